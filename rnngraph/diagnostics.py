@@ -1,0 +1,115 @@
+"""What is told to a user: errors and warnings as data, and the one place that makes text of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from rnngraph.source import Span
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Label:
+    """A place, and what is to be said of it."""
+
+    span: Span
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One mistake (or near-certain slip) of the user's: stable code, message, places, and what mends it."""
+
+    code: str
+    message: str
+    span: Span | None = None
+    note: str = ""
+    """Said under the caret."""
+    labels: tuple[Label, ...] = ()
+    """Other places that take part, as the second of two that disagree."""
+    help: str = ""
+    severity: Severity = "error"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "message": self.message,
+            **_place(self.span),
+            "note": self.note,
+            "labels": [{"text": label.text, **_place(label.span)} for label in self.labels],
+            "help": self.help,
+        }
+
+
+class UserError(Exception):
+    """What the user wrote or gave is wrong. Carries every diagnostic that was found; exit code 2."""
+
+    exit_code = 2
+
+    def __init__(self, diagnostics: Iterable[Diagnostic] | str, code: str = "", help: str = "") -> None:
+        if isinstance(diagnostics, str):
+            diagnostics = [Diagnostic(code or "E000", diagnostics, help=help)]
+        self.diagnostics = tuple(diagnostics)
+        super().__init__("\n".join(render(d) for d in self.diagnostics))
+
+
+class CannotDo(UserError):
+    """What was asked for is right but could not be done (no device, no room, no permission); exit code 1."""
+
+    exit_code = 1
+
+
+@dataclass
+class Report:
+    """Gathers diagnostics while checking goes on, each once."""
+
+    found: list[Diagnostic] = field(default_factory=list)
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        if diagnostic not in self.found:
+            self.found.append(diagnostic)
+
+    @property
+    def errors(self) -> list[Diagnostic]:
+        return [d for d in self.found if d.severity == "error"]
+
+    @property
+    def warnings(self) -> list[Diagnostic]:
+        return [d for d in self.found if d.severity == "warning"]
+
+    def stop_on_errors(self) -> None:
+        if self.errors:
+            raise UserError(in_order(self.found))
+
+
+def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """By file and place, those without a place last."""
+    return sorted(diagnostics, key=lambda d: (d.span is None, d.span.source.name if d.span else "", d.span.start if d.span else 0))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint that names the nearest known word, or nothing."""
+    near = get_close_matches(name, sorted(set(known)), n=1, cutoff=0.6)
+    return f"did you mean `{near[0]}`?" if near else ""
+
+
+def render(diagnostic: Diagnostic, colour: bool = False) -> str:
+    """The message, the source lines that take part with carets under them, and the help line."""
+    from rnngraph.excerpt import draw
+
+    return draw(diagnostic, colour)
+
+
+def _place(span: Span | None) -> dict[str, Any]:
+    if span is None:
+        return {"file": None, "line": None, "column": None, "end_line": None, "end_column": None}
+    line, column = span.source.place(span.start)
+    end_line, end_column = span.source.place(span.end)
+    return {
+        "file": span.source.name, "line": line, "column": column, "end_line": end_line, "end_column": end_column,
+    }

@@ -1,0 +1,148 @@
+"""Operators: on numbers known while compiling, and on values of the graph."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+
+from rnngraph.front.mistakes import Mistake
+from rnngraph.front.trace import Trace
+from rnngraph.front.values import Item, Number, Numbers, is_number
+from rnngraph.ir.graph import Value
+from rnngraph.ir.types import DType
+from rnngraph.source import Span
+
+LARGEST_NUMBER = 2**62
+
+OPS = {
+    "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "**": "pow",
+    "==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge", "and": "and", "or": "or",
+}
+COMPARISONS = {"==", "!=", "<", "<=", ">", ">="}
+LOGIC = {"and", "or"}
+
+_FOLD: dict[str, Callable[[Number, Number], Number]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv,
+    "%": operator.mod, "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
+    ">": operator.gt, ">=": operator.ge,
+}
+
+
+def binary(trace: Trace, sign: str, left: Item, right: Item, at: Span, spans: tuple[Span, Span]) -> Item:
+    """`left sign right`, for every operator but `@`; what is known while compiling stays so."""
+    if isinstance(left, (bool, int, float)) and isinstance(right, (bool, int, float)):
+        return fold(sign, left, right, at)
+    if sign in LOGIC:
+        return trace.call(OPS[sign], *(truth(trace, i, s) for i, s in zip((left, right), spans, strict=True)), at=at)
+    if sign == "**" and is_number(right):
+        assert isinstance(right, (bool, int, float))
+        return power(trace, trace.lift(left, spans[0]), right, at)
+    a, b = alike(trace, (left, right), spans, numbers=sign not in ("==", "!="))
+    if sign == "//":
+        return _floor_divided(trace, a, b, at)
+    if sign in ("/", "**") and a.type.dtype == "int":
+        a, b = trace.cast(a, "float", at), trace.cast(b, "float", at)
+    return trace.call(OPS[sign], a, b, at=at)
+
+
+def fold(sign: str, left: Number, right: Number, at: Span) -> Number:
+    """Arithmetic while compiling, within bounds."""
+    if sign in LOGIC:
+        if not (isinstance(left, bool) and isinstance(right, bool)):
+            raise Mistake("E202", f"`{sign}` joins two conditions, not numbers", at)
+        return (left and right) if sign == "and" else (left or right)
+    try:
+        result = _power(left, right) if sign == "**" else _FOLD[sign](left, right)
+    except ZeroDivisionError:
+        raise Mistake("E207", f"`{at.text}` divides by zero", at) from None
+    except (OverflowError, ValueError):
+        raise Mistake("E207", f"`{at.text}` is no number that can be held", at) from None
+    return bounded(result, at)
+
+
+def bounded(result: Number, at: Span) -> Number:
+    if isinstance(result, complex) or not math.isfinite(result) or (isinstance(result, int) and abs(result) > LARGEST_NUMBER):
+        raise Mistake("E207", f"`{at.text}` is too large", at)
+    return result
+
+
+def _power(base: Number, exponent: Number) -> Number:
+    if isinstance(base, int) and isinstance(exponent, int) and exponent >= 0:
+        if abs(base) > 1 and exponent > 62:
+            raise OverflowError
+        return int(base**exponent)
+    return math.pow(base, exponent)
+
+
+def power(trace: Trace, base: Value, exponent: Number, at: Span) -> Value:
+    """Squares, roots and reciprocals have ops of their own, which hold for negative bases too."""
+    base = trace.cast(base, "float", at)
+    if exponent == 2:
+        return trace.call("square", base, at=at)
+    if exponent == 0.5:
+        return trace.call("sqrt", base, at=at)
+    if exponent == -1:
+        return trace.call("reciprocal", base, at=at)
+    if exponent in (3, 4):
+        square = trace.call("square", base, at=at)
+        return trace.call("mul", square, base if exponent == 3 else square, at=at)
+    return trace.call("pow", base, trace.const(float(exponent)), at=at)
+
+
+def negative(trace: Trace, item: Item, at: Span, span: Span) -> Item:
+    if isinstance(item, (bool, int, float)):
+        return -item
+    if isinstance(item, Numbers):
+        return Numbers(tuple(-i for i in item.items))
+    return trace.call("neg", number_value(trace, item, span), at=at)
+
+
+def inverse(trace: Trace, item: Item, at: Span, span: Span) -> Item:
+    """`not x`."""
+    return not item if isinstance(item, bool) else trace.call("not", truth(trace, item, span), at=at)
+
+
+def truth(trace: Trace, item: Item, at: Span) -> Value:
+    value = trace.lift(item, at)
+    if value.type.dtype != "bool":
+        raise Mistake("E202", f"`{at.text}` is {value.type.dtype}, but a condition is needed here", at)
+    return value
+
+
+def number_value(trace: Trace, item: Item, at: Span) -> Value:
+    """A value to calculate with: true and false count as 1.0 and 0.0."""
+    value = trace.lift(item, at)
+    return trace.cast(value, "float", at) if value.type.dtype == "bool" else value
+
+
+def alike(
+    trace: Trace, items: tuple[Item, ...], spans: tuple[Span, ...], numbers: bool = True,
+) -> tuple[Value, ...]:
+    """The items as values of one dtype: float if one of them is, else int; truth counts as a number if asked."""
+    found = {_dtype(item) for item in items}
+    if found == {"bool"} and not numbers:
+        common: DType = "bool"
+    else:
+        common = "int" if "int" in found and "float" not in found else "float"
+    return tuple(trace.lift(item, span, common) for item, span in zip(items, spans, strict=True))
+
+
+def _dtype(item: Item) -> DType | None:
+    if isinstance(item, Value):
+        return item.type.dtype
+    if isinstance(item, Numbers):
+        return "float" if any(isinstance(i, float) for i in item.items) else "int"
+    return "bool" if isinstance(item, bool) else "int" if isinstance(item, int) else "float"
+
+
+def _floor_divided(trace: Trace, a: Value, b: Value, at: Span) -> Value:
+    whole = a.type.dtype == "int"
+    quotient = trace.call("div", trace.cast(a, "float", at), trace.cast(b, "float", at), at=at)
+    floored = trace.call("floor", quotient, at=at)
+    return trace.cast(floored, "int", at) if whole else floored
+
+
+def broadcasts(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Whether two shapes fit, by NumPy's rule, from the right."""
+    return all(m == n or m == 1 or n == 1 for m, n in zip(reversed(a), reversed(b), strict=False))

@@ -1,0 +1,108 @@
+"""What elaboration hands on: the graph with its loops, and the tree of instances that it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rnngraph.diagnostics import Diagnostic
+from rnngraph.ir.graph import Graph, Value
+from rnngraph.ir.types import Type
+from rnngraph.source import Span
+
+
+@dataclass(frozen=True)
+class Initial:
+    """How a weight begins: an initialiser by its usual name with its numbers; `constant` for a written value."""
+
+    name: str
+    arguments: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A trained array (or a frozen one), under its full name (`encoder.kernel`)."""
+
+    name: str
+    shape: tuple[int, ...]
+    initial: Initial
+    frozen: bool
+    span: Span | None
+
+
+@dataclass(frozen=True)
+class StateVar:
+    """A state of one instance, named from the unrolled cell on (`0.c`)."""
+
+    name: str
+    shape: tuple[int, ...]
+    span: Span | None
+
+
+@dataclass(frozen=True)
+class Block:
+    """One instance of a cell, layer or model. `path` joined by dots begins the names of its weights.
+
+    `axis` is the time axis that this instance is unrolled over, where it is itself the cell of an `unroll`.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    kind: str
+    definition: str
+    weights: tuple[Weight, ...]
+    states: tuple[StateVar, ...]
+    children: tuple[Block, ...]
+    span: Span | None
+    axis: str = ""
+    reverse: bool = False
+
+
+@dataclass(frozen=True)
+class DataInput:
+    """An array that the user gives. `type.axes` says whether it is a sequence; `axis` is its time axis or ""."""
+
+    name: str
+    type: Type
+    axis: str
+    span: Span | None
+    default: float | None = None
+
+
+@dataclass(frozen=True)
+class StateInput:
+    """A state that may be given with the data under the name of the final state (`final.h`).
+
+    `value` is its first value in the graph: an input where it is fed, else what the cell says.
+    """
+
+    name: str
+    type: Type
+    value: Value
+    span: Span | None
+
+
+@dataclass(frozen=True)
+class Elaborated:
+    """A model made into a graph, for one choice of settings and of what is given.
+
+    The graph's inputs are the data by name, the weights by full name, fed states by name (`final.h`),
+    the lengths of each time axis as `lengths@AXIS` (batch-axis ints; only where `padded`), and `seed`
+    (an int, only where something random is used). Its outputs are the model's by name (`y`, `final.h`),
+    then `loss` (one float: mean over real steps and batch, added up), `metric.NAME`, `watch.NAME`.
+    """
+
+    graph: Graph
+    block: Block
+    inputs: tuple[DataInput, ...]
+    weights: tuple[Weight, ...]
+    states: tuple[StateInput, ...]
+    outputs: tuple[str, ...]
+    """The names of the model's own outputs, in the order written."""
+    recipe: Mapping[str, Any]
+    """The `train` block: `optimizer` -> (name, {argument: number}), other options -> number."""
+    schedule: Mapping[str, Any]
+    warnings: tuple[Diagnostic, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    output_spans: Mapping[str, Span] = field(default_factory=dict)

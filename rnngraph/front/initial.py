@@ -1,0 +1,67 @@
+"""How a weight begins: initialisers by their usual names, with their numbers."""
+
+from __future__ import annotations
+
+from rnngraph.diagnostics import did_you_mean
+from rnngraph.front import expressions
+from rnngraph.front.block import Initial
+from rnngraph.front.mistakes import Mistake, counted
+from rnngraph.front.scope import Scope
+from rnngraph.front.values import kind_of
+from rnngraph.syntax import ast
+
+INITIALISERS: dict[str, dict[str, float]] = {
+    "zeros": {}, "ones": {}, "constant": {"value": 0.0}, "identity": {},
+    "uniform": {"low": -0.05, "high": 0.05},
+    "normal": {"mean": 0.0, "std": 1.0}, "truncated_normal": {"mean": 0.0, "std": 1.0},
+    "glorot_uniform": {}, "glorot_normal": {}, "he_uniform": {}, "he_normal": {},
+    "lecun_uniform": {}, "lecun_normal": {}, "orthogonal": {"gain": 1.0},
+}
+"""Each with its numbers and what they are where none is written."""
+
+
+def of(scope: Scope, s: ast.Param, shape: tuple[int, ...]) -> Initial:
+    """As written; without `~` or `=`, matrices begin as `glorot_uniform` and all else as 0."""
+    if s.initial is None:
+        return Initial("glorot_uniform") if len(shape) > 1 else Initial("constant", {"value": 0.0})
+    return _drawn(scope, s.initial, shape) if s.drawn else _written(scope, s, s.initial)
+
+
+def _written(scope: Scope, s: ast.Param, e: ast.Expr) -> Initial:
+    item = expressions.one(scope, e)
+    if isinstance(item, (bool, int, float)):
+        return Initial("constant", {"value": float(item)})
+    raise Mistake(
+        "E208", f"`{s.name}` begins as a number known while compiling, but `{e.span.text}` is {kind_of(item)}", e.span,
+        help="write `= 0`, or `~` and an initialiser",
+    )
+
+
+def _drawn(scope: Scope, e: ast.Expr, shape: tuple[int, ...]) -> Initial:
+    function, arguments = (e.function, e.arguments) if isinstance(e, ast.Call) else (e, ())
+    if not isinstance(function, ast.Name) or function.name not in INITIALISERS:
+        text = function.span.text
+        raise Mistake(
+            "E105", f"there is no initialiser `{text}`", function.span,
+            help=did_you_mean(text, INITIALISERS) or "there are " + ", ".join(f"`{n}`" for n in INITIALISERS),
+        )
+    numbers = dict(INITIALISERS[function.name])
+    names = list(numbers)
+    for place, argument in enumerate(arguments):
+        if argument.name is None and place >= len(names):
+            raise Mistake("E303", f"`{function.name}` takes {counted(len(names), 'number')}", argument.span)
+        name = argument.name or names[place]
+        if name not in numbers:
+            raise Mistake(
+                "E102", f"`{function.name}` takes no `{name}`", argument.span, help=did_you_mean(name, names),
+            )
+        numbers[name] = float(expressions.number(scope, argument.value, f"`{name}`"))
+    _check_matrix(function, shape)
+    return Initial(function.name, numbers)
+
+
+def _check_matrix(function: ast.Name, shape: tuple[int, ...]) -> None:
+    if function.name in ("orthogonal", "identity") and len(shape) != 2:
+        raise Mistake("E204", f"`{function.name}` begins a matrix, which this is not", function.span)
+
+

@@ -1,0 +1,35 @@
+"""How a mistake leaves an expression, and how shapes are called in messages."""
+
+from __future__ import annotations
+
+from rnngraph.diagnostics import Diagnostic, Label
+from rnngraph.source import Span
+
+
+class Mistake(Exception):
+    """An error of the user's inside an expression; the statement around it reports it and goes on."""
+
+    def __init__(
+        self, code: str, message: str, span: Span, *, note: str = "", help: str = "", labels: tuple[Label, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.diagnostic = Diagnostic(code, message, span, note=note, labels=labels, help=help)
+
+
+class TooMuch(Mistake):
+    """A bound on all of the work is passed: nothing goes on after it."""
+
+
+class Echo(Exception):
+    """Something needed here is missing because of an error that has been told already."""
+
+
+def counted(number: int, one: str) -> str:
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
+
+
+def shape_in_words(shape: tuple[int, ...]) -> str:
+    """`3 values`, `3 x 5 values`, `a single number`."""
+    if not shape:
+        return "a single number"
+    return counted(shape[0], "value") if len(shape) == 1 else " x ".join(map(str, shape)) + " values"

@@ -1,0 +1,131 @@
+"""The names that one body sees, and what the body has made so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rnngraph.diagnostics import Label, did_you_mean
+from rnngraph.front.mistakes import Echo, Mistake
+from rnngraph.front.trace import Place, Trace
+from rnngraph.front.values import Builtin, Class, Instance, Item, Poison
+from rnngraph.ir.graph import Value
+from rnngraph.ir.types import BATCH
+from rnngraph.source import Span
+from rnngraph.syntax.ast import Definition, Loss, Metric, Name, Param, State, TypeSpec
+
+World = Mapping[str, Definition]
+"""Every definition that may be named: the library's, the imported ones, the file's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a name stands for, where it was declared, and with which type as written."""
+
+    item: Item
+    kind: str
+    span: Span
+    spec: TypeSpec | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Scope:
+    """One run through the body of a definition; `owner` is None for the model itself."""
+
+    trace: Trace
+    world: World
+    definition: Definition
+    owner: Instance | None
+    path: tuple[str, ...]
+    place: tuple[str, ...]
+    """Where this body stands below the unrolled cell: what its states' names begin with."""
+    called_at: Span
+    names: dict[str, Bound] = field(default_factory=dict)
+    primed: dict[str, Item] = field(default_factory=dict)
+    states: dict[str, Place] = field(default_factory=dict)
+    axes: dict[str, str] = field(default_factory=dict)
+    """What the axes named in this body's input types are called outside."""
+    pending: dict[str, Param | State] = field(default_factory=dict)
+    """Declared further down in a block that is being run."""
+    outputs: list[tuple[str | None, Item, Span]] = field(default_factory=list)
+    goals: list[tuple[Loss | Metric, Value]] = field(default_factory=list)
+    """Losses and metrics, of a model only."""
+    suffix: tuple[str, ...] = ()
+    """The counts of the compile-time loops around, which what is declared inside carries in its name."""
+
+    def bind(self, name: str, item: Item, kind: str, span: Span, spec: TypeSpec | None = None) -> None:
+        self.names[name] = Bound(item, kind, span, spec)
+
+    def bound(self, name: str) -> Bound | None:
+        return self.names.get(name)
+
+    def known(self) -> set[str]:
+        from rnngraph.front.functions import NAMES
+
+        return {*self.names, *self.pending, *self.world, *NAMES, "t", "training"}
+
+    def sequence_axes(self) -> tuple[str, ...]:
+        """The time axes of this body's inputs, in the order written."""
+        found = [b.item.type.axes for b in self.names.values() if b.kind == "input" and isinstance(b.item, Value)]
+        return tuple(dict.fromkeys(a for axes in found for a in axes if a != BATCH))
+
+
+def look_up(scope: Scope, name: Name) -> Item:
+    """What a name stands for; a Mistake where it stands for nothing, an Echo where its own line was wrong."""
+    item = _primed(scope, name) if name.primed else _plain(scope, name)
+    if isinstance(item, Poison):
+        raise Echo
+    return item
+
+
+def _plain(scope: Scope, name: Name) -> Item:
+    from rnngraph.front import statements
+    from rnngraph.front.functions import NAMES
+
+    if name.name in scope.pending:
+        statements.declare(scope, scope.pending[name.name])
+    if name.name in scope.names:
+        return scope.names[name.name].item
+    if name.name == "training":
+        return scope.trace.training
+    if name.name == "t":
+        return _step_index(scope, name)
+    if name.name in scope.world:
+        return Class(scope.world[name.name])
+    if name.name in NAMES:
+        return Builtin(name.name)
+    raise Mistake(
+        "E101", f"there is no `{name.name}` here", name.span, help=did_you_mean(name.name, scope.known()),
+    )
+
+
+def _primed(scope: Scope, name: Name) -> Item:
+    if name.name in scope.primed:
+        return scope.primed[name.name]
+    if name.name in scope.pending:
+        _plain(scope, Name(name.name, False, name.span))
+    if name.name in scope.states:
+        raise Mistake(
+            "E107", f"`{name.name}'` is used before it is given a value", name.span,
+            labels=(Label(scope.states[name.name].span, "the state"),),
+            help=f"move the line `{name.name}' = ...` above this one, or read the old value `{name.name}`",
+        )
+    known = [*scope.states, *(n for n, s in scope.pending.items() if isinstance(s, State))]
+    hint = did_you_mean(name.name, known)
+    raise Mistake(
+        "E106", f"`{name.name}'` is the next value of a state, but there is no state `{name.name}`", name.span,
+        help=f"{hint[:-2]}'`?" if hint else f"declare it: `state {name.name}: [...]`",
+    )
+
+
+def _step_index(scope: Scope, name: Name) -> Item:
+    trace = scope.trace
+    axes = scope.sequence_axes()
+    if axes:
+        return trace.call("iota", at=name.span, axis=axes[0])
+    if trace.level.parent is not None:
+        return trace.step(trace.level, name.span)
+    raise Mistake(
+        "E101", "`t`, the index of the step, has a meaning only inside of what runs step by step", name.span,
+        help="use it in a cell that is unrolled",
+    )

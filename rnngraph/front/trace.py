@@ -1,0 +1,280 @@
+"""The graph under construction: loop levels, what crosses into a loop, and nodes made at a place in the source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rnngraph import ops
+from rnngraph.diagnostics import Diagnostic, Report
+from rnngraph.front.block import DataInput, StateInput, Weight
+from rnngraph.front.mistakes import Mistake, TooMuch, shape_in_words
+from rnngraph.front.values import POISON, Instance, Item, Number, Numbers, PipeOf, Poison, is_number, kind_of
+from rnngraph.ir.graph import Capture, Node, Origin, ShapeError, Slice, Value, body_param, graph_input, make
+from rnngraph.ir.types import BATCH, DType, Type
+from rnngraph.source import Span
+
+MOST_STATEMENTS = 200_000
+"""Statements run while elaborating one model: what bounds nested `for` loops."""
+
+
+@dataclass(eq=False, slots=True)
+class Place:
+    """One state at one place in a loop's body, while its carry is being made."""
+
+    name: str
+    """From the unrolled cell on: `h`, `0.c`, `inner.h`."""
+    owner: tuple[str, ...]
+    """The place of the instance that declares it: the same for all its states."""
+    param: Value
+    init: Value
+    span: Span
+    next: Value | Poison | None = None
+    next_span: Span | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Level:
+    """The outermost graph (`parent` is None) or the body of a loop that is being built."""
+
+    parent: Level | None = None
+    axis: str = ""
+    reverse: bool = False
+    captures: dict[Value, Capture] = field(default_factory=dict)
+    slices: list[Slice] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+    watched: list[tuple[str, Value]] = field(default_factory=list)
+    used: set[tuple[str, ...]] = field(default_factory=set)
+    """Places of instances called here, so that each call has states of its own."""
+    counter: Value | None = None
+    """The loop's own count, made when it is first asked for."""
+    memo: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Trace:
+    """Everything that one elaboration gathers. `path` and `name` say where the nodes being made come from."""
+
+    padded: bool = False
+    training: bool = False
+    fed: frozenset[str] = frozenset()
+    watch: tuple[str, ...] = ()
+    report: Report = field(default_factory=Report)
+    root: Level = field(default_factory=Level)
+    path: tuple[str, ...] = ()
+    name: str = ""
+    weights: dict[str, Weight] = field(default_factory=dict)
+    inputs: dict[str, Value] = field(default_factory=dict)
+    data: list[DataInput] = field(default_factory=list)
+    states: list[StateInput] = field(default_factory=list)
+    instances: list[Instance | PipeOf] = field(default_factory=list)
+    taken: set[tuple[str, ...]] = field(default_factory=set)
+    watchable: set[str] = field(default_factory=set)
+    calls: list[Span] = field(default_factory=list)
+    """The calls around the present place, outermost first."""
+    depth: int = 0
+    statements: int = 0
+    draws: int = 0
+
+    def __post_init__(self) -> None:
+        self.level = self.root
+        self.home: dict[Node, Level] = {}
+        self.masked: set[Value] = set()
+        """Sequences known to be 0 in the padding."""
+
+    # --- where we are ---------------------------------------------------------------------------
+
+    @contextmanager
+    def at(self, level: Level) -> Iterator[None]:
+        """Make nodes in another level."""
+        before, self.level = self.level, level
+        try:
+            yield
+        finally:
+            self.level = before
+
+    @contextmanager
+    def inside(self, path: tuple[str, ...]) -> Iterator[None]:
+        """Make nodes for the instance with this path."""
+        before = self.path, self.name
+        self.path, self.name = path, ""
+        try:
+            yield
+        finally:
+            self.path, self.name = before
+
+    def levels(self) -> list[Level]:
+        """The loops around the present place, outermost first."""
+        found: list[Level] = []
+        level = self.level
+        while level.parent is not None:
+            found.append(level)
+            level = level.parent
+        return found[::-1]
+
+    def tell(self, diagnostic: Diagnostic) -> None:
+        """Report once for each place, however many instances show the same mistake."""
+        told = {(d.code, d.span) for d in self.report.found}
+        if (diagnostic.code, diagnostic.span) not in told:
+            self.report.add(diagnostic)
+
+    def count_statement(self, span: Span) -> None:
+        self.statements += 1
+        if self.statements > MOST_STATEMENTS:
+            raise TooMuch(
+                "E310", f"more than {MOST_STATEMENTS:,} statements are repeated while compiling", span,
+                help="repeat over steps with `unroll`, not with `for`",
+            )
+
+    # --- nodes ------------------------------------------------------------------------------------
+
+    def origin(self, span: Span) -> Origin:
+        return Origin(span, self.path, self.name)
+
+    def own(self, value: Value, level: Level | None = None) -> Value:
+        self.home[value.node] = level or self.level
+        return value
+
+    def call(self, op: str, *operands: Value, at: Span, **attrs: Any) -> Value:
+        """A new node at the present level, over operands from this or any outer level."""
+        brought = [self.bring(v, at) for v in operands]
+        try:
+            return self.own(ops.call(op, *brought, origin=self.origin(at), **attrs))
+        except ShapeError as error:
+            raise Mistake("E201", str(error), at) from None
+
+    def bring(self, value: Value, at: Span, level: Level | None = None) -> Value:
+        """The value as this level sees it: itself, or a capture handed down through the loops between."""
+        level = level or self.level
+        home = self.home[value.node]
+        if home is level:
+            return value
+        if level.parent is None:
+            raise Mistake(
+                "E316", f"`{at.text}` is made anew at each step and cannot be used outside of the step", at,
+                help="an initial value may use settings and parameters only",
+            )
+        if value not in level.captures:
+            if value.node.op.name == "const":
+                return self.own(Value(make(value.node.op, (), value.node.attrs, value.node.origin)), level)
+            outer = self.bring(value, at, level.parent)
+            param = self.own(body_param(_called(value), value.type, value.node.origin), level)
+            level.captures[value] = Capture(outer, param)
+        return level.captures[value].param
+
+    def const(self, number: Number, dtype: DType = "float") -> Value:
+        return self.own(ops.const(number, dtype))
+
+    def input(self, name: str, kind: str, type: Type, span: Span | None = None) -> Value:
+        """An input of the whole model; the same one when asked for again."""
+        if name not in self.inputs:
+            origin = Origin(span, self.path, name.rpartition(".")[2])
+            self.inputs[name] = self.own(graph_input(name, kind, type, origin), self.root)
+        return self.inputs[name]
+
+    # --- from items to values -----------------------------------------------------------------------
+
+    def lift(self, item: Item, at: Span, dtype: DType | None = None) -> Value:
+        """A graph value for an item that can be one; numbers become constants of `dtype`, or of their own."""
+        if isinstance(item, Value):
+            return item if dtype is None else self.cast(item, dtype, at)
+        if isinstance(item, Numbers):
+            parts = [self.call("reshape", self.lift(i, at, dtype or "float"), at=at, shape=(1,)) for i in item.items]
+            return self.call("concat", *parts, at=at, dim=-1) if len(parts) > 1 else parts[0]
+        if isinstance(item, (bool, int, float)):
+            return self.const(item, dtype or dtype_of(item))
+        raise Mistake("E202", f"a value is needed here, but `{at.text}` is {kind_of(item)}", at, help=_call_it(item, at))
+
+    def cast(self, value: Value, dtype: DType, at: Span) -> Value:
+        return value if value.type.dtype == dtype else self.call("cast", value, at=at, dtype=dtype)
+
+    def fit(self, item: Item, shape: tuple[int, ...], dtype: DType, at: Span, what: str) -> Value:
+        """An item as a value of exactly this shape: numbers are spread, ints become floats, no more."""
+        value = self.lift(item, at, dtype if is_number(item) else None)
+        if value.type.dtype != dtype and (dtype != "float" or value.type.dtype == "bool"):
+            raise Mistake("E202", f"{what} is {dtype}, but `{at.text}` is {value.type.dtype}", at)
+        value = self.cast(value, dtype, at)
+        if value.type.shape == shape:
+            return value
+        if value.type.shape == ():
+            return self.call("broadcast", value, at=at, shape=shape)
+        raise Mistake("E201", f"{what} has {shape_in_words(shape)}, but `{at.text}` has {shape_in_words(value.type.shape)}", at)
+
+    def over_batch(self, value: Value, at: Span) -> Value:
+        axes = value.type.axes
+        return value if BATCH in axes else self.call("spread", value, at=at, axes=(*axes, BATCH))
+
+    # --- time ------------------------------------------------------------------------------------------
+
+    def counter(self, level: Level) -> Value:
+        """The place on the loop's axis, 0 first in time."""
+        if level.counter is None:
+            level.counter = self.own(body_param("t", Type((), (), "int")), level)
+        return level.counter
+
+    def step(self, level: Level, at: Span) -> Value:
+        """`t` as the user counts: from 0 at the first step that runs, also where time runs backwards."""
+        if not level.reverse:
+            return self.counter(level)
+        if "t" not in level.memo:
+            with self.at(level):
+                back = self.call("sub", self.extent(level.axis, at), self.counter(level), at=at)
+                level.memo["t"] = self.call("sub", back, self.const(1, "int"), at=at)
+        return level.memo["t"]
+
+    def extent(self, axis: str, at: Span) -> Value:
+        """The number of steps: of each row where padded, else of the whole axis. An int."""
+        if self.pads(axis):
+            return self.input(f"lengths@{axis}", "lengths", Type((BATCH,), (), "int"))
+        with self.at(self.root):
+            return self.call("cast", self.call("size", at=at, axes=(axis,)), at=at, dtype="int")
+
+    def pads(self, axis: str) -> bool:
+        return self.padded and not axis.endswith("@for")
+
+    def real_step(self, level: Level, at: Span) -> Value:
+        """Inside a loop: whether the present step is one of the row's own."""
+        if "real" not in level.memo:
+            with self.at(level):
+                level.memo["real"] = self.call("lt", self.counter(level), self.extent(level.axis, at), at=at)
+        return level.memo["real"]
+
+    def real_steps(self, axis: str, at: Span) -> Value:
+        """Over a whole axis: which steps are the row's own."""
+        key = f"real@{axis}"
+        if key not in self.root.memo:
+            with self.at(self.root):
+                self.root.memo[key] = self.call(
+                    "lt", self.call("iota", at=at, axis=axis), self.extent(axis, at), at=at,
+                )
+        return self.root.memo[key]
+
+    def clean(self, value: Value, at: Span) -> Value:
+        """A sequence with zeros in its padding."""
+        if value in self.masked:
+            return value
+        for axis in value.type.axes:
+            if axis != BATCH and self.pads(axis):
+                value = self.where(self.real_steps(axis, at), value, 0, at)
+        self.masked.add(value)
+        return value
+
+    def where(self, condition: Value, value: Value, other: Value | int, at: Span) -> Value:
+        """`value` where the condition holds; `other` may be a number."""
+        if isinstance(other, int):
+            other = self.const(other if value.type.dtype != "bool" else bool(other), value.type.dtype)
+        return self.call("where", condition, value, other, at=at)
+
+
+def dtype_of(number: Number) -> DType:
+    return "bool" if isinstance(number, bool) else "int" if isinstance(number, int) else "float"
+
+
+def _called(value: Value) -> str:
+    return str(value.node.attrs.get("name") or value.node.origin.name)
+
+
+def _call_it(item: Item, at: Span) -> str:
+    return f"call it: `{at.text}(...)`" if item is not POISON and kind_of(item) in ("a cell", "a layer", "a function") else ""

@@ -1,0 +1,153 @@
+"""What an expression can be while a model is elaborated: numbers known now, values of the graph, cells, records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rnngraph.ir.graph import Value
+from rnngraph.source import Span
+from rnngraph.syntax.ast import Definition
+
+Number = bool | int | float
+LARGEST_SIZE = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """`[4, 8]`: several numbers known while compiling: sizes, or a constant vector."""
+
+    items: tuple[Number, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """A function of the language, as `tanh`, by bare name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Class:
+    """A cell or layer that has not been given its settings."""
+
+    definition: Definition
+
+
+@dataclass(eq=False, slots=True)
+class Instance:
+    """A cell or layer with its settings. What it weighs is made when it is first used and its sizes are known.
+
+    `path` is decided by whoever names it: a definition (`enc = LSTM(4)`), a setting, a place in a pipe.
+    """
+
+    definition: Definition
+    settings: Mapping[str, Item]
+    span: Span
+    path: tuple[str, ...] | None = None
+    shapes: dict[str, tuple[tuple[int, ...], Span]] = field(default_factory=dict)
+    """Of every weight made so far: its shape, and the use that made it."""
+    states: dict[str, tuple[tuple[int, ...], Span]] = field(default_factory=dict)
+    axis: str = ""
+    reverse: bool = False
+
+    @property
+    def title(self) -> str:
+        return self.definition.name
+
+
+@dataclass(eq=False, slots=True)
+class PipeOf:
+    """`A >> B`: cells, layers and functions in order."""
+
+    parts: tuple[Instance | PipeOf | Builtin, ...]
+    span: Span
+    path: tuple[str, ...] | None = None
+    axis: str = ""
+    reverse: bool = False
+
+    @property
+    def title(self) -> str:
+        return " >> ".join(p.name if isinstance(p, Builtin) else p.title for p in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One entry of a record: a final state, and where the state is declared."""
+
+    value: Value
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Final states by name (`h`, `0.c`, `inner.h`); `within` leads to the parts that a field chain chose."""
+
+    parts: Mapping[str, Part]
+
+    def field(self, name: str) -> Part | Record | None:
+        """`final.h`, or of nested names (`0.c`) the part under `final.0`."""
+        if name in self.parts:
+            return self.parts[name]
+        below = {k[len(name) + 1 :]: v for k, v in self.parts.items() if k.startswith(name + ".")}
+        return Record(below) if below else None
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """The results of a function or call with more than one output."""
+
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unrolled:
+    """The sequences that an `unroll` gives, and the final states."""
+
+    outputs: tuple[Item, ...]
+    final: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """Stands for what could not be made; whoever meets it stays silent, since the error has been told."""
+
+
+POISON = Poison()
+Item = Number | Numbers | Builtin | Class | Instance | PipeOf | Record | Several | Unrolled | Poison | Value
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One argument as evaluated, its place, and its name where it has one."""
+
+    item: Item
+    span: Span
+    name: str | None = None
+
+
+def is_number(item: object) -> bool:
+    return isinstance(item, (bool, int, float))
+
+
+def kind_of(item: Item) -> str:
+    """What to call an item in a message."""
+    match item:
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case Numbers():
+            return "a list of numbers"
+        case Builtin():
+            return "a function"
+        case Class() | Instance():
+            return f"a {item.definition.kind}"
+        case PipeOf():
+            return "a pipe of cells"
+        case Record():
+            return "a record of states"
+        case Several() | Unrolled():
+            return "several values"
+        case _:
+            return "a value"

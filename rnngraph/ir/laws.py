@@ -1,0 +1,62 @@
+"""The law of the graph, and the stricter laws of its stages. `verify` raises `Broken` at the first breach."""
+
+from __future__ import annotations
+
+from rnngraph.ir.graph import INPUT, LOOP, PARAM, Graph, Loop, Node, Value, body_nodes, loop_of
+
+
+class Broken(Exception):
+    """A pass made something that is no graph: our mistake, never the user's."""
+
+
+def verify(graph: Graph, stage: str = "") -> None:
+    """Checks the whole graph: types as the ops give them, closed bodies, bindings of equal type, known inputs.
+
+    After stage "unroll" of a static program there are no loops: pass "static" to ask for that.
+    """
+    known = set(graph.inputs.values())
+    for node in graph.nodes():
+        if node.op is PARAM:
+            raise Broken(f"{node} stands outside every loop")
+        if node.op is INPUT and Value(node) not in known:
+            raise Broken(f"input {node.attrs['name']} is not among the graph's inputs")
+        _node(node)
+        if stage == "static" and node.op is LOOP:
+            raise Broken("a loop is left in a static graph")
+
+
+def _node(node: Node) -> None:
+    if node.op is LOOP:
+        _loop(node)
+    elif node.op.infer(node.attrs, tuple(v.type for v in node.inputs)) != node.types:
+        raise Broken(f"{node} has other types than its op gives")
+
+
+def _loop(node: Node) -> None:
+    loop = loop_of(node)
+    if loop.outer != node.inputs:
+        raise Broken(f"{node}: inputs and bindings differ")
+    if len(set(loop.params)) != len(loop.params):
+        raise Broken(f"{node}: a param is bound twice")
+    for c in loop.carries:
+        if not c.init.type == c.param.type == c.next.type:
+            raise Broken(f"{node}: carry {c.param.node.attrs['name']} changes its type: {c.init.type}, {c.next.type}")
+    for s in loop.slices:
+        if s.param.type != s.sequence.type.with_axes(a for a in s.sequence.type.axes if a != loop.axis):
+            raise Broken(f"{node}: slice {s.param.node.attrs['name']} is no row of its sequence")
+        if loop.axis not in s.sequence.type.axes:
+            raise Broken(f"{node}: a slice of what has no {loop.axis}")
+    for capture in loop.captures:
+        if capture.param.type != capture.outer.type or loop.axis in capture.outer.type.axes:
+            raise Broken(f"{node}: capture {capture.param.node.attrs['name']} differs from what it captures")
+    _body(node, loop)
+
+
+def _body(node: Node, loop: Loop) -> None:
+    own = set(loop.params)
+    for inner in body_nodes(loop):
+        if inner.op is INPUT:
+            raise Broken(f"{node}: its body reads the input {inner.attrs['name']} without capturing it")
+        if inner.op is PARAM and Value(inner) not in own:
+            raise Broken(f"{node}: its body reads a param of another loop")
+        _node(inner)

@@ -1,0 +1,106 @@
+"""Writing a file so that whoever looks sees the old one or the new one, never a part."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnngraph.diagnostics import CannotDo, UserError
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def write_aside(path: str | os.PathLike[str], content: bytes) -> None:
+    """Put `content` at `path` in one move: written beside it, synchronised to the disk, then moved into
+    place.
+
+    Raises CannotDo where the folder or the file cannot be written; what stood at `path` is then still there.
+    """
+    target = Path(path)
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, _mode(target))
+        os.replace(temporary, target)
+        temporary = None
+    except OSError as error:
+        raise CannotDo(f"cannot write `{path}`: {error.strerror or error}", code="E610") from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def write_tensors(
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, NDArray[Any]],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write named arrays and texts as one safetensors file. Raises CannotDo where it cannot be written."""
+    from safetensors.numpy import save
+
+    # safetensors copies the buffer as it lies in memory, so views and transposes are laid out first.
+    plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    write_aside(path, save(plain, dict(metadata or {})))
+
+
+def read_tensors(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, str]]:
+    """The arrays and the texts of a safetensors file.
+
+    Raises CannotDo where there is no readable file, UserError where it is cut short, damaged or of another
+    kind.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    readable(path)
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        raise UserError(
+            f"`{path}` is no whole safetensors file: {_reason(error)}",
+            code="E611",
+            help="it may have been cut short while it was copied, or be another kind of file",
+        ) from error
+
+
+def readable(path: str | os.PathLike[str]) -> None:
+    """Raises CannotDo, in plain words, where `path` is no file that can be opened."""
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise CannotDo(f"cannot read `{path}`: {error.strerror or error}", code="E612") from error
+
+
+def _reason(error: Exception) -> str:
+    """What the library says, without the name of its own exception class around it."""
+    text = str(error).strip() or type(error).__name__
+    known = {
+        "HeaderTooSmall": "it is too short",
+        "HeaderTooLarge": "it does not begin like one",
+        "InvalidHeaderLength": "it ends before its own header does",
+        "MetadataIncompleteBuffer": "it ends before its last array does",
+        "IncompleteMetadata": "it ends before its last array does",
+        "InvalidHeader": "its header is damaged",
+    }
+    return next((words for name, words in known.items() if name in text), text)
+
+
+def _mode(target: Path) -> int:
+    """The permissions of the file that is replaced, or what a new file would get."""
+    if target.exists():
+        return target.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

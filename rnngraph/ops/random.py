@@ -1,0 +1,78 @@
+"""Random numbers that depend on (seed, key, step, row) alone: the same in both modes and after a resume.
+
+A counter is mixed by the finaliser of SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom
+number generators"), twice; no state is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+from rnngraph.ir.graph import Attrs, Node
+from rnngraph.ir.types import BATCH, Type, union
+from rnngraph.ops.table import define, no_rule
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_STEP, _SEED = 0xD1342543DE82EF95, 0xA0761D6478BD642F
+
+
+def _infer(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    axes = union((*types, Type((BATCH,), ())))
+    return (Type(axes, tuple(attrs["shape"])),)
+
+
+def _scratch(attrs: Attrs, types: tuple[Type, ...], results: tuple[Type, ...]) -> tuple[Type, ...]:
+    (y,) = results
+    counter = Type(y.axes, y.shape, "int")
+    return counter, counter
+
+
+def _mix(xp: Any, x: Any, work: Any) -> None:
+    for shift, factor in ((30, _FIRST), (27, _SECOND)):
+        xp.right_shift(x, xp.uint64(shift), work)
+        xp.bitwise_xor(x, work, x)
+        xp.multiply(x, xp.uint64(factor), x)
+    xp.right_shift(x, xp.uint64(31), work)
+    xp.bitwise_xor(x, work, x)
+
+
+def _uniform(backend: Any, node: Node) -> Callable[..., None]:
+    xp = backend.xp
+    y, step_type = node.types[0], node.inputs[1].type
+    lead = y.axes.index(BATCH)
+    key = int.from_bytes(sha256(node.attrs["key"].encode()).digest()[:8], "little")
+    index = tuple(slice(None) if axis in step_type.axes else None for axis in y.axes) + (None,) * len(y.shape)
+
+    def run(seed: Any, step: Any, out: Any, x: Any, work: Any) -> None:
+        x, work = x.view(xp.uint64), work.view(xp.uint64)
+        first = x[(0,) * lead].reshape(-1) if x.size else x.reshape(-1)
+        first.fill(_GOLDEN)
+        xp.cumsum(first, out=first)
+        if x.size:
+            x[...] = x[(0,) * lead]
+        xp.add(x, xp.uint64(key), x)
+        xp.multiply(seed.view(xp.uint64), xp.uint64(_SEED), work)
+        xp.add(x, work, x)
+        _mix(xp, x, work)
+        xp.multiply(step.view(xp.uint64)[index], xp.uint64(_STEP), work)
+        xp.add(x, work, x)
+        _mix(xp, x, work)
+        bits = 53 if out.dtype.itemsize == 8 else 24
+        xp.right_shift(x, xp.uint64(64 - bits), x)
+        xp.copyto(out, x, casting="unsafe")
+        xp.multiply(out, 2.0**-bits, out)
+
+    return run
+
+
+define(
+    "uniform", _infer, kernel=_uniform, vjp=no_rule, scratch=_scratch, strided=False,
+    examples=(
+        ({"shape": (3,), "key": "a"}, (Type((), (), "int"), Type((), (), "int"))),
+        ({"shape": (3,), "key": "a"}, (Type((), (), "int"), Type(("time",), (), "int"))),
+        ({"shape": (), "key": "a"}, (Type((), (), "int"), Type(("time", "batch"), (), "int"))),
+    ),
+)

@@ -1,0 +1,192 @@
+"""Sums, extremes and the softmax family, over feature dimensions; sums over axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rnngraph.ir.graph import Attrs, Node, ShapeError
+from rnngraph.ir.types import Type
+from rnngraph.ops.table import FLOAT, Formula, define, dim_of, no_rule, positions
+
+_MATRIX = Type(("batch",), (2, 3))
+
+
+def _without(shape: tuple[int, ...], dims: tuple[int, ...], keep: bool) -> tuple[int, ...]:
+    gone = {dim % len(shape) for dim in dims}
+    return tuple(1 if i in gone else s for i, s in enumerate(shape) if keep or i not in gone)
+
+
+def _checked(dims: tuple[int, ...], type: Type) -> tuple[int, ...]:
+    return tuple(dim_of({"dim": dim}, type) for dim in dims)
+
+
+def _sum_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    (x,) = types
+    if x.dtype == "bool":
+        raise ShapeError("needs numbers, not true or false: write `float(...)` around it")
+    dims = _checked(attrs["dims"], x)
+    return (Type(x.axes, _without(x.shape, dims, attrs.get("keep", False)), x.dtype),)
+
+
+def _sum(backend: Any, node: Node) -> Callable[..., Any]:
+    dims = _checked(node.attrs["dims"], node.inputs[0].type)
+    reduce, keep = backend.xp.add.reduce, node.attrs.get("keep", False)
+    return lambda x, out: reduce(x, axis=dims, out=out, keepdims=keep)
+
+
+def _sum_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple[Formula]:
+    shape = x.type.shape
+    kept = _without(shape, _checked(attrs["dims"], x.type), True)
+    return ((dy if dy.type.shape == kept else dy.op("reshape", shape=kept)).op("broadcast", shape=shape),)
+
+
+define(
+    "sum", _sum_type, kernel=_sum, vjp=_sum_vjp,
+    examples=(
+        ({"dims": (0,)}, (FLOAT,)), ({"dims": (-1,), "keep": True}, (_MATRIX,)), ({"dims": (0, 1)}, (_MATRIX,)),
+    ),
+)
+
+
+def _axes_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    (x,) = types
+    return (Type(tuple(axis for axis in x.axes if axis not in attrs["axes"]), x.shape, x.dtype),)
+
+
+def _sum_axes(backend: Any, node: Node) -> Callable[..., Any]:
+    axes = positions(node.inputs[0].type, node.attrs["axes"])
+    reduce = backend.xp.add.reduce
+    return lambda x, out: reduce(x, axis=axes, out=out)
+
+
+define(
+    "sum_axes", _axes_type, kernel=_sum_axes,
+    vjp=lambda attrs, y, dy, x: (dy.op("spread", axes=x.type.axes),),
+    examples=(
+        ({"axes": ("batch",)}, (FLOAT,)), ({"axes": ("time", "batch")}, (Type(("time", "batch"), (2,)),)),
+        ({"axes": ("time",)}, (Type(("time", "batch"), (2,)),)),
+    ),
+)
+
+
+def _max_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    (x,) = types
+    return (Type(x.axes, _without(x.shape, (dim_of(attrs, x),), attrs.get("keep", False)), x.dtype),)
+
+
+def _max(backend: Any, node: Node) -> Callable[..., Any]:
+    dim, keep = dim_of(node.attrs, node.inputs[0].type), node.attrs.get("keep", False)
+    reduce = backend.xp.maximum.reduce
+    return lambda x, out: reduce(x, axis=dim, out=out, keepdims=keep)
+
+
+def _max_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple[Formula]:
+    """To the largest entry; shared evenly among equal ones."""
+    kept = _without(x.type.shape, (dim_of(attrs, x.type),), True)
+    largest = y if y.type.shape == kept else y.op("reshape", shape=kept)
+    back = dy if dy.type.shape == kept else dy.op("reshape", shape=kept)
+    here = x.op("eq", largest).op("cast", dtype="float")
+    return (back * (here / here.op("sum", dims=(dim_of(attrs, x.type),), keep=True)),)
+
+
+define(
+    "max_over", _max_type, kernel=_max, vjp=_max_vjp,
+    examples=(({"dim": -1}, (FLOAT,)), ({"dim": 0, "keep": True}, (_MATRIX,))),
+)
+
+
+def _argmax_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    (x,) = types
+    return (Type(x.axes, _without(x.shape, (dim_of(attrs, x),), False), "int"),)
+
+
+def _argmax(backend: Any, node: Node) -> Callable[..., Any]:
+    dim, argmax = dim_of(node.attrs, node.inputs[0].type), backend.xp.argmax
+    return lambda x, out: argmax(x, axis=dim, out=out)
+
+
+define(
+    "argmax", _argmax_type, kernel=_argmax, vjp=no_rule, strided=False,
+    examples=(({"dim": -1}, (FLOAT,)), ({"dim": 0}, (_MATRIX,))),
+)
+
+
+# --- softmax -------------------------------------------------------------------------------------------------
+
+
+def _float_like(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    dim_of(attrs, types[0])
+    if types[0].dtype != "float":
+        raise ShapeError(f"needs float values, not {types[0].dtype}")
+    return types
+
+
+def _one(attrs: Attrs, types: tuple[Type, ...], results: tuple[Type, ...]) -> tuple[Type, ...]:
+    (x,) = types
+    return (Type(x.axes, _without(x.shape, (dim_of(attrs, x),), True)),)
+
+
+def _softmax(backend: Any, node: Node) -> Callable[..., None]:
+    xp, dim = backend.xp, dim_of(node.attrs, node.inputs[0].type)
+
+    def run(x: Any, out: Any, one: Any) -> None:
+        xp.maximum.reduce(x, axis=dim, out=one, keepdims=True)
+        xp.subtract(x, one, out)
+        xp.exp(out, out)
+        xp.add.reduce(out, axis=dim, out=one, keepdims=True)
+        xp.divide(out, one, out)
+
+    return run
+
+
+def _log_softmax(backend: Any, node: Node) -> Callable[..., None]:
+    xp, dim = backend.xp, dim_of(node.attrs, node.inputs[0].type)
+
+    def run(x: Any, out: Any, one: Any, work: Any) -> None:
+        xp.maximum.reduce(x, axis=dim, out=one, keepdims=True)
+        xp.subtract(x, one, out)
+        xp.exp(out, work)
+        xp.add.reduce(work, axis=dim, out=one, keepdims=True)
+        xp.log(one, one)
+        xp.subtract(out, one, out)
+
+    return run
+
+
+def _softmax_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple[Formula]:
+    inner = (dy * y).op("sum", dims=(dim_of(attrs, x.type),), keep=True)
+    return ((dy - inner) * y,)
+
+
+def _log_softmax_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple[Formula]:
+    total = dy.op("sum", dims=(dim_of(attrs, x.type),), keep=True)
+    return (dy - y.op("exp") * total,)
+
+
+_SOFTMAX = (({"dim": -1}, (FLOAT,)), ({"dim": 0}, (_MATRIX,)))
+define(
+    "softmax", _float_like, kernel=_softmax, vjp=_softmax_vjp, inplace=True, scratch=_one, examples=_SOFTMAX,
+)
+define(
+    "log_softmax", _float_like, kernel=_log_softmax, vjp=_log_softmax_vjp, inplace=True,
+    scratch=lambda attrs, types, results: (*_one(attrs, types, results), types[0]), examples=_SOFTMAX,
+)
+
+
+def _cumsum(backend: Any, node: Node) -> Callable[..., Any]:
+    dim, accumulate = dim_of(node.attrs, node.inputs[0].type), backend.xp.cumsum
+    if node.attrs.get("reverse", False):
+        return lambda x, out: accumulate(_flip(x, dim), axis=dim, out=_flip(out, dim))
+    return lambda x, out: accumulate(x, axis=dim, out=out)
+
+
+def _flip(array: Any, dim: int) -> Any:
+    return array[(..., slice(None, None, -1), *(slice(None),) * (-dim - 1))]
+
+
+define(
+    "cumsum", _float_like, kernel=_cumsum, strided=False,
+    vjp=lambda attrs, y, dy, x: (dy.op("cumsum", **{**attrs, "reverse": not attrs.get("reverse", False)}),),
+    examples=(({"dim": -1}, (FLOAT,)), ({"dim": 0, "reverse": True}, (_MATRIX,))),
+)

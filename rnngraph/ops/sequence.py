@@ -1,0 +1,238 @@
+"""What looks along an axis of time, and what the unrolled form of a loop is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rnngraph.ir.graph import Attrs, Node
+from rnngraph.ir.types import BATCH, Type
+from rnngraph.ops.table import define, no_rule
+
+_SEQ = Type(("time", "batch"), (3,))
+_LENGTHS = Type((BATCH,), (), "int")
+
+
+# --- constants: filled when the sizes are known -----------------------------------------------------------------
+
+
+def _fill(backend: Any, node: Node) -> Callable[..., None]:
+    return lambda out, sizes: out.fill(node.attrs["value"])
+
+
+define(
+    "const", lambda attrs, types: (Type((), (), attrs["dtype"]),), kernel=_fill, kind="constant", vjp=no_rule,
+    examples=(({"value": 2.5, "dtype": "float"}, ()),),
+)
+
+
+def _count(backend: Any, node: Node) -> Callable[..., None]:
+    def run(out: Any, sizes: Any) -> None:
+        total = 1
+        for axis in node.attrs["axes"]:
+            total *= sizes[axis]
+        out.fill(total)
+
+    return run
+
+
+define(
+    "size", lambda attrs, types: (Type((), ()),), kernel=_count, kind="constant", vjp=no_rule,
+    examples=(({"axes": ("time", "batch")}, ()),),
+)
+
+
+def _iota(backend: Any, node: Node) -> Callable[..., None]:
+    def run(out: Any, sizes: Any) -> None:
+        out[...] = backend.xp.arange(out.shape[0])
+
+    return run
+
+
+define(
+    "iota", lambda attrs, types: (Type((attrs["axis"],), (), "int"),), kernel=_iota, kind="constant", vjp=no_rule,
+    examples=(({"axis": "time"}, ()),),
+)
+
+
+# --- rows of a sequence --------------------------------------------------------------------------------------------
+
+
+def _same(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    return types[:1]
+
+
+def _without_axis(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    x = types[0]
+    return (Type(tuple(a for a in x.axes if a != attrs["axis"]), x.shape, x.dtype),)
+
+
+def _with_axis(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    return (types[0].with_axes((*types[0].axes, attrs["axis"])),)
+
+
+def _along(node: Node, long: Type) -> Callable[[Any], Any]:
+    """The view of an array with the axis of time in front."""
+    at = long.axes.index(node.attrs["axis"])
+    return (lambda array: array) if at == 0 else (lambda array: array.swapaxes(0, at))
+
+
+def _shift(backend: Any, node: Node) -> Callable[..., None]:
+    front, by, copyto = _along(node, node.types[0]), node.attrs["by"], backend.xp.copyto
+
+    def run(x: Any, out: Any) -> None:
+        x, out = front(x), front(out)
+        gap = min(abs(by), len(out))
+        to, source, empty = (
+            (out[gap:], x[: len(x) - gap], out[:gap]) if by >= 0 else (out[: len(out) - gap], x[gap:], out[len(out) - gap :])
+        )
+        copyto(to, source)
+        empty.fill(0)
+
+    return run
+
+
+define(
+    "shift", _same, kernel=_shift,
+    vjp=lambda attrs, y, dy, x: (dy.op("shift", axis=attrs["axis"], by=-attrs["by"]),),
+    examples=(({"axis": "time", "by": 1}, (_SEQ,)), ({"axis": "time", "by": -2}, (_SEQ,))),
+)
+
+
+def _reverse(backend: Any, node: Node) -> Callable[..., None]:
+    front, copyto = _along(node, node.types[0]), backend.xp.copyto
+    return lambda x, out: copyto(front(out), front(x)[::-1])
+
+
+define(
+    "reverse", _same, kernel=_reverse, vjp=lambda attrs, y, dy, x: (dy.op("reverse", axis=attrs["axis"]),),
+    examples=(({"axis": "time"}, (_SEQ,)),),
+)
+
+
+def _rows(node: Node, long: Type) -> Callable[[Any], Any]:
+    """The view of an array with the batch first and the time second."""
+    order = (long.axes.index(BATCH), long.axes.index(node.attrs["axis"]))
+    rest = tuple(i for i in range(long.rank) if i not in order)
+    return lambda array: array.transpose(order + rest)
+
+
+def _reverse_within(backend: Any, node: Node) -> Callable[..., None]:
+    rows, copyto = _rows(node, node.types[0]), backend.xp.copyto
+
+    def run(x: Any, lengths: Any, out: Any) -> None:
+        copyto(out, x)
+        for length, source, to in zip(lengths.tolist(), rows(x), rows(out), strict=True):
+            copyto(to[:length], source[:length][::-1])
+
+    return run
+
+
+define(
+    "reverse_within", _same, kernel=_reverse_within,
+    vjp=lambda attrs, y, dy, x, lengths: (dy.op("reverse_within", lengths, axis=attrs["axis"]), None),
+    examples=(({"axis": "time"}, (_SEQ, _LENGTHS)),),
+)
+
+
+def _last(backend: Any, node: Node) -> Callable[..., None]:
+    front, copyto = _along(node, node.inputs[0].type), backend.xp.copyto
+
+    def run(x: Any, out: Any) -> None:
+        x = front(x)
+        if len(x):
+            copyto(out, x[-1])
+        else:
+            out.fill(0)
+
+    return run
+
+
+define(
+    "last", _without_axis, kernel=_last, vjp=lambda attrs, y, dy, x: (dy.op("place_last", axis=attrs["axis"]),),
+    examples=(({"axis": "time"}, (_SEQ,)),),
+)
+
+
+def _place_last(backend: Any, node: Node) -> Callable[..., None]:
+    front, copyto = _along(node, node.types[0]), backend.xp.copyto
+
+    def run(dy: Any, out: Any) -> None:
+        out.fill(0)
+        if len(front(out)):
+            copyto(front(out)[-1], dy)
+
+    return run
+
+
+define(
+    "place_last", _with_axis, kernel=_place_last,
+    vjp=lambda attrs, y, dy, x: (dy.op("last", axis=attrs["axis"]),),
+    examples=(({"axis": "time"}, (Type((BATCH,), (3,)),)),),
+)
+
+
+def _last_within(backend: Any, node: Node) -> Callable[..., None]:
+    rows, copyto = _rows(node, node.inputs[0].type), backend.xp.copyto
+
+    def run(x: Any, lengths: Any, out: Any) -> None:
+        out.fill(0)
+        for b, (length, row) in enumerate(zip(lengths.tolist(), rows(x), strict=True)):
+            if length > 0:
+                copyto(out[b : b + 1], row[length - 1])
+
+    return run
+
+
+define(
+    "last_within", _without_axis, kernel=_last_within,
+    vjp=lambda attrs, y, dy, x, lengths: (dy.op("place_last_within", lengths, axis=attrs["axis"]), None),
+    examples=(({"axis": "time"}, (_SEQ, _LENGTHS)),),
+)
+
+
+def _place_last_within(backend: Any, node: Node) -> Callable[..., None]:
+    rows, copyto = _rows(node, node.types[0]), backend.xp.copyto
+
+    def run(dy: Any, lengths: Any, out: Any) -> None:
+        out.fill(0)
+        for length, value, to in zip(lengths.tolist(), dy, rows(out), strict=True):
+            if length > 0:
+                copyto(to[length - 1 : length], value)
+
+    return run
+
+
+define(
+    "place_last_within", _with_axis, kernel=_place_last_within,
+    vjp=lambda attrs, y, dy, x, lengths: (dy.op("last_within", lengths, axis=attrs["axis"]), None),
+    examples=(({"axis": "time"}, (Type((BATCH,), (3,)), _LENGTHS)),),
+)
+
+
+# --- what an unrolled loop is made of: views and rows written in place ---------------------------------------------
+
+
+define(
+    "row", _without_axis, kind="view",
+    examples=(({"axis": "time", "at": 0}, (_SEQ,)),),
+)
+"""The row at a fixed place of an axis."""
+
+
+def _stack_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    row: Type = attrs["row"]
+    return (row.with_axes((*row.axes, attrs["axis"])),)
+
+
+define("stack", _stack_type, kind="gather")
+"""Its inputs as the rows of a sequence, in the order of time. Attributes: `axis`, `row` (type of a row)."""
+
+
+def _history_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    return _stack_type(attrs, types) * 2
+
+
+define("history", _history_type, kind="gather")
+"""A state over time in one array of n + 1 rows: result 0 is each step's old value, result 1 its new one.
+Inputs in the order of time; attributes as of `stack`, and `reverse`: the first value stands last."""

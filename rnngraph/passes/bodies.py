@@ -1,0 +1,70 @@
+"""What several passes do with loop bodies: run inside them first, and bind anew what crosses their border."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rnngraph.ir.graph import (
+    LOOP, Capture, Graph, Loop, Node, Rewriter, Slice, Value, body_param, loop_node, loop_of, rebound, rewrite,
+)
+
+Change = Callable[[Node, tuple[Value, ...]], "Node | tuple[Value, ...] | None"]
+
+
+def with_results(loop: Loop, results: tuple[Value, ...]) -> Loop:
+    """The loop with other values leaving each step, in the order of `loop.results`."""
+    n = len(loop.carries)
+    carries = tuple(c._replace(next=v) for c, v in zip(loop.carries, results[:n], strict=True))
+    return Loop(
+        loop.axis, loop.reverse, carries, loop.slices, loop.captures, results[n:], loop.counter, loop.turn, loop.label
+    )
+
+
+def everywhere(graph: Graph, change: Change) -> Graph:
+    """Rewrites every level by `change`, bodies before the loops that hold them."""
+
+    def deep(node: Node, inputs: tuple[Value, ...]) -> Node | tuple[Value, ...] | None:
+        if node.op is not LOOP:
+            return change(node, inputs)
+        loop = loop_of(node)
+        inner = with_results(loop, Rewriter(deep).run(loop.results))
+        new = loop_node(rebound(inner, inputs), node.origin)
+        return change(new, inputs) or new
+
+    return rewrite(graph, deep)
+
+
+@dataclass
+class Border:
+    """The bindings of a loop while values move across its border; one param per outer value.
+
+    `outer_of` knows the outside form of body values: of params, and of what was moved.
+    """
+
+    loop: Loop
+    slices: list[Slice] = field(default_factory=list)
+    captures: list[Capture] = field(default_factory=list)
+    params: dict[Value, Value] = field(default_factory=dict)
+    """Outer value to the param it is bound to."""
+
+    @classmethod
+    def of(cls, loop: Loop) -> Border:
+        border = cls(loop, list(loop.slices), list(loop.captures))
+        for s in loop.slices:
+            border.params.setdefault(s.sequence, s.param)
+        for c in loop.captures:
+            border.params.setdefault(c.outer, c.param)
+        return border
+
+    def bind(self, outer: Value, like: Value) -> Value:
+        """The param that stands for an outer value: its row where it has the loop's axis, else itself."""
+        if outer not in self.params:
+            name = like.node.origin.name or like.op.name
+            param = body_param(name, like.type, like.node.origin)
+            if self.loop.axis in outer.type.axes:
+                self.slices.append(Slice(outer, param))
+            else:
+                self.captures.append(Capture(outer, param))
+            self.params[outer] = param
+        return self.params[outer]

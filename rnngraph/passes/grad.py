@@ -1,0 +1,315 @@
+"""Reverse-mode gradients as graph transformation.
+
+Walking backwards, an ordinary node asks its op. A loop becomes a loop the other way round: its carries are the
+cotangents of the carries, its slices are what the forward loop stacks for it, and what each step gives to a
+captured value is stacked and summed outside (`sink` makes one product of that).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+from rnngraph.ir.graph import (
+    LOOP, PARAM, Capture, Carry, Graph, Loop, Node, Origin, Rewriter, Slice, Value,
+    body_nodes, body_param, finals, loop_node, loop_of, ordered, rebuilt, stacked,
+)
+from rnngraph.ir.types import Type
+from rnngraph.ops import Formula, call, const
+from rnngraph.ops.table import TABLE
+
+
+def gradients(graph: Graph, cotangents: Mapping[Value, Value], wrt: Mapping[str, Value]) -> Graph:
+    """The graph with an output `grad:NAME` for each value of `wrt`: sum of cotangent times output, differentiated.
+
+    `cotangents` maps values of the graph to their cotangents, of the same type. A value that no output depends
+    on has gradient zero.
+    """
+    sweep = _Sweep(frozenset(v for v in wrt.values()))
+    for value, cotangent in cotangents.items():
+        sweep.give(value, cotangent)
+    sweep.pull(ordered(v.node for v in cotangents))
+    outputs = dict(graph.outputs)
+    for name, value in wrt.items():
+        outputs[f"grad:{name}"] = sweep.total(value) or zeros(value.type)
+    values = sweep.finished(outputs.values())
+    return Graph(graph.inputs, dict(zip(outputs, values, strict=True)))
+
+
+@lru_cache(maxsize=4096)
+def _backward(origin: Origin) -> Origin:
+    return replace(origin, backward=True)
+
+
+def zeros(type: Type, origin: Origin = Origin(backward=True)) -> Value:
+    value = const(0.0, "float", origin)
+    if type.shape:
+        value = call("broadcast", value, origin=origin, shape=type.shape)
+    return call("spread", value, origin=origin, axes=type.axes) if type.axes else value
+
+
+@dataclass
+class _Sweep:
+    """One walk backwards at one level. `targets` are the values at this level that gradients are wanted of."""
+
+    targets: frozenset[Value]
+    given: dict[Value, list[Value]] = field(default_factory=dict)
+    replaced: dict[Node, Node] = field(default_factory=dict)
+    """Forward loops that now stack what the backward loops need."""
+
+    def give(self, value: Value, cotangent: Value) -> None:
+        if value.type.dtype == "float":
+            self.given.setdefault(value, []).append(fit(cotangent, value.type))
+
+    def total(self, value: Value) -> Value | None:
+        found = self.given.get(value)
+        if not found:
+            return None
+        if len(found) > 1:
+            self.given[value] = found = [added(found)]
+        return found[0]
+
+    def pull(self, nodes: list[Node]) -> None:
+        needed = reached(nodes, self.targets)
+        for node in reversed(nodes):
+            if node not in needed or not any(v in self.given for v in node.values):
+                continue
+            if node.op is LOOP:
+                _through_loop(self, node, needed)
+            elif node.op.vjp is not None and node.inputs:
+                self.through(node)
+
+    def through(self, node: Node) -> None:
+        y = Value(node)
+        dy = self.total(y)
+        if dy is None or node.op.vjp is None:
+            return
+        origin = _backward(node.origin)
+        parts = node.op.vjp(
+            node.attrs, Formula(y, origin), Formula(dy, origin), *(Formula(v, origin) for v in node.inputs)
+        )
+        for value, part in zip(node.inputs, parts, strict=True):
+            if part is not None:
+                self.give(value, part.value)
+
+    def finished(self, values: Iterable[Value]) -> tuple[Value, ...]:
+        """The values over the forward loops as they now are."""
+        if not self.replaced:
+            return tuple(values)
+        news = set(self.replaced.values())
+        made: dict[Node, Node] = {}
+
+        def swap(node: Node, inputs: tuple[Value, ...]) -> Node | None:
+            new = self.replaced.get(node, node)
+            if new not in news:
+                return None
+            if new not in made:
+                made[new] = rebuilt(new, inputs)
+            return made[new]
+
+        return Rewriter(swap).run(values)
+
+
+def reached(nodes: Iterable[Node], sources: frozenset[Value]) -> set[Node]:
+    """The nodes that depend on a source or are one, in a list where inputs come first."""
+    found = {v.node for v in sources}
+    for node in nodes:
+        if node not in found and any(v.node in found for v in node.inputs):
+            found.add(node)
+    return found
+
+
+# --- sums of cotangents -------------------------------------------------------------------------------------------
+
+
+def fit(cotangent: Value, type: Type) -> Value:
+    """Sums over what the operand was spread to; spreads to the axes that the formula lost."""
+    origin = cotangent.node.origin
+    extra = tuple(axis for axis in cotangent.type.axes if axis not in type.axes)
+    if extra:
+        cotangent = call("sum_axes", cotangent, origin=origin, axes=extra)
+    have = cotangent.type.shape
+    if have != type.shape:
+        front = tuple(range(len(have) - len(type.shape)))
+        if front:
+            cotangent = call("sum", cotangent, origin=origin, dims=front)
+        have = cotangent.type.shape
+        ones = tuple(i for i, (a, b) in enumerate(zip(have, type.shape, strict=True)) if a != b)
+        if ones:
+            cotangent = call("sum", cotangent, origin=origin, dims=ones, keep=True)
+    if set(type.axes) - set(cotangent.type.axes):
+        cotangent = call("spread", cotangent, origin=origin, axes=type.axes)
+    return cotangent
+
+
+def added(parts: list[Value]) -> Value:
+    """The sum; parts that fill different places of one vector are joined instead of added."""
+    pads = [v for v in parts if v.op is TABLE["pad"]]
+    rest = [v for v in parts if v.op is not TABLE["pad"]]
+    joined = _joined(pads) if len(pads) > 1 else None
+    terms = rest + ([joined] if joined else pads)
+    result = terms[0]
+    for term in terms[1:]:
+        result = call("add", result, term, origin=term.node.origin)
+    return result
+
+
+def _joined(pads: list[Value]) -> Value | None:
+    dim, origin = pads[0].node.attrs["dim"], pads[0].node.origin
+    if any(v.node.attrs["dim"] != dim for v in pads):
+        return None
+    pieces, place = [], 0
+    size = pads[0].type.shape[dim]
+    for pad in sorted(pads, key=lambda v: int(v.node.attrs["before"])):
+        part, before = pad.node.inputs[0], pad.node.attrs["before"]
+        if before < place:
+            return None
+        if before > place:
+            pieces.append(_gap(part.type, dim, before - place, origin))
+        pieces.append(part)
+        place = before + part.type.shape[dim]
+    if place < size:
+        pieces.append(_gap(pieces[-1].type, dim, size - place, origin))
+    return call("concat", *pieces, origin=origin, dim=dim)
+
+
+def _gap(like: Type, dim: int, size: int, origin: Origin) -> Value:
+    at = dim % len(like.shape)
+    shape = (*like.shape[:at], size, *like.shape[at + 1 :])
+    return zeros(Type(like.axes, shape), origin)
+
+
+# --- loops ----------------------------------------------------------------------------------------------------------
+
+
+def _active(loop: Loop, nodes: list[Node], needed: set[Node]) -> frozenset[Value]:
+    """The float params of a body through which a gradient flows."""
+    active = {
+        param
+        for outer, param in ((*((s.sequence, s.param) for s in loop.slices), *((c.outer, c.param) for c in loop.captures)))
+        if outer.node in needed
+    }
+    active |= {c.param for c in loop.carries if c.init.node in needed}
+    while True:
+        inside = reached(nodes, frozenset(active))
+        more = {c.param for c in loop.carries if c.next.node in inside} - active
+        if not more:
+            return frozenset(v for v in active if v.type.dtype == "float")
+        active |= more
+
+
+def _through_loop(sweep: _Sweep, node: Node, needed: set[Node]) -> None:
+    loop, nodes = loop_of(node), body_nodes(loop_of(node))
+    origin = _backward(node.origin)
+    active = _active(loop, nodes, needed)
+    inner = _Sweep(active)
+    carried = [c for c in loop.carries if c.param in active]
+    incoming = {c: body_param(f"d.{c.param.node.attrs['name']}", c.param.type, origin) for c in carried}
+    for c in carried:
+        inner.give(c.next, incoming[c])
+    slices = []
+    for result, value in zip(stacked(node), loop.stacks, strict=True):
+        cotangent = sweep.total(result)
+        if cotangent is not None and value.type.dtype == "float":
+            param = body_param("d.out", value.type, origin)
+            slices.append(Slice(cotangent, param))
+            inner.give(value, param)
+    inner.pull(nodes)
+
+    sequences = [s for s in loop.slices if s.param in active and inner.total(s.param)]
+    captures = [c for c in loop.captures if c.param in active and inner.total(c.param)]
+    results = [inner.total(c.param) or zeros(c.param.type, origin) for c in carried]
+    results += [_must(inner.total(s.param)) for s in sequences] + [_must(inner.total(c.param)) for c in captures]
+    forward = (*loop.results,)
+    done = inner.finished([*forward, *results])
+    forward_done, results_done = done[: len(forward)], list(done[len(forward) :])
+    new_loop, results_done, more_slices, more_captures, counter = _closed(loop, forward_done, results_done)
+    new_node = loop_node(new_loop, node.origin)
+    sweep.replaced[node] = new_node
+    saved = dict(zip(reversed(new_loop.stacks), reversed(stacked(new_node)), strict=True))
+
+    final = dict(zip(loop.carries, finals(node), strict=True))
+    n = len(carried)
+    backward = Loop(
+        loop.axis, not loop.reverse,
+        tuple(
+            Carry(sweep.total(final[c]) or zeros(c.param.type, origin), incoming[c], result)
+            for c, result in zip(carried, results_done[:n], strict=True)
+        ),
+        (*slices, *(Slice(saved.get(v, outer), p) for v, outer, p in more_slices)),
+        tuple(more_captures), tuple(results_done[n:]), counter, loop.turn, loop.label,
+    )
+    back = loop_node(backward, origin)
+    for c, value in zip(carried, finals(back), strict=True):
+        sweep.give(c.init, value)
+    outs = stacked(back)
+    for s, value in zip(sequences, outs[: len(sequences)], strict=True):
+        sweep.give(s.sequence, value)
+    for capture, value in zip(captures, outs[len(sequences) :], strict=True):
+        sweep.give(capture.outer, call("sum_axes", value, origin=origin, axes=(loop.axis,)))
+
+
+def _must(value: Value | None) -> Value:
+    assert value is not None
+    return value
+
+
+def _closed(
+    loop: Loop, forward: tuple[Value, ...], results: list[Value]
+) -> tuple[Loop, list[Value], list[tuple[Value, Value, Value]], list[Capture], Value | None]:
+    """Closes the backward body: every forward value in it becomes a param of its own.
+
+    Returns the forward loop that stacks what is kept, the results over the new params, the slices as
+    (forward value, outer sequence where it has one, param), the captures, and the counter.
+    """
+    n = len(loop.carries)
+    inside = set(ordered(v.node for v in forward)) | {p.node for p in loop.params}
+    wanted = _free(results, inside)
+    sequence = {s.param: s.sequence for s in loop.slices}
+    outer = {c.param: c.outer for c in loop.captures}
+    stacks = list(forward[n:])
+    mapping: dict[Value, Value] = {}
+    slices, captures, counter = [], [], None
+    for value in wanted:
+        if value.node.op.kind == "constant":
+            continue
+        param = body_param(_name(value), value.type, value.node.origin)
+        mapping[value] = param
+        if value in outer:
+            captures.append(Capture(outer[value], param))
+        elif value == loop.counter:
+            counter = param
+        elif value in sequence:
+            slices.append((value, sequence[value], param))
+        else:
+            if value not in stacks:
+                stacks.append(value)
+            slices.append((value, value, param))
+    carries = tuple(c._replace(next=v) for c, v in zip(loop.carries, forward[:n], strict=True))
+    kept = Loop(
+        loop.axis, loop.reverse, carries, loop.slices, loop.captures, tuple(stacks), loop.counter, loop.turn, loop.label
+    )
+    rewriter = Rewriter()
+    rewriter.map.update(mapping)
+    return kept, list(rewriter.run(results)), slices, captures, counter
+
+
+def _name(value: Value) -> str:
+    name: str = value.node.attrs["name"] if value.node.op is PARAM else value.node.origin.name
+    return name or value.node.op.name
+
+
+def _free(results: Iterable[Value], inside: set[Node]) -> list[Value]:
+    """The forward values that the results mention, each once, in the order met."""
+    found: dict[Value, None] = {}
+    seen: set[Node] = set()
+    todo = list(results)
+    while todo:
+        value = todo.pop()
+        if value.node in inside:
+            found.setdefault(value)
+        elif value.node not in seen:
+            seen.add(value.node)
+            todo.extend(value.node.inputs)
+    return list(found)

@@ -1,0 +1,74 @@
+"""The passes in their order, with the reason for each place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from rnngraph.ir.graph import Graph, Value
+from rnngraph.passes.cse import cse
+from rnngraph.passes.grad import gradients
+from rnngraph.passes.hoist import hoist, merge_sums
+from rnngraph.passes.prune import prune
+from rnngraph.passes.share import share
+from rnngraph.passes.sink import sink
+from rnngraph.passes.split import regroup, split
+from rnngraph.passes.unroll import in_turns, unroll
+
+Pass = Callable[[Graph], Graph]
+
+BEFORE: list[tuple[str, Pass]] = [
+    ("split", split),      # first, so that gradients too are of parts: what is not wanted of a part is never made
+    ("cse", cse),          # equal work found before it is differentiated is found once
+    ("regroup", regroup),  # sums in the order in which their terms can leave the loop
+    ("hoist", hoist),      # what no carry reaches leaves the loops; its gradient is then no loop's business
+]
+AFTER: list[tuple[str, Pass]] = [
+    ("hoist back", hoist),  # the same for the loops that the gradient made
+    ("sink", sink),        # then what only feeds stacks; their sums over time join the products
+    ("share", share),      # products that now stand side by side
+    ("merge", merge_sums),  # sums over axes of what hoist moved
+    ("late cse", cse),     # what the gradient and the moves made twice
+    ("prune", prune),      # last: drops every stack, carry and binding that nothing reads any more
+]
+STAGES = ("elaborate", *(name for name, _ in BEFORE), "grad", *(name for name, _ in AFTER), "unroll")
+
+
+def stages(
+    graph: Graph,
+    cotangents: Mapping[Value, Value] | None,
+    wrt: Mapping[str, Value],
+    turn: str | int,
+    steps: Mapping[str, int],
+) -> Iterator[tuple[str, Graph]]:
+    """Every stage by name. `turn` is "static", "dynamic" or the number of steps per turn of the loop.
+
+    `cotangents` None means no gradients. Values are tracked through the early passes by standing among the
+    outputs, under names that start with a colon.
+    """
+    yield "elaborate", graph
+    named = dict(graph.outputs)
+    if cotangents is not None:
+        named |= {f":wrt:{name}": value for name, value in wrt.items()}
+        named |= {f":out:{i}": value for i, value in enumerate(cotangents)}
+        named |= {f":cot:{i}": value for i, value in enumerate(cotangents.values())}
+    graph = graph.with_outputs(named)
+    for name, run in BEFORE:
+        graph = run(graph)
+        yield name, _visible(graph)
+    if cotangents is not None:
+        found = graph.outputs
+        pairs = {found[f":out:{i}"]: found[f":cot:{i}"] for i in range(len(cotangents))}
+        graph = gradients(_visible(graph), pairs, {name: found[f":wrt:{name}"] for name in wrt})
+    yield "grad", graph
+    for name, run in AFTER:
+        graph = run(graph)
+        yield name, graph
+    if turn == "static":
+        graph = unroll(graph, steps)
+    elif isinstance(turn, int) and turn > 1:
+        graph = in_turns(graph, turn)
+    yield "unroll", graph
+
+
+def _visible(graph: Graph) -> Graph:
+    return graph.with_outputs({name: v for name, v in graph.outputs.items() if not name.startswith(":")})

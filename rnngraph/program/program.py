@@ -1,0 +1,159 @@
+"""A program: steps and repeats over slots. Sizes of axes are not known here; `memory.plan` puts them in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from rnngraph.ir.graph import Node
+from rnngraph.ir.types import DType, Type
+
+ITEMSIZE: dict[tuple[DType, str], int] = {
+    ("float", "float64"): 8, ("float", "float32"): 4, ("int", "float64"): 8, ("int", "float32"): 8,
+    ("bool", "float64"): 1, ("bool", "float32"): 1,
+}
+"""Bytes of one number, by its kind and the program's float type."""
+
+CATEGORIES = ("parameters", "inputs", "outputs", "saved", "gradients", "workspace")
+
+
+class Turn(NamedTuple):
+    """The place on the axis of a running loop, plus an offset."""
+
+    loop: int
+    offset: int
+
+
+class Ring(NamedTuple):
+    """One of two rows in turn: (number of finished steps of the loop + offset) modulo 2."""
+
+    loop: int
+    offset: int
+
+
+class Parity(NamedTuple):
+    """The row of a ring that a loop over this axis leaves its last value in."""
+
+    axis: str
+
+
+Place = int | Turn | Ring | Parity
+Entry = slice | Place
+ALL = slice(None)
+
+
+class Ref(NamedTuple):
+    """A view of a slot: one index per dimension of the slot's array."""
+
+    slot: int
+    index: tuple[Entry, ...]
+
+    def at(self, dim: int, entry: Entry) -> Ref:
+        """The view of this view that fixes or narrows one of its remaining dimensions."""
+        left = [i for i, e in enumerate(self.index) if isinstance(e, slice)]
+        i = left[dim]
+        inside = self.index[i]
+        assert isinstance(inside, slice)
+        return Ref(self.slot, (*self.index[:i], _within(inside, entry), *self.index[i + 1 :]))
+
+    @property
+    def whole(self) -> bool:
+        return all(e == ALL for e in self.index)
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether the view is one run of memory: places first, then everything."""
+        tail = [e for e in self.index if isinstance(e, slice)]
+        places = len(self.index) - len(tail)
+        return all(not isinstance(e, slice) for e in self.index[:places]) and (not tail or all(e == ALL for e in tail[1:]))
+
+
+def _within(outer: slice, entry: Entry) -> Entry:
+    low = outer.start or 0
+    if isinstance(entry, slice):
+        if entry == ALL:
+            return outer
+        return slice(low + entry.start, low + entry.stop)
+    if isinstance(entry, Turn):
+        return entry._replace(offset=entry.offset + low)
+    if isinstance(entry, int):
+        return low + entry if entry >= 0 else (outer.stop or 0) + entry
+    return entry
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """An array that the program writes. `grow` names the axis that has one row more (a state's history);
+    a `ring` has two rows in front. `level` is the loop whose turn it lives in, -1 for the whole program."""
+
+    type: Type
+    grow: str | None = None
+    ring: bool = False
+    level: int = -1
+
+    def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        axes = tuple(sizes[a] + (a == self.grow) for a in self.type.axes)
+        return ((2,) if self.ring else ()) + axes + self.type.shape
+
+    def bytes(self, sizes: Mapping[str, int], dtype: str) -> int:
+        count = ITEMSIZE[self.type.dtype, dtype]
+        for size in self.shape(sizes):
+            count *= size
+        return count
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of a kernel: its node, the views it reads and writes, and scratch slots."""
+
+    node: Node
+    ins: tuple[Ref, ...]
+    outs: tuple[Ref, ...]
+    scratch: tuple[Ref, ...] = ()
+
+    @property
+    def refs(self) -> tuple[Ref, ...]:
+        return (*self.ins, *self.outs, *self.scratch)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A while-loop: the body for each place of the axis, backwards where `reverse`, `turn` steps at a time."""
+
+    loop: int
+    axis: str
+    reverse: bool
+    turn: int
+    body: tuple[Code, ...]
+    label: str = ""
+
+
+Code = Step | Repeat
+
+
+@dataclass(frozen=True)
+class Program:
+    """Everything but sizes. `inputs` and `weights` map names to slots, `outputs` names to views."""
+
+    slots: tuple[Slot, ...]
+    code: tuple[Code, ...]
+    constants: tuple[tuple[Node, int], ...]
+    inputs: Mapping[str, int]
+    weights: Mapping[str, int]
+    outputs: Mapping[str, Ref]
+    categories: tuple[str, ...] = field(default=(), repr=False)
+    """For each slot, which part of the ledger its bytes belong to."""
+
+    @property
+    def steps(self) -> Iterator[Step]:
+        return steps_of(self.code)
+
+
+def steps_of(code: tuple[Code, ...]) -> Iterator[Step]:
+    """Every step, those inside repeats once."""
+    for item in code:
+        if isinstance(item, Step):
+            yield item
+        else:
+            yield from steps_of(item.body)

@@ -1,0 +1,224 @@
+"""Runs a planned program: arrays are bound once per plan, then every call only calls kernels.
+
+Straight-line code becomes a list of calls with their arrays. A repeat becomes one Python function, written from
+the plan (never from the user's text): per step it takes the rows it needs and calls the kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from rnngraph.ir.graph import Node
+from rnngraph.ir.types import union
+from rnngraph.program.memory import ALIGN, PLANNED, Plan
+from rnngraph.program.program import Entry, Parity, Program, Ref, Repeat, Ring, Step, Turn
+from rnngraph.runtime.backend import Backend, Dtypes
+
+Index = tuple[Any, ...]
+
+
+class Bound:
+    """A program with arrays: one arena per category of the ledger, bound to one set of sizes."""
+
+    def __init__(self, program: Program, plan: Plan, backend: Backend) -> None:
+        self.program, self.plan, self.backend = program, plan, backend
+        self.dtypes = Dtypes(plan.dtype)
+        self.own: dict[str, Any] = {}
+        self.arenas = {c: backend.empty(plan.bytes[c]) for c in PLANNED if plan.bytes[c]}
+        self.bases = [self.base(slot) for slot in range(len(program.slots))]
+        for node, slot in program.constants:
+            kernel = node.op.kernel
+            assert kernel is not None
+            kernel(backend, node)(self.bases[slot], plan.sizes)
+        self.calls: list[Callable[[], Any]] | None = None
+
+    def base(self, slot: int) -> Any:
+        """The whole array of a slot, in its arena; None for a weight, which is bound when it is given."""
+        category = self.program.categories[slot]
+        if category == "parameters":
+            return None
+        shape = self.program.slots[slot].shape(self.plan.sizes)
+        dtype = self.dtypes.of(self.program.slots[slot].type.dtype)
+        size = self.plan.slot_bytes[slot]
+        if category not in self.arenas or not size:
+            return self.backend.xp.empty(shape, dtype)
+        arena = self.arenas[category]
+        start = -_address(arena) % ALIGN + self.plan.offsets[slot]
+        return arena[start : start + size].view(dtype).reshape(shape)
+
+    # --- running ---
+
+    def run(self, inputs: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
+        """Results by name, as views that the next run writes over.
+
+        `inputs` are NumPy arrays whose axes stand in the program's order; `weights` arrays of the backend.
+        """
+        self.bind(weights)
+        for name, slot in self.program.inputs.items():
+            self.backend.give(inputs[name], self.bases[slot])
+        assert self.calls is not None
+        for call in self.calls:
+            call()
+        return {
+            name: _view(self.bases[ref.slot], self.index(ref)) for name, ref in self.program.outputs.items()
+        }
+
+    def bind(self, weights: Mapping[str, Any]) -> None:
+        """Makes the calls over these weight arrays; nothing to do where they are the same arrays as before.
+
+        An array of another type or order is copied, at each run, to one of the program's own.
+        """
+        changed = self.calls is None
+        for name, slot in self.program.weights.items():
+            given = weights[name]
+            if self.backend.fits(given, self.dtypes.float):
+                changed |= self.bases[slot] is not given
+                self.bases[slot] = given
+                continue
+            if name not in self.own:
+                self.own[name] = self.backend.xp.empty(given.shape, self.dtypes.float)
+            changed |= self.bases[slot] is not self.own[name]
+            self.bases[slot] = self.own[name]
+            self.backend.give(given, self.own[name])
+        if changed:
+            self.calls = [self.call(item) for item in self.program.code]
+
+    def call(self, item: Step | Repeat) -> Callable[[], Any]:
+        if isinstance(item, Repeat):
+            return _Writer(self).function(item)
+        kernel, refs = self.parts(item)
+        return partial(kernel, *(_view(self.bases[ref.slot], index) for ref, index in refs))
+
+    def parts(self, step: Step) -> tuple[Callable[..., Any], list[tuple[Ref, Index]]]:
+        """The kernel, and its arguments in order, each as a slot and an index with the axes it lacks put in."""
+        node = step.node
+        assert node.op.kernel is not None
+        kernel = node.op.kernel(self.backend, node)
+        ins = [(ref, self.index(ref)) for ref in step.ins]
+        if node.op.kind == "pointwise":
+            ins = [(ref, self.aligned(ref, v.type.axes, node)) for ref, v in zip(step.ins, node.inputs, strict=True)]
+        rest = [(ref, self.index(ref)) for ref in (*step.outs, *step.scratch)]
+        return kernel, ins + rest
+
+    def index(self, ref: Ref) -> Index:
+        """The index of a view; places of running loops stay as they are."""
+        return tuple([self.entry(e) for e in ref.index])
+
+    def entry(self, entry: Entry) -> Any:
+        return self.plan.sizes[entry.axis] % 2 if isinstance(entry, Parity) else entry
+
+    def aligned(self, ref: Ref, axes: tuple[str, ...], node: Node) -> Index:
+        """The index of an operand with new axes put in where the result has axes or dimensions that it lacks."""
+        index, target = self.index(ref), node.types[0]
+        lead = union((target, *(v.type for v in node.inputs)))
+        rank = sum(isinstance(e, slice) for e in index) - len(axes)
+        missing = len(target.shape) - rank
+        if not axes or (axes == lead[len(lead) - len(axes) :] and not missing):
+            return index
+        result: list[Any] = []
+        entries = list(index)
+        for axis in lead:
+            if axis not in axes:
+                result.append(None)
+                continue
+            while not isinstance(entries[0], slice):
+                result.append(entries.pop(0))
+            result.append(entries.pop(0))
+        return (*result, *[None] * missing, *entries)
+
+
+def _view(array: Any, index: Index) -> Any:
+    """The view as an array, also where it has no dimensions left."""
+    return array[(*index, ...)] if None not in index else array[index]
+
+
+def _address(array: Any) -> int:
+    data = array.data
+    ptr = getattr(data, "ptr", None)
+    return int(ptr if ptr is not None else array.ctypes.data)
+
+
+class _Writer:
+    """Writes the function of one repeat."""
+
+    def __init__(self, bound: Bound) -> None:
+        self.bound = bound
+        self.names: dict[str, Any] = {}
+        self.lines: list[str] = []
+        self.known: dict[Any, str] = {}
+
+    def function(self, repeat: Repeat) -> Callable[[], Any]:
+        self.repeat(repeat, 1)
+        text = "def turns():\n" + "\n".join(self.lines) + "\n    return None\n"
+        scope = dict(self.names)
+        exec(compile(text, "<repeat>", "exec"), scope)
+        function: Callable[[], Any] = scope["turns"]
+        return function
+
+    def name(self, prefix: str, value: Any) -> str:
+        name = f"{prefix}{len(self.names)}"
+        self.names[name] = value
+        return name
+
+    def line(self, depth: int, text: str) -> None:
+        self.lines.append("    " * depth + text)
+
+    def repeat(self, repeat: Repeat, depth: int) -> None:
+        """`turn` copies of the body per turn, then single steps for what is left over."""
+        size, k = self.bound.plan.sizes[repeat.axis], max(1, repeat.turn)
+        t, n = f"t{repeat.loop}", f"n{repeat.loop}"
+        full = size // k * k
+        for first, last, width in ((0, full, k), (full, size, 1)):
+            if first == last:
+                continue
+            self.line(depth, f"for {n} in range({first}, {last}, {width}):")
+            for j in range(width):
+                if j:
+                    self.line(depth + 1, f"{n} += 1")
+                self.line(depth + 1, f"{t} = {size - 1} - {n}" if repeat.reverse else f"{t} = {n}")
+                rows: dict[tuple[str, str], str] = {}
+                for item in repeat.body:
+                    if isinstance(item, Repeat):
+                        self.repeat(item, depth + 1)
+                    else:
+                        self.step(item, depth + 1, rows)
+
+    def step(self, step: Step, depth: int, rows: dict[tuple[str, str], str]) -> None:
+        kernel, arguments = self.bound.parts(step)
+        key = id(step)
+        if key not in self.known:
+            self.known[key] = self.name("f", kernel)
+        texts = [self.argument(ref, index, depth, rows) for ref, index in arguments]
+        self.line(depth, f"{self.known[key]}({', '.join(texts)})")
+
+    def argument(self, ref: Ref, index: Index, depth: int, rows: dict[tuple[str, str], str]) -> str:
+        """A fixed view by its name; a row by its place, taken once per step."""
+        moving = [(i, e) for i, e in enumerate(index) if isinstance(e, Turn | Ring)]
+        base = self.bound.bases[ref.slot]
+        fixed = tuple(slice(None) if isinstance(e, Turn | Ring) else e for e in index)
+        key = (ref.slot, str(fixed))
+        if key not in self.known:
+            self.known[key] = self.name("a", _view(base, fixed))
+        name = self.known[key]
+        if not moving:
+            return name
+        gone = [sum(isinstance(e, int) for e in fixed[:i]) for i, _ in moving]
+        where: list[str] = []
+        for (i, e), shift in zip(moving, gone, strict=True):
+            where += [":"] * (i - shift - len(where)) + [_place(e)]
+        if len(moving) == self.names[name].ndim:
+            where.append("...")  # an array of no dimensions, not a number
+        text = f"{name}[{', '.join(where)}]"
+        found = rows.get((name, text))
+        if found is None:
+            found = rows[name, text] = f"r{len(self.lines)}_{len(rows)}"
+            self.line(depth, f"{found} = {text}")
+        return found
+
+
+def _place(entry: Turn | Ring) -> str:
+    if isinstance(entry, Ring):
+        return f"(n{entry.loop} + {entry.offset}) % 2"
+    return f"t{entry.loop} + {entry.offset}" if entry.offset else f"t{entry.loop}"

@@ -1,0 +1,56 @@
+"""Source text and places in it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Source:
+    """One text, with the name that messages call it by."""
+
+    name: str
+    text: str = field(repr=False)
+    folder: Path | None = None
+    """Where its imports are looked for; None where nothing may be imported."""
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [0] + [i + 1 for i, c in enumerate(self.text) if c == "\n"]
+
+    def place(self, offset: int) -> tuple[int, int]:
+        """Line and column, both counted from 1, of a character offset."""
+        line = bisect_right(self._starts, offset)
+        return line, offset - self._starts[line - 1] + 1
+
+    def line(self, number: int) -> str:
+        """The text of one line, without its end."""
+        return self.text.split("\n")[number - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The characters from `start` up to, not including, `end` of a source."""
+
+    source: Source = field(repr=False)
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        return self.source.text[self.start : self.end]
+
+    @property
+    def line(self) -> int:
+        return self.source.place(self.start)[0]
+
+    def __str__(self) -> str:
+        line, column = self.source.place(self.start)
+        return f"{self.source.name}:{line}:{column}"
+
+    def to(self, other: Span) -> Span:
+        """From the start of this span to the end of the other."""
+        return Span(self.source, self.start, max(self.end, other.end))

@@ -1,0 +1,141 @@
+"""Text to tokens. What the words are is said by the terminals of the grammar, nothing is repeated here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from rnngraph.diagnostics import Diagnostic
+from rnngraph.source import Source, Span
+
+LONGEST_NUMBER = 40
+
+_TYPED_BY_EDITORS = {
+    **dict.fromkeys("“”„«»", 'write a plain `"`'),
+    **dict.fromkeys("‘’′`´", "write a plain `'`"),
+    **dict.fromkeys("−–—", "write a plain `-`"),
+    **dict.fromkeys("×·∗", "write `*`"),
+    "÷": "write `/`",
+    "≤": "write `<=`",
+    "≥": "write `>=`",
+    "≠": "write `!=`",
+    "!": "write `not`",
+    "&": "write `and`",
+    "|": "write `or`",
+    "^": "a power is written `**`",
+    ";": "statements are separated by white space only",
+    "?": "a choice is written `where(condition, a, b)`",
+    "'": "the next value of a state is written `h'`, and a text in double quotes",
+    "\\": "a statement may go on in the next line without a sign",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of text and the name of its terminal."""
+
+    type: str
+    text: str
+    span: Span
+    first: bool
+    """Whether it begins its line."""
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """The terminals of the grammar: one pattern of all, the reserved words, and what is skipped."""
+
+    pattern: re.Pattern[str]
+    words: Mapping[str, str]
+    ignored: frozenset[str]
+
+
+def scan(source: Source, lexicon: Lexicon) -> tuple[list[Token], list[Diagnostic]]:
+    """All tokens that the text holds, and what in it belongs to none."""
+    tokens: list[Token] = []
+    errors: list[Diagnostic] = []
+    line_begins = True
+    for kind, span in _pieces(source, lexicon):
+        if kind in lexicon.ignored:
+            line_begins |= "\n" in span.text
+        elif kind == "":
+            errors.append(_unknown(span))
+            line_begins = False
+        else:
+            type = lexicon.words.get(span.text, kind) if kind == "NAME" else kind
+            trouble = _bad_number(span) if kind in ("INTEGER", "DECIMAL") else None
+            tokens.append(Token(type, "0" if trouble else span.text, span, line_begins))
+            errors += [trouble] if trouble else []
+            line_begins = False
+    return tokens, errors
+
+
+def comments(source: Source, lexicon: Lexicon) -> list[Span]:
+    """The comments of a text, in order."""
+    return [span for kind, span in _pieces(source, lexicon) if kind == "COMMENT"]
+
+
+def _pieces(source: Source, lexicon: Lexicon) -> Iterator[tuple[str, Span]]:
+    """Every stretch of the text with its terminal; "" where it has none."""
+    text, at = source.text, 0
+    while at < len(text):
+        match = lexicon.pattern.match(text, at)
+        end = match.end() if match else _past_unknown(text, at)
+        kind = match.lastgroup or "" if match else ""
+        if kind in ("INTEGER", "DECIMAL"):
+            end = _past_word(text, end)
+        yield kind, Span(source, at, end)
+        at = end
+
+
+def _past_word(text: str, at: int) -> int:
+    """`4units` is told as one mistake, not as a number and a name."""
+    while at < len(text) and (text[at].isalnum() or text[at] == "_"):
+        at += 1
+    return at
+
+
+def _past_unknown(text: str, at: int) -> int:
+    """The end of a run of one unknown character, or of the line where a text is not closed."""
+    if text[at] == '"':
+        end = text.find("\n", at)
+        return end if end >= 0 else len(text)
+    end = at
+    while end < len(text) and text[end] == text[at]:
+        end += 1
+    return end
+
+
+def _unknown(span: Span) -> Diagnostic:
+    character = span.text[0]
+    if character == '"':
+        return Diagnostic(
+            "E003",
+            "this text is not closed",
+            span,
+            "a text ends in the line where it begins",
+            help='write `"` at its end',
+        )
+    shown = f"`{character}`" if character.isprintable() else f"U+{ord(character):04X}"
+    return Diagnostic("E003", f"{shown} means nothing here", span, help=_TYPED_BY_EDITORS.get(character, ""))
+
+
+def _bad_number(span: Span) -> Diagnostic | None:
+    if len(span.text) > LONGEST_NUMBER:
+        return Diagnostic("E003", f"a number has at most {LONGEST_NUMBER} characters", span)
+    number = re.match(r"\d[\d_]*(\.\d[\d_]*)?([eE][+-]?\d+)?", span.text)
+    assert number
+    rest = span.text[number.end() :]
+    if re.match(r"\.(?![.\w])", span.source.text[span.end : span.end + 2]):
+        return Diagnostic("E003", f"`{span.text}.` is no number", span, help=f"write `{span.text}.0`")
+    if rest:
+        return Diagnostic(
+            "E003",
+            f"`{span.text}` is no number",
+            span,
+            help=f"a product is written `{number.group()} * {rest}`",
+        )
+    if float(number.group()) == float("inf"):
+        return Diagnostic("E003", f"`{span.text}` is larger than any number", span)
+    return None

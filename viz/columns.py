@@ -1,0 +1,41 @@
+"""Which steps of an unrolled loop are drawn, and which are folded into one box."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from rnngraph.ir.graph import Loop
+
+
+class Column(NamedTuple):
+    """One step, by its place on the axis; or `skipped` steps from there on, in one box."""
+
+    step: int
+    skipped: int = 0
+
+    @property
+    def title(self) -> str:
+        if not self.skipped:
+            return f"t = {self.step}"
+        return f"... {self.skipped:,} more step{'s' if self.skipped > 1 else ''} ..."
+
+
+def columns(loop: Loop, steps: int, fold: int = 6) -> tuple[Column, ...]:
+    """The columns from left to right, by place on the axis whatever the loop's direction.
+
+    Up to `fold` steps are drawn each. Of more, the first third of `fold` and the last sixth are (for 6: two
+    and one), and the middle is one column. A loop over a counted axis (`3@for`) has its own number of steps.
+    """
+    steps = steps_of(loop, steps)
+    if steps <= max(fold, 3):
+        return tuple(Column(t) for t in range(steps))
+    first, last = max(2, fold // 3), max(1, fold // 6)
+    folded = Column(first, steps - first - last)
+    return (*map(Column, range(first)), folded, *map(Column, range(steps - last, steps)))
+
+
+def steps_of(loop: Loop, steps: int) -> int:
+    """How many steps the loop has, where sequences have `steps` steps."""
+    counted = re.match(r"(\d+)@for", loop.axis)
+    return int(counted[1]) if counted else max(1, steps)

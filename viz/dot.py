@@ -1,0 +1,197 @@
+"""A scene as DOT, through the graphviz package: the look of boxes, frames and edges, rows and lanes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from html import escape
+from typing import Any
+
+import graphviz
+
+from rnngraph.viz.palette import EDGES, FAINT, FONT, FRAMES, INK, KINDS, LEGEND, PAGE, SOFT, Paint
+from rnngraph.viz.scene import Box, Edge, End, Port, Scene
+
+_ROLES = {"carry": "state", "last": "state", "per step": "input", "captured": "parameter", "stacked": "pointwise"}
+_MANY_EDGES = 600
+
+
+def digraph(scene: Scene, title: str = "") -> Any:
+    """The `graphviz.Digraph` of a scene; its `source` is the DOT text."""
+    dot = graphviz.Digraph("model", graph_attr=_page(scene, title), node_attr=_node(), edge_attr=_edge())
+    children: dict[str, list[str]] = defaultdict(list)
+    for frame in scene.frames.values():
+        children[frame.parent].append(frame.key)
+    inside: dict[str, list[Box]] = defaultdict(list)
+    for box in scene.boxes.values():
+        inside[box.frame].append(box)
+    _fill(dot, "", scene, _occupied(scene), children, inside)
+    _rows(dot, scene)
+    for edge in scene.edges:
+        look = _edge_look(edge, scene)
+        if edge.backwards:
+            dot.edge(_end(edge.head, "n"), _end(edge.tail, "s"), dir="back", **look)
+        else:
+            dot.edge(_end(edge.tail, "s"), _end(edge.head, "n"), **look)
+    return dot
+
+
+def _page(scene: Scene, title: str) -> dict[str, str]:
+    many = len(scene.edges) > _MANY_EDGES
+    return {
+        "rankdir": "TB", "newrank": "true", "bgcolor": PAGE, "fontname": FONT, "fontsize": "11", "fontcolor": SOFT,
+        "nodesep": "0.45" if scene.lanes else "0.28", "ranksep": "0.38", "pad": "0.25", "label": _caption(scene, title), "labelloc": "b",
+        "splines": "polyline" if many else "spline", "nslimit": "4", "nslimit1": "4", "mclimit": "0.5" if many else "1",
+        "tooltip": title or " ",
+    }
+
+
+def _node() -> dict[str, str]:
+    return {
+        "shape": "box", "style": "rounded,filled", "fontname": FONT, "fontsize": "11", "fontcolor": INK,
+        "penwidth": "1.1", "margin": "0.13,0.07", "height": "0.3", "width": "0.5",
+    }
+
+
+def _edge() -> dict[str, str]:
+    return {
+        "arrowsize": "0.55", "penwidth": "1.1", "color": SOFT, "fontname": FONT, "fontsize": "9.5",
+        "fontcolor": SOFT, "arrowhead": "normal",
+    }
+
+
+def _caption(scene: Scene, title: str) -> str:
+    """The legend of the kinds that occur, and what was folded."""
+    present = {box.kind for box in scene.boxes.values()}
+    cells = ""
+    for kind in (k for k in LEGEND if k in present):
+        paint = KINDS[kind]
+        cells += (
+            f'<TD WIDTH="12" HEIGHT="12" FIXEDSIZE="TRUE" BGCOLOR="{paint.fill}" COLOR="{paint.line}" BORDER="1"></TD>'
+            f'<TD BORDER="0">{escape(LEGEND[kind])}   </TD>'
+        )
+    rows = f"<TR><TD BORDER='0'> </TD></TR><TR>{cells}</TR>" if cells else "<TR><TD> </TD></TR>"
+    table = f'<TABLE BORDER="0" CELLSPACING="3" CELLPADDING="2">{rows}</TABLE>'
+    notes = "".join(f'<TR><TD><FONT COLOR="{INK}">{escape(note)}</FONT></TD></TR>' for note in (title, *scene.notes) if note)
+    return f'<<TABLE BORDER="0" CELLSPACING="0"><TR><TD>{table}</TD></TR>{notes}</TABLE>>'
+
+
+def _occupied(scene: Scene) -> set[str]:
+    """Frames that hold a box, or a frame that does; an empty one is not drawn."""
+    found: set[str] = set()
+    for box in scene.boxes.values():
+        key = box.frame
+        while key and key not in found:
+            found.add(key)
+            key = scene.frames[key].parent
+    return found
+
+
+def _fill(
+    dot: Any, key: str, scene: Scene, occupied: set[str], children: dict[str, list[str]], inside: dict[str, list[Box]],
+) -> None:
+    for box in inside[key]:
+        dot.node(box.key, **_box_look(box))
+    for child in children[key]:
+        if child not in occupied:
+            continue
+        frame = scene.frames[child]
+        paint = FRAMES[frame.kind]
+        look = {
+            "label": frame.title, "style": "rounded,filled" if frame.title else "invis", "fillcolor": paint.fill,
+            "color": paint.line, "fontname": FONT, "fontcolor": "#334155", "labeljust": "l", "labelloc": "t", "margin": "12",
+            "fontsize": "12" if frame.kind == "loop" else "11", "tooltip": frame.tooltip or frame.title or " ",
+        }
+        with dot.subgraph(name=f"cluster_{child}", graph_attr=look) as part:
+            _fill(part, child, scene, occupied, children, inside)
+
+
+def _rows(dot: Any, scene: Scene) -> None:
+    rows: dict[str, list[str]] = defaultdict(list)
+    for box in scene.boxes.values():
+        if box.row:
+            rows[box.row].append(box.key)
+    for keys in rows.values():
+        if len(keys) > 1:
+            with dot.subgraph(graph_attr={"rank": "same"}) as row:
+                for key in keys:
+                    row.node(key)
+    for lane in scene.lanes:
+        for left, right in zip(lane, lane[1:], strict=False):
+            dot.edge(left, right, style="invis", weight="4")
+
+
+def _box_look(box: Box) -> dict[str, str]:
+    if box.kind == "ghost":
+        return {"shape": "point", "style": "invis", "width": "0.01", "height": "0.01", "label": ""}
+    paint = KINDS[box.kind]
+    look = {"fillcolor": paint.fill, "color": paint.line, "fontcolor": paint.text, "tooltip": box.tooltip or box.title or " "}
+    if box.ports:
+        return {**look, "shape": "plain", "style": "", "label": f"<{_port_table(box, paint)}>"}
+    if box.kind == "parameter":
+        look |= {"shape": "note", "style": "filled"}
+    if box.kind == "folded":
+        look |= {"style": "rounded,filled,dashed", "margin": "0.2,0.15"}
+    if box.kind == "block":
+        look |= {"penwidth": "1.6", "margin": "0.2,0.12"}
+    if box.kind in ("input", "output", "state", "loss"):
+        look |= {"margin": "0.15,0.05"}
+    return {**look, "label": f"<{_text(box, paint)}>"}
+
+
+def _text(box: Box, paint: Paint) -> str:
+    soft = "#cbd5e1" if paint.text == "#ffffff" else SOFT
+    heads = [f"<B>{escape(box.title)}</B>"] * bool(box.title)
+    heads += [f'<FONT COLOR="{soft}" POINT-SIZE="9.5">{escape(box.detail)}</FONT>'] * bool(box.detail and box.title)
+    lines = [escape(line) for line in box.lines]
+    if box.detail and not box.title and lines:
+        lines[-1] += f'  <FONT COLOR="{soft}" POINT-SIZE="9.5">{escape(box.detail)}</FONT>'
+    size = "10" if box.title else "11"
+    text = ["  ".join(heads)] * bool(heads) + [f'<FONT POINT-SIZE="{size}">{line}</FONT>' for line in lines]
+    return "<BR/>".join(text) or " "
+
+
+def _port_table(box: Box, paint: Paint) -> str:
+    """A closed loop: what goes in along its top, what comes out along its bottom, each with its role."""
+    top = [p for p in box.ports if p.role in ("carry", "per step", "captured")]
+    bottom = [p for p in box.ports if p.role in ("stacked", "last")]
+    middle = (
+        f'<TR><TD BORDER="0" CELLPADDING="7"><B><FONT POINT-SIZE="12">{escape(box.title)}</FONT></B><BR/>'
+        f'<FONT COLOR="{SOFT}" POINT-SIZE="9.5">{escape(" ".join(box.lines))}</FONT></TD></TR>'
+    )
+    return (
+        f'<TABLE STYLE="ROUNDED" BORDER="1.4" CELLBORDER="0" CELLSPACING="4" CELLPADDING="1" BGCOLOR="{paint.fill}" '
+        f'COLOR="{paint.line}">{_port_row(top)}{middle}{_port_row(bottom)}</TABLE>'
+    )
+
+
+def _port_row(ports: Iterable[Port]) -> str:
+    cells = "".join(
+        f'<TD PORT="{p.key}" BORDER="1" STYLE="ROUNDED" CELLPADDING="4" BGCOLOR="{KINDS[_ROLES[p.role]].fill}" '
+        f'COLOR="{KINDS[_ROLES[p.role]].line}"><FONT COLOR="{SOFT}" POINT-SIZE="8.5">{p.role}</FONT><BR/>'
+        f'<B>{escape(p.label)}</B> <FONT COLOR="{SOFT}" POINT-SIZE="9.5">{escape(p.detail)}</FONT></TD>'
+        for p in ports
+    )
+    if not cells:
+        return ""
+    return f'<TR><TD><TABLE BORDER="0" CELLBORDER="1" CELLSPACING="5" CELLPADDING="0"><TR>{cells}</TR></TABLE></TD></TR>'
+
+
+def _end(end: End, side: str) -> str:
+    return f"{end.box}:{end.port}:{side}" if end.port else end.box
+
+
+def _edge_look(edge: Edge, scene: Scene) -> dict[str, str]:
+    look = {"color": EDGES[edge.kind], "tooltip": edge.label or edge.kind}
+    if edge.kind == "state":
+        look |= {"penwidth": "1.7", "fontcolor": "#b45309"}
+    elif edge.kind == "parameter":
+        look |= {"penwidth": "1.0", "arrowsize": "0.45", "color": FAINT if edge.back else EDGES["parameter"]}
+    if edge.back:
+        look["style"] = "dashed"
+    if not edge.ranked:
+        look["constraint"] = "false"
+    if edge.label:
+        # A label on an edge within one row breaks the layout of rows, so those are placed afterwards.
+        look["label" if edge.ranked or edge.back else "xlabel"] = f" {edge.label} "
+    return look

@@ -1,0 +1,235 @@
+"""A graph with loops becomes a scene: boxes of one level, closed loops, open loops."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from rnngraph.front.block import Block
+from rnngraph.ir.graph import INPUT, PARAM, Graph, Loop, Node, Value, body_nodes, loop_of
+from rnngraph.ir.text import name_of
+from rnngraph.viz.groups import TRANSPARENT, Close, Group, Path, chunks, groups_of, singles
+from rnngraph.viz.labels import (
+    bytes_text,
+    carry_names,
+    loop_title,
+    op_text,
+    place_text,
+    shape_of,
+    source_text,
+    stack_names,
+    tooltip,
+    wrapped,
+)
+from rnngraph.viz.scene import Box, End, Scene
+from rnngraph.viz.sketch import Link, Rows, Scope, Sketch
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much is drawn; `chunk` > 0 joins so many boxes to one."""
+
+    unrolled: bool = False
+    opened: bool = False
+    detail: bool = False
+    steps: int = 50
+    fold: int = 6
+    dtype: str = "float32"
+    chunk: int = 0
+    budget: int = 400
+
+
+DrawLoop = Callable[["Drawer", Scope, Node], None]
+"""Draws a loop node of the scope: closed, open, or as its steps."""
+
+
+class Drawer:
+    """Draws one graph into a sketch; `finish` gives the scene."""
+
+    def __init__(
+        self, graph: Graph, blocks: Mapping[Path, Block], close: Close, options: Options, draw_loop: DrawLoop,
+    ) -> None:
+        self.graph, self.blocks, self.close, self.options = graph, blocks, close, options
+        self.draw_loop = draw_loop
+        self.sketch = Sketch(options.budget)
+        self.weights: dict[Path, list[Node]] = {}
+
+    def finish(self, notes: tuple[str, ...] = ()) -> Scene:
+        top = Scope("g")
+        self.level(top, self.graph.nodes())
+        for path, nodes in self.weights.items():
+            self.parameters(path, nodes)
+        self.outputs(top)
+        return self.sketch.scene(notes)
+
+    # --- one level -------------------------------------------------------------------------------------------
+
+    def level(self, scope: Scope, nodes: list[Node]) -> None:
+        for node in nodes:
+            if node.op is INPUT:
+                self.input(scope, node)
+        for index, group in enumerate(self.groups(nodes)):
+            if group.kind == "loop":
+                self.draw_loop(self, scope, group.root)
+            elif not self.transparent(scope, group):
+                self.group(scope, group, f"{scope.key}n{index}")
+
+    def groups(self, nodes: list[Node]) -> list[Group]:
+        found = singles(nodes) if self.options.detail else groups_of(nodes, self.close)
+        return chunks(found, self.options.chunk) if self.options.chunk else found
+
+    def transparent(self, scope: Scope, group: Group) -> bool:
+        """A node that only spreads or casts is drawn as its input."""
+        (node, *more) = group.nodes
+        if more or group.block is not None or node.op.name not in TRANSPARENT or self.options.detail:
+            return False
+        scope.ends[Value(node)] = Link(scope, node.inputs[0])
+        return True
+
+    def group(self, scope: Scope, group: Group, key: str) -> None:
+        end = self.sketch.box(self.box_of(scope, group, key))
+        for node in group.nodes:
+            scope.ends.update((value, end) for value in node.values)
+        for value in group.outside():
+            self.sketch.want(scope, value, end)
+
+    def box_of(self, scope: Scope, group: Group, key: str) -> Box:
+        row = f"{scope.row}:{key.removeprefix(scope.key)}" if scope.row else ""
+        if group.block is not None:
+            return self.block_box(scope, group, key, row)
+        frame = self.frame_of(scope, group.origin.path, group.origin.backward)
+        others = [v.node.origin.span for v in group.outside() if v in scope.ends and v.node.op not in (INPUT, PARAM)]
+        text = group.text([s for s in others if s])
+        if group.origin.backward and group.span:
+            text = f"gradient of {text}" if not self.options.detail else f"{op_text(group.root)} (backward)"
+        return Box(
+            key, group.kind, self.title_of(group), shape_of(Value(group.root)), wrapped(text),
+            tooltip(group.span, group.root.types, self.options.dtype), frame, row=row,
+        )
+
+    def title_of(self, group: Group) -> str:
+        if self.options.detail:
+            return op_text(group.root)
+        return "" if group.origin.backward else group.names
+
+    def block_box(self, scope: Scope, group: Group, key: str, row: str) -> Box:
+        path = group.block or ()
+        backward = group.origin.backward
+        if not path:
+            text = f"{len(group.nodes):,} operations"
+            return Box(key, "backward" if backward else "folded", text, frame=scope.frame, row=row)
+        block = self.blocks.get(path)
+        name = ".".join(path[len(scope.base) :] or path[-1:])
+        title = (block.definition if block else "") or path[-1]
+        states = [f"{s.name.rsplit('.', 1)[-1]} [{', '.join(map(str, s.shape))}]" for s in block.states] if block else []
+        return Box(
+            key, group.kind, f"gradient of {title}" if backward else title,
+            "" if name == title or not block else name, wrapped(", ".join(states)),
+            tooltip(block.span if block else group.span, group.root.types, self.options.dtype),
+            self.frame_of(scope, path[:-1], backward), row=row,
+        )
+
+    def frame_of(self, scope: Scope, path: Path, backward: bool) -> str:
+        """The frame of an instance at this level, within those of the instances around it."""
+        parent = scope.frame
+        if path[: len(scope.base)] != scope.base:
+            return parent
+        for size in range(len(scope.base) + 1, len(path) + 1):
+            block = self.blocks.get(path[:size])
+            name, title = path[size - 1], block.definition if block else ""
+            words = ["gradient of"] * backward + [w for w in (title, name) if w]
+            key = f"{scope.key}{'b' if backward else 'f'}{'.'.join(path[:size])}"
+            note = place_text(block.span) if block and block.span else ""
+            parent = self.sketch.frame(key, "block", " ".join(words), parent, note)
+        return parent
+
+    # --- leaves ------------------------------------------------------------------------------------------------
+
+    def input(self, scope: Scope, node: Node) -> None:
+        name = name_of(Value(node))
+        if node.attrs["kind"] == "weight":
+            path = tuple(name.split(".")[:-1])
+            self.weights.setdefault(path, []).append(node)
+            scope.ends[Value(node)] = End(f"weights/{'.'.join(path)}")
+            return
+        kind = "state" if node.attrs["kind"] == "state" else "input"
+        tip = tooltip(node.origin.span, node.types, self.options.dtype)
+        box = Box(f"in/{name}", kind, name, shape_of(Value(node)), axes_line(node), tip)
+        scope.ends[Value(node)] = self.sketch.later(box)
+
+    def parameters(self, path: Path, nodes: list[Node]) -> None:
+        """One note for the weights of an instance, drawn once however often they are used."""
+        rows = [f"{name_of(Value(n)).rsplit('.', 1)[-1]} {shape_of(Value(n))}" for n in nodes]
+        sizes = [f"{name_of(Value(n))}: {bytes_text(n.types[0], self.options.dtype)}" for n in nodes]
+        places = dict.fromkeys(place_text(n.origin.span) for n in nodes if n.origin.span)
+        tip = "\n".join([*places, *sizes][:40])
+        frame = next((k for k in (f"gf{'.'.join(path)}",) if k in self.sketch.frames), "")
+        key = f"weights/{'.'.join(path)}"
+        self.sketch.later(Box(key, "parameter", ".".join(path) or "parameters", "", shortened(rows), tip, frame))
+
+    def outputs(self, scope: Scope) -> None:
+        """One box for each output; the parts of a record (`final.c`, `final.h`) have one between them."""
+        records: dict[str, list[str]] = {}
+        for name in self.graph.outputs:
+            records.setdefault(re.split("[.:]", name)[0], []).append(name)
+        if self.options.chunk:
+            records = {f"{len(self.graph.outputs):,} outputs": list(self.graph.outputs)}
+        shown = [self.output(scope, title, names) for title, names in records.items()]
+        lane = [key for keys in shown if len(keys) > 1 for key in keys]
+        if lane:
+            self.sketch.lanes.append(tuple(lane))
+
+    def output(self, scope: Scope, title: str, names: list[str]) -> list[str]:
+        """The keys of the output's boxes, in the order of time."""
+        value = self.graph.outputs[names[0]]
+        rows = scope.ends.get(value)
+        if len(names) == 1 and isinstance(rows, Rows):
+            return [self.output_row(title, step, link) for step, link in rows.steps.items()]
+        if len(names) == 1 and self.is_loss(names[0]) and self.recoloured(scope, names[0], value):
+            return []
+        end = self.sketch.box(self.output_box(title, names))
+        for name in names:
+            self.sketch.want(scope, self.graph.outputs[name], end)
+        return [end.box]
+
+    def output_box(self, title: str, names: list[str]) -> Box:
+        values = [self.graph.outputs[name] for name in names]
+        kind = "backward" if values[0].node.origin.backward else "loss" if self.is_loss(names[0]) else "output"
+        tips = [f"{n}: {v.type}, {bytes_text(v.type, self.options.dtype)}" for n, v in zip(names, values, strict=True)]
+        key, tip = f"out/{title}", "\n".join(tips[:40])
+        if len(names) == 1:
+            return Box(key, kind, names[0], shape_of(values[0]), axes_line(values[0].node), tip)
+        lines = [f"{n.removeprefix(title).lstrip('.:')} {shape_of(v)}" for n, v in zip(names, values, strict=True)]
+        return Box(key, kind, title, "", shortened(lines), tip)
+
+    def output_row(self, name: str, step: int, link: Link) -> str:
+        """The output's row at one step (or at the steps of one folded column)."""
+        title = f"{name}[{link.scope.pill.title if link.scope.pill else step}]"
+        tip = tooltip(link.value.node.origin.span, [link.value.type], self.options.dtype)
+        box = Box(f"out/{name}/{step}", "output", title, shape_of(link.value), (), tip, row=f"out/{name}")
+        self.sketch.want(link.scope, link.value, self.sketch.box(box))
+        return box.key
+
+    def is_loss(self, name: str) -> bool:
+        return name == "loss" or name.startswith("metric.")
+
+    def recoloured(self, scope: Scope, name: str, value: Value) -> bool:
+        """Whether the loss has a box of its own already, which then is its output too."""
+        ends = self.sketch.ends(scope, value)
+        box = self.sketch.boxes.get(ends[0].box) if len(ends) == 1 else None
+        if box is None or box.kind not in ("pointwise", "shape") or value.node.origin.backward:
+            return False
+        self.sketch.boxes[box.key] = replace(box, kind="loss", title=name.removeprefix("metric."))
+        return True
+
+
+def shortened(lines: list[str], most: int = 12) -> tuple[str, ...]:
+    """The lines, or the first of them and how many more there are."""
+    return tuple(lines) if len(lines) <= most else (*lines[: most - 1], f"... {len(lines) - most + 1:,} more")
+
+
+def axes_line(node: Node) -> tuple[str, ...]:
+    """`a sequence` under the name of an input or output that has a time axis."""
+    times = [a for t in node.types[:1] for a in t.axes if a != "batch"]
+    return (f"every {' x '.join(times)} step",) if times else ()

@@ -1,0 +1,78 @@
+"""A picture as plain data: boxes in frames, edges between them. What is drawn is settled before any layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+FrameKind = Literal["loop", "step", "block"]
+EdgeKind = Literal["data", "state", "parameter", "backward"]
+
+
+class Port(NamedTuple):
+    """A labelled place on the border of a closed loop: what it is called, and what comes or goes there."""
+
+    key: str
+    role: Literal["carry", "per step", "captured", "stacked", "last"]
+    label: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Box:
+    """One box. `lines` are its text; `detail` is set small and grey after the title (a shape)."""
+
+    key: str
+    kind: str
+    title: str
+    detail: str = ""
+    lines: tuple[str, ...] = ()
+    tooltip: str = ""
+    frame: str = ""
+    ports: tuple[Port, ...] = ()
+    row: str = ""
+    """Boxes of one row stand at one height (the same box at several steps)."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A border round boxes and frames: an instance, a loop, or one step."""
+
+    key: str
+    kind: FrameKind
+    title: str
+    parent: str = ""
+    tooltip: str = ""
+
+
+class End(NamedTuple):
+    """Where an edge begins or ends: a box, or a port of a closed loop."""
+
+    box: str
+    port: str = ""
+
+
+@dataclass(frozen=True)
+class Edge:
+    tail: End
+    head: End
+    kind: EdgeKind = "data"
+    label: str = ""
+    back: bool = False
+    """Drawn dashed, from a step to the next, in an open loop."""
+    backwards: bool = False
+    """Whether it runs from right to left, as between the steps of a loop that runs backwards."""
+    ranked: bool = True
+    """Whether the head stands below the tail; edges between steps run sideways."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    boxes: Mapping[str, Box]
+    frames: Mapping[str, Frame]
+    edges: tuple[Edge, ...]
+    lanes: tuple[tuple[str, ...], ...] = field(default=())
+    """Frames or boxes that stand side by side, from left to right."""
+    notes: tuple[str, ...] = ()
+    """What the reader must be told: what was folded, and why."""

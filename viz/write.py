@@ -1,0 +1,138 @@
+"""Pictures to files and notebooks: svg, png, pdf, dot, each written aside and moved into place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from rnngraph.diagnostics import CannotDo, UserError
+from rnngraph.viz.palette import FONT, FONT_STACK
+
+PNG_DOTS_PER_INCH = 144
+_LARGEST_PNG = 12_000
+"""Pixels along a side; a larger picture is drawn coarser, for viewers refuse more."""
+
+
+LONGEST_LAYOUT = 20.0
+"""Seconds."""
+_SMALLER = "draw less of it: a smaller `budget`, or without opening it"
+
+
+def write(picture: Any, path: str | Path) -> None:
+    """Writes the picture in the form that the ending of `path` names (.svg .png .pdf .dot).
+
+    Raises UserError for another ending, CannotDo where nothing can be written or `dot` is not found.
+    """
+    path = Path(path)
+    form = path.suffix.lower().removeprefix(".")
+    if form not in WRITERS:
+        known = ", ".join(f".{name}" for name in WRITERS)
+        raise UserError(f"cannot tell the form of a picture from `{path.name}`", "E601", f"end its name in one of {known}")
+    put(path, WRITERS[form](picture))
+
+
+def put(path: Path, data: bytes) -> None:
+    """The whole file or, on any failure, what was there before."""
+    try:
+        handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.chmod(aside, 0o666 & ~_umask())
+            os.replace(aside, path)
+        except BaseException:
+            os.unlink(aside)
+            raise
+    except OSError as error:
+        raise CannotDo(f"cannot write `{path}`: {error.strerror or error}", "E602") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def svg(picture: Any) -> str:
+    """The picture as SVG text, with the page's own fonts."""
+    text = _laid_out(picture, "svg").decode()
+    return text.replace(f'font-family="{FONT}"', f'font-family="{FONT_STACK}"')
+
+
+def png(picture: Any) -> bytes:
+    picture = picture.copy()
+    picture.graph_attr["dpi"] = str(_resolution(picture))
+    return _laid_out(picture, "png")
+
+
+def _resolution(picture: Any) -> int:
+    """Dots per inch at which the longer side stays within what viewers take."""
+    head = _laid_out(picture, "plain").decode().split("\n", 1)[0].split()
+    longest = max(float(head[2]), float(head[3]), 0.1)
+    return max(18, min(PNG_DOTS_PER_INCH, int(_LARGEST_PNG / longest)))
+
+
+def pdf(picture: Any) -> bytes:
+    """Vector graphics with real text. `graphviz-pure` writes no PDF, so it comes from the SVG."""
+    from reportlab.graphics import renderPDF
+    from svglib.svglib import svg2rlg
+
+    drawing = svg2rlg(BytesIO(_laid_out(picture, "svg")))
+    return bytes(renderPDF.drawToString(drawing))
+
+
+def dot(picture: Any) -> bytes:
+    return str(picture.source).encode()
+
+
+WRITERS: dict[str, Callable[[Any], bytes]] = {
+    "svg": lambda picture: svg(picture).encode(), "png": png, "pdf": pdf, "dot": dot,
+}
+
+
+_RETRIES: tuple[dict[str, str], ...] = (
+    {}, {"splines": "polyline"}, {"newrank": "false"}, {"newrank": "false", "splines": "line"},
+)
+"""The layout gives up on some rare pictures; each retry asks less of it."""
+
+
+def _laid_out(picture: Any, form: str) -> bytes:
+    """What `dot` makes of the picture. It is stopped where it takes far longer than it ever should."""
+    message = ""
+    for change in _RETRIES:
+        plainer = picture.copy()
+        plainer.graph_attr.update(change)
+        try:
+            done = subprocess.run(
+                [dot_binary(), f"-T{form}"], input=str(plainer.source).encode(), capture_output=True,
+                timeout=LONGEST_LAYOUT, check=False,
+            )
+        except FileNotFoundError as error:
+            help = "pip install graphviz-pure"
+            raise CannotDo("there is no `dot` program to lay out pictures", "E603", help) from error
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise CannotDo(f"`dot` could not lay out the picture: {error}", "E603", _SMALLER) from error
+        if done.returncode == 0 and done.stdout:
+            return done.stdout
+        message = done.stderr.decode(errors="replace").strip()
+    raise CannotDo(f"`dot` could not lay out the picture: {message[:300]}", "E603", _SMALLER)
+
+
+@cache
+def dot_binary() -> Path:
+    """The program of the wheel `graphviz-pure`, which puts it among the environment's scripts; else a `dot`."""
+    try:
+        for file in distribution("graphviz-pure").files or ():
+            if file.stem == "graphviz-pure" and os.access(file.locate(), os.X_OK):
+                return Path(str(file.locate())).resolve()
+    except PackageNotFoundError:
+        pass
+    return Path(shutil.which("graphviz-pure") or shutil.which("dot") or "dot")
