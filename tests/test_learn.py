@@ -390,7 +390,7 @@ def steps_of(optimiser, gradients, start=1.0):
 
 
 ADAM_STEP = 0.1 * (0.08 / 0.19) / np.sqrt(0.004996 / 0.001999)
-"""Its second step for the gradients 2 and -1: m = 0.9 * 0.2 - 0.1, v = 0.999 * 0.004 + 0.001, each unbiased."""
+"""Its second step for the gradients 2 and -1: m = 0.9 * 0.2 - 0.1, v = 0.999 * 0.004 + 0.001, unbiased."""
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ ADAM_STEP = 0.1 * (0.08 / 0.19) / np.sqrt(0.004996 / 0.001999)
         (AdamW(0.1, epsilon=0.0, decay=0.5), [0.85, 0.85 - ADAM_STEP - 0.0425]),
         (
             RMSprop(0.1, rho=0.5, epsilon=0.0),
-            [1 - 0.2 / np.sqrt(2), 1 - 0.2 / np.sqrt(2) + 0.1 / np.sqrt(1.5)],
+            [1 - 0.1 * np.sqrt(2), 1 - 0.2 / np.sqrt(2) + 0.1 / np.sqrt(1.5)],
         ),
     ],
 )
@@ -448,6 +448,7 @@ def test_a_recipe_is_overridden_by_flags():
     config = FitConfig.from_recipe(recipe, batch=16, epochs=None, split="last")
     assert (config.optimizer, config.batch, config.epochs, config.clip_norm) == (SGD(0.5), 16, 10, 5.0)
     assert FitConfig.from_recipe({}) == FitConfig()
+    assert FitConfig.from_recipe({"optimizer": "rmsprop"}).optimizer == RMSprop()
     with pytest.raises(UserError) as error:
         FitConfig.from_recipe({"bacth": 3, "batch": 0.5, "epochs": "many", "optimizer": ("sgdd", {})})
     assert len(told(error)) == 4 and error.value.diagnostics[0].help == "did you mean `batch`?"

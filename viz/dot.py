@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Any
 
@@ -26,7 +26,7 @@ def digraph(scene: Scene, title: str = "") -> Any:
     for box in scene.boxes.values():
         inside[box.frame].append(box)
     _fill(dot, "", scene, _occupied(scene), children, inside)
-    _rows(dot, scene)
+    _columns(dot, scene)
     for edge in scene.edges:
         look = _edge_look(edge, scene)
         if edge.backwards:
@@ -39,8 +39,8 @@ def digraph(scene: Scene, title: str = "") -> Any:
 def _page(scene: Scene, title: str) -> dict[str, str]:
     many = len(scene.edges) > _MANY_EDGES
     return {
-        "rankdir": "TB", "newrank": "true", "bgcolor": PAGE, "fontname": FONT, "fontsize": "11", "fontcolor": SOFT,
-        "nodesep": "0.45" if scene.lanes else "0.28", "ranksep": "0.38", "pad": "0.25", "label": _caption(scene, title), "labelloc": "b",
+        "rankdir": "LR" if scene.lanes else "TB", "bgcolor": PAGE, "fontname": FONT, "fontsize": "11", "fontcolor": SOFT,
+        "nodesep": "0.28", "ranksep": "0.45" if scene.lanes else "0.38", "pad": "0.25", "label": _caption(scene, title), "labelloc": "b",
         "splines": "polyline" if many else "spline", "nslimit": "4", "nslimit1": "4", "mclimit": "0.5" if many else "1",
         "tooltip": title or " ",
     }
@@ -104,26 +104,41 @@ def _fill(
         }
         with dot.subgraph(name=f"cluster_{child}", graph_attr=look) as part:
             _fill(part, child, scene, occupied, children, inside)
+            if frame.kind == "step" and not any(map(occupied.__contains__, children[child])):
+                with part.subgraph(graph_attr={"rank": "same"}) as column:
+                    for box in inside[child]:
+                        column.node(box.key)
 
 
-def _rows(dot: Any, scene: Scene) -> None:
-    rows: dict[str, list[str]] = defaultdict(list)
-    for box in scene.boxes.values():
-        if box.row:
-            rows[box.row].append(box.key)
-    for keys in rows.values():
-        if len(keys) > 1:
-            with dot.subgraph(graph_attr={"rank": "same"}) as row:
-                for key in keys:
-                    row.node(key)
+def _columns(dot: Any, scene: Scene) -> None:
+    """Invisible edges from each column to the next: ranks are kept whatever else the layout has to weigh."""
     for lane in scene.lanes:
-        for left, right in zip(lane, lane[1:], strict=False):
-            dot.edge(left, right, style="invis", weight="4")
+        columns = [column for frame in lane if (column := _Column(scene, frame)).boxes]
+        for left, right in zip(columns, columns[1:], strict=False):
+            for tail in left.last:
+                for head in right.first:
+                    dot.edge(tail, head, style="invis", weight="1")
+
+
+class _Column:
+    """The boxes of one step; which of them nothing else in the step leads to, and which lead to nothing."""
+
+    def __init__(self, scene: Scene, frame: str) -> None:
+        self.boxes = [box.key for box in scene.boxes.values() if frame in _frames(scene, box.frame)]
+        inside = set(self.boxes)
+        edges = [e for e in scene.edges if e.tail.box in inside and e.head.box in inside]
+        heads, tails = {e.head.box for e in edges}, {e.tail.box for e in edges}
+        self.first = [key for key in self.boxes if key not in heads]
+        self.last = [key for key in self.boxes if key not in tails]
+
+
+def _frames(scene: Scene, key: str) -> Iterator[str]:
+    while key:
+        yield key
+        key = scene.frames[key].parent
 
 
 def _box_look(box: Box) -> dict[str, str]:
-    if box.kind == "ghost":
-        return {"shape": "point", "style": "invis", "width": "0.01", "height": "0.01", "label": ""}
     paint = KINDS[box.kind]
     look = {"fillcolor": paint.fill, "color": paint.line, "fontcolor": paint.text, "tooltip": box.tooltip or box.title or " "}
     if box.ports:
@@ -192,6 +207,5 @@ def _edge_look(edge: Edge, scene: Scene) -> dict[str, str]:
     if not edge.ranked:
         look["constraint"] = "false"
     if edge.label:
-        # A label on an edge within one row breaks the layout of rows, so those are placed afterwards.
-        look["label" if edge.ranked or edge.back else "xlabel"] = f" {edge.label} "
+        look["label"] = f" {edge.label} "
     return look

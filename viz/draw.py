@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from rnngraph.front.block import Block
-from rnngraph.ir.graph import INPUT, PARAM, Graph, Loop, Node, Value, body_nodes, loop_of
+from rnngraph.ir.graph import INPUT, LOOP, PARAM, Graph, Node, Value
 from rnngraph.ir.text import name_of
 from rnngraph.viz.groups import TRANSPARENT, Close, Group, Path, chunks, groups_of, singles
 from rnngraph.viz.labels import (
@@ -54,6 +54,8 @@ class Drawer:
         self.draw_loop = draw_loop
         self.sketch = Sketch(options.budget)
         self.weights: dict[Path, list[Node]] = {}
+        forward = (n for n in graph.nodes() if not n.origin.backward)
+        self.read = {v for n in forward for v in n.inputs} | set(graph.outputs.values())
 
     def finish(self, notes: tuple[str, ...] = ()) -> Scene:
         top = Scope("g")
@@ -62,6 +64,10 @@ class Drawer:
             self.parameters(path, nodes)
         self.outputs(top)
         return self.sketch.scene(notes)
+
+    def saved(self, value: Value) -> bool:
+        """Whether the forward pass hands this out for the backward pass only."""
+        return value.node.op is LOOP and not value.node.origin.backward and value not in self.read
 
     # --- one level -------------------------------------------------------------------------------------------
 
@@ -95,9 +101,8 @@ class Drawer:
             self.sketch.want(scope, value, end)
 
     def box_of(self, scope: Scope, group: Group, key: str) -> Box:
-        row = f"{scope.row}:{key.removeprefix(scope.key)}" if scope.row else ""
         if group.block is not None:
-            return self.block_box(scope, group, key, row)
+            return self.block_box(scope, group, key)
         frame = self.frame_of(scope, group.origin.path, group.origin.backward)
         others = [v.node.origin.span for v in group.outside() if v in scope.ends and v.node.op not in (INPUT, PARAM)]
         text = group.text([s for s in others if s])
@@ -105,7 +110,7 @@ class Drawer:
             text = f"gradient of {text}" if not self.options.detail else f"{op_text(group.root)} (backward)"
         return Box(
             key, group.kind, self.title_of(group), shape_of(Value(group.root)), wrapped(text),
-            tooltip(group.span, group.root.types, self.options.dtype), frame, row=row,
+            tooltip(group.span, group.root.types, self.options.dtype), frame,
         )
 
     def title_of(self, group: Group) -> str:
@@ -113,12 +118,12 @@ class Drawer:
             return op_text(group.root)
         return "" if group.origin.backward else group.names
 
-    def block_box(self, scope: Scope, group: Group, key: str, row: str) -> Box:
+    def block_box(self, scope: Scope, group: Group, key: str) -> Box:
         path = group.block or ()
         backward = group.origin.backward
         if not path:
             text = f"{len(group.nodes):,} operations"
-            return Box(key, "backward" if backward else "folded", text, frame=scope.frame, row=row)
+            return Box(key, "backward" if backward else "folded", text, frame=scope.frame)
         block = self.blocks.get(path)
         name = ".".join(path[len(scope.base) :] or path[-1:])
         title = (block.definition if block else "") or path[-1]
@@ -127,7 +132,7 @@ class Drawer:
             key, group.kind, f"gradient of {title}" if backward else title,
             "" if name == title or not block else name, wrapped(", ".join(states)),
             tooltip(block.span if block else group.span, group.root.types, self.options.dtype),
-            self.frame_of(scope, path[:-1], backward), row=row,
+            self.frame_of(scope, path[:-1], backward),
         )
 
     def frame_of(self, scope: Scope, path: Path, backward: bool) -> str:
@@ -175,23 +180,21 @@ class Drawer:
             records.setdefault(re.split("[.:]", name)[0], []).append(name)
         if self.options.chunk:
             records = {f"{len(self.graph.outputs):,} outputs": list(self.graph.outputs)}
-        shown = [self.output(scope, title, names) for title, names in records.items()]
-        lane = [key for keys in shown if len(keys) > 1 for key in keys]
-        if lane:
-            self.sketch.lanes.append(tuple(lane))
+        for title, names in records.items():
+            self.output(scope, title, names)
 
-    def output(self, scope: Scope, title: str, names: list[str]) -> list[str]:
-        """The keys of the output's boxes, in the order of time."""
+    def output(self, scope: Scope, title: str, names: list[str]) -> None:
         value = self.graph.outputs[names[0]]
         rows = scope.ends.get(value)
         if len(names) == 1 and isinstance(rows, Rows):
-            return [self.output_row(title, step, link) for step, link in rows.steps.items()]
+            for step, link in rows.steps.items():
+                self.output_row(title, step, link)
+            return
         if len(names) == 1 and self.is_loss(names[0]) and self.recoloured(scope, names[0], value):
-            return []
+            return
         end = self.sketch.box(self.output_box(title, names))
         for name in names:
             self.sketch.want(scope, self.graph.outputs[name], end)
-        return [end.box]
 
     def output_box(self, title: str, names: list[str]) -> Box:
         values = [self.graph.outputs[name] for name in names]
@@ -203,13 +206,12 @@ class Drawer:
         lines = [f"{n.removeprefix(title).lstrip('.:')} {shape_of(v)}" for n, v in zip(names, values, strict=True)]
         return Box(key, kind, title, "", shortened(lines), tip)
 
-    def output_row(self, name: str, step: int, link: Link) -> str:
+    def output_row(self, name: str, step: int, link: Link) -> None:
         """The output's row at one step (or at the steps of one folded column)."""
         title = f"{name}[{link.scope.pill.title if link.scope.pill else step}]"
         tip = tooltip(link.value.node.origin.span, [link.value.type], self.options.dtype)
-        box = Box(f"out/{name}/{step}", "output", title, shape_of(link.value), (), tip, row=f"out/{name}")
+        box = Box(f"out/{name}/{step}", "output", title, shape_of(link.value), (), tip, frame=link.scope.frame)
         self.sketch.want(link.scope, link.value, self.sketch.box(box))
-        return box.key
 
     def is_loss(self, name: str) -> bool:
         return name == "loss" or name.startswith("metric.")

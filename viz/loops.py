@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rnngraph.ir.graph import PARAM, Loop, Node, Value, body_nodes, loop_of
+from rnngraph.ir.graph import PARAM, Loop, Node, Slice, Value, body_nodes, loop_of
 from rnngraph.ir.text import name_of
 from rnngraph.viz.draw import Drawer
 from rnngraph.viz.groups import TRANSPARENT, Path
 from rnngraph.viz.labels import carry_names, loop_title, op_text, place_text, shape_of, source_text, stack_names, tooltip
-from rnngraph.viz.scene import Box, End, Port
+from rnngraph.viz.scene import Box, End, Port, Role
 from rnngraph.viz.sketch import Link, Scope
 
 
@@ -23,13 +23,17 @@ def title(drawer: Drawer, node: Node, base: Path) -> str:
 def loop_frame(drawer: Drawer, scope: Scope, node: Node, body: list[Node]) -> tuple[str, Path]:
     """The loop's frame, and the instance that all of its body belongs to."""
     base = common(n.origin.path for n in body if n.op is not PARAM)
-    path = node.origin.path
-    around = path[:-1] if path and path == base else path
-    parent = drawer.frame_of(scope, around, node.origin.backward)
+    parent = drawer.frame_of(scope, around(node, base), node.origin.backward)
     key = f"{scope.key}l{len(drawer.sketch.frames)}"
     tip = place_text(node.origin.span) if node.origin.span else ""
-    drawer.sketch.frame(key, "loop", title(drawer, node, base or path), parent, tip)
+    drawer.sketch.frame(key, "loop", title(drawer, node, base or node.origin.path), parent, tip)
     return key, base
+
+
+def around(node: Node, base: Path) -> Path:
+    """The instance that the loop stands in: where it is the cell's own, the one outside."""
+    path = node.origin.path
+    return path[:-1] if path and path == base else path
 
 
 def open_loop(drawer: Drawer, scope: Scope, node: Node) -> None:
@@ -43,8 +47,7 @@ def open_loop(drawer: Drawer, scope: Scope, node: Node) -> None:
         pill = Box(f"{frame}c{index}", "state", name, shape_of(carry.param), lines, tip, frame)
         end = inside.ends[carry.param] = drawer.sketch.box(pill)
         drawer.sketch.want(scope, carry.init, end, "state", "first")
-    for index, slice in enumerate(loop.slices):
-        slice_pill(drawer, scope, inside, slice.sequence, slice.param, f"{frame}s{index}")
+    open_slices(drawer, scope, inside, loop)
     enter(drawer, scope, inside, loop)
     drawer.level(inside, body)
     for carry in loop.carries:
@@ -59,17 +62,22 @@ def enter(drawer: Drawer, scope: Scope, inside: Scope, loop: Loop) -> None:
     inside.ends.update((c.param, Link(scope, c.outer)) for c in loop.captures)
     if loop.counter is not None:
         tip = f"the step: 0, 1, 2, ... along {loop.axis}"
-        box = Box(f"{inside.key}t", "input", "t", "int", (), tip, inside.frame, row=f"{inside.row}:t")
+        box = Box(f"{inside.key}t", "input", "t", "int", (), tip, inside.frame)
         inside.ends[loop.counter] = drawer.sketch.later(box)
 
 
-def slice_pill(drawer: Drawer, scope: Scope, inside: Scope, sequence: Value, param: Value, key: str) -> None:
-    if not drawn_at_all(drawer, scope, sequence):
-        return
-    tip = tooltip(sequence.node.origin.span, [param.type], drawer.options.dtype)
-    box = Box(key, "input", name_of(param) or "row", shape_of(param), ("each step",), tip, inside.frame)
-    end = inside.ends[param] = drawer.sketch.box(box)
-    drawer.sketch.want(scope, sequence, end)
+def open_slices(drawer: Drawer, scope: Scope, inside: Scope, loop: Loop) -> None:
+    """A small box for each row that a step sees; all that was saved for the backward pass has one."""
+    dtype, frame = drawer.options.dtype, inside.frame
+    for (port, sequence), slice in zip(slice_ports(drawer, scope, loop), shown_slices(drawer, scope, loop), strict=True):
+        tip = tooltip(sequence.node.origin.span, [slice.param.type], dtype)
+        pill = Box(f"{frame}{port.key}", "input", port.label, port.detail, ("each step",), tip, frame)
+        end = inside.ends[slice.param] = drawer.sketch.box(pill)
+        drawer.sketch.want(scope, sequence, end)
+
+
+def shown_slices(drawer: Drawer, scope: Scope, loop: Loop) -> list[Slice]:
+    return [s for s in loop.slices if drawn_at_all(drawer, scope, s.sequence)]
 
 
 def drawn_at_all(drawer: Drawer, scope: Scope, value: Value) -> bool:
@@ -78,19 +86,16 @@ def drawn_at_all(drawer: Drawer, scope: Scope, value: Value) -> bool:
 
 
 def closed_loop(drawer: Drawer, scope: Scope, node: Node) -> None:
-    loop = loop_of(node)
+    loop, body = loop_of(node), body_nodes(loop_of(node))
     key = f"{scope.key}loop{len(drawer.sketch.boxes)}"
-    base = common(n.origin.path for n in body_nodes(loop) if n.op is not PARAM)
-    path = node.origin.path
-    around = path[:-1] if path and path == base else path
-    incoming = ports_in(drawer, scope, loop, base)
-    leaving = ports_out(drawer, loop)
-    tip = tooltip(node.origin.span, node.types, drawer.options.dtype)
-    kind = "backward" if node.origin.backward else "loop"
+    base = common(n.origin.path for n in body if n.op is not PARAM)
+    incoming = [*carry_ports(loop), *slice_ports(drawer, scope, loop), *capture_ports(drawer, scope, loop, base)]
+    leaving = ports_out(drawer, node)
     drawer.sketch.box(Box(
-        key, kind, title(drawer, node, base or path), "", (f"{len(body_nodes(loop)):,} nodes in one step",), tip,
-        drawer.frame_of(scope, around, node.origin.backward), (*(p for p, _ in incoming), *leaving),
-        f"{scope.row}:{key.removeprefix(scope.key)}" if scope.row else "",
+        key, "backward" if node.origin.backward else "loop", title(drawer, node, base or node.origin.path), "",
+        (f"{len(body):,} nodes in one step",), tooltip(node.origin.span, node.types, drawer.options.dtype),
+        drawer.frame_of(scope, around(node, base), node.origin.backward),
+        tuple(dict.fromkeys([*(port for port, _ in incoming), *leaving])),
     ))
     for port, value in incoming:
         drawer.sketch.want(scope, value, End(key, port.key))
@@ -98,26 +103,49 @@ def closed_loop(drawer: Drawer, scope: Scope, node: Node) -> None:
         scope.ends[Value(node, index)] = End(key, port.key)
 
 
-def ports_in(drawer: Drawer, scope: Scope, loop: Loop, base: Path) -> list[tuple[Port, Value]]:
-    """Carries always; slices and captures unless they are written numbers."""
-    found = [
-        (Port(f"c{i}", "carry", name, shape_of(c.param)), c.init)
-        for i, (c, name) in enumerate(zip(loop.carries, carry_names(loop), strict=True))
+PortsIn = list[tuple[Port, Value]]
+"""Each port with the value that goes in there."""
+
+
+def carry_ports(loop: Loop) -> PortsIn:
+    named = enumerate(zip(loop.carries, carry_names(loop), strict=True))
+    return [(Port(f"c{i}", "carry", name, shape_of(c.param)), c.init) for i, (c, name) in named]
+
+
+def slice_ports(drawer: Drawer, scope: Scope, loop: Loop) -> PortsIn:
+    """All that was saved for the backward pass has one port."""
+    shown = shown_slices(drawer, scope, loop)
+    saved = saved_port("per step", sum(drawer.saved(s.sequence) for s in shown))
+    return [
+        (saved if drawer.saved(s.sequence) else Port(f"s{i}", "per step", name_of(s.param) or "row", shape_of(s.param)),
+         s.sequence)
+        for i, s in enumerate(shown)
     ]
-    found += [
-        (Port(f"s{i}", "per step", name_of(s.param) or "row", shape_of(s.param)), s.sequence)
-        for i, s in enumerate(loop.slices) if drawn_at_all(drawer, scope, s.sequence)
-    ]
-    return found + [
+
+
+def capture_ports(drawer: Drawer, scope: Scope, loop: Loop, base: Path) -> PortsIn:
+    shown = [c for c in loop.captures if drawn_at_all(drawer, scope, c.outer)]
+    return [
         (Port(f"k{i}", "captured", short_name(c.param, base) or "value", shape_of(c.param)), c.outer)
-        for i, c in enumerate(loop.captures) if drawn_at_all(drawer, scope, c.outer)
+        for i, c in enumerate(shown)
     ]
 
 
-def ports_out(drawer: Drawer, loop: Loop) -> list[Port]:
-    finals = [Port(f"f{i}", "last", n, shape_of(c.next)) for i, (c, n) in enumerate(zip(loop.carries, carry_names(loop), strict=True))]
-    stacks = [Port(f"o{i}", "stacked", n, shape_of(v)) for i, (v, n) in enumerate(zip(loop.stacks, stack_names(loop), strict=True))]
-    return finals + stacks
+def saved_port(role: Role, count: int) -> Port:
+    return Port("saved", role, "saved", f"{count} value{'s' if count != 1 else ''}")
+
+
+def ports_out(drawer: Drawer, node: Node) -> list[Port]:
+    """One for each result of the loop; those that only the backward pass reads share theirs."""
+    loop = loop_of(node)
+    named = enumerate(zip(loop.carries, carry_names(loop), strict=True))
+    finals = [Port(f"f{i}", "last", name, shape_of(c.next)) for i, (c, name) in named]
+    values = [Value(node, i) for i in range(len(finals), len(node.types))]
+    saved = saved_port("stacked", sum(map(drawer.saved, values)))
+    return finals + [
+        saved if drawer.saved(v) else Port(f"o{i}", "stacked", name, shape_of(v))
+        for i, (v, name) in enumerate(zip(values, stack_names(loop), strict=True))
+    ]
 
 
 def short_name(value: Value, base: Path) -> str:

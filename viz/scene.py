@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 FrameKind = Literal["loop", "step", "block"]
+Role = Literal["carry", "per step", "captured", "stacked", "last"]
+"""How a value goes into a loop or comes out of it."""
 EdgeKind = Literal["data", "state", "parameter", "backward"]
 
 
@@ -14,7 +16,7 @@ class Port(NamedTuple):
     """A labelled place on the border of a closed loop: what it is called, and what comes or goes there."""
 
     key: str
-    role: Literal["carry", "per step", "captured", "stacked", "last"]
+    role: Role
     label: str
     detail: str
 
@@ -31,8 +33,6 @@ class Box:
     tooltip: str = ""
     frame: str = ""
     ports: tuple[Port, ...] = ()
-    row: str = ""
-    """Boxes of one row stand at one height (the same box at several steps)."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,6 @@ class Scene:
     frames: Mapping[str, Frame]
     edges: tuple[Edge, ...]
     lanes: tuple[tuple[str, ...], ...] = field(default=())
-    """Frames or boxes that stand side by side, from left to right."""
+    """The frames of a loop's steps, which stand side by side from left to right."""
     notes: tuple[str, ...] = ()
     """What the reader must be told: what was folded, and why."""

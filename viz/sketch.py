@@ -31,10 +31,9 @@ class Rows(NamedTuple):
 
 
 class Pill(NamedTuple):
-    """Where the row of an input is drawn, should one be asked for: the column's frame and row."""
+    """Where the row of an input is drawn, should one be asked for: the column's frame, and what `t` is there."""
 
     frame: str
-    row: str
     title: str
 
 
@@ -45,7 +44,6 @@ class Scope:
     key: str
     frame: str = ""
     base: Path = ()
-    row: str = ""
     step: int | None = None
     ends: dict[Value, End | Link | Rows | None] = field(default_factory=dict)
     carries: dict[Value, str] = field(default_factory=dict)
@@ -100,7 +98,7 @@ class Sketch:
         backwards = False
         if value in scope.carries:
             kind, label = "state" if kind == "data" else kind, scope.carries[value].rsplit(".", 1)[-1]
-            ranked, backwards = ranked and scope.step is None, scope.reverse
+            backwards = scope.reverse
         self.wanted.append(Wanted(scope, value, head, Edge(head, head, kind, label, back, backwards, ranked)))
 
     # --- where a value is drawn ------------------------------------------------------------------------
@@ -134,7 +132,8 @@ class Sketch:
                 if edge.tail.box != edge.head.box or edge.back:
                     edges[key] = _merged(edges[key], edge) if key in edges else edge
         drawn = {**self.boxes, **self.pills}
-        return Scene(drawn, self.frames, tuple(_styled(e, drawn) for e in edges.values()), tuple(self.lanes), notes)
+        styled = tuple(_styled(edge, drawn) for edge in edges.values())
+        return Scene(drawn, self.frames, styled, tuple(self.lanes), notes)
 
     def _drawn(self, end: End, link: Link, reader: Scope) -> End:
         """The end itself; for the row of an input at one step, a pill in the column that reads it."""
@@ -148,7 +147,6 @@ class Sketch:
         key = f"{pill.frame}/{end.box}"
         self.pills[key] = replace(
             box, key=key, title=f"{box.title}[{pill.title}]", detail=shape_of(link.value), lines=(), frame=pill.frame,
-            row=f"{pill.row}:{end.box}",
         )
         return End(key)
 

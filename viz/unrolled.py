@@ -29,15 +29,18 @@ def draw_steps(drawer: Drawer, scope: Scope, node: Node) -> None:
         else:
             drawer.level(inside, body)
         steps[column.step] = previous = inside
+    _note_saved(drawer, loop, frame)
     _leave(scope, node, loop, {c.step: steps[c.step] for c in shown}, previous)
-    _align(drawer, frame, [steps[c.step] for c in shown], shown, loop.reverse)
+    frames = [steps[c.step].frame for c in shown]
+    first = [f"{frame}first"] if start else []
+    drawer.sketch.lanes.append(tuple([*frames, *first] if loop.reverse else [*first, *frames]))
 
 
 def _column_scope(drawer: Drawer, frame: str, base: Path, column: Column, reverse: bool) -> Scope:
     key = f"{frame}t{column.step}"
     kind_frame = drawer.sketch.frame(key, "step", "" if column.skipped else column.title, frame)
     title = f"{column.step}..{column.step + column.skipped - 1}" if column.skipped > 1 else str(column.step)
-    return Scope(key, kind_frame, base, frame, column.step, pill=Pill(kind_frame, frame, title), reverse=reverse)
+    return Scope(key, kind_frame, base, column.step, pill=Pill(kind_frame, title), reverse=reverse)
 
 
 def _bind(
@@ -51,7 +54,8 @@ def _bind(
             inside.ends[carry.param] = Link(scope, carry.init)
         else:
             inside.ends[carry.param] = start
-    inside.ends.update((s.param, Link(scope, s.sequence, column.step)) for s in loop.slices)
+    drawn = (s for s in loop.slices if not drawer.saved(s.sequence))
+    inside.ends.update((s.param, Link(scope, s.sequence, column.step)) for s in drawn)
     enter(drawer, scope, inside, loop)
 
 
@@ -77,38 +81,17 @@ def _folded(drawer: Drawer, inside: Scope, loop: Loop, column: Column) -> None:
     inside.ends.update((value, end) for value in loop.results)
 
 
+def _note_saved(drawer: Drawer, loop: Loop, frame: str) -> None:
+    """One box says what each step reads from its twin in the forward pass; an edge for each would hide the rest."""
+    saved = [s.sequence for s in loop.slices if drawer.saved(s.sequence)]
+    if saved:
+        words = (f"{len(saved)} values of each", "step of the forward pass")
+        drawer.sketch.box(Box(f"{frame}saved", "input", "saved", "", words, "what the forward pass stacks for this loop", frame))
+
+
 def _leave(scope: Scope, node: Node, loop: Loop, steps: dict[int, Scope], last: Scope | None) -> None:
     assert last is not None
     for index, carry in enumerate(loop.carries):
         scope.ends[Value(node, index)] = Link(last, carry.next)
     for index, value in enumerate(loop.stacks, len(loop.carries)):
         scope.ends[Value(node, index)] = Rows({step: Link(inside, value) for step, inside in steps.items()})
-
-
-def _align(drawer: Drawer, frame: str, scopes: list[Scope], shown: tuple[Column, ...], reverse: bool) -> None:
-    """The first box of every column stands in one row, in the order of time."""
-    boxes = drawer.sketch.boxes
-    own = {s.key: [b for b in boxes.values() if b.key.startswith(f"{s.key}n")] for s in scopes}
-    first = next((found[0] for found in own.values() if found), None)
-    if first is None:
-        return
-    middle = next(found for found in own.values() if found)
-    lane = []
-    for scope, column in zip(scopes, shown, strict=True):
-        if column.skipped:
-            ghost = Box(f"{scope.key}ghost", "ghost", "", frame=scope.frame, row=first.row)
-            boxes[ghost.key] = ghost
-            lane.append(ghost.key)
-            fold = f"{scope.key}fold"
-            boxes[fold] = _in_row(boxes[fold], middle[len(middle) // 2].row)
-        elif own[scope.key]:
-            lane.append(own[scope.key][0].key)
-    start = f"{frame}start"
-    if start in drawer.sketch.spare:
-        drawer.sketch.spare[start] = _in_row(drawer.sketch.spare[start], first.row)
-        lane = [*lane, start] if reverse else [start, *lane]
-    drawer.sketch.lanes.append(tuple(lane))
-
-
-def _in_row(box: Box, row: str) -> Box:
-    return Box(**{**vars(box), "row": row})

@@ -16,16 +16,37 @@ from rnngraph.source import Span
 LARGEST_NUMBER = 2**62
 
 OPS = {
-    "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "**": "pow",
-    "==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge", "and": "and", "or": "or",
+    "+": "add",
+    "-": "sub",
+    "*": "mul",
+    "/": "div",
+    "%": "mod",
+    "**": "pow",
+    "==": "eq",
+    "!=": "ne",
+    "<": "lt",
+    "<=": "le",
+    ">": "gt",
+    ">=": "ge",
+    "and": "and",
+    "or": "or",
 }
 COMPARISONS = {"==", "!=", "<", "<=", ">", ">="}
 LOGIC = {"and", "or"}
 
 _FOLD: dict[str, Callable[[Number, Number], Number]] = {
-    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv,
-    "%": operator.mod, "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
-    ">": operator.gt, ">=": operator.ge,
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
 }
 
 
@@ -34,7 +55,9 @@ def binary(trace: Trace, sign: str, left: Item, right: Item, at: Span, spans: tu
     if isinstance(left, (bool, int, float)) and isinstance(right, (bool, int, float)):
         return fold(sign, left, right, at)
     if sign in LOGIC:
-        return trace.call(OPS[sign], *(truth(trace, i, s) for i, s in zip((left, right), spans, strict=True)), at=at)
+        return trace.call(
+            OPS[sign], *(truth(trace, i, s) for i, s in zip((left, right), spans, strict=True)), at=at
+        )
     if sign == "**" and is_number(right):
         assert isinstance(right, (bool, int, float))
         return power(trace, trace.lift(left, spans[0]), right, at)
@@ -62,7 +85,11 @@ def fold(sign: str, left: Number, right: Number, at: Span) -> Number:
 
 
 def bounded(result: Number, at: Span) -> Number:
-    if isinstance(result, complex) or not math.isfinite(result) or (isinstance(result, int) and abs(result) > LARGEST_NUMBER):
+    if (
+        isinstance(result, complex)
+        or not math.isfinite(result)
+        or (isinstance(result, int) and abs(result) > LARGEST_NUMBER)
+    ):
         raise Mistake("E207", f"`{at.text}` is too large", at)
     return result
 
@@ -117,7 +144,10 @@ def number_value(trace: Trace, item: Item, at: Span) -> Value:
 
 
 def alike(
-    trace: Trace, items: tuple[Item, ...], spans: tuple[Span, ...], numbers: bool = True,
+    trace: Trace,
+    items: tuple[Item, ...],
+    spans: tuple[Span, ...],
+    numbers: bool = True,
 ) -> tuple[Value, ...]:
     """The items as values of one dtype: float if one of them is, else int; truth counts as a number if asked."""
     found = {_dtype(item) for item in items}

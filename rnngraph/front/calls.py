@@ -60,29 +60,43 @@ def as_callee(scope: Scope, item: Item, at: Span) -> Callee:
 # --- settings -------------------------------------------------------------------------------------------
 
 
-def instantiate(scope: Scope, definition: Definition, arguments: Sequence[ast.Argument], at: Span) -> Instance:
+def instantiate(
+    scope: Scope, definition: Definition, arguments: Sequence[ast.Argument], at: Span
+) -> Instance:
     """A new instance with these settings; defaults may refer to settings before them."""
     if definition.kind == "model":
-        raise Mistake("E304", f"`{definition.name}` is a model and cannot be part of another", at, help="make it a `layer`")
+        raise Mistake(
+            "E304",
+            f"`{definition.name}` is a model and cannot be part of another",
+            at,
+            help="make it a `layer`",
+        )
     settings = _given_settings(scope, definition, arguments)
     fill_defaults(scope, definition, settings, at)
     return Instance(definition, settings, at)
 
 
-def _given_settings(scope: Scope, definition: Definition, arguments: Sequence[ast.Argument]) -> dict[str, Item]:
+def _given_settings(
+    scope: Scope, definition: Definition, arguments: Sequence[ast.Argument]
+) -> dict[str, Item]:
     names = [s.name for s in definition.settings]
     found: dict[str, Item] = {}
     for place, argument in enumerate(arguments):
         if argument.name is None and place >= len(names):
             raise Mistake(
-                "E303", f"`{definition.name}` takes {counted(len(names), 'setting')}, not {len(arguments)}",
-                argument.span, labels=(Label(definition.name_span, "defined here"),),
+                "E303",
+                f"`{definition.name}` takes {counted(len(names), 'setting')}, not {len(arguments)}",
+                argument.span,
+                labels=(Label(definition.name_span, "defined here"),),
             )
         name = argument.name or names[place]
         if name not in names:
             raise Mistake(
-                "E102", f"`{definition.name}` has no setting `{name}`", argument.span,
-                labels=(Label(definition.name_span, "defined here"),), help=did_you_mean(name, names),
+                "E102",
+                f"`{definition.name}` has no setting `{name}`",
+                argument.span,
+                labels=(Label(definition.name_span, "defined here"),),
+                help=did_you_mean(name, names),
             )
         if name in found:
             raise Mistake("E303", f"`{name}` is given twice", argument.span)
@@ -96,8 +110,10 @@ def _given_settings(scope: Scope, definition: Definition, arguments: Sequence[as
 def _value_as_setting(definition: Definition, argument: ast.Argument) -> Mistake:
     text = argument.value.span.text
     return Mistake(
-        "E208", f"the settings of `{definition.name}` are fixed while compiling, but `{text}` is a value of the graph",
-        argument.span, help=f"give the settings first, then the value: `{definition.name}(...)({text})`",
+        "E208",
+        f"the settings of `{definition.name}` are fixed while compiling, but `{text}` is a value of the graph",
+        argument.span,
+        help=f"give the settings first, then the value: `{definition.name}(...)({text})`",
     )
 
 
@@ -107,8 +123,11 @@ def fill_defaults(scope: Scope, definition: Definition, settings: dict[str, Item
         if setting.name not in settings:
             if setting.default is None:
                 raise Mistake(
-                    "E303", f"`{definition.name}` needs its setting `{setting.name}`", at,
-                    labels=(Label(setting.span, "it has no default"),), help=f"write `{_usual(definition)}`",
+                    "E303",
+                    f"`{definition.name}` needs its setting `{setting.name}`",
+                    at,
+                    labels=(Label(setting.span, "it has no default"),),
+                    help=f"write `{_usual(definition)}`",
                 )
             settings[setting.name] = expressions.one(inner, setting.default)
         inner.bind(setting.name, settings[setting.name], "setting", setting.span)
@@ -217,7 +236,9 @@ def _check_taken(pipe: PipeOf, named: list[Given]) -> None:
     for given in named:
         if given.name not in known:
             raise Mistake(
-                "E102", f"no part of `{pipe.title}` has an input `{given.name}`", given.span,
+                "E102",
+                f"no part of `{pipe.title}` has an input `{given.name}`",
+                given.span,
                 help=did_you_mean(given.name or "", known),
             )
 
@@ -234,7 +255,9 @@ def _run(scope: Scope, instance: Instance, given: list[Given], at: Span, place: 
     trace = scope.trace
     if trace.depth >= DEEPEST:
         raise TooMuch(
-            "E301", f"`{instance.title}` lies inside of more than {DEEPEST} others: does it contain itself?", at,
+            "E301",
+            f"`{instance.title}` lies inside of more than {DEEPEST} others: does it contain itself?",
+            at,
         )
     assert instance.path is not None
     body = Scope(trace, scope.world, instance.definition, instance, instance.path, place, at)

@@ -63,7 +63,9 @@ def one(scope: Scope, e: Expr) -> Item:
         item = item.outputs[0] if len(item.outputs) == 1 else Several(item.outputs)
     if isinstance(item, Several):
         raise Mistake(
-            "E308", f"`{_short(e.span)}` gives {len(item.items)} values where one is needed", e.span,
+            "E308",
+            f"`{_short(e.span)}` gives {len(item.items)} values where one is needed",
+            e.span,
             help="name them first: `a, b = ...`",
         )
     if isinstance(item, Poison):
@@ -81,7 +83,11 @@ def number(scope: Scope, e: Expr, what: str) -> Number:
     item = one(scope, e)
     if isinstance(item, (bool, int, float)):
         return item
-    raise Mistake("E208", f"{what} must be a number known while compiling, but `{e.span.text}` is {kind_of(item)}", e.span)
+    raise Mistake(
+        "E208",
+        f"{what} must be a number known while compiling, but `{e.span.text}` is {kind_of(item)}",
+        e.span,
+    )
 
 
 def whole(scope: Scope, e: Expr, what: str) -> int:
@@ -89,7 +95,9 @@ def whole(scope: Scope, e: Expr, what: str) -> int:
     found = number(scope, e, what)
     if isinstance(found, bool) or found != int(found):
         raise Mistake(
-            "E203", f"{what} must be a whole number, but `{e.span.text}` is {_shown(found)}", e.span,
+            "E203",
+            f"{what} must be a whole number, but `{e.span.text}` is {_shown(found)}",
+            e.span,
             help="`//` divides sizes" if "/" in e.span.text else "",
         )
     return int(found)
@@ -146,7 +154,9 @@ def _field(scope: Scope, e: ast.Field) -> Item:
     if found is None:
         known = list(record.parts)
         raise Mistake(
-            "E104", f"`{e.record.span.text}` has no part `{e.name}`", e.span,
+            "E104",
+            f"`{e.record.span.text}` has no part `{e.name}`",
+            e.span,
             help=did_you_mean(e.name, known) or "it has " + ", ".join(f"`{k}`" for k in known),
         )
     return found.value if isinstance(found, Part) else found
@@ -160,7 +170,9 @@ def _pipe(scope: Scope, e: ast.Pipe) -> Item:
             item = calls.instantiate(scope, item.definition, (), part.span)
         if not isinstance(item, (Instance, PipeOf, Builtin)):
             raise Mistake(
-                "E304", f"`>>` joins cells and layers, but `{part.span.text}` is {kind_of(item)}", part.span,
+                "E304",
+                f"`>>` joins cells and layers, but `{part.span.text}` is {kind_of(item)}",
+                part.span,
                 help="write `LAYER(...)(x)` to apply one to a value",
             )
         parts.append(item)

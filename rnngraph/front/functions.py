@@ -13,8 +13,9 @@ from rnngraph.front.arithmetic import alike, bounded, broadcasts, number_value
 from rnngraph.front.mistakes import Mistake, counted, shape_in_words
 from rnngraph.front.scope import Scope
 from rnngraph.front.trace import Trace
-from rnngraph.front.values import Given, Item, Number, Numbers, Part, Record
+from rnngraph.front.values import AxisName, Given, Item, Number, Numbers, Part, Record
 from rnngraph.ir.graph import Value
+from rnngraph.ir.types import BATCH
 from rnngraph.source import Span
 from rnngraph.syntax import ast
 
@@ -53,7 +54,9 @@ class Use:
     def int_value(self, name: str) -> Value:
         value = self.trace.lift(self.given[name].item, self.span(name))
         if value.type.dtype != "int":
-            raise self.mistake("E202", f"`{self.span(name).text}` must be int, but it is {value.type.dtype}", name)
+            raise self.mistake(
+                "E202", f"`{self.span(name).text}` must be int, but it is {value.type.dtype}", name
+            )
         return value
 
     def whole(self, name: str, default: int) -> int:
@@ -61,15 +64,22 @@ class Use:
             return default
         item = self.given[name].item
         if isinstance(item, bool) or not isinstance(item, int):
-            raise self.mistake("E208", f"`{name}` of `{self.function}` must be a whole number known while compiling", name)
+            raise self.mistake(
+                "E208", f"`{name}` of `{self.function}` must be a whole number known while compiling", name
+            )
         return item
 
     def sizes(self, name: str) -> tuple[int, ...]:
         item = self.given[name].item
         found = item.items if isinstance(item, Numbers) else (item,)
         if not all(isinstance(n, int) and not isinstance(n, bool) for n in found):
-            raise self.mistake("E208", f"`{name}` of `{self.function}` must be sizes, as in `[n, units]`", name)
+            raise self.mistake(
+                "E208", f"`{name}` of `{self.function}` must be sizes, as in `[n, units]`", name
+            )
         return tuple(expressions.checked_size(n, self.span(name)) for n in found if isinstance(n, int))
+
+    def along_time(self) -> bool:
+        return "axis" in self.given and isinstance(self.given["axis"].item, AxisName)
 
     def dim(self, value: Value, name: str = "axis") -> int:
         """A feature dimension as a negative index; the last one where none is given."""
@@ -77,7 +87,8 @@ class Use:
         if not -rank <= dim < rank:
             where = self.span(name) if name in self.given else self.at
             raise Mistake(
-                "E204", f"`{self.function}` has no dimension {dim} here: it is given {shape_in_words(value.type.shape)}",
+                "E204",
+                f"`{self.function}` has no dimension {dim} here: it is given {shape_in_words(value.type.shape)}",
                 where,
             )
         return dim if dim < 0 else dim - rank
@@ -120,9 +131,7 @@ def apply(scope: Scope, name: str, arguments: tuple[ast.Argument, ...], at: Span
     """A call of the function as written."""
     if name == "record":
         return _record(scope, arguments, at)
-    given = [
-        Given(_axis_or_item(scope, a), a.value.span, a.name) for a in arguments
-    ]
+    given = [Given(_axis_or_item(scope, a), a.value.span, a.name) for a in arguments]
     return apply_to(scope, name, given, at)
 
 
@@ -137,9 +146,13 @@ def apply_to(scope: Scope, name: str, given: list[Given], at: Span) -> Item:
 
 
 def _axis_or_item(scope: Scope, argument: ast.Argument) -> Item:
-    """`over = time` names an axis, not a value: it is handed on as the number of letters it stands for."""
-    if argument.name == "over" and isinstance(argument.value, ast.Name):
-        return 0
+    """`axis = time` names an axis, not a value."""
+    if (
+        argument.name == "axis"
+        and isinstance(argument.value, ast.Name)
+        and argument.value.name not in scope.names
+    ):
+        return AxisName(argument.value.name)
     return expressions.one(scope, argument.value)
 
 
@@ -153,14 +166,18 @@ def _bind(function: Function, given: list[Given], at: Span) -> dict[str, Given]:
             raise Mistake("E303", f"`{function.name}` takes {_takes(function)}, not {len(given)}", at)
         if argument.name is not None and argument.name not in names:
             raise Mistake(
-                "E102", f"`{function.name}` takes no `{argument.name}`", argument.span,
+                "E102",
+                f"`{function.name}` takes no `{argument.name}`",
+                argument.span,
                 help=did_you_mean(argument.name, names),
             )
         name = argument.name or places[place]
         if name in bound:
             raise Mistake("E303", f"`{name}` is given twice", argument.span)
         bound[name] = argument
-    missing = [n for p, n in zip(function.parameters, names, strict=True) if not p.endswith("?") and n not in bound]
+    missing = [
+        n for p, n in zip(function.parameters, names, strict=True) if not p.endswith("?") and n not in bound
+    ]
     if missing:
         raise Mistake("E303", f"`{function.name}` takes {_takes(function)}: `{missing[0]}` is missing", at)
     return bound
@@ -206,12 +223,21 @@ def _softplus(x: float) -> float:
 
 
 _FLOAT_ONLY: dict[str, Callable[[float], Number]] = {
-    "exp": math.exp, "log": math.log, "sqrt": math.sqrt, "sin": math.sin, "cos": math.cos, "tanh": math.tanh,
-    "reciprocal": lambda x: 1.0 / x, "sigmoid": _sigmoid, "softplus": _softplus,
+    "exp": math.exp,
+    "log": math.log,
+    "sqrt": math.sqrt,
+    "sin": math.sin,
+    "cos": math.cos,
+    "tanh": math.tanh,
+    "reciprocal": lambda x: 1.0 / x,
+    "sigmoid": _sigmoid,
+    "softplus": _softplus,
     "log_sigmoid": lambda x: -_softplus(-x),
 }
 _ANY_NUMBER: dict[str, Callable[[Any], Number]] = {
-    "abs": abs, "sign": lambda x: (x > 0) - (x < 0), "relu": lambda x: max(x, 0),
+    "abs": abs,
+    "sign": lambda x: (x > 0) - (x < 0),
+    "relu": lambda x: max(x, 0),
 }
 
 for _name, _fold in _FLOAT_ONLY.items():
@@ -258,18 +284,27 @@ def _(use: Use) -> Item:
         return use.given["a" if condition else "b"].item
     chosen = use.trace.lift(condition, use.span("condition"))
     if chosen.type.dtype != "bool":
-        raise use.mistake("E202", f"`{use.span('condition').text}` is {chosen.type.dtype}, but `where` needs a condition", "condition")
+        raise use.mistake(
+            "E202",
+            f"`{use.span('condition').text}` is {chosen.type.dtype}, but `where` needs a condition",
+            "condition",
+        )
     a, b = _pair(use, "a", "b", numbers=False)
     for branch, name in ((a, "a"), (b, "b")):
         if not broadcasts(branch.type.shape, chosen.type.shape):
-            raise use.mistake("E201", f"`{use.span('condition').text}` has {shape_in_words(chosen.type.shape)} but `{use.span(name).text}` has {shape_in_words(branch.type.shape)}", name)
+            raise use.mistake(
+                "E201",
+                f"`{use.span('condition').text}` has {shape_in_words(chosen.type.shape)} but `{use.span(name).text}` has {shape_in_words(branch.type.shape)}",
+                name,
+            )
     return use.op("where", chosen, a, b)
 
 
 @_define("clip", "x low high", lambda x, low, high: min(max(x, low), high))
 def _(use: Use) -> Item:
     x, low, high = alike(
-        use.trace, tuple(use.given[n].item for n in ("x", "low", "high")),
+        use.trace,
+        tuple(use.given[n].item for n in ("x", "low", "high")),
         tuple(use.span(n) for n in ("x", "low", "high")),
     )
     return use.op("minimum", use.op("maximum", x, low), high)
@@ -277,11 +312,15 @@ def _(use: Use) -> Item:
 
 def _pair(use: Use, a: str, b: str, numbers: bool = True) -> tuple[Value, ...]:
     """Two arguments as values of one dtype, whose shapes agree."""
-    first, second = alike(use.trace, (use.given[a].item, use.given[b].item), (use.span(a), use.span(b)), numbers)
+    first, second = alike(
+        use.trace, (use.given[a].item, use.given[b].item), (use.span(a), use.span(b)), numbers
+    )
     if not broadcasts(first.type.shape, second.type.shape):
         raise Mistake(
-            "E201", f"`{use.span(a).text}` has {shape_in_words(first.type.shape)} but `{use.span(b).text}` has "
-            f"{shape_in_words(second.type.shape)}", use.at,
+            "E201",
+            f"`{use.span(a).text}` has {shape_in_words(first.type.shape)} but `{use.span(b).text}` has "
+            f"{shape_in_words(second.type.shape)}",
+            use.at,
         )
     return first, second
 
@@ -295,29 +334,30 @@ def _dims(use: Use, value: Value) -> tuple[int, ...]:
 
 
 def _sum(use: Use, value: Value) -> Value:
-    if use.has("over"):
+    if use.along_time():
         return sequences.sum_over(use.trace, value, _axis(use, value), use.at)
     return use.op("sum", value, dims=_dims(use, value)) if value.type.shape else value
 
 
 def _axis(use: Use, value: Value) -> str:
-    """The time axis that `over = NAME` means."""
-    written = use.span("over").text
-    name = use.scope.axes.get(written, written)
-    if name not in value.type.axes or name == "batch":
-        raise use.mistake("E305", f"`{use.span('x').text}` is no sequence over `{written}`", "over")
+    """The time axis that `axis = NAME` means."""
+    item = use.given["axis"].item
+    assert isinstance(item, AxisName)
+    name = use.scope.axes.get(item.name, item.name)
+    if name not in value.type.axes or name == BATCH:
+        raise use.mistake("E305", f"`{use.span('x').text}` is no sequence over `{item.name}`", "axis")
     return name
 
 
-@_define("sum", "x axis? over?")
+@_define("sum", "x axis?")
 def _(use: Use) -> Item:
     return _sum(use, use.value("x"))
 
 
-@_define("mean", "x axis? over?")
+@_define("mean", "x axis?")
 def _(use: Use) -> Item:
     value = use.float("x")
-    if use.has("over"):
+    if use.along_time():
         return sequences.mean_over(use.trace, value, _axis(use, value), use.at)
     count = math.prod(value.type.shape[d] for d in _dims(use, value))
     return use.op("mul", _sum(use, value), use.number(1.0 / count))
@@ -344,16 +384,22 @@ def _extreme(use: Use, elementwise: str) -> Item:
 def _largest(use: Use, value: Value) -> Value:
     if use.has("axis"):
         return use.op("max_over", value, dim=use.dim(value))
-    flat = use.op("reshape", value, shape=(math.prod(value.type.shape),)) if len(value.type.shape) > 1 else value
+    flat = (
+        use.op("reshape", value, shape=(math.prod(value.type.shape),)) if len(value.type.shape) > 1 else value
+    )
     return use.op("max_over", flat, dim=-1)
 
 
 for _name, _elementwise, _fold_many in (("max", "maximum", max), ("min", "minimum", min)):
+
     def _fold_extreme(*items: Number, choose: Any = _fold_many) -> Number:
         return choose(items)  # type: ignore[no-any-return]
 
     TABLE[_name] = Function(
-        _name, ("x*", "axis?"), lambda use, e=_elementwise: _extreme(use, e), _fold_extreme,  # type: ignore[misc]
+        _name,
+        ("x*", "axis?"),
+        lambda use, e=_elementwise: _extreme(use, e),
+        _fold_extreme,  # type: ignore[misc]
     )
 
 
@@ -363,6 +409,7 @@ def _(use: Use) -> Item:
 
 
 for _name in ("softmax", "log_softmax", "cumsum"):
+
     @_define(_name, "x axis?")
     def _(use: Use) -> Item:
         value = use.float("x")
@@ -415,7 +462,11 @@ def _(use: Use) -> Item:
     a, b = alike(use.trace, (use.given["a"].item, use.given["b"].item), (use.span("a"), use.span("b")))
     for value, name in ((a, "a"), (b, "b")):
         if len(value.type.shape) != 1:
-            raise use.mistake("E204", f"`outer` takes two vectors, but `{use.span(name).text}` has {shape_in_words(value.type.shape)}", name)
+            raise use.mistake(
+                "E204",
+                f"`outer` takes two vectors, but `{use.span(name).text}` has {shape_in_words(value.type.shape)}",
+                name,
+            )
     return use.op("contract", a, b, left="i", right="j", out="ij", reduce=())
 
 
@@ -446,12 +497,16 @@ def _(use: Use) -> Item:
 
 @_define("last", "x")
 def _(use: Use) -> Item:
-    return sequences.last(use.trace, use.trace.lift(use.given["x"].item, use.span("x")), use.at, use.span("x"))
+    return sequences.last(
+        use.trace, use.trace.lift(use.given["x"].item, use.span("x")), use.at, use.span("x")
+    )
 
 
 @_define("reversed", "x")
 def _(use: Use) -> Item:
-    return sequences.reversed_(use.trace, use.trace.lift(use.given["x"].item, use.span("x")), use.at, use.span("x"))
+    return sequences.reversed_(
+        use.trace, use.trace.lift(use.given["x"].item, use.span("x")), use.at, use.span("x")
+    )
 
 
 @_define("window", "x size")
@@ -478,7 +533,9 @@ def _(use: Use) -> Item:
     shape = use.sizes("shape")
     u = use.op("maximum", _uniform(use, shape), use.number(1e-12))
     radius = use.op("sqrt", use.op("mul", use.op("log", u), use.number(-2.0)))
-    return use.op("mul", radius, use.op("cos", use.op("mul", _uniform(use, shape), use.number(2.0 * math.pi))))
+    return use.op(
+        "mul", radius, use.op("cos", use.op("mul", _uniform(use, shape), use.number(2.0 * math.pi)))
+    )
 
 
 @_define("categorical", "scores")
@@ -513,9 +570,11 @@ def _need_scores(use: Use, scores: Value, label: Value) -> None:
 
 def _scores_and(use: Use, scores: Value, label: Value) -> Mistake:
     return Mistake(
-        "E201", f"`{use.function}` takes one score for each class and the number of the right class, but "
+        "E201",
+        f"`{use.function}` takes one score for each class and the number of the right class, but "
         f"`{use.span('scores').text}` has {shape_in_words(scores.type.shape)} and `{use.span('label').text}` has "
-        f"{shape_in_words(label.type.shape)} ({label.type.dtype})", use.at,
+        f"{shape_in_words(label.type.shape)} ({label.type.dtype})",
+        use.at,
     )
 
 

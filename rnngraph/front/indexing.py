@@ -20,8 +20,10 @@ def index(scope: Scope, e: ast.Index) -> Item:
     value = scope.trace.lift(item, e.value.span)
     if len(e.indices) > len(value.type.shape):
         raise Mistake(
-            "E204", f"`{e.value.span.text}` has {shape_in_words(value.type.shape)}, but is given "
-            f"{counted(len(e.indices), 'index')[:-2] + 'indices' if len(e.indices) > 1 else 'an index'}", e.span,
+            "E204",
+            f"`{e.value.span.text}` has {shape_in_words(value.type.shape)}, but is given "
+            f"{counted(len(e.indices), 'index')[:-2] + 'indices' if len(e.indices) > 1 else 'an index'}",
+            e.span,
         )
     dim = 0
     for entry in e.indices:
@@ -34,10 +36,14 @@ def _number_of(scope: Scope, e: ast.Index, numbers: Numbers) -> Item:
     entry = e.indices[0]
     if len(e.indices) > 1 or isinstance(entry, ast.Range):
         raise Mistake("E204", "a list of numbers takes one whole number as index", e.span)
-    return numbers.items[_position(expressions.whole(scope, entry, "an index"), len(numbers.items), entry.span)]
+    return numbers.items[
+        _position(expressions.whole(scope, entry, "an index"), len(numbers.items), entry.span)
+    ]
 
 
-def _along(scope: Scope, value: Value, entry: ast.Expr | ast.Range, dim: int, e: ast.Index) -> tuple[Value, int]:
+def _along(
+    scope: Scope, value: Value, entry: ast.Expr | ast.Range, dim: int, e: ast.Index
+) -> tuple[Value, int]:
     """The value with one more index applied at `dim`, and how many dimensions stay there."""
     length = value.type.shape[dim]
     if isinstance(entry, ast.Range):
@@ -65,7 +71,9 @@ def _bound(scope: Scope, e: ast.Expr, length: int) -> int:
     place = expressions.whole(scope, e, "the end of a range")
     place = place + length if place < 0 else place
     if not 0 <= place <= length:
-        raise Mistake("E206", f"`{e.span.text}` lies outside of the {counted(length, 'value')} there are", e.span)
+        raise Mistake(
+            "E206", f"`{e.span.text}` lies outside of the {counted(length, 'value')} there are", e.span
+        )
     return place
 
 
@@ -73,7 +81,9 @@ def _position(place: int, length: int, at: Span) -> int:
     found = place + length if place < 0 else place
     if not 0 <= found < length:
         raise Mistake(
-            "E206", f"there is no entry {place}: there are {counted(length, 'value')}", at,
+            "E206",
+            f"there is no entry {place}: there are {counted(length, 'value')}",
+            at,
             help=f"the first is 0, the last {length - 1}",
         )
     return found
@@ -82,7 +92,12 @@ def _position(place: int, length: int, at: Span) -> int:
 def _chosen(trace: Trace, value: Value, ids: Value, dim: int, e: ast.Index, at: Span) -> Value:
     """The row (or entry) that an int value chooses at each step."""
     if ids.type.dtype != "int":
-        raise Mistake("E202", f"an index must be int, but `{at.text}` is {ids.type.dtype}", at, help=f"write `int({at.text})`")
+        raise Mistake(
+            "E202",
+            f"an index must be int, but `{at.text}` is {ids.type.dtype}",
+            at,
+            help=f"write `int({at.text})`",
+        )
     if dim != 0 or len(e.indices) > 1:
         raise Mistake("E204", "an int value chooses along the first dimension, alone", at)
     return chosen(trace, value, ids, e.span)
@@ -101,7 +116,13 @@ def chosen(trace: Trace, value: Value, ids: Value, at: Span) -> Value:
     left = "abcdef"[: len(ids.type.shape)] + "z"
     right = "z" + "mnopqr"[: len(value.type.shape) - 1]
     return trace.call(
-        "contract", hot, trace.cast(value, "float", at), at=at, left=left, right=right, out=left[:-1] + right[1:],
+        "contract",
+        hot,
+        trace.cast(value, "float", at),
+        at=at,
+        left=left,
+        right=right,
+        out=left[:-1] + right[1:],
         reduce=(),
     )
 
@@ -112,11 +133,15 @@ def split(trace: Trace, value: Value, parts: Item, dim: int, at: Span, parts_at:
     if isinstance(parts, Numbers):
         sizes = [int(n) for n in parts.items]
         if sum(sizes) != length or min(sizes) < 1:
-            raise Mistake("E201", f"the pieces {sizes} have {sum(sizes)} values together, but there are {length}", at)
+            raise Mistake(
+                "E201", f"the pieces {sizes} have {sum(sizes)} values together, but there are {length}", at
+            )
     elif isinstance(parts, int) and not isinstance(parts, bool) and parts >= 1:
         if length % parts:
             raise Mistake(
-                "E201", f"{counted(length, 'value')} cannot be split into {parts} equal pieces", at,
+                "E201",
+                f"{counted(length, 'value')} cannot be split into {parts} equal pieces",
+                at,
                 help="give the sizes: `split(x, [a, b])`",
             )
         sizes = [length // parts] * parts

@@ -11,11 +11,20 @@ from rnngraph.front.values import kind_of
 from rnngraph.syntax import ast
 
 INITIALISERS: dict[str, dict[str, float]] = {
-    "zeros": {}, "ones": {}, "constant": {"value": 0.0}, "identity": {},
+    "zeros": {},
+    "ones": {},
+    "constant": {"value": 0.0},
+    "identity": {},
     "uniform": {"low": -0.05, "high": 0.05},
-    "normal": {"mean": 0.0, "std": 1.0}, "truncated_normal": {"mean": 0.0, "std": 1.0},
-    "glorot_uniform": {}, "glorot_normal": {}, "he_uniform": {}, "he_normal": {},
-    "lecun_uniform": {}, "lecun_normal": {}, "orthogonal": {"gain": 1.0},
+    "normal": {"mean": 0.0, "std": 1.0},
+    "truncated_normal": {"mean": 0.0, "std": 1.0},
+    "glorot_uniform": {},
+    "glorot_normal": {},
+    "he_uniform": {},
+    "he_normal": {},
+    "lecun_uniform": {},
+    "lecun_normal": {},
+    "orthogonal": {"gain": 1.0},
 }
 """Each with its numbers and what they are where none is written."""
 
@@ -32,7 +41,9 @@ def _written(scope: Scope, s: ast.Param, e: ast.Expr) -> Initial:
     if isinstance(item, (bool, int, float)):
         return Initial("constant", {"value": float(item)})
     raise Mistake(
-        "E208", f"`{s.name}` begins as a number known while compiling, but `{e.span.text}` is {kind_of(item)}", e.span,
+        "E208",
+        f"`{s.name}` begins as a number known while compiling, but `{e.span.text}` is {kind_of(item)}",
+        e.span,
         help="write `= 0`, or `~` and an initialiser",
     )
 
@@ -42,7 +53,9 @@ def _drawn(scope: Scope, e: ast.Expr, shape: tuple[int, ...]) -> Initial:
     if not isinstance(function, ast.Name) or function.name not in INITIALISERS:
         text = function.span.text
         raise Mistake(
-            "E105", f"there is no initialiser `{text}`", function.span,
+            "E105",
+            f"there is no initialiser `{text}`",
+            function.span,
             help=did_you_mean(text, INITIALISERS) or "there are " + ", ".join(f"`{n}`" for n in INITIALISERS),
         )
     numbers = dict(INITIALISERS[function.name])
@@ -53,7 +66,10 @@ def _drawn(scope: Scope, e: ast.Expr, shape: tuple[int, ...]) -> Initial:
         name = argument.name or names[place]
         if name not in numbers:
             raise Mistake(
-                "E102", f"`{function.name}` takes no `{name}`", argument.span, help=did_you_mean(name, names),
+                "E102",
+                f"`{function.name}` takes no `{name}`",
+                argument.span,
+                help=did_you_mean(name, names),
             )
         numbers[name] = float(expressions.number(scope, argument.value, f"`{name}`"))
     _check_matrix(function, shape)
@@ -63,5 +79,3 @@ def _drawn(scope: Scope, e: ast.Expr, shape: tuple[int, ...]) -> Initial:
 def _check_matrix(function: ast.Name, shape: tuple[int, ...]) -> None:
     if function.name in ("orthogonal", "identity") and len(shape) != 2:
         raise Mistake("E204", f"`{function.name}` begins a matrix, which this is not", function.span)
-
-

@@ -34,15 +34,20 @@ def _matched(body: Scope, declared: list[ast.Input], given: list[Given]) -> dict
             continue
         if argument.name not in names:
             raise Mistake(
-                "E102", f"`{title}` has no input `{argument.name}`", argument.span,
-                labels=(Label(body.definition.name_span, "defined here"),), help=did_you_mean(argument.name, names),
+                "E102",
+                f"`{title}` has no input `{argument.name}`",
+                argument.span,
+                labels=(Label(body.definition.name_span, "defined here"),),
+                help=did_you_mean(argument.name, names),
             )
         found[argument.name] = argument
     left = [n for n in names if n not in found]
     plain = [g for g in given if g.name is None]
     if len(plain) > len(left):
         raise Mistake(
-            "E303", f"`{title}` takes {counted(len(names), 'input')}, but is given {len(given)}", body.called_at,
+            "E303",
+            f"`{title}` takes {counted(len(names), 'input')}, but is given {len(given)}",
+            body.called_at,
             labels=(Label(body.definition.name_span, "defined here"),),
         )
     return {**found, **dict(zip(left, plain, strict=False))}
@@ -51,7 +56,9 @@ def _matched(body: Scope, declared: list[ast.Input], given: list[Given]) -> dict
 def _bind_default(body: Scope, one: ast.Input) -> None:
     if one.default is None:
         raise Mistake(
-            "E303", f"`{body.definition.name}` needs its input `{one.name}`", body.called_at,
+            "E303",
+            f"`{body.definition.name}` needs its input `{one.name}`",
+            body.called_at,
             labels=(Label(one.name_span, "declared here"),),
         )
     shape = tuple(expressions.size(body, s) for s in one.type.sizes)
@@ -76,8 +83,11 @@ def _of_dtype(body: Scope, one: ast.Input, given: Given) -> Value:
     value = body.trace.lift(given.item, given.span, one.type.dtype if is_number(given.item) else None)
     if value.type.dtype != one.type.dtype and not (one.type.dtype == "float" and value.type.dtype == "int"):
         raise Mistake(
-            "E202", f"`{one.name}` of `{body.definition.name}` is {one.type.dtype}, but `{given.span.text}` is "
-            f"{value.type.dtype}", given.span, labels=(Label(one.type.span, "declared here"),),
+            "E202",
+            f"`{one.name}` of `{body.definition.name}` is {one.type.dtype}, but `{given.span.text}` is "
+            f"{value.type.dtype}",
+            given.span,
+            labels=(Label(one.type.span, "declared here"),),
             help=f"write `{one.type.dtype}({given.span.text})`" if one.type.dtype != "bool" else "",
         )
     return body.trace.cast(value, one.type.dtype, given.span)
@@ -93,7 +103,9 @@ def _check_axis(body: Scope, one: ast.Input, value: Value, at: Span) -> None:
         return
     if not axes:
         raise Mistake(
-            "E305", f"`{one.name}` of `{body.definition.name}` is a sequence, but `{at.text}` is a single value", at,
+            "E305",
+            f"`{one.name}` of `{body.definition.name}` is a sequence, but `{at.text}` is a single value",
+            at,
             labels=(Label(one.type.span, "declared here"),),
         )
     name = one.type.axis or "time"
@@ -101,8 +113,10 @@ def _check_axis(body: Scope, one: ast.Input, value: Value, at: Span) -> None:
     axis = body.axes.setdefault(name, free[0])
     if axis not in axes:
         raise Mistake(
-            "E305", f"`{one.name}` of `{body.definition.name}` runs over {axis}, but `{at.text}` runs over {axes[0]}",
-            at, labels=(Label(one.type.span, "declared here"),),
+            "E305",
+            f"`{one.name}` of `{body.definition.name}` runs over {axis}, but `{at.text}` runs over {axes[0]}",
+            at,
+            labels=(Label(one.type.span, "declared here"),),
             help="give the axes of the inputs different names: `seq@a`, `seq@b`",
         )
 
@@ -112,7 +126,9 @@ def needs_unroll(body: Scope, at: Span) -> Mistake:
     call = body.trace.calls[0] if body.trace.calls else at
     title = body.definition.name
     return Mistake(
-        "E304", f"`{title}` has states and runs step by step: it cannot be applied to a whole sequence", call,
+        "E304",
+        f"`{title}` has states and runs step by step: it cannot be applied to a whole sequence",
+        call,
         help=f"write `unroll {_head(call.text, title)} over {_tail(call.text) or 'x'}`",
     )
 
@@ -132,16 +148,22 @@ def _check_sizes(body: Scope, one: ast.Input, value: Value, at: Span) -> None:
     label = (Label(one.type.span, "declared here"),)
     if len(shape) != len(sizes):
         raise Mistake(
-            "E204", f"`{one.name}` of `{body.definition.name}` has {_rank(len(sizes))}, but `{at.text}` has "
-            f"{shape_in_words(shape)}", at, labels=label,
+            "E204",
+            f"`{one.name}` of `{body.definition.name}` has {_rank(len(sizes))}, but `{at.text}` has "
+            f"{shape_in_words(shape)}",
+            at,
+            labels=label,
         )
     for size, e in zip(shape, sizes, strict=True):
         if isinstance(e, ast.Name) and e.name not in body.names:
             body.bind(e.name, size, "size", e.span)
         elif (wanted := expressions.size(body, e)) != size:
             raise Mistake(
-                "E201", f"`{one.name}` of `{body.definition.name}` takes {_wanted(e, wanted)}, but `{at.text}` has "
-                f"{shape_in_words(shape)}", at, labels=label,
+                "E201",
+                f"`{one.name}` of `{body.definition.name}` takes {_wanted(e, wanted)}, but `{at.text}` has "
+                f"{shape_in_words(shape)}",
+                at,
+                labels=label,
             )
 
 

@@ -10,7 +10,14 @@ class Mistake(Exception):
     """An error of the user's inside an expression; the statement around it reports it and goes on."""
 
     def __init__(
-        self, code: str, message: str, span: Span, *, note: str = "", help: str = "", labels: tuple[Label, ...] = (),
+        self,
+        code: str,
+        message: str,
+        span: Span,
+        *,
+        note: str = "",
+        help: str = "",
+        labels: tuple[Label, ...] = (),
     ) -> None:
         super().__init__(message)
         self.diagnostic = Diagnostic(code, message, span, note=note, labels=labels, help=help)

@@ -36,7 +36,8 @@ def _check_joinable(values: list[Value], spans: tuple[Span, ...], at: Span) -> N
             raise Mistake(
                 "E201",
                 f"`{spans[0].text}` has {shape_in_words(first)} and cannot be joined with `{span.text}`, "
-                f"which has {shape_in_words(value.type.shape)}", at,
+                f"which has {shape_in_words(value.type.shape)}",
+                at,
                 note="all dimensions but the last must agree",
             )
 
@@ -49,14 +50,26 @@ def product(scope: Scope, e: ast.Binary, left: Item, right: Item) -> Value:
     a, b = alike(scope.trace, (left, right), (e.left.span, e.right.span))
     for item, side in ((a, e.left), (b, e.right)):
         if not item.type.shape:
-            raise Mistake("E204", f"`{side.span.text}` is a single number: multiply it with `*`, not `@`", e.span)
+            raise Mistake(
+                "E204", f"`{side.span.text}` is a single number: multiply it with `*`, not `@`", e.span
+            )
     if a.type.shape[-1] != b.type.shape[0]:
         raise _does_not_fit(scope, e, a, b)
     letters = "abcdefghijklmnopqrstuvwxyz"
     inner = "z"
-    rows, columns = letters[: len(a.type.shape) - 1], letters[len(a.type.shape) - 1 :][: len(b.type.shape) - 1]
+    rows, columns = (
+        letters[: len(a.type.shape) - 1],
+        letters[len(a.type.shape) - 1 :][: len(b.type.shape) - 1],
+    )
     return scope.trace.call(
-        "contract", a, b, at=e.span, left=rows + inner, right=inner + columns, out=rows + columns, reduce=(),
+        "contract",
+        a,
+        b,
+        at=e.span,
+        left=rows + inner,
+        right=inner + columns,
+        out=rows + columns,
+        reduce=(),
     )
 
 
@@ -76,7 +89,9 @@ def _does_not_fit(scope: Scope, e: ast.Binary, a: Value, b: Value) -> Mistake:
         message = f"`{e.left.span.text}` has {counted(has, columns)} but `{right}` has {counted(rows, unit)}"
         note = ""
         labels += _declared_label(scope, e.left, f"{counted(has, columns)}, declared here")
-    return Mistake("E201", message, e.span, note=note, labels=labels, help=_redeclare(scope, e.left, declared))
+    return Mistake(
+        "E201", message, e.span, note=note, labels=labels, help=_redeclare(scope, e.left, declared)
+    )
 
 
 def _parts_in_words(scope: Scope, e: ast.Join) -> str:
@@ -140,7 +155,8 @@ def check_broadcast(scope: Scope, e: ast.Binary, left: Item, right: Item) -> Non
         return
     raise Mistake(
         "E201",
-        f"`{e.left.span.text}` has {shape_in_words(a)} but `{e.right.span.text}` has {shape_in_words(b)}", e.span,
+        f"`{e.left.span.text}` has {shape_in_words(a)} but `{e.right.span.text}` has {shape_in_words(b)}",
+        e.span,
         labels=(
             *_declared_label(scope, e.left, f"{shape_in_words(a)}, declared here"),
             *_declared_label(scope, e.right, f"{shape_in_words(b)}, declared here"),
@@ -152,5 +168,3 @@ def _shape(item: Item) -> tuple[int, ...] | None:
     if isinstance(item, Value):
         return item.type.shape
     return (len(item.items),) if isinstance(item, Numbers) else None
-
-

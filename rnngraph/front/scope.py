@@ -66,7 +66,9 @@ class Scope:
 
     def sequence_axes(self) -> tuple[str, ...]:
         """The time axes of this body's inputs, in the order written."""
-        found = [b.item.type.axes for b in self.names.values() if b.kind == "input" and isinstance(b.item, Value)]
+        found = [
+            b.item.type.axes for b in self.names.values() if b.kind == "input" and isinstance(b.item, Value)
+        ]
         return tuple(dict.fromkeys(a for axes in found for a in axes if a != BATCH))
 
 
@@ -95,7 +97,10 @@ def _plain(scope: Scope, name: Name) -> Item:
     if name.name in NAMES:
         return Builtin(name.name)
     raise Mistake(
-        "E101", f"there is no `{name.name}` here", name.span, help=did_you_mean(name.name, scope.known()),
+        "E101",
+        f"there is no `{name.name}` here",
+        name.span,
+        help=did_you_mean(name.name, scope.known()),
     )
 
 
@@ -106,14 +111,18 @@ def _primed(scope: Scope, name: Name) -> Item:
         _plain(scope, Name(name.name, False, name.span))
     if name.name in scope.states:
         raise Mistake(
-            "E107", f"`{name.name}'` is used before it is given a value", name.span,
+            "E107",
+            f"`{name.name}'` is used before it is given a value",
+            name.span,
             labels=(Label(scope.states[name.name].span, "the state"),),
             help=f"move the line `{name.name}' = ...` above this one, or read the old value `{name.name}`",
         )
     known = [*scope.states, *(n for n, s in scope.pending.items() if isinstance(s, State))]
     hint = did_you_mean(name.name, known)
     raise Mistake(
-        "E106", f"`{name.name}'` is the next value of a state, but there is no state `{name.name}`", name.span,
+        "E106",
+        f"`{name.name}'` is the next value of a state, but there is no state `{name.name}`",
+        name.span,
         help=f"{hint[:-2]}'`?" if hint else f"declare it: `state {name.name}: [...]`",
     )
 
@@ -126,6 +135,8 @@ def _step_index(scope: Scope, name: Name) -> Item:
     if trace.level.parent is not None:
         return trace.step(trace.level, name.span)
     raise Mistake(
-        "E101", "`t`, the index of the step, has a meaning only inside of what runs step by step", name.span,
+        "E101",
+        "`t`, the index of the step, has a meaning only inside of what runs step by step",
+        name.span,
         help="use it in a cell that is unrolled",
     )

@@ -17,7 +17,9 @@ def axis_of(value: Value, at: Span) -> str:
         return axes[0]
     if not axes:
         raise Mistake(
-            "E305", f"a sequence is needed here, but `{at.text}` is a single value", at,
+            "E305",
+            f"a sequence is needed here, but `{at.text}` is a single value",
+            at,
             help="a sequence is an input `seq[...]`, or what `unroll` gives",
         )
     raise Mistake("E305", f"`{at.text}` runs over {' and '.join(axes)}: one axis is needed here", at)

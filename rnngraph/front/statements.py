@@ -8,8 +8,8 @@ from rnngraph.diagnostics import Label
 from rnngraph.front import calls, expressions, initial, inputs, loops
 from rnngraph.front.block import Weight
 from rnngraph.front.mistakes import Echo, Mistake, TooMuch, counted, shape_in_words
-from rnngraph.front.scope import Scope
-from rnngraph.front.trace import Place, dtype_of
+from rnngraph.front.scope import Scope, look_up
+from rnngraph.front.trace import Place, Watched, dtype_of
 from rnngraph.front.values import POISON, Item, Numbers, PipeOf, Poison, Several, Unrolled, kind_of
 from rnngraph.ir.graph import Value, body_param
 from rnngraph.ir.types import BATCH, Type
@@ -54,7 +54,9 @@ def _execute(scope: Scope, s: Statement) -> None:
             run(scope, s.body if _holds(scope, s.condition) else s.orelse)
         case ast.Stop():
             raise Mistake(
-                "E312", "`stop` is not supported yet", s.span,
+                "E312",
+                "`stop` is not supported yet",
+                s.span,
                 help="a loop of a fixed number of steps is: `unroll CELL for 50`",
             )
         case ast.Loss() | ast.Metric():
@@ -71,9 +73,14 @@ def finish(scope: Scope) -> None:
             place.next = POISON
     if not scope.outputs:
         kind, title = scope.definition.kind, scope.definition.name
-        scope.trace.tell(Mistake(
-            "E307", f"the {kind} `{title}` gives nothing", scope.definition.name_span, help="write `output ...`",
-        ).diagnostic)
+        scope.trace.tell(
+            Mistake(
+                "E307",
+                f"the {kind} `{title}` gives nothing",
+                scope.definition.name_span,
+                help="write `output ...`",
+            ).diagnostic
+        )
         raise Echo
 
 
@@ -125,8 +132,11 @@ def _check_same(scope: Scope, s: ast.Param, name: str, shape: tuple[int, ...]) -
     before = scope.owner.shapes.get(name) if scope.owner else None
     labels = (Label(before[1], f"first used here, with `{s.name}` [{_sizes(first)}]"),) if before else ()
     raise Mistake(
-        "E205", f"this use of `{'.'.join(scope.path)}` would need `{s.name}` to be [{_sizes(shape)}], "
-        f"but it is [{_sizes(first)}] already", scope.called_at, labels=labels,
+        "E205",
+        f"this use of `{'.'.join(scope.path)}` would need `{s.name}` to be [{_sizes(shape)}], "
+        f"but it is [{_sizes(first)}] already",
+        scope.called_at,
+        labels=labels,
         help="one instance has one set of weights: make a second instance for inputs of another size",
     )
 
@@ -139,7 +149,9 @@ def _state(scope: Scope, s: ast.State) -> None:
     trace, level = scope.trace, scope.trace.level
     if level.parent is None:
         if scope.owner is None:
-            raise Mistake("E311", "a model has no states of its own", s.span, help="write a `cell` and `unroll` it")
+            raise Mistake(
+                "E311", "a model has no states of its own", s.span, help="write a `cell` and `unroll` it"
+            )
         raise inputs.needs_unroll(scope, s.span)
     if s.type.axis is not None:
         raise Mistake("E202", f"the state `{s.name}` cannot be a sequence", s.type.span)
@@ -207,7 +219,9 @@ def _parts(item: Item, s: ast.Assign) -> tuple[Item, ...]:
 def _count(s: ast.Assign, gives: str) -> Mistake:
     first, last = s.targets[0].span, s.targets[-1].span
     return Mistake(
-        "E308", f"{counted(len(s.targets), 'name')} on the left, but the right side {gives}", first.to(last),
+        "E308",
+        f"{counted(len(s.targets), 'name')} on the left, but the right side {gives}",
+        first.to(last),
         help="`_` stands for a value that is not wanted",
     )
 
@@ -226,16 +240,25 @@ def _bind(scope: Scope, target: ast.Target, item: Item, s: ast.Assign) -> None:
     if kind in FIXED:
         hint = f"its next value is `{target.name}'`" if kind == "state" else "take another name"
         raise Mistake(
-            "E103", f"`{target.name}` is {_an(kind)} and cannot be given another value", target.span,
-            labels=(Label(where, "declared here"),), help=hint,
+            "E103",
+            f"`{target.name}` is {_an(kind)} and cannot be given another value",
+            target.span,
+            labels=(Label(where, "declared here"),),
+            help=hint,
         )
     scope.bind(target.name, item, "value", target.span)
     _notice(scope, target.name, item)
 
 
 def _an(kind: str) -> str:
-    return {"input": "an input", "param": "a parameter", "size": "a size", "loop": "the count of a `for`"}.get(
-        kind, f"a {kind}",
+    return {
+        "input": "an input",
+        "param": "a parameter",
+        "size": "a size",
+        "loop": "the count of a `for`",
+    }.get(
+        kind,
+        f"a {kind}",
     )
 
 
@@ -245,11 +268,13 @@ def _bind_next(scope: Scope, target: ast.Target, item: Item, s: ast.Assign) -> N
     if target.name not in scope.states:
         if isinstance(getattr(scope.bound(target.name), "item", None), Poison):
             raise Echo
-        expressions.look_up(scope, ast.Name(target.name, True, target.span))
+        look_up(scope, ast.Name(target.name, True, target.span))
     place = scope.states[target.name]
     if isinstance(place.next, Value):
         raise Mistake(
-            "E306", f"the state `{target.name}` has two next values", target.span,
+            "E306",
+            f"the state `{target.name}` has two next values",
+            target.span,
             labels=(Label(place.next_span or place.span, "the first is here"),),
         )
     if isinstance(item, Poison):
@@ -265,23 +290,22 @@ def _next_value(scope: Scope, target: ast.Target, place: Place, item: Item, s: a
     value = trace.lift(item, s.value.span, type.dtype if isinstance(item, (bool, int, float)) else None)
     if len(s.targets) == 1 and value.type.shape not in (type.shape, ()):
         raise Mistake(
-            "E201", f"the state `{target.name}` has {shape_in_words(type.shape)}, but its next value has "
-            f"{shape_in_words(value.type.shape)}", s.value.span, labels=(Label(place.span, "declared here"),),
+            "E201",
+            f"the state `{target.name}` has {shape_in_words(type.shape)}, but its next value has "
+            f"{shape_in_words(value.type.shape)}",
+            s.value.span,
+            labels=(Label(place.span, "declared here"),),
         )
     value = trace.fit(value, type.shape, type.dtype, s.value.span, f"the state `{target.name}`")
     value = trace.over_batch(value, s.value.span)
     if value.type.axes != (BATCH,):
         raise Mistake(
-            "E305", f"the next value of `{target.name}` is a sequence, but a state has one value at each step",
-            s.value.span, labels=(Label(place.span, "declared here"),),
+            "E305",
+            f"the next value of `{target.name}` is a sequence, but a state has one value at each step",
+            s.value.span,
+            labels=(Label(place.span, "declared here"),),
         )
     return trace.bring(value, s.value.span)
-
-
-def shape_in_words(shape: tuple[int, ...]) -> str:
-    from rnngraph.front.mistakes import shape_in_words
-
-    return shapeshape_in_words(shape)
 
 
 def _notice(scope: Scope, name: str, item: Item) -> None:
@@ -292,7 +316,8 @@ def _notice(scope: Scope, name: str, item: Item) -> None:
     full = ".".join((*scope.path, name, *scope.suffix))
     trace.watchable.add(full)
     if any(full == w or full.endswith("." + w) for w in trace.watch):
-        trace.level.watched.append((full, item))
+        trace.level.watched = [w for w in trace.level.watched if w.scope is not scope or w.name != full]
+        trace.level.watched.append(Watched(full, item, scope))
 
 
 # --- the other forms ----------------------------------------------------------------------------------------------
@@ -305,7 +330,9 @@ def _output(scope: Scope, s: ast.Output) -> None:
             item = expressions.evaluate(scope, out.value)
             if isinstance(item, (PipeOf,)) or kind_of(item) in ("a cell", "a layer", "a function"):
                 raise Mistake(
-                    "E202", f"`{out.value.span.text}` is {kind_of(item)} and cannot be an output", out.value.span,
+                    "E202",
+                    f"`{out.value.span.text}` is {kind_of(item)} and cannot be an output",
+                    out.value.span,
                 )
         except TooMuch:
             raise
@@ -332,8 +359,10 @@ def _repeat(scope: Scope, s: ast.For) -> None:
     last = expressions.whole(scope, s.last, "the last count")
     if last - first >= MOST_REPETITIONS:
         raise Mistake(
-            "E310", f"`for` repeats {last - first + 1:,} times while compiling; {MOST_REPETITIONS:,} is the most",
-            s.first.span.to(s.last.span), help="repeat over steps with `unroll`",
+            "E310",
+            f"`for` repeats {last - first + 1:,} times while compiling; {MOST_REPETITIONS:,} is the most",
+            s.first.span.to(s.last.span),
+            help="repeat over steps with `unroll`",
         )
     outside, shadowed = scope.suffix, scope.bound(s.name)
     for k in range(first, last + 1):
@@ -352,7 +381,9 @@ def _holds(scope: Scope, e: ast.Expr) -> bool:
         return item
     if isinstance(item, Value):
         raise Mistake(
-            "E208", f"`if` chooses while compiling, but `{e.span.text}` is known only at each step", e.span,
+            "E208",
+            f"`if` chooses while compiling, but `{e.span.text}` is known only at each step",
+            e.span,
             help="write `where(condition, a, b)` to choose at each step",
         )
     raise Mistake("E202", f"`{e.span.text}` is {kind_of(item)}, but a condition is needed here", e.span)

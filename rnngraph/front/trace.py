@@ -10,8 +10,8 @@ from typing import Any
 from rnngraph import ops
 from rnngraph.diagnostics import Diagnostic, Report
 from rnngraph.front.block import DataInput, StateInput, Weight
-from rnngraph.front.mistakes import Mistake, TooMuch, shape_in_words
-from rnngraph.front.values import POISON, Instance, Item, Number, Numbers, PipeOf, Poison, is_number, kind_of
+from rnngraph.front.mistakes import Echo, Mistake, TooMuch, shape_in_words
+from rnngraph.front.values import Instance, Item, Number, Numbers, PipeOf, Poison, is_number, kind_of
 from rnngraph.ir.graph import Capture, Node, Origin, ShapeError, Slice, Value, body_param, graph_input, make
 from rnngraph.ir.types import BATCH, DType, Type
 from rnngraph.source import Span
@@ -35,6 +35,15 @@ class Place:
     next_span: Span | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A named value to be recorded at every step; a later value of the same name in one body replaces it."""
+
+    name: str
+    value: Value
+    scope: object
+
+
 @dataclass(eq=False, slots=True)
 class Level:
     """The outermost graph (`parent` is None) or the body of a loop that is being built."""
@@ -45,7 +54,7 @@ class Level:
     captures: dict[Value, Capture] = field(default_factory=dict)
     slices: list[Slice] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
-    watched: list[tuple[str, Value]] = field(default_factory=list)
+    watched: list[Watched] = field(default_factory=list)
     used: set[tuple[str, ...]] = field(default_factory=set)
     """Places of instances called here, so that each call has states of its own."""
     counter: Value | None = None
@@ -120,11 +129,28 @@ class Trace:
         if (diagnostic.code, diagnostic.span) not in told:
             self.report.add(diagnostic)
 
+    @contextmanager
+    def telling(self, name: str = "") -> Iterator[None]:
+        """Reports a mistake made inside and goes on after it; nodes made inside get this name."""
+        before, self.name = self.name, name
+        try:
+            yield
+        except TooMuch:
+            raise
+        except Mistake as mistake:
+            self.tell(mistake.diagnostic)
+        except Echo:
+            pass
+        finally:
+            self.name = before
+
     def count_statement(self, span: Span) -> None:
         self.statements += 1
         if self.statements > MOST_STATEMENTS:
             raise TooMuch(
-                "E310", f"more than {MOST_STATEMENTS:,} statements are repeated while compiling", span,
+                "E310",
+                f"more than {MOST_STATEMENTS:,} statements are repeated while compiling",
+                span,
                 help="repeat over steps with `unroll`, not with `for`",
             )
 
@@ -153,7 +179,9 @@ class Trace:
             return value
         if level.parent is None:
             raise Mistake(
-                "E316", f"`{at.text}` is made anew at each step and cannot be used outside of the step", at,
+                "E316",
+                f"`{at.text}` is made anew at each step and cannot be used outside of the step",
+                at,
                 help="an initial value may use settings and parameters only",
             )
         if value not in level.captures:
@@ -181,11 +209,16 @@ class Trace:
         if isinstance(item, Value):
             return item if dtype is None else self.cast(item, dtype, at)
         if isinstance(item, Numbers):
-            parts = [self.call("reshape", self.lift(i, at, dtype or "float"), at=at, shape=(1,)) for i in item.items]
+            parts = [
+                self.call("reshape", self.lift(i, at, dtype or "float"), at=at, shape=(1,))
+                for i in item.items
+            ]
             return self.call("concat", *parts, at=at, dim=-1) if len(parts) > 1 else parts[0]
         if isinstance(item, (bool, int, float)):
             return self.const(item, dtype or dtype_of(item))
-        raise Mistake("E202", f"a value is needed here, but `{at.text}` is {kind_of(item)}", at, help=_call_it(item, at))
+        raise Mistake(
+            "E202", f"a value is needed here, but `{at.text}` is {kind_of(item)}", at, help=_call_it(item, at)
+        )
 
     def cast(self, value: Value, dtype: DType, at: Span) -> Value:
         return value if value.type.dtype == dtype else self.call("cast", value, at=at, dtype=dtype)
@@ -200,7 +233,11 @@ class Trace:
             return value
         if value.type.shape == ():
             return self.call("broadcast", value, at=at, shape=shape)
-        raise Mistake("E201", f"{what} has {shape_in_words(shape)}, but `{at.text}` has {shape_in_words(value.type.shape)}", at)
+        raise Mistake(
+            "E201",
+            f"{what} has {shape_in_words(shape)}, but `{at.text}` has {shape_in_words(value.type.shape)}",
+            at,
+        )
 
     def over_batch(self, value: Value, at: Span) -> Value:
         axes = value.type.axes
@@ -247,7 +284,10 @@ class Trace:
         if key not in self.root.memo:
             with self.at(self.root):
                 self.root.memo[key] = self.call(
-                    "lt", self.call("iota", at=at, axis=axis), self.extent(axis, at), at=at,
+                    "lt",
+                    self.call("iota", at=at, axis=axis),
+                    self.extent(axis, at),
+                    at=at,
                 )
         return self.root.memo[key]
 
@@ -277,4 +317,4 @@ def _called(value: Value) -> str:
 
 
 def _call_it(item: Item, at: Span) -> str:
-    return f"call it: `{at.text}(...)`" if item is not POISON and kind_of(item) in ("a cell", "a layer", "a function") else ""
+    return f"call it: `{at.text}(...)`" if kind_of(item) in ("a cell", "a layer", "a function") else ""

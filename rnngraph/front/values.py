@@ -109,12 +109,32 @@ class Unrolled:
 
 
 @dataclass(frozen=True, slots=True)
+class AxisName:
+    """`time` in `mean(x, axis = time)`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Poison:
     """Stands for what could not be made; whoever meets it stays silent, since the error has been told."""
 
 
 POISON = Poison()
-Item = Number | Numbers | Builtin | Class | Instance | PipeOf | Record | Several | Unrolled | Poison | Value
+Item = (
+    Number
+    | Numbers
+    | Builtin
+    | Class
+    | Instance
+    | PipeOf
+    | Record
+    | Several
+    | Unrolled
+    | AxisName
+    | Poison
+    | Value
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,7 @@ class FitConfig:
 
     @classmethod
     def from_recipe(cls, recipe: Mapping[str, Any], **overrides: Any) -> FitConfig:
-        """Of a `train` block (`optimizer` -> (name, settings), other names -> numbers); overrides of None
-        do nothing.
+        """Of a `train` block: `optimizer` is a name or (name, settings). None overrides nothing.
 
         Raises UserError that names every option that is unknown or out of range.
         """
@@ -61,6 +60,8 @@ class FitConfig:
 def _optimiser(given: Any) -> Optimiser:
     if given is None:
         return Adam()
+    if isinstance(given, str):
+        return optimiser(given)
     return given if isinstance(given, Optimiser) else optimiser(*given)
 
 

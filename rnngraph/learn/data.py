@@ -32,7 +32,7 @@ def load(paths: Iterable[str | os.PathLike[str]]) -> Arrays:
     for path in paths:
         for name, array in _read(path).items():
             if name in merged:
-                raise UserError(f"`{name}` is in two files, `{owner[name]}` and `{path}`", code="E501")
+                raise UserError(f"`{name}` is in two files, `{owner[name]}` and `{path}`", code="E541")
             merged[name], owner[name] = array, path
     return merged
 
@@ -41,15 +41,15 @@ def _read(path: str | os.PathLike[str]) -> Arrays:
     ending = Path(path).suffix.lower()
     if ending not in _READERS:
         raise UserError(
-            f"`{path}` is of no known kind", code="E502", help=f"data is read from {', '.join(_READERS)}"
+            f"`{path}` is of no known kind", code="E542", help=f"data is read from {', '.join(_READERS)}"
         )
     readable(path)
     try:
         return _READERS[ending](path)
     except MemoryError as error:
-        raise CannotDo(f"`{path}` does not fit into memory", code="E503") from error
+        raise CannotDo(f"`{path}` does not fit into memory", code="E543") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"`{path}` is no text in UTF-8", code="E504") from error
+        raise UserError(f"`{path}` is no text in UTF-8", code="E544") from error
     except (ValueError, EOFError, OSError, KeyError, RecursionError, zipfile.BadZipFile, csv.Error) as error:
         raise _unreadable(path, error) from error
 
@@ -58,10 +58,10 @@ def _unreadable(path: object, error: Exception) -> UserError:
     if "allow_pickle" in str(error) or "pickle" in str(error):
         return UserError(
             f"`{path}` holds pickled Python objects, which can run code when they are read; it was not read",
-            code="E505",
+            code="E545",
             help="save plain arrays of numbers with numpy.savez",
         )
-    return UserError(f"`{path}` cannot be read as {Path(str(path)).suffix} data: {error}", code="E504")
+    return UserError(f"`{path}` cannot be read as {Path(str(path)).suffix} data: {error}", code="E544")
 
 
 def _npz(path: str | os.PathLike[str]) -> Arrays:

@@ -34,7 +34,7 @@ def write_aside(path: str | os.PathLike[str], content: bytes) -> None:
         os.replace(temporary, target)
         temporary = None
     except OSError as error:
-        raise CannotDo(f"cannot write `{path}`: {error.strerror or error}", code="E610") from error
+        raise CannotDo(f"cannot write `{path}`: {error.strerror or error}", code="E660") from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
@@ -69,7 +69,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, str]]:
     except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise UserError(
             f"`{path}` is no whole safetensors file: {_reason(error)}",
-            code="E611",
+            code="E661",
             help="it may have been cut short while it was copied, or be another kind of file",
         ) from error
 
@@ -80,7 +80,7 @@ def readable(path: str | os.PathLike[str]) -> None:
         with open(path, "rb"):
             pass
     except OSError as error:
-        raise CannotDo(f"cannot read `{path}`: {error.strerror or error}", code="E612") from error
+        raise CannotDo(f"cannot read `{path}`: {error.strerror or error}", code="E662") from error
 
 
 def _reason(error: Exception) -> str:

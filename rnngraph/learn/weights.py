@@ -44,7 +44,7 @@ def _first_value(weight: Weight, seed: int) -> NDArray[Any]:
         raise UserError(
             [
                 Diagnostic(
-                    "E601",
+                    "E651",
                     f"no initialiser is called `{name}`",
                     weight.span,
                     f"of `{weight.name}`",
@@ -58,7 +58,7 @@ def _first_value(weight: Weight, seed: int) -> NDArray[Any]:
         raise UserError(
             [
                 Diagnostic(
-                    "E602",
+                    "E652",
                     f"`{name}` has no argument `{unknown[0]}`",
                     weight.span,
                     f"of `{weight.name}`",
@@ -69,7 +69,7 @@ def _first_value(weight: Weight, seed: int) -> NDArray[Any]:
     try:
         return draw(generator(seed, weight.name), weight.shape, **{**defaults, **arguments})
     except ValueError as error:
-        raise UserError([Diagnostic("E603", f"`{weight.name}`: {error}", weight.span)]) from error
+        raise UserError([Diagnostic("E653", f"`{weight.name}`: {error}", weight.span)]) from error
 
 
 # --- initialisers: (generator, shape, arguments) -> array ------------------------------------------------
@@ -217,13 +217,13 @@ def check_weights(declared: Sequence[Weight], given: Mapping[str, Any], dtype: s
 
 def _unknown(name: str, declared: Mapping[str, Weight]) -> Diagnostic:
     known = f"it has {', '.join(f'`{n}`' for n in list(declared)[:8])}" if declared else "it has none"
-    return Diagnostic("E604", f"the model has no weight `{name}`", help=did_you_mean(name, declared) or known)
+    return Diagnostic("E654", f"the model has no weight `{name}`", help=did_you_mean(name, declared) or known)
 
 
 def _fitted(weight: Weight, given: Mapping[str, Any], dtype: str) -> NDArray[Any] | Diagnostic:
     if weight.name not in given:
         return Diagnostic(
-            "E605",
+            "E655",
             f"no value is given for the weight `{weight.name}`",
             weight.span,
             f"declared here, {shape_text(weight.shape)}",
@@ -231,21 +231,21 @@ def _fitted(weight: Weight, given: Mapping[str, Any], dtype: str) -> NDArray[Any
     array = np.asarray(given[weight.name])
     if array.shape != weight.shape:
         return Diagnostic(
-            "E606",
+            "E656",
             f"the weight `{weight.name}` should be {shape_text(weight.shape)}, got {shape_text(array.shape)}",
             weight.span,
             "declared here",
         )
     if array.dtype.kind not in "fiu":
         return Diagnostic(
-            "E607", f"the weight `{weight.name}` should hold numbers, got {array.dtype}", weight.span
+            "E657", f"the weight `{weight.name}` should hold numbers, got {array.dtype}", weight.span
         )
     with np.errstate(over="ignore"):
         cast = array.astype(dtype, copy=False)
     if not np.isfinite(cast).all():
         at = tuple(int(i) for i in np.argwhere(~np.isfinite(cast))[0])
         return Diagnostic(
-            "E608", f"the weight `{weight.name}` holds {array[at]} at {shape_text(at)}", weight.span
+            "E658", f"the weight `{weight.name}` holds {array[at]} at {shape_text(at)}", weight.span
         )
     return cast
 

@@ -62,7 +62,7 @@ _unary("cos", kernel_of("cos"), lambda y, dy, x: -(dy * x.op("sin")))
 _unary("tanh", kernel_of("tanh"), lambda y, dy, x: dy * (1.0 - y * y))
 _unary("sigmoid", _composed(_sigmoid), lambda y, dy, x: dy * (y * (1.0 - y)))
 _unary(
-    "relu", lambda backend, node: lambda x, out: backend.xp.maximum(x, 0, out),
+    "relu", lambda backend, node: lambda x, out: backend.xp.maximum(x, 0, out=out),
     lambda y, dy, x: dy.where(y.op("gt", 0.0)), "float", "int",
 )
 _unary(

@@ -21,8 +21,8 @@ DEEPEST = 250
 
 _SEPARATORS = {
     "IMPORT", "INPUT", "STATE", "PARAM", "OUTPUT", "LOSS", "METRIC", "STOP", "UNROLL", "OVER", "WITH", "FOR",
-    "FOR_EACH", "FROM", "AS", "IF", "ELSE", "IN", "SEQ", "IS", "DRAWN", "COLON", "COMMA", "DOT", "UPTO", "PIPE",
-    "OPEN_PAREN", "CLOSE_PAREN", "OPEN_BRACKET", "CLOSE_BRACKET", "OPEN_BRACE", "CLOSE_BRACE",
+    "FOR_EACH", "FROM", "AS", "IF", "ELSE", "IN", "SEQ", "IS", "DRAWN", "COLON", "COMMA", "DOT", "UPTO",
+    "PIPE", "OPEN_PAREN", "CLOSE_PAREN", "OPEN_BRACKET", "CLOSE_BRACKET", "OPEN_BRACE", "CLOSE_BRACE",
 }  # fmt: skip
 """Tokens that are clear from the rule they stand in."""
 
@@ -34,7 +34,8 @@ class Refused(Exception):
         self.diagnostic = diagnostic
 
 
-def _too_deep(span: Span) -> Refused:
+def too_deep(span: Span) -> Refused:
+    """For a form that begins there."""
     begin = Span(span.source, span.start, span.start + 1)
     help = f"at most {DEEPEST} operations may be within each other; give parts of it names"
     return Refused(Diagnostic("E004", "this is nested too deeply", begin, help=help))
@@ -49,6 +50,14 @@ class Part:
     depth: int
 
 
+def _only(span: Span, value: Any) -> Any:
+    return value
+
+
+def _all(span: Span, *values: Any) -> tuple[Any, ...]:
+    return tuple(value for value in values if value is not None)
+
+
 def _rule(make: Callable[..., Any]) -> staticmethod[[list[Part | Token | None]], Part | None]:
     """A rule of the grammar from a function of its span and its values. Nothing matched makes nothing."""
 
@@ -57,9 +66,9 @@ def _rule(make: Callable[..., Any]) -> staticmethod[[list[Part | Token | None]],
         if not matched:
             return None
         span = matched[0].span.to(matched[-1].span)
-        depth = 1 + max((part.depth for part in matched if isinstance(part, Part)), default=0)
+        depth = (make not in (_only, _all)) + max((part.depth for part in matched if isinstance(part, Part)), default=0)
         if depth > DEEPEST:
-            raise _too_deep(span)
+            raise too_deep(span)
         return Part(make(span, *[_value(part) for part in parts if _speaks(part)]), span, depth)
 
     return staticmethod(call)
@@ -71,14 +80,6 @@ def _speaks(part: Part | Token | None) -> bool:
 
 def _value(part: Part | Token | None) -> Any:
     return part.value if isinstance(part, Part) else part
-
-
-def _only(span: Span, value: Any) -> Any:
-    return value
-
-
-def _all(span: Span, *values: Any) -> tuple[Any, ...]:
-    return tuple(value for value in values if value is not None)
 
 
 def _word(parts: list[Token]) -> Part:

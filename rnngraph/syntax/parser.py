@@ -17,13 +17,15 @@ from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, in_order
 from rnngraph.source import Source, Span
 from rnngraph.syntax import ast
 from rnngraph.syntax.brackets import Repaired, repair
-from rnngraph.syntax.build import Refused, Rules
+from rnngraph.syntax.build import Refused, Rules, too_deep
 from rnngraph.syntax.tokens import Lexicon, Token, comments, scan
 from rnngraph.syntax.unexpected import Trouble, explain
 
 LARGEST = 1_000_000
 """Bytes of one text."""
 MOST_ERRORS = 30
+DEEPEST_STACK = 3000
+"""What a form of the greatest depth needs is less."""
 
 SOFT = {"STOP", "REVERSED", "SEQ", "FLOAT_TYPE", "INT_TYPE", "BOOL_TYPE"}
 """Words that are names wherever the grammar has no use for them."""
@@ -97,7 +99,7 @@ def _no_text(name: str, reason: str) -> UserError:
 # --- the grammar ------------------------------------------------------------------------------------
 
 
-class _NoLexer(Lexer):
+class _NoLexer(Lexer):  # type: ignore[misc]
     """Lark is given tokens; it reads no text."""
 
     def __init__(self, conf: Any) -> None:
@@ -162,6 +164,8 @@ class _Reading:
             before = list(self.state.state_stack)
             try:
                 self.state.feed_token(token)
+                if len(before) > DEEPEST_STACK:
+                    raise too_deep(token.span)
             except UnexpectedToken:
                 if at != failed:
                     self.report(at, before)
@@ -258,15 +262,16 @@ class _Reading:
 def _entrance(blocks: Sequence[str]) -> list[str]:
     """Tokens that lead into these blocks."""
     ways = {
-        "options": ["TRAIN", "OPEN_BRACE"],
         "IF": ["IF", "TRUE", "OPEN_BRACE"],
         "ELSE": ["IF", "TRUE", "OPEN_BRACE", "CLOSE_BRACE", "ELSE", "OPEN_BRACE"],
         "block": ["FOR_EACH", "NAME", "IN", "TRUE", "UPTO", "TRUE", "OPEN_BRACE"],
     }
     tokens: list[str] = []
-    for depth, kind in enumerate(blocks):
-        if depth == 0 and kind != "options":
+    for depth, kind in enumerate(blocks, 1):
+        if kind == "options" and depth == len(blocks):
+            tokens += ["TRAIN", "OPEN_BRACE"]
+        elif depth == 1:
             tokens += ["CELL", "NAME", "OPEN_BRACE"]
         else:
-            tokens += ways[kind]
+            tokens += ways.get(kind, ways["block"])
     return tokens

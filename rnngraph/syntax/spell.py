@@ -151,8 +151,8 @@ def _setting(setting: ast.Setting) -> Doc:
 
 
 Line = (
-    ast.Import | ast.Input | ast.State | ast.Param | ast.Assign | ast.Output | ast.Loss | ast.Metric | ast.Stop
-    | ast.Option
+    ast.Import | ast.Input | ast.State | ast.Param | ast.Assign | ast.Output | ast.Loss | ast.Metric
+    | ast.Stop | ast.Option
 )  # fmt: skip
 
 

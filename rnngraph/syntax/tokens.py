@@ -10,6 +10,7 @@ from rnngraph.diagnostics import Diagnostic
 from rnngraph.source import Source, Span
 
 LONGEST_NUMBER = 40
+_BEHIND_NUMBER = re.compile(r"\w+|\.(?![.\w])")
 
 _TYPED_BY_EDITORS = {
     **dict.fromkeys("“”„«»", 'write a plain `"`'),
@@ -84,16 +85,15 @@ def _pieces(source: Source, lexicon: Lexicon) -> Iterator[tuple[str, Span]]:
         end = match.end() if match else _past_unknown(text, at)
         kind = match.lastgroup or "" if match else ""
         if kind in ("INTEGER", "DECIMAL"):
-            end = _past_word(text, end)
+            end = _past_number(text, end)
         yield kind, Span(source, at, end)
         at = end
 
 
-def _past_word(text: str, at: int) -> int:
-    """`4units` is told as one mistake, not as a number and a name."""
-    while at < len(text) and (text[at].isalnum() or text[at] == "_"):
-        at += 1
-    return at
+def _past_number(text: str, at: int) -> int:
+    """`4units` and `1.` are told as one mistake, not as a number and what is behind it."""
+    rest = _BEHIND_NUMBER.match(text, at)
+    return rest.end() if rest else at
 
 
 def _past_unknown(text: str, at: int) -> int:
@@ -127,15 +127,10 @@ def _bad_number(span: Span) -> Diagnostic | None:
     number = re.match(r"\d[\d_]*(\.\d[\d_]*)?([eE][+-]?\d+)?", span.text)
     assert number
     rest = span.text[number.end() :]
-    if re.match(r"\.(?![.\w])", span.source.text[span.end : span.end + 2]):
-        return Diagnostic("E003", f"`{span.text}.` is no number", span, help=f"write `{span.text}.0`")
     if rest:
-        return Diagnostic(
-            "E003",
-            f"`{span.text}` is no number",
-            span,
-            help=f"a product is written `{number.group()} * {rest}`",
-        )
+        digits = number.group()
+        mended = f"write `{digits}.0`" if rest == "." else f"a product is written `{digits} * {rest}`"
+        return Diagnostic("E003", f"`{span.text}` is no number", span, help=mended)
     if float(number.group()) == float("inf"):
         return Diagnostic("E003", f"`{span.text}` is larger than any number", span)
     return None

@@ -1,0 +1,307 @@
+"""A compiled program as the user holds it: graph, program, plan and arrays, made as they are needed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from rnngraph.diagnostics import CannotDo, UserError, did_you_mean
+from rnngraph.front.block import Elaborated
+from rnngraph.ir.graph import Graph, Value, graph_input
+from rnngraph.ir.types import BATCH, Type
+from rnngraph.learn.checks import Checked, check_data
+from rnngraph.ops import const
+from rnngraph.passes.bounds import bounds
+from rnngraph.passes.pipeline import stages
+from rnngraph.program.lower import lower
+from rnngraph.program.memory import Plan, plan
+from rnngraph.program.program import Program
+from rnngraph.program.room import refuse_if_too_large
+from rnngraph.runtime.backend import Backend
+from rnngraph.runtime.execute import Bound
+
+Arrays = dict[str, Any]
+Elaborate = Callable[[bool, frozenset[str]], Elaborated]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a model is run: what is outside the file and changes only the cost.
+
+    `unroll` is "static", "dynamic" or the number of steps in one turn of the loop; `steps` the number of steps of
+    a static program, one number or one for each time axis; `gradient` False, True, or "weights" where the
+    gradients of data and states are not wanted.
+    """
+
+    unroll: str | int = "dynamic"
+    steps: int | Mapping[str, int] | None = None
+    dtype: str = "float64"
+    gradient: bool | str = False
+
+    @property
+    def static(self) -> bool:
+        return self.unroll == "static"
+
+    def steps_of(self, axis: str) -> int:
+        if axis.endswith("@for"):
+            return int(axis.removesuffix("@for"))
+        if isinstance(self.steps, Mapping):
+            if axis not in self.steps:
+                raise UserError(f"a static program needs a number of steps for the axis `{axis}`", "E601")
+            return self.steps[axis]
+        assert self.steps is not None
+        return self.steps
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What was given: lengths or not, which states, and cotangents of which outputs (None: forward alone)."""
+
+    padded: bool = False
+    fed: frozenset[str] = frozenset()
+    cotangents: tuple[str, ...] | None = None
+
+
+class Steps(dict[str, int]):
+    """The number of steps of each axis of a static program, asked of its schedule."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        super().__init__()
+        self.schedule = schedule
+
+    def __missing__(self, axis: str) -> int:
+        return self.schedule.steps_of(axis)
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """The program for one signature. Plans and arrays are kept for the sizes last used."""
+
+    elaborated: Elaborated
+    schedule: Schedule
+    signature: Signature
+    backend: Backend
+    _bound: dict[tuple[tuple[str, int], ...], Bound] = field(default_factory=dict)
+
+    def stages(self) -> Iterator[tuple[str, Graph]]:
+        """Every stage of compilation by name, from the elaborated graph on."""
+        made, signature = self.elaborated, self.signature
+        graph, cotangents, wrt = made.graph, None, dict[str, Value]()
+        if signature.cotangents is not None:
+            graph, cotangents = _with_cotangents(graph, signature.cotangents)
+            wrt = _wanted(made, self.schedule.gradient)
+        yield from stages(graph, cotangents, wrt, self.schedule.unroll, Steps(self.schedule))
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The graph as it is lowered."""
+        graph = self.elaborated.graph
+        for _, graph in self.stages():
+            pass
+        return graph
+
+    @cached_property
+    def program(self) -> Program:
+        return lower(self.graph)
+
+    def plan(self, sizes: Mapping[str, int]) -> Plan:
+        return plan(self.program, self.all_sizes(sizes), self.schedule.dtype)
+
+    def all_sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """The sizes of the data's axes, and of those that the model fixes."""
+        axes = {axis for slot in self.program.slots for axis in slot.type.axes}
+        fixed = {axis: self.schedule.steps_of(axis) for axis in axes if axis.endswith("@for")}
+        return {**sizes, **fixed}
+
+    def bound(self, sizes: Mapping[str, int]) -> Bound:
+        """The program with arrays for these sizes; those of the sizes before are given back."""
+        key = tuple(sorted(sizes.items()))
+        if key not in self._bound:
+            self._bound.clear()
+            made = self.plan(sizes)
+            refuse_if_too_large(self.program, made, self.backend.free_bytes(), self.schedule.static)
+            self._bound[key] = Bound(self.program, made, self.backend)
+        return self._bound[key]
+
+
+def _with_cotangents(graph: Graph, names: tuple[str, ...]) -> tuple[Graph, dict[Value, Value]]:
+    """The graph with an input for the cotangent of each named output; the loss's own is one."""
+    inputs, pairs = dict(graph.inputs), {}
+    for name in names:
+        value = graph.outputs[name]
+        if name == "loss":
+            pairs[value] = const(1.0)
+        else:
+            pairs[value] = inputs[f"cot:{name}"] = graph_input(f"cot:{name}", "cotangent", value.type)
+    return Graph(inputs, graph.outputs), pairs
+
+
+def _wanted(made: Elaborated, gradient: bool | str) -> dict[str, Value]:
+    inputs = made.graph.inputs
+    wrt = {w.name: inputs[w.name] for w in made.weights if not w.frozen and w.name in inputs}
+    if gradient == "weights":
+        return wrt
+    wrt |= {i.name: inputs[i.name] for i in made.inputs if i.type.dtype == "float" and i.name in inputs}
+    return wrt | {s.name: s.value for s in made.states if s.type.dtype == "float"}
+
+
+class CompiledProgram:
+    """A model compiled for one schedule. A static program is for one number of steps; a dynamic one runs any."""
+
+    def __init__(self, elaborate: Elaborate, schedule: Schedule, backend: Backend) -> None:
+        self._elaborate, self.schedule, self.backend = elaborate, schedule, backend
+        self._variants: dict[Signature, Variant] = {}
+        began = time.perf_counter()
+        self.made = elaborate(False, frozenset())
+        main = self.variant(Signature(cotangents=self._loss() if schedule.gradient else None))
+        _ = main.program
+        self.compile_seconds = time.perf_counter() - began
+        self.main = main
+
+    def variant(self, signature: Signature) -> Variant:
+        """The program for what is given, compiled at its first use."""
+        if signature not in self._variants:
+            made = self.made
+            if signature.padded or signature.fed:
+                made = self._elaborate(signature.padded, signature.fed)
+            self._variants[signature] = Variant(made, self.schedule, signature, self.backend)
+        return self._variants[signature]
+
+    @property
+    def graph(self) -> Graph:
+        """The final graph: loops where dynamic, plain nodes where static."""
+        return self.main.graph
+
+    def _loss(self) -> tuple[str, ...] | None:
+        return ("loss",) if "loss" in self.made.graph.outputs else None
+
+    # --- running ---
+
+    def run(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> Arrays:
+        """Every output, final state, loss and metric by name.
+
+        `data` are batch-major arrays, `x` (batch, time, ...), `x.lengths` (batch,), initial states under the names of
+        the final ones. Raises UserError with everything that does not fit.
+        """
+        variant, results = self._call(data, weights, None)
+        return self._results(variant, results)
+
+    def gradients(
+        self, data: Mapping[str, Any], weights: Mapping[str, Any], cotangents: Mapping[str, Any] | None = None
+    ) -> tuple[float, Arrays]:
+        """The loss, and its gradient with respect to every weight, float input and initial state.
+
+        With `cotangents` (arrays shaped like the outputs they are named for) the loss is the sum of output times
+        cotangent.
+        """
+        if not self.schedule.gradient:
+            raise UserError("the program was compiled without gradients", "E602", "compile with gradient=True")
+        if cotangents is None and self._loss() is None:
+            raise UserError(
+                "the model has no loss to differentiate", "E603", "add a `loss`, or give cotangents for its outputs"
+            )
+        variant, results = self._call(data, weights, cotangents)
+        grads = {n.removeprefix("grad:"): a for n, a in results.items() if n.startswith("grad:")}
+        types = {n: _type_of(variant, f"grad:{n}") for n in grads}
+        found = {n: _to_user(self.backend.fetch(a), types[n]) for n, a in grads.items()}
+        plain = self._results(variant, results)
+        if cotangents is None:
+            return float(plain["loss"]), found
+        return float(sum(np.sum(plain[n] * np.asarray(c)) for n, c in cotangents.items())), found
+
+    def check(self, data: Mapping[str, Any]) -> Checked:
+        """The data as the program takes it; UserError with everything that does not fit."""
+        made = self.made
+        steps = self.schedule.steps if self.schedule.static else None
+        return check_data(
+            made.inputs, made.states, data, steps=steps, bounds=self._bounds, dtype=self.schedule.dtype,
+            need=self._needed,
+        )
+
+    @cached_property
+    def _bounds(self) -> dict[str, int]:
+        return bounds(self.made.graph)
+
+    @property
+    def _needed(self) -> list[str]:
+        """The inputs that must be given: those that what is asked for depends on."""
+        used = {node.attrs["name"] for node in self.made.graph.nodes() if node.op.name == "input"}
+        return [i.name for i in self.made.inputs if i.name in used and i.default is None]
+
+    def _call(
+        self, data: Mapping[str, Any], weights: Mapping[str, Any], cotangents: Mapping[str, Any] | None
+    ) -> tuple[Variant, Arrays]:
+        checked = self.check(data)
+        given = tuple(cotangents) if cotangents is not None else self._loss()
+        wanted = given if self.schedule.gradient and (cotangents is not None or self._loss()) else None
+        self._known(wanted or ())
+        variant = self.variant(Signature(bool(checked.lengths), frozenset(checked.states), wanted))
+        bound = variant.bound(checked.sizes)
+        inputs = {name: self._input(name, variant, checked, cotangents or {}) for name in variant.program.inputs}
+        missing = [name for name in variant.program.weights if name not in weights]
+        if missing:
+            raise UserError(f"the weights have no `{missing[0]}`", "E604", did_you_mean(missing[0], weights))
+        return variant, bound.run(inputs, weights)
+
+    def _known(self, names: Sequence[str]) -> None:
+        for name in names:
+            if name not in self.made.graph.outputs:
+                raise UserError(
+                    f"the model has no output `{name}`", "E605", did_you_mean(name, self.made.graph.outputs)
+                )
+
+    def _input(self, name: str, variant: Variant, checked: Checked, cotangents: Mapping[str, Any]) -> Any:
+        type = variant.graph.inputs[name].type
+        if name == "seed":
+            return np.asarray(checked.seed or 0, np.int64)
+        if name.startswith("lengths@"):
+            axis = name.removeprefix("lengths@")
+            full = np.full(checked.sizes[BATCH], checked.sizes[axis], np.int64)
+            return checked.lengths.get(axis, full)
+        if name.startswith("cot:"):
+            array = np.asarray(cotangents[name.removeprefix("cot:")], self.schedule.dtype)
+            return _to_program(array, type)
+        array = checked.arrays[name] if name in checked.arrays else checked.states[name]
+        return _to_program(array, type)
+
+    def _results(self, variant: Variant, results: Arrays) -> Arrays:
+        found = {}
+        for name, array in results.items():
+            if not name.startswith("grad:"):
+                plain = name.removeprefix("metric.").removeprefix("watch.")
+                found[plain] = _to_user(self.backend.fetch(array), _type_of(variant, name))
+        return found
+
+    def _repr_svg_(self) -> str:
+        from rnngraph.viz.notebook import program_svg
+
+        return program_svg(self)
+
+
+def _type_of(variant: Variant, name: str) -> Type:
+    return variant.graph.outputs[name].type
+
+
+def _user_order(type: Type) -> list[int]:
+    """The batch first, then times, then what the user wrote: as positions in the program's order."""
+    axes = [i for i, a in enumerate(type.axes) if a == BATCH] + [i for i, a in enumerate(type.axes) if a != BATCH]
+    return [*axes, *range(len(axes), type.rank)]
+
+
+def _to_user(array: Any, type: Type) -> Any:
+    """A fresh array, batch-major."""
+    return np.ascontiguousarray(np.transpose(array, _user_order(type))).copy().reshape(
+        [array.shape[i] for i in _user_order(type)]
+    )
+
+
+def _to_program(array: Any, type: Type) -> Any:
+    """A view of a batch-major array with its axes in the program's order."""
+    if array.ndim != type.rank:
+        raise CannotDo(f"an array of {array.ndim} axes where {type.rank} were expected")
+    return np.transpose(array, np.argsort(_user_order(type)))

@@ -1,0 +1,218 @@
+"""A model made into a graph with loops: elaboration is tracing, from the model's first statement to its last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean, in_order
+from rnngraph.front import blocks, expressions, goals, imports, names, recipe, statements
+from rnngraph.front.block import DataInput, Elaborated
+from rnngraph.front.imports import Loaded
+from rnngraph.front.mistakes import Echo, Mistake
+from rnngraph.front.scope import Scope
+from rnngraph.front.trace import Trace
+from rnngraph.front.values import POISON, Builtin, Class, Item, is_number
+from rnngraph.ir.graph import Graph, Value
+from rnngraph.ir.types import BATCH, Type
+from rnngraph.source import Span
+from rnngraph.syntax import ast
+from rnngraph.syntax.ast import Definition, File
+
+
+def elaborate(
+    file: File,
+    settings: Mapping[str, object] = {},
+    *,
+    model: str | None = None,
+    padded: bool = False,
+    fed: frozenset[str] = frozenset(),
+    watch: tuple[str, ...] = (),
+    training: bool = False,
+) -> Elaborated:
+    """The graph of a file's model (of the one named, where there are several).
+
+    `settings` replace those of the model; `padded` says that rows have lengths of their own; `fed` names the
+    states that are given with the data; `watch` names values to record at every step. Raises UserError with
+    every error that can be found.
+    """
+    loaded = imports.load(file)
+    trace = Trace(padded, training, fed, watch)
+    for diagnostic in names.check(loaded):
+        trace.tell(diagnostic)
+    if any(d.code == "E301" for d in trace.report.errors):
+        trace.report.stop_on_errors()
+    found = attempt(trace, loaded, choose(loaded, model), settings)
+    trace.report.stop_on_errors()
+    assert found is not None
+    return found
+
+
+def attempt(
+    trace: Trace, loaded: Loaded, model: Definition, settings: Mapping[str, object]
+) -> Elaborated | None:
+    """The model's graph, or None where the trace's report says why there is none."""
+    try:
+        scope = _run(trace, loaded, model, settings)
+        return _finished(trace, scope, loaded)
+    except Mistake as mistake:
+        trace.tell(mistake.diagnostic)
+    except Echo:
+        pass
+    except RecursionError:
+        trace.tell(Diagnostic("E310", f"`{model.name}` nests too deeply to be read", model.name_span))
+    return None
+
+
+def choose(loaded: Loaded, name: str | None) -> Definition:
+    """The model asked for, or the last one of the file."""
+    models = [d for d in loaded.own if d.kind == "model"]
+    if name is not None:
+        for candidate in models:
+            if candidate.name == name:
+                return candidate
+        raise UserError(f"there is no model `{name}`", "E315", did_you_mean(name, [m.name for m in models]))
+    if not models:
+        raise UserError(
+            f"there is no model in `{loaded.file.source.name}`",
+            "E315",
+            "a model begins with `model NAME {`",
+        )
+    if len(models) > 1:
+        listed = ", ".join(f"`{m.name}`" for m in models)
+        raise UserError(
+            f"there are several models here: {listed}", "E315", f"choose one with `--model {models[0].name}`"
+        )
+    return models[0]
+
+
+def _run(trace: Trace, loaded: Loaded, model: Definition, settings: Mapping[str, object]) -> Scope:
+    scope = Scope(trace, loaded.world, model, None, (), (), model.name_span)
+    _bind_settings(scope, settings)
+    for s in model.body:
+        if isinstance(s, ast.Input):
+            _bind_input(scope, s)
+    statements.run(scope, model.body)
+    if not scope.outputs and not scope.goals:
+        raise Mistake(
+            "E307", f"the model `{model.name}` gives nothing", model.name_span, help="write `output ...`"
+        )
+    return scope
+
+
+def _bind_settings(scope: Scope, settings: Mapping[str, object]) -> None:
+    """Those given from outside, then the defaults."""
+    model = scope.definition
+    known = [s.name for s in model.settings]
+    for name in settings:
+        if name not in known:
+            listed = ", ".join(f"`{n}`" for n in known) or "none"
+            raise UserError(
+                f"the model `{model.name}` has no setting `{name}`",
+                "E102",
+                did_you_mean(name, known) or f"it has {listed}",
+            )
+    for setting in model.settings:
+        if setting.name in settings:
+            item = _from_outside(scope, setting.name, settings[setting.name])
+        elif setting.default is None:
+            raise Mistake(
+                "E303",
+                f"the model `{model.name}` needs its setting `{setting.name}`",
+                setting.span,
+                help=f"give it: `--set {setting.name}=...`, or write a default here",
+            )
+        else:
+            item = expressions.one(scope, setting.default)
+        scope.bind(setting.name, item, "setting", setting.span)
+
+
+def _from_outside(scope: Scope, name: str, given: object) -> Item:
+    """A number or bool, or the name of a function, cell or layer."""
+    from rnngraph.front.functions import NAMES
+
+    if isinstance(given, (bool, int, float)):
+        return given
+    if isinstance(given, str) and given in scope.world:
+        return Class(scope.world[given])
+    if isinstance(given, str) and given in NAMES:
+        return Builtin(given)
+    raise UserError(
+        f"the setting `{name}` cannot be `{given}`",
+        "E102",
+        did_you_mean(str(given), {*NAMES, *scope.world}),
+    )
+
+
+def _bind_input(scope: Scope, s: ast.Input) -> None:
+    try:
+        scope.bind(s.name, _data(scope, s), "input", s.name_span, s.type)
+    except Mistake as mistake:
+        scope.trace.tell(mistake.diagnostic)
+        scope.bind(s.name, POISON, "input", s.name_span, s.type)
+    except Echo:
+        scope.bind(s.name, POISON, "input", s.name_span, s.type)
+
+
+def _data(scope: Scope, s: ast.Input) -> Value:
+    """An array of the user's, with zeros in its padding."""
+    trace = scope.trace
+    axis = "" if s.type.axis is None else s.type.axis or "time"
+    shape = tuple(expressions.size(scope, e) for e in s.type.sizes)
+    type = Type((axis, BATCH) if axis else (BATCH,), shape, s.type.dtype)
+    default = None if s.default is None else float(expressions.number(scope, s.default, f"`{s.name}`"))
+    trace.name = s.name
+    value = trace.input(s.name, "data", type, s.name_span)
+    trace.data.append(DataInput(s.name, type, axis, s.name_span, default))
+    return trace.clean(value, s.name_span) if axis else value
+
+
+# --- the result ---------------------------------------------------------------------------------------------
+
+
+def _finished(trace: Trace, scope: Scope, loaded: Loaded) -> Elaborated:
+    outputs, spans = goals.outputs(scope)
+    own = tuple(outputs)
+    outputs |= goals.losses(scope) | goals.metrics(scope)
+    if not trace.report.errors:
+        outputs |= _watched(trace)
+    options = recipe.read(scope, loaded.file)
+    bound = {s.name: scope.names[s.name].item for s in scope.definition.settings}
+    return Elaborated(
+        Graph(dict(trace.inputs), outputs),
+        blocks.tree(trace, scope.definition),
+        tuple(trace.data),
+        tuple(trace.weights.values()),
+        tuple(trace.states),
+        own,
+        options["train"],
+        options["schedule"],
+        tuple(in_order(trace.report.warnings)),
+        {n: i for n, i in bound.items() if is_number(i)},
+        spans,
+    )
+
+
+def _watched(trace: Trace) -> dict[str, Value]:
+    """What was asked to be recorded: under the name asked for where that is one value, else under full names."""
+    found: dict[str, Value] = {}
+    for name in trace.watch:
+        matches = [w for w in trace.root.watched if w.name == name or w.name.endswith("." + name)]
+        if not matches:
+            raise UserError(
+                f"nothing is called `{name}` in this model", "E101", did_you_mean(name, _tails(trace))
+            )
+        alone = len({w.name for w in matches}) == 1
+        for w in matches:
+            key = goals.free(f"watch.{name if alone else w.name}", found)
+            found[key] = trace.clean(w.value, _span_of(w.value))
+    return found
+
+
+def _tails(trace: Trace) -> set[str]:
+    return {w for full in trace.watchable for w in (full, full.rpartition(".")[2])}
+
+
+def _span_of(value: Value) -> Span:
+    span = value.node.origin.span
+    assert span is not None
+    return span

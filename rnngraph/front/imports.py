@@ -1,0 +1,137 @@
+"""Which definitions a file sees: the library's, those of the files that it imports, and its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from rnngraph.diagnostics import Diagnostic, Label, UserError
+from rnngraph.front.scope import World
+from rnngraph.source import Source
+from rnngraph.syntax.ast import Definition, File, Import
+from rnngraph.syntax.parser import parse, read_source
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A file with all that it may name. `own` are its own definitions, of which the last of a name counts."""
+
+    file: File
+    world: World
+    own: tuple[Definition, ...]
+    imported: tuple[Definition, ...]
+
+
+@cache
+def library() -> dict[str, Definition]:
+    """The standard cells and layers by name, parsed once."""
+    found: dict[str, Definition] = {}
+    for entry in sorted(resources.files("rnngraph.library").iterdir(), key=lambda e: e.name):
+        if entry.name.endswith(".rnn"):
+            file = parse(Source(f"library/{entry.name}", entry.read_text(encoding="utf-8")))
+            found |= {d.name: d for d in definitions(file)}
+    return found
+
+
+def definitions(file: File) -> tuple[Definition, ...]:
+    return tuple(item for item in file.items if isinstance(item, Definition))
+
+
+def load(file: File) -> Loaded:
+    """Follows the imports of a parsed file. Raises UserError with every import that fails."""
+    folder = file.source.folder
+    search = _Search(folder.resolve() if folder is not None else None)
+    if folder is not None:
+        search.opened.append(Path(file.source.name).resolve())
+    search.follow(file, folder)
+    if search.errors:
+        raise UserError(search.errors)
+    imported = tuple(d for d in search.found if d.kind != "model")
+    own = definitions(file)
+    world = {**library(), **{d.name: d for d in imported}, **{d.name: d for d in own}}
+    return Loaded(file, world, own, imported)
+
+
+class _Search:
+    """One walk over imports; `root` is the folder that none of them may leave."""
+
+    def __init__(self, root: Path | None) -> None:
+        self.root = root
+        self.opened: list[Path] = []
+        """The files being read, outermost first: one that is met again imports itself."""
+        self.done: set[Path] = set()
+        self.found: list[Definition] = []
+        self.errors: list[Diagnostic] = []
+
+    def follow(self, file: File, folder: Path | None) -> None:
+        for item in file.items:
+            if isinstance(item, Import):
+                try:
+                    self._open(item, folder)
+                except UserError as error:
+                    self.errors += error.diagnostics
+
+    def _open(self, item: Import, folder: Path | None) -> None:
+        path = self._allowed(item, folder)
+        if path in self.opened:
+            raise _wrong(item, f"`{item.path}` is imported by itself", "a file cannot need what needs it")
+        if path in self.done:
+            return
+        written = Path(item.path) if folder is None else folder / item.path
+        if not path.is_file():
+            raise _wrong(item, f"there is no file `{item.path}`", f"it would be `{written}`")
+        file = parse(read_source(written))
+        self.opened.append(path)
+        self.follow(file, path.parent)
+        self.opened.pop()
+        self.done.add(path)
+        self.found += definitions(file)
+
+    def _allowed(self, item: Import, folder: Path | None) -> Path:
+        """The real path of an import, below the folder of the file that was given, or an error."""
+        if folder is None or self.root is None:
+            raise _wrong(
+                item,
+                f"`{item.path}` cannot be imported: this text is in no folder",
+                "save it as a file first",
+            )
+        parts = item.path.replace("\\", "/").split("/")
+        if (
+            not item.path
+            or ".." in parts
+            or item.path.startswith(("/", "~"))
+            or ":" in item.path
+            or "\0" in item.path
+        ):
+            raise _wrong(
+                item, f"`{item.path}` is not below the folder of this file", 'as in `import "cells/gru.rnn"`'
+            )
+        path = (folder / item.path).resolve()
+        if not path.is_relative_to(self.root):
+            raise _wrong(item, f"`{item.path}` leads out of the folder of this file", "")
+        return path
+
+
+def _wrong(item: Import, message: str, help: str) -> UserError:
+    return UserError([Diagnostic("E313", message, item.span, help=help)])
+
+
+def twice(own: tuple[Definition, ...]) -> list[Diagnostic]:
+    """Definitions of one file that bear the same name."""
+    seen: dict[str, Definition] = {}
+    found: list[Diagnostic] = []
+    for definition in own:
+        if definition.name in seen:
+            first = Label(seen[definition.name].name_span, "first defined here")
+            found.append(
+                Diagnostic(
+                    "E103",
+                    f"`{definition.name}` is defined twice",
+                    definition.name_span,
+                    labels=(first,),
+                )
+            )
+        seen.setdefault(definition.name, definition)
+    return found

@@ -1,0 +1,262 @@
+"""What can be said of definitions without sizes or types: names, declarations, and near-certain slips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import networkx
+
+from rnngraph.diagnostics import Diagnostic, Label, did_you_mean
+from rnngraph.front.functions import NAMES
+from rnngraph.front.imports import Loaded, twice
+from rnngraph.front.scope import World
+from rnngraph.source import Span
+from rnngraph.syntax import ast
+from rnngraph.syntax.ast import Definition, Statement
+
+SPECIAL = {"t", "training"}
+
+
+def check(loaded: Loaded) -> list[Diagnostic]:
+    """Errors and warnings of the file's own definitions and the imported ones. Sizes come later."""
+    found = twice(loaded.own) + recursion(loaded)
+    for definition in (*loaded.imported, *loaded.own):
+        found += _Body(definition, loaded.world).check()
+    return found
+
+
+def walk(node: Any) -> Iterator[Any]:
+    """Every node of a tree, the outer ones first; without recursion, since a sum may have thousands of terms."""
+    stack = [node]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, tuple):
+            stack.extend(reversed(node))
+        elif hasattr(node, "span"):
+            yield node
+            stack.extend(
+                getattr(node, f.name) for f in reversed(fields(node)) if f.name not in ("span", "name_span")
+            )
+
+
+def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
+    """Every statement, those inside of `for` and `if` too."""
+    for s in body:
+        yield s
+        if isinstance(s, ast.For):
+            yield from statements(s.body)
+        elif isinstance(s, ast.If):
+            yield from statements(s.body)
+            yield from statements(s.orelse)
+
+
+# --- recursion --------------------------------------------------------------------------------------------
+
+
+def recursion(loaded: Loaded) -> list[Diagnostic]:
+    """Definitions that contain themselves, each circle told once."""
+    graph = networkx.DiGraph()
+    for definition in loaded.world.values():
+        graph.add_edges_from((definition.name, name) for name in _contains(definition, loaded.world))
+    found = []
+    for circle in networkx.strongly_connected_components(graph):
+        if len(circle) > 1 or any(graph.has_edge(n, n) for n in circle):
+            found.append(_circle(loaded, networkx.DiGraph(graph.subgraph(circle))))
+    return found
+
+
+def _contains(definition: Definition, world: World) -> set[str]:
+    local = {s.name for s in definition.settings} | {
+        t.name for s in statements(definition.body) if isinstance(s, ast.Assign) for t in s.targets
+    }
+    named = {n.name for n in walk(definition) if isinstance(n, ast.Name)}
+    return {n for n in named if n in world and n not in local}
+
+
+def _circle(loaded: Loaded, graph: Any) -> Diagnostic:
+    edges = networkx.find_cycle(graph)
+    start = min(range(len(edges)), key=lambda i: loaded.world[edges[i][0]].span.start)
+    chain = [edges[(start + i) % len(edges)][0] for i in range(len(edges))]
+    first = loaded.world[chain[0]]
+    message = f"`{chain[0]}` contains itself"
+    if len(chain) > 1:
+        message += ": " + " contains ".join(f"`{n}`" for n in [*chain, chain[0]])
+    return Diagnostic("E301", message, first.name_span, help="to repeat over steps, `unroll` a cell")
+
+
+# --- one body ------------------------------------------------------------------------------------------------
+
+
+class _Body:
+    """The names of one definition, gathered before they are judged."""
+
+    def __init__(self, definition: Definition, world: World) -> None:
+        self.definition = definition
+        self.world = world
+        self.found: list[Diagnostic] = []
+        self.all = list(statements(definition.body))
+        self.states = {s.name: s for s in self.all if isinstance(s, ast.State)}
+        self.targets = [t for s in self.all if isinstance(s, ast.Assign) for t in s.targets]
+        self.read = list(self._names())
+
+    def check(self) -> list[Diagnostic]:
+        self._declared_twice(self.definition.body, {s.name: s.span for s in self.definition.settings})
+        self._unknown()
+        self._primes()
+        self._places()
+        self._slips()
+        return self.found
+
+    def tell(
+        self, code: str, message: str, span: Span, help: str = "", labels: tuple[Label, ...] = ()
+    ) -> None:
+        severity: Any = "warning" if code.startswith("W") else "error"
+        self.found.append(Diagnostic(code, message, span, labels=labels, help=help, severity=severity))
+
+    def _names(self) -> Iterator[ast.Name]:
+        """Names that are read: not initialisers, axes behind `axis =`, or words of a recipe."""
+        skipped: set[int] = set()
+        for node in walk((self.definition.settings, self.definition.body)):
+            if isinstance(node, ast.Param) and node.drawn:
+                head = node.initial.function if isinstance(node.initial, ast.Call) else node.initial
+                skipped.add(id(head))
+            elif isinstance(node, ast.Argument) and node.name == "axis":
+                skipped.add(id(node.value))
+            elif isinstance(node, ast.Options):
+                skipped |= {id(n) for n in walk(node.options)}
+            elif isinstance(node, ast.Name) and id(node) not in skipped:
+                yield node
+
+    def _dimensions(self) -> set[str]:
+        """Names that the types of inputs bring."""
+        if self.definition.kind == "model":
+            return set()
+        inputs = (s for s in self.all if isinstance(s, ast.Input))
+        return {e.name for s in inputs for e in s.type.sizes if isinstance(e, ast.Name)}
+
+    def _known(self) -> set[str]:
+        declared = {s.name for s in self.all if isinstance(s, (ast.Input, ast.State, ast.Param, ast.For))}
+        settings = {s.name for s in self.definition.settings}
+        local = {t.name for t in self.targets}
+        return {*declared, *settings, *local, *self._dimensions(), *self.world, *NAMES, *SPECIAL}
+
+    # --- errors ------------------------------------------------------------------------------------------
+
+    def _declared_twice(self, body: tuple[Statement, ...], outer: dict[str, Span]) -> None:
+        """In one block or in one around it; the two branches of an `if` may declare the same."""
+        seen = dict(outer)
+        for s in body:
+            if isinstance(s, (ast.Input, ast.State, ast.Param)):
+                if s.name in seen:
+                    first = Label(seen[s.name], "first declared here")
+                    self.tell("E103", f"`{s.name}` is declared twice", s.name_span, labels=(first,))
+                seen[s.name] = s.name_span
+            elif isinstance(s, ast.For):
+                self._declared_twice(s.body, seen)
+            elif isinstance(s, ast.If):
+                self._declared_twice(s.body, seen)
+                self._declared_twice(s.orelse, seen)
+
+    def _unknown(self) -> None:
+        known = self._known()
+        for name in self.read:
+            if not name.primed and name.name not in known:
+                self.tell(
+                    "E101", f"there is no `{name.name}` here", name.span, did_you_mean(name.name, known)
+                )
+
+    def _primes(self) -> None:
+        primed: list[ast.Name | ast.Target] = [n for n in self.read if n.primed]
+        primed += [t for t in self.targets if t.primed]
+        for name in primed:
+            if name.name not in self.states:
+                hint = did_you_mean(name.name, self.states)
+                self.tell(
+                    "E106",
+                    f"`{name.name}'` is the next value of a state, but there is no state `{name.name}`",
+                    name.span,
+                    f"{hint[:-2]}'`?" if hint else f"declare it: `state {name.name}: [...]`",
+                )
+        given = {t.name for t in self.targets if t.primed}
+        for state in self.states.values():
+            if state.name not in given:
+                self.tell(
+                    "E302",
+                    f"the state `{state.name}` has no next value",
+                    state.name_span,
+                    f"write `{state.name}' = ...`",
+                )
+
+    def _places(self) -> None:
+        """Statements that stand where they mean nothing."""
+        kind, title, model = self.definition.kind, self.definition.name, self.definition.kind == "model"
+        for s in self.all:
+            if isinstance(s, (ast.Loss, ast.Metric, ast.Options)) and not model:
+                word = type(s).__name__.lower() if not isinstance(s, ast.Options) else s.kind
+                self.tell("E311", f"`{word}` belongs to a model, but `{title}` is a {kind}", s.span)
+            elif isinstance(s, ast.State) and model:
+                self.tell(
+                    "E311", "a model has no states of its own", s.span, "write a `cell` and `unroll` it"
+                )
+            elif isinstance(s, ast.Stop):
+                self.tell(
+                    "E312",
+                    "`stop` is not supported yet",
+                    s.span,
+                    "a loop of a fixed number of steps is: `unroll CELL for 50`",
+                )
+            elif isinstance(s, ast.Input) and s not in self.definition.body:
+                self.tell(
+                    "E311", "an input cannot depend on a `for` or `if`", s.span, "declare it at the top"
+                )
+        gives = (ast.Output, ast.Loss, ast.Metric) if model else (ast.Output,)
+        if not any(isinstance(s, gives) for s in self.all):
+            self.tell(
+                "E307", f"the {kind} `{title}` gives nothing", self.definition.name_span, "write `output ...`"
+            )
+
+    # --- warnings ------------------------------------------------------------------------------------------
+
+    def _slips(self) -> None:
+        old = {n.name for n in self.read if not n.primed}
+        for s in self.all:
+            if isinstance(s, (ast.Input, ast.Param)) and s.name not in old:
+                word = "input" if isinstance(s, ast.Input) else "parameter"
+                self.tell("W401", f"nothing reads the {word} `{s.name}`", s.name_span)
+            elif isinstance(s, ast.State) and s.name not in old and self.definition.kind != "model":
+                self.tell(
+                    "W403",
+                    f"nothing reads the state `{s.name}`: a step does not depend on the step before it",
+                    s.name_span,
+                    f"its value from the step before is `{s.name}`",
+                )
+            elif isinstance(s, ast.Assign):
+                self._unused_targets(s, old)
+        if self.definition.kind == "cell":
+            self._weights_alone()
+
+    def _unused_targets(self, s: ast.Assign, old: set[str]) -> None:
+        wanted = s.targets[:-1] if isinstance(s.value, ast.Unroll) and len(s.targets) > 1 else s.targets
+        for target in wanted:
+            if not target.primed and target.name not in old and not target.name.startswith("_"):
+                help = "`_` stands for a value that is not wanted" if len(s.targets) > 1 else ""
+                self.tell("W402", f"nothing reads `{target.name}`", target.span, help)
+
+    def _weights_alone(self) -> None:
+        weights = {s.name for s in self.all if isinstance(s, ast.Param)}
+        for node in walk(self.definition.body):
+            if (
+                isinstance(node, ast.Binary)
+                and node.operator == "@"
+                and all(
+                    isinstance(side, ast.Name) and side.name in weights for side in (node.left, node.right)
+                )
+            ):
+                self.tell(
+                    "W404",
+                    f"`{node.span.text}` multiplies weights alone: it is the same at every step",
+                    node.span,
+                    "a step usually multiplies an input or a state by a weight",
+                )

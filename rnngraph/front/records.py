@@ -1,0 +1,121 @@
+"""`from thought`: the final states of one loop become the first states of another, matched by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rnngraph.diagnostics import Label
+from rnngraph.front import expressions
+from rnngraph.front.mistakes import Mistake, shape_in_words
+from rnngraph.front.scope import Scope
+from rnngraph.front.trace import Place
+from rnngraph.front.values import Part, Record, is_number, kind_of
+from rnngraph.ir.graph import Value
+from rnngraph.source import Span
+from rnngraph.syntax import ast
+
+
+def match(scope: Scope, e: ast.Unroll, places: list[Place]) -> dict[str, Value]:
+    """The first value of each state that the record tells, by the state's name.
+
+    A part belongs to the state of its name, or to the one whose name ends like it (`h` to `decoder.h`).
+    A cell takes all of its own states from the record or none of them.
+    """
+    assert e.initial is not None
+    at = e.initial.span
+    parts = _parts(scope, e, places)
+    found: dict[str, Value] = {}
+    for name, part in parts.items():
+        place = _place(name, part, places, at)
+        if place.name in found:
+            raise Mistake(
+                "E309", f"`{at.text}` tells twice how `{place.name}` begins", at, labels=_told(part, place)
+            )
+        found[place.name] = _first(scope, name, part, place, at)
+    _check_complete(places, found, at)
+    return found
+
+
+def _parts(scope: Scope, e: ast.Unroll, places: list[Place]) -> Mapping[str, Part]:
+    assert e.initial is not None
+    item = expressions.one(scope, e.initial)
+    if isinstance(item, Record):
+        return item.parts
+    if not isinstance(item, Value) and not is_number(item):
+        raise Mistake(
+            "E309",
+            f"`from` takes final states, but `{e.initial.span.text}` is {kind_of(item)}",
+            e.initial.span,
+        )
+    if len(places) != 1:
+        names = ", ".join(f"`{p.name}`" for p in places) or "none"
+        raise Mistake(
+            "E309",
+            f"one value cannot begin {len(places)} states: {names}",
+            e.initial.span,
+            help="name each: `from record(" + ", ".join(f"{p.name} = ..." for p in places) + ")`"
+            if places
+            else "",
+        )
+    return {places[0].name: Part(scope.trace.lift(item, e.initial.span), e.initial.span)}
+
+
+def _place(name: str, part: Part, places: list[Place], at: Span) -> Place:
+    exact = [p for p in places if p.name == name]
+    near = exact or [p for p in places if p.name.endswith("." + name) or name.endswith("." + p.name)]
+    if len(near) == 1:
+        return near[0]
+    if near:
+        raise Mistake(
+            "E309",
+            f"`{at.text}` has a state `{name}`, which could begin "
+            + " or ".join(f"`{p.name}`" for p in near),
+            at,
+        )
+    have = ", ".join(f"`{p.name}`" for p in places) or "no states"
+    raise Mistake(
+        "E309",
+        f"`{at.text}` has a state `{name}`, but what is unrolled here has {have}",
+        at,
+        labels=(
+            Label(part.span, f"`{name}` is declared here"),
+            *(Label(p.span, f"`{p.name}`") for p in places[:1]),
+        ),
+    )
+
+
+def _first(scope: Scope, name: str, part: Part, place: Place, at: Span) -> Value:
+    trace, wanted = scope.trace, place.param.type
+    value = trace.bring(part.value, at)
+    if value.type.shape != wanted.shape or (value.type.dtype != wanted.dtype and value.type.dtype != "int"):
+        raise Mistake(
+            "E309",
+            f"the state `{place.name}` has {shape_in_words(wanted.shape)} ({wanted.dtype}), but `{name}` of "
+            f"`{at.text}` has {shape_in_words(value.type.shape)} ({value.type.dtype})",
+            at,
+            labels=_told(part, place),
+        )
+    if set(value.type.axes) - {"batch"}:
+        raise Mistake(
+            "E305",
+            f"`{at.text}` is a sequence, but a state begins with one value",
+            at,
+            help="`last(x)` is its last step",
+        )
+    return trace.over_batch(trace.cast(value, wanted.dtype, at), at)
+
+
+def _told(part: Part, place: Place) -> tuple[Label, ...]:
+    return Label(place.span, f"the state `{place.name}`"), Label(part.span, "what it would begin with")
+
+
+def _check_complete(places: list[Place], found: Mapping[str, Value], at: Span) -> None:
+    touched = {p.owner for p in places if p.name in found}
+    for place in places:
+        if place.owner in touched and place.name not in found:
+            raise Mistake(
+                "E309",
+                f"`{at.text}` does not tell how the state `{place.name}` begins",
+                at,
+                labels=(Label(place.span, "this state"),),
+            )

@@ -1,0 +1,204 @@
+"""A model as the user holds it: a text with its settings, ready to be compiled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rnngraph.compiled import CompiledProgram, Schedule, Signature, Variant
+from rnngraph.diagnostics import CannotDo, Diagnostic, UserError
+from rnngraph.front.block import Block, DataInput, Elaborated, StateInput, Weight
+from rnngraph.ir.graph import Graph, body_nodes, loop_of
+from rnngraph.program.room import megabytes
+from rnngraph.runtime.backend import Backend
+from rnngraph.source import Source
+from rnngraph.syntax.ast import File
+
+LARGE_UNROLLING = 100_000
+"""Nodes of a static graph from which on the user is warned."""
+
+
+class Model:
+    """One model of a file, with settings. Immutable; `compile` makes programs of it."""
+
+    def __init__(self, file: File, settings: Mapping[str, Any], name: str | None = None) -> None:
+        self.file, self.settings, self.name = file, dict(settings), name
+        self.made: Elaborated = self._elaborate(False, frozenset())
+
+    def _elaborate(
+        self, padded: bool, fed: frozenset[str], watch: tuple[str, ...] = (), training: bool = False
+    ) -> Elaborated:
+        from rnngraph.front.elaborate import elaborate
+
+        return elaborate(
+            self.file, self.settings, model=self.name, padded=padded, fed=fed, watch=watch, training=training
+        )
+
+    @property
+    def inputs(self) -> tuple[DataInput, ...]:
+        return self.made.inputs
+
+    @property
+    def weights(self) -> tuple[Weight, ...]:
+        return self.made.weights
+
+    @property
+    def states(self) -> tuple[StateInput, ...]:
+        return self.made.states
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self.made.outputs
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        return self.made.recipe
+
+    @property
+    def block(self) -> Block:
+        return self.made.block
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        return self.made.warnings
+
+    @property
+    def graph(self) -> Graph:
+        """The graph as elaborated: forward, loops as loops."""
+        return self.made.graph
+
+    def init(self, seed: int = 0, dtype: str = "float64") -> dict[str, Any]:
+        """New weights by name. A weight depends on the seed and its name alone."""
+        import psutil
+
+        from rnngraph.learn.weights import init
+
+        total = sum(_count(w.shape) for w in self.weights) * (8 if dtype == "float64" else 4)
+        free = psutil.virtual_memory().available
+        if total > free:
+            largest = max(self.weights, key=lambda w: _count(w.shape))
+            raise CannotDo(
+                [
+                    Diagnostic(
+                        "E503", f"the weights take {megabytes(total)} and {megabytes(free)} are free", largest.span,
+                        note=f"the largest, {list(largest.shape)}", help="make the model smaller",
+                    )
+                ]
+            )
+        return init(self.weights, seed, dtype)
+
+    def compile(
+        self,
+        unroll: str | int = "dynamic",
+        steps: int | Mapping[str, int] | None = None,
+        backend: str | Backend = "numpy",
+        dtype: str = "float64",
+        gradient: bool | str = False,
+        training: bool = False,
+        watch: tuple[str, ...] = (),
+    ) -> CompiledProgram:
+        """A program for this schedule.
+
+        `unroll` is "static" (then `steps` is needed: a number, or one for each time axis), "dynamic", or the number of
+        steps in one turn of the loop. `gradient="weights"` leaves out the gradients of data and states. `watch` names
+        values inside cells that are recorded at every step.
+        """
+        schedule = checked_schedule(unroll, steps, dtype, gradient)
+        self._refuse_too_long(schedule)
+
+        def elaborate(padded: bool, fed: frozenset[str]) -> Elaborated:
+            plain = not (padded or fed or watch or training)
+            return self.made if plain else self._elaborate(padded, fed, watch, training)
+
+        from rnngraph.runtime.choose import backend_named
+
+        device = backend_named(backend) if isinstance(backend, str) else backend
+        return CompiledProgram(elaborate, schedule, device)
+
+    def stages(self, schedule: Schedule, signature: Signature) -> Iterator[tuple[str, Graph]]:
+        """Every stage of compilation by name."""
+        from rnngraph.runtime.numpy import NumpyBackend
+
+        made = self._elaborate(signature.padded, signature.fed)
+        yield from Variant(made, schedule, signature, NumpyBackend()).stages()
+
+    @cached_property
+    def nodes_per_step(self) -> dict[str, int]:
+        """For each time axis, the nodes in the bodies of the loops over it."""
+        found: dict[str, int] = {}
+        for node in self.graph.all_nodes():
+            if node.op.kind == "loop":
+                loop = loop_of(node)
+                found[loop.axis] = found.get(loop.axis, 0) + len(body_nodes(loop))
+        return found
+
+    def static_nodes(self, schedule: Schedule) -> int:
+        """About how many nodes the static graph has; with gradient about three times as many."""
+        forward = sum(n * schedule.steps_of(axis) for axis, n in self.nodes_per_step.items())
+        return forward * (3 if schedule.gradient else 1)
+
+    def _refuse_too_long(self, schedule: Schedule) -> None:
+        import psutil
+
+        if not schedule.static:
+            return
+        need, free = self.static_nodes(schedule) * 1500, psutil.virtual_memory().available
+        if need > free:
+            raise CannotDo(
+                f"a static graph of so many steps has about {self.static_nodes(schedule):,} nodes and takes about"
+                f" {megabytes(need)}; {megabytes(free)} are free", "E504",
+                help="`--unroll dynamic` runs any number of steps with one copy of the cell",
+            )
+
+    def _repr_svg_(self) -> str:
+        from rnngraph.viz.notebook import model_svg
+
+        return model_svg(self)
+
+
+def checked_schedule(
+    unroll: str | int, steps: int | Mapping[str, int] | None, dtype: str, gradient: bool | str
+) -> Schedule:
+    """The schedule of these choices; UserError where they are none."""
+    if isinstance(unroll, str) and unroll.isdigit():
+        unroll = int(unroll)
+    if unroll not in ("static", "dynamic") and not (isinstance(unroll, int) and unroll >= 1):
+        raise UserError(
+            f"`{unroll}` is no way to unroll", "E606", "choose static, dynamic, or a number of steps per turn"
+        )
+    if dtype not in ("float32", "float64"):
+        raise UserError(f"`{dtype}` is no type of number to compute in", "E607", "choose float32 or float64")
+    if unroll == "static":
+        if steps is None:
+            raise UserError(
+                "a static program is for one number of steps, and none was given", "E601", "say steps=50, or `--steps 50`"
+            )
+        for n in steps.values() if isinstance(steps, Mapping) else [steps]:
+            if n < 0:
+                raise UserError(f"{n} is no number of steps", "E601", "give a number from 0 on")
+    return Schedule(unroll, steps, dtype, gradient)
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    result = 1
+    for size in shape:
+        result *= size
+    return result
+
+
+def load(path: str | os.PathLike[str], model: str | None = None, /, **settings: Any) -> Model:
+    """The model of a `.rnn` file (by name, where there are several), with these settings."""
+    from rnngraph.syntax.parser import parse as parse_source
+    from rnngraph.syntax.parser import read_source
+
+    return Model(parse_source(read_source(Path(path))), settings, model)
+
+
+def parse(text: str, model: str | None = None, /, **settings: Any) -> Model:
+    """The model of a text, with these settings."""
+    from rnngraph.syntax.parser import parse as parse_source
+
+    return Model(parse_source(Source("<text>", text)), settings, model)

@@ -1,0 +1,94 @@
+"""The table of ops tests itself: every entry runs on its examples, and its gradient agrees with differences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnngraph.ir.types import Type
+from rnngraph.ops import TABLE
+from tests.running import array_of, differentiated, evaluate, op_graph
+
+CASES = [(name, attrs, types) for name, op in sorted(TABLE.items()) for attrs, types in op.examples]
+
+
+def ident(case: Any) -> str:
+    name, attrs, types = case
+    return f"{name}-{'-'.join(str(t).replace(' ', '_') for t in types)}-{attrs}"
+
+
+def test_every_op_has_an_example() -> None:
+    assert {name for name, op in TABLE.items() if not op.examples} == {"stack", "history"}
+
+
+@pytest.mark.parametrize("case", CASES, ids=ident)
+def test_gradient_agrees_with_finite_differences(case: Any) -> None:
+    name, attrs, types = case
+    rng = np.random.default_rng(7)
+    graph, inputs, y = op_graph(name, attrs, types)
+    arrays = {f"x{i}": array_of(t, rng) for i, t in enumerate(types)}
+    value = evaluate(graph, arrays)["y"]
+    assert value.shape == array_of(y.type, rng).shape
+    if y.type.dtype != "float" or TABLE[name].vjp is None:
+        return
+    cot = rng.normal(size=value.shape)
+    floats = {f"x{i}": v for i, v in enumerate(inputs) if v.type.dtype == "float"}
+    grads = evaluate(differentiated(graph, y, floats), {**arrays, "cot": cot})
+    for key in floats:
+        flat, step = arrays[key].reshape(-1), 1e-6
+        for place in range(flat.size):
+            shifted = []
+            for sign in (1, -1):
+                moved = {**arrays, key: arrays[key].copy()}
+                moved[key].reshape(-1)[place] += sign * step
+                shifted.append(float(np.sum(evaluate(graph, moved)["y"] * cot)))
+            expected = (shifted[0] - shifted[1]) / (2 * step)
+            got = grads[f"grad:{key}"].reshape(-1)[place]
+            assert got == pytest.approx(expected, rel=1e-5, abs=1e-7), f"{key}[{place}]"
+
+
+REFERENCE = {
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "softplus": lambda x: np.log1p(np.exp(x)),
+    "log_sigmoid": lambda x: -np.log1p(np.exp(-x)),
+    "relu": lambda x: np.maximum(x, 0),
+    "tanh": np.tanh,
+}
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_values_far_out_stay_finite(name: str) -> None:
+    x = np.array([[-800.0, -1.5, 0.0], [1e-9, 2.5, 800.0], [3.0, -3.0, 30.0]])
+    graph, _, _ = op_graph(name, {}, (Type(("batch",), (3,)),))
+    got = evaluate(graph, {"x0": x})["y"]
+    assert np.isfinite(got).all()
+    inside = np.abs(x) < 100
+    assert np.allclose(got[inside], REFERENCE[name](x[inside]), rtol=1e-12, atol=1e-15)
+
+
+def test_softmax_of_large_numbers() -> None:
+    graph, _, _ = op_graph("log_softmax", {"dim": -1}, (Type(("batch",), (3,)),))
+    got = evaluate(graph, {"x0": np.array([[1000.0, 0, -1000]] * 3)})["y"]
+    assert got[0].tolist() == [0.0, -1000.0, -2000.0]
+
+
+def test_uniform_depends_on_seed_step_and_row_alone() -> None:
+    types = (Type((), (), "int"), Type(("time",), (), "int"))
+    graph, _, _ = op_graph("uniform", {"shape": (5,), "key": "a"}, types)
+    steps = np.arange(4)
+
+    def draw(seed: int, steps: Any, batch: int) -> Any:
+        return evaluate(graph, {"x0": np.array(seed), "x1": steps}, {"time": len(steps), "batch": batch})["y"]
+
+    full = draw(1, steps, 3)
+    assert np.array_equal(draw(1, steps[2:], 3), full[2:])
+    assert np.array_equal(draw(1, steps, 2), full[:, :2])
+    assert not np.array_equal(draw(2, steps, 3), full)
+    many = draw(3, np.arange(100), 50)
+    assert 0 <= many.min() and many.max() < 1
+    assert abs(many.mean() - 0.5) < 0.005 and abs(many.var() - 1 / 12) < 0.002
+    flat = many.reshape(-1)
+    assert len(np.unique(flat)) == flat.size
+    assert abs(np.corrcoef(flat[:-1], flat[1:])[0, 1]) < 0.02
