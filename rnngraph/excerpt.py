@@ -33,6 +33,7 @@ class _Mark:
     end: int
     text: str
     primary: bool
+    place: str
 
 
 def draw(diagnostic: Diagnostic, colour: bool = False) -> str:
@@ -45,7 +46,7 @@ def draw(diagnostic: Diagnostic, colour: bool = False) -> str:
     if diagnostic.span is None:
         lines[0] += f" [{diagnostic.code}]"
         lines += [f"{margin} note: {_clean(diagnostic.note)}"] if diagnostic.note else []
-    for index, (_, group) in enumerate(groupby(marks, key=lambda mark: id(mark.source))):
+    for index, (_, group) in enumerate(groupby(marks, key=lambda mark: mark.source)):
         lines += _excerpt(list(group), diagnostic, margin, index == 0, paint)
     if diagnostic.help:
         lines.append(f"{margin} {paint('help', 'help:')} {_clean(diagnostic.help)}")
@@ -59,7 +60,7 @@ def _marks(diagnostic: Diagnostic) -> list[_Mark]:
     marks = [_mark(diagnostic.span, diagnostic.note, True)]
     marks += [_mark(label.span, label.text, False) for label in diagnostic.labels]
     here = diagnostic.span.source
-    return sorted(marks, key=lambda m: (m.source is not here, m.source.name, m.line, m.start, not m.primary))
+    return sorted(marks, key=lambda m: (m.source != here, m.source.name, m.line, m.start, not m.primary))
 
 
 def _mark(span: Span, text: str, primary: bool) -> _Mark:
@@ -68,7 +69,7 @@ def _mark(span: Span, text: str, primary: bool) -> _Mark:
     written = span.source.line(line)
     start, end = column - 1, min(column - 1 + span.end - span.start, len(written))
     first, last = _width(written[:start]), _width(written[: max(start, end)])
-    return _Mark(span.source, line, first, max(last, first + 1), _clean(text), primary)
+    return _Mark(span.source, line, first, max(last, first + 1), _clean(text), primary, _clean(str(span)))
 
 
 def _excerpt(
@@ -76,13 +77,14 @@ def _excerpt(
 ) -> Iterator[str]:
     """The lines of one source."""
     bar = f"{margin}  {paint('gutter', '|')}"
-    place = str(diagnostic.span) if first else f"{marks[0].source.name}:{marks[0].line}"
-    yield f"{margin} {paint('gutter', '-->')} {_clean(place)}" + (f" [{diagnostic.code}]" if first else "")
+    code = f" [{diagnostic.code}]" if first else ""
+    place = next((mark.place for mark in marks if mark.primary), marks[0].place)
+    yield f"{margin} {paint('gutter', '-->')} {place}{code}"
     yield bar
     previous = marks[0].line
     for line, group in groupby(marks, key=lambda mark: mark.line):
         if line - previous > _GAP:
-            yield paint("gutter", f"{margin} ...")
+            yield paint("gutter", f"{margin}  ...")
         previous = line
         for begin, shown in _windows(list(group)):
             number = paint("gutter", f" {line:>{len(margin)}} |")

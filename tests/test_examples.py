@@ -108,6 +108,29 @@ def test_the_numbers_of_the_tutorials_come_out(name, unroll):
         np.testing.assert_allclose(results[output], printed, atol=3e-5)
 
 
+def test_a_text_read_in_parts_is_a_text_read_at_once():
+    model = rg.load(EXAMPLES / "chars.rnn")
+    program, weights, data = model.compile(), model.init(3), data_of("chars")
+    whole = program.run(data, weights)
+    parts, states = [], {}
+    for start, stop in ((0, 1), (1, 13), (13, 20)):
+        results = program.run({**{n: a[:, start:stop] for n, a in data.items()}, **states}, weights)
+        states = {name: results[name] for name in ("final.c", "final.h")}
+        parts.append(results["scores"])
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole["scores"], atol=1e-13)
+    np.testing.assert_allclose(states["final.h"], whole["final.h"], atol=1e-13)
+
+
+def test_a_model_writes_text_by_seed(tmp_path):
+    writer, path = script("write_text"), tmp_path / "chars.safetensors"
+    rg.save_weights(path, rg.load(EXAMPLES / "chars.rnn").init(0, "float32"))
+    text = writer.write(path, 30, "It is", 0.6, seed=1)
+    assert text.startswith("It is") and len(text) == 35
+    assert (
+        writer.write(path, 30, "It is", 0.6, seed=1) == text != writer.write(path, 30, "It is", 0.6, seed=2)
+    )
+
+
 # --- what is learned -------------------------------------------------------------------------------------
 
 

@@ -203,7 +203,11 @@ def test_for_is_a_clause_or_a_statement() -> None:
     unrolled, loop = body("y = unroll f over x\nfor k in 1..depth { z = k }")
     assert isinstance(unrolled, ast.Assign) and isinstance(unrolled.value, ast.Unroll)
     assert unrolled.value.steps is None
-    assert isinstance(loop, ast.For) and (loop.name, shown(loop.first), shown(loop.last)) == ("k", "1", "depth")
+    assert isinstance(loop, ast.For) and (loop.name, shown(loop.first), shown(loop.last)) == (
+        "k",
+        "1",
+        "depth",
+    )
     assert len(loop.body) == 1
 
 
@@ -359,11 +363,32 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     read_or_refused(text)
 
 
-WORDS = st.sampled_from(
-    """cell layer model import input state param frozen output loss metric stop train schedule unroll over
-    with for from as if else in true false and or not reversed seq int float bool x h' _ 1 0.5 1. .5 4u "a" " ' “
-    ( ) [ ] { } , : ; . .. = == < ~ @ + - * ** / // % >> != ! # \n \t \0""".split(" ")
-)
+KEYWORDS = [t.pattern.value for t in parser._grammar().lark.terminals if t.pattern.type == "str"]
+PIECES = [
+    "x",
+    "h'",
+    "_",
+    "1",
+    "0.5",
+    "1.",
+    ".5",
+    "4u",
+    "1_",
+    "9e",
+    "1_0.0_1",
+    '"a"',
+    '"',
+    "'",
+    "“",
+    "!",
+    ";",
+    "#",
+    "\n",
+    "\t",
+    "\0",
+    "σ",
+]
+WORDS = st.sampled_from(KEYWORDS + PIECES)
 
 
 @given(st.lists(WORDS).map(" ".join))

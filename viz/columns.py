@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from rnngraph.ir.graph import Loop
+
+
+DEFAULT_STEPS = 50
 
 
 class Column(NamedTuple):
@@ -21,21 +25,23 @@ class Column(NamedTuple):
         return f"... {self.skipped:,} more step{'s' if self.skipped > 1 else ''} ..."
 
 
-def columns(loop: Loop, steps: int, fold: int = 6) -> tuple[Column, ...]:
+def columns(loop: Loop, steps: int | Mapping[str, int], fold: int = 6) -> tuple[Column, ...]:
     """The columns from left to right, by place on the axis whatever the loop's direction.
 
     Up to `fold` steps are drawn each. Of more, the first third of `fold` and the last sixth are (for 6: two
     and one), and the middle is one column. A loop over a counted axis (`3@for`) has its own number of steps.
     """
-    steps = steps_of(loop, steps)
-    if steps <= max(fold, 3):
-        return tuple(Column(t) for t in range(steps))
+    count = steps_of(loop, steps)
+    if count <= max(fold, 3):
+        return tuple(Column(t) for t in range(count))
     first, last = max(2, fold // 3), max(1, fold // 6)
-    folded = Column(first, steps - first - last)
-    return (*map(Column, range(first)), folded, *map(Column, range(steps - last, steps)))
+    folded = Column(first, count - first - last)
+    return (*map(Column, range(first)), folded, *map(Column, range(count - last, count)))
 
 
-def steps_of(loop: Loop, steps: int) -> int:
-    """How many steps the loop has, where sequences have `steps` steps."""
+def steps_of(loop: Loop, steps: int | Mapping[str, int]) -> int:
+    """How many steps the loop has, where sequences have `steps` steps (of each axis by name, or of all)."""
     counted = re.match(r"(\d+)@for", loop.axis)
-    return int(counted[1]) if counted else max(1, steps)
+    if counted:
+        return int(counted[1])
+    return max(1, steps if isinstance(steps, int) else steps.get(loop.axis, DEFAULT_STEPS))

@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from html import escape
 from typing import Any
 
 import graphviz
 
 from rnngraph.viz.palette import EDGES, FAINT, FONT, FRAMES, INK, KINDS, LEGEND, PAGE, SOFT, Paint
-from rnngraph.viz.scene import Box, Edge, End, Port, Scene
+from rnngraph.viz.place import Places, in_order, inside
+from rnngraph.viz.scene import Box, Edge, End, Frame, Port, Scene
 
 _ROLES = {"carry": "state", "last": "state", "per step": "input", "captured": "parameter", "stacked": "pointwise"}
 _MANY_EDGES = 600
 
 
-def digraph(scene: Scene, title: str = "") -> Any:
-    """The `graphviz.Digraph` of a scene; its `source` is the DOT text."""
-    dot = graphviz.Digraph("model", graph_attr=_page(scene, title), node_attr=_node(), edge_attr=_edge())
-    children: dict[str, list[str]] = defaultdict(list)
-    for frame in scene.frames.values():
-        children[frame.parent].append(frame.key)
-    inside: dict[str, list[Box]] = defaultdict(list)
-    for box in scene.boxes.values():
-        inside[box.frame].append(box)
-    _fill(dot, "", scene, _occupied(scene), children, inside)
-    _columns(dot, scene)
+class Picture(graphviz.Digraph):  # type: ignore[misc]
+    """A scene as DOT (`source`), which draws itself in a notebook. """
+
+    scene: Scene
+    title: str
+
+    def _repr_mimebundle_(self, *_: Any, **__: Any) -> dict[str, str]:
+        from rnngraph.viz.write import svg
+
+        return {"image/svg+xml": svg(self)}
+
+
+def digraph(scene: Scene, title: str = "", places: Places | None = None) -> Picture:
+    """The DOT text of a scene: for `dot`, or with places for `neato -n`."""
+    dot = Picture("model", graph_attr=_page(scene, title), node_attr=_node(), edge_attr=_edge())
+    dot.scene, dot.title = scene, title
+    _Writer(scene, places).fill(dot, "")
+    if places is None:
+        _columns(dot, scene)
     for edge in scene.edges:
-        look = _edge_look(edge, scene)
+        look = _edge_look(edge)
         if edge.backwards:
             dot.edge(_end(edge.head, "n"), _end(edge.tail, "s"), dir="back", **look)
         else:
@@ -37,13 +46,20 @@ def digraph(scene: Scene, title: str = "") -> Any:
 
 
 def _page(scene: Scene, title: str) -> dict[str, str]:
-    many = len(scene.edges) > _MANY_EDGES
     return {
         "rankdir": "LR" if scene.lanes else "TB", "bgcolor": PAGE, "fontname": FONT, "fontsize": "11", "fontcolor": SOFT,
-        "nodesep": "0.28", "ranksep": "0.45" if scene.lanes else "0.38", "pad": "0.25", "label": _caption(scene, title), "labelloc": "b",
-        "splines": "polyline" if many else "spline", "nslimit": "4", "nslimit1": "4", "mclimit": "0.5" if many else "1",
+        "nodesep": "0.28", "ranksep": _rank_gap(scene), "pad": "0.25", "label": _caption(scene, title), "labelloc": "b",
+        "nslimit": "4", "nslimit1": "4", "mclimit": "0.5" if len(scene.edges) > _MANY_EDGES else "1",
         "tooltip": title or " ",
     }
+
+
+def _rank_gap(scene: Scene) -> str:
+    """Inches; columns whose boxes stand in frames of their own need more room between them."""
+    if not scene.lanes:
+        return "0.38"
+    steps = {frame.key for frame in scene.frames.values() if frame.kind == "step"}
+    return "0.85" if any(frame.parent in steps for frame in scene.frames.values()) else "0.5"
 
 
 def _node() -> dict[str, str]:
@@ -76,66 +92,64 @@ def _caption(scene: Scene, title: str) -> str:
     return f'<<TABLE BORDER="0" CELLSPACING="0"><TR><TD>{table}</TD></TR>{notes}</TABLE>>'
 
 
-def _occupied(scene: Scene) -> set[str]:
-    """Frames that hold a box, or a frame that does; an empty one is not drawn."""
-    found: set[str] = set()
-    for box in scene.boxes.values():
-        key = box.frame
-        while key and key not in found:
-            found.add(key)
-            key = scene.frames[key].parent
-    return found
+class _Writer:
+    """Boxes within frames, frames within frames; at their places where these are known."""
+
+    def __init__(self, scene: Scene, places: Places | None) -> None:
+        self.scene, self.places = scene, places
+        self.within = inside(scene)
+        self.children: dict[str, list[Frame]] = defaultdict(list)
+        for frame in scene.frames.values():
+            self.children[frame.parent].append(frame)
+
+    def fill(self, dot: Any, key: str) -> None:
+        for box in self.scene.boxes.values():
+            if box.frame == key:
+                dot.node(box.key, **_box_look(box), **self.spot(box))
+        for frame in self.children[key]:
+            if self.within[frame.key]:
+                with dot.subgraph(name=f"cluster_{frame.key}", graph_attr=_frame_look(frame) | self.area(frame)) as part:
+                    self.stack(part, frame) if self.stacked(frame) else self.fill(part, frame.key)
+
+    def stacked(self, frame: Frame) -> bool:
+        return frame.kind == "step" and self.places is None
+
+    def stack(self, dot: Any, frame: Frame) -> None:
+        """A step as one rank; the frames in it are drawn when its boxes have their places."""
+        with dot.subgraph(graph_attr={"rank": "same"}) as column:
+            for key in in_order(self.within[frame.key], self.scene):
+                column.node(key, **_box_look(self.scene.boxes[key]))
+
+    def spot(self, box: Box) -> dict[str, str]:
+        if self.places is None:
+            return {}
+        spot = self.places.spots[box.key]
+        return {"pos": f"{spot.x:.1f},{spot.y:.1f}!"}
+
+    def area(self, frame: Frame) -> dict[str, str]:
+        if self.places is None:
+            return {}
+        area = self.places.areas[frame.key]
+        wide = 0.27 * len(frame.title) * float(_frame_look(frame)["fontsize"])
+        return {"bb": str(area), "lp": f"{area.left + 9 + wide:.1f},{area.top - 11:.1f}"}
 
 
-def _fill(
-    dot: Any, key: str, scene: Scene, occupied: set[str], children: dict[str, list[str]], inside: dict[str, list[Box]],
-) -> None:
-    for box in inside[key]:
-        dot.node(box.key, **_box_look(box))
-    for child in children[key]:
-        if child not in occupied:
-            continue
-        frame = scene.frames[child]
-        paint = FRAMES[frame.kind]
-        look = {
-            "label": frame.title, "style": "rounded,filled" if frame.title else "invis", "fillcolor": paint.fill,
-            "color": paint.line, "fontname": FONT, "fontcolor": "#334155", "labeljust": "l", "labelloc": "t", "margin": "12",
-            "fontsize": "12" if frame.kind == "loop" else "11", "tooltip": frame.tooltip or frame.title or " ",
-        }
-        with dot.subgraph(name=f"cluster_{child}", graph_attr=look) as part:
-            _fill(part, child, scene, occupied, children, inside)
-            if frame.kind == "step" and not any(map(occupied.__contains__, children[child])):
-                with part.subgraph(graph_attr={"rank": "same"}) as column:
-                    for box in inside[child]:
-                        column.node(box.key)
+def _frame_look(frame: Frame) -> dict[str, str]:
+    paint = FRAMES[frame.kind]
+    return {
+        "label": frame.title, "style": "rounded,filled" if frame.title else "invis", "fillcolor": paint.fill,
+        "color": paint.line, "fontname": FONT, "fontcolor": "#334155", "labeljust": "l", "labelloc": "t", "margin": "12",
+        "fontsize": "12" if frame.kind == "loop" else "11", "tooltip": frame.tooltip or frame.title or " ",
+    }
 
 
 def _columns(dot: Any, scene: Scene) -> None:
     """Invisible edges from each column to the next: ranks are kept whatever else the layout has to weigh."""
+    within = inside(scene)
     for lane in scene.lanes:
-        columns = [column for frame in lane if (column := _Column(scene, frame)).boxes]
+        columns = [within[frame] for frame in lane if within[frame]]
         for left, right in zip(columns, columns[1:], strict=False):
-            for tail in left.last:
-                for head in right.first:
-                    dot.edge(tail, head, style="invis", weight="1")
-
-
-class _Column:
-    """The boxes of one step; which of them nothing else in the step leads to, and which lead to nothing."""
-
-    def __init__(self, scene: Scene, frame: str) -> None:
-        self.boxes = [box.key for box in scene.boxes.values() if frame in _frames(scene, box.frame)]
-        inside = set(self.boxes)
-        edges = [e for e in scene.edges if e.tail.box in inside and e.head.box in inside]
-        heads, tails = {e.head.box for e in edges}, {e.tail.box for e in edges}
-        self.first = [key for key in self.boxes if key not in heads]
-        self.last = [key for key in self.boxes if key not in tails]
-
-
-def _frames(scene: Scene, key: str) -> Iterator[str]:
-    while key:
-        yield key
-        key = scene.frames[key].parent
+            dot.edge(left[0], right[0], style="invis", weight="1")
 
 
 def _box_look(box: Box) -> dict[str, str]:
@@ -196,7 +210,7 @@ def _end(end: End, side: str) -> str:
     return f"{end.box}:{end.port}:{side}" if end.port else end.box
 
 
-def _edge_look(edge: Edge, scene: Scene) -> dict[str, str]:
+def _edge_look(edge: Edge) -> dict[str, str]:
     look = {"color": EDGES[edge.kind], "tooltip": edge.label or edge.kind}
     if edge.kind == "state":
         look |= {"penwidth": "1.7", "fontcolor": "#b45309"}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from rnngraph.front.block import Block
 from rnngraph.ir.graph import INPUT, LOOP, PARAM, Graph, Node, Value
 from rnngraph.ir.text import name_of
+from rnngraph.viz.columns import DEFAULT_STEPS
 from rnngraph.viz.groups import TRANSPARENT, Close, Group, Path, chunks, groups_of, singles
 from rnngraph.viz.labels import (
     bytes_text,
@@ -33,7 +34,7 @@ class Options:
     unrolled: bool = False
     opened: bool = False
     detail: bool = False
-    steps: int = 50
+    steps: int | Mapping[str, int] = DEFAULT_STEPS
     fold: int = 6
     dtype: str = "float32"
     chunk: int = 0

@@ -6,13 +6,14 @@ same for ten steps and for ten thousand.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from rnngraph.front.block import Block
 from rnngraph.ir.graph import Graph, Node
 from rnngraph.passes.prune import prune
+from rnngraph.viz.columns import DEFAULT_STEPS
 from rnngraph.viz.draw import Drawer, Options
 from rnngraph.viz.groups import Close, Path
 from rnngraph.viz.loops import draw_loop
@@ -23,7 +24,7 @@ from rnngraph.viz.unrolled import draw_steps
 
 def picture(
     graph: Graph, block: Block | None = None, *, unrolled: bool = False, opened: bool = False, fold: int = 6,
-    backward: bool = False, budget: int = 400, steps: int = 50, detail: bool = False, dtype: str = "float32",
+    backward: bool = False, budget: int = 400, steps: int | Mapping[str, int] = DEFAULT_STEPS, detail: bool = False, dtype: str = "float32",
     title: str = "",
 ) -> Any:
     """A `graphviz.Digraph` of the graph (in its form with loops) and the tree of instances it came from.

@@ -11,10 +11,11 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from rnngraph.diagnostics import CannotDo, UserError
+from rnngraph.viz.dot import Picture, digraph
 from rnngraph.viz.palette import FONT, FONT_STACK
+from rnngraph.viz.place import places
 
 PNG_DOTS_PER_INCH = 144
 _LARGEST_PNG = 12_000
@@ -23,10 +24,12 @@ _LARGEST_PNG = 12_000
 
 LONGEST_LAYOUT = 20.0
 """Seconds."""
+_MANY_EDGES = 600
+"""Curves round boxes take long for more than these."""
 _SMALLER = "draw less of it: a smaller `budget`, or without opening it"
 
 
-def write(picture: Any, path: str | Path) -> None:
+def write(picture: Picture, path: str | Path) -> None:
     """Writes the picture in the form that the ending of `path` names (.svg .png .pdf .dot).
 
     Raises UserError for another ending, CannotDo where nothing can be written or `dot` is not found.
@@ -35,7 +38,7 @@ def write(picture: Any, path: str | Path) -> None:
     form = path.suffix.lower().removeprefix(".")
     if form not in WRITERS:
         known = ", ".join(f".{name}" for name in WRITERS)
-        raise UserError(f"cannot tell the form of a picture from `{path.name}`", "E601", f"end its name in one of {known}")
+        raise UserError(f"cannot tell the form of a picture from `{path.name}`", "E911", f"end its name in one of {known}")
     put(path, WRITERS[form](picture))
 
 
@@ -52,7 +55,7 @@ def put(path: Path, data: bytes) -> None:
             os.unlink(aside)
             raise
     except OSError as error:
-        raise CannotDo(f"cannot write `{path}`: {error.strerror or error}", "E602") from error
+        raise CannotDo(f"cannot write `{path}`: {error.strerror or error}", "E912") from error
 
 
 def _umask() -> int:
@@ -61,26 +64,20 @@ def _umask() -> int:
     return mask
 
 
-def svg(picture: Any) -> str:
+def svg(picture: Picture) -> str:
     """The picture as SVG text, with the page's own fonts."""
     text = _laid_out(picture, "svg").decode()
     return text.replace(f'font-family="{FONT}"', f'font-family="{FONT_STACK}"')
 
 
-def png(picture: Any) -> bytes:
-    picture = picture.copy()
-    picture.graph_attr["dpi"] = str(_resolution(picture))
-    return _laid_out(picture, "png")
-
-
-def _resolution(picture: Any) -> int:
-    """Dots per inch at which the longer side stays within what viewers take."""
+def png(picture: Picture) -> bytes:
     head = _laid_out(picture, "plain").decode().split("\n", 1)[0].split()
     longest = max(float(head[2]), float(head[3]), 0.1)
-    return max(18, min(PNG_DOTS_PER_INCH, int(_LARGEST_PNG / longest)))
+    dots = max(18, min(PNG_DOTS_PER_INCH, int(_LARGEST_PNG / longest)))
+    return _laid_out(picture, "png", f"-Gdpi={dots}")
 
 
-def pdf(picture: Any) -> bytes:
+def pdf(picture: Picture) -> bytes:
     """Vector graphics with real text. `graphviz-pure` writes no PDF, so it comes from the SVG."""
     from reportlab.graphics import renderPDF
     from svglib.svglib import svg2rlg
@@ -89,41 +86,44 @@ def pdf(picture: Any) -> bytes:
     return bytes(renderPDF.drawToString(drawing))
 
 
-def dot(picture: Any) -> bytes:
+def dot(picture: Picture) -> bytes:
     return str(picture.source).encode()
 
 
-WRITERS: dict[str, Callable[[Any], bytes]] = {
+WRITERS: dict[str, Callable[[Picture], bytes]] = {
     "svg": lambda picture: svg(picture).encode(), "png": png, "pdf": pdf, "dot": dot,
 }
 
 
-_RETRIES: tuple[dict[str, str], ...] = (
-    {}, {"splines": "polyline"}, {"newrank": "false"}, {"newrank": "false", "splines": "line"},
-)
-"""The layout gives up on some rare pictures; each retry asks less of it."""
+def _laid_out(picture: Picture, form: str, *options: str) -> bytes:
+    """What `dot` makes of the picture, the columns of unrolled loops in their places."""
+    source = str(picture.source)
+    if picture.scene.lanes:
+        found = places(picture.scene, _run(source, ["-Tjson0"], ["none"]))
+        source = str(digraph(picture.scene, picture.title, found).source)
+        options = ("-Kneato", "-n", *options)
+    many = len(picture.scene.edges) > _MANY_EDGES
+    return _run(source, [f"-T{form}", *options], ["polyline", "line"] if many else ["spline", "polyline", "line"])
 
 
-def _laid_out(picture: Any, form: str) -> bytes:
-    """What `dot` makes of the picture. It is stopped where it takes far longer than it ever should."""
+def _run(source: str, options: list[str], edges: list[str]) -> bytes:
+    """One run of `dot`, stopped where it takes far longer than it ever should; with the first edges it can route."""
     message = ""
-    for change in _RETRIES:
-        plainer = picture.copy()
-        plainer.graph_attr.update(change)
+    for form in edges:
         try:
             done = subprocess.run(
-                [dot_binary(), f"-T{form}"], input=str(plainer.source).encode(), capture_output=True,
+                [dot_binary(), *options, f"-Gsplines={form}"], input=source.encode(), capture_output=True,
                 timeout=LONGEST_LAYOUT, check=False,
             )
         except FileNotFoundError as error:
             help = "pip install graphviz-pure"
-            raise CannotDo("there is no `dot` program to lay out pictures", "E603", help) from error
+            raise CannotDo("there is no `dot` program to lay out pictures", "E913", help) from error
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise CannotDo(f"`dot` could not lay out the picture: {error}", "E603", _SMALLER) from error
+            raise CannotDo(f"`dot` could not lay out the picture: {error}", "E913", _SMALLER) from error
         if done.returncode == 0 and done.stdout:
             return done.stdout
         message = done.stderr.decode(errors="replace").strip()
-    raise CannotDo(f"`dot` could not lay out the picture: {message[:300]}", "E603", _SMALLER)
+    raise CannotDo(f"`dot` could not lay out the picture: {message[:300]}", "E913", _SMALLER)
 
 
 @cache

@@ -149,7 +149,7 @@ def alike(
     spans: tuple[Span, ...],
     numbers: bool = True,
 ) -> tuple[Value, ...]:
-    """The items as values of one dtype: float if one of them is, else int; truth counts as a number if asked."""
+    """The items as values of one dtype: float if one is, else int; truth counts as a number if asked."""
     found = {_dtype(item) for item in items}
     if found == {"bool"} and not numbers:
         common: DType = "bool"

@@ -14,7 +14,7 @@ from rnngraph.source import Span
 
 @dataclass(frozen=True)
 class Initial:
-    """How a weight begins: an initialiser by its usual name with its numbers; `constant` for a written value."""
+    """How a weight begins: an initialiser by its usual name with its numbers; `constant` for a number."""
 
     name: str
     arguments: Mapping[str, float] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Block:
 
 @dataclass(frozen=True)
 class DataInput:
-    """An array that the user gives. `type.axes` says whether it is a sequence; `axis` is its time axis or ""."""
+    """An array that the user gives. `axis` is the time axis of a sequence, else ""."""
 
     name: str
     type: Type

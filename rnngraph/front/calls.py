@@ -49,7 +49,7 @@ def call(scope: Scope, e: ast.Call) -> Item:
 
 
 def as_callee(scope: Scope, item: Item, at: Span) -> Callee:
-    """What can be applied or unrolled: a definition whose settings all have defaults counts as an instance."""
+    """What can be applied or unrolled: a definition whose settings have defaults counts too."""
     if isinstance(item, Class):
         return instantiate(scope, item.definition, (), at)
     if isinstance(item, (Instance, PipeOf, Builtin)):
@@ -57,7 +57,7 @@ def as_callee(scope: Scope, item: Item, at: Span) -> Callee:
     raise Mistake("E304", f"`{at.text}` is {kind_of(item)} and cannot be called", at)
 
 
-# --- settings -------------------------------------------------------------------------------------------
+# --- settings -------------------------------------------------------------------------------------
 
 
 def instantiate(
@@ -111,7 +111,7 @@ def _value_as_setting(definition: Definition, argument: ast.Argument) -> Mistake
     text = argument.value.span.text
     return Mistake(
         "E208",
-        f"the settings of `{definition.name}` are fixed while compiling, but `{text}` is a value of the graph",
+        f"the settings of `{definition.name}` are fixed while compiling; `{text}` is not",
         argument.span,
         help=f"give the settings first, then the value: `{definition.name}(...)({text})`",
     )
@@ -138,7 +138,7 @@ def _usual(definition: Definition) -> str:
     return f"{definition.name}({needed})"
 
 
-# --- names of instances ------------------------------------------------------------------------------------
+# --- names of instances ---------------------------------------------------------------------------
 
 
 def adopt(trace: Trace, item: Item, path: tuple[str, ...]) -> None:
@@ -203,7 +203,7 @@ def _free_place(trace: Trace, place: tuple[str, ...]) -> tuple[str, ...]:
     return found
 
 
-# --- running -----------------------------------------------------------------------------------------------------
+# --- running --------------------------------------------------------------------------------------
 
 
 def use(scope: Scope, callee: Callee, given: list[Given], at: Span, place: tuple[str, ...]) -> Result:
@@ -218,7 +218,7 @@ def use(scope: Scope, callee: Callee, given: list[Given], at: Span, place: tuple
 
 
 def _through(scope: Scope, pipe: PipeOf, given: list[Given], at: Span, place: tuple[str, ...]) -> Result:
-    """Each part on what the part before gives; a constant goes to the parts that have an input of its name."""
+    """Each part on what the one before gives; a constant goes to parts with an input of its name."""
     named = [g for g in given if g.name is not None]
     _check_taken(pipe, named)
     flow = [g for g in given if g.name is None]

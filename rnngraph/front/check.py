@@ -9,9 +9,10 @@ from rnngraph.diagnostics import Diagnostic, UserError, in_order
 from rnngraph.front import calls, expressions, imports, names
 from rnngraph.front.elaborate import attempt
 from rnngraph.front.imports import Loaded
+from rnngraph.front.levels import Level
 from rnngraph.front.mistakes import Echo, Mistake
 from rnngraph.front.scope import Scope, World
-from rnngraph.front.trace import Level, Trace
+from rnngraph.front.trace import Trace
 from rnngraph.front.values import Given, Instance, Item
 from rnngraph.ir.graph import Value, body_param
 from rnngraph.ir.types import BATCH, Type
@@ -101,13 +102,13 @@ def _handed_on(world: World, node: ast.Call, setting: str) -> bool:
             isinstance(argument.value, ast.Name)
             and argument.value.name == setting
             and place < len(other.settings)
+            and is_cell(world, other, argument.name or other.settings[place].name)
         ):
-            if is_cell(world, other, argument.name or other.settings[place].name):
-                return True
+            return True
     return False
 
 
-# --- trying a definition ------------------------------------------------------------------------------------
+# --- trying a definition --------------------------------------------------------------------------
 
 
 def _tried(loaded: Loaded, definition: Definition, sizes: Iterator[int]) -> list[Diagnostic]:

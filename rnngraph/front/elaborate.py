@@ -1,4 +1,4 @@
-"""A model made into a graph with loops: elaboration is tracing, from the model's first statement to its last."""
+"""A model made into a graph with loops, by running through its statements once."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def _data(scope: Scope, s: ast.Input) -> Value:
     return trace.clean(value, s.name_span) if axis else value
 
 
-# --- the result ---------------------------------------------------------------------------------------------
+# --- the result -----------------------------------------------------------------------------------
 
 
 def _finished(trace: Trace, scope: Scope, loaded: Loaded) -> Elaborated:
@@ -193,7 +193,7 @@ def _finished(trace: Trace, scope: Scope, loaded: Loaded) -> Elaborated:
 
 
 def _watched(trace: Trace) -> dict[str, Value]:
-    """What was asked to be recorded: under the name asked for where that is one value, else under full names."""
+    """What was asked to be recorded: under the name asked for where it is one value, else full names."""
     found: dict[str, Value] = {}
     for name in trace.watch:
         matches = [w for w in trace.root.watched if w.name == name or w.name.endswith("." + name)]

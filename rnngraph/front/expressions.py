@@ -6,14 +6,13 @@ from rnngraph.diagnostics import Label, did_you_mean
 from rnngraph.front import arithmetic, calls, indexing, loops, products
 from rnngraph.front.mistakes import Echo, Mistake
 from rnngraph.front.scope import Scope, look_up
+from rnngraph.front.sizes import checked_size
 from rnngraph.front.values import (
-    LARGEST_SIZE,
     Builtin,
     Class,
     Instance,
     Item,
     Number,
-    Numbers,
     Part,
     PipeOf,
     Poison,
@@ -108,15 +107,7 @@ def size(scope: Scope, e: Expr) -> int:
     return checked_size(whole(scope, e, "a size"), e.span)
 
 
-def checked_size(found: int, at: Span) -> int:
-    if found < 1:
-        raise Mistake("E203", f"a size must be positive, but `{at.text}` is {found}", at)
-    if found >= LARGEST_SIZE:
-        raise Mistake("E203", f"a size must be below {LARGEST_SIZE:,}, but `{at.text}` is {found:,}", at)
-    return found
-
-
-# --- the small forms ---------------------------------------------------------------------------------
+# --- the small forms ------------------------------------------------------------------------------
 
 
 def _unary(scope: Scope, e: ast.Unary) -> Item:
@@ -192,6 +183,3 @@ def _short(span: Span) -> str:
 
 def _shown(number: Number) -> str:
     return str(number).lower() if isinstance(number, bool) else f"{number:g}"
-
-
-__all__ = ["Numbers", "checked_size", "evaluate", "number", "one", "size", "value", "whole"]

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from rnngraph.diagnostics import did_you_mean
 from rnngraph.front import calls, expressions, records
 from rnngraph.front.block import StateInput
+from rnngraph.front.levels import Level, Place, Watched
 from rnngraph.front.mistakes import Echo, Mistake, counted
 from rnngraph.front.scope import Scope
 from rnngraph.front.sequences import axis_of
-from rnngraph.front.trace import Level, Place, Trace, Watched
+from rnngraph.front.trace import Trace
 from rnngraph.front.values import (
     Given,
     Instance,
@@ -86,7 +87,7 @@ def _cell(scope: Scope, e: ast.Expr) -> Cell:
     raise Mistake("E304", f"`unroll` runs a cell, but `{e.span.text}` is {kind_of(item)}", e.span)
 
 
-# --- what goes in -----------------------------------------------------------------------------------------
+# --- what goes in ---------------------------------------------------------------------------------
 
 
 def _begin(scope: Scope, e: ast.Unroll, cell: Cell) -> tuple[Level, list[Given]]:
@@ -170,7 +171,7 @@ def _slice(trace: Trace, level: Level, sequence: Value, at: Span) -> Given:
     return Given(param, at)
 
 
-# --- what comes out ------------------------------------------------------------------------------------------
+# --- what comes out -------------------------------------------------------------------------------
 
 
 def _row(trace: Trace, level: Level, item: Item, at: Span) -> Value | Poison:
@@ -201,7 +202,7 @@ def _stacked(trace: Trace, value: Value) -> Value:
     return value
 
 
-# --- how states begin -------------------------------------------------------------------------------------------
+# --- how states begin -----------------------------------------------------------------------------
 
 
 def _record_name(scope: Scope, e: ast.Unroll, targets: Sequence[ast.Target], outputs: int) -> str:

@@ -28,7 +28,7 @@ def check(loaded: Loaded) -> list[Diagnostic]:
 
 
 def walk(node: Any) -> Iterator[Any]:
-    """Every node of a tree, the outer ones first; without recursion, since a sum may have thousands of terms."""
+    """Every node of a tree, the outer ones first; not recursive: a sum may have thousands of terms."""
     stack = [node]
     while stack:
         node = stack.pop()
@@ -52,7 +52,7 @@ def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
             yield from statements(s.orelse)
 
 
-# --- recursion --------------------------------------------------------------------------------------------
+# --- recursion ------------------------------------------------------------------------------------
 
 
 def recursion(loaded: Loaded) -> list[Diagnostic]:
@@ -86,7 +86,7 @@ def _circle(loaded: Loaded, graph: Any) -> Diagnostic:
     return Diagnostic("E301", message, first.name_span, help="to repeat over steps, `unroll` a cell")
 
 
-# --- one body ------------------------------------------------------------------------------------------------
+# --- one body -------------------------------------------------------------------------------------
 
 
 class _Body:
@@ -106,7 +106,8 @@ class _Body:
         self._unknown()
         self._primes()
         self._places()
-        self._slips()
+        if not self.found:
+            self._slips()
         return self.found
 
     def tell(
@@ -168,20 +169,23 @@ class _Body:
                 )
 
     def _primes(self) -> None:
+        """`h'` belongs to a state, and every state has one; a state that was misspelt is not told again."""
         primed: list[ast.Name | ast.Target] = [n for n in self.read if n.primed]
         primed += [t for t in self.targets if t.primed]
+        given = {t.name for t in self.targets if t.primed}
+        meant = ""
         for name in primed:
             if name.name not in self.states:
                 hint = did_you_mean(name.name, self.states)
+                meant += hint
                 self.tell(
                     "E106",
                     f"`{name.name}'` is the next value of a state, but there is no state `{name.name}`",
                     name.span,
                     f"{hint[:-2]}'`?" if hint else f"declare it: `state {name.name}: [...]`",
                 )
-        given = {t.name for t in self.targets if t.primed}
         for state in self.states.values():
-            if state.name not in given:
+            if state.name not in given and f"`{state.name}`" not in meant:
                 self.tell(
                     "E302",
                     f"the state `{state.name}` has no next value",

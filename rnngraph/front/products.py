@@ -15,7 +15,7 @@ from rnngraph.syntax.ast import Expr
 
 
 def join(scope: Scope, e: ast.Join) -> Item:
-    """Concatenation on the last dimension, a single number counting as one value; numbers alone stay numbers."""
+    """Concatenation on the last dimension, a number counting as one value; numbers alone stay so."""
     items = [expressions.one(scope, part) for part in e.parts]
     if all(isinstance(i, (bool, int, float)) for i in items):
         return Numbers(tuple(i for i in items if isinstance(i, (bool, int, float))))
@@ -42,7 +42,7 @@ def _check_joinable(values: list[Value], spans: tuple[Span, ...], at: Span) -> N
             )
 
 
-# --- products ------------------------------------------------------------------------------------------
+# --- products -------------------------------------------------------------------------------------
 
 
 def product(scope: Scope, e: ast.Binary, left: Item, right: Item) -> Value:
@@ -145,7 +145,7 @@ def _declared_label(scope: Scope, e: Expr, text: str) -> tuple[Label, ...]:
     return (Label(found.spec.sizes[-1].span, text),)
 
 
-# --- elementwise operators -------------------------------------------------------------------------------
+# --- elementwise operators ------------------------------------------------------------------------
 
 
 def check_broadcast(scope: Scope, e: ast.Binary, left: Item, right: Item) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from rnngraph.diagnostics import Label
 from rnngraph.front import expressions
+from rnngraph.front.levels import Place
 from rnngraph.front.mistakes import Mistake, shape_in_words
 from rnngraph.front.scope import Scope
-from rnngraph.front.trace import Place
 from rnngraph.front.values import Part, Record, is_number, kind_of
 from rnngraph.ir.graph import Value
+from rnngraph.ir.types import Type
 from rnngraph.source import Span
 from rnngraph.syntax import ast
 
@@ -87,11 +88,12 @@ def _place(name: str, part: Part, places: list[Place], at: Span) -> Place:
 def _first(scope: Scope, name: str, part: Part, place: Place, at: Span) -> Value:
     trace, wanted = scope.trace, place.param.type
     value = trace.bring(part.value, at)
-    if value.type.shape != wanted.shape or (value.type.dtype != wanted.dtype and value.type.dtype != "int"):
+    if value.type.shape != wanted.shape or value.type.dtype not in (wanted.dtype, "int"):
+        kinds = value.type.dtype != wanted.dtype
         raise Mistake(
             "E309",
-            f"the state `{place.name}` has {shape_in_words(wanted.shape)} ({wanted.dtype}), but `{name}` of "
-            f"`{at.text}` has {shape_in_words(value.type.shape)} ({value.type.dtype})",
+            f"the state `{place.name}` has {_described(wanted, kinds)}, but `{name}` of `{at.text}` has "
+            f"{_described(value.type, kinds)}",
             at,
             labels=_told(part, place),
         )
@@ -105,8 +107,13 @@ def _first(scope: Scope, name: str, part: Part, place: Place, at: Span) -> Value
     return trace.over_batch(trace.cast(value, wanted.dtype, at), at)
 
 
+def _described(type: Type, kinds: bool) -> str:
+    return shape_in_words(type.shape) + (f" ({type.dtype})" if kinds else "")
+
+
 def _told(part: Part, place: Place) -> tuple[Label, ...]:
-    return Label(place.span, f"the state `{place.name}`"), Label(part.span, "what it would begin with")
+    state = Label(place.span, f"the state `{place.name}`")
+    return (state,) if part.span == place.span else (state, Label(part.span, "what it would begin with"))
 
 
 def _check_complete(places: list[Place], found: Mapping[str, Value], at: Span) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rnngraph.diagnostics import Label, did_you_mean
+from rnngraph.front.levels import Place
 from rnngraph.front.mistakes import Echo, Mistake
-from rnngraph.front.trace import Place, Trace
+from rnngraph.front.trace import Trace
 from rnngraph.front.values import Builtin, Class, Instance, Item, Poison
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
@@ -81,11 +82,11 @@ def look_up(scope: Scope, name: Name) -> Item:
 
 
 def _plain(scope: Scope, name: Name) -> Item:
-    from rnngraph.front import statements
+    from rnngraph.front import declarations
     from rnngraph.front.functions import NAMES
 
     if name.name in scope.pending:
-        statements.declare(scope, scope.pending[name.name])
+        declarations.declare(scope, scope.pending[name.name])
     if name.name in scope.names:
         return scope.names[name.name].item
     if name.name == "training":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rnngraph.front.mistakes import Mistake
-from rnngraph.front.scope import Scope
 from rnngraph.front.trace import Trace
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH, Type
@@ -71,20 +70,18 @@ def mean_over(trace: Trace, value: Value, axis: str, at: Span) -> Value:
     return trace.call("div", total, trace.call("maximum", steps, trace.const(1.0), at=at), at=at)
 
 
-def uniform(scope: Scope, shape: tuple[int, ...], at: Span) -> Value:
-    """Numbers in [0, 1) that depend on the seed, the place in the model, the step and the row alone."""
-    trace = scope.trace
+def uniform(trace: Trace, shape: tuple[int, ...], axes: tuple[str, ...], at: Span) -> Value:
+    """Numbers in [0, 1), drawn anew at each step of the loops around and along these axes."""
     key = f"{'.'.join(trace.path)}/{trace.draws}"
     trace.draws += 1
     seed = trace.input("seed", "seed", Type((), (), "int"))
-    return trace.call("uniform", seed, _moment(scope, at), at=at, shape=shape, key=key)
+    return trace.call("uniform", seed, _moment(trace, axes, at), at=at, shape=shape, key=key)
 
 
-def _moment(scope: Scope, at: Span) -> Value:
+def _moment(trace: Trace, axes: tuple[str, ...], at: Span) -> Value:
     """One int for each step of all loops and sequences around."""
-    trace = scope.trace
     counts = [trace.counter(level) for level in trace.levels()]
-    counts += [trace.call("iota", at=at, axis=axis) for axis in scope.sequence_axes()]
+    counts += [trace.call("iota", at=at, axis=axis) for axis in axes]
     moment = counts[0] if counts else trace.const(0, "int")
     for count in counts[1:]:
         wide = trace.call("mul", moment, trace.const(1_000_003, "int"), at=at)

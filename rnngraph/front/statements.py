@@ -1,24 +1,23 @@
-"""Statements of a body, one after the other; a mistake in one poisons what it defines and the rest goes on."""
+"""Statements of a body, one after the other; a mistake in one poisons what it defines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from rnngraph.diagnostics import Label
-from rnngraph.front import calls, expressions, initial, inputs, loops
-from rnngraph.front.block import Weight
+from rnngraph.front import calls, declarations, expressions, loops
+from rnngraph.front.levels import Place, Watched
 from rnngraph.front.mistakes import Echo, Mistake, TooMuch, counted, shape_in_words
+from rnngraph.front.poison import FIXED, poison
 from rnngraph.front.scope import Scope, look_up
-from rnngraph.front.trace import Place, Watched, dtype_of
+from rnngraph.front.trace import dtype_of
 from rnngraph.front.values import POISON, Item, Numbers, PipeOf, Poison, Several, Unrolled, kind_of
-from rnngraph.ir.graph import Value, body_param
-from rnngraph.ir.types import BATCH, Type
+from rnngraph.ir.graph import Value
+from rnngraph.ir.types import BATCH
 from rnngraph.syntax import ast
 from rnngraph.syntax.ast import Statement
 
 MOST_REPETITIONS = 10_000
-FIXED = ("input", "param", "state", "setting", "size", "loop")
-"""Kinds of names that are given a value once, by what declares them."""
 
 
 def run(scope: Scope, body: Iterable[Statement]) -> None:
@@ -33,9 +32,9 @@ def run(scope: Scope, body: Iterable[Statement]) -> None:
             raise
         except Mistake as mistake:
             scope.trace.tell(mistake.diagnostic)
-            _poison(scope, statement)
+            poison(scope, statement)
         except Echo:
-            _poison(scope, statement)
+            poison(scope, statement)
         scope.trace.name = ""
 
 
@@ -43,7 +42,7 @@ def _execute(scope: Scope, s: Statement) -> None:
     match s:
         case ast.Param() | ast.State():
             if scope.pending.get(s.name) is s:
-                declare(scope, s)
+                declarations.declare(scope, s)
         case ast.Assign():
             _assign(scope, s)
         case ast.Output():
@@ -67,8 +66,9 @@ def _execute(scope: Scope, s: Statement) -> None:
 
 def finish(scope: Scope) -> None:
     """What must hold when a body has been run: every state has a next value, and something is handed out."""
+    misspelt = any(d.code == "E106" for d in scope.trace.report.found)
     for name, place in scope.states.items():
-        if place.next is None:
+        if place.next is None and not misspelt:
             scope.trace.tell(no_next(name, place).diagnostic)
             place.next = POISON
     if not scope.outputs:
@@ -88,100 +88,7 @@ def no_next(name: str, place: Place) -> Mistake:
     return Mistake("E302", f"the state `{name}` has no next value", place.span, help=f"write `{name}' = ...`")
 
 
-# --- declarations ------------------------------------------------------------------------------------------
-
-
-def declare(scope: Scope, s: ast.Param | ast.State) -> None:
-    """Makes a parameter or a state; told here, since it may be asked for from another line."""
-    scope.pending.pop(s.name, None)
-    try:
-        if isinstance(s, ast.Param):
-            _param(scope, s)
-        else:
-            _state(scope, s)
-    except TooMuch:
-        raise
-    except Mistake as mistake:
-        scope.trace.tell(mistake.diagnostic)
-        _poison(scope, s)
-    except Echo:
-        _poison(scope, s)
-
-
-def _param(scope: Scope, s: ast.Param) -> None:
-    trace = scope.trace
-    if s.type.axis is not None or s.type.dtype != "float":
-        raise Mistake("E202", f"the parameter `{s.name}` must be float, and no sequence", s.type.span)
-    shape = tuple(expressions.size(scope, e) for e in s.type.sizes)
-    name = ".".join((*scope.path, s.name, *scope.suffix))
-    if name in trace.weights:
-        _check_same(scope, s, name, shape)
-    else:
-        trace.weights[name] = Weight(name, shape, initial.of(scope, s, shape), s.frozen, s.name_span)
-        if scope.owner is not None:
-            scope.owner.shapes[name] = (shape, scope.called_at)
-    value = trace.input(name, "weight", Type((), shape), s.name_span)
-    scope.bind(s.name, value, "param", s.name_span, s.type)
-
-
-def _check_same(scope: Scope, s: ast.Param, name: str, shape: tuple[int, ...]) -> None:
-    """An instance that is used again must see inputs of the same sizes."""
-    first = scope.trace.weights[name].shape
-    if first == shape:
-        return
-    before = scope.owner.shapes.get(name) if scope.owner else None
-    labels = (Label(before[1], f"first used here, with `{s.name}` [{_sizes(first)}]"),) if before else ()
-    raise Mistake(
-        "E205",
-        f"this use of `{'.'.join(scope.path)}` would need `{s.name}` to be [{_sizes(shape)}], "
-        f"but it is [{_sizes(first)}] already",
-        scope.called_at,
-        labels=labels,
-        help="one instance has one set of weights: make a second instance for inputs of another size",
-    )
-
-
-def _sizes(shape: tuple[int, ...]) -> str:
-    return ", ".join(map(str, shape))
-
-
-def _state(scope: Scope, s: ast.State) -> None:
-    trace, level = scope.trace, scope.trace.level
-    if level.parent is None:
-        if scope.owner is None:
-            raise Mistake(
-                "E311", "a model has no states of its own", s.span, help="write a `cell` and `unroll` it"
-            )
-        raise inputs.needs_unroll(scope, s.span)
-    if s.type.axis is not None:
-        raise Mistake("E202", f"the state `{s.name}` cannot be a sequence", s.type.span)
-    shape = tuple(expressions.size(scope, e) for e in s.type.sizes)
-    type = Type((BATCH,), shape, s.type.dtype)
-    name = ".".join((*scope.place, s.name, *scope.suffix))
-    trace.name = s.name
-    with trace.at(level.parent):
-        first = _first_value(scope, s, type)
-    trace.name = s.name
-    param = trace.own(body_param(name, type, trace.origin(s.name_span)))
-    place = Place(name, scope.place, param, first, s.name_span)
-    level.places.append(place)
-    scope.states[s.name] = place
-    scope.bind(s.name, param, "state", s.name_span, s.type)
-    if scope.owner is not None:
-        scope.owner.states[".".join((s.name, *scope.suffix))] = (shape, s.name_span)
-
-
-def _first_value(scope: Scope, s: ast.State, type: Type) -> Value:
-    """The value before the first step, made outside of the loop."""
-    item: Item = 0 if s.initial is None else expressions.one(scope, s.initial)
-    at = s.name_span if s.initial is None else s.initial.span
-    if type.dtype == "bool" and item == 0:
-        item = False
-    value = scope.trace.fit(item, type.shape, type.dtype, at, f"the state `{s.name}`")
-    return scope.trace.over_batch(scope.trace.bring(value, at), at)
-
-
-# --- definitions --------------------------------------------------------------------------------------------
+# --- definitions ----------------------------------------------------------------------------------
 
 
 def _assign(scope: Scope, s: ast.Assign) -> None:
@@ -264,7 +171,7 @@ def _an(kind: str) -> str:
 
 def _bind_next(scope: Scope, target: ast.Target, item: Item, s: ast.Assign) -> None:
     if target.name in scope.pending:
-        declare(scope, scope.pending[target.name])
+        declarations.declare(scope, scope.pending[target.name])
     if target.name not in scope.states:
         if isinstance(getattr(scope.bound(target.name), "item", None), Poison):
             raise Echo
@@ -320,7 +227,7 @@ def _notice(scope: Scope, name: str, item: Item) -> None:
         trace.level.watched.append(Watched(full, item, scope))
 
 
-# --- the other forms ----------------------------------------------------------------------------------------------
+# --- the other forms ------------------------------------------------------------------------------
 
 
 def _output(scope: Scope, s: ast.Output) -> None:
@@ -387,35 +294,3 @@ def _holds(scope: Scope, e: ast.Expr) -> bool:
             help="write `where(condition, a, b)` to choose at each step",
         )
     raise Mistake("E202", f"`{e.span.text}` is {kind_of(item)}, but a condition is needed here", e.span)
-
-
-def _poison(scope: Scope, s: Statement) -> None:
-    """What the statement would have defined is unknown from here on, silently."""
-    match s:
-        case ast.Param() | ast.State():
-            scope.pending.pop(s.name, None)
-            scope.bind(s.name, POISON, "", s.name_span)
-            scope.primed.setdefault(s.name, POISON)
-        case ast.Assign():
-            for target in s.targets:
-                _poison_target(scope, target)
-        case ast.Output():
-            scope.outputs.append((None, POISON, s.span))
-        case ast.For():
-            for inner in s.body:
-                _poison(scope, inner)
-        case ast.If():
-            for inner in (*s.body, *s.orelse):
-                _poison(scope, inner)
-        case _:
-            pass
-
-
-def _poison_target(scope: Scope, target: ast.Target) -> None:
-    if target.primed:
-        scope.primed.setdefault(target.name, POISON)
-        place = scope.states.get(target.name)
-        if place is not None and place.next is None:
-            place.next = POISON
-    elif getattr(scope.bound(target.name), "kind", "") not in FIXED and target.name not in scope.pending:
-        scope.bind(target.name, POISON, "value", target.span)

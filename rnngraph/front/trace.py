@@ -1,4 +1,4 @@
-"""The graph under construction: loop levels, what crosses into a loop, and nodes made at a place in the source."""
+"""The graph under construction: levels of loops, what crosses into them, nodes with their place."""
 
 from __future__ import annotations
 
@@ -10,56 +10,15 @@ from typing import Any
 from rnngraph import ops
 from rnngraph.diagnostics import Diagnostic, Report
 from rnngraph.front.block import DataInput, StateInput, Weight
+from rnngraph.front.levels import Level
 from rnngraph.front.mistakes import Echo, Mistake, TooMuch, shape_in_words
-from rnngraph.front.values import Instance, Item, Number, Numbers, PipeOf, Poison, is_number, kind_of
-from rnngraph.ir.graph import Capture, Node, Origin, ShapeError, Slice, Value, body_param, graph_input, make
+from rnngraph.front.values import Instance, Item, Number, Numbers, PipeOf, is_number, kind_of
+from rnngraph.ir.graph import Capture, Node, Origin, ShapeError, Value, body_param, graph_input, make
 from rnngraph.ir.types import BATCH, DType, Type
 from rnngraph.source import Span
 
 MOST_STATEMENTS = 200_000
 """Statements run while elaborating one model: what bounds nested `for` loops."""
-
-
-@dataclass(eq=False, slots=True)
-class Place:
-    """One state at one place in a loop's body, while its carry is being made."""
-
-    name: str
-    """From the unrolled cell on: `h`, `0.c`, `inner.h`."""
-    owner: tuple[str, ...]
-    """The place of the instance that declares it: the same for all its states."""
-    param: Value
-    init: Value
-    span: Span
-    next: Value | Poison | None = None
-    next_span: Span | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """A named value to be recorded at every step; a later value of the same name in one body replaces it."""
-
-    name: str
-    value: Value
-    scope: object
-
-
-@dataclass(eq=False, slots=True)
-class Level:
-    """The outermost graph (`parent` is None) or the body of a loop that is being built."""
-
-    parent: Level | None = None
-    axis: str = ""
-    reverse: bool = False
-    captures: dict[Value, Capture] = field(default_factory=dict)
-    slices: list[Slice] = field(default_factory=list)
-    places: list[Place] = field(default_factory=list)
-    watched: list[Watched] = field(default_factory=list)
-    used: set[tuple[str, ...]] = field(default_factory=set)
-    """Places of instances called here, so that each call has states of its own."""
-    counter: Value | None = None
-    """The loop's own count, made when it is first asked for."""
-    memo: dict[str, Value] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -187,6 +146,13 @@ class Trace:
         if value not in level.captures:
             if value.node.op.name == "const":
                 return self.own(Value(make(value.node.op, (), value.node.attrs, value.node.origin)), level)
+            if level.axis in value.type.axes:
+                raise Mistake(
+                    "E305",
+                    f"`{at.text}` is the whole sequence over {level.axis}, in a step over {level.axis}",
+                    at,
+                    help="what every step sees as a whole needs an axis of its own: `seq@memory[...]`",
+                )
             outer = self.bring(value, at, level.parent)
             param = self.own(body_param(_called(value), value.type, value.node.origin), level)
             level.captures[value] = Capture(outer, param)

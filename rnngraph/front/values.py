@@ -1,4 +1,4 @@
-"""What an expression can be while a model is elaborated: numbers known now, values of the graph, cells, records."""
+"""What an expression can be while a model is elaborated: a number, a value, a cell, a record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from rnngraph.source import Span
 from rnngraph.syntax.ast import Definition
 
 Number = bool | int | float
-LARGEST_SIZE = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Class:
 
 @dataclass(eq=False, slots=True)
 class Instance:
-    """A cell or layer with its settings. What it weighs is made when it is first used and its sizes are known.
+    """A cell or layer with its settings. Its weights are made at its first use.
 
     `path` is decided by whoever names it: a definition (`enc = LSTM(4)`), a setting, a place in a pipe.
     """

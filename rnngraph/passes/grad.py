@@ -301,15 +301,33 @@ def _name(value: Value) -> str:
 
 
 def _free(results: Iterable[Value], inside: set[Node]) -> list[Value]:
-    """The forward values that the results mention, each once, in the order met."""
+    """The forward values that the results mention, each once, in the order met.
+
+    A slice is taken again from its source, instead of being kept, where that keeps no more.
+    """
+    mentioned = _mentioned(results, inside, set())
+    parts: dict[Value, int] = {}
+    for value in mentioned:
+        if value.op is TABLE["slice"]:
+            source = value.node.inputs[0]
+            parts[source] = parts.get(source, 0) + value.type.shape[value.node.attrs["dim"]]
+    again = {
+        v.node for v in mentioned
+        if v.op is TABLE["slice"] and (source := v.node.inputs[0]).type.dtype == "float"
+        and (source in mentioned or parts[source] >= source.type.shape[v.node.attrs["dim"]])
+    }
+    return list(_mentioned(results, inside, again)) if again else list(mentioned)
+
+
+def _mentioned(results: Iterable[Value], inside: set[Node], through: set[Node]) -> dict[Value, None]:
     found: dict[Value, None] = {}
     seen: set[Node] = set()
     todo = list(results)
     while todo:
         value = todo.pop()
-        if value.node in inside:
+        if value.node in inside and value.node not in through:
             found.setdefault(value)
         elif value.node not in seen:
             seen.add(value.node)
             todo.extend(value.node.inputs)
-    return list(found)
+    return found

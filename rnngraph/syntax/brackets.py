@@ -55,7 +55,7 @@ class _TooDeep(Exception):
 
 def repair(tokens: Sequence[Token]) -> Repaired:
     """Every bracket with its partner. Where they are nested too deeply, error E004 and no token is left."""
-    work = _Repair(tokens)
+    work = _Repair(tokens, _in_pairs(tokens))
     try:
         work.run()
     except _TooDeep:
@@ -66,6 +66,8 @@ def repair(tokens: Sequence[Token]) -> Repaired:
 @dataclass
 class _Repair:
     tokens: Sequence[Token]
+    sound: bool
+    """Whether nothing is wrong with the pairs, and nothing is to be guessed."""
     done: list[Token] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
     errors: list[Diagnostic] = field(default_factory=list)
@@ -78,11 +80,11 @@ class _Repair:
 
     def run(self) -> None:
         for at, token in enumerate(self.tokens):
-            if self.brackets and self.ends_brackets(at):
+            if self.brackets and not self.sound and self.ends_brackets(at):
                 self.close_brackets(token)
-            if self.kinds and self.is_definition(at):
+            if self.kinds and not self.sound and self.is_definition(at):
                 self.close_braces(token)
-            if token.type in _BLOCK and not self.follows(at, "DOT"):
+            if token.type in _BLOCK:
                 self.kind = _BLOCK[token.type]
             if token.type in _CLOSER:
                 self.opened(token)
@@ -108,10 +110,10 @@ class _Repair:
         if token.type in ("OPEN_BRACE", "CLOSE_BRACE"):
             return True
         if token.type in _STATES:
-            return not self.follows(at, "DOT", "COMMA", "OPEN_PAREN", "OPEN_BRACKET", "IS") or token.first
+            return token.first or not self.follows(at, "COMMA", "OPEN_PAREN", "OPEN_BRACKET", "IS")
         if token.type == "PRIMED":
             return token.first and self.precedes(at, "IS")
-        open_ended = self.follows(at, "COMMA", "OPEN_PAREN", "OPEN_BRACKET")
+        open_ended = self.follows(at, "COMMA", "OPEN_PAREN", "OPEN_BRACKET", "WITH")
         return token.type == "NAME" and token.first and self.precedes(at, "IS") and not open_ended
 
     def is_definition(self, at: int) -> bool:
@@ -121,7 +123,7 @@ class _Repair:
             return False
         if token.type == "IMPORT":
             return self.precedes(at, "TEXT")
-        named = token.type in _DEFINES and self.precedes(at, "NAME") and not self.follows(at, "DOT")
+        named = token.type in _DEFINES and self.precedes(at, "NAME")
         return (
             named and at + 2 < len(self.tokens) and self.tokens[at + 2].type in ("OPEN_PAREN", "OPEN_BRACE")
         )
@@ -217,6 +219,17 @@ class _Repair:
         """A bracket put in behind the last token."""
         last = self.done[-1].span
         return Token(type, _TEXT[type], Span(last.source, last.end, last.end), False)
+
+
+def _in_pairs(tokens: Sequence[Token]) -> bool:
+    """Whether every bracket has its partner."""
+    awaited: list[str] = []
+    for token in tokens:
+        if token.type in _CLOSER:
+            awaited.append(_CLOSER[token.type])
+        elif token.type in _TEXT and (not awaited or awaited.pop() != token.type):
+            return False
+    return not awaited
 
 
 def _unclosed(opened: Token, label: Label) -> Diagnostic:

@@ -66,7 +66,9 @@ def _rule(make: Callable[..., Any]) -> staticmethod[[list[Part | Token | None]],
         if not matched:
             return None
         span = matched[0].span.to(matched[-1].span)
-        depth = (make not in (_only, _all)) + max((part.depth for part in matched if isinstance(part, Part)), default=0)
+        depth = (make not in (_only, _all)) + max(
+            (part.depth for part in matched if isinstance(part, Part)), default=0
+        )
         if depth > DEEPEST:
             raise too_deep(span)
         return Part(make(span, *[_value(part) for part in parts if _speaks(part)]), span, depth)

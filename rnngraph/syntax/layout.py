@@ -28,11 +28,11 @@ def flat(doc: Doc) -> str:
     )
 
 
-def lay_out(doc: Doc, indent: int, behind: int = 0) -> list[str]:
-    """Lines of at most WIDTH columns, broken at commas within brackets. `behind` more columns follow."""
+def lay_out(doc: Doc, indent: int) -> list[str]:
+    """Lines of at most WIDTH columns, broken at commas within brackets where they are wider."""
     lines = [" " * indent]
     for at, piece in enumerate(doc):
-        rest = _width_to_next(doc[at + 1 :], behind)
+        rest = _width_to_next(doc[at + 1 :])
         if isinstance(piece, str):
             lines[-1] += piece
         elif not piece.items or len(lines[-1]) + len(flat((piece,))) + rest <= WIDTH:
@@ -45,11 +45,11 @@ def lay_out(doc: Doc, indent: int, behind: int = 0) -> list[str]:
     return lines
 
 
-def _width_to_next(doc: Doc, behind: int) -> int:
+def _width_to_next(doc: Doc) -> int:
     """Columns up to the next place where the line may be broken."""
     width = 0
     for piece in doc:
         if not isinstance(piece, str) and piece.items:
             return width + len(piece.open)
         width += len(flat((piece,)))
-    return width + behind
+    return width

@@ -172,6 +172,8 @@ class _Reading:
                 failed = at = self.resume(at + (at == failed))
             except Refused as error:
                 self.errors.append(error.diagnostic)
+                if error.diagnostic.code == "E004":
+                    return None
                 failed = at = self.resume(at + (at == failed))
             else:
                 at += 1

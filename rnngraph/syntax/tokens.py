@@ -10,6 +10,7 @@ from rnngraph.diagnostics import Diagnostic
 from rnngraph.source import Source, Span
 
 LONGEST_NUMBER = 40
+_NUMBER = re.compile(r"[0-9]+(_[0-9]+)*(\.[0-9]+(_[0-9]+)*)?([eE][+-]?[0-9]+)?")
 _BEHIND_NUMBER = re.compile(r"\w+|\.(?![.\w])")
 
 _TYPED_BY_EDITORS = {
@@ -64,7 +65,8 @@ def scan(source: Source, lexicon: Lexicon) -> tuple[list[Token], list[Diagnostic
             errors.append(_unknown(span))
             line_begins = False
         else:
-            type = lexicon.words.get(span.text, kind) if kind == "NAME" else kind
+            field = tokens and tokens[-1].type == "DOT" and not line_begins
+            type = kind if field or kind != "NAME" else lexicon.words.get(span.text, kind)
             trouble = _bad_number(span) if kind in ("INTEGER", "DECIMAL") else None
             tokens.append(Token(type, "0" if trouble else span.text, span, line_begins))
             errors += [trouble] if trouble else []
@@ -124,12 +126,13 @@ def _unknown(span: Span) -> Diagnostic:
 def _bad_number(span: Span) -> Diagnostic | None:
     if len(span.text) > LONGEST_NUMBER:
         return Diagnostic("E003", f"a number has at most {LONGEST_NUMBER} characters", span)
-    number = re.match(r"\d[\d_]*(\.\d[\d_]*)?([eE][+-]?\d+)?", span.text)
+    number = _NUMBER.match(span.text)
     assert number
     rest = span.text[number.end() :]
     if rest:
         digits = number.group()
-        mended = f"write `{digits}.0`" if rest == "." else f"a product is written `{digits} * {rest}`"
+        product = f"a product is written `{digits} * {rest}`" if rest[0].isalpha() else ""
+        mended = f"write `{digits}.0`" if rest == "." else product
         return Diagnostic("E003", f"`{span.text}` is no number", span, help=mended)
     if float(number.group()) == float("inf"):
         return Diagnostic("E003", f"`{span.text}` is larger than any number", span)

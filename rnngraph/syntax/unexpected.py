@@ -154,7 +154,7 @@ def _no_statement(trouble: Trouble) -> Diagnostic:
         return trouble.unexpected("cells, layers and models stand side by side, not within each other")
     if trouble.found in ("INTEGER", "DECIMAL", "TEXT", "TRUE", "FALSE", "NOT", "UNROLL"):
         return trouble.unexpected("an operator is missing, or a name and `=`")
-    if not trouble.accepts("INPUT") and trouble.accepts("NAME"):
+    if trouble.accepts("CELL"):
         return trouble.unexpected("an option is a name and its value, such as `epochs 20`")
     return trouble.unexpected()
 
@@ -171,7 +171,8 @@ def _no_word(trouble: Trouble) -> Diagnostic:
 
 def _one_of(trouble: Trouble) -> Diagnostic:
     """What closes or separates comes first: it is what was most likely left out."""
-    order = ("COMMA", "CLOSE_PAREN", "CLOSE_BRACKET", "OPEN_BRACE", "COLON", "IS", "IN", "UPTO", "OPEN_PAREN")
+    order = ["COMMA", "CLOSE_PAREN", "CLOSE_BRACKET", "OPEN_BRACE", "COLON", "IS", "IN", "UPTO"]
+    order += [] if trouble.accepts("PLUS") else ["OPEN_PAREN"]
     named = [f"`{trouble.spelled[name]}`" for name in order if name in trouble.accepted]
     named += [text for name, text in _CLASSES.items() if name in trouble.accepted]
     if trouble.found == "ELSE":

@@ -1,0 +1,394 @@
+"""The command line: arguments to calls of `driver`, results to text, mistakes to messages and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rnngraph import __version__
+from rnngraph.diagnostics import Diagnostic, UserError, in_order, render
+
+if TYPE_CHECKING:
+    from rnngraph.model import Model
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+# --- options that several verbs share ---------------------------------------------------------------------------------
+
+
+def option_group(*options: Decorator) -> Decorator:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+FILE = click.argument("file", type=click.Path())
+MODEL = option_group(
+    FILE,
+    click.option("--model", "name", metavar="NAME", help="Which model, where the file has several."),
+    click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, as --set units=64."),
+)
+UNROLL = click.option(
+    "--unroll", default="dynamic", show_default=True, metavar="static|dynamic|K",
+    help="One copy of the cell per step, a while-loop, or K steps per turn of the loop.",
+)
+BACKEND = click.option("--backend", default="numpy", show_default=True, help="numpy or cupy.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
+SEED = click.option("--seed", default=0, show_default=True, help="Seed of new weights and of random numbers.")
+
+
+def dtype_option(default: str) -> Decorator:
+    return click.option("--dtype", default=default, show_default=True, help="float32 or float64.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="rnngraph")
+def cli() -> None:
+    """Recurrent networks as programs: write a .rnn file, run it unrolled or as a loop, see what each costs."""
+
+
+# --- texts ----------------------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path())
+@JSON
+def check(files: Sequence[str], as_json: bool) -> int:
+    """Tell every error and warning of FILES. Exit code 2 if there is an error."""
+    from rnngraph import driver
+
+    found = [d for path in files for d in driver.check(path)]
+    if as_json:
+        click.echo(json.dumps([d.as_json() for d in found], indent=2))
+    else:
+        tell(found)
+        if not found:
+            click.echo(f"{', '.join(files)}: nothing to complain of")
+    return 2 if any(d.severity == "error" for d in found) else 0
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path())
+@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit code 1 if a file would change.")
+@click.option("--stdout", is_flag=True, help="Print the result instead of writing it.")
+def fmt(files: Sequence[str], only_check: bool, stdout: bool) -> int:
+    """Bring FILES into their canonical form."""
+    from rnngraph import driver
+    from rnngraph.learn.files import write_aside
+
+    changed = 0
+    for path in files:
+        before, after = driver.formatted(path)
+        if stdout:
+            click.echo(after, nl=False)
+        elif before != after:
+            changed += 1
+            click.echo(f"{path}: {'would change' if only_check else 'changed'}")
+            if not only_check:
+                write_aside(path, after.encode())
+    return 1 if only_check and changed else 0
+
+
+@cli.command()
+@MODEL
+@click.option("--after", default="unroll", show_default=True, help="The stage to print: elaborate, split, ... unroll.")
+@UNROLL
+@click.option("--steps", type=int, help="Steps of a static graph.")
+@click.option("--gradient", is_flag=True, help="With the backward pass.")
+def show(
+    file: str, name: str | None, settings: Sequence[str], after: str, unroll: str, steps: int | None, gradient: bool
+) -> None:
+    """Print the graph as text after a stage of compilation."""
+    from rnngraph import driver
+
+    click.echo(driver.show(read(file, name, settings), after, unroll, steps, gradient))
+
+
+@cli.command()
+@MODEL
+@JSON
+def summary(file: str, name: str | None, settings: Sequence[str], as_json: bool) -> None:
+    """A table of the model's blocks, weights and states."""
+    from rnngraph.viz.summary import as_json as summary_json
+    from rnngraph.viz.summary import table
+
+    model = read(file, name, settings)
+    if as_json:
+        click.echo(json.dumps(summary_json(model.block), indent=2))
+    else:
+        console().print(table(model.block))
+
+
+# --- running ---------------------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@MODEL
+@click.option("--data", "paths", multiple=True, type=click.Path(), help="Arrays: .npz, .npy, .csv or .json; repeatable.")
+@click.option("--weights", type=click.Path(), help="A .safetensors file; new weights by --seed without it.")
+@click.option("--out", type=click.Path(), help="Write every result to this .npz file.")
+@click.option("--watch", default="", metavar="H,C,I", help="Values inside cells to record at every step.")
+@UNROLL
+@BACKEND
+@dtype_option("float64")
+@SEED
+@JSON
+def run(
+    file: str, name: str | None, settings: Sequence[str], paths: Sequence[str], weights: str | None, out: str | None,
+    watch: str, unroll: str, backend: str, dtype: str, seed: int, as_json: bool,
+) -> None:
+    """Run the model on data and print its outputs, final states, loss and metrics."""
+    from rnngraph import driver
+    from rnngraph.printing import results_json, results_text
+
+    model = read(file, name, settings)
+    watched = tuple(w.strip() for w in watch.split(",") if w.strip())
+    results = driver.run(model, paths, weights, seed, unroll, backend, dtype, watched)
+    if out:
+        driver.save_results(out, results)
+        click.echo(f"wrote {out}: {', '.join(results)}", err=as_json)
+    if as_json:
+        click.echo(json.dumps(results_json(results, whole=not out)))
+    elif not out:
+        click.echo(results_text(results))
+
+
+@cli.command()
+@MODEL
+@click.option("--data", "paths", multiple=True, required=True, type=click.Path(), help="Training data; repeatable.")
+@click.option("--validation-data", "held", multiple=True, type=click.Path(), help="Held-back data for early stop.")
+@click.option("--test", "tests", multiple=True, type=click.Path(), help="Data to report on after training.")
+@click.option("--out", type=click.Path(), help="Write the trained weights here (.safetensors).")
+@click.option("--weights", type=click.Path(), help="Start from these weights.")
+@click.option("--checkpoint", type=click.Path(), help="Keep the state of training here, after every epoch.")
+@click.option("--resume", type=click.Path(), help="Go on from this checkpoint.")
+@click.option("--epochs", type=int, help="Passes over the data.")
+@click.option("--batch", type=int, help="Rows per update.")
+@click.option("--optimizer", metavar="NAME", help="sgd, adam, adamw or rmsprop.")
+@click.option("--rate", type=float, help="Learning rate.")
+@click.option("--momentum", type=float, help="Momentum, of sgd and rmsprop.")
+@click.option("--decay", type=float, help="Weight decay, of adamw.")
+@click.option("--rate-decay", type=float, help="Factor of the rate after each epoch.")
+@click.option("--clip-norm", type=float, help="Longest norm of all gradients together.")
+@click.option("--validation", type=float, help="Fraction of the rows that is held back.")
+@click.option("--split", type=click.Choice(["random", "last"]), help="Which rows are held back.")
+@click.option("--patience", type=int, help="Epochs without a better held-back loss before stopping.")
+@UNROLL
+@BACKEND
+@dtype_option("float32")
+@click.option("--seed", type=int, help="Seed of weights, order and masks.")
+@JSON
+def train(
+    file: str, name: str | None, settings: Sequence[str], paths: Sequence[str], held: Sequence[str],
+    tests: Sequence[str], out: str | None, weights: str | None, checkpoint: str | None, resume: str | None,
+    optimizer: str | None, rate: float | None, momentum: float | None, decay: float | None, unroll: str, backend: str,
+    dtype: str, as_json: bool, **overrides: Any,
+) -> None:
+    """Train the model's weights on data, as its `train` block says and flags override."""
+    from rnngraph import driver
+    from rnngraph.learn.data import load
+    from rnngraph.printing import Bar, metrics_text
+
+    model = read(file, name, settings)
+    data, validation = load(paths), load(held) if held else None
+    test = load(tests) if tests else None
+    arguments = {"rate": rate, "momentum": momentum, "decay": decay}
+    overrides["optimizer"] = driver.chosen_optimiser(model, optimizer, arguments)
+    warn(driver.unrolling_warning(model, unroll, driver.steps_of(model, data), True))
+    with Bar(quiet=as_json) as bar:
+        fitted = driver.train(
+            model, data, validation, overrides, unroll=unroll, backend=backend, dtype=dtype, weights=weights,
+            checkpoint=checkpoint, resume=resume, progress=bar.tell,
+        )
+    if out:
+        driver.save_weights(out, fitted.weights)
+    report: dict[str, Any] = {"history": fitted.history, "best_epoch": fitted.best_epoch}
+    if test is not None:
+        report["test"] = driver.tested(model, test, dict(fitted.weights), backend, dtype)
+    if as_json:
+        click.echo(json.dumps(report))
+        return
+    if test is not None:
+        click.echo(f"test: {metrics_text(report['test'])}")
+    click.echo(f"wrote {out}" if out else "the weights were not kept: name a file with --out")
+
+
+# --- pictures and costs ------------------------------------------------------------------------------------------------------
+
+
+@cli.command("render")
+@MODEL
+@click.argument("out", type=click.Path())
+@UNROLL
+@click.option("--steps", type=int, help="Steps of a static picture.  [default: 50]")
+@click.option("--opened/--closed", default=True, show_default=True, help="Loops with their insides, or as one box.")
+@click.option("--fold", default=6, show_default=True, help="Columns of a static picture; the middle is folded.")
+@click.option("--gradient", is_flag=True, help="With the backward graph.")
+@click.option("--detail", is_flag=True, help="Every operation, not one box per equation.")
+def draw(
+    file: str, name: str | None, settings: Sequence[str], out: str, unroll: str, steps: int | None, opened: bool,
+    fold: int, gradient: bool, detail: bool,
+) -> None:
+    """Draw the model to OUT: .svg, .png, .pdf or .dot."""
+    from rnngraph import driver
+
+    model = read(file, name, settings)
+    driver.render(model, out, unroll, steps, opened, fold, gradient, detail)
+    click.echo(f"wrote {out}")
+
+
+@cli.command()
+@MODEL
+@click.option("--steps", default="2,10,50,100,200,500,1000", show_default=True, help="Numbers of steps to try.")
+@click.option("--batch", default=32, show_default=True, help="Rows of the made-up data.")
+@click.option("--modes", default="static,dynamic", show_default=True, help="Ways to unroll, as for --unroll.")
+@click.option("--repeats", default=5, show_default=True, help="Runs that are timed after the first.")
+@BACKEND
+@dtype_option("float32")
+@SEED
+@click.option("--page", type=click.Path(), help="Write a report with plots to this .html file.")
+@click.option("--plots", type=click.Path(), help="Write the plots into this folder, as .svg and .png.")
+@JSON
+def compare(
+    file: str, name: str | None, settings: Sequence[str], steps: str, batch: int, modes: str, repeats: int, backend: str,
+    dtype: str, seed: int, page: str | None, plots: str | None, as_json: bool,
+) -> int:
+    """Prove that the modes give the same bits, then tell what each costs. Exit code 1 if they do not."""
+    from rnngraph import driver
+    from rnngraph.costs import Asked
+    from rnngraph.learn.files import write_aside
+    from rnngraph.viz import report
+
+    model = read(file, name, settings)
+    asked = Asked(
+        tuple(m.strip() for m in modes.split(",")), numbers("--steps", steps), positive("--batch", batch), dtype,
+        positive("--repeats", repeats), seed,
+    )
+    warn(driver.unrolling_warning(model, "static" if "static" in asked.modes else "", max(asked.steps), True))
+    with console(stderr=True).status("") as status:
+        found = driver.compare(model, backend, asked, lambda text: status.update(text))
+    if page:
+        write_aside(page, report.report(found).encode())
+    if plots:
+        report.plots(found, plots)
+    if as_json:
+        click.echo(json.dumps(found.to_json()))
+    else:
+        for table in report.tables(found):
+            console().print(table)
+    return 0 if found.equal else 1
+
+
+# --- small helps -----------------------------------------------------------------------------------------------------------
+
+
+def read(file: str, name: str | None, settings: Sequence[str]) -> Model:
+    """The model of a file; its warnings are told."""
+    from rnngraph.model import load
+
+    model = load(file, name, **dict(setting(text) for text in settings))
+    tell(model.warnings)
+    return model
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """`units=64` as a name and a number, true or false, or a word."""
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise UserError(f"`{text}` is no setting", "E620", "write it as --set units=64")
+    if value in ("true", "false"):
+        return name, value == "true"
+    for kind in (int, float):
+        try:
+            return name, kind(value)
+        except ValueError:
+            continue
+    return name, value
+
+
+def numbers(flag: str, text: str) -> tuple[int, ...]:
+    """`2,10,50` as numbers from 0 on."""
+    try:
+        found = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"{flag} {text}: not whole numbers with commas between", "E621", f"write {flag} 2,10,50") from None
+    if any(n < 0 for n in found):
+        raise UserError(f"{flag} {text}: a number of steps is 0 or more", "E621")
+    return found
+
+
+def positive(flag: str, value: int) -> int:
+    if value < 1:
+        raise UserError(f"{flag} {value}: must be 1 or more", "E621")
+    return value
+
+
+def console(stderr: bool = False) -> Any:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def tell(diagnostics: Sequence[Diagnostic]) -> None:
+    """Errors and warnings to standard error."""
+    colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    for diagnostic in in_order(diagnostics):
+        click.echo(render(diagnostic, colour), err=True)
+
+
+def warn(text: str) -> None:
+    if text:
+        tell([Diagnostic("W600", text, severity="warning")])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command; the one place where exit codes are made.
+
+    0: done; 1: could not be done (or the modes differ); 2: what the user wrote is wrong; 130: interrupted.
+    """
+    sys.exit(exit_code(arguments))
+
+
+def exit_code(arguments: Sequence[str] | None) -> int:
+    try:
+        code = cli.main(arguments, standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except UserError as error:
+        tell(error.diagnostics)
+        return error.exit_code
+    except click.exceptions.Abort:
+        return interrupted()
+    except KeyboardInterrupt:
+        return interrupted()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError:
+        tell([Diagnostic("E500", "the machine has no memory left for this", help="use fewer steps or a smaller batch")])
+        return 1
+    except Exception as error:
+        if "RNNGRAPH_TRACEBACK" in os.environ:
+            raise
+        said = f"{type(error).__name__}: {error}".strip()
+        tell([Diagnostic("E999", f"rnngraph itself failed: {said}", help="this is a bug; RNNGRAPH_TRACEBACK=1 shows where")])
+        return 1
+
+
+def interrupted() -> int:
+    click.echo("interrupted", err=True)
+    return 130
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""The story, one function per verb: what `cli` calls with its arguments read, and what it prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnngraph.compiled import Arrays, CompiledProgram, Signature
+from rnngraph.costs import Asked
+from rnngraph.costs import compare as compare_costs
+from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean
+from rnngraph.ir.graph import Graph
+from rnngraph.learn import data as learn_data
+from rnngraph.learn.config import FitConfig
+from rnngraph.learn.files import write_aside
+from rnngraph.learn.fit import Fitted, Progress, evaluate, fit
+from rnngraph.learn.weights import check_weights, load_weights, save_weights
+from rnngraph.model import LARGE_UNROLLING, Model, checked_schedule, load
+from rnngraph.passes.pipeline import STAGES
+from rnngraph.runtime.choose import backend_named
+from rnngraph.viz.results import Comparison
+
+# --- texts -------------------------------------------------------------------------------------------------------
+
+
+def check(path: str) -> list[Diagnostic]:
+    """Every error and warning of a file."""
+    from rnngraph.front.check import check as check_file
+    from rnngraph.syntax.parser import parse, read_source
+
+    try:
+        return check_file(parse(read_source(Path(path))))
+    except UserError as error:
+        return list(error.diagnostics)
+
+
+def formatted(path: str) -> tuple[str, str]:
+    """A file's text as it is, and in its canonical form."""
+    from rnngraph.syntax.format import format
+    from rnngraph.syntax.parser import parse, read_source
+
+    source = read_source(Path(path))
+    return source.text, format(parse(source))
+
+
+def show(model: Model, after: str, unroll: str, steps: int | None, gradient: bool) -> str:
+    """The text of the graph after a stage."""
+    from rnngraph.ir.text import show as graph_text
+
+    return graph_text(stage(model, after, unroll, steps, gradient))
+
+
+def stage(model: Model, after: str, unroll: str, steps: int | None, gradient: bool) -> Graph:
+    """The graph after a stage of the pipeline; with `gradient`, of the loss (or of every float output)."""
+    if after not in STAGES:
+        raise UserError(
+            f"there is no stage `{after}`", "E610", did_you_mean(after, STAGES) or f"the stages are {', '.join(STAGES)}"
+        )
+    schedule = checked_schedule(unroll, steps, "float64", gradient)
+    cotangents = None
+    if gradient:
+        floats = [n for n in model.outputs if model.graph.outputs[n].type.dtype == "float"]
+        cotangents = ("loss",) if "loss" in model.graph.outputs else tuple(floats)
+    for name, graph in model.stages(schedule, Signature(cotangents=cotangents)):
+        if name == after:
+            return graph
+    raise AssertionError("the pipeline has every stage")
+
+
+# --- running -----------------------------------------------------------------------------------------------------
+
+
+def read_weights(model: Model, path: str | None, seed: int, dtype: str) -> Arrays:
+    """The weights of a file, checked against the model, or new ones."""
+    if path is None:
+        return model.init(seed, dtype)
+    return check_weights(model.weights, load_weights(path))
+
+
+def steps_of(model: Model, data: Mapping[str, Any]) -> dict[str, int]:
+    """The number of steps of each time axis, from the data."""
+    found: dict[str, int] = {}
+    for item in model.inputs:
+        array = data.get(item.name)
+        if item.axis and array is not None and np.ndim(array) >= 2:
+            found.setdefault(item.axis, np.shape(array)[1])
+    return found
+
+
+def compiled(
+    model: Model, data: Mapping[str, Any], unroll: str, backend: str, dtype: str, **more: Any
+) -> CompiledProgram:
+    """The model compiled for the data: a static program gets its number of steps from it."""
+    steps = steps_of(model, data) if unroll == "static" else None
+    return model.compile(unroll, steps, backend, dtype, **more)
+
+
+def run(
+    model: Model, paths: Iterable[str], weights: str | None, seed: int, unroll: str, backend: str, dtype: str,
+    watch: tuple[str, ...],
+) -> Arrays:
+    """Every result of a model on data files."""
+    data = learn_data.load(paths)
+    program = compiled(model, data, unroll, backend, dtype, watch=watch)
+    return program.run({"seed": np.int64(seed), **data}, read_weights(model, weights, seed, dtype))
+
+
+def save_results(path: str, results: Mapping[str, Any]) -> None:
+    """Writes all results into one `.npz`, aside first."""
+    import io
+
+    content = io.BytesIO()
+    np.savez(content, **dict(results))
+    write_aside(path, content.getvalue())
+
+
+def unrolling_warning(model: Model, unroll: str, steps: Mapping[str, int] | int | None, gradient: bool) -> str:
+    """What to say of a static graph that will be very large, or nothing."""
+    if unroll != "static" or not steps:
+        return ""
+    nodes = model.static_nodes(checked_schedule("static", steps, "float64", gradient))
+    if nodes < LARGE_UNROLLING:
+        return ""
+    return f"static unrolling makes about {nodes:,} nodes here; `--unroll dynamic` keeps one copy of the cell"
+
+
+# --- training ----------------------------------------------------------------------------------------------------
+
+
+def train(
+    model: Model, data: Arrays, validation: Arrays | None, overrides: Mapping[str, Any], *, unroll: str, backend: str,
+    dtype: str, weights: str | None, checkpoint: str | None, resume: str | None,
+    progress: Callable[[Progress], None] | None,
+) -> Fitted:
+    """Trains on data, by the model's `train` block and what overrides it."""
+    if "loss" not in model.graph.outputs:
+        raise UserError("the model has no loss to train on", "E611", "add `loss cross_entropy(scores, label)` to it")
+    config = FitConfig.from_recipe(model.recipe, **overrides)
+    program = compiled(model, data, unroll, backend, dtype, gradient="weights", training=True)
+    evaluator = compiled(model, data, unroll, backend, dtype)
+    program.check(data)
+    if validation is not None:
+        compiled(model, validation, "dynamic", backend, dtype).check(validation)
+    sequences = {i.name: i.axis for i in model.inputs if i.axis} if unroll != "static" else {}
+    return fit(
+        program, read_weights(model, weights, config.seed, dtype), data, config, validation=validation,
+        evaluator=evaluator, metrics=metric_names(model), frozen=[w.name for w in model.weights if w.frozen],
+        sequences=sequences, path=checkpoint, resume=resume, model=identity(model), progress=progress,
+    )
+
+
+def chosen_optimiser(model: Model, name: str | None, arguments: Mapping[str, float | None]) -> Any:
+    """The optimiser's name and settings: the flags over those of the `train` block, which another name discards."""
+    given = {key: value for key, value in arguments.items() if value is not None}
+    recipe = model.recipe.get("optimizer")
+    known, settings = recipe if isinstance(recipe, tuple) else (recipe, {})
+    if name is None and not given:
+        return None
+    return (name, given) if name and name != known else (known or "adam", {**settings, **given})
+
+
+def metric_names(model: Model) -> list[str]:
+    return [n.removeprefix("metric.") for n in model.graph.outputs if n.startswith("metric.")]
+
+
+def identity(model: Model) -> str:
+    """What makes a checkpoint this model's: its name, and its weights with their shapes."""
+    from hashlib import sha256
+
+    weights = sorted((w.name, w.shape) for w in model.weights)
+    return f"{model.block.definition} {sha256(json.dumps(weights).encode()).hexdigest()[:16]}"
+
+
+def tested(model: Model, data: Arrays, weights: Arrays, backend: str, dtype: str) -> dict[str, float]:
+    """The loss and metrics on held-back data."""
+    program = model.compile("dynamic", None, backend, dtype)
+    program.check(data)
+    return dict(evaluate(program, data, weights, metric_names(model)))
+
+
+# --- pictures and costs --------------------------------------------------------------------------------------------
+
+
+def render(
+    model: Model, out: str, unroll: str, steps: int | None, opened: bool, fold: int, gradient: bool, detail: bool
+) -> None:
+    """Draws the model to a file whose ending says how."""
+    from rnngraph.viz.picture import picture
+    from rnngraph.viz.write import write
+
+    graph = stage(model, "late cse" if gradient else "elaborate", "dynamic", None, gradient)
+    drawn = picture(
+        graph, model.block, unrolled=unroll == "static", steps=steps or 50, opened=opened, fold=fold,
+        backward=gradient, detail=detail,
+    )
+    write(drawn, out)
+
+
+def compare(model: Model, backend: str, asked: Asked, tell: Callable[[str], None]) -> Comparison:
+    """Proof of equality and table of costs."""
+    for mode in asked.modes:
+        checked_schedule(mode, asked.steps[0], asked.dtype, True)
+    return compare_costs(model, backend_named(backend), replace(asked), tell)
+
+
+__all__ = ["load", "save_weights"]

@@ -1,0 +1,141 @@
+"""How a function of the language is defined: its parameters, its formula, and what a formula may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rnngraph.front.arithmetic import alike, broadcasts, number_value
+from rnngraph.front.mistakes import Mistake, shape_in_words
+from rnngraph.front.scope import Scope
+from rnngraph.front.sizes import checked_size
+from rnngraph.front.trace import Trace
+from rnngraph.front.values import AxisName, Given, Item, Number, Numbers
+from rnngraph.ir.graph import Value
+from rnngraph.source import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One use of a function: where it stands, and what it was given by name of its parameters."""
+
+    scope: Scope
+    function: str
+    at: Span
+    given: dict[str, Given]
+
+    @property
+    def trace(self) -> Trace:
+        return self.scope.trace
+
+    def op(self, name: str, *values: Value, **attrs: Any) -> Value:
+        return self.trace.call(name, *values, at=self.at, **attrs)
+
+    def number(self, value: float) -> Value:
+        return self.trace.const(float(value))
+
+    def has(self, name: str) -> bool:
+        return name in self.given
+
+    def span(self, name: str) -> Span:
+        return self.given[name].span
+
+    def value(self, name: str) -> Value:
+        return number_value(self.trace, self.given[name].item, self.span(name))
+
+    def float(self, name: str) -> Value:
+        return self.trace.cast(self.value(name), "float", self.span(name))
+
+    def int_value(self, name: str) -> Value:
+        value = self.trace.lift(self.given[name].item, self.span(name))
+        if value.type.dtype != "int":
+            raise self.mistake(
+                "E202", f"`{self.span(name).text}` must be int, but it is {value.type.dtype}", name
+            )
+        return value
+
+    def whole(self, name: str, default: int) -> int:
+        if name not in self.given:
+            return default
+        item = self.given[name].item
+        if isinstance(item, bool) or not isinstance(item, int):
+            raise self.mistake(
+                "E208", f"`{name}` of `{self.function}` must be a whole number known while compiling", name
+            )
+        return item
+
+    def sizes(self, name: str) -> tuple[int, ...]:
+        item = self.given[name].item
+        found = item.items if isinstance(item, Numbers) else (item,)
+        if not all(isinstance(n, int) and not isinstance(n, bool) for n in found):
+            raise self.mistake(
+                "E208", f"`{name}` of `{self.function}` must be sizes, as in `[n, units]`", name
+            )
+        return tuple(checked_size(n, self.span(name)) for n in found if isinstance(n, int))
+
+    def along_time(self) -> bool:
+        return "axis" in self.given and isinstance(self.given["axis"].item, AxisName)
+
+    def dim(self, value: Value, name: str = "axis") -> int:
+        """A feature dimension as a negative index; the last one where none is given."""
+        dim, rank = self.whole(name, -1), len(value.type.shape)
+        if not -rank <= dim < rank:
+            where = self.span(name) if name in self.given else self.at
+            raise Mistake(
+                "E204",
+                f"`{self.function}` finds no dimension {dim}: there are {shape_in_words(value.type.shape)}",
+                where,
+            )
+        return dim if dim < 0 else dim - rank
+
+    def has_shape(self, name: str, value: Value) -> str:
+        """`` `x` has 3 values ``, for a message."""
+        return f"`{self.span(name).text}` has {shape_in_words(value.type.shape)}"
+
+    def mistake(self, code: str, message: str, name: str) -> Mistake:
+        return Mistake(code, message, self.span(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """Its parameters (`?`: may be left out, `*`: may be repeated), and what it gives."""
+
+    name: str
+    parameters: tuple[str, ...]
+    formula: Callable[[Use], Item]
+    fold: Callable[..., Number] | None = None
+    """The same on numbers that are known while compiling."""
+
+    @property
+    def many(self) -> bool:
+        """Whether the first parameter may be repeated."""
+        return self.parameters[0].endswith("*")
+
+
+TABLE: dict[str, Function] = {}
+
+
+def define(name: str, parameters: str, fold: Callable[..., Number] | None = None) -> Callable[..., Any]:
+    """Adds a function to the table; `fold` is the same on numbers."""
+
+    def add(formula: Callable[[Use], Item]) -> Callable[[Use], Item]:
+        TABLE[name] = Function(name, tuple(parameters.split()), formula, fold)
+        return formula
+
+    return add
+
+
+def pair(use: Use, a: str, b: str, numbers: bool = True) -> tuple[Value, ...]:
+    """Two arguments as values of one dtype, whose shapes agree."""
+    first, second = alike(
+        use.trace, (use.given[a].item, use.given[b].item), (use.span(a), use.span(b)), numbers
+    )
+    if not broadcasts(first.type.shape, second.type.shape):
+        raise Mistake(
+            "E201",
+            f"`{use.span(a).text}` has {shape_in_words(first.type.shape)} but `{use.span(b).text}` has "
+            f"{shape_in_words(second.type.shape)}",
+            use.at,
+        )
+    return first, second

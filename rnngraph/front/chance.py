@@ -1,0 +1,42 @@
+"""Random values: they depend on the seed, the place in the model, the step and the row alone."""
+
+from __future__ import annotations
+
+import math
+
+from rnngraph.front import sequences
+from rnngraph.front.builtin import Use, define
+from rnngraph.front.values import Item
+from rnngraph.ir.graph import Value
+from rnngraph.ir.types import BATCH
+
+
+def _uniform(use: Use, shape: tuple[int, ...]) -> Value:
+    """For each step of the sequences that the body around is given."""
+    return sequences.uniform(use.trace, shape, use.scope.sequence_axes(), use.at)
+
+
+@define("uniform", "shape")
+def _(use: Use) -> Item:
+    return _uniform(use, use.sizes("shape"))
+
+
+@define("normal", "shape")
+def _(use: Use) -> Item:
+    """Box and Muller (1958), "A note on the generation of random normal deviates"."""
+    shape = use.sizes("shape")
+    u = use.op("maximum", _uniform(use, shape), use.number(1e-12))
+    radius = use.op("sqrt", use.op("mul", use.op("log", u), use.number(-2.0)))
+    return use.op(
+        "mul", radius, use.op("cos", use.op("mul", _uniform(use, shape), use.number(2.0 * math.pi)))
+    )
+
+
+@define("categorical", "scores")
+def _(use: Use) -> Item:
+    """A draw with probabilities softmax(scores), as the largest score with Gumbel noise added."""
+    scores = use.float("scores")
+    axes = tuple(a for a in scores.type.axes if a != BATCH)
+    u = use.op("maximum", sequences.uniform(use.trace, scores.type.shape, axes, use.at), use.number(1e-12))
+    gumbel = use.op("neg", use.op("log", use.op("neg", use.op("log", u))))
+    return use.op("argmax", use.op("add", scores, gumbel), dim=use.dim(scores, "axis"))

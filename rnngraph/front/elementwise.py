@@ -1,0 +1,104 @@
+"""Functions of each entry alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from rnngraph.front.arithmetic import alike, broadcasts
+from rnngraph.front.builtin import Use, define, pair
+from rnngraph.front.values import Item, Number
+
+
+def _sigmoid(x: float) -> float:
+    return 0.5 * (1.0 + math.tanh(0.5 * x))
+
+
+def _softplus(x: float) -> float:
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+_FLOAT_ONLY: dict[str, Callable[[float], Number]] = {
+    "exp": math.exp,
+    "log": math.log,
+    "sqrt": math.sqrt,
+    "sin": math.sin,
+    "cos": math.cos,
+    "tanh": math.tanh,
+    "reciprocal": lambda x: 1.0 / x,
+    "sigmoid": _sigmoid,
+    "softplus": _softplus,
+    "log_sigmoid": lambda x: -_softplus(-x),
+}
+_ANY_NUMBER: dict[str, Callable[[Any], Number]] = {
+    "abs": abs,
+    "sign": lambda x: (x > 0) - (x < 0),
+    "relu": lambda x: max(x, 0),
+}
+
+for _name, _fold in _FLOAT_ONLY.items():
+    define(_name, "x", _fold)(lambda use: use.op(use.function, use.float("x")))
+for _name, _fold in _ANY_NUMBER.items():
+    define(_name, "x", _fold)(lambda use: use.op(use.function, use.value("x")))
+
+
+@define("square", "x", lambda x: x * x)
+def _(use: Use) -> Item:
+    return use.op("square", use.float("x"))
+
+
+@define("floor", "x", math.floor)
+def _(use: Use) -> Item:
+    value = use.value("x")
+    return value if value.type.dtype == "int" else use.op("floor", value)
+
+
+@define("identity", "x", lambda x: x)
+def _(use: Use) -> Item:
+    return use.given["x"].item
+
+
+@define("float", "x", float)
+def _(use: Use) -> Item:
+    return use.trace.cast(use.trace.lift(use.given["x"].item, use.span("x")), "float", use.at)
+
+
+@define("int", "x", int)
+def _(use: Use) -> Item:
+    return use.trace.cast(use.trace.lift(use.given["x"].item, use.span("x")), "int", use.at)
+
+
+@define("mod", "x by", lambda x, by: x % by)
+def _(use: Use) -> Item:
+    return use.op("mod", *pair(use, "x", "by"))
+
+
+@define("where", "condition a b", lambda condition, a, b: a if condition else b)
+def _(use: Use) -> Item:
+    condition = use.given["condition"].item
+    if isinstance(condition, bool):
+        return use.given["a" if condition else "b"].item
+    chosen = use.trace.lift(condition, use.span("condition"))
+    if chosen.type.dtype != "bool":
+        raise use.mistake(
+            "E202",
+            f"`{use.span('condition').text}` is {chosen.type.dtype}, but `where` needs a condition",
+            "condition",
+        )
+    a, b = pair(use, "a", "b", numbers=False)
+    for branch, name in ((a, "a"), (b, "b")):
+        if not broadcasts(branch.type.shape, chosen.type.shape):
+            message = f"{use.has_shape('condition', chosen)} but {use.has_shape(name, branch)}"
+            raise use.mistake("E201", message, name)
+    return use.op("where", chosen, a, b)
+
+
+@define("clip", "x low high", lambda x, low, high: min(max(x, low), high))
+def _(use: Use) -> Item:
+    x, low, high = alike(
+        use.trace,
+        tuple(use.given[n].item for n in ("x", "low", "high")),
+        tuple(use.span(n) for n in ("x", "low", "high")),
+    )
+    return use.op("minimum", use.op("maximum", x, low), high)

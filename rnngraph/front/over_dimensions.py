@@ -1,0 +1,172 @@
+"""Functions over the dimensions of a value: sums, extremes, softmax, rearrangements, products."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+from rnngraph.front import indexing, sequences
+from rnngraph.front.arithmetic import alike, number_value
+from rnngraph.front.builtin import TABLE, Function, Use, define
+from rnngraph.front.sizes import checked_size
+from rnngraph.front.values import AxisName, Item, Number
+from rnngraph.ir.graph import Value
+from rnngraph.ir.types import BATCH
+
+
+def _dims(use: Use, value: Value) -> tuple[int, ...]:
+    """The one dimension asked for, or all."""
+    return (use.dim(value),) if use.has("axis") else tuple(range(-len(value.type.shape), 0))
+
+
+def _sum(use: Use, value: Value) -> Value:
+    if use.along_time():
+        return sequences.sum_over(use.trace, value, _axis(use, value), use.at)
+    return use.op("sum", value, dims=_dims(use, value)) if value.type.shape else value
+
+
+def _axis(use: Use, value: Value) -> str:
+    """The time axis that `axis = NAME` means."""
+    item = use.given["axis"].item
+    assert isinstance(item, AxisName)
+    name = use.scope.axes.get(item.name, item.name)
+    if name not in value.type.axes or name == BATCH:
+        raise use.mistake("E305", f"`{use.span('x').text}` is no sequence over `{item.name}`", "axis")
+    return name
+
+
+@define("sum", "x axis?")
+def _(use: Use) -> Item:
+    return _sum(use, use.value("x"))
+
+
+@define("mean", "x axis?")
+def _(use: Use) -> Item:
+    value = use.float("x")
+    if use.along_time():
+        return sequences.mean_over(use.trace, value, _axis(use, value), use.at)
+    count = math.prod(value.type.shape[d] for d in _dims(use, value))
+    return use.op("mul", _sum(use, value), use.number(1.0 / count))
+
+
+def _extreme(use: Use, elementwise: str) -> Item:
+    """Of two or more arguments the larger, entry by entry; of one, the largest of its entries."""
+    names = [n for n in use.given if n != "axis"]
+    if len(names) > 1:
+        found, *others = (use.given[n] for n in names)
+        value = number_value(use.trace, found.item, found.span)
+        for other in others:
+            a, b = alike(use.trace, (value, other.item), (use.at, other.span))
+            value = use.op(elementwise, a, b)
+        return value
+    value = use.value("x")
+    if not value.type.shape:
+        return value
+    if elementwise == "minimum":
+        return use.op("neg", _largest(use, use.op("neg", value)))
+    return _largest(use, value)
+
+
+def _largest(use: Use, value: Value) -> Value:
+    if use.has("axis"):
+        return use.op("max_over", value, dim=use.dim(value))
+    flat = (
+        use.op("reshape", value, shape=(math.prod(value.type.shape),)) if len(value.type.shape) > 1 else value
+    )
+    return use.op("max_over", flat, dim=-1)
+
+
+def _fold_extreme(choose: Callable[[tuple[Number, ...]], Number], *items: Number) -> Number:
+    return choose(items)
+
+
+def _extreme_function(
+    name: str, elementwise: str, choose: Callable[[tuple[Number, ...]], Number]
+) -> Function:
+    return Function(
+        name, ("x*", "axis?"), lambda use: _extreme(use, elementwise), partial(_fold_extreme, choose)
+    )
+
+
+TABLE["max"] = _extreme_function("max", "maximum", max)
+TABLE["min"] = _extreme_function("min", "minimum", min)
+
+
+@define("norm", "x axis?")
+def _(use: Use) -> Item:
+    return use.op("sqrt", _sum(use, use.op("square", use.float("x"))))
+
+
+for _name in ("softmax", "log_softmax", "cumsum"):
+
+    @define(_name, "x axis?")
+    def _(use: Use) -> Item:
+        value = use.float("x")
+        return use.op(use.function, value, dim=use.dim(value))
+
+
+@define("argmax", "x axis?")
+def _(use: Use) -> Item:
+    value = use.value("x")
+    return use.op("argmax", value, dim=use.dim(value))
+
+
+# --- shapes and products --------------------------------------------------------------------------
+
+
+@define("concat", "x* axis?")
+def _(use: Use) -> Item:
+    given = [g for n, g in use.given.items() if n != "axis"]
+    values = alike(use.trace, tuple(g.item for g in given), tuple(g.span for g in given))
+    return use.op("concat", *values, dim=use.dim(values[0]))
+
+
+@define("split", "x parts axis?")
+def _(use: Use) -> Item:
+    value = use.trace.lift(use.given["x"].item, use.span("x"))
+    dim = use.dim(value) + len(value.type.shape)
+    return indexing.split(use.trace, value, use.given["parts"].item, dim, use.at, use.span("parts"))
+
+
+@define("repeat", "x times axis?")
+def _(use: Use) -> Item:
+    value, times = use.value("x"), use.whole("times", 1)
+    checked_size(times, use.span("times"))
+    return use.op("repeat", value, times=times, dim=use.dim(value))
+
+
+@define("reshape", "x shape")
+def _(use: Use) -> Item:
+    return use.op("reshape", use.value("x"), shape=use.sizes("shape"))
+
+
+@define("transpose", "x")
+def _(use: Use) -> Item:
+    value = use.value("x")
+    return use.op("transpose", value, perm=tuple(reversed(range(len(value.type.shape)))))
+
+
+@define("outer", "a b")
+def _(use: Use) -> Item:
+    a, b = alike(use.trace, (use.given["a"].item, use.given["b"].item), (use.span("a"), use.span("b")))
+    for value, name in ((a, "a"), (b, "b")):
+        if len(value.type.shape) != 1:
+            raise use.mistake("E204", f"`outer` takes two vectors, but {use.has_shape(name, value)}", name)
+    return use.op("contract", a, b, left="i", right="j", out="ij", reduce=())
+
+
+@define("one_hot", "ids depth")
+def _(use: Use) -> Item:
+    depth = checked_size(use.whole("depth", 0), use.span("depth"))
+    return use.trace.cast(use.op("one_hot", use.int_value("ids"), depth=depth), "float", use.at)
+
+
+@define("zeros", "shape")
+def _(use: Use) -> Item:
+    return use.op("broadcast", use.number(0.0), shape=use.sizes("shape"))
+
+
+@define("ones", "shape")
+def _(use: Use) -> Item:
+    return use.op("broadcast", use.number(1.0), shape=use.sizes("shape"))

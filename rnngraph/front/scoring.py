@@ -1,0 +1,64 @@
+"""Losses and metrics: one number for each example and step."""
+
+from __future__ import annotations
+
+import math
+
+from rnngraph.front import indexing
+from rnngraph.front.builtin import Use, define, pair
+from rnngraph.front.mistakes import Mistake
+from rnngraph.front.values import Item
+from rnngraph.ir.graph import Value
+
+
+@define("cross_entropy", "scores label")
+def _(use: Use) -> Item:
+    scores = use.float("scores")
+    logs = use.op("log_softmax", scores, dim=use.dim(scores, "axis"))
+    label = use.trace.lift(use.given["label"].item, use.span("label"))
+    if label.type.dtype == "int":
+        _need_scores(use, scores, label)
+        return use.op("neg", indexing.chosen(use.trace, logs, label, use.at))
+    if label.type.shape != scores.type.shape:
+        raise _scores_and(use, scores, label)
+    return use.op("neg", use.op("sum", use.op("mul", label, logs), dims=(-1,)))
+
+
+def _need_scores(use: Use, scores: Value, label: Value) -> None:
+    if len(scores.type.shape) != 1 or label.type.shape:
+        raise _scores_and(use, scores, label)
+
+
+def _scores_and(use: Use, scores: Value, label: Value) -> Mistake:
+    return Mistake(
+        "E201",
+        f"`{use.function}` takes one score for each class and the number of the right class, but "
+        f"{use.has_shape('scores', scores)} and {use.has_shape('label', label)} ({label.type.dtype})",
+        use.at,
+    )
+
+
+@define("accuracy", "scores label")
+def _(use: Use) -> Item:
+    scores, label = use.value("scores"), use.int_value("label")
+    _need_scores(use, scores, label)
+    return use.trace.cast(use.op("eq", use.op("argmax", scores, dim=-1), label), "float", use.at)
+
+
+@define("binary_cross_entropy", "logit target")
+def _(use: Use) -> Item:
+    """-target log sigmoid(logit) - (1 - target) log sigmoid(-logit), as softplus(logit) - target * logit."""
+    logit, target = pair(use, "logit", "target")
+    logit, target = (use.trace.cast(v, "float", use.at) for v in (logit, target))
+    return use.op("sub", use.op("softplus", logit), use.op("mul", target, logit))
+
+
+@define("squared_error", "a b")
+def _(use: Use) -> Item:
+    """The mean over the dimensions of the squared difference: one number for each example and step."""
+    a, b = (use.trace.cast(v, "float", use.at) for v in pair(use, "a", "b"))
+    square = use.op("square", use.op("sub", a, b))
+    rank, count = len(square.type.shape), math.prod(square.type.shape)
+    if not rank:
+        return square
+    return use.op("mul", use.op("sum", square, dims=tuple(range(-rank, 0))), use.number(1.0 / count))

@@ -1,0 +1,84 @@
+"""What `compare` measured, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+CATEGORIES = ("parameters", "inputs", "outputs", "saved", "gradients", "workspace")
+"""Of the ledger, in the order they are told: `saved` is for the backward pass."""
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """Bytes of one category, predicted before and measured after; `law` says how they grow with the steps."""
+
+    category: str
+    predicted: int
+    measured: int
+    law: str
+
+
+@dataclass(frozen=True)
+class CompareRow:
+    """One mode at one number of steps: sizes in nodes, edges, bytes; times in seconds and milliseconds."""
+
+    mode: str
+    steps: int
+    nodes_forward: int
+    edges_forward: int
+    nodes_gradient: int
+    edges_gradient: int
+    graph_bytes: int
+    program_bytes: int
+    compile_seconds: float
+    first_ms: float
+    later_ms: float
+    ledger: tuple[LedgerEntry, ...]
+
+    def measured(self, category: str) -> int:
+        return sum(entry.measured for entry in self.ledger if entry.category == category)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One output or gradient in all modes: the largest absolute difference, and whether the bits are equal."""
+
+    name: str
+    max_abs: float
+    equal: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The whole run of `compare`: the verdict first, then a row for each mode and number of steps."""
+
+    model: str
+    batch: int
+    dtype: str
+    backend: str
+    equal: bool
+    differences: tuple[Difference, ...]
+    rows: tuple[CompareRow, ...]
+    notes: tuple[str, ...] = ()
+    machine: str = ""
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.mode for row in self.rows))
+
+    def of(self, mode: str) -> list[CompareRow]:
+        """The rows of one mode by number of steps."""
+        return sorted((row for row in self.rows if row.mode == mode), key=lambda row: row.steps)
+
+    def pairs(self) -> Mapping[int, Mapping[str, CompareRow]]:
+        """For each number of steps, the row of each mode."""
+        found: dict[int, dict[str, CompareRow]] = {}
+        for row in sorted(self.rows, key=lambda r: r.steps):
+            found.setdefault(row.steps, {})[row.mode] = row
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists, mappings, numbers and text."""
+        return asdict(self)

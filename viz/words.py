@@ -1,0 +1,75 @@
+"""What a comparison says in words, each sentence backed by the numbers of the run."""
+
+from __future__ import annotations
+
+from rnngraph.viz.results import Comparison, CompareRow
+
+
+def verdict(results: Comparison) -> str:
+    """Whether all modes gave the same bits; if not, what differs most."""
+    count = len(results.differences)
+    if results.equal:
+        return f"The modes give the same bits: all {count} outputs and gradients are equal."
+    wrong = sorted((d for d in results.differences if not d.equal), key=lambda d: -d.max_abs)
+    worst = ", ".join(f"{d.name} by up to {d.max_abs:.3g}" for d in wrong[:5])
+    return f"The modes differ in {len(wrong)} of {count} outputs and gradients: {worst}."
+
+
+def honest(results: Comparison) -> tuple[str, ...]:
+    """What a loop saves and what it does not, from the largest number of steps that both modes were run for."""
+    both = {n: rows for n, rows in results.pairs().items() if {"static", "dynamic"} <= rows.keys()}
+    if not both:
+        return ()
+    steps = max(both)
+    static, dynamic = both[steps]["static"], both[steps]["dynamic"]
+    return (_graphs(steps, static, dynamic), _saved(steps, static, dynamic), _speed(steps, static, dynamic))
+
+
+def _graphs(steps: int, static: CompareRow, dynamic: CompareRow) -> str:
+    """The gradient's graph and what it takes to compile it."""
+    smaller = static.nodes_gradient > dynamic.nodes_gradient
+    claim = "A loop shrinks the graph" if smaller else "A loop does not shrink the graph here"
+    faster = static.compile_seconds > dynamic.compile_seconds
+    and_time = "and the compile time" if smaller == faster else "but not the compile time" if smaller else "but the compile time"
+    return (
+        f"{claim} {and_time}: with gradients at {steps:,} steps, {static.nodes_gradient:,} nodes static against "
+        f"{dynamic.nodes_gradient:,} dynamic, compiled in {duration(static.compile_seconds)} against "
+        f"{duration(dynamic.compile_seconds)}."
+    )
+
+
+def _saved(steps: int, static: CompareRow, dynamic: CompareRow) -> str:
+    """The bytes that neither mode avoids."""
+    one, two = static.measured("saved"), dynamic.measured("saved")
+    if one == two:
+        return (
+            f"The values saved for the backward pass are the same in both modes: {data(one)} at {steps:,} steps. "
+            "A loop does not save that memory; fewer steps, smaller batches or recomputing do."
+        )
+    return (
+        f"The values saved for the backward pass take {data(one)} static and {data(two)} dynamic at {steps:,} "
+        "steps; both grow with the number of steps."
+    )
+
+
+def _speed(steps: int, static: CompareRow, dynamic: CompareRow) -> str:
+    """Later runs: which mode is faster, if the difference is worth a word."""
+    ratio = static.later_ms / dynamic.later_ms if dynamic.later_ms else 1.0
+    times = f"{static.later_ms:.3g} ms static, {dynamic.later_ms:.3g} ms dynamic at {steps:,} steps"
+    if 0.95 < ratio < 1.05:
+        return f"Once compiled, both modes take the same time within 5 %: {times}."
+    faster, factor = ("dynamic", ratio) if ratio > 1 else ("static", 1 / ratio)
+    return f"Once compiled, the {faster} mode is {factor:.2f} times as fast: {times}."
+
+
+def data(count: float) -> str:
+    """`1,024 B`, `25.0 kB`, `3.1 MB`: decimal, as disks and papers count."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e4)):
+        if count >= size:
+            scale = {"GB": 1e9, "MB": 1e6, "kB": 1e3}[unit]
+            return f"{count / scale:,.1f} {unit}"
+    return f"{count:,.0f} B"
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
