@@ -310,7 +310,6 @@ def long(array, row, step, value):
         ({"tag": np.zeros((2, 6), int)}, "`tag` has 6 steps (time), but `x` has 5"),
         ({"label": np.array([0, 1, 1])}, "`label` has 3 rows (batch), but `x` has 2"),
         ({"x": np.ones((0, 5, 3))}, "`x` is empty: it has no rows"),
-        ({"x": np.ones((2, 0, 3))}, "`x` is empty: it has no steps"),
         ({"x": long(GOOD["x"], 1, 4, np.nan)}, "`x` holds nan at row 1, step 4, value 0, which is no"),
         ({"x": long(GOOD["x"], 0, 2, -np.inf)}, "`x` holds -inf at row 0, step 2, value 0"),
         ({"tag": long(GOOD["tag"], 1, 3, 17)}, "`tag` holds 17 at row 1, step 3, expected 0 to 16"),

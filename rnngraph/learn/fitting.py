@@ -121,9 +121,8 @@ def _size(
                 item,
             )
         return size == wanted
-    if size == 0:
-        thing = "rows" if wanted == BATCH else "steps"
-        check.wrong("E516", f"`{item.name}` is empty: it has no {thing}", item)
+    if size == 0 and wanted == BATCH:
+        check.wrong("E516", f"`{item.name}` is empty: it has no rows", item)
         return False
     first = check.said.setdefault(wanted, item)
     if check.sizes.setdefault(wanted, size) == size:
