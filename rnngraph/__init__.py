@@ -1,9 +1,9 @@
 """A small language for recurrent networks, and a compiler that unrolls them statically or as a loop.
 
-    import rnngraph as rg
-    model = rg.load("textbook.rnn", units=5)
-    program = model.compile(unroll="static", steps=2, gradient=True)
-    results = program.run({"x": x}, model.init(seed=1))
+import rnngraph as rg
+model = rg.load("textbook.rnn", units=5)
+program = model.compile(unroll="static", steps=2, gradient=True)
+results = program.run({"x": x}, model.init(seed=1))
 """
 
 from __future__ import annotations
@@ -27,7 +27,15 @@ _LATER = {
 }
 
 __all__ = [
-    "CannotDo", "CompiledProgram", "Diagnostic", "Model", "UserError", "load", "load_weights", "parse", "save_weights",
+    "CannotDo",
+    "CompiledProgram",
+    "Diagnostic",
+    "Model",
+    "UserError",
+    "load",
+    "load_weights",
+    "parse",
+    "save_weights",
 ]
 __version__ = "0.1.0"
 

@@ -100,9 +100,7 @@ class Variant:
     @cached_property
     def graph(self) -> Graph:
         """The graph as it is lowered."""
-        graph = self.elaborated.graph
-        for _, graph in self.stages():
-            pass
+        *_, (_, graph) = self.stages()
         return graph
 
     @cached_property
@@ -203,7 +201,9 @@ class CompiledProgram:
             raise UserError("the program was compiled without gradients", "E602", "compile with gradient=True")
         if cotangents is None and self._loss() is None:
             raise UserError(
-                "the model has no loss to differentiate", "E603", "add a `loss`, or give cotangents for its outputs"
+                "the model has no loss to differentiate",
+                "E603",
+                "add a `loss`, or give cotangents for its outputs",
             )
         variant, results = self._call(data, weights, cotangents)
         grads = {n.removeprefix("grad:"): a for n, a in results.items() if n.startswith("grad:")}
@@ -219,7 +219,12 @@ class CompiledProgram:
         made = self.made
         steps = self.schedule.steps if self.schedule.static else None
         return check_data(
-            made.inputs, made.states, data, steps=steps, bounds=self._bounds, dtype=self.schedule.dtype,
+            made.inputs,
+            made.states,
+            data,
+            steps=steps,
+            bounds=self._bounds,
+            dtype=self.schedule.dtype,
             need=self._needed,
         )
 
@@ -295,8 +300,10 @@ def _user_order(type: Type) -> list[int]:
 
 def _to_user(array: Any, type: Type) -> Any:
     """A fresh array, batch-major."""
-    return np.ascontiguousarray(np.transpose(array, _user_order(type))).copy().reshape(
-        [array.shape[i] for i in _user_order(type)]
+    return (
+        np.ascontiguousarray(np.transpose(array, _user_order(type)))
+        .copy()
+        .reshape([array.shape[i] for i in _user_order(type)])
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.compiled import Arrays, CompiledProgram, Schedule, Signature, Variant
+from rnngraph.compiled import Arrays, CompiledProgram, Signature, Variant
 from rnngraph.front.block import DataInput
 from rnngraph.ir.text import counts
 from rnngraph.ir.types import BATCH
@@ -135,19 +135,19 @@ def _keep_worst(worst: dict[str, Difference], found: Difference) -> None:
 def _compiled(
     model: Model, backend: Backend, asked: Asked, mode: str | int, steps: int, gradient: bool
 ) -> CompiledProgram:
-    return model.compile(
-        mode, steps if mode == "static" else None, backend, asked.dtype, gradient=gradient
-    )
+    return model.compile(mode, steps if mode == "static" else None, backend, asked.dtype, gradient=gradient)
 
 
 # --- cost --------------------------------------------------------------------------------------------------------
 
 
-def compare(model: Model, backend: Backend, asked: Asked, tell: Callable[[str], None] = lambda text: None) -> Comparison:
+def compare(
+    model: Model, backend: Backend, asked: Asked, tell: Callable[[str], None] = lambda text: None
+) -> Comparison:
     """Equality first, then one row per mode and number of steps."""
     tell("proving that the modes agree")
     worst = {d.name: d for d in prove(model, backend, asked)}
-    rows, notes = [], []
+    rows: list[CompareRow] = []
     for steps in asked.steps:
         results = []
         for mode in asked.modes:
@@ -156,14 +156,21 @@ def compare(model: Model, backend: Backend, asked: Asked, tell: Callable[[str], 
             rows.append(row)
             results.append(result)
         for other in results[1:]:
-            for found in differences(results[0], other):
-                _keep_worst(worst, found)
+            for difference in differences(results[0], other):
+                _keep_worst(worst, difference)
     laws = _laws(model, backend, asked)
     rows = [replace(r, ledger=tuple(replace(e, law=laws[str(r.mode), e.category]) for e in r.ledger)) for r in rows]
     found = tuple(worst.values())
     return Comparison(
-        model.block.definition, asked.batch, asked.dtype, backend.name, all(d.equal for d in found), found, tuple(rows),
-        tuple(notes), machine(),
+        model.block.definition,
+        asked.batch,
+        asked.dtype,
+        backend.name,
+        all(d.equal for d in found),
+        found,
+        tuple(rows),
+        (),
+        machine(),
     )
 
 
@@ -175,9 +182,7 @@ def machine() -> str:
     return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, NumPy {np.__version__}"
 
 
-def _row(
-    model: Model, backend: Backend, asked: Asked, mode: str | int, steps: int
-) -> tuple[CompareRow, Arrays]:
+def _row(model: Model, backend: Backend, asked: Asked, mode: str | int, steps: int) -> tuple[CompareRow, Arrays]:
     data = synthetic(model, steps, asked.batch, asked.seed)
     weights = model.init(asked.seed, asked.dtype)
     cotangents = cotangents_for(model, data, steps, asked.batch)
@@ -201,8 +206,18 @@ def _row(
     grad_nodes, grad_edges = counts(variant.graph)
     return (
         CompareRow(
-            str(mode), steps, nodes, edges, grad_nodes, grad_edges, graph_bytes, program_bytes, compile_seconds, first,
-            later, ledger,
+            str(mode),
+            steps,
+            nodes,
+            edges,
+            grad_nodes,
+            grad_edges,
+            graph_bytes,
+            program_bytes,
+            compile_seconds,
+            first,
+            later,
+            ledger,
         ),
         results,
     )
@@ -247,12 +262,10 @@ def _measured(
         _ = fresh.program
         held = {n: np.array(weights[n]) for n in fresh.program.weights}
         measured["parameters"] = _array_bytes()
-        before = dict(measured)
         bound = Bound(fresh.program, fresh.plan(sizes), _Counted(variant.backend, measured, plan.bytes))
         bound.bind(held)
         gc.collect()
         program_bytes = tracemalloc.get_traced_memory()[0] - graph_bytes - _array_bytes()
-        del before
     finally:
         tracemalloc.stop()
     ledger = tuple(LedgerEntry(c, plan.bytes[c], measured.get(c, 0), "") for c in CATEGORIES)
@@ -302,7 +315,7 @@ def _laws(model: Model, backend: Backend, asked: Asked) -> dict[tuple[str, str],
 
 
 def law(steps: Sequence[int], bytes: Sequence[int]) -> str:
-    """"1,024 B + 25,600 B per step", where the points lie on such a line."""
+    """ "1,024 B + 25,600 B per step", where the points lie on such a line."""
     slope, rest = divmod(bytes[-1] - bytes[-2], steps[-1] - steps[-2])
     base = bytes[0] - slope * steps[0]
     linear = not rest and all(base + slope * s == b for s, b in zip(steps, bytes, strict=True))
@@ -312,6 +325,3 @@ def law(steps: Sequence[int], bytes: Sequence[int]) -> str:
     if not slope:
         return f"{base:,} B"
     return f"{base:,} B + {slope:,} B per step" if base else f"{slope:,} B per step"
-
-
-__all__ = ["Asked", "Schedule", "compare", "law", "prove", "synthetic"]

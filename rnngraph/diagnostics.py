@@ -89,7 +89,10 @@ class Report:
 
 def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
     """By file and place, those without a place last."""
-    return sorted(diagnostics, key=lambda d: (d.span is None, d.span.source.name if d.span else "", d.span.start if d.span else 0))
+    return sorted(
+        diagnostics,
+        key=lambda d: (d.span is None, d.span.source.name if d.span else "", d.span.start if d.span else 0),
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -111,5 +114,9 @@ def _place(span: Span | None) -> dict[str, Any]:
     line, column = span.source.place(span.start)
     end_line, end_column = span.source.place(span.end)
     return {
-        "file": span.source.name, "line": line, "column": column, "end_line": end_line, "end_column": end_column,
+        "file": span.source.name,
+        "line": line,
+        "column": column,
+        "end_line": end_line,
+        "end_column": end_column,
     }

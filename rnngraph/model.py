@@ -83,8 +83,11 @@ class Model:
             raise CannotDo(
                 [
                     Diagnostic(
-                        "E503", f"the weights take {megabytes(total)} and {megabytes(free)} are free", largest.span,
-                        note=f"the largest, {list(largest.shape)}", help="make the model smaller",
+                        "E503",
+                        f"the weights take {megabytes(total)} and {megabytes(free)} are free",
+                        largest.span,
+                        note=f"the largest, {list(largest.shape)}",
+                        help="make the model smaller",
                     )
                 ]
             )
@@ -149,7 +152,8 @@ class Model:
         if need > free:
             raise CannotDo(
                 f"a static graph of so many steps has about {self.static_nodes(schedule):,} nodes and takes about"
-                f" {megabytes(need)}; {megabytes(free)} are free", "E504",
+                f" {megabytes(need)}; {megabytes(free)} are free",
+                "E504",
                 help="`--unroll dynamic` runs any number of steps with one copy of the cell",
             )
 
@@ -174,7 +178,9 @@ def checked_schedule(
     if unroll == "static":
         if steps is None:
             raise UserError(
-                "a static program is for one number of steps, and none was given", "E601", "say steps=50, or `--steps 50`"
+                "a static program is for one number of steps, and none was given",
+                "E601",
+                "say steps=50, or `--steps 50`",
             )
         for n in steps.values() if isinstance(steps, Mapping) else [steps]:
             if n < 0:

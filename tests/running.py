@@ -45,10 +45,12 @@ def op_graph(name: str, attrs: Mapping[str, Any], types: tuple[Type, ...]) -> tu
     return Graph({f"x{i}": v for i, v in enumerate(inputs)}, {"y": y}), inputs, y
 
 
-def differentiated(graph: Graph, y: Value, wrt: Mapping[str, Value], turn: str | int = "dynamic", steps: int = 4) -> Graph:
+def differentiated(
+    graph: Graph, y: Value, wrt: Mapping[str, Value], turn: str | int = "dynamic", steps: int = 4
+) -> Graph:
     """The graph with `grad:` outputs for the cotangent input `cot`; every stage is verified."""
     cot = graph_input("cot", "data", y.type)
     graph = Graph({**graph.inputs, "cot": cot}, graph.outputs)
-    for name, graph in stages(graph, {y: cot}, wrt, turn, {"time": steps}):
-        verify(graph, "static" if name == "unroll" and turn == "static" else "")
-    return graph
+    for name, stage in stages(graph, {y: cot}, wrt, turn, {"time": steps}):
+        verify(stage, "static" if name == "unroll" and turn == "static" else "")
+    return stage

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ STRAIGHT_THROUGH = ("lstm_block_clip", "lstm_block_peephole_clip_lengths")
 """Block kernels pass gradients through a clip: their `d.*` are not the derivatives of the values."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def case(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     with np.load(GOLDEN / f"{name}.npz") as file:
         arrays = dict(file)
@@ -47,7 +47,10 @@ def cell_text(cell: Mapping[str, Any]) -> str:
     if cell["type"].startswith("GRU"):
         return f"GRU({', '.join([str(units), *extra])})"
     options = {
-        "forget_bias": "forget_bias", "cell_clip": "cell_clip", "num_proj": "projection", "proj_clip": "projection_clip",
+        "forget_bias": "forget_bias",
+        "cell_clip": "cell_clip",
+        "num_proj": "projection",
+        "proj_clip": "projection_clip",
     }
     extra += [f"{ours} = {number(cell[theirs])}" for theirs, ours in options.items() if theirs in cell]
     if cell.get("use_peepholes") or cell.get("use_peephole"):

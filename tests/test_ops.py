@@ -87,7 +87,7 @@ def test_uniform_depends_on_seed_step_and_row_alone() -> None:
     assert np.array_equal(draw(1, steps, 2), full[:, :2])
     assert not np.array_equal(draw(2, steps, 3), full)
     many = draw(3, np.arange(100), 50)
-    assert 0 <= many.min() and many.max() < 1
+    assert many.min() >= 0 and many.max() < 1
     assert abs(many.mean() - 0.5) < 0.005 and abs(many.var() - 1 / 12) < 0.002
     flat = many.reshape(-1)
     assert len(np.unique(flat)) == flat.size

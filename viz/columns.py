@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from rnngraph.ir.graph import Loop
 
-
 DEFAULT_STEPS = 50
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 import graphviz
@@ -13,12 +14,18 @@ from rnngraph.viz.palette import EDGES, FAINT, FONT, FRAMES, INK, KINDS, LEGEND,
 from rnngraph.viz.place import Places, in_order, inside
 from rnngraph.viz.scene import Box, Edge, End, Frame, Port, Scene
 
-_ROLES = {"carry": "state", "last": "state", "per step": "input", "captured": "parameter", "stacked": "pointwise"}
+_ROLES = {
+    "carry": "state",
+    "last": "state",
+    "per step": "input",
+    "captured": "parameter",
+    "stacked": "pointwise",
+}
 _MANY_EDGES = 600
 
 
 class Picture(graphviz.Digraph):  # type: ignore[misc]
-    """A scene as DOT (`source`), which draws itself in a notebook. """
+    """A scene as DOT (`source`), which draws itself in a notebook."""
 
     scene: Scene
     title: str
@@ -47,9 +54,19 @@ def digraph(scene: Scene, title: str = "", places: Places | None = None) -> Pict
 
 def _page(scene: Scene, title: str) -> dict[str, str]:
     return {
-        "rankdir": "LR" if scene.lanes else "TB", "bgcolor": PAGE, "fontname": FONT, "fontsize": "11", "fontcolor": SOFT,
-        "nodesep": "0.28", "ranksep": _rank_gap(scene), "pad": "0.25", "label": _caption(scene, title), "labelloc": "b",
-        "nslimit": "4", "nslimit1": "4", "mclimit": "0.5" if len(scene.edges) > _MANY_EDGES else "1",
+        "rankdir": "LR" if scene.lanes else "TB",
+        "bgcolor": PAGE,
+        "fontname": FONT,
+        "fontsize": "11",
+        "fontcolor": SOFT,
+        "nodesep": "0.28",
+        "ranksep": _rank_gap(scene),
+        "pad": "0.25",
+        "label": _caption(scene, title),
+        "labelloc": "b",
+        "nslimit": "4",
+        "nslimit1": "4",
+        "mclimit": "0.5" if len(scene.edges) > _MANY_EDGES else "1",
         "tooltip": title or " ",
     }
 
@@ -64,15 +81,27 @@ def _rank_gap(scene: Scene) -> str:
 
 def _node() -> dict[str, str]:
     return {
-        "shape": "box", "style": "rounded,filled", "fontname": FONT, "fontsize": "11", "fontcolor": INK,
-        "penwidth": "1.1", "margin": "0.13,0.07", "height": "0.3", "width": "0.5",
+        "shape": "box",
+        "style": "rounded,filled",
+        "fontname": FONT,
+        "fontsize": "11",
+        "fontcolor": INK,
+        "penwidth": "1.1",
+        "margin": "0.13,0.07",
+        "height": "0.3",
+        "width": "0.5",
     }
 
 
 def _edge() -> dict[str, str]:
     return {
-        "arrowsize": "0.55", "penwidth": "1.1", "color": SOFT, "fontname": FONT, "fontsize": "9.5",
-        "fontcolor": SOFT, "arrowhead": "normal",
+        "arrowsize": "0.55",
+        "penwidth": "1.1",
+        "color": SOFT,
+        "fontname": FONT,
+        "fontsize": "9.5",
+        "fontcolor": SOFT,
+        "arrowhead": "normal",
     }
 
 
@@ -83,12 +112,16 @@ def _caption(scene: Scene, title: str) -> str:
     for kind in (k for k in LEGEND if k in present):
         paint = KINDS[kind]
         cells += (
-            f'<TD WIDTH="12" HEIGHT="12" FIXEDSIZE="TRUE" BGCOLOR="{paint.fill}" COLOR="{paint.line}" BORDER="1"></TD>'
+            f'<TD WIDTH="12" HEIGHT="12" FIXEDSIZE="TRUE" BORDER="1" {_colours(paint)}></TD>'
             f'<TD BORDER="0">{escape(LEGEND[kind])}   </TD>'
         )
     rows = f"<TR><TD BORDER='0'> </TD></TR><TR>{cells}</TR>" if cells else "<TR><TD> </TD></TR>"
     table = f'<TABLE BORDER="0" CELLSPACING="3" CELLPADDING="2">{rows}</TABLE>'
-    notes = "".join(f'<TR><TD><FONT COLOR="{INK}">{escape(note)}</FONT></TD></TR>' for note in (title, *scene.notes) if note)
+    notes = "".join(
+        f'<TR><TD><FONT COLOR="{INK}">{escape(note)}</FONT></TD></TR>'
+        for note in (title, *scene.notes)
+        if note
+    )
     return f'<<TABLE BORDER="0" CELLSPACING="0"><TR><TD>{table}</TD></TR>{notes}</TABLE>>'
 
 
@@ -108,7 +141,9 @@ class _Writer:
                 dot.node(box.key, **_box_look(box), **self.spot(box))
         for frame in self.children[key]:
             if self.within[frame.key]:
-                with dot.subgraph(name=f"cluster_{frame.key}", graph_attr=_frame_look(frame) | self.area(frame)) as part:
+                with dot.subgraph(
+                    name=f"cluster_{frame.key}", graph_attr=_frame_look(frame) | self.area(frame)
+                ) as part:
                     self.stack(part, frame) if self.stacked(frame) else self.fill(part, frame.key)
 
     def stacked(self, frame: Frame) -> bool:
@@ -137,9 +172,17 @@ class _Writer:
 def _frame_look(frame: Frame) -> dict[str, str]:
     paint = FRAMES[frame.kind]
     return {
-        "label": frame.title, "style": "rounded,filled" if frame.title else "invis", "fillcolor": paint.fill,
-        "color": paint.line, "fontname": FONT, "fontcolor": "#334155", "labeljust": "l", "labelloc": "t", "margin": "12",
-        "fontsize": "12" if frame.kind == "loop" else "11", "tooltip": frame.tooltip or frame.title or " ",
+        "label": frame.title,
+        "style": "rounded,filled" if frame.title else "invis",
+        "fillcolor": paint.fill,
+        "color": paint.line,
+        "fontname": FONT,
+        "fontcolor": "#334155",
+        "labeljust": "l",
+        "labelloc": "t",
+        "margin": "12",
+        "fontsize": "12" if frame.kind == "loop" else "11",
+        "tooltip": frame.tooltip or frame.title or " ",
     }
 
 
@@ -148,13 +191,18 @@ def _columns(dot: Any, scene: Scene) -> None:
     within = inside(scene)
     for lane in scene.lanes:
         columns = [within[frame] for frame in lane if within[frame]]
-        for left, right in zip(columns, columns[1:], strict=False):
+        for left, right in pairwise(columns):
             dot.edge(left[0], right[0], style="invis", weight="1")
 
 
 def _box_look(box: Box) -> dict[str, str]:
     paint = KINDS[box.kind]
-    look = {"fillcolor": paint.fill, "color": paint.line, "fontcolor": paint.text, "tooltip": box.tooltip or box.title or " "}
+    look = {
+        "fillcolor": paint.fill,
+        "color": paint.line,
+        "fontcolor": paint.text,
+        "tooltip": box.tooltip or box.title or " ",
+    }
     if box.ports:
         return {**look, "shape": "plain", "style": "", "label": f"<{_port_table(box, paint)}>"}
     if box.kind == "parameter":
@@ -171,7 +219,9 @@ def _box_look(box: Box) -> dict[str, str]:
 def _text(box: Box, paint: Paint) -> str:
     soft = "#cbd5e1" if paint.text == "#ffffff" else SOFT
     heads = [f"<B>{escape(box.title)}</B>"] * bool(box.title)
-    heads += [f'<FONT COLOR="{soft}" POINT-SIZE="9.5">{escape(box.detail)}</FONT>'] * bool(box.detail and box.title)
+    heads += [f'<FONT COLOR="{soft}" POINT-SIZE="9.5">{escape(box.detail)}</FONT>'] * bool(
+        box.detail and box.title
+    )
     lines = [escape(line) for line in box.lines]
     if box.detail and not box.title and lines:
         lines[-1] += f'  <FONT COLOR="{soft}" POINT-SIZE="9.5">{escape(box.detail)}</FONT>'
@@ -189,21 +239,26 @@ def _port_table(box: Box, paint: Paint) -> str:
         f'<FONT COLOR="{SOFT}" POINT-SIZE="9.5">{escape(" ".join(box.lines))}</FONT></TD></TR>'
     )
     return (
-        f'<TABLE STYLE="ROUNDED" BORDER="1.4" CELLBORDER="0" CELLSPACING="4" CELLPADDING="1" BGCOLOR="{paint.fill}" '
-        f'COLOR="{paint.line}">{_port_row(top)}{middle}{_port_row(bottom)}</TABLE>'
+        f'<TABLE STYLE="ROUNDED" BORDER="1.4" CELLBORDER="0" CELLSPACING="4" CELLPADDING="1" {_colours(paint)}>'
+        f"{_port_row(top)}{middle}{_port_row(bottom)}</TABLE>"
     )
 
 
 def _port_row(ports: Iterable[Port]) -> str:
     cells = "".join(
-        f'<TD PORT="{p.key}" BORDER="1" STYLE="ROUNDED" CELLPADDING="4" BGCOLOR="{KINDS[_ROLES[p.role]].fill}" '
-        f'COLOR="{KINDS[_ROLES[p.role]].line}"><FONT COLOR="{SOFT}" POINT-SIZE="8.5">{p.role}</FONT><BR/>'
+        f'<TD PORT="{p.key}" BORDER="1" STYLE="ROUNDED" CELLPADDING="4" {_colours(KINDS[_ROLES[p.role]])}>'
+        f'<FONT COLOR="{SOFT}" POINT-SIZE="8.5">{p.role}</FONT><BR/>'
         f'<B>{escape(p.label)}</B> <FONT COLOR="{SOFT}" POINT-SIZE="9.5">{escape(p.detail)}</FONT></TD>'
         for p in ports
     )
     if not cells:
         return ""
-    return f'<TR><TD><TABLE BORDER="0" CELLBORDER="1" CELLSPACING="5" CELLPADDING="0"><TR>{cells}</TR></TABLE></TD></TR>'
+    row = f'<TABLE BORDER="0" CELLBORDER="1" CELLSPACING="5" CELLPADDING="0"><TR>{cells}</TR></TABLE>'
+    return f"<TR><TD>{row}</TD></TR>"
+
+
+def _colours(paint: Paint) -> str:
+    return f'BGCOLOR="{paint.fill}" COLOR="{paint.line}"'
 
 
 def _end(end: End, side: str) -> str:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from rnngraph.front.block import Block
 from rnngraph.ir.graph import INPUT, LOOP, PARAM, Graph, Node, Value
 from rnngraph.ir.text import name_of
 from rnngraph.viz.columns import DEFAULT_STEPS
-from rnngraph.viz.groups import TRANSPARENT, Close, Group, Path, chunks, groups_of, singles
+from rnngraph.viz.groups import TRANSPARENT, Close, Group, Path, chunks, groups_of, inner_groups, singles
 from rnngraph.viz.labels import (
     bytes_text,
-    carry_names,
-    loop_title,
     op_text,
     place_text,
     shape_of,
-    source_text,
-    stack_names,
     tooltip,
     wrapped,
 )
@@ -49,12 +45,19 @@ class Drawer:
     """Draws one graph into a sketch; `finish` gives the scene."""
 
     def __init__(
-        self, graph: Graph, blocks: Mapping[Path, Block], close: Close, options: Options, draw_loop: DrawLoop,
+        self,
+        graph: Graph,
+        blocks: Mapping[Path, Block],
+        close: Close,
+        options: Options,
+        draw_loop: DrawLoop,
     ) -> None:
         self.graph, self.blocks, self.close, self.options = graph, blocks, close, options
         self.draw_loop = draw_loop
         self.sketch = Sketch(options.budget)
         self.weights: dict[Path, list[Node]] = {}
+        self.inner: set[Group] = set()
+        """Boxes that are pieces of an expression; the user's name belongs to the whole."""
         forward = (n for n in graph.nodes() if not n.origin.backward)
         self.read = {v for n in forward for v in n.inputs} | set(graph.outputs.values())
 
@@ -70,13 +73,15 @@ class Drawer:
         """Whether the forward pass hands this out for the backward pass only."""
         return value.node.op is LOOP and not value.node.origin.backward and value not in self.read
 
-    # --- one level -------------------------------------------------------------------------------------------
+    # --- one level --------------------------------------------------------------------------------------
 
     def level(self, scope: Scope, nodes: list[Node]) -> None:
         for node in nodes:
             if node.op is INPUT:
                 self.input(scope, node)
-        for index, group in enumerate(self.groups(nodes)):
+        groups = self.groups(nodes)
+        self.inner |= inner_groups(groups)
+        for index, group in enumerate(groups):
             if group.kind == "loop":
                 self.draw_loop(self, scope, group.root)
             elif not self.transparent(scope, group):
@@ -105,19 +110,26 @@ class Drawer:
         if group.block is not None:
             return self.block_box(scope, group, key)
         frame = self.frame_of(scope, group.origin.path, group.origin.backward)
-        others = [v.node.origin.span for v in group.outside() if v in scope.ends and v.node.op not in (INPUT, PARAM)]
+        others = [
+            v.node.origin.span for v in group.outside() if v in scope.ends and v.node.op not in (INPUT, PARAM)
+        ]
         text = group.text([s for s in others if s])
         if group.origin.backward and group.span:
             text = f"gradient of {text}" if not self.options.detail else f"{op_text(group.root)} (backward)"
         return Box(
-            key, group.kind, self.title_of(group), shape_of(Value(group.root)), wrapped(text),
-            tooltip(group.span, group.root.types, self.options.dtype), frame,
+            key,
+            group.kind,
+            self.title_of(group),
+            shape_of(Value(group.root)),
+            wrapped(text),
+            tooltip(group.span, group.root.types, self.options.dtype),
+            frame,
         )
 
     def title_of(self, group: Group) -> str:
         if self.options.detail:
             return op_text(group.root)
-        return "" if group.origin.backward else group.names
+        return "" if group.origin.backward or group in self.inner else group.names
 
     def block_box(self, scope: Scope, group: Group, key: str) -> Box:
         path = group.block or ()
@@ -127,11 +139,18 @@ class Drawer:
             return Box(key, "backward" if backward else "folded", text, frame=scope.frame)
         block = self.blocks.get(path)
         name = ".".join(path[len(scope.base) :] or path[-1:])
-        title = (block.definition if block else "") or path[-1]
-        states = [f"{s.name.rsplit('.', 1)[-1]} [{', '.join(map(str, s.shape))}]" for s in block.states] if block else []
+        title = definition_of(block, path[-1])
+        states = (
+            [f"{s.name.rsplit('.', 1)[-1]} [{', '.join(map(str, s.shape))}]" for s in block.states]
+            if block
+            else []
+        )
         return Box(
-            key, group.kind, f"gradient of {title}" if backward else title,
-            "" if name == title or not block else name, wrapped(", ".join(states)),
+            key,
+            group.kind,
+            f"gradient of {title}" if backward else title,
+            "" if name.lower() == title.lower() or not block else name,
+            wrapped(", ".join(states)),
             tooltip(block.span if block else group.span, group.root.types, self.options.dtype),
             self.frame_of(scope, path[:-1], backward),
         )
@@ -143,14 +162,14 @@ class Drawer:
             return parent
         for size in range(len(scope.base) + 1, len(path) + 1):
             block = self.blocks.get(path[:size])
-            name, title = path[size - 1], block.definition if block else ""
-            words = ["gradient of"] * backward + [w for w in (title, name) if w]
+            name, title = path[size - 1], definition_of(block, path[size - 1])
+            words = ["gradient of"] * backward + [title] + [name] * (name.lower() != title.lower())
             key = f"{scope.key}{'b' if backward else 'f'}{'.'.join(path[:size])}"
             note = place_text(block.span) if block and block.span else ""
             parent = self.sketch.frame(key, "block", " ".join(words), parent, note)
         return parent
 
-    # --- leaves ------------------------------------------------------------------------------------------------
+    # --- leaves -----------------------------------------------------------------------------------------
 
     def input(self, scope: Scope, node: Node) -> None:
         name = name_of(Value(node))
@@ -172,7 +191,9 @@ class Drawer:
         tip = "\n".join([*places, *sizes][:40])
         frame = next((k for k in (f"gf{'.'.join(path)}",) if k in self.sketch.frames), "")
         key = f"weights/{'.'.join(path)}"
-        self.sketch.later(Box(key, "parameter", ".".join(path) or "parameters", "", shortened(rows), tip, frame))
+        self.sketch.later(
+            Box(key, "parameter", ".".join(path) or "parameters", "", shortened(rows), tip, frame)
+        )
 
     def outputs(self, scope: Scope) -> None:
         """One box for each output; the parts of a record (`final.c`, `final.h`) have one between them."""
@@ -199,19 +220,28 @@ class Drawer:
 
     def output_box(self, title: str, names: list[str]) -> Box:
         values = [self.graph.outputs[name] for name in names]
-        kind = "backward" if values[0].node.origin.backward else "loss" if self.is_loss(names[0]) else "output"
-        tips = [f"{n}: {v.type}, {bytes_text(v.type, self.options.dtype)}" for n, v in zip(names, values, strict=True)]
+        kind = (
+            "backward" if values[0].node.origin.backward else "loss" if self.is_loss(names[0]) else "output"
+        )
+        tips = [
+            f"{n}: {v.type}, {bytes_text(v.type, self.options.dtype)}"
+            for n, v in zip(names, values, strict=True)
+        ]
         key, tip = f"out/{title}", "\n".join(tips[:40])
         if len(names) == 1:
             return Box(key, kind, names[0], shape_of(values[0]), axes_line(values[0].node), tip)
-        lines = [f"{n.removeprefix(title).lstrip('.:')} {shape_of(v)}" for n, v in zip(names, values, strict=True)]
+        lines = [
+            f"{n.removeprefix(title).lstrip('.:')} {shape_of(v)}" for n, v in zip(names, values, strict=True)
+        ]
         return Box(key, kind, title, "", shortened(lines), tip)
 
     def output_row(self, name: str, step: int, link: Link) -> None:
         """The output's row at one step (or at the steps of one folded column)."""
         title = f"{name}[{link.scope.pill.title if link.scope.pill else step}]"
         tip = tooltip(link.value.node.origin.span, [link.value.type], self.options.dtype)
-        box = Box(f"out/{name}/{step}", "output", title, shape_of(link.value), (), tip, frame=link.scope.frame)
+        box = Box(
+            f"out/{name}/{step}", "output", title, shape_of(link.value), (), tip, frame=link.scope.frame
+        )
         self.sketch.want(link.scope, link.value, self.sketch.box(box))
 
     def is_loss(self, name: str) -> bool:
@@ -225,6 +255,11 @@ class Drawer:
             return False
         self.sketch.boxes[box.key] = replace(box, kind="loss", title=name.removeprefix("metric."))
         return True
+
+
+def definition_of(block: Block | None, name: str) -> str:
+    """What the instance is an instance of; a pipe has only its name."""
+    return (block.definition if block else "") or name
 
 
 def shortened(lines: list[str], most: int = 12) -> tuple[str, ...]:

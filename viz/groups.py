@@ -1,4 +1,4 @@
-"""Which nodes of one level share a box: the pieces of one expression of the user's, or all of one instance."""
+"""Which nodes of one level share a box: the pieces of one expression, or all of one instance."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ Close = Callable[[Path], Path | None]
 """The instance whose closed box stands for nodes of this path, if any."""
 
 PRODUCTS = frozenset({"contract"})
-REARRANGING = frozenset({"broadcast", "spread", "reshape", "transpose", "repeat", "reverse", "shift", "identity", "cast"})
+REARRANGING = frozenset(
+    {"broadcast", "spread", "reshape", "transpose", "repeat", "reverse", "shift", "identity", "cast"}
+)
 TRANSPARENT = frozenset({"broadcast", "spread", "identity", "cast"})
 """Of no interest to a reader: their input stands for them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
-    """Nodes of one box, each after its inputs; `root` is the last. `block` is the path of a closed instance."""
+    """Nodes of one box, inputs first; `root` is the last. `block` is the path of a closed instance."""
 
     nodes: tuple[Node, ...]
     block: Path | None = None
@@ -155,6 +157,20 @@ def joins(node: Node, reader: Node) -> bool:
     if mine.span is None or other.span is None:
         return mine.span is None
     return within(mine.span, other.span) or (mine.backward and inner(other.span, mine.span))
+
+
+def inner_groups(groups: Sequence[Group]) -> set[Group]:
+    """Those whose expression is a piece of another box's, of the same name and instance."""
+    wholes: dict[object, list[Span]] = defaultdict(list)
+    for group in groups:
+        if group.span and group.block is None:
+            wholes[group.origin.path, group.names].append(group.span)
+    return {
+        group
+        for group in groups
+        if group.span
+        and any(inner(group.span, whole) for whole in wholes[group.origin.path, group.names][:100])
+    }
 
 
 def chunks(groups: Sequence[Group], size: int) -> list[Group]:

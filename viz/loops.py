@@ -1,14 +1,23 @@
-"""A loop as one closed box with labelled ports, or open: its body in a frame, with dashed edges to the next step."""
+"""A loop as one closed box with labelled ports, or open: its body in a frame, dashed edges to the next step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rnngraph.ir.graph import PARAM, Loop, Node, Slice, Value, body_nodes, loop_of
 from rnngraph.ir.text import name_of
 from rnngraph.viz.draw import Drawer
-from rnngraph.viz.groups import TRANSPARENT, Path
-from rnngraph.viz.labels import carry_names, loop_title, op_text, place_text, shape_of, source_text, stack_names, tooltip
+from rnngraph.viz.groups import TRANSPARENT, Path, constants
+from rnngraph.viz.labels import (
+    carry_names,
+    loop_title,
+    op_text,
+    place_text,
+    shape_of,
+    source_text,
+    stack_names,
+    tooltip,
+)
 from rnngraph.viz.scene import Box, End, Port, Role
 from rnngraph.viz.sketch import Link, Scope
 
@@ -22,7 +31,7 @@ def title(drawer: Drawer, node: Node, base: Path) -> str:
 
 def loop_frame(drawer: Drawer, scope: Scope, node: Node, body: list[Node]) -> tuple[str, Path]:
     """The loop's frame, and the instance that all of its body belongs to."""
-    base = common(n.origin.path for n in body if n.op is not PARAM)
+    base = instance_of(body)
     parent = drawer.frame_of(scope, around(node, base), node.origin.backward)
     key = f"{scope.key}l{len(drawer.sketch.frames)}"
     tip = place_text(node.origin.span) if node.origin.span else ""
@@ -69,7 +78,9 @@ def enter(drawer: Drawer, scope: Scope, inside: Scope, loop: Loop) -> None:
 def open_slices(drawer: Drawer, scope: Scope, inside: Scope, loop: Loop) -> None:
     """A small box for each row that a step sees; all that was saved for the backward pass has one."""
     dtype, frame = drawer.options.dtype, inside.frame
-    for (port, sequence), slice in zip(slice_ports(drawer, scope, loop), shown_slices(drawer, scope, loop), strict=True):
+    for (port, sequence), slice in zip(
+        slice_ports(drawer, scope, loop), shown_slices(drawer, scope, loop), strict=True
+    ):
         tip = tooltip(sequence.node.origin.span, [slice.param.type], dtype)
         pill = Box(f"{frame}{port.key}", "input", port.label, port.detail, ("each step",), tip, frame)
         end = inside.ends[slice.param] = drawer.sketch.box(pill)
@@ -88,15 +99,25 @@ def drawn_at_all(drawer: Drawer, scope: Scope, value: Value) -> bool:
 def closed_loop(drawer: Drawer, scope: Scope, node: Node) -> None:
     loop, body = loop_of(node), body_nodes(loop_of(node))
     key = f"{scope.key}loop{len(drawer.sketch.boxes)}"
-    base = common(n.origin.path for n in body if n.op is not PARAM)
-    incoming = [*carry_ports(loop), *slice_ports(drawer, scope, loop), *capture_ports(drawer, scope, loop, base)]
+    base = instance_of(body)
+    incoming = [
+        *carry_ports(loop),
+        *slice_ports(drawer, scope, loop),
+        *capture_ports(drawer, scope, loop, base),
+    ]
     leaving = ports_out(drawer, node)
-    drawer.sketch.box(Box(
-        key, "backward" if node.origin.backward else "loop", title(drawer, node, base or node.origin.path), "",
-        (f"{len(body):,} nodes in one step",), tooltip(node.origin.span, node.types, drawer.options.dtype),
-        drawer.frame_of(scope, around(node, base), node.origin.backward),
-        tuple(dict.fromkeys([*(port for port, _ in incoming), *leaving])),
-    ))
+    drawer.sketch.box(
+        Box(
+            key,
+            "backward" if node.origin.backward else "loop",
+            title(drawer, node, base or node.origin.path),
+            "",
+            (f"{len(body):,} nodes in one step",),
+            tooltip(node.origin.span, node.types, drawer.options.dtype),
+            drawer.frame_of(scope, around(node, base), node.origin.backward),
+            tuple(dict.fromkeys([*(port for port, _ in incoming), *leaving])),
+        )
+    )
     for port, value in incoming:
         drawer.sketch.want(scope, value, End(key, port.key))
     for index, port in enumerate(leaving):
@@ -117,8 +138,12 @@ def slice_ports(drawer: Drawer, scope: Scope, loop: Loop) -> PortsIn:
     shown = shown_slices(drawer, scope, loop)
     saved = saved_port("per step", sum(drawer.saved(s.sequence) for s in shown))
     return [
-        (saved if drawer.saved(s.sequence) else Port(f"s{i}", "per step", name_of(s.param) or "row", shape_of(s.param)),
-         s.sequence)
+        (
+            saved
+            if drawer.saved(s.sequence)
+            else Port(f"s{i}", "per step", name_of(s.param) or "row", shape_of(s.param)),
+            s.sequence,
+        )
         for i, s in enumerate(shown)
     ]
 
@@ -153,13 +178,23 @@ def short_name(value: Value, base: Path) -> str:
     return name_of(value).removeprefix(".".join(base) + ".")
 
 
+def instance_of(body: Sequence[Node]) -> Path:
+    """The instance that all of a body belongs to, but for what is written or only spread."""
+    hidden = constants(body)
+    drawn = [n for n in body if n.op is not PARAM and n not in hidden and n.op.name not in TRANSPARENT]
+    return common(n.origin.path for n in drawn)
+
+
 def common(paths: Iterable[Path]) -> Path:
     """The longest path that begins all of them."""
     found: Path | None = None
     for path in paths:
         if found is None:
             found = path
-        size = next((i for i, (a, b) in enumerate(zip(found, path, strict=False)) if a != b), min(len(found), len(path)))
+        size = next(
+            (i for i, (a, b) in enumerate(zip(found, path, strict=False)) if a != b),
+            min(len(found), len(path)),
+        )
         found = found[:size]
     return found or ()
 

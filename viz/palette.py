@@ -35,8 +35,16 @@ KINDS: dict[str, Paint] = {
 """What each kind of box looks like."""
 
 LEGEND: dict[str, str] = {
-    "input": "input", "state": "state", "parameter": "parameters", "matmul": "product", "pointwise": "elementwise",
-    "shape": "rearranged", "block": "cell or layer", "loss": "loss", "output": "output", "backward": "backward",
+    "input": "input",
+    "state": "state",
+    "parameter": "parameters",
+    "matmul": "product",
+    "pointwise": "elementwise",
+    "shape": "rearranged",
+    "block": "cell or layer",
+    "loss": "loss",
+    "output": "output",
+    "backward": "backward",
 }
 
 FRAMES: dict[str, Paint] = {
@@ -46,7 +54,10 @@ FRAMES: dict[str, Paint] = {
 }
 
 EDGES: dict[str, str] = {
-    "data": "#64748b", "state": "#f59e0b", "parameter": "#cfb4f2", "backward": "#ea7317",
+    "data": "#64748b",
+    "state": "#f59e0b",
+    "parameter": "#cfb4f2",
+    "backward": "#ea7317",
 }
 
 MODES: dict[str, str] = {"static": "#e11d62", "dynamic": "#0f766e"}

@@ -23,8 +23,17 @@ from rnngraph.viz.unrolled import draw_steps
 
 
 def picture(
-    graph: Graph, block: Block | None = None, *, unrolled: bool = False, opened: bool = False, fold: int = 6,
-    backward: bool = False, budget: int = 400, steps: int | Mapping[str, int] = DEFAULT_STEPS, detail: bool = False, dtype: str = "float32",
+    graph: Graph,
+    block: Block | None = None,
+    *,
+    unrolled: bool = False,
+    opened: bool = False,
+    fold: int = 6,
+    backward: bool = False,
+    budget: int = 400,
+    steps: int | Mapping[str, int] = DEFAULT_STEPS,
+    detail: bool = False,
+    dtype: str = "float32",
     title: str = "",
 ) -> Any:
     """A `graphviz.Digraph` of the graph (in its form with loops) and the tree of instances it came from.
@@ -35,7 +44,8 @@ def picture(
     in the tooltips. With more than `budget` boxes, parts are folded, and the picture says which.
     """
     scene = scene_of(
-        graph if backward else forward_only(graph), block,
+        graph if backward else forward_only(graph),
+        block,
         Options(unrolled, opened, detail, steps, fold, dtype, 0, budget),
     )
     from rnngraph.viz.dot import digraph
@@ -61,7 +71,9 @@ def scene_of(graph: Graph, block: Block | None, options: Options) -> Scene:
     raise AssertionError("the last plan has no more boxes than its budget")
 
 
-def _plans(graph: Graph, blocks: dict[Path, Block], asked: Options) -> Iterator[tuple[Options, int | None, str]]:
+def _plans(
+    graph: Graph, blocks: dict[Path, Block], asked: Options
+) -> Iterator[tuple[Options, int | None, str]]:
     """What to draw, from as asked to coarse: (options, depth at which instances are closed, what to say)."""
     yield asked, None, ""
     why = f"(it has more than {asked.budget:,} boxes)"
@@ -69,13 +81,21 @@ def _plans(graph: Graph, blocks: dict[Path, Block], asked: Options) -> Iterator[
         asked = replace(asked, detail=False)
         yield asked, None, f"one box for each expression, not for each operation {why}"
     for depth in range(max(map(len, blocks), default=0), 0, -1):
-        yield asked, depth, f"instances {f'{depth} deep' if depth > 1 else 'of cells and layers'} are closed {why}"
+        yield (
+            asked,
+            depth,
+            f"instances {f'{depth} deep' if depth > 1 else 'of cells and layers'} are closed {why}",
+        )
     asked = replace(asked, fold=3, opened=False)
     yield asked, 1, f"fewer steps are drawn, and loops are closed {why}"
     asked = replace(asked, unrolled=False)
     yield asked, 1, f"loops and instances are closed {why}"
     size = max(2, 4 * len(graph.nodes()) // asked.budget)
-    yield replace(asked, chunk=size), 1, f"each dashed box stands for up to {size:,} operations in a row {why}"
+    yield (
+        replace(asked, chunk=size),
+        1,
+        f"each dashed box stands for up to {size:,} operations in a row {why}",
+    )
     yield replace(asked, chunk=1 << 40, budget=1 << 40), 1, f"runs of operations are drawn as one box {why}"
 
 

@@ -1,4 +1,4 @@
-"""Where the columns of unrolled loops stand: `dot` ranks them from left to right, here they are stacked in rows.
+"""Where the columns of unrolled loops stand: `dot` ranks them, here they are stacked in rows.
 
 `dot` keeps one order only, that of its ranks. So it is asked for the sizes of all boxes and for the order of
 the columns; then each column is stacked in the order of its step, with equal boxes at equal heights, and the
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from rnngraph.viz.scene import Scene
 
@@ -55,14 +56,16 @@ class Places:
 
 def places(scene: Scene, layout: bytes) -> Places:
     """From what `dot -Tjson0` makes of a scene with columns."""
-    found = Places({
-        o["name"]: Spot(*map(float, o["pos"].split(",")), 72 * float(o["width"]), 72 * float(o["height"]))
-        for o in json.loads(layout).get("objects", ()) if "pos" in o
-    })
+    found = Places({o["name"]: _spot(o) for o in json.loads(layout).get("objects", ()) if "pos" in o})
     for lane in scene.lanes:
         _stack(scene, found, lane)
     _frame(scene, found)
     return found
+
+
+def _spot(node: Mapping[str, str]) -> Spot:
+    x, y = map(float, node["pos"].split(","))
+    return Spot(x, y, 72 * float(node["width"]), 72 * float(node["height"]))
 
 
 def inside(scene: Scene) -> dict[str, list[str]]:
@@ -134,7 +137,7 @@ def _height(scene: Scene, found: Places, column: list[str]) -> float:
 def _gaps(scene: Scene, column: list[str]) -> list[float]:
     """Between each two boxes; wider where a frame ends and another begins."""
     frames = [scene.boxes[key].frame for key in column]
-    return [GAP if a == b else GAP + MARGIN + HEADING / 2 for a, b in zip(frames, frames[1:], strict=False)]
+    return [GAP if a == b else GAP + MARGIN + HEADING / 2 for a, b in pairwise(frames)]
 
 
 def _stand(scene: Scene, found: Places, column: list[str], bottom: float, height: float) -> None:
@@ -152,7 +155,10 @@ def _stand(scene: Scene, found: Places, column: list[str], bottom: float, height
 def _around(areas: Iterable[Area]) -> Area:
     every = list(areas)
     return Area(
-        min(a.left for a in every), min(a.bottom for a in every), max(a.right for a in every), max(a.top for a in every),
+        min(a.left for a in every),
+        min(a.bottom for a in every),
+        max(a.right for a in every),
+        max(a.top for a in every),
     )
 
 
@@ -167,7 +173,9 @@ def _frame(scene: Scene, found: Places) -> None:
             continue
         content, frame = _around(children[key]), scene.frames[key]
         heading = HEADING if frame.title else MARGIN
-        area = Area(content.left - MARGIN, content.bottom - MARGIN, content.right + MARGIN, content.top + heading)
+        area = Area(
+            content.left - MARGIN, content.bottom - MARGIN, content.right + MARGIN, content.top + heading
+        )
         found.areas[key] = area
         if frame.parent:
             children[frame.parent].append(area)

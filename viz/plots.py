@@ -1,17 +1,18 @@
-"""Four plots of a comparison against the number of steps, one colour for each mode, labelled at the line's end."""
+"""Four plots of a comparison against the number of steps, one colour for each mode, named at its line's end."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from rnngraph.diagnostics import CannotDo
 from rnngraph.viz.palette import FAINT, INK, MODE_LINES, MODES, SOFT
-from rnngraph.viz.results import Comparison, CompareRow
+from rnngraph.viz.results import CompareRow, Comparison
 from rnngraph.viz.words import data
 from rnngraph.viz.write import put
 
@@ -38,14 +39,14 @@ _WIDTHS = {"static": 4.0, "dynamic": 1.8}
 """The static line is the broader, so that both are seen where they are the same."""
 
 
-def plots(results: Comparison, path: str | Path, form: str = "svg") -> list[Path]:
-    """Writes each plot as `compare-NAME.FORM` (svg or png) into the folder; gives the files."""
+def plots(results: Comparison, path: str | Path, forms: Sequence[str] = ("svg", "png")) -> list[Path]:
+    """Writes each plot as `compare-NAME.svg` and `.png` into the folder; gives the files."""
     folder, written = Path(path), []
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CannotDo(f"cannot write into `{folder}`: {error.strerror or error}", "E912") from error
-    for plot in PLOTS:
+    for plot, form in product(PLOTS, forms):
         file = folder / f"compare-{plot.name}.{form}"
         put(file, drawn(results, plot, form))
         written.append(file)
@@ -89,8 +90,14 @@ def colour(results: Comparison, mode: str) -> str:
 def _line(axes: Any, results: Comparison, plot: Plot, mode: str) -> None:
     rows = results.of(mode)
     axes.plot(
-        [row.steps for row in rows], [plot.value(row) for row in rows], color=colour(results, mode),
-        marker="o", markersize=4.5, linewidth=_WIDTHS.get(mode, 2.0), clip_on=False, zorder=3,
+        [row.steps for row in rows],
+        [plot.value(row) for row in rows],
+        color=colour(results, mode),
+        marker="o",
+        markersize=4.5,
+        linewidth=_WIDTHS.get(mode, 2.0),
+        clip_on=False,
+        zorder=3,
     )
 
 
@@ -123,7 +130,13 @@ def _name_lines(axes: Any, results: Comparison, plot: Plot) -> None:
         shift = max(0.0, last + 22 - height)
         last = height + shift
         axes.annotate(
-            mode, (results.of(mode)[-1].steps, value), xytext=(9, shift * 72 / axes.figure.dpi),
-            textcoords="offset points", color=colour(results, mode), fontsize=10, fontweight="bold", va="center",
+            mode,
+            (results.of(mode)[-1].steps, value),
+            xytext=(9, shift * 72 / axes.figure.dpi),
+            textcoords="offset points",
+            color=colour(results, mode),
+            fontsize=10,
+            fontweight="bold",
+            va="center",
             annotation_clip=False,
         )

@@ -1,4 +1,4 @@
-"""The page of `compare`: one file that needs no other, with the verdict, the tables, the ledger and the plots."""
+"""The page of `compare`: one file that needs no other: verdict, plots, tables, ledger."""
 
 from __future__ import annotations
 
@@ -6,20 +6,29 @@ from collections.abc import Iterable
 from html import escape
 from importlib.resources import files
 
-from rnngraph.viz.plots import PLOTS, colour, inline
-from rnngraph.viz.results import CATEGORIES, Comparison, CompareRow, Difference
-from rnngraph.viz.tables import COLUMNS, cells
+from rnngraph.viz.plots import PLOTS, colour, inline, plots
+from rnngraph.viz.results import CATEGORIES, CompareRow, Comparison, Difference
+from rnngraph.viz.tables import COLUMNS, cells, tables
 from rnngraph.viz.words import data, honest, verdict
+
+__all__ = ["plots", "report", "tables"]
 
 _MOST_DIFFERENCES = 40
 
 
 def report(results: Comparison) -> str:
     """A whole HTML page; what the user named is escaped."""
-    body = "\n".join([
-        _heading(results), _verdict(results), _notes(results), _plots(results), _costs(results), _ledger(results),
-        _differences(results.differences),
-    ])
+    body = "\n".join(
+        [
+            _heading(results),
+            _verdict(results),
+            _notes(results),
+            _plots(results),
+            _costs(results),
+            _ledger(results),
+            _differences(results.differences),
+        ]
+    )
     style = files("rnngraph.viz").joinpath("report.css").read_text(encoding="utf-8")
     title = escape(f"{results.model}: static and dynamic compared")
     return (
@@ -30,7 +39,10 @@ def report(results: Comparison) -> str:
 
 
 def _mode_styles(results: Comparison) -> str:
-    return "".join(f".mode-{i} {{ color: {colour(results, m)}; font-weight: 600 }}\n" for i, m in enumerate(results.modes))
+    return "".join(
+        f".mode-{i} {{ color: {colour(results, m)}; font-weight: 600 }}\n"
+        for i, m in enumerate(results.modes)
+    )
 
 
 def _heading(results: Comparison) -> str:
@@ -66,7 +78,8 @@ def _costs(results: Comparison) -> str:
         for mode, *rest in cells(results)
     )
     heads = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
-    return f"<h2>Cost</h2>\n<div class='wide'><table><thead><tr>{heads}</tr></thead><tbody>\n{rows}\n</tbody></table></div>"
+    table = f"<table><thead><tr>{heads}</tr></thead><tbody>\n{rows}\n</tbody></table>"
+    return f"<h2>Cost</h2>\n<div class='wide'>{table}</div>"
 
 
 def _cells(values: Iterable[str]) -> str:
@@ -75,10 +88,12 @@ def _cells(values: Iterable[str]) -> str:
 
 def _ledger(results: Comparison) -> str:
     """For each mode, the categories across and the steps down; under the heads, how each grows."""
-    parts = [_mode_ledger(results, mode) for mode in results.modes if any(row.ledger for row in results.of(mode))]
+    parts = [
+        _mode_ledger(results, mode) for mode in results.modes if any(row.ledger for row in results.of(mode))
+    ]
     if not parts:
         return ""
-    text = "Predicted from the plan before the run; measured in the run. They are printed once where they are equal."
+    text = "Predicted from the plan, measured in the run; one number where both are the same."
     return f"<h2>Bytes in memory</h2>\n<p>{text}</p>\n" + "\n".join(parts)
 
 
@@ -89,11 +104,13 @@ def _mode_ledger(results: Comparison, mode: str) -> str:
     heads = "".join(f"<th>{escape(category)}</th>" for category in present)
     laws = "".join(f"<td>{escape(_law(rows[-1], category))}</td>" for category in present)
     lines = "\n".join(
-        f"<tr><td>{row.steps:,}</td>{''.join(_entry(row, category) for category in present)}</tr>" for row in rows
+        f"<tr><td>{row.steps:,}</td>{''.join(_entry(row, category) for category in present)}</tr>"
+        for row in rows
     )
     return (
         f"<h3 class='mode-{results.modes.index(mode)}'>{escape(mode)}</h3>\n<div class='wide'><table><thead>"
-        f"<tr><th>steps</th>{heads}</tr></thead><tbody>\n{lines}\n<tr class='law'><td>growth</td>{laws}</tr>\n"
+        f"<tr><th>steps</th>{heads}</tr></thead><tbody>\n{lines}\n"
+        f"<tr class='law'><td>growth</td>{laws}</tr>\n"
         "</tbody></table></div>"
     )
 
@@ -109,7 +126,8 @@ def _entry(row: CompareRow, category: str) -> str:
     exact = f"predicted {found.predicted:,} B, measured {found.measured:,} B"
     if found.predicted == found.measured:
         return f"<td title='{exact}'>{data(found.measured)}</td>"
-    return f"<td title='{exact}'><span class='off'>{data(found.predicted)} predicted</span><br>{data(found.measured)}</td>"
+    told = f"<span class='off'>{data(found.predicted)} predicted</span>"
+    return f"<td title='{exact}'>{told}<br>{data(found.measured)}</td>"
 
 
 def _differences(differences: tuple[Difference, ...]) -> str:
@@ -120,6 +138,12 @@ def _differences(differences: tuple[Difference, ...]) -> str:
         for d in ordered[:_MOST_DIFFERENCES]
     )
     more = len(ordered) - _MOST_DIFFERENCES
-    note = f"<p>{more:,} more, of which {sum(not d.equal for d in ordered[_MOST_DIFFERENCES:]):,} differ.</p>" * (more > 0)
+    note = (
+        f"<p>{more:,} more, of which {sum(not d.equal for d in ordered[_MOST_DIFFERENCES:]):,} differ.</p>"
+        * (more > 0)
+    )
     heads = "<tr><th>output or gradient</th><th>largest difference</th></tr>"
-    return f"<h2>Equality</h2>\n<table class='narrow'><thead>{heads}</thead><tbody>\n{rows}\n</tbody></table>{note}" * bool(rows)
+    return (
+        f"<h2>Equality</h2>\n<table class='narrow'><thead>{heads}</thead>"
+        f"<tbody>\n{rows}\n</tbody></table>{note}" * bool(rows)
+    )

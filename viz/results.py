@@ -43,7 +43,7 @@ class CompareRow:
 
 @dataclass(frozen=True)
 class Difference:
-    """One output or gradient in all modes: the largest absolute difference, and whether the bits are equal."""
+    """One output or gradient in all modes: its largest absolute difference, and whether the bits agree."""
 
     name: str
     max_abs: float

@@ -1,4 +1,4 @@
-"""A picture as plain data: boxes in frames, edges between them. What is drawn is settled before any layout."""
+"""A picture as plain data: boxes in frames, edges between them; settled before any layout."""
 
 from __future__ import annotations
 

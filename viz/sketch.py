@@ -25,13 +25,13 @@ class Link(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """A sequence whose rows are drawn at their own steps; a folded column has the first step it stands for."""
+    """A sequence whose rows are drawn at their own steps; a folded column has its first."""
 
     steps: Mapping[int, Link]
 
 
 class Pill(NamedTuple):
-    """Where the row of an input is drawn, should one be asked for: the column's frame, and what `t` is there."""
+    """Where the row of an input may be drawn: the column's frame, and what `t` is there."""
 
     frame: str
     title: str
@@ -91,7 +91,13 @@ class Sketch:
         return key
 
     def want(
-        self, scope: Scope, value: Value, head: End, kind: EdgeKind = "data", label: str = "", back: bool = False,
+        self,
+        scope: Scope,
+        value: Value,
+        head: End,
+        kind: EdgeKind = "data",
+        label: str = "",
+        back: bool = False,
         ranked: bool = True,
     ) -> None:
         """An edge from wherever the value turns out to be drawn; a value from the step before says so."""
@@ -118,7 +124,11 @@ class Sketch:
             elif isinstance(found, Link):
                 pending.append(found if found.step is not None else found._replace(step=link.step))
             elif isinstance(found, Rows):
-                steps = [found.steps.get(link.step)] if link.step is not None else reversed(found.steps.values())
+                steps = (
+                    [found.steps.get(link.step)]
+                    if link.step is not None
+                    else list(found.steps.values())[::-1]
+                )
                 pending += [step._replace(step=None) for step in steps if step is not None]
 
     # --- the finished picture ------------------------------------------------------------------------------
@@ -146,7 +156,12 @@ class Sketch:
         pill = reader.pill
         key = f"{pill.frame}/{end.box}"
         self.pills[key] = replace(
-            box, key=key, title=f"{box.title}[{pill.title}]", detail=shape_of(link.value), lines=(), frame=pill.frame,
+            box,
+            key=key,
+            title=f"{box.title}[{pill.title}]",
+            detail=shape_of(link.value),
+            lines=(),
+            frame=pill.frame,
         )
         return End(key)
 

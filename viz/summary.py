@@ -12,7 +12,7 @@ from rnngraph.front.block import Block, StateVar, Weight
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """One instance. `values` counts its own weights; `shared` says over which axis they are used at every step."""
+    """One instance. `values` counts its own weights; `shared` says at which steps they are used."""
 
     path: str
     depth: int
@@ -51,17 +51,18 @@ def totals(rows: Iterable[SummaryRow]) -> dict[str, int]:
     return {"values": values, "trained": trained, "frozen": values - trained}
 
 
-def as_json(rows: Iterable[SummaryRow]) -> dict[str, Any]:
-    rows = tuple(rows)
+def as_json(block: Block) -> dict[str, Any]:
+    """The rows and totals as plain data."""
+    rows = summary(block)
     return {"blocks": [asdict(row) for row in rows], "totals": totals(rows)}
 
 
-def table(rows: Iterable[SummaryRow]) -> Any:
+def table(block: Block) -> Any:
     """A `rich` table of the rows and their total."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    rows = tuple(rows)
+    rows = summary(block)
     found = Table(box=SIMPLE_HEAD, pad_edge=False, show_footer=True)
     count = totals(rows)
     frozen = f" ({count['frozen']:,} frozen)" if count["frozen"] else ""
@@ -71,10 +72,12 @@ def table(rows: Iterable[SummaryRow]) -> Any:
     found.add_column("", "")
     for row in rows:
         found.add_row(
-            "  " * row.depth + row.name, f"{row.kind} {row.definition}".strip() if row.definition else row.kind,
+            "  " * row.depth + row.name,
+            f"{row.kind} {row.definition}".strip() if row.definition else row.kind,
             "\n".join(f"{name} {shape_text(shape)}" for name, shape in row.states),
             "\n".join(f"{n} {shape_text(s)}{' frozen' if frozen else ''}" for n, s, frozen in row.weights),
-            f"{row.values:,}" if row.values else "", row.shared,
+            f"{row.values:,}" if row.values else "",
+            row.shared,
         )
     return found
 
@@ -86,9 +89,15 @@ def shape_text(shape: tuple[int, ...]) -> str:
 def _row(block: Block, depth: int, axis: str) -> SummaryRow:
     path = ".".join(block.path)
     return SummaryRow(
-        path, depth, block.name, block.kind, block.definition, _states(block.states),
+        path,
+        depth,
+        block.name,
+        block.kind,
+        block.definition,
+        _states(block.states),
         tuple((_short(w.name, path), w.shape, w.frozen) for w in block.weights),
-        sum(prod(w.shape) for w in block.weights), sum(prod(w.shape) for w in block.weights if not w.frozen),
+        sum(prod(w.shape) for w in block.weights),
+        sum(prod(w.shape) for w in block.weights if not w.frozen),
         f"shared by every {axis} step" if axis and block.weights else "",
     )
 

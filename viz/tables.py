@@ -8,8 +8,17 @@ from rnngraph.viz.results import CATEGORIES, Comparison
 from rnngraph.viz.words import data, duration
 
 COLUMNS = (
-    "mode", "steps", "nodes", "edges", "nodes with gradient", "edges with gradient", "graph", "program", "compile",
-    "first run", "later runs",
+    "mode",
+    "steps",
+    "nodes",
+    "edges",
+    "nodes with gradient",
+    "edges with gradient",
+    "graph",
+    "program",
+    "compile",
+    "first run",
+    "later runs",
 )
 
 
@@ -17,11 +26,20 @@ def cells(results: Comparison) -> list[tuple[str, ...]]:
     """The main table's rows, as text, by number of steps and mode."""
     return [
         (
-            row.mode, f"{row.steps:,}", f"{row.nodes_forward:,}", f"{row.edges_forward:,}", f"{row.nodes_gradient:,}",
-            f"{row.edges_gradient:,}", data(row.graph_bytes), data(row.program_bytes), duration(row.compile_seconds),
-            f"{row.first_ms:,.3g} ms", f"{row.later_ms:,.3g} ms",
+            row.mode,
+            f"{row.steps:,}",
+            f"{row.nodes_forward:,}",
+            f"{row.edges_forward:,}",
+            f"{row.nodes_gradient:,}",
+            f"{row.edges_gradient:,}",
+            data(row.graph_bytes),
+            data(row.program_bytes),
+            duration(row.compile_seconds),
+            f"{row.first_ms:,.3g} ms",
+            f"{row.later_ms:,.3g} ms",
         )
-        for rows in results.pairs().values() for row in rows.values()
+        for rows in results.pairs().values()
+        for row in rows.values()
     ]
 
 
@@ -32,8 +50,16 @@ def ledger_cells(results: Comparison) -> list[tuple[str, ...]]:
     """The ledger's rows, as text: exact bytes, for a prediction is to be checked to the byte."""
     order = {category: i for i, category in enumerate(CATEGORIES)}
     return [
-        (row.mode, f"{row.steps:,}", entry.category, f"{entry.predicted:,} B", f"{entry.measured:,} B", entry.law)
-        for rows in results.pairs().values() for row in rows.values()
+        (
+            row.mode,
+            f"{row.steps:,}",
+            entry.category,
+            f"{entry.predicted:,} B",
+            f"{entry.measured:,} B",
+            entry.law,
+        )
+        for rows in results.pairs().values()
+        for row in rows.values()
         for entry in sorted(row.ledger, key=lambda e: order.get(e.category, len(order)))
     ]
 
@@ -41,12 +67,23 @@ def ledger_cells(results: Comparison) -> list[tuple[str, ...]]:
 def tables(results: Comparison) -> list[Any]:
     """Two `rich` tables: cost per mode and number of steps, then the ledger of bytes."""
     return [
-        _table(f"{results.model}: cost, batch {results.batch}, {results.dtype}, {results.backend}", COLUMNS, cells(results), 1),
+        _table(
+            f"{results.model}: cost, batch {results.batch}, {results.dtype}, {results.backend}",
+            COLUMNS,
+            cells(results),
+            1,
+        ),
         _table("bytes in memory", LEDGER_COLUMNS, ledger_cells(results), 1, left=("category", "growth")),
     ]
 
 
-def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]], sorted_by: int, left: tuple[str, ...] = ()) -> Any:
+def _table(
+    title: str,
+    columns: tuple[str, ...],
+    rows: list[tuple[str, ...]],
+    sorted_by: int,
+    left: tuple[str, ...] = (),
+) -> Any:
     """Numbers to the right; a line where the value of `sorted_by` changes."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table

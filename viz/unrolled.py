@@ -5,8 +5,8 @@ from __future__ import annotations
 from rnngraph.ir.graph import Loop, Node, Value, body_nodes, loop_of
 from rnngraph.viz.columns import Column, columns
 from rnngraph.viz.draw import Drawer
-from rnngraph.viz.labels import carry_names
 from rnngraph.viz.groups import Path
+from rnngraph.viz.labels import carry_names
 from rnngraph.viz.loops import drawn_at_all, enter, initial_text, loop_frame
 from rnngraph.viz.scene import Box, End
 from rnngraph.viz.sketch import Link, Pill, Rows, Scope
@@ -44,7 +44,13 @@ def _column_scope(drawer: Drawer, frame: str, base: Path, column: Column, revers
 
 
 def _bind(
-    drawer: Drawer, scope: Scope, inside: Scope, loop: Loop, previous: Scope | None, start: End | None, column: Column,
+    drawer: Drawer,
+    scope: Scope,
+    inside: Scope,
+    loop: Loop,
+    previous: Scope | None,
+    start: End | None,
+    column: Column,
 ) -> None:
     for carry, name in zip(loop.carries, carry_names(loop), strict=True):
         inside.carries[carry.param] = name
@@ -62,11 +68,15 @@ def _bind(
 def _start(drawer: Drawer, scope: Scope, loop: Loop, frame: str) -> End | None:
     """One box for the states that begin with a written number."""
     named = zip(loop.carries, carry_names(loop), strict=True)
-    lines = [f"{name} = {initial_text(c.init)}" for c, name in named if not drawn_at_all(drawer, scope, c.init)]
+    lines = [
+        f"{name} = {initial_text(c.init)}" for c, name in named if not drawn_at_all(drawer, scope, c.init)
+    ]
     if not lines:
         return None
     column = drawer.sketch.frame(f"{frame}first", "step", "", frame)
-    return drawer.sketch.later(Box(f"{frame}start", "state", "start", "", tuple(lines), "the first states", column))
+    return drawer.sketch.later(
+        Box(f"{frame}start", "state", "start", "", tuple(lines), "the first states", column)
+    )
 
 
 def _folded(drawer: Drawer, inside: Scope, loop: Loop, column: Column) -> None:
@@ -82,11 +92,21 @@ def _folded(drawer: Drawer, inside: Scope, loop: Loop, column: Column) -> None:
 
 
 def _note_saved(drawer: Drawer, loop: Loop, frame: str) -> None:
-    """One box says what each step reads from its twin in the forward pass; an edge for each would hide the rest."""
+    """One box says what each step reads from its twin in the forward pass; edges would hide the rest."""
     saved = [s.sequence for s in loop.slices if drawer.saved(s.sequence)]
     if saved:
         words = (f"{len(saved)} values of each", "step of the forward pass")
-        drawer.sketch.box(Box(f"{frame}saved", "input", "saved", "", words, "what the forward pass stacks for this loop", frame))
+        drawer.sketch.box(
+            Box(
+                f"{frame}saved",
+                "input",
+                "saved",
+                "",
+                words,
+                "what the forward pass stacks for this loop",
+                frame,
+            )
+        )
 
 
 def _leave(scope: Scope, node: Node, loop: Loop, steps: dict[int, Scope], last: Scope | None) -> None:

@@ -38,7 +38,9 @@ def write(picture: Picture, path: str | Path) -> None:
     form = path.suffix.lower().removeprefix(".")
     if form not in WRITERS:
         known = ", ".join(f".{name}" for name in WRITERS)
-        raise UserError(f"cannot tell the form of a picture from `{path.name}`", "E911", f"end its name in one of {known}")
+        raise UserError(
+            f"cannot tell the form of a picture from `{path.name}`", "E911", f"end its name in one of {known}"
+        )
     put(path, WRITERS[form](picture))
 
 
@@ -79,8 +81,8 @@ def png(picture: Picture) -> bytes:
 
 def pdf(picture: Picture) -> bytes:
     """Vector graphics with real text. `graphviz-pure` writes no PDF, so it comes from the SVG."""
-    from reportlab.graphics import renderPDF
-    from svglib.svglib import svg2rlg
+    from reportlab.graphics import renderPDF  # type: ignore[import-untyped,unused-ignore]
+    from svglib.svglib import svg2rlg  # type: ignore[import-untyped,unused-ignore]
 
     drawing = svg2rlg(BytesIO(_laid_out(picture, "svg")))
     return bytes(renderPDF.drawToString(drawing))
@@ -91,7 +93,10 @@ def dot(picture: Picture) -> bytes:
 
 
 WRITERS: dict[str, Callable[[Picture], bytes]] = {
-    "svg": lambda picture: svg(picture).encode(), "png": png, "pdf": pdf, "dot": dot,
+    "svg": lambda picture: svg(picture).encode(),
+    "png": png,
+    "pdf": pdf,
+    "dot": dot,
 }
 
 
@@ -103,7 +108,9 @@ def _laid_out(picture: Picture, form: str, *options: str) -> bytes:
         source = str(digraph(picture.scene, picture.title, found).source)
         options = ("-Kneato", "-n", *options)
     many = len(picture.scene.edges) > _MANY_EDGES
-    return _run(source, [f"-T{form}", *options], ["polyline", "line"] if many else ["spline", "polyline", "line"])
+    return _run(
+        source, [f"-T{form}", *options], ["polyline", "line"] if many else ["spline", "polyline", "line"]
+    )
 
 
 def _run(source: str, options: list[str], edges: list[str]) -> bytes:
@@ -112,8 +119,11 @@ def _run(source: str, options: list[str], edges: list[str]) -> bytes:
     for form in edges:
         try:
             done = subprocess.run(
-                [dot_binary(), *options, f"-Gsplines={form}"], input=source.encode(), capture_output=True,
-                timeout=LONGEST_LAYOUT, check=False,
+                [dot_binary(), *options, f"-Gsplines={form}"],
+                input=source.encode(),
+                capture_output=True,
+                timeout=LONGEST_LAYOUT,
+                check=False,
             )
         except FileNotFoundError as error:
             help = "pip install graphviz-pure"

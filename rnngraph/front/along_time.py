@@ -16,16 +16,12 @@ def _(use: Use) -> Item:
 
 @define("last", "x")
 def _(use: Use) -> Item:
-    return sequences.last(
-        use.trace, use.trace.lift(use.given["x"].item, use.span("x")), use.at, use.span("x")
-    )
+    return sequences.last(use.trace, use.trace.lift(use.given["x"].item, use.span("x")), use.at, use.span("x"))
 
 
 @define("reversed", "x")
 def _(use: Use) -> Item:
-    return sequences.reversed_(
-        use.trace, use.trace.lift(use.given["x"].item, use.span("x")), use.at, use.span("x")
-    )
+    return sequences.reversed_(use.trace, use.trace.lift(use.given["x"].item, use.span("x")), use.at, use.span("x"))
 
 
 @define("window", "x size")

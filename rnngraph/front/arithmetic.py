@@ -55,9 +55,7 @@ def binary(trace: Trace, sign: str, left: Item, right: Item, at: Span, spans: tu
     if isinstance(left, (bool, int, float)) and isinstance(right, (bool, int, float)):
         return fold(sign, left, right, at)
     if sign in LOGIC:
-        return trace.call(
-            OPS[sign], *(truth(trace, i, s) for i, s in zip((left, right), spans, strict=True)), at=at
-        )
+        return trace.call(OPS[sign], *(truth(trace, i, s) for i, s in zip((left, right), spans, strict=True)), at=at)
     if sign == "**" and is_number(right):
         assert isinstance(right, (bool, int, float))
         return power(trace, trace.lift(left, spans[0]), right, at)

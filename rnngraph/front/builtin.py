@@ -50,9 +50,7 @@ class Use:
     def int_value(self, name: str) -> Value:
         value = self.trace.lift(self.given[name].item, self.span(name))
         if value.type.dtype != "int":
-            raise self.mistake(
-                "E202", f"`{self.span(name).text}` must be int, but it is {value.type.dtype}", name
-            )
+            raise self.mistake("E202", f"`{self.span(name).text}` must be int, but it is {value.type.dtype}", name)
         return value
 
     def whole(self, name: str, default: int) -> int:
@@ -69,9 +67,7 @@ class Use:
         item = self.given[name].item
         found = item.items if isinstance(item, Numbers) else (item,)
         if not all(isinstance(n, int) and not isinstance(n, bool) for n in found):
-            raise self.mistake(
-                "E208", f"`{name}` of `{self.function}` must be sizes, as in `[n, units]`", name
-            )
+            raise self.mistake("E208", f"`{name}` of `{self.function}` must be sizes, as in `[n, units]`", name)
         return tuple(checked_size(n, self.span(name)) for n in found if isinstance(n, int))
 
     def along_time(self) -> bool:
@@ -128,9 +124,7 @@ def define(name: str, parameters: str, fold: Callable[..., Number] | None = None
 
 def pair(use: Use, a: str, b: str, numbers: bool = True) -> tuple[Value, ...]:
     """Two arguments as values of one dtype, whose shapes agree."""
-    first, second = alike(
-        use.trace, (use.given[a].item, use.given[b].item), (use.span(a), use.span(b)), numbers
-    )
+    first, second = alike(use.trace, (use.given[a].item, use.given[b].item), (use.span(a), use.span(b)), numbers)
     if not broadcasts(first.type.shape, second.type.shape):
         raise Mistake(
             "E201",

@@ -60,9 +60,7 @@ def as_callee(scope: Scope, item: Item, at: Span) -> Callee:
 # --- settings -------------------------------------------------------------------------------------
 
 
-def instantiate(
-    scope: Scope, definition: Definition, arguments: Sequence[ast.Argument], at: Span
-) -> Instance:
+def instantiate(scope: Scope, definition: Definition, arguments: Sequence[ast.Argument], at: Span) -> Instance:
     """A new instance with these settings; defaults may refer to settings before them."""
     if definition.kind == "model":
         raise Mistake(
@@ -76,9 +74,7 @@ def instantiate(
     return Instance(definition, settings, at)
 
 
-def _given_settings(
-    scope: Scope, definition: Definition, arguments: Sequence[ast.Argument]
-) -> dict[str, Item]:
+def _given_settings(scope: Scope, definition: Definition, arguments: Sequence[ast.Argument]) -> dict[str, Item]:
     names = [s.name for s in definition.settings]
     found: dict[str, Item] = {}
     for place, argument in enumerate(arguments):

@@ -27,9 +27,7 @@ def _(use: Use) -> Item:
     shape = use.sizes("shape")
     u = use.op("maximum", _uniform(use, shape), use.number(1e-12))
     radius = use.op("sqrt", use.op("mul", use.op("log", u), use.number(-2.0)))
-    return use.op(
-        "mul", radius, use.op("cos", use.op("mul", _uniform(use, shape), use.number(2.0 * math.pi)))
-    )
+    return use.op("mul", radius, use.op("cos", use.op("mul", _uniform(use, shape), use.number(2.0 * math.pi))))
 
 
 @define("categorical", "scores")

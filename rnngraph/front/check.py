@@ -130,9 +130,7 @@ def _tried(loaded: Loaded, definition: Definition, sizes: Iterator[int]) -> list
     return trace.report.found
 
 
-def _inputs(
-    scope: Scope, definition: Definition, settings: dict[str, Item], sizes: Iterator[int]
-) -> list[Given]:
+def _inputs(scope: Scope, definition: Definition, settings: dict[str, Item], sizes: Iterator[int]) -> list[Given]:
     """A made-up value for each input: a step's value, or a whole sequence where one is declared."""
     inner = Scope(scope.trace, scope.world, definition, None, (), (), definition.name_span)
     for setting in definition.settings:

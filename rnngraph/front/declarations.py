@@ -73,9 +73,7 @@ def _state(scope: Scope, s: ast.State) -> None:
     trace, level = scope.trace, scope.trace.level
     if level.parent is None:
         if scope.owner is None:
-            raise Mistake(
-                "E311", "a model has no states of its own", s.span, help="write a `cell` and `unroll` it"
-            )
+            raise Mistake("E311", "a model has no states of its own", s.span, help="write a `cell` and `unroll` it")
         raise inputs.needs_unroll(scope, s.span)
     if s.type.axis is not None:
         raise Mistake("E202", f"the state `{s.name}` cannot be a sequence", s.type.span)

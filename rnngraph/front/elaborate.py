@@ -41,15 +41,17 @@ def elaborate(
         trace.tell(diagnostic)
     if any(d.code == "E301" for d in trace.report.errors):
         trace.report.stop_on_errors()
-    found = attempt(trace, loaded, choose(loaded, model), settings)
+    try:
+        chosen = choose(loaded, model)
+    except UserError as error:
+        raise UserError([*in_order(trace.report.errors), *error.diagnostics]) from None
+    found = attempt(trace, loaded, chosen, settings)
     trace.report.stop_on_errors()
     assert found is not None
     return found
 
 
-def attempt(
-    trace: Trace, loaded: Loaded, model: Definition, settings: Mapping[str, object]
-) -> Elaborated | None:
+def attempt(trace: Trace, loaded: Loaded, model: Definition, settings: Mapping[str, object]) -> Elaborated | None:
     """The model's graph, or None where the trace's report says why there is none."""
     try:
         scope = _run(trace, loaded, model, settings)
@@ -93,9 +95,7 @@ def _run(trace: Trace, loaded: Loaded, model: Definition, settings: Mapping[str,
             _bind_input(scope, s)
     statements.run(scope, model.body)
     if not scope.outputs and not scope.goals:
-        raise Mistake(
-            "E307", f"the model `{model.name}` gives nothing", model.name_span, help="write `output ...`"
-        )
+        raise Mistake("E307", f"the model `{model.name}` gives nothing", model.name_span, help="write `output ...`")
     return scope
 
 
@@ -198,13 +198,11 @@ def _watched(trace: Trace) -> dict[str, Value]:
     for name in trace.watch:
         matches = [w for w in trace.root.watched if w.name == name or w.name.endswith("." + name)]
         if not matches:
-            raise UserError(
-                f"nothing is called `{name}` in this model", "E101", did_you_mean(name, _tails(trace))
-            )
+            raise UserError(f"nothing is called `{name}` in this model", "E101", did_you_mean(name, _tails(trace)))
         alone = len({w.name for w in matches}) == 1
         for w in matches:
             key = goals.free(f"watch.{name if alone else w.name}", found)
-            found[key] = trace.clean(w.value, _span_of(w.value))
+            found[key] = goals.handed_out(trace, w.value, _span_of(w.value))
     return found
 
 

@@ -36,11 +36,7 @@ def apply_to(scope: Scope, name: str, given: list[Given], at: Span) -> Item:
 
 def _axis_or_item(scope: Scope, argument: ast.Argument) -> Item:
     """`axis = time` names an axis, not a value."""
-    if (
-        argument.name == "axis"
-        and isinstance(argument.value, ast.Name)
-        and argument.value.name not in scope.names
-    ):
+    if argument.name == "axis" and isinstance(argument.value, ast.Name) and argument.value.name not in scope.names:
         return AxisName(argument.value.name)
     return expressions.one(scope, argument.value)
 
@@ -64,9 +60,7 @@ def _bind(function: Function, given: list[Given], at: Span) -> dict[str, Given]:
         if name in bound:
             raise Mistake("E303", f"`{name}` is given twice", argument.span)
         bound[name] = argument
-    missing = [
-        n for p, n in zip(function.parameters, names, strict=True) if not p.endswith("?") and n not in bound
-    ]
+    missing = [n for p, n in zip(function.parameters, names, strict=True) if not p.endswith("?") and n not in bound]
     if missing:
         raise Mistake("E303", f"`{function.name}` takes {_takes(function)}: `{missing[0]}` is missing", at)
     return bound

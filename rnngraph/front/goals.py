@@ -23,8 +23,14 @@ def outputs(scope: Scope) -> tuple[dict[str, Value], dict[str, Span]]:
         with scope.trace.telling():
             for key, value in _named(name or _name_of(span), item, span):
                 key = free(key, found)
-                found[key], spans[key] = scope.trace.clean(scope.trace.bring(value, span), span), span
+                found[key], spans[key] = handed_out(scope.trace, value, span), span
     return found, spans
+
+
+def handed_out(trace: Trace, value: Value, span: Span) -> Value:
+    """A result as the user gets it: 0 in the padding; a sequence has a row for each example."""
+    value = trace.bring(value, span)
+    return trace.clean(trace.over_batch(value, span) if value.type.axes else value, span)
 
 
 def _named(name: str, item: Item, span: Span) -> list[tuple[str, Value]]:
@@ -79,8 +85,7 @@ def mean(trace: Trace, value: Value, at: Span, what: str) -> Value:
     if value.type.shape:
         raise Mistake(
             "E314",
-            f"a {what} is one number for each example or step, but `{at.text}` has "
-            f"{shape_in_words(value.type.shape)}",
+            f"a {what} is one number for each example or step, but `{at.text}` has {shape_in_words(value.type.shape)}",
             at,
             help=f"write `mean({at.text})` or `sum({at.text})`",
         )

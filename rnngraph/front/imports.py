@@ -98,16 +98,8 @@ class _Search:
                 "save it as a file first",
             )
         parts = item.path.replace("\\", "/").split("/")
-        if (
-            not item.path
-            or ".." in parts
-            or item.path.startswith(("/", "~"))
-            or ":" in item.path
-            or "\0" in item.path
-        ):
-            raise _wrong(
-                item, f"`{item.path}` is not below the folder of this file", 'as in `import "cells/gru.rnn"`'
-            )
+        if not item.path or ".." in parts or item.path.startswith(("/", "~")) or ":" in item.path or "\0" in item.path:
+            raise _wrong(item, f"`{item.path}` is not below the folder of this file", 'as in `import "cells/gru.rnn"`')
         path = (folder / item.path).resolve()
         if not path.is_relative_to(self.root):
             raise _wrong(item, f"`{item.path}` leads out of the folder of this file", "")

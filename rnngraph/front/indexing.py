@@ -36,14 +36,10 @@ def _number_of(scope: Scope, e: ast.Index, numbers: Numbers) -> Item:
     entry = e.indices[0]
     if len(e.indices) > 1 or isinstance(entry, ast.Range):
         raise Mistake("E204", "a list of numbers takes one whole number as index", e.span)
-    return numbers.items[
-        _position(expressions.whole(scope, entry, "an index"), len(numbers.items), entry.span)
-    ]
+    return numbers.items[_position(expressions.whole(scope, entry, "an index"), len(numbers.items), entry.span)]
 
 
-def _along(
-    scope: Scope, value: Value, entry: ast.Expr | ast.Range, dim: int, e: ast.Index
-) -> tuple[Value, int]:
+def _along(scope: Scope, value: Value, entry: ast.Expr | ast.Range, dim: int, e: ast.Index) -> tuple[Value, int]:
     """The value with one more index applied at `dim`, and how many dimensions stay there."""
     length = value.type.shape[dim]
     if isinstance(entry, ast.Range):
@@ -71,9 +67,7 @@ def _bound(scope: Scope, e: ast.Expr, length: int) -> int:
     place = expressions.whole(scope, e, "the end of a range")
     place = place + length if place < 0 else place
     if not 0 <= place <= length:
-        raise Mistake(
-            "E206", f"`{e.span.text}` lies outside of the {counted(length, 'value')} there are", e.span
-        )
+        raise Mistake("E206", f"`{e.span.text}` lies outside of the {counted(length, 'value')} there are", e.span)
     return place
 
 
@@ -133,9 +127,7 @@ def split(trace: Trace, value: Value, parts: Item, dim: int, at: Span, parts_at:
     if isinstance(parts, Numbers):
         sizes = [int(n) for n in parts.items]
         if sum(sizes) != length or min(sizes) < 1:
-            raise Mistake(
-                "E201", f"the pieces {sizes} have {sum(sizes)} values together, but there are {length}", at
-            )
+            raise Mistake("E201", f"the pieces {sizes} have {sum(sizes)} values together, but there are {length}", at)
     elif isinstance(parts, int) and not isinstance(parts, bool) and parts >= 1:
         if length % parts:
             raise Mistake(

@@ -88,9 +88,16 @@ def _of_dtype(body: Scope, one: ast.Input, given: Given) -> Value:
             f"{value.type.dtype}",
             given.span,
             labels=(Label(one.type.span, "declared here"),),
-            help=f"write `{one.type.dtype}({given.span.text})`" if one.type.dtype != "bool" else "",
+            help=_as_dtype(one.type.dtype, given.span.text),
         )
     return body.trace.cast(value, one.type.dtype, given.span)
+
+
+def _as_dtype(dtype: str, text: str) -> str:
+    if dtype == "bool":
+        return "a comparison gives true or false"
+    declare = f"declare `{text}` as `{dtype}`, or " if text.isidentifier() else ""
+    return f"{declare}write `{dtype}({text})`"
 
 
 def _check_axis(body: Scope, one: ast.Input, value: Value, at: Span) -> None:

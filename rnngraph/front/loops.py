@@ -101,8 +101,7 @@ def _begin(scope: Scope, e: ast.Unroll, cell: Cell) -> tuple[Level, list[Given]]
     if len(sequences) > max(len(names), 1):
         raise Mistake(
             "E303",
-            f"`{e.cell.span.text}` takes {counted(len(names), 'input')} at each step, but is given "
-            f"{len(sequences)}",
+            f"`{e.cell.span.text}` takes {counted(len(names), 'input')} at each step, but is given {len(sequences)}",
             e.span,
         )
     return level, [_slice(scope.trace, level, v, s) for v, s in sequences] + constants
@@ -117,7 +116,7 @@ def _constants(scope: Scope, e: ast.Unroll, cell: Cell) -> list[Given]:
                 "E102",
                 f"`{e.cell.span.text}` has no input `{binding.name}`",
                 binding.span,
-                help=did_you_mean(binding.name, known),
+                help=did_you_mean(binding.name, known) or "its inputs: " + ", ".join(f"`{n}`" for n in known),
             )
         found.append(Given(expressions.one(scope, binding.value), binding.value.span, binding.name))
     return found
@@ -156,9 +155,7 @@ def _axis(scope: Scope, e: ast.Unroll, sequences: list[tuple[Value, Span]]) -> s
 def _steps(scope: Scope, e: ast.Expr) -> int:
     steps = expressions.whole(scope, e, "the number of steps")
     if not 1 <= steps < MOST_STEPS:
-        raise Mistake(
-            "E203", f"the number of steps must be from 1 to {MOST_STEPS - 1:,}, but it is {steps:,}", e.span
-        )
+        raise Mistake("E203", f"the number of steps must be from 1 to {MOST_STEPS - 1:,}, but it is {steps:,}", e.span)
     return steps
 
 
@@ -181,9 +178,7 @@ def _row(trace: Trace, level: Level, item: Item, at: Span) -> Value | Poison:
     if not isinstance(item, Value):
         raise Mistake("E202", f"a step can hand out values only, not {kind_of(item)}", at)
     if level.axis in item.type.axes:
-        raise Mistake(
-            "E305", f"what a step hands out depends on the whole of {level.axis}, not on one step", at
-        )
+        raise Mistake("E305", f"what a step hands out depends on the whole of {level.axis}, not on one step", at)
     value = trace.bring(item, at)
     return trace.where(trace.real_step(level, at), value, 0, at) if trace.pads(level.axis) else value
 
@@ -207,12 +202,7 @@ def _stacked(trace: Trace, value: Value) -> Value:
 
 def _record_name(scope: Scope, e: ast.Unroll, targets: Sequence[ast.Target], outputs: int) -> str:
     """What a model calls the final states of this loop, under which the first ones may be fed."""
-    if (
-        scope.owner is not None
-        or e.initial is not None
-        or len(targets) != outputs + 1
-        or targets[-1].name == "_"
-    ):
+    if scope.owner is not None or e.initial is not None or len(targets) != outputs + 1 or targets[-1].name == "_":
         return ""
     return ".".join((targets[-1].name, *scope.suffix))
 

@@ -36,9 +36,7 @@ def walk(node: Any) -> Iterator[Any]:
             stack.extend(reversed(node))
         elif hasattr(node, "span"):
             yield node
-            stack.extend(
-                getattr(node, f.name) for f in reversed(fields(node)) if f.name not in ("span", "name_span")
-            )
+            stack.extend(getattr(node, f.name) for f in reversed(fields(node)) if f.name not in ("span", "name_span"))
 
 
 def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
@@ -110,9 +108,7 @@ class _Body:
             self._slips()
         return self.found
 
-    def tell(
-        self, code: str, message: str, span: Span, help: str = "", labels: tuple[Label, ...] = ()
-    ) -> None:
+    def tell(self, code: str, message: str, span: Span, help: str = "", labels: tuple[Label, ...] = ()) -> None:
         severity: Any = "warning" if code.startswith("W") else "error"
         self.found.append(Diagnostic(code, message, span, labels=labels, help=help, severity=severity))
 
@@ -164,9 +160,7 @@ class _Body:
         known = self._known()
         for name in self.read:
             if not name.primed and name.name not in known:
-                self.tell(
-                    "E101", f"there is no `{name.name}` here", name.span, did_you_mean(name.name, known)
-                )
+                self.tell("E101", f"there is no `{name.name}` here", name.span, did_you_mean(name.name, known))
 
     def _primes(self) -> None:
         """`h'` belongs to a state, and every state has one; a state that was misspelt is not told again."""
@@ -201,9 +195,7 @@ class _Body:
                 word = type(s).__name__.lower() if not isinstance(s, ast.Options) else s.kind
                 self.tell("E311", f"`{word}` belongs to a model, but `{title}` is a {kind}", s.span)
             elif isinstance(s, ast.State) and model:
-                self.tell(
-                    "E311", "a model has no states of its own", s.span, "write a `cell` and `unroll` it"
-                )
+                self.tell("E311", "a model has no states of its own", s.span, "write a `cell` and `unroll` it")
             elif isinstance(s, ast.Stop):
                 self.tell(
                     "E312",
@@ -212,14 +204,10 @@ class _Body:
                     "a loop of a fixed number of steps is: `unroll CELL for 50`",
                 )
             elif isinstance(s, ast.Input) and s not in self.definition.body:
-                self.tell(
-                    "E311", "an input cannot depend on a `for` or `if`", s.span, "declare it at the top"
-                )
+                self.tell("E311", "an input cannot depend on a `for` or `if`", s.span, "declare it at the top")
         gives = (ast.Output, ast.Loss, ast.Metric) if model else (ast.Output,)
         if not any(isinstance(s, gives) for s in self.all):
-            self.tell(
-                "E307", f"the {kind} `{title}` gives nothing", self.definition.name_span, "write `output ...`"
-            )
+            self.tell("E307", f"the {kind} `{title}` gives nothing", self.definition.name_span, "write `output ...`")
 
     # --- warnings ------------------------------------------------------------------------------------------
 
@@ -254,9 +242,7 @@ class _Body:
             if (
                 isinstance(node, ast.Binary)
                 and node.operator == "@"
-                and all(
-                    isinstance(side, ast.Name) and side.name in weights for side in (node.left, node.right)
-                )
+                and all(isinstance(side, ast.Name) and side.name in weights for side in (node.left, node.right))
             ):
                 self.tell(
                     "W404",

@@ -71,9 +71,7 @@ def _extreme(use: Use, elementwise: str) -> Item:
 def _largest(use: Use, value: Value) -> Value:
     if use.has("axis"):
         return use.op("max_over", value, dim=use.dim(value))
-    flat = (
-        use.op("reshape", value, shape=(math.prod(value.type.shape),)) if len(value.type.shape) > 1 else value
-    )
+    flat = use.op("reshape", value, shape=(math.prod(value.type.shape),)) if len(value.type.shape) > 1 else value
     return use.op("max_over", flat, dim=-1)
 
 
@@ -81,12 +79,8 @@ def _fold_extreme(choose: Callable[[tuple[Number, ...]], Number], *items: Number
     return choose(items)
 
 
-def _extreme_function(
-    name: str, elementwise: str, choose: Callable[[tuple[Number, ...]], Number]
-) -> Function:
-    return Function(
-        name, ("x*", "axis?"), lambda use: _extreme(use, elementwise), partial(_fold_extreme, choose)
-    )
+def _extreme_function(name: str, elementwise: str, choose: Callable[[tuple[Number, ...]], Number]) -> Function:
+    return Function(name, ("x*", "axis?"), lambda use: _extreme(use, elementwise), partial(_fold_extreme, choose))
 
 
 TABLE["max"] = _extreme_function("max", "maximum", max)

@@ -50,9 +50,7 @@ def product(scope: Scope, e: ast.Binary, left: Item, right: Item) -> Value:
     a, b = alike(scope.trace, (left, right), (e.left.span, e.right.span))
     for item, side in ((a, e.left), (b, e.right)):
         if not item.type.shape:
-            raise Mistake(
-                "E204", f"`{side.span.text}` is a single number: multiply it with `*`, not `@`", e.span
-            )
+            raise Mistake("E204", f"`{side.span.text}` is a single number: multiply it with `*`, not `@`", e.span)
     if a.type.shape[-1] != b.type.shape[0]:
         raise _does_not_fit(scope, e, a, b)
     letters = "abcdefghijklmnopqrstuvwxyz"
@@ -89,9 +87,7 @@ def _does_not_fit(scope: Scope, e: ast.Binary, a: Value, b: Value) -> Mistake:
         message = f"`{e.left.span.text}` has {counted(has, columns)} but `{right}` has {counted(rows, unit)}"
         note = ""
         labels += _declared_label(scope, e.left, f"{counted(has, columns)}, declared here")
-    return Mistake(
-        "E201", message, e.span, note=note, labels=labels, help=_redeclare(scope, e.left, declared)
-    )
+    return Mistake("E201", message, e.span, note=note, labels=labels, help=_redeclare(scope, e.left, declared))
 
 
 def _parts_in_words(scope: Scope, e: ast.Join) -> str:

@@ -27,9 +27,7 @@ def read(scope: Scope, file: File) -> dict[str, Options]:
     return found
 
 
-def _read(
-    scope: Scope, options: Options, option: ast.Option, seen: dict[tuple[str, str], Span], kind: str
-) -> None:
+def _read(scope: Scope, options: Options, option: ast.Option, seen: dict[tuple[str, str], Span], kind: str) -> None:
     try:
         if (kind, option.name) in seen:
             first = Label(seen[kind, option.name], "the first is here")
@@ -51,9 +49,7 @@ def _value(scope: Scope, e: ast.Expr) -> Any:
         case ast.Name() if e.name not in scope.names:
             return e.name
         case ast.Call(function=ast.Name(name=name)):
-            return name, {
-                _argument_name(a): expressions.number(scope, a.value, "an option") for a in e.arguments
-            }
+            return name, {_argument_name(a): expressions.number(scope, a.value, "an option") for a in e.arguments}
         case _:
             return expressions.number(scope, e, "an option")
 

@@ -29,9 +29,7 @@ def match(scope: Scope, e: ast.Unroll, places: list[Place]) -> dict[str, Value]:
     for name, part in parts.items():
         place = _place(name, part, places, at)
         if place.name in found:
-            raise Mistake(
-                "E309", f"`{at.text}` tells twice how `{place.name}` begins", at, labels=_told(part, place)
-            )
+            raise Mistake("E309", f"`{at.text}` tells twice how `{place.name}` begins", at, labels=_told(part, place))
         found[place.name] = _first(scope, name, part, place, at)
     _check_complete(places, found, at)
     return found
@@ -54,9 +52,7 @@ def _parts(scope: Scope, e: ast.Unroll, places: list[Place]) -> Mapping[str, Par
             "E309",
             f"one value cannot begin {len(places)} states: {names}",
             e.initial.span,
-            help="name each: `from record(" + ", ".join(f"{p.name} = ..." for p in places) + ")`"
-            if places
-            else "",
+            help="name each: `from record(" + ", ".join(f"{p.name} = ..." for p in places) + ")`" if places else "",
         )
     return {places[0].name: Part(scope.trace.lift(item, e.initial.span), e.initial.span)}
 
@@ -69,8 +65,7 @@ def _place(name: str, part: Part, places: list[Place], at: Span) -> Place:
     if near:
         raise Mistake(
             "E309",
-            f"`{at.text}` has a state `{name}`, which could begin "
-            + " or ".join(f"`{p.name}`" for p in near),
+            f"`{at.text}` has a state `{name}`, which could begin " + " or ".join(f"`{p.name}`" for p in near),
             at,
         )
     have = ", ".join(f"`{p.name}`" for p in places) or "no states"

@@ -67,9 +67,7 @@ class Scope:
 
     def sequence_axes(self) -> tuple[str, ...]:
         """The time axes of this body's inputs, in the order written."""
-        found = [
-            b.item.type.axes for b in self.names.values() if b.kind == "input" and isinstance(b.item, Value)
-        ]
+        found = [b.item.type.axes for b in self.names.values() if b.kind == "input" and isinstance(b.item, Value)]
         return tuple(dict.fromkeys(a for axes in found for a in axes if a != BATCH))
 
 

@@ -175,10 +175,7 @@ class Trace:
         if isinstance(item, Value):
             return item if dtype is None else self.cast(item, dtype, at)
         if isinstance(item, Numbers):
-            parts = [
-                self.call("reshape", self.lift(i, at, dtype or "float"), at=at, shape=(1,))
-                for i in item.items
-            ]
+            parts = [self.call("reshape", self.lift(i, at, dtype or "float"), at=at, shape=(1,)) for i in item.items]
             return self.call("concat", *parts, at=at, dim=-1) if len(parts) > 1 else parts[0]
         if isinstance(item, (bool, int, float)):
             return self.const(item, dtype or dtype_of(item))

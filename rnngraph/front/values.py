@@ -120,20 +120,7 @@ class Poison:
 
 
 POISON = Poison()
-Item = (
-    Number
-    | Numbers
-    | Builtin
-    | Class
-    | Instance
-    | PipeOf
-    | Record
-    | Several
-    | Unrolled
-    | AxisName
-    | Poison
-    | Value
-)
+Item = Number | Numbers | Builtin | Class | Instance | PipeOf | Record | Several | Unrolled | AxisName | Poison | Value
 
 
 @dataclass(frozen=True, slots=True)

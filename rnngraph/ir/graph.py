@@ -75,7 +75,7 @@ class Value(NamedTuple):
     """One result of a node."""
 
     node: Node
-    index: int = 0
+    index: int = 0  # type: ignore[assignment]  # shadows tuple.index, which nobody asks of a value
 
     @property
     def type(self) -> Type:
@@ -168,7 +168,9 @@ class Loop:
     def outer(self) -> tuple[Value, ...]:
         """Every value from outside, in the order of the node's inputs."""
         return (
-            *(c.init for c in self.carries), *(s.sequence for s in self.slices), *(c.outer for c in self.captures),
+            *(c.init for c in self.carries),
+            *(s.sequence for s in self.slices),
+            *(c.outer for c in self.captures),
         )
 
     @property
@@ -180,8 +182,10 @@ class Loop:
     def params(self) -> tuple[Value, ...]:
         counter = (self.counter,) if self.counter else ()
         return (
-            *(c.param for c in self.carries), *(s.param for s in self.slices),
-            *(c.param for c in self.captures), *counter,
+            *(c.param for c in self.carries),
+            *(s.param for s in self.slices),
+            *(c.param for c in self.captures),
+            *counter,
         )
 
 
@@ -317,11 +321,15 @@ def rebound(loop: Loop, outer: tuple[Value, ...]) -> Loop:
     """The same loop over other values from outside, in the order of `loop.outer`."""
     new = iter(outer)
     return Loop(
-        loop.axis, loop.reverse,
+        loop.axis,
+        loop.reverse,
         tuple(Carry(next(new), c.param, c.next) for c in loop.carries),
         tuple(Slice(next(new), s.param) for s in loop.slices),
         tuple(Capture(next(new), c.param) for c in loop.captures),
-        loop.stacks, loop.counter, loop.turn, loop.label,
+        loop.stacks,
+        loop.counter,
+        loop.turn,
+        loop.label,
     )
 
 

@@ -3,4 +3,16 @@
 from rnngraph.ops import index, linear, pointwise, random, reduce, sequence, shape
 from rnngraph.ops.table import TABLE, Formula, call, const
 
-__all__ = ["TABLE", "Formula", "call", "const", "index", "linear", "pointwise", "random", "reduce", "sequence", "shape"]
+__all__ = [
+    "TABLE",
+    "Formula",
+    "call",
+    "const",
+    "index",
+    "linear",
+    "pointwise",
+    "random",
+    "reduce",
+    "sequence",
+    "shape",
+]

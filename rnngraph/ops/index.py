@@ -40,9 +40,14 @@ def _take_vjp(attrs: Attrs, y: Formula, dy: Formula, table: Formula, ids: Formul
 
 
 define(
-    "take", _take_type, kernel=_take, vjp=_take_vjp, strided=False,
+    "take",
+    _take_type,
+    kernel=_take,
+    vjp=_take_vjp,
+    strided=False,
     examples=(
-        ({}, (Type((), (4, 3)), _IDS)), ({}, (Type((), (4,)), _IDS)),
+        ({}, (Type((), (4, 3)), _IDS)),
+        ({}, (Type((), (4,)), _IDS)),
         ({}, (Type((), (4, 3)), Type(("batch",), (2,), "int"))),
     ),
 )
@@ -68,11 +73,16 @@ def _scatter(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "scatter_rows", _scatter_type, kernel=_scatter,
+    "scatter_rows",
+    _scatter_type,
+    kernel=_scatter,
     vjp=lambda attrs, y, dy, x, ids: (dy.op("take", ids), None),
     examples=(
         ({"rows": 4, "rank": 0, "reduce": ("time", "batch")}, (Type(("time", "batch"), (3,)), _IDS)),
-        ({"rows": 4, "rank": 1, "reduce": ("batch",)}, (Type(("batch",), (2, 3)), Type(("batch",), (2,), "int"))),
+        (
+            {"rows": 4, "rank": 1, "reduce": ("batch",)},
+            (Type(("batch",), (2, 3)), Type(("batch",), (2,), "int")),
+        ),
     ),
 )
 
@@ -136,11 +146,17 @@ def _pick(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "pick", _pick_type, kernel=_pick, scratch=_counters, strided=False,
+    "pick",
+    _pick_type,
+    kernel=_pick,
+    scratch=_counters,
+    strided=False,
     vjp=lambda attrs, y, dy, x, ids: (dy.op("place", ids, size=x.type.shape[0]), None),
     examples=(
-        ({}, (FLOAT, Type(("batch",), (), "int"))), ({}, (Type(("time", "batch"), (4,)), _IDS)),
-        ({}, (Type(("batch",), (4,)), _IDS)), ({}, (Type((), (4,)), _IDS)),
+        ({}, (FLOAT, Type(("batch",), (), "int"))),
+        ({}, (Type(("time", "batch"), (4,)), _IDS)),
+        ({}, (Type(("batch",), (4,)), _IDS)),
+        ({}, (Type((), (4,)), _IDS)),
     ),
 )
 
@@ -165,7 +181,11 @@ def _place(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "place", _place_type, kernel=_place, scratch=_counters, strided=False,
+    "place",
+    _place_type,
+    kernel=_place,
+    scratch=_counters,
+    strided=False,
     vjp=lambda attrs, y, dy, x, ids: (dy.op("pick", ids), None),
     examples=(
         ({"size": 3}, (Type(("batch",), ()), Type(("batch",), (), "int"))),
@@ -192,6 +212,11 @@ def _one_hot(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "one_hot", _one_hot_type, kernel=_one_hot, vjp=no_rule, strided=False, scratch=_counters,
+    "one_hot",
+    _one_hot_type,
+    kernel=_one_hot,
+    vjp=no_rule,
+    strided=False,
+    scratch=_counters,
     examples=(({"depth": 4}, (_IDS,)), ({"depth": 4}, (Type(("batch",), (2,), "int"),))),
 )

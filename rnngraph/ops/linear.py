@@ -68,16 +68,21 @@ def _kernel(backend: Any, node: Node) -> Callable[..., None]:
         return _einsum(backend, a, b, out)
     if not inner:
         return _outer(backend, a, b, out)
-    if not batch and {a, b, out} <= {rows + inner, inner + rows, inner + columns, columns + inner, rows + columns, columns + rows}:
+    if not batch and {a, b, out} <= {
+        rows + inner,
+        inner + rows,
+        inner + columns,
+        columns + inner,
+        rows + columns,
+        columns + rows,
+    }:
         return _matrix(backend, a, b, out, rows, inner, columns)
     if max(map(len, (rows, columns, inner))) <= 1:
         return _batched(backend, a, b, out, rows, inner, columns, batch)
     return _einsum(backend, a, b, out)
 
 
-def _matrix(
-    backend: Any, a: str, b: str, out: str, rows: str, inner: str, columns: str
-) -> Callable[..., None]:
+def _matrix(backend: Any, a: str, b: str, out: str, rows: str, inner: str, columns: str) -> Callable[..., None]:
     """One product of two matrices, each maybe transposed."""
     matmul = backend.xp.matmul
     left = _as_matrix(a, rows, inner)
@@ -154,17 +159,26 @@ _IN, _W = Type(("batch",), (3,)), Type((), (3, 5))
 _SEQ = Type(("time", "batch"), (3,))
 
 define(
-    "contract", _infer, kernel=_kernel, vjp=_vjp,
+    "contract",
+    _infer,
+    kernel=_kernel,
+    vjp=_vjp,
     examples=(
         ({"left": "n", "right": "nm", "out": "m", "reduce": ()}, (_IN, _W)),
         ({"left": "n", "right": "nm", "out": "m", "reduce": ()}, (_SEQ, _W)),
         ({"left": "n", "right": "nm", "out": "m", "reduce": ()}, (Type((), (3,)), _W)),
-        ({"left": "n", "right": "m", "out": "nm", "reduce": ("time", "batch")}, (_SEQ, Type(("time", "batch"), (2,)))),
+        (
+            {"left": "n", "right": "m", "out": "nm", "reduce": ("time", "batch")},
+            (_SEQ, Type(("time", "batch"), (2,))),
+        ),
         ({"left": "n", "right": "m", "out": "nm", "reduce": ()}, (_IN, Type(("batch",), (2,)))),
         ({"left": "nk", "right": "k", "out": "n", "reduce": ()}, (Type(("batch",), (2, 3)), _IN)),
         ({"left": "nk", "right": "km", "out": "nm", "reduce": ()}, (Type(("batch",), (2, 3)), _W)),
         ({"left": "n", "right": "n", "out": "", "reduce": ()}, (_IN, _IN)),
         ({"left": "n", "right": "n", "out": "", "reduce": ("batch",)}, (_IN, Type((), (3,)))),
-        ({"left": "ijk", "right": "kj", "out": "i", "reduce": ()}, (Type(("batch",), (2, 3, 4)), Type((), (4, 3)))),
+        (
+            {"left": "ijk", "right": "kj", "out": "i", "reduce": ()},
+            (Type(("batch",), (2, 3, 4)), Type((), (4, 3))),
+        ),
     ),
 )

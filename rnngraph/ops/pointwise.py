@@ -7,18 +7,38 @@ from typing import Any
 
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type, union
-from rnngraph.ops.table import FLOAT, ROW, Formula, broadcast, define, kernel_of, no_rule, pointwise_type, same_dtype
+from rnngraph.ops.table import (
+    FLOAT,
+    ROW,
+    Formula,
+    broadcast,
+    define,
+    kernel_of,
+    no_rule,
+    pointwise_type,
+    same_dtype,
+)
 
-Rule = Callable[..., tuple[Formula | None, ...]]
+Rule = Callable[[Formula, Formula, Formula], Formula | None]
 
-UNARY = (({}, (FLOAT,)), ({}, (Type(("time", "batch"), ()),)))
-BINARY = (({}, (FLOAT, FLOAT)), ({}, (FLOAT, ROW)), ({}, (Type((), (1,)), FLOAT)), ({}, (FLOAT, Type(("batch",), ()))))
+UNARY: tuple[Any, ...] = (({}, (FLOAT,)), ({}, (Type(("time", "batch"), ()),)))
+BINARY: tuple[Any, ...] = (
+    ({}, (FLOAT, FLOAT)),
+    ({}, (FLOAT, ROW)),
+    ({}, (Type((), (1,)), FLOAT)),
+    ({}, (FLOAT, Type(("batch",), ()))),
+)
 
 
 def _unary(name: str, kernel: Any, rule: Rule, *dtypes: Any) -> None:
     define(
-        name, pointwise_type(*(dtypes or ("float",))), kernel=kernel, kind="pointwise", inplace=True,
-        vjp=lambda attrs, y, dy, x: (rule(y, dy, x),), examples=UNARY,
+        name,
+        pointwise_type(*(dtypes or ("float",))),
+        kernel=kernel,
+        kind="pointwise",
+        inplace=True,
+        vjp=lambda attrs, y, dy, x: (rule(y, dy, x),),
+        examples=UNARY,
     )
 
 
@@ -62,17 +82,26 @@ _unary("cos", kernel_of("cos"), lambda y, dy, x: -(dy * x.op("sin")))
 _unary("tanh", kernel_of("tanh"), lambda y, dy, x: dy * (1.0 - y * y))
 _unary("sigmoid", _composed(_sigmoid), lambda y, dy, x: dy * (y * (1.0 - y)))
 _unary(
-    "relu", lambda backend, node: lambda x, out: backend.xp.maximum(x, 0, out=out),
-    lambda y, dy, x: dy.where(y.op("gt", 0.0)), "float", "int",
+    "relu",
+    lambda backend, node: lambda x, out: backend.xp.maximum(x, 0, out=out),
+    lambda y, dy, x: dy.where(y.op("gt", 0.0)),
+    "float",
+    "int",
 )
 _unary(
-    "softplus", lambda backend, node: lambda x, out: backend.xp.logaddexp(x, 0.0, out),
+    "softplus",
+    lambda backend, node: lambda x, out: backend.xp.logaddexp(x, 0.0, out),
     lambda y, dy, x: dy * x.op("sigmoid"),
 )
 _unary("log_sigmoid", _composed(_log_sigmoid), lambda y, dy, x: dy * (-x).op("sigmoid"))
 
 define(
-    "not", pointwise_type("bool"), kernel=kernel_of("logical_not"), kind="pointwise", inplace=True, vjp=no_rule,
+    "not",
+    pointwise_type("bool"),
+    kernel=kernel_of("logical_not"),
+    kind="pointwise",
+    inplace=True,
+    vjp=no_rule,
     examples=(({}, (Type(("batch",), (3,), "bool"),)),),
 )
 
@@ -80,10 +109,15 @@ define(
 # --- two operands --------------------------------------------------------------------------------------------
 
 
-def _binary(name: str, kernel: str, rule: Rule) -> None:
+def _binary(name: str, kernel: str, rule: Callable[..., tuple[Formula, Formula]]) -> None:
     define(
-        name, pointwise_type("float", "int"), kernel=kernel_of(kernel), kind="pointwise", inplace=True,
-        vjp=lambda attrs, y, dy, a, b: rule(y, dy, a, b), examples=BINARY,
+        name,
+        pointwise_type("float", "int"),
+        kernel=kernel_of(kernel),
+        kind="pointwise",
+        inplace=True,
+        vjp=lambda attrs, y, dy, a, b: rule(y, dy, a, b),
+        examples=BINARY,
     )
 
 
@@ -97,17 +131,31 @@ _binary("maximum", "maximum", lambda y, dy, a, b: (dy.where(a.op("ge", b)), dy.w
 _binary("minimum", "minimum", lambda y, dy, a, b: (dy.where(a.op("le", b)), dy.where(a.op("gt", b))))
 
 COMPARISONS = {
-    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal",
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+    "eq": "equal",
+    "ne": "not_equal",
 }
 for _name, _ufunc in COMPARISONS.items():
     define(
-        _name, pointwise_type("float", "int", "bool", result="bool"), kernel=kernel_of(_ufunc), kind="pointwise",
-        vjp=no_rule, examples=BINARY,
+        _name,
+        pointwise_type("float", "int", "bool", result="bool"),
+        kernel=kernel_of(_ufunc),
+        kind="pointwise",
+        vjp=no_rule,
+        examples=BINARY,
     )
 for _name in ("and", "or"):
     define(
-        _name, pointwise_type("bool"), kernel=kernel_of(f"logical_{_name}"), kind="pointwise", inplace=True,
-        vjp=no_rule, examples=(({}, (Type(("batch",), (3,), "bool"), Type((), (3,), "bool"))),),
+        _name,
+        pointwise_type("bool"),
+        kernel=kernel_of(f"logical_{_name}"),
+        kind="pointwise",
+        inplace=True,
+        vjp=no_rule,
+        examples=(({}, (Type(("batch",), (3,), "bool"), Type((), (3,), "bool"))),),
     )
 
 
@@ -132,7 +180,10 @@ def _where(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "where", _where_type, kernel=_where, kind="pointwise",
+    "where",
+    _where_type,
+    kernel=_where,
+    kind="pointwise",
     vjp=lambda attrs, y, dy, c, a, b: (None, dy.where(c), dy.constant(0.0).where(c, dy)),
     examples=(
         ({}, (Type(("batch",), (3,), "bool"), FLOAT, ROW)),
@@ -147,14 +198,20 @@ def _copy(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "cast", lambda attrs, types: (Type(types[0].axes, types[0].shape, attrs["dtype"]),), kernel=_copy,
+    "cast",
+    lambda attrs, types: (Type(types[0].axes, types[0].shape, attrs["dtype"]),),
+    kernel=_copy,
     kind="pointwise",
     vjp=lambda attrs, y, dy, x: (dy if y.type.dtype == x.type.dtype == "float" else None,),
     examples=(({"dtype": "float"}, (Type(("batch",), (3,), "int"),)), ({"dtype": "int"}, (FLOAT,))),
 )
 define(
-    "identity", lambda attrs, types: types, kernel=_copy, kind="pointwise",
-    vjp=lambda attrs, y, dy, x: (dy,), examples=UNARY,
+    "identity",
+    lambda attrs, types: types,
+    kernel=_copy,
+    kind="pointwise",
+    vjp=lambda attrs, y, dy, x: (dy,),
+    examples=UNARY,
 )
 
 
@@ -165,11 +222,18 @@ def _broadcast_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
 
 
 define(
-    "broadcast", _broadcast_type, kernel=_copy, kind="pointwise", vjp=lambda attrs, y, dy, x: (dy,),
+    "broadcast",
+    _broadcast_type,
+    kernel=_copy,
+    kind="pointwise",
+    vjp=lambda attrs, y, dy, x: (dy,),
     examples=(({"shape": (4, 3)}, (FLOAT,)), ({"shape": (2, 3)}, (Type(("batch",), (2, 1)),))),
 )
 define(
-    "spread", lambda attrs, types: (types[0].with_axes((*types[0].axes, *attrs["axes"])),), kernel=_copy,
-    kind="pointwise", vjp=lambda attrs, y, dy, x: (dy,),
+    "spread",
+    lambda attrs, types: (types[0].with_axes((*types[0].axes, *attrs["axes"])),),
+    kernel=_copy,
+    kind="pointwise",
+    vjp=lambda attrs, y, dy, x: (dy,),
     examples=(({"axes": ("batch",)}, (ROW,)), ({"axes": ("time",)}, (FLOAT,))),
 )

@@ -69,7 +69,12 @@ def _uniform(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "uniform", _infer, kernel=_uniform, vjp=no_rule, scratch=_scratch, strided=False,
+    "uniform",
+    _infer,
+    kernel=_uniform,
+    vjp=no_rule,
+    scratch=_scratch,
+    strided=False,
     examples=(
         ({"shape": (3,), "key": "a"}, (Type((), (), "int"), Type((), (), "int"))),
         ({"shape": (3,), "key": "a"}, (Type((), (), "int"), Type(("time",), (), "int"))),

@@ -42,9 +42,14 @@ def _sum_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple[Formula
 
 
 define(
-    "sum", _sum_type, kernel=_sum, vjp=_sum_vjp,
+    "sum",
+    _sum_type,
+    kernel=_sum,
+    vjp=_sum_vjp,
     examples=(
-        ({"dims": (0,)}, (FLOAT,)), ({"dims": (-1,), "keep": True}, (_MATRIX,)), ({"dims": (0, 1)}, (_MATRIX,)),
+        ({"dims": (0,)}, (FLOAT,)),
+        ({"dims": (-1,), "keep": True}, (_MATRIX,)),
+        ({"dims": (0, 1)}, (_MATRIX,)),
     ),
 )
 
@@ -61,10 +66,13 @@ def _sum_axes(backend: Any, node: Node) -> Callable[..., Any]:
 
 
 define(
-    "sum_axes", _axes_type, kernel=_sum_axes,
+    "sum_axes",
+    _axes_type,
+    kernel=_sum_axes,
     vjp=lambda attrs, y, dy, x: (dy.op("spread", axes=x.type.axes),),
     examples=(
-        ({"axes": ("batch",)}, (FLOAT,)), ({"axes": ("time", "batch")}, (Type(("time", "batch"), (2,)),)),
+        ({"axes": ("batch",)}, (FLOAT,)),
+        ({"axes": ("time", "batch")}, (Type(("time", "batch"), (2,)),)),
         ({"axes": ("time",)}, (Type(("time", "batch"), (2,)),)),
     ),
 )
@@ -91,7 +99,10 @@ def _max_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple[Formula
 
 
 define(
-    "max_over", _max_type, kernel=_max, vjp=_max_vjp,
+    "max_over",
+    _max_type,
+    kernel=_max,
+    vjp=_max_vjp,
     examples=(({"dim": -1}, (FLOAT,)), ({"dim": 0, "keep": True}, (_MATRIX,))),
 )
 
@@ -107,7 +118,11 @@ def _argmax(backend: Any, node: Node) -> Callable[..., Any]:
 
 
 define(
-    "argmax", _argmax_type, kernel=_argmax, vjp=no_rule, strided=False,
+    "argmax",
+    _argmax_type,
+    kernel=_argmax,
+    vjp=no_rule,
+    strided=False,
     examples=(({"dim": -1}, (FLOAT,)), ({"dim": 0}, (_MATRIX,))),
 )
 
@@ -166,11 +181,22 @@ def _log_softmax_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple
 
 _SOFTMAX = (({"dim": -1}, (FLOAT,)), ({"dim": 0}, (_MATRIX,)))
 define(
-    "softmax", _float_like, kernel=_softmax, vjp=_softmax_vjp, inplace=True, scratch=_one, examples=_SOFTMAX,
+    "softmax",
+    _float_like,
+    kernel=_softmax,
+    vjp=_softmax_vjp,
+    inplace=True,
+    scratch=_one,
+    examples=_SOFTMAX,
 )
 define(
-    "log_softmax", _float_like, kernel=_log_softmax, vjp=_log_softmax_vjp, inplace=True,
-    scratch=lambda attrs, types, results: (*_one(attrs, types, results), types[0]), examples=_SOFTMAX,
+    "log_softmax",
+    _float_like,
+    kernel=_log_softmax,
+    vjp=_log_softmax_vjp,
+    inplace=True,
+    scratch=lambda attrs, types, results: (*_one(attrs, types, results), types[0]),
+    examples=_SOFTMAX,
 )
 
 
@@ -186,7 +212,10 @@ def _flip(array: Any, dim: int) -> Any:
 
 
 define(
-    "cumsum", _float_like, kernel=_cumsum, strided=False,
+    "cumsum",
+    _float_like,
+    kernel=_cumsum,
+    strided=False,
     vjp=lambda attrs, y, dy, x: (dy.op("cumsum", **{**attrs, "reverse": not attrs.get("reverse", False)}),),
     examples=(({"dim": -1}, (FLOAT,)), ({"dim": 0, "reverse": True}, (_MATRIX,))),
 )

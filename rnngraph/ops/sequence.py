@@ -21,7 +21,11 @@ def _fill(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "const", lambda attrs, types: (Type((), (), attrs["dtype"]),), kernel=_fill, kind="constant", vjp=no_rule,
+    "const",
+    lambda attrs, types: (Type((), (), attrs["dtype"]),),
+    kernel=_fill,
+    kind="constant",
+    vjp=no_rule,
     examples=(({"value": 2.5, "dtype": "float"}, ()),),
 )
 
@@ -37,7 +41,11 @@ def _count(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "size", lambda attrs, types: (Type((), ()),), kernel=_count, kind="constant", vjp=no_rule,
+    "size",
+    lambda attrs, types: (Type((), ()),),
+    kernel=_count,
+    kind="constant",
+    vjp=no_rule,
     examples=(({"axes": ("time", "batch")}, ()),),
 )
 
@@ -50,7 +58,11 @@ def _iota(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "iota", lambda attrs, types: (Type((attrs["axis"],), (), "int"),), kernel=_iota, kind="constant", vjp=no_rule,
+    "iota",
+    lambda attrs, types: (Type((attrs["axis"],), (), "int"),),
+    kernel=_iota,
+    kind="constant",
+    vjp=no_rule,
     examples=(({"axis": "time"}, ()),),
 )
 
@@ -84,7 +96,9 @@ def _shift(backend: Any, node: Node) -> Callable[..., None]:
         x, out = front(x), front(out)
         gap = min(abs(by), len(out))
         to, source, empty = (
-            (out[gap:], x[: len(x) - gap], out[:gap]) if by >= 0 else (out[: len(out) - gap], x[gap:], out[len(out) - gap :])
+            (out[gap:], x[: len(x) - gap], out[:gap])
+            if by >= 0
+            else (out[: len(out) - gap], x[gap:], out[len(out) - gap :])
         )
         copyto(to, source)
         empty.fill(0)
@@ -93,7 +107,9 @@ def _shift(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "shift", _same, kernel=_shift,
+    "shift",
+    _same,
+    kernel=_shift,
     vjp=lambda attrs, y, dy, x: (dy.op("shift", axis=attrs["axis"], by=-attrs["by"]),),
     examples=(({"axis": "time", "by": 1}, (_SEQ,)), ({"axis": "time", "by": -2}, (_SEQ,))),
 )
@@ -105,7 +121,10 @@ def _reverse(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "reverse", _same, kernel=_reverse, vjp=lambda attrs, y, dy, x: (dy.op("reverse", axis=attrs["axis"]),),
+    "reverse",
+    _same,
+    kernel=_reverse,
+    vjp=lambda attrs, y, dy, x: (dy.op("reverse", axis=attrs["axis"]),),
     examples=(({"axis": "time"}, (_SEQ,)),),
 )
 
@@ -129,7 +148,9 @@ def _reverse_within(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "reverse_within", _same, kernel=_reverse_within,
+    "reverse_within",
+    _same,
+    kernel=_reverse_within,
     vjp=lambda attrs, y, dy, x, lengths: (dy.op("reverse_within", lengths, axis=attrs["axis"]), None),
     examples=(({"axis": "time"}, (_SEQ, _LENGTHS)),),
 )
@@ -149,7 +170,10 @@ def _last(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "last", _without_axis, kernel=_last, vjp=lambda attrs, y, dy, x: (dy.op("place_last", axis=attrs["axis"]),),
+    "last",
+    _without_axis,
+    kernel=_last,
+    vjp=lambda attrs, y, dy, x: (dy.op("place_last", axis=attrs["axis"]),),
     examples=(({"axis": "time"}, (_SEQ,)),),
 )
 
@@ -166,7 +190,9 @@ def _place_last(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "place_last", _with_axis, kernel=_place_last,
+    "place_last",
+    _with_axis,
+    kernel=_place_last,
     vjp=lambda attrs, y, dy, x: (dy.op("last", axis=attrs["axis"]),),
     examples=(({"axis": "time"}, (Type((BATCH,), (3,)),)),),
 )
@@ -185,7 +211,9 @@ def _last_within(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "last_within", _without_axis, kernel=_last_within,
+    "last_within",
+    _without_axis,
+    kernel=_last_within,
     vjp=lambda attrs, y, dy, x, lengths: (dy.op("place_last_within", lengths, axis=attrs["axis"]), None),
     examples=(({"axis": "time"}, (_SEQ, _LENGTHS)),),
 )
@@ -204,7 +232,9 @@ def _place_last_within(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "place_last_within", _with_axis, kernel=_place_last_within,
+    "place_last_within",
+    _with_axis,
+    kernel=_place_last_within,
     vjp=lambda attrs, y, dy, x, lengths: (dy.op("last_within", lengths, axis=attrs["axis"]), None),
     examples=(({"axis": "time"}, (Type((BATCH,), (3,)), _LENGTHS)),),
 )
@@ -214,7 +244,9 @@ define(
 
 
 define(
-    "row", _without_axis, kind="view",
+    "row",
+    _without_axis,
+    kind="view",
     examples=(({"axis": "time", "at": 0}, (_SEQ,)),),
 )
 """The row at a fixed place of an axis."""

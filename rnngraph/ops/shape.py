@@ -35,9 +35,13 @@ def _concat_vjp(attrs: Attrs, y: Formula, dy: Formula, *parts: Formula) -> tuple
 
 
 define(
-    "concat", _concat_type, kind="gather", vjp=_concat_vjp,
+    "concat",
+    _concat_type,
+    kind="gather",
+    vjp=_concat_vjp,
     examples=(
-        ({"dim": -1}, (FLOAT, Type((), (2,)), FLOAT)), ({"dim": 0}, (_MATRIX, Type(("batch",), (1, 3)))),
+        ({"dim": -1}, (FLOAT, Type((), (2,)), FLOAT)),
+        ({"dim": 0}, (_MATRIX, Type(("batch",), (1, 3)))),
         ({"dim": -1}, (FLOAT,)),
     ),
 )
@@ -58,8 +62,14 @@ def _slice_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple[Formu
 
 
 define(
-    "slice", _slice_type, kind="view", vjp=_slice_vjp,
-    examples=(({"dim": -1, "start": 1, "stop": 3}, (FLOAT,)), ({"dim": 0, "start": 0, "stop": 1}, (_MATRIX,))),
+    "slice",
+    _slice_type,
+    kind="view",
+    vjp=_slice_vjp,
+    examples=(
+        ({"dim": -1, "start": 1, "stop": 3}, (FLOAT,)),
+        ({"dim": 0, "start": 0, "stop": 1}, (_MATRIX,)),
+    ),
 )
 
 
@@ -84,11 +94,21 @@ def _pad(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "pad", _pad_type, kernel=_pad,
+    "pad",
+    _pad_type,
+    kernel=_pad,
     vjp=lambda attrs, y, dy, x: (
-        dy.op("slice", dim=attrs["dim"], start=attrs["before"], stop=attrs["before"] + x.type.shape[attrs["dim"]]),
+        dy.op(
+            "slice",
+            dim=attrs["dim"],
+            start=attrs["before"],
+            stop=attrs["before"] + x.type.shape[attrs["dim"]],
+        ),
     ),
-    examples=(({"dim": -1, "before": 1, "after": 2}, (FLOAT,)), ({"dim": -2, "before": 0, "after": 1}, (_MATRIX,))),
+    examples=(
+        ({"dim": -1, "before": 1, "after": 2}, (FLOAT,)),
+        ({"dim": -2, "before": 0, "after": 1}, (_MATRIX,)),
+    ),
 )
 
 
@@ -113,9 +133,16 @@ def _reshape(backend: Any, node: Node) -> Callable[..., None]:
 
 
 define(
-    "reshape", _reshape_type, kernel=_reshape, strided=False,
+    "reshape",
+    _reshape_type,
+    kernel=_reshape,
+    strided=False,
     vjp=lambda attrs, y, dy, x: (dy.op("reshape", shape=x.type.shape),),
-    examples=(({"shape": (3, 2)}, (_MATRIX,)), ({"shape": (1, 3, 1)}, (FLOAT,)), ({"shape": (6,)}, (_MATRIX,))),
+    examples=(
+        ({"shape": (3, 2)}, (_MATRIX,)),
+        ({"shape": (1, 3, 1)}, (FLOAT,)),
+        ({"shape": (6,)}, (_MATRIX,)),
+    ),
 )
 
 
@@ -139,7 +166,10 @@ def _transpose_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple[F
 
 
 define(
-    "transpose", _transpose_type, kernel=_transpose, vjp=_transpose_vjp,
+    "transpose",
+    _transpose_type,
+    kernel=_transpose,
+    vjp=_transpose_vjp,
     examples=(({"perm": (1, 0)}, (_MATRIX,)), ({"perm": (2, 0, 1)}, (Type(("batch",), (2, 3, 4)),))),
 )
 
@@ -170,6 +200,10 @@ def _repeat_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple[Form
 
 
 define(
-    "repeat", _repeat_type, kernel=_repeat, vjp=_repeat_vjp, strided=False,
+    "repeat",
+    _repeat_type,
+    kernel=_repeat,
+    vjp=_repeat_vjp,
+    strided=False,
     examples=(({"dim": -1, "times": 2}, (FLOAT,)), ({"dim": 0, "times": 3}, (_MATRIX,))),
 )

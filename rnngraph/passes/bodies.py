@@ -6,7 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rnngraph.ir.graph import (
-    LOOP, Capture, Graph, Loop, Node, Rewriter, Slice, Value, body_param, loop_node, loop_of, rebound, rewrite,
+    LOOP,
+    Capture,
+    Graph,
+    Loop,
+    Node,
+    Rewriter,
+    Slice,
+    Value,
+    body_param,
+    loop_node,
+    loop_of,
+    rebound,
+    rewrite,
 )
 
 Change = Callable[[Node, tuple[Value, ...]], "Node | tuple[Value, ...] | None"]
@@ -17,7 +29,15 @@ def with_results(loop: Loop, results: tuple[Value, ...]) -> Loop:
     n = len(loop.carries)
     carries = tuple(c._replace(next=v) for c, v in zip(loop.carries, results[:n], strict=True))
     return Loop(
-        loop.axis, loop.reverse, carries, loop.slices, loop.captures, results[n:], loop.counter, loop.turn, loop.label
+        loop.axis,
+        loop.reverse,
+        carries,
+        loop.slices,
+        loop.captures,
+        results[n:],
+        loop.counter,
+        loop.turn,
+        loop.label,
     )
 
 

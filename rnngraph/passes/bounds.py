@@ -8,8 +8,18 @@ from rnngraph.ops import TABLE
 _HANDS_ON = {
     TABLE[name]
     for name in (
-        "where", "shift", "reverse", "reverse_within", "last", "last_within", "slice", "concat", "identity", "reshape",
-        "broadcast", "spread",
+        "where",
+        "shift",
+        "reverse",
+        "reverse_within",
+        "last",
+        "last_within",
+        "slice",
+        "concat",
+        "identity",
+        "reshape",
+        "broadcast",
+        "spread",
     )
 }
 

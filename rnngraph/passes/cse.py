@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from rnngraph.ir.graph import (
-    INPUT, LOOP, PARAM, Capture, Graph, Loop, Node, Rewriter, Slice, Value, loop_node, loop_of, rebound, rewrite,
+    INPUT,
+    LOOP,
+    PARAM,
+    Capture,
+    Graph,
+    Loop,
+    Node,
+    Rewriter,
+    Slice,
+    Value,
+    loop_node,
+    loop_of,
+    rebound,
+    rewrite,
 )
 
 
@@ -52,8 +65,15 @@ def _inside(node: Node, inputs: tuple[Value, ...]) -> Node:
     carries = tuple(c._replace(next=v) for c, v in zip(loop.carries, results, strict=False))
     return loop_node(
         Loop(
-            loop.axis, loop.reverse, carries, tuple(slices.values()), tuple(captures.values()), results[n:],
-            loop.counter, loop.turn, loop.label,
+            loop.axis,
+            loop.reverse,
+            carries,
+            tuple(slices.values()),
+            tuple(captures.values()),
+            results[n:],
+            loop.counter,
+            loop.turn,
+            loop.label,
         ),
         node.origin,
     )

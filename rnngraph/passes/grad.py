@@ -12,8 +12,25 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from rnngraph.ir.graph import (
-    LOOP, PARAM, Capture, Carry, Graph, Loop, Node, Origin, Rewriter, Slice, Value,
-    body_nodes, body_param, finals, loop_node, loop_of, ordered, rebuilt, stacked,
+    LOOP,
+    PARAM,
+    Capture,
+    Carry,
+    Graph,
+    Loop,
+    Node,
+    Origin,
+    Rewriter,
+    Slice,
+    Value,
+    body_nodes,
+    body_param,
+    finals,
+    loop_node,
+    loop_of,
+    ordered,
+    rebuilt,
+    stacked,
 )
 from rnngraph.ir.types import Type
 from rnngraph.ops import Formula, call, const
@@ -42,7 +59,10 @@ def _backward(origin: Origin) -> Origin:
     return replace(origin, backward=True)
 
 
-def zeros(type: Type, origin: Origin = Origin(backward=True)) -> Value:
+BACKWARD = Origin(backward=True)
+
+
+def zeros(type: Type, origin: Origin = BACKWARD) -> Value:
     value = const(0.0, "float", origin)
     if type.shape:
         value = call("broadcast", value, origin=origin, shape=type.shape)
@@ -187,7 +207,9 @@ def _active(loop: Loop, nodes: list[Node], needed: set[Node]) -> frozenset[Value
     """The float params of a body through which a gradient flows."""
     active = {
         param
-        for outer, param in ((*((s.sequence, s.param) for s in loop.slices), *((c.outer, c.param) for c in loop.captures)))
+        for outer, param in (
+            (*((s.sequence, s.param) for s in loop.slices), *((c.outer, c.param) for c in loop.captures))
+        )
         if outer.node in needed
     }
     active |= {c.param for c in loop.carries if c.init.node in needed}
@@ -232,13 +254,18 @@ def _through_loop(sweep: _Sweep, node: Node, needed: set[Node]) -> None:
     final = dict(zip(loop.carries, finals(node), strict=True))
     n = len(carried)
     backward = Loop(
-        loop.axis, not loop.reverse,
+        loop.axis,
+        not loop.reverse,
         tuple(
             Carry(sweep.total(final[c]) or zeros(c.param.type, origin), incoming[c], result)
             for c, result in zip(carried, results_done[:n], strict=True)
         ),
         (*slices, *(Slice(saved.get(v, outer), p) for v, outer, p in more_slices)),
-        tuple(more_captures), tuple(results_done[n:]), counter, loop.turn, loop.label,
+        tuple(more_captures),
+        tuple(results_done[n:]),
+        counter,
+        loop.turn,
+        loop.label,
     )
     back = loop_node(backward, origin)
     for c, value in zip(carried, finals(back), strict=True):
@@ -288,7 +315,15 @@ def _closed(
             slices.append((value, value, param))
     carries = tuple(c._replace(next=v) for c, v in zip(loop.carries, forward[:n], strict=True))
     kept = Loop(
-        loop.axis, loop.reverse, carries, loop.slices, loop.captures, tuple(stacks), loop.counter, loop.turn, loop.label
+        loop.axis,
+        loop.reverse,
+        carries,
+        loop.slices,
+        loop.captures,
+        tuple(stacks),
+        loop.counter,
+        loop.turn,
+        loop.label,
     )
     rewriter = Rewriter()
     rewriter.map.update(mapping)
@@ -312,8 +347,10 @@ def _free(results: Iterable[Value], inside: set[Node]) -> list[Value]:
             source = value.node.inputs[0]
             parts[source] = parts.get(source, 0) + value.type.shape[value.node.attrs["dim"]]
     again = {
-        v.node for v in mentioned
-        if v.op is TABLE["slice"] and (source := v.node.inputs[0]).type.dtype == "float"
+        v.node
+        for v in mentioned
+        if v.op is TABLE["slice"]
+        and (source := v.node.inputs[0]).type.dtype == "float"
         and (source in mentioned or parts[source] >= source.type.shape[v.node.attrs["dim"]])
     }
     return list(_mentioned(results, inside, again)) if again else list(mentioned)

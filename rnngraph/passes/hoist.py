@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from rnngraph.ir.graph import LOOP, PARAM, Graph, Loop, Node, Rewriter, Value, body_nodes, loop_node, loop_of, make
+from rnngraph.ir.graph import (
+    LOOP,
+    PARAM,
+    Graph,
+    Loop,
+    Node,
+    Rewriter,
+    Value,
+    body_nodes,
+    loop_node,
+    loop_of,
+    make,
+)
 from rnngraph.ops import TABLE, call
 from rnngraph.passes.bodies import Border, everywhere
 from rnngraph.passes.split import varying
@@ -62,9 +74,15 @@ def _rebound(node: Node, loop: Loop, outside: dict[Value, Value]) -> tuple[Value
     n = len(loop.carries)
     new = loop_node(
         Loop(
-            loop.axis, loop.reverse,
+            loop.axis,
+            loop.reverse,
             tuple(c._replace(next=v) for c, v in zip(loop.carries, results, strict=False)),
-            tuple(border.slices), tuple(border.captures), results[n:], loop.counter, loop.turn, loop.label,
+            tuple(border.slices),
+            tuple(border.captures),
+            results[n:],
+            loop.counter,
+            loop.turn,
+            loop.label,
         ),
         node.origin,
     )

@@ -17,18 +17,18 @@ from rnngraph.passes.unroll import in_turns, unroll
 Pass = Callable[[Graph], Graph]
 
 BEFORE: list[tuple[str, Pass]] = [
-    ("split", split),      # first, so that gradients too are of parts: what is not wanted of a part is never made
-    ("cse", cse),          # equal work found before it is differentiated is found once
+    ("split", split),  # first, so that gradients too are of parts: what is not wanted of a part is never made
+    ("cse", cse),  # equal work found before it is differentiated is found once
     ("regroup", regroup),  # sums in the order in which their terms can leave the loop
-    ("hoist", hoist),      # what no carry reaches leaves the loops; its gradient is then no loop's business
+    ("hoist", hoist),  # what no carry reaches leaves the loops; its gradient is then no loop's business
 ]
 AFTER: list[tuple[str, Pass]] = [
     ("hoist back", hoist),  # the same for the loops that the gradient made
-    ("sink", sink),        # then what only feeds stacks; their sums over time join the products
-    ("share", share),      # products that now stand side by side
+    ("sink", sink),  # then what only feeds stacks; their sums over time join the products
+    ("share", share),  # products that now stand side by side
     ("merge", merge_sums),  # sums over axes of what hoist moved
-    ("late cse", cse),     # what the gradient and the moves made twice
-    ("prune", prune),      # last: drops every stack, carry and binding that nothing reads any more
+    ("late cse", cse),  # what the gradient and the moves made twice
+    ("prune", prune),  # last: drops every stack, carry and binding that nothing reads any more
 ]
 STAGES = ("elaborate", *(name for name, _ in BEFORE), "grad", *(name for name, _ in AFTER), "unroll")
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rnngraph.ir.graph import (
-    LOOP, Graph, Loop, Node, Rewriter, Value, finals, loop_node, loop_of, ordered, rebound, stacked,
+    LOOP,
+    Graph,
+    Loop,
+    Node,
+    Rewriter,
+    Value,
+    finals,
+    loop_node,
+    loop_of,
+    ordered,
+    rebound,
+    stacked,
 )
 
 
@@ -64,10 +75,15 @@ def _small(node: Node, read: set[Value]) -> tuple[Loop, dict[int, int]]:
     results = _pruned((*(c.next for c in carries), *stacks))
     reached = _params(results)
     new = Loop(
-        loop.axis, loop.reverse,
+        loop.axis,
+        loop.reverse,
         tuple(c._replace(next=v) for c, v in zip(carries, results, strict=False)),
-        tuple(s for s in loop.slices if s.param in reached), tuple(c for c in loop.captures if c.param in reached),
-        results[len(carries) :], loop.counter if loop.counter in reached else None, loop.turn, loop.label,
+        tuple(s for s in loop.slices if s.param in reached),
+        tuple(c for c in loop.captures if c.param in reached),
+        results[len(carries) :],
+        loop.counter if loop.counter in reached else None,
+        loop.turn,
+        loop.label,
     )
     order = {c: i for i, c in enumerate(carries)}
     places = {i: order[c] for i, c in enumerate(loop.carries) if c in live}

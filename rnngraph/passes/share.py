@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rnngraph.ir.graph import LOOP, Graph, Loop, Node, Rewriter, Value, body_nodes, loop_node, loop_of, ordered
+from rnngraph.ir.graph import (
+    LOOP,
+    Graph,
+    Loop,
+    Node,
+    Rewriter,
+    Value,
+    body_nodes,
+    loop_node,
+    loop_of,
+    ordered,
+)
 from rnngraph.ops import TABLE, call
 from rnngraph.passes.bodies import Border, everywhere, with_results
 
@@ -56,8 +67,15 @@ def _in_body(node: Node) -> Node | None:
     new = with_results(loop, results)
     return loop_node(
         Loop(
-            new.axis, new.reverse, new.carries, tuple(border.slices), tuple(border.captures), new.stacks, new.counter,
-            new.turn, new.label,
+            new.axis,
+            new.reverse,
+            new.carries,
+            tuple(border.slices),
+            tuple(border.captures),
+            new.stacks,
+            new.counter,
+            new.turn,
+            new.label,
         ),
         node.origin,
     )
@@ -96,5 +114,3 @@ def _product(group: list[Node], left: Value, kernel: Value) -> Value:
 def _part(wide: Value, group: list[Node], i: int) -> Value:
     start = sum(p.types[0].shape[-1] for p in group[:i])
     return call("slice", wide, origin=group[i].origin, dim=-1, start=start, stop=start + group[i].types[0].shape[-1])
-
-

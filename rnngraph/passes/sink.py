@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from rnngraph.ir.graph import (
-    LOOP, PARAM, Graph, Loop, Node, Value, body_nodes, finals, loop_node, loop_of, make, stacked,
+    LOOP,
+    PARAM,
+    Graph,
+    Loop,
+    Node,
+    Value,
+    body_nodes,
+    finals,
+    loop_node,
+    loop_of,
+    make,
+    stacked,
 )
 from rnngraph.ir.types import BATCH
 from rnngraph.ops import TABLE
@@ -30,12 +41,19 @@ def _sunk(node: Node) -> tuple[Value, ...]:
             stacks.append(value)
     new = loop_node(
         Loop(
-            loop.axis, loop.reverse, loop.carries, loop.slices, loop.captures, tuple(stacks), loop.counter, loop.turn,
+            loop.axis,
+            loop.reverse,
+            loop.carries,
+            loop.slices,
+            loop.captures,
+            tuple(stacks),
+            loop.counter,
+            loop.turn,
             loop.label,
         ),
         node.origin,
     )
-    outside |= {v: s for v, s in zip(stacks, stacked(new), strict=True)}
+    outside |= dict(zip(stacks, stacked(new), strict=True))
     for n in reversed(moving):
         made = make(n.op, [_outer(v, outside) for v in n.inputs], n.attrs, n.origin)
         outside.update(zip(n.values, made.values, strict=True))

@@ -70,7 +70,10 @@ def _regrouped(loop: Loop) -> Loop:
         uses[value] = uses.get(value, 0) + 1
     add = TABLE["add"]
     inner = {
-        v for node in nodes if node.op is add for v in node.inputs
+        v
+        for node in nodes
+        if node.op is add
+        for v in node.inputs
         if v.op is add and uses[v] == 1 and v.type == node.types[0] and v.node in reached
     }
 
@@ -79,7 +82,7 @@ def _regrouped(loop: Loop) -> Loop:
             return None
         terms = _terms(Value(node), inner)
         still = [t for t in terms if t.node not in reached]
-        if not still or len(terms) == 2 or terms[: len(still)] == still and len(still) == 1:
+        if not still or len(terms) == 2 or (terms[: len(still)] == still and len(still) == 1):
             return None
         moving = [t for t in terms if t.node in reached]
         new = [rewriter.value(t) for t in (*still, *moving)]

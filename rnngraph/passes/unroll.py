@@ -10,7 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rnngraph.ir.graph import (
-    LOOP, Graph, Loop, Node, Rewriter, Value, body_nodes, loop_node, loop_of, make, rebound, rewrite,
+    LOOP,
+    Graph,
+    Loop,
+    Node,
+    Rewriter,
+    Value,
+    body_nodes,
+    loop_node,
+    loop_of,
+    make,
+    rebound,
+    rewrite,
 )
 from rnngraph.ops import TABLE, call
 from rnngraph.passes.bodies import with_results
@@ -68,7 +79,8 @@ class _Unrolled:
                 seen.append(values.get(stack, stack))
         histories = self.histories(before, state)
         made = [
-            histories[v] if v in histories else self.stacked(v, rows) for v, rows in zip(loop.stacks, stacks, strict=True)
+            histories[v] if v in histories else self.stacked(v, rows)
+            for v, rows in zip(loop.stacks, stacks, strict=True)
         ]
         return (*state, *made)
 
@@ -105,5 +117,3 @@ class _Unrolled:
     def stacked(self, value: Value, rows: list[Value]) -> Value:
         attrs = {"axis": self.loop.axis, "row": value.type}
         return Value(make(TABLE["stack"], rows[::-1] if self.loop.reverse else rows, attrs, value.node.origin))
-
-

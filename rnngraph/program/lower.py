@@ -10,7 +10,17 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from rnngraph.ir.graph import (
-    INPUT, LOOP, Graph, Node, Origin, Value, body_nodes, finals, loop_of, make, stacked,
+    INPUT,
+    LOOP,
+    Graph,
+    Node,
+    Origin,
+    Value,
+    body_nodes,
+    finals,
+    loop_of,
+    make,
+    stacked,
 )
 from rnngraph.ir.types import Type, in_order
 from rnngraph.ops import TABLE
@@ -31,12 +41,20 @@ def lower(graph: Graph) -> Program:
     inputs = {n.attrs["name"]: lowering.refs[Value(n)].slot for n in graph.nodes() if n.op is INPUT}
     weights = {n.attrs["name"] for n in graph.nodes() if n.op is INPUT and n.attrs["kind"] == "weight"}
     program = Program(
-        tuple(lowering.slots), tuple(lowering.code), tuple(lowering.constants),
+        tuple(lowering.slots),
+        tuple(lowering.code),
+        tuple(lowering.constants),
         {name: slot for name, slot in inputs.items() if name not in weights},
-        {name: slot for name, slot in inputs.items() if name in weights}, outputs,
+        {name: slot for name, slot in inputs.items() if name in weights},
+        outputs,
     )
     return Program(
-        program.slots, program.code, program.constants, program.inputs, program.weights, program.outputs,
+        program.slots,
+        program.code,
+        program.constants,
+        program.inputs,
+        program.weights,
+        program.outputs,
         categories(program),
     )
 
@@ -93,7 +111,12 @@ class _Block:
     """The nodes of one level, in order; `placed` says where values must be written."""
 
     def __init__(
-        self, owner: _Lowering, nodes: Sequence[Node], results: Iterable[Value], placed: dict[Value, Ref], level: int,
+        self,
+        owner: _Lowering,
+        nodes: Sequence[Node],
+        results: Iterable[Value],
+        placed: dict[Value, Ref],
+        level: int,
         code: list[Code],
     ) -> None:
         self.owner, self.nodes, self.level, self.code = owner, nodes, level, code
@@ -288,8 +311,8 @@ class _LoopSlots:
         for s in loop.slices:
             at = s.sequence.type.axes.index(loop.axis)
             refs[s.param] = refs[s.sequence].at(at, Turn(self.id, 0))
-        for c in loop.captures:
-            refs[c.param] = refs[c.outer]
+        for capture in loop.captures:
+            refs[capture.param] = refs[capture.outer]
         if loop.counter:
             iota = make(TABLE["iota"], (), {"axis": loop.axis})
             refs[loop.counter] = self.block.owner.constant(iota).at(0, Turn(self.id, 0))

@@ -64,7 +64,11 @@ def lifetimes(program: Program) -> list[tuple[int, int]]:
 
 
 def _mark(
-    program: Program, code: Sequence[Code], position: int, lives: list[tuple[int, int]], loops: tuple[int, ...]
+    program: Program,
+    code: Sequence[Code],
+    position: int,
+    lives: list[tuple[int, int]],
+    loops: tuple[int, ...],
 ) -> int:
     for item in code:
         if isinstance(item, Step):

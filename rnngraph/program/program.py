@@ -10,8 +10,12 @@ from rnngraph.ir.graph import Node
 from rnngraph.ir.types import DType, Type
 
 ITEMSIZE: dict[tuple[DType, str], int] = {
-    ("float", "float64"): 8, ("float", "float32"): 4, ("int", "float64"): 8, ("int", "float32"): 8,
-    ("bool", "float64"): 1, ("bool", "float32"): 1,
+    ("float", "float64"): 8,
+    ("float", "float32"): 4,
+    ("int", "float64"): 8,
+    ("int", "float32"): 8,
+    ("bool", "float64"): 1,
+    ("bool", "float32"): 1,
 }
 """Bytes of one number, by its kind and the program's float type."""
 
@@ -47,7 +51,7 @@ class Ref(NamedTuple):
     """A view of a slot: one index per dimension of the slot's array."""
 
     slot: int
-    index: tuple[Entry, ...]
+    index: tuple[Entry, ...]  # type: ignore[assignment]  # shadows tuple.index
 
     def at(self, dim: int, entry: Entry) -> Ref:
         """The view of this view that fixes or narrows one of its remaining dimensions."""
@@ -66,7 +70,9 @@ class Ref(NamedTuple):
         """Whether the view is one run of memory: places first, then everything."""
         tail = [e for e in self.index if isinstance(e, slice)]
         places = len(self.index) - len(tail)
-        return all(not isinstance(e, slice) for e in self.index[:places]) and (not tail or all(e == ALL for e in tail[1:]))
+        return all(not isinstance(e, slice) for e in self.index[:places]) and (
+            not tail or all(e == ALL for e in tail[1:])
+        )
 
 
 def _within(outer: slice, entry: Entry) -> Entry:

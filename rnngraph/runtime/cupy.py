@@ -73,6 +73,8 @@ def _usable() -> Any:
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CannotDo(
-            f"CuPy finds no device that it can use: {reason}", "E521", "check the driver, or use `--backend numpy`"
+            f"CuPy finds no device that it can use: {reason}",
+            "E521",
+            "check the driver, or use `--backend numpy`",
         ) from error
     return cupy

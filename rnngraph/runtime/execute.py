@@ -61,9 +61,7 @@ class Bound:
         assert self.calls is not None
         for call in self.calls:
             call()
-        return {
-            name: _view(self.bases[ref.slot], self.index(ref)) for name, ref in self.program.outputs.items()
-        }
+        return {name: _view(self.bases[ref.slot], self.index(ref)) for name, ref in self.program.outputs.items()}
 
     def bind(self, weights: Mapping[str, Any]) -> None:
         """Makes the calls over these weight arrays; nothing to do where they are the same arrays as before.
