@@ -18,9 +18,7 @@ from rnngraph.source import Source
 from rnngraph.syntax.parser import parse
 
 FOLDER = Path(__file__).parent / "cases"
-CASE = re.compile(
-    r"## (?P<title>[^\n]+)\n\n```rnn\n(?P<text>.*?)```\n\n```text\n(?P<said>.*?)```\n", re.DOTALL
-)
+CASE = re.compile(r"## (?P<title>[^\n]+)\n\n```rnn\n(?P<text>.*?)```\n\n```text\n(?P<said>.*?)```\n", re.DOTALL)
 
 
 @dataclass(frozen=True)

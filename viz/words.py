@@ -16,7 +16,7 @@ def verdict(results: Comparison) -> str:
 
 
 def honest(results: Comparison) -> tuple[str, ...]:
-    """What a loop saves and what it does not, from the largest number of steps that both modes were run for."""
+    """What a loop saves and what it does not, told of the most steps that both modes were run for."""
     both = {n: rows for n, rows in results.pairs().items() if {"static", "dynamic"} <= rows.keys()}
     if not both:
         return ()

@@ -114,7 +114,7 @@ def _laid_out(picture: Picture, form: str, *options: str) -> bytes:
 
 
 def _run(source: str, options: list[str], edges: list[str]) -> bytes:
-    """One run of `dot`, stopped where it takes far longer than it ever should; with the first edges it can route."""
+    """One run of `dot`, stopped where it takes far too long; with the first kind of edges it can route."""
     message = ""
     for form in edges:
         try:

@@ -31,8 +31,8 @@ def _take_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
 
 
 def _take(backend: Any, node: Node) -> Callable[..., None]:
-    take = backend.xp.take
-    return lambda table, ids, out: take(table, ids, axis=0, out=out, mode="clip")
+    take = backend.take_rows
+    return lambda table, ids, out: take(table, ids, out)
 
 
 def _take_vjp(attrs: Attrs, y: Formula, dy: Formula, table: Formula, ids: Formula) -> tuple[Formula, None]:
@@ -103,13 +103,13 @@ def _counters(attrs: Attrs, types: tuple[Type, ...], results: tuple[Type, ...]) 
     return counter, counter
 
 
-def _ramp(xp: Any, rows: Any, stride: int) -> None:
-    """Writes 0, stride, 2 stride ... along the first dimension, by doubling, with no array of its own."""
-    rows[:1] = 0
+def ramp(xp: Any, rows: Any, stride: Any, first: Any = 0) -> None:
+    """Writes first, first + stride, first + 2 stride ... along the first dimension, by doubling, with no array of its own."""
+    rows[:1] = first
     done = 1
     while done < len(rows):
         more = min(done, len(rows) - done)
-        xp.add(rows[:more], done * stride, rows[done : done + more])
+        xp.add(rows[:more], done * stride % 2**64, rows[done : done + more])
         done += more
 
 
@@ -127,7 +127,7 @@ def _entries(node: Node, long: Type, size: int) -> Callable[..., Any]:
         xp.copyto(flat, given[index])
         stride = size
         for dim in reversed(dims):
-            _ramp(xp, work.swapaxes(0, dim), stride)
+            ramp(xp, work.swapaxes(0, dim), stride)
             xp.add(flat, work, flat)
             stride *= flat.shape[dim]
         return flat
@@ -140,7 +140,7 @@ def _pick(backend: Any, node: Node) -> Callable[..., None]:
     find = _entries(node, values, values.shape[0])
 
     def run(x: Any, ids: Any, out: Any, flat: Any, work: Any) -> None:
-        xp.take(x.reshape(-1), find(xp, ids, flat, work), out=out, mode="clip")
+        backend.take_rows(x.reshape(-1), find(xp, ids, flat, work), out)
 
     return run
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from rnngraph.ir.graph import Attrs, Node
 from rnngraph.ir.types import BATCH, Type, union
+from rnngraph.ops.index import ramp
 from rnngraph.ops.table import define, no_rule
 
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -49,8 +50,7 @@ def _uniform(backend: Any, node: Node) -> Callable[..., None]:
     def run(seed: Any, step: Any, out: Any, x: Any, work: Any) -> None:
         x, work = x.view(xp.uint64), work.view(xp.uint64)
         first = x[(0,) * lead].reshape(-1) if x.size else x.reshape(-1)
-        first.fill(_GOLDEN)
-        xp.cumsum(first, out=first)
+        ramp(xp, first, _GOLDEN, _GOLDEN)
         if x.size:
             x[...] = x[(0,) * lead]
         xp.add(x, xp.uint64(key), x)

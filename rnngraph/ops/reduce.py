@@ -31,7 +31,7 @@ def _sum_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
 
 def _sum(backend: Any, node: Node) -> Callable[..., Any]:
     dims = _checked(node.attrs["dims"], node.inputs[0].type)
-    reduce, keep = backend.xp.add.reduce, node.attrs.get("keep", False)
+    reduce, keep = backend.xp.sum, node.attrs.get("keep", False)
     return lambda x, out: reduce(x, axis=dims, out=out, keepdims=keep)
 
 
@@ -61,7 +61,7 @@ def _axes_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
 
 def _sum_axes(backend: Any, node: Node) -> Callable[..., Any]:
     axes = positions(node.inputs[0].type, node.attrs["axes"])
-    reduce = backend.xp.add.reduce
+    reduce = backend.xp.sum
     return lambda x, out: reduce(x, axis=axes, out=out)
 
 
@@ -85,7 +85,7 @@ def _max_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
 
 def _max(backend: Any, node: Node) -> Callable[..., Any]:
     dim, keep = dim_of(node.attrs, node.inputs[0].type), node.attrs.get("keep", False)
-    reduce = backend.xp.maximum.reduce
+    reduce = backend.xp.amax
     return lambda x, out: reduce(x, axis=dim, out=out, keepdims=keep)
 
 
@@ -146,10 +146,10 @@ def _softmax(backend: Any, node: Node) -> Callable[..., None]:
     xp, dim = backend.xp, dim_of(node.attrs, node.inputs[0].type)
 
     def run(x: Any, out: Any, one: Any) -> None:
-        xp.maximum.reduce(x, axis=dim, out=one, keepdims=True)
+        xp.amax(x, axis=dim, out=one, keepdims=True)
         xp.subtract(x, one, out)
         xp.exp(out, out)
-        xp.add.reduce(out, axis=dim, out=one, keepdims=True)
+        xp.sum(out, axis=dim, out=one, keepdims=True)
         xp.divide(out, one, out)
 
     return run
@@ -159,10 +159,10 @@ def _log_softmax(backend: Any, node: Node) -> Callable[..., None]:
     xp, dim = backend.xp, dim_of(node.attrs, node.inputs[0].type)
 
     def run(x: Any, out: Any, one: Any, work: Any) -> None:
-        xp.maximum.reduce(x, axis=dim, out=one, keepdims=True)
+        xp.amax(x, axis=dim, out=one, keepdims=True)
         xp.subtract(x, one, out)
         xp.exp(out, work)
-        xp.add.reduce(work, axis=dim, out=one, keepdims=True)
+        xp.sum(work, axis=dim, out=one, keepdims=True)
         xp.log(one, one)
         xp.subtract(out, one, out)
 

@@ -16,6 +16,9 @@ class Backend(Protocol):
     def einsum(self, subscripts: str, a: Any, b: Any, out: Any) -> None:
         """Writes the sum of products to `out`."""
 
+    def take_rows(self, table: Any, ids: Any, out: Any) -> None:
+        """Writes `table[ids]` to `out`; an id outside the table takes the nearest row inside."""
+
     def scatter_rows(self, ids: Any, rows: Any, out: Any) -> None:
         """Adds `rows[i]` to `out[ids[i]]` for each i in order, the same bits each time."""
 

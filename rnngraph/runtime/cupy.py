@@ -32,6 +32,9 @@ class CupyBackend:
     def einsum(self, subscripts: str, a: Any, b: Any, out: Any) -> None:
         self.xp.copyto(out, self.xp.einsum(subscripts, a, b))
 
+    def take_rows(self, table: Any, ids: Any, out: Any) -> None:
+        self.xp.take(table, self.xp.clip(ids, 0, len(table) - 1), axis=0, out=out)
+
     def scatter_rows(self, ids: Any, rows: Any, out: Any) -> None:
         """One thread per column walks the rows in order: the same bits each time, which atomic sums are not."""
         width = out.size // len(out) if len(out) else 0

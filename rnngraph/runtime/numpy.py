@@ -18,6 +18,9 @@ class NumpyBackend:
     def einsum(self, subscripts: str, a: Any, b: Any, out: Any) -> None:
         np.einsum(subscripts, a, b, out=out)
 
+    def take_rows(self, table: Any, ids: Any, out: Any) -> None:
+        np.take(table, ids, axis=0, out=out, mode="clip")
+
     def scatter_rows(self, ids: Any, rows: Any, out: Any) -> None:
         if out.ndim == 1:
             np.add.at(out, ids, rows)
