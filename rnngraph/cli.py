@@ -118,13 +118,15 @@ def show(
 def summary(file: str, name: str | None, settings: Sequence[str], as_json: bool) -> None:
     """A table of the model's blocks, weights and states."""
     from rnngraph.viz.summary import as_json as summary_json
+    from rnngraph.viz.summary import summary as rows_of
     from rnngraph.viz.summary import table
 
     model = read(file, name, settings)
+    rows = rows_of(model.block, model.weights)
     if as_json:
-        click.echo(json.dumps(summary_json(model.block), indent=2))
+        click.echo(json.dumps(summary_json(rows), indent=2))
     else:
-        console().print(table(model.block))
+        console().print(table(rows))
 
 
 # --- running ---------------------------------------------------------------------------------------------------------------
@@ -144,14 +146,16 @@ def summary(file: str, name: str | None, settings: Sequence[str], as_json: bool)
 def run(
     file: str, name: str | None, settings: Sequence[str], paths: Sequence[str], weights: str | None, out: str | None,
     watch: str, unroll: str, backend: str, dtype: str, seed: int, as_json: bool,
-) -> None:
-    """Run the model on data and print its outputs, final states, loss and metrics."""
+) -> int:
+    """Run the model on data and print its outputs, final states, loss and metrics. Exit code 1 if one is a nan."""
     from rnngraph import driver
+    from rnngraph.learn.data import load
     from rnngraph.printing import results_json, results_text
 
-    model = read(file, name, settings)
+    model, data = read(file, name, settings), load(paths)
     watched = tuple(w.strip() for w in watch.split(",") if w.strip())
-    results = driver.run(model, paths, weights, seed, unroll, backend, dtype, watched)
+    warn(driver.unrolling_warning(model, unroll, driver.steps_of(model, data), False))
+    results, trouble = driver.run(model, data, weights, seed, unroll, backend, dtype, watched)
     if out:
         driver.save_results(out, results)
         click.echo(f"wrote {out}: {', '.join(results)}", err=as_json)
@@ -159,6 +163,8 @@ def run(
         click.echo(json.dumps(results_json(results, whole=not out)))
     elif not out:
         click.echo(results_text(results))
+    tell([trouble] if trouble else [])
+    return 1 if trouble else 0
 
 
 @cli.command()
@@ -265,7 +271,9 @@ def compare(
     from rnngraph import driver
     from rnngraph.costs import Asked
     from rnngraph.learn.files import write_aside
-    from rnngraph.viz import report
+    from rnngraph.viz.plots import plots as write_plots
+    from rnngraph.viz.report import report
+    from rnngraph.viz.tables import tables
 
     model = read(file, name, settings)
     asked = Asked(
@@ -276,13 +284,13 @@ def compare(
     with console(stderr=True).status("") as status:
         found = driver.compare(model, backend, asked, lambda text: status.update(text))
     if page:
-        write_aside(page, report.report(found).encode())
+        write_aside(page, report(found).encode())
     if plots:
-        report.plots(found, plots)
+        write_plots(found, plots)
     if as_json:
         click.echo(json.dumps(found.to_json()))
     else:
-        for table in report.tables(found):
+        for table in tables(found):
             console().print(table)
     return 0 if found.equal else 1
 

@@ -93,7 +93,7 @@ class Variant:
         made, signature = self.elaborated, self.signature
         graph, cotangents, wrt = made.graph, None, dict[str, Value]()
         if signature.cotangents is not None:
-            graph, cotangents = _with_cotangents(graph, signature.cotangents)
+            graph, cotangents = with_cotangents(graph, signature.cotangents)
             wrt = _wanted(made, self.schedule.gradient)
         yield from stages(graph, cotangents, wrt, self.schedule.unroll, Steps(self.schedule))
 
@@ -127,7 +127,7 @@ class Variant:
         return self._bound[key]
 
 
-def _with_cotangents(graph: Graph, names: tuple[str, ...]) -> tuple[Graph, dict[Value, Value]]:
+def with_cotangents(graph: Graph, names: tuple[str, ...]) -> tuple[Graph, dict[Value, Value]]:
     """The graph with an input for the cotangent of each named output; the loss's own is one."""
     inputs, pairs = dict(graph.inputs), {}
     for name in names:
@@ -247,11 +247,12 @@ class CompiledProgram:
         self._known(wanted or ())
         variant = self.variant(Signature(bool(checked.lengths), frozenset(checked.states), wanted))
         bound = variant.bound(checked.sizes)
-        inputs = {name: self._input(name, variant, checked, cotangents or {}) for name in variant.program.inputs}
+        inputs = {name: self.input(name, variant, checked, cotangents or {}) for name in variant.program.inputs}
         missing = [name for name in variant.program.weights if name not in weights]
         if missing:
             raise UserError(f"the weights have no `{missing[0]}`", "E604", did_you_mean(missing[0], weights))
-        return variant, bound.run(inputs, weights)
+        with np.errstate(all="ignore"):  # what is not finite is told by name, see `finite`
+            return variant, bound.run(inputs, weights)
 
     def _known(self, names: Sequence[str]) -> None:
         for name in names:
@@ -260,7 +261,8 @@ class CompiledProgram:
                     f"the model has no output `{name}`", "E605", did_you_mean(name, self.made.graph.outputs)
                 )
 
-    def _input(self, name: str, variant: Variant, checked: Checked, cotangents: Mapping[str, Any]) -> Any:
+    def input(self, name: str, variant: Variant, checked: Checked, cotangents: Mapping[str, Any]) -> Any:
+        """What an input of the program is given, its axes in the program's order."""
         type = variant.graph.inputs[name].type
         if name == "seed":
             return np.asarray(checked.seed or 0, np.int64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from rnngraph.compiled import Arrays, CompiledProgram, Signature
 from rnngraph.costs import Asked
 from rnngraph.costs import compare as compare_costs
 from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean
+from rnngraph.finite import explain, unusual
 from rnngraph.ir.graph import Graph
-from rnngraph.learn import data as learn_data
 from rnngraph.learn.config import FitConfig
 from rnngraph.learn.files import write_aside
 from rnngraph.learn.fit import Fitted, Progress, evaluate, fit
@@ -101,21 +101,29 @@ def compiled(
 
 
 def run(
-    model: Model, paths: Iterable[str], weights: str | None, seed: int, unroll: str, backend: str, dtype: str,
+    model: Model, data: Arrays, weights: str | None, seed: int, unroll: str, backend: str, dtype: str,
     watch: tuple[str, ...],
-) -> Arrays:
-    """Every result of a model on data files."""
-    data = learn_data.load(paths)
+) -> tuple[Arrays, Diagnostic | None]:
+    """Every result of a model on data; where one holds a nan, what is to be said of it."""
     program = compiled(model, data, unroll, backend, dtype, watch=watch)
-    return program.run({"seed": np.int64(seed), **data}, read_weights(model, weights, seed, dtype))
+    given, numbers = {"seed": np.int64(seed), **data}, read_weights(model, weights, seed, dtype)
+    results = program.run(given, numbers)
+    bad = unusual(results)
+    if not bad:
+        return results, None
+    return results, explain(program, given, numbers) or Diagnostic("E532", f"`{bad[0]}` holds a nan")
 
 
 def save_results(path: str, results: Mapping[str, Any]) -> None:
     """Writes all results into one `.npz`, aside first."""
     import io
+    import zipfile
 
     content = io.BytesIO()
-    np.savez(content, **dict(results))
+    with zipfile.ZipFile(content, "w") as archive:  # `np.savez` has names of its own that an output may have
+        for name, array in results.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
     write_aside(path, content.getvalue())
 
 
@@ -151,6 +159,7 @@ def train(
         program, read_weights(model, weights, config.seed, dtype), data, config, validation=validation,
         evaluator=evaluator, metrics=metric_names(model), frozen=[w.name for w in model.weights if w.frozen],
         sequences=sequences, path=checkpoint, resume=resume, model=identity(model), progress=progress,
+        explain=lambda rows, now: explain(program, rows, now, gradient=True),
     )
 
 

@@ -15,12 +15,12 @@ import numpy as np
 from rnngraph.compiled import CompiledProgram, Signature, Variant, with_cotangents
 from rnngraph.diagnostics import CannotDo, Diagnostic, Label
 from rnngraph.front.block import Elaborated
-from rnngraph.ir.graph import LOOP, Graph, Node, Value, body_nodes, loop_of
+from rnngraph.ir.graph import LOOP, Graph, Node, body_nodes, loop_of
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.passes.grad import gradients
 from rnngraph.program.lower import lower
 from rnngraph.program.memory import plan
-from rnngraph.program.program import Code, Ref, Repeat, Ring, Step, Turn
+from rnngraph.program.program import Code, Ref, Ring, Step, Turn
 from rnngraph.program.room import refuse_if_too_large
 from rnngraph.runtime.execute import Bound, viewed
 from rnngraph.source import Span
@@ -106,7 +106,7 @@ def _births(
     for name, slot in code.inputs.items():
         program.backend.give(program.input(name, variant, checked, {}), bound.bases[slot])
     with np.errstate(all="ignore"):
-        return _first(_executed(bound, code.code, {}), bound, _loops(graph))
+        return _first(_executed(bound, code.code, {}), _loops(graph))
 
 
 def _without_holes(array: Any) -> Any:
@@ -177,7 +177,7 @@ def _entry(entry: Any, turns: Mapping[int, At]) -> Any:
 # --- what is looked for ------------------------------------------------------------------------------------------
 
 
-def _first(run: Iterable[Done], bound: Bound, loops: Mapping[Node, Span]) -> tuple[Birth | None, Birth | None]:
+def _first(run: Iterable[Done], loops: Mapping[Node, Span]) -> tuple[Birth | None, Birth | None]:
     infinite: Birth | None = None
     for done in run:
         found = _birth(done, loops, np.isnan)
@@ -193,18 +193,13 @@ def _birth(done: Done, loops: Mapping[Node, Span], is_bad: Callable[[Any], Any])
         return None
     for array, type in zip(done.outs, done.step.node.types, strict=False):
         if array.dtype.kind == "f" and (bad := is_bad(array)).any():
-            index = _earliest(bad, type, done.turns)
+            index = tuple(int(i) for i in np.argwhere(bad)[0])  # time is the first axis: the earliest step
             node = done.step.node
             return Birth(
                 node, float(array[index]), _operands(done, array, index), _place(index, type, done.turns),
                 loops.get(node),
             )
     return None
-
-
-def _earliest(bad: Any, type: Type, turns: Mapping[int, At]) -> tuple[int, ...]:
-    """The first bad entry, the earliest step first."""
-    return tuple(int(i) for i in np.argwhere(bad)[0]) if bad.ndim else ()
 
 
 def _operands(done: Done, out: Any, index: tuple[int, ...]) -> tuple[float, ...]:
@@ -275,9 +270,3 @@ def _advice(birth: Birth) -> str:
     }
     return known.get(birth.node.op.name, "")
 
-
-def refs_of(value: Value) -> Node:
-    return value.node
-
-
-__all__ = ["Birth", "Repeat", "explain", "unusual"]

@@ -198,7 +198,7 @@ def test_kernels_allocate_nothing() -> None:
         variant = program.variant(Signature(cotangents=("loss",)))
         checked = program.check(data)
         bound = variant.bound(checked.sizes)
-        inputs = {n: program._input(n, variant, checked, {}) for n in variant.program.inputs}
+        inputs = {n: program.input(n, variant, checked, {}) for n in variant.program.inputs}
         bound.run(inputs, weights)
         tracemalloc.start()
         bound.run(inputs, weights)

@@ -80,7 +80,7 @@ class Use:
             where = self.span(name) if name in self.given else self.at
             raise Mistake(
                 "E204",
-                f"`{self.function}` finds no dimension {dim}: there are {shape_in_words(value.type.shape)}",
+                f"`{self.function}` is given {shape_in_words(value.type.shape)}: there is no dimension {dim}",
                 where,
             )
         return dim if dim < 0 else dim - rank

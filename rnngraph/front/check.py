@@ -49,13 +49,16 @@ def check(file: File) -> list[Diagnostic]:
 
 
 def _model(trace: Trace, loaded: Loaded, model: Definition) -> set[str]:
-    """Elaborates a model for its errors; the names of the definitions that it uses."""
-    own = Trace()
-    numbers = _distinct()
-    attempt(own, loaded, model, {s.name: next(numbers) for s in model.settings if s.default is None})
-    for diagnostic in own.report.found:
-        trace.tell(diagnostic)
-    return {i.definition.name for i in own.instances if isinstance(i, Instance)}
+    """Elaborates a model as for running and as for training; the names of the definitions that it uses."""
+    used: set[str] = set()
+    for training in (False, True):
+        own = Trace(training=training)
+        numbers = _distinct()
+        attempt(own, loaded, model, {s.name: next(numbers) for s in model.settings if s.default is None})
+        for diagnostic in own.report.found:
+            trace.tell(diagnostic)
+        used |= {i.definition.name for i in own.instances if isinstance(i, Instance)}
+    return used
 
 
 def _alone(trace: Trace, loaded: Loaded, definition: Definition) -> None:

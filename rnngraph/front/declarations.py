@@ -95,9 +95,8 @@ def _state(scope: Scope, s: ast.State) -> None:
 
 def _first_value(scope: Scope, s: ast.State, type: Type) -> Value:
     """The value before the first step, made outside of the loop."""
-    item: Item = 0 if s.initial is None else expressions.one(scope, s.initial)
+    zero = False if type.dtype == "bool" else 0
+    item: Item = zero if s.initial is None else expressions.one(scope, s.initial)
     at = s.name_span if s.initial is None else s.initial.span
-    if type.dtype == "bool" and item == 0:
-        item = False
     value = scope.trace.fit(item, type.shape, type.dtype, at, f"the state `{s.name}`")
     return scope.trace.over_batch(scope.trace.bring(value, at), at)

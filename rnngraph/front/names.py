@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
-
-import networkx
 
 from rnngraph.diagnostics import Diagnostic, Label, did_you_mean
 from rnngraph.front.functions import NAMES
@@ -55,14 +54,21 @@ def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
 
 def recursion(loaded: Loaded) -> list[Diagnostic]:
     """Definitions that contain themselves, each circle told once."""
-    graph = networkx.DiGraph()
-    for definition in loaded.world.values():
-        graph.add_edges_from((definition.name, name) for name in _contains(definition, loaded.world))
-    found = []
-    for circle in networkx.strongly_connected_components(graph):
-        if len(circle) > 1 or any(graph.has_edge(n, n) for n in circle):
-            found.append(_circle(loaded, networkx.DiGraph(graph.subgraph(circle))))
-    return found
+    contains = {d.name: _contains(d, loaded.world) for d in loaded.world.values()}
+    try:
+        TopologicalSorter(contains).prepare()
+    except CycleError:
+        return _circles(loaded, contains)
+    return []
+
+
+def _circles(loaded: Loaded, contains: dict[str, set[str]]) -> list[Diagnostic]:
+    import networkx  # here, since it takes longer to load than to check a file without circles
+
+    graph = networkx.DiGraph(contains)
+    circles = [c for c in networkx.strongly_connected_components(graph) if len(c) > 1]
+    circles += [{n} for n in graph if graph.has_edge(n, n) and not any(n in c for c in circles)]
+    return [_circle(loaded, networkx.find_cycle(graph.subgraph(c))) for c in circles]
 
 
 def _contains(definition: Definition, world: World) -> set[str]:
@@ -73,8 +79,7 @@ def _contains(definition: Definition, world: World) -> set[str]:
     return {n for n in named if n in world and n not in local}
 
 
-def _circle(loaded: Loaded, graph: Any) -> Diagnostic:
-    edges = networkx.find_cycle(graph)
+def _circle(loaded: Loaded, edges: list[tuple[str, str]]) -> Diagnostic:
     start = min(range(len(edges)), key=lambda i: loaded.world[edges[i][0]].span.start)
     chain = [edges[(start + i) % len(edges)][0] for i in range(len(edges))]
     first = loaded.world[chain[0]]

@@ -139,7 +139,7 @@ class Trace:
         if level.parent is None:
             raise Mistake(
                 "E316",
-                f"`{at.text}` is made anew at each step and cannot be used outside of the step",
+                f"`{_called(value) or at.text}` is made anew at each step and cannot be used outside of the step",
                 at,
                 help="an initial value may use settings and parameters only",
             )
@@ -149,7 +149,7 @@ class Trace:
             if level.axis in value.type.axes:
                 raise Mistake(
                     "E305",
-                    f"`{at.text}` is the whole sequence over {level.axis}, in a step over {level.axis}",
+                    f"`{_called(value) or at.text}` is the whole sequence over {level.axis}, in a step over {level.axis}",
                     at,
                     help="what every step sees as a whole needs an axis of its own: `seq@memory[...]`",
                 )
@@ -178,7 +178,10 @@ class Trace:
             parts = [self.call("reshape", self.lift(i, at, dtype or "float"), at=at, shape=(1,)) for i in item.items]
             return self.call("concat", *parts, at=at, dim=-1) if len(parts) > 1 else parts[0]
         if isinstance(item, (bool, int, float)):
-            return self.const(item, dtype or dtype_of(item))
+            own = dtype_of(item)
+            if (own, dtype) in (("float", "int"), ("float", "bool"), ("int", "bool")):
+                raise Mistake("E202", f"`{at.text}` is {own}, but {dtype} is needed here", at)
+            return self.const(item, dtype or own)
         raise Mistake(
             "E202", f"a value is needed here, but `{at.text}` is {kind_of(item)}", at, help=_call_it(item, at)
         )

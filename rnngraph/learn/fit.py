@@ -11,13 +11,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.diagnostics import CannotDo, UserError
+from rnngraph.diagnostics import CannotDo, Diagnostic, UserError
 from rnngraph.learn import batches, checkpoint, optimisers
 from rnngraph.learn.checkpoint import Identity, Training
 from rnngraph.learn.config import FitConfig
 from rnngraph.learn.files import Arrays
 
 Record = dict[str, float]
+Explain = Callable[[Mapping[str, Any], Mapping[str, Any]], Diagnostic | None]
+"""Tells where a batch, with these weights, first gives a value that is not finite."""
 
 
 class Trainable(Protocol):
@@ -91,6 +93,7 @@ class _Job:
     identity: Identity
     path: str | os.PathLike[str] | None
     progress: Callable[[Progress], None] | None = field(default=None)
+    explain: Explain | None = field(default=None)
 
     @property
     def batches(self) -> int:
@@ -112,6 +115,7 @@ def fit(
     resume: str | os.PathLike[str] | None = None,
     model: str = "",
     progress: Callable[[Progress], None] | None = None,
+    explain: Explain | None = None,
 ) -> Fitted:
     """Train on `data` (rows are axis 0 of every array) and give the weights to use.
 
@@ -119,7 +123,8 @@ def fit(
     loss and `metrics`. `sequences` maps inputs to time axes, for programs of any number of steps: batches
     with lengths are then cut to their longest row. A checkpoint is written to `path` after every epoch and
     when interrupted; `resume` is one to go on from, which gives the same bits as if there had been no stop.
-    `model` identifies the model, so that another one's checkpoint is refused.
+    `model` identifies the model, so that another one's checkpoint is refused. `explain` is asked for the place
+    where a loss or gradient that is not finite comes from.
 
     Raises Interrupted after Ctrl-C, CannotDo where the loss is no longer finite, UserError for wrong
     settings.
@@ -148,6 +153,7 @@ def fit(
         Identity(model, config, count, shapes),
         path,
         progress,
+        explain,
     )
     training = checkpoint.resume(resume, job.identity) if resume else _fresh(job, weights)
     return _finished(job, _trained(job, training))
@@ -215,14 +221,15 @@ def _batch(job: _Job, training: Training) -> Training:
     """The run after one more batch."""
     config = job.config
     rows = batches.batch(job.rows, config.batch, config.seed, training.epoch, training.batch)
-    loss, gradients = job.program.gradients(batches.trim(rows, job.sequences), training.weights)
+    rows = batches.trim(rows, job.sequences)
+    loss, gradients = job.program.gradients(rows, training.weights)
     mine = {
         name: gradients[name] for name in training.weights if name in gradients and name not in job.frozen
     }
     limit = config.clip_norm if config.clip_norm is not None else math.inf
     clipped, norm = optimisers.clip_by_global_norm(mine, limit)
     if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise _diverged(job, training, "loss" if not math.isfinite(loss) else "gradient")
+        raise _diverged(job, training, rows, "loss" if not math.isfinite(loss) else "gradient")
     rated = replace(config.optimizer, rate=config.optimizer.rate * config.rate_decay**training.epoch)
     weights, state = optimisers.update(rated, training.weights, clipped, training.state)
     size = min(config.batch, job.count - training.batch * config.batch)
@@ -269,13 +276,14 @@ def _tell(job: _Job, training: Training, record: Record | None) -> None:
     job.progress(told)
 
 
-def _diverged(job: _Job, training: Training, what: str) -> CannotDo:
+def _diverged(job: _Job, training: Training, rows: Mapping[str, Any], what: str) -> CannotDo:
     kept = f"; `{job.path}` holds the end of epoch {training.epoch}" if job.path and training.epoch else ""
-    return CannotDo(
-        f"the {what} was no longer finite in epoch {training.epoch + 1}, batch {training.batch + 1}{kept}",
-        code="E731",
-        help="try a smaller `rate`, or `clip_norm 1`",
-    )
+    said = f"the {what} was no longer finite in epoch {training.epoch + 1}, batch {training.batch + 1}{kept}"
+    cause = job.explain(rows, training.weights) if job.explain else None
+    found = cause or Diagnostic("E731", "")
+    said += f": {cause.message}" if cause else ""
+    help = "; ".join(filter(None, (found.help, "try a smaller `rate`, or `clip_norm 1`")))
+    return CannotDo([replace(found, code="E731", message=said, help=help)])
 
 
 def _finished(job: _Job, training: Training) -> Fitted:

@@ -61,7 +61,7 @@ class Bound:
         assert self.calls is not None
         for call in self.calls:
             call()
-        return {name: _view(self.bases[ref.slot], self.index(ref)) for name, ref in self.program.outputs.items()}
+        return {name: viewed(self.bases[ref.slot], self.index(ref)) for name, ref in self.program.outputs.items()}
 
     def bind(self, weights: Mapping[str, Any]) -> None:
         """Makes the calls over these weight arrays; nothing to do where they are the same arrays as before.
@@ -87,7 +87,7 @@ class Bound:
         if isinstance(item, Repeat):
             return _Writer(self).function(item)
         kernel, refs = self.parts(item)
-        return partial(kernel, *(_view(self.bases[ref.slot], index) for ref, index in refs))
+        return partial(kernel, *(viewed(self.bases[ref.slot], index) for ref, index in refs))
 
     def parts(self, step: Step) -> tuple[Callable[..., Any], list[tuple[Ref, Index]]]:
         """The kernel, and its arguments in order, each as a slot and an index with the axes it lacks put in."""
@@ -127,7 +127,7 @@ class Bound:
         return (*result, *[None] * missing, *entries)
 
 
-def _view(array: Any, index: Index) -> Any:
+def viewed(array: Any, index: Index) -> Any:
     """The view as an array, also where it has no dimensions left."""
     return array[(*index, ...)] if None not in index else array[index]
 
@@ -198,7 +198,7 @@ class _Writer:
         fixed = tuple(slice(None) if isinstance(e, Turn | Ring) else e for e in index)
         key = (ref.slot, str(fixed))
         if key not in self.known:
-            self.known[key] = self.name("a", _view(base, fixed))
+            self.known[key] = self.name("a", viewed(base, fixed))
         name = self.known[key]
         if not moving:
             return name
