@@ -16,6 +16,9 @@ from rnngraph.diagnostics import Diagnostic, UserError, in_order, render
 if TYPE_CHECKING:
     from rnngraph.model import Model
 
+WIDTH = 150
+"""Columns of what is printed into a file or a pipe."""
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 # --- options that several verbs share ---------------------------------------------------------------------------------
@@ -118,15 +121,13 @@ def show(
 def summary(file: str, name: str | None, settings: Sequence[str], as_json: bool) -> None:
     """A table of the model's blocks, weights and states."""
     from rnngraph.viz.summary import as_json as summary_json
-    from rnngraph.viz.summary import summary as rows_of
     from rnngraph.viz.summary import table
 
     model = read(file, name, settings)
-    rows = rows_of(model.block, model.weights)
     if as_json:
-        click.echo(json.dumps(summary_json(rows), indent=2))
+        click.echo(json.dumps(summary_json(model.block), indent=2))
     else:
-        console().print(table(rows))
+        console().print(table(model.block))
 
 
 # --- running ---------------------------------------------------------------------------------------------------------------
@@ -232,7 +233,7 @@ def train(
 
 @cli.command("render")
 @MODEL
-@click.argument("out", type=click.Path())
+@click.option("--out", required=True, type=click.Path(), help="The picture: .svg, .png, .pdf or .dot.")
 @UNROLL
 @click.option("--steps", type=int, help="Steps of a static picture.  [default: 50]")
 @click.option("--opened/--closed", default=True, show_default=True, help="Loops with their insides, or as one box.")
@@ -243,7 +244,7 @@ def draw(
     file: str, name: str | None, settings: Sequence[str], out: str, unroll: str, steps: int | None, opened: bool,
     fold: int, gradient: bool, detail: bool,
 ) -> None:
-    """Draw the model to OUT: .svg, .png, .pdf or .dot."""
+    """Draw the model: one box per cell and layer, loops opened or closed, or the steps side by side."""
     from rnngraph import driver
 
     model = read(file, name, settings)
@@ -274,6 +275,7 @@ def compare(
     from rnngraph.viz.plots import plots as write_plots
     from rnngraph.viz.report import report
     from rnngraph.viz.tables import tables
+    from rnngraph.viz.words import honest, verdict
 
     model = read(file, name, settings)
     asked = Asked(
@@ -290,8 +292,8 @@ def compare(
     if as_json:
         click.echo(json.dumps(found.to_json()))
     else:
-        for table in tables(found):
-            console().print(table)
+        for part in (verdict(found), *honest(found), *tables(found)):
+            console().print(part, highlight=False)
     return 0 if found.equal else 1
 
 
@@ -342,7 +344,8 @@ def positive(flag: str, value: int) -> int:
 def console(stderr: bool = False) -> Any:
     from rich.console import Console
 
-    return Console(stderr=stderr)
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
+    return Console(stderr=stderr, width=width)
 
 
 def tell(diagnostics: Sequence[Diagnostic]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rnngraph.front.block import Block, Initial, StateVar, Weight
 from rnngraph.ir.graph import (
     Capture,
@@ -120,7 +122,7 @@ def lstm_step(
 
 
 def lstm_loop(
-    x: Value, weights: list[tuple[tuple[str, ...], int, Value, Value]], reverse: bool = False
+    x: Value, weights: Sequence[tuple[tuple[str, ...], int, Value, Value]], reverse: bool = False
 ) -> Node:
     """A stack of cells over `x`; stacks the last cell's output."""
     row = body_param("x", vector(3), Origin(at("x: [n]")))

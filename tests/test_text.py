@@ -6,12 +6,12 @@ import time
 
 import networkx
 import pytest
-from tests.hand_built import stack_model
 
 from rnngraph.ir.graph import Graph, Value, graph_input, loop_of
 from rnngraph.ir.text import counts, show, to_networkx
 from rnngraph.ir.types import Type
 from rnngraph.ops import call
+from tests.hand_built import stack_model
 
 
 def chain(length: int) -> Graph:

@@ -19,7 +19,7 @@ from rnngraph.viz.labels import (
     tooltip,
     wrapped,
 )
-from rnngraph.viz.scene import Box, End, Scene
+from rnngraph.viz.scene import Box, End, Scene, key_of
 from rnngraph.viz.sketch import Link, Rows, Scope, Sketch
 
 
@@ -176,11 +176,11 @@ class Drawer:
         if node.attrs["kind"] == "weight":
             path = tuple(name.split(".")[:-1])
             self.weights.setdefault(path, []).append(node)
-            scope.ends[Value(node)] = End(f"weights/{'.'.join(path)}")
+            scope.ends[Value(node)] = End(key_of("weights", *path))
             return
         kind = "state" if node.attrs["kind"] == "state" else "input"
         tip = tooltip(node.origin.span, node.types, self.options.dtype)
-        box = Box(f"in/{name}", kind, name, shape_of(Value(node)), axes_line(node), tip)
+        box = Box(key_of("in", name), kind, name, shape_of(Value(node)), axes_line(node), tip)
         scope.ends[Value(node)] = self.sketch.later(box)
 
     def parameters(self, path: Path, nodes: list[Node]) -> None:
@@ -190,7 +190,7 @@ class Drawer:
         places = dict.fromkeys(place_text(n.origin.span) for n in nodes if n.origin.span)
         tip = "\n".join([*places, *sizes][:40])
         frame = next((k for k in (f"gf{'.'.join(path)}",) if k in self.sketch.frames), "")
-        key = f"weights/{'.'.join(path)}"
+        key = key_of("weights", *path)
         self.sketch.later(
             Box(key, "parameter", ".".join(path) or "parameters", "", shortened(rows), tip, frame)
         )
@@ -227,7 +227,7 @@ class Drawer:
             f"{n}: {v.type}, {bytes_text(v.type, self.options.dtype)}"
             for n, v in zip(names, values, strict=True)
         ]
-        key, tip = f"out/{title}", "\n".join(tips[:40])
+        key, tip = key_of("out", title), "\n".join(tips[:40])
         if len(names) == 1:
             return Box(key, kind, names[0], shape_of(values[0]), axes_line(values[0].node), tip)
         lines = [
@@ -240,7 +240,7 @@ class Drawer:
         title = f"{name}[{link.scope.pill.title if link.scope.pill else step}]"
         tip = tooltip(link.value.node.origin.span, [link.value.type], self.options.dtype)
         box = Box(
-            f"out/{name}/{step}", "output", title, shape_of(link.value), (), tip, frame=link.scope.frame
+            key_of("out", name, str(step)), "output", title, shape_of(link.value), (), tip, frame=link.scope.frame
         )
         self.sketch.want(link.scope, link.value, self.sketch.box(box))
 

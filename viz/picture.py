@@ -44,7 +44,7 @@ def picture(
     in the tooltips. With more than `budget` boxes, parts are folded, and the picture says which.
     """
     scene = scene_of(
-        graph if backward else forward_only(graph),
+        prune(graph) if backward else forward_only(graph),
         block,
         Options(unrolled, opened, detail, steps, fold, dtype, 0, budget),
     )

@@ -12,6 +12,11 @@ Role = Literal["carry", "per step", "captured", "stacked", "last"]
 EdgeKind = Literal["data", "state", "parameter", "backward"]
 
 
+def key_of(*parts: str) -> str:
+    """The key of a box; without colons, which DOT reads as the beginning of a port."""
+    return "/".join(parts).replace(":", "/")
+
+
 class Port(NamedTuple):
     """A labelled place on the border of a closed loop: what it is called, and what comes or goes there."""
 

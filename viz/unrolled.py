@@ -95,7 +95,7 @@ def _note_saved(drawer: Drawer, loop: Loop, frame: str) -> None:
     """One box says what each step reads from its twin in the forward pass; edges would hide the rest."""
     saved = [s.sequence for s in loop.slices if drawer.saved(s.sequence)]
     if saved:
-        words = (f"{len(saved)} values of each", "step of the forward pass")
+        words = (f"{len(saved)} value{'s' * (len(saved) > 1)} of each", "step of the forward pass")
         drawer.sketch.box(
             Box(
                 f"{frame}saved",

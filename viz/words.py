@@ -47,6 +47,8 @@ def _graphs(steps: int, static: CompareRow, dynamic: CompareRow) -> str:
 def _saved(steps: int, static: CompareRow, dynamic: CompareRow) -> str:
     """The bytes that neither mode avoids."""
     one, two = static.measured("saved"), dynamic.measured("saved")
+    if one == two == 0:
+        return "Nothing but inputs and outputs is kept for the backward pass, in either mode."
     if one == two:
         return (
             f"The values saved for the backward pass are the same in both modes: {data(one)} at {steps:,} steps. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -69,7 +70,7 @@ def _umask() -> int:
 def svg(picture: Picture) -> str:
     """The picture as SVG text, with the page's own fonts."""
     text = _laid_out(picture, "svg").decode()
-    return text.replace(f'font-family="{FONT}"', f'font-family="{FONT_STACK}"')
+    return re.sub(f'font-family="{FONT}[^"]*"', f'font-family="{FONT_STACK}"', text)
 
 
 def png(picture: Picture) -> bytes:

@@ -9,9 +9,9 @@ from rnngraph.front import expressions
 from rnngraph.front.levels import Place
 from rnngraph.front.mistakes import Mistake, shape_in_words
 from rnngraph.front.scope import Scope
-from rnngraph.front.values import Part, Record, is_number, kind_of
+from rnngraph.front.values import Part, Record, kind_of
 from rnngraph.ir.graph import Value
-from rnngraph.ir.types import Type
+from rnngraph.ir.types import BATCH, Type
 from rnngraph.source import Span
 from rnngraph.syntax import ast
 
@@ -29,7 +29,9 @@ def match(scope: Scope, e: ast.Unroll, places: list[Place]) -> dict[str, Value]:
     for name, part in parts.items():
         place = _place(name, part, places, at)
         if place.name in found:
-            raise Mistake("E309", f"`{at.text}` tells twice how `{place.name}` begins", at, labels=_told(part, place))
+            raise Mistake(
+                "E309", f"`{at.text}` tells twice how `{place.name}` begins", at, labels=_told(part, place, at)
+            )
         found[place.name] = _first(scope, name, part, place, at)
     _check_complete(places, found, at)
     return found
@@ -40,21 +42,21 @@ def _parts(scope: Scope, e: ast.Unroll, places: list[Place]) -> Mapping[str, Par
     item = expressions.one(scope, e.initial)
     if isinstance(item, Record):
         return item.parts
-    if not isinstance(item, Value) and not is_number(item):
-        raise Mistake(
-            "E309",
-            f"`from` takes final states, but `{e.initial.span.text}` is {kind_of(item)}",
-            e.initial.span,
-        )
+    at = e.initial.span
+    if not isinstance(item, (Value, bool, int, float)):
+        raise Mistake("E309", f"`from` takes final states, but `{at.text}` is {kind_of(item)}", at)
     if len(places) != 1:
         names = ", ".join(f"`{p.name}`" for p in places) or "none"
         raise Mistake(
             "E309",
             f"one value cannot begin {len(places)} states: {names}",
-            e.initial.span,
+            at,
             help="name each: `from record(" + ", ".join(f"{p.name} = ..." for p in places) + ")`" if places else "",
         )
-    return {places[0].name: Part(scope.trace.lift(item, e.initial.span), e.initial.span)}
+    if not isinstance(item, Value):
+        wanted = places[0].param.type
+        item = scope.trace.fit(item, wanted.shape, wanted.dtype, at, f"the state `{places[0].name}`")
+    return {places[0].name: Part(item, at)}
 
 
 def _place(name: str, part: Part, places: list[Place], at: Span) -> Place:
@@ -83,21 +85,21 @@ def _place(name: str, part: Part, places: list[Place], at: Span) -> Place:
 def _first(scope: Scope, name: str, part: Part, place: Place, at: Span) -> Value:
     trace, wanted = scope.trace, place.param.type
     value = trace.bring(part.value, at)
-    if value.type.shape != wanted.shape or value.type.dtype not in (wanted.dtype, "int"):
-        kinds = value.type.dtype != wanted.dtype
-        raise Mistake(
-            "E309",
-            f"the state `{place.name}` has {_described(wanted, kinds)}, but `{name}` of `{at.text}` has "
-            f"{_described(value.type, kinds)}",
-            at,
-            labels=_told(part, place),
-        )
-    if set(value.type.axes) - {"batch"}:
+    said = f"`{at.text}`" if part.span == at else f"`{name}` of `{at.text}`"
+    if set(value.type.axes) - {BATCH}:
         raise Mistake(
             "E305",
-            f"`{at.text}` is a sequence, but a state begins with one value",
+            f"{said} is a sequence, but a state begins with one value",
             at,
-            help="`last(x)` is its last step",
+            help=f"the last step is `last({at.text})`" if part.span == at else "",
+        )
+    kinds = value.type.dtype != wanted.dtype and (value.type.dtype, wanted.dtype) != ("int", "float")
+    if value.type.shape != wanted.shape or kinds:
+        raise Mistake(
+            "E309",
+            f"the state `{place.name}` has {_described(wanted, kinds)}, but {said} has {_described(value.type, kinds)}",
+            at,
+            labels=_told(part, place, at),
         )
     return trace.over_batch(trace.cast(value, wanted.dtype, at), at)
 
@@ -106,9 +108,10 @@ def _described(type: Type, kinds: bool) -> str:
     return shape_in_words(type.shape) + (f" ({type.dtype})" if kinds else "")
 
 
-def _told(part: Part, place: Place) -> tuple[Label, ...]:
+def _told(part: Part, place: Place, at: Span) -> tuple[Label, ...]:
+    """The state, and the other place where that is a third one."""
     state = Label(place.span, f"the state `{place.name}`")
-    return (state,) if part.span == place.span else (state, Label(part.span, "what it would begin with"))
+    return (state,) if part.span in (place.span, at) else (state, Label(part.span, "what it would begin with"))
 
 
 def _check_complete(places: list[Place], found: Mapping[str, Value], at: Span) -> None:

@@ -149,7 +149,7 @@ class Trace:
             if level.axis in value.type.axes:
                 raise Mistake(
                     "E305",
-                    f"`{_called(value) or at.text}` is the whole sequence over {level.axis}, in a step over {level.axis}",
+                    f"`{_called(value) or at.text}` is the whole of {level.axis}, used in one step over {level.axis}",
                     at,
                     help="what every step sees as a whole needs an axis of its own: `seq@memory[...]`",
                 )
