@@ -112,7 +112,9 @@ def show(
     """Print the graph as text after a stage of compilation."""
     from rnngraph import driver
 
-    click.echo(driver.show(read(file, name, settings), after, unroll, steps, gradient))
+    model = read(file, name, settings)
+    warn(driver.unrolling_warning(model, unroll, steps, gradient))
+    click.echo(driver.show(model, after, unroll, steps, gradient))
 
 
 @cli.command()
@@ -151,8 +153,10 @@ def run(
     """Run the model on data and print its outputs, final states, loss and metrics. Exit code 1 if one is a nan."""
     from rnngraph import driver
     from rnngraph.learn.data import load
+    from rnngraph.learn.files import refuse_unwritable
     from rnngraph.printing import results_json, results_text
 
+    refuse_unwritable(out)
     model, data = read(file, name, settings), load(paths)
     watched = tuple(w.strip() for w in watch.split(",") if w.strip())
     warn(driver.unrolling_warning(model, unroll, driver.steps_of(model, data), False))
@@ -202,8 +206,10 @@ def train(
     """Train the model's weights on data, as its `train` block says and flags override."""
     from rnngraph import driver
     from rnngraph.learn.data import load
+    from rnngraph.learn.files import refuse_unwritable
     from rnngraph.printing import Bar, metrics_text
 
+    refuse_unwritable(out, checkpoint)
     model = read(file, name, settings)
     data, validation = load(paths), load(held) if held else None
     test = load(tests) if tests else None
@@ -247,8 +253,9 @@ def draw(
     """Draw the model: one box per cell and layer, loops opened or closed, or the steps side by side."""
     from rnngraph import driver
 
+    drawn = None if steps is None else positive("--steps", steps)
     model = read(file, name, settings)
-    driver.render(model, out, unroll, steps, opened, fold, gradient, detail)
+    driver.render(model, out, unroll, drawn, opened, positive("--fold", fold), gradient, detail)
     click.echo(f"wrote {out}")
 
 
@@ -271,12 +278,13 @@ def compare(
     """Prove that the modes give the same bits, then tell what each costs. Exit code 1 if they do not."""
     from rnngraph import driver
     from rnngraph.costs import Asked
-    from rnngraph.learn.files import write_aside
+    from rnngraph.learn.files import refuse_unwritable, write_aside
     from rnngraph.viz.plots import plots as write_plots
     from rnngraph.viz.report import report
     from rnngraph.viz.tables import tables
     from rnngraph.viz.words import honest, verdict
 
+    refuse_unwritable(page)
     model = read(file, name, settings)
     asked = Asked(
         tuple(m.strip() for m in modes.split(",")), numbers("--steps", steps), positive("--batch", batch), dtype,

@@ -20,10 +20,11 @@ from rnngraph.compiled import Arrays, CompiledProgram, Signature, Variant
 from rnngraph.front.block import DataInput
 from rnngraph.ir.text import counts
 from rnngraph.ir.types import BATCH
-from rnngraph.model import Model
+from rnngraph.model import Model, checked_schedule
 from rnngraph.passes.bounds import bounds
 from rnngraph.program.memory import PLANNED
 from rnngraph.program.program import CATEGORIES
+from rnngraph.program.room import refuse_if_too_large
 from rnngraph.runtime.backend import Backend
 from rnngraph.viz.results import CompareRow, Comparison, Difference, LedgerEntry
 
@@ -144,7 +145,11 @@ def _compiled(
 def compare(
     model: Model, backend: Backend, asked: Asked, tell: Callable[[str], None] = lambda text: None
 ) -> Comparison:
-    """Equality first, then one row per mode and number of steps."""
+    """Equality first, then one row per mode and number of steps.
+
+    CannotDo, before anything is allocated, where the largest of them does not fit.
+    """
+    refuse_what_cannot_fit(model, backend, asked)
     tell("proving that the modes agree")
     worst = {d.name: d for d in prove(model, backend, asked)}
     rows: list[CompareRow] = []
@@ -172,6 +177,19 @@ def compare(
         (),
         machine(),
     )
+
+
+def refuse_what_cannot_fit(model: Model, backend: Backend, asked: Asked) -> None:
+    """CannotDo where the plan of the most steps, beside the made-up data, takes more than is free."""
+    steps = max(asked.steps)
+    if "static" in asked.modes:
+        model.refuse_too_long(checked_schedule("static", steps, asked.dtype, True))
+    cotangents = cotangents_for(model, {}, 0, 0)
+    gradient = cotangents is None or bool(cotangents)
+    variant = _variant(_compiled(model, backend, asked, "dynamic", steps, gradient), gradient, cotangents)
+    made = variant.plan({BATCH: asked.batch} | {i.axis: steps for i in model.inputs if i.axis})
+    free = backend.free_bytes() - made.bytes["inputs"] - made.bytes["outputs"]
+    refuse_if_too_large(variant.program, made, max(free, 0), static=False)
 
 
 def machine() -> str:

@@ -62,6 +62,7 @@ def stage(model: Model, after: str, unroll: str, steps: int | None, gradient: bo
             f"there is no stage `{after}`", "E610", did_you_mean(after, STAGES) or f"the stages are {', '.join(STAGES)}"
         )
     schedule = checked_schedule(unroll, steps, "float64", gradient)
+    model.refuse_too_long(schedule)
     cotangents = None
     if gradient:
         floats = [n for n in model.outputs if model.graph.outputs[n].type.dtype == "float"]

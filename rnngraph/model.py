@@ -110,7 +110,7 @@ class Model:
         values inside cells that are recorded at every step.
         """
         schedule = checked_schedule(unroll, steps, dtype, gradient)
-        self._refuse_too_long(schedule)
+        self.refuse_too_long(schedule)
 
         def elaborate(padded: bool, fed: frozenset[str]) -> Elaborated:
             plain = not (padded or fed or watch or training)
@@ -143,7 +143,8 @@ class Model:
         forward = sum(n * schedule.steps_of(axis) for axis, n in self.nodes_per_step.items())
         return forward * (3 if schedule.gradient else 1)
 
-    def _refuse_too_long(self, schedule: Schedule) -> None:
+    def refuse_too_long(self, schedule: Schedule) -> None:
+        """CannotDo where a static graph for so many steps has no room."""
         import psutil
 
         if not schedule.static:

@@ -7,7 +7,7 @@ stands in its entry in `rnngraph.ops`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from rnngraph.ir.types import Type
@@ -163,6 +163,9 @@ class Loop:
     turn: int = 1
     label: str = ""
     """What the user runs here (the cell's name), for pictures and reports."""
+    until: Value | None = None
+    """The param of a bool carry: once its next value holds for every row, no later step changes a carry, and what
+    later steps hand out is never seen but through a mask. So a running loop may leave early."""
 
     @property
     def outer(self) -> tuple[Value, ...]:
@@ -320,16 +323,11 @@ def rebuilt(node: Node, inputs: tuple[Value, ...]) -> Node:
 def rebound(loop: Loop, outer: tuple[Value, ...]) -> Loop:
     """The same loop over other values from outside, in the order of `loop.outer`."""
     new = iter(outer)
-    return Loop(
-        loop.axis,
-        loop.reverse,
-        tuple(Carry(next(new), c.param, c.next) for c in loop.carries),
-        tuple(Slice(next(new), s.param) for s in loop.slices),
-        tuple(Capture(next(new), c.param) for c in loop.captures),
-        loop.stacks,
-        loop.counter,
-        loop.turn,
-        loop.label,
+    return replace(
+        loop,
+        carries=tuple(Carry(next(new), c.param, c.next) for c in loop.carries),
+        slices=tuple(Slice(next(new), s.param) for s in loop.slices),
+        captures=tuple(Capture(next(new), c.param) for c in loop.captures),
     )
 
 

@@ -54,6 +54,10 @@ def _loop(node: Node) -> None:
 
 def _body(node: Node, loop: Loop) -> None:
     own = set(loop.params)
+    if loop.until is not None:
+        done = [c for c in loop.carries if c.param == loop.until]
+        if not done or loop.until.type.dtype != "bool":
+            raise Broken(f"{node}: until is no carry of true or false")
     for inner in body_nodes(loop):
         if inner.op is INPUT:
             raise Broken(f"{node}: its body reads the input {inner.attrs['name']} without capturing it")

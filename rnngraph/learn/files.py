@@ -23,6 +23,8 @@ def write_aside(path: str | os.PathLike[str], content: bytes) -> None:
     Raises CannotDo where the folder or the file cannot be written; what stood at `path` is then still there.
     """
     target = Path(path)
+    if target.is_dir():
+        raise CannotDo(f"cannot write `{path}`: it is a folder", code="E660")
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -38,6 +40,20 @@ def write_aside(path: str | os.PathLike[str], content: bytes) -> None:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def refuse_unwritable(*paths: str | os.PathLike[str] | None) -> None:
+    """CannotDo where a file could not be written: asked before long work, so that its fruit is not lost."""
+    for path in filter(None, paths):
+        target = Path(path)
+        if target.is_dir():
+            raise CannotDo(f"cannot write `{path}`: it is a folder", code="E660")
+        try:
+            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        except OSError as error:
+            raise CannotDo(f"cannot write `{path}`: {error.strerror or error}", code="E660") from error
+        os.close(handle)
+        os.unlink(temporary)
 
 
 def write_tensors(
@@ -87,14 +103,15 @@ def _reason(error: Exception) -> str:
     """What the library says, without the name of its own exception class around it."""
     text = str(error).strip() or type(error).__name__
     known = {
-        "HeaderTooSmall": "it is too short",
-        "HeaderTooLarge": "it does not begin like one",
-        "InvalidHeaderLength": "it ends before its own header does",
-        "MetadataIncompleteBuffer": "it ends before its last array does",
-        "IncompleteMetadata": "it ends before its last array does",
-        "InvalidHeader": "its header is damaged",
+        "headertoosmall": "it is too short",
+        "headertoolarge": "it does not begin like one",
+        "invalidheaderlength": "it ends before its own header does",
+        "incompletebuffer": "it ends before its last array does",
+        "incompletemetadata": "it ends before its last array does",
+        "invalidheader": "its header is damaged",
     }
-    return next((words for name, words in known.items() if name in text), text)
+    squeezed = text.replace(" ", "").lower()  # some versions say `HeaderTooLarge`, others `header too large`
+    return next((words for name, words in known.items() if name in squeezed), text)
 
 
 def _mode(target: Path) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rnngraph.ir.graph import (
     LOOP,
@@ -28,17 +28,7 @@ def with_results(loop: Loop, results: tuple[Value, ...]) -> Loop:
     """The loop with other values leaving each step, in the order of `loop.results`."""
     n = len(loop.carries)
     carries = tuple(c._replace(next=v) for c, v in zip(loop.carries, results[:n], strict=True))
-    return Loop(
-        loop.axis,
-        loop.reverse,
-        carries,
-        loop.slices,
-        loop.captures,
-        results[n:],
-        loop.counter,
-        loop.turn,
-        loop.label,
-    )
+    return replace(loop, carries=carries, stacks=results[n:])
 
 
 def everywhere(graph: Graph, change: Change) -> Graph:

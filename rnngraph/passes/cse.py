@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 
 from rnngraph.ir.graph import (
     INPUT,
@@ -10,7 +11,6 @@ from rnngraph.ir.graph import (
     PARAM,
     Capture,
     Graph,
-    Loop,
     Node,
     Rewriter,
     Slice,
@@ -64,16 +64,12 @@ def _inside(node: Node, inputs: tuple[Value, ...]) -> Node:
     n = len(loop.carries)
     carries = tuple(c._replace(next=v) for c, v in zip(loop.carries, results, strict=False))
     return loop_node(
-        Loop(
-            loop.axis,
-            loop.reverse,
-            carries,
-            tuple(slices.values()),
-            tuple(captures.values()),
-            results[n:],
-            loop.counter,
-            loop.turn,
-            loop.label,
+        replace(
+            loop,
+            carries=carries,
+            slices=tuple(slices.values()),
+            captures=tuple(captures.values()),
+            stacks=results[n:],
         ),
         node.origin,
     )

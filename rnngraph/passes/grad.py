@@ -314,17 +314,8 @@ def _closed(
                 stacks.append(value)
             slices.append((value, value, param))
     carries = tuple(c._replace(next=v) for c, v in zip(loop.carries, forward[:n], strict=True))
-    kept = Loop(
-        loop.axis,
-        loop.reverse,
-        carries,
-        loop.slices,
-        loop.captures,
-        tuple(stacks),
-        loop.counter,
-        loop.turn,
-        loop.label,
-    )
+    # The way back visits every step, so the way there must too.
+    kept = replace(loop, carries=carries, stacks=tuple(stacks), until=None)
     rewriter = Rewriter()
     rewriter.map.update(mapping)
     return kept, list(rewriter.run(results)), slices, captures, counter

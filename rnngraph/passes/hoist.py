@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rnngraph.ir.graph import (
     LOOP,
     PARAM,
@@ -73,16 +75,12 @@ def _rebound(node: Node, loop: Loop, outside: dict[Value, Value]) -> tuple[Value
     results = Rewriter(bind).run((*(c.next for c in loop.carries), *kept))
     n = len(loop.carries)
     new = loop_node(
-        Loop(
-            loop.axis,
-            loop.reverse,
-            tuple(c._replace(next=v) for c, v in zip(loop.carries, results, strict=False)),
-            tuple(border.slices),
-            tuple(border.captures),
-            results[n:],
-            loop.counter,
-            loop.turn,
-            loop.label,
+        replace(
+            loop,
+            carries=tuple(c._replace(next=v) for c, v in zip(loop.carries, results, strict=False)),
+            slices=tuple(border.slices),
+            captures=tuple(border.captures),
+            stacks=results[n:],
         ),
         node.origin,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from rnngraph.ir.graph import (
     LOOP,
@@ -63,7 +64,7 @@ def _small_loops(roots: tuple[Value, ...]) -> dict[Node, tuple[Loop, dict[int, i
 def _small(node: Node, read: set[Value]) -> tuple[Loop, dict[int, int]]:
     loop = loop_of(node)
     stacks = {v: r for v, r in zip(loop.stacks, stacked(node), strict=True) if r in read}
-    live = {c for c, r in zip(loop.carries, finals(node), strict=True) if r in read}
+    live = {c for c, r in zip(loop.carries, finals(node), strict=True) if r in read or c.param == loop.until}
     while True:
         roots = (*(c.next for c in loop.carries if c in live), *stacks)
         reached = _params(_pruned(roots))
@@ -74,16 +75,13 @@ def _small(node: Node, read: set[Value]) -> tuple[Loop, dict[int, int]]:
     carries = [c for c in loop.carries if c in live]
     results = _pruned((*(c.next for c in carries), *stacks))
     reached = _params(results)
-    new = Loop(
-        loop.axis,
-        loop.reverse,
-        tuple(c._replace(next=v) for c, v in zip(carries, results, strict=False)),
-        tuple(s for s in loop.slices if s.param in reached),
-        tuple(c for c in loop.captures if c.param in reached),
-        results[len(carries) :],
-        loop.counter if loop.counter in reached else None,
-        loop.turn,
-        loop.label,
+    new = replace(
+        loop,
+        carries=tuple(c._replace(next=v) for c, v in zip(carries, results, strict=False)),
+        slices=tuple(s for s in loop.slices if s.param in reached),
+        captures=tuple(c for c in loop.captures if c.param in reached),
+        stacks=results[len(carries) :],
+        counter=loop.counter if loop.counter in reached else None,
     )
     order = {c: i for i, c in enumerate(carries)}
     places = {i: order[c] for i, c in enumerate(loop.carries) if c in live}

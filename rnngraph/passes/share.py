@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rnngraph.ir.graph import (
     LOOP,
     Graph,
-    Loop,
     Node,
     Rewriter,
     Value,
@@ -66,17 +66,7 @@ def _in_body(node: Node) -> Node | None:
     results = Rewriter(change).run(loop.results)
     new = with_results(loop, results)
     return loop_node(
-        Loop(
-            new.axis,
-            new.reverse,
-            new.carries,
-            tuple(border.slices),
-            tuple(border.captures),
-            new.stacks,
-            new.counter,
-            new.turn,
-            new.label,
-        ),
+        replace(new, slices=tuple(border.slices), captures=tuple(border.captures)),
         node.origin,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rnngraph.ir.graph import (
     LOOP,
     PARAM,
@@ -40,17 +42,7 @@ def _sunk(node: Node) -> tuple[Value, ...]:
         if value.node not in moving and value not in outside and value not in stacks and value.op.kind != "constant":
             stacks.append(value)
     new = loop_node(
-        Loop(
-            loop.axis,
-            loop.reverse,
-            loop.carries,
-            loop.slices,
-            loop.captures,
-            tuple(stacks),
-            loop.counter,
-            loop.turn,
-            loop.label,
-        ),
+        replace(loop, stacks=tuple(stacks)),
         node.origin,
     )
     outside |= dict(zip(stacks, stacked(new), strict=True))

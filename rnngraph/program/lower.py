@@ -23,7 +23,7 @@ from rnngraph.ir.graph import (
     stacked,
 )
 from rnngraph.ir.types import Type, in_order
-from rnngraph.ops import TABLE
+from rnngraph.ops import TABLE, call, const
 from rnngraph.passes.cse import key_of
 from rnngraph.program.program import ALL, Code, Parity, Program, Ref, Repeat, Ring, Slot, Step, Turn
 from rnngraph.program.roles import categories
@@ -246,7 +246,8 @@ class _Block:
         late = [(v, t) for v, t in slots.targets() if not inner.place(v, t)]
         inner.lower()
         body += [copy(v, self.refs[v], target) for v, target in late]
-        self.code.append(Repeat(slots.id, loop.axis, loop.reverse, loop.turn, tuple(body), loop.label))
+        until, rest = slots.leaving()
+        self.code.append(Repeat(slots.id, loop.axis, loop.reverse, loop.turn, tuple(body), loop.label, until, rest))
         for v in node.inputs:
             self.pending[self.refs[v].slot] -= 1
         for value, ref in slots.results():
@@ -320,6 +321,21 @@ class _LoopSlots:
     def targets(self) -> list[tuple[Value, Ref]]:
         carried = [(c.next, self.new(i)) for i, c in enumerate(self.loop.carries)]
         return carried + [(v, self.at(ref, Turn(self.id, 0))) for v, ref in self.stack.items()]
+
+    def leaving(self) -> tuple[Ref | None, tuple[Step, ...]]:
+        """Where the early end shows, and the steps that stand for one that was left out."""
+        loop = self.loop
+        for i, c in enumerate(loop.carries):
+            if c.param == loop.until:
+                rest = [copy(c.param, self.old(j), self.new(j)) for j, c in enumerate(loop.carries)]
+                rest += [self.zeroed(v, self.at(ref, Turn(self.id, 0))) for v, ref in self.stack.items()]
+                return self.new(i), tuple(rest)
+        return None, ()
+
+    def zeroed(self, value: Value, target: Ref) -> Step:
+        zero = const(0, value.type.dtype)
+        node = call("spread", call("broadcast", zero, shape=value.type.shape), axes=value.type.axes).node
+        return Step(node, (self.block.owner.constant(zero.node),), (target,))
 
     def results(self) -> list[tuple[Value, Ref]]:
         loop, found = self.loop, []

@@ -9,7 +9,7 @@ from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rnngraph.program.program import CATEGORIES, Code, Program, Repeat, Step
+from rnngraph.program.program import CATEGORIES, Code, Program, Repeat, Step, steps_of
 
 ALIGN = 64
 """Every slot starts at a multiple of this many bytes, so that kernels meet the same alignment in both modes."""
@@ -77,7 +77,7 @@ def _mark(
             position += 1
         else:
             start = position
-            position = _mark(program, item.body, position, lives, (*loops, item.loop)) + 1
+            position = _mark(program, (*item.body, *item.rest), position, lives, (*loops, item.loop)) + 1
             _stretch(program, item, start, position - 1, lives)
     return position
 
@@ -99,7 +99,7 @@ def _inside(repeat: Repeat) -> set[int]:
 
 
 def _steps(repeat: Repeat) -> list[Step]:
-    return [s for item in repeat.body for s in ([item] if isinstance(item, Step) else _steps(item))]
+    return list(steps_of((*repeat.body, *repeat.rest)))
 
 
 def _extend(lives: list[tuple[int, int]], slot: int, first: int, last: int) -> None:

@@ -133,6 +133,10 @@ class Repeat:
     turn: int
     body: tuple[Code, ...]
     label: str = ""
+    until: Ref | None = None
+    """Leave once every entry of this view holds after a step."""
+    rest: tuple[Step, ...] = ()
+    """On leaving early: run for each step that was left out, to bring states there and zeros to what is handed out."""
 
 
 Code = Step | Repeat
@@ -163,3 +167,4 @@ def steps_of(code: tuple[Code, ...]) -> Iterator[Step]:
             yield item
         else:
             yield from steps_of(item.body)
+            yield from item.rest

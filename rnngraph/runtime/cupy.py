@@ -70,14 +70,14 @@ def _usable() -> Any:
     try:
         import cupy
     except ImportError as error:
-        raise CannotDo("CuPy is not installed", "E520", INSTALL) from error
+        raise CannotDo("CuPy is not installed", "E505", INSTALL) from error
     try:
         cupy.zeros(1).sum().get()
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CannotDo(
             f"CuPy finds no device that it can use: {reason}",
-            "E521",
+            "E506",
             "check the driver, or use `--backend numpy`",
         ) from error
     return cupy

@@ -13,7 +13,7 @@ from typing import Any
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import union
 from rnngraph.program.memory import ALIGN, PLANNED, Plan
-from rnngraph.program.program import Entry, Parity, Program, Ref, Repeat, Ring, Step, Turn
+from rnngraph.program.program import Code, Entry, Parity, Program, Ref, Repeat, Ring, Step, Turn
 from rnngraph.runtime.backend import Backend, Dtypes
 
 Index = tuple[Any, ...]
@@ -166,22 +166,41 @@ class _Writer:
     def repeat(self, repeat: Repeat, depth: int) -> None:
         """`turn` copies of the body per turn, then single steps for what is left over."""
         size, k = self.bound.plan.sizes[repeat.axis], max(1, repeat.turn)
-        t, n = f"t{repeat.loop}", f"n{repeat.loop}"
         full = size // k * k
+        done = f"d{repeat.loop}"
+        if repeat.until:
+            self.line(depth, f"{done} = False")
         for first, last, width in ((0, full, k), (full, size, 1)):
             if first == last:
                 continue
-            self.line(depth, f"for {n} in range({first}, {last}, {width}):")
+            self.line(depth, f"for n{repeat.loop} in range({first}, {last}, {width}):")
             for j in range(width):
                 if j:
-                    self.line(depth + 1, f"{n} += 1")
-                self.line(depth + 1, f"{t} = {size - 1} - {n}" if repeat.reverse else f"{t} = {n}")
-                rows: dict[tuple[str, str], str] = {}
-                for item in repeat.body:
-                    if isinstance(item, Repeat):
-                        self.repeat(item, depth + 1)
-                    else:
-                        self.step(item, depth + 1, rows)
+                    self.line(depth + 1, f"n{repeat.loop} += 1")
+                self.turn(repeat, size, depth + 1)
+
+    def turn(self, repeat: Repeat, size: int, depth: int) -> None:
+        """One step. Once a loop is done, each step that is left only hands on its states."""
+        t, n, done = f"t{repeat.loop}", f"n{repeat.loop}", f"d{repeat.loop}"
+        self.line(depth, f"{t} = {size - 1} - {n}" if repeat.reverse else f"{t} = {n}")
+        if repeat.until is None:
+            self.body(repeat.body, depth)
+            return
+        self.line(depth, f"if {done}:")
+        self.line(depth + 1, "pass")
+        self.body(repeat.rest, depth + 1)
+        self.line(depth, "else:")
+        self.body(repeat.body, depth + 1)
+        shown = self.argument(repeat.until, self.bound.index(repeat.until), depth + 1, {})
+        self.line(depth + 1, f"{done} = bool({shown}.all())")
+
+    def body(self, code: tuple[Code, ...], depth: int) -> None:
+        rows: dict[tuple[str, str], str] = {}
+        for item in code:
+            if isinstance(item, Repeat):
+                self.repeat(item, depth)
+            else:
+                self.step(item, depth, rows)
 
     def step(self, step: Step, depth: int, rows: dict[tuple[str, str], str]) -> None:
         kernel, arguments = self.bound.parts(step)

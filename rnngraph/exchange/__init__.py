@@ -1,0 +1,1 @@
+"""What comes from elsewhere and goes elsewhere: weights in other layouts, models in other formats."""

@@ -1,0 +1,145 @@
+"""A model as an ONNX file: from the compiled graph, loops as `Scan`, an unrolled loop as its plain nodes.
+
+Inputs and outputs are the arrays of `run`, batch-major, under their names; `initial.h` is the state that `run`
+calls `final.h` when it is given; `x.lengths` are the real lengths. Batch and time are free where they are not
+fixed by a static unrolling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rnngraph.diagnostics import CannotDo, UserError
+from rnngraph.exchange.chosen import Chosen, Port, Wanted, cannot_say, chosen
+from rnngraph.ir.graph import Graph, Node
+from rnngraph.ir.types import BATCH
+from rnngraph.model import Model
+
+
+def to_onnx(model: Model, weights: Mapping[str, Any], wanted: Wanted, operators: bool = False) -> bytes:
+    """The content of an ONNX file.
+
+    With `operators`, a library cell that is exactly one of the operators LSTM, GRU and RNN becomes it; then the
+    graph is exported as elaborated, loops as loops. Raises CannotDo, at the user's expression, for what ONNX
+    cannot say, or where the package `onnx` is missing.
+    """
+    with needed("onnx"):
+        from rnngraph.exchange.onnx_operators import operator_rules
+        from rnngraph.exchange.onnx_scope import model_of
+    if operators and wanted.unroll != "dynamic":
+        raise UserError("an operator is a loop of its own: it is not for a static export", "E681",
+                        "leave out `--operators`, or take `--unroll dynamic`")
+    given = chosen(model, wanted, weights)
+    graph = given.source if operators else given.graph
+    _refuse(graph)
+    extra = operator_rules(given, graph) if operators else {}
+    made: bytes = model_of(_graph(given, graph, extra)).SerializeToString()
+    return made
+
+
+@contextmanager
+def needed(package: str) -> Iterator[None]:
+    """Turns the absence of an optional package into a message that says how to get it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise CannotDo(f"this needs the package `{package}`", "E682",
+                       help=f"install it with `pip install {package}`") from error
+
+
+def _rules() -> dict[str, Any]:
+    from rnngraph.exchange import onnx_loop, onnx_rules, onnx_sequence
+
+    return {**onnx_rules.RULES, **onnx_sequence.RULES, "loop": onnx_loop.loop}
+
+
+def _refuse(graph: Graph) -> None:
+    """CannotDo with every expression that ONNX has no words for, each told once."""
+    known = _rules()
+    errors = [cannot_say("ONNX", n) for n in graph.all_nodes() if n.op.kind != "leaf" and n.op.name not in known]
+    if errors:
+        found = dict.fromkeys(d for error in errors for d in error.diagnostics)
+        raise CannotDo(tuple(found))
+
+
+def _graph(given: Chosen, graph: Graph, extra: Mapping[Node, Any]) -> Any:
+    from rnngraph.exchange.onnx_scope import Scope, Whole
+
+    rules = _rules()
+    loop = rules["loop"]
+    rules["loop"] = lambda s, node, *names: extra[node](s, *names) if node in extra else loop(s, node, *names)
+    top = Scope(Whole(given.wanted.dtype, rules))
+    inputs, outputs = given.inputs(graph), given.outputs(graph)
+    _distinct(inputs, outputs)
+    _sizes(top, given, graph, inputs)
+    for value in graph.inputs.values():
+        if value.node.attrs["kind"] == "weight":
+            name = value.node.attrs["name"]
+            top.names[value] = top.tensor(given.weights[name], name)
+    for port in inputs:
+        top.names[port.value] = _turned(top, port.name, port, into=True)
+    top.convert(graph.nodes())
+    for port in outputs:
+        made = _turned(top, top.names[port.value], port, into=False)
+        top.nodes.append(_named(made, port.name))
+    fixed = {axis: n for axis in top.whole.sizes if (n := given.steps_of(axis)) is not None}
+    infos = [[top.info(p.name, p.value.type, p.order, fixed) for p in ports] for ports in (inputs, outputs)]
+    from onnx import helper
+
+    used = {name for node in _every(top.nodes) for name in node.input}
+    tensors = [t for t in top.whole.tensors if t.name in used]
+    return helper.make_graph(top.nodes, given.model.block.name, *infos, initializer=tensors)
+
+
+def _every(nodes: Any) -> Iterator[Any]:
+    """The nodes of every level."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            yield from _every(attribute.g.node)
+
+
+def _named(source: str, target: str) -> Any:
+    from onnx import helper
+
+    return helper.make_node("Identity", [source], [target], name=f"output {target}")
+
+
+def _turned(top: Any, name: str, port: Port, into: bool) -> str:
+    """An array brought from the order outside to the one inside, or back."""
+    order = list(port.order)
+    if order == sorted(order):
+        return name
+    perm = sorted(range(len(order)), key=order.__getitem__) if into else order
+    return str(top.emit("Transpose", name, perm=perm))
+
+
+def _sizes(top: Any, given: Chosen, graph: Graph, inputs: list[Port]) -> None:
+    """The size of every axis, from the shape of an input that has it, or fixed."""
+    from rnngraph.ir.graph import LOOP, loop_of
+
+    nodes = list(graph.all_nodes())
+    axes = {axis for node in nodes for type in node.types for axis in type.axes}
+    axes |= {loop_of(node).axis for node in nodes if node.op is LOOP}
+    axes |= {axis for node in nodes for axis in node.attrs.get("axes", ())}
+    for axis in sorted(axes):
+        steps = given.steps_of(axis)
+        if steps is not None:
+            top.whole.sizes[axis] = top.ints(steps)
+            continue
+        port = next((p for p in inputs if axis in p.value.type.axes), None)
+        if port is None:
+            what = "rows" if axis == BATCH else f"steps of `{axis}`"
+            raise CannotDo(f"nothing that is given tells the number of {what} of the exported model", "E683",
+                           help="export it with `--unroll static --steps N`, or with its states as inputs")
+        place = port.order.index(port.value.type.axes.index(axis))
+        top.whole.sizes[axis] = str(top.emit("Shape", port.name, start=place, end=place + 1))
+
+
+def _distinct(inputs: list[Port], outputs: list[Port]) -> None:
+    both = {p.name for p in inputs} & {p.name for p in outputs}
+    if both:
+        raise UserError(f"`{min(both)}` is an input and an output, and ONNX keeps names apart", "E684",
+                        f"give the output another name: `output {min(both)} as ...`")
