@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import rnngraph as rg
@@ -77,7 +77,7 @@ def cells(draw: Any) -> str:
         "input x: [n]",
         *declared,
         f"param wx: [n, {WIDTH}] ~ normal(0, 0.5)",
-        f"param bias: [{WIDTH}] = 0.1",
+        f"param bias: [{WIDTH}] ~ normal(0, 0.3)",
     ]
     body = "\n  ".join([*head, *writing.params, *lines, f"output {', '.join(outputs)}"])
     names = ", ".join(f"y{i}" for i in range(len(outputs)))
@@ -127,4 +127,5 @@ def test_random_cells_have_right_gradients(text: str) -> None:
 
     # A kink (where, relu, max) between the points spoils one difference, not two of different length.
     apart = [abs((at(h) - at(-h)) / (2 * h) - slope) for h in (1e-5, 1e-6, 3e-7)]
+    assume(apart[-1] < 5 * apart[0] or max(apart) < 1e-4)  # a jump (`where` at equality) grows as the points close in
     assert min(apart) <= 1e-4 * max(1.0, abs(slope), abs(loss))

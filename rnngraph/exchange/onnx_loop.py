@@ -37,11 +37,11 @@ def loop(s: Scope, node: Node, *inputs: str) -> tuple[str, ...]:
     )
     backwards = int(what.reverse)
     stacked = [v.type.with_axes((*v.type.axes, what.axis)).axes.index(what.axis) for v in what.stacks]
+    scanned = {"scan_output_axes": stacked, "scan_output_directions": [backwards] * len(stacked)} if stacked else {}
     made = s.emit(
         "Scan", *(outer[c.init] for c in what.carries), *(name for name, _, _ in rows), results=max(1, len(results)),
         body=body, num_scan_inputs=len(rows), scan_input_axes=[axis for _, _, axis in rows],
-        scan_input_directions=[backwards] * len(rows), scan_output_axes=stacked,
-        scan_output_directions=[backwards] * len(stacked),
+        scan_input_directions=[backwards] * len(rows), **scanned,
     )
     return made if isinstance(made, tuple) else (made,)
 

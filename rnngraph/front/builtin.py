@@ -13,6 +13,7 @@ from rnngraph.front.sizes import checked_size
 from rnngraph.front.trace import Trace
 from rnngraph.front.values import AxisName, Given, Item, Number, Numbers
 from rnngraph.ir.graph import Value
+from rnngraph.ir.types import BATCH
 from rnngraph.source import Span
 
 
@@ -84,6 +85,28 @@ class Use:
                 where,
             )
         return dim if dim < 0 else dim - rank
+
+    def dims(self, value: Value) -> tuple[int, ...]:
+        """The feature dimensions that `axis = 0` or `axis = [0, 1]` says, as negative indices; all where none is given."""
+        rank = len(value.type.shape)
+        item = self.given["axis"].item if "axis" in self.given else Numbers(tuple(range(-rank, 0)))
+        if not isinstance(item, Numbers):
+            return (self.dim(value),)
+        if not all(isinstance(d, int) and -rank <= d < rank for d in item.items):
+            raise self.mistake("E204", f"{self.has_shape('x', value)}: there are no such dimensions", "axis")
+        found = tuple(int(d) % rank - rank for d in item.items)
+        if len(set(found)) < len(found):
+            raise self.mistake("E204", "a dimension is named twice", "axis")
+        return found
+
+    def time_axis(self, value: Value) -> str:
+        """The time axis that `axis = NAME` means."""
+        item = self.given["axis"].item
+        assert isinstance(item, AxisName)
+        name = self.scope.axes.get(item.name, item.name)
+        if name not in value.type.axes or name == BATCH:
+            raise self.mistake("E305", f"`{self.span('x').text}` is no sequence over `{item.name}`", "axis")
+        return name
 
     def has_shape(self, name: str, value: Value) -> str:
         """`` `x` has 3 values ``, for a message."""

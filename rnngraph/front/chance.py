@@ -12,16 +12,17 @@ from rnngraph.ir.types import BATCH
 
 
 def _uniform(use: Use, shape: tuple[int, ...]) -> Value:
-    """For each step of the sequences that the body around is given."""
-    return sequences.uniform(use.trace, shape, use.scope.sequence_axes(), use.at)
+    """For each step of the sequences that the body around is given, or one for all steps."""
+    per_sequence = use.has("per_sequence") and use.given["per_sequence"].item is True
+    return sequences.uniform(use.trace, shape, use.scope.sequence_axes(), use.at, per_sequence)
 
 
-@define("uniform", "shape")
+@define("uniform", "shape per_sequence?")
 def _(use: Use) -> Item:
     return _uniform(use, use.sizes("shape"))
 
 
-@define("normal", "shape")
+@define("normal", "shape per_sequence?")
 def _(use: Use) -> Item:
     """Box and Muller (1958), "A note on the generation of random normal deviates"."""
     shape = use.sizes("shape")

@@ -44,6 +44,8 @@ class Level:
     slices: list[Slice] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
     watched: list[Watched] = field(default_factory=list)
+    stops: list[Value] = field(default_factory=list)
+    """What ends the loop, row by row, where it holds after a step."""
     used: set[tuple[str, ...]] = field(default_factory=set)
     """Places of instances called here, so that each call has states of its own."""
     counter: Value | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rnngraph.diagnostics import did_you_mean
-from rnngraph.front import calls, expressions, records
+from rnngraph.front import calls, expressions, records, stops
 from rnngraph.front.block import StateInput
 from rnngraph.front.levels import Level, Place, Watched
 from rnngraph.front.mistakes import Echo, Mistake, counted
@@ -44,12 +44,16 @@ def unroll(scope: Scope, e: ast.Unroll, targets: Sequence[ast.Target] = ()) -> U
     level, given = _begin(scope, e, cell)
     with trace.at(level):
         result = calls.use(scope, cell, given, e.cell.span, ())
-        rows = [_row(trace, level, item, e.cell.span) for item in result.outputs]
-        watched = [_row(trace, level, w.value, e.cell.span) for w in level.watched]
-        nexts = [_next(trace, level, place, e.span) for place in level.places]
+        done = _done(trace, level, e.span)
+        rows = [_row(trace, level, item, done, e.cell.span) for item in result.outputs]
+        watched = [_row(trace, level, w.value, done, e.cell.span) for w in level.watched]
+        nexts = [_next(trace, level, place, done, e.span) for place in level.places]
+        ends = stops.after(trace, level, done, e.span) if done else None
     firsts = _first_values(scope, e, level.places, _record_name(scope, e, targets, len(rows)))
     stacks = [v for v in rows if isinstance(v, Value)] + [v for v in watched if isinstance(v, Value)]
     carries = tuple(Carry(f, p.param, n) for f, p, n in zip(firsts, level.places, nexts, strict=True))
+    if done and ends:
+        carries += (Carry(stops.first(trace, e.span), done, ends),)
     node = loop_node(
         Loop(
             level.axis,
@@ -60,6 +64,7 @@ def unroll(scope: Scope, e: ast.Unroll, targets: Sequence[ast.Target] = ()) -> U
             tuple(stacks),
             level.counter,
             label=cell.title,
+            until=done,
         ),
         trace.origin(e.span),
     )
@@ -67,7 +72,7 @@ def unroll(scope: Scope, e: ast.Unroll, targets: Sequence[ast.Target] = ()) -> U
     finals, stacked = results[: len(carries)], iter(results[len(carries) :])
     outputs = tuple(_stacked(trace, next(stacked)) if isinstance(v, Value) else v for v in rows)
     trace.level.watched += [Watched(w.name, _stacked(trace, next(stacked)), w.scope) for w in level.watched]
-    final = {p.name: Part(v, p.span) for p, v in zip(level.places, finals, strict=True)}
+    final = {p.name: Part(v, p.span) for p, v in zip(level.places, finals, strict=False)}
     return Unrolled(outputs, Record(final))
 
 
@@ -171,25 +176,40 @@ def _slice(trace: Trace, level: Level, sequence: Value, at: Span) -> Given:
 # --- what comes out -------------------------------------------------------------------------------
 
 
-def _row(trace: Trace, level: Level, item: Item, at: Span) -> Value | Poison:
-    """What a step hands out: 0 in the padding."""
+def _done(trace: Trace, level: Level, at: Span) -> Value | None:
+    """What a loop that may end early knows of each row: whether it has ended."""
+    if level.stops or (trace.pads(level.axis) and not level.reverse):
+        return stops.param(trace, level, at)
+    return None
+
+
+def _live(trace: Trace, level: Level, done: Value | None, at: Span) -> Value | None:
+    """Whether the present step counts for a row, where that is not always so."""
+    real = trace.real_step(level, at) if trace.pads(level.axis) else None
+    if done is None or not level.stops:
+        return real
+    running = trace.call("not", done, at=at)
+    return running if real is None else trace.call("and", running, real, at=at)
+
+
+def _row(trace: Trace, level: Level, item: Item, done: Value | None, at: Span) -> Value | Poison:
+    """What a step hands out: 0 in the padding, and after a `stop`."""
     if isinstance(item, Poison):
         return item
     if not isinstance(item, Value):
         raise Mistake("E202", f"a step can hand out values only, not {kind_of(item)}", at)
     if level.axis in item.type.axes:
         raise Mistake("E305", f"what a step hands out depends on the whole of {level.axis}, not on one step", at)
-    value = trace.bring(item, at)
-    return trace.where(trace.real_step(level, at), value, 0, at) if trace.pads(level.axis) else value
+    value, live = trace.bring(item, at), _live(trace, level, done, at)
+    return value if live is None else trace.where(live, value, 0, at)
 
 
-def _next(trace: Trace, level: Level, place: Place, at: Span) -> Value:
-    """The state after the step: in the padding as it was."""
+def _next(trace: Trace, level: Level, place: Place, done: Value | None, at: Span) -> Value:
+    """The state after the step: in the padding, and after a `stop`, as it was."""
     if not isinstance(place.next, Value):
         return place.param
-    if trace.pads(level.axis):
-        return trace.where(trace.real_step(level, at), place.next, place.param, at)
-    return place.next
+    live = _live(trace, level, done, at)
+    return place.next if live is None else trace.where(live, place.next, place.param, at)
 
 
 def _stacked(trace: Trace, value: Value) -> Value:

@@ -201,13 +201,8 @@ class _Body:
                 self.tell("E311", f"`{word}` belongs to a model, but `{title}` is a {kind}", s.span)
             elif isinstance(s, ast.State) and model:
                 self.tell("E311", "a model has no states of its own", s.span, "write a `cell` and `unroll` it")
-            elif isinstance(s, ast.Stop):
-                self.tell(
-                    "E312",
-                    "`stop` is not supported yet",
-                    s.span,
-                    "a loop of a fixed number of steps is: `unroll CELL for 50`",
-                )
+            elif isinstance(s, ast.Stop) and kind != "cell":
+                self.tell("E311", f"`stop` ends the steps of a cell, but `{title}` is a {kind}", s.span)
             elif isinstance(s, ast.Input) and s not in self.definition.body:
                 self.tell("E311", "an input cannot depend on a `for` or `if`", s.span, "declare it at the top")
         gives = (ast.Output, ast.Loss, ast.Metric) if model else (ast.Output,)

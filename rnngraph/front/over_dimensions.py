@@ -10,30 +10,14 @@ from rnngraph.front import indexing, sequences
 from rnngraph.front.arithmetic import alike, number_value
 from rnngraph.front.builtin import TABLE, Function, Use, define
 from rnngraph.front.sizes import checked_size
-from rnngraph.front.values import AxisName, Item, Number
+from rnngraph.front.values import Item, Number
 from rnngraph.ir.graph import Value
-from rnngraph.ir.types import BATCH
-
-
-def _dims(use: Use, value: Value) -> tuple[int, ...]:
-    """The one dimension asked for, or all."""
-    return (use.dim(value),) if use.has("axis") else tuple(range(-len(value.type.shape), 0))
 
 
 def _sum(use: Use, value: Value) -> Value:
     if use.along_time():
-        return sequences.sum_over(use.trace, value, _axis(use, value), use.at)
-    return use.op("sum", value, dims=_dims(use, value)) if value.type.shape else value
-
-
-def _axis(use: Use, value: Value) -> str:
-    """The time axis that `axis = NAME` means."""
-    item = use.given["axis"].item
-    assert isinstance(item, AxisName)
-    name = use.scope.axes.get(item.name, item.name)
-    if name not in value.type.axes or name == BATCH:
-        raise use.mistake("E305", f"`{use.span('x').text}` is no sequence over `{item.name}`", "axis")
-    return name
+        return sequences.sum_over(use.trace, value, use.time_axis(value), use.at)
+    return use.op("sum", value, dims=use.dims(value)) if value.type.shape else value
 
 
 @define("sum", "x axis?")
@@ -45,8 +29,8 @@ def _(use: Use) -> Item:
 def _(use: Use) -> Item:
     value = use.float("x")
     if use.along_time():
-        return sequences.mean_over(use.trace, value, _axis(use, value), use.at)
-    count = math.prod(value.type.shape[d] for d in _dims(use, value))
+        return sequences.mean_over(use.trace, value, use.time_axis(value), use.at)
+    count = math.prod(value.type.shape[d] for d in use.dims(value))
     return use.op("mul", _sum(use, value), use.number(1.0 / count))
 
 
@@ -61,6 +45,9 @@ def _extreme(use: Use, elementwise: str) -> Item:
             value = use.op(elementwise, a, b)
         return value
     value = use.value("x")
+    if use.along_time():
+        sign = -1 if elementwise == "minimum" else 1
+        return sequences.max_over(use.trace, value, use.time_axis(value), use.at, sign)
     if not value.type.shape:
         return value
     if elementwise == "minimum":
@@ -97,7 +84,17 @@ for _name in ("softmax", "log_softmax", "cumsum"):
     @define(_name, "x axis?")
     def _(use: Use) -> Item:
         value = use.float("x")
+        if use.along_time():
+            return _along_time(use, value)
         return use.op(use.function, value, dim=use.dim(value))
+
+
+def _along_time(use: Use, value: Value) -> Value:
+    """Softmax over the real steps of an axis: attention."""
+    if use.function == "cumsum":
+        raise use.mistake("E204", "`cumsum` runs over a dimension: over time, let a state add up", "axis")
+    rule = sequences.softmax_over if use.function == "softmax" else sequences.log_softmax_over
+    return rule(use.trace, value, use.time_axis(value), use.at)
 
 
 @define("argmax", "x axis?")

@@ -66,9 +66,20 @@ class Scope:
         return {*self.names, *self.pending, *self.world, *NAMES, "t", "training"}
 
     def sequence_axes(self) -> tuple[str, ...]:
-        """The time axes of this body's inputs, in the order written."""
-        found = [b.item.type.axes for b in self.names.values() if b.kind == "input" and isinstance(b.item, Value)]
-        return tuple(dict.fromkeys(a for axes in found for a in axes if a != BATCH))
+        """The time axes that this body works along, in the order written.
+
+        Those of the inputs that it sees step by step; where there are none, of those declared as sequences, but
+        inside of a loop these are whole (a memory), and the body works along the loop alone.
+        """
+        given = [b for b in self.names.values() if b.kind == "input" and isinstance(b.item, Value)]
+        stepwise = [b for b in given if b.spec is None or b.spec.axis is None]
+        chosen = stepwise if self.trace.level.parent is not None or _axes(stepwise) else given
+        return _axes(chosen)
+
+
+def _axes(bound: list[Bound]) -> tuple[str, ...]:
+    found = [b.item.type.axes for b in bound if isinstance(b.item, Value)]
+    return tuple(dict.fromkeys(a for axes in found for a in axes if a != BATCH))
 
 
 def look_up(scope: Scope, name: Name) -> Item:

@@ -70,12 +70,67 @@ def mean_over(trace: Trace, value: Value, axis: str, at: Span) -> Value:
     return trace.call("div", total, trace.call("maximum", steps, trace.const(1.0), at=at), at=at)
 
 
-def uniform(trace: Trace, shape: tuple[int, ...], axes: tuple[str, ...], at: Span) -> Value:
-    """Numbers in [0, 1), drawn anew at each step of the loops around and along these axes."""
+LOWEST = -1e30
+"""What stands for a value that is not there, where the largest is looked for."""
+
+
+def max_over(trace: Trace, value: Value, axis: str, at: Span, sign: int = 1) -> Value:
+    """The largest over the real steps (the smallest where the sign is -1); 0 where there is none."""
+    value = value if sign == 1 else trace.call("neg", value, at=at)
+    if trace.pads(axis):
+        lowest = trace.const(LOWEST if value.type.dtype == "float" else -(2**62), value.type.dtype)
+        value = trace.where(trace.real_steps(axis, at), value, lowest, at)
+    found = trace.call("max_axes", value, at=at, axes=(axis,))
+    found = found if sign == 1 else trace.call("neg", found, at=at)
+    if not trace.pads(axis):
+        return found
+    some = trace.call("gt", trace.extent(axis, at), trace.const(0, "int"), at=at)
+    return trace.where(some, found, 0, at)
+
+
+def softmax_over(trace: Trace, value: Value, axis: str, at: Span) -> Value:
+    """exp(x) / sum of exp(x) over the real steps of an axis; 0 in the padding."""
+    exponentials, total = _exponentials(trace, _below_largest(trace, value, axis, at), axis, at)
+    if trace.pads(axis):
+        total = trace.call("maximum", total, trace.const(1e-30), at=at)
+    weights = trace.call("div", exponentials, total, at=at)
+    trace.masked.add(weights)
+    return weights
+
+
+def log_softmax_over(trace: Trace, value: Value, axis: str, at: Span) -> Value:
+    """x - log(sum of exp(x)) over the real steps of an axis."""
+    below = _below_largest(trace, value, axis, at)
+    _, total = _exponentials(trace, below, axis, at)
+    if trace.pads(axis):
+        total = trace.call("maximum", total, trace.const(1e-30), at=at)
+    return trace.call("sub", below, trace.call("log", total, at=at), at=at)
+
+
+def _below_largest(trace: Trace, value: Value, axis: str, at: Span) -> Value:
+    """x less the largest of its axis, which no result depends on; 0 in the padding, so that nothing overflows."""
+    largest = trace.call("detach", max_over(trace, value, axis, at), at=at)
+    below = trace.call("sub", value, largest, at=at)
+    return trace.where(trace.real_steps(axis, at), below, 0, at) if trace.pads(axis) else below
+
+
+def _exponentials(trace: Trace, below: Value, axis: str, at: Span) -> tuple[Value, Value]:
+    """exp(x), 0 in the padding, and its sum over the axis."""
+    found = trace.call("exp", below, at=at)
+    if trace.pads(axis):
+        found = trace.where(trace.real_steps(axis, at), found, 0, at)
+    return found, trace.call("sum_axes", found, at=at, axes=(axis,))
+
+
+def uniform(
+    trace: Trace, shape: tuple[int, ...], axes: tuple[str, ...], at: Span, per_sequence: bool = False
+) -> Value:
+    """Numbers in [0, 1), drawn anew at each step of the loops around and along these axes, or once for all steps."""
     key = f"{'.'.join(trace.path)}/{trace.draws}"
     trace.draws += 1
     seed = trace.input("seed", "seed", Type((), (), "int"))
-    return trace.call("uniform", seed, _moment(trace, axes, at), at=at, shape=shape, key=key)
+    moment = trace.const(0, "int") if per_sequence else _moment(trace, axes, at)
+    return trace.call("uniform", seed, moment, at=at, shape=shape, key=key)
 
 
 def _moment(trace: Trace, axes: tuple[str, ...], at: Span) -> Value:

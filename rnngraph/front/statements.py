@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rnngraph.diagnostics import Label
-from rnngraph.front import calls, declarations, expressions, loops
+from rnngraph.front import calls, declarations, expressions, loops, stops
 from rnngraph.front.levels import Place, Watched
 from rnngraph.front.mistakes import Echo, Mistake, TooMuch, counted, shape_in_words
 from rnngraph.front.poison import FIXED, poison
@@ -52,12 +52,7 @@ def _execute(scope: Scope, s: Statement) -> None:
         case ast.If():
             run(scope, s.body if _holds(scope, s.condition) else s.orelse)
         case ast.Stop():
-            raise Mistake(
-                "E312",
-                "`stop` is not supported yet",
-                s.span,
-                help="a loop of a fixed number of steps is: `unroll CELL for 50`",
-            )
+            stops.stop(scope, s)
         case ast.Loss() | ast.Metric():
             scope.goals.append((s, expressions.value(scope, s.value)))
         case ast.Input() | ast.Options():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rnngraph import ops
-from rnngraph.diagnostics import Diagnostic, Report
+from rnngraph.diagnostics import Diagnostic, Label, Report
 from rnngraph.front.block import DataInput, StateInput, Weight
 from rnngraph.front.levels import Level
 from rnngraph.front.mistakes import Echo, Mistake, TooMuch, shape_in_words
@@ -86,7 +86,15 @@ class Trace:
         """Report once for each place, however many instances show the same mistake."""
         told = {(d.code, d.span) for d in self.report.found}
         if (diagnostic.code, diagnostic.span) not in told:
-            self.report.add(diagnostic)
+            self.report.add(replace(diagnostic, labels=(*diagnostic.labels, *self.way_in(diagnostic))))
+
+    def way_in(self, diagnostic: Diagnostic) -> tuple[Label, ...]:
+        """For a place in another file than the model's, as the library is, the place that brought it in."""
+        span = diagnostic.span
+        if span is None or not self.calls or self.calls[0].source == span.source:
+            return ()
+        ours = [call for call in self.calls if call.source == self.calls[0].source]
+        return (Label(ours[-1], "used here"),)
 
     @contextmanager
     def telling(self, name: str = "") -> Iterator[None]:

@@ -218,7 +218,12 @@ def _trained(job: _Job, training: Training) -> Training:
 
 
 def _batch(job: _Job, training: Training) -> Training:
-    """The run after one more batch."""
+    """The run after one more batch. What overflows is told by `_diverged`, here or in the next batch."""
+    with np.errstate(all="ignore"):
+        return _updated(job, training)
+
+
+def _updated(job: _Job, training: Training) -> Training:
     config = job.config
     rows = batches.batch(job.rows, config.batch, config.seed, training.epoch, training.batch)
     rows = batches.trim(rows, job.sequences)

@@ -1,6 +1,6 @@
 """The one table of ops, by family. `TABLE[name]` is an op's whole entry."""
 
-from rnngraph.ops import index, linear, pointwise, random, reduce, sequence, shape
+from rnngraph.ops import index, linear, pointwise, random, reduce, sequence, shape, windows
 from rnngraph.ops.table import TABLE, Formula, call, const
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "reduce",
     "sequence",
     "shape",
+    "windows",
 ]

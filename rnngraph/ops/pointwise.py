@@ -214,6 +214,33 @@ define(
     examples=UNARY,
 )
 
+define(
+    "detach",
+    lambda attrs, types: types,
+    kernel=_copy,
+    kind="pointwise",
+    vjp=no_rule,
+    examples=(({}, (Type(("batch",), (3,), "int"),)),),
+)
+"""The value, through which no gradient flows."""
+
+
+def _first(backend: Any, node: Node) -> Callable[..., None]:
+    copyto = backend.xp.copyto
+    return lambda x, through, out: copyto(out, x)
+
+
+define(
+    "straight_through",
+    pointwise_type("float", "int"),
+    kernel=_first,
+    kind="pointwise",
+    inplace=True,
+    vjp=lambda attrs, y, dy, x, through: (None, dy),
+    examples=(({}, (Type(("batch",), (3,), "int"), Type(("batch",), (3,), "int"))),),
+)
+"""The value of the first operand with the gradient of the second."""
+
 
 def _broadcast_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
     if broadcast([types[0].shape, attrs["shape"]]) != tuple(attrs["shape"]):

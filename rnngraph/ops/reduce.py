@@ -107,6 +107,37 @@ define(
 )
 
 
+def _max_axes(backend: Any, node: Node) -> Callable[..., None]:
+    axes = positions(node.inputs[0].type, node.attrs["axes"])
+    reduce = backend.xp.amax
+
+    def run(x: Any, out: Any) -> None:
+        if x.size:
+            reduce(x, axis=axes, out=out)
+        else:
+            out.fill(0)
+
+    return run
+
+
+def _max_axes_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple[Formula]:
+    """To the largest entry; shared evenly among equal ones."""
+    here = x.op("eq", y).op("cast", dtype="float")
+    return (dy * (here / here.op("sum_axes", axes=attrs["axes"])),)
+
+
+define(
+    "max_axes",
+    _axes_type,
+    kernel=_max_axes,
+    vjp=_max_axes_vjp,
+    examples=(
+        ({"axes": ("time",)}, (Type(("time", "batch"), (2,)),)),
+        ({"axes": ("time", "batch")}, (Type(("time", "batch"), ()),)),
+    ),
+)
+
+
 def _argmax_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
     (x,) = types
     return (Type(x.axes, _without(x.shape, (dim_of(attrs, x),), False), "int"),)

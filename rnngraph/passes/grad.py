@@ -35,6 +35,7 @@ from rnngraph.ir.graph import (
 from rnngraph.ir.types import Type
 from rnngraph.ops import Formula, call, const
 from rnngraph.ops.table import TABLE
+from rnngraph.passes.keep import made_again
 
 
 def gradients(graph: Graph, cotangents: Mapping[Value, Value], wrt: Mapping[str, Value]) -> Graph:
@@ -292,7 +293,8 @@ def _closed(
     """
     n = len(loop.carries)
     inside = set(ordered(v.node for v in forward)) | {p.node for p in loop.params}
-    wanted = _free(results, inside)
+    again = made_again(loop, ordered(v.node for v in forward), _mentioned(results, inside, set()))
+    wanted = list(_mentioned(results, inside, again))
     sequence = {s.param: s.sequence for s in loop.slices}
     outer = {c.param: c.outer for c in loop.captures}
     stacks = list(forward[n:])
@@ -326,28 +328,8 @@ def _name(value: Value) -> str:
     return name or value.node.op.name
 
 
-def _free(results: Iterable[Value], inside: set[Node]) -> list[Value]:
-    """The forward values that the results mention, each once, in the order met.
-
-    A slice is taken again from its source, instead of being kept, where that keeps no more.
-    """
-    mentioned = _mentioned(results, inside, set())
-    parts: dict[Value, int] = {}
-    for value in mentioned:
-        if value.op is TABLE["slice"]:
-            source = value.node.inputs[0]
-            parts[source] = parts.get(source, 0) + value.type.shape[value.node.attrs["dim"]]
-    again = {
-        v.node
-        for v in mentioned
-        if v.op is TABLE["slice"]
-        and (source := v.node.inputs[0]).type.dtype == "float"
-        and (source in mentioned or parts[source] >= source.type.shape[v.node.attrs["dim"]])
-    }
-    return list(_mentioned(results, inside, again)) if again else list(mentioned)
-
-
 def _mentioned(results: Iterable[Value], inside: set[Node], through: set[Node]) -> dict[Value, None]:
+    """The forward values that the results mention, each once, in the order met; `through` are made again."""
     found: dict[Value, None] = {}
     seen: set[Node] = set()
     todo = list(results)

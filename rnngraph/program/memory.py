@@ -5,7 +5,6 @@ The prediction of memory is the allocation: each category is one array of exactl
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -107,57 +106,87 @@ def _extend(lives: list[tuple[int, int]], slot: int, first: int, last: int) -> N
     lives[slot] = (first if start < 0 else min(start, first), max(end, last))
 
 
-# --- the arena ---------------------------------------------------------------------------------------------------
+# --- the arena -----------------------------------------------------------------------------------------------
+
+LARGE = 150
+"""So many of the largest slots are placed first, in several orders; the rest fills what is between them."""
+
+Life = tuple[int, int]
+Room = tuple[int, int]
+"""Where a slot starts in its arena, and where it ends."""
 
 
-def _arranged(
-    members: Sequence[int], lives: Sequence[tuple[int, int]], sizes: Sequence[int], offsets: list[int]
-) -> int:
+def _arranged(members: Sequence[int], lives: Sequence[Life], sizes: Sequence[int], offsets: list[int]) -> int:
     """Gives each member an offset so that slots alive together do not overlap; returns the bytes needed.
 
-    One sweep over time: ended slots give their room back, each new one takes the smallest gap that holds it.
+    A slot takes the lowest gap that holds it for all its life. The order decides how tight that is: the best of a few
+    is taken for the large slots; the many small ones of a static program follow in the order of time.
     """
-    free = _Gaps()
-    alive: list[tuple[int, int, int]] = []
-    for slot in sorted((m for m in members if lives[m][0] >= 0), key=lambda m: (lives[m][0], -sizes[m])):
-        start, end = lives[slot]
-        while alive and alive[0][0] < start:
-            _, offset, size = alive.pop(0)
-            free.give(offset, size)
-        size = -(-sizes[slot] // ALIGN) * ALIGN
-        if size:
-            offsets[slot] = free.take(size)
-            insort(alive, (end, offsets[slot], size))
-    return free.top
+    alive = {m: -(-sizes[m] // ALIGN) * ALIGN for m in members if lives[m][0] >= 0 and sizes[m]}
+    by_size = sorted(alive, key=lambda m: (-alive[m], lives[m]))
+    large, small = by_size[:LARGE], sorted(by_size[LARGE:], key=lambda m: lives[m])
+    orders = [large, sorted(large, key=lambda m: (lives[m][0], -alive[m]))]
+    orders.append(sorted(large, key=lambda m: (-alive[m] * (lives[m][1] - lives[m][0] + 1), lives[m])))
+    bound = _bound(large, lives, alive)
+    best: dict[int, Room] = {}
+    for order in orders:
+        placed = _placed(order, lives, alive)
+        if not best or _top(placed) < _top(best):
+            best = placed
+        if _top(best) == bound:
+            break
+    _fill(small, lives, alive, best)
+    for member, (start, _) in best.items():
+        offsets[member] = start
+    return _top(best)
 
 
-class _Gaps:
-    """The free room of an arena that may still grow: gaps by offset, the top open."""
+def _top(placed: Mapping[int, Room]) -> int:
+    return max((end for _, end in placed.values()), default=0)
 
-    def __init__(self) -> None:
-        self.gaps: list[tuple[int, int]] = []
-        self.top = 0
 
-    def take(self, size: int) -> int:
-        fitting = [(length, at) for at, length in self.gaps if length >= size]
-        if fitting:
-            length, at = min(fitting)
-            self.gaps.remove((at, length))
-            if length > size:
-                insort(self.gaps, (at + size, length - size))
-            return at
-        if self.gaps and sum(self.gaps[-1]) == self.top:
-            at, _ = self.gaps.pop()
-            self.top = at + size
-            return at
-        self.top += size
-        return self.top - size
+def _bound(members: Sequence[int], lives: Sequence[Life], sizes: Mapping[int, int]) -> int:
+    """The largest sum of sizes alive at once: no arrangement takes less."""
+    changes: dict[int, int] = {}
+    for m in members:
+        changes[lives[m][0]] = changes.get(lives[m][0], 0) + sizes[m]
+        changes[lives[m][1] + 1] = changes.get(lives[m][1] + 1, 0) - sizes[m]
+    now = most = 0
+    for position in sorted(changes):
+        now += changes[position]
+        most = max(most, now)
+    return most
 
-    def give(self, at: int, size: int) -> None:
-        i = bisect_left(self.gaps, (at, 0))
-        if i < len(self.gaps) and self.gaps[i][0] == at + size:
-            size += self.gaps.pop(i)[1]
-        if i and sum(self.gaps[i - 1]) == at:
-            at, before = self.gaps.pop(i - 1)
-            size += before
-        insort(self.gaps, (at, size))
+
+def _placed(order: Sequence[int], lives: Sequence[Life], sizes: Mapping[int, int]) -> dict[int, Room]:
+    placed: dict[int, Room] = {}
+    for m in order:
+        first, last = lives[m]
+        taken = sorted(room for o, room in placed.items() if lives[o][0] <= last and lives[o][1] >= first)
+        start = _gap(taken, sizes[m])
+        placed[m] = (start, start + sizes[m])
+    return placed
+
+
+def _gap(taken: Sequence[Room], size: int) -> int:
+    """The smallest gap between sorted rooms that holds so many bytes, else the place behind them all."""
+    best, place, end = -1, 0, 0
+    for start, stop in taken:
+        free = start - end
+        if free >= size and (best < 0 or free < best):
+            best, place = free, end
+        end = max(end, stop)
+    return place if best >= 0 else end
+
+
+def _fill(order: Sequence[int], lives: Sequence[Life], sizes: Mapping[int, int], placed: dict[int, Room]) -> None:
+    """Places slots in the order of time, beside those that are placed already."""
+    fixed = sorted((lives[o], room) for o, room in placed.items())
+    current: list[tuple[Life, Room]] = []
+    for m in order:
+        first, last = lives[m]
+        current = [(life, room) for life, room in current if life[1] >= first]
+        taken = [room for life, room in fixed if life[0] <= last and life[1] >= first]
+        start = _gap(sorted([*taken, *(room for _, room in current)]), sizes[m])
+        placed[m] = (start, start + sizes[m])
+        current.append((lives[m], placed[m]))

@@ -30,7 +30,7 @@ def refuse_if_too_large(program: Program, made: Plan, free: int, static: bool) -
 
 
 def megabytes(bytes: int) -> str:
-    return f"{bytes / 1e6:,.1f} MB"
+    return f"{bytes / 1e9:,.1f} GB" if bytes >= 1e9 else f"{bytes / 1e6:,.1f} MB"
 
 
 def _maker(program: Program, slot: int) -> Span | None:
@@ -49,7 +49,10 @@ def _advice(program: Program, made: Plan, free: int, static: bool) -> str:
         fits = int(made.sizes[axis] * free / made.total)
         return f"about {fits:,} steps would fit, or a smaller batch than {made.sizes[BATCH]}"
     fits = longest(program, made, axis, free)
-    return f"{fits:,} steps would fit with a batch of {made.sizes[BATCH]}, or a smaller batch"
+    batch = made.sizes.get(BATCH, 1)
+    if not fits:
+        return f"not even one step fits with a batch of {batch:,}"
+    return f"{fits:,} steps would fit with a batch of {batch:,}, or a smaller batch"
 
 
 def longest(program: Program, made: Plan, axis: str, free: int) -> int:

@@ -1,0 +1,5 @@
+"""`python -m rnngraph`, the same as the command `rnngraph`."""
+
+from rnngraph.cli import main
+
+main()

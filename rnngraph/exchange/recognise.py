@@ -1,0 +1,232 @@
+"""Which instances of a model are exactly a cell of the library, and with which options.
+
+A cell is recognised by its equations, not by its name: the steps of the instance, as they stand in the loop's
+body, are written down without names and compared with those of the library's cell of the same sizes. So a
+user's own cell that says the same is recognised too, and one that is only called `LSTM` is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+from rnngraph.front.block import Block, Elaborated
+from rnngraph.front.elaborate import elaborate
+from rnngraph.ir.graph import INPUT, LOOP, Graph, Loop, Node, Value, loop_of
+from rnngraph.source import Source
+from rnngraph.syntax.parser import parse
+
+ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
+_STAND_INS = {0.125: ("forget_bias", 1), 0.25: ("cell_clip", 1), -0.25: ("cell_clip", -1),
+              0.375: ("projection_clip", 1), -0.375: ("projection_clip", -1)}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A recurrent cell of the library as it stands in a model. `weights` are full names by local ones."""
+
+    kind: str
+    path: tuple[str, ...]
+    inputs: int
+    units: int
+    weights: Mapping[str, str]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def width(self) -> int:
+        """The size of the state `h`."""
+        return int(self.options.get("projection", 0)) or self.units
+
+    @property
+    def forget_bias(self) -> float:
+        return float(self.options.get("forget_bias", 0.0))
+
+    @property
+    def activation(self) -> str:
+        return str(self.options.get("activation", "tanh"))
+
+    @property
+    def text(self) -> str:
+        """The cell as it is written in the language."""
+        spelled = {True: "true", False: "false"}
+        options = [f"{k} = {spelled[v] if isinstance(v, bool) else v}" for k, v in self.options.items()]
+        return f"{self.kind}({', '.join([str(self.units), *options])})"
+
+    @property
+    def model_text(self) -> str:
+        """A model that runs the cell alone, as `net`."""
+        return (
+            f"model Alone {{\n  input x: seq[{self.inputs}]\n  net = {self.text}\n"
+            "  y, final = unroll net over x\n  output y, final\n}\n"
+        )
+
+
+def cells(made: Elaborated) -> list[Cell]:
+    """The library's recurrent cells in a model, in the order written."""
+    loops = [loop_of(node) for node in made.graph.all_nodes() if node.op is LOOP]
+    found = (_first(block, loops) for block in instances(made.block))
+    return [cell for cell in found if cell]
+
+
+def instances(block: Block) -> Iterator[Block]:
+    """The block and all inside it, from the outside in, in the order written."""
+    yield block
+    for child in block.children:
+        yield from instances(child)
+
+
+def _first(block: Block, loops: Sequence[Loop]) -> Cell | None:
+    return next((cell for loop in loops if (cell := recognised(block, loop))), None)
+
+
+def recognised(block: Block, loop: Loop) -> Cell | None:
+    """The cell that the block is, as the loop runs it; None where it is none of the library's."""
+    if not block.states or not block.weights:
+        return None
+    written = _Written(loop, block.path, len(block.states))
+    if written.text is None:
+        return None
+    prefix = ".".join(block.path) + "."
+    local = {w.name.removeprefix(prefix): w for w in block.weights}
+    shapes = tuple((name, weight.shape) for name, weight in local.items())
+    for kind, inputs, units, text, stand_ins, options in _candidates(shapes):
+        if text == written.text and (numbers := _numbers(stand_ins, written.numbers)) is not None:
+            names = {name: weight.name for name, weight in local.items()}
+            return Cell(kind, block.path, inputs, units, names, {**dict(options), **numbers})
+    return None
+
+
+def _numbers(stand_ins: Sequence[float], found: Sequence[float]) -> dict[str, float] | None:
+    """The options that are numbers, read where the library's cell has a stand-in; None where others differ."""
+    numbers: dict[str, float] = {}
+    for stand_in, value in zip(stand_ins, found, strict=True):
+        if stand_in not in _STAND_INS:
+            if stand_in != value:
+                return None
+            continue
+        name, sign = _STAND_INS[stand_in]
+        if numbers.setdefault(name, sign * value) != sign * value:
+            return None
+    return numbers
+
+
+class _Written:
+    """The equations of an instance without its names: `text` is None where they are not of this loop.
+
+    Leaves are its states by place, its weights by local name, what it is given, and numbers, which are set down
+    apart, in order.
+    """
+
+    def __init__(self, loop: Loop, path: tuple[str, ...], states: int) -> None:
+        self.path, self.numbers = path, list[float]()
+        self.given: list[Value] = []
+        self.lines: list[str] = []
+        self.known: dict[Value, str] = {}
+        roots = [(c.param, root) for c in loop.carries if self.own((root := unmasked(c.next, c.param)).node)]
+        self.text: str | None = None
+        if len(roots) < states:
+            return
+        self.known |= {param: f"state{i}" for i, (param, _) in enumerate(roots[:states])}
+        prefix = ".".join(path) + "."
+        for c in loop.captures:
+            name = c.outer.node.attrs.get("name", "") if c.outer.op is INPUT else ""
+            if name.startswith(prefix):
+                self.known[c.param] = name.removeprefix(prefix)
+        self.states = [param for param, _ in roots[:states]]
+        self.nexts = [root for _, root in roots[:states]]
+        ends = [self.word(root) for root in self.nexts]
+        self.text = "\n".join([*self.lines, *ends])
+
+    def own(self, node: Node) -> bool:
+        return node.origin.path == self.path and node.op.kind != "leaf"
+
+    def word(self, value: Value) -> str:
+        """The name of a value in the text; what it needs is written first."""
+        if value in self.known:
+            return self.known[value]
+        node = value.node
+        if node.op.name == "const":
+            self.numbers.append(float(node.attrs["value"]))
+            return "number"
+        if not self.own(node):
+            self.given.append(value)
+            word = f"given{len(self.given)}"
+        else:
+            attrs = " ".join(f"{k}={v}" for k, v in sorted(node.attrs.items()))
+            words = " ".join([self.word(v) for v in node.inputs])
+            word = f"v{len(self.lines)}"
+            self.lines.append(f"{node.op.name} {attrs} {words} {value.type.shape}")
+        self.known[value] = word
+        return word
+
+
+def unmasked(value: Value, old: Value | None) -> Value:
+    """What is behind the choice between a real step's value and the old one (or zero, for outputs)."""
+    if value.op.name != "where":
+        return value
+    _, new, other = value.node.inputs
+    kept = other == old if old is not None else other.op.name == "const" and other.node.attrs["value"] == 0
+    return new if kept else value
+
+
+def written(block: Block, loop: Loop) -> _Written:
+    """The equations of an instance with the values that they begin and end with."""
+    return _Written(loop, block.path, len(block.states))
+
+
+# --- the library's own ---------------------------------------------------------------------------------------------
+
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+Candidate = tuple[str, int, int, str, tuple[float, ...], tuple[tuple[str, Any], ...]]
+
+
+@lru_cache(maxsize=64)
+def _candidates(shapes: Shapes) -> tuple[Candidate, ...]:
+    """Every cell of the library whose weights have these names and shapes, written down."""
+    found = []
+    for cell in _possible(dict(shapes)):
+        graph, block = _alone(cell)
+        (loop,) = (loop_of(n) for n in graph.nodes() if n.op is LOOP)
+        (inner,) = block.children
+        equations = _Written(loop, inner.path, len(inner.states))
+        assert equations.text is not None
+        declared = tuple((w.name.removeprefix("net."), w.shape) for w in inner.weights)
+        if sorted(declared) == sorted(shapes):
+            plain = tuple((k, v) for k, v in cell.options.items() if v not in _STAND_INS or isinstance(v, bool))
+            found.append((cell.kind, cell.inputs, cell.units, equations.text, tuple(equations.numbers), plain))
+    return tuple(found)
+
+
+def _alone(cell: Cell) -> tuple[Graph, Block]:
+    made = elaborate(parse(Source("<cell>", cell.model_text)), {})
+    return made.graph, made.block
+
+
+def _possible(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Cell]:
+    """Cells with all combinations of options that the names of the weights leave open."""
+    names = set(shapes)
+    if names == {"kernel", "bias"}:
+        rows, units = shapes["kernel"][0], shapes["bias"][0]
+        yield from (Cell("RNN", (), rows - units, units, {}, {"activation": a}) for a in ACTIVATIONS if rows > units)
+    if {"gates_kernel", "candidate_kernel"} <= names:
+        rows, units = shapes["candidate_kernel"]
+        after = {"reset_after": "candidate_state_bias" in names}
+        yield from (Cell("GRU", (), rows - units, units, {}, {"activation": a, **after}) for a in ACTIVATIONS)
+    if {"kernel", "bias"} <= names and shapes["bias"][0] % 4 == 0:
+        yield from _possible_lstms(shapes)
+
+
+def _possible_lstms(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Cell]:
+    units = shapes["bias"][0] // 4
+    projection = shapes["project"][1] if "project" in shapes else 0
+    inputs = shapes["kernel"][0] - (projection or units)
+    for activation, clip, clip_projected in product(ACTIVATIONS, (0, 0.25), (0, 0.375) if projection else (0,)):
+        options = {
+            "forget_bias": 0.125, "activation": activation, "peepholes": "w_i" in shapes, "cell_clip": clip,
+            "projection": projection, "projection_clip": clip_projected,
+        }
+        if inputs > 0:
+            yield Cell("LSTM", (), inputs, units, {}, options)

@@ -1,0 +1,173 @@
+"""Means, variances and norms, and what is scaled by them."""
+
+from __future__ import annotations
+
+import math
+
+from rnngraph.front import sequences
+from rnngraph.front.builtin import Use, define
+from rnngraph.front.mistakes import Mistake
+from rnngraph.front.values import Item, Several
+from rnngraph.ir.graph import Value
+
+
+def _keeps(use: Use) -> bool:
+    """`keep = true`: summed dimensions stay, with the size 1."""
+    item = use.given["keep"].item if use.has("keep") else False
+    if not isinstance(item, bool):
+        raise use.mistake("E208", f"`keep` of `{use.function}` is `true` or `false`", "keep")
+    if item and use.along_time():
+        raise use.mistake("E204", "a time axis that was summed over cannot be kept", "keep")
+    return item
+
+
+def _total(use: Use, value: Value, like: Value, keep: bool) -> Value:
+    """The sum over what `axis` says: dimensions, or the real steps of a sequence."""
+    if use.along_time():
+        return sequences.sum_over(use.trace, value, use.time_axis(like), use.at)
+    dims = use.dims(like)
+    if not dims:
+        return value
+    if value.type.shape != like.type.shape:
+        value = use.op("broadcast", value, shape=like.type.shape)
+    return use.op("sum", value, dims=dims, keep=keep)
+
+
+def _count(use: Use, like: Value) -> Value:
+    """How many entries such a sum has; at least 1."""
+    if use.along_time():
+        steps = use.trace.cast(use.trace.extent(use.time_axis(like), use.at), "float", use.at)
+        return use.op("maximum", steps, use.number(1.0))
+    return use.number(math.prod(like.type.shape[d] for d in use.dims(like)))
+
+
+def _variance(use: Use, x: Value, weights: Value | None, count: Value, mean: Value) -> Value:
+    square = use.op("square", use.op("sub", x, mean))
+    return use.op("div", _total(use, square if weights is None else use.op("mul", weights, square), x, True), count)
+
+
+def _reduced(use: Use, x: Value, *values: Value) -> Several:
+    """The values without the dimensions that were summed over, unless they are to be kept."""
+    if _keeps(use) or use.along_time():
+        return Several(values)
+    gone = {d % len(x.type.shape) for d in use.dims(x)}
+    shape = tuple(n for i, n in enumerate(x.type.shape) if i not in gone)
+    return Several(tuple(use.op("reshape", v, shape=shape) if v.type.shape != shape else v for v in values))
+
+
+@define("moments", "x axis? keep?")
+def _(use: Use) -> Item:
+    """The mean, and the mean square of the distance from it."""
+    x = use.float("x")
+    count = _count(use, x)
+    mean = use.op("div", _total(use, x, x, True), count)
+    return _reduced(use, x, mean, _variance(use, x, None, count, mean))
+
+
+@define("weighted_moments", "x weights axis? keep?")
+def _(use: Use) -> Item:
+    """`moments` where each entry counts `weights` times; the weights are spread to x."""
+    x, weights = use.float("x"), use.float("weights")
+    _check_spreads(use, "weights", weights, x)
+    count = _total(use, weights, x, True)
+    mean = use.op("div", _total(use, use.op("mul", weights, x), x, True), count)
+    return _reduced(use, x, mean, _variance(use, x, weights, count, mean))
+
+
+def _check_spreads(use: Use, name: str, value: Value, x: Value) -> None:
+    have, wanted = value.type.shape, x.type.shape
+    fits = len(have) <= len(wanted) and all(m in (1, n) for m, n in zip(reversed(have), reversed(wanted), strict=False))
+    if not fits:
+        raise use.mistake("E201", f"{use.has_shape('x', x)} but {use.has_shape(name, value)}", name)
+
+
+@define("sufficient_statistics", "x axis? shift? keep?")
+def _(use: Use) -> Item:
+    """How many entries there are, the sum of x - shift, and the sum of its squares."""
+    x, keep = use.float("x"), _keeps(use)
+    shifted = x
+    if use.has("shift"):
+        shift = use.float("shift")
+        _check_spreads(use, "shift", shift, x)
+        shifted = use.op("sub", x, shift)
+    sums = (_total(use, v, x, keep) for v in (shifted, use.op("square", shifted)))
+    return Several((_count(use, x), *sums))
+
+
+@define("normalize_moments", "count sum square_sum shift?")
+def _(use: Use) -> Item:
+    """Mean and variance from what `sufficient_statistics` gives."""
+    count, total, squares = (use.float(n) for n in ("count", "sum", "square_sum"))
+    mean = use.op("div", total, count)
+    variance = use.op("sub", use.op("div", squares, count), use.op("square", mean))
+    return Several((use.op("add", mean, use.float("shift")) if use.has("shift") else mean, variance))
+
+
+@define("zero_fraction", "x")
+def _(use: Use) -> Item:
+    """The part of the entries that is 0."""
+    x = use.value("x")
+    zero = use.trace.cast(use.op("eq", x, use.trace.const(0, x.type.dtype)), "float", use.at)
+    rank = len(x.type.shape)
+    total = use.op("sum", zero, dims=tuple(range(-rank, 0))) if rank else zero
+    return use.op("mul", total, use.number(1.0 / math.prod(x.type.shape)))
+
+
+# --- norms ------------------------------------------------------------------------------------------
+
+
+def _root(use: Use, squares: Value) -> Value:
+    """The square root, whose gradient at 0 is 0."""
+    some = use.op("gt", squares, use.number(0.0))
+    root = use.op("sqrt", use.op("where", some, squares, use.number(1.0)))
+    return use.op("where", some, root, use.number(0.0))
+
+
+def _scaled(use: Use, value: Value, norm: Value, most: Value) -> Value:
+    return use.op("div", use.op("mul", value, most), use.op("maximum", norm, most))
+
+
+def _limit(use: Use, name: str) -> Value:
+    item = use.given[name].item
+    if isinstance(item, (int, float)) and not item > 0:
+        raise use.mistake("E207", f"a norm is limited to something above 0, not to {item}", name)
+    value = use.float(name)
+    if value.type.shape:
+        raise use.mistake("E204", f"a limit is one number, but {use.has_shape(name, value)}", name)
+    return value
+
+
+@define("clip_by_norm", "x limit axis?")
+def _(use: Use) -> Item:
+    """x, scaled down where its norm over all dimensions, or over those of `axis`, is larger than the limit."""
+    x, most = use.float("x"), _limit(use, "limit")
+    return _scaled(use, x, _root(use, _total(use, use.op("square", x), x, True)), most)
+
+
+def _global_norm(use: Use, values: list[Value]) -> Value:
+    squares = [use.op("square", v) for v in values]
+    sums = [use.op("sum", v, dims=tuple(range(-len(v.type.shape), 0))) if v.type.shape else v for v in squares]
+    total = sums[0]
+    for one in sums[1:]:
+        total = use.op("add", total, one)
+    return _root(use, total)
+
+
+def _values(use: Use) -> list[Value]:
+    return [use.float(name) for name in use.given if name != "limit"]
+
+
+@define("global_norm", "x*")
+def _(use: Use) -> Item:
+    """The root of the sum of the squares of all entries of all values."""
+    return _global_norm(use, _values(use))
+
+
+@define("clip_by_global_norm", "x* limit")
+def _(use: Use) -> Item:
+    """The values, all scaled down by the same factor where their common norm is larger than the limit; and that norm."""
+    if "limit" not in use.given:
+        raise Mistake("E303", "write the limit by name: `clip_by_global_norm(a, b, limit = 1)`", use.at)
+    values, most = _values(use), _limit(use, "limit")
+    norm = _global_norm(use, values)
+    return Several((*(_scaled(use, v, norm, most) for v in values), norm))

@@ -1,0 +1,145 @@
+"""Imports point downwards only, and each heavy library has one door; read from the source, not by importing."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "rnngraph"
+
+LAYERS: list[set[str]] = [
+    {"__main__"},
+    {"cli"},
+    {"driver"},
+    {"costs", "exchange", "finite", "printing"},
+    {"model"},
+    {"compiled"},
+    {"viz", "learn"},
+    {"runtime"},
+    {"program"},
+    {"passes", "front"},
+    {"ops"},
+    {"ir", "syntax"},
+    {"excerpt"},
+    {"diagnostics"},
+    {"source"},
+]
+"""From the top down. A module may import from lower layers and from its own part, not from its neighbours."""
+
+ALLOWED = {
+    ("diagnostics", "excerpt"): "the text of a diagnostic is drawn when it is asked for",
+    ("ir.graph", "ir.text"): "a graph shows itself",
+    ("model", "viz.notebook"): "a model draws itself",
+    ("compiled", "viz.notebook"): "a program draws itself",
+}
+"""Imports upwards, inside functions, each with its reason."""
+
+DOORS = {
+    "cupy": {"runtime.cupy"},
+    "cupyx": {"runtime.cupy"},
+    "lark": {"syntax.parser", "syntax.build"},
+    "matplotlib": {"viz.plots"},
+    "graphviz": {"viz.dot", "viz.write"},
+    "graphviz_pure": {"viz.write"},
+    "networkx": {"front.names", "ir.text", "passes.keep"},
+    "safetensors": {"learn.files"},
+    "click": {"cli", "exchange.commands"},
+}
+"""Which modules import a library."""
+
+LEVEL = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}
+
+
+def modules() -> dict[str, Path]:
+    """Every module by its name below `rnngraph`, those behind the links too."""
+    folders = [PACKAGE, *(p for p in PACKAGE.iterdir() if p.is_dir())]
+    files = {f for folder in folders for f in (folder.glob("*.py") if folder == PACKAGE else folder.rglob("*.py"))}
+    return {".".join(f.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): f for f in files}
+
+
+MODULES = modules()
+
+
+def imports(name: str) -> Iterator[str]:
+    """What a module imports, anywhere in it, by full name."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def ours(name: str) -> set[str]:
+    """The modules of rnngraph that a module imports."""
+    found = set()
+    for full in imports(name):
+        inside = full.removeprefix("rnngraph.")
+        if inside != full:
+            found.add(inside if inside in MODULES else inside.rpartition(".")[0] or "__init__")
+    return found
+
+
+def part(name: str) -> str:
+    return name.split(".")[0]
+
+
+def test_every_module_has_a_layer() -> None:
+    parts = {part(name) for name in MODULES} - {"__init__", "grammar", "library"}
+    assert parts <= set(LEVEL), f"without a layer: {parts - set(LEVEL)}"
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_point_downwards(name: str) -> None:
+    if part(name) in ("__init__", "grammar", "library"):
+        return
+    for other in ours(name) - {"__init__"}:
+        same, lower = part(other) == part(name), LEVEL[part(other)] > LEVEL[part(name)]
+        assert (name, other) in ALLOWED or same or lower, f"{name} imports {other}"
+
+
+def test_exceptions_are_still_needed() -> None:
+    for name, other in ALLOWED:
+        assert other in ours(name)
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_a_library_has_one_door(library: str) -> None:
+    users = {name for name in MODULES if any(full.split(".")[0] == library for full in imports(name))}
+    assert users <= DOORS[library], f"{library} is imported by {users - DOORS[library]}"
+
+
+def test_the_graph_knows_no_array_and_no_text() -> None:
+    allowed = ("rnngraph.ir", "rnngraph.source", "rnngraph.diagnostics")
+    for name in MODULES:
+        if part(name) == "ir":
+            for full in imports(name):
+                known = full.split(".")[0] in sys.stdlib_module_names or full.startswith(allowed)
+                assert known or (full == "networkx" and name == "ir.text"), f"{name} imports {full}"
+
+
+def test_importing_the_package_is_light() -> None:
+    heavy = "numpy cupy lark matplotlib click rich graphviz networkx safetensors psutil"
+    code = f"import sys, rnngraph; print([m for m in {heavy.split()!r} if m in sys.modules])"
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+    assert said.strip() == "[]"
+
+
+def test_help_is_light() -> None:
+    code = (
+        "import sys\nfrom rnngraph.cli import exit_code\nexit_code(['--help'])\n"
+        "print([m for m in ('numpy', 'lark', 'matplotlib', 'networkx') if m in sys.modules])"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+    assert said.splitlines()[-1] == "[]"

@@ -1,0 +1,163 @@
+"""`import rnngraph as rg`: the names that users write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngraph as rg
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+TEXT = """\
+model Two(units = 4) {
+  input x: seq[3]
+  input y: seq[]
+  h, final = unroll LSTM(units) >> RNN(2) over x
+  scores = Dense(1)(h)
+  output scores, final
+  loss mean((scores[0] - y) * (scores[0] - y))
+}
+"""
+
+
+@pytest.fixture
+def data() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    return {"x": rng.normal(size=(3, 5, 3)), "y": rng.normal(size=(3, 5))}
+
+
+def test_every_public_name_is_there() -> None:
+    for name in rg.__all__:
+        assert getattr(rg, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'nosuch'"):
+        _ = rg.nosuch
+
+
+def test_a_model_says_what_it_is() -> None:
+    model = rg.parse(TEXT, units=6)
+    assert [i.name for i in model.inputs] == ["x", "y"]
+    assert model.weights[0].shape == (9, 24)
+    assert set(model.outputs) >= {"scores"}
+    assert {s.name for s in model.states} == {"final.0.c", "final.0.h", "final.1.h"}
+    assert model.block.definition == "Two"
+
+
+def test_load_takes_paths_settings_and_names(tmp_path: Path) -> None:
+    path = tmp_path / "two.rnn"
+    path.write_text(TEXT + TEXT.replace("Two", "Other").replace("units = 4", "units = 5"))
+    assert rg.load(path, "Other").weights[0].shape == (8, 20)
+    assert rg.load(str(path), "Two", units=2).weights[0].shape == (5, 8)
+    with pytest.raises(rg.UserError, match="setting"):
+        rg.load(path, "Two", unit=2)
+
+
+@pytest.mark.parametrize("unroll", ["static", "dynamic", 2])
+def test_run_and_gradients(data: dict[str, Any], unroll: str | int) -> None:
+    model = rg.parse(TEXT)
+    weights = model.init(seed=1)
+    program = model.compile(unroll=unroll, steps=5, backend="numpy", dtype="float64", gradient=True)
+    results = program.run(data, weights)
+    assert results["scores"].shape == (3, 5, 1) and results["final.0.c"].shape == (3, 4)
+    loss, gradients = program.gradients(data, weights)
+    assert loss == results["loss"]
+    assert gradients.keys() == {*weights, "x", "y", "final.0.c", "final.0.h", "final.1.h"}
+    assert all(gradients[name].shape == weights[name].shape for name in weights)
+    step = 1e-6
+    moved = {**weights, "dense.bias": weights["dense.bias"] + step}
+    slope = (program.run(data, moved)["loss"] - loss) / step
+    assert slope == pytest.approx(gradients["dense.bias"][0], rel=1e-4)
+
+
+def test_cotangents_stand_in_for_a_loss(data: dict[str, Any]) -> None:
+    model = rg.parse(TEXT)
+    weights, program = model.init(1), model.compile(gradient=True)
+    cotangent = np.random.default_rng(3).normal(size=(3, 5, 1))
+    total, gradients = program.gradients(data, weights, {"scores": cotangent})
+    results = program.run(data, weights)
+    assert total == pytest.approx(float(np.sum(results["scores"] * cotangent)))
+    assert gradients["dense.bias"] == pytest.approx(cotangent.sum())
+
+
+def test_final_states_are_fed_back_under_their_names(data: dict[str, Any]) -> None:
+    model = rg.parse(TEXT)
+    weights, program = model.init(1), model.compile()
+    whole = program.run(data, weights)
+    first = program.run({n: a[:, :2] for n, a in data.items()}, weights)
+    states = {n: a for n, a in first.items() if n.startswith("final.")}
+    rest = program.run({**{n: a[:, 2:] for n, a in data.items()}, **states}, weights)
+    np.testing.assert_allclose(rest["scores"], whole["scores"][:, 2:], atol=1e-14)
+
+
+def test_results_are_the_users_to_keep(data: dict[str, Any]) -> None:
+    model = rg.parse(TEXT)
+    program, weights = model.compile(gradient=True), model.init(1)
+    loss, gradients = program.gradients(data, weights)
+    kept = {name: array.copy() for name, array in gradients.items()}
+    before = {name: array.copy() for name, array in weights.items()}
+    program.gradients({n: a * 2 for n, a in data.items()}, weights)
+    assert all(np.array_equal(gradients[name], kept[name]) for name in kept)
+    assert all(np.array_equal(weights[name], before[name]) for name in weights)
+
+
+def test_weights_go_through_a_file(tmp_path: Path) -> None:
+    weights = rg.parse(TEXT).init(3)
+    rg.save_weights(tmp_path / "w.safetensors", weights)
+    again = rg.load_weights(tmp_path / "w.safetensors")
+    assert weights.keys() == again.keys()
+    assert all(np.array_equal(weights[name], again[name]) for name in weights)
+
+
+def test_a_watched_value_is_recorded_at_every_step(data: dict[str, Any]) -> None:
+    model = rg.parse(TEXT)
+    for unroll in ("static", "dynamic"):
+        results = model.compile(unroll, 5, watch=("c",)).run(data, model.init(1))
+        watched = next(a for n, a in results.items() if n.rpartition(".")[2] == "c" and not n.startswith("final"))
+        assert watched.shape == (3, 5, 4)
+        assert np.array_equal(watched[:, -1], results["final.0.c"])
+
+
+def test_any_stage_is_a_networkx_graph() -> None:
+    import networkx
+
+    program = rg.parse(TEXT).compile(gradient=True)
+    found = program.graph.to_networkx()
+    assert isinstance(found, networkx.DiGraph) and networkx.is_directed_acyclic_graph(found)
+    assert {"op", "type"} <= set(found.nodes[next(iter(found))])
+
+
+def test_models_and_programs_draw_themselves() -> None:
+    model = rg.load(EXAMPLES / "textbook.rnn")
+    for picture in (model._repr_svg_(), model.compile("static", 3)._repr_svg_()):
+        assert picture.startswith("<svg") or picture.startswith("<?xml")
+        assert "</svg>" in picture and "kernel" in picture
+
+
+def test_mistakes_are_errors_with_diagnostics(data: dict[str, Any]) -> None:
+    with pytest.raises(rg.UserError) as wrong:
+        rg.parse("model M {\n  input x: [3]\n  output y\n}\n")
+    assert wrong.value.exit_code == 2 and wrong.value.diagnostics[0].code
+    model = rg.parse(TEXT)
+    program, weights = model.compile("static", 5), model.init(1)
+    with pytest.raises(rg.UserError, match="was compiled for 5"):
+        program.run({n: a[:, :4] for n, a in data.items()}, weights)
+    with pytest.raises(rg.UserError, match="without gradients"):
+        program.gradients(data, weights)
+    with pytest.raises(rg.UserError, match="needs a number|none was given"):
+        model.compile("static")
+    with pytest.raises(rg.UserError, match="no `dense.bias`"):
+        program.run(data, {n: a for n, a in weights.items() if n != "dense.bias"})
+    with pytest.raises(rg.UserError, match="no output `nosuch`"):
+        model.compile(gradient=True).gradients(data, weights, {"nosuch": np.zeros(3)})
+
+
+def test_a_dynamic_program_is_compiled_once_for_any_batch_and_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = rg.parse(TEXT)
+    program, weights = model.compile(), model.init(1)
+    monkeypatch.setattr("rnngraph.compiled.lower", None)
+    for batch, steps in ((1, 1), (7, 3), (2, 40)):
+        x = np.random.default_rng(batch).normal(size=(batch, steps, 3))
+        assert program.run({"x": x, "y": x[..., 0]}, weights)["scores"].shape == (batch, steps, 1)
