@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from rnngraph.compiled import CompiledProgram, Schedule, Signature, Variant
-from rnngraph.diagnostics import CannotDo, Diagnostic, UserError
+from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean
 from rnngraph.front.block import Block, DataInput, Elaborated, StateInput, Weight
-from rnngraph.ir.graph import Graph, body_nodes, loop_of
+from rnngraph.ir.graph import Graph, Value, body_nodes, finals, loop_of
 from rnngraph.program.room import megabytes
 from rnngraph.runtime.backend import Backend
 from rnngraph.source import Source
@@ -102,19 +103,24 @@ class Model:
         gradient: bool | str = False,
         training: bool = False,
         watch: tuple[str, ...] = (),
+        outputs: tuple[str, ...] | None = None,
+        states: bool = False,
     ) -> CompiledProgram:
         """A program for this schedule.
 
         `unroll` is "static" (then `steps` is needed: a number, or one for each time axis), "dynamic", or the number of
         steps in one turn of the loop. `gradient="weights"` leaves out the gradients of data and states. `watch` names
-        values inside cells that are recorded at every step.
+        values inside cells that are recorded at every step. `outputs` names those that are wanted, where not all are:
+        what only the others need is neither computed nor asked of the data. `states` adds every final state that can
+        be fed again, under its name.
         """
         schedule = checked_schedule(unroll, steps, dtype, gradient)
         self.refuse_too_long(schedule)
 
         def elaborate(padded: bool, fed: frozenset[str]) -> Elaborated:
             plain = not (padded or fed or watch or training)
-            return self.made if plain else self._elaborate(padded, fed, watch, training)
+            made = self.made if plain else self._elaborate(padded, fed, watch, training)
+            return made if outputs is None and not states else _narrowed(made, outputs, states)
 
         from rnngraph.runtime.choose import backend_named
 
@@ -187,6 +193,30 @@ def checked_schedule(
             if n < 0:
                 raise UserError(f"{n} is no number of steps", "E601", "give a number from 0 on")
     return Schedule(unroll, steps, dtype, gradient)
+
+
+def _narrowed(made: Elaborated, outputs: tuple[str, ...] | None, states: bool) -> Elaborated:
+    """The model with the outputs that are wanted, and with every final state that can be fed again."""
+    known = made.graph.outputs
+    for name in outputs or ():
+        if name not in known:
+            raise UserError(f"the model has no output `{name}`", "E605", did_you_mean(name, known))
+    wanted = dict(known) if outputs is None else {name: known[name] for name in outputs}
+    if states:
+        wanted |= {s.name: final for s in made.states if (final := _final(made.graph, s)) is not None}
+    graph = made.graph.with_outputs(wanted)
+    shown = tuple(n for n in (outputs or made.outputs) if n in wanted)
+    return replace(made, graph=graph, outputs=shown)
+
+
+def _final(graph: Graph, state: StateInput) -> Value | None:
+    """The last value of the state that begins with a given value."""
+    for node in graph.nodes():
+        if node.op.kind == "loop":
+            for carry, last in zip(loop_of(node).carries, finals(node), strict=True):
+                if carry.init == state.value:
+                    return last
+    return None
 
 
 def _count(shape: tuple[int, ...]) -> int:

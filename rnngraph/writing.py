@@ -1,0 +1,226 @@
+"""Writing text with a model that scores the next token: drawing, and beam search.
+
+Temperature; top-k (Fan, Lewis, Dauphin 2018, "Hierarchical neural story generation"); top-p (Holtzman and others 2020,
+"The curious case of neural text degeneration"). A model whose states can all be fed reads one token at a time and is
+handed its states; any other reads the whole text again for each token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnngraph.compiled import Arrays, CompiledProgram
+from rnngraph.diagnostics import UserError
+from rnngraph.model import Model
+from rnngraph.passes.bounds import bounds
+from rnngraph.streaming import can_stream
+
+
+@dataclass(frozen=True)
+class Style:
+    """How the next token is chosen. `beam` 1 draws; a wider beam searches, and draws nothing."""
+
+    length: int = 400
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+    beam: int = 1
+    end: int | None = None
+
+    def __post_init__(self) -> None:
+        for fine, text in (
+            (self.length >= 0, f"a length of {self.length}: must be 0 or more"),
+            (self.temperature >= 0, f"a temperature of {self.temperature}: must be 0 or more"),
+            (self.top_k >= 0, f"top-k {self.top_k}: must be 0 (all) or more"),
+            (0 < self.top_p <= 1, f"top-p {self.top_p}: must be above 0 and at most 1"),
+            (self.beam >= 1, f"a beam of {self.beam}: must be 1 or more"),
+        ):
+            if not fine:
+                raise UserError(text, "E630")
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The input that takes the text so far, and the output that scores the token after each of it."""
+
+    tokens: str
+    scores: str
+    vocabulary: int
+
+
+def reader(model: Model, tokens: str | None = None, scores: str | None = None, known: Sequence[str] = ()) -> Reader:
+    """Which input and output of a model to write with; UserError where that is not plain.
+
+    `known` are the inputs that are given otherwise.
+    """
+    outputs = model.graph.outputs
+    scored = [
+        name
+        for name in model.outputs
+        if outputs[name].type.dtype == "float" and len(outputs[name].type.shape) == 1 and len(outputs[name].type.axes) == 2
+    ]
+    scores = _only(scores, scored, "output that scores the next token at each step", "--scores")
+    vocabulary = outputs[scores].type.shape[0]
+    needed = _inputs_of(model, scores)
+    limits = bounds(model.graph)
+    read = [
+        i.name
+        for i in model.inputs
+        if i.name in needed and i.name not in known and i.axis and i.type.dtype == "int" and not i.type.shape
+    ]
+    tokens = _only(tokens, read, "input that takes tokens", "--tokens")
+    if limits.get(tokens, vocabulary) != vocabulary:
+        raise UserError(
+            f"`{tokens}` takes {limits[tokens]} different tokens, but `{scores}` scores {vocabulary}", "E631"
+        )
+    return Reader(tokens, scores, vocabulary)
+
+
+def _only(given: str | None, found: Sequence[str], what: str, flag: str) -> str:
+    if given is not None:
+        if given not in found:
+            raise UserError(f"`{given}` is no {what}", "E632", f"there is {', '.join(found) or 'none'}")
+        return given
+    if len(found) != 1:
+        said = f"several {what.split()[0]}s could be meant: {', '.join(found)}" if found else f"the model has no {what}"
+        raise UserError(said, "E632", f"name it with {flag}" if found else "")
+    return found[0]
+
+
+def _inputs_of(model: Model, output: str) -> set[str]:
+    graph = model.graph.with_outputs({output: model.graph.outputs[output]})
+    return {node.attrs["name"] for node in graph.nodes() if node.op.name == "input"}
+
+
+# --- reading -----------------------------------------------------------------------------------------------------
+
+Scores = Callable[[list[list[int]], list[int]], Any]
+"""Log-probabilities (rows, vocabulary) after each row of tokens; `parents` says which old row each row continues."""
+
+
+def scorer(model: Model, use: Reader, weights: Mapping[str, Any], data: Arrays, dtype: str) -> Scores:
+    """Reads with handed-on states where the model allows it, else the whole text each time."""
+    program = model.compile(dtype=dtype, outputs=(use.scores,), states=True)
+    if not data and can_stream(model, (use.scores,)):
+        return _handing_on(program, use, weights)
+    return _from_the_start(program, use, weights, data)
+
+
+def _handing_on(program: CompiledProgram, use: Reader, weights: Mapping[str, Any]) -> Scores:
+    states: Arrays = {}
+    read = 0
+
+    def score(rows: list[list[int]], parents: list[int]) -> Any:
+        nonlocal states, read
+        given = {name: array[parents] for name, array in states.items()}
+        results = program.run({use.tokens: np.array([row[read:] for row in rows]), **given}, weights)
+        states = {s.name: results[s.name] for s in program.made.states}
+        read = len(rows[0])
+        return log_softmax(results[use.scores][:, -1])
+
+    return score
+
+
+def _from_the_start(program: CompiledProgram, use: Reader, weights: Mapping[str, Any], data: Arrays) -> Scores:
+    def score(rows: list[list[int]], parents: list[int]) -> Any:
+        wide = {name: np.repeat(np.asarray(array)[:1], len(rows), axis=0) for name, array in data.items()}
+        results = program.run({use.tokens: np.array(rows), **wide}, weights)
+        return log_softmax(results[use.scores][:, -1])
+
+    return score
+
+
+def log_softmax(scores: Any) -> Any:
+    shifted = scores.astype(np.float64) - scores.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+# --- choosing ----------------------------------------------------------------------------------------------------
+
+
+def chosen(log_probabilities: Any, style: Style, rng: np.random.Generator) -> int:
+    """One token, drawn from what temperature, top-k and top-p leave; temperature 0 takes the likeliest."""
+    if style.temperature == 0:
+        return int(np.argmax(log_probabilities))
+    scaled = log_softmax(log_probabilities / style.temperature)
+    order = np.argsort(-scaled, kind="stable")
+    if style.top_k:
+        order = order[: style.top_k]
+    if style.top_p < 1:
+        before = np.cumsum(np.exp(scaled[order])) - np.exp(scaled[order])
+        order = order[before < style.top_p]
+    left = np.exp(scaled[order])
+    return int(order[np.searchsorted(np.cumsum(left), rng.random() * left.sum(), side="right").clip(max=len(order) - 1)])
+
+
+def written(score: Scores, prompt: Sequence[int], style: Style) -> list[int]:
+    """The tokens after a prompt, up to `end` (which is left out) or `length`."""
+    if not prompt:
+        raise UserError("there is no text to begin with", "E633", "give a --prompt")
+    return _searched(score, prompt, style) if style.beam > 1 else _drawn(score, prompt, style)
+
+
+def _drawn(score: Scores, prompt: Sequence[int], style: Style) -> list[int]:
+    rng = np.random.Generator(np.random.Philox(style.seed))
+    row = list(prompt)
+    for _ in range(style.length):
+        token = chosen(score([row], [0])[0], style, rng)
+        if token == style.end:
+            break
+        row.append(token)
+    return row[len(prompt) :]
+
+
+def _searched(score: Scores, prompt: Sequence[int], style: Style) -> list[int]:
+    """Beam search: the likeliest continuation among the `beam` best kept at each length, by mean per token."""
+    rows, totals, parents = [list(prompt)], np.zeros(1), [0]
+    finished: list[tuple[float, list[int]]] = []
+    for _ in range(style.length):
+        all_totals = totals[:, None] + score(rows, parents)
+        best = np.argsort(-all_totals, axis=None, kind="stable")[: 2 * style.beam]
+        kept: list[tuple[int, int, float]] = []
+        for place in best.tolist():
+            row, token = divmod(place, all_totals.shape[1])
+            total = float(all_totals[row, token])
+            if token == style.end:
+                finished.append((total / (len(rows[row]) - len(prompt) + 1), rows[row]))
+            elif len(kept) < style.beam:
+                kept.append((row, token, total))
+        if len(finished) >= style.beam or not kept:
+            break
+        parents = [row for row, _, _ in kept]
+        rows = [[*rows[row], token] for row, token, _ in kept]
+        totals = np.array([total for _, _, total in kept])
+    open_rows = [(float(t) / max(1, len(r) - len(prompt)), r) for t, r in zip(totals, rows, strict=True)]
+    _, best_row = max(finished or open_rows, key=lambda found: found[0])
+    return best_row[len(prompt) :]
+
+
+# --- characters --------------------------------------------------------------------------------------------------
+
+
+def encoded(text: str, alphabet: Sequence[str], what: str = "prompt") -> list[int]:
+    """The places of a text's characters in the alphabet; UserError names those that the model never read."""
+    places = {character: i for i, character in enumerate(alphabet)}
+    unknown = sorted({c for c in text if c not in places})
+    if unknown:
+        raise UserError(
+            f"the {what} has {', '.join(map(repr, unknown))}, which the model never read", "E634",
+            f"it knows {''.join(alphabet)!r}",
+        )
+    return [places[c] for c in text]
+
+
+def check_vocabulary(use: Reader, alphabet: Sequence[str]) -> None:
+    if len(alphabet) != use.vocabulary:
+        raise UserError(
+            f"the alphabet has {len(alphabet)} characters, but `{use.scores}` scores {use.vocabulary}", "E635"
+        )
+
+
+__all__ = ["Style", "check_vocabulary", "chosen", "encoded", "reader", "scorer", "written"]

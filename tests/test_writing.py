@@ -1,0 +1,135 @@
+"""Writing with a model: drawing, beam search, and running it one step at a time."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngraph as rg
+from rnngraph.diagnostics import UserError
+from rnngraph.streaming import can_stream, per_step, stream
+from rnngraph.writing import Style, chosen, encoded, log_softmax, reader, scorer, written
+
+CHARS = """
+model Chars(vocab = 5, units = 4) {
+  input text: seq int
+  input following: seq int
+  y, final = unroll LSTM(units) >> GRU(3) over Embedding(vocab, 3)(text)
+  scores = Dense(vocab)(y)
+  output scores
+  loss cross_entropy(scores, following)
+}
+"""
+HIDDEN = CHARS.replace("y, final = unroll", "y, _ = unroll")
+
+
+def scored(text: str, seed: int = 3) -> Any:
+    model = rg.parse(text)
+    weights = {k: w * 3 for k, w in model.init(seed).items()}
+    return scorer(model, reader(model), weights, {}, "float64")
+
+
+def test_states_handed_on_score_as_the_whole_text_does() -> None:
+    rows = [[1, 2], [3, 4]]
+    one, two = scored(CHARS), scored(HIDDEN)
+    assert can_stream(rg.parse(CHARS), ("scores",)) and not can_stream(rg.parse(HIDDEN), ("scores",))
+    assert np.allclose(one(rows, [0, 0]), two(rows, [0, 0]))
+    longer = [[3, 4, 0], [1, 2, 2], [3, 4, 1]]
+    assert np.allclose(one(longer, [1, 0, 1]), two(longer, [1, 0, 1]))
+
+
+def test_a_wide_beam_finds_the_likeliest_text() -> None:
+    score = scored(HIDDEN)
+
+    def total(tokens: tuple[int, ...]) -> float:
+        return sum(float(score([[0, *tokens[:i]]], [0])[0, t]) for i, t in enumerate(tokens))
+
+    best = max(product(range(5), repeat=3), key=total)
+    assert written(scored(CHARS), [0], Style(length=3, beam=125)) == list(best)
+    greedy = written(scored(CHARS), [0], Style(length=3, temperature=0))
+    assert total(tuple(greedy)) <= total(best)
+
+
+def test_a_beam_ends_at_the_end_token() -> None:
+    free = written(scored(CHARS), [0], Style(length=6, temperature=0))
+    end = free[-1]
+    assert written(scored(CHARS), [0], Style(length=6, temperature=0, end=end)) == free[: free.index(end)]
+    found = written(scored(CHARS), [0], Style(length=6, beam=3, end=end))
+    assert end not in found
+
+
+def test_drawing_follows_the_probabilities_and_the_seed() -> None:
+    scores = log_softmax(np.log(np.array([0.5, 0.3, 0.15, 0.05])))
+
+    def counts(**style: Any) -> Any:
+        rng = np.random.default_rng(0)
+        drawn = [chosen(scores, Style(**style), rng) for _ in range(4000)]
+        return np.bincount(drawn, minlength=4) / 4000
+
+    assert np.allclose(counts(), [0.5, 0.3, 0.15, 0.05], atol=0.03)
+    assert np.allclose(counts(top_k=2), [0.625, 0.375, 0, 0], atol=0.03)
+    assert np.allclose(counts(top_p=0.79), [0.625, 0.375, 0, 0], atol=0.03)
+    assert np.allclose(counts(top_p=0.81), [10 / 19, 6 / 19, 3 / 19, 0], atol=0.03)
+    assert counts(temperature=0).tolist() == [1, 0, 0, 0]
+    assert counts(temperature=0.2)[0] > 0.9
+    same = [written(scored(CHARS), [0], Style(length=20, seed=s)) for s in (1, 1, 2)]
+    assert same[0] == same[1] != same[2]
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: Style(temperature=-1), "temperature"),
+        (lambda: Style(top_p=0), "top-p"),
+        (lambda: encoded("ab?", "ab"), "'?', which the model never read"),
+        (lambda: written(scored(CHARS), [], Style()), "no text to begin with"),
+        (lambda: reader(rg.parse(CHARS), tokens="nothing"), "`nothing` is no input"),
+        (lambda: reader(rg.parse("model M { input x: seq[3]\n output x }")), "the model has no"),
+    ],
+)
+def test_mistakes(call: Any, told: str) -> None:
+    with pytest.raises(UserError, match=told.replace("?", r"\?")):
+        call()
+
+
+STEPS = """
+model Steps {
+  input x: seq[2]
+  input flag: seq int
+  y, final = unroll GRU(3) over [x, one_hot(flag, 2)]
+  output y, sum(y) as total, final, last(y) as end
+}
+"""
+
+
+def test_streaming_gives_what_the_whole_run_gives() -> None:
+    model = rg.parse(STEPS.replace(", last(y) as end", ""))
+    weights, rng = model.init(0), np.random.default_rng(0)
+    x, flag = rng.normal(size=(1, 5, 2)), np.array([[0, 1, 1, 0, 1]])
+    whole = model.compile().run({"x": x, "flag": flag}, weights)
+    lines = [f"{a}, {b}, {f}" for (a, b), f in zip(x[0], flag[0], strict=True)]
+    lines[2] = json.dumps({"x": x[0, 2].tolist(), "flag": 1})
+    told = [json.loads(line) for line in stream(model, weights, ["", *lines], "float64", {})]
+    assert [set(t) for t in told] == [{"y", "total"}] * 5
+    assert np.allclose([t["y"] for t in told], whole["y"][0], rtol=1e-14)
+
+
+def test_what_cannot_be_streamed_is_told_with_its_line() -> None:
+    for text, code in (
+        ("y, final = unroll GRU(3) over x reversed", "E640"),
+        ("y, _ = unroll GRU(3) over x", "E641"),
+        ("y = shift(x, 1)", "E642"),
+    ):
+        model = rg.parse(f"model M {{\n  input x: seq[2]\n  {text}\n  output y\n}}")
+        with pytest.raises(UserError) as error:
+            next(stream(model, model.init(0), ["1 2"], "float64", {}))
+        assert error.value.diagnostics[0].code == code and error.value.diagnostics[0].span is not None
+    assert per_step(rg.parse(STEPS)) == ("y", "total")
+    model = rg.parse(STEPS)
+    for line, told in (("1 2", "line 1 has 2 numbers, expected 3"), ("a b c", "is not numbers")):
+        with pytest.raises(UserError, match=told):
+            next(stream(model, model.init(0), [line], "float64", {}))
