@@ -5,8 +5,9 @@ The prediction of memory is the allocation: each category is one array of exactl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 
 from rnngraph.program.program import CATEGORIES, Code, Program, Repeat, Step, steps_of
 
@@ -111,6 +112,12 @@ def _extend(lives: list[tuple[int, int]], slot: int, first: int, last: int) -> N
 LARGE = 150
 """So many of the largest slots are placed first, in several orders; the rest fills what is between them."""
 
+TIGHT = 1.01
+"""A placing within this factor of the lower bound is good enough."""
+
+TRIES = 40
+"""How many shaken orders are tried where the plain ones are not good enough."""
+
 Life = tuple[int, int]
 Room = tuple[int, int]
 """Where a slot starts in its arena, and where it ends."""
@@ -125,20 +132,29 @@ def _arranged(members: Sequence[int], lives: Sequence[Life], sizes: Sequence[int
     alive = {m: -(-sizes[m] // ALIGN) * ALIGN for m in members if lives[m][0] >= 0 and sizes[m]}
     by_size = sorted(alive, key=lambda m: (-alive[m], lives[m]))
     large, small = by_size[:LARGE], sorted(by_size[LARGE:], key=lambda m: lives[m])
-    orders = [large, sorted(large, key=lambda m: (lives[m][0], -alive[m]))]
-    orders.append(sorted(large, key=lambda m: (-alive[m] * (lives[m][1] - lives[m][0] + 1), lives[m])))
     bound = _bound(large, lives, alive)
     best: dict[int, Room] = {}
-    for order in orders:
+    for order in _orders(large, lives, alive):
         placed = _placed(order, lives, alive)
         if not best or _top(placed) < _top(best):
             best = placed
-        if _top(best) == bound:
+        if _top(best) <= bound * TIGHT:
             break
     _fill(small, lives, alive, best)
     for member, (start, _) in best.items():
         offsets[member] = start
     return _top(best)
+
+
+def _orders(large: list[int], lives: Sequence[Life], sizes: Mapping[int, int]) -> Iterator[list[int]]:
+    """By size; by time; by size times length of life; then by size shaken, the same way each time."""
+    yield large
+    yield sorted(large, key=lambda m: (lives[m][0], -sizes[m]))
+    yield sorted(large, key=lambda m: (-sizes[m] * (lives[m][1] - lives[m][0] + 1), lives[m]))
+    dice = Random(0)
+    for _ in range(TRIES):
+        weight = {m: sizes[m] * (1 + dice.random()) for m in large}
+        yield sorted(large, key=lambda m: -weight[m])
 
 
 def _top(placed: Mapping[int, Room]) -> int:
@@ -169,14 +185,13 @@ def _placed(order: Sequence[int], lives: Sequence[Life], sizes: Mapping[int, int
 
 
 def _gap(taken: Sequence[Room], size: int) -> int:
-    """The smallest gap between sorted rooms that holds so many bytes, else the place behind them all."""
-    best, place, end = -1, 0, 0
+    """The lowest place between sorted rooms that holds so many bytes."""
+    end = 0
     for start, stop in taken:
-        free = start - end
-        if free >= size and (best < 0 or free < best):
-            best, place = free, end
+        if start - end >= size:
+            break
         end = max(end, stop)
-    return place if best >= 0 else end
+    return end
 
 
 def _fill(order: Sequence[int], lives: Sequence[Life], sizes: Mapping[int, int], placed: dict[int, Room]) -> None:
