@@ -21,7 +21,7 @@ WIDTH = 150
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-# --- options that several verbs share ---------------------------------------------------------------------------------
+# --- options that several verbs share --------------------------------------------------------------------------------
 
 
 def option_group(*options: Decorator) -> Decorator:
@@ -40,7 +40,10 @@ MODEL = option_group(
     click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, as --set units=64."),
 )
 UNROLL = click.option(
-    "--unroll", default="dynamic", show_default=True, metavar="static|dynamic|K",
+    "--unroll",
+    default="dynamic",
+    show_default=True,
+    metavar="static|dynamic|K",
     help="One copy of the cell per step, a while-loop, or K steps per turn of the loop.",
 )
 BACKEND = click.option("--backend", default="numpy", show_default=True, help="numpy or cupy.")
@@ -58,7 +61,7 @@ def cli() -> None:
     """Recurrent networks as programs: write a .rnn file, run it unrolled or as a loop, see what each costs."""
 
 
-# --- texts ----------------------------------------------------------------------------------------------------------------
+# --- texts -----------------------------------------------------------------------------------------------------------
 
 
 @cli.command()
@@ -132,12 +135,14 @@ def summary(file: str, name: str | None, settings: Sequence[str], as_json: bool)
         console().print(table(model.block))
 
 
-# --- running ---------------------------------------------------------------------------------------------------------------
+# --- running ---------------------------------------------------------------------------------------------------------
 
 
 @cli.command()
 @MODEL
-@click.option("--data", "paths", multiple=True, type=click.Path(), help="Arrays: .npz, .npy, .csv or .json; repeatable.")
+@click.option(
+    "--data", "paths", multiple=True, type=click.Path(), help="Arrays: .npz, .npy, .csv or .json; repeatable."
+)
 @click.option("--weights", type=click.Path(), help="A .safetensors file; new weights by --seed without it.")
 @click.option("--out", type=click.Path(), help="Write every result to this .npz file.")
 @click.option("--watch", default="", metavar="H,C,I", help="Values inside cells to record at every step.")
@@ -147,8 +152,18 @@ def summary(file: str, name: str | None, settings: Sequence[str], as_json: bool)
 @SEED
 @JSON
 def run(
-    file: str, name: str | None, settings: Sequence[str], paths: Sequence[str], weights: str | None, out: str | None,
-    watch: str, unroll: str, backend: str, dtype: str, seed: int, as_json: bool,
+    file: str,
+    name: str | None,
+    settings: Sequence[str],
+    paths: Sequence[str],
+    weights: str | None,
+    out: str | None,
+    watch: str,
+    unroll: str,
+    backend: str,
+    dtype: str,
+    seed: int,
+    as_json: bool,
 ) -> int:
     """Run the model on data and print its outputs, final states, loss and metrics. Exit code 1 if one is a nan."""
     from rnngraph import driver
@@ -198,10 +213,25 @@ def run(
 @click.option("--seed", type=int, help="Seed of weights, order and masks.")
 @JSON
 def train(
-    file: str, name: str | None, settings: Sequence[str], paths: Sequence[str], held: Sequence[str],
-    tests: Sequence[str], out: str | None, weights: str | None, checkpoint: str | None, resume: str | None,
-    optimizer: str | None, rate: float | None, momentum: float | None, decay: float | None, unroll: str, backend: str,
-    dtype: str, as_json: bool, **overrides: Any,
+    file: str,
+    name: str | None,
+    settings: Sequence[str],
+    paths: Sequence[str],
+    held: Sequence[str],
+    tests: Sequence[str],
+    out: str | None,
+    weights: str | None,
+    checkpoint: str | None,
+    resume: str | None,
+    optimizer: str | None,
+    rate: float | None,
+    momentum: float | None,
+    decay: float | None,
+    unroll: str,
+    backend: str,
+    dtype: str,
+    as_json: bool,
+    **overrides: Any,
 ) -> None:
     """Train the model's weights on data, as its `train` block says and flags override."""
     from rnngraph import driver
@@ -218,8 +248,17 @@ def train(
     warn(driver.unrolling_warning(model, unroll, driver.steps_of(model, data), True))
     with Bar(quiet=as_json) as bar:
         fitted = driver.train(
-            model, data, validation, overrides, unroll=unroll, backend=backend, dtype=dtype, weights=weights,
-            checkpoint=checkpoint, resume=resume, progress=bar.tell,
+            model,
+            data,
+            validation,
+            overrides,
+            unroll=unroll,
+            backend=backend,
+            dtype=dtype,
+            weights=weights,
+            checkpoint=checkpoint,
+            resume=resume,
+            progress=bar.tell,
         )
     if out:
         driver.save_weights(out, fitted.weights)
@@ -234,7 +273,7 @@ def train(
     click.echo(f"wrote {out}" if out else "the weights were not kept: name a file with --out")
 
 
-# --- pictures and costs ------------------------------------------------------------------------------------------------------
+# --- pictures and costs ----------------------------------------------------------------------------------------------
 
 
 @cli.command("render")
@@ -247,8 +286,16 @@ def train(
 @click.option("--gradient", is_flag=True, help="With the backward graph.")
 @click.option("--detail", is_flag=True, help="Every operation, not one box per equation.")
 def draw(
-    file: str, name: str | None, settings: Sequence[str], out: str, unroll: str, steps: int | None, opened: bool,
-    fold: int, gradient: bool, detail: bool,
+    file: str,
+    name: str | None,
+    settings: Sequence[str],
+    out: str,
+    unroll: str,
+    steps: int | None,
+    opened: bool,
+    fold: int,
+    gradient: bool,
+    detail: bool,
 ) -> None:
     """Draw the model: one box per cell and layer, loops opened or closed, or the steps side by side."""
     from rnngraph import driver
@@ -272,8 +319,19 @@ def draw(
 @click.option("--plots", type=click.Path(), help="Write the plots into this folder, as .svg and .png.")
 @JSON
 def compare(
-    file: str, name: str | None, settings: Sequence[str], steps: str, batch: int, modes: str, repeats: int, backend: str,
-    dtype: str, seed: int, page: str | None, plots: str | None, as_json: bool,
+    file: str,
+    name: str | None,
+    settings: Sequence[str],
+    steps: str,
+    batch: int,
+    modes: str,
+    repeats: int,
+    backend: str,
+    dtype: str,
+    seed: int,
+    page: str | None,
+    plots: str | None,
+    as_json: bool,
 ) -> int:
     """Prove that the modes give the same bits, then tell what each costs. Exit code 1 if they do not."""
     from rnngraph import driver
@@ -287,8 +345,12 @@ def compare(
     refuse_unwritable(page)
     model = read(file, name, settings)
     asked = Asked(
-        tuple(m.strip() for m in modes.split(",")), numbers("--steps", steps), positive("--batch", batch), dtype,
-        positive("--repeats", repeats), seed,
+        tuple(m.strip() for m in modes.split(",")),
+        numbers("--steps", steps),
+        positive("--batch", batch),
+        dtype,
+        positive("--repeats", repeats),
+        seed,
     )
     warn(driver.unrolling_warning(model, "static" if "static" in asked.modes else "", max(asked.steps), True))
     with console(stderr=True).status("") as status:
@@ -305,7 +367,7 @@ def compare(
     return 0 if found.equal else 1
 
 
-# --- small helps -----------------------------------------------------------------------------------------------------------
+# --- small helps -----------------------------------------------------------------------------------------------------
 
 
 def read(file: str, name: str | None, settings: Sequence[str]) -> Model:
@@ -337,7 +399,9 @@ def numbers(flag: str, text: str) -> tuple[int, ...]:
     try:
         found = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise UserError(f"{flag} {text}: not whole numbers with commas between", "E621", f"write {flag} 2,10,50") from None
+        raise UserError(
+            f"{flag} {text}: not whole numbers with commas between", "E621", f"write {flag} 2,10,50"
+        ) from None
     if any(n < 0 for n in found):
         raise UserError(f"{flag} {text}: a number of steps is 0 or more", "E621")
     return found
@@ -400,7 +464,13 @@ def exit_code(arguments: Sequence[str] | None) -> int:
         if "RNNGRAPH_TRACEBACK" in os.environ:
             raise
         said = f"{type(error).__name__}: {error}".strip()
-        tell([Diagnostic("E999", f"rnngraph itself failed: {said}", help="this is a bug; RNNGRAPH_TRACEBACK=1 shows where")])
+        tell(
+            [
+                Diagnostic(
+                    "E999", f"rnngraph itself failed: {said}", help="this is a bug; RNNGRAPH_TRACEBACK=1 shows where"
+                )
+            ]
+        )
         return 1
 
 

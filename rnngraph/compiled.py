@@ -13,9 +13,11 @@ import numpy as np
 from rnngraph.diagnostics import CannotDo, UserError, did_you_mean
 from rnngraph.front.block import Elaborated
 from rnngraph.ir.graph import Graph, Value, graph_input
-from rnngraph.ir.types import BATCH, Type
+from rnngraph.ir.types import BATCH, Type, size_of
 from rnngraph.learn.checks import Checked, check_data
+from rnngraph.learn.fit_labels import refuse_long_labels
 from rnngraph.ops import const
+from rnngraph.passes.alignments import Alignment, alignments
 from rnngraph.passes.bounds import bounds
 from rnngraph.passes.pipeline import stages
 from rnngraph.program.lower import lower
@@ -48,8 +50,9 @@ class Schedule:
         return self.unroll == "static"
 
     def steps_of(self, axis: str) -> int:
-        if axis.endswith("@for"):
-            return int(axis.removesuffix("@for"))
+        return size_of(axis, self._given_steps)
+
+    def _given_steps(self, axis: str) -> int:
         if isinstance(self.steps, Mapping):
             if axis not in self.steps:
                 raise UserError(f"a static program needs a number of steps for the axis `{axis}`", "E601")
@@ -113,8 +116,8 @@ class Variant:
     def all_sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
         """The sizes of the data's axes, and of those that the model fixes."""
         axes = {axis for slot in self.program.slots for axis in slot.type.axes}
-        fixed = {axis: self.schedule.steps_of(axis) for axis in axes if axis.endswith("@for")}
-        return {**sizes, **fixed}
+        derived = {axis: size_of(axis, sizes.__getitem__) for axis in axes if axis not in sizes}
+        return {**sizes, **derived}
 
     def bound(self, sizes: Mapping[str, int]) -> Bound:
         """The program with arrays for these sizes; those of the sizes before are given back."""
@@ -218,7 +221,7 @@ class CompiledProgram:
         """The data as the program takes it; UserError with everything that does not fit."""
         made = self.made
         steps = self.schedule.steps if self.schedule.static else None
-        return check_data(
+        checked = check_data(
             made.inputs,
             made.states,
             data,
@@ -227,10 +230,16 @@ class CompiledProgram:
             dtype=self.schedule.dtype,
             need=self._needed,
         )
+        refuse_long_labels(self._alignments, checked)
+        return checked
 
     @cached_property
     def _bounds(self) -> dict[str, int]:
         return bounds(self.made.graph)
+
+    @cached_property
+    def _alignments(self) -> tuple[Alignment, ...]:
+        return alignments(self.made.graph)
 
     @property
     def _needed(self) -> list[str]:

@@ -19,7 +19,7 @@ import numpy as np
 from rnngraph.compiled import Arrays, CompiledProgram, Signature, Variant
 from rnngraph.front.block import DataInput
 from rnngraph.ir.text import counts
-from rnngraph.ir.types import BATCH
+from rnngraph.ir.types import BATCH, size_of
 from rnngraph.model import Model, checked_schedule
 from rnngraph.passes.bounds import bounds
 from rnngraph.program.memory import PLANNED
@@ -77,7 +77,8 @@ def cotangents_for(model: Model, data: Mapping[str, Any], steps: int, batch: int
         type = outputs[name].type
         if type.dtype == "float":
             axes = sorted(type.axes, key=lambda a: a != BATCH)
-            found[name] = np.ones([sizes.get(a, steps) for a in axes] + list(type.shape))
+            lengths = [size_of(a, lambda axis: sizes.get(axis, steps)) for a in axes]
+            found[name] = np.ones(lengths + list(type.shape))
     return found
 
 

@@ -102,7 +102,13 @@ def compiled(
 
 
 def run(
-    model: Model, data: Arrays, weights: str | None, seed: int, unroll: str, backend: str, dtype: str,
+    model: Model,
+    data: Arrays,
+    weights: str | None,
+    seed: int,
+    unroll: str,
+    backend: str,
+    dtype: str,
     watch: tuple[str, ...],
 ) -> tuple[Arrays, Diagnostic | None]:
     """Every result of a model on data; where one holds a nan, what is to be said of it."""
@@ -142,8 +148,17 @@ def unrolling_warning(model: Model, unroll: str, steps: Mapping[str, int] | int 
 
 
 def train(
-    model: Model, data: Arrays, validation: Arrays | None, overrides: Mapping[str, Any], *, unroll: str, backend: str,
-    dtype: str, weights: str | None, checkpoint: str | None, resume: str | None,
+    model: Model,
+    data: Arrays,
+    validation: Arrays | None,
+    overrides: Mapping[str, Any],
+    *,
+    unroll: str,
+    backend: str,
+    dtype: str,
+    weights: str | None,
+    checkpoint: str | None,
+    resume: str | None,
     progress: Callable[[Progress], None] | None,
 ) -> Fitted:
     """Trains on data, by the model's `train` block and what overrides it."""
@@ -157,9 +172,19 @@ def train(
         compiled(model, validation, "dynamic", backend, dtype).check(validation)
     sequences = {i.name: i.axis for i in model.inputs if i.axis} if unroll != "static" else {}
     return fit(
-        program, read_weights(model, weights, config.seed, dtype), data, config, validation=validation,
-        evaluator=evaluator, metrics=metric_names(model), frozen=[w.name for w in model.weights if w.frozen],
-        sequences=sequences, path=checkpoint, resume=resume, model=identity(model), progress=progress,
+        program,
+        read_weights(model, weights, config.seed, dtype),
+        data,
+        config,
+        validation=validation,
+        evaluator=evaluator,
+        metrics=metric_names(model),
+        frozen=[w.name for w in model.weights if w.frozen],
+        sequences=sequences,
+        path=checkpoint,
+        resume=resume,
+        model=identity(model),
+        progress=progress,
         explain=lambda rows, now: explain(program, rows, now, gradient=True),
     )
 
@@ -205,8 +230,14 @@ def render(
 
     graph = stage(model, "late cse" if gradient else "elaborate", "dynamic", None, gradient)
     drawn = picture(
-        graph, model.block, unrolled=unroll == "static", steps=steps or 50, opened=opened, fold=fold,
-        backward=gradient, detail=detail,
+        graph,
+        model.block,
+        unrolled=unroll == "static",
+        steps=steps or 50,
+        opened=opened,
+        fold=fold,
+        backward=gradient,
+        detail=detail,
     )
     write(drawn, out)
 

@@ -16,7 +16,7 @@ from rnngraph.compiled import CompiledProgram, Signature, Variant, with_cotangen
 from rnngraph.diagnostics import CannotDo, Diagnostic, Label
 from rnngraph.front.block import Elaborated
 from rnngraph.ir.graph import LOOP, Graph, Node, body_nodes, loop_of
-from rnngraph.ir.types import BATCH, Type
+from rnngraph.ir.types import BATCH, Type, size_of
 from rnngraph.passes.grad import gradients
 from rnngraph.program.lower import lower
 from rnngraph.program.memory import plan
@@ -61,9 +61,7 @@ def unusual(results: Arrays) -> list[str]:
     return [name for name, array in floats if array.dtype.kind == "f" and np.isnan(array).any()]
 
 
-def explain(
-    program: CompiledProgram, data: Arrays, weights: Arrays, gradient: bool = False
-) -> Diagnostic | None:
+def explain(program: CompiledProgram, data: Arrays, weights: Arrays, gradient: bool = False) -> Diagnostic | None:
     """The first equation and step that gives a nan (where there is none, an infinite value) for this input.
 
     None where nothing of the kind is found, or where there is no room to look for it.
@@ -92,13 +90,11 @@ def _births(
 ) -> tuple[Birth | None, Birth | None]:
     """The first nan, and the first infinite value before it."""
     checked = program.check({name: _without_holes(array) for name, array in data.items()})
-    signature = Signature(
-        bool(checked.lengths), frozenset(checked.states), ("loss",) if gradient else None
-    )
+    signature = Signature(bool(checked.lengths), frozenset(checked.states), ("loss",) if gradient else None)
     variant = program.variant(signature)
     graph = _plain(variant)
     code = lower(graph)
-    sizes = variant.all_sizes(checked.sizes) | _fixed(code.slots, variant)
+    sizes = variant.all_sizes(checked.sizes) | _derived(code.slots, checked.sizes)
     made = plan(code, sizes, program.schedule.dtype)
     refuse_if_too_large(code, made, program.backend.free_bytes(), False)
     bound = Bound(code, made, program.backend)
@@ -115,9 +111,10 @@ def _without_holes(array: Any) -> Any:
     return np.where(np.isfinite(array), array, 0) if array.dtype.kind == "f" else array
 
 
-def _fixed(slots: Iterable[Any], variant: Variant) -> dict[str, int]:
+def _derived(slots: Iterable[Any], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The sizes of the axes that the model makes itself."""
     axes = {axis for slot in slots for axis in slot.type.axes}
-    return {axis: variant.schedule.steps_of(axis) for axis in axes if axis.endswith("@for")}
+    return {axis: size_of(axis, sizes.__getitem__) for axis in axes if axis not in sizes}
 
 
 def _plain(variant: Variant) -> Graph:
@@ -196,7 +193,10 @@ def _birth(done: Done, loops: Mapping[Node, Span], is_bad: Callable[[Any], Any])
             index = tuple(int(i) for i in np.argwhere(bad)[0])  # time is the first axis: the earliest step
             node = done.step.node
             return Birth(
-                node, float(array[index]), _operands(done, array, index), _place(index, type, done.turns),
+                node,
+                float(array[index]),
+                _operands(done, array, index),
+                _place(index, type, done.turns),
                 loops.get(node),
             )
     return None
@@ -245,8 +245,12 @@ def _told(nan: Birth | None, infinite: Birth | None) -> Diagnostic:
         what = f"the gradient of {what}"
     within = f" in `{'.'.join(origin.path)}`" if origin.path else ""
     return Diagnostic(
-        "E532", f"{what}{within} becomes {birth.value} at {', '.join(birth.place) or 'its only place'}", origin.span,
-        birth.said if origin.span else "", _labels(birth, infinite if nan else None), _advice(birth),
+        "E532",
+        f"{what}{within} becomes {birth.value} at {', '.join(birth.place) or 'its only place'}",
+        origin.span,
+        birth.said if origin.span else "",
+        _labels(birth, infinite if nan else None),
+        _advice(infinite or birth),
     )
 
 
@@ -265,8 +269,8 @@ def _advice(birth: Birth) -> str:
     known = {
         "log": "keep its operand above zero, as `log(max(x, 1e-6))` does",
         "sqrt": "keep its operand from going below zero, as `sqrt(max(x, 0))` does",
-        "div": "keep the divisor from zero",
         "exp": "its operand is too large: subtract the largest first, or use `softmax`, `softplus` or `log_softmax`",
     }
+    if birth.node.op.name == "div" and birth.operands[1:] == (0.0,):
+        return "keep the divisor from zero"
     return known.get(birth.node.op.name, "")
-

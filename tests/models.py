@@ -33,6 +33,29 @@ CELLS = {
     "stack": over("LSTM(4) >> GRU(3) >> RNN(5)"),
     "residual": over("Residual(GRU(3)) >> Residual(LSTM(3))"),
     "dropout": over("LSTM(4) >> Dropout(0.4)"),
+    "lstm coupled": over("LSTM(4, coupled = true, peepholes = true)"),
+    "lstm straight clip": over("LSTM(4, cell_clip = 9, straight_clip = true)"),
+    "layer norm lstm": over("LayerNormLSTM(4)"),
+    "mgu": over("MGU(5)"),
+    "ugrnn": over("UGRNN(5)"),
+    "janet": over("JANET(5)"),
+    "recurrent highway": over("RecurrentHighway(4, 3)"),
+    "ind rnn": over("IndRNN(5)"),
+    "sru": over("SRU(5) >> SRU(5)"),
+    "min gru": over("MinGRU(5)"),
+    "min lstm": over("MinLSTM(5)"),
+    "lru": over("LRU(4, 6)"),
+    "clockwork": over("Clockwork(8, 4)"),
+    "nas": over("NAS(4)"),
+    "multiplicative lstm": over("MultiplicativeLSTM(4)"),
+    "slstm": over("SLSTM(4)"),
+    "mlstm": over("MLSTM(4)"),
+    "highway": over("Highway(GRU(3))"),
+    "projected": over("Projected(LSTM(5), 2, tanh)"),
+    "layer norm": over("GRU(4) >> LayerNorm()"),
+    "dropout around": over("DropoutAround(LSTM(4), 0.2, 0.3, 0.4)"),
+    "dropout per sequence": over("DropoutAround(GRU(4), 0.2, 0.3, 0.4, per_sequence = true)"),
+    "zoneout": over("Zoneout(LSTM(4), 0.2) >> Zoneout(MLSTM(3), 0.3)"),
 }
 
 LAYERS = {
@@ -128,6 +151,178 @@ model Shared {
   b, second = unroll enc over a from first
   output b, second
   loss sum(b)
+}
+""",
+    "qrnn": """
+model Pooled {
+  input x: seq[3]
+  y = QRNN(4, 2)(x)
+  output y
+  loss mean(y * y)
+}
+""",
+    "phased lstm": """
+model Phased {
+  input x: seq[3]
+  input time: seq[]
+  y, final = unroll PhasedLSTM(4, open = 0.9) over x, 3 * abs(time)
+  output y, final
+  loss mean(y * y)
+}
+""",
+    "conv lstm": """
+model Weather {
+  input x: seq[3, 4, 2]
+  y, final = unroll ConvLSTM(2, peepholes = true) over x
+  output y, final
+  loss mean(y * y)
+}
+""",
+    "attention": """
+model Reader(units = 4) {
+  input source: seq@source int
+  input target: seq@target int
+  embed = Embedding(7, 3)
+  memory, thought = unroll GRU(units) over embed(source)
+  decoder = AdditiveAttention(GRU(units), 5)
+  y, final = unroll decoder over embed(shift(target, 1)) with memory = memory from thought
+  scores = Dense(7)(y)
+  output scores, final
+  loss cross_entropy(scores, target)
+}
+""",
+    "attention general": """
+model Looker {
+  input source: seq@source[3]
+  input x: seq@target[3]
+  y, final = unroll MultiplicativeAttention(LSTM(4)) over x with memory = source
+  output y, final
+  loss mean(y * y)
+}
+""",
+    "pooling": """
+model Pooling {
+  input x: seq[3]
+  y = unroll GRU(4) over x
+  best = max(y, axis = time)
+  least = min(y, axis = time)
+  attended = sum(softmax(sum(y), axis = time) * y, axis = time)
+  logs = mean(log_softmax(y, axis = time), axis = time)
+  output best, least, attended, logs
+  loss mean(best * attended) + mean(least) + mean(logs)
+}
+""",
+    "self attention": """
+model Itself {
+  input x: seq[3]
+  y = SelfAttention(4)(x)
+  z = SelfAttention(2, causal = true)(y)
+  w, final = unroll MultiplicativeAttention(GRU(3)) over z with memory = y
+  output y, z, w, final
+  loss mean(w * w)
+}
+""",
+    "pyramid": """
+model Listener {
+  input x: seq[3]
+  low = unroll GRU(4) over x
+  high = Bidirectional(GRU(3), GRU(2))(every(window(low, 2), 2))
+  top, final = unroll LSTM(3) over every(high, 3)
+  scores = Dense(2)(top)
+  output high, scores, last(scores) as end, final
+  loss mean(scores * scores)
+}
+""",
+    "shifts": """
+model Shifts {
+  input x: seq[3]
+  y = shift(x, 2, fill = 1) * shift(x, -1, fill = last(x))
+  output y
+  loss mean(y * y)
+}
+""",
+    "stop": """
+cell Walk(units, limit) {
+  input x: [n]
+  state h: [units] = 0
+  state far: [] = 0
+  param kernel: [n + units, units] ~ glorot_uniform
+  h' = tanh([x, h] @ kernel)
+  far' = far + sum(abs(h'))
+  output h'
+  stop far' > limit
+}
+model Far {
+  input x: seq[3]
+  y, final = unroll Walk(3, 2.0) over x
+  output y, final
+  loss mean(y * y)
+}
+""",
+    "greedy": """
+cell Greedy(decoder, embed, start, end) {
+  state token: int = start
+  scores = decoder(embed(token))
+  token' = argmax(scores)
+  output scores, token'
+  stop token' == end
+}
+model Translate(units = 4) {
+  input source: seq int
+  embed = Embedding(5, 3)
+  decoder = LSTM(units) >> Dense(5)
+  _, thought = unroll LSTM(units) over embed(source)
+  scores, tokens = unroll Greedy(decoder, embed, 1, 2) for 6 from thought
+  output scores, tokens
+  loss sum(square(scores))
+}
+""",
+    "images": """
+cell Seeing(channels) {
+  input x: [rows, columns, n]
+  input more: []
+  state h: [rows, columns, channels] = 0
+  state best: [rows - 1, columns - 1, channels] = 0
+  param kernel: [3, 2, n, channels] ~ normal(0, 0.3)
+  param again: [3, 3, channels, channels] ~ normal(0, 0.3)
+  param shape: [2, 2, channels] ~ normal(0, 0.3)
+  h' = tanh(conv2d(x, kernel) * more + conv2d(h, again, dilation = 2))
+  pooled = max_pool(h', 2, stride = 1, padding = false)
+  best' = 0.5 * best + dilation2d(h', shape, padding = false) - erosion2d(h, shape, padding = false)
+  output pooled + lrn(best', 1), avg_pool(h', [2, 3])
+}
+model Video {
+  input x: seq[4, 3, 2]
+  input more: seq[]
+  a, b, final = unroll Seeing(2) over x, more
+  mean, variance = moments(a, axis = [0, 1])
+  output a, b, final
+  loss sum(mean * variance) + norm(flip(b[1], axis = 0))
+}
+""",
+    "lines": """
+model Lines {
+  input x: seq[5, 2]
+  input picture: seq[4, 4, 1]
+  param first: [3, 2, 3] ~ normal(0, 0.4)
+  param second: [3, 3, 1, 2] ~ normal(0, 0.4)
+  y = max_pool(relu(conv1d(x, first, stride = 2)), 2)
+  z = conv2d(picture, second, stride = [2, 1], padding = false)
+  a, b, total = clip_by_global_norm(y, z, limit = 1)
+  along, spread = moments(y, axis = time)
+  output a, b, clip_by_norm(y, 0.2, axis = 0) as c, spread
+  loss total + mean(square(along)) + sum(a * a * a)
+}
+""",
+    "bags": """
+model Bags {
+  input ids: seq@bag int
+  input weights: seq@bag
+  summed = BagSum(7, 3, max_norm = 0.05)(ids, weights)
+  meaned = BagMean(7, 3)(ids, square(weights) + 0.1)
+  rooted = BagRootN(7, 3)(ids, weights)
+  output [summed, meaned, rooted] as y
+  loss sum(square(summed + meaned * rooted))
 }
 """,
 }

@@ -17,7 +17,7 @@ from rnngraph.program.memory import plan
 from rnngraph.runtime.execute import Bound
 from rnngraph.runtime.numpy import NumpyBackend
 
-SIZES = {"time": 4, "batch": 3}
+SIZES = {"time": 4, "batch": 3, "label": 2, "time/2": 2, "time/1": 4, "a": 2}
 
 
 def array_of(type: Type, rng: np.random.Generator, low: float = 0.3, high: float = 0.9) -> Any:

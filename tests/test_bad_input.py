@@ -86,29 +86,42 @@ def refused(capsys: pytest.CaptureFixture[str], code: int, words: str, *argument
 TEXTS = {
     "recursion": ("cell A(n) {\n  input x: [3]\n  inner = A(n)\n  output inner(x)\n}\n", "`A` contains itself", 1),
     "size zero": (
-        "model M {\n  input x: [3]\n  param w: [3, 0] ~ normal\n  output x @ w\n}\n", "a size must be positive", 3,
+        "model M {\n  input x: [3]\n  param w: [3, 0] ~ normal\n  output x @ w\n}\n",
+        "a size must be positive",
+        3,
     ),
     "negative size": (
-        "model M {\n  input x: [3]\n  param w: [3, 2 - 4] ~ normal\n  output x @ w\n}\n", "a size must be positive", 3,
+        "model M {\n  input x: [3]\n  param w: [3, 2 - 4] ~ normal\n  output x @ w\n}\n",
+        "a size must be positive",
+        3,
     ),
     "size without bound": (
-        "model M {\n  input x: [3]\n  param w: [3, 10000000000000] ~ normal\n  output x @ w\n}\n", "a size must be below", 3,
+        "model M {\n  input x: [3]\n  param w: [3, 10000000000000] ~ normal\n  output x @ w\n}\n",
+        "a size must be below",
+        3,
     ),
     "repetition without bound": (
         "model M {\n  input x: [3]\n  y = x\n  for k in 1..1000000000 {\n    y = y + 1\n  }\n  output y\n}\n",
-        "repeats 1,000,000,000 times", 4,
+        "repeats 1,000,000,000 times",
+        4,
     ),
     "nesting without bound": (
-        f"model M {{\n  input x: [3]\n  output {'(' * 20_000}x{')' * 20_000}\n}}\n", "nested too deeply", 3,
+        f"model M {{\n  input x: [3]\n  output {'(' * 20_000}x{')' * 20_000}\n}}\n",
+        "nested too deeply",
+        3,
     ),
     "blocks without bound": ("model M {\n" + "for k in 1..2 {\n" * 3000 + "}" * 3000 + "}\n", "too deep", None),
     "a sum without end": (f"model M {{\n  input x: [3]\n  output {'x + ' * 100_000}x\n}}\n", "too", None),
     "a name that is not there": ("model M {\n  input x: [3]\n  output y\n}\n", "y", 3),
-    "import from outside": ('import "../../etc/passwd"\nmodel M {\n  input x: [3]\n  output x\n}\n', "not below the folder", 1),
+    "import from outside": (
+        'import "../../etc/passwd"\nmodel M {\n  input x: [3]\n  output x\n}\n',
+        "not below the folder",
+        1,
+    ),
     "import of itself": ('import "model.rnn"\nmodel M {\n  input x: [3]\n  output x\n}\n', "model.rnn", 1),
     "no model": ("cell A {\n  input x: [3]\n  output x\n}\n", "there is no model", None),
     "nothing": ("", "there is no model", None),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -122,8 +135,10 @@ def test_a_wrong_model_is_refused_at_its_line(folder: Path, capsys: Any, name: s
 
 @pytest.mark.parametrize("verb", ["check", "fmt", "show", "summary", "run"])
 @pytest.mark.parametrize(
-    "content", [bytes(range(256)), b"\x00" * 100, b"model M {\xff}", b"\x80" * 2_000_000], ids=["bytes", "nul", "latin", "big"]
-)  # fmt: skip
+    "content",
+    [bytes(range(256)), b"\x00" * 100, b"model M {\xff}", b"\x80" * 2_000_000],
+    ids=["bytes", "nul", "latin", "big"],
+)
 def test_a_file_that_is_no_text(folder: Path, capsys: Any, verb: str, content: bytes) -> None:
     Path("binary.rnn").write_bytes(content)
     refused(capsys, 2, "`binary.rnn` is", verb, "binary.rnn")
@@ -173,7 +188,7 @@ DATA: dict[str, tuple[dict[str, Any], str]] = {
     "float lengths": ({"x": floats(2, 5, 3), "x.lengths": floats(2)}, "`x.lengths` should hold integers"),
     "state": ({"x": floats(2, 5, 3), "final.h": floats(2, 7)}, "`final.h` has 7 values on axis 1, expected 4"),
     "state of other rows": ({"x": floats(2, 5, 3), "final.h": floats(3, 4)}, "rows"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -189,7 +204,9 @@ def test_wrong_data_is_refused(folder: Path, capsys: Any, verb: str, name: str) 
 @pytest.mark.parametrize("id", [-1, 7, 1_000_000])
 def test_an_id_outside_its_table_is_refused(folder: Path, capsys: Any, id: int) -> None:
     np.savez("words.npz", word=np.array([[0, 6, id]]))
-    refused(capsys, 2, f"`word` holds {id} at row 0, step 2, expected 0 to 6", "run", "words.rnn", "--data", "words.npz")
+    refused(
+        capsys, 2, f"`word` holds {id} at row 0, step 2, expected 0 to 6", "run", "words.rnn", "--data", "words.npz"
+    )
 
 
 class Bomb:
@@ -208,9 +225,18 @@ def test_pickled_arrays_are_refused_unread(folder: Path, capsys: Any, ending: st
 
 
 @pytest.mark.parametrize(
-    "name, content", [("a.npz", b"PK\x03\x04 not a zip"), ("a.npy", b"\x93NUMPY"), ("a.json", b"[1, 2"), ("a.csv", b"x\nq"),
-                      ("a.npz", b""), ("a.txt", b"x"), ("a.json", b"\xff"), ("a.json", b"[" * 100_000)]
-)  # fmt: skip
+    "name, content",
+    [
+        ("a.npz", b"PK\x03\x04 not a zip"),
+        ("a.npy", b"\x93NUMPY"),
+        ("a.json", b"[1, 2"),
+        ("a.csv", b"x\nq"),
+        ("a.npz", b""),
+        ("a.txt", b"x"),
+        ("a.json", b"\xff"),
+        ("a.json", b"[" * 100_000),
+    ],
+)
 def test_broken_data_is_refused(folder: Path, capsys: Any, name: str, content: bytes) -> None:
     Path(name).write_bytes(content)
     refused(capsys, 2, f"`{name}`", "run", "plain.rnn", "--data", name)
@@ -317,7 +343,9 @@ def test_a_plan_larger_than_memory_is_refused_before_anything_is_allocated(
 
 
 def test_a_comparison_larger_than_memory_is_refused_before_its_data_is_made(folder: Path, capsys: Any) -> None:
-    told = refused(capsys, 1, "this run takes", "compare", "plain.rnn", "--steps", "2,1000000000000", "--modes", "dynamic")
+    told = refused(
+        capsys, 1, "this run takes", "compare", "plain.rnn", "--steps", "2,1000000000000", "--modes", "dynamic"
+    )
     assert "steps would fit with a batch of 32" in told.err
 
 
@@ -443,11 +471,29 @@ model M {
 def test_the_first_step_and_equation_of_a_nan_are_told(folder: Path, capsys: Any, unroll: str) -> None:
     write("logs.rnn", LOGS)
     told = refused(
-        capsys, 1, "`r` in `shrink` becomes nan at step 1, row 0, value 0", "run", "logs.rnn", "--data", "x.npz",
-        "--unroll", unroll, "--out", "kept.npz",
-    )  # fmt: skip
+        capsys,
+        1,
+        "`r` in `shrink` becomes nan at step 1, row 0, value 0",
+        "run",
+        "logs.rnn",
+        "--data",
+        "x.npz",
+        "--unroll",
+        unroll,
+        "--out",
+        "kept.npz",
+    )
     assert "logs.rnn:5:7" in told.err and "`log` of -0.65" in told.err
     assert np.isnan(np.load("kept.npz")["y"]).any(), "nothing is lost"
+
+
+def test_an_infinite_value_before_the_nan_is_told_too(folder: Path, capsys: Any) -> None:
+    text = LOGS.replace("r = log(h - 0.3)", "e = exp(300 * h)\n  r = e / (1 + e)").replace("h' = r", "h' = r + 2 * t")
+    write("large.rnn", text)
+    told = refused(capsys, 1, "`r` in `shrink` becomes nan at step 2", "run", "large.rnn", "--data", "x.npz")
+    assert "`div` of inf and inf is nan here" in told.err
+    assert "is inf here, before that, at step 2, row 0, value 0" in told.err
+    assert "help: its operand is too large" in told.err
 
 
 def test_the_first_nan_of_training_is_told(folder: Path, capsys: Any) -> None:
@@ -491,9 +537,21 @@ def test_padding_is_not_taken_for_the_cause(folder: Path, capsys: Any) -> None:
 
 def training(*arguments: str) -> list[str]:
     return [
-        sys.executable, "-m", "rnngraph.cli", "train", "plain.rnn", "--data", "many.npz", "--checkpoint", "state.ckpt",
-        "--epochs", "100000", "--seed", "3", *arguments,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "rnngraph.cli",
+        "train",
+        "plain.rnn",
+        "--data",
+        "many.npz",
+        "--checkpoint",
+        "state.ckpt",
+        "--epochs",
+        "100000",
+        "--seed",
+        "3",
+        *arguments,
+    ]
 
 
 def started(folder: Path) -> subprocess.Popen[str]:
@@ -553,9 +611,7 @@ def goes_on(capsys: Any) -> None:
         (["--resume", "state.ckpt", "--rate", "0.7"], 2, "was made with other settings"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit(
-    folder: Path, capsys: Any, arguments: list[str], code: int, words: str
-) -> None:
+def test_a_checkpoint_that_does_not_fit(folder: Path, capsys: Any, arguments: list[str], code: int, words: str) -> None:
     weights("w.safetensors")
     assert Told(capsys, "train", "plain.rnn", "--data", "x.npz", "--checkpoint", "state.ckpt").code == 0
     Path("half.ckpt").write_bytes(Path("state.ckpt").read_bytes()[:300])
@@ -566,8 +622,11 @@ def test_no_reader_of_the_output_is_no_failure_to_be_told(folder: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, "-m", "rnngraph.cli", "show", "plain.rnn", "--unroll", "static", "--steps", "3000"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()

@@ -98,7 +98,9 @@ def test_check(folder: Path, capsys: Any) -> None:
     Path("bad.rnn").write_text("model M {\n  input x: [3]\n  output y\n}\n")
     assert out(capsys, "check", "bad.rnn", "small.rnn", code=2) == ""
     found = json.loads(out(capsys, "check", "bad.rnn", "--json", code=2))
-    assert [(d["file"], d["line"], d["severity"]) for d in found if d["severity"] == "error"] == [("bad.rnn", 3, "error")]
+    assert [(d["file"], d["line"], d["severity"]) for d in found if d["severity"] == "error"] == [
+        ("bad.rnn", 3, "error")
+    ]
     assert set(found[0]) >= {"code", "message", "column", "end_line", "end_column", "note", "labels", "help"}
 
 
@@ -178,7 +180,19 @@ def test_run_writes_and_watches(folder: Path, capsys: Any, unroll: str) -> None:
 
 def test_watched_values_are_the_same_in_both_modes(folder: Path, capsys: Any) -> None:
     for mode in ("static", "dynamic"):
-        out(capsys, "run", "small.rnn", "--data", "small.npz", "--unroll", mode, "--out", f"{mode}.npz", "--watch", "h,f,o")
+        out(
+            capsys,
+            "run",
+            "small.rnn",
+            "--data",
+            "small.npz",
+            "--unroll",
+            mode,
+            "--out",
+            f"{mode}.npz",
+            "--watch",
+            "h,f,o",
+        )
     static, dynamic = np.load("static.npz"), np.load("dynamic.npz")
     assert set(static) == set(dynamic)
     assert all(np.array_equal(static[name], dynamic[name]) for name in static)
@@ -284,7 +298,9 @@ def test_compare_proves_and_tells(folder: Path, capsys: Any) -> None:
     found = json.loads(out(capsys, *arguments, "--json", "--modes", "static,dynamic,2"))
     assert found["equal"] and all(d["equal"] for d in found["differences"])
     assert {d["name"] for d in found["differences"]} >= {"guess", "final.h", "loss", "gradient of lstm.kernel"}
-    assert [(r["mode"], r["steps"]) for r in found["rows"]] == [(m, n) for n in (2, 7) for m in ("static", "dynamic", "2")]
+    assert [(r["mode"], r["steps"]) for r in found["rows"]] == [
+        (m, n) for n in (2, 7) for m in ("static", "dynamic", "2")
+    ]
     for row in found["rows"]:
         assert {e["category"] for e in row["ledger"]} >= {"parameters", "inputs", "outputs", "saved", "gradients"}
         assert all(e["predicted"] == e["measured"] for e in row["ledger"])
@@ -294,9 +310,7 @@ def test_compare_proves_and_tells(folder: Path, capsys: Any) -> None:
     assert {p.suffix for p in Path("plots").iterdir()} == {".svg", ".png"}
 
 
-def test_compare_exits_1_where_the_bits_differ(
-    folder: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compare_exits_1_where_the_bits_differ(folder: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel that is a little off, and more so with every call."""
     from rnngraph.ops import TABLE
     from rnngraph.runtime import execute
@@ -320,3 +334,56 @@ def test_compare_exits_1_where_the_bits_differ(
     assert "The modes differ in" in said
     found = json.loads(out(capsys, "compare", "small.rnn", "--steps", "3", "--repeats", "1", "--json", code=1))
     assert not found["equal"]
+
+
+# --- the README --------------------------------------------------------------------------------------------------
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^    (?:rnngraph|\.ci/rnngraph) (.+?)(?: +#.*)?$", README, re.M)
+
+
+def test_the_readme_shows_every_verb_of_the_tour() -> None:
+    assert {"check", "run", "compare", "render", "train", "show"} <= {command.split()[0] for command in COMMANDS}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_of_the_readme_work(folder: Path, capsys: Any, command: str) -> None:
+    Path("examples").symlink_to(EXAMPLES)
+    arguments = [str(path) for part in command.split() for path in sorted(Path().glob(part)) or [part]]
+    quick = {"train": ["--epochs", "1"], "compare": ["--steps", "2,3", "--repeats", "1"]}
+    out(capsys, *arguments, *quick.get(arguments[0], []))
+
+
+def test_the_python_of_the_readme_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (text,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    scope: dict[str, Any] = {}
+    exec(text, scope)
+    assert scope["gradients"].keys() >= {"rnn.kernel", "rnn.bias", "x", "final.h"}
+
+
+def test_the_files_that_the_readme_points_to_are_there() -> None:
+    places = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert places and all((ROOT / place).exists() for place in places)
+
+
+# --- the benchmarks ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "script, arguments",
+    [
+        ("growth.py", ["--steps", "2,10,50", "--repeats", "1", "--json"]),
+        ("peers.py", ["--sizes", "2,3,3,4", "--threads", "1", "--seconds", "0.05", "--json"]),
+    ],
+)
+def test_the_benchmarks_run(script: str, arguments: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, ROOT / "benchmarks" / script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    if script == "growth.py":
+        assert all(found["verdicts"].values()) and len(found["rows"]) == 6
+    else:
+        assert [row["task"] for row in found] == ["infer", "train"]
+        assert {"rnngraph static", "rnngraph dynamic", "NumPy by hand"} <= set(found[0]["ms"])

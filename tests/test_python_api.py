@@ -95,7 +95,7 @@ def test_final_states_are_fed_back_under_their_names(data: dict[str, Any]) -> No
 def test_results_are_the_users_to_keep(data: dict[str, Any]) -> None:
     model = rg.parse(TEXT)
     program, weights = model.compile(gradient=True), model.init(1)
-    loss, gradients = program.gradients(data, weights)
+    _, gradients = program.gradients(data, weights)
     kept = {name: array.copy() for name, array in gradients.items()}
     before = {name: array.copy() for name, array in weights.items()}
     program.gradients({n: a * 2 for n, a in data.items()}, weights)
@@ -132,7 +132,7 @@ def test_any_stage_is_a_networkx_graph() -> None:
 def test_models_and_programs_draw_themselves() -> None:
     model = rg.load(EXAMPLES / "textbook.rnn")
     for picture in (model._repr_svg_(), model.compile("static", 3)._repr_svg_()):
-        assert picture.startswith("<svg") or picture.startswith("<?xml")
+        assert picture.startswith(("<svg", "<?xml"))
         assert "</svg>" in picture and "kernel" in picture
 
 
@@ -146,9 +146,9 @@ def test_mistakes_are_errors_with_diagnostics(data: dict[str, Any]) -> None:
         program.run({n: a[:, :4] for n, a in data.items()}, weights)
     with pytest.raises(rg.UserError, match="without gradients"):
         program.gradients(data, weights)
-    with pytest.raises(rg.UserError, match="needs a number|none was given"):
+    with pytest.raises(rg.UserError, match="none was given"):
         model.compile("static")
-    with pytest.raises(rg.UserError, match="no `dense.bias`"):
+    with pytest.raises(rg.UserError, match=r"no `dense\.bias`"):
         program.run(data, {n: a for n, a in weights.items() if n != "dense.bias"})
     with pytest.raises(rg.UserError, match="no output `nosuch`"):
         model.compile(gradient=True).gradients(data, weights, {"nosuch": np.zeros(3)})

@@ -16,7 +16,7 @@ Close = Callable[[Path], Path | None]
 
 PRODUCTS = frozenset({"contract"})
 REARRANGING = frozenset(
-    {"broadcast", "spread", "reshape", "transpose", "repeat", "reverse", "shift", "identity", "cast"}
+    {"broadcast", "spread", "reshape", "transpose", "repeat", "reverse", "shift", "identity", "cast", "patches", "flip"}
 )
 TRANSPARENT = frozenset({"broadcast", "spread", "identity", "cast"})
 """Of no interest to a reader: their input stands for them."""

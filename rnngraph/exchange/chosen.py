@@ -13,6 +13,7 @@ from typing import Any
 
 from rnngraph.compiled import Schedule, Steps
 from rnngraph.diagnostics import CannotDo, Diagnostic, UserError
+from rnngraph.exchange.plain import without_early_exit
 from rnngraph.front.block import Elaborated
 from rnngraph.front.elaborate import elaborate
 from rnngraph.ir.graph import Graph, Node, Value
@@ -76,6 +77,11 @@ class Chosen:
 
     @cached_property
     def source(self) -> Graph:
+        """The elaborated graph with the outputs that are wanted, its loops running all their steps."""
+        return without_early_exit(self.elaborated)
+
+    @cached_property
+    def elaborated(self) -> Graph:
         """The elaborated graph with the outputs that are wanted."""
         outputs = {
             name: value
@@ -87,9 +93,7 @@ class Chosen:
     @cached_property
     def graph(self) -> Graph:
         """The graph after the whole pipeline."""
-        graph = self.source
-        for _, graph in self.stages():
-            pass
+        *_, (_, graph) = self.stages()
         return graph
 
     def inputs(self, graph: Graph) -> list[Port]:
@@ -100,7 +104,8 @@ class Chosen:
             for name, value in graph.inputs.items()
             if value.node in used and value.node.attrs["kind"] != "weight"
         ]
-        place = {item.name: i for i, item in enumerate((*self.made.inputs, *self.made.states))}
+        names = [*(i.name for i in self.made.inputs), *(s.name for s in self.made.states)]
+        place = {name: i for i, name in enumerate(names)}
         return sorted(ports, key=lambda p: place.get(p.value.node.attrs["name"], len(place)))
 
     def outside(self, name: str, value: Value) -> str:
@@ -115,10 +120,20 @@ class Chosen:
         return [Port(name.removeprefix("metric."), value) for name, value in graph.outputs.items()]
 
     def steps_of(self, axis: str) -> int | None:
-        """The number of steps of an axis where it is known, else None."""
+        """The number of steps of an axis where it is known, else None. `time/2` has every second step of `time`."""
+        base, part, by = axis.rpartition("/")
+        if part:
+            whole = self.steps_of(base)
+            return None if whole is None else -(-whole // int(by))
         if axis.endswith("@for") or (self.wanted.unroll == "static" and axis != BATCH):
             return self.wanted.schedule.steps_of(axis)
         return None
+
+
+def bases(axis: str) -> list[str]:
+    """The axes that an axis of every k-th step is made of: `time/2/3` of `time/2` and `time`."""
+    words = axis.split("/")
+    return ["/".join(words[:i]) for i in range(len(words) - 1, 0, -1)]
 
 
 def chosen(model: Model, wanted: Wanted, weights: Mapping[str, Any]) -> Chosen:
@@ -133,6 +148,13 @@ def cannot_say(target: str, node: Node, why: str = "") -> UserError:
     """The error for an expression that the target has no words for."""
     words = why or f"{target} has no operation for `{node.op.name}`"
     return CannotDo(
-        [Diagnostic("E680", f"this cannot be exported: {words}", node.origin.span, "computed here",
-                    help=f"leave it out of the model that is exported, or export to another format than {target}")]
+        [
+            Diagnostic(
+                "E680",
+                f"this cannot be exported: {words}",
+                node.origin.span,
+                "computed here",
+                help=f"leave it out of the model that is exported, or export to another format than {target}",
+            )
+        ]
     )

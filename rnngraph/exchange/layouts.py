@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.exchange import references
+from rnngraph.exchange.looks import TITLES
 from rnngraph.exchange.parts import GATES, Parts, from_ours, join, split, to_ours
 from rnngraph.exchange.recognise import Cell
 from rnngraph.learn.files import Arrays
@@ -53,7 +54,7 @@ def _bias(theirs: Arrays, name: str, like: Any, size: int) -> Any:
     return theirs.get(name, np.zeros(size, like.dtype))
 
 
-# --- TensorFlow 1: our own layout under other names ------------------------------------------------------------------
+# --- TensorFlow 1: our own layout under other names -----------------------------------------------------------------
 
 _TF1 = {
     "RNN": {"kernel": "kernel", "bias": "bias"},
@@ -79,7 +80,7 @@ def _tf1_write(cell: Cell, own: Arrays) -> Arrays:
     return {name: own[ours] for name, ours in _TF1[cell.kind].items() if ours in own}
 
 
-# --- Keras -----------------------------------------------------------------------------------------------------------
+# --- Keras ----------------------------------------------------------------------------------------------------------
 
 _KERAS = {"RNN": "h", "GRU": "urc", "LSTM": "ifjo"}
 
@@ -89,9 +90,11 @@ def _keras_read(cell: Cell, theirs: Arrays) -> Arrays:
     gates, kernel = _KERAS[cell.kind], theirs["kernel"]
     after = bool(cell.options.get("reset_after"))
     bias = _bias(theirs, "bias", kernel, kernel.shape[1])
-    bias = np.broadcast_to(bias, (2, kernel.shape[1])) * [[1], ["bias" in theirs]] if after and bias.ndim == 1 else bias
+    if after and "bias" not in theirs:
+        bias = np.stack([bias, bias])
     if after != (bias.ndim == 2):
-        raise Unsayable(f"the bias has {bias.ndim} dimensions: write `reset_after = {'true' if bias.ndim == 2 else 'false'}`")
+        other = "false" if after else "true"
+        raise Unsayable(f"the bias has {bias.ndim} dimensions: write `reset_after = {other}`")
     parts = Parts(split(kernel, gates), split(theirs["recurrent_kernel"], gates), {})
     if not after:
         return to_ours(cell, Parts(parts.input, parts.state, split(bias, gates)))
@@ -114,7 +117,7 @@ def _keras_refuse(cell: Cell) -> None:
     _refuse(cell, "Keras", activations=("tanh", "relu", "sigmoid", "identity"))
 
 
-# --- PyTorch ---------------------------------------------------------------------------------------------------------
+# --- PyTorch --------------------------------------------------------------------------------------------------------
 
 _TORCH = {"RNN": "h", "GRU": "ruc", "LSTM": "ifjo"}
 
@@ -141,13 +144,15 @@ def _torch_write(cell: Cell, own: Arrays) -> Arrays:
     gates, parts = _TORCH[cell.kind], from_ours(cell, own)
     zeros = {g: np.zeros_like(parts.bias[g]) for g in gates}
     made = {
-        "weight_ih": join(parts.input, gates).T, "weight_hh": join(parts.state, gates).T,
-        "bias_ih": join(parts.bias, gates), "bias_hh": join({**zeros, **parts.state_bias}, gates),
+        "weight_ih": join(parts.input, gates).T,
+        "weight_hh": join(parts.state, gates).T,
+        "bias_ih": join(parts.bias, gates),
+        "bias_hh": join({**zeros, **parts.state_bias}, gates),
     }
     return made | ({"weight_hr": parts.project.T} if parts.project is not None else {})
 
 
-# --- ONNX: one direction; arrays have that direction as their first dimension of size 1 --------------------------------
+# --- ONNX: one direction; arrays have that direction as their first dimension of size 1 -----------------------------
 
 _ONNX = {"RNN": "h", "GRU": "urc", "LSTM": "iofj"}
 
@@ -176,10 +181,10 @@ def _onnx_write(cell: Cell, own: Arrays) -> Arrays:
     return made | ({"P": join(parts.peepholes, "iof")[None]} if parts.peepholes else {})
 
 
-TF1 = Layout("tf1", "TensorFlow 1", _tf1_read, _tf1_write, references.tf1)
-KERAS = Layout("keras", "Keras", _keras_read, _keras_write, references.keras)
-TORCH = Layout("torch", "PyTorch", _torch_read, _torch_write, references.torch)
-ONNX = Layout("onnx", "ONNX", _onnx_read, _onnx_write, references.onnx)
+TF1 = Layout("tf1", TITLES["tf1"], _tf1_read, _tf1_write, references.tf1)
+KERAS = Layout("keras", TITLES["keras"], _keras_read, _keras_write, references.keras)
+TORCH = Layout("torch", TITLES["torch"], _torch_read, _torch_write, references.torch)
+ONNX = Layout("onnx", TITLES["onnx"], _onnx_read, _onnx_write, references.onnx)
 LAYOUTS = {layout.name: layout for layout in (TF1, KERAS, TORCH, ONNX)}
 
 __all__ = ["GATES", "KERAS", "LAYOUTS", "ONNX", "TF1", "TORCH", "Layout", "Unsayable"]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rnngraph.diagnostics import CannotDo, UserError
-from rnngraph.exchange.chosen import Chosen, Port, Wanted, cannot_say, chosen
+from rnngraph.exchange.chosen import Chosen, Port, Wanted, bases, cannot_say, chosen
 from rnngraph.ir.graph import Graph, Node
 from rnngraph.ir.types import BATCH
 from rnngraph.model import Model
@@ -29,8 +29,11 @@ def to_onnx(model: Model, weights: Mapping[str, Any], wanted: Wanted, operators:
         from rnngraph.exchange.onnx_operators import operator_rules
         from rnngraph.exchange.onnx_scope import model_of
     if operators and wanted.unroll != "dynamic":
-        raise UserError("an operator is a loop of its own: it is not for a static export", "E681",
-                        "leave out `--operators`, or take `--unroll dynamic`")
+        raise UserError(
+            "an operator is a loop of its own: it is not for a static export",
+            "E681",
+            "leave out `--operators`, or take `--unroll dynamic`",
+        )
     given = chosen(model, wanted, weights)
     graph = given.source if operators else given.graph
     _refuse(graph)
@@ -45,19 +48,21 @@ def needed(package: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise CannotDo(f"this needs the package `{package}`", "E682",
-                       help=f"install it with `pip install {package}`") from error
+        raise CannotDo(
+            f"this needs the package `{package}`", "E682", help=f"install it with `pip install {package}`"
+        ) from error
 
 
-def _rules() -> dict[str, Any]:
-    from rnngraph.exchange import onnx_loop, onnx_rules, onnx_sequence
+def rules() -> dict[str, Any]:
+    """How each op is said, by its name."""
+    from rnngraph.exchange import onnx_choice, onnx_loop, onnx_rules, onnx_sequence
 
-    return {**onnx_rules.RULES, **onnx_sequence.RULES, "loop": onnx_loop.loop}
+    return {**onnx_rules.RULES, **onnx_sequence.RULES, **onnx_choice.RULES, "loop": onnx_loop.loop}
 
 
 def _refuse(graph: Graph) -> None:
     """CannotDo with every expression that ONNX has no words for, each told once."""
-    known = _rules()
+    known = rules()
     errors = [cannot_say("ONNX", n) for n in graph.all_nodes() if n.op.kind != "leaf" and n.op.name not in known]
     if errors:
         found = dict.fromkeys(d for error in errors for d in error.diagnostics)
@@ -67,10 +72,10 @@ def _refuse(graph: Graph) -> None:
 def _graph(given: Chosen, graph: Graph, extra: Mapping[Node, Any]) -> Any:
     from rnngraph.exchange.onnx_scope import Scope, Whole
 
-    rules = _rules()
-    loop = rules["loop"]
-    rules["loop"] = lambda s, node, *names: extra[node](s, *names) if node in extra else loop(s, node, *names)
-    top = Scope(Whole(given.wanted.dtype, rules))
+    known = rules()
+    loop = known["loop"]
+    known["loop"] = lambda s, node, *names: extra[node](s, *names) if node in extra else loop(s, node, *names)
+    top = Scope(Whole(given.wanted.dtype, known))
     inputs, outputs = given.inputs(graph), given.outputs(graph)
     _distinct(inputs, outputs)
     _sizes(top, given, graph, inputs)
@@ -90,7 +95,7 @@ def _graph(given: Chosen, graph: Graph, extra: Mapping[Node, Any]) -> Any:
 
     used = {name for node in _every(top.nodes) for name in node.input}
     tensors = [t for t in top.whole.tensors if t.name in used]
-    return helper.make_graph(top.nodes, given.model.block.name, *infos, initializer=tensors)
+    return helper.make_graph(top.nodes, given.model.block.name, infos[0], infos[1], initializer=tensors)
 
 
 def _every(nodes: Any) -> Iterator[Any]:
@@ -124,16 +129,24 @@ def _sizes(top: Any, given: Chosen, graph: Graph, inputs: list[Port]) -> None:
     axes = {axis for node in nodes for type in node.types for axis in type.axes}
     axes |= {loop_of(node).axis for node in nodes if node.op is LOOP}
     axes |= {axis for node in nodes for axis in node.attrs.get("axes", ())}
-    for axis in sorted(axes):
-        steps = given.steps_of(axis)
+    axes |= {base for axis in axes for base in bases(axis)}
+    for axis in sorted(axes, key=len):
+        steps, (base, part, by) = given.steps_of(axis), axis.rpartition("/")
         if steps is not None:
             top.whole.sizes[axis] = top.ints(steps)
+            continue
+        if part:
+            more = top.emit("Add", top.whole.sizes[base], top.ints(int(by) - 1))
+            top.whole.sizes[axis] = str(top.emit("Div", more, top.ints(int(by))))
             continue
         port = next((p for p in inputs if axis in p.value.type.axes), None)
         if port is None:
             what = "rows" if axis == BATCH else f"steps of `{axis}`"
-            raise CannotDo(f"nothing that is given tells the number of {what} of the exported model", "E683",
-                           help="export it with `--unroll static --steps N`, or with its states as inputs")
+            raise CannotDo(
+                f"nothing that is given tells the number of {what} of the exported model",
+                "E683",
+                help="export it with `--unroll static --steps N`, or with its states as inputs",
+            )
         place = port.order.index(port.value.type.axes.index(axis))
         top.whole.sizes[axis] = str(top.emit("Shape", port.name, start=place, end=place + 1))
 
@@ -141,5 +154,8 @@ def _sizes(top: Any, given: Chosen, graph: Graph, inputs: list[Port]) -> None:
 def _distinct(inputs: list[Port], outputs: list[Port]) -> None:
     both = {p.name for p in inputs} & {p.name for p in outputs}
     if both:
-        raise UserError(f"`{min(both)}` is an input and an output, and ONNX keeps names apart", "E684",
-                        f"give the output another name: `output {min(both)} as ...`")
+        raise UserError(
+            f"`{min(both)}` is an input and an output, and ONNX keeps names apart",
+            "E684",
+            f"give the output another name: `output {min(both)} as ...`",
+        )

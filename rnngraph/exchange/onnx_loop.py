@@ -22,10 +22,12 @@ def loop(s: Scope, node: Node, *inputs: str) -> tuple[str, ...]:
         rows.append((s.iota(what.axis), counter or Value(node), 0))
     inside = Scope(s.whole, s.hint)
     declared = []
-    for i, (param, type) in enumerate([
-        *((c.param, c.param.type) for c in what.carries),
-        *((p, row_type if p == Value(node) else p.type) for _, p, _ in rows),
-    ]):
+    for i, (param, type) in enumerate(
+        [
+            *((c.param, c.param.type) for c in what.carries),
+            *((p, row_type if p == Value(node) else p.type) for _, p, _ in rows),
+        ]
+    ):
         name = s.whole.fresh(f"{param.node.attrs.get('name') or 'step'}.{i}".replace(" ", ""))
         inside.names[param] = name
         declared.append(inside.info(name, type))
@@ -39,9 +41,15 @@ def loop(s: Scope, node: Node, *inputs: str) -> tuple[str, ...]:
     stacked = [v.type.with_axes((*v.type.axes, what.axis)).axes.index(what.axis) for v in what.stacks]
     scanned = {"scan_output_axes": stacked, "scan_output_directions": [backwards] * len(stacked)} if stacked else {}
     made = s.emit(
-        "Scan", *(outer[c.init] for c in what.carries), *(name for name, _, _ in rows), results=max(1, len(results)),
-        body=body, num_scan_inputs=len(rows), scan_input_axes=[axis for _, _, axis in rows],
-        scan_input_directions=[backwards] * len(rows), **scanned,
+        "Scan",
+        *(outer[c.init] for c in what.carries),
+        *(name for name, _, _ in rows),
+        results=max(1, len(results)),
+        body=body,
+        num_scan_inputs=len(rows),
+        scan_input_axes=[axis for _, _, axis in rows],
+        scan_input_directions=[backwards] * len(rows),
+        **scanned,
     )
     return made if isinstance(made, tuple) else (made,)
 

@@ -39,43 +39,58 @@ def _exactly(block: Block, loop: Loop) -> bool:
     """Whether the loop reads one sequence of vectors, runs nothing but the cell, and hands out nothing but `h`."""
     equations = written(block, loop)
     given = {s.param: s for s in loop.slices}
-    if len(equations.given) != 1 or equations.given[0] not in given or len(loop.carries) != len(block.states):
+    if set(given) != set(equations.given) or len(given) != 1 or len(loop.carries) != len(block.states):
         return False
-    masks = [s for s in loop.slices if s.param != equations.given[0]]
-    if any(s.param.type.dtype != "bool" or s.param.type.shape for s in masks) or len(masks) > 1:
+    sequence = loop.slices[0].sequence.type
+    if sequence.axes != (loop.axis, BATCH) or len(sequence.shape) != 1:
         return False
-    sequence = given[equations.given[0]].sequence.type
-    steps_first = sequence.axes == (loop.axis, BATCH) and len(sequence.shape) == 1
-    return steps_first and all(unmasked(v, None) == equations.nexts[-1] or _kept(v, loop) for v in loop.stacks)
+    leaving: list[tuple[Value, Value | None, Value]] = [
+        (c.next, c.param, root) for c, root in zip(loop.carries, equations.nexts, strict=True)
+    ]
+    leaving += [(v, None, equations.nexts[-1]) for v in loop.stacks]
+    return all(_is(value, old, root, loop) for value, old, root in leaving)
 
 
-def _kept(value: Value, loop: Loop) -> bool:
-    """Whether a stack is the new `h` itself, which in padding keeps the old one: the operator has zeros there."""
-    return value == loop.carries[-1].next and value == unmasked(value, loop.carries[-1].param)
+def _is(value: Value, old: Value | None, root: Value, loop: Loop) -> bool:
+    """Whether what leaves a step is the cell's own value, in padding the old one (zero, for an output)."""
+    if value == root:
+        return True
+    return unmasked(value, old) == root and _real(value.node.inputs[0], loop)
+
+
+def _real(condition: Value, loop: Loop) -> bool:
+    """Whether a condition says which steps are real."""
+    if condition.op.name != "lt":
+        return False
+    step, lengths = condition.node.inputs
+    outer = next((c.outer for c in loop.captures if c.param == lengths), None)
+    return step == loop.counter and outer is not None and outer.node.attrs.get("kind") == "lengths"
 
 
 def _writer(given: Chosen, node: Node, cell: Cell) -> Callable[..., tuple[str, ...]]:
     loop = loop_of(node)
-    sequence = next(i for i, v in enumerate(loop.outer) if v in [s.sequence for s in loop.slices if s.param.type.shape])
+    sequence = len(loop.carries)  # the inputs are the first states, then the sequence
     arrays = ONNX.write(cell, {name: given.weights[full] for name, full in cell.weights.items()})
     path = ".".join(cell.path)
     padded = given.graph.inputs.get(f"{LENGTHS}{loop.axis}") if given.wanted.lengths else None
 
     def write(s: Scope, *inputs: str) -> tuple[str, ...]:
         weights = {local: s.tensor(array, f"{path}.{local}") for local, array in arrays.items()}
-        lengths = s.emit("Cast", s.names[padded], to=6) if padded is not None else ""
+        lengths = s.emit("Cast", s.names[padded], to=6) if padded else ""
         first = {c.param: s.unsqueeze(name, [0]) for c, name in zip(loop.carries, inputs, strict=False)}
         states = [first[c.param] for c in loop.carries]
         given = [inputs[sequence], weights["W"], weights["R"], weights["B"], lengths, states[-1]]
         if cell.kind == "LSTM":
             given += [states[0], weights.get("P", "")]
         made = s.emit(
-            cell.kind, *_without_end(given), results=3 if cell.kind == "LSTM" else 2,
+            cell.kind,
+            *_without_end(given),
+            results=3 if cell.kind == "LSTM" else 2,
             **attributes(cell, loop.reverse),
         )
         y = s.emit("Squeeze", made[0], s.ints(1))
         finals = [s.emit("Squeeze", name, s.ints(0)) for name in reversed(made[1:])]
-        if lengths:  # the operator's states of an empty row are zeros, not what they were
+        if padded:  # the operator's states of an empty row are zeros, not what they were
             some = s.unsqueeze(s.emit("Greater", s.names[padded], s.number(0, "int")), [1])
             finals = [s.emit("Where", some, new, old) for new, old in zip(finals, inputs, strict=False)]
         return (*finals, *[y] * len(loop.stacks))
@@ -95,7 +110,9 @@ def attributes(cell: Cell, reverse: bool) -> Mapping[str, Any]:
     chosen = ACTIVATIONS[cell.activation]
     names = {"RNN": [chosen], "GRU": ["Sigmoid", chosen], "LSTM": ["Sigmoid", chosen, chosen]}[cell.kind]
     found: dict[str, Any] = {
-        "hidden_size": cell.units, "direction": "reverse" if reverse else "forward", "activations": names,
+        "hidden_size": cell.units,
+        "direction": "reverse" if reverse else "forward",
+        "activations": names,
     }
     if cell.kind == "GRU":
         found["linear_before_reset"] = int(bool(cell.options["reset_after"]))

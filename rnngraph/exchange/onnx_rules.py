@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 
-from rnngraph.exchange.chosen import cannot_say
 from rnngraph.exchange.onnx_scope import Rule, Scope
 from rnngraph.exchange.products import is_matmul, subscripts
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import Type, union
 from rnngraph.ops.table import dim_of
 
-# --- elementwise ---------------------------------------------------------------------------------------------------
+FAR = (1 << 63) - 1
+"""Beyond the end of every dimension."""
+
+# --- elementwise ----------------------------------------------------------------------------------------------------
 
 
 def operands(s: Scope, node: Node, names: tuple[str, ...]) -> list[str]:
@@ -40,7 +42,7 @@ def compared(op: str) -> Rule:
 
 
 def _not_equal(s: Scope, node: Node, *names: str) -> str:
-    return str(s.emit("Not", compared("Equal")(s, node, *names)))
+    return str(s.emit("Not", str(compared("Equal")(s, node, *names))))
 
 
 def _softplus(s: Scope, node: Node, x: str) -> str:
@@ -73,6 +75,11 @@ def _mod(s: Scope, node: Node, *names: str) -> str:
     return str(s.emit("Where", wrong, s.emit("Add", rest, b), rest))
 
 
+def _straight_through(s: Scope, node: Node, *names: str) -> str:
+    """The value of the first operand."""
+    return s.expanded(names[0], node.inputs[0].type, node.types[0])
+
+
 def _cast(s: Scope, node: Node, x: str) -> str:
     return str(s.emit("Cast", x, to=s.whole.element(node.attrs["dtype"])))
 
@@ -87,7 +94,7 @@ def _spread(s: Scope, node: Node, x: str) -> str:
     return s.expanded(x, node.inputs[0].type, node.types[0])
 
 
-# --- constants -----------------------------------------------------------------------------------------------------
+# --- constants ------------------------------------------------------------------------------------------------------
 
 
 def _const(s: Scope, node: Node) -> str:
@@ -105,7 +112,7 @@ def _iota(s: Scope, node: Node) -> str:
     return s.iota(node.attrs["axis"])
 
 
-# --- products and reductions -----------------------------------------------------------------------------------------
+# --- products and reductions ----------------------------------------------------------------------------------------
 
 
 def _contract(s: Scope, node: Node, a: str, b: str) -> str:
@@ -126,6 +133,12 @@ def _sum_axes(s: Scope, node: Node, x: str) -> str:
     return str(s.emit("ReduceSum", x, s.ints(*places), keepdims=0)) if places else x
 
 
+def _max_axes(s: Scope, node: Node, x: str) -> str:
+    axes = node.inputs[0].type.axes
+    places = [i for i, axis in enumerate(axes) if axis in node.attrs["axes"]]
+    return str(s.emit("ReduceMax", x, s.ints(*places), keepdims=0)) if places else x
+
+
 def _max_over(s: Scope, node: Node, x: str) -> str:
     dim = dim_of(node.attrs, node.inputs[0].type)
     return str(s.emit("ReduceMax", x, s.ints(dim), keepdims=int(node.attrs.get("keep", False))))
@@ -144,7 +157,7 @@ def _cumsum(s: Scope, node: Node, x: str) -> str:
     return str(s.emit("CumSum", x, dim, reverse=int(node.attrs.get("reverse", False))))
 
 
-# --- dimensions --------------------------------------------------------------------------------------------------------
+# --- dimensions -----------------------------------------------------------------------------------------------------
 
 
 def _concat(s: Scope, node: Node, *names: str) -> str:
@@ -184,8 +197,10 @@ def _reshape(s: Scope, node: Node, x: str) -> str:
 
 
 def reshaped(s: Scope, x: str, type: Type) -> str:
-    return str(s.emit("Reshape", x, s.ints(*[0] * len(type.axes), *type.shape))) if all(type.shape) else str(
-        s.emit("Reshape", x, s.shape(type), allowzero=1)
+    return (
+        str(s.emit("Reshape", x, s.ints(*[0] * len(type.axes), *type.shape)))
+        if all(type.shape)
+        else str(s.emit("Reshape", x, s.shape(type), allowzero=1))
     )
 
 
@@ -202,8 +217,30 @@ def _repeat(s: Scope, node: Node, x: str) -> str:
     return reshaped(s, s.emit("Expand", s.unsqueeze(x, [at]), s.ints(*spread)), y)
 
 
-def _refused(s: Scope, node: Node, *names: str) -> str:
-    raise cannot_say("ONNX", node)
+def _flip(s: Scope, node: Node, x: str) -> str:
+    return backwards(s, x, dim_of(node.attrs, node.types[0]))
+
+
+def backwards(s: Scope, x: str, dim: int) -> str:
+    """The other way round along a dimension."""
+    return str(s.emit("Slice", x, s.ints(-1), s.ints(-FAR), s.ints(dim), s.ints(-1)))
+
+
+def _patches(s: Scope, node: Node, x: str) -> str:
+    """One strided view for each entry of the window, side by side."""
+    type, y, a = node.inputs[0].type, node.types[0], node.attrs
+    lead, rank = len(type.axes), len(a["window"])
+    pads = [*[0] * lead, *a["before"], 0, *[0] * lead, *a["after"], 0]
+    fill = s.number(a.get("fill", 0.0), type.dtype)
+    whole = s.emit("Pad", x, s.ints(*pads), fill)
+    counts, dims = y.shape[:rank], s.ints(*range(lead, lead + rank))
+    views = []
+    for entry in product(*map(range, a["window"])):
+        first = [k * d for k, d in zip(entry, a["dilation"], strict=True)]
+        stop = [f + (n - 1) * step + 1 for f, n, step in zip(first, counts, a["stride"], strict=True)]
+        view = s.emit("Slice", whole, s.ints(*first), s.ints(*stop), dims, s.ints(*a["stride"]))
+        views.append(s.unsqueeze(view, [lead + rank]))
+    return reshaped(s, s.emit("Concat", *views, axis=lead + rank), y)
 
 
 RULES: dict[str, Rule] = {
@@ -221,7 +258,6 @@ RULES: dict[str, Rule] = {
     "const": _const, "size": _size, "iota": _iota, "contract": _contract, "sum": _sum, "sum_axes": _sum_axes,
     "max_over": _max_over, "argmax": _argmax, "softmax": along_dim("Softmax"), "log_softmax": along_dim("LogSoftmax"),
     "cumsum": _cumsum, "concat": _concat, "slice": _slice, "pad": _pad, "reshape": _reshape, "transpose": _transpose,
-    "repeat": _repeat,
+    "repeat": _repeat, "detach": plain("Identity"), "straight_through": _straight_through, "max_axes": _max_axes,
+    "first_max": _max_over, "flip": _flip, "patches": _patches,
 }  # fmt: skip
-
-Refuse: Callable[..., str] = _refused

@@ -39,7 +39,7 @@ class Whole:
 
     def element(self, dtype: DType) -> int:
         kinds = {"int": TensorProto.INT64, "bool": TensorProto.BOOL}
-        return kinds.get(dtype, TensorProto.DOUBLE if self.dtype == "float64" else TensorProto.FLOAT)
+        return int(kinds.get(dtype, TensorProto.DOUBLE if self.dtype == "float64" else TensorProto.FLOAT))
 
     def numpy_type(self, dtype: DType) -> str:
         return {"int": "int64", "bool": "bool"}.get(dtype, self.dtype)
@@ -57,7 +57,7 @@ class Scope:
 
     def emit(self, op: str, *inputs: str, results: int = 1, **attributes: Any) -> Any:
         """The name of the result of a new node (a tuple of names where there are more)."""
-        names = [self.whole.fresh(f"{self.hint}{op}" if not self.hint else f"{self.hint}/{op}") for _ in range(results)]
+        names = [self.whole.fresh(f"{self.hint}/{op}" if self.hint else op) for _ in range(results)]
         self.nodes.append(helper.make_node(op, list(inputs), names, name=names[0], **attributes))
         return names[0] if results == 1 else tuple(names)
 
@@ -124,9 +124,11 @@ class Scope:
 
     # --- borders ---
 
-    def info(self, name: str, type: Type, order: Sequence[int] | None = None, fixed: Mapping[str, int] = {}) -> Any:  # noqa: B006
+    def info(
+        self, name: str, type: Type, order: Sequence[int] | None = None, fixed: Mapping[str, int] | None = None
+    ) -> Any:
         """The declaration of an input or output: named dimensions for the axes that are free."""
-        dims: list[Any] = [fixed.get(axis, axis) for axis in type.axes] + list(type.shape)
+        dims: list[Any] = [(fixed or {}).get(axis, axis) for axis in type.axes] + list(type.shape)
         return helper.make_tensor_value_info(
             name, self.whole.element(type.dtype), [dims[i] for i in order] if order is not None else dims
         )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from rnngraph.exchange.onnx_rules import cut, padded
+from rnngraph.exchange.onnx_rules import FAR, backwards, cut, padded
 from rnngraph.exchange.onnx_scope import Rule, Scope
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import BATCH, Type, union
 
-_FAR = (1 << 63) - 1
-
-# --- integers that choose ----------------------------------------------------------------------------------------------
+# --- integers that choose -------------------------------------------------------------------------------------------
 
 
 def _within(s: Scope, ids: str, size: int) -> str:
@@ -63,7 +61,7 @@ def _scatter_rows(s: Scope, node: Node, dy: str, ids: str) -> str:
     return str(s.emit("Reshape", total, s.ints(rows, *width)))
 
 
-# --- along time ----------------------------------------------------------------------------------------------------------
+# --- along time -----------------------------------------------------------------------------------------------------
 
 
 def _along(node: Node, index: int = 0) -> tuple[Type, int]:
@@ -76,12 +74,12 @@ def _shift(s: Scope, node: Node, x: str) -> str:
     (type, at), by = _along(node), node.attrs["by"]
     if by >= 0:
         return cut(s, padded(s, x, type, at, by, 0), at, s.ints(0), s.whole.sizes[node.attrs["axis"]])
-    return cut(s, padded(s, x, type, at, 0, -by), at, s.ints(-by), s.ints(_FAR))
+    return cut(s, padded(s, x, type, at, 0, -by), at, s.ints(-by), s.ints(FAR))
 
 
 def _reverse(s: Scope, node: Node, x: str) -> str:
     _, at = _along(node)
-    return str(s.emit("Slice", x, s.ints(-1), s.ints(-_FAR), s.ints(at), s.ints(-1)))
+    return backwards(s, x, at)
 
 
 def _rows_first(type: Type, axis: str) -> list[int]:
@@ -97,8 +95,9 @@ def _inverse(order: list[int]) -> list[int]:
 def _reverse_within(s: Scope, node: Node, x: str, lengths: str) -> str:
     order = _rows_first(node.types[0], node.attrs["axis"])
     rows = s.emit("Transpose", x, perm=order)
-    return str(s.emit("Transpose", s.emit("ReverseSequence", rows, lengths, batch_axis=0, time_axis=1),
-                      perm=_inverse(order)))
+    return str(
+        s.emit("Transpose", s.emit("ReverseSequence", rows, lengths, batch_axis=0, time_axis=1), perm=_inverse(order))
+    )
 
 
 def _last(s: Scope, node: Node, x: str) -> str:
@@ -135,7 +134,7 @@ def _place_last_within(s: Scope, node: Node, dy: str, lengths: str) -> str:
     return _placed(s, node, dy, lengths, node.inputs[1].type)
 
 
-# --- an unrolled loop ------------------------------------------------------------------------------------------------------
+# --- an unrolled loop -----------------------------------------------------------------------------------------------
 
 
 def _row(s: Scope, node: Node, x: str) -> str:
@@ -148,8 +147,15 @@ def _stack(s: Scope, node: Node, *rows: str) -> str:
     whole = row.with_axes((*row.axes, axis))
     if not rows:
         empty = s.expanded(s.number(0, row.dtype), Type((), (), row.dtype), row)
-        return str(s.emit("Slice", s.unsqueeze(empty, [whole.axes.index(axis)]), s.ints(0), s.ints(0),
-                          s.ints(whole.axes.index(axis))))
+        return str(
+            s.emit(
+                "Slice",
+                s.unsqueeze(empty, [whole.axes.index(axis)]),
+                s.ints(0),
+                s.ints(0),
+                s.ints(whole.axes.index(axis)),
+            )
+        )
     at = whole.axes.index(axis)
     full = [s.unsqueeze(s.expanded(r, v.type, row), [at]) for r, v in zip(rows, node.inputs, strict=True)]
     return str(s.emit("Concat", *full, axis=at))
@@ -159,13 +165,24 @@ def _history(s: Scope, node: Node, *values: str) -> tuple[str, str]:
     """All values but the last in time, and all but the first."""
     everything, at = _stack(s, node, *values), node.types[0].axes.index(node.attrs["axis"])
     front = cut(s, everything, at, s.ints(0), s.ints(-1))
-    back = cut(s, everything, at, s.ints(1), s.ints(_FAR))
+    back = cut(s, everything, at, s.ints(1), s.ints(FAR))
     return (back, front) if node.attrs.get("reverse") else (front, back)
 
 
 RULES: dict[str, Rule] = {
-    "take": _take, "pick": _pick, "one_hot": _one_hot, "place": _place, "scatter_rows": _scatter_rows,
-    "shift": _shift, "reverse": _reverse, "reverse_within": _reverse_within, "last": _last,
-    "last_within": _last_within, "place_last": _place_last, "place_last_within": _place_last_within,
-    "row": _row, "stack": _stack, "history": _history,
+    "take": _take,
+    "pick": _pick,
+    "one_hot": _one_hot,
+    "place": _place,
+    "scatter_rows": _scatter_rows,
+    "shift": _shift,
+    "reverse": _reverse,
+    "reverse_within": _reverse_within,
+    "last": _last,
+    "last_within": _last_within,
+    "place_last": _place_last,
+    "place_last_within": _place_last_within,
+    "row": _row,
+    "stack": _stack,
+    "history": _history,
 }

@@ -177,7 +177,7 @@ def written(block: Block, loop: Loop) -> _Written:
     return _Written(loop, block.path, len(block.states))
 
 
-# --- the library's own ---------------------------------------------------------------------------------------------
+# --- the library's own ----------------------------------------------------------------------------------------------
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 Candidate = tuple[str, int, int, str, tuple[float, ...], tuple[tuple[str, Any], ...]]
@@ -223,10 +223,16 @@ def _possible_lstms(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Cell]:
     units = shapes["bias"][0] // 4
     projection = shapes["project"][1] if "project" in shapes else 0
     inputs = shapes["kernel"][0] - (projection or units)
-    for activation, clip, clip_projected in product(ACTIVATIONS, (0, 0.25), (0, 0.375) if projection else (0,)):
+    clips = ((0, False), (0.25, False), (0.25, True))
+    for activation, (clip, straight), clip_projected in product(ACTIVATIONS, clips, (0, 0.375) if projection else (0,)):
         options = {
-            "forget_bias": 0.125, "activation": activation, "peepholes": "w_i" in shapes, "cell_clip": clip,
-            "projection": projection, "projection_clip": clip_projected,
+            "forget_bias": 0.125,
+            "activation": activation,
+            "peepholes": "w_i" in shapes,
+            "cell_clip": clip,
+            "projection": projection,
+            "projection_clip": clip_projected,
+            "straight_clip": straight,
         }
         if inputs > 0:
             yield Cell("LSTM", (), inputs, units, {}, options)

@@ -5,13 +5,52 @@ from __future__ import annotations
 from rnngraph.front import sequences
 from rnngraph.front.builtin import Use, define
 from rnngraph.front.sizes import checked_size
-from rnngraph.front.values import Item
+from rnngraph.front.values import AxisName, Item
+from rnngraph.ir.graph import Value
 
 
-@define("shift", "x by?")
+@define("shift", "x by? fill?")
 def _(use: Use) -> Item:
     value = use.trace.lift(use.given["x"].item, use.span("x"))
-    return sequences.shift(use.trace, value, use.whole("by", 1), use.at, use.span("x"))
+    by = use.whole("by", 1)
+    shifted = sequences.shift(use.trace, value, by, use.at, use.span("x"))
+    if not use.has("fill"):
+        return shifted
+    fill = use.trace.fit(use.given["fill"].item, value.type.shape, value.type.dtype, use.span("fill"), "`fill`")
+    return sequences.filled(use.trace, shifted, fill, by, use.at)
+
+
+@define("every", "x by")
+def _(use: Use) -> Item:
+    """The steps 0, by, 2 by, ... as a sequence over an axis of its own."""
+    value = use.trace.lift(use.given["x"].item, use.span("x"))
+    by = checked_size(use.whole("by", 1), use.span("by"))
+    return sequences.every(use.trace, value, by, use.at, use.span("x"))
+
+
+@define("whole", "x axis?")
+def _(use: Use) -> Item:
+    """The same sequence over an axis of its own, called as said: each step of another one can see all of it."""
+    found = sequences.every(use.trace, use.trace.lift(use.given["x"].item, use.span("x")), 1, use.at, use.span("x"))
+    if use.has("axis"):
+        name = use.given["axis"].item
+        if not isinstance(name, AxisName):
+            raise use.mistake("E202", "`axis` of `whole` is the name that the new axis gets", "axis")
+        use.scope.axes[name.name] = sequences.axis_of(found, use.at)
+    return found
+
+
+@define("position", "axis")
+def _(use: Use) -> Item:
+    """The index of each step along an axis."""
+    item = use.given["axis"].item
+    if not isinstance(item, AxisName):
+        raise use.mistake("E202", "`position` takes the name of an axis: `position(axis = time)`", "axis")
+    axis = use.scope.axes.get(item.name, item.name)
+    inputs = (v for n in use.scope.names.values() if isinstance(v := n.item, Value))
+    if not any(axis in v.type.axes for v in inputs):
+        raise use.mistake("E305", f"there is no sequence over `{item.name}` here", "axis")
+    return use.trace.call("iota", at=use.at, axis=axis)
 
 
 @define("last", "x")

@@ -14,10 +14,14 @@ from rnngraph.source import Span
 
 @dataclass(frozen=True)
 class Initial:
-    """How a weight begins: an initialiser by its usual name with its numbers; `constant` for a number."""
+    """How a weight begins: an initialiser by its usual name with its numbers; `constant` for a number.
+
+    `computed` has a `value` in the graph, over weights alone, each of which stands before this one.
+    """
 
     name: str
     arguments: Mapping[str, float] = field(default_factory=dict)
+    value: Value | None = None
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,14 @@ class Use:
             )
         return item
 
+    def flag(self, name: str, default: bool) -> bool:
+        if name not in self.given:
+            return default
+        item = self.given[name].item
+        if not isinstance(item, bool):
+            raise self.mistake("E208", f"`{name}` of `{self.function}` is true or false, known while compiling", name)
+        return item
+
     def sizes(self, name: str) -> tuple[int, ...]:
         item = self.given[name].item
         found = item.items if isinstance(item, Numbers) else (item,)
@@ -87,7 +95,7 @@ class Use:
         return dim if dim < 0 else dim - rank
 
     def dims(self, value: Value) -> tuple[int, ...]:
-        """The feature dimensions that `axis = 0` or `axis = [0, 1]` says, as negative indices; all where none is given."""
+        """The dimensions that `axis = 0` or `axis = [0, 1]` says, as negative indices; all where none is given."""
         rank = len(value.type.shape)
         item = self.given["axis"].item if "axis" in self.given else Numbers(tuple(range(-rank, 0)))
         if not isinstance(item, Numbers):

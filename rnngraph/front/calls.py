@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from rnngraph.diagnostics import Label, did_you_mean
 from rnngraph.front import expressions, functions, inputs, statements
+from rnngraph.front.imports import library
 from rnngraph.front.mistakes import Echo, Mistake, TooMuch, counted
-from rnngraph.front.scope import Scope
+from rnngraph.front.scope import Scope, World
 from rnngraph.front.trace import Trace
 from rnngraph.front.values import Builtin, Class, Given, Instance, Item, PipeOf, Poison, Several, kind_of
 from rnngraph.ir.graph import Value
@@ -114,7 +115,7 @@ def _value_as_setting(definition: Definition, argument: ast.Argument) -> Mistake
 
 
 def fill_defaults(scope: Scope, definition: Definition, settings: dict[str, Item], at: Span) -> None:
-    inner = Scope(scope.trace, scope.world, definition, None, scope.path, (), at)
+    inner = Scope(scope.trace, _world(scope, definition), definition, None, scope.path, (), at)
     for setting in definition.settings:
         if setting.name not in settings:
             if setting.default is None:
@@ -127,6 +128,11 @@ def fill_defaults(scope: Scope, definition: Definition, settings: dict[str, Item
                 )
             settings[setting.name] = expressions.one(inner, setting.default)
         inner.bind(setting.name, settings[setting.name], "setting", setting.span)
+
+
+def _world(scope: Scope, definition: Definition) -> World:
+    """What a body may name: the library's own definitions see the library alone, whatever a file calls its own."""
+    return library() if library().get(definition.name) is definition else scope.world
 
 
 def _usual(definition: Definition) -> str:
@@ -256,7 +262,7 @@ def _run(scope: Scope, instance: Instance, given: list[Given], at: Span, place: 
             at,
         )
     assert instance.path is not None
-    body = Scope(trace, scope.world, instance.definition, instance, instance.path, place, at)
+    body = Scope(trace, _world(scope, instance.definition), instance.definition, instance, instance.path, place, at)
     for setting in instance.definition.settings:
         body.bind(setting.name, instance.settings[setting.name], "setting", setting.span)
     trace.depth += 1

@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from rnngraph.diagnostics import did_you_mean
-from rnngraph.front import along_time, chance, elementwise, expressions, flow, over_dimensions, scoring, statistics, windows
+from rnngraph.front import (
+    along_time,
+    candidates,
+    chance,
+    ctc,
+    elementwise,
+    expressions,
+    flow,
+    masked,
+    over_dimensions,
+    ranking,
+    scoring,
+    statistics,
+    windows,
+)
 from rnngraph.front.arithmetic import bounded
 from rnngraph.front.builtin import TABLE, Function, Use
 from rnngraph.front.mistakes import Mistake, counted
@@ -12,7 +26,20 @@ from rnngraph.front.values import AxisName, Given, Item, Number, Part, Record
 from rnngraph.source import Span
 from rnngraph.syntax import ast
 
-FAMILIES = (elementwise, over_dimensions, along_time, chance, flow, scoring, statistics, windows)
+FAMILIES = (
+    candidates,
+    along_time,
+    chance,
+    ctc,
+    elementwise,
+    flow,
+    masked,
+    over_dimensions,
+    ranking,
+    scoring,
+    statistics,
+    windows,
+)
 NAMES = frozenset({*TABLE, "record"})
 
 

@@ -7,7 +7,7 @@ from rnngraph.front import expressions
 from rnngraph.front.block import Initial
 from rnngraph.front.mistakes import Mistake, counted
 from rnngraph.front.scope import Scope
-from rnngraph.front.values import kind_of
+from rnngraph.ir.graph import INPUT, ordered
 from rnngraph.syntax import ast
 
 INITIALISERS: dict[str, dict[str, float]] = {
@@ -33,19 +33,26 @@ def of(scope: Scope, s: ast.Param, shape: tuple[int, ...]) -> Initial:
     """As written; without `~` or `=`, matrices begin as `glorot_uniform` and all else as 0."""
     if s.initial is None:
         return Initial("glorot_uniform") if len(shape) > 1 else Initial("constant", {"value": 0.0})
-    return _drawn(scope, s.initial, shape) if s.drawn else _written(scope, s, s.initial)
+    return _drawn(scope, s.initial, shape) if s.drawn else _written(scope, s, s.initial, shape)
 
 
-def _written(scope: Scope, s: ast.Param, e: ast.Expr) -> Initial:
-    item = expressions.one(scope, e)
-    if isinstance(item, (bool, int, float)):
-        return Initial("constant", {"value": float(item)})
-    raise Mistake(
-        "E208",
-        f"`{s.name}` begins as a number known while compiling, but `{e.span.text}` is {kind_of(item)}",
-        e.span,
-        help="write `= 0`, or `~` and an initialiser",
-    )
+def _written(scope: Scope, s: ast.Param, e: ast.Expr, shape: tuple[int, ...]) -> Initial:
+    """A number, or an expression over other parameters: it is made once, where the weights begin."""
+    trace = scope.trace
+    with trace.at(trace.root):
+        item = expressions.one(scope, e)
+        if isinstance(item, (bool, int, float)):
+            return Initial("constant", {"value": float(item)})
+        value = trace.bring(trace.fit(item, shape, "float", e.span, f"`{s.name}`"), e.span)
+    for node in ordered([value.node]):
+        if node.op is INPUT and node.attrs["kind"] != "weight":
+            raise Mistake(
+                "E208",
+                f"`{s.name}` begins before there is any data, but `{e.span.text}` depends on `{node.attrs['name']}`",
+                e.span,
+                help="use numbers, settings and other parameters",
+            )
+    return Initial("computed", {}, value)
 
 
 def _drawn(scope: Scope, e: ast.Expr, shape: tuple[int, ...]) -> Initial:

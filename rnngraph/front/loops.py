@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rnngraph.diagnostics import did_you_mean
 from rnngraph.front import calls, expressions, records, stops
@@ -98,8 +99,8 @@ def _cell(scope: Scope, e: ast.Expr) -> Cell:
 def _begin(scope: Scope, e: ast.Unroll, cell: Cell) -> tuple[Level, list[Given]]:
     """The new level, and what the cell is given at each step."""
     sequences = [(expressions.value(scope, s), s.span) for s in e.over]
-    constants = _constants(scope, e, cell)
     axis = _axis(scope, e, sequences)
+    constants = [_beside(scope.trace, c, axis) for c in _constants(scope, e, cell)]
     level = Level(scope.trace.level, axis, e.reversed)
     cell.axis, cell.reverse = axis, e.reversed
     names = [n for n in calls.input_names(cell) if n not in {c.name for c in constants}]
@@ -125,6 +126,14 @@ def _constants(scope: Scope, e: ast.Unroll, cell: Cell) -> list[Given]:
             )
         found.append(Given(expressions.one(scope, binding.value), binding.value.span, binding.name))
     return found
+
+
+def _beside(trace: Trace, constant: Given, axis: str) -> Given:
+    """A constant that is a sequence over the loop's own axis, over an axis of its own: each step sees all of it."""
+    value = constant.item
+    if not isinstance(value, Value) or axis not in value.type.axes:
+        return constant
+    return replace(constant, item=trace.call("every", value, at=constant.span, axis=axis, by=1))
 
 
 def _axis(scope: Scope, e: ast.Unroll, sequences: list[tuple[Value, Span]]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rnngraph.diagnostics import Diagnostic, Label, did_you_mean
 from rnngraph.front.functions import NAMES
-from rnngraph.front.imports import Loaded, twice
+from rnngraph.front.imports import Loaded, library, twice
 from rnngraph.front.scope import World
 from rnngraph.source import Span
 from rnngraph.syntax import ast
@@ -75,8 +75,10 @@ def _contains(definition: Definition, world: World) -> set[str]:
     local = {s.name for s in definition.settings} | {
         t.name for s in statements(definition.body) if isinstance(s, ast.Assign) for t in s.targets
     }
-    named = {n.name for n in walk(definition) if isinstance(n, ast.Name)}
-    return {n for n in named if n in world and n not in local}
+    named = {n.name for n in walk(definition) if isinstance(n, ast.Name)} - local
+    if library().get(definition.name) is definition:
+        return {n for n in named if world.get(n) is library().get(n) is not None}
+    return {n for n in named if n in world}
 
 
 def _circle(loaded: Loaded, edges: list[tuple[str, str]]) -> Diagnostic:

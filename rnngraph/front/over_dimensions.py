@@ -10,7 +10,7 @@ from rnngraph.front import indexing, sequences
 from rnngraph.front.arithmetic import alike, number_value
 from rnngraph.front.builtin import TABLE, Function, Use, define
 from rnngraph.front.sizes import checked_size
-from rnngraph.front.values import Item, Number
+from rnngraph.front.values import Item, Number, Numbers
 from rnngraph.ir.graph import Value
 
 
@@ -132,10 +132,18 @@ def _(use: Use) -> Item:
     return use.op("reshape", use.value("x"), shape=use.sizes("shape"))
 
 
-@define("transpose", "x")
+@define("transpose", "x order?")
 def _(use: Use) -> Item:
+    """The dimensions in the order given, `[1, 0, 2]`, or the other way round."""
     value = use.value("x")
-    return use.op("transpose", value, perm=tuple(reversed(range(len(value.type.shape)))))
+    rank = len(value.type.shape)
+    if not use.has("order"):
+        return use.op("transpose", value, perm=tuple(reversed(range(rank))))
+    item = use.given["order"].item
+    order = tuple(item.items) if isinstance(item, Numbers) else ()
+    if sorted(order) != list(range(rank)):
+        raise use.mistake("E204", f"`order` names each dimension once, but {use.has_shape('x', value)}", "order")
+    return use.op("transpose", value, perm=order)
 
 
 @define("outer", "a b")
@@ -151,6 +159,13 @@ def _(use: Use) -> Item:
 def _(use: Use) -> Item:
     depth = checked_size(use.whole("depth", 0), use.span("depth"))
     return use.trace.cast(use.op("one_hot", use.int_value("ids"), depth=depth), "float", use.at)
+
+
+@define("size", "x axis?")
+def _(use: Use) -> Item:
+    """The length of a dimension, known while compiling; the last one where none is given."""
+    shape = use.value("x").type.shape
+    return shape[use.dim(use.value("x"))]
 
 
 @define("zeros", "shape")

@@ -45,11 +45,18 @@ def _(use: Use) -> Item:
     return use.trace.cast(use.op("eq", use.op("argmax", scores, dim=-1), label), "float", use.at)
 
 
-@define("binary_cross_entropy", "logit target")
+@define("binary_cross_entropy", "logit target positive?")
 def _(use: Use) -> Item:
-    """-target log sigmoid(logit) - (1 - target) log sigmoid(-logit), as softplus(logit) - target * logit."""
+    """-target log sigmoid(logit) - (1 - target) log sigmoid(-logit), as softplus(logit) - target * logit.
+
+    The first term counts `positive` times: (1 - target) logit + (1 + (positive - 1) target) softplus(-logit).
+    """
     logit, target = pair(use, "logit", "target")
     logit, target = (use.trace.cast(v, "float", use.at) for v in (logit, target))
+    if use.has("positive"):
+        more = use.op("mul", target, use.op("sub", use.float("positive"), use.number(1.0)))
+        right = use.op("mul", use.op("add", more, use.number(1.0)), use.op("softplus", use.op("neg", logit)))
+        return use.op("add", use.op("mul", use.op("sub", use.number(1.0), target), logit), right)
     return use.op("sub", use.op("softplus", logit), use.op("mul", target, logit))
 
 
@@ -62,3 +69,20 @@ def _(use: Use) -> Item:
     if not rank:
         return square
     return use.op("mul", use.op("sum", square, dims=tuple(range(-rank, 0))), use.number(1.0 / count))
+
+
+@define("weighted_mean", "x weights")
+def _(use: Use) -> Item:
+    """One number for the whole batch: the mean over all real steps and rows, each counted by its weight."""
+    trace = use.trace
+    if trace.level.parent is not None:
+        raise Mistake("E314", "`weighted_mean` is of a whole batch and cannot stand inside of a step", use.at)
+    x, weights = (trace.cast(v, "float", use.at) for v in pair(use, "x", "weights"))
+    if x.type.shape or weights.type.shape:
+        raise Mistake("E314", "`weighted_mean` takes one number for each example or step", use.at)
+    x = trace.over_batch(x, use.at)
+    weights = use.op("mul", weights, use.op("spread", use.number(1.0), axes=x.type.axes))
+    total, count = (
+        use.op("sum_axes", trace.clean(v, use.at), axes=v.type.axes) for v in (use.op("mul", x, weights), weights)
+    )
+    return use.op("div", total, use.op("add", count, use.number(1e-12)))

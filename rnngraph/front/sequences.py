@@ -34,6 +34,27 @@ def shift(trace: Trace, value: Value, by: int, at: Span, span: Span) -> Value:
     return trace.call("shift", value, at=at, axis=axis, by=by)
 
 
+def filled(trace: Trace, shifted: Value, fill: Value, by: int, at: Span) -> Value:
+    """A shifted sequence with another value than 0 where there was no step."""
+    axis = axis_of(shifted, at)
+    place = trace.call("iota", at=at, axis=axis)
+    if by >= 0:
+        empty = trace.call("lt", place, trace.const(by, "int"), at=at)
+    else:
+        after = trace.call("sub", place, trace.const(by, "int"), at=at)
+        empty = trace.call("ge", after, trace.extent(axis, at), at=at)
+    return trace.call("where", empty, fill, shifted, at=at)
+
+
+def every(trace: Trace, value: Value, by: int, at: Span, span: Span) -> Value:
+    """The steps 0, by, 2 by, ... of each row; of a row of length n there are n / by, rounded up."""
+    axis = axis_of(value, span)
+    found = trace.call("every", value, at=at, axis=axis, by=by)
+    if value in trace.masked:
+        trace.masked.add(found)
+    return found
+
+
 def last(trace: Trace, value: Value, at: Span, span: Span) -> Value:
     """The last real step; zeros where there is none."""
     axis = axis_of(value, span)
@@ -126,19 +147,26 @@ def uniform(
     trace: Trace, shape: tuple[int, ...], axes: tuple[str, ...], at: Span, per_sequence: bool = False
 ) -> Value:
     """Numbers in [0, 1), drawn anew at each step of the loops around and along these axes, or once for all steps."""
-    key = f"{'.'.join(trace.path)}/{trace.draws}"
+    now = trace.const(0, "int") if per_sequence else moment(trace, axes, at)
+    return trace.call("uniform", seed(trace), now, at=at, shape=shape, key=key(trace))
+
+
+def key(trace: Trace) -> str:
+    """A name of its own for each place that draws."""
     trace.draws += 1
-    seed = trace.input("seed", "seed", Type((), (), "int"))
-    moment = trace.const(0, "int") if per_sequence else _moment(trace, axes, at)
-    return trace.call("uniform", seed, moment, at=at, shape=shape, key=key)
+    return f"{'.'.join(trace.path)}/{trace.draws - 1}"
 
 
-def _moment(trace: Trace, axes: tuple[str, ...], at: Span) -> Value:
+def seed(trace: Trace) -> Value:
+    return trace.input("seed", "seed", Type((), (), "int"))
+
+
+def moment(trace: Trace, axes: tuple[str, ...], at: Span) -> Value:
     """One int for each step of all loops and sequences around."""
     counts = [trace.counter(level) for level in trace.levels()]
     counts += [trace.call("iota", at=at, axis=axis) for axis in axes]
-    moment = counts[0] if counts else trace.const(0, "int")
+    now = counts[0] if counts else trace.const(0, "int")
     for count in counts[1:]:
-        wide = trace.call("mul", moment, trace.const(1_000_003, "int"), at=at)
-        moment = trace.call("add", wide, count, at=at)
-    return moment
+        wide = trace.call("mul", now, trace.const(1_000_003, "int"), at=at)
+        now = trace.call("add", wide, count, at=at)
+    return now

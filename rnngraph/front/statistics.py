@@ -6,7 +6,6 @@ import math
 
 from rnngraph.front import sequences
 from rnngraph.front.builtin import Use, define
-from rnngraph.front.mistakes import Mistake
 from rnngraph.front.values import Item, Several
 from rnngraph.ir.graph import Value
 
@@ -165,9 +164,7 @@ def _(use: Use) -> Item:
 
 @define("clip_by_global_norm", "x* limit")
 def _(use: Use) -> Item:
-    """The values, all scaled down by the same factor where their common norm is larger than the limit; and that norm."""
-    if "limit" not in use.given:
-        raise Mistake("E303", "write the limit by name: `clip_by_global_norm(a, b, limit = 1)`", use.at)
+    """The values, scaled down by one factor where their common norm is larger than the limit; and that norm."""
     values, most = _values(use), _limit(use, "limit")
     norm = _global_norm(use, values)
     return Several((*(_scaled(use, v, norm, most) for v in values), norm))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from rnngraph.front import expressions
 from rnngraph.front.arithmetic import truth
@@ -81,7 +82,7 @@ def why_never(condition: Value, level: Level) -> str:
     return f"the left side is {_range(a, b)}, the right side {_range(c, d)}"
 
 
-_HOLDS = {
+_HOLDS: dict[str, Callable[[float, float, float, float], bool]] = {
     "eq": lambda a, b, c, d: a <= d and c <= b,
     "ne": lambda a, b, c, d: not a == b == c == d,
     "lt": lambda a, b, c, d: a < d,

@@ -14,7 +14,7 @@ from rnngraph.front.levels import Level
 from rnngraph.front.mistakes import Echo, Mistake, TooMuch, shape_in_words
 from rnngraph.front.values import Instance, Item, Number, Numbers, PipeOf, is_number, kind_of
 from rnngraph.ir.graph import Capture, Node, Origin, ShapeError, Value, body_param, graph_input, make
-from rnngraph.ir.types import BATCH, DType, Type
+from rnngraph.ir.types import BATCH, DType, Type, every, is_fixed
 from rnngraph.source import Span
 
 MOST_STATEMENTS = 200_000
@@ -237,13 +237,25 @@ class Trace:
 
     def extent(self, axis: str, at: Span) -> Value:
         """The number of steps: of each row where padded, else of the whole axis. An int."""
+        base, by = every(axis)
+        if base:
+            return self.part_of(self.extent(base, at), by, at)
         if self.pads(axis):
             return self.input(f"lengths@{axis}", "lengths", Type((BATCH,), (), "int"))
         with self.at(self.root):
             return self.call("cast", self.call("size", at=at, axes=(axis,)), at=at, dtype="int")
 
+    def part_of(self, steps: Value, by: int, at: Span) -> Value:
+        """How many of so many steps are at a multiple of `by`, from 0 on."""
+        if by == 1:
+            return steps
+        with self.at(self.root):
+            up = self.call("add", steps, self.const(by - 1, "int"), at=at)
+            parts = self.call("div", self.cast(up, "float", at), self.const(float(by)), at=at)
+            return self.cast(self.call("floor", parts, at=at), "int", at)
+
     def pads(self, axis: str) -> bool:
-        return self.padded and not axis.endswith("@for")
+        return self.padded and not is_fixed(axis)
 
     def real_step(self, level: Level, at: Span) -> Value:
         """Inside a loop: whether the present step is one of the row's own."""

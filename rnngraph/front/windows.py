@@ -42,9 +42,9 @@ def _image(use: Use, rank: int) -> Value:
 
 
 def window(use: Use, x: Value, sizes: tuple[int, ...], step: tuple[int, ...]) -> Window:
-    """The attributes of the windows that `stride`, `dilation` and `padding` ask for; `step` is the stride if none is given.
+    """The attributes of the windows that the arguments ask for; `step` is the stride where none is given.
 
-    With padding there is a result for each `stride`-th place, as if zeros were around; without it for whole windows alone.
+    With padding there is a result for each `stride`-th place, as if more were around; without, for whole windows only.
     """
     rank = len(sizes)
     stride, dilation = _each(use, "stride", rank, step), _each(use, "dilation", rank, (1,) * rank)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 DType = Literal["float", "int", "bool"]
 BATCH = "batch"
+
+FIXED = "@for"
+"""`50@for` is an axis of 50 steps, whatever the data."""
+EVERY = "/"
+"""`time/2` is the axis of every second step of `time`, from the first on; `time/1` is `time` once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +51,23 @@ def union(types: Iterable[Type]) -> tuple[str, ...]:
     if all(a == widest or set(a) <= set(widest) for a in found):
         return widest
     return in_order(axis for axes in found for axis in axes)
+
+
+def every(axis: str) -> tuple[str, int]:
+    """Of a derived axis, the axis it is of, and how many steps of that one make one of its own; ("", 1) of others."""
+    base, _, by = axis.rpartition(EVERY)
+    return (base, int(by)) if base else ("", 1)
+
+
+def is_fixed(axis: str) -> bool:
+    """Whether the model alone says how many steps there are."""
+    base, _ = every(axis)
+    return is_fixed(base) if base else axis.endswith(FIXED)
+
+
+def size_of(axis: str, given: Callable[[str], int]) -> int:
+    """The number of steps of an axis; `given` tells it of those that the data bring."""
+    base, by = every(axis)
+    if base:
+        return -(-size_of(base, given) // by)
+    return int(axis.removesuffix(FIXED)) if axis.endswith(FIXED) else given(axis)

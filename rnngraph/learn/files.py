@@ -44,7 +44,9 @@ def write_aside(path: str | os.PathLike[str], content: bytes) -> None:
 
 def refuse_unwritable(*paths: str | os.PathLike[str] | None) -> None:
     """CannotDo where a file could not be written: asked before long work, so that its fruit is not lost."""
-    for path in filter(None, paths):
+    for path in paths:
+        if path is None:
+            continue
         target = Path(path)
         if target.is_dir():
             raise CannotDo(f"cannot write `{path}`: it is a folder", code="E660")

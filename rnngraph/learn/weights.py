@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean
 from rnngraph.front.block import Weight
+from rnngraph.ir.graph import INPUT, Graph, Value, ordered
 from rnngraph.learn.files import Arrays, read_tensors, write_tensors
 
 Shape = tuple[int, ...]
@@ -29,7 +30,24 @@ def init(weights: Sequence[Weight], seed: int, dtype: str = "float64") -> Arrays
     The same (seed, name, shape, initialiser) gives the same numbers; float32 ones are the float64 ones
     rounded.
     """
-    return {weight.name: _first_value(weight, seed).astype(dtype) for weight in weights}
+    found: Arrays = {}
+    for weight in weights:
+        value = weight.initial.value
+        found[weight.name] = _first_value(weight, seed) if value is None else computed(value, found)
+    return {name: array.astype(dtype) for name, array in found.items()}
+
+
+def computed(value: Value, weights: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """A value of the graph that depends on weights alone."""
+    from rnngraph.program.lower import lower
+    from rnngraph.program.memory import plan
+    from rnngraph.runtime.execute import Bound
+    from rnngraph.runtime.numpy import NumpyBackend
+
+    inputs = {n.attrs["name"]: Value(n) for n in ordered([value.node]) if n.op is INPUT}
+    program = lower(Graph(inputs, {"value": value}))
+    results = Bound(program, plan(program, {}, "float64"), NumpyBackend()).run({}, weights)
+    return np.array(results["value"])
 
 
 def generator(seed: int, name: str) -> np.random.Generator:

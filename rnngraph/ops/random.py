@@ -15,9 +15,9 @@ from rnngraph.ir.types import BATCH, Type, union
 from rnngraph.ops.index import ramp
 from rnngraph.ops.table import define, no_rule
 
-_GOLDEN = 0x9E3779B97F4A7C15
+GOLDEN = 0x9E3779B97F4A7C15
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-_STEP, _SEED = 0xD1342543DE82EF95, 0xA0761D6478BD642F
+STEP, SEED = 0xD1342543DE82EF95, 0xA0761D6478BD642F
 
 
 def _infer(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
@@ -31,7 +31,7 @@ def _scratch(attrs: Attrs, types: tuple[Type, ...], results: tuple[Type, ...]) -
     return counter, counter
 
 
-def _mix(xp: Any, x: Any, work: Any) -> None:
+def mix(xp: Any, x: Any, work: Any) -> None:
     for shift, factor in ((30, _FIRST), (27, _SECOND)):
         xp.right_shift(x, xp.uint64(shift), work)
         xp.bitwise_xor(x, work, x)
@@ -50,16 +50,16 @@ def _uniform(backend: Any, node: Node) -> Callable[..., None]:
     def run(seed: Any, step: Any, out: Any, x: Any, work: Any) -> None:
         x, work = x.view(xp.uint64), work.view(xp.uint64)
         first = x[(0,) * lead].reshape(-1) if x.size else x.reshape(-1)
-        ramp(xp, first, _GOLDEN, _GOLDEN)
+        ramp(xp, first, GOLDEN, GOLDEN)
         if x.size:
             x[...] = x[(0,) * lead]
         xp.add(x, xp.uint64(key), x)
-        xp.multiply(seed.view(xp.uint64), xp.uint64(_SEED), work)
+        xp.multiply(seed.view(xp.uint64), xp.uint64(SEED), work)
         xp.add(x, work, x)
-        _mix(xp, x, work)
-        xp.multiply(step.view(xp.uint64)[index], xp.uint64(_STEP), work)
+        mix(xp, x, work)
+        xp.multiply(step.view(xp.uint64)[index], xp.uint64(STEP), work)
         xp.add(x, work, x)
-        _mix(xp, x, work)
+        mix(xp, x, work)
         bits = 53 if out.dtype.itemsize == 8 else 24
         xp.right_shift(x, xp.uint64(64 - bits), x)
         xp.copyto(out, x, casting="unsafe")

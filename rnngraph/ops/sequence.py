@@ -240,6 +240,65 @@ define(
 )
 
 
+# --- every k-th step, on an axis of its own -------------------------------------------------------------------------
+
+
+def _every_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    (x,) = types
+    axis = attrs["axis"]
+    return (x.with_axes(f"{axis}/{attrs['by']}" if a == axis else a for a in x.axes),)
+
+
+def _to_front(type: Type, axis: str) -> Callable[[Any], Any]:
+    """The view of an array with one axis in front, the others in their order."""
+    at = type.axes.index(axis)
+    order = (at, *(i for i in range(type.rank) if i != at))
+    return lambda array: array.transpose(order)
+
+
+def _every(backend: Any, node: Node) -> Callable[..., None]:
+    axis, by = node.attrs["axis"], node.attrs["by"]
+    source, target = _to_front(node.inputs[0].type, axis), _to_front(node.types[0], f"{axis}/{by}")
+    copyto = backend.xp.copyto
+    return lambda x, out: copyto(target(out), source(x)[::by])
+
+
+define(
+    "every",
+    _every_type,
+    kernel=_every,
+    vjp=lambda attrs, y, dy, x: (dy.op("place_every", axis=attrs["axis"], by=attrs["by"]),),
+    examples=(({"axis": "time", "by": 2}, (_SEQ,)), ({"axis": "time", "by": 1}, (Type(("a", "time", "batch"), ()),))),
+)
+
+
+def _place_every_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    (x,) = types
+    axis = attrs["axis"]
+    return (x.with_axes(axis if a == f"{axis}/{attrs['by']}" else a for a in x.axes),)
+
+
+def _place_every(backend: Any, node: Node) -> Callable[..., None]:
+    axis, by = node.attrs["axis"], node.attrs["by"]
+    source, target = _to_front(node.inputs[0].type, f"{axis}/{by}"), _to_front(node.types[0], axis)
+    copyto = backend.xp.copyto
+
+    def run(dy: Any, out: Any) -> None:
+        out.fill(0)
+        copyto(target(out)[::by], source(dy))
+
+    return run
+
+
+define(
+    "place_every",
+    _place_every_type,
+    kernel=_place_every,
+    vjp=lambda attrs, y, dy, x: (dy.op("every", axis=attrs["axis"], by=attrs["by"]),),
+    examples=(({"axis": "time", "by": 2}, (Type(("time/2", "batch"), (3,)),)),),
+)
+
+
 # --- what an unrolled loop is made of: views and rows written in place ---------------------------------------------
 
 

@@ -1,7 +1,7 @@
 """Windows of an image (or of a line, or a volume): what a convolution, a pooling or a dilation looks at.
 
-`patches` lays the window of every place side by side, so that a convolution is one product with the kernel; `unpatch` adds
-the windows up again, which is its transpose. The channels stand last. Place o of the result looks at
+`patches` lays the windows of all places side by side, so that a convolution is one product with the kernel; `unpatch`,
+its transpose, adds them up again. The channels stand last. Place o of the result looks at
 `o * stride + k * dilation - before` for every k of the window; what lies outside of the image is `fill`.
 """
 

@@ -14,6 +14,7 @@ _HANDS_ON = {
         "reverse_within",
         "last",
         "last_within",
+        "every",
         "slice",
         "concat",
         "identity",

@@ -28,6 +28,7 @@ from rnngraph.ir.graph import (
     finals,
     loop_node,
     loop_of,
+    make,
     ordered,
     rebuilt,
     stacked,
@@ -318,9 +319,16 @@ def _closed(
     carries = tuple(c._replace(next=v) for c, v in zip(loop.carries, forward[:n], strict=True))
     # The way back visits every step, so the way there must too.
     kept = replace(loop, carries=carries, stacks=tuple(stacks), until=None)
-    rewriter = Rewriter()
+    rewriter = Rewriter(_again)
     rewriter.map.update(mapping)
     return kept, list(rewriter.run(results)), slices, captures, counter
+
+
+def _again(node: Node, inputs: tuple[Value, ...]) -> Node | None:
+    """Forward work that is done a second time belongs to the way back."""
+    if node.origin.backward or inputs == node.inputs:
+        return None
+    return make(node.op, inputs, node.attrs, _backward(node.origin))
 
 
 def _name(value: Value) -> str:

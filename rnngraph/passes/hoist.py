@@ -29,7 +29,8 @@ def hoist(graph: Graph) -> Graph:
 
 def _stays(node: Node) -> bool:
     """Loops stay; so do, going backward, cheap ops on saved values: they would keep one more array each."""
-    return node.op is LOOP or (node.origin.backward and node.op.kind in ("pointwise", "gather"))
+    cheap = node.op.kind in ("pointwise", "gather") or node.op is TABLE["patches"]
+    return node.op is LOOP or (node.origin.backward and cheap)
 
 
 def _hoisted(node: Node) -> tuple[Value, ...]:

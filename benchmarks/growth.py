@@ -1,0 +1,139 @@
+"""How compiling grows with the number of steps: an LSTM with gradients, unrolled statically and kept as a loop.
+
+    python benchmarks/growth.py [--steps 2,10,1000] [--json]
+
+The cell, the sizes and the loss are those that TensorFlow 1 was measured with (below), so the two can be read side
+by side. Exit code 1 where a limit of ours is passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+
+import rnngraph as rg  # noqa: E402
+from rnngraph.ir.text import counts  # noqa: E402
+
+TEXT = """\
+model Growth {
+  input x: seq[64]
+  y, final = unroll LSTM(128) over x
+  output y
+  loss mean(y * y)
+}
+"""
+BATCH = 32
+STEPS = (2, 10, 50, 100, 200, 500, 1000)
+
+TENSORFLOW: Mapping[str, Mapping[int, tuple[int, float, float]]] = {
+    "static": {
+        2: (134, 0.13, 0.75), 10: (502, 0.30, 3.74), 50: (2_342, 1.16, 19.8), 100: (4_642, 2.51, 41.2),
+        200: (9_242, 6.00, 96.8), 500: (23_042, 12.8, 162.0), 1000: (46_042, 35.9, 622.0),
+    },
+    "dynamic": {
+        2: (310, 0.26, 1.54), 10: (310, 0.24, 3.92), 50: (310, 0.28, 16.4), 100: (310, 0.31, 35.7),
+        200: (310, 0.48, 90.8), 500: (310, 0.53, 214.0), 1000: (310, 0.86, 503.0),
+    },
+}  # fmt: skip
+"""Graph operations with gradients; seconds from nothing to the first result (building the graph, building the
+gradients, first run); milliseconds of later runs. TensorFlow 2.21.0 through `tf.compat.v1` with the V2 behaviour off
+(`BasicLSTMCell` under `static_rnn` and `dynamic_rnn`, `tf.gradients(loss, [kernel, bias])`), each row a fresh process,
+the better of two, on two shared cores of an AMD EPYC without a GPU: to be read to within a factor of 1.5.
+"""
+
+STATIC_LIMIT, DYNAMIC_LIMIT = 5.0, 0.3
+"""Seconds to compile 1,000 static steps, and a loop."""
+
+
+def measured(mode: str, steps: int, repeats: int) -> dict[str, float]:
+    """Nodes with gradients; seconds to compile (the least of `repeats`) and of the first run; milliseconds later."""
+    x = np.random.default_rng(0).normal(size=(BATCH, steps, 64)).astype("float32")
+    compiling = []
+    for _ in range(repeats):
+        gc.collect()
+        model, program, seconds = compiled(mode, steps)
+        compiling.append(seconds)
+    weights = model.init(0, "float32")
+    times = []
+    for _ in range(6):
+        began = time.perf_counter()
+        program.gradients({"x": x}, weights)
+        times.append(time.perf_counter() - began)
+    later = 1e3 * statistics.median(times[1:])
+    return {"nodes": counts(program.graph)[0], "compile": min(compiling), "first": times[0], "later": later}
+
+
+def compiled(mode: str, steps: int) -> tuple[rg.Model, rg.CompiledProgram, float]:
+    """From the text to the program, and the seconds it took."""
+    began = time.perf_counter()
+    model = rg.parse(TEXT)
+    program = model.compile(mode, steps if mode == "static" else None, dtype="float32", gradient="weights")
+    return model, program, time.perf_counter() - began
+
+
+def rows(steps: Sequence[int], repeats: int) -> list[dict[str, Any]]:
+    compiled("dynamic", 2)  # the grammar and the library are read once
+    return [{"mode": mode, "steps": n, **measured(mode, n, repeats)} for mode in TENSORFLOW for n in steps]
+
+
+def table(found: Sequence[Mapping[str, Any]]) -> str:
+    """As Markdown: ours, then TensorFlow's."""
+    lines = [
+        "| mode | steps | nodes | compile | first result | later runs | TF 1 operations | first result | later runs |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]  # fmt: skip
+    for row in found:
+        theirs = TENSORFLOW[row["mode"]].get(row["steps"])
+        other = f"{theirs[0]:,} | {theirs[1]:.2f} s | {theirs[2]:,.3g} ms" if theirs else "| |"
+        lines.append(
+            f"| {row['mode']} | {row['steps']:,} | {row['nodes']:,} | {row['compile']:.3f} s "
+            f"| {row['compile'] + row['first']:.2f} s | {row['later']:,.3g} ms | {other} |"
+        )
+    return "\n".join(lines)
+
+
+def verdicts(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, bool]]:
+    """What is claimed of these rows, and whether it holds."""
+    static = [row for row in found if row["mode"] == "static"]
+    dynamic = [row for row in found if row["mode"] == "dynamic"]
+    said = [(f"a loop compiles in under {DYNAMIC_LIMIT} s", all(r["compile"] < DYNAMIC_LIMIT for r in dynamic))]
+    said.append(("the graph of a loop is the same for any number of steps", len({r["nodes"] for r in dynamic}) == 1))
+    if static[-1]["steps"] == 1000:
+        said.append((f"1,000 static steps compile in under {STATIC_LIMIT:.0f} s", static[-1]["compile"] < STATIC_LIMIT))
+    if len(static) > 2:
+        slopes = [(b["nodes"] - a["nodes"]) / (b["steps"] - a["steps"]) for a, b in pairwise(static[-3:])]
+        said.append((f"every static step adds {slopes[-1]:g} nodes", slopes[0] == slopes[1]))
+    return said
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Compile time and graph size of an LSTM against the number of steps.")
+    parser.add_argument("--steps", default=",".join(map(str, STEPS)), help="numbers of steps, with commas between")
+    parser.add_argument("--repeats", type=int, default=3, help="compilations of each, of which the fastest counts")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    found = rows([int(n) for n in arguments.steps.split(",")], arguments.repeats)
+    said = verdicts(found)
+    if arguments.json:
+        print(json.dumps({"rows": found, "verdicts": dict(said)}, indent=2))
+    else:
+        print(table(found), "", *(f"{'holds' if holds else 'FAILS'}: {text}" for text, holds in said), sep="\n")
+    return 0 if all(holds for _, holds in said) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

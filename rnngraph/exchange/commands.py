@@ -1,0 +1,176 @@
+"""The verbs `weights` and `export` of the command line: arguments to calls, results to text."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+LAYOUT = click.Choice(["tf1", "keras", "torch", "onnx", "rnngraph"])
+
+
+@click.group()
+def weights() -> None:
+    """Look at files of weights, and convert them from and to other tools."""
+
+
+@weights.command()
+@click.argument("file", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
+def show(file: str, as_json: bool) -> None:
+    """Print name, shape, type, bytes and extent of every array of FILE, and the layout that it looks like."""
+    from rnngraph.exchange.convert import shown
+    from rnngraph.exchange.files import read
+    from rnngraph.exchange.looks import looks_like
+
+    arrays = read(file)
+    rows, layout = shown(arrays), looks_like(arrays)
+    heads = ("name", "shape", "type", "bytes", "min", "mean", "max")
+    if as_json:
+        found = {"layout": layout, "arrays": [dict(zip(heads, row, strict=True)) for row in rows]}
+        click.echo(json.dumps(found, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*heads)
+    for row in rows:
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else cell for cell in row))
+    Console().print(table)
+    if layout:
+        click.echo(f"the names look like the layout `{layout}`")
+
+
+@weights.command()
+@click.argument("file", type=click.Path())
+@click.option("--from", "source", type=LAYOUT, help="The layout of FILE; seen from its names without it.")
+@click.option("--to", "target", type=LAYOUT, default="rnngraph", show_default=True, help="The layout to write.")
+@click.option("--model", "model_file", type=click.Path(), required=True, help="The .rnn file that the weights are for.")
+@click.option("--name", metavar="NAME", help="Which model, where the file has several.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, as --set units=64.")
+@click.option("--map", "pairs", multiple=True, metavar="OURS=THEIRS", help="A layer and its module elsewhere.")
+@click.option("--out", type=click.Path(), required=True, help="The .safetensors file to write.")
+def convert(
+    file: str,
+    source: str | None,
+    target: str,
+    model_file: str,
+    name: str | None,
+    settings: Sequence[str],
+    pairs: Sequence[str],
+    out: str,
+) -> None:
+    """Write the weights of FILE in another layout. Every layer is checked by running both definitions."""
+    from rnngraph.exchange.convert import OURS
+    from rnngraph.exchange.convert import convert as converted
+    from rnngraph.exchange.files import read
+    from rnngraph.exchange.looks import looks_like
+    from rnngraph.learn.weights import save_weights
+
+    arrays = read(file)
+    made = converted(
+        _model(model_file, name, settings),
+        arrays,
+        source or looks_like(arrays) or OURS,
+        target,
+        dict(_pair(text) for text in pairs),
+    )
+    save_weights(out, made.arrays)
+    for line in made.told:
+        click.echo(line)
+    for left in made.left:
+        click.echo(f"warning: `{left}` has no place in the model and was left out", err=True)
+    click.echo(f"wrote {out}: {len(made.arrays)} arrays")
+
+
+@click.command()
+@click.argument("file", type=click.Path())
+@click.option("--model", "name", metavar="NAME", help="Which model, where the file has several.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, as --set units=64.")
+@click.option("--to", "target", type=click.Choice(["onnx", "numpy"]), required=True, help="The format to write.")
+@click.option("--weights", "path", type=click.Path(), help="A .safetensors file; new weights by --seed without it.")
+@click.option("--seed", default=0, show_default=True, help="Seed of new weights.")
+@click.option(
+    "--unroll",
+    type=click.Choice(["dynamic", "static"]),
+    default="dynamic",
+    show_default=True,
+    help="A loop over any number of steps, or --steps steps one after the other.",
+)
+@click.option("--steps", type=int, help="Steps of a static export.")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="[default: float32 for onnx, else float64]")
+@click.option("--lengths/--no-lengths", default=None, help="Real lengths as inputs.  [default: for numpy]")
+@click.option("--states/--no-states", default=True, show_default=True, help="Initial states as inputs.")
+@click.option("--loss", is_flag=True, help="The loss and the metrics as outputs too.")
+@click.option("--operators", is_flag=True, help="ONNX: library cells as its operators LSTM, GRU and RNN.")
+@click.option("--out", type=click.Path(), required=True, help="The .onnx or .py file to write.")
+def export(
+    file: str,
+    name: str | None,
+    settings: Sequence[str],
+    target: str,
+    path: str | None,
+    seed: int,
+    unroll: str,
+    steps: int | None,
+    dtype: str | None,
+    lengths: bool | None,
+    states: bool,
+    loss: bool,
+    operators: bool,
+    out: str,
+) -> None:
+    """Write the model with its weights as an ONNX file, or as a Python file with nothing but NumPy in it."""
+    from rnngraph.diagnostics import UserError
+    from rnngraph.exchange.chosen import Wanted
+    from rnngraph.learn.files import write_aside
+
+    model = _model(file, name, settings)
+    asked = dtype or ("float32" if target == "onnx" else "float64")
+    wanted = Wanted(unroll, steps, target == "numpy" if lengths is None else lengths, states, loss, asked)
+    given = _weights(path, model, seed)
+    if target == "onnx":
+        from rnngraph.exchange.onnx_export import to_onnx
+
+        write_aside(out, to_onnx(model, given, wanted, operators))
+        click.echo(f"wrote {out}")
+        return
+    if operators:
+        raise UserError("`--operators` is for `--to onnx`", "E681")
+    from rnngraph.exchange.numpy_export import to_numpy
+
+    written = to_numpy(model, given, wanted)
+    if written.arrays is not None:
+        import numpy as np
+
+        content, beside = io.BytesIO(), Path(out).with_suffix(".npz")
+        np.savez(content, **dict[str, Any](written.arrays))
+        write_aside(beside, content.getvalue())
+        click.echo(f"wrote {beside}")
+    write_aside(out, written.text.encode())
+    click.echo(f"wrote {out}")
+
+
+def _weights(path: str | None, model: Any, seed: int) -> Any:
+    from rnngraph.learn.weights import load_weights
+
+    return model.init(seed) if path is None else load_weights(path)
+
+
+def _model(file: str, name: str | None, settings: Sequence[str]) -> Any:
+    from rnngraph.cli import read
+
+    return read(file, name, settings)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    from rnngraph.diagnostics import UserError
+
+    ours, sign, theirs = text.partition("=")
+    if not sign:
+        raise UserError(f"`{text}` is no pair of names", "E698", "write it as --map encoder=lstm")
+    return ours, theirs

@@ -1,0 +1,135 @@
+"""What is handed out: an sdist, the wheel built from it, and a model run by the installed command, elsewhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HANDED_OUT = {".py", ".lark", ".rnn", ".html", ".css", ".js", ".typed"}
+
+
+def run(command: Sequence[str | Path], folder: Path) -> str:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PIP_", "COV"))}
+    done = subprocess.run([str(part) for part in command], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def built(kind: str, source: Path, out: Path) -> Path:
+    """Builds without a network: with the setuptools that is installed."""
+    run([sys.executable, "-m", "build", "--no-isolation", f"--{kind}", "--outdir", out, source], out)
+    (found,) = out.glob("*.tar.gz" if kind == "sdist" else "*.whl")
+    return found
+
+
+def files() -> set[str]:
+    """What the package consists of in the source tree, those folders that are links among it."""
+    top = ROOT / "rnngraph"
+    folders = [top, *(top / link for link in ("grammar", "viz"))]
+    found = {f for folder in folders for f in folder.rglob("*") if f.suffix in HANDED_OUT}
+    return {f"rnngraph/{f.relative_to(top).as_posix()}" for f in found if "__pycache__" not in f.parts}
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy of the tree as it is handed out, so that nothing lying about gets in."""
+    folder = tmp_path_factory.mktemp("sdist")
+    tree = folder / "tree"
+    tree.mkdir()
+    for name in ("rnngraph", "grammar", "viz"):
+        shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, tree / name)
+    return built("sdist", tree, folder)
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    (unpacked,) = folder.iterdir()
+    return built("wheel", unpacked, folder)
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of programs of a fresh environment with the wheel; its dependencies are those installed here."""
+    folder = tmp_path_factory.mktemp("fresh") / "venv"
+    run([sys.executable, "-m", "venv", "--without-pip", folder], ROOT)
+    programs = folder / ("Scripts" if os.name == "nt" else "bin")
+    purelib = Path(
+        run([programs / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], folder).strip()
+    )
+    run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            programs / "python",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+            wheel,
+        ],
+        folder,
+    )
+    here = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    (purelib / "dependencies.pth").write_text("\n".join(sorted(here)) + "\n")
+    return programs
+
+
+def test_the_sdist_holds_the_source(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        inside = {name.partition("/")[2] for name in archive.getnames()}
+    assert files() | {"pyproject.toml", "README.md"} <= inside
+
+
+def test_the_wheel_holds_every_file_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        inside = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert inside == files()
+    endings = {Path(name).suffix for name in inside}
+    assert {".lark", ".rnn", ".css", ".typed"} <= endings
+
+
+def test_the_installed_command_runs_a_model_elsewhere(installed: Path, tmp_path: Path) -> None:
+    examples = ROOT / "examples"
+    arguments = [
+        "run",
+        examples / "textbook.rnn",
+        "--data",
+        examples / "data" / "textbook.npz",
+        "--weights",
+        examples / "data" / "textbook.safetensors",
+    ]
+    said = run([installed / "rnngraph", *arguments], tmp_path)
+    assert "8.34561659e-01" in said
+    where = run([installed / "python", "-c", "import rnngraph; print(rnngraph.__file__)"], tmp_path)
+    assert Path(where.strip()).is_relative_to(installed.parent)
+    run([installed / "rnngraph", "render", examples / "stack.rnn", "--out", "stack.svg"], tmp_path)
+    assert (tmp_path / "stack.svg").stat().st_size > 1000
+
+
+def test_the_installed_command_compares_and_writes_its_page(installed: Path, tmp_path: Path) -> None:
+    model = ROOT / "examples" / "lstm4.rnn"
+    run([installed / "rnngraph", "compare", model, "--steps", "2,3", "--repeats", "1", "--page", "r.html"], tmp_path)
+    assert "<svg" in (tmp_path / "r.html").read_text()
+
+
+@pytest.mark.parametrize("library", ["cupy", "lark", "matplotlib"])
+def test_importing_the_installed_package_is_light(installed: Path, tmp_path: Path, library: str) -> None:
+    code = f"import sys, rnngraph; print({library!r} in sys.modules)"
+    assert run([installed / "python", "-c", code], tmp_path).strip() == "False"
