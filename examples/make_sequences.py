@@ -20,7 +20,7 @@ Array = NDArray[Any]
 Rows = dict[str, Array]
 FOLDER = Path(__file__).parent / "data"
 
-LONGEST_LINE = 120
+LONGEST_LINE = 80
 """Letters in one row of the text; a longer sentence goes on in the next row."""
 FIRST_YEAR, LAST_YEAR = 1700, 2099
 TRAINING_DATES, TEST_DATES = 6000, 1000

@@ -325,6 +325,44 @@ model Bags {
   loss sum(square(summed + meaned * rooted))
 }
 """,
+    "speech": """
+model Speech {
+  input x: seq[3]
+  input label: seq@label int
+  scores = Dense(4)(unroll GRU(4) over x)
+  labels, count, score = ctc_greedy(scores)
+  likely, counts, chances = ctc_beam(scores, width = 5, paths = 1)
+  short, kept = collapse_repeated(label)
+  output labels, count, score, likely, counts, chances, short, kept
+  loss ctc_loss(scores, label, collapse = true, ignore_longer = true)
+  loss ctc_loss(scores, label, merge = false, blank = 2, ignore_longer = true) * 0.5
+}
+""",
+    "candidates": """
+model Words {
+  input word: seq int
+  y = unroll RNN(4) over Embedding(12, 3)(shift(word, 1))
+  output y
+  loss SampledSoftmax(12, 3)(y, word)
+  if training {
+    drawn, _, counts = unroll LearnedUnigramSampler(2, 12) over [word]
+    metric mean(counts) + float(sum(drawn)) as often
+  }
+}
+""",
+    "ranking": """
+model Ranking {
+  input x: seq[5]
+  input target: seq int
+  scores = Dense(6)(x)
+  values, places = top_k(scores, 3)
+  front, count = compact(values, values[0] > 0.3)
+  ids, number = UniqueLabels(places)
+  output values, places, front, count, ids, number, sequence_mask(x) as here
+  loss sequence_loss(scores, target) + 0.1 * mean(front * front) + mean(values[0] * values[2])
+  metric float(in_top_k(scores, target, 2)) as hits
+}
+""",
 }
 
 ALL = CELLS | LAYERS

@@ -56,7 +56,7 @@ def _scatter_rows(w: Words, node: Node, dy: Text, ids: Text) -> Text:
     )
 
 
-# --- the largest, and several at once -----------------------------------------------------------------------------------
+# --- the largest, and several at once -------------------------------------------------------------------------------
 
 
 def _top_k(w: Words, node: Node, x: Text) -> Text:
@@ -72,7 +72,7 @@ def _put_entries(w: Words, node: Node, dy: Text, ids: Text) -> Text:
     return Text(f"np.where({here}, {dy.at(ATOM)}[..., None], 0).sum(axis=-2)")
 
 
-# --- some of the steps --------------------------------------------------------------------------------------------------
+# --- some of the steps ----------------------------------------------------------------------------------------------
 
 
 def _every(w: Words, node: Node, x: Text) -> Text:

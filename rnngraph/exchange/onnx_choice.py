@@ -9,7 +9,7 @@ from rnngraph.exchange.onnx_scope import Rule, Scope
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import Type
 
-# --- the largest, and several at once -----------------------------------------------------------------------------------
+# --- the largest, and several at once -------------------------------------------------------------------------------
 
 
 def _top_k(s: Scope, node: Node, x: str) -> str:
@@ -27,7 +27,7 @@ def _put_entries(s: Scope, node: Node, dy: str, ids: str) -> str:
     return str(s.emit("ReduceSum", placed, s.ints(-2), keepdims=0))
 
 
-# --- some of the steps --------------------------------------------------------------------------------------------------
+# --- some of the steps ----------------------------------------------------------------------------------------------
 
 
 def _every(s: Scope, node: Node, x: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rnngraph.front import sequences
 from rnngraph.front.builtin import Use, define
-from rnngraph.front.mistakes import Mistake, counted
+from rnngraph.front.mistakes import Mistake
 from rnngraph.front.values import Item, Numbers, Several
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH, Type, union
@@ -58,5 +58,5 @@ def _check(use: Use, classes: int, count: int, unique: bool, at: Span) -> None:
             "E203",
             f"{count} different classes are to be drawn, but there are only {possible}",
             at,
-            help=f"draw at most {counted(possible, 'class').replace('classs', 'classes')}, or with `unique = false`",
+            help=f"draw at most {possible}, or with `unique = false`",
         )

@@ -94,7 +94,8 @@ def _run(trace: Trace, loaded: Loaded, model: Definition, settings: Mapping[str,
         if isinstance(s, ast.Input):
             _bind_input(scope, s)
     statements.run(scope, model.body)
-    if not scope.outputs and not scope.goals:
+    told = any(d.severity == "error" for d in trace.report.found)
+    if not scope.outputs and not scope.goals and not told:
         raise Mistake("E307", f"the model `{model.name}` gives nothing", model.name_span, help="write `output ...`")
     return scope
 

@@ -34,7 +34,7 @@ def _(use: Use) -> Item:
 
 @define("revise", "cell rule x")
 def _(use: Use) -> Item:
-    """Runs a cell on x; the next value of each of its float states becomes rule(old, new).
+    """Runs a cell on x; the next value of each of its float states becomes rule(old, new), or rule(new).
 
     An output that is the new value of a state is the revised one.
     """
@@ -64,7 +64,8 @@ def _revised(use: Use, rule: Instance | PipeOf, place: Place, new: Value) -> Val
     """The rule sees a state as a vector, whatever its own shape is."""
     shape = place.param.type.shape
     flat = [v if len(shape) == 1 else use.op("reshape", v, shape=(math.prod(shape),)) for v in (place.param, new)]
-    result = calls.use(use.scope, rule, [Given(v, use.at) for v in flat], use.at, use.scope.place).item()
+    seen = flat if len(calls.input_names(rule)) > 1 else flat[1:]
+    result = calls.use(use.scope, rule, [Given(v, use.at) for v in seen], use.at, use.scope.place).item()
     if not isinstance(result, Value) or result.type.shape != flat[0].type.shape:
         raise Mistake("E201", "a rule gives one value of the size of the state", use.span("rule"))
     result = use.trace.over_batch(result, use.at)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import cast
 
 from rnngraph.diagnostics import Diagnostic, Label, UserError
 from rnngraph.front.scope import World
@@ -24,15 +28,36 @@ class Loaded:
     imported: tuple[Definition, ...]
 
 
+class _Library(Mapping[str, Definition]):
+    """The standard cells and layers by name; a file is parsed, once, when one of its names is asked for."""
+
+    def __init__(self) -> None:
+        self.sources: dict[str, Source] = {}
+        self.parsed: dict[str, Definition] = {}
+        for entry in sorted(resources.files("rnngraph.library").iterdir(), key=lambda e: e.name):
+            if entry.name.endswith(".rnn"):
+                source = Source(f"library/{entry.name}", entry.read_text(encoding="utf-8"))
+                self.sources |= dict.fromkeys(_DEFINED.findall(source.text), source)
+
+    def __getitem__(self, name: str) -> Definition:
+        if name not in self.parsed:
+            self.parsed |= {d.name: d for d in definitions(parse(self.sources[name]))}
+        return self.parsed[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.sources)
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+
+_DEFINED = re.compile(r"^(?:cell|layer)\s+(\w+)", re.MULTILINE)
+
+
 @cache
-def library() -> dict[str, Definition]:
-    """The standard cells and layers by name, parsed once."""
-    found: dict[str, Definition] = {}
-    for entry in sorted(resources.files("rnngraph.library").iterdir(), key=lambda e: e.name):
-        if entry.name.endswith(".rnn"):
-            file = parse(Source(f"library/{entry.name}", entry.read_text(encoding="utf-8")))
-            found |= {d.name: d for d in definitions(file)}
-    return found
+def library() -> Mapping[str, Definition]:
+    """The standard cells and layers by name."""
+    return _Library()
 
 
 def definitions(file: File) -> tuple[Definition, ...]:
@@ -50,7 +75,7 @@ def load(file: File) -> Loaded:
         raise UserError(search.errors)
     imported = tuple(d for d in search.found if d.kind != "model")
     own = definitions(file)
-    world = {**library(), **{d.name: d for d in imported}, **{d.name: d for d in own}}
+    world = ChainMap({d.name: d for d in (*imported, *own)}, cast(dict[str, Definition], library()))
     return Loaded(file, world, own, imported)
 
 

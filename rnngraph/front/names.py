@@ -9,7 +9,7 @@ from typing import Any
 
 from rnngraph.diagnostics import Diagnostic, Label, did_you_mean
 from rnngraph.front.functions import NAMES
-from rnngraph.front.imports import Loaded, library, twice
+from rnngraph.front.imports import Loaded, twice
 from rnngraph.front.scope import World
 from rnngraph.source import Span
 from rnngraph.syntax import ast
@@ -53,8 +53,9 @@ def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
 
 
 def recursion(loaded: Loaded) -> list[Diagnostic]:
-    """Definitions that contain themselves, each circle told once."""
-    contains = {d.name: _contains(d, loaded.world) for d in loaded.world.values()}
+    """Definitions that contain themselves, each circle told once. Those of the library see nothing but the library."""
+    own = {d.name: d for d in (*loaded.imported, *loaded.own)}
+    contains = {d.name: _contains(d, own) for d in own.values()}
     try:
         TopologicalSorter(contains).prepare()
     except CycleError:
@@ -75,10 +76,8 @@ def _contains(definition: Definition, world: World) -> set[str]:
     local = {s.name for s in definition.settings} | {
         t.name for s in statements(definition.body) if isinstance(s, ast.Assign) for t in s.targets
     }
-    named = {n.name for n in walk(definition) if isinstance(n, ast.Name)} - local
-    if library().get(definition.name) is definition:
-        return {n for n in named if world.get(n) is library().get(n) is not None}
-    return {n for n in named if n in world}
+    named = {n.name for n in walk(definition) if isinstance(n, ast.Name)}
+    return {n for n in named if n in world and n not in local}
 
 
 def _circle(loaded: Loaded, edges: list[tuple[str, str]]) -> Diagnostic:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from rnngraph.diagnostics import Diagnostic, UserError
+from rnngraph.front.mistakes import counted
 from rnngraph.ir.types import BATCH, every, size_of
 from rnngraph.learn.checks import Checked
 from rnngraph.learn.fitting import Array
@@ -29,10 +30,11 @@ def _too_long(one: Alignment, data: Checked) -> Diagnostic | None:
     if not bad.size:
         return None
     row = int(bad[0])
-    blanks = f", and {repeated[row]} blanks between equal ones," if repeated[row] else ""
+    blanks = f", of which {repeated[row]} must follow an equal one behind a blank," if repeated[row] else ""
     return Diagnostic(
-        "E538",
-        f"row {row} of `{one.labels}` has {count[row]} labels{blanks} for {steps[row]} steps of the scores",
+        "E539",
+        f"row {row} of `{one.labels}` has {counted(int(count[row]), 'label')}{blanks} for "
+        f"{counted(int(steps[row]), 'step')} of the scores",
         one.span,
         help="give the scores more steps, or leave such rows out with `ignore_longer = true`"
         if not repeated[row]

@@ -76,13 +76,17 @@ def _draw(backend: Any, node: Node) -> Callable[..., None]:
 
 
 def _refuse_too_few(xp: Any, node: Node, weights: Any, r: SimpleNamespace) -> None:
+    xp.greater_equal(weights, 0, r.positive)
+    if not r.positive.all():
+        raise _refused(node, "the weight of a class is negative, or no number: no class can be drawn by it")
     xp.greater(weights, 0, r.positive)
     xp.sum(r.positive, axis=-1, out=r.possible)
     least = int(r.possible.min())
     needed = node.attrs["count"] if node.attrs["unique"] else 1
     if least < needed:
-        what = f"{needed} different classes are" if node.attrs["unique"] else "a class is"
-        raise _refused(node, f"{what} to be drawn, but {least or 'none'} of the {weights.shape[-1]} has a weight above 0")
+        what = f"{needed} different classes are" if needed > 1 else "a class is"
+        have = f"only {least} of {weights.shape[-1]} have" if least else "none has"
+        raise _refused(node, f"{what} to be drawn, but {have} a weight above 0")
 
 
 def _refused(node: Node, message: str) -> UserError:
