@@ -74,18 +74,22 @@ def _rows(words: list[str]) -> list[list[str]]:
 
 # --- dates in words --------------------------------------------------------------------------------------------
 
-SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
-ORDINALS = (
-    "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
-    "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
-).split()
-MONTHS = "january february march april may june july august september october november december".split()
-WEEKDAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
-PARTICLES = "the of in year on and oh hundred thousand day month thirtieth".split()
+SMALL = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+]  # fmt: skip
+TENS = ["zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+ORDINALS = [
+    "zeroth", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
+    "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth",
+    "nineteenth", "twentieth",
+]  # fmt: skip
+MONTHS = [
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
+    "november", "december",
+]  # fmt: skip
+WEEKDAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+PARTICLES = ["the", "of", "in", "year", "on", "and", "oh", "hundred", "thousand", "day", "month", "thirtieth"]
 
 WORDS = sorted({*SMALL[1:], *TENS[2:], *ORDINALS[1:], *MONTHS, *WEEKDAYS, *PARTICLES})
 """The words of the dates; a word's id is its place here."""
@@ -122,7 +126,8 @@ def spoken(date: datetime.date, rng: np.random.Generator) -> str:
 
     day, month = ordinal(date.day), MONTHS[date.month - 1]
     counted = f"the {day} day of the {ordinal(date.month)} month"
-    said = one_of(f"the {day} of {month}", f"{day} {month}", f"{month} the {day}", f"{month} {cardinal(date.day)}", counted)
+    plain = f"{month} {cardinal(date.day)}"
+    said = one_of(f"the {day} of {month}", f"{day} {month}", f"{month} the {day}", plain, counted)
     weekday = WEEKDAYS[date.weekday()]
     before = one_of("", "", f"{weekday}", f"on {weekday}")
     between = one_of("", "", "in", "in the year")

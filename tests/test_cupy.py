@@ -19,7 +19,7 @@ from tests.models import ALL
 
 UFUNCS = """add subtract multiply divide power mod maximum minimum negative absolute sign floor exp log sqrt square
 reciprocal sin cos tanh logaddexp less less_equal greater greater_equal equal not_equal logical_and logical_or
-logical_not bitwise_xor right_shift matmul""".split()
+logical_not bitwise_xor right_shift floor_divide matmul""".split()
 
 
 class Device(np.ndarray):
@@ -45,6 +45,7 @@ def stub() -> Any:
     cupy.argmax = lambda a, axis=None, dtype=None, out=None, keepdims=False: np.argmax(a, axis, out)
     cupy.sum = lambda a, axis=None, dtype=None, out=None, keepdims=False: np.sum(a, axis, dtype, out, keepdims)
     cupy.amax = lambda a, axis=None, out=None, keepdims=False: np.amax(a, axis, out, keepdims)
+    cupy.any = lambda a, axis=None, out=None, keepdims=False: np.any(a, axis, out, keepdims)
     cupy.cumsum = lambda a, axis=None, dtype=None, out=None: np.cumsum(a, axis, dtype, out)
     cupy.take = lambda a, indices, axis=None, out=None: np.take(a, indices, axis, out)
     cupy.clip = lambda a, a_min, a_max, out=None: np.clip(a, a_min, a_max, out)

@@ -36,7 +36,9 @@ def flag(value: bool) -> str:
     return str(bool(value)).lower()
 
 
-def modes(text: str, data: Arrays, weights: Arrays | None = None, cot: Arrays | None = None, dtype: str = "float64"):
+def modes(
+    text: str, data: Arrays, weights: Arrays | None = None, cot: Arrays | None = None, dtype: str = "float64"
+) -> Any:
     """Results and gradients, after all lowerings gave the same bits."""
     model, weights = rg.parse(text), weights or {}
     steps = {i.axis: np.shape(data[i.name])[1] for i in model.inputs if i.axis}
@@ -83,7 +85,9 @@ def ctc_text(classes: int, options: str) -> str:
 }}"""
 
 
-def check_ctc(meta: Any, arrays: Arrays, x: str, labels: tuple[Any, Any], steps: Any, options: str, major: bool) -> None:
+def check_ctc(
+    meta: Any, arrays: Arrays, x: str, labels: tuple[Any, Any], steps: Any, options: str, major: bool
+) -> None:
     scores = swapped(arrays[f"in_{x}"], major)
     data = {"x": scores, "x.lengths": steps, "y": labels[0], "y.lengths": labels[1]}
     text = ctc_text(scores.shape[-1], options)
@@ -101,7 +105,9 @@ def test_ctc_loss(name: str) -> None:
         f", merge = {flag(o['ctc_merge_repeated'])}, collapse = {flag(o['preprocess_collapse_repeated'])}"
         f", ignore_longer = {flag(o['ignore_longer_outputs_than_inputs'])}"
     )
-    check_ctc(meta, arrays, "inputs", padded(arrays, "in_labels"), arrays["in_sequence_length"], options, o["time_major"])
+    check_ctc(
+        meta, arrays, "inputs", padded(arrays, "in_labels"), arrays["in_sequence_length"], options, o["time_major"]
+    )
 
 
 @pytest.mark.parametrize("name", named("ctc_loss_v2"))
@@ -333,7 +339,7 @@ def test_sequence_loss(name: str) -> None:
   input y: seq int
   {"input w: seq" if weighted else ""}
   output sequence_loss(x, y{", w" if weighted else ""}, over_steps = {flag(over_steps)}, over_batch = {
-      flag(over_batch)
+        flag(over_batch)
     }) as loss_of_all
 }}"""
     data = {"x": arrays["in_logits"], "y": arrays["in_targets"]}
@@ -387,7 +393,7 @@ def test_a_loss_is_the_mean_over_the_real_steps() -> None:
 
 @pytest.mark.parametrize("name", named("sequence_mask"))
 def test_sequence_mask(name: str) -> None:
-    meta, arrays = case(name)
+    _, arrays = case(name)
     rows, width = arrays["out_mask"].shape
     text = "model M { input x: seq  output sequence_mask(x) as mask }"
     results, _ = modes(text, {"x": np.zeros((rows, width)), "x.lengths": arrays["in_lengths"]})
@@ -435,8 +441,8 @@ def sampled(call: str, labels: Any, rows: int, seed: int, dtype: str = "float64"
     return rg.parse(text).compile(dtype=dtype).run(data, {})
 
 
-SAMPLERS = [n for n in named("uniform_candidate_sampler", "log_uniform_candidate_sampler",
-                             "fixed_unigram_candidate_sampler") if n.split("__")[1] not in ("shards", "vocab_file")]  # fmt: skip
+WHOLE = ("uniform_candidate_sampler", "log_uniform_candidate_sampler", "fixed_unigram_candidate_sampler")
+SAMPLERS = [n for n in named(*WHOLE) if n.split("__")[1] not in ("shards", "vocab_file")]
 
 
 def expected_count(p: Any, count: int, tries: Any) -> Any:
@@ -554,7 +560,7 @@ def test_all_candidates(name: str) -> None:
     results, _ = modes(text, {"y": labels})
     assert_close(results["c"], arrays["out_sampled_candidates"], meta)
     assert_close(results["e"], arrays["out_sampled_expected_count"], meta)
-    assert_close(np.tile(results["te"], (len(labels), 1)), arrays["out_true_expected_count"], meta)
+    assert_close(results["te"], arrays["out_true_expected_count"], meta)
 
 
 def learned(arrays: Arrays, count: int, unique: bool, rows: int) -> Arrays:
@@ -601,7 +607,7 @@ def test_learned_unigram_unique() -> None:
 @pytest.mark.parametrize("name", named("compute_accidental_hits"))
 def test_accidental_hits(name: str) -> None:
     """TensorFlow lists them, row by row; here they are a table of 1 and 0."""
-    meta, arrays = case(name)
+    _, arrays = case(name)
     labels, drawn = arrays["in_true_classes"], arrays["in_sampled_candidates"]
     text = f"""model M {{
   input y: [{labels.shape[1]}] int
@@ -656,5 +662,178 @@ def test_losses_over_given_candidates(name: str) -> None:
     data |= {k: np.tile(v, (rows, 1)) for k, v in drawn.items()}
     results, grads = modes(text, data, {"w": weights, "b": arrays["in_biases"]}, {"loss_of_each": arrays["cot_loss"]})
     assert_close(results["loss_of_each"], arrays["out_loss"], meta)
-    for ours, theirs in (("w", whole(meta, arrays, "grad")), ("b", arrays["grad_biases"]), ("x", arrays["grad_inputs"])):
+    for ours, theirs in (
+        ("w", whole(meta, arrays, "grad")),
+        ("b", arrays["grad_biases"]),
+        ("x", arrays["grad_inputs"]),
+    ):
         assert_close(grads[ours], theirs, meta)
+
+
+# --- what no case holds ----------------------------------------------------------------------------------------------
+
+
+def draws(text: str, data: Arrays) -> Any:
+    return rg.parse(text).compile().run(data, {})["c"]
+
+
+def test_a_draw_depends_on_seed_place_step_and_row_alone() -> None:
+    text = "model M { input x: seq[1]  c, _, _ = LogUniformSampler(6, 50)(int(x))  output c }"
+    few, many = np.zeros((2, 3, 1)), np.zeros((5, 4, 1))
+    small, large = draws(text, {"x": few, "seed": 4}), draws(text, {"x": many, "seed": 4})
+    assert np.array_equal(large[:2, :3], small)
+    assert not np.array_equal(draws(text, {"x": few, "seed": 5}), small)
+    rows = large.reshape(-1, 6)
+    assert len({tuple(r) for r in rows.tolist()}) == len(rows)
+    twice = "model M { input x: seq[1]  a, _ = draw(ones([50]), 6)  b, _ = draw(ones([50]), 6)  output [a, b] as c }"
+    both = draws(twice, {"x": few})
+    assert not np.array_equal(both[..., :6], both[..., 6:])
+
+
+def test_a_draw_inside_of_a_loop_is_the_same_in_every_mode() -> None:
+    text = """
+cell Drawing {
+  input x: [1]
+  state seen: [9] = 1
+  c, tries = draw(seen, 3)
+  seen' = seen + sum(one_hot(c, 9), axis = 0)
+  output c, tries
+}
+model M { input x: seq[1]  c, tries, final = unroll Drawing over x  output c, tries, final }
+"""
+    results, _ = modes(text, {"x": np.zeros((4, 6, 1)), "seed": 7})
+    assert all(len(set(c)) == 3 for c in results["c"].reshape(-1, 3).tolist())
+    assert (results["tries"] >= 3).all() and results["final.seen"].sum() == 4 * (9 + 6 * 3)
+
+
+def brute_force(logits: Any, labels: list[int], merge: bool) -> float:
+    """The loss as the sum over all paths."""
+    blank, logs = logits.shape[1] - 1, logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    total = 0.0
+    for path in np.ndindex(*[logits.shape[1]] * len(logits)):
+        kept = [c for t, c in enumerate(path) if not (merge and t and path[t - 1] == c)]
+        if [c for c in kept if c != blank] == labels:
+            total += float(np.exp(sum(logs[t, c] for t, c in enumerate(path))))
+    return -float(np.log(total))
+
+
+@pytest.mark.parametrize("merge", [True, False])
+@pytest.mark.parametrize("labels", [[], [0], [1, 0], [0, 0], [1, 1, 0]])
+def test_the_loss_is_that_of_all_paths(labels: list[int], merge: bool) -> None:
+    x = np.random.default_rng(1).normal(size=(1, 5, 3))
+    data = {"x": x, "y": np.array([labels + [0] * (3 - len(labels))]), "y.lengths": np.array([len(labels)])}
+    found = modes(ctc_text(3, f", merge = {flag(merge)}"), data)[0]["loss_of_each"]
+    assert found[0] == pytest.approx(brute_force(x[0], labels, merge), rel=1e-12)
+
+
+def test_the_blank_ends_the_labels_of_a_row() -> None:
+    x = np.random.default_rng(1).normal(size=(2, 6, 4))
+    ended = modes(ctc_text(4, ""), {"x": x, "y": np.array([[0, 3, 1], [2, 9, -1]])})[0]
+    short = modes(ctc_text(4, ""), {"x": x, "y": np.array([[0], [2]])})[0]
+    assert np.array_equal(ended["loss_of_each"], short["loss_of_each"])
+
+
+def test_a_beam_finds_the_likeliest_labels() -> None:
+    """The probabilities of all label sequences that a wide beam gives are those of the loss, and sum to 1."""
+    x = np.random.default_rng(2).normal(size=(1, 3, 3))
+    text = "model M { input x: seq[3]  y, n, s = ctc_beam(x, width = 60, paths = 20)  output y, n, s }"
+    found = rg.parse(text).compile().run({"x": x}, {})
+    real = np.isfinite(found["s"][0])
+    assert np.exp(found["s"][0][real]).sum() == pytest.approx(1, rel=1e-12)
+    for path in np.flatnonzero(real):
+        labels = found["y"][0, : found["n"][0, path], path].tolist()
+        assert -found["s"][0, path] == pytest.approx(brute_force(x[0], labels, True), rel=1e-12)
+    assert np.all(np.diff(found["s"][0][real]) <= 0)
+
+
+MODEL = "model M {{\n  input x: seq[4]\n  input y: seq@label int\n  input z: int\n  {}\n}}\n"
+WRONG = {
+    "labels longer than inputs": (
+        "loss ctc_loss(x, y)",
+        {"y": [[0, 1, 2, 1], [0, 0, 0, 0]], "y.lengths": [3, 4]},
+        "E539",
+        "row 1 of `y` has 4 labels, of which 3 must follow an equal one behind a blank, for 3 steps of the scores",
+        "ctc_loss(x, y)",
+    ),
+    "collapsed labels longer than inputs": (
+        "loss ctc_loss(x, y, collapse = true)",
+        {"y": [[0, 1, 2, 1], [0, 0, 0, 0]]},
+        "E539",
+        "row 0 of `y` has 4 labels for 3 steps of the scores",
+        "ctc_loss(x, y, collapse = true)",
+    ),
+    "too small a vocabulary": (
+        "c, _, _ = UniformSampler(12, 5)([z])  output c",
+        {},
+        "E203",
+        "12 different classes are to be drawn, but there are only 5",
+        "UniformSampler(12, 5)([z])",
+    ),
+    "too few weights above 0": (
+        "c, _, _ = UnigramSampler(3)([z], [1, 0, 2])  output c",
+        {},
+        "E538",
+        "3 different classes are to be drawn, but only 2 of 3 have a weight above 0",
+        "UnigramSampler(3)([z], [1, 0, 2])",
+    ),
+    "no class at all": (
+        "c, _ = draw([0, 0], 1, unique = false)  output c",
+        {},
+        "E203",
+        "no class has a weight above 0, so none can be drawn",
+        "[0, 0]",
+    ),
+    "a negative weight": (
+        "c, _, _ = UnigramSampler(1)([z], [1, -1])  output c",
+        {},
+        "E538",
+        "the weight of a class is negative, or no number: no class can be drawn by it",
+        "UnigramSampler(1)([z], [1, -1])",
+    ),
+    "labels on the axis of the scores": (
+        "loss ctc_loss(x, int(x[0]))",
+        {},
+        "E305",
+        "`int(x[0])` runs over time, as the scores do",
+        "int(x[0])",
+    ),
+    "a blank that is no class": (
+        "loss ctc_loss(x, y, blank = 4)",
+        {},
+        "E206",
+        "there is no class 4: there are 4",
+        "4",
+    ),
+    "more paths than the beam is wide": (
+        "y2, _, _ = ctc_beam(x, width = 2, paths = 3)  output y2",
+        {},
+        "E203",
+        "a beam of 2 has 1 to 2 paths, not 3",
+        "3",
+    ),
+    "more than there are": (
+        "v, _ = top_k(x, 5)  output v",
+        {},
+        "E203",
+        "`x` has 4 values: they have no 5 largest",
+        "5",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_mistakes_are_told_once_at_the_users_line(name: str) -> None:
+    line, data, code, message, at = WRONG[name]
+    given = {"x": np.zeros((2, 3, 4)), "y": np.zeros((2, 1), int), "z": np.zeros(2, int)} | data
+    with pytest.raises(rg.UserError) as refused:
+        rg.parse(MODEL.format(line)).compile().run(given, {})
+    (told_once,) = (d for d in refused.value.diagnostics if d.severity == "error")
+    assert (told_once.code, told_once.message) == (code, message)
+    assert told_once.span is not None and told_once.span.text == at
+
+
+def test_a_class_that_hardly_ever_comes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnngraph.ops.sampling.MOST_DRAWS", 3000)
+    text = "model M { input w: [3]  c, _ = draw(w, 3)  output c }"
+    with pytest.raises(rg.UserError, match="3,000 draws did not find 3 different classes"):
+        rg.parse(text).compile().run({"w": np.array([[1.0, 1e-12, 1e-14]])}, {})

@@ -312,7 +312,7 @@ model Segment {{
 LOSSES = {
     "tokens": "loss xent",
     "batch": "loss sum(xent, axis = time)",
-    "weighted": "loss weighted_mean(xent, weight)",
+    "weighted": "loss sequence_loss(scores, label, weight)",
 }
 
 

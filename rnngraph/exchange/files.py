@@ -52,7 +52,7 @@ def read(path: str) -> Arrays:
 
 def _npz(path: str) -> Arrays:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise UserError(f"`{path}` cannot be read as .npz: {error}", "E697") from error

@@ -41,6 +41,14 @@ def compared(op: str) -> Rule:
     return rule
 
 
+def _where(s: Scope, node: Node, *names: str) -> str:
+    """A choice; onnxruntime has none between truth values, which are put together from both cases."""
+    condition, a, b = operands(s, node, names)
+    if node.types[0].dtype != "bool":
+        return str(s.emit("Where", condition, a, b))
+    return str(s.emit("Or", s.emit("And", condition, a), s.emit("And", s.emit("Not", condition), b)))
+
+
 def _not_equal(s: Scope, node: Node, *names: str) -> str:
     return str(s.emit("Not", str(compared("Equal")(s, node, *names))))
 
@@ -248,12 +256,13 @@ RULES: dict[str, Rule] = {
         "neg": "Neg", "abs": "Abs", "sign": "Sign", "floor": "Floor", "exp": "Exp", "log": "Log", "sqrt": "Sqrt",
         "reciprocal": "Reciprocal", "sin": "Sin", "cos": "Cos", "tanh": "Tanh", "sigmoid": "Sigmoid", "not": "Not",
         "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "pow": "Pow", "maximum": "Max", "minimum": "Min",
-        "and": "And", "or": "Or", "where": "Where", "identity": "Identity",
+        "and": "And", "or": "Or", "identity": "Identity",
     }.items()},
     **{name: compared(op) for name, op in {
         "lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual", "eq": "Equal",
     }.items()},
-    "ne": _not_equal, "square": _square, "relu": _relu, "softplus": _softplus, "log_sigmoid": _log_sigmoid,
+    "where": _where, "ne": _not_equal,
+    "square": _square, "relu": _relu, "softplus": _softplus, "log_sigmoid": _log_sigmoid,
     "mod": _mod, "cast": _cast, "broadcast": _broadcast, "spread": _spread,
     "const": _const, "size": _size, "iota": _iota, "contract": _contract, "sum": _sum, "sum_axes": _sum_axes,
     "max_over": _max_over, "argmax": _argmax, "softmax": along_dim("Softmax"), "log_softmax": along_dim("LogSoftmax"),

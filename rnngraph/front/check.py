@@ -90,11 +90,17 @@ def is_cell(world: World, definition: Definition, setting: str) -> bool:
                 return True
             case ast.Unroll(cell=ast.Name(name=name)) if name == setting:
                 return True
+            case ast.Call(function=ast.Name(name="revise")) if _is_named(node.arguments[:2], setting):
+                return True
             case ast.Pipe() if any(isinstance(p, ast.Name) and p.name == setting for p in node.parts):
                 return True
             case ast.Call(function=ast.Name(name=name)) if name in world and _handed_on(world, node, setting):
                 return True
     return False
+
+
+def _is_named(arguments: tuple[ast.Argument, ...], setting: str) -> bool:
+    return any(isinstance(a.value, ast.Name) and a.value.name == setting for a in arguments)
 
 
 def _handed_on(world: World, node: ast.Call, setting: str) -> bool:

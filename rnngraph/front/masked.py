@@ -50,7 +50,9 @@ def _weights(use: Use, axis: str) -> Value:
         raise Mistake("E314", "a mean over the batch cannot be made inside of a step", use.at)
     value = use.float("weights") if use.has("weights") else use.number(1.0)
     if value.type.shape:
-        raise use.mistake("E201", f"one weight is needed for each step, but {use.has_shape('weights', value)}", "weights")
+        raise use.mistake(
+            "E201", f"one weight is needed for each step, but {use.has_shape('weights', value)}", "weights"
+        )
     return trace.clean(use.op("spread", value, axes=(axis, BATCH)), use.at)
 
 

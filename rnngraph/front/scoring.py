@@ -69,20 +69,3 @@ def _(use: Use) -> Item:
     if not rank:
         return square
     return use.op("mul", use.op("sum", square, dims=tuple(range(-rank, 0))), use.number(1.0 / count))
-
-
-@define("weighted_mean", "x weights")
-def _(use: Use) -> Item:
-    """One number for the whole batch: the mean over all real steps and rows, each counted by its weight."""
-    trace = use.trace
-    if trace.level.parent is not None:
-        raise Mistake("E314", "`weighted_mean` is of a whole batch and cannot stand inside of a step", use.at)
-    x, weights = (trace.cast(v, "float", use.at) for v in pair(use, "x", "weights"))
-    if x.type.shape or weights.type.shape:
-        raise Mistake("E314", "`weighted_mean` takes one number for each example or step", use.at)
-    x = trace.over_batch(x, use.at)
-    weights = use.op("mul", weights, use.op("spread", use.number(1.0), axes=x.type.axes))
-    total, count = (
-        use.op("sum_axes", trace.clean(v, use.at), axes=v.type.axes) for v in (use.op("mul", x, weights), weights)
-    )
-    return use.op("div", total, use.op("add", count, use.number(1e-12)))

@@ -24,7 +24,7 @@ MOST_DRAWS = 1_000_000
 
 
 def _draw_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
-    seed, step, weights = types
+    _, step, weights = types
     axes = union((step, weights, Type((BATCH,), ())))
     if len(weights.shape) != 1 or weights.dtype != "float":
         raise ShapeError(f"draws by one weight for each class, not by {weights}")
@@ -56,7 +56,7 @@ def _draw(backend: Any, node: Node) -> Callable[..., None]:
     step_type, weights_type = node.inputs[1].type, node.inputs[2].type
     names = tuple(_scratch(attrs, weights_type, y))
     key = int.from_bytes(sha256(attrs["key"].encode()).digest()[:8], "little")
-    index = tuple(slice(None) if axis in step_type.axes else None for axis in y.axes) + (None,)
+    index = (*(slice(None) if axis in step_type.axes else None for axis in y.axes), None)
 
     def run(seed: Any, step: Any, weights: Any, out: Any, *scratch: Any) -> None:
         r = SimpleNamespace(**dict(zip(names, scratch, strict=True)))
@@ -159,6 +159,8 @@ def _fill_different(backend: Any, node: Node, out: Any, r: SimpleNamespace) -> N
     ramp(xp, r.first.reshape(-1), count + 1)
     for _ in range(-(-MOST_DRAWS // count)):
         classes = _block(backend, r)
+        if _nothing_new(xp, classes, count, out, r):
+            continue
         for i in range(count):
             _try(backend, classes[..., i], count, flat, out, r)
         xp.less(r.filled, count, r.open)
@@ -166,6 +168,21 @@ def _fill_different(backend: Any, node: Node, out: Any, r: SimpleNamespace) -> N
             out[..., -1] = r.tries
             return
     raise _refused(node, f"{MOST_DRAWS:,} draws did not find {count} different classes: too few of them are likely")
+
+
+def _nothing_new(xp: Any, classes: Any, count: int, out: Any, r: SimpleNamespace) -> bool:
+    """Whether every row that is still open has found the whole block before: then it only costs tries."""
+    xp.less(r.filled, count, r.open)
+    xp.logical_not(r.open, r.known)
+    r.right[...] = r.known[..., None]
+    for i in range(count):
+        xp.equal(classes, out[..., i : i + 1], r.same)
+        xp.logical_or(r.right, r.same, r.right)
+    if not r.right.all():
+        return False
+    xp.multiply(r.open, count, r.old)
+    xp.add(r.tries, r.old, r.tries)
+    return True
 
 
 def _try(backend: Any, found: Any, count: int, flat: Any, out: Any, r: SimpleNamespace) -> None:

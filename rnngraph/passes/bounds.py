@@ -39,9 +39,14 @@ def _level(nodes: list[Node], outer: dict[Value, Value], found: dict[str, int]) 
             bound = {s.param: s.sequence for s in loop.slices} | {c.param: c.outer for c in loop.captures}
             _level(body_nodes(loop), outer | bound, found)
         elif node.op in (TABLE["take"], TABLE["pick"]):
-            size = node.inputs[0].type.shape[0]
-            for name in _sources(node.inputs[1], outer):
-                found[name] = min(size, found.get(name, size))
+            _note(node.inputs[1], node.inputs[0].type.shape[0], outer, found)
+        elif node.op is TABLE["one_hot"]:
+            _note(node.inputs[0], node.attrs["depth"], outer, found)
+
+
+def _note(ids: Value, size: int, outer: dict[Value, Value], found: dict[str, int]) -> None:
+    for name in _sources(ids, outer):
+        found[name] = min(size, found.get(name, size))
 
 
 def _sources(ids: Value, outer: dict[Value, Value]) -> set[str]:

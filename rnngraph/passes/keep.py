@@ -25,8 +25,8 @@ def made_again(loop: Loop, nodes: Sequence[Node], wanted: Iterable[Value]) -> se
     if not wanted:
         return set()
     free = _free_values(loop, wanted)
-    behind = _reversed_cut(nodes, wanted, free)
-    return {n for n in nodes if _cheap(n) and ("in", n) in behind}
+    near = _near(nodes, wanted, free)
+    return {n for n in nodes if _cheap(n) and ("in", n) in near}
 
 
 def _cheap(node: Node) -> bool:
@@ -52,11 +52,11 @@ def _price(value: Value, free: set[Value]) -> float:
     return float(max(1, prod(value.type.shape)) * rows * (1 if value.type.dtype == "bool" else 8))
 
 
-def _reversed_cut(nodes: Sequence[Node], wanted: Sequence[Value], free: set[Value]) -> set[object]:
-    """The side of the minimum cut on which the wanted values lie, as near to them as possible.
+def _near(nodes: Sequence[Node], wanted: Sequence[Value], free: set[Value]) -> set[object]:
+    """The side of the minimum cut on which the wanted values lie.
 
-    Edges run backwards, from what is wanted to what cannot be made again, because of two minimum cuts networkx gives
-    the one near the source of the flow: so no more is made again than saves anything.
+    Of several minimum cuts networkx gives the one nearest to where the flow ends, so flow ends at what is wanted: no
+    more is made again than saves anything.
     """
     import networkx as nx
 
@@ -65,14 +65,14 @@ def _reversed_cut(nodes: Sequence[Node], wanted: Sequence[Value], free: set[Valu
     for node in nodes:
         if node.op.kind == "constant":
             continue
-        flow.add_edge(("out", node), ("in", node), capacity=sum(_price(v, free) for v in node.values))
+        flow.add_edge(("in", node), ("out", node), capacity=sum(_price(v, free) for v in node.values))
         if _cheap(node):
             for value in node.inputs:
                 if value.op.kind != "constant":
-                    flow.add_edge(("in", node), ("out", value.node))
+                    flow.add_edge(("out", value.node), ("in", node))
         else:
-            flow.add_edge(("in", node), SINK)
+            flow.add_edge(SOURCE, ("in", node))
     for value in wanted:
-        flow.add_edge(SOURCE, ("out", value.node))
-    _, (near, _) = nx.minimum_cut(flow, SOURCE, SINK)
+        flow.add_edge(("out", value.node), SINK)
+    _, (_, near) = nx.minimum_cut(flow, SOURCE, SINK)
     return set(near)
