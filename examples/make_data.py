@@ -68,6 +68,7 @@ def characters() -> None:
             FOLDER / f"chars-{name}.npz",
             text=part[: rows * size].reshape(rows, size),
             following=part[1 : rows * size + 1].reshape(rows, size),
+            alphabet=np.array(alphabet(text)),
         )
 
 

@@ -6,12 +6,13 @@ print: whole words, dates as the model writes them by itself, mistakes for each 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import click
 from make_sequences import SIGNS, WORDS
-from sequence_baselines import cut_rows, found, lines, read, readings
+from sequence_baselines import cut_rows, found, lines, read, readings, vocabulary
 
 import rnngraph as rg
 
@@ -21,10 +22,10 @@ Rows = dict[str, Any]
 
 
 def word_ends(rows: Rows, results: Rows) -> tuple[str, list[str]]:
-    """Letters that are rightly said to end a word or not, and words (F1) with both ends right."""
+    """Letters that are rightly said to end a word or not, words (F1) with both ends right, new words."""
     ours = lines(rows, results["found"])
-    score = found(ours, lines(rows))
-    return f"{score.accuracy:.4f} of the letters, {score.words:.4f} of the words", [" ".join(row) for row in ours]
+    score = found(ours, lines(rows), vocabulary(lines(read("word_ends-train"))))
+    return str(score), [" ".join(row) for row in ours]
 
 
 def dates(rows: Rows, results: Rows) -> tuple[str, list[str]]:
@@ -57,9 +58,9 @@ def _number(digits: list[int]) -> str:
 TASKS = {"word_ends": word_ends, "dates": dates, "strips": strips}
 
 
-def judged(name: str, weights: Rows, rows: Rows) -> tuple[str, list[str]]:
+def judged(name: str, weights: Rows, rows: Rows, **settings: Any) -> tuple[str, list[str]]:
     """The figures of some rows, as a line, and each row as it was read."""
-    program = rg.load(FOLDER / f"{name}.rnn").compile(dtype="float32")
+    program = rg.load(FOLDER / f"{name}.rnn", **settings).compile(dtype="float32")
     return TASKS[name](rows, program.run(rows, weights))
 
 
@@ -67,9 +68,11 @@ def judged(name: str, weights: Rows, rows: Rows) -> tuple[str, list[str]]:
 @click.argument("name", type=click.Choice(list(TASKS)))
 @click.argument("weights", type=click.Path(exists=True, dir_okay=False))
 @click.option("--show", default=5, show_default=True, type=click.IntRange(0, 1000), help="Rows to print.")
-def main(name: str, weights: str, show: int) -> None:
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting that it was trained with.")
+def main(name: str, weights: str, show: int, settings: tuple[str, ...]) -> None:
     """Read the held-back rows of a sequence example with trained weights."""
-    figures, shown = judged(name, rg.load_weights(weights), read(f"{name}-test"))
+    given = {key: json.loads(value) for key, _, value in (text.partition("=") for text in settings)}
+    figures, shown = judged(name, rg.load_weights(weights), read(f"{name}-test"), **given)
     for line in shown[:show]:
         click.echo(line)
     click.echo(figures)

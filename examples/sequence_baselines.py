@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -38,10 +38,14 @@ Words = list[str]
 
 @dataclass(frozen=True)
 class Found:
-    """The share of letters that are rightly said to end a word or not; and of words (F1) with both ends right."""
+    """The share of letters rightly said to end a word or not; of words (F1) with both ends right; of new words."""
 
     accuracy: float
     words: float
+    new: float
+
+    def __str__(self) -> str:
+        return f"{self.accuracy:.4f} of the letters, {self.words:.4f} of the words, {self.new:.4f} of the new ones"
 
 
 def lines(rows: dict[str, Array], ends: Array | None = None) -> list[Words]:
@@ -59,12 +63,23 @@ def _words(letters: Array, ends: Array) -> Words:
     return [text[a:b] for a, b in pairwise(cuts)]
 
 
-def found(ours: Sequence[Words], theirs: Sequence[Words]) -> Found:
-    """How well words were found; both hold the same letters."""
+def found(ours: Sequence[Words], theirs: Sequence[Words], known: Collection[str] = ()) -> Found:
+    """How well words were found; both hold the same letters. Those that are not `known` are new."""
     letters = sum(len("".join(row)) for row in theirs)
     wrong = sum(len(set(_ends(a)) ^ set(_ends(b))) for a, b in zip(ours, theirs, strict=True))
-    right = sum(len(_places(a) & _places(b)) for a, b in zip(ours, theirs, strict=True))
-    return Found(1 - wrong / letters, 2 * right / (sum(map(len, ours)) + sum(map(len, theirs))))
+    right = [_places(a) & _places(b) for a, b in zip(ours, theirs, strict=True)]
+    words = 2 * sum(map(len, right)) / (sum(map(len, ours)) + sum(map(len, theirs)))
+    new = [
+        place in places
+        for row, places in zip(theirs, right, strict=True)
+        for word, place in zip(row, pairwise([0, *_ends(row)]), strict=True)
+        if word not in known
+    ]
+    return Found(1 - wrong / letters, words, sum(new) / max(len(new), 1))
+
+
+def vocabulary(rows: Sequence[Words]) -> set[str]:
+    return {word for row in rows for word in row}
 
 
 def _ends(words: Words) -> list[int]:
@@ -91,7 +106,7 @@ def by_dictionary(train: dict[str, Array], test: dict[str, Array]) -> tuple[Foun
 
 def _split_by(known: Sequence[Words], wanted: Sequence[Words], strength: int) -> Found:
     score = dictionary(known, strength)
-    return found([likeliest("".join(row), score) for row in wanted], wanted)
+    return found([likeliest("".join(row), score) for row in wanted], wanted, vocabulary(known))
 
 
 def dictionary(known: Sequence[Words], strength: int) -> Callable[[str], float]:
@@ -201,7 +216,7 @@ def main() -> None:
     train, test = read("word_ends-train"), read("word_ends-test")
     print(f"word ends: none at all {no_words(test):.4f} of the letters right")
     words, strength = by_dictionary(train, test)
-    print(f"  a dictionary (strength {strength}) {words.accuracy:.4f} of the letters, {words.words:.4f} of the words")
+    print(f"  a dictionary (strength {strength}) {words}")
     strips = by_templates(read("digits-train"), read("strips-test"))
     print(f"strips: nearest templates {strips.exact:.4f} of the strips exact")
     print(f"  with {strips.mistakes:.4f} mistakes a digit")

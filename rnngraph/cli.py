@@ -5,54 +5,27 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from rnngraph import __version__
-from rnngraph.diagnostics import Diagnostic, UserError, in_order, render
-
-if TYPE_CHECKING:
-    from rnngraph.model import Model
-
-WIDTH = 150
-"""Columns of what is printed into a file or a pipe."""
-
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-# --- options that several verbs share --------------------------------------------------------------------------------
-
-
-def option_group(*options: Decorator) -> Decorator:
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-FILE = click.argument("file", type=click.Path())
-MODEL = option_group(
-    FILE,
-    click.option("--model", "name", metavar="NAME", help="Which model, where the file has several."),
-    click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, as --set units=64."),
+from rnngraph.diagnostics import Diagnostic, UserError
+from rnngraph.options import (
+    BACKEND,
+    JSON,
+    MODEL,
+    SEED,
+    UNROLL,
+    console,
+    dtype_option,
+    numbers,
+    positive,
+    read,
+    tell,
+    warn,
 )
-UNROLL = click.option(
-    "--unroll",
-    default="dynamic",
-    show_default=True,
-    metavar="static|dynamic|K",
-    help="One copy of the cell per step, a while-loop, or K steps per turn of the loop.",
-)
-BACKEND = click.option("--backend", default="numpy", show_default=True, help="numpy or cupy.")
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
-SEED = click.option("--seed", default=0, show_default=True, help="Seed of new weights and of random numbers.")
-
-
-def dtype_option(default: str) -> Decorator:
-    return click.option("--dtype", default=default, show_default=True, help="float32 or float64.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -110,12 +83,19 @@ def fmt(files: Sequence[str], only_check: bool, stdout: bool) -> int:
 @click.option("--steps", type=int, help="Steps of a static graph.")
 @click.option("--gradient", is_flag=True, help="With the backward pass.")
 def show(
-    file: str, name: str | None, settings: Sequence[str], after: str, unroll: str, steps: int | None, gradient: bool
+    file: str,
+    name: str | None,
+    settings: Sequence[str],
+    after: str,
+    unroll: str | None,
+    steps: int | None,
+    gradient: bool,
 ) -> None:
     """Print the graph as text after a stage of compilation."""
     from rnngraph import driver
 
     model = read(file, name, settings)
+    unroll = driver.scheduled(model, unroll=unroll)["unroll"]
     warn(driver.unrolling_warning(model, unroll, steps, gradient))
     click.echo(driver.show(model, after, unroll, steps, gradient))
 
@@ -146,6 +126,7 @@ def summary(file: str, name: str | None, settings: Sequence[str], as_json: bool)
 @click.option("--weights", type=click.Path(), help="A .safetensors file; new weights by --seed without it.")
 @click.option("--out", type=click.Path(), help="Write every result to this .npz file.")
 @click.option("--watch", default="", metavar="H,C,I", help="Values inside cells to record at every step.")
+@click.option("--stream", is_flag=True, help="Read a line per step from standard input; write each step's outputs.")
 @UNROLL
 @BACKEND
 @dtype_option("float64")
@@ -159,9 +140,10 @@ def run(
     weights: str | None,
     out: str | None,
     watch: str,
-    unroll: str,
-    backend: str,
-    dtype: str,
+    stream: bool,
+    unroll: str | None,
+    backend: str | None,
+    dtype: str | None,
     seed: int,
     as_json: bool,
 ) -> int:
@@ -173,6 +155,13 @@ def run(
 
     refuse_unwritable(out)
     model, data = read(file, name, settings), load(paths)
+    how = driver.scheduled(model, unroll=unroll, backend=backend, dtype=dtype)
+    unroll, backend, dtype = how["unroll"], how["backend"], how["dtype"]
+    if stream:
+        for line in driver.streamed(model, data, weights, seed, dtype, sys.stdin):
+            click.echo(line)
+            sys.stdout.flush()
+        return 0
     watched = tuple(w.strip() for w in watch.split(",") if w.strip())
     warn(driver.unrolling_warning(model, unroll, driver.steps_of(model, data), False))
     results, trouble = driver.run(model, data, weights, seed, unroll, backend, dtype, watched)
@@ -227,9 +216,9 @@ def train(
     rate: float | None,
     momentum: float | None,
     decay: float | None,
-    unroll: str,
-    backend: str,
-    dtype: str,
+    unroll: str | None,
+    backend: str | None,
+    dtype: str | None,
     as_json: bool,
     **overrides: Any,
 ) -> None:
@@ -241,6 +230,8 @@ def train(
 
     refuse_unwritable(out, checkpoint)
     model = read(file, name, settings)
+    how = driver.scheduled(model, unroll=unroll, backend=backend, dtype=dtype, dtype_default="float32")
+    unroll, backend, dtype = how["unroll"], how["backend"], how["dtype"]
     data, validation = load(paths), load(held) if held else None
     test = load(tests) if tests else None
     arguments = {"rate": rate, "momentum": momentum, "decay": decay}
@@ -261,7 +252,7 @@ def train(
             progress=bar.tell,
         )
     if out:
-        driver.save_weights(out, fitted.weights)
+        driver.keep_weights(out, fitted.weights, data)
     report: dict[str, Any] = {"history": fitted.history, "best_epoch": fitted.best_epoch}
     if test is not None:
         report["test"] = driver.tested(model, test, dict(fitted.weights), backend, dtype)
@@ -290,7 +281,7 @@ def draw(
     name: str | None,
     settings: Sequence[str],
     out: str,
-    unroll: str,
+    unroll: str | None,
     steps: int | None,
     opened: bool,
     fold: int,
@@ -302,6 +293,7 @@ def draw(
 
     drawn = None if steps is None else positive("--steps", steps)
     model = read(file, name, settings)
+    unroll = driver.scheduled(model, unroll=unroll)["unroll"]
     driver.render(model, out, unroll, drawn, opened, positive("--fold", fold), gradient, detail)
     click.echo(f"wrote {out}")
 
@@ -326,8 +318,8 @@ def compare(
     batch: int,
     modes: str,
     repeats: int,
-    backend: str,
-    dtype: str,
+    backend: str | None,
+    dtype: str | None,
     seed: int,
     page: str | None,
     plots: str | None,
@@ -344,6 +336,8 @@ def compare(
 
     refuse_unwritable(page)
     model = read(file, name, settings)
+    how = driver.scheduled(model, backend=backend, dtype=dtype, dtype_default="float32")
+    backend, dtype = how["backend"], how["dtype"]
     asked = Asked(
         tuple(m.strip() for m in modes.split(",")),
         numbers("--steps", steps),
@@ -367,69 +361,79 @@ def compare(
     return 0 if found.equal else 1
 
 
-# --- small helps -----------------------------------------------------------------------------------------------------
+@cli.command()
+@MODEL
+@click.option("--steps", default=100, show_default=True, help="Steps of the sequences.")
+@click.option("--batch", default=32, show_default=True, help="Rows.")
+@click.option("--gradient", is_flag=True, help="Of a training step, not of a forward run.")
+@click.option("--lines", default=10, show_default=True, help="How many source lines to name.")
+@UNROLL
+@dtype_option("float32")
+@JSON
+def cost(
+    file: str,
+    name: str | None,
+    settings: Sequence[str],
+    steps: int,
+    batch: int,
+    gradient: bool,
+    lines: int,
+    unroll: str | None,
+    dtype: str | None,
+    as_json: bool,
+) -> None:
+    """Tell the bytes of arrays that a run will take, without running anything."""
+    from rnngraph import driver
+    from rnngraph.printing import cost_tables
+
+    model = read(file, name, settings)
+    how = driver.scheduled(model, unroll=unroll, dtype=dtype, dtype_default="float32")
+    unroll, dtype = how["unroll"], how["dtype"]
+    found = driver.cost(model, unroll, numbers("--steps", str(steps))[0], positive("--batch", batch), dtype, gradient)
+    if as_json:
+        click.echo(json.dumps(found.to_json()))
+        return
+    for table in cost_tables(found, lines):
+        console().print(table)
 
 
-def read(file: str, name: str | None, settings: Sequence[str]) -> Model:
-    """The model of a file; its warnings are told."""
-    from rnngraph.model import load
+@cli.command()
+@MODEL
+@click.option("--weights", required=True, type=click.Path(), help="The weights of a trained model.")
+@click.option("--prompt", default="", help="The text to begin with; token ids with commas where there is no alphabet.")
+@click.option("--length", default=400, show_default=True, help="Tokens to write at most.")
+@click.option("--temperature", default=1.0, show_default=True, help="Below 1 likelier text; 0 always the likeliest.")
+@click.option("--top-k", default=0, show_default=True, help="Draw from the K likeliest tokens; 0 from all.")
+@click.option("--top-p", default=1.0, show_default=True, help="Draw from the likeliest that hold this probability.")
+@click.option("--beam", default=1, show_default=True, help="Search with so many texts at once instead of drawing.")
+@click.option("--end", help="The character (or token id) that ends the text.")
+@click.option("--alphabet", type=click.Path(), help="A text with every character once, in the order of their ids.")
+@click.option("--tokens", help="The input that takes the text, where that is not plain.")
+@click.option("--scores", help="The output that scores the next token, where that is not plain.")
+@click.option("--data", "paths", multiple=True, type=click.Path(), help="Other inputs, as a source to translate.")
+@dtype_option("float32")
+@SEED
+def generate(
+    file: str, name: str | None, settings: Sequence[str], weights: str, prompt: str, paths: Sequence[str], **how: Any
+) -> None:
+    """Write text with a trained model that scores the next token at each step."""
+    from rnngraph import driver
+    from rnngraph.learn.data import load
 
-    model = load(file, name, **dict(setting(text) for text in settings))
-    tell(model.warnings)
-    return model
-
-
-def setting(text: str) -> tuple[str, Any]:
-    """`units=64` as a name and a number, true or false, or a word."""
-    name, sign, value = text.partition("=")
-    if not sign or not name:
-        raise UserError(f"`{text}` is no setting", "E620", "write it as --set units=64")
-    if value in ("true", "false"):
-        return name, value == "true"
-    for kind in (int, float):
-        try:
-            return name, kind(value)
-        except ValueError:
-            continue
-    return name, value
-
-
-def numbers(flag: str, text: str) -> tuple[int, ...]:
-    """`2,10,50` as numbers from 0 on."""
-    try:
-        found = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UserError(
-            f"{flag} {text}: not whole numbers with commas between", "E621", f"write {flag} 2,10,50"
-        ) from None
-    if any(n < 0 for n in found):
-        raise UserError(f"{flag} {text}: a number of steps is 0 or more", "E621")
-    return found
+    model = read(file, name, settings)
+    how["dtype"] = driver.scheduled(model, dtype=how["dtype"], dtype_default="float32")["dtype"]
+    click.echo(driver.generated(model, weights, prompt, load(paths), **how))
 
 
-def positive(flag: str, value: int) -> int:
-    if value < 1:
-        raise UserError(f"{flag} {value}: must be 1 or more", "E621")
-    return value
+def add_exchange() -> None:
+    """The verbs of the exchange with other tools."""
+    from rnngraph.exchange.commands import export, weights
+
+    cli.add_command(weights)
+    cli.add_command(export)
 
 
-def console(stderr: bool = False) -> Any:
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
-    return Console(stderr=stderr, width=width)
-
-
-def tell(diagnostics: Sequence[Diagnostic]) -> None:
-    """Errors and warnings to standard error."""
-    colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-    for diagnostic in in_order(diagnostics):
-        click.echo(render(diagnostic, colour), err=True)
-
-
-def warn(text: str) -> None:
-    if text:
-        tell([Diagnostic("W600", text, severity="warning")])
+add_exchange()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from rnngraph.costs import Asked
 from rnngraph.costs import compare as compare_costs
 from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean
 from rnngraph.finite import explain, unusual
+from rnngraph.foresee import Cost
 from rnngraph.ir.graph import Graph
 from rnngraph.learn.config import FitConfig
 from rnngraph.learn.files import write_aside
@@ -23,6 +24,7 @@ from rnngraph.learn.weights import check_weights, load_weights, save_weights
 from rnngraph.model import LARGE_UNROLLING, Model, checked_schedule, load
 from rnngraph.passes.pipeline import STAGES
 from rnngraph.runtime.choose import backend_named
+from rnngraph.syntax.ast import Definition, File, Options
 from rnngraph.viz.results import Comparison
 
 # --- texts -------------------------------------------------------------------------------------------------------
@@ -34,9 +36,29 @@ def check(path: str) -> list[Diagnostic]:
     from rnngraph.syntax.parser import parse, read_source
 
     try:
-        return check_file(parse(read_source(Path(path))))
+        file = parse(read_source(Path(path)))
+        found = check_file(file)
     except UserError as error:
         return list(error.diagnostics)
+    return found + ([] if any(d.severity == "error" for d in found) else _options(file))
+
+
+def _options(file: File) -> list[Diagnostic]:
+    """What is wrong with the `train` and `schedule` blocks of a file, each at its own place."""
+    blocks = [b for item in file.items for b in (item.body if isinstance(item, Definition) else (item,))]
+    places = {o.name: o.name_span for b in blocks if isinstance(b, Options) for o in b.options}
+    found: list[Diagnostic] = []
+    for item in file.items:
+        if isinstance(item, Definition) and item.kind == "model" and all(s.default for s in item.settings):
+            model = Model(file, {}, item.name)
+            for read in (scheduled, lambda model: FitConfig.from_recipe(model.recipe)):
+                try:
+                    read(model)
+                except UserError as error:
+                    found += error.diagnostics
+    return [
+        replace(d, span=d.span or next((s for n, s in places.items() if f"`{n}`" in d.message), None)) for d in found
+    ]
 
 
 def formatted(path: str) -> tuple[str, str]:
@@ -73,6 +95,22 @@ def stage(model: Model, after: str, unroll: str, steps: int | None, gradient: bo
     raise AssertionError("the pipeline has every stage")
 
 
+SCHEDULE = {"unroll": "dynamic", "backend": "numpy", "dtype": "float64"}
+"""The options of a `schedule` block, and what holds where nobody says."""
+
+
+def scheduled(model: Model, **flags: str | None) -> dict[str, str]:
+    """How to run: flags over the model's `schedule` block over the defaults; `x_default` is a verb's own of `x`."""
+    block = model.made.schedule
+    for name in block:
+        if name not in SCHEDULE:
+            hint = did_you_mean(name, SCHEDULE) or f"there are {', '.join(SCHEDULE)}"
+            raise UserError(f"`{name}` is no option of a `schedule` block", "E612", hint)
+    own = {name.removesuffix("_default"): value for name, value in flags.items() if name.endswith("_default")}
+    asked = [name for name in flags if not name.endswith("_default")]
+    return {name: str(flags[name] or block.get(name) or own.get(name) or SCHEDULE[name]) for name in asked}
+
+
 # --- running -----------------------------------------------------------------------------------------------------
 
 
@@ -80,7 +118,16 @@ def read_weights(model: Model, path: str | None, seed: int, dtype: str) -> Array
     """The weights of a file, checked against the model, or new ones."""
     if path is None:
         return model.init(seed, dtype)
-    return check_weights(model.weights, load_weights(path))
+    given = load_weights(path)
+    try:
+        return check_weights(model.weights, given, dtype)
+    except UserError as error:
+        from rnngraph.exchange.looks import hint
+
+        told = hint(given)
+        if not told:
+            raise
+        raise UserError([*error.diagnostics, Diagnostic("E546", f"`{path}` is of another layout", help=told)]) from None
 
 
 def steps_of(model: Model, data: Mapping[str, Any]) -> dict[str, int]:
@@ -112,6 +159,7 @@ def run(
     watch: tuple[str, ...],
 ) -> tuple[Arrays, Diagnostic | None]:
     """Every result of a model on data; where one holds a nan, what is to be said of it."""
+    data = without_alphabet(data)
     program = compiled(model, data, unroll, backend, dtype, watch=watch)
     given, numbers = {"seed": np.int64(seed), **data}, read_weights(model, weights, seed, dtype)
     results = program.run(given, numbers)
@@ -165,8 +213,11 @@ def train(
     if "loss" not in model.graph.outputs:
         raise UserError("the model has no loss to train on", "E611", "add `loss cross_entropy(scores, label)` to it")
     config = FitConfig.from_recipe(model.recipe, **overrides)
-    program = compiled(model, data, unroll, backend, dtype, gradient="weights", training=True)
-    evaluator = compiled(model, data, unroll, backend, dtype)
+    data = without_alphabet(data)
+    validation = None if validation is None else without_alphabet(validation)
+    metrics = tuple(f"metric.{name}" for name in metric_names(model))
+    program = compiled(model, data, unroll, backend, dtype, gradient="weights", training=True, outputs=("loss",))
+    evaluator = compiled(model, data, unroll, backend, dtype, outputs=("loss", *metrics))
     program.check(data)
     if validation is not None:
         compiled(model, validation, "dynamic", backend, dtype).check(validation)
@@ -213,9 +264,77 @@ def identity(model: Model) -> str:
 
 def tested(model: Model, data: Arrays, weights: Arrays, backend: str, dtype: str) -> dict[str, float]:
     """The loss and metrics on held-back data."""
-    program = model.compile("dynamic", None, backend, dtype)
+    metrics = tuple(f"metric.{name}" for name in metric_names(model))
+    program = model.compile("dynamic", None, backend, dtype, outputs=("loss", *metrics))
+    data = without_alphabet(data)
     program.check(data)
     return dict(evaluate(program, data, weights, metric_names(model)))
+
+
+# --- writing and streaming ---------------------------------------------------------------------------------------
+
+ALPHABET = "alphabet"
+"""The name, in data and in the notes of a weight file, of the characters that ids stand for."""
+
+
+def without_alphabet(data: Mapping[str, Any]) -> Arrays:
+    """The data without what is told of it."""
+    return {name: array for name, array in data.items() if name != ALPHABET}
+
+
+def keep_weights(path: str, weights: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+    """Writes weights, with the alphabet of the data that they were trained on, where it has one."""
+    notes = {ALPHABET: json.dumps([str(c) for c in np.asarray(data[ALPHABET]).tolist()])} if ALPHABET in data else {}
+    save_weights(path, dict(weights), notes)
+
+
+def alphabet_of(weights: str, path: str | None) -> list[str]:
+    """The characters of a file, or those that stand in the weight file; none where there are none."""
+    from rnngraph.learn.files import read_tensors
+    from rnngraph.syntax.parser import read_source
+
+    if path is not None:
+        return list(dict.fromkeys(read_source(Path(path)).text))
+    _, notes = read_tensors(weights)
+    return list(json.loads(notes.get(ALPHABET, "[]")))
+
+
+def generated(
+    model: Model,
+    weights: str,
+    prompt: str,
+    data: Arrays,
+    *,
+    alphabet: str | None,
+    end: str | None,
+    tokens: str | None,
+    scores: str | None,
+    dtype: str,
+    **style: Any,
+) -> str:
+    """The prompt and what the model writes after it, as text; as ids where there is no alphabet."""
+    from rnngraph import writing
+
+    data = without_alphabet(data)
+    use = writing.reader(model, tokens, scores, tuple(data))
+    known = alphabet_of(weights, alphabet)
+    if known:
+        writing.check_vocabulary(use, known)
+    begin = writing.encoded(prompt, known) if known else writing.ids(prompt, use)
+    last = (writing.encoded(end, known, "end") if known else writing.ids(end, use)) if end else [None]
+    chosen = writing.Style(end=last[0], **style)
+    score = writing.scorer(model, use, read_weights(model, weights, 0, dtype), data, dtype)
+    found = begin + writing.written(score, begin, chosen)
+    return "".join(known[i] for i in found) if known else ",".join(map(str, found))
+
+
+def streamed(
+    model: Model, data: Arrays, weights: str | None, seed: int, dtype: str, lines: Iterable[str]
+) -> Iterator[str]:
+    """For each line of numbers one line of results; `data` may hold first states."""
+    from rnngraph.streaming import stream
+
+    return stream(model, read_weights(model, weights, seed, dtype), lines, dtype, data)
 
 
 # --- pictures and costs --------------------------------------------------------------------------------------------
@@ -240,6 +359,14 @@ def render(
         detail=detail,
     )
     write(drawn, out)
+
+
+def cost(model: Model, unroll: str, steps: int, batch: int, dtype: str, gradient: bool) -> Cost:
+    """The bytes of a run, foretold."""
+    from rnngraph import foresee
+
+    program = model.compile(unroll, steps if unroll == "static" else None, "numpy", dtype, gradient=gradient)
+    return foresee.cost(model, program, steps, batch)
 
 
 def compare(model: Model, backend: str, asked: Asked, tell: Callable[[str], None]) -> Comparison:

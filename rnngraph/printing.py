@@ -48,6 +48,22 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
 
 
+def cost_tables(cost: Any, lines: int) -> list[Any]:
+    """A foretold cost (`foresee.Cost`): by category with its law, and the lines that answer for the peak."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    sizes = ", ".join(f"{axis} {size:,}" for axis, size in cost.sizes.items())
+    by_category = Table("category", "bytes", "law (T steps, B rows)", title=f"{sizes}, {cost.dtype}", box=None)
+    for category, size in cost.bytes.items():
+        by_category.add_row(category, f"{size:,}", cost.laws[category])
+    by_category.add_row("total", f"{cost.total:,}", f"{cost.peak:,} alive at once at most")
+    by_line = Table("bytes at the peak", "line", "", title="where they are made", box=None)
+    for line in cost.lines[:lines]:
+        by_line.add_row(f"{line.bytes:,}", escape(line.place), escape(line.text))
+    return [by_category, by_line]
+
+
 class Bar:
     """A progress bar over the batches of an epoch, and a line for each epoch that is done."""
 

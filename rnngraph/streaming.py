@@ -28,7 +28,9 @@ def obstacles(model: Model, outputs: tuple[str, ...]) -> Iterator[Diagnostic]:
             yield Diagnostic("E640", "a reversed loop needs the whole sequence", span)
         elif node.op is LOOP and any(c.init not in fed for c in loop_of(node).carries):
             yield Diagnostic(
-                "E641", "a state of this loop has no name to be handed on under", span,
+                "E641",
+                "a state of this loop has no name to be handed on under",
+                span,
                 help="name its final states, as in `y, final = unroll ...`",
             )
         elif node.op.name in LOOKS_ALONG or _sums_time(node):
@@ -90,9 +92,7 @@ def _row(inputs: list[DataInput], line: str, number: int) -> Arrays:
         names = ", ".join(f"{i.name} ({n})" for i, n in zip(inputs, sizes, strict=True))
         raise UserError(f"line {number} has {len(numbers)} numbers, expected {sum(sizes)}: {names}", "E645")
     parts = np.split(numbers, np.cumsum(sizes)[:-1])
-    return {
-        i.name: _typed(i, part).reshape((1, 1, *i.type.shape)) for i, part in zip(inputs, parts, strict=True)
-    }
+    return {i.name: _typed(i, part).reshape((1, 1, *i.type.shape)) for i, part in zip(inputs, parts, strict=True)}
 
 
 def _typed(item: DataInput, numbers: Any) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 
 from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.diagnostics import UserError
+from rnngraph.ir.types import Type
 from rnngraph.model import Model
 from rnngraph.passes.bounds import bounds
 from rnngraph.streaming import can_stream
@@ -62,7 +63,9 @@ def reader(model: Model, tokens: str | None = None, scores: str | None = None, k
     scored = [
         name
         for name in model.outputs
-        if outputs[name].type.dtype == "float" and len(outputs[name].type.shape) == 1 and len(outputs[name].type.axes) == 2
+        if outputs[name].type.dtype == "float"
+        and len(outputs[name].type.shape) == 1
+        and len(outputs[name].type.axes) == 2
     ]
     scores = _only(scores, scored, "output that scores the next token at each step", "--scores")
     vocabulary = outputs[scores].type.shape[0]
@@ -79,6 +82,11 @@ def reader(model: Model, tokens: str | None = None, scores: str | None = None, k
             f"`{tokens}` takes {limits[tokens]} different tokens, but `{scores}` scores {vocabulary}", "E631"
         )
     return Reader(tokens, scores, vocabulary)
+
+
+def _is_scores(type: Type) -> bool:
+    """Whether a value is a vector of floats at each step of one sequence."""
+    return type.dtype == "float" and len(type.shape) == 1 and len(type.axes) == 2
 
 
 def _only(given: str | None, found: Sequence[str], what: str, flag: str) -> str:
@@ -155,7 +163,9 @@ def chosen(log_probabilities: Any, style: Style, rng: np.random.Generator) -> in
         before = np.cumsum(np.exp(scaled[order])) - np.exp(scaled[order])
         order = order[before < style.top_p]
     left = np.exp(scaled[order])
-    return int(order[np.searchsorted(np.cumsum(left), rng.random() * left.sum(), side="right").clip(max=len(order) - 1)])
+    return int(
+        order[np.searchsorted(np.cumsum(left), rng.random() * left.sum(), side="right").clip(max=len(order) - 1)]
+    )
 
 
 def written(score: Scores, prompt: Sequence[int], style: Style) -> list[int]:
@@ -210,10 +220,26 @@ def encoded(text: str, alphabet: Sequence[str], what: str = "prompt") -> list[in
     unknown = sorted({c for c in text if c not in places})
     if unknown:
         raise UserError(
-            f"the {what} has {', '.join(map(repr, unknown))}, which the model never read", "E634",
+            f"the {what} has {', '.join(map(repr, unknown))}, which the model never read",
+            "E634",
             f"it knows {''.join(alphabet)!r}",
         )
     return [places[c] for c in text]
+
+
+def ids(text: str, use: Reader) -> list[int]:
+    """`3,5,7` as token ids; UserError for what is none."""
+    try:
+        found = [int(part) for part in text.split(",")] if text else []
+    except ValueError:
+        raise UserError(
+            f"`{text}` is not token ids with commas between",
+            "E636",
+            "the weight file holds no alphabet; give one with --alphabet to write characters",
+        ) from None
+    if any(not 0 <= i < use.vocabulary for i in found):
+        raise UserError(f"`{text}`: token ids go from 0 to {use.vocabulary - 1}", "E636")
+    return found
 
 
 def check_vocabulary(use: Reader, alphabet: Sequence[str]) -> None:
@@ -223,4 +249,4 @@ def check_vocabulary(use: Reader, alphabet: Sequence[str]) -> None:
         )
 
 
-__all__ = ["Style", "check_vocabulary", "chosen", "encoded", "reader", "scorer", "written"]
+__all__ = ["Style", "check_vocabulary", "chosen", "encoded", "ids", "reader", "scorer", "written"]

@@ -124,24 +124,25 @@ def ended(signs: Any) -> int:
 # --- what is learned -------------------------------------------------------------------------------------------
 
 SHORT = {
-    "word_ends": (["--set", "units=32", "--epochs", "2", "--rate", "0.02"], "accuracy", 0.92),
-    "dates": (["--epochs", "2"], "exact", 0.9),
-    "strips": (["--epochs", "6"], "exact", 0.4),
+    "word_ends": ({"units": 32}, ["--epochs", "2", "--rate", "0.02"], "accuracy", 0.94),
+    "dates": ({}, ["--epochs", "2"], "exact", 0.97),
+    "strips": ({"units": 64}, ["--epochs", "6"], "exact", 0.7),
 }
+"""Settings, flags, and what a training much shorter than the recipe's reaches with ease."""
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_short_training_is_well_under_way(name: str, scripts: Any, tmp_path: Path) -> None:
-    flags, metric, least = SHORT[name]
-    weights = str(tmp_path / "w.safetensors")
-    files = ["--data", str(DATA / f"{name}-train.npz"), "--test", str(DATA / f"{name}-test.npz"), "--out", weights]
-    result = CliRunner().invoke(cli, ["train", str(EXAMPLES / f"{name}.rnn"), *files, *flags, "--json"])
+    settings, flags, metric, least = SHORT[name]
+    weights, test = str(tmp_path / "w.safetensors"), DATA / f"{name}-test.npz"
+    files = ["--data", str(DATA / f"{name}-train.npz"), "--test", str(test), "--out", weights]
+    given = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    result = CliRunner().invoke(cli, ["train", str(EXAMPLES / f"{name}.rnn"), *files, *flags, *given, "--json"])
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)["test"][metric]
     assert told >= least
-    if name != "word_ends":  # which has other settings here
-        figures, _ = scripts["read"].judged(name, rg.load_weights(weights), load([DATA / f"{name}-test.npz"]))
-        assert figures.startswith(f"{told:.4f} of the")
+    figures, _ = scripts["read"].judged(name, rg.load_weights(weights), load([test]), **settings)
+    assert float(figures.split()[0]) == pytest.approx(told, abs=0.003 if name == "word_ends" else 1e-4)
 
 
 # --- the baselines ---------------------------------------------------------------------------------------------
@@ -150,9 +151,9 @@ def test_a_short_training_is_well_under_way(name: str, scripts: Any, tmp_path: P
 def test_the_page_quotes_the_baselines(scripts: Any) -> None:
     baselines = scripts["baselines"]
     train, test = load([DATA / "word_ends-train.npz"]), load([DATA / "word_ends-test.npz"])
-    assert f"| no letter ends a word | {100 * baselines.no_words(test):.1f} % | |" in PAGE
+    assert f"| no letter ends a word | {100 * baselines.no_words(test):.1f} % | | |" in PAGE
     words, _ = baselines.by_dictionary(train, test)
-    assert f"| {100 * words.accuracy:.1f} % | {100 * words.words:.1f} % |" in PAGE
+    assert f"| {100 * words.accuracy:.1f} % | {100 * words.words:.1f} % | {100 * words.new:.1f} % |" in PAGE
     strips = baselines.by_templates(load([DATA / "digits-train.npz"]), load([DATA / "strips-test.npz"]))
     assert f"| {100 * strips.exact:.1f} % | {100 * strips.mistakes:.1f} |" in PAGE
 
@@ -161,8 +162,8 @@ def test_a_dictionary_finds_the_words_it_knows(scripts: Any) -> None:
     baselines = scripts["baselines"]
     known = [["a", "truth"], ["truth", "at", "last"], ["a", "truth"]]
     assert baselines.likeliest("atruthatlast", baselines.dictionary(known, 1)) == ["a", "truth", "at", "last"]
-    found = baselines.found([["at", "ruth", "is"]], [["a", "truth", "is"]])
-    assert found.accuracy == 1 - 2 / 8 and found.words == 1 / 3
+    found = baselines.found([["at", "ruth", "is"]], [["a", "truth", "is"]], {"a"})
+    assert found == baselines.Found(accuracy=1 - 2 / 8, words=1 / 3, new=1 / 2)
 
 
 @pytest.mark.parametrize(

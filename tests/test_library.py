@@ -17,6 +17,7 @@ import rnngraph as rg
 from rnngraph.costs import differences, synthetic
 from rnngraph.diagnostics import UserError
 from rnngraph.front.imports import library
+from rnngraph.viz.summary import summary
 from tests.models import ALL, over
 
 Arrays = dict[str, Any]
@@ -359,6 +360,16 @@ def test_a_rule_for_states_needs_the_size_of_the_state() -> None:
         rg.parse(f"{text} output revise(inner, Half(), x) }} {over('W(GRU(4))')}")
 
 
+def test_fixed_tensors_and_masks() -> None:
+    model = rg.parse("""model M { input x: [3]
+      mask = reshape(range(3), [3, 1]) >= range(3)
+      output x @ eye(3), where(mask, 1, 0) as mask, range(size(x)) as r loss sum(x @ where(mask, eye(3), 2)) }""")
+    got = model.compile(gradient=True).run({"x": np.array([[1.0, 2.0, 3.0]])}, {})
+    assert got["output"].tolist() == [[1, 2, 3]]
+    assert got["mask"].reshape(3, 3).tolist() == np.tri(3).tolist()
+    assert got["r"].reshape(-1).tolist() == [0, 1, 2]
+
+
 # --- how weights begin ----------------------------------------------------------------------------------------
 
 
@@ -583,3 +594,14 @@ def test_the_library_does_not_see_what_a_file_calls_its_own() -> None:
     own = "layer Dense(a, b, c) { input x: [n] output x * (a + b + c) }"
     model = rg.parse(own + over("Projected(GRU(3), 2)"))
     assert {w.name for w in model.weights} >= {"net.project.kernel", "net.project.bias"}
+
+
+# --- how it is shown --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_model_has_a_picture_and_rows_in_the_summary(name: str) -> None:
+    model = rg.parse(ALL[name])
+    assert "<svg" in model._repr_svg_()
+    rows = summary(model.block, model.weights)
+    assert sum(r.values for r in rows) == sum(w.size for w in model.init().values())

@@ -162,7 +162,7 @@ def _weights(path: str | None, model: Any, seed: int) -> Any:
 
 
 def _model(file: str, name: str | None, settings: Sequence[str]) -> Any:
-    from rnngraph.cli import read
+    from rnngraph.options import read
 
     return read(file, name, settings)
 

@@ -25,7 +25,8 @@ def _(use: Use) -> Item:
         weights = use.trace.call("spread", weights, at=at, axes=axes)
     key = sequences.key(use.trace)
     drawn = use.trace.call("draw", seed, moment, weights, at=at, count=count, unique=unique, key=key)
-    classes = use.op("slice", drawn, dim=-1, start=0, stop=count)
+    # Copied, so that what looks up by them finds them side by side.
+    classes = use.op("identity", use.op("slice", drawn, dim=-1, start=0, stop=count))
     tries = use.op("reshape", use.op("slice", drawn, dim=-1, start=count, stop=count + 1), shape=())
     return Several((classes, tries))
 

@@ -168,6 +168,25 @@ def _(use: Use) -> Item:
     return shape[use.dim(use.value("x"))]
 
 
+def _range(use: Use) -> Value:
+    """0, 1, ..., n - 1."""
+    n = checked_size(use.whole("n", 1), use.span("n"))
+    counts = use.op("cumsum", use.op("broadcast", use.number(1.0), shape=(n,)), dim=-1)
+    return use.trace.cast(use.op("sub", counts, use.number(1.0)), "int", use.at)
+
+
+@define("range", "n")
+def _(use: Use) -> Item:
+    return _range(use)
+
+
+@define("eye", "n")
+def _(use: Use) -> Item:
+    """The identity matrix."""
+    places = _range(use)
+    return use.trace.cast(use.op("one_hot", places, depth=places.type.shape[0]), "float", use.at)
+
+
 @define("zeros", "shape")
 def _(use: Use) -> Item:
     return use.op("broadcast", use.number(0.0), shape=use.sizes("shape"))

@@ -22,13 +22,13 @@ from rnngraph.ir.types import BATCH, Type
 from rnngraph.ops.index import ramp
 from rnngraph.ops.table import Formula, define
 
-_NEVER = -1e30
+NEVER = -1e30
 """The logarithm of a probability of 0: finite, so that two of them have a difference."""
 
 Scratch = dict[str, Type]
 
 
-def _checked(attrs: Attrs, types: tuple[Type, ...]) -> None:
+def checked(attrs: Attrs, types: tuple[Type, ...]) -> None:
     scores, labels, *counts = types
     if scores.axes != (attrs["axis"], BATCH) or len(scores.shape) != 1 or scores.dtype != "float":
         raise ShapeError(f"needs one score for each class and step, not {scores}")
@@ -39,16 +39,11 @@ def _checked(attrs: Attrs, types: tuple[Type, ...]) -> None:
 
 
 def _loss_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
-    _checked(attrs, types)
+    checked(attrs, types)
     return (Type((BATCH,), ()),)
 
 
-def _gradient_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
-    _checked(attrs, types)
-    return types[:1]
-
-
-def _loss_scratch(attrs: Attrs, scores: Type) -> Scratch:
+def loss_scratch(attrs: Attrs, scores: Type) -> Scratch:
     """By name. Labels stand first where an array has them, so that each label's part is whole."""
     axis, over = attrs["axis"], attrs["over"]
     step, label, row = (axis, BATCH), (over, BATCH), (BATCH,)
@@ -69,27 +64,10 @@ def _loss_scratch(attrs: Attrs, scores: Type) -> Scratch:
     }
 
 
-def _gradient_scratch(attrs: Attrs, scores: Type) -> Scratch:
-    """The output stands for the softmax; alpha is kept for every step, beta for one."""
-    axis, over = attrs["axis"], attrs["over"]
-    found = _loss_scratch(attrs, scores)
-    del found["softmax"]
-    step, by_step = Type((axis, BATCH), ()), Type((axis, over, BATCH), ())
-    return found | {
-        "all_label": by_step,
-        "all_blank": by_step,
-        "all_start": step,
-        "share": Type((over, axis, BATCH), ()),
-        "ahead": Type((over, BATCH), ()),
-        "silent": step,
-        "work": step,
-    }
-
-
 # --- what both begin with ------------------------------------------------------------------------------------
 
 
-def _prepare(backend: Any, attrs: Attrs, scores: Any, labels: Any, counts: Any, r: SimpleNamespace) -> None:
+def prepare(backend: Any, attrs: Attrs, scores: Any, labels: Any, counts: Any, r: SimpleNamespace) -> None:
     """Log probabilities, the labels that count, and the log probability of each of them at each step."""
     xp = backend.xp
     xp.amax(scores, axis=-1, out=r.one, keepdims=True)
@@ -124,17 +102,17 @@ def _real_labels(xp: Any, attrs: Attrs, labels: Any, counts: Any, classes: int, 
         xp.equal(r.ids[1:], r.ids[:-1], r.stuck[1:])
 
 
-# --- forwards and backwards ----------------------------------------------------------------------------------
+# --- forwards ----------------------------------------------------------------------------------
 
 
-def _begin(r: SimpleNamespace) -> None:
+def begin(r: SimpleNamespace) -> None:
     """Before the first step: nothing said yet."""
-    r.label.fill(_NEVER)
-    r.blank.fill(_NEVER)
+    r.label.fill(NEVER)
+    r.blank.fill(NEVER)
     r.start.fill(0)
 
 
-def _forward(xp: Any, attrs: Attrs, t: int, steps: Any, r: SimpleNamespace) -> None:
+def forward(xp: Any, attrs: Attrs, t: int, steps: Any, r: SimpleNamespace) -> None:
     """Alpha of step t from that of the step before; a row past its end keeps its last."""
     xp.greater(steps, t, r.here)
     silence, said = r.logs[t, :, attrs["blank"]], r.emit[:, t]
@@ -154,15 +132,15 @@ def _from_before(xp: Any, attrs: Attrs, r: SimpleNamespace) -> None:
     if attrs["merge"]:
         xp.copyto(r.new, r.label)
     else:
-        r.new.fill(_NEVER)
+        r.new.fill(NEVER)
     xp.logaddexp(r.new[0], r.start, r.new[0])
     xp.logaddexp(r.new[1:], r.blank[:-1], r.new[1:])
     xp.copyto(r.spare[1:], r.label[:-1])
-    xp.copyto(r.spare[1:], _NEVER, where=r.stuck[1:])
+    xp.copyto(r.spare[1:], NEVER, where=r.stuck[1:])
     xp.logaddexp(r.new[1:], r.spare[1:], r.new[1:])
 
 
-def _end(xp: Any, r: SimpleNamespace) -> None:
+def end(xp: Any, r: SimpleNamespace) -> None:
     """Into `total`: the log probability of the labels, from alpha of the last step."""
     xp.copyto(r.total, r.start)
     for i in range(len(r.ids)):
@@ -171,127 +149,28 @@ def _end(xp: Any, r: SimpleNamespace) -> None:
         xp.copyto(r.total, r.row, where=r.here)
 
 
-def _begin_back(xp: Any, r: SimpleNamespace) -> None:
-    """Behind the last step: a path must have said everything."""
-    for i in range(len(r.ids)):
-        xp.equal(r.number, i + 1, r.here)
-        for array in (r.label, r.blank):
-            array[i].fill(_NEVER)
-            xp.copyto(array[i], 0, where=r.here)
-    xp.equal(r.number, 0, r.here)
-    r.start.fill(_NEVER)
-    xp.copyto(r.start, 0, where=r.here)
-
-
-def _backward(xp: Any, attrs: Attrs, t: int, steps: Any, r: SimpleNamespace) -> None:
-    """Beta of step t from that of step t + 1, for the rows that have one."""
-    xp.greater(steps, t + 1, r.here)
-    silence, said = r.logs[t + 1, :, attrs["blank"]], r.emit[:, t + 1]
-    xp.add(r.start, silence, r.row)
-    if len(r.ids):
-        xp.add(r.label, said, r.new)
-        xp.add(r.blank, silence, r.spare)
-        xp.logaddexp(r.row, r.new[0], r.row)
-        _to_behind(xp, attrs, r)
-    xp.copyto(r.start, r.row, where=r.here)
-
-
-def _to_behind(xp: Any, attrs: Attrs, r: SimpleNamespace) -> None:
-    """From `new` (say the label at the next step) and `spare` (a blank there): all ways on. Writes over both."""
-    xp.copyto(r.ahead, r.spare)
-    if attrs["merge"]:
-        xp.logaddexp(r.ahead, r.new, r.ahead)
-    xp.logaddexp(r.spare[:-1], r.new[1:], r.spare[:-1])
-    xp.copyto(r.new[1:], _NEVER, where=r.stuck[1:])
-    xp.logaddexp(r.ahead[:-1], r.new[1:], r.ahead[:-1])
-    xp.copyto(r.label, r.ahead, where=r.here)
-    xp.copyto(r.blank, r.spare, where=r.here)
-
-
 # --- the loss ------------------------------------------------------------------------------------------------
 
 
 def _loss(backend: Any, node: Node) -> Callable[..., None]:
     xp, attrs = backend.xp, node.attrs
-    names = tuple(_loss_scratch(attrs, node.inputs[0].type))
+    names = tuple(loss_scratch(attrs, node.inputs[0].type))
 
     def run(scores: Any, labels: Any, steps: Any, counts: Any, out: Any, *scratch: Any) -> None:
         r = SimpleNamespace(**dict(zip(names, scratch, strict=True)))
-        _prepare(backend, attrs, scores, labels, counts, r)
-        _begin(r)
+        prepare(backend, attrs, scores, labels, counts, r)
+        begin(r)
         for t in range(len(scores)):
-            _forward(xp, attrs, t, steps, r)
-        _end(xp, r)
+            forward(xp, attrs, t, steps, r)
+        end(xp, r)
         xp.negative(r.total, out)
-        xp.less(r.total, 0.5 * _NEVER, r.here)
+        xp.less(r.total, 0.5 * NEVER, r.here)
         xp.copyto(out, float("inf"), where=r.here)
         if attrs["ignore"]:
             xp.greater(r.number, steps, r.here)
             xp.copyto(out, 0, where=r.here)
 
     return run
-
-
-def _gradient(backend: Any, node: Node) -> Callable[..., None]:
-    """The softmax, less how likely a path of the labels says each class there; the softmax alone where none can."""
-    xp, attrs = backend.xp, node.attrs
-    names = tuple(_gradient_scratch(attrs, node.inputs[0].type))
-
-    def run(scores: Any, labels: Any, steps: Any, counts: Any, out: Any, *scratch: Any) -> None:
-        r = SimpleNamespace(**dict(zip(names, scratch, strict=True)), softmax=out)
-        _prepare(backend, attrs, scores, labels, counts, r)
-        _begin(r)
-        for t in range(len(scores)):
-            _forward(xp, attrs, t, steps, r)
-            for kept, now in ((r.all_label, r.label), (r.all_blank, r.blank), (r.all_start, r.start)):
-                xp.copyto(kept[t], now)
-        _end(xp, r)
-        xp.less(r.total, 0.5 * _NEVER, r.here)
-        xp.copyto(r.total, -_NEVER, where=r.here)
-        _begin_back(xp, r)
-        for t in reversed(range(len(scores))):
-            if t + 1 < len(scores):
-                _backward(xp, attrs, t, steps, r)
-            _occupied(xp, t, r)
-        _subtract(backend, attrs, out, r)
-        _outside(xp, attrs, steps, out, r)
-
-    return run
-
-
-def _occupied(xp: Any, t: int, r: SimpleNamespace) -> None:
-    """How likely each label, and silence, is at step t."""
-    xp.add(r.all_start[t], r.start, r.row)
-    xp.subtract(r.row, r.total, r.row)
-    xp.exp(r.row, r.silent[t])
-    for alpha, beta, result in ((r.all_label[t], r.label, r.share[:, t]), (r.all_blank[t], r.blank, r.new)):
-        xp.add(alpha, beta, r.spare)
-        xp.subtract(r.spare, r.total, r.spare)
-        xp.exp(r.spare, result)
-    for said in r.new:
-        xp.add(r.silent[t], said, r.silent[t])
-
-
-def _subtract(backend: Any, attrs: Attrs, out: Any, r: SimpleNamespace) -> None:
-    """Label by label, so that no place of the output is met twice at once."""
-    xp, flat = backend.xp, out.reshape(-1)
-    silence = out[..., attrs["blank"]]
-    xp.subtract(silence, r.silent, silence)
-    for ids, share in zip(r.ids, r.share, strict=True):
-        xp.add(r.first, ids, r.place)
-        backend.take_rows(flat, r.place, r.work)
-        xp.subtract(r.work, share, r.work)
-        flat[r.place] = r.work
-
-
-def _outside(xp: Any, attrs: Attrs, steps: Any, out: Any, r: SimpleNamespace) -> None:
-    """Zeros past the end of each row, and in rows that do not count."""
-    for t, now in enumerate(out):
-        xp.less_equal(steps, t, r.here)
-        if attrs["ignore"]:
-            xp.greater(r.number, steps, r.also)
-            xp.logical_or(r.here, r.also, r.here)
-        xp.copyto(now, 0, where=r.here[:, None])
 
 
 def _rule(
@@ -302,26 +181,18 @@ def _rule(
     return (one * back, None, None, None)
 
 
-_SCORES, _LABELS, _ROWS = Type(("time", BATCH), (3,)), Type(("label", BATCH), (), "int"), Type((BATCH,), (), "int")
-_ATTRS = {"axis": "time", "over": "label", "blank": 2, "merge": True, "ignore": False}
+SCORES, LABELS, ROWS = Type(("time", BATCH), (3,)), Type(("label", BATCH), (), "int"), Type((BATCH,), (), "int")
+ATTRS = {"axis": "time", "over": "label", "blank": 2, "merge": True, "ignore": False}
 
 define(
     "ctc_loss",
     _loss_type,
     kernel=_loss,
     vjp=_rule,
-    scratch=lambda attrs, types, results: tuple(_loss_scratch(attrs, types[0]).values()),
+    scratch=lambda attrs, types, results: tuple(loss_scratch(attrs, types[0]).values()),
     strided=False,
     examples=(
-        (_ATTRS | {"merge": False, "ignore": True}, (_SCORES, _LABELS, _ROWS, _ROWS)),
-        (_ATTRS | {"ignore": True}, (_SCORES, _LABELS, Type((), (), "int"), _ROWS)),
+        (ATTRS | {"merge": False, "ignore": True}, (SCORES, LABELS, ROWS, ROWS)),
+        (ATTRS | {"ignore": True}, (SCORES, LABELS, Type((), (), "int"), ROWS)),
     ),
-)
-define(
-    "ctc_gradient",
-    _gradient_type,
-    kernel=_gradient,
-    scratch=lambda attrs, types, results: tuple(_gradient_scratch(attrs, types[0]).values()),
-    strided=False,
-    examples=((_ATTRS, (_SCORES, _LABELS, _ROWS, _ROWS)),),
 )

@@ -104,7 +104,7 @@ def _counters(attrs: Attrs, types: tuple[Type, ...], results: tuple[Type, ...]) 
 
 
 def ramp(xp: Any, rows: Any, stride: Any, first: Any = 0) -> None:
-    """Writes first, first + stride, first + 2 stride ... along the first dimension, by doubling, with no array of its own."""
+    """Writes first, first + stride ... along the first dimension, by doubling, with no array of its own."""
     rows[:1] = first
     done = 1
     while done < len(rows):
@@ -125,6 +125,8 @@ def _entries(node: Node, long: Type, size: int) -> Callable[..., Any]:
 
     def find(xp: Any, given: Any, flat: Any, work: Any) -> Any:
         xp.copyto(flat, given[index])
+        xp.maximum(flat, 0, out=flat)  # an id outside takes the nearest inside, as in `take_rows`
+        xp.minimum(flat, size - 1, out=flat)
         stride = size
         for dim in reversed(dims):
             ramp(xp, work.swapaxes(0, dim), stride)

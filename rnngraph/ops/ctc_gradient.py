@@ -1,0 +1,162 @@
+"""The gradient of the CTC loss with respect to the scores, by alpha and beta; `rnngraph.ops.ctc` says how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from rnngraph.ir.graph import Attrs, Node
+from rnngraph.ir.types import BATCH, Type
+from rnngraph.ops.ctc import (
+    ATTRS,
+    LABELS,
+    NEVER,
+    ROWS,
+    SCORES,
+    Scratch,
+    begin,
+    checked,
+    end,
+    forward,
+    loss_scratch,
+    prepare,
+)
+from rnngraph.ops.table import define
+
+
+def _gradient_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    checked(attrs, types)
+    return types[:1]
+
+
+def _gradient_scratch(attrs: Attrs, scores: Type) -> Scratch:
+    """The output stands for the softmax; alpha is kept for every step, beta for one."""
+    axis, over = attrs["axis"], attrs["over"]
+    found = loss_scratch(attrs, scores)
+    del found["softmax"]
+    step, by_step = Type((axis, BATCH), ()), Type((axis, over, BATCH), ())
+    return found | {
+        "all_label": by_step,
+        "all_blank": by_step,
+        "all_start": step,
+        "share": Type((over, axis, BATCH), ()),
+        "ahead": Type((over, BATCH), ()),
+        "silent": step,
+        "work": step,
+    }
+
+
+# --- backwards -----------------------------------------------------------------------------------------------
+
+
+def _begin_back(xp: Any, r: SimpleNamespace) -> None:
+    """Behind the last step: a path must have said everything."""
+    for i in range(len(r.ids)):
+        xp.equal(r.number, i + 1, r.here)
+        for array in (r.label, r.blank):
+            array[i].fill(NEVER)
+            xp.copyto(array[i], 0, where=r.here)
+    xp.equal(r.number, 0, r.here)
+    r.start.fill(NEVER)
+    xp.copyto(r.start, 0, where=r.here)
+
+
+def _backward(xp: Any, attrs: Attrs, t: int, steps: Any, r: SimpleNamespace) -> None:
+    """Beta of step t from that of step t + 1, for the rows that have one."""
+    xp.greater(steps, t + 1, r.here)
+    silence, said = r.logs[t + 1, :, attrs["blank"]], r.emit[:, t + 1]
+    xp.add(r.start, silence, r.row)
+    if len(r.ids):
+        xp.add(r.label, said, r.new)
+        xp.add(r.blank, silence, r.spare)
+        xp.logaddexp(r.row, r.new[0], r.row)
+        _to_behind(xp, attrs, r)
+    xp.copyto(r.start, r.row, where=r.here)
+
+
+def _to_behind(xp: Any, attrs: Attrs, r: SimpleNamespace) -> None:
+    """From `new` (say the label at the next step) and `spare` (a blank there): all ways on. Writes over both."""
+    xp.copyto(r.ahead, r.spare)
+    if attrs["merge"]:
+        xp.logaddexp(r.ahead, r.new, r.ahead)
+    xp.logaddexp(r.spare[:-1], r.new[1:], r.spare[:-1])
+    xp.copyto(r.new[1:], NEVER, where=r.stuck[1:])
+    xp.logaddexp(r.ahead[:-1], r.new[1:], r.ahead[:-1])
+    xp.copyto(r.label, r.ahead, where=r.here)
+    xp.copyto(r.blank, r.spare, where=r.here)
+
+
+# --- the gradient --------------------------------------------------------------------------------------------
+
+
+def _gradient(backend: Any, node: Node) -> Callable[..., None]:
+    """The softmax, less how likely a path of the labels says each class there; the softmax alone where none can."""
+    xp, attrs = backend.xp, node.attrs
+    names = tuple(_gradient_scratch(attrs, node.inputs[0].type))
+
+    def run(scores: Any, labels: Any, steps: Any, counts: Any, out: Any, *scratch: Any) -> None:
+        r = SimpleNamespace(**dict(zip(names, scratch, strict=True)), softmax=out)
+        prepare(backend, attrs, scores, labels, counts, r)
+        begin(r)
+        for t in range(len(scores)):
+            forward(xp, attrs, t, steps, r)
+            for kept, now in ((r.all_label, r.label), (r.all_blank, r.blank), (r.all_start, r.start)):
+                xp.copyto(kept[t], now)
+        end(xp, r)
+        xp.less(r.total, 0.5 * NEVER, r.here)
+        xp.copyto(r.total, -NEVER, where=r.here)
+        _begin_back(xp, r)
+        for t in reversed(range(len(scores))):
+            if t + 1 < len(scores):
+                _backward(xp, attrs, t, steps, r)
+            _occupied(xp, t, r)
+        _subtract(backend, attrs, out, r)
+        _outside(xp, attrs, steps, out, r)
+
+    return run
+
+
+def _occupied(xp: Any, t: int, r: SimpleNamespace) -> None:
+    """How likely each label, and silence, is at step t."""
+    xp.add(r.all_start[t], r.start, r.row)
+    xp.subtract(r.row, r.total, r.row)
+    xp.exp(r.row, r.silent[t])
+    for alpha, beta, result in ((r.all_label[t], r.label, r.share[:, t]), (r.all_blank[t], r.blank, r.new)):
+        xp.add(alpha, beta, r.spare)
+        xp.subtract(r.spare, r.total, r.spare)
+        xp.exp(r.spare, result)
+    for said in r.new:
+        xp.add(r.silent[t], said, r.silent[t])
+
+
+def _subtract(backend: Any, attrs: Attrs, out: Any, r: SimpleNamespace) -> None:
+    """Label by label, so that no place of the output is met twice at once."""
+    xp, flat = backend.xp, out.reshape(-1)
+    silence = out[..., attrs["blank"]]
+    xp.subtract(silence, r.silent, silence)
+    for ids, share in zip(r.ids, r.share, strict=True):
+        xp.add(r.first, ids, r.place)
+        backend.take_rows(flat, r.place, r.work)
+        xp.subtract(r.work, share, r.work)
+        flat[r.place] = r.work
+
+
+def _outside(xp: Any, attrs: Attrs, steps: Any, out: Any, r: SimpleNamespace) -> None:
+    """Zeros past the end of each row, and in rows that do not count."""
+    for t, now in enumerate(out):
+        xp.less_equal(steps, t, r.here)
+        if attrs["ignore"]:
+            xp.greater(r.number, steps, r.also)
+            xp.logical_or(r.here, r.also, r.here)
+        xp.copyto(now, 0, where=r.here[:, None])
+
+
+define(
+    "ctc_gradient",
+    _gradient_type,
+    kernel=_gradient,
+    scratch=lambda attrs, types, results: tuple(_gradient_scratch(attrs, types[0]).values()),
+    strided=False,
+    examples=((ATTRS, (SCORES, LABELS, ROWS, ROWS)),),
+)

@@ -1,0 +1,131 @@
+"""The verbs that write text, stream, foretell and exchange, and the `schedule` block, through the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngraph as rg
+from rnngraph import driver
+from rnngraph.cli import exit_code
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+CHARS, LSTM4 = str(EXAMPLES / "chars.rnn"), str(EXAMPLES / "lstm4.rnn")
+
+Told = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> str:
+    """New weights of the character model, with the alphabet of its data."""
+    path = tmp_path / "chars.safetensors"
+    with np.load(EXAMPLES / "data" / "chars-train.npz") as data:
+        driver.keep_weights(str(path), rg.load(CHARS).init(0, "float32"), {"alphabet": data["alphabet"]})
+    return str(path)
+
+
+def test_generate_writes_characters(weights: str, capsys: Told) -> None:
+    begin = ["generate", CHARS, "--weights", weights, "--prompt", "It is", "--length", "20"]
+    texts = []
+    for more in (["--seed", "1"], ["--seed", "1"], ["--seed", "2"], ["--beam", "3"], ["--temperature", "0"]):
+        assert exit_code([*begin, *more]) == 0
+        texts.append(capsys.readouterr().out.rstrip("\n"))
+    assert all(t.startswith("It is") for t in texts)
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_generate_writes_ids_without_an_alphabet(tmp_path: Path, capsys: Told) -> None:
+    path = tmp_path / "plain.safetensors"
+    rg.save_weights(path, rg.load(CHARS).init(0))
+    assert exit_code(["generate", CHARS, "--weights", str(path), "--prompt", "1,2", "--length", "3"]) == 0
+    assert len(capsys.readouterr().out.strip().split(",")) == 5
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--prompt", "~"], "which the model never read"),
+        ([], "no text to begin with"),
+        (["--prompt", "a", "--temperature", "-1"], "temperature"),
+        (["--prompt", "a", "--tokens", "txt"], "`txt` is no input"),
+        (["--prompt", "a", "--alphabet", LSTM4], "the alphabet has"),
+    ],
+)
+def test_generate_tells_mistakes(weights: str, more: list[str], told: str, capsys: Told) -> None:
+    assert exit_code(["generate", CHARS, "--weights", weights, *more]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_stream_answers_each_line(monkeypatch: pytest.MonkeyPatch, capsys: Told) -> None:
+    x = np.random.default_rng(0).normal(size=(3, 6))
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(",".join(map(str, row)) for row in x) + "\n"))
+    assert exit_code(["run", LSTM4, "--stream"]) == 0
+    told = [json.loads(line)["y"] for line in capsys.readouterr().out.splitlines()]
+    model = rg.load(LSTM4)
+    assert np.allclose(told, model.compile().run({"x": x[None]}, model.init(0))["y"][0], rtol=1e-13)
+
+
+def test_stream_tells_what_a_line_lacks(monkeypatch: pytest.MonkeyPatch, capsys: Told) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("1 2 3\n"))
+    assert exit_code(["run", LSTM4, "--stream"]) == 2
+    assert "line 1 has 3 numbers, expected 6" in capsys.readouterr().err
+
+
+def test_cost_is_what_compare_measures(capsys: Told) -> None:
+    assert exit_code(["cost", LSTM4, "--steps", "9", "--batch", "4", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["total"] == sum(told["bytes"].values()) and told["peak"] <= told["total"]
+    assert exit_code(["cost", CHARS, "--steps", "64", "--gradient"]) == 0
+    assert "T B" in capsys.readouterr().out
+
+
+SCHEDULED = """
+model M {
+  input x: seq[2]
+  y, final = unroll RNN(3) over x
+  output y
+  loss mean(y)
+  schedule { unroll static dtype float32 }
+  train { epochs 2 }
+}
+"""
+
+
+def test_a_schedule_block_is_overridden_by_flags() -> None:
+    model = rg.parse(SCHEDULED)
+    flags: dict[str, Any] = {"unroll": None, "backend": None, "dtype": None}
+    assert driver.scheduled(model, **flags) == {"unroll": "static", "backend": "numpy", "dtype": "float32"}
+    assert driver.scheduled(model, **{**flags, "unroll": "dynamic"})["unroll"] == "dynamic"
+    plain = rg.parse(SCHEDULED.replace("schedule { unroll static dtype float32 }", ""))
+    assert driver.scheduled(plain, **flags, dtype_default="float32")["dtype"] == "float32"
+
+
+def test_check_tells_options_that_are_none(tmp_path: Path, capsys: Told) -> None:
+    path = tmp_path / "m.rnn"
+    path.write_text(SCHEDULED.replace("dtype", "dtypo").replace("epochs", "epoch"))
+    assert exit_code(["check", str(path)]) == 2
+    told = capsys.readouterr().err
+    assert "did you mean `dtype`?" in told and "did you mean `epochs`?" in told and "m.rnn:7:" in told
+
+
+def test_weights_and_export_are_verbs(weights: str, tmp_path: Path, capsys: Told) -> None:
+    assert exit_code(["weights", "show", weights, "--json"]) == 0
+    assert {a["name"] for a in json.loads(capsys.readouterr().out)["arrays"]} == set(rg.load(CHARS).init(0))
+    out = tmp_path / "chars.py"
+    assert exit_code(["export", CHARS, "--to", "numpy", "--weights", weights, "--out", str(out)]) == 0
+    assert "import numpy" in out.read_text()
+
+
+def test_weights_of_another_layout_are_recognised(tmp_path: Path, capsys: Told) -> None:
+    path = tmp_path / "torch.safetensors"
+    arrays = {"lstm.weight_ih_l0": np.zeros((16, 6)), "lstm.weight_hh_l0": np.zeros((16, 4)),
+              "lstm.bias_ih_l0": np.zeros(16), "lstm.bias_hh_l0": np.zeros(16)}  # fmt: skip
+    rg.save_weights(path, arrays)
+    data = str(EXAMPLES / "data" / "lstm4.npz")
+    assert exit_code(["run", LSTM4, "--data", data, "--weights", str(path)]) == 2
+    assert "weights convert" in capsys.readouterr().err
