@@ -126,6 +126,7 @@ define(
     _patches_type,
     kernel=_patches,
     vjp=_patches_vjp,
+    swells=True,
     examples=(
         (_LINE, (Type(("batch",), (5, 2)),)),
         (_IMAGE, (Type(("time", "batch"), (4, 3, 2)),)),

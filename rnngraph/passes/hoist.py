@@ -29,7 +29,7 @@ def hoist(graph: Graph) -> Graph:
 
 def _stays(node: Node) -> bool:
     """Loops stay; so do, going backward, cheap ops on saved values: they would keep one more array each."""
-    cheap = node.op.kind in ("pointwise", "gather") or node.op is TABLE["patches"]
+    cheap = node.op.kind in ("pointwise", "gather") or node.op.swells
     return node.op is LOOP or (node.origin.backward and cheap)
 
 

@@ -13,8 +13,7 @@ from math import prod
 from rnngraph.ir.graph import INPUT, Loop, Node, Value
 from rnngraph.ir.types import BATCH
 
-CHEAP = ("pointwise", "view", "gather", "patches")
-"""Kinds of ops, and an op: the windows of an image hold each of its values many times."""
+CHEAP = ("pointwise", "view", "gather")
 NOMINAL_BATCH = 32
 SOURCE, SINK = "source", "sink"
 
@@ -30,7 +29,7 @@ def made_again(loop: Loop, nodes: Sequence[Node], wanted: Iterable[Value]) -> se
 
 
 def _cheap(node: Node) -> bool:
-    return (node.op.kind in CHEAP or node.op.name in CHEAP) and len(node.types) == 1
+    return (node.op.kind in CHEAP or node.op.swells) and len(node.types) == 1
 
 
 def _free_values(loop: Loop, wanted: Sequence[Value]) -> set[Value]:

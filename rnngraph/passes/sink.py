@@ -90,8 +90,8 @@ def _movable(loop: Loop) -> list[Node]:
 def _worth(node: Node, available: set[Value]) -> bool:
     """Products always; other work where it needs nothing kept that is not kept anyway."""
     if node.op is TABLE["contract"]:
-        if any(v.op is TABLE["patches"] for v in node.inputs):
-            return False  # the windows of all steps at once would be many times the images
+        if any(v.op.swells for v in node.inputs):
+            return False
         weights = not node.inputs[1].type.axes or not node.inputs[0].type.axes
         return weights or BATCH in node.attrs["reduce"] or _at_hand(node, available)
     return node.op is TABLE["scatter_rows"] or _at_hand(node, available)
