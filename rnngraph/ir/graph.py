@@ -33,7 +33,7 @@ class Op:
     inplace: bool = False
     strided: bool = True
     swells: bool = False
-    """The result holds its input many times over: it is made again rather than kept, and never for all steps at once."""
+    """The result holds its input many times: it is made again rather than kept, and never for all steps at once."""
     scratch: Callable[[Attrs, tuple[Type, ...], tuple[Type, ...]], tuple[Type, ...]] | None = None
     examples: tuple[Any, ...] = ()
     """(attrs, input types) pairs that the tests run; `vjp` is checked on them by finite differences."""
