@@ -15,6 +15,7 @@ import numpy as np
 
 from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.diagnostics import UserError
+from rnngraph.ir.graph import ordered
 from rnngraph.ir.types import Type
 from rnngraph.model import Model
 from rnngraph.passes.bounds import bounds
@@ -52,6 +53,9 @@ class Reader:
     tokens: str
     scores: str
     vocabulary: int
+    behind: int = 0
+    """By how many steps the model itself shifts the text before it reads it: with 1, what it scores at a step is the
+    token of that step, not of the next."""
 
 
 def reader(model: Model, tokens: str | None = None, scores: str | None = None, known: Sequence[str] = ()) -> Reader:
@@ -81,7 +85,19 @@ def reader(model: Model, tokens: str | None = None, scores: str | None = None, k
         raise UserError(
             f"`{tokens}` takes {limits[tokens]} different tokens, but `{scores}` scores {vocabulary}", "E631"
         )
-    return Reader(tokens, scores, vocabulary)
+    return Reader(tokens, scores, vocabulary, _shifted(model, tokens, scores))
+
+
+def _shifted(model: Model, tokens: str, scores: str) -> int:
+    """How far the tokens are shifted towards the end on the way to the scores."""
+    graph = model.graph.with_outputs({scores: model.graph.outputs[scores]})
+    shifts = [node for node in graph.all_nodes() if node.op.name == "shift" and node.inputs[0].type.dtype == "int"]
+    of_tokens = [
+        int(node.attrs["by"])
+        for node in shifts
+        if any(n.op.name == "input" and n.attrs["name"] == tokens for n in ordered([node]))
+    ]
+    return max(of_tokens, default=0)
 
 
 def _is_scores(type: Type) -> bool:
@@ -135,9 +151,12 @@ def _handing_on(program: CompiledProgram, use: Reader, weights: Mapping[str, Any
 
 
 def _from_the_start(program: CompiledProgram, use: Reader, weights: Mapping[str, Any], data: Arrays) -> Scores:
+    """Reads the text again each time, with so many places held open behind it as the model shifts it by."""
+
     def score(rows: list[list[int]], parents: list[int]) -> Any:
         wide = {name: np.repeat(np.asarray(array)[:1], len(rows), axis=0) for name, array in data.items()}
-        results = program.run({use.tokens: np.array(rows), **wide}, weights)
+        text = np.array([row + [0] * use.behind for row in rows], np.int64)
+        results = program.run({use.tokens: text, **wide}, weights)
         return log_softmax(results[use.scores][:, -1])
 
     return score
@@ -168,9 +187,12 @@ def chosen(log_probabilities: Any, style: Style, rng: np.random.Generator) -> in
     )
 
 
-def written(score: Scores, prompt: Sequence[int], style: Style) -> list[int]:
-    """The tokens after a prompt, up to `end` (which is left out) or `length`."""
-    if not prompt:
+def written(score: Scores, prompt: Sequence[int], style: Style, behind: int = 0) -> list[int]:
+    """The tokens after a prompt, up to `end` (which is left out) or `length`.
+
+    A model that shifts its text (`behind`) can begin with none.
+    """
+    if not prompt and not behind:
         raise UserError("there is no text to begin with", "E633", "give a --prompt")
     return _searched(score, prompt, style) if style.beam > 1 else _drawn(score, prompt, style)
 

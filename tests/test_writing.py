@@ -133,3 +133,34 @@ def test_what_cannot_be_streamed_is_told_with_its_line() -> None:
     for line, told in (("1 2", "line 1 has 2 numbers, expected 3"), ("a b c", "is not numbers")):
         with pytest.raises(UserError, match=told):
             next(stream(model, model.init(0), [line], "float64", {}))
+
+
+TRANSLATE = """
+model Translate(units = 5) {
+  input source: seq@source int
+  input target: seq@target int
+  embed = Embedding(4, 3)
+  _, thought = unroll GRU(units) over embed(source)
+  y, _ = unroll GRU(units) over embed(shift(target, 1)) from thought
+  likely = Dense(4)(y)
+  output likely
+  loss cross_entropy(likely, target)
+}
+"""
+
+
+def test_a_model_that_shifts_its_text_begins_with_none() -> None:
+    """A translation by beam search: the best of all of three tokens, scored as the loss scores them."""
+    model = rg.parse(TRANSLATE)
+    weights = {k: w * 3 for k, w in model.init(5).items()}
+    source = {"source": np.array([[1, 2, 3]]), "source.lengths": np.array([2])}
+    use = reader(model, known=("source",))
+    assert use.behind == 1 and use.tokens == "target"
+    program = model.compile()
+
+    def loss(tokens: tuple[int, ...]) -> float:
+        return float(program.run({**source, "target": np.array([tokens])}, weights)["loss"])
+
+    best = min(product(range(4), repeat=3), key=loss)
+    found = written(scorer(model, use, weights, source, "float64"), [], Style(length=3, beam=64), use.behind)
+    assert found == list(best)
