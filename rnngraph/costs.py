@@ -164,7 +164,7 @@ def compare(
         for other in results[1:]:
             for difference in differences(results[0], other):
                 _keep_worst(worst, difference)
-    laws = _laws(model, backend, asked)
+    laws = _laws(model, backend, asked, rows)
     rows = [replace(r, ledger=tuple(replace(e, law=laws[str(r.mode), e.category]) for e in r.ledger)) for r in rows]
     found = tuple(worst.values())
     return Comparison(
@@ -313,7 +313,7 @@ class _Counted:
         return array
 
 
-def _laws(model: Model, backend: Backend, asked: Asked) -> dict[tuple[str, str], str]:
+def _laws(model: Model, backend: Backend, asked: Asked, rows: Sequence[CompareRow]) -> dict[tuple[str, str], str]:
     """For each mode and category the law of its bytes in the number of steps, from plans alone."""
     found = {}
     points = (16, 32, 64)
@@ -328,18 +328,20 @@ def _laws(model: Model, backend: Backend, asked: Asked) -> dict[tuple[str, str],
             sizes = {BATCH: asked.batch} | {i.axis: steps for i in model.inputs if i.axis}
             plans.append(variant.plan(sizes).bytes)
         for category in CATEGORIES:
-            found[str(mode), category] = law(points, [p[category] for p in plans])
+            ledgers = {r.steps: r.ledger for r in rows if str(r.mode) == str(mode)}
+            told = {steps: e.predicted for steps, ledger in ledgers.items() for e in ledger if e.category == category}
+            found[str(mode), category] = law(points, [p[category] for p in plans], told)
     return found
 
 
-def law(steps: Sequence[int], bytes: Sequence[int]) -> str:
-    """ "1,024 B + 25,600 B per step", where the points lie on such a line."""
+def law(steps: Sequence[int], bytes: Sequence[int], told: Mapping[int, int]) -> str:
+    """ "1,024 B + 25,600 B per step", where the points lie on such a line; "about", where those told lie beside it."""
     slope, rest = divmod(bytes[-1] - bytes[-2], steps[-1] - steps[-2])
     base = bytes[0] - slope * steps[0]
     linear = not rest and all(base + slope * s == b for s, b in zip(steps, bytes, strict=True))
     if not linear:
         about = (bytes[-1] - bytes[0]) / (steps[-1] - steps[0])
         return f"about {about:,.0f} B per step"
-    if not slope:
-        return f"{base:,} B"
-    return f"{base:,} B + {slope:,} B per step" if base else f"{slope:,} B per step"
+    terms = [f"{base:,} B"] if base or not slope else []
+    text = " + ".join([*terms, f"{slope:,} B per step"] if slope else terms)
+    return text if all(base + slope * s == b for s, b in told.items()) else f"about {text}"

@@ -23,7 +23,8 @@ from rnngraph.learn.fit import Fitted, Progress, evaluate, fit
 from rnngraph.learn.weights import check_weights, load_weights, save_weights
 from rnngraph.model import LARGE_UNROLLING, Model, checked_schedule, load
 from rnngraph.passes.pipeline import STAGES
-from rnngraph.runtime.choose import backend_named
+from rnngraph.runtime.choose import backend_named, known_backend
+from rnngraph.source import Span
 from rnngraph.syntax.ast import Definition, File, Options
 from rnngraph.viz.results import Comparison
 
@@ -51,14 +52,28 @@ def _options(file: File) -> list[Diagnostic]:
     for item in file.items:
         if isinstance(item, Definition) and item.kind == "model" and all(s.default for s in item.settings):
             model = Model(file, {}, item.name)
-            for read in (scheduled, lambda model: FitConfig.from_recipe(model.recipe)):
+            for read in _OPTION_CHECKS:
                 try:
                     read(model)
                 except UserError as error:
-                    found += error.diagnostics
-    return [
-        replace(d, span=d.span or next((s for n, s in places.items() if f"`{n}`" in d.message), None)) for d in found
-    ]
+                    found += [d for d in error.diagnostics if d not in found]
+    return [replace(d, span=d.span or _option_place(d, places)) for d in found]
+
+
+def _option_place(found: Diagnostic, places: Mapping[str, Span]) -> Span | None:
+    """Where the option stands that a message names, or that its code is about."""
+    named = next((span for name, span in places.items() if f"`{name}`" in found.message), None)
+    return named or places.get(_OPTION_OF.get(found.code, ""))
+
+
+_OPTION_OF = {"E606": "unroll", "E607": "dtype", "E608": "backend", "E701": "optimizer", "E702": "optimizer"}
+
+_OPTION_CHECKS: tuple[Callable[[Model], object], ...] = (
+    lambda model: checked_schedule(scheduled(model, unroll=None)["unroll"], 1, "float64", False),
+    lambda model: checked_schedule("dynamic", None, scheduled(model, dtype=None)["dtype"], False),
+    lambda model: known_backend(scheduled(model, backend=None)["backend"]),
+    lambda model: FitConfig.from_recipe(model.recipe),
+)
 
 
 def formatted(path: str) -> tuple[str, str]:

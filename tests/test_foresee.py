@@ -8,6 +8,7 @@ import tracemalloc
 import pytest
 
 import rnngraph as rg
+from rnngraph import costs
 from rnngraph.compiled import Signature
 from rnngraph.costs import NUMPY_DOMAIN
 from rnngraph.foresee import cost
@@ -82,3 +83,11 @@ def test_what_an_lstm_and_a_plain_network_keep() -> None:
         program = model.compile(dtype="float32", gradient="weights")
         few, many = (cost(model, program, steps, 64).bytes["saved"] for steps in (64, 128))
         assert (many - few) / (64 * 64 * 16 * 4) == pytest.approx(numbers, abs=0.3)
+
+
+def test_a_law_is_called_about_where_a_run_lies_beside_it() -> None:
+    fitted = (16, 32, 64), (1024, 1536, 2560)
+    assert costs.law(*fitted, {}) == costs.law(*fitted, {10: 832}) == "512 B + 32 B per step"
+    assert costs.law(*fitted, {10: 832, 11: 896}) == "about 512 B + 32 B per step"
+    assert costs.law((16, 32, 64), (64, 64, 64), {10: 64}) == "64 B"
+    assert costs.law((16, 32, 64), (64, 128, 256), {}) == "4 B per step"

@@ -17,6 +17,7 @@ from rnngraph.ir.types import Type
 from rnngraph.learn import batches, checkpoint, optimisers
 from rnngraph.learn.config import FitConfig
 from rnngraph.learn.data import check_data, load
+from rnngraph.learn.files import refuse_unwritable, write_aside
 from rnngraph.learn.fit import Interrupted, evaluate, fit
 from rnngraph.learn.optimisers import SGD, Adam, AdamW, RMSprop
 from rnngraph.learn.weights import INITIALISERS, check_weights, init, load_weights, save_weights
@@ -165,6 +166,18 @@ def test_an_unwritable_place_leaves_what_was_there(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
     with pytest.raises(CannotDo, match="cannot write"):
         save_weights(tmp_path / "no" / "folder", {})
+
+
+def test_a_link_stays_a_link_and_a_device_a_device(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    save_weights(tmp_path / "link", {"w": np.ones(2)})
+    assert (tmp_path / "link").is_symlink() and load_weights(tmp_path / "real")["w"].tolist() == [1, 1]
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    refuse_unwritable(tmp_path / "pipe")
+    write_aside(tmp_path / "pipe", b"bytes")
+    assert os.read(reader, 9) == b"bytes" and (tmp_path / "pipe").is_fifo()
+    os.close(reader)
 
 
 def test_every_weight_that_does_not_fit_is_told_at_once():

@@ -113,6 +113,21 @@ def test_check_tells_options_that_are_none(tmp_path: Path, capsys: Told) -> None
     assert "did you mean `dtype`?" in told and "did you mean `epochs`?" in told and "m.rnn:7:" in told
 
 
+def test_check_tells_every_value_of_an_option_that_is_none(tmp_path: Path, capsys: Told) -> None:
+    path = tmp_path / "m.rnn"
+    wrong = SCHEDULED.replace("static dtype float32", "statc\n dtype float16\n backend cuppy")
+    path.write_text(wrong.replace("epochs 2", "optimizer adm"))
+    assert exit_code(["check", str(path)]) == 2
+    told = capsys.readouterr().err
+    for place, message in (
+        ("7:14", "`statc` is no way to unroll"),
+        ("8:2", "`float16` is no type"),
+        ("9:2", "there is no backend `cuppy`"),
+        ("10:11", "no optimizer is called `adm`"),
+    ):
+        assert message in told and f"m.rnn:{place} " in told, told
+
+
 def test_weights_and_export_are_verbs(weights: str, tmp_path: Path, capsys: Told) -> None:
     assert exit_code(["weights", "show", weights, "--json"]) == 0
     assert {a["name"] for a in json.loads(capsys.readouterr().out)["arrays"]} == set(rg.load(CHARS).init(0))

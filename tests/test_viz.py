@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -332,6 +333,8 @@ def test_the_notes_do_not_claim_what_the_numbers_deny() -> None:
     assert honest(turned) == ()
     small = Comparison("m", 1, "float32", "numpy", True, (), (row("dynamic", 1), row("static", 1)))
     assert honest(small)[0].startswith("A loop does not shrink the graph here")
+    slow = tuple(replace(r, compile_seconds=2.0 if r.mode == "dynamic" else 1.0) for r in small.rows)
+    assert "does not shrink the graph here or the compile time:" in honest(replace(small, rows=slow))[0]
     bare = tuple(replace(r, ledger=()) for r in small.rows)
     assert "Nothing but inputs and outputs" in honest(replace(small, rows=bare))[1]
 
@@ -357,3 +360,19 @@ def test_results_are_plain_data() -> None:
     assert found["rows"][0]["ledger"][0] == {
         "category": "parameters", "predicted": 1312, "measured": 1312, "law": "1,312 B",
     }  # fmt: skip
+
+
+def test_curves_that_take_too_long_become_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def slow(command: list[str], **rest: Any) -> subprocess.CompletedProcess[bytes]:
+        tried.append(command[-1])
+        if tried[-1] != "-Gsplines=line":
+            raise subprocess.TimeoutExpired(command, rest["timeout"])
+        return subprocess.CompletedProcess(command, 0, b"drawn", b"")
+
+    monkeypatch.setattr(subprocess, "run", slow)
+    assert _run("digraph {}", [], ["spline", "line"]) == b"drawn"
+    with pytest.raises(CannotDo, match="it took longer than 20 seconds") as error:
+        _run("digraph {}", [], ["spline"])
+    assert "--fold" in (error.value.diagnostics[0].help or "")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rnngraph.diagnostics import CannotDo
+from rnngraph.learn.files import write_aside
 from rnngraph.viz.palette import FAINT, INK, MODE_LINES, MODES, SOFT
 from rnngraph.viz.results import CompareRow, Comparison
 from rnngraph.viz.words import data
-from rnngraph.viz.write import put
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def plots(results: Comparison, path: str | Path, forms: Sequence[str] = ("svg", 
         raise CannotDo(f"cannot write into `{folder}`: {error.strerror or error}", "E912") from error
     for plot, form in product(PLOTS, forms):
         file = folder / f"compare-{plot.name}.{form}"
-        put(file, drawn(results, plot, form))
+        write_aside(file, drawn(results, plot, form))
         written.append(file)
     return written
 

@@ -30,13 +30,12 @@ def _graphs(steps: int, static: CompareRow, dynamic: CompareRow) -> str:
     smaller = static.nodes_gradient > dynamic.nodes_gradient
     claim = "A loop shrinks the graph" if smaller else "A loop does not shrink the graph here"
     faster = static.compile_seconds > dynamic.compile_seconds
-    and_time = (
-        "and the compile time"
-        if smaller == faster
-        else "but not the compile time"
-        if smaller
-        else "but the compile time"
-    )
+    and_time = {
+        (True, True): "and the compile time",
+        (True, False): "but not the compile time",
+        (False, True): "but the compile time",
+        (False, False): "or the compile time",
+    }[smaller, faster]
     return (
         f"{claim} {and_time}: with gradients at {steps:,} steps, {static.nodes_gradient:,} nodes static against "
         f"{dynamic.nodes_gradient:,} dynamic, compiled in {duration(static.compile_seconds)} against "

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
@@ -14,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 
 from rnngraph.diagnostics import CannotDo, UserError
+from rnngraph.learn.files import write_aside
 from rnngraph.viz.dot import Picture, digraph
 from rnngraph.viz.palette import FONT, FONT_STACK
 from rnngraph.viz.place import places
@@ -27,7 +27,7 @@ LONGEST_LAYOUT = 20.0
 """Seconds."""
 _MANY_EDGES = 600
 """Curves round boxes take long for more than these."""
-_SMALLER = "draw less of it: a smaller `budget`, or without opening it"
+_SMALLER = "draw less of it: loops `--closed`, fewer columns with `--fold 4`, or without `--gradient` or `--detail`"
 
 
 def write(picture: Picture, path: str | Path) -> None:
@@ -42,29 +42,7 @@ def write(picture: Picture, path: str | Path) -> None:
         raise UserError(
             f"cannot tell the form of a picture from `{path.name}`", "E911", f"end its name in one of {known}"
         )
-    put(path, WRITERS[form](picture))
-
-
-def put(path: Path, data: bytes) -> None:
-    """The whole file or, on any failure, what was there before."""
-    try:
-        handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.chmod(aside, 0o666 & ~_umask())
-            os.replace(aside, path)
-        except BaseException:
-            os.unlink(aside)
-            raise
-    except OSError as error:
-        raise CannotDo(f"cannot write `{path}`: {error.strerror or error}", "E912") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_aside(path, WRITERS[form](picture))
 
 
 def svg(picture: Picture) -> str:
@@ -115,7 +93,7 @@ def _laid_out(picture: Picture, form: str, *options: str) -> bytes:
 
 
 def _run(source: str, options: list[str], edges: list[str]) -> bytes:
-    """One run of `dot`, stopped where it takes far too long; with the first kind of edges it can route."""
+    """What `dot` makes of it, with the first kind of edges that it can route without taking far too long."""
     message = ""
     for form in edges:
         try:
@@ -129,7 +107,10 @@ def _run(source: str, options: list[str], edges: list[str]) -> bytes:
         except FileNotFoundError as error:
             help = "pip install graphviz-pure"
             raise CannotDo("there is no `dot` program to lay out pictures", "E913", help) from error
-        except (OSError, subprocess.TimeoutExpired) as error:
+        except subprocess.TimeoutExpired:
+            message = f"it took longer than {LONGEST_LAYOUT:.0f} seconds"
+            continue
+        except OSError as error:
             raise CannotDo(f"`dot` could not lay out the picture: {error}", "E913", _SMALLER) from error
         if done.returncode == 0 and done.stdout:
             return done.stdout

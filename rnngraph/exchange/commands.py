@@ -35,9 +35,9 @@ def show(file: str, as_json: bool) -> None:
         click.echo(json.dumps(found, indent=2))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(*heads)
+    table = Table(Column("name", overflow="fold"), *heads[1:], box=None)
     for row in rows:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else cell for cell in row))
     Console().print(table)

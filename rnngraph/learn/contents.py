@@ -79,7 +79,7 @@ def _within(check: Checking, item: DataInput, array: Array, real: Array | None, 
             "E531",
             f"`{item.name}` holds {_value_at(item, array, bad)}, expected 0 to {bound - 1}",
             item,
-            help=f"the table that it indexes has {bound} rows",
+            help=f"what it chooses from has {bound} entries",
         )
 
 

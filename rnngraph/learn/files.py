@@ -18,15 +18,16 @@ Arrays = dict[str, NDArray[Any]]
 
 def write_aside(path: str | os.PathLike[str], content: bytes) -> None:
     """Put `content` at `path` in one move: written beside it, synchronised to the disk, then moved into
-    place.
+    place. A link stays a link to what is written; a device or a pipe is written to, and stays one.
 
     Raises CannotDo where the folder or the file cannot be written; what stood at `path` is then still there.
     """
-    target = Path(path)
-    if target.is_dir():
-        raise CannotDo(f"cannot write `{path}`: it is a folder", code="E660")
+    target = _target(path)
     temporary: str | None = None
     try:
+        if _is_device(target):
+            target.write_bytes(content)
+            return
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -47,9 +48,9 @@ def refuse_unwritable(*paths: str | os.PathLike[str] | None) -> None:
     for path in paths:
         if path is None:
             continue
-        target = Path(path)
-        if target.is_dir():
-            raise CannotDo(f"cannot write `{path}`: it is a folder", code="E660")
+        target = _target(path)
+        if _is_device(target):
+            continue
         try:
             handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         except OSError as error:
@@ -114,6 +115,18 @@ def _reason(error: Exception) -> str:
     }
     squeezed = text.replace(" ", "").lower()  # some versions say `HeaderTooLarge`, others `header too large`
     return next((words for name, words in known.items() if name in squeezed), text)
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """Where `path` leads; CannotDo where that is a folder."""
+    if Path(path).is_dir():
+        raise CannotDo(f"cannot write `{path}`: it is a folder", code="E660")
+    return Path(path) if _is_device(Path(path)) else Path(os.path.realpath(path))
+
+
+def _is_device(path: Path) -> bool:
+    """Whether there is something at `path` that takes bytes and is no file, as `/dev/null` or a pipe."""
+    return path.exists() and not path.is_file()
 
 
 def _mode(target: Path) -> int:

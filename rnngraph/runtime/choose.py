@@ -10,12 +10,17 @@ NAMES = ("numpy", "cupy")
 
 def backend_named(name: str) -> Backend:
     """The backend; UserError for an unknown name, CannotDo where its device is not usable."""
-    if name == "numpy":
+    if known_backend(name) == "numpy":
         from rnngraph.runtime.numpy import NumpyBackend
 
         return NumpyBackend()
-    if name == "cupy":
-        from rnngraph.runtime.cupy import CupyBackend
+    from rnngraph.runtime.cupy import CupyBackend
 
-        return CupyBackend()
-    raise UserError(f"there is no backend `{name}`", "E608", did_you_mean(name, NAMES) or "choose numpy or cupy")
+    return CupyBackend()
+
+
+def known_backend(name: str) -> str:
+    """The name itself; UserError where no backend is called so."""
+    if name not in NAMES:
+        raise UserError(f"there is no backend `{name}`", "E608", did_you_mean(name, NAMES) or "choose numpy or cupy")
+    return name
