@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -61,7 +62,7 @@ def check(files: Sequence[str], as_json: bool) -> int:
 def fmt(files: Sequence[str], only_check: bool, stdout: bool) -> int:
     """Bring FILES into their canonical form."""
     from rnngraph import driver
-    from rnngraph.learn.files import write_aside
+    from rnngraph.files import write_aside
 
     changed = 0
     for path in files:
@@ -149,8 +150,8 @@ def run(
 ) -> int:
     """Run the model on data and print its outputs, final states, loss and metrics. Exit code 1 if one is a nan."""
     from rnngraph import driver
+    from rnngraph.files import refuse_unwritable
     from rnngraph.learn.data import load
-    from rnngraph.learn.files import refuse_unwritable
     from rnngraph.printing import results_json, results_text
 
     refuse_unwritable(out)
@@ -183,7 +184,7 @@ def run(
 @click.option("--test", "tests", multiple=True, type=click.Path(), help="Data to report on after training.")
 @click.option("--out", type=click.Path(), help="Write the trained weights here (.safetensors).")
 @click.option("--weights", type=click.Path(), help="Start from these weights.")
-@click.option("--checkpoint", type=click.Path(), help="Keep the state of training here, after every epoch.")
+@click.option("--checkpoint", type=click.Path(), help="Keep the state of training here.  [default: beside --out]")
 @click.option("--resume", type=click.Path(), help="Go on from this checkpoint.")
 @click.option("--epochs", type=int, help="Passes over the data.")
 @click.option("--batch", type=int, help="Rows per update.")
@@ -224,11 +225,12 @@ def train(
 ) -> None:
     """Train the model's weights on data, as its `train` block says and flags override."""
     from rnngraph import driver
+    from rnngraph.files import refuse_unwritable
     from rnngraph.learn.data import load
-    from rnngraph.learn.files import refuse_unwritable
     from rnngraph.printing import Bar, metrics_text
 
-    refuse_unwritable(out, checkpoint)
+    kept = checkpoint or resume or driver.own_checkpoint(file, out)
+    refuse_unwritable(out, kept)
     model = read(file, name, settings)
     how = driver.scheduled(model, unroll=unroll, backend=backend, dtype=dtype, dtype_default="float32")
     unroll, backend, dtype = how["unroll"], how["backend"], how["dtype"]
@@ -237,6 +239,8 @@ def train(
     arguments = {"rate": rate, "momentum": momentum, "decay": decay}
     overrides["optimizer"] = driver.chosen_optimiser(model, optimizer, arguments)
     warn(driver.unrolling_warning(model, unroll, driver.steps_of(model, data), True))
+    if kept not in (checkpoint, resume) and Path(kept).exists():
+        warn(f"`{kept}` of an interrupted training is written over; `--resume {kept}` would have gone on from it")
     with Bar(quiet=as_json) as bar:
         fitted = driver.train(
             model,
@@ -247,12 +251,14 @@ def train(
             backend=backend,
             dtype=dtype,
             weights=weights,
-            checkpoint=checkpoint,
+            checkpoint=kept,
             resume=resume,
             progress=bar.tell,
         )
     if out:
         driver.keep_weights(out, fitted.weights, data)
+    if kept not in (checkpoint, resume):
+        Path(kept).unlink(missing_ok=True)
     report: dict[str, Any] = {"history": fitted.history, "best_epoch": fitted.best_epoch}
     if test is not None:
         report["test"] = driver.tested(model, test, dict(fitted.weights), backend, dtype)
@@ -328,7 +334,7 @@ def compare(
     """Prove that the modes give the same bits, then tell what each costs. Exit code 1 if they do not."""
     from rnngraph import driver
     from rnngraph.costs import Asked
-    from rnngraph.learn.files import refuse_unwritable, write_aside
+    from rnngraph.files import refuse_unwritable, write_aside
     from rnngraph.viz.plots import plots as write_plots
     from rnngraph.viz.report import report
     from rnngraph.viz.tables import tables

@@ -14,11 +14,11 @@ from rnngraph.compiled import Arrays, CompiledProgram, Signature
 from rnngraph.costs import Asked
 from rnngraph.costs import compare as compare_costs
 from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean
+from rnngraph.files import write_aside
 from rnngraph.finite import explain, unusual
 from rnngraph.foresee import Cost
 from rnngraph.ir.graph import Graph
 from rnngraph.learn.config import FitConfig
-from rnngraph.learn.files import write_aside
 from rnngraph.learn.fit import Fitted, Progress, evaluate, fit
 from rnngraph.learn.weights import check_weights, load_weights, save_weights
 from rnngraph.model import LARGE_UNROLLING, Model, checked_schedule, load
@@ -253,6 +253,11 @@ def train(
         progress=progress,
         explain=lambda rows, now: explain(program, rows, now, gradient=True),
     )
+
+
+def own_checkpoint(file: str, out: str | None) -> str:
+    """Where training keeps its state while it runs, where the user names no place."""
+    return f"{out or Path(file).stem}.checkpoint"
 
 
 def chosen_optimiser(model: Model, name: str | None, arguments: Mapping[str, float | None]) -> Any:

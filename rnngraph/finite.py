@@ -36,6 +36,10 @@ class At(NamedTuple):
     finished: int
 
 
+WORDS = {"contract": "the product", "sum_axes": "the sum over steps and rows", "scatter_rows": "the sum over rows"}
+"""What a user calls an op whose name is ours."""
+
+
 @dataclass(frozen=True)
 class Birth:
     """The first value of a run that is nan, or infinite, though nothing that it was made from is."""
@@ -52,7 +56,8 @@ class Birth:
     def said(self) -> str:
         """`log of -0.5 is nan here`."""
         operands = " and ".join(f"{x:.6g}" for x in self.operands)
-        return f"`{self.node.op.name}`{f' of {operands}' if operands else ''} is {self.value} here"
+        name = WORDS.get(self.node.op.name, f"`{self.node.op.name}`")
+        return f"{name}{f' of {operands}' if operands else ''} is {self.value} here"
 
 
 def unusual(results: Arrays) -> list[str]:

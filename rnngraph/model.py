@@ -164,6 +164,10 @@ class Model:
                 help="`--unroll dynamic` runs any number of steps with one copy of the cell",
             )
 
+    def __repr__(self) -> str:
+        inputs = ", ".join(i.name for i in self.inputs)
+        return f"<Model {self.block.definition}: {inputs} -> {', '.join(self.outputs)}>"
+
     def _repr_svg_(self) -> str:
         from rnngraph.viz.notebook import model_svg
 

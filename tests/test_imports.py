@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"passes", "front"},
     {"ops"},
     {"ir", "syntax"},
-    {"excerpt"},
+    {"excerpt", "files"},
     {"diagnostics"},
     {"source"},
 ]

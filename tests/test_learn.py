@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from rnngraph.diagnostics import CannotDo, UserError
+from rnngraph.files import refuse_unwritable, write_aside
 from rnngraph.front.block import DataInput, Initial, StateInput, Weight
 from rnngraph.ir.graph import graph_input
 from rnngraph.ir.types import Type
 from rnngraph.learn import batches, checkpoint, optimisers
 from rnngraph.learn.config import FitConfig
 from rnngraph.learn.data import check_data, load
-from rnngraph.learn.files import refuse_unwritable, write_aside
 from rnngraph.learn.fit import Interrupted, evaluate, fit
 from rnngraph.learn.optimisers import SGD, Adam, AdamW, RMSprop
 from rnngraph.learn.weights import INITIALISERS, check_weights, init, load_weights, save_weights

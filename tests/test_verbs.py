@@ -144,3 +144,27 @@ def test_weights_of_another_layout_are_recognised(tmp_path: Path, capsys: Told) 
     data = str(EXAMPLES / "data" / "lstm4.npz")
     assert exit_code(["run", LSTM4, "--data", data, "--weights", str(path)]) == 2
     assert "weights convert" in capsys.readouterr().err
+
+
+def test_a_training_keeps_a_checkpoint_of_its_own_until_it_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Told
+) -> None:
+    digits, out = str(EXAMPLES / "digits.rnn"), tmp_path / "d.safetensors"
+    data = ["--data", str(EXAMPLES / "data" / "digits-test.npz"), "--epochs", "2", "--out", str(out)]
+    kept = Path(f"{out}.checkpoint")
+    told: list[bool] = []
+
+    def stop(bar: Any, now: Any) -> None:
+        told.append(kept.exists())
+        if now.epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("rnngraph.printing.Bar.tell", stop)
+        assert exit_code(["train", digits, *data]) == 1
+    assert any(told) and kept.exists() and str(kept) in capsys.readouterr().err
+    assert exit_code(["train", digits, *data, "--resume", str(kept)]) == 0
+    assert out.exists() and kept.exists()  # what the user named stays
+    capsys.readouterr()
+    assert exit_code(["train", digits, *data]) == 0
+    assert "went on" not in capsys.readouterr().err and not kept.exists()

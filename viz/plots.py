@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rnngraph.diagnostics import CannotDo
-from rnngraph.learn.files import write_aside
+from rnngraph.files import write_aside
 from rnngraph.viz.palette import FAINT, INK, MODE_LINES, MODES, SOFT
 from rnngraph.viz.results import CompareRow, Comparison
 from rnngraph.viz.words import data

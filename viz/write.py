@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 
 from rnngraph.diagnostics import CannotDo, UserError
-from rnngraph.learn.files import write_aside
+from rnngraph.files import write_aside
 from rnngraph.viz.dot import Picture, digraph
 from rnngraph.viz.palette import FONT, FONT_STACK
 from rnngraph.viz.place import places

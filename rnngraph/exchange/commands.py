@@ -127,7 +127,7 @@ def export(
     """Write the model with its weights as an ONNX file, or as a Python file with nothing but NumPy in it."""
     from rnngraph.diagnostics import UserError
     from rnngraph.exchange.chosen import Wanted
-    from rnngraph.learn.files import write_aside
+    from rnngraph.files import write_aside
 
     model = _model(file, name, settings)
     asked = dtype or ("float32" if target == "onnx" else "float64")
