@@ -197,6 +197,8 @@ class CompiledProgram:
     ) -> tuple[float, Arrays]:
         """The loss, and its gradient with respect to every weight, float input and initial state.
 
+        A frozen weight has none.
+
         With `cotangents` (arrays shaped like the outputs they are named for) the loss is the sum of output times
         cotangent.
         """

@@ -360,6 +360,10 @@ def streamed(
 # --- pictures and costs --------------------------------------------------------------------------------------------
 
 
+BOXES, GRADIENT_BOXES = 400, 60
+"""Boxes from which on instances are drawn closed; a backward pass crosses the whole picture, so it gets fewer."""
+
+
 def render(
     model: Model, out: str, unroll: str, steps: int | None, opened: bool, fold: int, gradient: bool, detail: bool
 ) -> None:
@@ -376,6 +380,7 @@ def render(
         opened=opened,
         fold=fold,
         backward=gradient,
+        budget=GRADIENT_BOXES if gradient and not detail else BOXES,
         detail=detail,
     )
     write(drawn, out)
