@@ -25,7 +25,8 @@ from rnngraph.model import LARGE_UNROLLING, Model, checked_schedule, load
 from rnngraph.passes.pipeline import STAGES
 from rnngraph.runtime.choose import backend_named, known_backend
 from rnngraph.source import Span
-from rnngraph.syntax.ast import Definition, File, Options
+from rnngraph.syntax import ast
+from rnngraph.syntax.ast import Definition, Expr, File, Options
 from rnngraph.viz.results import Comparison
 
 # --- texts -------------------------------------------------------------------------------------------------------
@@ -41,23 +42,44 @@ def check(path: str) -> list[Diagnostic]:
         found = check_file(file)
     except UserError as error:
         return list(error.diagnostics)
-    return found + ([] if any(d.severity == "error" for d in found) else _options(file))
+    return found + [d for d in _options(file) if d not in found]
 
 
 def _options(file: File) -> list[Diagnostic]:
-    """What is wrong with the `train` and `schedule` blocks of a file, each at its own place."""
+    """What is wrong with the `train` and `schedule` blocks of a file, each at its own place.
+
+    Read from the text alone, so that it is told beside whatever else is wrong; a value that is computed from settings
+    is looked at when the model is run.
+    """
     blocks = [b for item in file.items for b in (item.body if isinstance(item, Definition) else (item,))]
-    places = {o.name: o.name_span for b in blocks if isinstance(b, Options) for o in b.options}
+    settings = {s.name for item in file.items if isinstance(item, Definition) for s in item.settings}
     found: list[Diagnostic] = []
-    for item in file.items:
-        if isinstance(item, Definition) and item.kind == "model" and all(s.default for s in item.settings):
-            model = Model(file, {}, item.name)
-            for read in _OPTION_CHECKS:
+    for block in blocks:
+        if isinstance(block, Options):
+            places = {o.name: o.name_span for o in block.options}
+            told = {o.name: value for o in block.options if (value := _written(o.value, settings)) is not None}
+            for check_one in _OPTION_CHECKS[block.kind]:
                 try:
-                    read(model)
+                    check_one(told)
                 except UserError as error:
-                    found += [d for d in error.diagnostics if d not in found]
-    return [replace(d, span=d.span or _option_place(d, places)) for d in found]
+                    new = [replace(d, span=d.span or _option_place(d, places)) for d in error.diagnostics]
+                    found += [d for d in new if d not in found]
+    return found
+
+
+def _written(e: Expr, settings: set[str]) -> Any:
+    """The value of an option that stands there as such: a number, a word, `adam(rate = 0.001)`; None of others."""
+    match e:
+        case ast.Number() | ast.Bool() | ast.Text():
+            return e.value
+        case ast.Unary(operator="-", operand=ast.Number(value=value)):
+            return -value
+        case ast.Name(name=name) if name not in settings:
+            return name
+        case ast.Call(function=ast.Name(name=name)):
+            values = {a.name: _written(a.value, settings) for a in e.arguments}
+            return (name, values) if all(isinstance(v, int | float) for v in values.values()) else None
+    return None
 
 
 def _option_place(found: Diagnostic, places: Mapping[str, Span]) -> Span | None:
@@ -68,12 +90,14 @@ def _option_place(found: Diagnostic, places: Mapping[str, Span]) -> Span | None:
 
 _OPTION_OF = {"E606": "unroll", "E607": "dtype", "E608": "backend", "E701": "optimizer", "E702": "optimizer"}
 
-_OPTION_CHECKS: tuple[Callable[[Model], object], ...] = (
-    lambda model: checked_schedule(scheduled(model, unroll=None)["unroll"], 1, "float64", False),
-    lambda model: checked_schedule("dynamic", None, scheduled(model, dtype=None)["dtype"], False),
-    lambda model: known_backend(scheduled(model, backend=None)["backend"]),
-    lambda model: FitConfig.from_recipe(model.recipe),
-)
+_OPTION_CHECKS: dict[str, tuple[Callable[[Mapping[str, Any]], object], ...]] = {
+    "schedule": (
+        lambda told: checked_schedule(over_defaults(told, unroll=None)["unroll"], 1, "float64", False),
+        lambda told: checked_schedule("dynamic", None, over_defaults(told, dtype=None)["dtype"], False),
+        lambda told: known_backend(over_defaults(told, backend=None)["backend"]),
+    ),
+    "train": (FitConfig.from_recipe,),
+}
 
 
 def formatted(path: str) -> tuple[str, str]:
@@ -116,7 +140,11 @@ SCHEDULE = {"unroll": "dynamic", "backend": "numpy", "dtype": "float64"}
 
 def scheduled(model: Model, **flags: str | None) -> dict[str, str]:
     """How to run: flags over the model's `schedule` block over the defaults; `x_default` is a verb's own of `x`."""
-    block = model.made.schedule
+    return over_defaults(model.made.schedule, **flags)
+
+
+def over_defaults(block: Mapping[str, Any], **flags: str | None) -> dict[str, str]:
+    """Flags over the options of a block over the defaults; UserError for an option that there is not."""
     for name in block:
         if name not in SCHEDULE:
             hint = did_you_mean(name, SCHEDULE) or f"there are {', '.join(SCHEDULE)}"

@@ -128,6 +128,17 @@ def test_check_tells_every_value_of_an_option_that_is_none(tmp_path: Path, capsy
         assert message in told and f"m.rnn:{place} " in told, told
 
 
+def test_options_are_checked_beside_other_mistakes(tmp_path: Path, capsys: Told) -> None:
+    path = tmp_path / "m.rnn"
+    wrong = SCHEDULED.replace("output y", "output yy").replace("epochs 2", "epochs -2 optimizer adam(rat = 1)")
+    path.write_text(wrong.replace("model M", "model M(units = 4)").replace("dtype float32 }", "dtype float32 }\n"))
+    assert exit_code(["check", str(path)]) == 2
+    told = capsys.readouterr().err
+    assert "`yy`" in told and "`epochs` should be" in told and "did you mean `rate`?" in told
+    path.write_text(SCHEDULED.replace("model M", "model M(units = 4)").replace("epochs 2", "epochs 2 batch units"))
+    assert exit_code(["check", str(path)]) == 0
+
+
 def test_weights_and_export_are_verbs(weights: str, tmp_path: Path, capsys: Told) -> None:
     assert exit_code(["weights", "show", weights, "--json"]) == 0
     assert {a["name"] for a in json.loads(capsys.readouterr().out)["arrays"]} == set(rg.load(CHARS).init(0))
