@@ -48,6 +48,7 @@ IN_A_CELL = {
     "input z: foo": ["expected a type after `:`", "`seq[3]`"],
     "input state: [n]": ["expected a name after `input`", "`state` is a keyword"],
     "param w [n]": ["expected `:` after `w`"],
+    "param w = 0.5": ["expected `:` after `w`", "`w: []` of a single number"],
     "input": ["expected a name after `input`"],
     "for k = 1..3 { a = 1 }": ["unexpected `for`", "`for k in 1..depth { ... }`"],
     "for k in 1 { a = 1 }": ["expected `..` after `1`"],

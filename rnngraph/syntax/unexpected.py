@@ -177,7 +177,11 @@ def _one_of(trouble: Trouble) -> Diagnostic:
     named += [text for name, text in _CLASSES.items() if name in trouble.accepted]
     if trouble.found == "ELSE":
         return trouble.unexpected("a choice between values is written `where(condition, a, b)`")
-    return trouble.expected(" or ".join(named[:2])) if named else trouble.unexpected()
+    help = ""
+    if named[:1] == ["`:`"] and trouble.before:
+        name = trouble.before.text
+        help = f"its type stands there: `{name}: [n]` of n values, `{name}: []` of a single number"
+    return trouble.expected(" or ".join(named[:2]), help) if named else trouble.unexpected()
 
 
 def _either(words: tuple[str, ...] | list[str]) -> str:
