@@ -230,7 +230,7 @@ class CompiledProgram:
             steps=steps,
             bounds=self._bounds,
             dtype=self.schedule.dtype,
-            need=self._needed,
+            need=self.needed,
         )
         refuse_long_labels(self._alignments, checked)
         return checked
@@ -243,8 +243,8 @@ class CompiledProgram:
     def _alignments(self) -> tuple[Alignment, ...]:
         return alignments(self.made.graph)
 
-    @property
-    def _needed(self) -> list[str]:
+    @cached_property
+    def needed(self) -> list[str]:
         """The inputs that must be given: those that what is asked for depends on."""
         used = {node.attrs["name"] for node in self.made.graph.nodes() if node.op.name == "input"}
         return [i.name for i in self.made.inputs if i.name in used and i.default is None]
@@ -313,11 +313,7 @@ def _user_order(type: Type) -> list[int]:
 
 def _to_user(array: Any, type: Type) -> Any:
     """A fresh array, batch-major."""
-    return (
-        np.ascontiguousarray(np.transpose(array, _user_order(type)))
-        .copy()
-        .reshape([array.shape[i] for i in _user_order(type)])
-    )
+    return np.array(np.transpose(array, _user_order(type)), order="C")
 
 
 def _to_program(array: Any, type: Type) -> Any:

@@ -66,7 +66,7 @@ def _random(item: DataInput, sizes: Sequence[int], limit: int, rng: np.random.Ge
     return rng.normal(size=sizes) if item.type.dtype == "float" else rng.integers(0, 2, sizes).astype(bool)
 
 
-def cotangents_for(model: Model, data: Mapping[str, Any], steps: int, batch: int) -> Arrays | None:
+def cotangents_for(model: Model, steps: int, batch: int) -> Arrays | None:
     """Ones for every float output of a model without a loss; None where there is one."""
     outputs = model.graph.outputs
     if "loss" in outputs:
@@ -118,7 +118,7 @@ def _between_modes(
     model: Model, backend: Backend, asked: Asked, steps: int, batch: int, data: Arrays
 ) -> Iterator[Difference]:
     weights = model.init(asked.seed, asked.dtype)
-    cotangents = cotangents_for(model, data, steps, batch)
+    cotangents = cotangents_for(model, steps, batch)
     gradient = cotangents is None or bool(cotangents)
     results = [
         everything(_compiled(model, backend, asked, mode, steps, gradient), data, weights, cotangents)
@@ -185,10 +185,10 @@ def refuse_what_cannot_fit(model: Model, backend: Backend, asked: Asked) -> None
     steps = max(asked.steps)
     if "static" in asked.modes:
         model.refuse_too_long(checked_schedule("static", steps, asked.dtype, True))
-    cotangents = cotangents_for(model, {}, 0, 0)
+    cotangents = cotangents_for(model, 0, 0)
     gradient = cotangents is None or bool(cotangents)
     variant = _variant(_compiled(model, backend, asked, "dynamic", steps, gradient), gradient, cotangents)
-    made = variant.plan({BATCH: asked.batch} | {i.axis: steps for i in model.inputs if i.axis})
+    made = variant.plan(model.sizes(steps, asked.batch))
     refuse_if_too_large(variant.program, made, backend.free_bytes(), static=False)
 
 
@@ -203,7 +203,7 @@ def machine() -> str:
 def _row(model: Model, backend: Backend, asked: Asked, mode: str | int, steps: int) -> tuple[CompareRow, Arrays]:
     data = synthetic(model, steps, asked.batch, asked.seed)
     weights = model.init(asked.seed, asked.dtype)
-    cotangents = cotangents_for(model, data, steps, asked.batch)
+    cotangents = cotangents_for(model, steps, asked.batch)
     gradient = cotangents is None or bool(cotangents)
     forward = _compiled(model, backend, asked, mode, steps, False)
     program = _compiled(model, backend, asked, mode, steps, gradient)
@@ -279,18 +279,18 @@ def _measured(
         graph_bytes = tracemalloc.get_traced_memory()[0]
         _ = fresh.program
         held = {n: np.array(weights[n]) for n in fresh.program.weights}
-        measured["parameters"] = _array_bytes()
+        measured["parameters"] = array_bytes()
         bound = Bound(fresh.program, fresh.plan(sizes), _Counted(variant.backend, measured, plan.bytes))
         bound.bind(held)
         gc.collect()
-        program_bytes = tracemalloc.get_traced_memory()[0] - graph_bytes - _array_bytes()
+        program_bytes = tracemalloc.get_traced_memory()[0] - graph_bytes - array_bytes()
     finally:
         tracemalloc.stop()
     ledger = tuple(LedgerEntry(c, plan.bytes[c], measured.get(c, 0), "") for c in CATEGORIES)
     return graph_bytes, program_bytes, ledger
 
 
-def _array_bytes() -> int:
+def array_bytes() -> int:
     """The bytes of NumPy arrays that are alive, of those made since tracing began."""
     only = tracemalloc.DomainFilter(True, NUMPY_DOMAIN)
     return sum(t.size for t in tracemalloc.take_snapshot().filter_traces([only]).traces)
@@ -307,9 +307,9 @@ class _Counted:
         return getattr(self._backend, name)
 
     def empty(self, bytes: int) -> Any:
-        before = _array_bytes()
+        before = array_bytes()
         array = self._backend.empty(bytes)
-        self._measured[next(self._categories)] = _array_bytes() - before
+        self._measured[next(self._categories)] = array_bytes() - before
         return array
 
 
@@ -320,13 +320,11 @@ def _laws(model: Model, backend: Backend, asked: Asked, rows: Sequence[CompareRo
     for mode in asked.modes:
         plans = []
         for steps in points:
-            data_shape = synthetic(model, steps, asked.batch, asked.seed)
-            cotangents = cotangents_for(model, data_shape, steps, asked.batch)
+            cotangents = cotangents_for(model, steps, asked.batch)
             gradient = cotangents is None or bool(cotangents)
             program = _compiled(model, backend, asked, mode, steps, gradient)
             variant = _variant(program, gradient, cotangents)
-            sizes = {BATCH: asked.batch} | {i.axis: steps for i in model.inputs if i.axis}
-            plans.append(variant.plan(sizes).bytes)
+            plans.append(variant.plan(model.sizes(steps, asked.batch)).bytes)
         for category in CATEGORIES:
             ledgers = {r.steps: r.ledger for r in rows if str(r.mode) == str(mode)}
             told = {steps: e.predicted for steps, ledger in ledgers.items() for e in ledger if e.category == category}

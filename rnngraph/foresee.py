@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rnngraph.compiled import CompiledProgram, Signature, Variant
-from rnngraph.ir.types import BATCH
 from rnngraph.model import Model
 from rnngraph.program.memory import lifetimes
 from rnngraph.program.program import CATEGORIES, Program
@@ -47,15 +46,11 @@ def cost(model: Model, program: CompiledProgram, steps: int, batch: int) -> Cost
     outputs = tuple(n for n in model.outputs if model.graph.outputs[n].type.dtype == "float")
     wanted = ("loss",) if "loss" in model.graph.outputs else outputs
     variant = program.variant(Signature(cotangents=wanted if program.schedule.gradient else None))
-    sizes = _sizes(model, steps, batch)
+    sizes = model.sizes(steps, batch)
     made = variant.plan(sizes)
     peak, lines = _peak(variant.program, made.slot_bytes)
     laws = {c: _law(model, variant, c, program.schedule.static, steps, batch) for c in CATEGORIES}
     return Cost(sizes, made.dtype, made.bytes, laws, peak, lines)
-
-
-def _sizes(model: Model, steps: int, batch: int) -> dict[str, int]:
-    return {BATCH: batch} | {i.axis: steps for i in model.inputs if i.axis}
 
 
 # --- the peak ----------------------------------------------------------------------------------------------------
@@ -110,7 +105,7 @@ def _law(model: Model, variant: Variant, category: str, static: bool, steps: int
     """
 
     def at(t: int, b: int) -> int:
-        return variant.plan(_sizes(model, steps if static else t, b)).bytes[category]
+        return variant.plan(model.sizes(steps if static else t, b)).bytes[category]
 
     t0, t1, b0, b1 = (steps, steps + 1, 64, 128) if static else (64, 128, 64, 128)
     base = at(t0, b0)

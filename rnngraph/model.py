@@ -13,6 +13,7 @@ from rnngraph.compiled import CompiledProgram, Schedule, Signature, Variant
 from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean
 from rnngraph.front.block import Block, DataInput, Elaborated, StateInput, Weight
 from rnngraph.ir.graph import Graph, Value, body_nodes, finals, loop_of
+from rnngraph.ir.types import BATCH
 from rnngraph.program.room import megabytes
 from rnngraph.runtime.backend import Backend
 from rnngraph.source import Source
@@ -143,6 +144,10 @@ class Model:
                 loop = loop_of(node)
                 found[loop.axis] = found.get(loop.axis, 0) + len(body_nodes(loop))
         return found
+
+    def sizes(self, steps: int, batch: int) -> dict[str, int]:
+        """The sizes of the axes of data of so many rows, each of its sequences of so many steps."""
+        return {BATCH: batch} | {i.axis: steps for i in self.inputs if i.axis}
 
     def static_nodes(self, schedule: Schedule) -> int:
         """About how many nodes the static graph has; with gradient about three times as many."""

@@ -66,7 +66,7 @@ def stream(model: Model, weights: Mapping[str, Any], lines: Iterable[str], dtype
     if found:
         raise UserError(found)
     program = model.compile(dtype=dtype, outputs=outputs, states=True)
-    inputs = [i for i in program.made.inputs if i.name in program._needed]
+    inputs = [i for i in program.made.inputs if i.name in program.needed]
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

@@ -10,17 +10,12 @@ import pytest
 import rnngraph as rg
 from rnngraph import costs
 from rnngraph.compiled import Signature
-from rnngraph.costs import NUMPY_DOMAIN
+from rnngraph.costs import array_bytes
 from rnngraph.foresee import cost
 from rnngraph.program.memory import ALIGN, PLANNED, lifetimes
 from rnngraph.runtime.execute import Bound
 from rnngraph.runtime.numpy import NumpyBackend
 from tests.models import ALL
-
-
-def array_bytes() -> int:
-    only = tracemalloc.DomainFilter(True, NUMPY_DOMAIN)
-    return sum(t.size for t in tracemalloc.take_snapshot().filter_traces([only]).traces)
 
 
 @pytest.mark.parametrize("name", ALL)

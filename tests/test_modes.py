@@ -26,7 +26,7 @@ def programs(model: Model, steps: int, **more: Any) -> list[Any]:
 
 
 def assert_same(model: Model, data: Any, weights: Any, steps: int, batch: int, **more: Any) -> dict[str, Any]:
-    cotangents = cotangents_for(model, data, steps, batch)
+    cotangents = cotangents_for(model, steps, batch)
     if cotangents == {}:
         cotangents = None
     found = [everything(p, data, weights, cotangents) for p in programs(model, steps, **more)]

@@ -40,6 +40,17 @@ def mix(xp: Any, x: Any, work: Any) -> None:
     xp.bitwise_xor(x, work, x)
 
 
+def keyed(xp: Any, x: Any, key: int, seed: Any, step: Any, work: Any) -> None:
+    """Mixes the key of a place, the seed and the step into counters of rows, in place."""
+    xp.add(x, xp.uint64(key), x)
+    xp.multiply(seed.view(xp.uint64), xp.uint64(SEED), work)
+    xp.add(x, work, x)
+    mix(xp, x, work)
+    xp.multiply(step, xp.uint64(STEP), work)
+    xp.add(x, work, x)
+    mix(xp, x, work)
+
+
 def _uniform(backend: Any, node: Node) -> Callable[..., None]:
     xp = backend.xp
     y, step_type = node.types[0], node.inputs[1].type
@@ -53,13 +64,7 @@ def _uniform(backend: Any, node: Node) -> Callable[..., None]:
         ramp(xp, first, GOLDEN, GOLDEN)
         if x.size:
             x[...] = x[(0,) * lead]
-        xp.add(x, xp.uint64(key), x)
-        xp.multiply(seed.view(xp.uint64), xp.uint64(SEED), work)
-        xp.add(x, work, x)
-        mix(xp, x, work)
-        xp.multiply(step.view(xp.uint64)[index], xp.uint64(STEP), work)
-        xp.add(x, work, x)
-        mix(xp, x, work)
+        keyed(xp, x, key, seed, step.view(xp.uint64)[index], work)
         bits = 53 if out.dtype.itemsize == 8 else 24
         xp.right_shift(x, xp.uint64(64 - bits), x)
         xp.copyto(out, x, casting="unsafe")

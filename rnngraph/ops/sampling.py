@@ -16,7 +16,7 @@ from rnngraph.diagnostics import Diagnostic, UserError
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import BATCH, Type, union
 from rnngraph.ops.index import ramp
-from rnngraph.ops.random import GOLDEN, SEED, STEP, mix
+from rnngraph.ops.random import GOLDEN, keyed, mix
 from rnngraph.ops.table import define, no_rule
 
 MOST_DRAWS = 1_000_000
@@ -99,13 +99,7 @@ def _states(xp: Any, key: int, seed: Any, step: Any, index: tuple[Any, ...], r: 
     rows = state.shape[-2]
     ramp(xp, state.reshape(-1)[:rows], GOLDEN, GOLDEN)
     state[...] = state.reshape(-1)[:rows].reshape((rows, 1))
-    xp.add(state, xp.uint64(key), state)
-    xp.multiply(seed.view(xp.uint64), xp.uint64(SEED), work)
-    xp.add(state, work, state)
-    mix(xp, state, work)
-    xp.multiply(step.view(xp.uint64)[index], xp.uint64(STEP), work)
-    xp.add(state, work, state)
-    mix(xp, state, work)
+    keyed(xp, state, key, seed, step.view(xp.uint64)[index], work)
     for i in range(r.serial.shape[-1]):
         r.serial.view(xp.uint64)[..., i] = (i + 1) * GOLDEN % 2**64
 

@@ -20,6 +20,7 @@ from rnngraph.ir.graph import (
     rebound,
     rewrite,
 )
+from rnngraph.ops import call
 
 Change = Callable[[Node, tuple[Value, ...]], "Node | tuple[Value, ...] | None"]
 
@@ -78,3 +79,18 @@ class Border:
                 self.captures.append(Capture(outer, param))
             self.params[outer] = param
         return self.params[outer]
+
+
+def outside_of_params(loop: Loop) -> dict[Value, Value]:
+    """For each value that a body is given the same at every step, or row by row, what it is outside."""
+    outside = {s.param: s.sequence for s in loop.slices} | {c.param: c.outer for c in loop.captures}
+    if loop.counter:
+        outside[loop.counter] = call("iota", axis=loop.axis, origin=loop.counter.node.origin)
+    return outside
+
+
+def with_axis(value: Value, axis: str) -> Value:
+    """The value as a sequence over the axis, repeated where it is the same at every step."""
+    if axis in value.type.axes:
+        return value
+    return call("spread", value, origin=value.node.origin, axes=(axis,))

@@ -17,8 +17,8 @@ from rnngraph.ir.graph import (
     loop_of,
     make,
 )
-from rnngraph.ops import TABLE, call
-from rnngraph.passes.bodies import Border, everywhere
+from rnngraph.ops import TABLE
+from rnngraph.passes.bodies import Border, everywhere, outside_of_params, with_axis
 from rnngraph.passes.split import varying
 
 
@@ -35,7 +35,7 @@ def _stays(node: Node) -> bool:
 
 def _hoisted(node: Node) -> tuple[Value, ...]:
     loop = loop_of(node)
-    reached, outside = varying(loop), _outside_of_params(loop)
+    reached, outside = varying(loop), outside_of_params(loop)
     moved = False
     for inner in body_nodes(loop):
         if inner.op is PARAM or inner in reached or Value(inner) in outside:
@@ -49,13 +49,6 @@ def _hoisted(node: Node) -> tuple[Value, ...]:
     if not moved and not _leaves(loop, outside):
         return node.values
     return _rebound(node, loop, outside)
-
-
-def _outside_of_params(loop: Loop) -> dict[Value, Value]:
-    outside = {s.param: s.sequence for s in loop.slices} | {c.param: c.outer for c in loop.captures}
-    if loop.counter:
-        outside[loop.counter] = call("iota", axis=loop.axis, origin=loop.counter.node.origin)
-    return outside
 
 
 def _leaves(loop: Loop, outside: dict[Value, Value]) -> bool:
@@ -86,14 +79,8 @@ def _rebound(node: Node, loop: Loop, outside: dict[Value, Value]) -> tuple[Value
         node.origin,
     )
     values = iter(new.values[n:])
-    stacks = [_with_axis(outside[v], loop.axis) if v in outside else next(values) for v in loop.stacks]
+    stacks = [with_axis(outside[v], loop.axis) if v in outside else next(values) for v in loop.stacks]
     return (*new.values[:n], *stacks)
-
-
-def _with_axis(value: Value, axis: str) -> Value:
-    if axis in value.type.axes:
-        return value
-    return call("spread", value, origin=value.node.origin, axes=(axis,))
 
 
 def merge_sums(graph: Graph) -> Graph:

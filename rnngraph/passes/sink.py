@@ -20,8 +20,8 @@ from rnngraph.ir.graph import (
 )
 from rnngraph.ir.types import BATCH
 from rnngraph.ops import TABLE
-from rnngraph.passes.bodies import everywhere
-from rnngraph.passes.hoist import _outside_of_params, _with_axis, merge_sums
+from rnngraph.passes.bodies import everywhere, outside_of_params, with_axis
+from rnngraph.passes.hoist import merge_sums
 
 
 def sink(graph: Graph) -> Graph:
@@ -35,36 +35,27 @@ def _sunk(node: Node) -> tuple[Value, ...]:
     moving = _movable(loop)
     if not moving:
         return node.values
-    inner = {v for n in moving for v in n.inputs}
     stacks = [v for v in loop.stacks if v.node not in moving]
-    outside = _outside_of_params(loop)
-    for value in sorted(inner, key=lambda v: moving_order(moving, v)):
+    outside = outside_of_params(loop)
+    for value in dict.fromkeys(v for n in moving for v in n.inputs):
         if value.node not in moving and value not in outside and value not in stacks and value.op.kind != "constant":
             stacks.append(value)
-    new = loop_node(
-        replace(loop, stacks=tuple(stacks)),
-        node.origin,
-    )
+    new = loop_node(replace(loop, stacks=tuple(stacks)), node.origin)
     outside |= dict(zip(stacks, stacked(new), strict=True))
     for n in reversed(moving):
         made = make(n.op, [_outer(v, outside) for v in n.inputs], n.attrs, n.origin)
         outside.update(zip(n.values, made.values, strict=True))
-    return (*finals(new), *(_with_axis(outside[v], loop.axis) for v in loop.stacks))
+    return (*finals(new), *(with_axis(outside[v], loop.axis) for v in loop.stacks))
 
 
 def _outer(value: Value, outside: dict[Value, Value]) -> Value:
     return value if value.op.kind == "constant" else outside[value]
 
 
-def moving_order(moving: list[Node], value: Value) -> int:
-    """The first moving node that reads a value: keeps the order of new stacks stable."""
-    return next(i for i, n in enumerate(moving) if value in n.inputs)
-
-
 def _movable(loop: Loop) -> list[Node]:
     """The nodes to move, last first: each is read by stacks and by moving nodes alone."""
     nodes = body_nodes(loop)
-    needed = {v.node for c in loop.carries for v in (c.next,)}
+    needed = {c.next.node for c in loop.carries}
     ends = {v.node for v in loop.stacks}
     available = {s.param for s in loop.slices} | {c.param for c in loop.captures} | set(loop.stacks)
     if loop.counter:

@@ -5,7 +5,7 @@ Then sums are put in order: terms that no carry reaches are added first, so that
 
 from __future__ import annotations
 
-from rnngraph.ir.graph import LOOP, Graph, Loop, Node, Rewriter, Value, body_nodes, loop_of
+from rnngraph.ir.graph import LOOP, Graph, Loop, Node, Rewriter, Value, body_nodes, loop_node, loop_of
 from rnngraph.ops import TABLE, call
 from rnngraph.passes.bodies import everywhere, with_results
 
@@ -42,15 +42,9 @@ def regroup(graph: Graph) -> Graph:
             return None
         loop = loop_of(node)
         grouped = _regrouped(loop)
-        return None if grouped is loop else _rebuild(node, grouped)
+        return None if grouped is loop else loop_node(grouped, node.origin)
 
     return everywhere(graph, change)
-
-
-def _rebuild(node: Node, loop: Loop) -> Node:
-    from rnngraph.ir.graph import loop_node
-
-    return loop_node(loop, node.origin)
 
 
 def varying(loop: Loop) -> set[Node]:

@@ -54,7 +54,7 @@ def lifetimes(program: Program) -> list[tuple[int, int]]:
     """First and last position of each slot in the order of the program; a slot used inside a loop that it does not
     belong to lives for the whole loop."""
     lives: list[tuple[int, int]] = [(-1, -1)] * len(program.slots)
-    end = _mark(program, program.code, 0, lives, ())
+    end = _mark(program, program.code, 0, lives)
     kept = {ref.slot for ref in program.outputs.values()}
     for slot in kept:
         lives[slot] = (max(lives[slot][0], 0), end)
@@ -63,13 +63,7 @@ def lifetimes(program: Program) -> list[tuple[int, int]]:
     return lives
 
 
-def _mark(
-    program: Program,
-    code: Sequence[Code],
-    position: int,
-    lives: list[tuple[int, int]],
-    loops: tuple[int, ...],
-) -> int:
+def _mark(program: Program, code: Sequence[Code], position: int, lives: list[tuple[int, int]]) -> int:
     for item in code:
         if isinstance(item, Step):
             for ref in item.refs:
@@ -77,7 +71,7 @@ def _mark(
             position += 1
         else:
             start = position
-            position = _mark(program, (*item.body, *item.rest), position, lives, (*loops, item.loop)) + 1
+            position = _mark(program, (*item.body, *item.rest), position, lives) + 1
             _stretch(program, item, start, position - 1, lives)
     return position
 
@@ -85,7 +79,7 @@ def _mark(
 def _stretch(program: Program, repeat: Repeat, start: int, end: int, lives: list[tuple[int, int]]) -> None:
     """What a loop touches and does not own is alive all through it."""
     own = _inside(repeat)
-    for slot in {ref.slot for step in _steps(repeat) for ref in step.refs}:
+    for slot in {ref.slot for step in steps_of((repeat,)) for ref in step.refs}:
         if program.slots[slot].level not in own:
             _extend(lives, slot, start, end)
 
@@ -96,10 +90,6 @@ def _inside(repeat: Repeat) -> set[int]:
         if isinstance(item, Repeat):
             found |= _inside(item)
     return found
-
-
-def _steps(repeat: Repeat) -> list[Step]:
-    return list(steps_of((*repeat.body, *repeat.rest)))
 
 
 def _extend(lives: list[tuple[int, int]], slot: int, first: int, last: int) -> None:
