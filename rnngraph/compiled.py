@@ -292,7 +292,8 @@ class CompiledProgram:
         for name, array in results.items():
             if not name.startswith("grad:"):
                 plain = name.removeprefix("metric.").removeprefix("watch.")
-                found[plain] = _to_user(self.backend.fetch(array), _type_of(variant, name))
+                # An output of the same name keeps it; the other goes by its full name, and neither is lost.
+                found[name if plain in results else plain] = _to_user(self.backend.fetch(array), _type_of(variant, name))
         return found
 
     def _repr_svg_(self) -> str:

@@ -161,3 +161,11 @@ def test_a_dynamic_program_is_compiled_once_for_any_batch_and_steps(monkeypatch:
     for batch, steps in ((1, 1), (7, 3), (2, 40)):
         x = np.random.default_rng(batch).normal(size=(batch, steps, 3))
         assert program.run({"x": x, "y": x[..., 0]}, weights)["scores"].shape == (batch, steps, 1)
+
+
+def test_an_output_and_a_metric_of_one_name_are_both_given() -> None:
+    text = "model M { input x: seq[2]\n y, f = unroll RNN(2) over x\n output y as level\n metric mean(y) as level }"
+    model = rg.parse(text)
+    results = model.compile().run({"x": np.ones((1, 3, 2))}, model.init(0))
+    assert results["level"].shape == (1, 3, 2)
+    assert results["metric.level"] == pytest.approx(results["level"].mean())
