@@ -293,7 +293,8 @@ class CompiledProgram:
             if not name.startswith("grad:"):
                 plain = name.removeprefix("metric.").removeprefix("watch.")
                 # An output of the same name keeps it; the other goes by its full name, and neither is lost.
-                found[name if plain in results else plain] = _to_user(self.backend.fetch(array), _type_of(variant, name))
+                known_as = name if plain in results else plain
+                found[known_as] = _to_user(self.backend.fetch(array), _type_of(variant, name))
         return found
 
     def _repr_svg_(self) -> str:
