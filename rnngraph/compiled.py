@@ -108,7 +108,7 @@ class Variant:
 
     @cached_property
     def program(self) -> Program:
-        return lower(self.graph)
+        return self.backend.adapted(lower(self.graph), self.schedule.dtype)
 
     def plan(self, sizes: Mapping[str, int]) -> Plan:
         return plan(self.program, self.all_sizes(sizes), self.schedule.dtype)
@@ -126,7 +126,7 @@ class Variant:
             self._bound.clear()
             made = self.plan(sizes)
             refuse_if_too_large(self.program, made, self.backend.free_bytes(), self.schedule.static)
-            self._bound[key] = Bound(self.program, made, self.backend)
+            self._bound[key] = self.backend.bound(self.program, made)
         return self._bound[key]
 
 

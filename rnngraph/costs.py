@@ -264,8 +264,6 @@ def _measured(
     variant: Variant, program: CompiledProgram, data: Arrays, weights: Arrays
 ) -> tuple[int, int, tuple[LedgerEntry, ...]]:
     """Bytes of the graph's and the program's objects, and the ledger of array bytes, all as traced by Python."""
-    from rnngraph.runtime.execute import Bound
-
     checked = program.check(data)
     sizes = variant.all_sizes(checked.sizes)
     plan = variant.plan(checked.sizes)
@@ -280,7 +278,8 @@ def _measured(
         _ = fresh.program
         held = {n: np.array(weights[n]) for n in fresh.program.weights}
         measured["parameters"] = array_bytes()
-        bound = Bound(fresh.program, fresh.plan(sizes), _Counted(variant.backend, measured, plan.bytes))
+        counted = _Counted(variant.backend, measured, plan.bytes)
+        bound = variant.backend.bound(fresh.program, fresh.plan(sizes), counted)
         bound.bind(held)
         gc.collect()
         program_bytes = tracemalloc.get_traced_memory()[0] - graph_bytes - array_bytes()

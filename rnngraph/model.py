@@ -106,6 +106,7 @@ class Model:
         watch: tuple[str, ...] = (),
         outputs: tuple[str, ...] | None = None,
         states: bool = False,
+        kernels: str | None = None,
     ) -> CompiledProgram:
         """A program for this schedule.
 
@@ -113,7 +114,8 @@ class Model:
         steps in one turn of the loop. `gradient="weights"` leaves out the gradients of data and states. `watch` names
         values inside cells that are recorded at every step. `outputs` names those that are wanted, where not all are:
         what only the others need is neither computed nor asked of the data. `states` adds every final state that can
-        be fed again, under its name.
+        be fed again, under its name. `kernels` is "native" (compiled here) or "numpy"; None takes compiled ones where
+        they can be had.
         """
         schedule = checked_schedule(unroll, steps, dtype, gradient)
         self.refuse_too_long(schedule)
@@ -125,7 +127,7 @@ class Model:
 
         from rnngraph.runtime.choose import backend_named
 
-        device = backend_named(backend) if isinstance(backend, str) else backend
+        device = backend_named(backend, kernels) if isinstance(backend, str) else backend
         return CompiledProgram(elaborate, schedule, device)
 
     def stages(self, schedule: Schedule, signature: Signature) -> Iterator[tuple[str, Graph]]:

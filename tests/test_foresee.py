@@ -13,8 +13,6 @@ from rnngraph.compiled import Signature
 from rnngraph.costs import array_bytes
 from rnngraph.foresee import cost
 from rnngraph.program.memory import ALIGN, PLANNED, lifetimes
-from rnngraph.runtime.execute import Bound
-from rnngraph.runtime.numpy import NumpyBackend
 from tests.models import ALL
 
 
@@ -27,7 +25,7 @@ def test_prediction_is_measurement(name: str, unroll: str) -> None:
     variant = program.variant(Signature(cotangents=("loss",)))
     made = variant.plan(told.sizes)
     tracemalloc.start()
-    bound = Bound(variant.program, made, NumpyBackend())
+    bound = variant.backend.bound(variant.program, made)
     measured = array_bytes()
     tracemalloc.stop()
     assert measured == told.total - told.bytes["parameters"]

@@ -45,6 +45,7 @@ DOORS = {
     "cupy": {"runtime.cupy"},
     "cupyx": {"runtime.cupy"},
     "lark": {"syntax.parser", "syntax.build"},
+    "llvmlite": {"runtime.native.engine"},
     "matplotlib": {"viz.plots"},
     "graphviz": {"viz.dot", "viz.write"},
     "graphviz_pure": {"viz.write"},

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from rnngraph.program.program import CATEGORIES, Code, Program, Repeat, Step, steps_of
+from rnngraph.program.program import CATEGORIES, Code, Program, Repeat, moments_of
 
 ALIGN = 64
 """Every slot starts at a multiple of this many bytes, so that kernels meet the same alignment in both modes."""
@@ -65,7 +65,7 @@ def lifetimes(program: Program) -> list[tuple[int, int]]:
 
 def _mark(program: Program, code: Sequence[Code], position: int, lives: list[tuple[int, int]]) -> int:
     for item in code:
-        if isinstance(item, Step):
+        if not isinstance(item, Repeat):
             for ref in item.refs:
                 _extend(lives, ref.slot, position, position)
             position += 1
@@ -79,7 +79,7 @@ def _mark(program: Program, code: Sequence[Code], position: int, lives: list[tup
 def _stretch(program: Program, repeat: Repeat, start: int, end: int, lives: list[tuple[int, int]]) -> None:
     """What a loop touches and does not own is alive all through it."""
     own = _inside(repeat)
-    for slot in {ref.slot for step in steps_of((repeat,)) for ref in step.refs}:
+    for slot in {ref.slot for moment in moments_of((repeat,)) for ref in moment.refs}:
         if program.slots[slot].level not in own:
             _extend(lives, slot, start, end)
 

@@ -6,7 +6,7 @@ the plan (never from the user's text): per step it takes the rows it needs and c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -81,11 +81,15 @@ class Bound:
             self.bases[slot] = self.own[name]
             self.backend.give(given, self.own[name])
         if changed:
-            self.calls = [self.call(item) for item in self.program.code]
+            self.calls = self.made_calls()
 
-    def call(self, item: Step | Repeat) -> Callable[[], Any]:
+    def made_calls(self) -> list[Callable[[], Any]]:
+        return [self.call(item) for item in self.program.code]
+
+    def call(self, item: Code) -> Callable[[], Any]:
         if isinstance(item, Repeat):
-            return _Writer(self).function(item)
+            return Writer(self).function(item)
+        assert isinstance(item, Step)
         kernel, refs = self.parts(item)
         return partial(kernel, *(viewed(self.bases[ref.slot], index) for ref, index in refs))
 
@@ -138,7 +142,7 @@ def _address(array: Any) -> int:
     return int(ptr if ptr is not None else array.ctypes.data)
 
 
-class _Writer:
+class Writer:
     """Writes the function of one repeat."""
 
     def __init__(self, bound: Bound) -> None:
@@ -183,6 +187,7 @@ class _Writer:
         """One step. Once a loop is done, each step that is left only hands on its states."""
         t, n, done = f"t{repeat.loop}", f"n{repeat.loop}", f"d{repeat.loop}"
         self.line(depth, f"{t} = {size - 1} - {n}" if repeat.reverse else f"{t} = {n}")
+        self.placed(repeat, depth)
         if repeat.until is None:
             self.body(repeat.body, depth)
             return
@@ -194,12 +199,15 @@ class _Writer:
         shown = self.argument(repeat.until, self.bound.index(repeat.until), depth + 1, {})
         self.line(depth + 1, f"{done} = bool({shown}.all())")
 
-    def body(self, code: tuple[Code, ...], depth: int) -> None:
+    def placed(self, repeat: Repeat, depth: int) -> None:
+        """What else must know the place of a step."""
+
+    def body(self, code: Sequence[Code], depth: int) -> None:
         rows: dict[tuple[str, str], str] = {}
         for item in code:
             if isinstance(item, Repeat):
                 self.repeat(item, depth)
-            else:
+            elif isinstance(item, Step):
                 self.step(item, depth, rows)
 
     def step(self, step: Step, depth: int, rows: dict[tuple[str, str], str]) -> None:

@@ -1,0 +1,147 @@
+"""A program with arrays whose groups are run by compiled kernels, and the rest by NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from rnngraph.program.memory import Plan
+from rnngraph.program.program import Code, Group, Program, Repeat, Step
+from rnngraph.runtime.backend import Backend
+from rnngraph.runtime.execute import Bound, Writer
+from rnngraph.runtime.native.claim import Target
+from rnngraph.runtime.native.compile import Addresses
+from rnngraph.runtime.native.fuse import claimed_part
+from rnngraph.runtime.native.kernels import rows_of
+from rnngraph.runtime.native.table import Item, Share, Tables
+from rnngraph.runtime.native.threads import pool, shared_words, walker
+from rnngraph.runtime.native.walk import WORDS
+
+WORTH = 4e6
+"""So much work in a piece of code pays for telling other threads."""
+
+
+class NativeBound(Bound):
+    """Like `Bound`; consecutive groups and loops of groups are one call each."""
+
+    def __init__(self, program: Program, plan: Plan, backend: Backend, target: Target) -> None:
+        super().__init__(program, plan, backend)
+        self.target = target
+        self.addresses = Addresses((g.kernel for g in groups_of(program.code)), target)
+        self.places = np.zeros(3 * _loops(program.code) + 3, np.int64)
+        self.alone = shared_words(1)
+
+    def made_calls(self) -> list[Callable[[], Any]]:
+        self.tables = Tables(self, self.addresses)
+        calls: list[Callable[[], Any]] = []
+        for native, code in _pieces(self.program.code):
+            calls += [self.together(code)] if native else [self.call(item) for item in code]
+        return calls
+
+    def together(self, code: Sequence[Item]) -> Callable[[], Any]:
+        """One call for a piece of code that compiled kernels do alone."""
+        threads = self.target.threads if self.work(code) >= WORTH else 1
+        if threads == 1:
+            return self.walked(code)
+        by_rows = self.rows(code) >= 2 * threads
+        jobs = []
+        for i in range(threads):
+            words = self.tables.entries(code, Share(i, threads, by_rows))
+            places = self.tables.words([0] * len(self.places))
+            jobs.append((self.tables.words(words), len(words) // WORDS, places))
+        return partial(pool(threads).run, jobs)
+
+    def walked(self, code: Sequence[Item]) -> Callable[[], Any]:
+        words = self.tables.entries(code, Share(0, 1, True))
+        table = self.tables.words(words)
+        places, alone = self.places.ctypes.data, self.alone.ctypes.data
+        return partial(walker().walk, table, 0, len(words) // WORDS, places, alone)
+
+    def work(self, code: Sequence[Code]) -> float:
+        total = 0.0
+        for item in code:
+            if isinstance(item, Repeat):
+                total += self.plan.sizes[item.axis] * self.work(item.body)
+            elif isinstance(item, Group):
+                total += item.kernel.work(self.plan.sizes)
+        return total
+
+    def rows(self, code: Sequence[Code]) -> int:
+        """The rows of the loops of a piece of code, or of its largest kernel where it has none."""
+        found = [
+            rows_of(g.kernel.axes, self.plan.sizes)
+            for item in code
+            if isinstance(item, Repeat)
+            for g in groups_of((item,))
+            if g.kernel.axes
+        ]
+        if found:
+            return max(found)
+        return max((rows_of(g.kernel.axes, self.plan.sizes) for g in groups_of(code)), default=1)
+
+    def call(self, item: Code) -> Callable[[], Any]:
+        if isinstance(item, Group):
+            return self.walked([item])
+        if isinstance(item, Repeat):
+            return _NativeWriter(self).function(item)
+        return super().call(item)
+
+
+class _NativeWriter(Writer):
+    """Writes the function of a repeat some steps of which NumPy does."""
+
+    bound: NativeBound
+
+    def turn(self, repeat: Repeat, size: int, depth: int) -> None:
+        self.names["places"] = self.bound.places
+        super().turn(repeat, size, depth)
+
+    def placed(self, repeat: Repeat, depth: int) -> None:
+        at, n = 3 * repeat.loop, f"n{repeat.loop}"
+        self.line(depth, f"places[{at}] = t{repeat.loop}; places[{at + 1}] = {n} & 1; places[{at + 2}] = {n} & 1 ^ 1")
+
+    def body(self, code: Sequence[Code], depth: int) -> None:
+        rows: dict[tuple[str, str], str] = {}
+        for native, items in _pieces(code):
+            if native:
+                key = id(items[0])
+                if key not in self.known:
+                    self.known[key] = self.name("w", self.bound.walked(items))
+                self.line(depth, f"{self.known[key]}()")
+                continue
+            for item in items:
+                if isinstance(item, Repeat):
+                    self.repeat(item, depth)
+                elif isinstance(item, Step):
+                    self.step(item, depth, rows)
+
+
+def _pieces(code: Sequence[Code]) -> Iterator[tuple[bool, list[Any]]]:
+    """The code in runs of what compiled kernels do alone, and the rest."""
+    run: list[Code] = []
+    kind = False
+    for item in code:
+        native = claimed_part((item,))
+        if run and native != kind:
+            yield kind, run
+            run = []
+        kind = native
+        run.append(item)
+    if run:
+        yield kind, run
+
+
+def groups_of(code: Sequence[Code]) -> Iterator[Group]:
+    """Every group, also those inside repeats."""
+    for item in code:
+        if isinstance(item, Group):
+            yield item
+        elif isinstance(item, Repeat):
+            yield from groups_of((*item.body, *item.rest))
+
+
+def _loops(code: Sequence[Code]) -> int:
+    return max((max(i.loop, _loops(i.body)) for i in code if isinstance(i, Repeat)), default=0)
