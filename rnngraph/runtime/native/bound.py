@@ -23,6 +23,9 @@ from rnngraph.runtime.native.walk import WORDS
 WORTH = 4e6
 """So much work in a piece of code pays for telling other threads."""
 
+WORTH_MEETING = 2e6
+"""So much work between two meetings pays for them, where threads share columns and not rows."""
+
 
 class NativeBound(Bound):
     """Like `Bound`; consecutive groups and loops of groups are one call each."""
@@ -44,9 +47,9 @@ class NativeBound(Bound):
     def together(self, code: Sequence[Item]) -> Callable[[], Any]:
         """One call for a piece of code that compiled kernels do alone."""
         threads = self.target.threads if self.work(code) >= WORTH else 1
-        if threads == 1:
-            return self.walked(code)
         by_rows = self.rows(code) >= 2 * threads
+        if threads == 1 or not (by_rows or self.work_together(code) >= WORTH_MEETING):
+            return self.walked(code)
         jobs = []
         for i in range(threads):
             words = self.tables.entries(code, Share(i, threads, by_rows))
@@ -68,6 +71,11 @@ class NativeBound(Bound):
             elif isinstance(item, Group):
                 total += item.kernel.work(self.plan.sizes)
         return total
+
+    def work_together(self, code: Sequence[Code]) -> float:
+        """The work of the largest kernel that every step of a loop waits for, or of the largest where there is none."""
+        inner = [i for i in code if isinstance(i, Repeat)]
+        return max((g.kernel.work(self.plan.sizes) for g in groups_of(inner or code)), default=0.0)
 
     def rows(self, code: Sequence[Code]) -> int:
         """The rows of the loops of a piece of code, or of its largest kernel where it has none."""
