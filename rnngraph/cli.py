@@ -16,6 +16,7 @@ from rnngraph.diagnostics import Diagnostic, UserError
 from rnngraph.options import (
     BACKEND,
     JSON,
+    KERNELS,
     MODEL,
     SEED,
     UNROLL,
@@ -96,7 +97,7 @@ def show(
     from rnngraph import driver
 
     model = read(file, name, settings)
-    unroll = driver.scheduled(model, unroll=unroll)["unroll"]
+    unroll = driver.scheduled(model, unroll=unroll).unroll
     warn(driver.unrolling_warning(model, unroll, steps, gradient))
     click.echo(driver.show(model, after, unroll, steps, gradient))
 
@@ -130,6 +131,7 @@ def summary(file: str, name: str | None, settings: Sequence[str], as_json: bool)
 @click.option("--stream", is_flag=True, help="Read a line per step from standard input; write each step's outputs.")
 @UNROLL
 @BACKEND
+@KERNELS
 @dtype_option("float64")
 @SEED
 @JSON
@@ -144,6 +146,7 @@ def run(
     stream: bool,
     unroll: str | None,
     backend: str | None,
+    kernels: str | None,
     dtype: str | None,
     seed: int,
     as_json: bool,
@@ -156,16 +159,15 @@ def run(
 
     refuse_unwritable(out)
     model, data = read(file, name, settings), load(paths)
-    how = driver.scheduled(model, unroll=unroll, backend=backend, dtype=dtype)
-    unroll, backend, dtype = how["unroll"], how["backend"], how["dtype"]
+    how = driver.scheduled(model, unroll=unroll, backend=backend, dtype=dtype, kernels=kernels)
     if stream:
-        for line in driver.streamed(model, data, weights, seed, dtype, sys.stdin):
+        for line in driver.streamed(model, data, weights, seed, how.dtype, sys.stdin):
             click.echo(line)
             sys.stdout.flush()
         return 0
     watched = tuple(w.strip() for w in watch.split(",") if w.strip())
-    warn(driver.unrolling_warning(model, unroll, driver.steps_of(model, data), False))
-    results, trouble = driver.run(model, data, weights, seed, unroll, backend, dtype, watched)
+    warn(driver.unrolling_warning(model, how.unroll, driver.steps_of(model, data), False))
+    results, trouble = driver.run(model, data, weights, seed, how, watched)
     if out:
         driver.save_results(out, results)
         click.echo(f"wrote {out}: {', '.join(results)}", err=as_json)
@@ -199,6 +201,7 @@ def run(
 @click.option("--patience", type=int, help="Epochs without a better held-back loss before stopping.")
 @UNROLL
 @BACKEND
+@KERNELS
 @dtype_option("float32")
 @click.option("--seed", type=int, help="Seed of weights, order and masks.")
 @JSON
@@ -219,6 +222,7 @@ def train(
     decay: float | None,
     unroll: str | None,
     backend: str | None,
+    kernels: str | None,
     dtype: str | None,
     as_json: bool,
     **overrides: Any,
@@ -232,13 +236,14 @@ def train(
     kept = checkpoint or resume or driver.own_checkpoint(file, out)
     refuse_unwritable(out, kept)
     model = read(file, name, settings)
-    how = driver.scheduled(model, unroll=unroll, backend=backend, dtype=dtype, dtype_default="float32")
-    unroll, backend, dtype = how["unroll"], how["backend"], how["dtype"]
+    how = driver.scheduled(
+        model, unroll=unroll, backend=backend, dtype=dtype, kernels=kernels, dtype_default="float32"
+    )
     data, validation = load(paths), load(held) if held else None
     test = load(tests) if tests else None
     arguments = {"rate": rate, "momentum": momentum, "decay": decay}
     overrides["optimizer"] = driver.chosen_optimiser(model, optimizer, arguments)
-    warn(driver.unrolling_warning(model, unroll, driver.steps_of(model, data), True))
+    warn(driver.unrolling_warning(model, how.unroll, driver.steps_of(model, data), True))
     if kept not in (checkpoint, resume) and Path(kept).exists():
         warn(f"`{kept}` of an interrupted training is written over; `--resume {kept}` would have gone on from it")
     with Bar(quiet=as_json) as bar:
@@ -247,9 +252,7 @@ def train(
             data,
             validation,
             overrides,
-            unroll=unroll,
-            backend=backend,
-            dtype=dtype,
+            how=how,
             weights=weights,
             checkpoint=kept,
             resume=resume,
@@ -261,7 +264,7 @@ def train(
         Path(kept).unlink(missing_ok=True)
     report: dict[str, Any] = {"history": fitted.history, "best_epoch": fitted.best_epoch}
     if test is not None:
-        report["test"] = driver.tested(model, test, dict(fitted.weights), backend, dtype)
+        report["test"] = driver.tested(model, test, dict(fitted.weights), how)
     if as_json:
         click.echo(json.dumps(report))
         return
@@ -299,7 +302,7 @@ def draw(
 
     drawn = None if steps is None else positive("--steps", steps)
     model = read(file, name, settings)
-    unroll = driver.scheduled(model, unroll=unroll)["unroll"]
+    unroll = driver.scheduled(model, unroll=unroll).unroll
     driver.render(model, out, unroll, drawn, opened, positive("--fold", fold), gradient, detail)
     click.echo(f"wrote {out}")
 
@@ -311,6 +314,7 @@ def draw(
 @click.option("--modes", default="static,dynamic", show_default=True, help="Ways to unroll, as for --unroll.")
 @click.option("--repeats", default=5, show_default=True, help="Runs that are timed after the first.")
 @BACKEND
+@KERNELS
 @dtype_option("float32")
 @SEED
 @click.option("--page", type=click.Path(), help="Write a report with plots to this .html file.")
@@ -325,6 +329,7 @@ def compare(
     modes: str,
     repeats: int,
     backend: str | None,
+    kernels: str | None,
     dtype: str | None,
     seed: int,
     page: str | None,
@@ -342,19 +347,18 @@ def compare(
 
     refuse_unwritable(page)
     model = read(file, name, settings)
-    how = driver.scheduled(model, backend=backend, dtype=dtype, dtype_default="float32")
-    backend, dtype = how["backend"], how["dtype"]
+    how = driver.scheduled(model, backend=backend, dtype=dtype, kernels=kernels, dtype_default="float32")
     asked = Asked(
         tuple(m.strip() for m in modes.split(",")),
         numbers("--steps", steps),
         positive("--batch", batch),
-        dtype,
+        how.dtype,
         positive("--repeats", repeats),
         seed,
     )
     warn(driver.unrolling_warning(model, "static" if "static" in asked.modes else "", max(asked.steps), True))
     with console(stderr=True).status("") as status:
-        found = driver.compare(model, backend, asked, lambda text: status.update(text))
+        found = driver.compare(model, how, asked, lambda text: status.update(text))
     if page:
         write_aside(page, report(found).encode())
     if plots:
@@ -374,6 +378,7 @@ def compare(
 @click.option("--gradient", is_flag=True, help="Of a training step, not of a forward run.")
 @click.option("--lines", default=10, show_default=True, help="How many source lines to name.")
 @UNROLL
+@KERNELS
 @dtype_option("float32")
 @JSON
 def cost(
@@ -385,6 +390,7 @@ def cost(
     gradient: bool,
     lines: int,
     unroll: str | None,
+    kernels: str | None,
     dtype: str | None,
     as_json: bool,
 ) -> None:
@@ -393,9 +399,8 @@ def cost(
     from rnngraph.printing import cost_tables
 
     model = read(file, name, settings)
-    how = driver.scheduled(model, unroll=unroll, dtype=dtype, dtype_default="float32")
-    unroll, dtype = how["unroll"], how["dtype"]
-    found = driver.cost(model, unroll, numbers("--steps", str(steps))[0], positive("--batch", batch), dtype, gradient)
+    how = driver.scheduled(model, unroll=unroll, dtype=dtype, kernels=kernels, dtype_default="float32")
+    found = driver.cost(model, how, numbers("--steps", str(steps))[0], positive("--batch", batch), gradient)
     if as_json:
         click.echo(json.dumps(found.to_json()))
         return
@@ -427,7 +432,7 @@ def generate(
     from rnngraph.learn.data import load
 
     model = read(file, name, settings)
-    how["dtype"] = driver.scheduled(model, dtype=how["dtype"], dtype_default="float32")["dtype"]
+    how["dtype"] = driver.scheduled(model, dtype=how["dtype"], dtype_default="float32").dtype
     click.echo(driver.generated(model, weights, prompt, load(paths), **how))
 
 

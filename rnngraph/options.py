@@ -42,6 +42,7 @@ UNROLL = click.option(
     "  [default: what the model's `schedule` block says, else dynamic]",
 )
 BACKEND = click.option("--backend", help="numpy or cupy.  [default: the `schedule` block's, else numpy]")
+KERNELS = click.option("--kernels", help="native (compiled here) or numpy.  [default: native where it can be had]")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 SEED = click.option("--seed", default=0, show_default=True, help="Seed of new weights and of random numbers.")
 

@@ -99,10 +99,10 @@ model M {
 def test_a_schedule_block_is_overridden_by_flags() -> None:
     model = rg.parse(SCHEDULED)
     flags: dict[str, Any] = {"unroll": None, "backend": None, "dtype": None}
-    assert driver.scheduled(model, **flags) == {"unroll": "static", "backend": "numpy", "dtype": "float32"}
-    assert driver.scheduled(model, **{**flags, "unroll": "dynamic"})["unroll"] == "dynamic"
+    assert driver.scheduled(model, **flags) == driver.How("static", "numpy", "float32")
+    assert driver.scheduled(model, **{**flags, "unroll": "dynamic"}).unroll == "dynamic"
     plain = rg.parse(SCHEDULED.replace("schedule { unroll static dtype float32 }", ""))
-    assert driver.scheduled(plain, **flags, dtype_default="float32")["dtype"] == "float32"
+    assert driver.scheduled(plain, **flags, dtype_default="float32").dtype == "float32"
 
 
 def test_check_tells_options_that_are_none(tmp_path: Path, capsys: Told) -> None:
