@@ -16,6 +16,7 @@ from rnngraph.diagnostics import Diagnostic, UserError
 from rnngraph.options import (
     BACKEND,
     JSON,
+    KEEP,
     MODEL,
     SEED,
     UNROLL,
@@ -198,6 +199,7 @@ def run(
 @click.option("--split", type=click.Choice(["random", "last"]), help="Which rows are held back.")
 @click.option("--patience", type=int, help="Epochs without a better held-back loss before stopping.")
 @UNROLL
+@KEEP
 @BACKEND
 @dtype_option("float32")
 @click.option("--seed", type=int, help="Seed of weights, order and masks.")
@@ -218,6 +220,7 @@ def train(
     momentum: float | None,
     decay: float | None,
     unroll: str | None,
+    keep: str | None,
     backend: str | None,
     dtype: str | None,
     as_json: bool,
@@ -232,7 +235,7 @@ def train(
     kept = checkpoint or resume or driver.own_checkpoint(file, out)
     refuse_unwritable(out, kept)
     model = read(file, name, settings)
-    how = driver.scheduled(model, unroll=unroll, backend=backend, dtype=dtype, dtype_default="float32")
+    how = driver.scheduled(model, unroll=unroll, keep=keep, backend=backend, dtype=dtype, dtype_default="float32")
     unroll, backend, dtype = how["unroll"], how["backend"], how["dtype"]
     data, validation = load(paths), load(held) if held else None
     test = load(tests) if tests else None
@@ -254,6 +257,7 @@ def train(
             checkpoint=kept,
             resume=resume,
             progress=bar.tell,
+            keep=how["keep"],
         )
     if out:
         driver.keep_weights(out, fitted.weights, data)
@@ -374,6 +378,7 @@ def compare(
 @click.option("--gradient", is_flag=True, help="Of a training step, not of a forward run.")
 @click.option("--lines", default=10, show_default=True, help="How many source lines to name.")
 @UNROLL
+@KEEP
 @dtype_option("float32")
 @JSON
 def cost(
@@ -385,6 +390,7 @@ def cost(
     gradient: bool,
     lines: int,
     unroll: str | None,
+    keep: str | None,
     dtype: str | None,
     as_json: bool,
 ) -> None:
@@ -393,9 +399,9 @@ def cost(
     from rnngraph.printing import cost_tables
 
     model = read(file, name, settings)
-    how = driver.scheduled(model, unroll=unroll, dtype=dtype, dtype_default="float32")
-    unroll, dtype = how["unroll"], how["dtype"]
-    found = driver.cost(model, unroll, numbers("--steps", str(steps))[0], positive("--batch", batch), dtype, gradient)
+    how = driver.scheduled(model, unroll=unroll, keep=keep, dtype=dtype, dtype_default="float32")
+    sizes = numbers("--steps", str(steps))[0], positive("--batch", batch)
+    found = driver.cost(model, how["unroll"], *sizes, how["dtype"], gradient, how["keep"])
     if as_json:
         click.echo(json.dumps(found.to_json()))
         return

@@ -24,6 +24,7 @@ from rnngraph.learn.weights import check_weights, load_weights, save_weights
 from rnngraph.model import LARGE_UNROLLING, Model, checked_schedule, load
 from rnngraph.passes.pipeline import STAGES
 from rnngraph.runtime.choose import backend_named, known_backend
+from rnngraph.schedule.keep import parsed
 from rnngraph.source import Span
 from rnngraph.syntax import ast
 from rnngraph.syntax.ast import Definition, Expr, File, Options
@@ -88,13 +89,21 @@ def _option_place(found: Diagnostic, places: Mapping[str, Span]) -> Span | None:
     return named or places.get(_OPTION_OF.get(found.code, ""))
 
 
-_OPTION_OF = {"E606": "unroll", "E607": "dtype", "E608": "backend", "E701": "optimizer", "E702": "optimizer"}
+_OPTION_OF = {
+    "E606": "unroll",
+    "E607": "dtype",
+    "E608": "backend",
+    "E613": "keep",
+    "E701": "optimizer",
+    "E702": "optimizer",
+}
 
 _OPTION_CHECKS: dict[str, tuple[Callable[[Mapping[str, Any]], object], ...]] = {
     "schedule": (
         lambda told: checked_schedule(over_defaults(told, unroll=None)["unroll"], 1, "float64", False),
         lambda told: checked_schedule("dynamic", None, over_defaults(told, dtype=None)["dtype"], False),
         lambda told: known_backend(over_defaults(told, backend=None)["backend"]),
+        lambda told: parsed(over_defaults(told, keep=None)["keep"]),
     ),
     "train": (FitConfig.from_recipe,),
 }
@@ -134,7 +143,7 @@ def stage(model: Model, after: str, unroll: str, steps: int | None, gradient: bo
     raise AssertionError("the pipeline has every stage")
 
 
-SCHEDULE = {"unroll": "dynamic", "backend": "numpy", "dtype": "float64"}
+SCHEDULE = {"unroll": "dynamic", "backend": "numpy", "dtype": "float64", "keep": "all"}
 """The options of a `schedule` block, and what holds where nobody says."""
 
 
@@ -251,6 +260,7 @@ def train(
     checkpoint: str | None,
     resume: str | None,
     progress: Callable[[Progress], None] | None,
+    keep: str = "all",
 ) -> Fitted:
     """Trains on data, by the model's `train` block and what overrides it."""
     if "loss" not in model.graph.outputs:
@@ -259,7 +269,8 @@ def train(
     data = without_alphabet(data)
     validation = None if validation is None else without_alphabet(validation)
     metrics = tuple(f"metric.{name}" for name in metric_names(model))
-    program = compiled(model, data, unroll, backend, dtype, gradient="weights", training=True, outputs=("loss",))
+    wanted: dict[str, Any] = {"gradient": "weights", "training": True, "outputs": ("loss",)}
+    program = compiled(model, data, unroll, backend, dtype, **wanted, keep=keep)
     evaluator = compiled(model, data, unroll, backend, dtype, outputs=("loss", *metrics))
     program.check(data)
     if validation is not None:
@@ -414,11 +425,14 @@ def render(
     write(drawn, out)
 
 
-def cost(model: Model, unroll: str, steps: int, batch: int, dtype: str, gradient: bool) -> Cost:
+def cost(
+    model: Model, unroll: str, steps: int, batch: int, dtype: str, gradient: bool, keep: str = "all"
+) -> Cost:
     """The bytes of a run, foretold."""
     from rnngraph import foresee
 
-    program = model.compile(unroll, steps if unroll == "static" else None, "numpy", dtype, gradient=gradient)
+    length = steps if unroll == "static" else None
+    program = model.compile(unroll, length, "numpy", dtype, gradient=gradient, keep=keep)
     return foresee.cost(model, program, steps, batch)
 
 

@@ -42,6 +42,11 @@ UNROLL = click.option(
     "  [default: what the model's `schedule` block says, else dynamic]",
 )
 BACKEND = click.option("--backend", help="numpy or cupy.  [default: the `schedule` block's, else numpy]")
+KEEP = click.option(
+    "--keep",
+    metavar="all|every:K|sqrt",
+    help="What is kept for the way back; the rest is computed again.  [default: the `schedule` block's, else all]",
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 SEED = click.option("--seed", default=0, show_default=True, help="Seed of new weights and of random numbers.")
 

@@ -22,17 +22,24 @@ Index = tuple[Any, ...]
 class Bound:
     """A program with arrays: one arena per category of the ledger, bound to one set of sizes."""
 
-    def __init__(self, program: Program, plan: Plan, backend: Backend) -> None:
+    def __init__(
+        self, program: Program, plan: Plan, backend: Backend, arenas: Mapping[str, Any] | None = None
+    ) -> None:
+        """`arenas` are of bytes, by category, where the program is to share those of others."""
         self.program, self.plan, self.backend = program, plan, backend
         self.dtypes = Dtypes(plan.dtype)
         self.own: dict[str, Any] = {}
-        self.arenas = {c: backend.empty(plan.bytes[c]) for c in PLANNED if plan.bytes[c]}
+        self.arenas = arenas or {c: backend.empty(plan.bytes[c]) for c in PLANNED if plan.bytes[c]}
         self.bases = [self.base(slot) for slot in range(len(program.slots))]
-        for node, slot in program.constants:
+        self.fill()
+        self.calls: list[Callable[[], Any]] | None = None
+
+    def fill(self) -> None:
+        """Writes the constants; again where another program has used the arenas."""
+        for node, slot in self.program.constants:
             kernel = node.op.kernel
             assert kernel is not None
-            kernel(backend, node)(self.bases[slot], plan.sizes)
-        self.calls: list[Callable[[], Any]] | None = None
+            kernel(self.backend, node)(self.bases[slot], self.plan.sizes)
 
     def base(self, slot: int) -> Any:
         """The whole array of a slot, in its arena; None for a weight, which is bound when it is given."""
@@ -45,7 +52,7 @@ class Bound:
         if category not in self.arenas or not size:
             return self.backend.xp.empty(shape, dtype)
         arena = self.arenas[category]
-        start = -_address(arena) % ALIGN + self.plan.offsets[slot]
+        start = -address(arena) % ALIGN + self.plan.offsets[slot]
         return arena[start : start + size].view(dtype).reshape(shape)
 
     # --- running ---
@@ -70,13 +77,13 @@ class Bound:
         """
         changed = self.calls is None
         for name, slot in self.program.weights.items():
-            given = weights[name]
-            if self.backend.fits(given, self.dtypes.float):
+            given, dtype = weights[name], self.dtypes.of(self.program.slots[slot].type.dtype)
+            if self.backend.fits(given, dtype):
                 changed |= self.bases[slot] is not given
                 self.bases[slot] = given
                 continue
             if name not in self.own:
-                self.own[name] = self.backend.xp.empty(given.shape, self.dtypes.float)
+                self.own[name] = self.backend.xp.empty(given.shape, dtype)
             changed |= self.bases[slot] is not self.own[name]
             self.bases[slot] = self.own[name]
             self.backend.give(given, self.own[name])
@@ -132,7 +139,8 @@ def viewed(array: Any, index: Index) -> Any:
     return array[(*index, ...)] if None not in index else array[index]
 
 
-def _address(array: Any) -> int:
+def address(array: Any) -> int:
+    """The first byte of an array, in the memory that it is in."""
     data = array.data
     ptr = getattr(data, "ptr", None)
     return int(ptr if ptr is not None else array.ctypes.data)
