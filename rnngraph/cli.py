@@ -16,6 +16,7 @@ from rnngraph.diagnostics import Diagnostic, UserError
 from rnngraph.options import (
     BACKEND,
     JSON,
+    KEEP,
     KERNELS,
     MODEL,
     SEED,
@@ -200,6 +201,7 @@ def run(
 @click.option("--split", type=click.Choice(["random", "last"]), help="Which rows are held back.")
 @click.option("--patience", type=int, help="Epochs without a better held-back loss before stopping.")
 @UNROLL
+@KEEP
 @BACKEND
 @KERNELS
 @dtype_option("float32")
@@ -221,6 +223,7 @@ def train(
     momentum: float | None,
     decay: float | None,
     unroll: str | None,
+    keep: str | None,
     backend: str | None,
     kernels: str | None,
     dtype: str | None,
@@ -237,7 +240,7 @@ def train(
     refuse_unwritable(out, kept)
     model = read(file, name, settings)
     how = driver.scheduled(
-        model, unroll=unroll, backend=backend, dtype=dtype, kernels=kernels, dtype_default="float32"
+        model, unroll=unroll, keep=keep, backend=backend, dtype=dtype, kernels=kernels, dtype_default="float32"
     )
     data, validation = load(paths), load(held) if held else None
     test = load(tests) if tests else None
@@ -378,6 +381,7 @@ def compare(
 @click.option("--gradient", is_flag=True, help="Of a training step, not of a forward run.")
 @click.option("--lines", default=10, show_default=True, help="How many source lines to name.")
 @UNROLL
+@KEEP
 @KERNELS
 @dtype_option("float32")
 @JSON
@@ -390,6 +394,7 @@ def cost(
     gradient: bool,
     lines: int,
     unroll: str | None,
+    keep: str | None,
     kernels: str | None,
     dtype: str | None,
     as_json: bool,
@@ -399,7 +404,7 @@ def cost(
     from rnngraph.printing import cost_tables
 
     model = read(file, name, settings)
-    how = driver.scheduled(model, unroll=unroll, dtype=dtype, kernels=kernels, dtype_default="float32")
+    how = driver.scheduled(model, unroll=unroll, keep=keep, dtype=dtype, kernels=kernels, dtype_default="float32")
     found = driver.cost(model, how, numbers("--steps", str(steps))[0], positive("--batch", batch), gradient)
     if as_json:
         click.echo(json.dumps(found.to_json()))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from rnngraph.diagnostics import CannotDo, UserError, did_you_mean
+from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean
 from rnngraph.front.block import Elaborated
 from rnngraph.ir.graph import Graph, Value, graph_input
 from rnngraph.ir.types import BATCH, Type, size_of
@@ -26,6 +26,11 @@ from rnngraph.program.program import Program
 from rnngraph.program.room import refuse_if_too_large
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execute import Bound
+from rnngraph.schedule.cut import Cut, cut
+from rnngraph.schedule.keep import ALL, Keep, course
+from rnngraph.schedule.parts import Part, part
+from rnngraph.schedule.stages import Way, ways, why_not
+from rnngraph.schedule.walk import Walker, Walking, walking
 
 Arrays = dict[str, Any]
 Elaborate = Callable[[bool, frozenset[str]], Elaborated]
@@ -44,6 +49,8 @@ class Schedule:
     steps: int | Mapping[str, int] | None = None
     dtype: str = "float64"
     gradient: bool | str = False
+    keep: Keep = ALL
+    """What is kept for the way back, and what is computed again."""
 
     @property
     def static(self) -> bool:
@@ -89,7 +96,8 @@ class Variant:
     schedule: Schedule
     signature: Signature
     backend: Backend
-    _bound: dict[tuple[tuple[str, int], ...], Bound] = field(default_factory=dict)
+    _bound: dict[tuple[tuple[str, int], ...], Bound | Walker] = field(default_factory=dict)
+    _parts: dict[tuple[Way, str, int], Part] = field(default_factory=dict)
 
     def stages(self) -> Iterator[tuple[str, Graph]]:
         """Every stage of compilation by name, from the elaborated graph on."""
@@ -110,24 +118,115 @@ class Variant:
     def program(self) -> Program:
         return self.backend.adapted(lower(self.graph), self.schedule.dtype)
 
-    def plan(self, sizes: Mapping[str, int]) -> Plan:
+    @cached_property
+    def _given(self) -> dict[str, str]:
+        """What the graph reads from outside, by name, with its kind."""
+        return {n.attrs["name"]: n.attrs["kind"] for n in self.looped.nodes() if n.op.name == "input"}
+
+    @property
+    def inputs(self) -> list[str]:
+        return [name for name, kind in self._given.items() if kind != "weight"]
+
+    @property
+    def weights(self) -> list[str]:
+        return [name for name, kind in self._given.items() if kind == "weight"]
+
+    def plan(self, sizes: Mapping[str, int]) -> Plan | Walking:
+        """Everything about the memory of a run, before it."""
+        if self.walks:
+            return self.walking(sizes)
         return plan(self.program, self.all_sizes(sizes), self.schedule.dtype)
 
     def all_sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
         """The sizes of the data's axes, and of those that the model fixes."""
-        axes = {axis for slot in self.program.slots for axis in slot.type.axes}
+        graph = self.looped if self.walks else None
+        axes = {a for slot in self.program.slots for a in slot.type.axes} if graph is None else axes_of(graph)
         derived = {axis: size_of(axis, sizes.__getitem__) for axis in axes if axis not in sizes}
         return {**sizes, **derived}
 
-    def bound(self, sizes: Mapping[str, int]) -> Bound:
+    def bound(self, sizes: Mapping[str, int]) -> Bound | Walker:
         """The program with arrays for these sizes; those of the sizes before are given back."""
         key = tuple(sorted(sizes.items()))
         if key not in self._bound:
             self._bound.clear()
             made = self.plan(sizes)
-            refuse_if_too_large(self.program, made, self.backend.free_bytes(), self.schedule.static)
-            self._bound[key] = self.backend.bound(self.program, made)
+            if isinstance(made, Plan):
+                refuse_if_too_large(self.program, made, self.backend.free_bytes(), self.schedule.static)
+            self._bound[key] = self.with_arrays(made, self.backend)
         return self._bound[key]
+
+    def with_arrays(self, made: Plan | Walking, backend: Backend) -> Bound | Walker:
+        """What was planned, with arrays."""
+        if isinstance(made, Plan):
+            return self.backend.bound(self.program, made, backend)
+        return Walker(made, backend)
+
+    def graphs(self, sizes: Mapping[str, int]) -> list[Graph]:
+        """The graphs that are lowered for these sizes."""
+        made = self.plan(sizes)
+        return [self.graph] if isinstance(made, Plan) else [part.graph for part in made.parts.values()]
+
+    # --- a few steps at a time ---
+
+    @property
+    def walks(self) -> bool:
+        """Whether steps are computed a few at a time, some of them again."""
+        return self.schedule.keep != ALL and self.signature.cotangents is not None
+
+    @cached_property
+    def looped(self) -> Graph:
+        """The last stage that has loops, whatever the mode."""
+        return dict(self.stages())["units"]
+
+    @cached_property
+    def cuts(self) -> dict[Way, tuple[int, Cut]]:
+        """The graph cut for each way to walk along an axis, and how much is kept on it for a step."""
+        found = ways(self.looped)
+        if not found:
+            raise no_walk(self.looped, self.schedule.keep)
+        return {way: (kept, cut(self.looped, way)) for way, kept in found.items()}
+
+    def walking(self, sizes: Mapping[str, int]) -> Walking:
+        """Everything about a run by the schedule, on the way where the most is kept."""
+        sizes = self.all_sizes(sizes)
+        way = max(self.cuts, key=lambda w: sizes[w.axis] * self.cuts[w][0])
+        return walking(
+            self.cuts[way][1],
+            course(self.schedule.keep, sizes[way.axis], sizes.get(BATCH, 1), way.reverse),
+            lambda kind, n: self.part(way, kind, n),
+            lambda part, sizes: plan(part.program, sizes, self.schedule.dtype),
+            sizes,
+            self.schedule.dtype,
+        )
+
+    def part(self, way: Way, kind: str, n: int) -> Part:
+        """A part of the cut: `whole` and its stage, or what is computed of a chunk and of how many steps."""
+        cut, static, walk = self.cuts[way][1], self.schedule.static, kind != "whole"
+        key = (way, kind, n if static or not walk else 0)
+        if key not in self._parts:
+            graph = getattr(cut, kind) if walk else cut.wholes[n]
+            steps = Steps(self.schedule)
+            if walk:
+                steps[way.axis] = n
+            plain = part(graph, way.axis, self.schedule.unroll, steps, walk)
+            adapted = self.backend.adapted(plain.program, self.schedule.dtype)
+            self._parts[key] = replace(plain, program=adapted)
+        return self._parts[key]
+
+
+def no_walk(graph: Graph, keep: Keep) -> CannotDo:
+    """Why no loop of a graph can be computed again, with the line of one that cannot."""
+    loop = next((n for n in graph.nodes() if n.op.kind == "loop"), None)
+    reason = why_not(loop) if loop else "the model has no loop whose steps could be computed again"
+    span = loop.origin.span if loop else None
+    return CannotDo([Diagnostic("E614", f"`--keep {keep}`: {reason}", span, help="`--keep all` runs any model")])
+
+
+def axes_of(graph: Graph) -> set[str]:
+    """Every axis that a value of a graph has, or a loop runs along."""
+    nodes = list(graph.all_nodes())
+    loops = {node.attrs["loop"].axis for node in nodes if node.op.kind == "loop"}
+    return loops | {axis for node in nodes for type in node.types for axis in type.axes}
 
 
 def with_cotangents(graph: Graph, names: tuple[str, ...]) -> tuple[Graph, dict[Value, Value]]:
@@ -160,7 +259,7 @@ class CompiledProgram:
         began = time.perf_counter()
         self.made = elaborate(False, frozenset())
         main = self.variant(Signature(cotangents=self._loss() if schedule.gradient else None))
-        _ = main.program
+        _ = main.cuts if main.walks else main.program
         self.compile_seconds = time.perf_counter() - began
         self.main = main
 
@@ -258,8 +357,8 @@ class CompiledProgram:
         self._known(wanted or ())
         variant = self.variant(Signature(bool(checked.lengths), frozenset(checked.states), wanted))
         bound = variant.bound(checked.sizes)
-        inputs = {name: self.input(name, variant, checked, cotangents or {}) for name in variant.program.inputs}
-        missing = [name for name in variant.program.weights if name not in weights]
+        inputs = {name: self.input(name, variant, checked, cotangents or {}) for name in variant.inputs}
+        missing = [name for name in variant.weights if name not in weights]
         if missing:
             raise UserError(f"the weights have no `{missing[0]}`", "E604", did_you_mean(missing[0], weights))
         with np.errstate(all="ignore"):  # what is not finite is told by name, see `finite`

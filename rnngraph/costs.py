@@ -22,7 +22,7 @@ from rnngraph.ir.text import counts
 from rnngraph.ir.types import BATCH, size_of
 from rnngraph.model import Model, checked_schedule
 from rnngraph.passes.bounds import bounds
-from rnngraph.program.memory import PLANNED
+from rnngraph.program.memory import PLANNED, Plan
 from rnngraph.program.program import CATEGORIES
 from rnngraph.program.room import refuse_if_too_large
 from rnngraph.runtime.backend import Backend
@@ -189,7 +189,8 @@ def refuse_what_cannot_fit(model: Model, backend: Backend, asked: Asked) -> None
     gradient = cotangents is None or bool(cotangents)
     variant = _variant(_compiled(model, backend, asked, "dynamic", steps, gradient), gradient, cotangents)
     made = variant.plan(model.sizes(steps, asked.batch))
-    refuse_if_too_large(variant.program, made, backend.free_bytes(), static=False)
+    if isinstance(made, Plan):
+        refuse_if_too_large(variant.program, made, backend.free_bytes(), static=False)
 
 
 def machine() -> str:
@@ -209,7 +210,7 @@ def _row(model: Model, backend: Backend, asked: Asked, mode: str | int, steps: i
     program = _compiled(model, backend, asked, mode, steps, gradient)
     variant = _variant(program, gradient, cotangents)
     began = time.perf_counter()
-    _ = variant.program
+    graphs = variant.graphs(model.sizes(steps, asked.batch))
     compile_seconds = program.compile_seconds + time.perf_counter() - began
 
     def run() -> Any:
@@ -221,7 +222,7 @@ def _row(model: Model, backend: Backend, asked: Asked, mode: str | int, steps: i
     results = everything(program, data, weights, cotangents)
     graph_bytes, program_bytes, ledger = _measured(variant, program, data, weights)
     nodes, edges = counts(forward.graph)
-    grad_nodes, grad_edges = counts(variant.graph)
+    grad_nodes, grad_edges = (sum(n) for n in zip(*map(counts, graphs), strict=True))
     return (
         CompareRow(
             str(mode),
@@ -265,21 +266,19 @@ def _measured(
 ) -> tuple[int, int, tuple[LedgerEntry, ...]]:
     """Bytes of the graph's and the program's objects, and the ledger of array bytes, all as traced by Python."""
     checked = program.check(data)
-    sizes = variant.all_sizes(checked.sizes)
     plan = variant.plan(checked.sizes)
     measured: dict[str, int] = {}
     gc.collect()
     tracemalloc.start()
     try:
         fresh = Variant(variant.elaborated, variant.schedule, variant.signature, variant.backend)
-        _ = fresh.graph
+        _ = fresh.cuts if fresh.walks else fresh.graph
         gc.collect()
         graph_bytes = tracemalloc.get_traced_memory()[0]
-        _ = fresh.program
-        held = {n: np.array(weights[n]) for n in fresh.program.weights}
+        held = {n: np.array(weights[n]) for n in fresh.weights}
         measured["parameters"] = array_bytes()
-        counted = _Counted(variant.backend, measured, plan.bytes)
-        bound = variant.backend.bound(fresh.program, fresh.plan(sizes), counted)
+        made = fresh.plan(checked.sizes)
+        bound = fresh.with_arrays(made, _Counted(variant.backend, measured, plan.bytes))
         bound.bind(held)
         gc.collect()
         program_bytes = tracemalloc.get_traced_memory()[0] - graph_bytes - array_bytes()

@@ -24,6 +24,7 @@ from rnngraph.learn.weights import check_weights, load_weights, save_weights
 from rnngraph.model import LARGE_UNROLLING, Model, checked_schedule, load
 from rnngraph.passes.pipeline import STAGES
 from rnngraph.runtime.choose import backend_named, known_backend, known_kernels
+from rnngraph.schedule.keep import parsed
 from rnngraph.source import Span
 from rnngraph.syntax import ast
 from rnngraph.syntax.ast import Definition, Expr, File, Options
@@ -93,6 +94,7 @@ _OPTION_OF = {
     "E607": "dtype",
     "E608": "backend",
     "E609": "kernels",
+    "E613": "keep",
     "E701": "optimizer",
     "E702": "optimizer",
 }
@@ -103,6 +105,7 @@ _OPTION_CHECKS: dict[str, tuple[Callable[[Mapping[str, Any]], object], ...]] = {
         lambda told: checked_schedule("dynamic", None, over_defaults(told, dtype=None)["dtype"], False),
         lambda told: known_backend(over_defaults(told, backend=None)["backend"]),
         lambda told: known_kernels(over_defaults(told, kernels=None)["kernels"] or None),
+        lambda told: parsed(over_defaults(told, keep=None)["keep"]),
     ),
     "train": (FitConfig.from_recipe,),
 }
@@ -142,7 +145,7 @@ def stage(model: Model, after: str, unroll: str, steps: int | None, gradient: bo
     raise AssertionError("the pipeline has every stage")
 
 
-SCHEDULE = {"unroll": "dynamic", "backend": "numpy", "dtype": "float64", "kernels": ""}
+SCHEDULE = {"unroll": "dynamic", "backend": "numpy", "dtype": "float64", "kernels": "", "keep": "all"}
 """The options of a `schedule` block, and what holds where nobody says; no kernels: the best that can be had."""
 
 
@@ -154,6 +157,7 @@ class How:
     backend: str = "numpy"
     dtype: str = "float64"
     kernels: str = ""
+    keep: str = "all"
 
     def compiled(self, model: Model, steps: int | Mapping[str, int] | None = None, **more: Any) -> CompiledProgram:
         """The model compiled so; `steps` are those of a static program."""
@@ -266,7 +270,8 @@ def train(
     validation = None if validation is None else without_alphabet(validation)
     metrics = tuple(f"metric.{name}" for name in metric_names(model))
     steps = steps_of(model, data)
-    program = how.compiled(model, steps, gradient="weights", training=True, outputs=("loss",))
+    wanted: dict[str, Any] = {"gradient": "weights", "training": True, "outputs": ("loss",)}
+    program = how.compiled(model, steps, **wanted, keep=how.keep)
     evaluator = how.compiled(model, steps, outputs=("loss", *metrics))
     program.check(data)
     if validation is not None:
@@ -425,7 +430,7 @@ def cost(model: Model, how: How, steps: int, batch: int, gradient: bool) -> Cost
     """The bytes of a run, foretold."""
     from rnngraph import foresee
 
-    program = how.compiled(model, steps, gradient=gradient)
+    program = how.compiled(model, steps, gradient=gradient, keep=how.keep)
     return foresee.cost(model, program, steps, batch)
 
 

@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rnngraph.compiled import CompiledProgram, Signature, Variant
+from rnngraph.ir.graph import Node
 from rnngraph.model import Model
 from rnngraph.program.memory import lifetimes
 from rnngraph.program.program import CATEGORIES, Program
+from rnngraph.schedule.layout import SHARED
+from rnngraph.schedule.walk import Walking
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Cost:
     peak: int
     """Bytes alive at once at most: the least that any placing of the arrays could take."""
     lines: tuple[Line, ...]
+    evaluations: float = 1.0
+    """Forward steps that are computed, for each step of the sequence."""
 
     @property
     def total(self) -> int:
@@ -48,8 +53,11 @@ def cost(model: Model, program: CompiledProgram, steps: int, batch: int) -> Cost
     variant = program.variant(Signature(cotangents=wanted if program.schedule.gradient else None))
     sizes = model.sizes(steps, batch)
     made = variant.plan(sizes)
-    peak, lines = _peak(variant.program, made.slot_bytes)
     laws = {c: _law(model, variant, c, program.schedule.static, steps, batch) for c in CATEGORIES}
+    if isinstance(made, Walking):
+        peak, lines = _walked(made)
+        return Cost(sizes, made.dtype, made.bytes, laws, peak, lines, made.course.evaluations)
+    peak, lines = _peak(variant.program, made.slot_bytes)
     return Cost(sizes, made.dtype, made.bytes, laws, peak, lines)
 
 
@@ -73,6 +81,29 @@ def _peak(program: Program, slot_bytes: Sequence[int]) -> tuple[int, tuple[Line,
     return most, _by_line(program, alive, slot_bytes)
 
 
+def _walked(made: Walking) -> tuple[int, tuple[Line, ...]]:
+    """What lasts for the whole run, and the peak of the largest part beside it."""
+    totals: dict[tuple[str, str], int] = {}
+    for name, (category, _, size) in made.layout.regions.items():
+        if name not in SHARED:
+            held = made.cut.held.get(name)
+            key = _place(held.node) if held else None
+            key = key or (category, "states and tapes that are kept" if category == "saved" else "")
+            totals[key] = totals.get(key, 0) + size
+    weights = made.bytes["parameters"]
+    kept = [Line(place, text, size) for (place, text), size in totals.items() if size]
+    kept += [Line("parameters", "", weights)] if weights else []
+    parts = [_peak(p.program, _own(p.program, made.plans[k].slot_bytes)) for k, p in made.parts.items()]
+    _, lines = max(parts, key=lambda found: found[0])
+    found = tuple(sorted([*kept, *lines], key=lambda line: -line.bytes))
+    return sum(line.bytes for line in found), found
+
+
+def _own(program: Program, slot_bytes: Sequence[int]) -> list[int]:
+    """The bytes of what a part does not only read or write where it stands."""
+    return [0 if c == "parameters" else n for c, n in zip(program.categories, slot_bytes, strict=True)]
+
+
 def _by_line(program: Program, slots: Sequence[int], slot_bytes: Sequence[int]) -> tuple[Line, ...]:
     makers = _makers(program)
     totals: dict[tuple[str, str], int] = {}
@@ -87,12 +118,17 @@ def _makers(program: Program) -> dict[int, tuple[str, str]]:
     """For each slot the place and the text of the line whose step first writes it."""
     found: dict[int, tuple[str, str]] = {}
     for step in program.steps:
-        span = step.node.origin.span
+        place = _place(step.node)
         for ref in (*step.outs, *step.scratch):
-            if ref.slot not in found and span is not None:
-                number = span.line
-                found[ref.slot] = (f"{span.source.name}:{number}", span.source.line(number).strip())
+            if ref.slot not in found and place is not None:
+                found[ref.slot] = place
     return found
+
+
+def _place(node: Node) -> tuple[str, str] | None:
+    """The place and the text of the line that a node comes from."""
+    span = node.origin.span
+    return (f"{span.source.name}:{span.line}", span.source.line(span.line).strip()) if span else None
 
 
 # --- laws --------------------------------------------------------------------------------------------------------

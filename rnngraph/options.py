@@ -43,6 +43,11 @@ UNROLL = click.option(
 )
 BACKEND = click.option("--backend", help="numpy or cupy.  [default: the `schedule` block's, else numpy]")
 KERNELS = click.option("--kernels", help="native (compiled here) or numpy.  [default: native where it can be had]")
+KEEP = click.option(
+    "--keep",
+    metavar="all|every:K|sqrt",
+    help="What is kept for the way back; the rest is computed again.  [default: the `schedule` block's, else all]",
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 SEED = click.option("--seed", default=0, show_default=True, help="Seed of new weights and of random numbers.")
 

@@ -58,6 +58,7 @@ def cost_tables(cost: Any, lines: int) -> list[Any]:
     for category, size in cost.bytes.items():
         by_category.add_row(category, f"{size:,}", cost.laws[category])
     by_category.add_row("total", f"{cost.total:,}", f"{cost.peak:,} alive at once at most")
+    by_category.add_row("forward steps", f"{cost.evaluations:,.3f}", "computed for each step of the sequence")
     by_line = Table("bytes at the peak", "line", "", title="where they are made", box=None)
     for line in cost.lines[:lines]:
         by_line.add_row(f"{line.bytes:,}", escape(line.place), escape(line.text))

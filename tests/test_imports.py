@@ -21,7 +21,7 @@ LAYERS: list[set[str]] = [
     {"costs", "exchange", "finite", "foresee", "printing", "streaming"},
     {"model"},
     {"compiled"},
-    {"viz", "learn"},
+    {"viz", "learn", "schedule"},
     {"runtime"},
     {"program"},
     {"passes", "front"},

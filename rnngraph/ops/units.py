@@ -46,11 +46,11 @@ def part(attrs: Attrs, types: tuple[Type, ...], results: tuple[Type, ...]) -> tu
 
 
 def pieces(node: Node, arrays: tuple[Any, ...]) -> Iterator[slice]:
-    """The rows of each unit, in order; `arrays` are the node's inputs."""
+    """The rows of each unit, in order; `arrays` are the node's inputs. Without examples a unit is one step."""
     types = tuple(v.type for v in node.inputs)
     axis = leading(types)
     sizes = {a: n for t, array in zip(types, arrays, strict=True) for a, n in zip(t.axes, array.shape, strict=False)}
-    steps, width = sizes[axis], unit(sizes.get(BATCH, 1))
+    steps, width = sizes[axis], unit(sizes[BATCH]) if BATCH in sizes else 1
     starts = range(0, steps, width)
     for start in reversed(starts) if descending(node) else starts:
         yield slice(start, min(start + width, steps))

@@ -139,12 +139,11 @@ class Group:
     steps: tuple[Step, ...]
     ins: tuple[Ref, ...]
     outs: tuple[Ref, ...]
-    scratch: tuple[Ref, ...]
     kernel: Any
 
     @property
     def refs(self) -> tuple[Ref, ...]:
-        return (*self.ins, *self.outs, *self.scratch)
+        return (*self.ins, *self.outs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +177,13 @@ class Program:
     outputs: Mapping[str, Ref]
     categories: tuple[str, ...] = field(default=(), repr=False)
     """For each slot, which part of the ledger its bytes belong to."""
+    turn: int | None = None
+    """Where the code of the way back begins, in a program whose two ways are run apart."""
+
+    @property
+    def ways(self) -> tuple[tuple[Code, ...], ...]:
+        """The code in the pieces that are run apart."""
+        return (self.code,) if self.turn is None else (self.code[: self.turn], self.code[self.turn :])
 
     @property
     def steps(self) -> Iterator[Step]:

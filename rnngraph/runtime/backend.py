@@ -23,8 +23,10 @@ class Backend(Protocol):
     def adapted(self, program: Program, dtype: str) -> Program:
         """The program as this backend runs it."""
 
-    def bound(self, program: Program, plan: Plan, arrays: Backend | None = None) -> Bound:
-        """An adapted program with arrays, which `arrays` is asked for where it is given."""
+    def bound(
+        self, program: Program, plan: Plan, arrays: Backend | None = None, arenas: Mapping[str, Any] | None = None
+    ) -> Bound:
+        """An adapted program with arrays, which `arrays` is asked for where it is given; or over given arenas."""
 
     def einsum(self, subscripts: str, a: Any, b: Any, out: Any) -> None:
         """Writes the sum of products to `out`."""
@@ -60,10 +62,12 @@ class StepByStep:
     def adapted(self, program: Program, dtype: str) -> Program:
         return program
 
-    def bound(self, program: Program, plan: Plan, arrays: Backend | None = None) -> Bound:
+    def bound(
+        self, program: Program, plan: Plan, arrays: Backend | None = None, arenas: Mapping[str, Any] | None = None
+    ) -> Bound:
         from rnngraph.runtime.execute import Bound
 
-        return Bound(program, plan, arrays or self)  # type: ignore[arg-type]  # its subclasses are backends
+        return Bound(program, plan, arrays or self, arenas)  # type: ignore[arg-type]  # its subclasses are backends
 
 
 @dataclass(frozen=True)

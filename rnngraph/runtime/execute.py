@@ -22,17 +22,24 @@ Index = tuple[Any, ...]
 class Bound:
     """A program with arrays: one arena per category of the ledger, bound to one set of sizes."""
 
-    def __init__(self, program: Program, plan: Plan, backend: Backend) -> None:
+    def __init__(
+        self, program: Program, plan: Plan, backend: Backend, arenas: Mapping[str, Any] | None = None
+    ) -> None:
+        """`arenas` are of bytes, by category, where the program is to share those of others."""
         self.program, self.plan, self.backend = program, plan, backend
         self.dtypes = Dtypes(plan.dtype)
         self.own: dict[str, Any] = {}
-        self.arenas = {c: backend.empty(plan.bytes[c]) for c in PLANNED if plan.bytes[c]}
+        self.arenas = arenas or {c: backend.empty(plan.bytes[c]) for c in PLANNED if plan.bytes[c]}
         self.bases = [self.base(slot) for slot in range(len(program.slots))]
-        for node, slot in program.constants:
+        self.fill()
+        self.calls: list[list[Callable[[], Any]]] | None = None
+
+    def fill(self) -> None:
+        """Writes the constants; again where another program has used the arenas."""
+        for node, slot in self.program.constants:
             kernel = node.op.kernel
             assert kernel is not None
-            kernel(backend, node)(self.bases[slot], plan.sizes)
-        self.calls: list[Callable[[], Any]] | None = None
+            kernel(self.backend, node)(self.bases[slot], self.plan.sizes)
 
     def base(self, slot: int) -> Any:
         """The whole array of a slot, in its arena; None for a weight, which is bound when it is given."""
@@ -45,7 +52,7 @@ class Bound:
         if category not in self.arenas or not size:
             return self.backend.xp.empty(shape, dtype)
         arena = self.arenas[category]
-        start = -_address(arena) % ALIGN + self.plan.offsets[slot]
+        start = -address(arena) % ALIGN + self.plan.offsets[slot]
         return arena[start : start + size].view(dtype).reshape(shape)
 
     # --- running ---
@@ -58,33 +65,45 @@ class Bound:
         self.bind(weights)
         for name, slot in self.program.inputs.items():
             self.backend.give(inputs[name], self.bases[slot])
-        assert self.calls is not None
-        for call in self.calls:
-            call()
+        for way in range(len(self.program.ways)):
+            self.go(way)
         return {name: viewed(self.bases[ref.slot], self.index(ref)) for name, ref in self.program.outputs.items()}
+
+    def go(self, way: int) -> None:
+        """Runs one of the pieces of the program that are run apart."""
+        assert self.calls is not None
+        for call in self.calls[way]:
+            call()
 
     def bind(self, weights: Mapping[str, Any]) -> None:
         """Makes the calls over these weight arrays; nothing to do where they are the same arrays as before.
 
         An array of another type or order is copied, at each run, to one of the program's own.
         """
-        changed = self.calls is None
+        changed = set[int]()
         for name, slot in self.program.weights.items():
-            given = weights[name]
-            if self.backend.fits(given, self.dtypes.float):
-                changed |= self.bases[slot] is not given
-                self.bases[slot] = given
+            given, dtype = weights[name], self.dtypes.of(self.program.slots[slot].type.dtype)
+            if self.backend.fits(given, dtype):
+                self.put(slot, given, changed)
                 continue
             if name not in self.own:
-                self.own[name] = self.backend.xp.empty(given.shape, self.dtypes.float)
-            changed |= self.bases[slot] is not self.own[name]
-            self.bases[slot] = self.own[name]
+                self.own[name] = self.backend.xp.empty(given.shape, dtype)
+            self.put(slot, self.own[name], changed)
             self.backend.give(given, self.own[name])
-        if changed:
-            self.calls = self.made_calls()
+        if self.calls is None or (changed and not self.moved(changed)):
+            self.calls = [self.made_calls(code) for code in self.program.ways]
 
-    def made_calls(self) -> list[Callable[[], Any]]:
-        return [self.call(item) for item in self.program.code]
+    def put(self, slot: int, array: Any, changed: set[int]) -> None:
+        if self.bases[slot] is not array:
+            self.bases[slot] = array
+            changed.add(slot)
+
+    def moved(self, slots: set[int]) -> bool:
+        """Has the calls that are made already read these slots at their new places; False where that cannot be."""
+        return False
+
+    def made_calls(self, code: Sequence[Code]) -> list[Callable[[], Any]]:
+        return [self.call(item) for item in code]
 
     def call(self, item: Code) -> Callable[[], Any]:
         if isinstance(item, Repeat):
@@ -136,7 +155,8 @@ def viewed(array: Any, index: Index) -> Any:
     return array[(*index, ...)] if None not in index else array[index]
 
 
-def _address(array: Any) -> int:
+def address(array: Any) -> int:
+    """The first byte of an array, in the memory that it is in."""
     data = array.data
     ptr = getattr(data, "ptr", None)
     return int(ptr if ptr is not None else array.ctypes.data)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rnngraph.program.memory import Plan
 from rnngraph.program.program import Program
 from rnngraph.runtime.backend import Backend
@@ -24,5 +27,7 @@ class NativeBackend(NumpyBackend):
     def adapted(self, program: Program, dtype: str) -> Program:
         return fused(program, target(dtype))
 
-    def bound(self, program: Program, plan: Plan, arrays: Backend | None = None) -> Bound:
-        return NativeBound(program, plan, arrays or self, target(plan.dtype))
+    def bound(
+        self, program: Program, plan: Plan, arrays: Backend | None = None, arenas: Mapping[str, Any] | None = None
+    ) -> Bound:
+        return NativeBound(program, plan, arrays or self, target(plan.dtype), arenas)

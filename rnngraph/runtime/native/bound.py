@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from rnngraph.program.memory import Plan
-from rnngraph.program.program import Code, Group, Program, Repeat, Step
+from rnngraph.program.program import Code, Group, Program, Repeat, Step, moments_of
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execute import Bound, Writer
 from rnngraph.runtime.native.claim import Target
@@ -17,7 +15,7 @@ from rnngraph.runtime.native.compile import Addresses
 from rnngraph.runtime.native.fuse import claimed_part
 from rnngraph.runtime.native.kernels import rows_of
 from rnngraph.runtime.native.table import Item, Share, Tables
-from rnngraph.runtime.native.threads import pool, shared_words, walker
+from rnngraph.runtime.native.threads import Words, pool, shared_words, walker
 from rnngraph.runtime.native.walk import WORDS
 
 WORTH = 4e6
@@ -30,18 +28,28 @@ WORTH_MEETING = 2e6
 class NativeBound(Bound):
     """Like `Bound`; consecutive groups and loops of groups are one call each."""
 
-    def __init__(self, program: Program, plan: Plan, backend: Backend, target: Target) -> None:
-        super().__init__(program, plan, backend)
+    def __init__(
+        self, program: Program, plan: Plan, backend: Backend, target: Target, arenas: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(program, plan, backend, arenas)
         self.target = target
         self.addresses = Addresses((g.kernel for g in groups_of(program.code)), target)
-        self.places = np.zeros(3 * _loops(program.code) + 3, np.int64)
+        self.places = Words([0] * (3 * _loops(program.code) + 3))
         self.alone = shared_words(1)
-
-    def made_calls(self) -> list[Callable[[], Any]]:
         self.tables = Tables(self, self.addresses)
+        self.plain = {ref.slot for step in _steps(program.code) for ref in step.refs}
+
+    def moved(self, slots: set[int]) -> bool:
+        if self.plain & slots:
+            self.tables = Tables(self, self.addresses)
+            return False
+        self.tables.move(slots)
+        return True
+
+    def made_calls(self, code: Sequence[Code]) -> list[Callable[[], Any]]:
         calls: list[Callable[[], Any]] = []
-        for native, code in _pieces(self.program.code):
-            calls += [self.together(code)] if native else [self.call(item) for item in code]
+        for native, piece in _pieces(code):
+            calls += [self.together(piece)] if native else [self.call(item) for item in piece]
         return calls
 
     def together(self, code: Sequence[Item]) -> Callable[[], Any]:
@@ -53,14 +61,14 @@ class NativeBound(Bound):
         jobs = []
         for i in range(threads):
             words = self.tables.entries(code, Share(i, threads, by_rows))
-            places = self.tables.words([0] * len(self.places))
+            places = self.tables.words([0] * (3 * _loops(self.program.code) + 3))
             jobs.append((self.tables.words(words), len(words) // WORDS, places))
         return partial(pool(threads).run, jobs)
 
     def walked(self, code: Sequence[Item]) -> Callable[[], Any]:
         words = self.tables.entries(code, Share(0, 1, True))
         table = self.tables.words(words)
-        places, alone = self.places.ctypes.data, self.alone.ctypes.data
+        places, alone = self.places.address, self.alone.address
         return partial(walker().walk, table, 0, len(words) // WORDS, places, alone)
 
     def work(self, code: Sequence[Code]) -> float:
@@ -149,6 +157,11 @@ def groups_of(code: Sequence[Code]) -> Iterator[Group]:
             yield item
         elif isinstance(item, Repeat):
             yield from groups_of((*item.body, *item.rest))
+
+
+def _steps(code: Sequence[Code]) -> Iterator[Step]:
+    """Every step that no kernel takes."""
+    return (moment for moment in moments_of(tuple(code)) if isinstance(moment, Step))
 
 
 def _loops(code: Sequence[Code]) -> int:

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rnngraph.ir.graph import Node
-from rnngraph.ir.types import Type
 from rnngraph.ops.units import DOWN
 from rnngraph.program.program import Ref, Slot, Step
 from rnngraph.runtime.native import pointwise
 from rnngraph.runtime.native.kernels import AlongRow, ColumnSums, Elementwise, Kernel, Order, Pack, Product, Sums
 from rnngraph.runtime.native.layout import Layout, dense, layout
 from rnngraph.runtime.native.pointwise import Chain, Operand, Operation, entries
-from rnngraph.runtime.native.products import DEPTH, ROWS
 from rnngraph.runtime.native.reductions import ROW_OPS
 
 
@@ -51,7 +49,6 @@ class Claimed:
     kernel: Kernel
     ins: tuple[Ref, ...]
     outs: tuple[Ref, ...]
-    rooms: tuple[Type, ...] = ()
     packed: tuple[Ref, Pack] | None = None
 
 
@@ -155,7 +152,7 @@ class Claims:
         term, column = w.strides[inner], w.strides[1 - inner]
         terms, width, panel = w.sizes[inner], w.sizes[1 - inner], self.target.panel
         kernel = Product(y.axes, x.row if x.axes else 0, y.row, terms, width, panel)
-        return Claimed(kernel, (a,), step.outs, (), (b, Pack(term, column, terms, width, panel)))
+        return Claimed(kernel, (a,), step.outs, (b, Pack(term, column, terms, width, panel)))
 
     def sums(self, step: Step) -> Claimed | None:
         attrs = step.node.attrs
@@ -166,10 +163,8 @@ class Claims:
         if not (x.dense and y.dense and z.strides[-1] == 1 and {x.dtype, y.dtype, z.dtype} == {self.target.dtype}):
             return None
         height, width = z.sizes
-        tall = -(-height // ROWS) * ROWS
-        rooms = tuple(Type((), (self.target.threads, DEPTH, n)) for n in (tall, self.target.panel))
         kernel = Sums(x.axes, x.row, y.row, z.strides[0], height, width, self.target.panel, order_of(step.node))
-        return Claimed(kernel, (a, d), step.outs, rooms)
+        return Claimed(kernel, (a, d), step.outs)
 
     def column_sums(self, step: Step) -> Claimed | None:
         x, y = self.layout(step.ins[0]), self.layout(step.outs[0])

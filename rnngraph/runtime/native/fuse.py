@@ -13,7 +13,6 @@ from dataclasses import replace
 
 from rnngraph.ir.types import Type
 from rnngraph.program.program import Code, Entry, Group, Program, Ref, Repeat, Ring, Slot, Step, Turn, steps_of
-from rnngraph.program.roles import categories
 from rnngraph.runtime.native.claim import Claims, Link, Target
 from rnngraph.runtime.native.kernels import Pack
 
@@ -21,12 +20,15 @@ from rnngraph.runtime.native.kernels import Pack
 def fused(program: Program, target: Target) -> Program:
     """The same program with groups where there are kernels; its results are the same up to rounding."""
     fuser = _Fuser(program, target)
-    code = fuser.code(program.code, -1)
+    ways = []
+    for way in program.ways:
+        fuser.panels.clear()  # what is run apart packs its own
+        ways.append(fuser.code(way, -1))
+    code = [item for way in ways for item in way]
     slots = _for_threads(fuser.slots, code)
-    made = Program(
-        tuple(slots), tuple(code), program.constants, program.inputs, program.weights, program.outputs, ()
-    )
-    return replace(made, categories=categories(made))
+    known = (*program.categories, *("workspace",) * (len(slots) - len(program.slots)))
+    turn = None if program.turn is None else len(ways[0])
+    return replace(program, slots=tuple(slots), code=tuple(code), categories=known, turn=turn)
 
 
 class _Fuser:
@@ -76,13 +78,9 @@ class _Fuser:
 
     def pack(self, step: Step, ref: Ref, pack: Pack) -> Group:
         panels = pack.columns({})
-        room = self.room(Type((), (panels, pack.terms, pack.panel)))
-        self.panels[ref.key, pack] = room
-        return Group((), (ref,), (room,), (), pack)
-
-    def room(self, type: Type, level: int = -1) -> Ref:
-        self.slots.append(Slot(type, None, False, level))
-        return Ref(len(self.slots) - 1, (slice(None),) * type.rank)
+        self.slots.append(Slot(Type((), (panels, pack.terms, pack.panel))))
+        room = self.panels[ref.key, pack] = Ref(len(self.slots) - 1, (slice(None),) * 3)
+        return Group((), (ref,), (room,), pack)
 
     def single(self, step: Step, level: int, written: set[int]) -> list[Code]:
         claimed = self.claims.step(step)
@@ -97,8 +95,7 @@ class _Fuser:
             ins = (*ins, self.panels[ref.key, pack])
             if ref.slot in written and level >= 0:
                 del self.panels[ref.key, pack]  # it is another matrix at the next step
-        rooms = tuple(self.room(t, level) for t in claimed.rooms)
-        return [*before, Group((step,), ins, claimed.outs, rooms, claimed.kernel)]
+        return [*before, Group((step,), ins, claimed.outs, claimed.kernel)]
 
     def joined(self, links: list[Link]) -> list[Code]:
         """The links as one group, or as the steps they were where their entries lie in no usable order."""
@@ -107,7 +104,7 @@ class _Fuser:
         made = self.claims.chain(links, self.stored(links))
         if made is not None:
             kernel, loads, stores = made
-            return [Group(tuple(link.step for link in links), tuple(loads), tuple(stores), (), kernel)]
+            return [Group(tuple(link.step for link in links), tuple(loads), tuple(stores), kernel)]
         if len(links) == 1:
             return [links[0].step]
         return [group for link in links for group in self.joined([link])]

@@ -121,9 +121,9 @@ class Order:
     def words(self, axes: tuple[str, ...], sizes: Sizes) -> tuple[int, int, int, int]:
         """Rows in all, rows of a unit, whether from the last unit to the first, whether to add."""
         rows = rows_of(axes, sizes)
-        batch = sizes[BATCH] if BATCH in axes else 1
-        step = rows_of(axes[1:], sizes)
-        return rows, max(1, unit(batch) * step if self.units else rows), int(self.back), int(self.onto)
+        steps = unit(sizes[BATCH]) if BATCH in axes else 1
+        together = steps * rows_of(axes[1:], sizes) if self.units else rows
+        return rows, max(1, together), int(self.back), int(self.onto)
 
 
 @dataclass(frozen=True)

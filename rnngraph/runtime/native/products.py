@@ -21,6 +21,9 @@ ROWS = 6
 DEPTH = 256
 """Terms of one chain."""
 
+TALL = 96
+"""Rows of a sum over rows that are packed together: with their terms they stay in the nearest memory but one."""
+
 CHUNK = 192
 """Rows that go through all panels before the next rows do."""
 
@@ -248,12 +251,13 @@ class _Writer:
     def sums(self) -> str:
         """c (+)= a.T @ d, a sum over many rows in blocks of at most DEPTH rows, each block within one unit of rows.
 
-        Arguments a, d, c, scratch for a and for d (each thread has its own), lda, ldd, ldc, rows of c, columns, rows of
-        a and d, rows of a unit, whether the units go from the last to the first, whether to add.
+        Arguments a, d, c, lda, ldd, ldc, rows of c, columns, rows of a and d, rows of a unit, whether the units go from
+        the last to the first, whether to add.
         """
         to = Function("sums", ["ptr %args", "i64 %r0", "i64 %r1", "i64 %c0", "i64 %c1"])
-        a, d, c, room_a, room_d = (to.pointer("%args", i) for i in range(5))
-        lda, ldd, ldc, height, columns, rows, unit, back, add = (to.word("%args", i) for i in range(5, 14))
+        a, d, c = (to.pointer("%args", i) for i in range(3))
+        lda, ldd, ldc, height, columns, rows, unit, back, add = (to.word("%args", i) for i in range(3, 12))
+        room_a, room_d = (to.variable(f"[{DEPTH * n} x {self.shape.element}]") for n in (TALL, self.shape.panel))
         # Small units go together in a chunk of about DEPTH rows; a large unit is cut into several.
         together = to.let(f"call i64 @llvm.smax.i64(i64 {to.div(DEPTH, unit)}, i64 1)")
         width = to.mul(together, unit)
@@ -269,18 +273,20 @@ class _Writer:
             with to.loop(low, high, to.let(f"call i64 @llvm.smax.i64(i64 {DEPTH}, i64 {DEPTH})")) as part:
                 end = to.least(to.add(part, DEPTH), high)
                 depth = to.sub(end, part)
-                self.pack_left(to, self.at(to, a, to.mul(part, lda)), lda, room_a, depth, height)
                 begun = to.let(f"or i64 {add}, {to.add(n, to.sub(part, low))}")
-                with to.loop("%c0", "%c1") as p:
-                    column = to.mul(p, panel)
-                    left = to.sub(columns, column)
-                    start = self.at(to, d, to.add(to.mul(part, ldd), column))
-                    self.pack_rows(to, self.lanes(to), start, ldd, room_d, depth, left)
-                    with to.loop(0, height, ROWS) as i:
-                        tall = to.least(to.sub(height, i), ROWS)
-                        target = self.at(to, c, to.add(to.mul(i, ldc), column))
-                        source = self.at(to, room_a, to.mul(i, depth))
-                        self.units(to, turned, depth, unit, begun, tall, source, room_d, target, ldc, left)
+                with to.loop(0, height, TALL) as top:
+                    block = to.least(to.sub(height, top), TALL)
+                    self.pack_left(to, self.at(to, a, to.add(to.mul(part, lda), top)), lda, room_a, depth, block)
+                    with to.loop("%c0", "%c1") as p:
+                        column = to.mul(p, panel)
+                        left = to.sub(columns, column)
+                        start = self.at(to, d, to.add(to.mul(part, ldd), column))
+                        self.pack_rows(to, self.lanes(to), start, ldd, room_d, depth, left)
+                        with to.loop(0, block, ROWS) as i:
+                            tall = to.least(to.sub(block, i), ROWS)
+                            target = self.at(to, c, to.add(to.mul(to.add(top, i), ldc), column))
+                            source = self.at(to, room_a, to.mul(i, depth))
+                            self.units(to, turned, depth, unit, begun, tall, source, room_d, target, ldc, left)
         return to.text()
 
     def zeros(self, to: Function, c: str, ldc: Number, height: Number, columns: Number) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from rnngraph.program.program import Entry, Group, Ref, Repeat, Ring, Turn
 from rnngraph.runtime.execute import Bound
@@ -35,21 +34,32 @@ class Tables:
         self.bound, self.addresses = bound, addresses
         self.sizes = bound.plan.sizes
         self.known: dict[int, tuple[int, tuple[int, ...], tuple[int, ...]]] = {}
-        self.kept: list[Any] = []
+        self.kept: list[array[int]] = []
+        self.given: dict[int, list[tuple[array[int], int, int]]] = {}
+        """Where the addresses of arrays stand that come from outside: table, word, bytes beyond the array's start."""
 
     def place(self, slot: int) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
         """Address, strides in bytes and sizes of a slot's array."""
         if slot not in self.known:
-            array = self.bound.bases[slot]
-            self.known[slot] = (array.__array_interface__["data"][0], array.strides, array.shape)
+            base = self.bound.bases[slot]
+            self.known[slot] = (base.__array_interface__["data"][0], base.strides, base.shape)
         return self.known[slot]
 
     def words(self, numbers: Sequence[int]) -> int:
         """The address of a table of words, which lives as long as this object."""
-        array = np.array(numbers, np.int64)
-        self.kept.append(array)
-        address: int = array.__array_interface__["data"][0]
-        return address
+        return self.keep(array("q", numbers))
+
+    def keep(self, words: array[int]) -> int:
+        self.kept.append(words)
+        return words.buffer_info()[0]
+
+    def move(self, slots: set[int]) -> None:
+        """Puts the new addresses of arrays from outside in the place of the old ones."""
+        for slot in slots:
+            del self.known[slot]
+            address = self.place(slot)[0]
+            for words, i, beyond in self.given.get(slot, ()):
+                words[i] = address + beyond
 
     # --- operands ---
 
@@ -106,20 +116,23 @@ class Tables:
         return words
 
     def group(self, group: Group, share: Share) -> list[int]:
-        kernel, args, moves = group.kernel, list[int](), list[int]()
+        kernel, args, moves = group.kernel, array("q"), array("q")
         for ref in (*group.ins, *group.outs):
             address, moving = self.operand(ref)
+            if self.bound.program.categories[ref.slot] == "parameters":
+                beyond = address - self.place(ref.slot)[0]
+                given = self.given.setdefault(ref.slot, [])
+                given.append((args, len(args), beyond))
+                if moving:
+                    given.append((moves, len(moves) + 1, beyond))
             for i, (place, bytes) in enumerate(moving):
-                moves += [len(args), address if i == 0 else -1, place, bytes]
+                moves.extend([len(args), address if i == 0 else -1, place, bytes])
             args.append(address)
-        for ref in group.scratch:
-            address, _ = self.operand(ref)
-            args.append(address + share.thread * self.place(ref.slot)[1][0])
-        args += kernel.words(self.sizes)
+        args.extend(kernel.words(self.sizes))
         words = [0] * walk.WORDS
-        words[walk.KERNEL], words[walk.ARGS] = self.addresses.of(kernel), self.words(args)
+        words[walk.KERNEL], words[walk.ARGS] = self.addresses.of(kernel), self.keep(args)
         words[walk.ROW0 : walk.COL1 + 1] = self.part(kernel, share)
-        words[walk.MOVES], words[walk.MOVING] = len(moves) // walk.MOVE, self.words(moves) if moves else 0
+        words[walk.MOVES], words[walk.MOVING] = len(moves) // walk.MOVE, self.keep(moves) if moves else 0
         return words
 
     def part(self, kernel: Any, share: Share) -> tuple[int, int, int, int]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+from array import array
+from collections.abc import Sequence
 from ctypes import c_int64, c_void_p
 from functools import cache
-from typing import Any
-
-import numpy as np
 
 from rnngraph.runtime.native import walk
 from rnngraph.runtime.native.engine import COMMON, Module
@@ -43,10 +42,29 @@ def walker() -> Walker:
     return Walker()
 
 
-def shared_words(threads: int) -> Any:
-    """What threads share, on cache lines of its own."""
-    room = np.zeros(walk.TABLE0 + 3 * threads + 8, np.int64)
-    words = room[-room.ctypes.data % 64 // 8 :]
+class Words:
+    """64-bit numbers in one place, on cache lines of their own, for compiled code and for Python."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self.room = array("q", [0] * (len(numbers) + 8))
+        self.first = -self.room.buffer_info()[0] % 64 // 8
+        self.address = self.room.buffer_info()[0] + 8 * self.first
+        self.write(0, numbers)
+
+    def write(self, start: int, numbers: Sequence[int]) -> None:
+        start += self.first
+        self.room[start : start + len(numbers)] = array("q", numbers)
+
+    def __getitem__(self, i: int) -> int:
+        return self.room[self.first + i]
+
+    def __setitem__(self, i: int, number: int) -> None:
+        self.room[self.first + i] = number
+
+
+def shared_words(threads: int) -> Words:
+    """What threads share."""
+    words = Words([0] * (walk.TABLE0 + 3 * threads))
     words[walk.THREADS] = threads
     return words
 
@@ -57,7 +75,6 @@ class Pool:
     def __init__(self, threads: int) -> None:
         self.threads, self.process = threads, os.getpid()
         self.shared = shared_words(threads)
-        self.address = self.shared.ctypes.data
         self.asleep = [False] * threads
         self.bells = [threading.Semaphore(0) for _ in range(threads)]
         self.job, self.busy = 0, threading.Lock()
@@ -67,23 +84,23 @@ class Pool:
     def serve(self, thread: int) -> None:
         walks, seen = walker(), 0
         while True:
-            seen = walks.serve(self.address, thread, seen)
+            seen = walks.serve(self.shared.address, thread, seen)
             self.asleep[thread] = True
-            if int(self.shared[walk.JOB]) == seen:
+            if self.shared[walk.JOB] == seen:
                 self.bells[thread].acquire()
             self.asleep[thread] = False
 
     def run(self, jobs: list[tuple[int, int, int]]) -> None:
         """Walks one table in each thread: (address, entries, address of places) for each."""
         with self.busy:
-            self.shared[walk.TABLE0 : walk.TABLE0 + 3 * len(jobs)] = [word for job in jobs for word in job]
+            self.shared.write(walk.TABLE0, [word for job in jobs for word in job])
             self.shared[walk.COUNTER] = self.shared[walk.DONE] = 0
             self.job += 1
             self.shared[walk.JOB] = self.job  # before anyone is looked at: who falls asleep now looks once more
             for i in range(1, self.threads):
                 if self.asleep[i]:
                     self.bells[i].release()
-            walker().start(self.address)
+            walker().start(self.shared.address)
 
 
 _pools: dict[int, Pool] = {}
