@@ -99,9 +99,9 @@ class Player:
         self.ready = self.ask(contest=which, results=str(results))
         self.error = math.nan if "absent" in self.ready else apart(results, right)
 
-    def turn(self) -> None:
-        time.sleep(PAUSE)
-        self.turns.append(self.ask(calls=min(2000, max(1, round(TURN / self.ready["once"]))))["seconds"])
+    def turn(self, seconds: float) -> None:
+        time.sleep(min(PAUSE, seconds))
+        self.turns.append(self.ask(calls=min(2000, max(1, round(seconds / self.ready["once"]))))["seconds"])
 
     @property
     def ms(self) -> float:
@@ -152,11 +152,11 @@ def apart(results: Path, right: Mapping[str, Any]) -> float:
 
 
 def take_turns(players: Sequence[Player], seconds: float) -> None:
-    """Rounds, every other one backwards, for so many seconds but three at least."""
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(players[0].turns) < 3:
+    """Rounds, every other one backwards, for so many seconds but three at least; of no seconds, one call each."""
+    end, least, turn = time.perf_counter() + seconds, 3 if seconds else 1, min(TURN, seconds)
+    while time.perf_counter() < end or len(players[0].turns) < least:
         for player in players if len(players[0].turns) % 2 == 0 else players[::-1]:
-            player.turn()
+            player.turn(turn)
 
 
 # --- what is told ------------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="*", type=size_of, default=[size_of(s) for s in SIZES], metavar="B,T,I,H")
     parser.add_argument("--only", help="contestants, with commas between")
     parser.add_argument("--threads", type=int, default=2, help="for everyone")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each contest, three rounds at least")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each contest; 0 for a single call of each")
     parser.add_argument("--json", metavar="FILE", help="write every figure here")
     return parser.parse_args()
 

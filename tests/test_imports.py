@@ -21,6 +21,7 @@ LAYERS: list[set[str]] = [
     {"costs", "exchange", "finite", "foresee", "printing", "streaming"},
     {"model"},
     {"compiled"},
+    {"calls"},
     {"viz", "learn"},
     {"runtime"},
     {"program"},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import union
@@ -17,6 +17,19 @@ from rnngraph.program.program import Code, Entry, Parity, Program, Ref, Repeat, 
 from rnngraph.runtime.backend import Backend, Dtypes
 
 Index = tuple[Any, ...]
+
+
+class _Held(NamedTuple):
+    """Where a call keeps a view of a weight: a list of arguments, or the names of a written function."""
+
+    holder: Any
+    key: int | str
+    slot: int
+    where: Index
+
+
+def _call(kernel: Callable[..., Any], arrays: list[Any]) -> None:
+    kernel(*arrays)
 
 
 class Bound:
@@ -33,6 +46,8 @@ class Bound:
             assert kernel is not None
             kernel(backend, node)(self.bases[slot], plan.sizes)
         self.calls: list[Callable[[], Any]] | None = None
+        self.results: dict[str, Any] = {}
+        self.held: list[_Held] = []
 
     def base(self, slot: int) -> Any:
         """The whole array of a slot, in its arena; None for a weight, which is bound when it is given."""
@@ -61,27 +76,42 @@ class Bound:
         assert self.calls is not None
         for call in self.calls:
             call()
-        return {name: viewed(self.bases[ref.slot], self.index(ref)) for name, ref in self.program.outputs.items()}
+        return self.results
 
     def bind(self, weights: Mapping[str, Any]) -> None:
-        """Makes the calls over these weight arrays; nothing to do where they are the same arrays as before.
+        """Makes the calls over these weight arrays; of arrays that are other ones than before, only what reads them.
 
         An array of another type or order is copied, at each run, to one of the program's own.
         """
-        changed = self.calls is None
+        changed = set()
         for name, slot in self.program.weights.items():
-            given = weights[name]
-            if self.backend.fits(given, self.dtypes.float):
-                changed |= self.bases[slot] is not given
-                self.bases[slot] = given
-                continue
-            if name not in self.own:
-                self.own[name] = self.backend.xp.empty(given.shape, self.dtypes.float)
-            changed |= self.bases[slot] is not self.own[name]
-            self.bases[slot] = self.own[name]
-            self.backend.give(given, self.own[name])
-        if changed:
+            array = weights[name]
+            if not self.backend.fits(array, self.dtypes.float):
+                array = self.copied(name, array)
+            if self.bases[slot] is not array:
+                self.bases[slot] = array
+                changed.add(slot)
+        if self.calls is None:
             self.calls = self.made_calls()
+            self.results = self.outputs()
+        elif changed:
+            self.rebind(changed)
+
+    def copied(self, name: str, given: Any) -> Any:
+        if name not in self.own:
+            self.own[name] = self.backend.xp.empty(given.shape, self.dtypes.float)
+        self.backend.give(given, self.own[name])
+        return self.own[name]
+
+    def rebind(self, changed: set[int]) -> None:
+        """Puts other arrays in the place of these weights, without making any call anew."""
+        for held in self.held:
+            if held.slot in changed:
+                held.holder[held.key] = viewed(self.bases[held.slot], held.where)
+        self.results = self.outputs()
+
+    def outputs(self) -> dict[str, Any]:
+        return {name: viewed(self.bases[ref.slot], self.index(ref)) for name, ref in self.program.outputs.items()}
 
     def made_calls(self) -> list[Callable[[], Any]]:
         return [self.call(item) for item in self.program.code]
@@ -91,7 +121,13 @@ class Bound:
             return Writer(self).function(item)
         assert isinstance(item, Step)
         kernel, refs = self.parts(item)
-        return partial(kernel, *(viewed(self.bases[ref.slot], index) for ref, index in refs))
+        arrays = [viewed(self.bases[ref.slot], index) for ref, index in refs]
+        held = [_Held(arrays, i, ref.slot, index) for i, (ref, index) in enumerate(refs) if self.is_weight(ref.slot)]
+        self.held += held
+        return partial(_call, kernel, arrays) if held else partial(kernel, *arrays)
+
+    def is_weight(self, slot: int) -> bool:
+        return self.program.categories[slot] == "parameters"
 
     def parts(self, step: Step) -> tuple[Callable[..., Any], list[tuple[Ref, Index]]]:
         """The kernel, and its arguments in order, each as a slot and an index with the axes it lacks put in."""
@@ -150,11 +186,13 @@ class Writer:
         self.names: dict[str, Any] = {}
         self.lines: list[str] = []
         self.known: dict[Any, str] = {}
+        self.weights: list[tuple[str, int, Index]] = []
 
     def function(self, repeat: Repeat) -> Callable[[], Any]:
         self.repeat(repeat, 1)
         text = "def turns():\n" + "\n".join(self.lines) + "\n    return None\n"
         scope = dict(self.names)
+        self.bound.held += [_Held(scope, *held) for held in self.weights]
         exec(compile(text, "<repeat>", "exec"), scope)
         function: Callable[[], Any] = scope["turns"]
         return function
@@ -226,6 +264,8 @@ class Writer:
         key = (ref.slot, str(fixed))
         if key not in self.known:
             self.known[key] = self.name("a", viewed(base, fixed))
+            if self.bound.is_weight(ref.slot):
+                self.weights.append((self.known[key], ref.slot, fixed))
         name = self.known[key]
         if not moving:
             return name

@@ -44,6 +44,10 @@ class NativeBound(Bound):
             calls += [self.together(code)] if native else [self.call(item) for item in code]
         return calls
 
+    def rebind(self, changed: set[int]) -> None:
+        super().rebind(changed)
+        self.tables.rebind(changed)
+
     def together(self, code: Sequence[Item]) -> Callable[[], Any]:
         """One call for a piece of code that compiled kernels do alone."""
         threads = self.target.threads if self.work(code) >= WORTH else 1

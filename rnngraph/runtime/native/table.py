@@ -36,6 +36,8 @@ class Tables:
         self.sizes = bound.plan.sizes
         self.known: dict[int, tuple[int, tuple[int, ...], tuple[int, ...]]] = {}
         self.kept: list[Any] = []
+        self.held: list[tuple[Any, int, Ref]] = []
+        """The words that are addresses in weights: of each its table, its place in it, and what it is the address of."""
 
     def place(self, slot: int) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
         """Address, strides in bytes and sizes of a slot's array."""
@@ -44,12 +46,21 @@ class Tables:
             self.known[slot] = (array.__array_interface__["data"][0], array.strides, array.shape)
         return self.known[slot]
 
-    def words(self, numbers: Sequence[int]) -> int:
-        """The address of a table of words, which lives as long as this object."""
+    def words(self, numbers: Sequence[int], held: Sequence[tuple[int, Ref]] = ()) -> int:
+        """The address of a table of words, which lives as long as this object; those `held` follow the weights."""
         array = np.array(numbers, np.int64)
         self.kept.append(array)
+        self.held += [(array, place, ref) for place, ref in held]
         address: int = array.__array_interface__["data"][0]
         return address
+
+    def rebind(self, changed: set[int]) -> None:
+        """The addresses of weights that are other arrays now."""
+        for slot in changed:
+            self.known.pop(slot, None)
+        for table, place, ref in self.held:
+            if ref.slot in changed:
+                table[place] = self.operand(ref)[0]
 
     # --- operands ---
 
@@ -107,8 +118,12 @@ class Tables:
 
     def group(self, group: Group, share: Share) -> list[int]:
         kernel, args, moves = group.kernel, list[int](), list[int]()
+        held_args, held_moves = list[tuple[int, Ref]](), list[tuple[int, Ref]]()
         for ref in (*group.ins, *group.outs):
             address, moving = self.operand(ref)
+            if self.bound.is_weight(ref.slot):
+                held_args.append((len(args), ref))
+                held_moves += [(len(moves) + 1, ref)] if moving else []
             for i, (place, bytes) in enumerate(moving):
                 moves += [len(args), address if i == 0 else -1, place, bytes]
             args.append(address)
@@ -117,9 +132,9 @@ class Tables:
             args.append(address + share.thread * self.place(ref.slot)[1][0])
         args += kernel.words(self.sizes)
         words = [0] * walk.WORDS
-        words[walk.KERNEL], words[walk.ARGS] = self.addresses.of(kernel), self.words(args)
+        words[walk.KERNEL], words[walk.ARGS] = self.addresses.of(kernel), self.words(args, held_args)
         words[walk.ROW0 : walk.COL1 + 1] = self.part(kernel, share)
-        words[walk.MOVES], words[walk.MOVING] = len(moves) // walk.MOVE, self.words(moves) if moves else 0
+        words[walk.MOVES], words[walk.MOVING] = len(moves) // walk.MOVE, self.words(moves, held_moves) if moves else 0
         return words
 
     def part(self, kernel: Any, share: Share) -> tuple[int, int, int, int]:
