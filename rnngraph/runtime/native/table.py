@@ -47,7 +47,7 @@ class Tables:
         return self.known[slot]
 
     def words(self, numbers: Sequence[int], held: Sequence[tuple[int, Ref]] = ()) -> int:
-        """The address of a table of words, which lives as long as this object; those `held` follow the weights."""
+        """The address of a table of words, living as long as this object; `held` ones follow weights."""
         array = np.array(numbers, np.int64)
         self.kept.append(array)
         self.held += [(array, place, ref) for place, ref in held]
