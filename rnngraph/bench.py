@@ -15,14 +15,15 @@ from rnngraph.costs import cotangents_for, machine, synthetic
 from rnngraph.ir.graph import LOOP, Node, body_nodes, loop_of
 from rnngraph.ir.types import Type
 from rnngraph.model import Model
-from rnngraph.program.memory import Plan
-from rnngraph.program.program import Program, Ref, Step
+from rnngraph.program.program import Step
 from rnngraph.runtime.backend import Backend
-from rnngraph.runtime.execute import Bound, Index
 from rnngraph.viz.times import LineTime, Profile
 
 EDGE = 2048
 """Rows and columns of the product whose rate counts as the machine's."""
+
+PACKING = ("", "weights, packed for products")
+"""What compiled kernels do that is no step of the program."""
 
 
 @dataclass(frozen=True)
@@ -160,18 +161,21 @@ def profiled(
 ) -> Profile:
     """What the kernels of each source line take in one run: the middle one of those made in about so many seconds.
 
-    With gradients where the program has them; of the sum of outputs times `cotangents` where there is no loss.
+    With gradients where the program has them; of the sum of outputs times `cotangents` where there is no loss. Compiled
+    kernels run one after another on one thread for this.
     """
     checked, variant = program.check(data), _variant(program, data, cotangents)
-    bound = _Timed(variant.program, variant.plan(checked.sizes), program.backend)
+    plan = variant.plan(checked.sizes)
+    clock = _Clock(program.backend.wait, plan.sizes)
+    bound = program.backend.watched(variant.program, plan, clock.watch)
     inputs = {name: program.input(name, variant, checked, cotangents or {}) for name in variant.program.inputs}
     found: list[Profile] = []
 
     def run() -> None:
-        began = bound.start()
+        began = clock.start()
         with np.errstate(all="ignore"):
             bound.run(inputs, weights)
-        found.append(bound.profile(time.perf_counter() - began))
+        found.append(clock.profile(time.perf_counter() - began))
 
     run()
     repeated(run, seconds)
@@ -185,12 +189,12 @@ def _variant(program: CompiledProgram, data: Arrays, cotangents: Arrays | None) 
     return program.variant(Signature(bool(checked.lengths), frozenset(checked.states), wanted))
 
 
-class _Timed(Bound):
-    """A bound program that keeps the time of each kernel under the line that its step comes from."""
+class _Clock:
+    """Keeps the time of each kernel under the lines that its steps come from, forward and backward."""
 
-    def __init__(self, program: Program, plan: Plan, backend: Backend) -> None:
+    def __init__(self, wait: Callable[[], None], sizes: Mapping[str, int]) -> None:
+        self.wait, self.sizes = wait, sizes
         self.spent: dict[tuple[str, str], list[float]] = {}
-        super().__init__(program, plan, backend)
 
     def start(self) -> float:
         """Forgets the runs before; when it did so."""
@@ -203,18 +207,33 @@ class _Timed(Bound):
         lines = (LineTime(*place, *spent) for place, spent in self.spent.items())
         return Profile(tuple(sorted(lines, key=lambda line: -line.seconds)), seconds)
 
-    def parts(self, step: Step) -> tuple[Callable[..., Any], list[tuple[Ref, Index]]]:
-        kernel, arguments = super().parts(step)
-        spent, part = self.spent.setdefault(_place(step.node), [0.0, 0.0]), int(step.node.origin.backward)
-        clock, wait = time.perf_counter, self.backend.wait
+    def watch(self, kernel: Callable[..., Any], steps: tuple[Step, ...]) -> Callable[..., Any]:
+        """The kernel with a clock. One that does several steps shares its time out by their operations."""
+        works = [_work(step.node, self.sizes) for step in steps]
+        shares = [(self._of(step.node), work / sum(works)) for step, work in zip(steps, works, strict=True)]
+        shares = shares or [((self.spent.setdefault(PACKING, [0.0, 0.0]), 0), 1.0)]
+        clock, wait = time.perf_counter, self.wait
 
         def timed(*arrays: Any) -> None:
             began = clock()
             kernel(*arrays)
             wait()
-            spent[part] += clock() - began
+            took = clock() - began
+            for (spent, part), share in shares:
+                spent[part] += took * share
 
-        return timed, arguments
+        return timed
+
+    def _of(self, node: Node) -> tuple[list[float], int]:
+        return self.spent.setdefault(_place(node), [0.0, 0.0]), int(node.origin.backward)
+
+
+def _work(node: Node, sizes: Mapping[str, int]) -> int:
+    """About how many operations a step takes; at least one."""
+    if node.op.name == "contract":
+        return max(1, 2 * _multiply_adds(node, sizes))
+    type = node.types[0]
+    return max(1, 4 * prod(type.shape) * prod(sizes[axis] for axis in type.axes))
 
 
 def _place(node: Node) -> tuple[str, str]:

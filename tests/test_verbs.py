@@ -193,10 +193,12 @@ def test_bench_tells_speed_and_where_the_time_goes(capsys: Told) -> None:
         assert word in told
 
 
-def test_bench_counts_the_products(capsys: Told) -> None:
+@pytest.mark.parametrize("kernels", ["native", "numpy"])
+def test_bench_counts_the_products(kernels: str, capsys: Told) -> None:
     """Forward [x, h] @ kernel; backward the same for the weights, and for h alone: x is no weight."""
-    assert exit_code(["bench", LSTM4, *QUICK, "--json"]) == 0
+    assert exit_code(["bench", LSTM4, *QUICK, "--kernels", kernels, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
+    assert f"{kernels} kernels" in found["how"]
     rows, columns, steps, batch = (6, 4), 16, 3, 2
     infer, train = (speed["flops"] for speed in found["speeds"])
     assert infer == 2 * sum(rows) * columns * steps * batch
@@ -216,6 +218,36 @@ def test_static_and_dynamic_have_the_same_products(capsys: Told) -> None:
         counts.append([speed["flops"] for speed in json.loads(capsys.readouterr().out)["speeds"]])
     batch, first_states = 2, 4 * 16 + 5 * 20
     assert counts[1] == counts[2] == [counts[0][0], counts[0][1] + 2 * batch * first_states]
+
+
+@pytest.mark.parametrize("kernels", ["native", "numpy"])
+@pytest.mark.parametrize("unroll", ["static", "2"])
+def test_a_watched_run_computes_the_same(kernels: str, unroll: str) -> None:
+    """With something around every kernel, and other weights from one run to the next."""
+    from rnngraph.costs import synthetic
+
+    seen: list[Any] = []
+
+    def watch(kernel: Any, steps: tuple[Any, ...]) -> Any:
+        def watched(*arrays: Any) -> None:
+            seen.extend(steps)
+            kernel(*arrays)
+
+        return watched
+
+    model = rg.load(EXAMPLES / "invented.rnn", units=8)
+    data = synthetic(model, 5, 3, 0)
+    program = model.compile(unroll, 5, gradient="weights", kernels=kernels)
+    variant, checked = program.main, program.check(data)
+    bound = program.backend.watched(variant.program, variant.plan(checked.sizes), watch)
+    inputs = {name: program.input(name, variant, checked, {}) for name in variant.program.inputs}
+    for seed in (0, 1):
+        weights = model.init(seed)
+        results = bound.run(inputs, weights)
+        loss, gradients = program.gradients(data, weights)
+        assert results["loss"] == loss
+        assert all(np.array_equal(results[f"grad:{name}"], gradients[name]) for name in gradients)
+    assert {step.node.origin.backward for step in seen} == {True, False}
 
 
 @pytest.mark.parametrize("form", ["svg", "png", "pdf"])

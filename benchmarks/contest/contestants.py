@@ -16,8 +16,12 @@ Prepare = Callable[[Problem, str, str], Prepared]
 def ours(**schedule: Any) -> Prepare:
     def prepare(p: Problem, task: str, cell: str) -> Prepared:
         from contest.ours import compiled
+        from rnngraph import CannotDo
 
-        return compiled(p, task, **schedule)
+        try:
+            return compiled(p, task, **schedule)
+        except CannotDo as error:
+            raise Absent(str(error)) from error
 
     return prepare
 
@@ -46,8 +50,9 @@ PRODUCT, REFERENCE = "square product", "float64"
 """Who is there for comparison alone: the yardstick of speed, and that of errors."""
 
 CONTESTANTS: Mapping[str, Prepare] = {
-    "ours": ours(),
-    "ours static": ours(unroll="static"),
+    "ours": ours(kernels="native"),
+    "ours static": ours(kernels="native", unroll="static"),
+    "ours NumPy": ours(kernels="numpy"),
     "PyTorch layer": theirs("in_torch", "layer"),
     "PyTorch loop": theirs("in_torch", "loop"),
     "JAX scan": theirs("in_jax", "scan", True),
@@ -58,5 +63,5 @@ CONTESTANTS: Mapping[str, Prepare] = {
     "TF 1 dynamic": theirs("in_tensorflow", "session", False),
     "Keras 3": theirs("in_keras", "layer"),
     PRODUCT: square_product,
-    REFERENCE: ours(dtype="float64"),
+    REFERENCE: ours(kernels="numpy", dtype="float64"),
 }

@@ -17,6 +17,8 @@ from rnngraph.program.program import Code, Entry, Parity, Program, Ref, Repeat, 
 from rnngraph.runtime.backend import Backend, Dtypes
 
 Index = tuple[Any, ...]
+Watch = Callable[[Callable[..., Any], tuple[Step, ...]], Callable[..., Any]]
+"""Given a call of a kernel and the steps that it does: what is to be called instead."""
 
 
 class _Held(NamedTuple):
@@ -165,6 +167,18 @@ class Bound:
                 result.append(entries.pop(0))
             result.append(entries.pop(0))
         return (*result, *[None] * missing, *entries)
+
+
+class WatchedBound(Bound):
+    """Runs step by step, with something around each kernel."""
+
+    def __init__(self, program: Program, plan: Plan, backend: Backend, watch: Watch) -> None:
+        super().__init__(program, plan, backend)
+        self.watch = watch
+
+    def parts(self, step: Step) -> tuple[Callable[..., Any], list[tuple[Ref, Index]]]:
+        kernel, arguments = super().parts(step)
+        return self.watch(kernel, (step,)), arguments
 
 
 def viewed(array: Any, index: Index) -> Any:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from rnngraph.program.memory import Plan
-from rnngraph.program.program import Code, Group, Program, Repeat, Step
+from rnngraph.program.program import Code, Group, Program, Ref, Repeat, Step, steps_of
 from rnngraph.runtime.backend import Backend
-from rnngraph.runtime.execute import Bound, Writer
+from rnngraph.runtime.execute import Bound, Index, Watch, Writer
 from rnngraph.runtime.native.claim import Target
 from rnngraph.runtime.native.compile import Addresses
 from rnngraph.runtime.native.fuse import claimed_part
@@ -40,9 +40,23 @@ class NativeBound(Bound):
     def made_calls(self) -> list[Callable[[], Any]]:
         self.tables = Tables(self, self.addresses)
         calls: list[Callable[[], Any]] = []
-        for native, code in _pieces(self.program.code):
+        for native, code in self.pieces(self.program.code):
             calls += [self.together(code)] if native else [self.call(item) for item in code]
         return calls
+
+    def pieces(self, code: Sequence[Code]) -> Iterator[tuple[bool, list[Any]]]:
+        """The code in runs of what compiled kernels do alone, and the rest."""
+        run: list[Code] = []
+        kind = False
+        for item in code:
+            native = claimed_part((item,))
+            if run and native != kind:
+                yield kind, run
+                run = []
+            kind = native
+            run.append(item)
+        if run:
+            yield kind, run
 
     def rebind(self, changed: set[int]) -> None:
         super().rebind(changed)
@@ -102,6 +116,27 @@ class NativeBound(Bound):
         return super().call(item)
 
 
+class WatchedNativeBound(NativeBound):
+    """Runs group by group on one thread, with something around each."""
+
+    def __init__(self, program: Program, plan: Plan, backend: Backend, target: Target, watch: Watch) -> None:
+        super().__init__(program, plan, backend, target)
+        self.watch = watch
+
+    def pieces(self, code: Sequence[Code]) -> Iterator[tuple[bool, list[Any]]]:
+        yield from ((isinstance(item, Group), [item]) for item in code)
+
+    def together(self, code: Sequence[Item]) -> Callable[[], Any]:
+        return self.walked(code)
+
+    def walked(self, code: Sequence[Item]) -> Callable[[], Any]:
+        return self.watch(super().walked(code), tuple(steps_of(tuple(code))))
+
+    def parts(self, step: Step) -> tuple[Callable[..., Any], list[tuple[Ref, Index]]]:
+        kernel, arguments = super().parts(step)
+        return self.watch(kernel, (step,)), arguments
+
+
 class _NativeWriter(Writer):
     """Writes the function of a repeat some steps of which NumPy does."""
 
@@ -117,7 +152,7 @@ class _NativeWriter(Writer):
 
     def body(self, code: Sequence[Code], depth: int) -> None:
         rows: dict[tuple[str, str], str] = {}
-        for native, items in _pieces(code):
+        for native, items in self.bound.pieces(code):
             if native:
                 key = id(items[0])
                 if key not in self.known:
@@ -129,21 +164,6 @@ class _NativeWriter(Writer):
                     self.repeat(item, depth)
                 elif isinstance(item, Step):
                     self.step(item, depth, rows)
-
-
-def _pieces(code: Sequence[Code]) -> Iterator[tuple[bool, list[Any]]]:
-    """The code in runs of what compiled kernels do alone, and the rest."""
-    run: list[Code] = []
-    kind = False
-    for item in code:
-        native = claimed_part((item,))
-        if run and native != kind:
-            yield kind, run
-            run = []
-        kind = native
-        run.append(item)
-    if run:
-        yield kind, run
 
 
 def groups_of(code: Sequence[Code]) -> Iterator[Group]:

@@ -37,7 +37,7 @@ class Tables:
         self.known: dict[int, tuple[int, tuple[int, ...], tuple[int, ...]]] = {}
         self.kept: list[Any] = []
         self.held: list[tuple[Any, int, Ref]] = []
-        """The words that are addresses in weights: of each its table, its place in it, and what it is the address of."""
+        """The words that are addresses in weights: table, place in it, and the view it is the address of."""
 
     def place(self, slot: int) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
         """Address, strides in bytes and sizes of a slot's array."""
@@ -47,7 +47,7 @@ class Tables:
         return self.known[slot]
 
     def words(self, numbers: Sequence[int], held: Sequence[tuple[int, Ref]] = ()) -> int:
-        """The address of a table of words, living as long as this object; `held` ones follow weights."""
+        """The address of a table of words that lives as long as this object; those `held` follow the weights."""
         array = np.array(numbers, np.int64)
         self.kept.append(array)
         self.held += [(array, place, ref) for place, ref in held]
