@@ -18,7 +18,9 @@ from rnngraph.options import (
     JSON,
     KEEP,
     KERNELS,
+    LINES,
     MODEL,
+    PICTURE,
     SEED,
     UNROLL,
     console,
@@ -26,7 +28,9 @@ from rnngraph.options import (
     numbers,
     positive,
     read,
+    refuse_picture,
     tell,
+    tell_profiles,
     warn,
 )
 
@@ -130,6 +134,9 @@ def summary(file: str, name: str | None, settings: Sequence[str], as_json: bool)
 @click.option("--out", type=click.Path(), help="Write every result to this .npz file.")
 @click.option("--watch", default="", metavar="H,C,I", help="Values inside cells to record at every step.")
 @click.option("--stream", is_flag=True, help="Read a line per step from standard input; write each step's outputs.")
+@click.option("--profile", is_flag=True, help="Instead of results, show by source line where the time goes.")
+@PICTURE
+@LINES
 @UNROLL
 @BACKEND
 @KERNELS
@@ -145,6 +152,9 @@ def run(
     out: str | None,
     watch: str,
     stream: bool,
+    profile: bool,
+    picture: str | None,
+    lines: int,
     unroll: str | None,
     backend: str | None,
     kernels: str | None,
@@ -159,8 +169,17 @@ def run(
     from rnngraph.printing import results_json, results_text
 
     refuse_unwritable(out)
+    refuse_picture(picture)
+    lines = positive("--lines", lines)
     model, data = read(file, name, settings), load(paths)
     how = driver.scheduled(model, unroll=unroll, backend=backend, dtype=dtype, kernels=kernels)
+    if profile or picture:
+        warn(driver.unrolling_warning(model, how.unroll, driver.steps_of(model, data), False))
+        found = driver.profiled(model, data, weights, seed, how)
+        if as_json:
+            click.echo(json.dumps(found.to_json()))
+        tell_profiles({"run": found}, picture, 0 if as_json else lines)
+        return 0
     if stream:
         for line in driver.streamed(model, data, weights, seed, how.dtype, sys.stdin):
             click.echo(line)
@@ -372,6 +391,55 @@ def compare(
         for part in (verdict(found), *honest(found), *tables(found)):
             console().print(part, highlight=False)
     return 0 if found.equal else 1
+
+
+@cli.command()
+@MODEL
+@click.option("--steps", default=100, show_default=True, help="Steps of the made-up data.")
+@click.option("--batch", default=32, show_default=True, help="Rows of the made-up data.")
+@click.option("--seconds", default=2.0, show_default=True, help="For which each task is run.")
+@UNROLL
+@BACKEND
+@KERNELS
+@dtype_option("float32")
+@PICTURE
+@LINES
+@JSON
+def bench(
+    file: str,
+    name: str | None,
+    settings: Sequence[str],
+    steps: int,
+    batch: int,
+    seconds: float,
+    unroll: str | None,
+    backend: str | None,
+    kernels: str | None,
+    dtype: str | None,
+    picture: str | None,
+    lines: int,
+    as_json: bool,
+) -> None:
+    """Tell how fast the model is here, forward alone and in training: per step, beside the machine, by source line."""
+    from rnngraph import driver
+    from rnngraph.printing import bench_tables
+
+    refuse_picture(picture)
+    lines, steps, batch = positive("--lines", lines), positive("--steps", steps), positive("--batch", batch)
+    if seconds < 0:
+        raise UserError(f"--seconds {seconds:g}: must be 0 or more", "E621")
+    model = read(file, name, settings)
+    flags = {"unroll": unroll, "backend": backend, "dtype": dtype, "kernels": kernels}
+    how = driver.scheduled(model, dtype_default="float32", **flags)
+    warn(driver.unrolling_warning(model, how.unroll, steps, True))
+    with console(stderr=True).status("") as status:
+        found = driver.bench(model, how, steps, batch, seconds, lambda text: status.update(text))
+    if as_json:
+        click.echo(json.dumps(found.to_json()))
+    else:
+        for part in bench_tables(found):
+            console().print(part, highlight=False)
+    tell_profiles({speed.task: speed.profile for speed in found.speeds}, picture, 0 if as_json else lines)
 
 
 @cli.command()

@@ -10,12 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from rnngraph.calls import Call, Holds, Known, call_of, contents, to_program, to_user
+from rnngraph.calls import form as form_of
+from rnngraph.calls import known as known_call
 from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean
-from rnngraph.front.block import Elaborated
+from rnngraph.front.block import DataInput, Elaborated, StateInput
 from rnngraph.ir.graph import Graph, Value, graph_input
 from rnngraph.ir.types import BATCH, Type, size_of
 from rnngraph.learn.checks import Checked, check_data
 from rnngraph.learn.fit_labels import refuse_long_labels
+from rnngraph.learn.weights import shape_text
 from rnngraph.ops import const
 from rnngraph.passes.alignments import Alignment, alignments
 from rnngraph.passes.bounds import bounds
@@ -110,9 +114,22 @@ class Variant:
 
     @cached_property
     def graph(self) -> Graph:
-        """The graph as it is lowered."""
+        """The graph as it is lowered where all steps are computed in one go."""
+        if not self.walks:
+            return self._passed[-1]
         *_, (_, graph) = self.stages()
         return graph
+
+    @cached_property
+    def _passed(self) -> tuple[Graph, Graph]:
+        """The last stage that has loops, and the last one that is needed."""
+        looped, graph = self.elaborated.graph, self.elaborated.graph
+        for name, graph in self.stages():
+            if name == "units":
+                looped = graph
+                if self.walks:
+                    break
+        return looped, graph
 
     @cached_property
     def program(self) -> Program:
@@ -122,6 +139,11 @@ class Variant:
     def _given(self) -> dict[str, str]:
         """What the graph reads from outside, by name, with its kind."""
         return {n.attrs["name"]: n.attrs["kind"] for n in self.looped.nodes() if n.op.name == "input"}
+
+    @property
+    def arrays(self) -> list[Bound | Walker]:
+        """What has arrays now."""
+        return list(self._bound.values())
 
     @property
     def inputs(self) -> list[str]:
@@ -173,10 +195,10 @@ class Variant:
         """Whether steps are computed a few at a time, some of them again."""
         return self.schedule.keep != ALL and self.signature.cotangents is not None
 
-    @cached_property
+    @property
     def looped(self) -> Graph:
         """The last stage that has loops, whatever the mode."""
-        return dict(self.stages())["units"]
+        return self._passed[0]
 
     @cached_property
     def cuts(self) -> dict[Way, tuple[int, Cut]]:
@@ -256,6 +278,7 @@ class CompiledProgram:
     def __init__(self, elaborate: Elaborate, schedule: Schedule, backend: Backend) -> None:
         self._elaborate, self.schedule, self.backend = elaborate, schedule, backend
         self._variants: dict[Signature, Variant] = {}
+        self._calls: dict[Any, Known] = {}
         began = time.perf_counter()
         self.made = elaborate(False, frozenset())
         main = self.variant(Signature(cotangents=self._loss() if schedule.gradient else None))
@@ -288,8 +311,8 @@ class CompiledProgram:
         `data` are batch-major arrays, `x` (batch, time, ...), `x.lengths` (batch,), initial states under the names of
         the final ones. Raises UserError with everything that does not fit.
         """
-        variant, results = self._call(data, weights, None)
-        return self._results(variant, results)
+        call, results = self._call(data, weights, None)
+        return call.fresh(results, call.shown)
 
     def gradients(
         self, data: Mapping[str, Any], weights: Mapping[str, Any], cotangents: Mapping[str, Any] | None = None
@@ -309,14 +332,11 @@ class CompiledProgram:
                 "E603",
                 "add a `loss`, or give cotangents for its outputs",
             )
-        variant, results = self._call(data, weights, cotangents)
-        grads = {n.removeprefix("grad:"): a for n, a in results.items() if n.startswith("grad:")}
-        types = {n: _type_of(variant, f"grad:{n}") for n in grads}
-        found = {n: _to_user(self.backend.fetch(a), types[n]) for n, a in grads.items()}
-        plain = self._results(variant, results)
+        call, results = self._call(data, weights, cotangents)
+        found = call.fresh(results, call.gradients)
         if cotangents is None:
-            return float(plain["loss"]), found
-        return float(sum(np.sum(plain[n] * np.asarray(c)) for n, c in cotangents.items())), found
+            return float(self.backend.fetch(results["loss"])), found
+        return call.weighted(results, cotangents), found
 
     def check(self, data: Mapping[str, Any]) -> Checked:
         """The data as the program takes it; UserError with everything that does not fit."""
@@ -350,19 +370,48 @@ class CompiledProgram:
 
     def _call(
         self, data: Mapping[str, Any], weights: Mapping[str, Any], cotangents: Mapping[str, Any] | None
-    ) -> tuple[Variant, Arrays]:
+    ) -> tuple[Call, Arrays]:
+        """The results of one call. What is known of data of the same form is not found out again."""
+        form = form_of(data), "loss" if cotangents is None else form_of(cotangents)
+        known = self._calls.get(form)
+        if known is not None and known.takes(data):
+            call, inputs = known.call, known.inputs(data, cotangents or {})
+        else:
+            call, inputs = self._prepared(data, cotangents, form)
+        if not call.needed <= weights.keys():
+            first = min(call.needed - weights.keys())
+            raise UserError(f"the weights have no `{first}`", "E604", did_you_mean(first, weights))
+        return call, call.run(inputs, weights)
+
+    def _prepared(
+        self, data: Mapping[str, Any], cotangents: Mapping[str, Any] | None, form: Any
+    ) -> tuple[Call, Arrays]:
+        """The call for such data, and what it is given; kept where only the contents can be wrong next time."""
         checked = self.check(data)
         given = tuple(cotangents) if cotangents is not None else self._loss()
         wanted = given if self.schedule.gradient and (cotangents is not None or self._loss()) else None
         self._known(wanted or ())
         variant = self.variant(Signature(bool(checked.lengths), frozenset(checked.states), wanted))
         bound = variant.bound(checked.sizes)
+        call = call_of(
+            bound, frozenset(variant.weights), {name: value.type for name, value in variant.looped.outputs.items()}
+        )
         inputs = {name: self.input(name, variant, checked, cotangents or {}) for name in variant.inputs}
-        missing = [name for name in variant.weights if name not in weights]
-        if missing:
-            raise UserError(f"the weights have no `{missing[0]}`", "E604", did_you_mean(missing[0], weights))
-        with np.errstate(all="ignore"):  # what is not finite is told by name, see `finite`
-            return variant, bound.run(inputs, weights)
+        self._calls = {k: c for k, c in self._calls.items() if c.call.bound in self._alive()}
+        holds = None if checked.lengths or self._alignments or None in form else self._holds(data)
+        if holds is not None and all(array.dtype == self.schedule.dtype for array in (cotangents or {}).values()):
+            types = {name: value.type for name, value in variant.looped.inputs.items()}
+            self._calls[form] = known_call(call, types, inputs, data, holds)
+        return call, inputs
+
+    def _alive(self) -> list[Bound | Walker]:
+        """What has arrays now: each variant keeps those of the sizes last used."""
+        return [bound for variant in self._variants.values() for bound in variant.arrays]
+
+    def _holds(self, data: Mapping[str, Any]) -> Holds | None:
+        known: tuple[DataInput | StateInput, ...] = (*self.made.inputs, *self.made.states)
+        items = [item for item in known if item.name in data]
+        return contents(items, data, self._bounds, self.schedule.dtype)
 
     def _known(self, names: Sequence[str]) -> None:
         for name in names:
@@ -373,7 +422,7 @@ class CompiledProgram:
 
     def input(self, name: str, variant: Variant, checked: Checked, cotangents: Mapping[str, Any]) -> Any:
         """What an input of the program is given, its axes in the program's order."""
-        type = variant.graph.inputs[name].type
+        type = variant.looped.inputs[name].type
         if name == "seed":
             return np.asarray(checked.seed or 0, np.int64)
         if name.startswith("lengths@"):
@@ -381,44 +430,24 @@ class CompiledProgram:
             full = np.full(checked.sizes[BATCH], checked.sizes[axis], np.int64)
             return checked.lengths.get(axis, full)
         if name.startswith("cot:"):
-            array = np.asarray(cotangents[name.removeprefix("cot:")], self.schedule.dtype)
-            return _to_program(array, type)
+            return self._cotangent(name.removeprefix("cot:"), cotangents, type, checked).transpose(to_program(type))
         array = checked.arrays[name] if name in checked.arrays else checked.states[name]
-        return _to_program(array, type)
+        return array.transpose(to_program(type))
 
-    def _results(self, variant: Variant, results: Arrays) -> Arrays:
-        found = {}
-        for name, array in results.items():
-            if not name.startswith("grad:"):
-                plain = name.removeprefix("metric.").removeprefix("watch.")
-                # An output of the same name keeps it; the other goes by its full name, and neither is lost.
-                known_as = name if plain in results else plain
-                found[known_as] = _to_user(self.backend.fetch(array), _type_of(variant, name))
-        return found
+    def _cotangent(self, name: str, cotangents: Mapping[str, Any], type: Type, checked: Checked) -> Any:
+        """A cotangent as an array like the output that it is of; UserError where it is not."""
+        array, axes = (
+            np.asarray(cotangents[name], self.schedule.dtype),
+            [type.axes[i] for i in to_user(type)[: len(type.axes)]],
+        )
+        shape = (*(size_of(axis, checked.sizes.__getitem__) for axis in axes), *type.shape)
+        if array.shape != shape:
+            raise UserError(
+                f"the cotangent of `{name}` should be {shape_text(shape)}, got {shape_text(array.shape)}", "E614"
+            )
+        return array
 
     def _repr_svg_(self) -> str:
         from rnngraph.viz.notebook import program_svg
 
         return program_svg(self)
-
-
-def _type_of(variant: Variant, name: str) -> Type:
-    return variant.graph.outputs[name].type
-
-
-def _user_order(type: Type) -> list[int]:
-    """The batch first, then times, then what the user wrote: as positions in the program's order."""
-    axes = [i for i, a in enumerate(type.axes) if a == BATCH] + [i for i, a in enumerate(type.axes) if a != BATCH]
-    return [*axes, *range(len(axes), type.rank)]
-
-
-def _to_user(array: Any, type: Type) -> Any:
-    """A fresh array, batch-major."""
-    return np.array(np.transpose(array, _user_order(type)), order="C")
-
-
-def _to_program(array: Any, type: Type) -> Any:
-    """A view of a batch-major array with its axes in the program's order."""
-    if array.ndim != type.rank:
-        raise CannotDo(f"an array of {array.ndim} axes where {type.rank} were expected")
-    return np.transpose(array, np.argsort(_user_order(type)))

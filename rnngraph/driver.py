@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +30,10 @@ from rnngraph.source import Span
 from rnngraph.syntax import ast
 from rnngraph.syntax.ast import Definition, Expr, File, Options
 from rnngraph.viz.results import Comparison
+from rnngraph.viz.times import Profile
+
+if TYPE_CHECKING:
+    from rnngraph.bench import Bench
 
 # --- texts -------------------------------------------------------------------------------------------------------
 
@@ -222,6 +227,15 @@ def run(
     if not bad:
         return results, None
     return results, explain(program, given, numbers) or Diagnostic("E532", f"`{bad[0]}` holds a nan")
+
+
+def profiled(model: Model, data: Arrays, weights: str | None, seed: int, how: How) -> Profile:
+    """Where the time of a run on data goes."""
+    from rnngraph import bench
+
+    data = without_alphabet(data)
+    program = how.compiled(model, steps_of(model, data))
+    return bench.profiled(program, {"seed": np.int64(seed), **data}, read_weights(model, weights, seed, how.dtype))
 
 
 def save_results(path: str, results: Mapping[str, Any]) -> None:
@@ -432,6 +446,13 @@ def cost(model: Model, how: How, steps: int, batch: int, gradient: bool) -> Cost
 
     program = how.compiled(model, steps, gradient=gradient, keep=how.keep)
     return foresee.cost(model, program, steps, batch)
+
+
+def bench(model: Model, how: How, steps: int, batch: int, seconds: float, tell: Callable[[str], None]) -> Bench:
+    """How fast the model is on this machine."""
+    from rnngraph import bench
+
+    return bench.bench(model, how.dtype, partial(how.compiled, model, steps), steps, batch, seconds, tell)
 
 
 def compare(model: Model, how: How, asked: Asked, tell: Callable[[str], None]) -> Comparison:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from rnngraph.program.memory import Plan
     from rnngraph.program.program import Program
-    from rnngraph.runtime.execute import Bound
+    from rnngraph.runtime.execute import Bound, Watch
 
 
 class Backend(Protocol):
@@ -27,6 +27,9 @@ class Backend(Protocol):
         self, program: Program, plan: Plan, arrays: Backend | None = None, arenas: Mapping[str, Any] | None = None
     ) -> Bound:
         """An adapted program with arrays, which `arrays` is asked for where it is given; or over given arenas."""
+
+    def watched(self, program: Program, plan: Plan, watch: Watch) -> Bound:
+        """An adapted program with something around each call of a kernel."""
 
     def einsum(self, subscripts: str, a: Any, b: Any, out: Any) -> None:
         """Writes the sum of products to `out`."""
@@ -68,6 +71,11 @@ class StepByStep:
         from rnngraph.runtime.execute import Bound
 
         return Bound(program, plan, arrays or self, arenas)  # type: ignore[arg-type]  # its subclasses are backends
+
+    def watched(self, program: Program, plan: Plan, watch: Watch) -> Bound:
+        from rnngraph.runtime.execute import WatchedBound
+
+        return WatchedBound(program, plan, self, watch)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

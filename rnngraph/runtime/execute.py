@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import union
@@ -17,6 +17,21 @@ from rnngraph.program.program import Code, Entry, Parity, Program, Ref, Repeat, 
 from rnngraph.runtime.backend import Backend, Dtypes
 
 Index = tuple[Any, ...]
+Watch = Callable[[Callable[..., Any], tuple[Step, ...]], Callable[..., Any]]
+"""Given a call of a kernel and the steps that it does: what is to be called instead."""
+
+
+class _Held(NamedTuple):
+    """Where a call keeps a view of a weight: a list of arguments, or the names of a written function."""
+
+    holder: Any
+    key: int | str
+    slot: int
+    where: Index
+
+
+def _call(kernel: Callable[..., Any], arrays: list[Any]) -> None:
+    kernel(*arrays)
 
 
 class Bound:
@@ -33,6 +48,8 @@ class Bound:
         self.bases = [self.base(slot) for slot in range(len(program.slots))]
         self.fill()
         self.calls: list[list[Callable[[], Any]]] | None = None
+        self.results: dict[str, Any] = {}
+        self.held: list[_Held] = []
 
     def fill(self) -> None:
         """Writes the constants; again where another program has used the arenas."""
@@ -67,7 +84,7 @@ class Bound:
             self.backend.give(inputs[name], self.bases[slot])
         for way in range(len(self.program.ways)):
             self.go(way)
-        return {name: viewed(self.bases[ref.slot], self.index(ref)) for name, ref in self.program.outputs.items()}
+        return self.results
 
     def go(self, way: int) -> None:
         """Runs one of the pieces of the program that are run apart."""
@@ -76,31 +93,39 @@ class Bound:
             call()
 
     def bind(self, weights: Mapping[str, Any]) -> None:
-        """Makes the calls over these weight arrays; nothing to do where they are the same arrays as before.
+        """Makes the calls over these weight arrays; of arrays that are other ones than before, only what reads them.
 
         An array of another type or order is copied, at each run, to one of the program's own.
         """
-        changed = set[int]()
+        changed = set()
         for name, slot in self.program.weights.items():
-            given, dtype = weights[name], self.dtypes.of(self.program.slots[slot].type.dtype)
-            if self.backend.fits(given, dtype):
-                self.put(slot, given, changed)
-                continue
-            if name not in self.own:
-                self.own[name] = self.backend.xp.empty(given.shape, dtype)
-            self.put(slot, self.own[name], changed)
-            self.backend.give(given, self.own[name])
-        if self.calls is None or (changed and not self.moved(changed)):
+            array, dtype = weights[name], self.dtypes.of(self.program.slots[slot].type.dtype)
+            if not self.backend.fits(array, dtype):
+                array = self.copied(name, array, dtype)
+            if self.bases[slot] is not array:
+                self.bases[slot] = array
+                changed.add(slot)
+        if self.calls is None:
             self.calls = [self.made_calls(code) for code in self.program.ways]
+            self.results = self.outputs()
+        elif changed:
+            self.rebind(changed)
 
-    def put(self, slot: int, array: Any, changed: set[int]) -> None:
-        if self.bases[slot] is not array:
-            self.bases[slot] = array
-            changed.add(slot)
+    def copied(self, name: str, given: Any, dtype: str) -> Any:
+        if name not in self.own:
+            self.own[name] = self.backend.xp.empty(given.shape, dtype)
+        self.backend.give(given, self.own[name])
+        return self.own[name]
 
-    def moved(self, slots: set[int]) -> bool:
-        """Has the calls that are made already read these slots at their new places; False where that cannot be."""
-        return False
+    def rebind(self, changed: set[int]) -> None:
+        """Puts other arrays in the place of these weights, without making any call anew."""
+        for held in self.held:
+            if held.slot in changed:
+                held.holder[held.key] = viewed(self.bases[held.slot], held.where)
+        self.results = self.outputs()
+
+    def outputs(self) -> dict[str, Any]:
+        return {name: viewed(self.bases[ref.slot], self.index(ref)) for name, ref in self.program.outputs.items()}
 
     def made_calls(self, code: Sequence[Code]) -> list[Callable[[], Any]]:
         return [self.call(item) for item in code]
@@ -110,7 +135,13 @@ class Bound:
             return Writer(self).function(item)
         assert isinstance(item, Step)
         kernel, refs = self.parts(item)
-        return partial(kernel, *(viewed(self.bases[ref.slot], index) for ref, index in refs))
+        arrays = [viewed(self.bases[ref.slot], index) for ref, index in refs]
+        held = [_Held(arrays, i, ref.slot, index) for i, (ref, index) in enumerate(refs) if self.is_weight(ref.slot)]
+        self.held += held
+        return partial(_call, kernel, arrays) if held else partial(kernel, *arrays)
+
+    def is_weight(self, slot: int) -> bool:
+        return self.program.categories[slot] == "parameters"
 
     def parts(self, step: Step) -> tuple[Callable[..., Any], list[tuple[Ref, Index]]]:
         """The kernel, and its arguments in order, each as a slot and an index with the axes it lacks put in."""
@@ -150,6 +181,18 @@ class Bound:
         return (*result, *[None] * missing, *entries)
 
 
+class WatchedBound(Bound):
+    """Runs step by step, with something around each kernel."""
+
+    def __init__(self, program: Program, plan: Plan, backend: Backend, watch: Watch) -> None:
+        super().__init__(program, plan, backend)
+        self.watch = watch
+
+    def parts(self, step: Step) -> tuple[Callable[..., Any], list[tuple[Ref, Index]]]:
+        kernel, arguments = super().parts(step)
+        return self.watch(kernel, (step,)), arguments
+
+
 def viewed(array: Any, index: Index) -> Any:
     """The view as an array, also where it has no dimensions left."""
     return array[(*index, ...)] if None not in index else array[index]
@@ -170,11 +213,13 @@ class Writer:
         self.names: dict[str, Any] = {}
         self.lines: list[str] = []
         self.known: dict[Any, str] = {}
+        self.weights: list[tuple[str, int, Index]] = []
 
     def function(self, repeat: Repeat) -> Callable[[], Any]:
         self.repeat(repeat, 1)
         text = "def turns():\n" + "\n".join(self.lines) + "\n    return None\n"
         scope = dict(self.names)
+        self.bound.held += [_Held(scope, *held) for held in self.weights]
         exec(compile(text, "<repeat>", "exec"), scope)
         function: Callable[[], Any] = scope["turns"]
         return function
@@ -246,6 +291,8 @@ class Writer:
         key = (ref.slot, str(fixed))
         if key not in self.known:
             self.known[key] = self.name("a", viewed(base, fixed))
+            if self.bound.is_weight(ref.slot):
+                self.weights.append((self.known[key], ref.slot, fixed))
         name = self.known[key]
         if not moving:
             return name

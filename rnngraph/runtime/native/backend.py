@@ -8,8 +8,8 @@ from typing import Any
 from rnngraph.program.memory import Plan
 from rnngraph.program.program import Program
 from rnngraph.runtime.backend import Backend
-from rnngraph.runtime.execute import Bound
-from rnngraph.runtime.native.bound import NativeBound
+from rnngraph.runtime.execute import Bound, Watch
+from rnngraph.runtime.native.bound import NativeBound, WatchedNativeBound
 from rnngraph.runtime.native.compile import target
 from rnngraph.runtime.native.fuse import fused
 from rnngraph.runtime.native.threads import walker
@@ -31,3 +31,6 @@ class NativeBackend(NumpyBackend):
         self, program: Program, plan: Plan, arrays: Backend | None = None, arenas: Mapping[str, Any] | None = None
     ) -> Bound:
         return NativeBound(program, plan, arrays or self, target(plan.dtype), arenas)
+
+    def watched(self, program: Program, plan: Plan, watch: Watch) -> Bound:
+        return WatchedNativeBound(program, plan, self, target(plan.dtype), watch)

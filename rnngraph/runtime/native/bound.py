@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from rnngraph.program.memory import Plan
-from rnngraph.program.program import Code, Group, Program, Repeat, Step, moments_of
+from rnngraph.program.program import Code, Group, Program, Ref, Repeat, Step, steps_of
 from rnngraph.runtime.backend import Backend
-from rnngraph.runtime.execute import Bound, Writer
+from rnngraph.runtime.execute import Bound, Index, Watch, Writer
 from rnngraph.runtime.native.claim import Target
 from rnngraph.runtime.native.compile import Addresses
 from rnngraph.runtime.native.fuse import claimed_part
@@ -37,20 +37,30 @@ class NativeBound(Bound):
         self.places = Words([0] * (3 * _loops(program.code) + 3))
         self.alone = shared_words(1)
         self.tables = Tables(self, self.addresses)
-        self.plain = {ref.slot for step in _steps(program.code) for ref in step.refs}
-
-    def moved(self, slots: set[int]) -> bool:
-        if self.plain & slots:
-            self.tables = Tables(self, self.addresses)
-            return False
-        self.tables.move(slots)
-        return True
 
     def made_calls(self, code: Sequence[Code]) -> list[Callable[[], Any]]:
         calls: list[Callable[[], Any]] = []
-        for native, piece in _pieces(code):
+        for native, piece in self.pieces(code):
             calls += [self.together(piece)] if native else [self.call(item) for item in piece]
         return calls
+
+    def pieces(self, code: Sequence[Code]) -> Iterator[tuple[bool, list[Any]]]:
+        """The code in runs of what compiled kernels do alone, and the rest."""
+        run: list[Code] = []
+        kind = False
+        for item in code:
+            native = claimed_part((item,))
+            if run and native != kind:
+                yield kind, run
+                run = []
+            kind = native
+            run.append(item)
+        if run:
+            yield kind, run
+
+    def rebind(self, changed: set[int]) -> None:
+        super().rebind(changed)
+        self.tables.move(changed)
 
     def together(self, code: Sequence[Item]) -> Callable[[], Any]:
         """One call for a piece of code that compiled kernels do alone."""
@@ -106,6 +116,27 @@ class NativeBound(Bound):
         return super().call(item)
 
 
+class WatchedNativeBound(NativeBound):
+    """Runs group by group on one thread, with something around each."""
+
+    def __init__(self, program: Program, plan: Plan, backend: Backend, target: Target, watch: Watch) -> None:
+        super().__init__(program, plan, backend, target)
+        self.watch = watch
+
+    def pieces(self, code: Sequence[Code]) -> Iterator[tuple[bool, list[Any]]]:
+        yield from ((isinstance(item, Group), [item]) for item in code)
+
+    def together(self, code: Sequence[Item]) -> Callable[[], Any]:
+        return self.walked(code)
+
+    def walked(self, code: Sequence[Item]) -> Callable[[], Any]:
+        return self.watch(super().walked(code), tuple(steps_of(tuple(code))))
+
+    def parts(self, step: Step) -> tuple[Callable[..., Any], list[tuple[Ref, Index]]]:
+        kernel, arguments = super().parts(step)
+        return self.watch(kernel, (step,)), arguments
+
+
 class _NativeWriter(Writer):
     """Writes the function of a repeat some steps of which NumPy does."""
 
@@ -121,7 +152,7 @@ class _NativeWriter(Writer):
 
     def body(self, code: Sequence[Code], depth: int) -> None:
         rows: dict[tuple[str, str], str] = {}
-        for native, items in _pieces(code):
+        for native, items in self.bound.pieces(code):
             if native:
                 key = id(items[0])
                 if key not in self.known:
@@ -135,21 +166,6 @@ class _NativeWriter(Writer):
                     self.step(item, depth, rows)
 
 
-def _pieces(code: Sequence[Code]) -> Iterator[tuple[bool, list[Any]]]:
-    """The code in runs of what compiled kernels do alone, and the rest."""
-    run: list[Code] = []
-    kind = False
-    for item in code:
-        native = claimed_part((item,))
-        if run and native != kind:
-            yield kind, run
-            run = []
-        kind = native
-        run.append(item)
-    if run:
-        yield kind, run
-
-
 def groups_of(code: Sequence[Code]) -> Iterator[Group]:
     """Every group, also those inside repeats."""
     for item in code:
@@ -157,11 +173,6 @@ def groups_of(code: Sequence[Code]) -> Iterator[Group]:
             yield item
         elif isinstance(item, Repeat):
             yield from groups_of((*item.body, *item.rest))
-
-
-def _steps(code: Sequence[Code]) -> Iterator[Step]:
-    """Every step that no kernel takes."""
-    return (moment for moment in moments_of(tuple(code)) if isinstance(moment, Step))
 
 
 def _loops(code: Sequence[Code]) -> int:
