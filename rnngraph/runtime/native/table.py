@@ -11,7 +11,7 @@ from rnngraph.program.program import Entry, Group, Ref, Repeat, Ring, Turn
 from rnngraph.runtime.execute import Bound
 from rnngraph.runtime.native import walk
 from rnngraph.runtime.native.compile import Addresses
-from rnngraph.runtime.native.kernels import Elementwise, rows_of
+from rnngraph.runtime.native.kernels import Elementwise, Product, rows_of
 from rnngraph.runtime.native.pointwise import entries
 from rnngraph.runtime.native.threads import walker
 
@@ -128,6 +128,9 @@ class Tables:
             for i, (place, bytes) in enumerate(moving):
                 moves.extend([len(args), address if i == 0 else -1, place, bytes])
             args.append(address)
+        if isinstance(kernel, Product) and kernel.ldd is None:
+            args.insert(2, 0)  # nothing to add
+            moves = array("q", [n + (n == 2 and i % walk.MOVE == 0) for i, n in enumerate(moves)])
         args.extend(kernel.words(self.sizes))
         words = [0] * walk.WORDS
         words[walk.KERNEL], words[walk.ARGS] = self.addresses.of(kernel), self.keep(args)
