@@ -67,7 +67,7 @@ EXACT = {
     "log": lambda x: np.log(np.abs(x)),
     "softplus": lambda x: np.where(x > 0, x, 0) + np.log1p(np.exp(-np.abs(x))),
 }
-ULPS = {"tanh": 4.0, "sigmoid": 3.0, "exp": 2.0, "log": 2.0, "softplus": 4.0}
+ULPS = {"tanh": 5.0, "sigmoid": 3.0, "exp": 2.0, "log": 2.0, "softplus": 4.0}
 """Units in the last place that a function may be off; docs/native.md has what was seen."""
 
 
