@@ -35,5 +35,5 @@ class NativeBackend(NumpyBackend):
     ) -> Bound:
         return NativeBound(program, plan, arrays or self, self.target(plan.dtype), arenas)
 
-    def watched(self, program: Program, plan: Plan, watch: Watch) -> Bound:
-        return WatchedNativeBound(program, plan, self, self.target(plan.dtype), watch)
+    def watched(self, program: Program, plan: Plan, watch: Watch, arenas: Mapping[str, Any] | None = None) -> Bound:
+        return WatchedNativeBound(program, plan, self, self.target(plan.dtype), watch, arenas)

@@ -113,8 +113,16 @@ class NativeBound(Bound):
 class WatchedNativeBound(NativeBound):
     """Runs group by group on one thread, with something around each."""
 
-    def __init__(self, program: Program, plan: Plan, backend: Backend, target: Target, watch: Watch) -> None:
-        super().__init__(program, plan, backend, target)
+    def __init__(
+        self,
+        program: Program,
+        plan: Plan,
+        backend: Backend,
+        target: Target,
+        watch: Watch,
+        arenas: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(program, plan, backend, target, arenas)
         self.watch = watch
 
     def pieces(self, code: Sequence[Code]) -> Iterator[tuple[bool, list[Any]]]:

@@ -56,7 +56,7 @@ class Tables:
     def move(self, slots: set[int]) -> None:
         """Puts the new addresses of arrays from outside in the place of the old ones."""
         for slot in slots:
-            del self.known[slot]
+            self.known.pop(slot, None)  # not there where no compiled kernel reads it
             address = self.place(slot)[0]
             for words, i, beyond in self.given.get(slot, ()):
                 words[i] = address + beyond
