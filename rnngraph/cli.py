@@ -400,7 +400,7 @@ def cost(
         click.echo(json.dumps(found.to_json()))
         return
     for table in cost_tables(found, lines):
-        console().print(table)
+        console().print(table, highlight=False)
 
 
 @cli.command()

@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"driver"},
     {"writing", "options"},
     {"costs", "exchange", "finite", "foresee", "printing", "streaming"},
-    {"model"},
+    {"model", "formulas"},
     {"compiled"},
     {"viz", "learn"},
     {"runtime"},

@@ -65,7 +65,8 @@ def lifetimes(program: Program) -> list[tuple[int, int]]:
     kept = {ref.slot for ref in program.outputs.values()}
     for slot in kept:
         lives[slot] = (max(lives[slot][0], 0), end)
-    for slot in (*program.inputs.values(), *(slot for _, slot in program.constants)):
+    constants = (slot for _, slot in program.constants)
+    for slot in (*program.inputs.values(), *program.weights.values(), *constants):
         lives[slot] = (0, end)
     return lives
 

@@ -168,3 +168,8 @@ def steps_of(code: tuple[Code, ...]) -> Iterator[Step]:
         else:
             yield from steps_of(item.body)
             yield from item.rest
+
+
+def places(item: Code) -> int:
+    """How many places of the program's order an item takes: a step one, a loop those inside it and one for its end."""
+    return 1 if isinstance(item, Step) else 1 + sum(places(inner) for inner in (*item.body, *item.rest))
