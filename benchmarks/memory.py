@@ -3,12 +3,12 @@
     python benchmarks/memory.py [--steps 100,1000,10000] [--only NAME] [--json]
 
 An LSTM of 128 units over 64 inputs, batch 32, float32: outputs, the mean of their squares, and the gradients of every
-weight. Each contestant runs in a process of its own, first once at 10 steps (so that what its libraries load is
-there), then twice at the size that is measured. Told is the highest resident memory of the process above what it was
-after that first run, and above what it was after importing (one thread each); for ours, also the bytes of arrays that were foretold and
-those that Python's tracer saw, and what graph and program take. Beside them stand figures of TensorFlow 1, measured
-with the same cell, sizes and loss. Exit code 1 where a promise is broken: foretold bytes that are not the measured
-ones, or a graph and program of a kilobyte or more a node.
+weight. Each contestant runs in a process of its own on one thread, first once at 10 steps (so that what its libraries
+load is there), then twice at the size that is measured. Told is the highest resident memory of the process above what
+it was after importing; for ours, also the bytes of arrays that were foretold and those that were allocated, and what
+graph and program take. Beside them stand figures of TensorFlow 1, measured with the same cell, sizes and loss. Exit
+code 1 where a promise is broken: foretold bytes that are not the allocated ones, or a graph and program of a kilobyte
+or more a node.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def ours(mode: str) -> Callable[[int], tuple[Run, Callable[[], dict[str, Any]]]]
             bound = variant.bound(sizes)
             made, seen = variant.plan(sizes), set[int]()
             object_bytes(variant.elaborated, seen)
-            taken = sum(arena.nbytes for arena in bound.arenas.values())
+            taken = bound.arena.nbytes
             objects = object_bytes(variant.graph, seen) + object_bytes(variant.program, seen)
             return {
                 "foretold": made.total,

@@ -22,10 +22,12 @@ from rnngraph.ir.text import counts
 from rnngraph.ir.types import BATCH, size_of
 from rnngraph.model import Model, checked_schedule
 from rnngraph.passes.bounds import bounds
-from rnngraph.program.memory import PLANNED
+from rnngraph.program.arena import Piece
+from rnngraph.program.memory import lifetimes, rounded, shares
 from rnngraph.program.program import CATEGORIES
 from rnngraph.program.room import refuse_if_too_large
 from rnngraph.runtime.backend import Backend
+from rnngraph.runtime.execute import Bound
 from rnngraph.viz.results import CompareRow, Comparison, Difference, LedgerEntry
 
 NUMPY_DOMAIN = 389047
@@ -264,12 +266,8 @@ def _measured(
     variant: Variant, program: CompiledProgram, data: Arrays, weights: Arrays
 ) -> tuple[int, int, tuple[LedgerEntry, ...]]:
     """Bytes of the graph's and the program's objects, and the ledger of array bytes, all as traced by Python."""
-    from rnngraph.runtime.execute import Bound
-
     checked = program.check(data)
-    sizes = variant.all_sizes(checked.sizes)
     plan = variant.plan(checked.sizes)
-    measured: dict[str, int] = {}
     gc.collect()
     tracemalloc.start()
     try:
@@ -279,38 +277,32 @@ def _measured(
         graph_bytes = tracemalloc.get_traced_memory()[0]
         _ = fresh.program
         held = {n: np.array(weights[n]) for n in fresh.program.weights}
-        measured["parameters"] = array_bytes()
-        bound = Bound(fresh.program, fresh.plan(sizes), _Counted(variant.backend, measured, plan.bytes))
+        parameters = array_bytes()
+        bound = Bound(fresh.program, plan, variant.backend)
+        arena = array_bytes() - parameters
         bound.bind(held)
         gc.collect()
         program_bytes = tracemalloc.get_traced_memory()[0] - graph_bytes - array_bytes()
     finally:
         tracemalloc.stop()
-    ledger = tuple(LedgerEntry(c, plan.bytes[c], measured.get(c, 0), "") for c in CATEGORIES)
+    measured = {**_shares(bound, arena), "parameters": parameters}
+    ledger = tuple(LedgerEntry(c, plan.bytes[c], measured[c], "") for c in CATEGORIES)
     return graph_bytes, program_bytes, ledger
+
+
+def _shares(bound: Bound, arena: int) -> dict[str, int]:
+    """Whose the bytes of an arena are, by the arrays that a bound program has in it."""
+    lives, categories = lifetimes(bound.program), bound.program.categories
+    slots = [i for i, base in enumerate(bound.bases) if base is not None and base.nbytes and lives[i][0] >= 0]
+    own = [i for i in slots if categories[i] != "parameters"]
+    pieces = [Piece(*lives[i], rounded(bound.bases[i].nbytes)) for i in own]
+    return shares(pieces, [categories[i] for i in own], arena)
 
 
 def array_bytes() -> int:
     """The bytes of NumPy arrays that are alive, of those made since tracing began."""
     only = tracemalloc.DomainFilter(True, NUMPY_DOMAIN)
     return sum(t.size for t in tracemalloc.take_snapshot().filter_traces([only]).traces)
-
-
-class _Counted:
-    """A backend that notes what each arena takes, as the tracer sees it."""
-
-    def __init__(self, backend: Backend, measured: dict[str, int], planned: Mapping[str, int]) -> None:
-        self._backend, self._measured = backend, measured
-        self._categories = iter([c for c in PLANNED if planned[c]])
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-    def empty(self, bytes: int) -> Any:
-        before = array_bytes()
-        array = self._backend.empty(bytes)
-        self._measured[next(self._categories)] = array_bytes() - before
-        return array
 
 
 def _laws(model: Model, backend: Backend, asked: Asked, rows: Sequence[CompareRow]) -> dict[tuple[str, str], str]:

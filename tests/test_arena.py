@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnngraph.program.arena import Piece, bound, placed
@@ -18,6 +18,7 @@ PIECES = st.lists(
 )  # fmt: skip
 
 
+@settings(max_examples=60, deadline=None)
 @given(PIECES)
 def test_pieces_alive_together_lie_apart(pieces: list[Piece]) -> None:
     found = placed(pieces)

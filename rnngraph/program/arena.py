@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, product
 from random import Random
 from typing import NamedTuple
 
@@ -24,11 +24,14 @@ EFFORT = 20_000
 SHARES = (0.0, 0.5, 0.7, 0.9, 0.98)
 """Of the pieces, by length of life, these shares count as short-lived in one sweep each."""
 
-TRIES = 200
-"""How many repairs are tried at most from each of four first orders."""
+TRIES = 100
+"""How many repairs are tried at most from each first order."""
 
-WORK = 4_000_000
+WORK = 2_000_000
 """A repair looks at all pairs of pieces alive together: so many looks are spent from each first order."""
+
+SEEDS = (0, 1, 2)
+"""Each first order is tried with so many ways of moving up."""
 
 
 class Piece(NamedTuple):
@@ -177,15 +180,16 @@ def _beside(pieces: Sequence[Piece]) -> Beside | None:
 
 def _repairs(pieces: Sequence[Piece], least: int, beside: Beside) -> Iterator[Placing]:
     """From a few first orders: each piece takes the lowest gap; what ends above the bound moves up in the order."""
-    dice, all = Random(0), range(len(pieces))
+    all = range(len(pieces))
     tries = min(TRIES, WORK // (1 + sum(map(len, beside)) // 2))
-    for key in (
+    orders = (
         lambda i: (-pieces[i].size, pieces[i].first),
         lambda i: (pieces[i].first, -pieces[i].last),
         lambda i: (-pieces[i].last, pieces[i].first),
         lambda i: (-pieces[i].size * (pieces[i].last - pieces[i].first + 1), pieces[i].first),
-    ):
-        rank = {i: float(n) for n, i in enumerate(sorted(all, key=key))}
+    )
+    for seed, key in product(SEEDS, orders):
+        dice, rank = Random(seed), {i: float(n) for n, i in enumerate(sorted(all, key=key))}
         for _ in range(tries):
             order = sorted(all, key=rank.__getitem__)
             found = _lowest(order, pieces, beside)

@@ -1,6 +1,6 @@
-"""The plan: one lifetime per slot, one place per slot in the arena of its category.
+"""The plan: one lifetime per slot, and one place per slot in the arena, the one array that a program works in.
 
-The prediction of memory is the allocation: each category is one array of exactly `Plan.bytes[category]` bytes.
+The prediction of memory is the allocation: the arena is an array of exactly `Plan.arena` bytes.
 """
 
 from __future__ import annotations
@@ -8,24 +8,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rnngraph.program.arena import Piece, placed
+from rnngraph.program.arena import Piece, bound, placed
 from rnngraph.program.program import CATEGORIES, Code, Program, Repeat, Step, steps_of
 
 ALIGN = 64
 """Every slot starts at a multiple of this many bytes, so that kernels meet the same alignment in both modes."""
 
-PLANNED = tuple(c for c in CATEGORIES if c != "parameters")
-"""Parameters stay where the user has them; all else is placed."""
-
-
 @dataclass(frozen=True)
 class Plan:
-    """For given sizes: the bytes of each slot, its place in its category's arena, and the bytes of each arena."""
+    """For given sizes: the bytes of each slot, its place in the arena, the bytes of the arena, and whose they are.
+
+    `bytes` is by category, see `shares`. Parameters are not in the arena: they stay where the user has them.
+    """
 
     sizes: Mapping[str, int]
     dtype: str
     slot_bytes: tuple[int, ...]
     offsets: tuple[int, ...]
+    arena: int
     bytes: Mapping[str, int]
 
     @property
@@ -37,16 +37,29 @@ def plan(program: Program, sizes: Mapping[str, int], dtype: str) -> Plan:
     """Places every slot for the given axis sizes."""
     lives = lifetimes(program)
     slot_bytes = tuple(slot.bytes(sizes, dtype) for slot in program.slots)
+    weights = set(program.weights.values())
+    members = [i for i, (first, _) in enumerate(lives) if first >= 0 and slot_bytes[i] and i not in weights]
+    pieces = [Piece(*lives[i], rounded(slot_bytes[i])) for i in members]
+    found = placed(pieces)
     offsets = [0] * len(program.slots)
-    totals = {}
-    for category in PLANNED:
-        members = [i for i, c in enumerate(program.categories) if c == category and lives[i][0] >= 0 and slot_bytes[i]]
-        found = placed([Piece(*lives[i], rounded(slot_bytes[i])) for i in members])
-        for slot, start in zip(members, found.starts, strict=True):
-            offsets[slot] = start
-        totals[category] = found.height + ALIGN if found.height else 0
-    totals["parameters"] = sum(slot_bytes[i] for i in program.weights.values())
-    return Plan(dict(sizes), dtype, slot_bytes, tuple(offsets), {c: totals[c] for c in CATEGORIES})
+    for slot, start in zip(members, found.starts, strict=True):
+        offsets[slot] = start
+    arena = found.height + ALIGN if found.height else 0
+    bytes = shares(pieces, [program.categories[i] for i in members], arena)
+    bytes["parameters"] = sum(slot_bytes[i] for i in weights)
+    return Plan(dict(sizes), dtype, slot_bytes, tuple(offsets), arena, bytes)
+
+
+def shares(pieces: Sequence[Piece], categories: Sequence[str], arena: int) -> dict[str, int]:
+    """Whose the bytes of an arena are: each category's are the most that it holds at once, the rest is workspace.
+
+    Where categories take the same room in turn, it is counted once, for the first of them.
+    """
+    found, left = dict.fromkeys(CATEGORIES, 0), arena
+    for kind in ("inputs", "outputs", "saved", "gradients"):
+        found[kind] = min(left, bound([p for p, c in zip(pieces, categories, strict=True) if c == kind]))
+        left -= found[kind]
+    return {**found, "workspace": left}
 
 
 def rounded(size: int) -> int:

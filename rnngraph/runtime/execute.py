@@ -12,7 +12,7 @@ from typing import Any
 
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import union
-from rnngraph.program.memory import ALIGN, PLANNED, Plan
+from rnngraph.program.memory import ALIGN, Plan
 from rnngraph.program.program import Code, Entry, Parity, Program, Ref, Repeat, Ring, Step, Turn
 from rnngraph.runtime.backend import Backend, Dtypes
 
@@ -20,13 +20,13 @@ Index = tuple[Any, ...]
 
 
 class Bound:
-    """A program with arrays: one arena per category of the ledger, bound to one set of sizes."""
+    """A program with arrays: views of one arena, bound to one set of sizes."""
 
     def __init__(self, program: Program, plan: Plan, backend: Backend) -> None:
         self.program, self.plan, self.backend = program, plan, backend
         self.dtypes = Dtypes(plan.dtype)
         self.own: dict[str, Any] = {}
-        self.arenas = {c: backend.empty(plan.bytes[c]) for c in PLANNED if plan.bytes[c]}
+        self.arena: Any = backend.empty(plan.arena) if plan.arena else None
         self.bases = [self.base(slot) for slot in range(len(program.slots))]
         for node, slot in program.constants:
             kernel = node.op.kernel
@@ -35,18 +35,16 @@ class Bound:
         self.calls: list[Callable[[], Any]] | None = None
 
     def base(self, slot: int) -> Any:
-        """The whole array of a slot, in its arena; None for a weight, which is bound when it is given."""
-        category = self.program.categories[slot]
-        if category == "parameters":
+        """The whole array of a slot, in the arena; None for a weight, which is bound when it is given."""
+        if self.program.categories[slot] == "parameters":
             return None
         shape = self.program.slots[slot].shape(self.plan.sizes)
         dtype = self.dtypes.of(self.program.slots[slot].type.dtype)
         size = self.plan.slot_bytes[slot]
-        if category not in self.arenas or not size:
+        if not size:
             return self.backend.xp.empty(shape, dtype)
-        arena = self.arenas[category]
-        start = -_address(arena) % ALIGN + self.plan.offsets[slot]
-        return arena[start : start + size].view(dtype).reshape(shape)
+        start = -_address(self.arena) % ALIGN + self.plan.offsets[slot]
+        return self.arena[start : start + size].view(dtype).reshape(shape)
 
     # --- running ---
 

@@ -32,10 +32,15 @@ class Unplanned(Bound):
         self.whole = {*program.inputs.values(), *(slot for _, slot in program.constants)}
         self.loops: dict[int, tuple[int, int]] = {}
         """Of each running loop its place on the axis and the number of finished steps."""
-        super().__init__(program, replace(plan, bytes=dict.fromkeys(plan.bytes, 0)), backend)
+        super().__init__(program, replace(plan, arena=0), backend)
 
     def base(self, slot: int) -> Any:
-        return super().base(slot) if slot in self.whole else None
+        return self.fresh(slot) if slot in self.whole else None
+
+    def fresh(self, slot: int) -> Any:
+        """A new array for a slot."""
+        slots, sizes = self.program.slots, self.plan.sizes
+        return self.backend.xp.empty(slots[slot].shape(sizes), self.dtypes.of(slots[slot].type.dtype))
 
     def run(self, inputs: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
         for name, slot in self.program.weights.items():
@@ -79,7 +84,7 @@ class Unplanned(Bound):
     def make(self, place: int) -> None:
         for slot in self.born[place]:
             if self.bases[slot] is None:
-                self.bases[slot] = super().base(slot)
+                self.bases[slot] = self.fresh(slot)
 
     def drop(self, place: int) -> None:
         for slot in self.dead[place]:
