@@ -26,7 +26,7 @@ LOOK: Mapping[str, str] = {
 
 WORDS: Mapping[str, str] = {"saved": "saved for backward"}
 FORMS = ("svg", "png", "pdf")
-COLUMNS = 700
+COLUMNS = 400
 """So many columns of a panel differ; of more moments each shows the highest that it stands for."""
 
 
@@ -114,7 +114,7 @@ def _columns(panel: Panel) -> tuple[list[int], list[tuple[int, ...]]]:
     for start, column in zip(panel.starts, panel.bytes, strict=True):
         if starts and start * COLUMNS // panel.end == starts[-1] * COLUMNS // panel.end:
             bytes[-1] = max(bytes[-1], column, key=sum)
-        else:
+        elif not bytes or column != bytes[-1]:
             starts.append(start)
             bytes.append(column)
     return starts, bytes
@@ -166,6 +166,7 @@ def _peak(axes: Any, panel: Panel, top: int) -> None:
         f"peak {data(bytes)}  {panel.peak_line}", (place, bytes),
         xytext=(0.985 if right else 0.015, 1.16 * top), textcoords=axes.get_yaxis_transform(),
         ha="right" if right else "left", va="center", fontsize=8.5, color=INK, zorder=6,
+        bbox={"facecolor": PAGE, "edgecolor": "none", "pad": 1.5},
         arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.8, "shrinkB": 3},
     )  # fmt: skip
     axes.plot([place], [bytes], "D", markersize=5.5, color="#e11d62", zorder=5)
