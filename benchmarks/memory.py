@@ -96,7 +96,7 @@ def ours(mode: str) -> Callable[[int], tuple[Run, Callable[[], dict[str, Any]]]]
             bound = variant.bound(sizes)
             made, seen = variant.plan(sizes), set[int]()
             object_bytes(variant.elaborated, seen)
-            taken = bound.arena.nbytes
+            taken = sum(arena.nbytes for arena in bound.arenas.values())
             objects = object_bytes(variant.graph, seen) + object_bytes(variant.program, seen)
             return {
                 "foretold": made.total,

@@ -13,7 +13,7 @@ import numpy as np
 from rnngraph.compiled import CompiledProgram, Signature, Variant
 from rnngraph.costs import Asked, array_bytes, cotangents_for, synthetic
 from rnngraph.model import Model
-from rnngraph.program.memory import Plan
+from rnngraph.program.memory import Plan, plan
 from rnngraph.program.timeline import Moment, timeline
 from rnngraph.runtime.numpy import NumpyBackend
 from rnngraph.runtime.unplanned import Unplanned
@@ -24,21 +24,23 @@ POINTS = 24
 
 
 def panels(model: Model, asked: Asked) -> Iterator[Panel]:
-    """For each mode what the longest of the runs asked for holds, step by step; measured on the CPU."""
+    """For each mode what the longest of the runs asked for holds, step by step; with NumPy's kernels."""
     steps = max(asked.steps)
     cotangents = cotangents_for(model, steps, asked.batch)
     gradient = cotangents is None or bool(cotangents)
     wanted = ("loss",) if cotangents is None else tuple(cotangents)
     data, weights = synthetic(model, steps, asked.batch, asked.seed), model.init(asked.seed, asked.dtype)
     for mode in asked.modes:
-        program = model.compile(mode, steps if mode == "static" else None, "numpy", asked.dtype, gradient=gradient)
+        program = model.compile(
+            mode, steps if mode == "static" else None, "numpy", asked.dtype, gradient=gradient, kernels="numpy"
+        )
         variant = program.variant(Signature(cotangents=wanted if gradient else None))
         yield _panel(str(mode), program, variant, data, weights, cotangents or {})
 
 
 def _panel(title: str, program: CompiledProgram, variant: Variant, data: Any, weights: Any, cotangents: Any) -> Panel:
     checked = program.check(data)
-    made = variant.plan(checked.sizes)
+    made = plan(variant.program, variant.all_sizes(checked.sizes), variant.schedule.dtype)
     moments = timeline(variant.program, made.sizes, made.slot_bytes)
     inputs = {n: program.input(n, variant, checked, cotangents) for n in variant.program.inputs}
     starts = (0, *accumulate(moment.calls for moment in moments))

@@ -16,7 +16,11 @@ from rnngraph.diagnostics import Diagnostic, UserError
 from rnngraph.options import (
     BACKEND,
     JSON,
+    KEEP,
+    KERNELS,
+    LINES,
     MODEL,
+    PICTURE,
     SEED,
     UNROLL,
     console,
@@ -24,7 +28,9 @@ from rnngraph.options import (
     numbers,
     positive,
     read,
+    refuse_picture,
     tell,
+    tell_profiles,
     warn,
 )
 
@@ -96,7 +102,7 @@ def show(
     from rnngraph import driver
 
     model = read(file, name, settings)
-    unroll = driver.scheduled(model, unroll=unroll)["unroll"]
+    unroll = driver.scheduled(model, unroll=unroll).unroll
     warn(driver.unrolling_warning(model, unroll, steps, gradient))
     click.echo(driver.show(model, after, unroll, steps, gradient))
 
@@ -128,8 +134,12 @@ def summary(file: str, name: str | None, settings: Sequence[str], as_json: bool)
 @click.option("--out", type=click.Path(), help="Write every result to this .npz file.")
 @click.option("--watch", default="", metavar="H,C,I", help="Values inside cells to record at every step.")
 @click.option("--stream", is_flag=True, help="Read a line per step from standard input; write each step's outputs.")
+@click.option("--profile", is_flag=True, help="Instead of results, show by source line where the time goes.")
+@PICTURE
+@LINES
 @UNROLL
 @BACKEND
+@KERNELS
 @dtype_option("float64")
 @SEED
 @JSON
@@ -142,8 +152,12 @@ def run(
     out: str | None,
     watch: str,
     stream: bool,
+    profile: bool,
+    picture: str | None,
+    lines: int,
     unroll: str | None,
     backend: str | None,
+    kernels: str | None,
     dtype: str | None,
     seed: int,
     as_json: bool,
@@ -155,17 +169,25 @@ def run(
     from rnngraph.printing import results_json, results_text
 
     refuse_unwritable(out)
+    refuse_picture(picture)
+    lines = positive("--lines", lines)
     model, data = read(file, name, settings), load(paths)
-    how = driver.scheduled(model, unroll=unroll, backend=backend, dtype=dtype)
-    unroll, backend, dtype = how["unroll"], how["backend"], how["dtype"]
+    how = driver.scheduled(model, unroll=unroll, backend=backend, dtype=dtype, kernels=kernels)
+    if profile or picture:
+        warn(driver.unrolling_warning(model, how.unroll, driver.steps_of(model, data), False))
+        found = driver.profiled(model, data, weights, seed, how)
+        if as_json:
+            click.echo(json.dumps(found.to_json()))
+        tell_profiles({"run": found}, picture, 0 if as_json else lines)
+        return 0
     if stream:
-        for line in driver.streamed(model, data, weights, seed, dtype, sys.stdin):
+        for line in driver.streamed(model, data, weights, seed, how.dtype, sys.stdin):
             click.echo(line)
             sys.stdout.flush()
         return 0
     watched = tuple(w.strip() for w in watch.split(",") if w.strip())
-    warn(driver.unrolling_warning(model, unroll, driver.steps_of(model, data), False))
-    results, trouble = driver.run(model, data, weights, seed, unroll, backend, dtype, watched)
+    warn(driver.unrolling_warning(model, how.unroll, driver.steps_of(model, data), False))
+    results, trouble = driver.run(model, data, weights, seed, how, watched)
     if out:
         driver.save_results(out, results)
         click.echo(f"wrote {out}: {', '.join(results)}", err=as_json)
@@ -198,7 +220,9 @@ def run(
 @click.option("--split", type=click.Choice(["random", "last"]), help="Which rows are held back.")
 @click.option("--patience", type=int, help="Epochs without a better held-back loss before stopping.")
 @UNROLL
+@KEEP
 @BACKEND
+@KERNELS
 @dtype_option("float32")
 @click.option("--seed", type=int, help="Seed of weights, order and masks.")
 @JSON
@@ -218,7 +242,9 @@ def train(
     momentum: float | None,
     decay: float | None,
     unroll: str | None,
+    keep: str | None,
     backend: str | None,
+    kernels: str | None,
     dtype: str | None,
     as_json: bool,
     **overrides: Any,
@@ -232,13 +258,14 @@ def train(
     kept = checkpoint or resume or driver.own_checkpoint(file, out)
     refuse_unwritable(out, kept)
     model = read(file, name, settings)
-    how = driver.scheduled(model, unroll=unroll, backend=backend, dtype=dtype, dtype_default="float32")
-    unroll, backend, dtype = how["unroll"], how["backend"], how["dtype"]
+    how = driver.scheduled(
+        model, unroll=unroll, keep=keep, backend=backend, dtype=dtype, kernels=kernels, dtype_default="float32"
+    )
     data, validation = load(paths), load(held) if held else None
     test = load(tests) if tests else None
     arguments = {"rate": rate, "momentum": momentum, "decay": decay}
     overrides["optimizer"] = driver.chosen_optimiser(model, optimizer, arguments)
-    warn(driver.unrolling_warning(model, unroll, driver.steps_of(model, data), True))
+    warn(driver.unrolling_warning(model, how.unroll, driver.steps_of(model, data), True))
     if kept not in (checkpoint, resume) and Path(kept).exists():
         warn(f"`{kept}` of an interrupted training is written over; `--resume {kept}` would have gone on from it")
     with Bar(quiet=as_json) as bar:
@@ -247,9 +274,7 @@ def train(
             data,
             validation,
             overrides,
-            unroll=unroll,
-            backend=backend,
-            dtype=dtype,
+            how=how,
             weights=weights,
             checkpoint=kept,
             resume=resume,
@@ -261,7 +286,7 @@ def train(
         Path(kept).unlink(missing_ok=True)
     report: dict[str, Any] = {"history": fitted.history, "best_epoch": fitted.best_epoch}
     if test is not None:
-        report["test"] = driver.tested(model, test, dict(fitted.weights), backend, dtype)
+        report["test"] = driver.tested(model, test, dict(fitted.weights), how)
     if as_json:
         click.echo(json.dumps(report))
         return
@@ -299,7 +324,7 @@ def draw(
 
     drawn = None if steps is None else positive("--steps", steps)
     model = read(file, name, settings)
-    unroll = driver.scheduled(model, unroll=unroll)["unroll"]
+    unroll = driver.scheduled(model, unroll=unroll).unroll
     driver.render(model, out, unroll, drawn, opened, positive("--fold", fold), gradient, detail)
     click.echo(f"wrote {out}")
 
@@ -311,6 +336,7 @@ def draw(
 @click.option("--modes", default="static,dynamic", show_default=True, help="Ways to unroll, as for --unroll.")
 @click.option("--repeats", default=5, show_default=True, help="Runs that are timed after the first.")
 @BACKEND
+@KERNELS
 @dtype_option("float32")
 @SEED
 @click.option("--page", type=click.Path(), help="Write a report with plots to this .html file.")
@@ -326,6 +352,7 @@ def compare(
     modes: str,
     repeats: int,
     backend: str | None,
+    kernels: str | None,
     dtype: str | None,
     seed: int,
     page: str | None,
@@ -347,19 +374,18 @@ def compare(
     if memory:
         picture_form(memory)
     model = read(file, name, settings)
-    how = driver.scheduled(model, backend=backend, dtype=dtype, dtype_default="float32")
-    backend, dtype = how["backend"], how["dtype"]
+    how = driver.scheduled(model, backend=backend, dtype=dtype, kernels=kernels, dtype_default="float32")
     asked = Asked(
         tuple(m.strip() for m in modes.split(",")),
         numbers("--steps", steps),
         positive("--batch", batch),
-        dtype,
+        how.dtype,
         positive("--repeats", repeats),
         seed,
     )
     warn(driver.unrolling_warning(model, "static" if "static" in asked.modes else "", max(asked.steps), True))
     with console(stderr=True).status("") as status:
-        found = driver.compare(model, backend, asked, lambda text: status.update(text))
+        found = driver.compare(model, how, asked, lambda text: status.update(text))
         if memory:
             status.update("measuring memory over time")
             driver.draw_memory(model, asked, memory)
@@ -377,11 +403,62 @@ def compare(
 
 @cli.command()
 @MODEL
+@click.option("--steps", default=100, show_default=True, help="Steps of the made-up data.")
+@click.option("--batch", default=32, show_default=True, help="Rows of the made-up data.")
+@click.option("--seconds", default=2.0, show_default=True, help="For which each task is run.")
+@UNROLL
+@BACKEND
+@KERNELS
+@dtype_option("float32")
+@PICTURE
+@LINES
+@JSON
+def bench(
+    file: str,
+    name: str | None,
+    settings: Sequence[str],
+    steps: int,
+    batch: int,
+    seconds: float,
+    unroll: str | None,
+    backend: str | None,
+    kernels: str | None,
+    dtype: str | None,
+    picture: str | None,
+    lines: int,
+    as_json: bool,
+) -> None:
+    """Tell how fast the model is here, forward alone and in training: per step, beside the machine, by source line."""
+    from rnngraph import driver
+    from rnngraph.printing import bench_tables
+
+    refuse_picture(picture)
+    lines, steps, batch = positive("--lines", lines), positive("--steps", steps), positive("--batch", batch)
+    if seconds < 0:
+        raise UserError(f"--seconds {seconds:g}: must be 0 or more", "E621")
+    model = read(file, name, settings)
+    flags = {"unroll": unroll, "backend": backend, "dtype": dtype, "kernels": kernels}
+    how = driver.scheduled(model, dtype_default="float32", **flags)
+    warn(driver.unrolling_warning(model, how.unroll, steps, True))
+    with console(stderr=True).status("") as status:
+        found = driver.bench(model, how, steps, batch, seconds, lambda text: status.update(text))
+    if as_json:
+        click.echo(json.dumps(found.to_json()))
+    else:
+        for part in bench_tables(found):
+            console().print(part, highlight=False)
+    tell_profiles({speed.task: speed.profile for speed in found.speeds}, picture, 0 if as_json else lines)
+
+
+@cli.command()
+@MODEL
 @click.option("--steps", default=100, show_default=True, help="Steps of the sequences.")
 @click.option("--batch", default=32, show_default=True, help="Rows.")
 @click.option("--gradient", is_flag=True, help="Of a training step, not of a forward run.")
 @click.option("--lines", default=10, show_default=True, help="How many source lines to name.")
 @UNROLL
+@KEEP
+@KERNELS
 @dtype_option("float32")
 @JSON
 def cost(
@@ -393,6 +470,8 @@ def cost(
     gradient: bool,
     lines: int,
     unroll: str | None,
+    keep: str | None,
+    kernels: str | None,
     dtype: str | None,
     as_json: bool,
 ) -> None:
@@ -401,9 +480,8 @@ def cost(
     from rnngraph.printing import cost_tables
 
     model = read(file, name, settings)
-    how = driver.scheduled(model, unroll=unroll, dtype=dtype, dtype_default="float32")
-    unroll, dtype = how["unroll"], how["dtype"]
-    found = driver.cost(model, unroll, numbers("--steps", str(steps))[0], positive("--batch", batch), dtype, gradient)
+    how = driver.scheduled(model, unroll=unroll, keep=keep, dtype=dtype, kernels=kernels, dtype_default="float32")
+    found = driver.cost(model, how, numbers("--steps", str(steps))[0], positive("--batch", batch), gradient)
     if as_json:
         click.echo(json.dumps(found.to_json()))
         return
@@ -435,7 +513,7 @@ def generate(
     from rnngraph.learn.data import load
 
     model = read(file, name, settings)
-    how["dtype"] = driver.scheduled(model, dtype=how["dtype"], dtype_default="float32")["dtype"]
+    how["dtype"] = driver.scheduled(model, dtype=how["dtype"], dtype_default="float32").dtype
     click.echo(driver.generated(model, weights, prompt, load(paths), **how))
 
 

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from rnngraph.diagnostics import CannotDo, UserError, did_you_mean
-from rnngraph.front.block import Elaborated
+from rnngraph.calls import Call, Holds, Known, call_of, contents, to_program, to_user
+from rnngraph.calls import form as form_of
+from rnngraph.calls import known as known_call
+from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean
+from rnngraph.front.block import DataInput, Elaborated, StateInput
 from rnngraph.ir.graph import Graph, Value, graph_input
 from rnngraph.ir.types import BATCH, Type, size_of
 from rnngraph.learn.checks import Checked, check_data
 from rnngraph.learn.fit_labels import refuse_long_labels
+from rnngraph.learn.weights import shape_text
 from rnngraph.ops import const
 from rnngraph.passes.alignments import Alignment, alignments
 from rnngraph.passes.bounds import bounds
 from rnngraph.passes.pipeline import stages
 from rnngraph.program.lower import lower
-from rnngraph.program.memory import Plan, plan
+from rnngraph.program.memory import APART, Plan, plan
 from rnngraph.program.program import Program
 from rnngraph.program.room import refuse_if_too_large
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execute import Bound
+from rnngraph.schedule.cut import Cut, cut
+from rnngraph.schedule.keep import ALL, Keep, course
+from rnngraph.schedule.parts import Part, part
+from rnngraph.schedule.stages import Way, ways, why_not
+from rnngraph.schedule.walk import Walker, Walking, walking
 
 Arrays = dict[str, Any]
 Elaborate = Callable[[bool, frozenset[str]], Elaborated]
@@ -44,6 +53,8 @@ class Schedule:
     steps: int | Mapping[str, int] | None = None
     dtype: str = "float64"
     gradient: bool | str = False
+    keep: Keep = ALL
+    """What is kept for the way back, and what is computed again."""
 
     @property
     def static(self) -> bool:
@@ -89,7 +100,8 @@ class Variant:
     schedule: Schedule
     signature: Signature
     backend: Backend
-    _bound: dict[tuple[tuple[str, int], ...], Bound] = field(default_factory=dict)
+    _bound: dict[tuple[tuple[str, int], ...], Bound | Walker] = field(default_factory=dict)
+    _parts: dict[tuple[Way, str, int], Part] = field(default_factory=dict)
 
     def stages(self) -> Iterator[tuple[str, Graph]]:
         """Every stage of compilation by name, from the elaborated graph on."""
@@ -102,32 +114,141 @@ class Variant:
 
     @cached_property
     def graph(self) -> Graph:
-        """The graph as it is lowered."""
+        """The graph as it is lowered where all steps are computed in one go."""
+        if not self.walks:
+            return self._passed[-1]
         *_, (_, graph) = self.stages()
         return graph
 
     @cached_property
-    def program(self) -> Program:
-        return lower(self.graph)
+    def _passed(self) -> tuple[Graph, Graph]:
+        """The last stage that has loops, and the last one that is needed."""
+        looped, graph = self.elaborated.graph, self.elaborated.graph
+        for name, graph in self.stages():
+            if name == "units":
+                looped = graph
+                if self.walks:
+                    break
+        return looped, graph
 
-    def plan(self, sizes: Mapping[str, int]) -> Plan:
+    @cached_property
+    def program(self) -> Program:
+        return self.backend.adapted(lower(self.graph), self.schedule.dtype)
+
+    @cached_property
+    def _given(self) -> dict[str, str]:
+        """What the graph reads from outside, by name, with its kind."""
+        return {n.attrs["name"]: n.attrs["kind"] for n in self.looped.nodes() if n.op.name == "input"}
+
+    @property
+    def arrays(self) -> list[Bound | Walker]:
+        """What has arrays now."""
+        return list(self._bound.values())
+
+    @property
+    def inputs(self) -> list[str]:
+        return [name for name, kind in self._given.items() if kind != "weight"]
+
+    @property
+    def weights(self) -> list[str]:
+        return [name for name, kind in self._given.items() if kind == "weight"]
+
+    def plan(self, sizes: Mapping[str, int]) -> Plan | Walking:
+        """Everything about the memory of a run, before it."""
+        if self.walks:
+            return self.walking(sizes)
         return plan(self.program, self.all_sizes(sizes), self.schedule.dtype)
 
     def all_sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
         """The sizes of the data's axes, and of those that the model fixes."""
-        axes = {axis for slot in self.program.slots for axis in slot.type.axes}
+        graph = self.looped if self.walks else None
+        axes = {a for slot in self.program.slots for a in slot.type.axes} if graph is None else axes_of(graph)
         derived = {axis: size_of(axis, sizes.__getitem__) for axis in axes if axis not in sizes}
         return {**sizes, **derived}
 
-    def bound(self, sizes: Mapping[str, int]) -> Bound:
+    def bound(self, sizes: Mapping[str, int]) -> Bound | Walker:
         """The program with arrays for these sizes; those of the sizes before are given back."""
         key = tuple(sorted(sizes.items()))
         if key not in self._bound:
             self._bound.clear()
             made = self.plan(sizes)
-            refuse_if_too_large(self.program, made, self.backend.free_bytes(), self.schedule.static)
-            self._bound[key] = Bound(self.program, made, self.backend)
+            if isinstance(made, Plan):
+                refuse_if_too_large(self.program, made, self.backend.free_bytes(), self.schedule.static)
+            self._bound[key] = self.with_arrays(made, self.backend)
         return self._bound[key]
+
+    def with_arrays(self, made: Plan | Walking, backend: Backend) -> Bound | Walker:
+        """What was planned, with arrays."""
+        if isinstance(made, Plan):
+            return self.backend.bound(self.program, made, backend)
+        return Walker(made, backend)
+
+    def graphs(self, sizes: Mapping[str, int]) -> list[Graph]:
+        """The graphs that are lowered for these sizes."""
+        made = self.plan(sizes)
+        return [self.graph] if isinstance(made, Plan) else [part.graph for part in made.parts.values()]
+
+    # --- a few steps at a time ---
+
+    @property
+    def walks(self) -> bool:
+        """Whether steps are computed a few at a time, some of them again."""
+        return self.schedule.keep != ALL and self.signature.cotangents is not None
+
+    @property
+    def looped(self) -> Graph:
+        """The last stage that has loops, whatever the mode."""
+        return self._passed[0]
+
+    @cached_property
+    def cuts(self) -> dict[Way, tuple[int, Cut]]:
+        """The graph cut for each way to walk along an axis, and how much is kept on it for a step."""
+        found = ways(self.looped)
+        if not found:
+            raise no_walk(self.looped, self.schedule.keep)
+        return {way: (kept, cut(self.looped, way)) for way, kept in found.items()}
+
+    def walking(self, sizes: Mapping[str, int]) -> Walking:
+        """Everything about a run by the schedule, on the way where the most is kept."""
+        sizes = self.all_sizes(sizes)
+        way = max(self.cuts, key=lambda w: sizes[w.axis] * self.cuts[w][0])
+        return walking(
+            self.cuts[way][1],
+            course(self.schedule.keep, sizes[way.axis], sizes.get(BATCH, 1), way.reverse),
+            lambda kind, n: self.part(way, kind, n),
+            lambda part, sizes: plan(part.program, sizes, self.schedule.dtype, APART),
+            sizes,
+            self.schedule.dtype,
+        )
+
+    def part(self, way: Way, kind: str, n: int) -> Part:
+        """A part of the cut: `whole` and its stage, or what is computed of a chunk and of how many steps."""
+        cut, static, walk = self.cuts[way][1], self.schedule.static, kind != "whole"
+        key = (way, kind, n if static or not walk else 0)
+        if key not in self._parts:
+            graph = getattr(cut, kind) if walk else cut.wholes[n]
+            steps = Steps(self.schedule)
+            if walk:
+                steps[way.axis] = n
+            plain = part(graph, way.axis, self.schedule.unroll, steps, walk)
+            adapted = self.backend.adapted(plain.program, self.schedule.dtype)
+            self._parts[key] = replace(plain, program=adapted)
+        return self._parts[key]
+
+
+def no_walk(graph: Graph, keep: Keep) -> CannotDo:
+    """Why no loop of a graph can be computed again, with the line of one that cannot."""
+    loop = next((n for n in graph.nodes() if n.op.kind == "loop"), None)
+    reason = why_not(loop) if loop else "the model has no loop whose steps could be computed again"
+    span = loop.origin.span if loop else None
+    return CannotDo([Diagnostic("E614", f"`--keep {keep}`: {reason}", span, help="`--keep all` runs any model")])
+
+
+def axes_of(graph: Graph) -> set[str]:
+    """Every axis that a value of a graph has, or a loop runs along."""
+    nodes = list(graph.all_nodes())
+    loops = {node.attrs["loop"].axis for node in nodes if node.op.kind == "loop"}
+    return loops | {axis for node in nodes for type in node.types for axis in type.axes}
 
 
 def with_cotangents(graph: Graph, names: tuple[str, ...]) -> tuple[Graph, dict[Value, Value]]:
@@ -157,10 +278,11 @@ class CompiledProgram:
     def __init__(self, elaborate: Elaborate, schedule: Schedule, backend: Backend) -> None:
         self._elaborate, self.schedule, self.backend = elaborate, schedule, backend
         self._variants: dict[Signature, Variant] = {}
+        self._calls: dict[Any, Known] = {}
         began = time.perf_counter()
         self.made = elaborate(False, frozenset())
         main = self.variant(Signature(cotangents=self._loss() if schedule.gradient else None))
-        _ = main.program
+        _ = main.cuts if main.walks else main.program
         self.compile_seconds = time.perf_counter() - began
         self.main = main
 
@@ -189,8 +311,8 @@ class CompiledProgram:
         `data` are batch-major arrays, `x` (batch, time, ...), `x.lengths` (batch,), initial states under the names of
         the final ones. Raises UserError with everything that does not fit.
         """
-        variant, results = self._call(data, weights, None)
-        return self._results(variant, results)
+        call, results = self._call(data, weights, None)
+        return call.fresh(results, call.shown)
 
     def gradients(
         self, data: Mapping[str, Any], weights: Mapping[str, Any], cotangents: Mapping[str, Any] | None = None
@@ -210,14 +332,11 @@ class CompiledProgram:
                 "E603",
                 "add a `loss`, or give cotangents for its outputs",
             )
-        variant, results = self._call(data, weights, cotangents)
-        grads = {n.removeprefix("grad:"): a for n, a in results.items() if n.startswith("grad:")}
-        types = {n: _type_of(variant, f"grad:{n}") for n in grads}
-        found = {n: _to_user(self.backend.fetch(a), types[n]) for n, a in grads.items()}
-        plain = self._results(variant, results)
+        call, results = self._call(data, weights, cotangents)
+        found = call.fresh(results, call.gradients)
         if cotangents is None:
-            return float(plain["loss"]), found
-        return float(sum(np.sum(plain[n] * np.asarray(c)) for n, c in cotangents.items())), found
+            return float(self.backend.fetch(results["loss"])), found
+        return call.weighted(results, cotangents), found
 
     def check(self, data: Mapping[str, Any]) -> Checked:
         """The data as the program takes it; UserError with everything that does not fit."""
@@ -251,19 +370,48 @@ class CompiledProgram:
 
     def _call(
         self, data: Mapping[str, Any], weights: Mapping[str, Any], cotangents: Mapping[str, Any] | None
-    ) -> tuple[Variant, Arrays]:
+    ) -> tuple[Call, Arrays]:
+        """The results of one call. What is known of data of the same form is not found out again."""
+        form = form_of(data), "loss" if cotangents is None else form_of(cotangents)
+        known = self._calls.get(form)
+        if known is not None and known.takes(data):
+            call, inputs = known.call, known.inputs(data, cotangents or {})
+        else:
+            call, inputs = self._prepared(data, cotangents, form)
+        if not call.needed <= weights.keys():
+            first = min(call.needed - weights.keys())
+            raise UserError(f"the weights have no `{first}`", "E604", did_you_mean(first, weights))
+        return call, call.run(inputs, weights)
+
+    def _prepared(
+        self, data: Mapping[str, Any], cotangents: Mapping[str, Any] | None, form: Any
+    ) -> tuple[Call, Arrays]:
+        """The call for such data, and what it is given; kept where only the contents can be wrong next time."""
         checked = self.check(data)
         given = tuple(cotangents) if cotangents is not None else self._loss()
         wanted = given if self.schedule.gradient and (cotangents is not None or self._loss()) else None
         self._known(wanted or ())
         variant = self.variant(Signature(bool(checked.lengths), frozenset(checked.states), wanted))
         bound = variant.bound(checked.sizes)
-        inputs = {name: self.input(name, variant, checked, cotangents or {}) for name in variant.program.inputs}
-        missing = [name for name in variant.program.weights if name not in weights]
-        if missing:
-            raise UserError(f"the weights have no `{missing[0]}`", "E604", did_you_mean(missing[0], weights))
-        with np.errstate(all="ignore"):  # what is not finite is told by name, see `finite`
-            return variant, bound.run(inputs, weights)
+        call = call_of(
+            bound, frozenset(variant.weights), {name: value.type for name, value in variant.looped.outputs.items()}
+        )
+        inputs = {name: self.input(name, variant, checked, cotangents or {}) for name in variant.inputs}
+        self._calls = {k: c for k, c in self._calls.items() if c.call.bound in self._alive()}
+        holds = None if checked.lengths or self._alignments or None in form else self._holds(data)
+        if holds is not None and all(array.dtype == self.schedule.dtype for array in (cotangents or {}).values()):
+            types = {name: value.type for name, value in variant.looped.inputs.items()}
+            self._calls[form] = known_call(call, types, inputs, data, holds)
+        return call, inputs
+
+    def _alive(self) -> list[Bound | Walker]:
+        """What has arrays now: each variant keeps those of the sizes last used."""
+        return [bound for variant in self._variants.values() for bound in variant.arrays]
+
+    def _holds(self, data: Mapping[str, Any]) -> Holds | None:
+        known: tuple[DataInput | StateInput, ...] = (*self.made.inputs, *self.made.states)
+        items = [item for item in known if item.name in data]
+        return contents(items, data, self._bounds, self.schedule.dtype)
 
     def _known(self, names: Sequence[str]) -> None:
         for name in names:
@@ -274,7 +422,7 @@ class CompiledProgram:
 
     def input(self, name: str, variant: Variant, checked: Checked, cotangents: Mapping[str, Any]) -> Any:
         """What an input of the program is given, its axes in the program's order."""
-        type = variant.graph.inputs[name].type
+        type = variant.looped.inputs[name].type
         if name == "seed":
             return np.asarray(checked.seed or 0, np.int64)
         if name.startswith("lengths@"):
@@ -282,44 +430,24 @@ class CompiledProgram:
             full = np.full(checked.sizes[BATCH], checked.sizes[axis], np.int64)
             return checked.lengths.get(axis, full)
         if name.startswith("cot:"):
-            array = np.asarray(cotangents[name.removeprefix("cot:")], self.schedule.dtype)
-            return _to_program(array, type)
+            return self._cotangent(name.removeprefix("cot:"), cotangents, type, checked).transpose(to_program(type))
         array = checked.arrays[name] if name in checked.arrays else checked.states[name]
-        return _to_program(array, type)
+        return array.transpose(to_program(type))
 
-    def _results(self, variant: Variant, results: Arrays) -> Arrays:
-        found = {}
-        for name, array in results.items():
-            if not name.startswith("grad:"):
-                plain = name.removeprefix("metric.").removeprefix("watch.")
-                # An output of the same name keeps it; the other goes by its full name, and neither is lost.
-                known_as = name if plain in results else plain
-                found[known_as] = _to_user(self.backend.fetch(array), _type_of(variant, name))
-        return found
+    def _cotangent(self, name: str, cotangents: Mapping[str, Any], type: Type, checked: Checked) -> Any:
+        """A cotangent as an array like the output that it is of; UserError where it is not."""
+        array, axes = (
+            np.asarray(cotangents[name], self.schedule.dtype),
+            [type.axes[i] for i in to_user(type)[: len(type.axes)]],
+        )
+        shape = (*(size_of(axis, checked.sizes.__getitem__) for axis in axes), *type.shape)
+        if array.shape != shape:
+            raise UserError(
+                f"the cotangent of `{name}` should be {shape_text(shape)}, got {shape_text(array.shape)}", "E614"
+            )
+        return array
 
     def _repr_svg_(self) -> str:
         from rnngraph.viz.notebook import program_svg
 
         return program_svg(self)
-
-
-def _type_of(variant: Variant, name: str) -> Type:
-    return variant.graph.outputs[name].type
-
-
-def _user_order(type: Type) -> list[int]:
-    """The batch first, then times, then what the user wrote: as positions in the program's order."""
-    axes = [i for i, a in enumerate(type.axes) if a == BATCH] + [i for i, a in enumerate(type.axes) if a != BATCH]
-    return [*axes, *range(len(axes), type.rank)]
-
-
-def _to_user(array: Any, type: Type) -> Any:
-    """A fresh array, batch-major."""
-    return np.array(np.transpose(array, _user_order(type)), order="C")
-
-
-def _to_program(array: Any, type: Type) -> Any:
-    """A view of a batch-major array with its axes in the program's order."""
-    if array.ndim != type.rank:
-        raise CannotDo(f"an array of {array.ndim} axes where {type.rank} were expected")
-    return np.transpose(array, np.argsort(_user_order(type)))

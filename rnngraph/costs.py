@@ -23,7 +23,7 @@ from rnngraph.ir.types import BATCH, size_of
 from rnngraph.model import Model, checked_schedule
 from rnngraph.passes.bounds import bounds
 from rnngraph.program.arena import Piece
-from rnngraph.program.memory import lifetimes, rounded, shares
+from rnngraph.program.memory import PLANNED, Plan, lifetimes, rounded, shares
 from rnngraph.program.program import CATEGORIES
 from rnngraph.program.room import refuse_if_too_large
 from rnngraph.runtime.backend import Backend
@@ -191,7 +191,8 @@ def refuse_what_cannot_fit(model: Model, backend: Backend, asked: Asked) -> None
     gradient = cotangents is None or bool(cotangents)
     variant = _variant(_compiled(model, backend, asked, "dynamic", steps, gradient), gradient, cotangents)
     made = variant.plan(model.sizes(steps, asked.batch))
-    refuse_if_too_large(variant.program, made, backend.free_bytes(), static=False)
+    if isinstance(made, Plan):
+        refuse_if_too_large(variant.program, made, backend.free_bytes(), static=False)
 
 
 def machine() -> str:
@@ -211,7 +212,7 @@ def _row(model: Model, backend: Backend, asked: Asked, mode: str | int, steps: i
     program = _compiled(model, backend, asked, mode, steps, gradient)
     variant = _variant(program, gradient, cotangents)
     began = time.perf_counter()
-    _ = variant.program
+    graphs = variant.graphs(model.sizes(steps, asked.batch))
     compile_seconds = program.compile_seconds + time.perf_counter() - began
 
     def run() -> Any:
@@ -223,7 +224,7 @@ def _row(model: Model, backend: Backend, asked: Asked, mode: str | int, steps: i
     results = everything(program, data, weights, cotangents)
     graph_bytes, program_bytes, ledger = _measured(variant, program, data, weights)
     nodes, edges = counts(forward.graph)
-    grad_nodes, grad_edges = counts(variant.graph)
+    grad_nodes, grad_edges = (sum(n) for n in zip(*map(counts, graphs), strict=True))
     return (
         CompareRow(
             str(mode),
@@ -268,25 +269,27 @@ def _measured(
     """Bytes of the graph's and the program's objects, and the ledger of array bytes, all as traced by Python."""
     checked = program.check(data)
     plan = variant.plan(checked.sizes)
+    measured: dict[str, int] = {}
     gc.collect()
     tracemalloc.start()
     try:
         fresh = Variant(variant.elaborated, variant.schedule, variant.signature, variant.backend)
-        _ = fresh.graph
+        _ = fresh.cuts if fresh.walks else fresh.graph
         gc.collect()
         graph_bytes = tracemalloc.get_traced_memory()[0]
-        _ = fresh.program
-        held = {n: np.array(weights[n]) for n in fresh.program.weights}
-        parameters = array_bytes()
-        bound = Bound(fresh.program, plan, variant.backend)
-        arena = array_bytes() - parameters
+        held = {n: np.array(weights[n]) for n in fresh.weights}
+        measured["parameters"] = array_bytes()
+        made = fresh.plan(checked.sizes)
+        arenas = made.arenas if isinstance(made, Plan) else {c: made.bytes[c] for c in PLANNED}
+        bound = fresh.with_arrays(made, _Counted(variant.backend, measured, arenas))
         bound.bind(held)
         gc.collect()
         program_bytes = tracemalloc.get_traced_memory()[0] - graph_bytes - array_bytes()
     finally:
         tracemalloc.stop()
-    measured = {**_shares(bound, arena), "parameters": parameters}
-    ledger = tuple(LedgerEntry(c, plan.bytes[c], measured[c], "") for c in CATEGORIES)
+    if isinstance(bound, Bound):
+        measured |= _shares(bound, measured["all"])
+    ledger = tuple(LedgerEntry(c, plan.bytes[c], measured.get(c, 0), "") for c in CATEGORIES)
     return graph_bytes, program_bytes, ledger
 
 
@@ -296,13 +299,30 @@ def _shares(bound: Bound, arena: int) -> dict[str, int]:
     slots = [i for i, base in enumerate(bound.bases) if base is not None and base.nbytes and lives[i][0] >= 0]
     own = [i for i in slots if categories[i] != "parameters"]
     pieces = [Piece(*lives[i], rounded(bound.bases[i].nbytes)) for i in own]
-    return shares(pieces, [categories[i] for i in own], arena)
+    return shares(pieces, [categories[i] for i in own], PLANNED, arena)
 
 
 def array_bytes() -> int:
     """The bytes of NumPy arrays that are alive, of those made since tracing began."""
     only = tracemalloc.DomainFilter(True, NUMPY_DOMAIN)
     return sum(t.size for t in tracemalloc.take_snapshot().filter_traces([only]).traces)
+
+
+class _Counted:
+    """A backend that notes what each arena takes, as the tracer sees it."""
+
+    def __init__(self, backend: Backend, measured: dict[str, int], planned: Mapping[str, int]) -> None:
+        self._backend, self._measured = backend, measured
+        self._names = iter([name for name in planned if planned[name]])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def empty(self, bytes: int) -> Any:
+        before = array_bytes()
+        array = self._backend.empty(bytes)
+        self._measured[next(self._names)] = array_bytes() - before
+        return array
 
 
 def _laws(model: Model, backend: Backend, asked: Asked, rows: Sequence[CompareRow]) -> dict[tuple[str, str], str]:

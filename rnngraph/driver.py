@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,11 +24,16 @@ from rnngraph.learn.fit import Fitted, Progress, evaluate, fit
 from rnngraph.learn.weights import check_weights, load_weights, save_weights
 from rnngraph.model import LARGE_UNROLLING, Model, checked_schedule, load
 from rnngraph.passes.pipeline import STAGES
-from rnngraph.runtime.choose import backend_named, known_backend
+from rnngraph.runtime.choose import backend_named, known_backend, known_kernels
+from rnngraph.schedule.keep import parsed
 from rnngraph.source import Span
 from rnngraph.syntax import ast
 from rnngraph.syntax.ast import Definition, Expr, File, Options
 from rnngraph.viz.results import Comparison
+from rnngraph.viz.times import Profile
+
+if TYPE_CHECKING:
+    from rnngraph.bench import Bench
 
 # --- texts -------------------------------------------------------------------------------------------------------
 
@@ -88,13 +94,23 @@ def _option_place(found: Diagnostic, places: Mapping[str, Span]) -> Span | None:
     return named or places.get(_OPTION_OF.get(found.code, ""))
 
 
-_OPTION_OF = {"E606": "unroll", "E607": "dtype", "E608": "backend", "E701": "optimizer", "E702": "optimizer"}
+_OPTION_OF = {
+    "E606": "unroll",
+    "E607": "dtype",
+    "E608": "backend",
+    "E609": "kernels",
+    "E613": "keep",
+    "E701": "optimizer",
+    "E702": "optimizer",
+}
 
 _OPTION_CHECKS: dict[str, tuple[Callable[[Mapping[str, Any]], object], ...]] = {
     "schedule": (
         lambda told: checked_schedule(over_defaults(told, unroll=None)["unroll"], 1, "float64", False),
         lambda told: checked_schedule("dynamic", None, over_defaults(told, dtype=None)["dtype"], False),
         lambda told: known_backend(over_defaults(told, backend=None)["backend"]),
+        lambda told: known_kernels(over_defaults(told, kernels=None)["kernels"] or None),
+        lambda told: parsed(over_defaults(told, keep=None)["keep"]),
     ),
     "train": (FitConfig.from_recipe,),
 }
@@ -134,13 +150,29 @@ def stage(model: Model, after: str, unroll: str, steps: int | None, gradient: bo
     raise AssertionError("the pipeline has every stage")
 
 
-SCHEDULE = {"unroll": "dynamic", "backend": "numpy", "dtype": "float64"}
-"""The options of a `schedule` block, and what holds where nobody says."""
+SCHEDULE = {"unroll": "dynamic", "backend": "numpy", "dtype": "float64", "kernels": "", "keep": "all"}
+"""The options of a `schedule` block, and what holds where nobody says; no kernels: the best that can be had."""
 
 
-def scheduled(model: Model, **flags: str | None) -> dict[str, str]:
+@dataclass(frozen=True)
+class How:
+    """How to run a model: what `Model.compile` is told of it."""
+
+    unroll: str = "dynamic"
+    backend: str = "numpy"
+    dtype: str = "float64"
+    kernels: str = ""
+    keep: str = "all"
+
+    def compiled(self, model: Model, steps: int | Mapping[str, int] | None = None, **more: Any) -> CompiledProgram:
+        """The model compiled so; `steps` are those of a static program."""
+        steps = steps if self.unroll == "static" else None
+        return model.compile(self.unroll, steps, self.backend, self.dtype, kernels=self.kernels or None, **more)
+
+
+def scheduled(model: Model, **flags: str | None) -> How:
     """How to run: flags over the model's `schedule` block over the defaults; `x_default` is a verb's own of `x`."""
-    return over_defaults(model.made.schedule, **flags)
+    return How(**over_defaults(model.made.schedule, **flags))
 
 
 def over_defaults(block: Mapping[str, Any], **flags: str | None) -> dict[str, str]:
@@ -183,33 +215,27 @@ def steps_of(model: Model, data: Mapping[str, Any]) -> dict[str, int]:
     return found
 
 
-def compiled(
-    model: Model, data: Mapping[str, Any], unroll: str, backend: str, dtype: str, **more: Any
-) -> CompiledProgram:
-    """The model compiled for the data: a static program gets its number of steps from it."""
-    steps = steps_of(model, data) if unroll == "static" else None
-    return model.compile(unroll, steps, backend, dtype, **more)
-
-
 def run(
-    model: Model,
-    data: Arrays,
-    weights: str | None,
-    seed: int,
-    unroll: str,
-    backend: str,
-    dtype: str,
-    watch: tuple[str, ...],
+    model: Model, data: Arrays, weights: str | None, seed: int, how: How, watch: tuple[str, ...]
 ) -> tuple[Arrays, Diagnostic | None]:
     """Every result of a model on data; where one holds a nan, what is to be said of it."""
     data = without_alphabet(data)
-    program = compiled(model, data, unroll, backend, dtype, watch=watch)
-    given, numbers = {"seed": np.int64(seed), **data}, read_weights(model, weights, seed, dtype)
+    program = how.compiled(model, steps_of(model, data), watch=watch)
+    given, numbers = {"seed": np.int64(seed), **data}, read_weights(model, weights, seed, how.dtype)
     results = program.run(given, numbers)
     bad = unusual(results)
     if not bad:
         return results, None
     return results, explain(program, given, numbers) or Diagnostic("E532", f"`{bad[0]}` holds a nan")
+
+
+def profiled(model: Model, data: Arrays, weights: str | None, seed: int, how: How) -> Profile:
+    """Where the time of a run on data goes."""
+    from rnngraph import bench
+
+    data = without_alphabet(data)
+    program = how.compiled(model, steps_of(model, data))
+    return bench.profiled(program, {"seed": np.int64(seed), **data}, read_weights(model, weights, seed, how.dtype))
 
 
 def save_results(path: str, results: Mapping[str, Any]) -> None:
@@ -244,9 +270,7 @@ def train(
     validation: Arrays | None,
     overrides: Mapping[str, Any],
     *,
-    unroll: str,
-    backend: str,
-    dtype: str,
+    how: How,
     weights: str | None,
     checkpoint: str | None,
     resume: str | None,
@@ -259,15 +283,17 @@ def train(
     data = without_alphabet(data)
     validation = None if validation is None else without_alphabet(validation)
     metrics = tuple(f"metric.{name}" for name in metric_names(model))
-    program = compiled(model, data, unroll, backend, dtype, gradient="weights", training=True, outputs=("loss",))
-    evaluator = compiled(model, data, unroll, backend, dtype, outputs=("loss", *metrics))
+    steps = steps_of(model, data)
+    wanted: dict[str, Any] = {"gradient": "weights", "training": True, "outputs": ("loss",)}
+    program = how.compiled(model, steps, **wanted, keep=how.keep)
+    evaluator = how.compiled(model, steps, outputs=("loss", *metrics))
     program.check(data)
     if validation is not None:
-        compiled(model, validation, "dynamic", backend, dtype).check(validation)
-    sequences = {i.name: i.axis for i in model.inputs if i.axis} if unroll != "static" else {}
+        replace(how, unroll="dynamic").compiled(model).check(validation)
+    sequences = {i.name: i.axis for i in model.inputs if i.axis} if how.unroll != "static" else {}
     return fit(
         program,
-        read_weights(model, weights, config.seed, dtype),
+        read_weights(model, weights, config.seed, how.dtype),
         data,
         config,
         validation=validation,
@@ -310,10 +336,10 @@ def identity(model: Model) -> str:
     return f"{model.block.definition} {sha256(json.dumps(weights).encode()).hexdigest()[:16]}"
 
 
-def tested(model: Model, data: Arrays, weights: Arrays, backend: str, dtype: str) -> dict[str, float]:
+def tested(model: Model, data: Arrays, weights: Arrays, how: How) -> dict[str, float]:
     """The loss and metrics on held-back data."""
     metrics = tuple(f"metric.{name}" for name in metric_names(model))
-    program = model.compile("dynamic", None, backend, dtype, outputs=("loss", *metrics))
+    program = replace(how, unroll="dynamic").compiled(model, outputs=("loss", *metrics))
     data = without_alphabet(data)
     program.check(data)
     return dict(evaluate(program, data, weights, metric_names(model)))
@@ -414,19 +440,26 @@ def render(
     write(drawn, out)
 
 
-def cost(model: Model, unroll: str, steps: int, batch: int, dtype: str, gradient: bool) -> Cost:
+def cost(model: Model, how: How, steps: int, batch: int, gradient: bool) -> Cost:
     """The bytes of a run, foretold."""
     from rnngraph import foresee
 
-    program = model.compile(unroll, steps if unroll == "static" else None, "numpy", dtype, gradient=gradient)
+    program = how.compiled(model, steps, gradient=gradient, keep=how.keep)
     return foresee.cost(model, program, steps, batch)
 
 
-def compare(model: Model, backend: str, asked: Asked, tell: Callable[[str], None]) -> Comparison:
+def bench(model: Model, how: How, steps: int, batch: int, seconds: float, tell: Callable[[str], None]) -> Bench:
+    """How fast the model is on this machine."""
+    from rnngraph import bench
+
+    return bench.bench(model, how.dtype, partial(how.compiled, model, steps), steps, batch, seconds, tell)
+
+
+def compare(model: Model, how: How, asked: Asked, tell: Callable[[str], None]) -> Comparison:
     """Proof of equality and table of costs."""
     for mode in asked.modes:
         checked_schedule(mode, asked.steps[0], asked.dtype, True)
-    return compare_costs(model, backend_named(backend), replace(asked), tell)
+    return compare_costs(model, backend_named(how.backend, how.kernels or None), replace(asked), tell)
 
 
 def draw_memory(model: Model, asked: Asked, path: str) -> None:

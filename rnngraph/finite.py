@@ -20,7 +20,7 @@ from rnngraph.ir.types import BATCH, Type, size_of
 from rnngraph.passes.grad import gradients
 from rnngraph.program.lower import lower
 from rnngraph.program.memory import plan
-from rnngraph.program.program import Code, Ref, Ring, Step, Turn
+from rnngraph.program.program import Code, Ref, Repeat, Ring, Step, Turn
 from rnngraph.program.room import refuse_if_too_large
 from rnngraph.runtime.execute import Bound, viewed
 from rnngraph.source import Span
@@ -148,6 +148,7 @@ def _executed(bound: Bound, code: Sequence[Code], turns: Mapping[int, At]) -> It
         if isinstance(item, Step):
             yield _done(bound, item, turns)
             continue
+        assert isinstance(item, Repeat)
         size = bound.plan.sizes[item.axis]
         for finished in range(size):
             at = At(item.axis, size - 1 - finished if item.reverse else finished, finished)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from rnngraph.compiled import CompiledProgram, Schedule, Signature, Variant
+from rnngraph.compiled import CompiledProgram, Signature, Variant
 from rnngraph.diagnostics import UserError
 from rnngraph.formulas import Formula, Sizes, formulas
 from rnngraph.front.resize import UNITS, resized, width
 from rnngraph.ir.text import counts
 from rnngraph.learn.config import FitConfig
 from rnngraph.model import Model
-from rnngraph.program.memory import lifetimes
+from rnngraph.program.memory import Plan, lifetimes
 from rnngraph.program.objects import object_bytes
 from rnngraph.program.program import CATEGORIES, ITEMSIZE, Program, Step
 from rnngraph.program.timeline import Moment, timeline
+from rnngraph.schedule.layout import SHARED
+from rnngraph.schedule.walk import Walking
+from rnngraph.source import Span
 
 SHOWN = 1000
 """So many moments are told in JSON: of more, the highest of each group that stands for one."""
@@ -67,9 +70,12 @@ class Cost:
     """Bytes alive at once at most: the least that any placing of the arrays could take."""
     lines: tuple[Line, ...]
     moments: tuple[Moment, ...] = field(repr=False)
+    """None where steps are computed a few at a time."""
     objects: Objects
     optimiser: int
     """Bytes that training keeps beside a run: the state of the model's optimiser, or of Adam where it names none."""
+    evaluations: float = 1.0
+    """Forward steps that are computed, for each step of the sequence."""
 
     @property
     def total(self) -> int:
@@ -77,7 +83,7 @@ class Cost:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; `over_time` has at most `SHOWN` moments, each with the kernels that ran before it."""
-        known = {name: getattr(self, name) for name in ("sizes", "dtype", "bytes", "optimiser", "total")}
+        known = {name: getattr(self, name) for name in ("sizes", "dtype", "bytes", "optimiser", "total", "evaluations")}
         told = {"peak": asdict(self.peak), "objects": asdict(self.objects), "lines": [asdict(n) for n in self.lines]}
         laws = {category: str(law) for category, law in self.laws.items()}
         return {**known, **told, "laws": laws, "over_time": _series(self.moments)}
@@ -88,18 +94,23 @@ def cost(model: Model, program: CompiledProgram, steps: int, batch: int) -> Cost
     variant = _variant(model, program)
     sizes = model.sizes(steps, batch)
     made = variant.plan(sizes)
-    moments = timeline(variant.program, made.sizes, made.slot_bytes)
-    peak = _peak(moments)
+    moments: tuple[Moment, ...] = ()
+    if isinstance(made, Walking):
+        (peak, lines), evaluations = _walked(made), made.course.evaluations
+    else:
+        moments = timeline(variant.program, made.sizes, made.slot_bytes)
+        peak, lines, evaluations = _peak(moments), _lines(variant.program, made.slot_bytes, moments), 1.0
     return Cost(
         sizes,
         made.dtype,
         made.bytes,
-        laws(model, program.schedule, steps, batch),
+        laws(model, program, steps, batch),
         peak,
-        _by_line(variant.program, made.slot_bytes, _highest(moments).at) if moments else (),
+        lines,
         moments,
-        _objects(variant),
+        _objects(variant, made),
         optimiser_bytes(model, made.dtype),
+        evaluations,
     )
 
 
@@ -121,11 +132,15 @@ def optimiser_bytes(model: Model, dtype: str) -> int:
     return slots * count * ITEMSIZE["float", dtype] + 8
 
 
-def _objects(variant: Variant) -> Objects:
+def _objects(variant: Variant, made: Plan | Walking) -> Objects:
     """What the text of the model was elaborated to is there once for all programs, and not counted."""
+    parts = [(variant.graph, variant.program)]
+    if isinstance(made, Walking):
+        parts = [(part.graph, part.program) for part in made.parts.values()]
     seen: set[int] = set()
     object_bytes(variant.elaborated, seen)
-    return Objects(counts(variant.graph)[0], object_bytes(variant.graph, seen), object_bytes(variant.program, seen))
+    graph, program = (sum(object_bytes(one, seen) for one in kind) for kind in zip(*parts, strict=True))
+    return Objects(sum(counts(one)[0] for one, _ in parts), graph, program)
 
 
 # --- over time ---------------------------------------------------------------------------------------------------
@@ -159,16 +174,44 @@ def _series(moments: Sequence[Moment]) -> dict[str, Any]:
 # --- by source line ----------------------------------------------------------------------------------------------
 
 
-def _by_line(program: Program, slot_bytes: Sequence[int], at: int) -> tuple[Line, ...]:
-    """Which lines made what is alive at a place, the largest first."""
+def _lines(program: Program, slot_bytes: Sequence[int], moments: Sequence[Moment]) -> tuple[Line, ...]:
+    """Which lines made what is alive at the peak, the largest first."""
+    at = _highest(moments).at if moments else -1
     makers = _makers(program)
     totals: dict[tuple[str, str], int] = {}
     for slot, (first, last) in enumerate(lifetimes(program)):
         if 0 <= first <= at <= last:
             key = makers.get(slot, (program.categories[slot], ""))
             totals[key] = totals.get(key, 0) + slot_bytes[slot]
+    return _sorted(totals)
+
+
+def _sorted(totals: Mapping[tuple[str, str], int]) -> tuple[Line, ...]:
     found = [Line(place, text, size) for (place, text), size in totals.items() if size]
     return tuple(sorted(found, key=lambda line: -line.bytes))
+
+
+def _walked(made: Walking) -> tuple[Peak, tuple[Line, ...]]:
+    """What lasts for the whole run, and the peak of the largest part beside it."""
+    totals: dict[tuple[str, str], int] = {}
+    for name, (category, _, size) in made.layout.regions.items():
+        if name not in SHARED:
+            held = made.cut.held.get(name)
+            span = held.node.origin.span if held else None
+            kept = "states and tapes that are kept" if category == "saved" else ""
+            key = _place(span) if span else (category, kept)
+            totals[key] = totals.get(key, 0) + size
+    totals["parameters", ""] = made.bytes["parameters"]
+    parts = [(p.program, _own(p.program, made.plans[k].slot_bytes), made.plans[k]) for k, p in made.parts.items()]
+    found = [(timeline(program, plan.sizes, own), program, own) for program, own, plan in parts]
+    moments, program, own = max((f for f in found if f[0]), key=lambda f: _highest(f[0]).total)
+    lines = tuple(sorted([*_sorted(totals), *_lines(program, own, moments)], key=lambda line: -line.bytes))
+    return replace(_peak(moments), bytes=sum(line.bytes for line in lines)), lines
+
+
+def _own(program: Program, slot_bytes: Sequence[int]) -> list[int]:
+    """The bytes of what a part does not only read or write where it stands."""
+    return [0 if c == "parameters" else n for c, n in zip(program.categories, slot_bytes, strict=True)]
 
 
 def _makers(program: Program) -> dict[int, tuple[str, str]]:
@@ -185,19 +228,23 @@ def _makers(program: Program) -> dict[int, tuple[str, str]]:
 def _line(step: Step) -> tuple[str, str]:
     """`model.rnn:7` and what stands there, of the equation that a step is part of."""
     span = step.node.origin.span
-    return (f"{span.source.name}:{span.line}", span.source.line(span.line).strip()) if span else ("", "")
+    return _place(span) if span else ("", "")
+
+
+def _place(span: Span) -> tuple[str, str]:
+    return f"{span.source.name}:{span.line}", span.source.line(span.line).strip()
 
 
 # --- laws --------------------------------------------------------------------------------------------------------
 
 
-def laws(model: Model, schedule: Schedule, steps: int, batch: int) -> dict[str, Formula]:
+def laws(model: Model, program: CompiledProgram, steps: int, batch: int) -> dict[str, Formula]:
     """For each category its bytes in steps T, rows B and units U, checked at these sizes and at others.
 
     Without U where the model has no one number of units, or where only that gives the right bytes; where nothing
     does (a placing need not grow evenly), the formula that comes nearest.
     """
-    measure = _Measure(model, schedule)
+    measure = _Measure(model, program)
     asked = (steps, batch, measure.units or 0)
     real = measure(asked)
     fits = [formulas(measure, T, (64, 128), asked[2:], [asked]) for T in ((16, 32, 48), (32, 64))]
@@ -221,8 +268,9 @@ def _units(model: Model) -> int | None:
 class _Measure:
     """The planned bytes at any steps, rows and units; what is compiled for it is kept."""
 
-    def __init__(self, model: Model, schedule: Schedule) -> None:
-        self.model, self.schedule, self.units = model, schedule, _units(model)
+    def __init__(self, model: Model, program: CompiledProgram) -> None:
+        self.model, self.schedule, self.backend = model, program.schedule, program.backend
+        self.units = _units(model)
         self.variants: dict[tuple[int | None, int], Variant] = {}
 
     def __call__(self, sizes: Sizes) -> Mapping[str, int]:
@@ -230,7 +278,8 @@ class _Measure:
         key = (steps if self.schedule.static else None, units)
         if key not in self.variants:
             model, s = self.sized(units), self.schedule
-            self.variants[key] = _variant(model, model.compile(s.unroll, key[0], "numpy", s.dtype, gradient=s.gradient))
+            program = model.compile(s.unroll, key[0], self.backend, s.dtype, gradient=s.gradient, keep=str(s.keep))
+            self.variants[key] = _variant(model, program)
         return self.variants[key].plan(self.model.sizes(steps, rows)).bytes
 
     def sized(self, units: int) -> Model:

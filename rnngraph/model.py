@@ -16,6 +16,7 @@ from rnngraph.ir.graph import Graph, Value, body_nodes, finals, loop_of
 from rnngraph.ir.types import BATCH
 from rnngraph.program.room import megabytes
 from rnngraph.runtime.backend import Backend
+from rnngraph.schedule.keep import parsed
 from rnngraph.source import Source
 from rnngraph.syntax.ast import File
 
@@ -106,6 +107,8 @@ class Model:
         watch: tuple[str, ...] = (),
         outputs: tuple[str, ...] | None = None,
         states: bool = False,
+        kernels: str | None = None,
+        keep: str = "all",
     ) -> CompiledProgram:
         """A program for this schedule.
 
@@ -113,9 +116,10 @@ class Model:
         steps in one turn of the loop. `gradient="weights"` leaves out the gradients of data and states. `watch` names
         values inside cells that are recorded at every step. `outputs` names those that are wanted, where not all are:
         what only the others need is neither computed nor asked of the data. `states` adds every final state that can
-        be fed again, under its name.
+        be fed again, under its name. `kernels` is "native" (compiled here) or "numpy"; None takes compiled ones where
+        they can be had.
         """
-        schedule = checked_schedule(unroll, steps, dtype, gradient)
+        schedule = checked_schedule(unroll, steps, dtype, gradient, keep)
         self.refuse_too_long(schedule)
 
         def elaborate(padded: bool, fed: frozenset[str]) -> Elaborated:
@@ -125,7 +129,7 @@ class Model:
 
         from rnngraph.runtime.choose import backend_named
 
-        device = backend_named(backend) if isinstance(backend, str) else backend
+        device = backend_named(backend, kernels) if isinstance(backend, str) else backend
         return CompiledProgram(elaborate, schedule, device)
 
     def stages(self, schedule: Schedule, signature: Signature) -> Iterator[tuple[str, Graph]]:
@@ -180,7 +184,11 @@ class Model:
 
 
 def checked_schedule(
-    unroll: str | int, steps: int | Mapping[str, int] | None, dtype: str, gradient: bool | str
+    unroll: str | int,
+    steps: int | Mapping[str, int] | None,
+    dtype: str,
+    gradient: bool | str,
+    keep: str = "all",
 ) -> Schedule:
     """The schedule of these choices; UserError where they are none."""
     if isinstance(unroll, str) and unroll.isdigit():
@@ -201,7 +209,7 @@ def checked_schedule(
         for n in steps.values() if isinstance(steps, Mapping) else [steps]:
             if n < 0:
                 raise UserError(f"{n} is no number of steps", "E601", "give a number from 0 on")
-    return Schedule(unroll, steps, dtype, gradient)
+    return Schedule(unroll, steps, dtype, gradient, parsed(keep))
 
 
 def _narrowed(made: Elaborated, outputs: tuple[str, ...] | None, states: bool) -> Elaborated:

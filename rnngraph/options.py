@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +13,7 @@ from rnngraph.diagnostics import Diagnostic, UserError, in_order, render
 
 if TYPE_CHECKING:
     from rnngraph.model import Model
+    from rnngraph.viz.times import Profile
 
 WIDTH = 150
 """Columns of what is printed into a file or a pipe."""
@@ -42,7 +43,15 @@ UNROLL = click.option(
     "  [default: what the model's `schedule` block says, else dynamic]",
 )
 BACKEND = click.option("--backend", help="numpy or cupy.  [default: the `schedule` block's, else numpy]")
+KERNELS = click.option("--kernels", help="native (compiled here) or numpy.  [default: native where it can be had]")
+KEEP = click.option(
+    "--keep",
+    metavar="all|every:K|sqrt",
+    help="What is kept for the way back; the rest is computed again.  [default: the `schedule` block's, else all]",
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
+LINES = click.option("--lines", default=12, show_default=True, help="Source lines to show the time of.")
+PICTURE = click.option("--picture", type=click.Path(), help="Draw the times by line: .svg, .png or .pdf.")
 SEED = click.option("--seed", default=0, show_default=True, help="Seed of new weights and of random numbers.")
 
 
@@ -92,6 +101,27 @@ def positive(flag: str, value: int) -> int:
     if value < 1:
         raise UserError(f"{flag} {value}: must be 1 or more", "E621")
     return value
+
+
+def refuse_picture(path: str | None) -> None:
+    """UserError or CannotDo where no picture of times could be written: asked before anything is run."""
+    if path is not None:
+        from rnngraph.files import refuse_unwritable
+        from rnngraph.viz.times import picture_form
+
+        picture_form(path)
+        refuse_unwritable(path)
+
+
+def tell_profiles(profiles: Mapping[str, Profile], picture: str | None, lines: int) -> None:
+    """Charts of so many lines at the terminal (of none where that is 0), and a picture where one is asked for."""
+    from rnngraph.viz.times import chart, write_picture
+
+    for task, profile in profiles.items() if lines else ():
+        console().print(chart(task, profile, lines), highlight=False)
+    if picture is not None:
+        write_picture(profiles, picture, max(lines, 12))
+        click.echo(f"wrote {picture}", err=not lines)
 
 
 def console(stderr: bool = False) -> Any:

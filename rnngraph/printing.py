@@ -58,6 +58,7 @@ def cost_tables(cost: Any, lines: int) -> list[Any]:
     for category, size in cost.bytes.items():
         by_category.add_row(category, f"{size:,}", str(cost.laws[category]))
     by_category.add_row("total", f"{cost.total:,}", f"{cost.peak.bytes:,} alive at once at most")
+    by_category.add_row("forward steps", f"{cost.evaluations:,.3f}", "computed for each step of the sequence")
     objects = cost.objects
     told = f"about, in {objects.nodes:,} nodes: {objects.per_node:,.0f} a node"
     by_category.add_row("graph, program", f"{objects.graph + objects.program:,}", told)
@@ -67,6 +68,23 @@ def cost_tables(cost: Any, lines: int) -> list[Any]:
         by_line.add_row(f"{line.bytes:,}", escape(line.place), escape(line.text))
     peak, way = cost.peak, "backward" if cost.peak.backward else "forward"
     return [by_category, f"the peak is at {escape(peak.place)} ({way}): {escape(peak.text)}", by_line]
+
+
+def bench_tables(found: Any) -> list[Any]:
+    """Speeds (`bench.Bench`): a row for each task, and what they were measured on."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    title = f"{found.model}: batch {found.batch}, {found.steps:,} steps, {found.how}"
+    told = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    told.add_column("")
+    for name in ("a run", "a step", "products", "of the machine's peak"):
+        told.add_column(name, justify="right")
+    for speed in found.speeds:
+        per_step = f"{1e3 * speed.seconds / found.steps:.3g} ms"
+        share = f"{speed.rate / found.peak:.0%}"
+        told.add_row(speed.task, f"{1e3 * speed.seconds:.3g} ms", per_step, f"{speed.rate / 1e9:.3g} GFLOP/s", share)
+    return [told, f"{found.machine}; peak: a large square product, {found.peak / 1e9:.0f} GFLOP/s\n"]
 
 
 class Bar:

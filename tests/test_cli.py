@@ -370,20 +370,32 @@ def test_the_files_that_the_readme_points_to_are_there() -> None:
 # --- the benchmarks ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "script, arguments",
-    [
-        ("growth.py", ["--steps", "2,10,50", "--repeats", "1", "--json"]),
-        ("peers.py", ["--sizes", "2,3,3,4", "--threads", "1", "--seconds", "0.05", "--json"]),
-    ],
-)
-def test_the_benchmarks_run(script: str, arguments: list[str], tmp_path: Path) -> None:
+def benchmark(script: str, arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, ROOT / "benchmarks" / script, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder)
+
+
+def test_growth_is_measured(tmp_path: Path) -> None:
+    done = benchmark("growth.py", ["--steps", "2,10,50", "--repeats", "1", "--json"], tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    if script == "growth.py":
-        assert all(found["verdicts"].values()) and len(found["rows"]) == 6
-    else:
-        assert [row["task"] for row in found] == ["infer", "train"]
-        assert {"rnngraph static", "rnngraph dynamic", "NumPy by hand"} <= set(found[0]["ms"])
+    assert all(found["verdicts"].values()) and len(found["rows"]) == 6
+
+
+def test_every_cell_of_the_contest_is_right(tmp_path: Path) -> None:
+    """Ours, and those others that are installed, against float64."""
+    names = ["ours", "ours static", "PyTorch layer", "PyTorch loop", "onnxruntime", "onnxruntime Scan"]
+    asked = ["--cells", "all", "--only", ",".join(names), "--sizes", "2,3,4,5", "--threads", "1", "--seconds", "0"]
+    done = benchmark("cpu.py", [*asked, "--json", "all.json"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "all.json").read_text())
+    assert len(rows) == 2 * len({row["cell"] for row in rows}) >= 18
+    assert all(row["ms"].keys() >= {"ours", "ours static"} and max(row["errors"].values()) < 1e-5 for row in rows)
+    absent = {reason for row in rows for reason in row["absent"].values()}
+    assert not any("died" in reason for reason in absent) and "geometric means" in done.stdout
+
+
+def test_the_contest_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    for arguments, told in ((["--cells", "lstn"], "no `lstn`"), (["--sizes", "3,4"], "`3,4` is no batch,steps")):
+        done = benchmark("cpu.py", arguments, tmp_path)
+        assert done.returncode and told in done.stderr

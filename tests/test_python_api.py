@@ -169,3 +169,60 @@ def test_an_output_and_a_metric_of_one_name_are_both_given() -> None:
     results = model.compile().run({"x": np.ones((1, 3, 2))}, model.init(0))
     assert results["level"].shape == (1, 3, 2)
     assert results["metric.level"] == pytest.approx(results["level"].mean())
+
+
+# --- one call after another --------------------------------------------------------------------------------------
+
+
+def test_later_calls_see_new_data_and_new_weights(data: dict[str, Any]) -> None:
+    model = rg.parse(TEXT)
+    program, others = model.compile(gradient=True), model.init(2)
+    program.gradients(data, model.init(1))
+    again = {name: array[::-1].copy() for name, array in data.items()}
+    for weights in (others, {name: array * 0.5 for name, array in others.items()}):
+        loss, found = program.gradients(again, weights)
+        right, expected = model.compile(gradient=True).gradients(again, weights)
+        assert loss == right and all(np.array_equal(found[name], expected[name]) for name in expected)
+    others["dense.bias"] += 1  # in place, seen as well
+    assert program.run(again, others)["loss"] == model.compile().run(again, others)["loss"]
+
+
+def test_every_call_is_checked(data: dict[str, Any]) -> None:
+    both = "[x, Embedding(7, 2)(id)]"
+    model = rg.parse(f"model M {{ input x: seq[3]\n input id: seq int\n y = unroll RNN(2) over {both}\n output y }}")
+    program, weights = model.compile(), model.init(0)
+    good = {"x": data["x"], "id": np.zeros((3, 5), "int64")}
+    program.run(good, weights)
+    bad = data["x"].copy()
+    bad[1, 2, 0] = np.nan
+    for wrong, told in (({"x": bad}, "row 1, step 2"), ({"id": good["id"] + 7}, "expected 0 to 6")):
+        with pytest.raises(rg.UserError, match=told):
+            program.run({**good, **wrong}, weights)
+    with pytest.raises(rg.UserError, match=r"no `rnn\.bias`"):
+        program.run(good, {n: a for n, a in weights.items() if n != "rnn.bias"})
+    padded = program.run({**good, "x": bad, "x.lengths": np.array([5, 2, 5])}, weights)["y"]
+    assert np.isfinite(padded).all() and not padded[1, 2:].any()
+
+
+def test_data_of_any_kind_may_follow_each_other(data: dict[str, Any]) -> None:
+    model = rg.parse(TEXT)
+    program, weights = model.compile(), model.init(1)
+    results = [
+        program.run(given, weights)["loss"]
+        for given in (
+            data,
+            {name: array.tolist() for name, array in data.items()},
+            {name: np.asfortranarray(array) for name, array in data.items()},
+            {name: array.astype("float32") for name, array in data.items()},
+            data,
+        )
+    ]
+    assert results[0] == results[1] == results[2] == results[4] != results[3]
+
+
+def test_a_cotangent_of_another_shape_is_told(data: dict[str, Any]) -> None:
+    model = rg.parse(TEXT)
+    program, weights = model.compile(gradient=True), model.init(1)
+    for shape in ((3, 5), (1, 5, 1)):
+        with pytest.raises(rg.UserError, match=r"cotangent of `scores` should be \(3, 5, 1\)"):
+            program.gradients(data, weights, {"scores": np.ones(shape)})

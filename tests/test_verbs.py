@@ -99,10 +99,10 @@ model M {
 def test_a_schedule_block_is_overridden_by_flags() -> None:
     model = rg.parse(SCHEDULED)
     flags: dict[str, Any] = {"unroll": None, "backend": None, "dtype": None}
-    assert driver.scheduled(model, **flags) == {"unroll": "static", "backend": "numpy", "dtype": "float32"}
-    assert driver.scheduled(model, **{**flags, "unroll": "dynamic"})["unroll"] == "dynamic"
+    assert driver.scheduled(model, **flags) == driver.How("static", "numpy", "float32")
+    assert driver.scheduled(model, **{**flags, "unroll": "dynamic"}).unroll == "dynamic"
     plain = rg.parse(SCHEDULED.replace("schedule { unroll static dtype float32 }", ""))
-    assert driver.scheduled(plain, **flags, dtype_default="float32")["dtype"] == "float32"
+    assert driver.scheduled(plain, **flags, dtype_default="float32").dtype == "float32"
 
 
 def test_check_tells_options_that_are_none(tmp_path: Path, capsys: Told) -> None:
@@ -179,3 +179,108 @@ def test_a_training_keeps_a_checkpoint_of_its_own_until_it_is_done(
     capsys.readouterr()
     assert exit_code(["train", digits, *data]) == 0
     assert "went on" not in capsys.readouterr().err and not kept.exists()
+
+
+# --- how fast a model is -----------------------------------------------------------------------------------------
+
+QUICK = ["--steps", "3", "--batch", "2", "--seconds", "0"]
+
+
+def test_bench_tells_speed_and_where_the_time_goes(capsys: Told) -> None:
+    assert exit_code(["bench", LSTM4, *QUICK]) == 0
+    told = capsys.readouterr().out
+    for word in ("LSTM4: batch 2, 3 steps, float32", "infer", "train", "GFLOP/s", "where the time goes", "lstm.rnn:"):
+        assert word in told
+
+
+@pytest.mark.parametrize("kernels", ["native", "numpy"])
+def test_bench_counts_the_products(kernels: str, capsys: Told) -> None:
+    """Forward [x, h] @ kernel; backward the same for the weights, and for h alone: x is no weight."""
+    assert exit_code(["bench", LSTM4, *QUICK, "--kernels", kernels, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert f"{kernels} kernels" in found["how"]
+    rows, columns, steps, batch = (6, 4), 16, 3, 2
+    infer, train = (speed["flops"] for speed in found["speeds"])
+    assert infer == 2 * sum(rows) * columns * steps * batch
+    assert train == 2 * infer + 2 * rows[1] * columns * steps * batch
+    for speed in found["speeds"]:
+        lines = speed["profile"]["lines"]
+        assert 0 < sum(line["forward"] + line["backward"] for line in lines) < speed["profile"]["seconds"]
+        assert any(line["backward"] for line in lines) == (speed["task"] == "train")
+        assert speed["gflops"] == pytest.approx(speed["flops"] / speed["seconds"] / 1e9)
+
+
+def test_static_and_dynamic_have_the_same_products(capsys: Told) -> None:
+    """But for the gradient of the first state, which a static program does not compute where nobody wants it."""
+    counts = []
+    for unroll in ("static", "dynamic", "2"):
+        assert exit_code(["bench", str(EXAMPLES / "stack.rnn"), *QUICK, "--unroll", unroll, "--json"]) == 0
+        counts.append([speed["flops"] for speed in json.loads(capsys.readouterr().out)["speeds"]])
+    batch, first_states = 2, 4 * 16 + 5 * 20
+    assert counts[1] == counts[2] == [counts[0][0], counts[0][1] + 2 * batch * first_states]
+
+
+@pytest.mark.parametrize("kernels", ["native", "numpy"])
+@pytest.mark.parametrize("unroll", ["static", "2"])
+def test_a_watched_run_computes_the_same(kernels: str, unroll: str) -> None:
+    """With something around every kernel, and other weights from one run to the next."""
+    from rnngraph.costs import synthetic
+
+    seen: list[Any] = []
+
+    def watch(kernel: Any, steps: tuple[Any, ...]) -> Any:
+        def watched(*arrays: Any) -> None:
+            seen.extend(steps)
+            kernel(*arrays)
+
+        return watched
+
+    model = rg.load(EXAMPLES / "invented.rnn", units=8)
+    data = synthetic(model, 5, 3, 0)
+    program = model.compile(unroll, 5, gradient="weights", kernels=kernels)
+    variant, checked = program.main, program.check(data)
+    bound = program.backend.watched(variant.program, variant.plan(checked.sizes), watch)
+    inputs = {name: program.input(name, variant, checked, {}) for name in variant.program.inputs}
+    for seed in (0, 1):
+        weights = model.init(seed)
+        results = bound.run(inputs, weights)
+        loss, gradients = program.gradients(data, weights)
+        assert results["loss"] == loss
+        assert all(np.array_equal(results[f"grad:{name}"], gradients[name]) for name in gradients)
+    assert {step.node.origin.backward for step in seen} == {True, False}
+
+
+@pytest.mark.parametrize("form", ["svg", "png", "pdf"])
+def test_the_times_of_a_run_are_drawn(form: str, tmp_path: Path, capsys: Told) -> None:
+    data, picture = tmp_path / "x.npz", tmp_path / f"times.{form}"
+    np.savez(tmp_path / "x.npz", x=np.zeros((2, 3, 6)))
+    asked = ["run", LSTM4, "--data", str(data), "--profile", "--lines", "2"]
+    assert exit_code([*asked, "--picture", str(picture)]) == 0
+    told = capsys.readouterr().out
+    assert "run: where the time goes" in told and "other lines" in told and f"wrote {picture}" in told
+    begin = picture.read_bytes()[:300]
+    assert {"svg": b"<svg", "png": b"PNG", "pdf": b"%PDF"}[form] in begin
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--batch", "0"], "--batch 0"),
+        (["--steps", "0"], "--steps 0"),
+        (["--lines", "0"], "--lines 0"),
+        (["--seconds", "-1"], "--seconds -1"),
+        (["--unroll", "sometimes"], "no way to unroll"),
+        (["--picture", "times.gif"], "form of a picture"),
+        (["--picture", "nosuch/times.svg"], "cannot write"),
+    ],
+)
+def test_bench_tells_mistakes(more: list[str], told: str, tmp_path: Path, capsys: Told) -> None:
+    assert exit_code(["bench", LSTM4, *QUICK, *more]) in (1, 2)
+    assert told in capsys.readouterr().err
+
+
+def test_run_has_a_profile_for_programs_to_read(tmp_path: Path, capsys: Told) -> None:
+    np.savez(tmp_path / "x.npz", x=np.zeros((2, 3, 6)))
+    assert exit_code(["run", LSTM4, "--data", str(tmp_path / "x.npz"), "--profile", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["seconds"] > 0 and any("lstm.rnn" in line["place"] for line in found["lines"])

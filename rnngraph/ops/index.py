@@ -8,6 +8,7 @@ from typing import Any
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type, union
 from rnngraph.ops.table import FLOAT, Formula, define, no_rule
+from rnngraph.ops.units import pieces
 
 _IDS = Type(("time", "batch"), (), "int")
 
@@ -60,7 +61,10 @@ def _scatter_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
 
 
 def _scatter(backend: Any, node: Node) -> Callable[..., None]:
-    """Adds each row of dy to the row of the table it came from, in order, so that bits do not depend on luck."""
+    """Adds each row of dy to the row of the table it came from, in order, so that bits do not depend on luck.
+
+    Rows are added one by one, so units only say which of them come first.
+    """
     if node.types[0].axes:
         raise NotImplementedError("the gradient of a table is summed over every axis")
     scatter, width = backend.scatter_rows, node.types[0].shape[1:]
@@ -69,7 +73,13 @@ def _scatter(backend: Any, node: Node) -> Callable[..., None]:
         out.fill(0)
         scatter(ids.reshape(-1), dy.reshape((-1, *width)), out)
 
-    return run
+    def total(dy: Any, ids: Any, out: Any) -> None:
+        if "onto" not in node.attrs:
+            out.fill(0)
+        for at in pieces(node, (dy, ids)):
+            scatter(ids[at].reshape(-1), dy[at].reshape((-1, *width)), out)
+
+    return total if "units" in node.attrs else run
 
 
 define(

@@ -13,6 +13,7 @@ from typing import Any
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type, union
 from rnngraph.ops.table import Formula, define, same_dtype
+from rnngraph.ops.units import leading, part, pieces
 
 
 def _infer(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
@@ -57,6 +58,30 @@ def _subscripts(node: Node) -> tuple[str, str, str]:
 
 
 def _kernel(backend: Any, node: Node) -> Callable[..., None]:
+    return _by_units(backend, node) if "units" in node.attrs else _product_of(backend, node)
+
+
+def _by_units(backend: Any, node: Node) -> Callable[..., None]:
+    """The product of each unit of steps on its own: written to its rows, or added to the sum."""
+    product, add = _product_of(backend, node), backend.xp.add
+    axis = leading(tuple(v.type for v in node.inputs))
+    long = [axis in v.type.axes for v in node.inputs]
+
+    def rows(x: Any, w: Any, y: Any) -> None:
+        for at in pieces(node, (x, w)):
+            product(x[at] if long[0] else x, w[at] if long[1] else w, y[at])
+
+    def total(x: Any, w: Any, y: Any, one: Any) -> None:
+        if "onto" not in node.attrs:
+            y.fill(0)
+        for at in pieces(node, (x, w)):
+            product(x[at] if long[0] else x, w[at] if long[1] else w, one)
+            add(y, one, y)
+
+    return rows if axis in node.types[0].axes else total
+
+
+def _product_of(backend: Any, node: Node) -> Callable[..., None]:
     a, b, out = _subscripts(node)
     both = [letter for letter in a if letter in b]
     rows = "".join(letter for letter in out if letter in a and letter not in b)
@@ -163,6 +188,7 @@ define(
     _infer,
     kernel=_kernel,
     vjp=_vjp,
+    scratch=part,
     examples=(
         ({"left": "n", "right": "nm", "out": "m", "reduce": ()}, (_IN, _W)),
         ({"left": "n", "right": "nm", "out": "m", "reduce": ()}, (_SEQ, _W)),

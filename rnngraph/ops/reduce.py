@@ -8,6 +8,7 @@ from typing import Any
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type
 from rnngraph.ops.table import FLOAT, Formula, define, dim_of, no_rule, positions
+from rnngraph.ops.units import part, pieces
 
 _MATRIX = Type(("batch",), (2, 3))
 
@@ -61,14 +62,23 @@ def _axes_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
 
 def _sum_axes(backend: Any, node: Node) -> Callable[..., Any]:
     axes = positions(node.inputs[0].type, node.attrs["axes"])
-    reduce = backend.xp.sum
-    return lambda x, out: reduce(x, axis=axes, out=out)
+    reduce, add = backend.xp.sum, backend.xp.add
+
+    def total(x: Any, out: Any, one: Any) -> None:
+        if "onto" not in node.attrs:
+            out.fill(0)
+        for at in pieces(node, (x,)):
+            reduce(x[at], axis=axes, out=one)
+            add(out, one, out)
+
+    return total if "units" in node.attrs else lambda x, out: reduce(x, axis=axes, out=out)
 
 
 define(
     "sum_axes",
     _axes_type,
     kernel=_sum_axes,
+    scratch=part,
     vjp=lambda attrs, y, dy, x: (dy.op("spread", axes=x.type.axes),),
     examples=(
         ({"axes": ("batch",)}, (FLOAT,)),

@@ -12,6 +12,7 @@ from rnngraph.passes.prune import prune
 from rnngraph.passes.share import share
 from rnngraph.passes.sink import sink
 from rnngraph.passes.split import regroup, split
+from rnngraph.passes.units import in_units
 from rnngraph.passes.unroll import in_turns, unroll
 
 Pass = Callable[[Graph], Graph]
@@ -28,9 +29,9 @@ AFTER: list[tuple[str, Pass]] = [
     ("share", share),  # products that now stand side by side
     ("merge", merge_sums),  # sums over axes of what hoist moved
     ("late cse", cse),  # what the gradient and the moves made twice
-    ("prune", prune),  # last: drops every stack, carry and binding that nothing reads any more
+    ("prune", prune),  # drops every stack, carry and binding that nothing reads any more
 ]
-STAGES = ("elaborate", *(name for name, _ in BEFORE), "grad", *(name for name, _ in AFTER), "unroll")
+STAGES = ("elaborate", *(name for name, _ in BEFORE), "grad", *(name for name, _ in AFTER), "units", "unroll")
 
 
 def stages(
@@ -63,6 +64,9 @@ def stages(
     for name, run in AFTER:
         graph = run(graph)
         yield name, graph
+    if cotangents is not None:
+        graph = in_units(graph)  # what may be computed a few steps at a time gives the same bits as all at once
+    yield "units", graph
     if turn == "static":
         graph = unroll(graph, steps)
     elif isinstance(turn, int) and turn > 1:

@@ -34,10 +34,13 @@ CONCAT, STACK, HISTORY, SLICE, ROW, IDENTITY = (
 MADE_BY_STEP = ("pointwise", "general")
 
 
-def lower(graph: Graph) -> Program:
-    """The program of a graph, loops as repeats; the same for any sizes."""
+def lower(graph: Graph, there_first: bool = False) -> Program:
+    """The program of a graph, loops as repeats; the same for any sizes.
+
+    With `there_first` all that the way back has no part in comes before it.
+    """
     lowering = _Lowering()
-    outputs = lowering.top(graph)
+    outputs = lowering.top(graph, _there_first(graph.nodes()) if there_first else graph.nodes())
     inputs = {n.attrs["name"]: lowering.refs[Value(n)].slot for n in graph.nodes() if n.op is INPUT}
     weights = {n.attrs["name"] for n in graph.nodes() if n.op is INPUT and n.attrs["kind"] == "weight"}
     program = Program(
@@ -57,6 +60,14 @@ def lower(graph: Graph) -> Program:
         program.outputs,
         categories(program),
     )
+
+
+def _there_first(nodes: Sequence[Node]) -> list[Node]:
+    back = set[Node]()
+    for node in nodes:
+        if node.origin.backward or any(v.node in back for v in node.inputs):
+            back.add(node)
+    return sorted(nodes, key=back.__contains__)
 
 
 class _Lowering:
@@ -85,8 +96,7 @@ class _Lowering:
 
     # --- levels ---
 
-    def top(self, graph: Graph) -> dict[str, Ref]:
-        nodes = graph.nodes()
+    def top(self, graph: Graph, nodes: Sequence[Node]) -> dict[str, Ref]:
         for node in nodes:
             if node.op is INPUT:
                 self.refs[Value(node)] = self.slot(node.types[0])

@@ -1,6 +1,6 @@
-"""The plan: one lifetime per slot, and one place per slot in the arena, the one array that a program works in.
+"""The plan: one lifetime per slot, and one place per slot in an arena, an array that a program works in.
 
-The prediction of memory is the allocation: the arena is an array of exactly `Plan.arena` bytes.
+The prediction of memory is the allocation: an arena is an array of exactly the bytes that `Plan.arenas` tells.
 """
 
 from __future__ import annotations
@@ -9,23 +9,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rnngraph.program.arena import Piece, bound, placed
-from rnngraph.program.program import CATEGORIES, Code, Program, Repeat, Step, steps_of
+from rnngraph.program.program import CATEGORIES, Code, Program, Repeat, moments_of
 
 ALIGN = 64
 """Every slot starts at a multiple of this many bytes, so that kernels meet the same alignment in both modes."""
 
+PLANNED = tuple(c for c in CATEGORIES if c != "parameters")
+"""Parameters stay where the user has them; all else is placed."""
+
+TOGETHER: Mapping[str, str] = dict.fromkeys(PLANNED, "all")
+"""One arena for all categories: what is alive at different times shares its room."""
+
+APART: Mapping[str, str] = {category: category for category in PLANNED}
+"""An arena for each category: for programs that share those of others."""
+
+
 @dataclass(frozen=True)
 class Plan:
-    """For given sizes: the bytes of each slot, its place in the arena, the bytes of the arena, and whose they are.
+    """For given sizes: the bytes of each slot, its place in its arena, the bytes of each arena, and whose they are.
 
-    `bytes` is by category, see `shares`. Parameters are not in the arena: they stay where the user has them.
+    `homes` tells the arena of each category; `bytes` is by category, see `shares`.
     """
 
     sizes: Mapping[str, int]
     dtype: str
     slot_bytes: tuple[int, ...]
     offsets: tuple[int, ...]
-    arena: int
+    homes: Mapping[str, str]
+    arenas: Mapping[str, int]
     bytes: Mapping[str, int]
 
     @property
@@ -33,33 +44,38 @@ class Plan:
         return sum(self.bytes.values())
 
 
-def plan(program: Program, sizes: Mapping[str, int], dtype: str) -> Plan:
-    """Places every slot for the given axis sizes."""
-    lives = lifetimes(program)
+def plan(
+    program: Program, sizes: Mapping[str, int], dtype: str, homes: Mapping[str, str] = TOGETHER
+) -> Plan:
+    """Places every slot for the given axis sizes, each in the arena of its category."""
+    lives, owners = lifetimes(program), program.categories
     slot_bytes = tuple(slot.bytes(sizes, dtype) for slot in program.slots)
-    weights = set(program.weights.values())
-    members = [i for i, (first, _) in enumerate(lives) if first >= 0 and slot_bytes[i] and i not in weights]
-    pieces = [Piece(*lives[i], rounded(slot_bytes[i])) for i in members]
-    found = placed(pieces)
-    offsets = [0] * len(program.slots)
-    for slot, start in zip(members, found.starts, strict=True):
-        offsets[slot] = start
-    arena = found.height + ALIGN if found.height else 0
-    bytes = shares(pieces, [program.categories[i] for i in members], arena)
-    bytes["parameters"] = sum(slot_bytes[i] for i in weights)
-    return Plan(dict(sizes), dtype, slot_bytes, tuple(offsets), arena, bytes)
+    offsets, arenas, found = [0] * len(program.slots), dict[str, int](), dict[str, int]()
+    slots = [i for i, (first, _) in enumerate(lives) if first >= 0 and slot_bytes[i] and owners[i] in homes]
+    for arena in dict.fromkeys(homes.values()):
+        members = [i for i in slots if homes[owners[i]] == arena]
+        pieces = [Piece(*lives[i], rounded(slot_bytes[i])) for i in members]
+        placing = placed(pieces)
+        for slot, start in zip(members, placing.starts, strict=True):
+            offsets[slot] = start
+        arenas[arena] = placing.height + ALIGN if placing.height else 0
+        here = [category for category in homes if homes[category] == arena]
+        found |= shares(pieces, [owners[i] for i in members], here, arenas[arena])
+    found["parameters"] = sum(slot_bytes[i] for i in program.weights.values())
+    return Plan(dict(sizes), dtype, slot_bytes, tuple(offsets), homes, arenas, {c: found[c] for c in CATEGORIES})
 
 
-def shares(pieces: Sequence[Piece], categories: Sequence[str], arena: int) -> dict[str, int]:
-    """Whose the bytes of an arena are: each category's are the most that it holds at once, the rest is workspace.
+def shares(pieces: Sequence[Piece], owners: Sequence[str], categories: Sequence[str], arena: int) -> dict[str, int]:
+    """Whose the bytes of an arena are: each category's are the most that it holds at once, the rest is the last's.
 
     Where categories take the same room in turn, it is counted once, for the first of them.
     """
-    found, left = dict.fromkeys(CATEGORIES, 0), arena
-    for kind in ("inputs", "outputs", "saved", "gradients"):
-        found[kind] = min(left, bound([p for p, c in zip(pieces, categories, strict=True) if c == kind]))
-        left -= found[kind]
-    return {**found, "workspace": left}
+    found, left = dict[str, int](), arena
+    for category in categories[:-1]:
+        most = bound([piece for piece, owner in zip(pieces, owners, strict=True) if owner == category])
+        found[category] = min(left, most)
+        left -= found[category]
+    return {**found, categories[-1]: left}
 
 
 def rounded(size: int) -> int:
@@ -86,7 +102,7 @@ def lifetimes(program: Program) -> list[tuple[int, int]]:
 
 def _mark(program: Program, code: Sequence[Code], position: int, lives: list[tuple[int, int]]) -> int:
     for item in code:
-        if isinstance(item, Step):
+        if not isinstance(item, Repeat):
             for ref in item.refs:
                 _extend(lives, ref.slot, position, position)
             position += 1
@@ -100,7 +116,7 @@ def _mark(program: Program, code: Sequence[Code], position: int, lives: list[tup
 def _stretch(program: Program, repeat: Repeat, start: int, end: int, lives: list[tuple[int, int]]) -> None:
     """What a loop touches and does not own is alive all through it."""
     own = _inside(repeat)
-    for slot in {ref.slot for step in steps_of((repeat,)) for ref in step.refs}:
+    for slot in {ref.slot for moment in moments_of((repeat,)) for ref in moment.refs}:
         if program.slots[slot].level not in own:
             _extend(lives, slot, start, end)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import DType, Type
@@ -60,6 +60,11 @@ class Ref(NamedTuple):
         inside = self.index[i]
         assert isinstance(inside, slice)
         return Ref(self.slot, (*self.index[:i], _within(inside, entry), *self.index[i + 1 :]))
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What tells views apart, to be looked up by."""
+        return (self.slot, *((e.start, e.stop, "slice") if isinstance(e, slice) else (e, type(e)) for e in self.index))
 
     @property
     def whole(self) -> bool:
@@ -124,6 +129,24 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Steps that one kernel does at once: a single moment in the life of slots.
+
+    `ins` and `outs` are what it reads and writes in memory; what only passes from one of its steps to another does not
+    show. `kernel` is known to the runtime that made the group.
+    """
+
+    steps: tuple[Step, ...]
+    ins: tuple[Ref, ...]
+    outs: tuple[Ref, ...]
+    kernel: Any
+
+    @property
+    def refs(self) -> tuple[Ref, ...]:
+        return (*self.ins, *self.outs)
+
+
+@dataclass(frozen=True, slots=True)
 class Repeat:
     """A while-loop: the body for each place of the axis, backwards where `reverse`, `turn` steps at a time."""
 
@@ -135,11 +158,11 @@ class Repeat:
     label: str = ""
     until: Ref | None = None
     """Leave once every entry of this view holds after a step."""
-    rest: tuple[Step, ...] = ()
+    rest: tuple[Step | Group, ...] = ()
     """On leaving early: run for each step that was left out, to bring states there and zeros to what is handed out."""
 
 
-Code = Step | Repeat
+Code = Step | Group | Repeat
 
 
 @dataclass(frozen=True)
@@ -154,6 +177,13 @@ class Program:
     outputs: Mapping[str, Ref]
     categories: tuple[str, ...] = field(default=(), repr=False)
     """For each slot, which part of the ledger its bytes belong to."""
+    turn: int | None = None
+    """Where the code of the way back begins, in a program whose two ways are run apart."""
+
+    @property
+    def ways(self) -> tuple[tuple[Code, ...], ...]:
+        """The code in the pieces that are run apart."""
+        return (self.code,) if self.turn is None else (self.code[: self.turn], self.code[self.turn :])
 
     @property
     def steps(self) -> Iterator[Step]:
@@ -165,11 +195,23 @@ def steps_of(code: tuple[Code, ...]) -> Iterator[Step]:
     for item in code:
         if isinstance(item, Step):
             yield item
+        elif isinstance(item, Group):
+            yield from item.steps
         else:
             yield from steps_of(item.body)
-            yield from item.rest
+            yield from steps_of(item.rest)
+
+
+def moments_of(code: tuple[Code, ...]) -> Iterator[Step | Group]:
+    """Everything that is done at once, those inside repeats once."""
+    for item in code:
+        if isinstance(item, Repeat):
+            yield from moments_of(item.body)
+            yield from moments_of(item.rest)
+        else:
+            yield item
 
 
 def places(item: Code) -> int:
-    """How many places of the program's order an item takes: a step one, a loop those inside it and one for its end."""
-    return 1 if isinstance(item, Step) else 1 + sum(places(inner) for inner in (*item.body, *item.rest))
+    """How many places of the program's order an item takes: a loop those inside it and one for its end, others one."""
+    return 1 + sum(places(inner) for inner in (*item.body, *item.rest)) if isinstance(item, Repeat) else 1

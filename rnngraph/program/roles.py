@@ -12,7 +12,7 @@ def categories(program: Program) -> tuple[str, ...]:
     is "saved". All else that is made on the way is "workspace".
     """
     found = ["workspace"] * len(program.slots)
-    for slot in _saved(program):
+    for slot in saved(program):
         found[slot] = "saved"
     for name, ref in program.outputs.items():
         if name.startswith("grad:"):
@@ -27,7 +27,8 @@ def categories(program: Program) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _saved(program: Program) -> set[int]:
+def saved(program: Program) -> set[int]:
+    """The slots that a forward step writes and a backward step reads."""
     forward, backward = set[int](), set[int]()
     for step in program.steps:
         if step.node.origin.backward:

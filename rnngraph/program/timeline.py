@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rnngraph.program.memory import lifetimes
-from rnngraph.program.program import CATEGORIES, Code, Program, Repeat, Step
+from rnngraph.program.program import CATEGORIES, Code, Group, Program, Repeat, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Moment:
 
     at: int
     step: Step | None
-    """None for a loop without steps."""
+    """What runs there, of several that one kernel does the first; None where nothing of the graph is computed."""
     calls: int
     bytes: tuple[int, ...]
 
@@ -42,7 +42,7 @@ def timeline(program: Program, sizes: Mapping[str, int], slot_bytes: Sequence[in
 
 def calls(item: Code, sizes: Mapping[str, int]) -> int:
     """How many kernels run in a step (one) or a loop."""
-    if isinstance(item, Step):
+    if not isinstance(item, Repeat):
         return 1
     return sizes[item.axis] * sum(calls(inner, sizes) for inner in item.body)
 
@@ -53,6 +53,8 @@ def _placed_steps(item: Code) -> Iterator[Step | None]:
         for inner in (*item.body, *item.rest):
             yield from _placed_steps(inner)
         yield None
+    elif isinstance(item, Group):
+        yield next(iter(item.steps), None)
     else:
         yield item
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from rnngraph.program.memory import Plan
+    from rnngraph.program.program import Program
+    from rnngraph.runtime.execute import Bound, Watch
 
 
 class Backend(Protocol):
@@ -12,6 +17,19 @@ class Backend(Protocol):
 
     name: str
     xp: Any
+    kernels: str
+    """Who does the arithmetic: "numpy", "cupy", or "native" for kernels compiled here."""
+
+    def adapted(self, program: Program, dtype: str) -> Program:
+        """The program as this backend runs it."""
+
+    def bound(
+        self, program: Program, plan: Plan, arrays: Backend | None = None, arenas: Mapping[str, Any] | None = None
+    ) -> Bound:
+        """An adapted program with arrays, which `arrays` is asked for where it is given; or over given arenas."""
+
+    def watched(self, program: Program, plan: Plan, watch: Watch) -> Bound:
+        """An adapted program with something around each call of a kernel."""
 
     def einsum(self, subscripts: str, a: Any, b: Any, out: Any) -> None:
         """Writes the sum of products to `out`."""
@@ -39,6 +57,25 @@ class Backend(Protocol):
 
     def free_bytes(self) -> int:
         """The memory that is free for arrays now."""
+
+
+class StepByStep:
+    """How a backend runs programs where it has no kernels but those of the table of ops."""
+
+    def adapted(self, program: Program, dtype: str) -> Program:
+        return program
+
+    def bound(
+        self, program: Program, plan: Plan, arrays: Backend | None = None, arenas: Mapping[str, Any] | None = None
+    ) -> Bound:
+        from rnngraph.runtime.execute import Bound
+
+        return Bound(program, plan, arrays or self, arenas)  # type: ignore[arg-type]  # its subclasses are backends
+
+    def watched(self, program: Program, plan: Plan, watch: Watch) -> Bound:
+        from rnngraph.runtime.execute import WatchedBound
+
+        return WatchedBound(program, plan, self, watch)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

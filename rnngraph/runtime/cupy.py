@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 
 from rnngraph.diagnostics import CannotDo
+from rnngraph.runtime.backend import StepByStep
 
 INSTALL = "install it with `pip install 'rnngraph[cupy]'`, or use `--backend numpy`"
 
 
-class CupyBackend:
+class CupyBackend(StepByStep):
     """Runs kernels on the current CUDA device; arrays are CuPy arrays. CannotDo where there is none to use."""
 
     name = "cupy"
+    kernels = "cupy"
 
     def __init__(self) -> None:
         self.xp: Any = _usable()

@@ -6,9 +6,9 @@ the plan (never from the user's text): per step it takes the rows it needs and c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import union
@@ -17,34 +17,60 @@ from rnngraph.program.program import Code, Entry, Parity, Program, Ref, Repeat, 
 from rnngraph.runtime.backend import Backend, Dtypes
 
 Index = tuple[Any, ...]
+Watch = Callable[[Callable[..., Any], tuple[Step, ...]], Callable[..., Any]]
+"""Given a call of a kernel and the steps that it does: what is to be called instead."""
+
+
+class _Held(NamedTuple):
+    """Where a call keeps a view of a weight: a list of arguments, or the names of a written function."""
+
+    holder: Any
+    key: int | str
+    slot: int
+    where: Index
+
+
+def _call(kernel: Callable[..., Any], arrays: list[Any]) -> None:
+    kernel(*arrays)
 
 
 class Bound:
-    """A program with arrays: views of one arena, bound to one set of sizes."""
+    """A program with arrays: views of its arenas, bound to one set of sizes."""
 
-    def __init__(self, program: Program, plan: Plan, backend: Backend) -> None:
+    def __init__(
+        self, program: Program, plan: Plan, backend: Backend, arenas: Mapping[str, Any] | None = None
+    ) -> None:
+        """`arenas` are of bytes, by name, where the program is to share those of others."""
         self.program, self.plan, self.backend = program, plan, backend
         self.dtypes = Dtypes(plan.dtype)
         self.own: dict[str, Any] = {}
-        self.arena: Any = backend.empty(plan.arena) if plan.arena else None
+        self.arenas = arenas or {name: backend.empty(size) for name, size in plan.arenas.items() if size}
         self.bases = [self.base(slot) for slot in range(len(program.slots))]
-        for node, slot in program.constants:
+        self.fill()
+        self.calls: list[list[Callable[[], Any]]] | None = None
+        self.results: dict[str, Any] = {}
+        self.held: list[_Held] = []
+
+    def fill(self) -> None:
+        """Writes the constants; again where another program has used the arenas."""
+        for node, slot in self.program.constants:
             kernel = node.op.kernel
             assert kernel is not None
-            kernel(backend, node)(self.bases[slot], plan.sizes)
-        self.calls: list[Callable[[], Any]] | None = None
+            kernel(self.backend, node)(self.bases[slot], self.plan.sizes)
 
     def base(self, slot: int) -> Any:
-        """The whole array of a slot, in the arena; None for a weight, which is bound when it is given."""
+        """The whole array of a slot, in its arena; None for a weight, which is bound when it is given."""
         if self.program.categories[slot] == "parameters":
             return None
         shape = self.program.slots[slot].shape(self.plan.sizes)
         dtype = self.dtypes.of(self.program.slots[slot].type.dtype)
         size = self.plan.slot_bytes[slot]
-        if not size:
+        home = self.plan.homes[self.program.categories[slot]]
+        if home not in self.arenas or not size:
             return self.backend.xp.empty(shape, dtype)
-        start = -_address(self.arena) % ALIGN + self.plan.offsets[slot]
-        return self.arena[start : start + size].view(dtype).reshape(shape)
+        arena = self.arenas[home]
+        start = -address(arena) % ALIGN + self.plan.offsets[slot]
+        return arena[start : start + size].view(dtype).reshape(shape)
 
     # --- running ---
 
@@ -56,36 +82,66 @@ class Bound:
         self.bind(weights)
         for name, slot in self.program.inputs.items():
             self.backend.give(inputs[name], self.bases[slot])
+        for way in range(len(self.program.ways)):
+            self.go(way)
+        return self.results
+
+    def go(self, way: int) -> None:
+        """Runs one of the pieces of the program that are run apart."""
         assert self.calls is not None
-        for call in self.calls:
+        for call in self.calls[way]:
             call()
-        return {name: viewed(self.bases[ref.slot], self.index(ref)) for name, ref in self.program.outputs.items()}
 
     def bind(self, weights: Mapping[str, Any]) -> None:
-        """Makes the calls over these weight arrays; nothing to do where they are the same arrays as before.
+        """Makes the calls over these weight arrays; of arrays that are other ones than before, only what reads them.
 
         An array of another type or order is copied, at each run, to one of the program's own.
         """
-        changed = self.calls is None
+        changed = set()
         for name, slot in self.program.weights.items():
-            given = weights[name]
-            if self.backend.fits(given, self.dtypes.float):
-                changed |= self.bases[slot] is not given
-                self.bases[slot] = given
-                continue
-            if name not in self.own:
-                self.own[name] = self.backend.xp.empty(given.shape, self.dtypes.float)
-            changed |= self.bases[slot] is not self.own[name]
-            self.bases[slot] = self.own[name]
-            self.backend.give(given, self.own[name])
-        if changed:
-            self.calls = [self.call(item) for item in self.program.code]
+            array, dtype = weights[name], self.dtypes.of(self.program.slots[slot].type.dtype)
+            if not self.backend.fits(array, dtype):
+                array = self.copied(name, array, dtype)
+            if self.bases[slot] is not array:
+                self.bases[slot] = array
+                changed.add(slot)
+        if self.calls is None:
+            self.calls = [self.made_calls(code) for code in self.program.ways]
+            self.results = self.outputs()
+        elif changed:
+            self.rebind(changed)
 
-    def call(self, item: Step | Repeat) -> Callable[[], Any]:
+    def copied(self, name: str, given: Any, dtype: str) -> Any:
+        if name not in self.own:
+            self.own[name] = self.backend.xp.empty(given.shape, dtype)
+        self.backend.give(given, self.own[name])
+        return self.own[name]
+
+    def rebind(self, changed: set[int]) -> None:
+        """Puts other arrays in the place of these weights, without making any call anew."""
+        for held in self.held:
+            if held.slot in changed:
+                held.holder[held.key] = viewed(self.bases[held.slot], held.where)
+        self.results = self.outputs()
+
+    def outputs(self) -> dict[str, Any]:
+        return {name: viewed(self.bases[ref.slot], self.index(ref)) for name, ref in self.program.outputs.items()}
+
+    def made_calls(self, code: Sequence[Code]) -> list[Callable[[], Any]]:
+        return [self.call(item) for item in code]
+
+    def call(self, item: Code) -> Callable[[], Any]:
         if isinstance(item, Repeat):
-            return _Writer(self).function(item)
+            return Writer(self).function(item)
+        assert isinstance(item, Step)
         kernel, refs = self.parts(item)
-        return partial(kernel, *(viewed(self.bases[ref.slot], index) for ref, index in refs))
+        arrays = [viewed(self.bases[ref.slot], index) for ref, index in refs]
+        held = [_Held(arrays, i, ref.slot, index) for i, (ref, index) in enumerate(refs) if self.is_weight(ref.slot)]
+        self.held += held
+        return partial(_call, kernel, arrays) if held else partial(kernel, *arrays)
+
+    def is_weight(self, slot: int) -> bool:
+        return self.program.categories[slot] == "parameters"
 
     def parts(self, step: Step) -> tuple[Callable[..., Any], list[tuple[Ref, Index]]]:
         """The kernel, and its arguments in order, each as a slot and an index with the axes it lacks put in."""
@@ -125,18 +181,31 @@ class Bound:
         return (*result, *[None] * missing, *entries)
 
 
+class WatchedBound(Bound):
+    """Runs step by step, with something around each kernel."""
+
+    def __init__(self, program: Program, plan: Plan, backend: Backend, watch: Watch) -> None:
+        super().__init__(program, plan, backend)
+        self.watch = watch
+
+    def parts(self, step: Step) -> tuple[Callable[..., Any], list[tuple[Ref, Index]]]:
+        kernel, arguments = super().parts(step)
+        return self.watch(kernel, (step,)), arguments
+
+
 def viewed(array: Any, index: Index) -> Any:
     """The view as an array, also where it has no dimensions left."""
     return array[(*index, ...)] if None not in index else array[index]
 
 
-def _address(array: Any) -> int:
+def address(array: Any) -> int:
+    """The first byte of an array, in the memory that it is in."""
     data = array.data
     ptr = getattr(data, "ptr", None)
     return int(ptr if ptr is not None else array.ctypes.data)
 
 
-class _Writer:
+class Writer:
     """Writes the function of one repeat."""
 
     def __init__(self, bound: Bound) -> None:
@@ -144,11 +213,13 @@ class _Writer:
         self.names: dict[str, Any] = {}
         self.lines: list[str] = []
         self.known: dict[Any, str] = {}
+        self.weights: list[tuple[str, int, Index]] = []
 
     def function(self, repeat: Repeat) -> Callable[[], Any]:
         self.repeat(repeat, 1)
         text = "def turns():\n" + "\n".join(self.lines) + "\n    return None\n"
         scope = dict(self.names)
+        self.bound.held += [_Held(scope, *held) for held in self.weights]
         exec(compile(text, "<repeat>", "exec"), scope)
         function: Callable[[], Any] = scope["turns"]
         return function
@@ -181,6 +252,7 @@ class _Writer:
         """One step. Once a loop is done, each step that is left only hands on its states."""
         t, n, done = f"t{repeat.loop}", f"n{repeat.loop}", f"d{repeat.loop}"
         self.line(depth, f"{t} = {size - 1} - {n}" if repeat.reverse else f"{t} = {n}")
+        self.placed(repeat, depth)
         if repeat.until is None:
             self.body(repeat.body, depth)
             return
@@ -192,12 +264,15 @@ class _Writer:
         shown = self.argument(repeat.until, self.bound.index(repeat.until), depth + 1, {})
         self.line(depth + 1, f"{done} = bool({shown}.all())")
 
-    def body(self, code: tuple[Code, ...], depth: int) -> None:
+    def placed(self, repeat: Repeat, depth: int) -> None:
+        """What else must know the place of a step."""
+
+    def body(self, code: Sequence[Code], depth: int) -> None:
         rows: dict[tuple[str, str], str] = {}
         for item in code:
             if isinstance(item, Repeat):
                 self.repeat(item, depth)
-            else:
+            elif isinstance(item, Step):
                 self.step(item, depth, rows)
 
     def step(self, step: Step, depth: int, rows: dict[tuple[str, str], str]) -> None:
@@ -216,6 +291,8 @@ class _Writer:
         key = (ref.slot, str(fixed))
         if key not in self.known:
             self.known[key] = self.name("a", viewed(base, fixed))
+            if self.bound.is_weight(ref.slot):
+                self.weights.append((self.known[key], ref.slot, fixed))
         name = self.known[key]
         if not moving:
             return name

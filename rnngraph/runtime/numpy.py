@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from rnngraph.diagnostics import CannotDo
+from rnngraph.runtime.backend import StepByStep
 
 
-class NumpyBackend:
+class NumpyBackend(StepByStep):
     """Runs kernels on the CPU through NumPy; arrays are NumPy arrays."""
 
     name = "numpy"
+    kernels = "numpy"
     xp: Any = np
 
     def einsum(self, subscripts: str, a: Any, b: Any, out: Any) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from rnngraph.program.memory import Plan, lifetimes
-from rnngraph.program.program import Code, Entry, Program, Repeat, Ring, Step, Turn, places
+from rnngraph.program.program import Code, Entry, Group, Program, Repeat, Ring, Step, Turn, places
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execute import Bound, Index, viewed
 
@@ -32,7 +32,7 @@ class Unplanned(Bound):
         self.whole = {*program.inputs.values(), *(slot for _, slot in program.constants)}
         self.loops: dict[int, tuple[int, int]] = {}
         """Of each running loop its place on the axis and the number of finished steps."""
-        super().__init__(program, replace(plan, arena=0), backend)
+        super().__init__(program, replace(plan, arenas={}), backend)
 
     def base(self, slot: int) -> Any:
         return self.fresh(slot) if slot in self.whole else None
@@ -54,10 +54,11 @@ class Unplanned(Bound):
 
     def sequence(self, code: Sequence[Code], place: int) -> None:
         for item in code:
-            if isinstance(item, Step):
-                self.step(item, place)
-            else:
+            assert not isinstance(item, Group), "a program of plain kernels"
+            if isinstance(item, Repeat):
                 self.repeat(item, place)
+            else:
+                self.step(item, place)
             place += places(item)
 
     def repeat(self, repeat: Repeat, place: int) -> None:

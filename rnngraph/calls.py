@@ -1,0 +1,160 @@
+"""A call of a compiled program: data in, results out, and what is kept from one call for the next.
+
+The first call with data of one form (names, shapes, types) checks everything. Calls with more data of that form only
+look at the contents, so that a call takes a few microseconds beside its arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from rnngraph.front.block import DataInput, StateInput
+from rnngraph.ir.types import BATCH, Type
+from rnngraph.learn.files import Arrays
+from rnngraph.learn.fitting import LENGTHS, target
+from rnngraph.runtime.backend import Backend
+
+Form = tuple[tuple[str, tuple[int, ...], Any], ...]
+Holds = tuple[tuple[str, Callable[[Any], bool]], ...]
+
+GRADIENT, COTANGENT = "grad:", "cot:"
+"""How the names of those results begin that are gradients, and of those inputs that are cotangents."""
+
+
+Rows = tuple[tuple[str, str, list[int]], ...]
+"""Of each result the name it is known by, its own, and the program's axes in the user's order."""
+
+
+class Runs(Protocol):
+    """What has arrays and can be run."""
+
+    @property
+    def backend(self) -> Backend:
+        """Who owns the arrays."""
+
+    def run(self, inputs: Mapping[str, Any], weights: Mapping[str, Any]) -> Arrays:
+        """Results by name, as views that the next run writes over."""
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A program bound to arrays, and how its results are handed out."""
+
+    bound: Runs
+    needed: frozenset[str]
+    """The weights that it must be given."""
+    shown: Rows
+    gradients: Rows
+
+    def run(self, inputs: Mapping[str, Any], weights: Mapping[str, Any]) -> Arrays:
+        """Results by their own names, as views that the next run writes over; axes stand in the program's order."""
+        with np.errstate(all="ignore"):  # what is not finite is told by name, see `finite`
+            return self.bound.run(inputs, weights)
+
+    def fresh(self, results: Arrays, wanted: Rows) -> Arrays:
+        """New batch-major arrays of these results, by the names that they are known by."""
+        fetch = self.bound.backend.fetch
+        return {known_as: fetch(results[name]).transpose(axes).copy() for known_as, name, axes in wanted}
+
+    def weighted(self, results: Arrays, cotangents: Mapping[str, Any]) -> float:
+        """The sum of all outputs times their cotangents."""
+        found = self.fresh(results, tuple(row for row in self.shown if row[1] in cotangents))
+        return float(sum(np.add.reduce(found[n] * np.asarray(c), axis=None) for n, c in cotangents.items()))
+
+
+def call_of(bound: Runs, needed: frozenset[str], outputs: Mapping[str, Type]) -> Call:
+    """The call of a bound program whose results have these types."""
+    rows = [(name, to_user(type)) for name, type in outputs.items()]
+    gradients = tuple((n.removeprefix(GRADIENT), n, axes) for n, axes in rows if n.startswith(GRADIENT))
+    shown = tuple((_known_as(n, outputs), n, axes) for n, axes in rows if not n.startswith(GRADIENT))
+    return Call(bound, needed, shown, gradients)
+
+
+def _known_as(name: str, outputs: Mapping[str, Type]) -> str:
+    """Without its kind in front. An output of the same name keeps it; the other goes by its full name."""
+    plain = name.removeprefix("metric.").removeprefix("watch.")
+    return name if plain in outputs else plain
+
+
+def to_user(type: Type) -> list[int]:
+    """The batch first, then times, then what the user wrote: as positions in the program's order."""
+    axes = [i for i, a in enumerate(type.axes) if a == BATCH] + [i for i, a in enumerate(type.axes) if a != BATCH]
+    return [*axes, *range(len(axes), type.rank)]
+
+
+def to_program(type: Type) -> list[int]:
+    """The program's order as positions in the user's."""
+    return [int(i) for i in np.argsort(to_user(type))]
+
+
+# --- data of a form that was met before --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """The call for data of one form: their inputs with the user's axes in the program's order, the other inputs as
+    they are, and what must hold of the contents."""
+
+    call: Call
+    data: tuple[tuple[str, list[int]], ...]
+    cotangents: tuple[tuple[str, list[int]], ...]
+    beside: Arrays
+    holds: Holds
+
+    def takes(self, data: Mapping[str, Any]) -> bool:
+        """Whether there is nothing to complain of; where there is, the full check finds the words."""
+        return all(holds(data[name]) for name, holds in self.holds)
+
+    def inputs(self, data: Mapping[str, Any], cotangents: Mapping[str, Any]) -> Arrays:
+        found = {name: data[name].transpose(axes) for name, axes in self.data}
+        found |= {COTANGENT + name: cotangents[name].transpose(axes) for name, axes in self.cotangents}
+        return found | self.beside
+
+
+def known(call: Call, types: Mapping[str, Type], inputs: Arrays, given: Mapping[str, Any], holds: Holds) -> Known:
+    """What to keep of a call: `inputs` in the program's order, of which `given` came from the user."""
+    data = tuple((name, to_program(types[name])) for name in inputs if name in given)
+    cotangents = tuple(
+        (name.removeprefix(COTANGENT), to_program(types[name])) for name in inputs if name.startswith(COTANGENT)
+    )
+    beside = {n: a for n, a in inputs.items() if n not in given and not n.startswith(COTANGENT)}
+    return Known(call, data, cotangents, beside, holds)
+
+
+def form(data: Mapping[str, Any]) -> Form | None:
+    """Name, shape and type of every array; None where something is not an array yet."""
+    try:
+        return tuple([(name, array.shape, array.dtype) for name, array in data.items()])
+    except AttributeError:
+        return None
+
+
+def contents(
+    items: Sequence[DataInput | StateInput], data: Mapping[str, Any], limits: Mapping[str, int], dtype: str
+) -> Holds | None:
+    """What must hold of the contents of such data; None where that is not all that there is to check.
+
+    Lengths of rows, and arrays that have to be converted, are looked at in full at every call.
+    """
+    found: list[tuple[str, Callable[[Any], bool]]] = []
+    for item in items:
+        if item.name + LENGTHS in data or data[item.name].dtype != target(item.type.dtype, dtype):
+            return None
+        if item.type.dtype == "float":
+            found.append((item.name, _finite))
+        elif item.name in limits:
+            found.append((item.name, partial(_within, limits[item.name])))
+    return tuple(found)
+
+
+def _finite(array: Any) -> bool:
+    return bool(np.isfinite(array).all())
+
+
+def _within(limit: int, array: Any) -> bool:
+    return not array.size or bool(array.min() >= 0 and array.max() < limit)

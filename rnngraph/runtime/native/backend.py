@@ -1,0 +1,36 @@
+"""The NumPy backend with compiled kernels: arrays stay NumPy arrays, and what no kernel takes NumPy still does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rnngraph.program.memory import Plan
+from rnngraph.program.program import Program
+from rnngraph.runtime.backend import Backend
+from rnngraph.runtime.execute import Bound, Watch
+from rnngraph.runtime.native.bound import NativeBound, WatchedNativeBound
+from rnngraph.runtime.native.compile import target
+from rnngraph.runtime.native.fuse import fused
+from rnngraph.runtime.native.threads import walker
+from rnngraph.runtime.numpy import NumpyBackend
+
+
+class NativeBackend(NumpyBackend):
+    """Runs groups of steps as compiled kernels. ImportError or RuntimeError where LLVM is not to be had."""
+
+    kernels = "native"
+
+    def __init__(self) -> None:
+        walker()  # so that what is missing shows here
+
+    def adapted(self, program: Program, dtype: str) -> Program:
+        return fused(program, target(dtype))
+
+    def bound(
+        self, program: Program, plan: Plan, arrays: Backend | None = None, arenas: Mapping[str, Any] | None = None
+    ) -> Bound:
+        return NativeBound(program, plan, arrays or self, target(plan.dtype), arenas)
+
+    def watched(self, program: Program, plan: Plan, watch: Watch) -> Bound:
+        return WatchedNativeBound(program, plan, self, target(plan.dtype), watch)

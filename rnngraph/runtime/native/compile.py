@@ -1,0 +1,79 @@
+"""The compiled kernels of a program: its own chains in one module, products and sums from modules that all share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+from rnngraph.runtime.native import pointwise, products, reductions
+from rnngraph.runtime.native.claim import Target
+from rnngraph.runtime.native.engine import COMMON, Module, across, vector_bytes
+from rnngraph.runtime.native.kernels import AlongRow, ColumnSums, Elementwise, Kernel, Pack, Product, Sums
+from rnngraph.runtime.native.threads import available
+
+
+def target(dtype: str) -> Target:
+    """What this machine gives a program of one float type."""
+    return Target(dtype, vector_bytes() // (4 if dtype == "float32" else 8), across(), available())
+
+
+class Addresses:
+    """Where each kernel starts; compiled together at the first question."""
+
+    def __init__(self, kernels: Iterable[Kernel], machine: Target) -> None:
+        self.machine = machine
+        texts: dict[tuple[object, ...], str] = {}
+        declared = set(COMMON)
+        for kernel in kernels:
+            key = _key(kernel)
+            if key is not None and key not in texts:
+                texts[key] = _written(kernel, f"k{len(texts)}", machine, declared)
+        self.names = {key: f"k{i}" for i, key in enumerate(texts)}
+        self.module = module("\n".join([*sorted(declared), *texts.values()])) if texts else None
+
+    def of(self, kernel: Kernel) -> int:
+        key = _key(kernel)
+        if key is not None:
+            assert self.module is not None
+            return self.module.address(self.names[key])
+        shape = products.Shape(self.machine.dtype, self.machine.width, self.machine.across)
+        if isinstance(kernel, ColumnSums):
+            return column_sums(shape).address("columns")
+        name = {Product: "product", Pack: "pack", Sums: "sums"}[type(kernel)]
+        return product_kernels(shape).address(name)
+
+
+def _key(kernel: Kernel) -> tuple[object, ...] | None:
+    """What makes the text of a kernel of the program's own; None for those that all share."""
+    if isinstance(kernel, Elementwise):
+        return (kernel.chain,)
+    if isinstance(kernel, AlongRow):
+        return (kernel.op, kernel.size, kernel.row, kernel.result)
+    return None
+
+
+def _written(kernel: Kernel, name: str, machine: Target, declared: set[str]) -> str:
+    if isinstance(kernel, Elementwise):
+        return pointwise.write(kernel.chain, name, machine.width, declared)
+    assert isinstance(kernel, AlongRow)
+    k = kernel
+    return reductions.write_row(name, k.op, k.size, k.row, k.result, machine.dtype, machine.width, declared)
+
+
+@cache
+def module(text: str) -> Module:
+    return Module(text)
+
+
+@cache
+def product_kernels(shape: products.Shape) -> Module:
+    declared = set(COMMON)
+    text = products.write(shape, declared)
+    return module("\n".join([*sorted(declared), text]))
+
+
+@cache
+def column_sums(shape: products.Shape) -> Module:
+    declared = set(COMMON)
+    text = reductions.write_columns("columns", shape.dtype, shape.width, declared)
+    return module("\n".join([*sorted(declared), text]))

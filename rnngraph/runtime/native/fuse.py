@@ -1,0 +1,212 @@
+"""From a program of steps to one of groups, each of which a compiled kernel does at once.
+
+Elementwise steps over the same rows and shape that follow each other become one chain; what passes between them alone
+never reaches memory. Every matrix that a product needs in panels is packed once, before the first use. What no kernel
+takes stays a step.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from rnngraph.ir.types import Type
+from rnngraph.program.program import Code, Entry, Group, Program, Ref, Repeat, Ring, Slot, Step, Turn, steps_of
+from rnngraph.runtime.native.claim import Claims, Link, Target
+from rnngraph.runtime.native.kernels import Pack
+
+
+def fused(program: Program, target: Target) -> Program:
+    """The same program with groups where there are kernels; its results are the same up to rounding."""
+    fuser = _Fuser(program, target)
+    ways = []
+    for way in program.ways:
+        fuser.panels.clear()  # what is run apart packs its own
+        ways.append(fuser.code(way, -1))
+    code = [item for way in ways for item in way]
+    slots = _for_threads(fuser.slots, code)
+    known = (*program.categories, *("workspace",) * (len(slots) - len(program.slots)))
+    turn = None if program.turn is None else len(ways[0])
+    return replace(program, slots=tuple(slots), code=tuple(code), categories=known, turn=turn)
+
+
+class _Fuser:
+    def __init__(self, program: Program, target: Target) -> None:
+        self.target, self.slots = target, list(program.slots)
+        self.claims = Claims(program.slots, target)
+        self.readers = _readers(program)
+        self.panels: dict[object, Ref] = {}
+
+    def code(self, code: Sequence[Code], level: int) -> list[Code]:
+        """Groups and steps of one level, in order."""
+        found: list[Code] = []
+        pending: list[Link] = []
+        written = {ref.slot for step in steps_of(tuple(code)) for ref in step.outs}
+        for item in code:
+            link = self.claims.link(item) if isinstance(item, Step) else None
+            if link is not None and (not pending or _joins(pending, link)):
+                pending.append(link)
+                continue
+            found += self.joined(pending)
+            pending = []
+            if link is not None:
+                pending = [link]
+            elif isinstance(item, Step):
+                found += self.single(item, level, written)
+            elif isinstance(item, Repeat):
+                found += self.repeat(item)
+        return found + self.joined(pending)
+
+    def repeat(self, repeat: Repeat) -> list[Code]:
+        """The loop, after the packing of what stays the same in it."""
+        changed = {ref.slot for step in steps_of((repeat,)) for ref in step.outs}
+        before = [group for step in steps_of(repeat.body) for group in self.packing(step, changed)]
+        body = tuple(self.code(repeat.body, repeat.loop))
+        rest = tuple(i for i in self.code(repeat.rest, repeat.loop) if not isinstance(i, Repeat))
+        return [*before, replace(repeat, body=body, rest=rest)]
+
+    def packing(self, step: Step, changed: set[int]) -> list[Group]:
+        claimed = self.claims.step(step)
+        if claimed is None or claimed.packed is None:
+            return []
+        ref, pack = claimed.packed
+        if (ref.key, pack) in self.panels:
+            return []
+        moves = any(isinstance(e, Turn | Ring) for e in ref.index)
+        return [] if moves or ref.slot in changed else [self.pack(step, ref, pack)]
+
+    def pack(self, step: Step, ref: Ref, pack: Pack) -> Group:
+        panels = pack.columns({})
+        self.slots.append(Slot(Type((), (panels, pack.terms, pack.panel))))
+        room = self.panels[ref.key, pack] = Ref(len(self.slots) - 1, (slice(None),) * 3)
+        return Group((), (ref,), (room,), pack)
+
+    def single(self, step: Step, level: int, written: set[int]) -> list[Code]:
+        claimed = self.claims.step(step)
+        if claimed is None:
+            return [step]
+        before: list[Code] = []
+        ins = claimed.ins
+        if claimed.packed is not None:
+            ref, pack = claimed.packed
+            if (ref.key, pack) not in self.panels:
+                before.append(self.pack(step, ref, pack))
+            ins = (*ins, self.panels[ref.key, pack])
+            if ref.slot in written and level >= 0:
+                del self.panels[ref.key, pack]  # it is another matrix at the next step
+        return [*before, Group((step,), ins, claimed.outs, claimed.kernel)]
+
+    def joined(self, links: list[Link]) -> list[Code]:
+        """The links as one group, or as the steps they were where their entries lie in no usable order."""
+        if not links:
+            return []
+        made = self.claims.chain(links, self.stored(links))
+        if made is not None:
+            kernel, loads, stores = made
+            return [Group(tuple(link.step for link in links), tuple(loads), tuple(stores), kernel)]
+        if len(links) == 1:
+            return [links[0].step]
+        return [group for link in links for group in self.joined([link])]
+
+    def stored(self, links: list[Link]) -> list[bool]:
+        """For each link whether its value must reach memory: unless only later links read that very view."""
+        here = Counter[int]()
+        for link in links:
+            for ref in link.step.ins:
+                here[ref.slot] += 1
+        outs = [link.step.outs[0] for link in links]
+        result = []
+        for i, out in enumerate(outs):
+            private = here[out.slot] == self.readers[out.slot] and _read_after(links, out)
+            result.append(not private and out not in outs[i + 1 :])
+        return result
+
+
+def _read_after(links: list[Link], out: Ref) -> bool:
+    """Whether every read of the slot is of this view, and comes after a link has written it."""
+    made = False
+    for link in links:
+        for ref in link.step.ins:
+            if ref.slot == out.slot and (ref != out or not made):
+                return False
+        made |= link.step.outs[0] == out
+        if link.step.outs[0].slot == out.slot and link.step.outs[0] != out:
+            return False
+    return True
+
+
+def _readers(program: Program) -> Counter[int]:
+    """How often each slot is read; what is handed out or watched counts as read once more."""
+    found = Counter(ref.slot for step in program.steps for ref in step.ins)
+    found.update(ref.slot for ref in program.outputs.values())
+    found.update(_watched(program.code))
+    return found
+
+
+def _watched(code: Sequence[Code]) -> Iterator[int]:
+    for item in code:
+        if isinstance(item, Repeat):
+            if item.until is not None:
+                yield item.until.slot
+            yield from _watched(item.body)
+
+
+def _joins(links: list[Link], link: Link) -> bool:
+    """Whether a step can run entry by entry together with those before it."""
+    first = links[0]
+    if link.axes != first.axes or link.shape != first.shape:
+        return False
+    for other in links:
+        for ref in link.step.ins:
+            if not _same_or_apart(ref, other.step.outs[0]):
+                return False
+        for ref in (*other.step.ins, other.step.outs[0]):
+            if not _same_or_apart(ref, link.step.outs[0]):
+                return False
+    return True
+
+
+def _same_or_apart(a: Ref, b: Ref) -> bool:
+    return a.slot != b.slot or a == b or any(_apart(x, y) for x, y in zip(a.index, b.index, strict=True))
+
+
+def _apart(a: Entry, b: Entry) -> bool:
+    """Whether two indices of one dimension never meet."""
+    if isinstance(a, Turn) and isinstance(b, Turn):
+        return a.loop == b.loop and a.offset != b.offset
+    if isinstance(a, Ring) and isinstance(b, Ring):
+        return a.loop == b.loop and (a.offset - b.offset) % 2 == 1
+    if isinstance(a, slice) and isinstance(b, slice) and None not in (a.start, a.stop, b.start, b.stop):
+        return bool(a.stop <= b.start or b.stop <= a.start) if min(a.start, b.start) >= 0 else False
+    return isinstance(a, int) and isinstance(b, int) and a >= 0 and b >= 0 and a != b
+
+
+def _for_threads(slots: list[Slot], code: Sequence[Code]) -> list[Slot]:
+    """What a loop's body writes lives as long as the loop: its threads need not be at the same step."""
+    result = list(slots)
+    for item in code:
+        if isinstance(item, Repeat):
+            for group in _groups(item.body):
+                for ref in group.refs:
+                    result[ref.slot] = replace(result[ref.slot], level=-1)
+    return result
+
+
+def _groups(code: Sequence[Code]) -> Iterator[Group]:
+    for item in code:
+        if isinstance(item, Repeat):
+            yield from _groups(item.body)
+        elif isinstance(item, Group):
+            yield item
+
+
+def claimed_part(code: Sequence[Code]) -> bool:
+    """Whether compiled kernels do all of it."""
+    return all(
+        claimed_part((*item.body, *item.rest)) if isinstance(item, Repeat) else isinstance(item, Group)
+        for item in code
+    )
+
+
+__all__ = ["claimed_part", "fused"]

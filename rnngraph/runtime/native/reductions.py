@@ -1,0 +1,200 @@
+"""Kernels for sums over all rows, and for sums, largest entries and softmax along each row.
+
+The order of every sum depends on sizes alone: along a row lanes add up side by side and then in halves; over rows the
+terms of a unit are added in order, and the units in theirs (see `ops.units`).
+"""
+
+from __future__ import annotations
+
+from rnngraph.runtime.native import functions
+from rnngraph.runtime.native.lanes import Lanes
+from rnngraph.runtime.native.text import Function, Number
+
+ACROSS = 8
+"""Vectors of columns that a sum over rows takes at a time."""
+
+
+class _Kernel:
+    def __init__(self, name: str, dtype: str, width: int, declared: set[str]) -> None:
+        self.to = Function(name, ["ptr %args", "i64 %r0", "i64 %r1", "i64 %c0", "i64 %c1"])
+        self.dtype, self.width = dtype, width
+        self.v = Lanes(self.to, width, "float" if dtype == "float32" else "double", declared)
+
+    def at(self, pointer: str, entries: Number) -> str:
+        return self.to.at(pointer, entries, self.v.element)
+
+    def masked(self, left: Number) -> None:
+        """Limits what follows to so many lanes, at most all and at least none."""
+        to, width, vector = self.to, self.width, f"<{self.width} x i64>"
+        many = to.let(f"call i64 @llvm.smax.i64(i64 {to.least(left, width)}, i64 0)")
+        one = to.let(f"insertelement {vector} poison, i64 {many}, i32 0")
+        all = to.let(f"shufflevector {vector} {one}, {vector} poison, <{width} x i32> zeroinitializer")
+        ladder = ", ".join(f"i64 {i}" for i in range(width))
+        self.v.mask = to.let(f"icmp slt {vector} <{ladder}>, {all}")
+
+
+def write_columns(name: str, dtype: str, width: int, declared: set[str]) -> str:
+    """The sum over rows of each column, columns being counted in vectors.
+
+    Arguments source, result, entries from row to row, columns, rows, rows of a unit, whether the units go from the last
+    to the first, whether to add.
+    """
+    kernel = _Kernel(name, dtype, width, declared)
+    to = kernel.to
+    source, target = to.pointer("%args", 0), to.pointer("%args", 1)
+    row, columns, rows, unit, back, add = (to.word("%args", i) for i in range(2, 8))
+    turned = to.let(f"icmp ne i64 {back}, 0")
+    count = to.div(to.sub(to.add(rows, unit), 1), unit)
+    with to.loop("%c0", "%c1", ACROSS) as column:
+        left = to.sub(to.least(to.mul("%c1", width), columns), to.mul(column, width))
+        masks = []
+        for j in range(ACROSS):
+            kernel.masked(to.sub(left, j * width))
+            masks.append(kernel.v.mask)
+        totals = _Totals(kernel, masks)
+        start, out = kernel.at(source, to.mul(column, width)), kernel.at(target, to.mul(column, width))
+        totals.begin(out, add)
+        with to.loop(0, count) as n:
+            place = to.let(f"select i1 {turned}, i64 {to.sub(to.sub(count, 1), n)}, i64 {n}")
+            low = to.mul(place, unit)
+            totals.unit(start, row, low, to.least(to.add(low, unit), rows))
+        totals.end(out)
+    return to.text()
+
+
+class _Totals:
+    """Running sums of a few vectors of columns: of the unit at hand, and of all units."""
+
+    def __init__(self, kernel: _Kernel, masks: list[str | None]) -> None:
+        self.kernel, self.masks = kernel, masks
+        self.all = [kernel.to.variable(kernel.v.floats) for _ in masks]
+        self.part = [kernel.to.variable(kernel.v.floats) for _ in masks]
+
+    def begin(self, out: str, add: Number) -> None:
+        to, v = self.kernel.to, self.kernel.v
+        again = to.let(f"icmp ne i64 {add}, 0")
+        for place in self.all:
+            to.do(f"store {v.floats} zeroinitializer, ptr {place}")
+        with to.when(again):
+            for j, (place, mask) in enumerate(zip(self.all, self.masks, strict=True)):
+                v.mask = mask
+                to.do(f"store {v.floats} {v.load(self.kernel.at(out, j * v.width), self.kernel.dtype)}, ptr {place}")
+
+    def unit(self, start: str, row: Number, low: Number, high: Number) -> None:
+        to, v = self.kernel.to, self.kernel.v
+        for place in self.part:
+            to.do(f"store {v.floats} zeroinitializer, ptr {place}")
+        with to.loop(low, high) as r:
+            line = self.kernel.at(start, to.mul(r, row))
+            for j, (place, mask) in enumerate(zip(self.part, self.masks, strict=True)):
+                v.mask = mask
+                x = v.load(self.kernel.at(line, j * v.width), self.kernel.dtype)
+                self.grow(place, x)
+        for all, part in zip(self.all, self.part, strict=True):
+            self.grow(all, to.let(f"load {v.floats}, ptr {part}"))
+
+    def grow(self, place: str, x: str) -> None:
+        to, v = self.kernel.to, self.kernel.v
+        old = to.let(f"load {v.floats}, ptr {place}")
+        to.do(f"store {v.floats} {v.two('fadd', old, x)}, ptr {place}")
+
+    def end(self, out: str) -> None:
+        to, v = self.kernel.to, self.kernel.v
+        for j, (place, mask) in enumerate(zip(self.all, self.masks, strict=True)):
+            v.mask = mask
+            v.store(to.let(f"load {v.floats}, ptr {place}"), self.kernel.at(out, j * v.width), self.kernel.dtype)
+
+
+# --- along rows ----------------------------------------------------------------------------------------------
+
+ROW_OPS = ("sum", "max_over", "softmax", "log_softmax")
+
+
+def write_row(name: str, op: str, size: int, row: int, result: int, dtype: str, width: int, declared: set[str]) -> str:
+    """`op` along each row of `size` entries that lie side by side; arguments source, result."""
+    kernel = _Row(name, dtype, width, declared, size)
+    to = kernel.to
+    source, target = to.pointer("%args", 0), to.pointer("%args", 1)
+    with to.loop("%r0", "%r1") as r:
+        line, out = kernel.at(source, to.mul(r, row)), kernel.at(target, to.mul(r, result))
+        if op == "sum":
+            to.do(f"store {kernel.v.element} {kernel.total(line)}, ptr {out}")
+        elif op == "max_over":
+            to.do(f"store {kernel.v.element} {kernel.largest(line)}, ptr {out}")
+        else:
+            kernel.softmax(line, out, op == "log_softmax")
+    return to.text()
+
+
+class _Row(_Kernel):
+    """One row of known length: whole vectors, then what is left."""
+
+    def __init__(self, name: str, dtype: str, width: int, declared: set[str], size: int) -> None:
+        super().__init__(name, dtype, width, declared)
+        self.size, self.whole = size, size // width * width
+
+    def each(self, visit: object) -> None:
+        """Calls `visit(place)` in a loop over whole vectors, then for the masked rest."""
+        assert callable(visit)
+        if self.whole:
+            with self.to.loop(0, self.whole, self.width) as place:
+                visit(place)
+        if self.size > self.whole:
+            self.masked(self.size - self.whole)
+            visit(self.whole)
+            self.v.mask = None
+
+    def total(self, line: str) -> str:
+        return self.folded(line, "zeroinitializer", lambda a, x: self.v.two("fadd", a, x), self.v.sum)
+
+    def largest(self, line: str) -> str:
+        lowest = self.v.number(float("-inf"))
+
+        def larger(a: str, x: str) -> str:
+            if self.v.mask is not None:  # lanes beyond the end must not win
+                x = self.v.select(self.v.mask, x, lowest, self.v.floats)
+            return self.v.intrinsic("maximum", a, x)
+
+        return self.folded(line, lowest, larger, self.v.greatest)
+
+    def folded(self, line: str, start: str, join: object, fold: object) -> str:
+        assert callable(join) and callable(fold)
+        to, v = self.to, self.v
+        place = to.variable(v.floats)
+        to.do(f"store {v.floats} {start}, ptr {place}")
+
+        def visit(i: Number) -> None:
+            x = v.load(self.at(line, i), self.dtype)
+            old = to.let(f"load {v.floats}, ptr {place}")
+            to.do(f"store {v.floats} {join(old, x)}, ptr {place}")
+
+        self.each(visit)
+        found = fold(to.let(f"load {v.floats}, ptr {place}"))
+        assert isinstance(found, str)
+        return found
+
+    def softmax(self, line: str, out: str, log: bool) -> None:
+        """exp(x - largest) over its sum, or x - largest - log(sum)."""
+        to, v = self.to, self.v
+        top = v.spread(self.largest(line), self.dtype)
+        place = to.variable(v.floats)
+        to.do(f"store {v.floats} zeroinitializer, ptr {place}")
+
+        def first(i: Number) -> None:
+            shifted = v.two("fsub", v.load(self.at(line, i), self.dtype), top)
+            grown = functions.exp(v, shifted)
+            v.store(shifted if log else grown, self.at(out, i), self.dtype)
+            if v.mask is not None:
+                grown = v.select(v.mask, grown, "zeroinitializer", v.floats)
+            old = to.let(f"load {v.floats}, ptr {place}")
+            to.do(f"store {v.floats} {v.two('fadd', old, grown)}, ptr {place}")
+
+        self.each(first)
+        total = v.spread(v.sum(to.let(f"load {v.floats}, ptr {place}")), self.dtype)
+        last = functions.log(v, total) if log else total
+
+        def second(i: Number) -> None:
+            x = v.load(self.at(out, i), self.dtype)
+            v.store(v.two("fsub" if log else "fdiv", x, last), self.at(out, i), self.dtype)
+
+        self.each(second)

@@ -1,0 +1,232 @@
+"""The table of one thread: which kernels it runs, over which rows and columns, and where their operands are."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rnngraph.program.program import Entry, Group, Ref, Repeat, Ring, Turn
+from rnngraph.runtime.execute import Bound
+from rnngraph.runtime.native import walk
+from rnngraph.runtime.native.compile import Addresses
+from rnngraph.runtime.native.kernels import Elementwise, rows_of
+from rnngraph.runtime.native.pointwise import entries
+from rnngraph.runtime.native.threads import walker
+
+Item = Group | Repeat
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which thread of how many, and how it takes part: by rows of the batch, or by columns."""
+
+    thread: int
+    threads: int
+    by_rows: bool
+
+
+class Tables:
+    """Makes tables over the arrays of one bound program."""
+
+    def __init__(self, bound: Bound, addresses: Addresses) -> None:
+        self.bound, self.addresses = bound, addresses
+        self.sizes = bound.plan.sizes
+        self.known: dict[int, tuple[int, tuple[int, ...], tuple[int, ...]]] = {}
+        self.kept: list[array[int]] = []
+        self.given: dict[int, list[tuple[array[int], int, int]]] = {}
+        """Where the addresses of arrays stand that come from outside: table, word, bytes beyond the array's start."""
+
+    def place(self, slot: int) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+        """Address, strides in bytes and sizes of a slot's array."""
+        if slot not in self.known:
+            base = self.bound.bases[slot]
+            self.known[slot] = (base.__array_interface__["data"][0], base.strides, base.shape)
+        return self.known[slot]
+
+    def words(self, numbers: Sequence[int]) -> int:
+        """The address of a table of words, which lives as long as this object."""
+        return self.keep(array("q", numbers))
+
+    def keep(self, words: array[int]) -> int:
+        self.kept.append(words)
+        return words.buffer_info()[0]
+
+    def move(self, slots: set[int]) -> None:
+        """Puts the new addresses of arrays from outside in the place of the old ones."""
+        for slot in slots:
+            del self.known[slot]
+            address = self.place(slot)[0]
+            for words, i, beyond in self.given.get(slot, ()):
+                words[i] = address + beyond
+
+    # --- operands ---
+
+    def operand(self, ref: Ref) -> tuple[int, list[tuple[int, int]]]:
+        """The address of a view with all running loops at place 0, and the places it follows with bytes for each."""
+        address, strides, shape = self.place(ref.slot)
+        moves = []
+        for entry, stride, size in zip(ref.index, strides, shape, strict=True):
+            fixed, place = self.start(entry, size)
+            address += fixed * stride
+            if place is not None:
+                moves.append((place, stride))
+        return address, moves
+
+    def start(self, entry: Entry, size: int) -> tuple[int, int | None]:
+        if isinstance(entry, slice):
+            return (entry.start or 0) % (size + 1) if entry.start else 0, None
+        if isinstance(entry, Turn):
+            return entry.offset, 3 * entry.loop
+        if isinstance(entry, Ring):
+            return 0, 3 * entry.loop + 1 + entry.offset % 2
+        found = self.bound.entry(entry)
+        return found % size if size else 0, None
+
+    # --- entries ---
+
+    def entries(self, code: Sequence[Item], share: Share) -> list[int]:
+        """The words of all entries of some code. Where one thread must not run ahead of another, all meet."""
+        found: list[int] = []
+        touched = _Touched(self.bound)
+        for i, item in enumerate(code):
+            if isinstance(item, Repeat):
+                found += self.repeat(item, share)
+                if share.threads > 1:
+                    found += self.meeting()
+                touched.clear()
+                continue
+            if share.threads > 1 and touched.clash(item):
+                found[walk.BARRIER - walk.WORDS] = 1
+                touched.clear()
+            words = self.group(item, share)
+            following = code[(i + 1) % len(code)]
+            if share.threads > 1 and not _on_its_own(item, following, share):
+                words[walk.BARRIER] = 1
+                touched.clear()
+            else:
+                touched.add(item)
+            found += words
+        return found
+
+    def meeting(self) -> list[int]:
+        words = [0] * walk.WORDS
+        words[walk.KERNEL], words[walk.BARRIER] = walker().nothing, 1
+        return words
+
+    def group(self, group: Group, share: Share) -> list[int]:
+        kernel, args, moves = group.kernel, array("q"), array("q")
+        for ref in (*group.ins, *group.outs):
+            address, moving = self.operand(ref)
+            if self.bound.program.categories[ref.slot] == "parameters":
+                beyond = address - self.place(ref.slot)[0]
+                given = self.given.setdefault(ref.slot, [])
+                given.append((args, len(args), beyond))
+                if moving:
+                    given.append((moves, len(moves) + 1, beyond))
+            for i, (place, bytes) in enumerate(moving):
+                moves.extend([len(args), address if i == 0 else -1, place, bytes])
+            args.append(address)
+        args.extend(kernel.words(self.sizes))
+        words = [0] * walk.WORDS
+        words[walk.KERNEL], words[walk.ARGS] = self.addresses.of(kernel), self.keep(args)
+        words[walk.ROW0 : walk.COL1 + 1] = self.part(kernel, share)
+        words[walk.MOVES], words[walk.MOVING] = len(moves) // walk.MOVE, self.keep(moves) if moves else 0
+        return words
+
+    def part(self, kernel: Any, share: Share) -> tuple[int, int, int, int]:
+        """The rows and columns that fall to one thread."""
+        rows, columns = rows_of(kernel.axes, self.sizes), kernel.columns(self.sizes)
+        if isinstance(kernel, Elementwise) and kernel.chain.flat:
+            return self.run(kernel, rows, share)
+        alone = kernel.parallel == "one" or (columns < 2 and not (kernel.parallel == "rows" and share.by_rows))
+        if alone:
+            ranges = (0, rows, 0, columns) if share.thread == 0 else (0, 0, 0, 0)
+        elif kernel.parallel == "rows" and share.by_rows:
+            ranges = (*_cut(rows, share), 0, columns)
+        else:
+            ranges = (0, rows, *_cut(columns, share))
+        if not isinstance(kernel, Elementwise):
+            return ranges
+        first, last, low, high = ranges
+        return first, last, low * kernel.width, min(high * kernel.width, kernel.chain.dims[-1])
+
+    def run(self, kernel: Elementwise, rows: int, share: Share) -> tuple[int, int, int, int]:
+        """A flat chain counts the entries of all rows as one run."""
+        whole = entries(kernel.chain.dims)
+        if kernel.parallel == "one":
+            return (0, 0, 0, rows * whole) if share.thread == 0 else (0, 0, 0, 0)
+        if share.by_rows:
+            first, last = _cut(rows, share)
+            return 0, 0, first * whole, last * whole
+        low, high = _cut(-(-rows * whole // kernel.width), share)
+        return 0, 0, low * kernel.width, min(high * kernel.width, rows * whole)
+
+    # --- loops ---
+
+    def repeat(self, repeat: Repeat, share: Share) -> list[int]:
+        body, rest = self.entries(repeat.body, share), self.entries(repeat.rest, share)  # type: ignore[arg-type]
+        loop = [0] * 10
+        loop[walk.STEPS], loop[walk.REVERSE] = self.sizes[repeat.axis], int(repeat.reverse)
+        loop[walk.PLACE] = 3 * repeat.loop
+        if repeat.until is not None:
+            address, [(place, stride)] = self.operand(repeat.until)
+            flags = self.place(repeat.until.slot)[2][-1]
+            loop[walk.UNTIL], loop[walk.UNTIL_STRIDE], loop[walk.UNTIL_PLACE] = address, stride, place
+            alone = any(w for w in body[walk.BARRIER :: walk.WORDS])
+            loop[walk.UNTIL_FIRST], loop[walk.UNTIL_LAST] = (0, flags) if alone else _cut(flags, share)
+        loop[walk.REST], loop[walk.REST_COUNT] = self.words(rest), len(rest) // walk.WORDS
+        words = [0] * walk.WORDS
+        words[walk.BODY], words[walk.COUNT] = self.words(body), len(body) // walk.WORDS
+        words[walk.LOOP] = self.words(loop)
+        return words
+
+
+class _Touched:
+    """The memory that threads have used since they last met: another slot's turn there must wait for all."""
+
+    LIMIT = 48
+
+    def __init__(self, bound: Bound) -> None:
+        self.bound = bound
+        self.rooms: dict[int, tuple[str, int, int]] = {}
+
+    def clear(self) -> None:
+        self.rooms.clear()
+
+    def add(self, group: Group) -> None:
+        for ref in group.refs:
+            self.rooms[ref.slot] = self.room(ref.slot)
+
+    def room(self, slot: int) -> tuple[str, int, int]:
+        """The arena of a slot, where it starts and where it ends."""
+        plan = self.bound.plan
+        start = plan.offsets[slot]
+        category = self.bound.program.categories[slot]
+        return plan.homes.get(category, category), start, start + plan.slot_bytes[slot]
+
+    def clash(self, group: Group) -> bool:
+        """Whether the group writes where another slot was used, or so many were that it is better not to look."""
+        if len(self.rooms) > self.LIMIT:
+            return True
+        for ref in group.outs:
+            arena, low, high = self.room(ref.slot)
+            for slot, (other, start, end) in self.rooms.items():
+                if slot != ref.slot and other == arena and start < high and low < end:
+                    return True
+        return False
+
+
+def _cut(size: int, share: Share) -> tuple[int, int]:
+    return size * share.thread // share.threads, size * (share.thread + 1) // share.threads
+
+
+def _on_its_own(item: Item, following: Item, share: Share) -> bool:
+    """Whether a thread may go on to the next entry while others are still at this one."""
+    if isinstance(item, Repeat) or isinstance(following, Repeat):
+        return False
+    if not (item.kernel.parallel == following.kernel.parallel == "rows" and share.by_rows):
+        return False
+    same: bool = item.kernel.axes == following.kernel.axes
+    return same

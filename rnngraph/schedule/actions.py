@@ -1,0 +1,83 @@
+"""A schedule as data: what to do, one thing after another, with the chunks that the steps of an axis are cut into.
+
+Each generator of actions is a law about memory and work; `tests/test_schedules.py` plays them on a toy machine that
+only counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypeGuard
+
+HERE = -1
+"""The tape that stays where it was made: good until the next chunk is computed."""
+
+
+class Visit(NamedTuple):
+    """The first time that a chunk is computed: outputs are written; what its way back needs is kept on a tape."""
+
+    chunk: int
+    tape: int | None = None
+
+
+class Advance(NamedTuple):
+    """A chunk once more, for the state behind it alone."""
+
+    chunk: int
+
+
+class Save(NamedTuple):
+    """Keeps the state in a slot."""
+
+    slot: int
+
+
+class Load(NamedTuple):
+    """Takes the state from a slot."""
+
+    slot: int
+
+
+class Back(NamedTuple):
+    """The way back over a chunk: from its tape, or computing it once more from the state before it."""
+
+    chunk: int
+    tape: int | None = None
+
+
+Action = Visit | Advance | Save | Load | Back
+
+
+def evaluates(action: Action) -> TypeGuard[Visit | Advance | Back]:
+    """Whether a chunk is computed, for the first time or again; going back alone is not counted."""
+    return isinstance(action, Visit | Advance) or (isinstance(action, Back) and action.tape is None)
+
+
+# --- each chunk from its own state ----------------------------------------------------------------------------------
+
+
+def from_each(chunks: int) -> Iterator[Action]:
+    """The state before each chunk is kept, and each chunk but the last is computed twice (`every:K`, `sqrt`)."""
+    for i in range(chunks - 1):
+        yield Save(i)
+        yield Visit(i)
+    yield from _last(chunks)
+    for i in reversed(range(chunks - 1)):
+        yield Load(i)
+        yield Back(i)
+
+
+def _last(chunks: int) -> Iterator[Action]:
+    """The last chunk goes back at once."""
+    if chunks:
+        yield Visit(chunks - 1, HERE)
+        yield Back(chunks - 1, HERE)
+
+
+def from_tapes(chunks: int) -> Iterator[Action]:
+    """Everything is kept, and nothing computed twice."""
+    for i in range(chunks - 1):
+        yield Visit(i, i)
+    yield from _last(chunks)
+    for i in reversed(range(chunks - 1)):
+        yield Back(i, i)

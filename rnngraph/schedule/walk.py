@@ -1,0 +1,312 @@
+"""Runs a cut program: the parts for all steps, and between them the walks along the axis, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnngraph.ir.types import Type
+from rnngraph.program.memory import ALIGN, PLANNED, Plan
+from rnngraph.runtime.backend import Backend, Dtypes
+from rnngraph.runtime.execute import Bound, address, viewed
+from rnngraph.schedule.actions import HERE, Action, Advance, Back, Load, Save, Visit
+from rnngraph.schedule.course import Course
+from rnngraph.schedule.cut import COTANGENT, END, STATE, STEPS, WITHIN, Carried, Cut
+from rnngraph.schedule.layout import SHARED, Layout, Regions, aligned, bytes_of, shape_of, shared
+from rnngraph.schedule.parts import Part
+from rnngraph.schedule.stages import AFTER, BACK, BEFORE, BETWEEN, LAST_WITHIN, THERE, WALKS
+
+Arrays = dict[str, Any]
+Key = tuple[str, int]
+"""A part: `whole` and its stage, or what is computed of a chunk and of how many steps."""
+
+
+@dataclass(frozen=True, eq=False)
+class Walking:
+    """What is known before a run: the parts and their plans, the course, and where everything stands."""
+
+    cut: Cut
+    course: Course
+    parts: Mapping[Key, Part]
+    plans: Mapping[Key, Plan]
+    layout: Layout
+
+    @property
+    def bytes(self) -> Mapping[str, int]:
+        return self.layout.bytes
+
+    @property
+    def total(self) -> int:
+        return self.layout.total
+
+    @property
+    def dtype(self) -> str:
+        return self.layout.dtype
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        return self.layout.sizes
+
+
+def walking(
+    cut: Cut,
+    course: Course,
+    part: Callable[[str, int], Part],
+    planned: Callable[[Part, Mapping[str, int]], Plan],
+    sizes: Mapping[str, int],
+    dtype: str,
+) -> Walking:
+    """Everything but arrays. `part` gives a part of the cut, `planned` its plan for sizes of all axes."""
+    keys = [*(("whole", stage) for stage in cut.wholes), *sorted(course.kinds)]
+    parts = {key: part(*key) for key in keys}
+    plans = {k: planned(p, sizes if k[0] == "whole" else {**sizes, cut.axis: k[1]}) for k, p in parts.items()}
+    return Walking(cut, course, parts, plans, _layout(cut, course, parts, plans, sizes, dtype))
+
+
+def _layout(
+    cut: Cut, course: Course, parts: Mapping[Key, Part], plans: Mapping[Key, Plan], sizes: Mapping[str, int], dtype: str
+) -> Layout:
+    regions, common = Regions(), shared(plans.values())
+    for category, size in common.items():
+        regions.add(category, category, size)
+    for name, (type, category) in _kept(cut, parts).items():
+        regions.add(name, category, bytes_of(type, sizes, dtype))
+    states = [aligned(bytes_of(one.type, sizes, dtype)) for one in cut.states]
+    cotangents = [aligned(bytes_of(one.type, sizes, dtype)) for one in cut.cotangents]
+    regions.add(STATE, "workspace", sum(states))
+    regions.add(COTANGENT, "workspace", sum(cotangents))
+    for slot in range(course.slots):
+        regions.add(f"slot:{slot}", "saved", sum(states))
+    for tape in range(course.tapes):
+        regions.add(f"tape:{tape}", "saved", common["saved"])
+    weights = {n: p.types[n] for p in parts.values() for n, kind in p.kinds.items() if kind == "weight"}
+    return regions.layout(sizes, dtype, sum(bytes_of(t, sizes, dtype) for t in weights.values()))
+
+
+def _kept(cut: Cut, parts: Mapping[Key, Part]) -> dict[str, tuple[Type, str]]:
+    """The arrays that last for the whole run, with their categories: held values, and inputs that have no time."""
+    users = {held: result for result, held in cut.results.items()}
+    found = {}
+    for name, held in cut.held.items():
+        long = "saved" if cut.axis in held.type.axes else "workspace"
+        category = "gradients" if users.get(name, "").startswith("grad:") else "outputs" if name in users else long
+        found[name] = (held.type, category)
+    for part in parts.values():
+        for name in part.program.weights:
+            if part.kinds.get(name) not in (None, "weight", "held"):
+                found[name] = (part.types[name], "inputs")
+    return found
+
+
+class Walker:
+    """A walking with its arrays. `run` is what `Bound.run` is for a program that is not cut."""
+
+    def __init__(self, walking: Walking, backend: Backend) -> None:
+        self.walking, self.backend, self.cut = walking, backend, walking.cut
+        self.dtypes = Dtypes(walking.layout.dtype)
+        self.arenas = {c: backend.empty(walking.bytes[c]) for c in PLANNED if walking.bytes[c]}
+        common = {c: self.region(c) for c in SHARED}
+        self.bounds = {
+            key: backend.bound(part.program, walking.plans[key], arenas=common)
+            for key, part in walking.parts.items()
+        }
+        self.kept = {
+            name: self.array(self.region(name), type) for name, (type, _) in _kept(self.cut, walking.parts).items()
+        }
+        self.states = self.packed(STATE, self.cut.states)
+        self.cotangents = self.packed(COTANGENT, self.cut.cotangents)
+        self.last: Bound | None = None
+
+    # --- arrays ---
+
+    def region(self, name: str) -> Any:
+        """The bytes of a region."""
+        category, first, size = self.walking.layout.regions[name]
+        if not size:
+            return next(iter(self.arenas.values()))[:0]
+        arena = self.arenas[category]
+        start = -address(arena) % ALIGN + first
+        return arena[start : start + size]
+
+    def array(self, region: Any, type: Type) -> Any:
+        shape = shape_of(type, self.walking.layout.sizes)
+        return region[: bytes_of(type, self.walking.layout.sizes, self.walking.layout.dtype)].view(
+            self.dtypes.of(type.dtype)
+        ).reshape(shape)
+
+    def packed(self, name: str, carried: Sequence[Carried]) -> list[Any]:
+        region, found, start = self.region(name), [], 0
+        for one in carried:
+            size = bytes_of(one.type, self.walking.layout.sizes, self.walking.layout.dtype)
+            found.append(self.array(region[start : start + size], one.type))
+            start += aligned(size)
+        return found
+
+    # --- a run ---
+
+    def bind(self, weights: Mapping[str, Any]) -> None:
+        """Makes the calls of every part over these weights."""
+        for bound in self.bounds.values():
+            bound.bind({**weights, **self.kept})
+
+    def run(self, inputs: Mapping[str, Any], weights: Mapping[str, Any]) -> Arrays:
+        """Results by name, as views that the next run writes over."""
+        self.inputs, self.weights = inputs, {**weights, **self.kept}
+        self.lengths = {n: np.asarray(a) for n, a in inputs.items() if n.startswith("lengths@")}
+        for name in self.kept:
+            if name in inputs:
+                self.backend.give(inputs[name], self.kept[name])
+        self.whole(BEFORE)
+        self.begin(self.states, self.cut.states)
+        for name, held in self.cut.held.items():
+            if held.stage in WALKS and self.cut.axis not in held.type.axes:
+                self.kept[name].fill(0)
+        self.turned = False
+        for action in self.walking.course.actions:
+            self.act(action)
+        self.turn()
+        self.finish(BACK, self.cotangents)
+        self.whole(AFTER)
+        return {name: self.kept[held] for name, held in self.cut.results.items()}
+
+    def act(self, action: Action) -> None:
+        match action:
+            case Visit(chunk, tape):
+                self.visit(chunk, tape)
+            case Advance(chunk):
+                self.segment("advance", chunk, True, True)
+            case Save(slot):
+                self.backend.xp.copyto(self.region(f"slot:{slot}"), self.region(STATE))
+            case Load(slot):
+                self.backend.xp.copyto(self.region(STATE), self.region(f"slot:{slot}"))
+            case Back(chunk, tape):
+                self.turn()
+                self.back(chunk, tape)
+
+    def visit(self, chunk: int, tape: int | None) -> None:
+        self.segment("first", chunk, True, False)
+        if tape is not None and tape != HERE:
+            self.backend.xp.copyto(self.region(f"tape:{tape}"), self.region("saved"))
+
+    def back(self, chunk: int, tape: int | None) -> None:
+        if tape is None:
+            self.segment("again", chunk, True, True)
+            return
+        if tape != HERE:
+            self.backend.xp.copyto(self.region("saved"), self.region(f"tape:{tape}"))
+        self.segment("first", chunk, False, True)
+
+    def turn(self) -> None:
+        """Between the walks: once, before the first way back."""
+        if not self.turned:
+            self.turned = True
+            self.finish(THERE, self.states)
+            self.whole(BETWEEN)
+            self.begin(self.cotangents, self.cut.cotangents)
+
+    def begin(self, states: Sequence[Any], carried: Sequence[Carried]) -> None:
+        for state, one in zip(states, carried, strict=True):
+            self.backend.xp.copyto(state, self.kept[one.first])
+
+    def finish(self, walk: int, states: Sequence[Any]) -> None:
+        """Keeps those last values of states that others read."""
+        for name, held in self.cut.held.items():
+            if held.stage == walk and held.carried is not None:
+                self.backend.xp.copyto(self.kept[name], states[held.carried])
+
+    # --- parts ---
+
+    def ready(self, key: Key) -> Bound:
+        """A part whose weights are bound and whose constants stand."""
+        bound = self.bounds[key]
+        bound.bind(self.weights)
+        if self.last is not bound:
+            bound.fill()
+            self.last = bound
+        return bound
+
+    def whole(self, stage: int) -> None:
+        bound = self.ready(("whole", stage))
+        for name, slot in bound.program.inputs.items():
+            self.backend.give(self.inputs[name], bound.bases[slot])
+        for way in range(2):
+            bound.go(way)
+        for name, array in self.made(bound):
+            self.backend.xp.copyto(self.kept[name], array)
+
+    def made(self, bound: Bound) -> Iterator[tuple[str, Any]]:
+        """The outputs of a part that do not stand where they belong yet."""
+        for name, ref in bound.program.outputs.items():
+            if name not in bound.program.weights:
+                yield name, viewed(bound.bases[ref.slot], bound.index(ref))
+
+    def segment(self, kind: str, chunk: int, there: bool, back: bool) -> None:
+        """One chunk there, back, or both."""
+        first, behind = self.walking.course.span(chunk)
+        key = (kind, behind - first)
+        bound, part = self.ready(key), self.walking.parts[key]
+        for name, slot in bound.program.inputs.items():
+            if not (name.startswith(STATE) and not there) and not (name.startswith(COTANGENT) and not back):
+                self.give(name, part.types[name], bound.bases[slot], first, behind)
+        for wanted, way in zip((there, back), range(2), strict=True):
+            if wanted:
+                bound.go(way)
+        for name, array in self.made(bound):
+            self.take(name, array, first, behind, there, back)
+
+    def give(self, name: str, type: Type, target: Any, first: int, behind: int) -> None:
+        """An input of a segment: of what is long the rows of its steps."""
+        copyto = self.backend.xp.copyto
+        if name.startswith(STATE):
+            copyto(target, self.states[int(name.removeprefix(STATE))])
+        elif name.startswith(COTANGENT):
+            copyto(target, self.cotangents[int(name.removeprefix(COTANGENT))])
+        elif name.startswith(END):
+            self.at_the_end(name.removeprefix(END), target, behind)
+        elif name.startswith(WITHIN):
+            self.backend.give(self.within(name.removeprefix(WITHIN), first, behind), target)
+        elif name == f"{STEPS}{self.cut.axis}":
+            self.backend.give(np.arange(first, behind), target)
+        elif name in self.kept:
+            copyto(target, self.rows(self.kept[name], type, first, behind))
+        else:
+            self.backend.give(self.rows(self.inputs[name], type, first, behind), target)
+
+    def rows(self, array: Any, type: Type, first: int, behind: int) -> Any:
+        return array[(*(slice(None),) * type.axes.index(self.cut.axis), slice(first, behind))]
+
+    def at_the_end(self, name: str, target: Any, behind: int) -> None:
+        if behind == self.walking.course.steps:
+            self.backend.xp.copyto(target, self.kept[name])
+        else:
+            target.fill(0)
+
+    def within(self, name: str, first: int, behind: int) -> Any:
+        """Lengths counted from the segment's first step; 0 where the row's last step is in another segment."""
+        lengths = self.lengths[name] - first
+        return np.where((lengths > 0) & (lengths <= behind - first), lengths, 0)
+
+    def take(self, name: str, array: Any, first: int, behind: int, there: bool, back: bool) -> None:
+        """An output of a segment to where it belongs."""
+        copyto = self.backend.xp.copyto
+        if name.startswith(STATE):
+            if there:
+                copyto(self.states[int(name.removeprefix(STATE))], array)
+        elif name.startswith(COTANGENT):
+            if back:
+                copyto(self.cotangents[int(name.removeprefix(COTANGENT))], array)
+        elif there if self.cut.held[name].stage == THERE else back:
+            self.keep(name, array, first, behind)
+
+    def keep(self, name: str, array: Any, first: int, behind: int) -> None:
+        held, target, copyto = self.cut.held[name], self.kept[name], self.backend.xp.copyto
+        if self.cut.axis in held.type.axes:
+            copyto(self.rows(target, held.type, first, behind), array)
+        elif held.node.op is LAST_WITHIN:
+            here = self.within(held.node.inputs[1].node.attrs["name"], first, behind) > 0
+            copyto(target, array, where=self.backend.xp.asarray(here).reshape(-1, *(1,) * (target.ndim - 1)))
+        elif behind == self.walking.course.steps:  # `last`
+            copyto(target, array)
