@@ -341,6 +341,7 @@ def draw(
 @SEED
 @click.option("--page", type=click.Path(), help="Write a report with plots to this .html file.")
 @click.option("--plots", type=click.Path(), help="Write the plots into this folder, as .svg and .png.")
+@click.option("--memory", type=click.Path(), help="Draw what is in memory over the longest run: .svg, .png or .pdf.")
 @JSON
 def compare(
     file: str,
@@ -356,18 +357,22 @@ def compare(
     seed: int,
     page: str | None,
     plots: str | None,
+    memory: str | None,
     as_json: bool,
 ) -> int:
     """Prove that the modes give the same bits, then tell what each costs. Exit code 1 if they do not."""
     from rnngraph import driver
     from rnngraph.costs import Asked
     from rnngraph.files import refuse_unwritable, write_aside
+    from rnngraph.viz.memory import picture_form
     from rnngraph.viz.plots import plots as write_plots
     from rnngraph.viz.report import report
     from rnngraph.viz.tables import tables
     from rnngraph.viz.words import honest, verdict
 
-    refuse_unwritable(page)
+    refuse_unwritable(page, memory)
+    if memory:
+        picture_form(memory)
     model = read(file, name, settings)
     how = driver.scheduled(model, backend=backend, dtype=dtype, kernels=kernels, dtype_default="float32")
     asked = Asked(
@@ -381,6 +386,9 @@ def compare(
     warn(driver.unrolling_warning(model, "static" if "static" in asked.modes else "", max(asked.steps), True))
     with console(stderr=True).status("") as status:
         found = driver.compare(model, how, asked, lambda text: status.update(text))
+        if memory:
+            status.update("measuring memory over time")
+            driver.draw_memory(model, asked, memory)
     if page:
         write_aside(page, report(found).encode())
     if plots:
@@ -480,7 +488,7 @@ def cost(
         click.echo(json.dumps(found.to_json()))
         return
     for table in cost_tables(found, lines):
-        console().print(table)
+        console().print(table, highlight=False)
 
 
 @cli.command()

@@ -25,7 +25,7 @@ from rnngraph.passes.alignments import Alignment, alignments
 from rnngraph.passes.bounds import bounds
 from rnngraph.passes.pipeline import stages
 from rnngraph.program.lower import lower
-from rnngraph.program.memory import Plan, plan
+from rnngraph.program.memory import APART, Plan, plan
 from rnngraph.program.program import Program
 from rnngraph.program.room import refuse_if_too_large
 from rnngraph.runtime.backend import Backend
@@ -216,7 +216,7 @@ class Variant:
             self.cuts[way][1],
             course(self.schedule.keep, sizes[way.axis], sizes.get(BATCH, 1), way.reverse),
             lambda kind, n: self.part(way, kind, n),
-            lambda part, sizes: plan(part.program, sizes, self.schedule.dtype),
+            lambda part, sizes: plan(part.program, sizes, self.schedule.dtype, APART),
             sizes,
             self.schedule.dtype,
         )

@@ -22,10 +22,12 @@ from rnngraph.ir.text import counts
 from rnngraph.ir.types import BATCH, size_of
 from rnngraph.model import Model, checked_schedule
 from rnngraph.passes.bounds import bounds
-from rnngraph.program.memory import PLANNED, Plan
+from rnngraph.program.arena import Piece
+from rnngraph.program.memory import PLANNED, Plan, lifetimes, rounded, shares
 from rnngraph.program.program import CATEGORIES
 from rnngraph.program.room import refuse_if_too_large
 from rnngraph.runtime.backend import Backend
+from rnngraph.runtime.execute import Bound
 from rnngraph.viz.results import CompareRow, Comparison, Difference, LedgerEntry
 
 NUMPY_DOMAIN = 389047
@@ -278,14 +280,26 @@ def _measured(
         held = {n: np.array(weights[n]) for n in fresh.weights}
         measured["parameters"] = array_bytes()
         made = fresh.plan(checked.sizes)
-        bound = fresh.with_arrays(made, _Counted(variant.backend, measured, plan.bytes))
+        arenas = made.arenas if isinstance(made, Plan) else {c: made.bytes[c] for c in PLANNED}
+        bound = fresh.with_arrays(made, _Counted(variant.backend, measured, arenas))
         bound.bind(held)
         gc.collect()
         program_bytes = tracemalloc.get_traced_memory()[0] - graph_bytes - array_bytes()
     finally:
         tracemalloc.stop()
+    if isinstance(bound, Bound):
+        measured |= _shares(bound, measured["all"])
     ledger = tuple(LedgerEntry(c, plan.bytes[c], measured.get(c, 0), "") for c in CATEGORIES)
     return graph_bytes, program_bytes, ledger
+
+
+def _shares(bound: Bound, arena: int) -> dict[str, int]:
+    """Whose the bytes of an arena are, by the arrays that a bound program has in it."""
+    lives, categories = lifetimes(bound.program), bound.program.categories
+    slots = [i for i, base in enumerate(bound.bases) if base is not None and base.nbytes and lives[i][0] >= 0]
+    own = [i for i in slots if categories[i] != "parameters"]
+    pieces = [Piece(*lives[i], rounded(bound.bases[i].nbytes)) for i in own]
+    return shares(pieces, [categories[i] for i in own], PLANNED, arena)
 
 
 def array_bytes() -> int:
@@ -299,7 +313,7 @@ class _Counted:
 
     def __init__(self, backend: Backend, measured: dict[str, int], planned: Mapping[str, int]) -> None:
         self._backend, self._measured = backend, measured
-        self._categories = iter([c for c in PLANNED if planned[c]])
+        self._names = iter([name for name in planned if planned[name]])
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
@@ -307,7 +321,7 @@ class _Counted:
     def empty(self, bytes: int) -> Any:
         before = array_bytes()
         array = self._backend.empty(bytes)
-        self._measured[next(self._categories)] = array_bytes() - before
+        self._measured[next(self._names)] = array_bytes() - before
         return array
 
 

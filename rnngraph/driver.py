@@ -358,4 +358,14 @@ def compare(model: Model, how: How, asked: Asked, tell: Callable[[str], None]) -
     return compare_costs(model, backend_named(how.backend, how.kernels or None), replace(asked), tell)
 
 
+def draw_memory(model: Model, asked: Asked, path: str) -> None:
+    """Draws what each mode holds in memory over the longest run."""
+    from rnngraph.alive import panels
+    from rnngraph.viz.memory import picture
+
+    steps = max(asked.steps)
+    heading = f"{model.block.definition}: bytes alive, {steps:,} steps, batch {asked.batch:,}, {asked.dtype}"
+    picture(list(panels(model, asked)), heading, path)
+
+
 __all__ = ["load", "save_weights"]

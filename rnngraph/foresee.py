@@ -1,18 +1,29 @@
-"""What a run will take, told without running anything: bytes by category, at the peak, and by source line."""
+"""What a run will take, told without running anything: bytes by category, over time, at the peak, by source line."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from rnngraph.compiled import CompiledProgram, Signature, Variant
-from rnngraph.ir.graph import Node
+from rnngraph.diagnostics import UserError
+from rnngraph.formulas import Formula, Sizes, formulas
+from rnngraph.front.resize import UNITS, resized, width
+from rnngraph.ir.text import counts
+from rnngraph.learn.config import FitConfig
 from rnngraph.model import Model
-from rnngraph.program.memory import lifetimes
-from rnngraph.program.program import CATEGORIES, Program
+from rnngraph.program.memory import Plan, lifetimes
+from rnngraph.program.objects import object_bytes
+from rnngraph.program.program import CATEGORIES, ITEMSIZE, Program, Step
+from rnngraph.program.timeline import Moment, timeline
 from rnngraph.schedule.layout import SHARED
 from rnngraph.schedule.walk import Walking
+from rnngraph.source import Span
+
+SHOWN = 1000
+"""So many moments are told in JSON: of more, the highest of each group that stands for one."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +36,44 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Peak:
+    """The most bytes alive at once, and the line of source that runs then, forward or backward."""
+
+    bytes: int
+    place: str
+    text: str
+    backward: bool
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The bytes of the Python objects that are the graph and the program, and the nodes of the graph."""
+
+    nodes: int
+    graph: int
+    program: int
+
+    @property
+    def per_node(self) -> float:
+        return (self.graph + self.program) / max(1, self.nodes)
+
+
+@dataclass(frozen=True)
 class Cost:
     """The prediction for one schedule and size: exact bytes of arrays, as a run allocates them."""
 
     sizes: Mapping[str, int]
     dtype: str
     bytes: Mapping[str, int]
-    laws: Mapping[str, str]
-    peak: int
+    laws: Mapping[str, Formula]
+    peak: Peak
     """Bytes alive at once at most: the least that any placing of the arrays could take."""
     lines: tuple[Line, ...]
+    moments: tuple[Moment, ...] = field(repr=False)
+    """None where steps are computed a few at a time."""
+    objects: Objects
+    optimiser: int
+    """Bytes that training keeps beside a run: the state of the model's optimiser, or of Adam where it names none."""
     evaluations: float = 1.0
     """Forward steps that are computed, for each step of the sequence."""
 
@@ -43,60 +82,131 @@ class Cost:
         return sum(self.bytes.values())
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "total": self.total}
+        """Plain data; `over_time` has at most `SHOWN` moments, each with the kernels that ran before it."""
+        known = {name: getattr(self, name) for name in ("sizes", "dtype", "bytes", "optimiser", "total", "evaluations")}
+        told = {"peak": asdict(self.peak), "objects": asdict(self.objects), "lines": [asdict(n) for n in self.lines]}
+        laws = {category: str(law) for category, law in self.laws.items()}
+        return {**known, **told, "laws": laws, "over_time": _series(self.moments)}
 
 
 def cost(model: Model, program: CompiledProgram, steps: int, batch: int) -> Cost:
     """The cost of the loss's gradients (where the program has them), or of a forward run."""
-    outputs = tuple(n for n in model.outputs if model.graph.outputs[n].type.dtype == "float")
-    wanted = ("loss",) if "loss" in model.graph.outputs else outputs
-    variant = program.variant(Signature(cotangents=wanted if program.schedule.gradient else None))
+    variant = _variant(model, program)
     sizes = model.sizes(steps, batch)
     made = variant.plan(sizes)
-    laws = {c: _law(model, variant, c, program.schedule.static, steps, batch) for c in CATEGORIES}
+    moments: tuple[Moment, ...] = ()
     if isinstance(made, Walking):
-        peak, lines = _walked(made)
-        return Cost(sizes, made.dtype, made.bytes, laws, peak, lines, made.course.evaluations)
-    peak, lines = _peak(variant.program, made.slot_bytes)
-    return Cost(sizes, made.dtype, made.bytes, laws, peak, lines)
+        (peak, lines), evaluations = _walked(made), made.course.evaluations
+    else:
+        moments = timeline(variant.program, made.sizes, made.slot_bytes)
+        peak, lines, evaluations = _peak(moments), _lines(variant.program, made.slot_bytes, moments), 1.0
+    return Cost(
+        sizes,
+        made.dtype,
+        made.bytes,
+        laws(model, program, steps, batch),
+        peak,
+        lines,
+        moments,
+        _objects(variant, made),
+        optimiser_bytes(model, made.dtype),
+        evaluations,
+    )
 
 
-# --- the peak ----------------------------------------------------------------------------------------------------
+def _variant(model: Model, program: CompiledProgram) -> Variant:
+    outputs = tuple(n for n in model.outputs if model.graph.outputs[n].type.dtype == "float")
+    wanted = ("loss",) if "loss" in model.graph.outputs else outputs
+    return program.variant(Signature(cotangents=wanted if program.schedule.gradient else None))
 
 
-def _peak(program: Program, slot_bytes: Sequence[int]) -> tuple[int, tuple[Line, ...]]:
-    """The most bytes alive at once, and which lines made them, the largest first."""
-    lives = lifetimes(program)
-    changes: dict[int, int] = {}
-    for (first, last), size in zip(lives, slot_bytes, strict=True):
-        if first >= 0:
-            changes[first] = changes.get(first, 0) + size
-            changes[last + 1] = changes.get(last + 1, 0) - size
-    now = most = at = 0
-    for position in sorted(changes):
-        now += changes[position]
-        if now > most:
-            most, at = now, position
-    alive = [i for i, (first, last) in enumerate(lives) if 0 <= first <= at <= last]
-    return most, _by_line(program, alive, slot_bytes)
+def optimiser_bytes(model: Model, dtype: str) -> int:
+    """What the optimiser keeps for the weights that are trained, and its count of updates (8 bytes)."""
+    slots = len(FitConfig.from_recipe(model.recipe).optimizer.slots)
+    count = 0
+    for weight in model.weights:
+        size = 0 if weight.frozen else 1
+        for length in weight.shape:
+            size *= length
+        count += size
+    return slots * count * ITEMSIZE["float", dtype] + 8
 
 
-def _walked(made: Walking) -> tuple[int, tuple[Line, ...]]:
+def _objects(variant: Variant, made: Plan | Walking) -> Objects:
+    """What the text of the model was elaborated to is there once for all programs, and not counted."""
+    parts = [(variant.graph, variant.program)]
+    if isinstance(made, Walking):
+        parts = [(part.graph, part.program) for part in made.parts.values()]
+    seen: set[int] = set()
+    object_bytes(variant.elaborated, seen)
+    graph, program = (sum(object_bytes(one, seen) for one in kind) for kind in zip(*parts, strict=True))
+    return Objects(sum(counts(one)[0] for one, _ in parts), graph, program)
+
+
+# --- over time ---------------------------------------------------------------------------------------------------
+
+
+def _highest(moments: Sequence[Moment]) -> Moment:
+    return max(moments, key=lambda moment: moment.total)
+
+
+def _peak(moments: Sequence[Moment]) -> Peak:
+    if not moments:
+        return Peak(0, "", "", False)
+    highest = _highest(moments)
+    place, text = _line(highest.step) if highest.step else ("", "")
+    return Peak(highest.total, place, text, bool(highest.step and highest.step.node.origin.backward))
+
+
+def _series(moments: Sequence[Moment]) -> dict[str, Any]:
+    """Kernels run before each moment, and bytes alive in it by category."""
+    width = -(-len(moments) // SHOWN) or 1
+    calls, shown, before = list[int](), list[Moment](), 0
+    for start in range(0, len(moments), width):
+        group = moments[start : start + width]
+        calls.append(before)
+        shown.append(_highest(group))
+        before += sum(moment.calls for moment in group)
+    bytes = {category: [moment.bytes[i] for moment in shown] for i, category in enumerate(CATEGORIES)}
+    return {"calls": calls, "bytes": bytes}
+
+
+# --- by source line ----------------------------------------------------------------------------------------------
+
+
+def _lines(program: Program, slot_bytes: Sequence[int], moments: Sequence[Moment]) -> tuple[Line, ...]:
+    """Which lines made what is alive at the peak, the largest first."""
+    at = _highest(moments).at if moments else -1
+    makers = _makers(program)
+    totals: dict[tuple[str, str], int] = {}
+    for slot, (first, last) in enumerate(lifetimes(program)):
+        if 0 <= first <= at <= last:
+            key = makers.get(slot, (program.categories[slot], ""))
+            totals[key] = totals.get(key, 0) + slot_bytes[slot]
+    return _sorted(totals)
+
+
+def _sorted(totals: Mapping[tuple[str, str], int]) -> tuple[Line, ...]:
+    found = [Line(place, text, size) for (place, text), size in totals.items() if size]
+    return tuple(sorted(found, key=lambda line: -line.bytes))
+
+
+def _walked(made: Walking) -> tuple[Peak, tuple[Line, ...]]:
     """What lasts for the whole run, and the peak of the largest part beside it."""
     totals: dict[tuple[str, str], int] = {}
     for name, (category, _, size) in made.layout.regions.items():
         if name not in SHARED:
             held = made.cut.held.get(name)
-            key = _place(held.node) if held else None
-            key = key or (category, "states and tapes that are kept" if category == "saved" else "")
+            span = held.node.origin.span if held else None
+            kept = "states and tapes that are kept" if category == "saved" else ""
+            key = _place(span) if span else (category, kept)
             totals[key] = totals.get(key, 0) + size
-    weights = made.bytes["parameters"]
-    kept = [Line(place, text, size) for (place, text), size in totals.items() if size]
-    kept += [Line("parameters", "", weights)] if weights else []
-    parts = [_peak(p.program, _own(p.program, made.plans[k].slot_bytes)) for k, p in made.parts.items()]
-    _, lines = max(parts, key=lambda found: found[0])
-    found = tuple(sorted([*kept, *lines], key=lambda line: -line.bytes))
-    return sum(line.bytes for line in found), found
+    totals["parameters", ""] = made.bytes["parameters"]
+    parts = [(p.program, _own(p.program, made.plans[k].slot_bytes), made.plans[k]) for k, p in made.parts.items()]
+    found = [(timeline(program, plan.sizes, own), program, own) for program, own, plan in parts]
+    moments, program, own = max((f for f in found if f[0]), key=lambda f: _highest(f[0]).total)
+    lines = tuple(sorted([*_sorted(totals), *_lines(program, own, moments)], key=lambda line: -line.bytes))
+    return replace(_peak(moments), bytes=sum(line.bytes for line in lines)), lines
 
 
 def _own(program: Program, slot_bytes: Sequence[int]) -> list[int]:
@@ -104,53 +214,78 @@ def _own(program: Program, slot_bytes: Sequence[int]) -> list[int]:
     return [0 if c == "parameters" else n for c, n in zip(program.categories, slot_bytes, strict=True)]
 
 
-def _by_line(program: Program, slots: Sequence[int], slot_bytes: Sequence[int]) -> tuple[Line, ...]:
-    makers = _makers(program)
-    totals: dict[tuple[str, str], int] = {}
-    for slot in slots:
-        key = makers.get(slot, (program.categories[slot], ""))
-        totals[key] = totals.get(key, 0) + slot_bytes[slot]
-    found = [Line(place, text, size) for (place, text), size in totals.items() if size]
-    return tuple(sorted(found, key=lambda line: -line.bytes))
-
-
 def _makers(program: Program) -> dict[int, tuple[str, str]]:
     """For each slot the place and the text of the line whose step first writes it."""
     found: dict[int, tuple[str, str]] = {}
     for step in program.steps:
-        place = _place(step.node)
-        for ref in (*step.outs, *step.scratch):
-            if ref.slot not in found and place is not None:
-                found[ref.slot] = place
+        if step.node.origin.span is not None:
+            for ref in (*step.outs, *step.scratch):
+                if ref.slot not in found:
+                    found[ref.slot] = _line(step)
     return found
 
 
-def _place(node: Node) -> tuple[str, str] | None:
-    """The place and the text of the line that a node comes from."""
-    span = node.origin.span
-    return (f"{span.source.name}:{span.line}", span.source.line(span.line).strip()) if span else None
+def _line(step: Step) -> tuple[str, str]:
+    """`model.rnn:7` and what stands there, of the equation that a step is part of."""
+    span = step.node.origin.span
+    return _place(span) if span else ("", "")
+
+
+def _place(span: Span) -> tuple[str, str]:
+    return f"{span.source.name}:{span.line}", span.source.line(span.line).strip()
 
 
 # --- laws --------------------------------------------------------------------------------------------------------
 
 
-def _law(model: Model, variant: Variant, category: str, static: bool, steps: int, batch: int) -> str:
-    """The bytes of a category as a formula in steps T and batch B (in B alone for a static program).
+def laws(model: Model, program: CompiledProgram, steps: int, batch: int) -> dict[str, Formula]:
+    """For each category its bytes in steps T, rows B and units U, checked at these sizes and at others.
 
-    Fitted at multiples of 64, where rounding to the alignment plays no part, and then checked at others.
+    Without U where the model has no one number of units, or where only that gives the right bytes; where nothing
+    does (a placing need not grow evenly), the formula that comes nearest.
     """
+    measure = _Measure(model, program)
+    asked = (steps, batch, measure.units or 0)
+    real = measure(asked)
+    fits = [formulas(measure, T, (64, 128), asked[2:], [asked]) for T in ((16, 32, 48), (32, 64))]
+    if measure.units is not None:
+        with suppress(UserError):  # numbers of units that the model does not take
+            fits.insert(0, formulas(measure, (16, 32, 48), (64, 128), (64, 128, 192), [asked, (64, 192, 256)]))
 
-    def at(t: int, b: int) -> int:
-        return variant.plan(model.sizes(steps if static else t, b)).bytes[category]
+    def nearest(category: str) -> Formula:
+        right = real[category]
+        return min((fit[category] for fit in fits), key=lambda law: (not law.exact, abs(law.at(asked) - right)))
 
-    t0, t1, b0, b1 = (steps, steps + 1, 64, 128) if static else (64, 128, 64, 128)
-    base = at(t0, b0)
-    both = 0 if static else (at(t1, b1) - at(t0, b1) - at(t1, b0) + base) // ((t1 - t0) * (b1 - b0))
-    per_step = 0 if static else (at(t1, b0) - base) // (t1 - t0) - both * b0
-    per_row = (at(t0, b1) - base) // (b1 - b0) - both * t0 * (not static)
-    rest = base - both * t0 * b0 - per_step * t0 - per_row * b0
-    terms = [(rest, ""), (per_step, " T"), (per_row, " B"), (both, " T B")]
-    text = " + ".join(f"{n:,}{unit}" for n, unit in terms if n) or "0"
-    told = rest + per_step * steps + per_row * batch + both * steps * batch
-    real = at(steps, batch)
-    return text if told == real else f"about {text}"
+    return {category: nearest(category) for category in real}
+
+
+def _units(model: Model) -> int | None:
+    """The setting called `units`, or the number that is written as the units of every cell."""
+    known = model.made.settings.get(UNITS)
+    return known if isinstance(known, int) else width(model.file, model.block.definition)
+
+
+class _Measure:
+    """The planned bytes at any steps, rows and units; what is compiled for it is kept."""
+
+    def __init__(self, model: Model, program: CompiledProgram) -> None:
+        self.model, self.schedule, self.backend = model, program.schedule, program.backend
+        self.units = _units(model)
+        self.variants: dict[tuple[int | None, int], Variant] = {}
+
+    def __call__(self, sizes: Sizes) -> Mapping[str, int]:
+        steps, rows, units = sizes
+        key = (steps if self.schedule.static else None, units)
+        if key not in self.variants:
+            model, s = self.sized(units), self.schedule
+            program = model.compile(s.unroll, key[0], self.backend, s.dtype, gradient=s.gradient, keep=str(s.keep))
+            self.variants[key] = _variant(model, program)
+        return self.variants[key].plan(self.model.sizes(steps, rows)).bytes
+
+    def sized(self, units: int) -> Model:
+        model = self.model
+        if units == (self.units or 0):
+            return model
+        if UNITS in model.made.settings:
+            return Model(model.file, {**model.settings, UNITS: units}, model.name)
+        return Model(resized(model.file, model.block.definition, units), model.settings, model.name)

@@ -54,15 +54,20 @@ def cost_tables(cost: Any, lines: int) -> list[Any]:
     from rich.table import Table
 
     sizes = ", ".join(f"{axis} {size:,}" for axis, size in cost.sizes.items())
-    by_category = Table("category", "bytes", "law (T steps, B rows)", title=f"{sizes}, {cost.dtype}", box=None)
+    by_category = Table("category", "bytes", "law (T steps, B rows, U units)", title=f"{sizes}, {cost.dtype}", box=None)
     for category, size in cost.bytes.items():
-        by_category.add_row(category, f"{size:,}", cost.laws[category])
-    by_category.add_row("total", f"{cost.total:,}", f"{cost.peak:,} alive at once at most")
+        by_category.add_row(category, f"{size:,}", str(cost.laws[category]))
+    by_category.add_row("total", f"{cost.total:,}", f"{cost.peak.bytes:,} alive at once at most")
     by_category.add_row("forward steps", f"{cost.evaluations:,.3f}", "computed for each step of the sequence")
+    objects = cost.objects
+    told = f"about, in {objects.nodes:,} nodes: {objects.per_node:,.0f} a node"
+    by_category.add_row("graph, program", f"{objects.graph + objects.program:,}", told)
+    by_category.add_row("optimiser", f"{cost.optimiser:,}", "beside a run, while training")
     by_line = Table("bytes at the peak", "line", "", title="where they are made", box=None)
     for line in cost.lines[:lines]:
         by_line.add_row(f"{line.bytes:,}", escape(line.place), escape(line.text))
-    return [by_category, by_line]
+    peak, way = cost.peak, "backward" if cost.peak.backward else "forward"
+    return [by_category, f"the peak is at {escape(peak.place)} ({way}): {escape(peak.text)}", by_line]
 
 
 def bench_tables(found: Any) -> list[Any]:

@@ -79,7 +79,7 @@ def test_stream_tells_what_a_line_lacks(monkeypatch: pytest.MonkeyPatch, capsys:
 def test_cost_is_what_compare_measures(capsys: Told) -> None:
     assert exit_code(["cost", LSTM4, "--steps", "9", "--batch", "4", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["total"] == sum(told["bytes"].values()) and told["peak"] <= told["total"]
+    assert told["total"] == sum(told["bytes"].values()) and told["peak"]["bytes"] <= told["total"]
     assert exit_code(["cost", CHARS, "--steps", "64", "--gradient"]) == 0
     assert "T B" in capsys.readouterr().out
 

@@ -21,8 +21,10 @@ from rnngraph.ir.graph import Graph, Loop, graph_input
 from rnngraph.ir.types import Type
 from rnngraph.ops import call, const
 from rnngraph.passes.grad import gradients
+from rnngraph.viz import memory
 from rnngraph.viz.columns import columns
 from rnngraph.viz.labels import bytes_text
+from rnngraph.viz.memory import Panel
 from rnngraph.viz.picture import picture
 from rnngraph.viz.place import places
 from rnngraph.viz.plots import plots
@@ -376,3 +378,33 @@ def test_curves_that_take_too_long_become_lines(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(CannotDo, match="it took longer than 20 seconds") as error:
         _run("digraph {}", [], ["spline"])
     assert "--fold" in (error.value.diagnostics[0].help or "")
+
+
+PANELS = tuple(
+    Panel(
+        mode, (0, 4, 90), ((0, 8, 8, 2_000, 0, 600 + extra), (0, 8, 8, 2_000, 0, 900), (0, 8, 8, 1_000, 300, 10)), 100,
+        40, ((0, 2_616 + extra), (50, 2_916)), 3_000, "at lstm.rnn:7",
+    )
+    for mode, extra in (("static", 0), ("dynamic", 50))
+)  # fmt: skip
+
+
+def test_the_picture_of_memory_says_what_it_shows() -> None:
+    text = memory.drawn(PANELS, "LSTM4: bytes alive", "svg").decode()
+    words = "".join(element.text or "" for element in ElementTree.fromstring(text).iter())
+    for told in ("LSTM4: bytes alive", "static", "dynamic", "forward", "backward", "saved for backward", "measured"):
+        assert told in words
+    assert words.count("peak 2,916 B  at lstm.rnn:7") == 2 and words.count("allocated 3,000 B") == 2
+    assert "parameters" not in words  # there are none here
+
+
+def test_the_peak_is_where_most_is_alive() -> None:
+    assert PANELS[0].peak == (47, 2_916)
+
+
+def test_a_picture_of_memory_is_written_by_its_ending(tmp_path: Path) -> None:
+    for form in ("svg", "png", "pdf"):
+        memory.picture(PANELS, "x", tmp_path / f"m.{form}")
+        assert (tmp_path / f"m.{form}").stat().st_size > 5_000
+    with pytest.raises(UserError, match="no picture of memory"):
+        memory.picture(PANELS, "x", tmp_path / "m.txt")

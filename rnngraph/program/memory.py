@@ -1,14 +1,14 @@
-"""The plan: one lifetime per slot, one place per slot in the arena of its category.
+"""The plan: one lifetime per slot, and one place per slot in an arena, an array that a program works in.
 
-The prediction of memory is the allocation: each category is one array of exactly `Plan.bytes[category]` bytes.
+The prediction of memory is the allocation: an arena is an array of exactly the bytes that `Plan.arenas` tells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from random import Random
 
+from rnngraph.program.arena import Piece, bound, placed
 from rnngraph.program.program import CATEGORIES, Code, Program, Repeat, moments_of
 
 ALIGN = 64
@@ -17,15 +17,26 @@ ALIGN = 64
 PLANNED = tuple(c for c in CATEGORIES if c != "parameters")
 """Parameters stay where the user has them; all else is placed."""
 
+TOGETHER: Mapping[str, str] = dict.fromkeys(PLANNED, "all")
+"""One arena for all categories: what is alive at different times shares its room."""
+
+APART: Mapping[str, str] = {category: category for category in PLANNED}
+"""An arena for each category: for programs that share those of others."""
+
 
 @dataclass(frozen=True)
 class Plan:
-    """For given sizes: the bytes of each slot, its place in its category's arena, and the bytes of each arena."""
+    """For given sizes: the bytes of each slot, its place in its arena, the bytes of each arena, and whose they are.
+
+    `homes` tells the arena of each category; `bytes` is by category, see `shares`.
+    """
 
     sizes: Mapping[str, int]
     dtype: str
     slot_bytes: tuple[int, ...]
     offsets: tuple[int, ...]
+    homes: Mapping[str, str]
+    arenas: Mapping[str, int]
     bytes: Mapping[str, int]
 
     @property
@@ -33,18 +44,43 @@ class Plan:
         return sum(self.bytes.values())
 
 
-def plan(program: Program, sizes: Mapping[str, int], dtype: str) -> Plan:
-    """Places every slot for the given axis sizes."""
-    lives = lifetimes(program)
+def plan(
+    program: Program, sizes: Mapping[str, int], dtype: str, homes: Mapping[str, str] = TOGETHER
+) -> Plan:
+    """Places every slot for the given axis sizes, each in the arena of its category."""
+    lives, owners = lifetimes(program), program.categories
     slot_bytes = tuple(slot.bytes(sizes, dtype) for slot in program.slots)
-    offsets = [0] * len(program.slots)
-    totals = {}
-    for category in PLANNED:
-        members = [i for i, c in enumerate(program.categories) if c == category]
-        total = _arranged(members, lives, slot_bytes, offsets)
-        totals[category] = total + ALIGN if total else 0
-    totals["parameters"] = sum(slot_bytes[i] for i in program.weights.values())
-    return Plan(dict(sizes), dtype, slot_bytes, tuple(offsets), {c: totals[c] for c in CATEGORIES})
+    offsets, arenas, found = [0] * len(program.slots), dict[str, int](), dict[str, int]()
+    slots = [i for i, (first, _) in enumerate(lives) if first >= 0 and slot_bytes[i] and owners[i] in homes]
+    for arena in dict.fromkeys(homes.values()):
+        members = [i for i in slots if homes[owners[i]] == arena]
+        pieces = [Piece(*lives[i], rounded(slot_bytes[i])) for i in members]
+        placing = placed(pieces)
+        for slot, start in zip(members, placing.starts, strict=True):
+            offsets[slot] = start
+        arenas[arena] = placing.height + ALIGN if placing.height else 0
+        here = [category for category in homes if homes[category] == arena]
+        found |= shares(pieces, [owners[i] for i in members], here, arenas[arena])
+    found["parameters"] = sum(slot_bytes[i] for i in program.weights.values())
+    return Plan(dict(sizes), dtype, slot_bytes, tuple(offsets), homes, arenas, {c: found[c] for c in CATEGORIES})
+
+
+def shares(pieces: Sequence[Piece], owners: Sequence[str], categories: Sequence[str], arena: int) -> dict[str, int]:
+    """Whose the bytes of an arena are: each category's are the most that it holds at once, the rest is the last's.
+
+    Where categories take the same room in turn, it is counted once, for the first of them.
+    """
+    found, left = dict[str, int](), arena
+    for category in categories[:-1]:
+        most = bound([piece for piece, owner in zip(pieces, owners, strict=True) if owner == category])
+        found[category] = min(left, most)
+        left -= found[category]
+    return {**found, categories[-1]: left}
+
+
+def rounded(size: int) -> int:
+    """The bytes that a slot takes in its arena."""
+    return -(-size // ALIGN) * ALIGN
 
 
 # --- lifetimes --------------------------------------------------------------------------------------------------
@@ -58,7 +94,8 @@ def lifetimes(program: Program) -> list[tuple[int, int]]:
     kept = {ref.slot for ref in program.outputs.values()}
     for slot in kept:
         lives[slot] = (max(lives[slot][0], 0), end)
-    for slot in (*program.inputs.values(), *(slot for _, slot in program.constants)):
+    constants = (slot for _, slot in program.constants)
+    for slot in (*program.inputs.values(), *program.weights.values(), *constants):
         lives[slot] = (0, end)
     return lives
 
@@ -94,104 +131,4 @@ def _inside(repeat: Repeat) -> set[int]:
 
 def _extend(lives: list[tuple[int, int]], slot: int, first: int, last: int) -> None:
     start, end = lives[slot]
-    lives[slot] = (first if start < 0 else min(start, first), max(end, last))
-
-
-# --- the arena -----------------------------------------------------------------------------------------------
-
-LARGE = 150
-"""So many of the largest slots are placed first, in several orders; the rest fills what is between them."""
-
-TIGHT = 1.01
-"""A placing within this factor of the lower bound is good enough."""
-
-TRIES = 40
-"""How many shaken orders are tried where the plain ones are not good enough."""
-
-Life = tuple[int, int]
-Room = tuple[int, int]
-"""Where a slot starts in its arena, and where it ends."""
-
-
-def _arranged(members: Sequence[int], lives: Sequence[Life], sizes: Sequence[int], offsets: list[int]) -> int:
-    """Gives each member an offset so that slots alive together do not overlap; returns the bytes needed.
-
-    A slot takes the lowest gap that holds it for all its life. The order decides how tight that is: the best of a few
-    is taken for the large slots; the many small ones of a static program follow in the order of time.
-    """
-    alive = {m: -(-sizes[m] // ALIGN) * ALIGN for m in members if lives[m][0] >= 0 and sizes[m]}
-    by_size = sorted(alive, key=lambda m: (-alive[m], lives[m]))
-    large, small = by_size[:LARGE], sorted(by_size[LARGE:], key=lambda m: lives[m])
-    bound = _bound(large, lives, alive)
-    best: dict[int, Room] = {}
-    for order in _orders(large, lives, alive):
-        placed = _placed(order, lives, alive)
-        if not best or _top(placed) < _top(best):
-            best = placed
-        if _top(best) <= bound * TIGHT:
-            break
-    _fill(small, lives, alive, best)
-    for member, (start, _) in best.items():
-        offsets[member] = start
-    return _top(best)
-
-
-def _orders(large: list[int], lives: Sequence[Life], sizes: Mapping[int, int]) -> Iterator[list[int]]:
-    """By size; by time; by size times length of life; then by size shaken, the same way each time."""
-    yield large
-    yield sorted(large, key=lambda m: (lives[m][0], -sizes[m]))
-    yield sorted(large, key=lambda m: (-sizes[m] * (lives[m][1] - lives[m][0] + 1), lives[m]))
-    dice = Random(0)
-    for _ in range(TRIES):
-        weight = {m: sizes[m] * (1 + dice.random()) for m in large}
-        yield sorted(large, key=lambda m: -weight[m])
-
-
-def _top(placed: Mapping[int, Room]) -> int:
-    return max((end for _, end in placed.values()), default=0)
-
-
-def _bound(members: Sequence[int], lives: Sequence[Life], sizes: Mapping[int, int]) -> int:
-    """The largest sum of sizes alive at once: no arrangement takes less."""
-    changes: dict[int, int] = {}
-    for m in members:
-        changes[lives[m][0]] = changes.get(lives[m][0], 0) + sizes[m]
-        changes[lives[m][1] + 1] = changes.get(lives[m][1] + 1, 0) - sizes[m]
-    now = most = 0
-    for position in sorted(changes):
-        now += changes[position]
-        most = max(most, now)
-    return most
-
-
-def _placed(order: Sequence[int], lives: Sequence[Life], sizes: Mapping[int, int]) -> dict[int, Room]:
-    placed: dict[int, Room] = {}
-    for m in order:
-        first, last = lives[m]
-        taken = sorted(room for o, room in placed.items() if lives[o][0] <= last and lives[o][1] >= first)
-        start = _gap(taken, sizes[m])
-        placed[m] = (start, start + sizes[m])
-    return placed
-
-
-def _gap(taken: Sequence[Room], size: int) -> int:
-    """The lowest place between sorted rooms that holds so many bytes."""
-    end = 0
-    for start, stop in taken:
-        if start - end >= size:
-            break
-        end = max(end, stop)
-    return end
-
-
-def _fill(order: Sequence[int], lives: Sequence[Life], sizes: Mapping[int, int], placed: dict[int, Room]) -> None:
-    """Places slots in the order of time, beside those that are placed already."""
-    fixed = sorted((lives[o], room) for o, room in placed.items())
-    current: list[tuple[Life, Room]] = []
-    for m in order:
-        first, last = lives[m]
-        current = [(life, room) for life, room in current if life[1] >= first]
-        taken = [room for life, room in fixed if life[0] <= last and life[1] >= first]
-        start = _gap(sorted([*taken, *(room for _, room in current)]), sizes[m])
-        placed[m] = (start, start + sizes[m])
-        current.append((lives[m], placed[m]))
+    lives[slot] = (first if start < 0 or first < start else start, end if end > last else last)

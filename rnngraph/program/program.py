@@ -210,3 +210,8 @@ def moments_of(code: tuple[Code, ...]) -> Iterator[Step | Group]:
             yield from moments_of(item.rest)
         else:
             yield item
+
+
+def places(item: Code) -> int:
+    """How many places of the program's order an item takes: a loop those inside it and one for its end, others one."""
+    return 1 + sum(places(inner) for inner in (*item.body, *item.rest)) if isinstance(item, Repeat) else 1

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import union
-from rnngraph.program.memory import ALIGN, PLANNED, Plan
+from rnngraph.program.memory import ALIGN, Plan
 from rnngraph.program.program import Code, Entry, Parity, Program, Ref, Repeat, Ring, Step, Turn
 from rnngraph.runtime.backend import Backend, Dtypes
 
@@ -35,17 +35,17 @@ def _call(kernel: Callable[..., Any], arrays: list[Any]) -> None:
 
 
 class Bound:
-    """A program with arrays: one arena per category of the ledger, bound to one set of sizes."""
+    """A program with arrays: views of its arenas, bound to one set of sizes."""
 
     def __init__(
         self, program: Program, plan: Plan, backend: Backend, arenas: Mapping[str, Any] | None = None
     ) -> None:
-        """`arenas` are of bytes, by category, where the program is to share those of others."""
+        """`arenas` are of bytes, by name, where the program is to share those of others."""
         self.program, self.plan, self.backend = program, plan, backend
         self.dtypes = Dtypes(plan.dtype)
         self.own: dict[str, Any] = {}
         self.weights = [(n, s, self.dtypes.of(program.slots[s].type.dtype)) for n, s in program.weights.items()]
-        self.arenas = arenas or {c: backend.empty(plan.bytes[c]) for c in PLANNED if plan.bytes[c]}
+        self.arenas = arenas or {name: backend.empty(size) for name, size in plan.arenas.items() if size}
         self.bases = [self.base(slot) for slot in range(len(program.slots))]
         self.fill()
         self.calls: list[list[Callable[[], Any]]] | None = None
@@ -61,15 +61,15 @@ class Bound:
 
     def base(self, slot: int) -> Any:
         """The whole array of a slot, in its arena; None for a weight, which is bound when it is given."""
-        category = self.program.categories[slot]
-        if category == "parameters":
+        if self.program.categories[slot] == "parameters":
             return None
         shape = self.program.slots[slot].shape(self.plan.sizes)
         dtype = self.dtypes.of(self.program.slots[slot].type.dtype)
         size = self.plan.slot_bytes[slot]
-        if category not in self.arenas or not size:
+        home = self.plan.homes[self.program.categories[slot]]
+        if home not in self.arenas or not size:
             return self.backend.xp.empty(shape, dtype)
-        arena = self.arenas[category]
+        arena = self.arenas[home]
         start = -address(arena) % ALIGN + self.plan.offsets[slot]
         return arena[start : start + size].view(dtype).reshape(shape)
 

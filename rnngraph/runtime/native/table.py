@@ -89,7 +89,7 @@ class Tables:
     def entries(self, code: Sequence[Item], share: Share) -> list[int]:
         """The words of all entries of some code. Where one thread must not run ahead of another, all meet."""
         found: list[int] = []
-        touched = _Touched(self.bound)
+        touched = _Touched(self)
         for i, item in enumerate(code):
             if isinstance(item, Repeat):
                 found += self.repeat(item, share)
@@ -191,9 +191,9 @@ class _Touched:
 
     LIMIT = 48
 
-    def __init__(self, bound: Bound) -> None:
-        self.bound = bound
-        self.rooms: dict[int, tuple[str, int, int]] = {}
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self.rooms: dict[int, tuple[int, int]] = {}
 
     def clear(self) -> None:
         self.rooms.clear()
@@ -202,20 +202,19 @@ class _Touched:
         for ref in group.refs:
             self.rooms[ref.slot] = self.room(ref.slot)
 
-    def room(self, slot: int) -> tuple[str, int, int]:
-        """The arena of a slot, where it starts and where it ends."""
-        plan = self.bound.plan
-        start = plan.offsets[slot]
-        return self.bound.program.categories[slot], start, start + plan.slot_bytes[slot]
+    def room(self, slot: int) -> tuple[int, int]:
+        """Where the array of a slot starts and ends."""
+        start = self.tables.place(slot)[0]
+        return start, start + self.tables.bound.plan.slot_bytes[slot]
 
     def clash(self, group: Group) -> bool:
         """Whether the group writes where another slot was used, or so many were that it is better not to look."""
         if len(self.rooms) > self.LIMIT:
             return True
         for ref in group.outs:
-            category, low, high = self.room(ref.slot)
-            for slot, (other, start, end) in self.rooms.items():
-                if slot != ref.slot and other == category and start < high and low < end:
+            low, high = self.room(ref.slot)
+            for slot, (start, end) in self.rooms.items():
+                if slot != ref.slot and start < high and low < end:
                     return True
         return False
 
