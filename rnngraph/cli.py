@@ -89,6 +89,7 @@ def fmt(files: Sequence[str], only_check: bool, stdout: bool) -> int:
 @UNROLL
 @click.option("--steps", type=int, help="Steps of a static graph.")
 @click.option("--gradient", is_flag=True, help="With the backward pass.")
+@click.option("--kernels", is_flag=True, help="The compiled kernels, and what is left to NumPy and why.")
 def show(
     file: str,
     name: str | None,
@@ -97,14 +98,19 @@ def show(
     unroll: str | None,
     steps: int | None,
     gradient: bool,
+    kernels: bool,
 ) -> None:
-    """Print the graph as text after a stage of compilation."""
+    """Print the graph as text after a stage of compilation, or the kernels that it is run by."""
     from rnngraph import driver
+    from rnngraph.printing import kernel_table
 
     model = read(file, name, settings)
-    unroll = driver.scheduled(model, unroll=unroll).unroll
-    warn(driver.unrolling_warning(model, unroll, steps, gradient))
-    click.echo(driver.show(model, after, unroll, steps, gradient))
+    how = driver.scheduled(model, unroll=unroll)
+    warn(driver.unrolling_warning(model, how.unroll, steps, gradient))
+    if kernels:
+        console().print(kernel_table(driver.kernels(model, how, steps, gradient)))
+        return
+    click.echo(driver.show(model, after, how.unroll, steps, gradient))
 
 
 @cli.command()

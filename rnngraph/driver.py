@@ -42,6 +42,16 @@ def show(model: Model, after: str, unroll: str, steps: int | None, gradient: boo
     return graph_text(stage(model, after, unroll, steps, gradient))
 
 
+def kernels(model: Model, how: How, steps: int | None, gradient: bool) -> list[Any]:
+    """The compiled kernels of a model's program (`runtime.native.listing.Listed`), and what is left to NumPy."""
+    from rnngraph.runtime.native.listing import listed
+
+    program = replace(how, kernels="native").compiled(model, steps, gradient=gradient)
+    floats = tuple(n for n in model.outputs if model.graph.outputs[n].type.dtype == "float")
+    wanted = ("loss",) if "loss" in model.graph.outputs else floats
+    return listed(program.variant(Signature(cotangents=wanted if gradient else None)).program.code)
+
+
 def stage(model: Model, after: str, unroll: str, steps: int | None, gradient: bool) -> Graph:
     """The graph after a stage of the pipeline; with `gradient`, of the loss (or of every float output)."""
     if after not in STAGES:

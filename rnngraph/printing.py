@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,22 @@ def _plain(value: Any) -> Any:
 
 def metrics_text(metrics: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+
+
+def kernel_table(kernels: Sequence[Any]) -> Any:
+    """Compiled kernels (`runtime.native.listing.Listed`) with the source lines that they compute."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("kernel", "operations", "lines", box=None)
+    for one in kernels:
+        often = f" x {one.times:,}" if one.times > 1 else ""
+        table.add_row(
+            "  " * one.depth + escape(one.what) + often, " ".join(one.ops), escape(one.why or ", ".join(one.lines))
+        )
+    left = sum(1 for one in kernels if one.why)
+    table.caption = f"{left} left to NumPy" if left else "nothing is left to NumPy"
+    return table
 
 
 def cost_tables(cost: Any, lines: int) -> list[Any]:

@@ -279,3 +279,16 @@ def test_what_kernels_cannot_be() -> None:
         model.compile(kernels="fast")
     assert model.compile(kernels="numpy").backend.kernels == "numpy"
     assert model.compile(kernels="native").backend.kernels == "native"
+
+
+def test_show_names_kernels_and_what_is_left_to_numpy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from rnngraph.cli import main
+
+    file = tmp_path / "m.rnn"
+    file.write_text(DROPPED)
+    with pytest.raises(SystemExit) as stop:
+        main(["show", str(file), "--kernels", "--gradient"])
+    told = capsys.readouterr().out
+    assert not stop.value.code
+    assert "loop over time, backwards" in told and "product 6 to 24" in told
+    assert "nothing is left to NumPy" in told

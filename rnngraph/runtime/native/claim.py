@@ -33,7 +33,7 @@ class Target:
     width: int
     across: int
     threads: int
-    worth: float = 4e6
+    worth: float = 1.5e8
     """So much work in a piece of code pays for telling other threads."""
     worth_meeting: float = 2e6
     """So much work between two meetings pays for them, where threads share columns and not rows."""
