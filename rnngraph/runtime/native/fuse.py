@@ -56,9 +56,10 @@ class _Fuser:
         found: list[Code] = []
         pending: list[Link] = []
         written = {ref.slot for step in steps_of(tuple(code)) for ref in step.outs}
-        items = list(code)
-        while items:
-            item = items.pop(0)
+        at = 0
+        while at < len(code):
+            item = code[at]
+            at += 1
             link = self.claims.link(item) if isinstance(item, Step) else None
             if link is not None and (not pending or _joins(pending, link)):
                 pending.append(link)
@@ -68,10 +69,10 @@ class _Fuser:
             if link is not None:
                 pending = [link]
             elif isinstance(item, Step):
-                after = items[0] if items and isinstance(items[0], Step) else None
-                groups, taken = self.single(item, after, level, written)
+                after = code[at] if at < len(code) else None
+                groups, taken = self.single(item, after if isinstance(after, Step) else None, level, written)
                 found += groups
-                items = items[taken:]
+                at += taken
             elif isinstance(item, Repeat):
                 found += self.repeat(item)
         return _merged(found + self.joined(pending))
