@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from rnngraph.program.program import ALL, Ref, Slot
+from rnngraph.ir.types import Type
+from rnngraph.program.program import Ref, Slot
 
 
 @dataclass(frozen=True)
@@ -34,31 +36,42 @@ def dense(sizes: Sequence[int]) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
+Pattern = tuple[tuple[int | None, int | None] | None, ...]
+"""For each dimension of a slot's array what a view takes: a range, or None for one place."""
+
+
 def layout(slots: Sequence[Slot], ref: Ref, dtype: str) -> Layout | None:
     """The layout of a view; None where its rows do not lie at one distance whatever the sizes are."""
     slot = slots[ref.slot]
-    names, shape = slot.type.axes, slot.type.shape
-    entries = ref.index[slot.ring :]
+    pattern = tuple([(e.start, e.stop) if isinstance(e, slice) else None for e in ref.index])
+    return _laid_out(slot.type, slot.ring, slot.grow, pattern, dtype)
+
+
+@cache
+def _laid_out(type: Type, ring: bool, grow: str | None, pattern: Pattern, dtype: str) -> Layout | None:
+    """Found once for the many steps of a static program."""
+    names, shape = type.axes, type.shape
+    entries = pattern[ring:]
     places = entries[: len(names)]
-    axes = tuple(name for name, e in zip(names, places, strict=True) if isinstance(e, slice))
-    if not _rows_in_order(slot, places, len(axes)):
+    axes = tuple(name for name, e in zip(names, places, strict=True) if e is not None)
+    if not _rows_in_order(names, grow, places, len(axes)):
         return None
     row = 1
     for size in shape:
         row *= size
     sizes, strides = [], []
     for size, stride, entry in zip(shape, dense(shape), entries[len(names) :], strict=True):
-        if isinstance(entry, slice):
-            sizes.append(len(range(size)[entry]))
+        if entry is not None:
+            sizes.append(len(range(size)[slice(*entry)]))
             strides.append(stride)
-    kind = {"float": dtype, "int": "int64", "bool": "bool"}[slot.type.dtype]
+    kind = {"float": dtype, "int": "int64", "bool": "bool"}[type.dtype]
     return Layout(axes, row, tuple(sizes), tuple(strides), kind)
 
 
-def _rows_in_order(slot: Slot, places: Sequence[object], left: int) -> bool:
+def _rows_in_order(names: tuple[str, ...], grow: str | None, places: Pattern, left: int) -> bool:
     """The axes left are the last ones, and all but the first of them are whole."""
     last = places[len(places) - left :]
-    if not all(isinstance(e, slice) for e in last):
+    if None in last:
         return False
-    names = slot.type.axes[len(places) - left :]
-    return all(e == ALL and name != slot.grow for e, name in list(zip(last, names, strict=True))[1:])
+    owners = names[len(places) - left :]
+    return all(e == (None, None) and name != grow for e, name in list(zip(last, owners, strict=True))[1:])
