@@ -12,13 +12,15 @@ import numpy as np
 
 from rnngraph.compiled import Arrays, CompiledProgram, Signature, Variant
 from rnngraph.costs import cotangents_for, machine, synthetic
-from rnngraph.diagnostics import CannotDo
 from rnngraph.ir.graph import LOOP, Node, body_nodes, loop_of
 from rnngraph.ir.types import Type
 from rnngraph.model import Model
 from rnngraph.program.memory import Plan
-from rnngraph.program.program import Step
+from rnngraph.program.program import Program, Step
 from rnngraph.runtime.backend import Backend
+from rnngraph.runtime.execute import Bound, Watch
+from rnngraph.schedule.keep import ALL
+from rnngraph.schedule.walk import Walker
 from rnngraph.viz.times import LineTime, Profile
 
 EDGE = 2048
@@ -87,7 +89,8 @@ def bench(
         took = _seconds(program, data, weights, given, seconds / 2)
         speeds.append(Speed(task, took, work, profiled(program, data, weights, given, seconds / 2)))
     tell("the machine")
-    how = f"{dtype}, {program.schedule.unroll}, {program.backend.kernels} kernels"
+    kept = "" if program.schedule.keep == ALL else f", --keep {program.schedule.keep}"
+    how = f"{dtype}, {program.schedule.unroll}, {program.backend.kernels} kernels{kept}"
     rate = peak(program.backend, dtype)
     return Bench(model.block.definition, batch, steps, how, machine(), rate, tuple(speeds))
 
@@ -167,12 +170,11 @@ def profiled(
     kernels run one after another on one thread for this.
     """
     checked, variant = program.check(data), _variant(program, data, cotangents)
-    plan = variant.plan(checked.sizes)
-    if not isinstance(plan, Plan):
-        raise CannotDo("a profile is of a program that keeps everything", "E650", "leave `--keep` out")
-    clock = _Clock(program.backend.wait, plan.sizes)
-    bound = program.backend.watched(variant.program, plan, clock.watch)
-    inputs = {name: program.input(name, variant, checked, cotangents or {}) for name in variant.program.inputs}
+    made = variant.plan(checked.sizes)
+    clock = _Clock(program.backend.wait, variant.all_sizes(checked.sizes))
+    watching: Any = _Watching(program.backend, clock.watch)
+    bound = watching.bound(variant.program, made) if isinstance(made, Plan) else Walker(made, watching)
+    inputs = {name: program.input(name, variant, checked, cotangents or {}) for name in variant.inputs}
     found: list[Profile] = []
 
     def run() -> None:
@@ -191,6 +193,19 @@ def _variant(program: CompiledProgram, data: Arrays, cotangents: Arrays | None) 
     checked = program.check(data)
     wanted = tuple(cotangents) if cotangents else ("loss",) if program.schedule.gradient else None
     return program.variant(Signature(bool(checked.lengths), frozenset(checked.states), wanted))
+
+
+class _Watching:
+    """A backend whose programs run with something around each kernel."""
+
+    def __init__(self, backend: Backend, watch: Watch) -> None:
+        self._backend, self._watch = backend, watch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def bound(self, program: Program, plan: Plan, arrays: None = None, arenas: Any = None) -> Bound:
+        return self._backend.watched(program, plan, self._watch, arenas)
 
 
 class _Clock:

@@ -49,9 +49,9 @@ def cli() -> None:
 @JSON
 def check(files: Sequence[str], as_json: bool) -> int:
     """Tell every error and warning of FILES. Exit code 2 if there is an error."""
-    from rnngraph import driver
+    from rnngraph import texts
 
-    found = [d for path in files for d in driver.check(path)]
+    found = [d for path in files for d in texts.check(path)]
     if as_json:
         click.echo(json.dumps([d.as_json() for d in found], indent=2))
     else:
@@ -67,12 +67,12 @@ def check(files: Sequence[str], as_json: bool) -> int:
 @click.option("--stdout", is_flag=True, help="Print the result instead of writing it.")
 def fmt(files: Sequence[str], only_check: bool, stdout: bool) -> int:
     """Bring FILES into their canonical form."""
-    from rnngraph import driver
+    from rnngraph import texts
     from rnngraph.files import write_aside
 
     changed = 0
     for path in files:
-        before, after = driver.formatted(path)
+        before, after = texts.formatted(path)
         if stdout:
             click.echo(after, nl=False)
         elif before != after:
@@ -407,6 +407,7 @@ def compare(
 @click.option("--batch", default=32, show_default=True, help="Rows of the made-up data.")
 @click.option("--seconds", default=2.0, show_default=True, help="For which each task is run.")
 @UNROLL
+@KEEP
 @BACKEND
 @KERNELS
 @dtype_option("float32")
@@ -421,6 +422,7 @@ def bench(
     batch: int,
     seconds: float,
     unroll: str | None,
+    keep: str | None,
     backend: str | None,
     kernels: str | None,
     dtype: str | None,
@@ -437,7 +439,7 @@ def bench(
     if seconds < 0:
         raise UserError(f"--seconds {seconds:g}: must be 0 or more", "E621")
     model = read(file, name, settings)
-    flags = {"unroll": unroll, "backend": backend, "dtype": dtype, "kernels": kernels}
+    flags = {"unroll": unroll, "keep": keep, "backend": backend, "dtype": dtype, "kernels": kernels}
     how = driver.scheduled(model, dtype_default="float32", **flags)
     warn(driver.unrolling_warning(model, how.unroll, steps, True))
     with console(stderr=True).status("") as status:

@@ -436,14 +436,11 @@ class CompiledProgram:
 
     def _cotangent(self, name: str, cotangents: Mapping[str, Any], type: Type, checked: Checked) -> Any:
         """A cotangent as an array like the output that it is of; UserError where it is not."""
-        array, axes = (
-            np.asarray(cotangents[name], self.schedule.dtype),
-            [type.axes[i] for i in to_user(type)[: len(type.axes)]],
-        )
-        shape = (*(size_of(axis, checked.sizes.__getitem__) for axis in axes), *type.shape)
+        array, order = np.asarray(cotangents[name], self.schedule.dtype), to_user(type)[: len(type.axes)]
+        shape = (*(size_of(type.axes[i], checked.sizes.__getitem__) for i in order), *type.shape)
         if array.shape != shape:
             raise UserError(
-                f"the cotangent of `{name}` should be {shape_text(shape)}, got {shape_text(array.shape)}", "E614"
+                f"the cotangent of `{name}` should be {shape_text(shape)}, got {shape_text(array.shape)}", "E617"
             )
         return array
 

@@ -24,105 +24,15 @@ from rnngraph.learn.fit import Fitted, Progress, evaluate, fit
 from rnngraph.learn.weights import check_weights, load_weights, save_weights
 from rnngraph.model import LARGE_UNROLLING, Model, checked_schedule, load
 from rnngraph.passes.pipeline import STAGES
-from rnngraph.runtime.choose import backend_named, known_backend, known_kernels
-from rnngraph.schedule.keep import parsed
-from rnngraph.source import Span
-from rnngraph.syntax import ast
-from rnngraph.syntax.ast import Definition, Expr, File, Options
+from rnngraph.runtime.choose import backend_named
+from rnngraph.texts import over_defaults
 from rnngraph.viz.results import Comparison
 from rnngraph.viz.times import Profile
 
 if TYPE_CHECKING:
     from rnngraph.bench import Bench
 
-# --- texts -------------------------------------------------------------------------------------------------------
-
-
-def check(path: str) -> list[Diagnostic]:
-    """Every error and warning of a file."""
-    from rnngraph.front.check import check as check_file
-    from rnngraph.syntax.parser import parse, read_source
-
-    try:
-        file = parse(read_source(Path(path)))
-        found = check_file(file)
-    except UserError as error:
-        return list(error.diagnostics)
-    return found + [d for d in _options(file) if d not in found]
-
-
-def _options(file: File) -> list[Diagnostic]:
-    """What is wrong with the `train` and `schedule` blocks of a file, each at its own place.
-
-    Read from the text alone, so that it is told beside whatever else is wrong; a value that is computed from settings
-    is looked at when the model is run.
-    """
-    blocks = [b for item in file.items for b in (item.body if isinstance(item, Definition) else (item,))]
-    settings = {s.name for item in file.items if isinstance(item, Definition) for s in item.settings}
-    found: list[Diagnostic] = []
-    for block in blocks:
-        if isinstance(block, Options):
-            places = {o.name: o.name_span for o in block.options}
-            told = {o.name: value for o in block.options if (value := _written(o.value, settings)) is not None}
-            for check_one in _OPTION_CHECKS[block.kind]:
-                try:
-                    check_one(told)
-                except UserError as error:
-                    new = [replace(d, span=d.span or _option_place(d, places)) for d in error.diagnostics]
-                    found += [d for d in new if d not in found]
-    return found
-
-
-def _written(e: Expr, settings: set[str]) -> Any:
-    """The value of an option that stands there as such: a number, a word, `adam(rate = 0.001)`; None of others."""
-    match e:
-        case ast.Number() | ast.Bool() | ast.Text():
-            return e.value
-        case ast.Unary(operator="-", operand=ast.Number(value=value)):
-            return -value
-        case ast.Name(name=name) if name not in settings:
-            return name
-        case ast.Call(function=ast.Name(name=name)):
-            values = {a.name: _written(a.value, settings) for a in e.arguments}
-            return (name, values) if all(isinstance(v, int | float) for v in values.values()) else None
-    return None
-
-
-def _option_place(found: Diagnostic, places: Mapping[str, Span]) -> Span | None:
-    """Where the option stands that a message names, or that its code is about."""
-    named = next((span for name, span in places.items() if f"`{name}`" in found.message), None)
-    return named or places.get(_OPTION_OF.get(found.code, ""))
-
-
-_OPTION_OF = {
-    "E606": "unroll",
-    "E607": "dtype",
-    "E608": "backend",
-    "E609": "kernels",
-    "E613": "keep",
-    "E701": "optimizer",
-    "E702": "optimizer",
-}
-
-_OPTION_CHECKS: dict[str, tuple[Callable[[Mapping[str, Any]], object], ...]] = {
-    "schedule": (
-        lambda told: checked_schedule(over_defaults(told, unroll=None)["unroll"], 1, "float64", False),
-        lambda told: checked_schedule("dynamic", None, over_defaults(told, dtype=None)["dtype"], False),
-        lambda told: known_backend(over_defaults(told, backend=None)["backend"]),
-        lambda told: known_kernels(over_defaults(told, kernels=None)["kernels"] or None),
-        lambda told: parsed(over_defaults(told, keep=None)["keep"]),
-    ),
-    "train": (FitConfig.from_recipe,),
-}
-
-
-def formatted(path: str) -> tuple[str, str]:
-    """A file's text as it is, and in its canonical form."""
-    from rnngraph.syntax.format import format
-    from rnngraph.syntax.parser import parse, read_source
-
-    source = read_source(Path(path))
-    return source.text, format(parse(source))
+# --- graphs ----------------------------------------------------------------------------------------------------------
 
 
 def show(model: Model, after: str, unroll: str, steps: int | None, gradient: bool) -> str:
@@ -150,10 +60,6 @@ def stage(model: Model, after: str, unroll: str, steps: int | None, gradient: bo
     raise AssertionError("the pipeline has every stage")
 
 
-SCHEDULE = {"unroll": "dynamic", "backend": "numpy", "dtype": "float64", "kernels": "", "keep": "all"}
-"""The options of a `schedule` block, and what holds where nobody says; no kernels: the best that can be had."""
-
-
 @dataclass(frozen=True)
 class How:
     """How to run a model: what `Model.compile` is told of it."""
@@ -173,17 +79,6 @@ class How:
 def scheduled(model: Model, **flags: str | None) -> How:
     """How to run: flags over the model's `schedule` block over the defaults; `x_default` is a verb's own of `x`."""
     return How(**over_defaults(model.made.schedule, **flags))
-
-
-def over_defaults(block: Mapping[str, Any], **flags: str | None) -> dict[str, str]:
-    """Flags over the options of a block over the defaults; UserError for an option that there is not."""
-    for name in block:
-        if name not in SCHEDULE:
-            hint = did_you_mean(name, SCHEDULE) or f"there are {', '.join(SCHEDULE)}"
-            raise UserError(f"`{name}` is no option of a `schedule` block", "E612", hint)
-    own = {name.removesuffix("_default"): value for name, value in flags.items() if name.endswith("_default")}
-    asked = [name for name in flags if not name.endswith("_default")]
-    return {name: str(flags[name] or block.get(name) or own.get(name) or SCHEDULE[name]) for name in asked}
 
 
 # --- running -----------------------------------------------------------------------------------------------------
@@ -452,7 +347,8 @@ def bench(model: Model, how: How, steps: int, batch: int, seconds: float, tell: 
     """How fast the model is on this machine."""
     from rnngraph import bench
 
-    return bench.bench(model, how.dtype, partial(how.compiled, model, steps), steps, batch, seconds, tell)
+    compiled = partial(how.compiled, model, steps, keep=how.keep)
+    return bench.bench(model, how.dtype, compiled, steps, batch, seconds, tell)
 
 
 def compare(model: Model, how: How, asked: Asked, tell: Callable[[str], None]) -> Comparison:

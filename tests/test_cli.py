@@ -330,9 +330,10 @@ def test_compare_exits_1_where_the_bits_differ(folder: Path, capsys: Any, monkey
         return noisy, arguments
 
     monkeypatch.setattr(execute.Bound, "parts", off)
-    said = out(capsys, "compare", "small.rnn", "--steps", "3", "--batch", "2", "--repeats", "1", code=1)
+    asked = ["--steps", "3", "--repeats", "1", "--kernels", "numpy"]
+    said = out(capsys, "compare", "small.rnn", *asked, "--batch", "2", code=1)
     assert "The modes differ in" in said
-    found = json.loads(out(capsys, "compare", "small.rnn", "--steps", "3", "--repeats", "1", "--json", code=1))
+    found = json.loads(out(capsys, "compare", "small.rnn", *asked, "--json", code=1))
     assert not found["equal"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
     {"driver"},
-    {"alive", "bench", "options", "writing"},
+    {"alive", "bench", "options", "texts", "writing"},
     {"costs", "exchange", "finite", "foresee", "printing", "streaming"},
     {"model", "formulas"},
     {"compiled"},
@@ -142,3 +143,18 @@ def test_help_is_light() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert said.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("verb", ["check", "fmt"])
+def test_a_text_is_looked_at_without_arrays(verb: str, tmp_path: Path) -> None:
+    text = "model M {\n  input x: seq[3]\n  y = unroll LSTM(4) over x\n  output y\n}\n"
+    (tmp_path / "m.rnn").write_text(text)
+    code = (
+        f"import sys\nfrom rnngraph.cli import exit_code\nassert exit_code([{verb!r}, 'm.rnn']) == 0\n"
+        "print([m for m in ('numpy', 'matplotlib', 'networkx', 'llvmlite', 'rich') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert said.stdout.splitlines()[-1] == "[]"

@@ -226,3 +226,12 @@ def test_a_cotangent_of_another_shape_is_told(data: dict[str, Any]) -> None:
     for shape in ((3, 5), (1, 5, 1)):
         with pytest.raises(rg.UserError, match=r"cotangent of `scores` should be \(3, 5, 1\)"):
             program.gradients(data, weights, {"scores": np.ones(shape)})
+
+
+@pytest.mark.parametrize("kernels", ["native", "numpy"])
+def test_a_weight_that_no_compiled_kernel_reads_may_be_another_array(kernels: str) -> None:
+    model = rg.parse("model M { input id: seq int\n y = unroll RNN(2) over Embedding(7, 2)(id)\n output y }")
+    program, data = model.compile(kernels=kernels), {"id": np.array([[1, 6, 3]])}
+    for seed in (1, 2):
+        weights = model.init(seed)
+        assert np.array_equal(program.run(data, weights)["y"], model.compile(kernels=kernels).run(data, weights)["y"])

@@ -220,6 +220,14 @@ def test_static_and_dynamic_have_the_same_products(capsys: Told) -> None:
     assert counts[1] == counts[2] == [counts[0][0], counts[0][1] + 2 * batch * first_states]
 
 
+def test_bench_follows_steps_that_are_made_again(capsys: Told) -> None:
+    assert exit_code(["bench", LSTM4, *QUICK, "--keep", "sqrt", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "--keep sqrt" in found["how"]
+    lines = found["speeds"][1]["profile"]["lines"]
+    assert any("lstm.rnn" in line["place"] and line["backward"] for line in lines)
+
+
 @pytest.mark.parametrize("kernels", ["native", "numpy"])
 @pytest.mark.parametrize("unroll", ["static", "2"])
 def test_a_watched_run_computes_the_same(kernels: str, unroll: str) -> None:

@@ -43,7 +43,7 @@ class Profile:
     def shown(self) -> tuple[LineTime, ...]:
         """The lines, and what is left beside them, where there is any."""
         left = self.seconds - sum(line.seconds for line in self.lines)
-        beside = LineTime("", "beside the kernels: calls and copies", left, 0.0)
+        beside = LineTime("", "beside the kernels: clocks, calls, copies", left, 0.0)
         return (*self.lines, beside) if left > 0 else self.lines
 
     def to_json(self) -> dict[str, Any]:

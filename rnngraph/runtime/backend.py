@@ -28,7 +28,7 @@ class Backend(Protocol):
     ) -> Bound:
         """An adapted program with arrays, which `arrays` is asked for where it is given; or over given arenas."""
 
-    def watched(self, program: Program, plan: Plan, watch: Watch) -> Bound:
+    def watched(self, program: Program, plan: Plan, watch: Watch, arenas: Mapping[str, Any] | None = None) -> Bound:
         """An adapted program with something around each call of a kernel."""
 
     def einsum(self, subscripts: str, a: Any, b: Any, out: Any) -> None:
@@ -72,10 +72,10 @@ class StepByStep:
 
         return Bound(program, plan, arrays or self, arenas)  # type: ignore[arg-type]  # its subclasses are backends
 
-    def watched(self, program: Program, plan: Plan, watch: Watch) -> Bound:
+    def watched(self, program: Program, plan: Plan, watch: Watch, arenas: Mapping[str, Any] | None = None) -> Bound:
         from rnngraph.runtime.execute import WatchedBound
 
-        return WatchedBound(program, plan, self, watch)  # type: ignore[arg-type]
+        return WatchedBound(program, plan, self, watch, arenas)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ class Bound:
         self.program, self.plan, self.backend = program, plan, backend
         self.dtypes = Dtypes(plan.dtype)
         self.own: dict[str, Any] = {}
+        self.weights = [(n, s, self.dtypes.of(program.slots[s].type.dtype)) for n, s in program.weights.items()]
         self.arenas = arenas or {name: backend.empty(size) for name, size in plan.arenas.items() if size}
         self.bases = [self.base(slot) for slot in range(len(program.slots))]
         self.fill()
@@ -98,8 +99,8 @@ class Bound:
         An array of another type or order is copied, at each run, to one of the program's own.
         """
         changed = set()
-        for name, slot in self.program.weights.items():
-            array, dtype = weights[name], self.dtypes.of(self.program.slots[slot].type.dtype)
+        for name, slot, dtype in self.weights:
+            array = weights[name]
             if not self.backend.fits(array, dtype):
                 array = self.copied(name, array, dtype)
             if self.bases[slot] is not array:
@@ -184,8 +185,10 @@ class Bound:
 class WatchedBound(Bound):
     """Runs step by step, with something around each kernel."""
 
-    def __init__(self, program: Program, plan: Plan, backend: Backend, watch: Watch) -> None:
-        super().__init__(program, plan, backend)
+    def __init__(
+        self, program: Program, plan: Plan, backend: Backend, watch: Watch, arenas: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(program, plan, backend, arenas)
         self.watch = watch
 
     def parts(self, step: Step) -> tuple[Callable[..., Any], list[tuple[Ref, Index]]]:

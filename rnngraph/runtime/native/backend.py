@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rnngraph.program.memory import Plan
@@ -10,6 +10,7 @@ from rnngraph.program.program import Program
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execute import Bound, Watch
 from rnngraph.runtime.native.bound import NativeBound, WatchedNativeBound
+from rnngraph.runtime.native.claim import Target
 from rnngraph.runtime.native.compile import target
 from rnngraph.runtime.native.fuse import fused
 from rnngraph.runtime.native.threads import walker
@@ -21,16 +22,18 @@ class NativeBackend(NumpyBackend):
 
     kernels = "native"
 
-    def __init__(self) -> None:
+    def __init__(self, target: Callable[[str], Target] = target) -> None:
+        """`target` tells what the machine gives to programs of a float type."""
+        self.target = target
         walker()  # so that what is missing shows here
 
     def adapted(self, program: Program, dtype: str) -> Program:
-        return fused(program, target(dtype))
+        return fused(program, self.target(dtype))
 
     def bound(
         self, program: Program, plan: Plan, arrays: Backend | None = None, arenas: Mapping[str, Any] | None = None
     ) -> Bound:
-        return NativeBound(program, plan, arrays or self, target(plan.dtype), arenas)
+        return NativeBound(program, plan, arrays or self, self.target(plan.dtype), arenas)
 
-    def watched(self, program: Program, plan: Plan, watch: Watch) -> Bound:
-        return WatchedNativeBound(program, plan, self, target(plan.dtype), watch)
+    def watched(self, program: Program, plan: Plan, watch: Watch, arenas: Mapping[str, Any] | None = None) -> Bound:
+        return WatchedNativeBound(program, plan, self, self.target(plan.dtype), watch, arenas)

@@ -18,12 +18,6 @@ from rnngraph.runtime.native.table import Item, Share, Tables
 from rnngraph.runtime.native.threads import Words, pool, shared_words, walker
 from rnngraph.runtime.native.walk import WORDS
 
-WORTH = 4e6
-"""So much work in a piece of code pays for telling other threads."""
-
-WORTH_MEETING = 2e6
-"""So much work between two meetings pays for them, where threads share columns and not rows."""
-
 
 class NativeBound(Bound):
     """Like `Bound`; consecutive groups and loops of groups are one call each."""
@@ -64,9 +58,9 @@ class NativeBound(Bound):
 
     def together(self, code: Sequence[Item]) -> Callable[[], Any]:
         """One call for a piece of code that compiled kernels do alone."""
-        threads = self.target.threads if self.work(code) >= WORTH else 1
+        threads = self.target.threads if self.work(code) >= self.target.worth else 1
         by_rows = self.rows(code) >= 2 * threads
-        if threads == 1 or not (by_rows or self.work_together(code) >= WORTH_MEETING):
+        if threads == 1 or not (by_rows or self.work_together(code) >= self.target.worth_meeting):
             return self.walked(code)
         jobs = []
         for i in range(threads):
@@ -119,8 +113,16 @@ class NativeBound(Bound):
 class WatchedNativeBound(NativeBound):
     """Runs group by group on one thread, with something around each."""
 
-    def __init__(self, program: Program, plan: Plan, backend: Backend, target: Target, watch: Watch) -> None:
-        super().__init__(program, plan, backend, target)
+    def __init__(
+        self,
+        program: Program,
+        plan: Plan,
+        backend: Backend,
+        target: Target,
+        watch: Watch,
+        arenas: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(program, plan, backend, target, arenas)
         self.watch = watch
 
     def pieces(self, code: Sequence[Code]) -> Iterator[tuple[bool, list[Any]]]:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rnngraph.ir.graph import Node
 from rnngraph.ops.units import DOWN
 from rnngraph.program.program import Ref, Slot, Step
 from rnngraph.runtime.native import pointwise
-from rnngraph.runtime.native.kernels import AlongRow, ColumnSums, Elementwise, Kernel, Order, Pack, Product, Sums
+from rnngraph.runtime.native.kernels import (
+    AlongRow,
+    ColumnSums,
+    Elementwise,
+    Factor,
+    Kernel,
+    Order,
+    Pack,
+    Product,
+    Sums,
+)
 from rnngraph.runtime.native.layout import Layout, dense, layout
 from rnngraph.runtime.native.pointwise import Chain, Operand, Operation, entries
 from rnngraph.runtime.native.reductions import ROW_OPS
@@ -23,6 +33,10 @@ class Target:
     width: int
     across: int
     threads: int
+    worth: float = 4e6
+    """So much work in a piece of code pays for telling other threads."""
+    worth_meeting: float = 2e6
+    """So much work between two meetings pays for them, where threads share columns and not rows."""
 
     @property
     def panel(self) -> int:
@@ -151,8 +165,22 @@ class Claims:
         inner = right.index(left)
         term, column = w.strides[inner], w.strides[1 - inner]
         terms, width, panel = w.sizes[inner], w.sizes[1 - inner], self.target.panel
-        kernel = Product(y.axes, x.row if x.axes else 0, y.row, terms, width, panel)
+        kernel = Product(y.axes, x.row if x.axes else 0, None, y.row, terms, width, panel)
         return Claimed(kernel, (a,), step.outs, (b, Pack(term, column, terms, width, panel)))
+
+    def plus(self, step: Step, claimed: Claimed, add: Step) -> tuple[Product, Ref] | None:
+        """The product with what the next step adds to it, where that is all that becomes of it."""
+        kernel, [product] = claimed.kernel, step.outs
+        if not isinstance(kernel, Product) or add.node.op.name != "add" or product.key not in [r.key for r in add.ins]:
+            return None
+        [other] = [r for r in add.ins if r.key != product.key] or [product]
+        beside, out = self.layout(other), self.layout(add.outs[0])
+        if beside is None or out is None or other.slot in (product.slot, add.outs[0].slot):
+            return None
+        whole = beside.dense and out.dense and beside.sizes == out.sizes and beside.dtype == self.target.dtype
+        if not whole or out.axes != kernel.axes or beside.axes not in ((), kernel.axes):
+            return None
+        return replace(kernel, ldd=beside.row if beside.axes else 0, ldc=out.row), other
 
     def sums(self, step: Step) -> Claimed | None:
         attrs = step.node.attrs
@@ -163,8 +191,9 @@ class Claims:
         if not (x.dense and y.dense and z.strides[-1] == 1 and {x.dtype, y.dtype, z.dtype} == {self.target.dtype}):
             return None
         height, width = z.sizes
-        kernel = Sums(x.axes, x.row, y.row, z.strides[0], height, width, self.target.panel, order_of(step.node))
-        return Claimed(kernel, (a, d), step.outs)
+        factor = Factor(x.row, z.strides[0], height)
+        kernel = Sums(x.axes, y.row, width, self.target.panel, order_of(step.node), (factor,))
+        return Claimed(kernel, (d, a), step.outs)
 
     def column_sums(self, step: Step) -> Claimed | None:
         x, y = self.layout(step.ins[0]), self.layout(step.outs[0])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from rnngraph.runtime.native import pointwise, products, reductions
+from rnngraph.runtime.native import pointwise, products, reductions, sums
 from rnngraph.runtime.native.claim import Target
 from rnngraph.runtime.native.engine import COMMON, Module, across, vector_bytes
-from rnngraph.runtime.native.kernels import AlongRow, ColumnSums, Elementwise, Kernel, Pack, Product, Sums
+from rnngraph.runtime.native.kernels import AlongRow, ColumnSums, Elementwise, Kernel, Product, Sums
 from rnngraph.runtime.native.threads import available
 
 
@@ -39,8 +39,9 @@ class Addresses:
         shape = products.Shape(self.machine.dtype, self.machine.width, self.machine.across)
         if isinstance(kernel, ColumnSums):
             return column_sums(shape).address("columns")
-        name = {Product: "product", Pack: "pack", Sums: "sums"}[type(kernel)]
-        return product_kernels(shape).address(name)
+        if isinstance(kernel, Sums):
+            return sum_kernels(shape, len(kernel.factors), kernel.summed).address("sums")
+        return product_kernels(shape).address("product" if isinstance(kernel, Product) else "pack")
 
 
 def _key(kernel: Kernel) -> tuple[object, ...] | None:
@@ -69,6 +70,13 @@ def module(text: str) -> Module:
 def product_kernels(shape: products.Shape) -> Module:
     declared = set(COMMON)
     text = products.write(shape, declared)
+    return module("\n".join([*sorted(declared), text]))
+
+
+@cache
+def sum_kernels(shape: products.Shape, sources: int, summed: bool) -> Module:
+    declared = set(COMMON)
+    text = sums.write(shape, sources, summed, declared)
     return module("\n".join([*sorted(declared), text]))
 
 

@@ -12,9 +12,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from rnngraph.ir.types import Type
-from rnngraph.program.program import Code, Entry, Group, Program, Ref, Repeat, Ring, Slot, Step, Turn, steps_of
+from rnngraph.program.program import (
+    Code,
+    Entry,
+    Group,
+    Program,
+    Ref,
+    Repeat,
+    Ring,
+    Slot,
+    Step,
+    Turn,
+    moments_of,
+    steps_of,
+)
 from rnngraph.runtime.native.claim import Claims, Link, Target
-from rnngraph.runtime.native.kernels import Pack
+from rnngraph.runtime.native.kernels import ColumnSums, Pack, Sums
 
 
 def fused(program: Program, target: Target) -> Program:
@@ -43,7 +56,9 @@ class _Fuser:
         found: list[Code] = []
         pending: list[Link] = []
         written = {ref.slot for step in steps_of(tuple(code)) for ref in step.outs}
-        for item in code:
+        items = list(code)
+        while items:
+            item = items.pop(0)
             link = self.claims.link(item) if isinstance(item, Step) else None
             if link is not None and (not pending or _joins(pending, link)):
                 pending.append(link)
@@ -53,10 +68,13 @@ class _Fuser:
             if link is not None:
                 pending = [link]
             elif isinstance(item, Step):
-                found += self.single(item, level, written)
+                after = items[0] if items and isinstance(items[0], Step) else None
+                groups, taken = self.single(item, after, level, written)
+                found += groups
+                items = items[taken:]
             elif isinstance(item, Repeat):
                 found += self.repeat(item)
-        return found + self.joined(pending)
+        return _merged(found + self.joined(pending))
 
     def repeat(self, repeat: Repeat) -> list[Code]:
         """The loop, after the packing of what stays the same in it."""
@@ -82,20 +100,26 @@ class _Fuser:
         room = self.panels[ref.key, pack] = Ref(len(self.slots) - 1, (slice(None),) * 3)
         return Group((), (ref,), (room,), pack)
 
-    def single(self, step: Step, level: int, written: set[int]) -> list[Code]:
+    def single(self, step: Step, after: Step | None, level: int, written: set[int]) -> tuple[list[Code], int]:
+        """The groups that stand for a step, and how many of those after it they stand for as well."""
         claimed = self.claims.step(step)
         if claimed is None:
-            return [step]
+            return [step], 0
+        if claimed.packed is None:
+            return [Group((step,), claimed.ins, claimed.outs, claimed.kernel)], 0
         before: list[Code] = []
-        ins = claimed.ins
-        if claimed.packed is not None:
-            ref, pack = claimed.packed
-            if (ref.key, pack) not in self.panels:
-                before.append(self.pack(step, ref, pack))
-            ins = (*ins, self.panels[ref.key, pack])
-            if ref.slot in written and level >= 0:
-                del self.panels[ref.key, pack]  # it is another matrix at the next step
-        return [*before, Group((step,), ins, claimed.outs, claimed.kernel)]
+        ref, pack = claimed.packed
+        if (ref.key, pack) not in self.panels:
+            before.append(self.pack(step, ref, pack))
+        ins = (*claimed.ins, self.panels[ref.key, pack])
+        if ref.slot in written and level >= 0:
+            del self.panels[ref.key, pack]  # it is another matrix at the next step
+        out = step.outs[0]
+        if after is not None and (self.readers[out.slot] == 1 or after.outs[0].key == out.key):
+            plus = self.claims.plus(step, claimed, after)
+            if plus is not None:
+                return [*before, Group((step, after), (*ins, plus[1]), after.outs, plus[0])], 1
+        return [*before, Group((step,), ins, claimed.outs, claimed.kernel)], 0
 
     def joined(self, links: list[Link]) -> list[Code]:
         """The links as one group, or as the steps they were where their entries lie in no usable order."""
@@ -180,6 +204,60 @@ def _apart(a: Entry, b: Entry) -> bool:
     if isinstance(a, slice) and isinstance(b, slice) and None not in (a.start, a.stop, b.start, b.stop):
         return bool(a.stop <= b.start or b.stop <= a.start) if min(a.start, b.start) >= 0 else False
     return isinstance(a, int) and isinstance(b, int) and a >= 0 and b >= 0 and a != b
+
+
+def _merged(code: list[Code]) -> list[Code]:
+    """Sums over the same rows of the same right factor made one, at the place of the last of them."""
+    found = list(code)
+    for i, item in enumerate(code):
+        if isinstance(item, Group) and isinstance(item.kernel, Sums | ColumnSums):
+            later = _partner(code, i)
+            if later is not None:
+                other = found[later]
+                assert isinstance(other, Group)
+                found[later] = code[later] = _together(item, other)
+                found[i] = Group((), (), (), None)
+    return [item for item in found if not (isinstance(item, Group) and item.kernel is None)]
+
+
+def _partner(code: Sequence[Code], i: int) -> int | None:
+    """The next sum that this one can join: nothing between may touch what it reads or makes."""
+    first = code[i]
+    assert isinstance(first, Group)
+    read, made = {ref.slot for ref in first.ins}, {ref.slot for ref in first.outs}
+    for j in range(i + 1, len(code)):
+        item = code[j]
+        if isinstance(item, Group) and _joinable(first, item):
+            return j
+        for moment in moments_of((item,)):
+            wrote = {ref.slot for ref in moment.outs}
+            if wrote & read or {ref.slot for ref in moment.refs} & made:
+                return None
+    return None
+
+
+def _joinable(a: Group, b: Group) -> bool:
+    kinds = {type(a.kernel), type(b.kernel)}
+    if not kinds <= {Sums, ColumnSums} or Sums not in kinds or a.ins[0].key != b.ins[0].key:
+        return False
+    same = (a.kernel.axes, a.kernel.order, a.kernel.width) == (b.kernel.axes, b.kernel.order, b.kernel.width)
+    return same and not (_is_summed(a) and _is_summed(b)) and not ({r.slot for r in a.outs} & {r.slot for r in b.ins})
+
+
+def _is_summed(group: Group) -> bool:
+    return isinstance(group.kernel, ColumnSums) or bool(group.kernel.summed)
+
+
+def _together(a: Group, b: Group) -> Group:
+    """Two sums as one kernel."""
+    kernel = a.kernel if isinstance(a.kernel, Sums) else b.kernel
+    parts = [(g, g.kernel.factors if isinstance(g.kernel, Sums) else ()) for g in (a, b)]
+    factors = tuple(f for _, own in parts for f in own)
+    lefts = tuple(ref for g, own in parts for ref in g.ins[1 : 1 + len(own)])
+    results = tuple(ref for g, own in parts for ref in g.outs[: len(own)])
+    plain = tuple(ref for g, own in parts for ref in g.outs[len(own) :])
+    made = replace(kernel, factors=factors, summed=bool(plain))
+    return Group((*a.steps, *b.steps), (a.ins[0], *lefts), (*results, *plain), made)
 
 
 def _for_threads(slots: list[Slot], code: Sequence[Code]) -> list[Slot]:

@@ -68,10 +68,14 @@ class Elementwise:
 
 @dataclass(frozen=True)
 class Product:
-    """Rows times a packed matrix; addresses: left factor, packed matrix, result."""
+    """Rows times a packed matrix, maybe plus an array; addresses: left factor, packed matrix, array, result.
+
+    `ldd` is None where there is nothing to add.
+    """
 
     axes: tuple[str, ...]
     lda: int
+    ldd: int | None
     ldc: int
     terms: int
     width: int
@@ -79,7 +83,7 @@ class Product:
     parallel: str = "rows"
 
     def words(self, sizes: Sizes) -> tuple[int, ...]:
-        return self.lda, self.ldc, self.terms, self.width, 0
+        return self.lda, self.ldd or 0, self.ldc, self.terms, self.width
 
     def columns(self, sizes: Sizes) -> int:
         return -(-self.width // self.panel)
@@ -127,27 +131,38 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Sums:
-    """A product over all rows; addresses: left, right, result, scratch for each."""
+class Factor:
+    """The left factor of a product over rows: entries from row to row, those of the result, rows of the result."""
 
-    axes: tuple[str, ...]
     lda: int
-    ldd: int
     ldc: int
     height: int
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Products over all rows with one right factor, and maybe its plain sum; addresses: right factor, left factors,
+    results, plain sum."""
+
+    axes: tuple[str, ...]
+    ldd: int
     width: int
     panel: int
     order: Order
+    factors: tuple[Factor, ...]
+    summed: bool = False
     parallel: str = "columns"
 
     def words(self, sizes: Sizes) -> tuple[int, ...]:
-        return self.lda, self.ldd, self.ldc, self.height, self.width, *self.order.words(self.axes, sizes)
+        factors = tuple(n for f in self.factors for n in (f.lda, f.ldc, f.height))
+        return self.ldd, self.width, *self.order.words(self.axes, sizes), *factors
 
     def columns(self, sizes: Sizes) -> int:
         return -(-self.width // self.panel)
 
     def work(self, sizes: Sizes) -> float:
-        return 2.0 * rows_of(self.axes, sizes) * self.height * self.width
+        height = sum(f.height for f in self.factors)
+        return 2.0 * rows_of(self.axes, sizes) * height * self.width
 
 
 @dataclass(frozen=True)

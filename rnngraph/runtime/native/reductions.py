@@ -32,6 +32,28 @@ class _Kernel:
         ladder = ", ".join(f"i64 {i}" for i in range(width))
         self.v.mask = to.let(f"icmp slt {vector} <{ladder}>, {all}")
 
+    def unit(self, start: str, out: str, row: Number, low: Number, high: Number, left: Number) -> None:
+        """Adds the rows of one unit, summed in order, to a few vectors of columns."""
+        to, v = self.to, self.v
+        masks = []
+        for j in range(ACROSS):
+            self.masked(to.sub(left, j * self.width))
+            masks.append(v.mask)
+        sums = [to.variable(v.floats) for _ in masks]
+        for place in sums:
+            to.do(f"store {v.floats} zeroinitializer, ptr {place}")
+        with to.loop(low, high) as r:
+            line = self.at(start, to.mul(r, row))
+            for j, (place, v.mask) in enumerate(zip(sums, masks, strict=True)):
+                old = to.let(f"load {v.floats}, ptr {place}")
+                total = v.two("fadd", old, v.load(self.at(line, j * self.width), self.dtype))
+                to.do(f"store {v.floats} {total}, ptr {place}")
+        for j, (place, v.mask) in enumerate(zip(sums, masks, strict=True)):
+            target = self.at(out, j * self.width)
+            part = to.let(f"load {v.floats}, ptr {place}")
+            v.store(v.two("fadd", v.load(target, self.dtype), part), target, self.dtype)
+        v.mask = None
+
 
 def write_columns(name: str, dtype: str, width: int, declared: set[str]) -> str:
     """The sum over rows of each column, columns being counted in vectors.
@@ -45,64 +67,17 @@ def write_columns(name: str, dtype: str, width: int, declared: set[str]) -> str:
     row, columns, rows, unit, back, add = (to.word("%args", i) for i in range(2, 8))
     turned = to.let(f"icmp ne i64 {back}, 0")
     count = to.div(to.sub(to.add(rows, unit), 1), unit)
-    with to.loop("%c0", "%c1", ACROSS) as column:
-        left = to.sub(to.least(to.mul("%c1", width), columns), to.mul(column, width))
-        masks = []
-        for j in range(ACROSS):
-            kernel.masked(to.sub(left, j * width))
-            masks.append(kernel.v.mask)
-        totals = _Totals(kernel, masks)
-        start, out = kernel.at(source, to.mul(column, width)), kernel.at(target, to.mul(column, width))
-        totals.begin(out, add)
-        with to.loop(0, count) as n:
-            place = to.let(f"select i1 {turned}, i64 {to.sub(to.sub(count, 1), n)}, i64 {n}")
-            low = to.mul(place, unit)
-            totals.unit(start, row, low, to.least(to.add(low, unit), rows))
-        totals.end(out)
+    end = to.least(to.mul("%c1", width), columns)
+    with to.when(to.let(f"icmp eq i64 {add}, 0")), to.loop(to.mul("%c0", width), end) as j:
+        to.do(f"store {kernel.v.element} 0.0, ptr {kernel.at(target, j)}")
+    with to.loop(0, count) as n:
+        place = to.let(f"select i1 {turned}, i64 {to.sub(to.sub(count, 1), n)}, i64 {n}")
+        low = to.mul(place, unit)
+        high = to.least(to.add(low, unit), rows)
+        with to.loop("%c0", "%c1", ACROSS) as column:
+            first = to.mul(column, width)
+            kernel.unit(kernel.at(source, first), kernel.at(target, first), row, low, high, to.sub(end, first))
     return to.text()
-
-
-class _Totals:
-    """Running sums of a few vectors of columns: of the unit at hand, and of all units."""
-
-    def __init__(self, kernel: _Kernel, masks: list[str | None]) -> None:
-        self.kernel, self.masks = kernel, masks
-        self.all = [kernel.to.variable(kernel.v.floats) for _ in masks]
-        self.part = [kernel.to.variable(kernel.v.floats) for _ in masks]
-
-    def begin(self, out: str, add: Number) -> None:
-        to, v = self.kernel.to, self.kernel.v
-        again = to.let(f"icmp ne i64 {add}, 0")
-        for place in self.all:
-            to.do(f"store {v.floats} zeroinitializer, ptr {place}")
-        with to.when(again):
-            for j, (place, mask) in enumerate(zip(self.all, self.masks, strict=True)):
-                v.mask = mask
-                to.do(f"store {v.floats} {v.load(self.kernel.at(out, j * v.width), self.kernel.dtype)}, ptr {place}")
-
-    def unit(self, start: str, row: Number, low: Number, high: Number) -> None:
-        to, v = self.kernel.to, self.kernel.v
-        for place in self.part:
-            to.do(f"store {v.floats} zeroinitializer, ptr {place}")
-        with to.loop(low, high) as r:
-            line = self.kernel.at(start, to.mul(r, row))
-            for j, (place, mask) in enumerate(zip(self.part, self.masks, strict=True)):
-                v.mask = mask
-                x = v.load(self.kernel.at(line, j * v.width), self.kernel.dtype)
-                self.grow(place, x)
-        for all, part in zip(self.all, self.part, strict=True):
-            self.grow(all, to.let(f"load {v.floats}, ptr {part}"))
-
-    def grow(self, place: str, x: str) -> None:
-        to, v = self.kernel.to, self.kernel.v
-        old = to.let(f"load {v.floats}, ptr {place}")
-        to.do(f"store {v.floats} {v.two('fadd', old, x)}, ptr {place}")
-
-    def end(self, out: str) -> None:
-        to, v = self.kernel.to, self.kernel.v
-        for j, (place, mask) in enumerate(zip(self.all, self.masks, strict=True)):
-            v.mask = mask
-            v.store(to.let(f"load {v.floats}, ptr {place}"), self.kernel.at(out, j * v.width), self.kernel.dtype)
 
 
 # --- along rows ----------------------------------------------------------------------------------------------

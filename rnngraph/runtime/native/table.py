@@ -11,7 +11,7 @@ from rnngraph.program.program import Entry, Group, Ref, Repeat, Ring, Turn
 from rnngraph.runtime.execute import Bound
 from rnngraph.runtime.native import walk
 from rnngraph.runtime.native.compile import Addresses
-from rnngraph.runtime.native.kernels import Elementwise, rows_of
+from rnngraph.runtime.native.kernels import Elementwise, Product, rows_of
 from rnngraph.runtime.native.pointwise import entries
 from rnngraph.runtime.native.threads import walker
 
@@ -56,7 +56,7 @@ class Tables:
     def move(self, slots: set[int]) -> None:
         """Puts the new addresses of arrays from outside in the place of the old ones."""
         for slot in slots:
-            del self.known[slot]
+            self.known.pop(slot, None)  # not there where no compiled kernel reads it
             address = self.place(slot)[0]
             for words, i, beyond in self.given.get(slot, ()):
                 words[i] = address + beyond
@@ -89,7 +89,7 @@ class Tables:
     def entries(self, code: Sequence[Item], share: Share) -> list[int]:
         """The words of all entries of some code. Where one thread must not run ahead of another, all meet."""
         found: list[int] = []
-        touched = _Touched(self.bound)
+        touched = _Touched(self)
         for i, item in enumerate(code):
             if isinstance(item, Repeat):
                 found += self.repeat(item, share)
@@ -128,6 +128,9 @@ class Tables:
             for i, (place, bytes) in enumerate(moving):
                 moves.extend([len(args), address if i == 0 else -1, place, bytes])
             args.append(address)
+        if isinstance(kernel, Product) and kernel.ldd is None:
+            args.insert(2, 0)  # nothing to add
+            moves = array("q", [n + (n == 2 and i % walk.MOVE == 0) for i, n in enumerate(moves)])
         args.extend(kernel.words(self.sizes))
         words = [0] * walk.WORDS
         words[walk.KERNEL], words[walk.ARGS] = self.addresses.of(kernel), self.keep(args)
@@ -188,9 +191,9 @@ class _Touched:
 
     LIMIT = 48
 
-    def __init__(self, bound: Bound) -> None:
-        self.bound = bound
-        self.rooms: dict[int, tuple[str, int, int]] = {}
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self.rooms: dict[int, tuple[int, int]] = {}
 
     def clear(self) -> None:
         self.rooms.clear()
@@ -199,21 +202,19 @@ class _Touched:
         for ref in group.refs:
             self.rooms[ref.slot] = self.room(ref.slot)
 
-    def room(self, slot: int) -> tuple[str, int, int]:
-        """The arena of a slot, where it starts and where it ends."""
-        plan = self.bound.plan
-        start = plan.offsets[slot]
-        category = self.bound.program.categories[slot]
-        return plan.homes.get(category, category), start, start + plan.slot_bytes[slot]
+    def room(self, slot: int) -> tuple[int, int]:
+        """Where the array of a slot starts and ends."""
+        start = self.tables.place(slot)[0]
+        return start, start + self.tables.bound.plan.slot_bytes[slot]
 
     def clash(self, group: Group) -> bool:
         """Whether the group writes where another slot was used, or so many were that it is better not to look."""
         if len(self.rooms) > self.LIMIT:
             return True
         for ref in group.outs:
-            arena, low, high = self.room(ref.slot)
-            for slot, (other, start, end) in self.rooms.items():
-                if slot != ref.slot and other == arena and start < high and low < end:
+            low, high = self.room(ref.slot)
+            for slot, (start, end) in self.rooms.items():
+                if slot != ref.slot and start < high and low < end:
                     return True
         return False
 

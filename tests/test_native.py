@@ -1,0 +1,281 @@
+"""Compiled kernels: what NumPy computes up to rounding, the same bits however work is shared out, and their files."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngraph as rg
+from rnngraph.costs import cotangents_for, everything, synthetic
+from rnngraph.ir.graph import Graph
+from rnngraph.ir.types import Type
+from rnngraph.model import Model
+from rnngraph.program.lower import lower
+from rnngraph.program.memory import plan
+from rnngraph.runtime.native import engine
+from rnngraph.runtime.native.backend import NativeBackend
+from rnngraph.runtime.native.claim import Target
+from rnngraph.runtime.native.compile import target
+from tests.models import ALL
+from tests.running import SIZES, array_of, evaluate, op_graph
+from tests.test_ops import CASES, ident
+
+VECTORS = [(64, 4), (32, 2), (16, 4)]
+"""Bytes of a vector and vectors across a tile: AVX-512, AVX2, NEON."""
+
+
+def machine(bytes: int = 64, across: int = 4, **more: Any) -> Callable[[str], Target]:
+    return lambda dtype: replace(target(dtype), width=bytes // (4 if dtype == "float32" else 8), across=across, **more)
+
+
+def natively(graph: Graph, arrays: Any, sizes: Any, dtype: str, backend: NativeBackend) -> dict[str, Any]:
+    program = backend.adapted(lower(graph), dtype)
+    bound = backend.bound(program, plan(program, sizes, dtype))
+    return {n: np.array(a) for n, a in bound.run({n: arrays[n] for n in program.inputs}, {}).items()}
+
+
+# --- every op ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES, ids=ident)
+@pytest.mark.parametrize("vectors", VECTORS, ids=str)
+def test_ops_give_what_numpy_gives(case: Any, vectors: tuple[int, int]) -> None:
+    name, attrs, types = case
+    graph, _, _ = op_graph(name, attrs, types)
+    rng = np.random.default_rng(3)
+    arrays = {f"x{i}": array_of(t, rng) for i, t in enumerate(types)}
+    expected = evaluate(graph, arrays)["y"]
+    got = natively(graph, arrays, SIZES, "float64", NativeBackend(machine(*vectors)))["y"]
+    assert got.dtype == expected.dtype and got.shape == expected.shape
+    assert np.allclose(got, expected, rtol=1e-13, atol=1e-14)
+
+
+# --- fast functions ----------------------------------------------------------------------------------------------
+
+EXACT = {
+    "tanh": np.tanh,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "exp": np.exp,
+    "log": lambda x: np.log(np.abs(x)),
+    "softplus": lambda x: np.where(x > 0, x, 0) + np.log1p(np.exp(-np.abs(x))),
+}
+ULPS = {"tanh": 5.0, "sigmoid": 3.0, "exp": 2.0, "log": 2.0, "softplus": 4.0}
+"""Units in the last place that a function may be off; docs/native.md has what was seen."""
+
+
+@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_fast_functions_are_right_to_a_few_units_in_the_last_place(name: str, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=20000) * s for s in (1e-3, 0.3, 2.0, 8.0)]).astype(dtype).reshape(-1, 10)
+    x = np.abs(x) if name == "log" else x
+    graph, _, _ = op_graph(name, {}, (Type(("batch",), (10,)),))
+    got = natively(graph, {"x0": x}, {"batch": len(x)}, dtype, NativeBackend())["y"]
+    exact = EXACT[name](x.astype(np.longdouble))
+    off = np.abs(got - exact) / np.spacing(np.abs(exact).astype(dtype))
+    assert float(off.max()) <= ULPS[name]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_fast_functions_far_out(dtype: str) -> None:
+    far = np.array([[-np.inf, -1e4, -100.0, 0.0, 100.0, 1e4, np.inf, np.nan]], dtype)
+    for name in ("tanh", "sigmoid", "exp", "softplus"):
+        graph, _, _ = op_graph(name, {}, (Type(("batch",), (8,)),))
+        got = natively(graph, {"x0": far}, {"batch": 1}, dtype, NativeBackend())["y"][0]
+        with np.errstate(all="ignore"):
+            exact = EXACT[name](far[0].astype(np.longdouble)).astype(dtype)
+        assert np.isnan(got[-1])
+        assert np.allclose(got[:-1], exact[:-1], rtol=1e-5, atol=1e-30)
+
+
+# --- whole models ------------------------------------------------------------------------------------------------
+
+
+def results(
+    model: Model, backend: Any, steps: int, batch: int, dtype: str, unroll: str | int = "dynamic", **more: Any
+) -> dict[str, Any]:
+    length = steps if unroll == "static" else None
+    program = model.compile(unroll, length, backend=backend, dtype=dtype, gradient=True, **more)
+    cotangents = cotangents_for(model, steps, batch) or None
+    return everything(program, synthetic(model, steps, batch, 1), model.init(1, dtype), cotangents)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_models_give_what_numpy_gives(name: str) -> None:
+    model = rg.parse(ALL[name])
+    expected, got = (results(model, backend, 5, 3, "float64") for backend in (rg_numpy(), NativeBackend()))
+    for key, array in expected.items():
+        assert np.allclose(got[key], array, rtol=1e-8, atol=1e-9), key
+
+
+def rg_numpy() -> Any:
+    from rnngraph.runtime.numpy import NumpyBackend
+
+    return NumpyBackend()
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("batch", [1, 5])
+def test_bits_do_not_depend_on_the_number_of_threads(name: str, batch: int) -> None:
+    """Threads share rows of a larger batch, and columns of a single row."""
+    model = rg.parse(ALL[name])
+    shared: dict[str, Any] = {"worth": 0, "worth_meeting": 0}
+    alone, *others = (
+        results(model, NativeBackend(machine(threads=n, **shared)), 5, batch, "float32") for n in (1, 2, 3)
+    )
+    for other in others:
+        assert all(np.array_equal(alone[key], other[key], equal_nan=True) for key in alone)
+
+
+@pytest.mark.parametrize("name", ["stack", "lstm", "layer norm lstm"])
+def test_static_programs_have_the_same_bits_on_two_threads(name: str) -> None:
+    model = rg.parse(ALL[name])
+    backend = NativeBackend(machine(threads=2, worth=0, worth_meeting=0))
+    ways: list[str | int] = ["dynamic", "static", 4]
+    dynamic, *others = (results(model, backend, 9, 5, "float32", way) for way in ways)
+    for other in others:
+        assert all(np.array_equal(dynamic[key], other[key]) for key in dynamic)
+
+
+PLAIN = """
+model M(inputs = 3, units = 5) {
+  input x: seq[inputs]
+  y, _ = unroll LSTM(units) over x
+  output y
+}
+"""
+
+
+@pytest.mark.parametrize(("units", "inputs"), [(1, 1), (16, 3), (17, 64), (70, 7), (130, 300)])
+@pytest.mark.parametrize("vectors", VECTORS, ids=str)
+def test_odd_sizes(units: int, inputs: int, vectors: tuple[int, int]) -> None:
+    model = rg.parse(PLAIN, units=units, inputs=inputs)
+    for steps, batch in ((3, 1), (2, 7), (40, 33)):
+        expected = results(model, rg_numpy(), steps, batch, "float64")
+        got = results(model, NativeBackend(machine(*vectors)), steps, batch, "float64")
+        for key, array in expected.items():
+            assert np.allclose(got[key], array, rtol=1e-9, atol=1e-10), key
+
+
+def test_errors_are_no_larger_than_those_of_numpys_own_products() -> None:
+    """Against float64, over many steps and rows."""
+    model = rg.parse(PLAIN, units=128, inputs=64)
+    exact = results(model, rg_numpy(), 200, 32, "float64")
+    off = {}
+    for kernels, backend in (("numpy", rg_numpy()), ("native", NativeBackend())):
+        found = results(model, backend, 200, 32, "float32")
+        off[kernels] = {k: np.abs(found[k] - exact[k]).max() / np.abs(exact[k]).max() for k in exact}
+    assert all(off["native"][key] <= 2 * off["numpy"][key] + 1e-7 for key in exact)
+
+
+def test_new_weights_and_weights_changed_in_place_are_seen() -> None:
+    model = rg.parse(PLAIN)
+    program, data, weights = model.compile(), synthetic(model, 4, 2, 0), model.init(0)
+    first = program.run(data, weights)["y"]
+    other = {name: 2 * array for name, array in weights.items()}
+    second = program.run(data, other)["y"]
+    for array in weights.values():
+        array *= 2
+    assert np.array_equal(second, program.run(data, weights)["y"])
+    assert not np.array_equal(first, second)
+
+
+DROPPED = """
+model M {
+  input x: seq[4]
+  y, _ = unroll DropoutAround(LSTM(6), states = 0.5) over x
+  output y
+  loss mean(y * y)
+}
+"""
+
+
+def test_what_no_kernel_takes_numpy_does() -> None:
+    model = rg.parse(DROPPED)
+    numbers = [results(model, b, 6, 3, "float64", training=True) for b in (rg_numpy(), NativeBackend())]
+    assert all(np.allclose(numbers[0][key], numbers[1][key], rtol=1e-9, atol=1e-10) for key in numbers[0])
+    ops = [step.node.op.name for step in unclaimed(model)]
+    assert "uniform" in ops
+
+
+def unclaimed(model: Model) -> list[Any]:
+    from rnngraph.program.program import Step, moments_of
+
+    program = model.compile(gradient=True, training=True).main.program
+    return [moment for moment in moments_of(program.code) if isinstance(moment, Step)]
+
+
+# --- kernels kept on disk ----------------------------------------------------------------------------------------
+
+TINY = "define void @nothing() {\nentry:\n  ret void\n}\n"
+
+
+def kept(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.kernels"))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("RNNGRAPH_CACHE", str(tmp_path / "kept"))
+    engine.folder.cache_clear()
+    yield tmp_path / "kept"
+    engine.folder.cache_clear()
+
+
+def test_kernels_are_kept_and_read_again(cache: Path) -> None:
+    assert engine.Module(TINY).address("nothing")
+    [file] = kept(cache)
+    before = file.stat().st_mtime_ns
+    assert engine.Module(TINY).address("nothing")
+    assert file.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense", None], ids=["empty", "foreign", "one byte"])
+def test_a_damaged_file_is_made_anew(cache: Path, damage: bytes | None) -> None:
+    engine.Module(TINY)
+    [file] = kept(cache)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]) if damage is None else damage)
+    assert engine.Module(TINY).address("nothing")
+    assert file.read_bytes() == whole
+
+
+def test_kernels_of_another_program_are_not_taken(cache: Path) -> None:
+    engine.Module(TINY)
+    [file] = kept(cache)
+    other = TINY.replace("nothing", "other")
+    engine.Module(other)
+    [second] = [f for f in kept(cache) if f != file]
+    second.write_bytes(file.read_bytes())
+    assert engine.Module(other).address("other")
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="rights are kept in another way")
+def test_a_folder_that_others_can_write_is_not_used(cache: Path) -> None:
+    cache.mkdir(mode=0o700)
+    cache.chmod(0o777)
+    assert engine.Module(TINY).address("nothing")
+    assert not kept(cache)
+
+
+def test_a_run_without_a_place_for_kernels(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    env = {**os.environ, "RNNGRAPH_CACHE": str(tmp_path / "file" / "below")}
+    code = "import rnngraph as rg; m = rg.parse('model M { input x: seq[2]\\n output relu(x) as y }'); m.compile()"
+    assert subprocess.run([sys.executable, "-c", code], env=env, check=False).returncode == 0
+
+
+def test_what_kernels_cannot_be() -> None:
+    model = rg.parse(PLAIN)
+    with pytest.raises(rg.UserError, match="no kernels `fast`"):
+        model.compile(kernels="fast")
+    assert model.compile(kernels="numpy").backend.kernels == "numpy"
+    assert model.compile(kernels="native").backend.kernels == "native"
