@@ -64,7 +64,7 @@ def test_less_is_kept(name: str, unroll: str) -> None:
     model = rg.parse(ALL[name])
     sizes = model.sizes(100, 3)
     everything, some = (compiled(model, unroll, 100, keep).main.plan(sizes).total for keep in ("all", "sqrt"))
-    assert some < 0.65 * everything
+    assert some < 0.8 * everything
 
 
 def test_a_step_of_training_takes_what_it_was_told_to() -> None:
