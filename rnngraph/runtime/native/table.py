@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -187,20 +188,30 @@ class Tables:
 
 
 class _Touched:
-    """The memory that threads have used since they last met: another slot's turn there must wait for all."""
+    """The memory that threads have used since they last met: another slot's turn there must wait for all.
 
-    LIMIT = 48
+    Two slots of one type at one address are no matter: a thread meets there its own rows alone.
+    """
+
+    LIMIT = 4000
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
-        self.rooms: dict[int, tuple[int, int]] = {}
+        self.slots: set[int] = set()
+        self.rooms: list[tuple[int, int, int]] = []
+        self.longest = 0
 
     def clear(self) -> None:
+        self.slots.clear()
         self.rooms.clear()
 
     def add(self, group: Group) -> None:
         for ref in group.refs:
-            self.rooms[ref.slot] = self.room(ref.slot)
+            if ref.slot not in self.slots:
+                self.slots.add(ref.slot)
+                start, end = self.room(ref.slot)
+                insort(self.rooms, (start, end, ref.slot))
+                self.longest = max(self.longest, end - start)
 
     def room(self, slot: int) -> tuple[int, int]:
         """Where the array of a slot starts and ends."""
@@ -209,13 +220,17 @@ class _Touched:
 
     def clash(self, group: Group) -> bool:
         """Whether the group writes where another slot was used, or so many were that it is better not to look."""
-        if len(self.rooms) > self.LIMIT:
-            return True
-        for ref in group.outs:
-            low, high = self.room(ref.slot)
-            for slot, (start, end) in self.rooms.items():
-                if slot != ref.slot and start < high and low < end:
-                    return True
+        return len(self.rooms) > self.LIMIT or any(self.meets(ref.slot) for ref in group.outs)
+
+    def meets(self, slot: int) -> bool:
+        low, high = self.room(slot)
+        types = self.tables.bound.program.slots
+        for i in range(bisect_left(self.rooms, (low - self.longest,)), len(self.rooms)):
+            start, end, other = self.rooms[i]
+            if start >= high:
+                break
+            if end > low and other != slot and not (start == low and types[other].type == types[slot].type):
+                return True
         return False
 
 
