@@ -56,7 +56,8 @@ def ways(graph: Graph) -> dict[Way, int]:
     for loop in (loop_of(n) for n in graph.nodes() if n.op is LOOP and not n.origin.backward):
         way = Way(loop.axis, loop.reverse)
         staged = stages(graph, way)
-        if staged.walked(BACK):
+        back = any(_runs_along(n, way.axis) and n.origin.backward for n in staged.of)
+        if staged.walked(THERE) and (staged.walked(BACK) or not back):
             kept = [v for n in staged.walked(THERE) for v in loop_of(n).stacks]
             found[way] = sum(prod(v.type.shape) for v in kept)
     return found
@@ -86,7 +87,7 @@ def _stage(node: Node, way: Way, found: Mapping[Node, int], at_once: bool) -> in
 
 def why_not(node: Node) -> str:
     """Why a loop that could not be walked could not."""
-    return "this loop needs the whole of another sequence over the same axis, or no gradient goes through it"
+    return "this loop, or its way back, needs the whole of another sequence over the same axis first"
 
 
 def touches(node: Node, axis: str) -> bool:
@@ -113,7 +114,7 @@ def walkable(node: Node, way: Way) -> bool:
     down = way.reverse != node.origin.backward
     if node.op is LOOP:
         loop = loop_of(node)
-        return loop.axis == way.axis and loop.reverse == down and loop.until is None
+        return loop.axis == way.axis and loop.reverse == down
     if "units" in node.attrs:
         ordered = way.axis in node.types[0].axes or descending(node) == down
         return ordered and leading(tuple(v.type for v in node.inputs)) == way.axis
@@ -150,7 +151,7 @@ def _at_once(nodes: list[Node], way: Way, back: bool) -> set[Node]:
         whole = node.op not in ANYWHERE and touches(node, way.axis) and not walkable(node, way)
         if node in found or whole or (node in feeds and _is_total(node, way.axis)):
             found.add(node)
-            found |= {v.node for v in node.inputs}
+            found |= {v.node for v in node.inputs if v.node.origin.backward == back and v.node not in behind}
     return found
 
 
