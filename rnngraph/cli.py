@@ -19,9 +19,11 @@ from rnngraph.options import (
     KEEP,
     KERNELS,
     LINES,
+    MEMORY_LIMIT,
     MODEL,
     PICTURE,
     SEED,
+    TRUNCATE,
     UNROLL,
     console,
     dtype_option,
@@ -227,6 +229,8 @@ def run(
 @click.option("--patience", type=int, help="Epochs without a better held-back loss before stopping.")
 @UNROLL
 @KEEP
+@MEMORY_LIMIT
+@TRUNCATE
 @BACKEND
 @KERNELS
 @dtype_option("float32")
@@ -249,6 +253,8 @@ def train(
     decay: float | None,
     unroll: str | None,
     keep: str | None,
+    memory_limit: str | None,
+    truncate: str | None,
     backend: str | None,
     kernels: str | None,
     dtype: str | None,
@@ -264,9 +270,9 @@ def train(
     kept = checkpoint or resume or driver.own_checkpoint(file, out)
     refuse_unwritable(out, kept)
     model = read(file, name, settings)
-    how = driver.scheduled(
-        model, unroll=unroll, keep=keep, backend=backend, dtype=dtype, kernels=kernels, dtype_default="float32"
-    )
+    flags = {"unroll": unroll, "backend": backend, "dtype": dtype, "kernels": kernels}
+    memory = {"keep": keep, "memory_limit": memory_limit, "truncate": truncate}
+    how = driver.scheduled(model, **flags, **memory, dtype_default="float32")
     data, validation = load(paths), load(held) if held else None
     test = load(tests) if tests else None
     arguments = {"rate": rate, "momentum": momentum, "decay": decay}
@@ -340,6 +346,9 @@ def draw(
 @click.option("--steps", default="2,10,50,100,200,500,1000", show_default=True, help="Numbers of steps to try.")
 @click.option("--batch", default=32, show_default=True, help="Rows of the made-up data.")
 @click.option("--modes", default="static,dynamic", show_default=True, help="Ways to unroll, as for --unroll.")
+@click.option("--keep", default="", metavar="every:K,...", help="Further rows: what is kept for the way back.")
+@click.option("--memory-limit", default="", metavar="10MB,...", help="Further rows: the fastest that fits.")
+@click.option("--truncate", default="", metavar="K,...", help="Further rows: gradients cut off after K steps.")
 @click.option("--repeats", default=5, show_default=True, help="Runs that are timed after the first.")
 @BACKEND
 @KERNELS
@@ -356,6 +365,9 @@ def compare(
     steps: str,
     batch: int,
     modes: str,
+    keep: str,
+    memory_limit: str,
+    truncate: str,
     repeats: int,
     backend: str | None,
     kernels: str | None,
@@ -388,6 +400,7 @@ def compare(
         how.dtype,
         positive("--repeats", repeats),
         seed,
+        driver.schedules(keep=keep, memory_limit=memory_limit, truncate=truncate),
     )
     warn(driver.unrolling_warning(model, "static" if "static" in asked.modes else "", max(asked.steps), True))
     with console(stderr=True).status("") as status:
@@ -466,6 +479,8 @@ def bench(
 @click.option("--lines", default=10, show_default=True, help="How many source lines to name.")
 @UNROLL
 @KEEP
+@MEMORY_LIMIT
+@TRUNCATE
 @KERNELS
 @dtype_option("float32")
 @JSON
@@ -479,6 +494,8 @@ def cost(
     lines: int,
     unroll: str | None,
     keep: str | None,
+    memory_limit: str | None,
+    truncate: str | None,
     kernels: str | None,
     dtype: str | None,
     as_json: bool,
@@ -488,7 +505,9 @@ def cost(
     from rnngraph.printing import cost_tables
 
     model = read(file, name, settings)
-    how = driver.scheduled(model, unroll=unroll, keep=keep, dtype=dtype, kernels=kernels, dtype_default="float32")
+    flags = {"unroll": unroll, "dtype": dtype, "kernels": kernels}
+    memory = {"keep": keep, "memory_limit": memory_limit, "truncate": truncate}
+    how = driver.scheduled(model, **flags, **memory, dtype_default="float32")
     found = driver.cost(model, how, numbers("--steps", str(steps))[0], positive("--batch", batch), gradient)
     if as_json:
         click.echo(json.dumps(found.to_json()))

@@ -25,16 +25,18 @@ from rnngraph.passes.alignments import Alignment, alignments
 from rnngraph.passes.bounds import bounds
 from rnngraph.passes.pipeline import stages
 from rnngraph.program.lower import lower
-from rnngraph.program.memory import APART, Plan, plan
+from rnngraph.program.memory import Plan, plan
 from rnngraph.program.program import Program
 from rnngraph.program.room import refuse_if_too_large
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execute import Bound
 from rnngraph.schedule.cut import Cut, cut
-from rnngraph.schedule.keep import ALL, Keep, course
-from rnngraph.schedule.parts import Part, part
+from rnngraph.schedule.fitting import Fitting
+from rnngraph.schedule.keep import ALL, Keep, course, truncated
+from rnngraph.schedule.parts import Parts
+from rnngraph.schedule.planning import Walking, state_bytes, tape_bytes, walking
 from rnngraph.schedule.stages import Way, ways, why_not
-from rnngraph.schedule.walk import Walker, Walking, walking
+from rnngraph.schedule.walk import Walker
 
 Arrays = dict[str, Any]
 Elaborate = Callable[[bool, frozenset[str]], Elaborated]
@@ -55,10 +57,19 @@ class Schedule:
     gradient: bool | str = False
     keep: Keep = ALL
     """What is kept for the way back, and what is computed again."""
+    limit: int | None = None
+    """The bytes that a run may take: where nothing else is said of what to keep, the fastest way that fits is taken."""
+    truncate: int | None = None
+    """The number of steps after which gradients through states are cut off."""
 
     @property
     def static(self) -> bool:
         return self.unroll == "static"
+
+    @property
+    def told(self) -> bool:
+        """Whether it is told what is to be computed again."""
+        return self.keep != ALL or self.truncate is not None
 
     def steps_of(self, axis: str) -> int:
         return size_of(axis, self._given_steps)
@@ -101,7 +112,6 @@ class Variant:
     signature: Signature
     backend: Backend
     _bound: dict[tuple[tuple[str, int], ...], Bound | Walker] = field(default_factory=dict)
-    _parts: dict[tuple[Way, str, int], Part] = field(default_factory=dict)
 
     def stages(self) -> Iterator[tuple[str, Graph]]:
         """Every stage of compilation by name, from the elaborated graph on."""
@@ -155,9 +165,14 @@ class Variant:
 
     def plan(self, sizes: Mapping[str, int]) -> Plan | Walking:
         """Everything about the memory of a run, before it."""
-        if self.walks:
-            return self.walking(sizes)
-        return plan(self.program, self.all_sizes(sizes), self.schedule.dtype)
+        keep, limit = self.schedule.keep, self.schedule.limit
+        if not self.walks or not self.schedule.told:
+            made = plan(self.program, self.all_sizes(sizes), self.schedule.dtype)
+            return made if limit is None or made.total <= limit else self.fitted(sizes, limit, made)
+        walked = self.walking(sizes)
+        if limit is not None and walked.total > limit:
+            raise too_small(limit, walked.total, f"`--keep {keep}` does not fit", "`--keep all` leaves the choice open")
+        return walked
 
     def all_sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
         """The sizes of the data's axes, and of those that the model fixes."""
@@ -174,26 +189,34 @@ class Variant:
             made = self.plan(sizes)
             if isinstance(made, Plan):
                 refuse_if_too_large(self.program, made, self.backend.free_bytes(), self.schedule.static)
-            self._bound[key] = self.with_arrays(made, self.backend)
+            elif made.total > (free := self.backend.free_bytes()):
+                raise too_small(free, made.total, "so much is free", "`--memory-limit` finds a way that fits")
+            self._bound[key] = self.with_arrays(made)
         return self._bound[key]
 
-    def with_arrays(self, made: Plan | Walking, backend: Backend) -> Bound | Walker:
-        """What was planned, with arrays."""
+    def with_arrays(self, made: Plan | Walking, arrays: Backend | None = None) -> Bound | Walker:
+        """What was planned, with arrays, which `arrays` is asked for where it is given."""
         if isinstance(made, Plan):
-            return self.backend.bound(self.program, made, backend)
-        return Walker(made, backend)
+            return self.backend.bound(self.program, made, arrays)
+        return Walker(made, self.backend, arrays or self.backend)
 
     def graphs(self, sizes: Mapping[str, int]) -> list[Graph]:
         """The graphs that are lowered for these sizes."""
         made = self.plan(sizes)
         return [self.graph] if isinstance(made, Plan) else [part.graph for part in made.parts.values()]
 
+    def evaluations(self, sizes: Mapping[str, int]) -> float:
+        """Forward steps that are computed for each step of a sequence."""
+        made = self.plan(sizes)
+        return made.course.evaluations if isinstance(made, Walking) else 1.0
+
     # --- a few steps at a time ---
 
     @property
     def walks(self) -> bool:
         """Whether steps are computed a few at a time, some of them again."""
-        return self.schedule.keep != ALL and self.signature.cotangents is not None
+        chosen = self.schedule.told or self.schedule.limit is not None
+        return chosen and self.signature.cotangents is not None
 
     @property
     def looped(self) -> Graph:
@@ -201,39 +224,71 @@ class Variant:
         return self._passed[0]
 
     @cached_property
-    def cuts(self) -> dict[Way, tuple[int, Cut]]:
+    def cuts(self) -> dict[Way, tuple[int, Parts]]:
         """The graph cut for each way to walk along an axis, and how much is kept on it for a step."""
         found = ways(self.looped)
         if not found:
             raise no_walk(self.looped, self.schedule.keep)
-        return {way: (kept, cut(self.looped, way)) for way, kept in found.items()}
+        return {way: (kept, self.parts(cut(self.looped, way))) for way, kept in found.items()}
+
+    def parts(self, cut: Cut) -> Parts:
+        schedule, backend = self.schedule, self.backend
+        return Parts(cut, schedule.unroll, Steps(schedule), lambda program: backend.adapted(program, schedule.dtype))
+
+    def way(self, sizes: Mapping[str, int]) -> Way:
+        """The way on which the most is kept, where everything is."""
+        return max(self.cuts, key=lambda w: sizes[w.axis] * self.cuts[w][0])
 
     def walking(self, sizes: Mapping[str, int]) -> Walking:
-        """Everything about a run by the schedule, on the way where the most is kept."""
-        sizes = self.all_sizes(sizes)
-        way = max(self.cuts, key=lambda w: sizes[w.axis] * self.cuts[w][0])
-        return walking(
-            self.cuts[way][1],
-            course(self.schedule.keep, sizes[way.axis], sizes.get(BATCH, 1), way.reverse),
-            lambda kind, n: self.part(way, kind, n),
-            lambda part, sizes: plan(part.program, sizes, self.schedule.dtype, APART),
-            sizes,
-            self.schedule.dtype,
-        )
+        """Everything about a run by the schedule."""
+        sizes, dtype = self.all_sizes(sizes), self.schedule.dtype
+        way = self.way(sizes)
+        parts = self.cuts[way][1]
 
-    def part(self, way: Way, kind: str, n: int) -> Part:
-        """A part of the cut: `whole` and its stage, or what is computed of a chunk and of how many steps."""
-        cut, static, walk = self.cuts[way][1], self.schedule.static, kind != "whole"
-        key = (way, kind, n if static or not walk else 0)
-        if key not in self._parts:
-            graph = getattr(cut, kind) if walk else cut.wholes[n]
-            steps = Steps(self.schedule)
-            if walk:
-                steps[way.axis] = n
-            plain = part(graph, way.axis, self.schedule.unroll, steps, walk)
-            adapted = self.backend.adapted(plain.program, self.schedule.dtype)
-            self._parts[key] = replace(plain, program=adapted)
-        return self._parts[key]
+        def places(chunk: int) -> int:
+            return 1 + -(-tape_bytes(parts, chunk, sizes, dtype) // state_bytes(parts.cut, sizes, dtype))
+
+        steps, batch = sizes[way.axis], sizes.get(BATCH, 1)
+        if self.schedule.truncate:
+            made = truncated(steps, self.schedule.truncate)
+        else:
+            made = course(self.schedule.keep, steps, batch, places)
+        return walking(parts, replace(made, reverse=way.reverse), sizes, dtype)
+
+    def fitted(self, sizes: Mapping[str, int], limit: int, everything: Plan) -> Walking:
+        """The fastest run that fits; CannotDo where none does. `everything` is the plan that keeps all."""
+        if not self.walks or not ways(self.looped):
+            raise too_small(limit, everything.total, "", "nothing of this run can be computed again")
+        full = self.all_sizes(sizes)
+        way = self.way(full)
+        fitting = self.fitting(way, full)
+        found = fitting.best(limit)
+        if found is None:
+            need = min(everything.total, fitting.least())
+            raise too_small(limit, need, "", self.what_fits(way, sizes, limit))
+        return walking(fitting.parts, found.course, full, self.schedule.dtype)
+
+    def fitting(self, way: Way, sizes: Mapping[str, int]) -> Fitting:
+        batch = sizes.get(BATCH, 1)
+        return Fitting(self.cuts[way][1], sizes[way.axis], sizes, self.schedule.dtype, batch, way.reverse)
+
+    def what_fits(self, way: Way, sizes: Mapping[str, int], limit: int) -> str:
+        """The longest sequence that would fit, in words."""
+        low, high = 0, sizes.get(way.axis, 0)
+        while low < high:
+            middle = (low + high + 1) // 2
+            fits = self.fitting(way, self.all_sizes({**sizes, way.axis: middle})).least() <= limit
+            low, high = (middle, high) if fits else (low, middle - 1)
+        batch = sizes.get(BATCH, 1)
+        if low:
+            return f"{low:,} steps would fit with a batch of {batch:,}, or a smaller batch"
+        return f"not even one step fits with a batch of {batch:,}"
+
+
+def too_small(limit: int, need: int, reason: str, help: str) -> CannotDo:
+    """The limit cannot be kept, with the fewest bytes that would do."""
+    why = f"{reason}: " if reason else ""
+    return CannotDo([Diagnostic("E616", f"{why}a limit of {limit:,} bytes; at least {need:,} are needed", help=help)])
 
 
 def no_walk(graph: Graph, keep: Keep) -> CannotDo:
@@ -282,7 +337,7 @@ class CompiledProgram:
         began = time.perf_counter()
         self.made = elaborate(False, frozenset())
         main = self.variant(Signature(cotangents=self._loss() if schedule.gradient else None))
-        _ = main.cuts if main.walks else main.program
+        _ = main.cuts if schedule.told and main.walks else main.program
         self.compile_seconds = time.perf_counter() - began
         self.main = main
 

@@ -44,6 +44,22 @@ class Asked:
     dtype: str = "float32"
     repeats: int = 5
     seed: int = 0
+    schedules: tuple[str, ...] = ()
+    """Further rows for each mode: "every:100", "within 512MB", "truncate 50"."""
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """Every row's name: the modes, then each with each schedule."""
+        modes = tuple(map(str, self.modes))
+        return (*modes, *(f"{mode}, {schedule}" for mode in modes for schedule in self.schedules))
+
+    @property
+    def exact(self) -> tuple[str, ...]:
+        """The ways whose gradients are the gradients."""
+        return tuple(way for way in self.ways if TRUNCATE not in way)
+
+
+TRUNCATE = "truncate"
 
 
 # --- data of the right shapes ------------------------------------------------------------------------------------
@@ -123,8 +139,8 @@ def _between_modes(
     cotangents = cotangents_for(model, steps, batch)
     gradient = cotangents is None or bool(cotangents)
     results = [
-        everything(_compiled(model, backend, asked, mode, steps, gradient), data, weights, cotangents)
-        for mode in asked.modes
+        everything(_compiled(model, backend, asked, way, steps, gradient), data, weights, cotangents)
+        for way in asked.exact
     ]
     for other in results[1:]:
         yield from differences(results[0], other)
@@ -137,9 +153,14 @@ def _keep_worst(worst: dict[str, Difference], found: Difference) -> None:
 
 
 def _compiled(
-    model: Model, backend: Backend, asked: Asked, mode: str | int, steps: int, gradient: bool
+    model: Model, backend: Backend, asked: Asked, way: str, steps: int, gradient: bool
 ) -> CompiledProgram:
-    return model.compile(mode, steps if mode == "static" else None, backend, asked.dtype, gradient=gradient)
+    mode, _, schedule = way.partition(", ")
+    word, _, value = schedule.partition(" ")
+    options: dict[str, dict[str, Any]] = {"within": {"memory_limit": value}, TRUNCATE: {"truncate": value}}
+    more = options.get(word, {"keep": schedule or "all"})
+    length = steps if mode == "static" else None
+    return model.compile(mode, length, backend, asked.dtype, gradient=gradient, **more)
 
 
 # --- cost --------------------------------------------------------------------------------------------------------
@@ -157,17 +178,17 @@ def compare(
     worst = {d.name: d for d in prove(model, backend, asked)}
     rows: list[CompareRow] = []
     for steps in asked.steps:
-        results = []
-        for mode in asked.modes:
-            tell(f"{mode}, {steps} steps")
-            row, result = _row(model, backend, asked, mode, steps)
-            rows.append(row)
-            results.append(result)
-        for other in results[1:]:
-            for difference in differences(results[0], other):
+        results: dict[str, Arrays] = {}
+        for way in asked.ways:
+            tell(f"{way}, {steps} steps")
+            row, results[way] = _row(model, backend, asked, way, steps)
+            error = 0.0 if way in asked.exact else gradient_error(results[asked.ways[0]], results[way])
+            rows.append(replace(row, gradient_error=error))
+        for way in asked.exact[1:]:
+            for difference in differences(results[asked.ways[0]], results[way]):
                 _keep_worst(worst, difference)
     laws = _laws(model, backend, asked, rows)
-    rows = [replace(r, ledger=tuple(replace(e, law=laws[str(r.mode), e.category]) for e in r.ledger)) for r in rows]
+    rows = [replace(r, ledger=tuple(replace(e, law=laws[r.mode, e.category]) for e in r.ledger)) for r in rows]
     found = tuple(worst.values())
     return Comparison(
         model.block.definition,
@@ -180,6 +201,14 @@ def compare(
         (),
         machine(),
     )
+
+
+def gradient_error(right: Arrays, found: Arrays) -> float:
+    """How far a gradient is from the right one: the norm of the difference over the norm, of all weights together."""
+    names = [n for n in right if n.startswith("gradient of ")]
+    apart = sum(float(np.sum(np.square(np.asarray(found[n], float) - right[n]))) for n in names)
+    whole = sum(float(np.sum(np.square(np.asarray(right[n], float)))) for n in names)
+    return float(np.sqrt(apart / whole)) if whole else 0.0
 
 
 def refuse_what_cannot_fit(model: Model, backend: Backend, asked: Asked) -> None:
@@ -203,13 +232,13 @@ def machine() -> str:
     return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, NumPy {np.__version__}"
 
 
-def _row(model: Model, backend: Backend, asked: Asked, mode: str | int, steps: int) -> tuple[CompareRow, Arrays]:
+def _row(model: Model, backend: Backend, asked: Asked, way: str, steps: int) -> tuple[CompareRow, Arrays]:
     data = synthetic(model, steps, asked.batch, asked.seed)
     weights = model.init(asked.seed, asked.dtype)
     cotangents = cotangents_for(model, steps, asked.batch)
     gradient = cotangents is None or bool(cotangents)
-    forward = _compiled(model, backend, asked, mode, steps, False)
-    program = _compiled(model, backend, asked, mode, steps, gradient)
+    forward = _compiled(model, backend, asked, way, steps, False)
+    program = _compiled(model, backend, asked, way, steps, gradient)
     variant = _variant(program, gradient, cotangents)
     began = time.perf_counter()
     graphs = variant.graphs(model.sizes(steps, asked.batch))
@@ -227,7 +256,7 @@ def _row(model: Model, backend: Backend, asked: Asked, mode: str | int, steps: i
     grad_nodes, grad_edges = (sum(n) for n in zip(*map(counts, graphs), strict=True))
     return (
         CompareRow(
-            str(mode),
+            way,
             steps,
             nodes,
             edges,
@@ -239,6 +268,7 @@ def _row(model: Model, backend: Backend, asked: Asked, mode: str | int, steps: i
             first,
             later,
             ledger,
+            variant.evaluations(model.sizes(steps, asked.batch)),
         ),
         results,
     )
@@ -329,18 +359,18 @@ def _laws(model: Model, backend: Backend, asked: Asked, rows: Sequence[CompareRo
     """For each mode and category the law of its bytes in the number of steps, from plans alone."""
     found = {}
     points = (16, 32, 64)
-    for mode in asked.modes:
+    for way in asked.ways:
         plans = []
         for steps in points:
             cotangents = cotangents_for(model, steps, asked.batch)
             gradient = cotangents is None or bool(cotangents)
-            program = _compiled(model, backend, asked, mode, steps, gradient)
+            program = _compiled(model, backend, asked, way, steps, gradient)
             variant = _variant(program, gradient, cotangents)
             plans.append(variant.plan(model.sizes(steps, asked.batch)).bytes)
         for category in CATEGORIES:
-            ledgers = {r.steps: r.ledger for r in rows if str(r.mode) == str(mode)}
+            ledgers = {r.steps: r.ledger for r in rows if r.mode == way}
             told = {steps: e.predicted for steps, ledger in ledgers.items() for e in ledger if e.category == category}
-            found[str(mode), category] = law(points, [p[category] for p in plans], told)
+            found[way, category] = law(points, [p[category] for p in plans], told)
     return found
 
 

@@ -22,7 +22,7 @@ from rnngraph.ir.graph import Graph
 from rnngraph.learn.config import FitConfig
 from rnngraph.learn.fit import Fitted, Progress, evaluate, fit
 from rnngraph.learn.weights import check_weights, load_weights, save_weights
-from rnngraph.model import LARGE_UNROLLING, Model, checked_schedule, load
+from rnngraph.model import LARGE_UNROLLING, Model, checked_memory, checked_schedule, load
 from rnngraph.passes.pipeline import STAGES
 from rnngraph.runtime.choose import backend_named
 from rnngraph.texts import over_defaults
@@ -79,11 +79,19 @@ class How:
     dtype: str = "float64"
     kernels: str = ""
     keep: str = "all"
+    memory_limit: str = ""
+    truncate: str = ""
 
     def compiled(self, model: Model, steps: int | Mapping[str, int] | None = None, **more: Any) -> CompiledProgram:
         """The model compiled so; `steps` are those of a static program."""
         steps = steps if self.unroll == "static" else None
-        return model.compile(self.unroll, steps, self.backend, self.dtype, kernels=self.kernels or None, **more)
+        settings = {
+            "kernels": self.kernels or None,
+            "keep": self.keep,
+            "memory_limit": self.memory_limit or None,
+            "truncate": self.truncate or None,
+        }
+        return model.compile(self.unroll, steps, self.backend, self.dtype, **{**settings, **more})
 
 
 def scheduled(model: Model, **flags: str | None) -> How:
@@ -189,8 +197,7 @@ def train(
     validation = None if validation is None else without_alphabet(validation)
     metrics = tuple(f"metric.{name}" for name in metric_names(model))
     steps = steps_of(model, data)
-    wanted: dict[str, Any] = {"gradient": "weights", "training": True, "outputs": ("loss",)}
-    program = how.compiled(model, steps, **wanted, keep=how.keep)
+    program = how.compiled(model, steps, gradient="weights", training=True, outputs=("loss",))
     evaluator = how.compiled(model, steps, outputs=("loss", *metrics))
     program.check(data)
     if validation is not None:
@@ -349,7 +356,7 @@ def cost(model: Model, how: How, steps: int, batch: int, gradient: bool) -> Cost
     """The bytes of a run, foretold."""
     from rnngraph import foresee
 
-    program = how.compiled(model, steps, gradient=gradient, keep=how.keep)
+    program = how.compiled(model, steps, gradient=gradient)
     return foresee.cost(model, program, steps, batch)
 
 
@@ -359,6 +366,15 @@ def bench(model: Model, how: How, steps: int, batch: int, seconds: float, tell: 
 
     compiled = partial(how.compiled, model, steps, keep=how.keep)
     return bench.bench(model, how.dtype, compiled, steps, batch, seconds, tell)
+
+
+def schedules(keep: str, memory_limit: str, truncate: str) -> tuple[str, ...]:
+    """The rows asked for by lists such as `every:100,sqrt`; UserError for what is no schedule."""
+    lists = {"keep": ("", keep), "memory_limit": ("within ", memory_limit), "truncate": ("truncate ", truncate)}
+    named = [(o, word, v.strip()) for o, (word, text) in lists.items() for v in text.split(",") if v.strip()]
+    for option, _, value in named:
+        checked_memory(**{option: value})
+    return tuple(word + value for _, word, value in named)
 
 
 def compare(model: Model, how: How, asked: Asked, tell: Callable[[str], None]) -> Comparison:

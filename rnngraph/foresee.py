@@ -19,7 +19,7 @@ from rnngraph.program.objects import object_bytes
 from rnngraph.program.program import CATEGORIES, ITEMSIZE, Program, Step
 from rnngraph.program.timeline import Moment, timeline
 from rnngraph.schedule.layout import SHARED
-from rnngraph.schedule.walk import Walking
+from rnngraph.schedule.planning import HELD, Walking
 from rnngraph.source import Span
 
 SHOWN = 1000
@@ -196,7 +196,7 @@ def _walked(made: Walking) -> tuple[Peak, tuple[Line, ...]]:
     totals: dict[tuple[str, str], int] = {}
     for name, (category, _, size) in made.layout.regions.items():
         if name not in SHARED:
-            held = made.cut.held.get(name)
+            held = made.cut.held.get(name.removeprefix(HELD))
             span = held.node.origin.span if held else None
             kept = "states and tapes that are kept" if category == "saved" else ""
             key = _place(span) if span else (category, kept)

@@ -16,7 +16,8 @@ from rnngraph.ir.graph import Graph, Value, body_nodes, finals, loop_of
 from rnngraph.ir.types import BATCH
 from rnngraph.program.room import megabytes
 from rnngraph.runtime.backend import Backend
-from rnngraph.schedule.keep import parsed
+from rnngraph.schedule.fitting import bytes_in
+from rnngraph.schedule.keep import ALL, Keep, parsed
 from rnngraph.source import Source
 from rnngraph.syntax.ast import File
 
@@ -109,6 +110,8 @@ class Model:
         states: bool = False,
         kernels: str | None = None,
         keep: str = "all",
+        memory_limit: str | int | None = None,
+        truncate: str | int | None = None,
     ) -> CompiledProgram:
         """A program for this schedule.
 
@@ -117,9 +120,12 @@ class Model:
         values inside cells that are recorded at every step. `outputs` names those that are wanted, where not all are:
         what only the others need is neither computed nor asked of the data. `states` adds every final state that can
         be fed again, under its name. `kernels` is "native" (compiled here) or "numpy"; None takes compiled ones where
-        they can be had.
+        they can be had. `keep` says what is kept for the way back: "all", "every:100" (steps), "sqrt", "revolve:50"
+        (states) or "mixed:5" (percent of all); the rest is computed again, with the same bits. `memory_limit` ("512MB",
+        or bytes) takes the fastest of these ways that fits. `truncate` is a number of steps: gradients through states
+        stop at its multiples, which is not the gradient any more.
         """
-        schedule = checked_schedule(unroll, steps, dtype, gradient, keep)
+        schedule = checked_schedule(unroll, steps, dtype, gradient, keep, memory_limit, truncate)
         self.refuse_too_long(schedule)
 
         def elaborate(padded: bool, fed: frozenset[str]) -> Elaborated:
@@ -189,6 +195,8 @@ def checked_schedule(
     dtype: str,
     gradient: bool | str,
     keep: str = "all",
+    memory_limit: str | int | None = None,
+    truncate: str | int | None = None,
 ) -> Schedule:
     """The schedule of these choices; UserError where they are none."""
     if isinstance(unroll, str) and unroll.isdigit():
@@ -209,7 +217,20 @@ def checked_schedule(
         for n in steps.values() if isinstance(steps, Mapping) else [steps]:
             if n < 0:
                 raise UserError(f"{n} is no number of steps", "E601", "give a number from 0 on")
-    return Schedule(unroll, steps, dtype, gradient, parsed(keep))
+    return Schedule(unroll, steps, dtype, gradient, *checked_memory(keep, memory_limit, truncate))
+
+
+def checked_memory(
+    keep: str = "all", memory_limit: str | int | None = None, truncate: str | int | None = None
+) -> tuple[Keep, int | None, int | None]:
+    """What is kept, the bytes that a run may take, and where gradients are cut off; UserError where they are none."""
+    kept, cut_off = parsed(keep), "" if truncate is None else str(truncate)
+    if cut_off and not (cut_off.isdecimal() and int(cut_off)):
+        raise UserError(f"gradients cannot be cut off after {truncate} steps", "E618", "say --truncate 50, or so")
+    if cut_off and kept != ALL:
+        raise UserError(f"--truncate {truncate} and --keep {keep} exclude each other", "E618", "leave one of them out")
+    limit = None if memory_limit is None or memory_limit == "" else bytes_in(memory_limit)
+    return kept, limit, int(cut_off) if cut_off else None
 
 
 def _narrowed(made: Elaborated, outputs: tuple[str, ...] | None, states: bool) -> Elaborated:

@@ -46,8 +46,14 @@ BACKEND = click.option("--backend", help="numpy or cupy.  [default: the `schedul
 KERNELS = click.option("--kernels", help="native (compiled here) or numpy.  [default: native where it can be had]")
 KEEP = click.option(
     "--keep",
-    metavar="all|every:K|sqrt",
+    metavar="all|every:K|sqrt|revolve:SLOTS|mixed:PERCENT",
     help="What is kept for the way back; the rest is computed again.  [default: the `schedule` block's, else all]",
+)
+MEMORY_LIMIT = click.option(
+    "--memory-limit", metavar="512MB", help="Take the fastest way that fits: what is kept, what is computed again."
+)
+TRUNCATE = click.option(
+    "--truncate", metavar="K", help="Gradients through states stop at every K-th step: not the gradient any more."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 LINES = click.option("--lines", default=12, show_default=True, help="Source lines to show the time of.")

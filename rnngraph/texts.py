@@ -77,22 +77,23 @@ _OPTION_OF = {
     "E608": "backend",
     "E609": "kernels",
     "E613": "keep",
+    "E615": "memory_limit",
+    "E618": "truncate",
     "E701": "optimizer",
     "E702": "optimizer",
 }
 
 
 def _schedule_checks() -> tuple[Check, ...]:
-    from rnngraph.model import checked_schedule
+    from rnngraph.model import checked_memory, checked_schedule
     from rnngraph.runtime.choose import known_backend, known_kernels
-    from rnngraph.schedule.keep import parsed
 
     return (
         lambda told: checked_schedule(over_defaults(told, unroll=None)["unroll"], 1, "float64", False),
         lambda told: checked_schedule("dynamic", None, over_defaults(told, dtype=None)["dtype"], False),
         lambda told: known_backend(over_defaults(told, backend=None)["backend"]),
         lambda told: known_kernels(over_defaults(told, kernels=None)["kernels"] or None),
-        lambda told: parsed(over_defaults(told, keep=None)["keep"]),
+        lambda told: checked_memory(**over_defaults(told, keep=None, memory_limit=None, truncate=None)),
     )
 
 
@@ -115,7 +116,15 @@ def formatted(path: str) -> tuple[str, str]:
 
 # --- schedule blocks -------------------------------------------------------------------------------------------------
 
-SCHEDULE = {"unroll": "dynamic", "backend": "numpy", "dtype": "float64", "kernels": "", "keep": "all"}
+SCHEDULE = {
+    "unroll": "dynamic",
+    "backend": "numpy",
+    "dtype": "float64",
+    "kernels": "",
+    "keep": "all",
+    "memory_limit": "",
+    "truncate": "",
+}
 """The options of a `schedule` block, and what holds where nobody says; no kernels: the best that can be had."""
 
 

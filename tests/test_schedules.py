@@ -12,7 +12,6 @@ from rnngraph.compiled import CompiledProgram, Signature
 from rnngraph.costs import array_bytes, cotangents_for, differences, everything, synthetic
 from rnngraph.diagnostics import CannotDo, UserError
 from rnngraph.model import Model
-from rnngraph.runtime.numpy import NumpyBackend
 from tests.models import ALL
 
 WITHOUT_LOOPS = ("shifts", "lines", "bags", "ranking")
@@ -47,24 +46,24 @@ def test_told_bytes_are_taken(name: str, keep: str, unroll: str) -> None:
     import tracemalloc
 
     model, steps, batch = rg.parse(ALL[name]), 100, 3
-    program = compiled(model, unroll, steps, keep, dtype="float32")
+    program = compiled(model, unroll, steps, keep, dtype="float32", kernels="numpy")
     variant = program.variant(Signature(cotangents=("loss",)))
     told = variant.plan(model.sizes(steps, batch))
     tracemalloc.start()
-    held = variant.with_arrays(told, NumpyBackend())
+    held = variant.with_arrays(told)
     measured = array_bytes()
     tracemalloc.stop()
     assert held is not None
     assert measured == told.total - told.bytes["parameters"]
 
 
-@pytest.mark.parametrize("name", ["stack", "tagger", "depth", "encoder decoder"])
+@pytest.mark.parametrize("name", ["stack", "tagger", "depth"])
 @pytest.mark.parametrize("unroll", ["static", "dynamic"])
 def test_less_is_kept(name: str, unroll: str) -> None:
     model = rg.parse(ALL[name])
     sizes = model.sizes(100, 3)
-    everything, some = (compiled(model, unroll, 100, keep).main.plan(sizes).total for keep in ("all", "sqrt"))
-    assert some < 0.8 * everything
+    totals = [compiled(model, unroll, 100, keep, kernels="numpy").main.plan(sizes).total for keep in ("all", "sqrt")]
+    assert totals[1] < 0.65 * totals[0]
 
 
 def test_a_step_of_training_takes_what_it_was_told_to() -> None:

@@ -36,6 +36,14 @@ class CompareRow:
     first_ms: float
     later_ms: float
     ledger: tuple[LedgerEntry, ...]
+    evaluations: float = 1.0
+    """Forward steps that are computed for each step of the sequence."""
+    gradient_error: float = 0.0
+    """Of a gradient that is cut off, how far it is from the right one, relative to that."""
+
+    @property
+    def array_bytes(self) -> int:
+        return sum(entry.measured for entry in self.ledger)
 
     def measured(self, category: str) -> int:
         return sum(entry.measured for entry in self.ledger if entry.category == category)

@@ -19,6 +19,9 @@ COLUMNS = (
     "compile",
     "first run",
     "later runs",
+    "arrays",
+    "forward steps",
+    "gradient error",
 )
 
 
@@ -37,6 +40,9 @@ def cells(results: Comparison) -> list[tuple[str, ...]]:
             duration(row.compile_seconds),
             f"{row.first_ms:,.3g} ms",
             f"{row.later_ms:,.3g} ms",
+            data(row.array_bytes),
+            f"{row.evaluations:.3g}",
+            f"{row.gradient_error:.2g}" if row.gradient_error else "none",
         )
         for rows in results.pairs().values()
         for row in rows.values()

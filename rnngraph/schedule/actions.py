@@ -1,5 +1,8 @@
 """A schedule as data: what to do, one thing after another, with the chunks that the steps of an axis are cut into.
 
+What is kept lies in places that are numbered: a state takes one, a tape several, the last of them for the state behind
+its chunk.
+
 Each generator of actions is a law about memory and work; `tests/test_schedules.py` plays them on a toy machine that
 only counts.
 """
@@ -21,21 +24,22 @@ class Visit(NamedTuple):
 
 
 class Advance(NamedTuple):
-    """A chunk once more, for the state behind it alone."""
+    """A chunk once more, for the state behind it; and for a tape, where there is to be one."""
 
     chunk: int
+    tape: int | None = None
 
 
 class Save(NamedTuple):
-    """Keeps the state in a slot."""
+    """Keeps the state in a place."""
 
-    slot: int
+    place: int
 
 
 class Load(NamedTuple):
-    """Takes the state from a slot."""
+    """Takes the state from a place."""
 
-    slot: int
+    place: int
 
 
 class Back(NamedTuple):
@@ -74,10 +78,10 @@ def _last(chunks: int) -> Iterator[Action]:
         yield Back(chunks - 1, HERE)
 
 
-def from_tapes(chunks: int) -> Iterator[Action]:
-    """Everything is kept, and nothing computed twice."""
+def from_tapes(chunks: int, tape: int) -> Iterator[Action]:
+    """Everything is kept, and nothing computed twice; a tape takes `tape` places."""
     for i in range(chunks - 1):
-        yield Visit(i, i)
+        yield Visit(i, i * tape)
     yield from _last(chunks)
     for i in reversed(range(chunks - 1)):
-        yield Back(i, i)
+        yield Back(i, i * tape)

@@ -19,6 +19,12 @@ class Course:
     """The actions for a number of chunks."""
     reverse: bool = False
     """Whether chunk 0 is the last in time."""
+    tape: int = 1
+    """How many places a tape takes."""
+    wide: int = 1
+    """How many states are as wide as one place."""
+    cut_off: bool = False
+    """Whether no cotangent passes from one chunk to the one before."""
 
     @property
     def chunks(self) -> int:
@@ -34,14 +40,11 @@ class Course:
         return place * self.chunk, min((place + 1) * self.chunk, self.steps)
 
     @cached_property
-    def slots(self) -> int:
-        """How many states are kept at once."""
-        return 1 + max((a.slot for a in self.actions if isinstance(a, Save)), default=-1)
-
-    @cached_property
-    def tapes(self) -> int:
-        """How many tapes are kept, beside the one that stays where it was made."""
-        return 1 + max((a.tape for a in self.actions if isinstance(a, Visit) and a.tape is not None), default=HERE)
+    def places(self) -> int:
+        """How many places are needed for what is kept."""
+        states = max((a.place + 1 for a in self.actions if isinstance(a, Save)), default=0)
+        tapes = (a.tape for a in self.actions if isinstance(a, Visit | Advance) and a.tape is not None)
+        return max(states, max((p + self.tape for p in tapes if p != HERE), default=0))
 
     @cached_property
     def kinds(self) -> frozenset[tuple[str, int]]:
@@ -62,5 +65,5 @@ class Course:
 
 def _kind(action: Visit | Advance | Back) -> str:
     if isinstance(action, Advance):
-        return "advance"
+        return "advance" if action.tape is None else "again"
     return "again" if isinstance(action, Back) and action.tape is None else "first"

@@ -121,7 +121,7 @@ class _Cutting:
             self.stages.way,
             wholes,
             self.part({**there, **on, **back, **behind}, WALKS),
-            self.part({**back, **behind}, WALKS),
+            self.part({**on, **back, **behind}, WALKS),
             self.part(on, (THERE,)),
             carried[THERE],
             carried[BACK],

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isqrt
 
 from rnngraph.diagnostics import UserError, did_you_mean
 from rnngraph.ops.units import unit
 from rnngraph.schedule.actions import from_each
 from rnngraph.schedule.course import Course
+from rnngraph.schedule.mixed import mixed
+from rnngraph.schedule.revolve import revolve
 
-WORDS = ("all", "every", "sqrt")
-NEEDS_NUMBER = {"every": "steps between kept states, as in every:100"}
+NUMBERS = {
+    "every": "steps between kept states, as in every:100",
+    "revolve": "states that are kept at once, as in revolve:50",
+    "mixed": "percent of the memory that keeping everything takes, as in mixed:5",
+}
+OPTIONAL = {"mixed": 5}
+WORDS = ("all", "sqrt", *NUMBERS)
+MOST_CHUNKS = 1000
+"""For `mixed`, whose optimum takes time and memory to find that grow with the square of the number of chunks."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +32,7 @@ class Keep:
     number: int = 0
 
     def __str__(self) -> str:
-        return f"{self.kind}:{self.number}" if self.kind in NEEDS_NUMBER else self.kind
+        return f"{self.kind}:{self.number}" if self.kind in NUMBERS else self.kind
 
 
 ALL = Keep("all")
@@ -35,18 +44,37 @@ def parsed(text: str) -> Keep:
     if kind not in WORDS:
         hint = did_you_mean(kind, WORDS) or f"there are {', '.join(WORDS)}"
         raise UserError(f"`{text}` is no schedule of what to keep", "E613", hint)
-    if kind not in NEEDS_NUMBER:
+    if kind not in NUMBERS:
         if number:
             raise UserError(f"`{text}`: `{kind}` takes no number", "E613", f"write `{kind}`")
         return Keep(kind)
+    if not number and kind in OPTIONAL and text == kind:
+        return Keep(kind, OPTIONAL[kind])
     if not number.isdecimal() or int(number) < 1:
-        raise UserError(f"`{text}` does not say how many", "E613", f"give the number of {NEEDS_NUMBER[kind]}")
+        raise UserError(f"`{text}` does not say how many", "E613", f"give the number of {NUMBERS[kind]}")
     return Keep(kind, int(number))
 
 
-def course(keep: Keep, steps: int, batch: int, reverse: bool = False) -> Course:
-    """The schedule for sequences of so many steps; chunks are whole units of steps."""
-    return replace(_COURSES[keep.kind](keep.number, steps, unit(batch)), reverse=reverse)
+def course(keep: Keep, steps: int, batch: int, places: Callable[[int], int]) -> Course:
+    """The schedule for sequences of so many steps; chunks are whole units of steps.
+
+    `places` tells how many states take as much memory as a tape of a chunk, by its number of steps.
+    """
+    width = unit(batch)
+    match keep.kind:
+        case "every":
+            return Course(steps, _units(keep.number, width), from_each)
+        case "sqrt":
+            return Course(steps, _units(isqrt(max(0, steps - 1)) + 1, width), from_each)
+        case "revolve":
+            return Course(steps, width, lambda chunks: revolve(chunks, keep.number))
+        case _:
+            return _mixed(keep.number, steps, width, places)
+
+
+def truncated(steps: int, every: int) -> Course:
+    """Chunks of so many steps, and no cotangent passes between them."""
+    return Course(steps, every, from_each, cut_off=True)
 
 
 def _units(steps: int, width: int) -> int:
@@ -54,12 +82,8 @@ def _units(steps: int, width: int) -> int:
     return max(1, -(-steps // width)) * width
 
 
-def _every(number: int, steps: int, width: int) -> Course:
-    return Course(steps, _units(number, width), from_each)
-
-
-def _sqrt(number: int, steps: int, width: int) -> Course:
-    return Course(steps, _units(isqrt(max(0, steps - 1)) + 1, width), from_each)
-
-
-_COURSES: dict[str, Callable[[int, int, int], Course]] = {"every": _every, "sqrt": _sqrt}
+def _mixed(percent: int, steps: int, width: int, places: Callable[[int], int]) -> Course:
+    chunk = _units(-(-steps // MOST_CHUNKS), width)
+    tape = places(chunk)
+    memory = max(1, -(-steps // chunk) * tape * percent // 100)
+    return Course(steps, chunk, lambda chunks: mixed(chunks, memory, tape), tape=tape)

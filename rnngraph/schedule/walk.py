@@ -2,122 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rnngraph.ir.types import Type
-from rnngraph.program.memory import ALIGN, PLANNED, Plan
+from rnngraph.program.memory import ALIGN, PLANNED
 from rnngraph.runtime.backend import Backend, Dtypes
 from rnngraph.runtime.execute import Bound, address, viewed
 from rnngraph.schedule.actions import HERE, Action, Advance, Back, Load, Save, Visit
-from rnngraph.schedule.course import Course
-from rnngraph.schedule.cut import COTANGENT, END, STATE, STEPS, WITHIN, Carried, Cut
-from rnngraph.schedule.layout import SHARED, Layout, Regions, aligned, bytes_of, shape_of, shared
-from rnngraph.schedule.parts import Part
+from rnngraph.schedule.cut import COTANGENT, END, STATE, STEPS, WITHIN, Carried
+from rnngraph.schedule.layout import SHARED, aligned, bytes_of, shape_of
+from rnngraph.schedule.planning import HELD, KEPT, Key, Walking, lasting
 from rnngraph.schedule.stages import AFTER, BACK, BEFORE, BETWEEN, LAST_WITHIN, THERE, WALKS
 
 Arrays = dict[str, Any]
-Key = tuple[str, int]
-"""A part: `whole` and its stage, or what is computed of a chunk and of how many steps."""
 
 
-@dataclass(frozen=True, eq=False)
-class Walking:
-    """What is known before a run: the parts and their plans, the course, and where everything stands."""
+class Store:
+    """Places in memory for what is kept: states and tapes."""
 
-    cut: Cut
-    course: Course
-    parts: Mapping[Key, Part]
-    plans: Mapping[Key, Plan]
-    layout: Layout
+    def __init__(self, backend: Backend, room: Any, width: int) -> None:
+        self.copyto, self.room, self.width = backend.xp.copyto, room, width
 
-    @property
-    def bytes(self) -> Mapping[str, int]:
-        return self.layout.bytes
+    def put(self, place: int, source: Any) -> None:
+        self.copyto(self.at(place, source.size), source)
 
-    @property
-    def total(self) -> int:
-        return self.layout.total
+    def get(self, place: int, target: Any) -> None:
+        self.copyto(target, self.at(place, target.size))
 
-    @property
-    def dtype(self) -> str:
-        return self.layout.dtype
-
-    @property
-    def sizes(self) -> Mapping[str, int]:
-        return self.layout.sizes
-
-
-def walking(
-    cut: Cut,
-    course: Course,
-    part: Callable[[str, int], Part],
-    planned: Callable[[Part, Mapping[str, int]], Plan],
-    sizes: Mapping[str, int],
-    dtype: str,
-) -> Walking:
-    """Everything but arrays. `part` gives a part of the cut, `planned` its plan for sizes of all axes."""
-    keys = [*(("whole", stage) for stage in cut.wholes), *sorted(course.kinds)]
-    parts = {key: part(*key) for key in keys}
-    plans = {k: planned(p, sizes if k[0] == "whole" else {**sizes, cut.axis: k[1]}) for k, p in parts.items()}
-    return Walking(cut, course, parts, plans, _layout(cut, course, parts, plans, sizes, dtype))
-
-
-def _layout(
-    cut: Cut, course: Course, parts: Mapping[Key, Part], plans: Mapping[Key, Plan], sizes: Mapping[str, int], dtype: str
-) -> Layout:
-    regions, common = Regions(), shared(plans.values())
-    for category, size in common.items():
-        regions.add(category, category, size)
-    for name, (type, category) in _kept(cut, parts).items():
-        regions.add(name, category, bytes_of(type, sizes, dtype))
-    states = [aligned(bytes_of(one.type, sizes, dtype)) for one in cut.states]
-    cotangents = [aligned(bytes_of(one.type, sizes, dtype)) for one in cut.cotangents]
-    regions.add(STATE, "workspace", sum(states))
-    regions.add(COTANGENT, "workspace", sum(cotangents))
-    for slot in range(course.slots):
-        regions.add(f"slot:{slot}", "saved", sum(states))
-    for tape in range(course.tapes):
-        regions.add(f"tape:{tape}", "saved", common["saved"])
-    weights = {n: p.types[n] for p in parts.values() for n, kind in p.kinds.items() if kind == "weight"}
-    return regions.layout(sizes, dtype, sum(bytes_of(t, sizes, dtype) for t in weights.values()))
-
-
-def _kept(cut: Cut, parts: Mapping[Key, Part]) -> dict[str, tuple[Type, str]]:
-    """The arrays that last for the whole run, with their categories: held values, and inputs that have no time."""
-    users = {held: result for result, held in cut.results.items()}
-    found = {}
-    for name, held in cut.held.items():
-        long = "saved" if cut.axis in held.type.axes else "workspace"
-        category = "gradients" if users.get(name, "").startswith("grad:") else "outputs" if name in users else long
-        found[name] = (held.type, category)
-    for part in parts.values():
-        for name in part.program.weights:
-            if part.kinds.get(name) not in (None, "weight", "held"):
-                found[name] = (part.types[name], "inputs")
-    return found
+    def at(self, place: int, size: int) -> Any:
+        return self.room[place * self.width : place * self.width + size]
 
 
 class Walker:
     """A walking with its arrays. `run` is what `Bound.run` is for a program that is not cut."""
 
-    def __init__(self, walking: Walking, backend: Backend) -> None:
+    def __init__(self, walking: Walking, backend: Backend, arrays: Backend) -> None:
+        """`arrays` is asked for the arenas."""
         self.walking, self.backend, self.cut = walking, backend, walking.cut
         self.dtypes = Dtypes(walking.layout.dtype)
-        self.arenas = {c: backend.empty(walking.bytes[c]) for c in PLANNED if walking.bytes[c]}
+        self.arenas = {c: arrays.empty(walking.bytes[c]) for c in PLANNED if walking.bytes[c]}
         common = {c: self.region(c) for c in SHARED}
         self.bounds = {
             key: backend.bound(part.program, walking.plans[key], arenas=common)
             for key, part in walking.parts.items()
         }
         self.kept = {
-            name: self.array(self.region(name), type) for name, (type, _) in _kept(self.cut, walking.parts).items()
+            name: self.array(self.region(HELD + name), type)
+            for name, (type, _) in lasting(self.cut, walking.parts).items()
         }
         self.states = self.packed(STATE, self.cut.states)
         self.cotangents = self.packed(COTANGENT, self.cut.cotangents)
+        width = self.region(STATE).size * walking.course.wide
+        self.store = Store(backend, self.region(KEPT), width)
+        self.taped: dict[int, str] = {}
         self.last: Bound | None = None
 
     # --- arrays ---
@@ -175,29 +115,34 @@ class Walker:
     def act(self, action: Action) -> None:
         match action:
             case Visit(chunk, tape):
-                self.visit(chunk, tape)
-            case Advance(chunk):
-                self.segment("advance", chunk, True, True)
-            case Save(slot):
-                self.backend.xp.copyto(self.region(f"slot:{slot}"), self.region(STATE))
-            case Load(slot):
-                self.backend.xp.copyto(self.region(STATE), self.region(f"slot:{slot}"))
+                self.forward("first", chunk, tape)
+            case Advance(chunk, tape):
+                self.forward("advance" if tape is None else "again", chunk, tape)
+            case Save(place):
+                self.store.put(place, self.region(STATE))
+            case Load(place):
+                self.store.get(place, self.region(STATE))
             case Back(chunk, tape):
                 self.turn()
+                if self.walking.course.cut_off and chunk < self.walking.course.chunks - 1:
+                    self.region(COTANGENT).fill(0)
                 self.back(chunk, tape)
 
-    def visit(self, chunk: int, tape: int | None) -> None:
-        self.segment("first", chunk, True, False)
+    def forward(self, kind: str, chunk: int, tape: int | None) -> None:
+        """One chunk there, and a tape of it where one is wanted."""
+        self.segment(kind, chunk, True, False)
+        self.taped[chunk] = kind
         if tape is not None and tape != HERE:
-            self.backend.xp.copyto(self.region(f"tape:{tape}"), self.region("saved"))
+            self.store.put(tape, self.region("saved"))
+            self.store.put(tape + self.walking.course.tape - 1, self.region(STATE))
 
     def back(self, chunk: int, tape: int | None) -> None:
         if tape is None:
             self.segment("again", chunk, True, True)
             return
         if tape != HERE:
-            self.backend.xp.copyto(self.region("saved"), self.region(f"tape:{tape}"))
-        self.segment("first", chunk, False, True)
+            self.store.get(tape, self.region("saved"))
+        self.segment(self.taped[chunk], chunk, False, True)
 
     def turn(self) -> None:
         """Between the walks: once, before the first way back."""
@@ -251,7 +196,7 @@ class Walker:
         for name, slot in bound.program.inputs.items():
             if not (name.startswith(STATE) and not there) and not (name.startswith(COTANGENT) and not back):
                 self.give(name, part.types[name], bound.bases[slot], first, behind)
-        for wanted, way in zip((there, back), range(2), strict=True):
+        for way, wanted in enumerate((there, back)):
             if wanted:
                 bound.go(way)
         for name, array in self.made(bound):
