@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import rnngraph as rg
 from rnngraph.compiled import CompiledProgram, Signature
 from rnngraph.costs import array_bytes, cotangents_for, differences, everything, synthetic
 from rnngraph.diagnostics import CannotDo, UserError
 from rnngraph.model import Model
+from rnngraph.schedule import mixed, revolve
+from rnngraph.schedule.actions import HERE, Action, Advance, Back, Load, Save, Visit, from_each, from_tapes
 from tests.models import ALL
+from tests.test_random import cells
 
 WITHOUT_LOOPS = ("shifts", "lines", "bags", "ranking")
 LOOPS = [name for name in ALL if name not in WITHOUT_LOOPS]
@@ -112,3 +120,187 @@ def test_what_is_no_schedule(text: str) -> None:
 def test_what_cannot_be_computed_again_is_refused(name: str) -> None:
     with pytest.raises(CannotDo, match="E614"):
         rg.parse(ALL[name]).compile(gradient=True, keep="sqrt")
+
+
+# --- schedules as data ---------------------------------------------------------------------------------------------
+
+
+def played(actions: Iterable[Action], chunks: int, tape: int = 1) -> tuple[int, int]:
+    """Runs actions on a machine that only counts: how many chunks it computes, and how many places it needs."""
+    state, seen, behind, computed, places = 0, 0, chunks, 0, 0
+    states: dict[int, int] = {}
+    tapes: dict[int, int] = {}
+    for action in actions:
+        match action:
+            case Save(place):
+                states[place], places = state, max(places, place + 1)
+            case Load(place):
+                state = states[place]
+            case Visit(chunk, at) | Advance(chunk, at):
+                assert state == chunk and (chunk == seen if isinstance(action, Visit) else chunk < seen)
+                state, seen, computed = chunk + 1, max(seen, chunk + 1), computed + 1
+                tapes.pop(HERE, None)
+                if at is not None:
+                    tapes[at] = chunk
+                    if at != HERE:
+                        states[at + tape - 1], places = state, max(places, at + tape)
+            case Back(chunk, at):
+                assert seen == chunks and chunk == behind - 1
+                assert tapes[at] == chunk if at is not None else state == chunk
+                behind, computed, state = chunk, computed + (at is None), -1
+    assert behind == 0
+    return computed, places
+
+
+@cache
+def fewest(chunks: int, slots: int) -> int:
+    """The least number of chunks to advance over, by trying every place for the next state."""
+    if chunks < 2:
+        return 0
+    if slots == 1:
+        return chunks * (chunks - 1) // 2
+    return min(m + fewest(chunks - m, slots - 1) + fewest(m, slots) for m in range(1, chunks))
+
+
+@pytest.mark.parametrize("slots", range(1, 7))
+def test_revolve_is_the_optimum(slots: int) -> None:
+    for chunks in range(50):
+        computed, places = played(revolve.revolve(chunks, slots), chunks)
+        assert computed == chunks + fewest(chunks, slots) == chunks + revolve.advances(chunks, slots)
+        assert places <= slots
+
+
+def test_the_figures_of_the_papers() -> None:
+    """Griewank and Walther (2000): 1,000 steps from 10 and 50 states. Gruslys et al. (2016): from 5 % of the memory."""
+    for slots, told in ((10, 4.64), (50, 2.95)):
+        assert played(revolve.revolve(1000, slots), 1000)[0] / 1000 == pytest.approx(told, abs=0.005)
+    computed, places = played(mixed.mixed(1000, 200, 4), 1000, 4)
+    assert computed <= 1950 and places <= 0.05 * 1000 * 4
+
+
+@cache
+def fewest_mixed(chunks: int, memory: int, tape: int, kept: bool) -> float:
+    """The least number of chunks to compute where the state before them is kept, or only there now."""
+    if chunks < 2:
+        return chunks
+    found = [float("inf")]
+    if memory >= tape:
+        found.append(1 + fewest_mixed(chunks - 1, memory - tape, tape, True))
+    if kept:
+        found += [
+            m + fewest_mixed(chunks - m, memory, tape, False) + fewest_mixed(m, memory, tape, True)
+            for m in range(1, chunks)
+        ]
+    elif memory:
+        found.append(fewest_mixed(chunks, memory - 1, tape, True))
+    return min(found)
+
+
+@pytest.mark.parametrize("tape", [2, 3, 5])
+def test_states_and_tapes_are_mixed_at_best(tape: int) -> None:
+    for memory in (1, 2, 4, 9, 14):
+        for chunks in range(16):
+            computed, places = played(mixed.mixed(chunks, memory, tape), chunks, tape)
+            assert computed == mixed.work(chunks, memory, tape) == fewest_mixed(chunks, memory, tape, False)
+            assert places <= memory
+
+
+def test_a_state_for_each_chunk_or_a_tape() -> None:
+    for chunks in range(6):
+        assert played(from_each(chunks), chunks) == (max(0, 2 * chunks - 1), max(0, chunks - 1))
+        assert played(from_tapes(chunks, 3), chunks, 3)[0] == chunks
+
+
+# --- a limit to memory ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["lstm", "tagger", "bidirectional"])
+@pytest.mark.parametrize("batch", [2, 40])
+def test_more_memory_is_never_slower(name: str, batch: int) -> None:
+    model = rg.parse(ALL[name])
+    sizes, plain = model.sizes(300, batch), model.compile(gradient=True)
+    everything, before = plain.main.plan(sizes).total, float("inf")
+    accepted = False
+    for limit in range(everything // 20, everything + everything // 20, everything // 20):
+        program = model.compile(gradient=True, memory_limit=limit)
+        try:
+            told = program.main.plan(sizes)
+        except CannotDo:
+            assert not accepted
+            continue
+        accepted = True
+        assert told.total <= limit
+        work = program.main.evaluations(sizes)
+        assert work <= before + 1e-9
+        before = work
+    assert before == 1
+
+
+def test_the_bits_do_not_depend_on_the_limit() -> None:
+    model = rg.parse(ALL["tagger"])
+    data, weights = synthetic(model, 200, 3, 0, True), model.init(0)
+    whole = everything(model.compile(gradient=True), data, weights, None)
+    for part in (0.3, 0.5, 0.8):
+        limit = int(part * model.compile(gradient=True).main.plan(model.sizes(200, 3)).total)
+        found = everything(model.compile(gradient=True, memory_limit=limit), data, weights, None)
+        assert all(d.equal for d in differences(whole, found))
+
+
+def test_a_limit_that_is_too_small_names_what_would_do() -> None:
+    model = rg.parse(ALL["lstm"])
+    sizes = model.sizes(500, 4)
+    with pytest.raises(CannotDo, match="E616") as raised:
+        model.compile(gradient=True, memory_limit=9000).main.plan(sizes)
+    least = int(re.search(r"at least ([\d,]+)", str(raised.value)).group(1).replace(",", ""))  # type: ignore[union-attr]
+    assert model.compile(gradient=True, memory_limit=least).main.plan(sizes).total <= least
+    with pytest.raises(CannotDo, match="E616"):
+        model.compile(gradient=True, memory_limit=least - 1).main.plan(sizes)
+
+
+@pytest.mark.parametrize("text", ["much", "-3MB", "0", "12 parsecs", ""])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(UserError, match="E615"):
+        rg.parse(ALL["lstm"]).compile(gradient=True, memory_limit=text)
+
+
+# --- truncation ----------------------------------------------------------------------------------------------------
+
+
+def test_a_gradient_is_cut_off_at_borders() -> None:
+    """The first state's gradient is that of the first steps alone; weights get the sum of the pieces' gradients."""
+    model = rg.parse(ALL["lstm"])
+    data, weights = synthetic(model, 12, 2, 0), model.init(0)
+    states = {s.name: np.zeros((2, *s.type.shape)) for s in model.states}
+    _, cut = model.compile(gradient=True, truncate=4).gradients({**data, **states}, weights)
+    pieces = []
+    for i in range(0, 12, 4):
+        piece = {"x": data["x"][:, i : i + 4], **states}
+        program = model.compile(gradient=True, states=True)
+        pieces.append(program.gradients(piece, weights)[1])
+        results = program.run(piece, weights)
+        states = {s.name: results[s.name] for s in model.states}
+    for name in weights:
+        assert np.allclose(cut[name], sum(p[name] for p in pieces) / 3, rtol=1e-10)
+    assert np.allclose(cut["final.c"], pieces[0]["final.c"] / 3, rtol=1e-10)
+
+
+def test_a_cut_behind_the_end_cuts_nothing() -> None:
+    model = rg.parse(ALL["lstm"])
+    data, weights = synthetic(model, 40, 2, 0), model.init(0)
+    found = [everything(model.compile(gradient=True, truncate=k), data, weights, None) for k in (None, 64)]
+    assert all(d.equal for d in differences(*found))
+
+
+# --- random models -------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    cells(),
+    st.integers(0, 70),
+    st.sampled_from((1, 2, 33)),
+    st.booleans(),
+    st.sampled_from(("every:5", "sqrt", "revolve:2", "mixed:25")),
+)
+def test_random_models(text: str, steps: int, batch: int, padded: bool, keep: str) -> None:
+    assert not unequal(rg.parse(text), "dynamic", steps, batch, keep, padded)

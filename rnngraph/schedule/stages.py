@@ -56,7 +56,8 @@ def ways(graph: Graph) -> dict[Way, int]:
     for loop in (loop_of(n) for n in graph.nodes() if n.op is LOOP and not n.origin.backward):
         way = Way(loop.axis, loop.reverse)
         staged = stages(graph, way)
-        if staged.walked(BACK):
+        back = any(_runs_along(n, way.axis) and n.origin.backward for n in staged.of)
+        if staged.walked(THERE) and (staged.walked(BACK) or not back):
             kept = [v for n in staged.walked(THERE) for v in loop_of(n).stacks]
             found[way] = sum(prod(v.type.shape) for v in kept)
     return found
@@ -86,7 +87,7 @@ def _stage(node: Node, way: Way, found: Mapping[Node, int], at_once: bool) -> in
 
 def why_not(node: Node) -> str:
     """Why a loop that could not be walked could not."""
-    return "this loop needs the whole of another sequence over the same axis, or no gradient goes through it"
+    return "this loop, or its way back, needs the whole of another sequence over the same axis first"
 
 
 def touches(node: Node, axis: str) -> bool:
