@@ -114,7 +114,7 @@ def walkable(node: Node, way: Way) -> bool:
     down = way.reverse != node.origin.backward
     if node.op is LOOP:
         loop = loop_of(node)
-        return loop.axis == way.axis and loop.reverse == down and loop.until is None
+        return loop.axis == way.axis and loop.reverse == down
     if "units" in node.attrs:
         ordered = way.axis in node.types[0].axes or descending(node) == down
         return ordered and leading(tuple(v.type for v in node.inputs)) == way.axis
@@ -151,7 +151,7 @@ def _at_once(nodes: list[Node], way: Way, back: bool) -> set[Node]:
         whole = node.op not in ANYWHERE and touches(node, way.axis) and not walkable(node, way)
         if node in found or whole or (node in feeds and _is_total(node, way.axis)):
             found.add(node)
-            found |= {v.node for v in node.inputs}
+            found |= {v.node for v in node.inputs if v.node.origin.backward == back and v.node not in behind}
     return found
 
 
