@@ -198,7 +198,7 @@ class Variant:
         """What was planned, with arrays, which `arrays` is asked for where it is given."""
         if isinstance(made, Plan):
             return self.backend.bound(self.program, made, arrays)
-        return Walker(made, self.backend, arrays or self.backend)
+        return Walker(made, self.backend, arrays)
 
     def graphs(self, sizes: Mapping[str, int]) -> list[Graph]:
         """The graphs that are lowered for these sizes."""

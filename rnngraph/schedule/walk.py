@@ -39,11 +39,11 @@ class Store:
 class Walker:
     """A walking with its arrays. `run` is what `Bound.run` is for a program that is not cut."""
 
-    def __init__(self, walking: Walking, backend: Backend, arrays: Backend) -> None:
-        """`arrays` is asked for the arenas."""
+    def __init__(self, walking: Walking, backend: Backend, arrays: Backend | None = None) -> None:
+        """`arrays` is asked for the arenas, where it is given."""
         self.walking, self.backend, self.cut = walking, backend, walking.cut
         self.dtypes = Dtypes(walking.layout.dtype)
-        self.arenas = {c: arrays.empty(walking.bytes[c]) for c in PLANNED if walking.bytes[c]}
+        self.arenas = {c: (arrays or backend).empty(walking.bytes[c]) for c in PLANNED if walking.bytes[c]}
         common = {c: self.region(c) for c in SHARED}
         self.bounds = {
             key: backend.bound(part.program, walking.plans[key], arenas=common)
