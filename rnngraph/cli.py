@@ -23,6 +23,7 @@ from rnngraph.options import (
     MODEL,
     PICTURE,
     SEED,
+    SWAP,
     TRUNCATE,
     UNROLL,
     console,
@@ -231,6 +232,7 @@ def run(
 @KEEP
 @MEMORY_LIMIT
 @TRUNCATE
+@SWAP
 @BACKEND
 @KERNELS
 @dtype_option("float32")
@@ -255,6 +257,7 @@ def train(
     keep: str | None,
     memory_limit: str | None,
     truncate: str | None,
+    swap: str | None,
     backend: str | None,
     kernels: str | None,
     dtype: str | None,
@@ -271,7 +274,7 @@ def train(
     refuse_unwritable(out, kept)
     model = read(file, name, settings)
     flags = {"unroll": unroll, "backend": backend, "dtype": dtype, "kernels": kernels}
-    memory = {"keep": keep, "memory_limit": memory_limit, "truncate": truncate}
+    memory = {"keep": keep, "memory_limit": memory_limit, "truncate": truncate, "swap": swap}
     how = driver.scheduled(model, **flags, **memory, dtype_default="float32")
     data, validation = load(paths), load(held) if held else None
     test = load(tests) if tests else None
@@ -481,6 +484,7 @@ def bench(
 @KEEP
 @MEMORY_LIMIT
 @TRUNCATE
+@SWAP
 @KERNELS
 @dtype_option("float32")
 @JSON
@@ -496,6 +500,7 @@ def cost(
     keep: str | None,
     memory_limit: str | None,
     truncate: str | None,
+    swap: str | None,
     kernels: str | None,
     dtype: str | None,
     as_json: bool,
@@ -506,7 +511,7 @@ def cost(
 
     model = read(file, name, settings)
     flags = {"unroll": unroll, "dtype": dtype, "kernels": kernels}
-    memory = {"keep": keep, "memory_limit": memory_limit, "truncate": truncate}
+    memory = {"keep": keep, "memory_limit": memory_limit, "truncate": truncate, "swap": swap}
     how = driver.scheduled(model, **flags, **memory, dtype_default="float32")
     found = driver.cost(model, how, numbers("--steps", str(steps))[0], positive("--batch", batch), gradient)
     if as_json:

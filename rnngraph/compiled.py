@@ -32,7 +32,7 @@ from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execute import Bound
 from rnngraph.schedule.cut import Cut, cut
 from rnngraph.schedule.fitting import Fitting
-from rnngraph.schedule.keep import ALL, Keep, course, truncated
+from rnngraph.schedule.keep import ALL, Keep, course, swapped, truncated
 from rnngraph.schedule.parts import Parts
 from rnngraph.schedule.planning import Walking, state_bytes, tape_bytes, walking
 from rnngraph.schedule.stages import Way, ways, why_not
@@ -61,6 +61,8 @@ class Schedule:
     """The bytes that a run may take: where nothing else is said of what to keep, the fastest way that fits is taken."""
     truncate: int | None = None
     """The number of steps after which gradients through states are cut off."""
+    swap: str = ""
+    """The folder of a file for what is kept for the way back; "" for memory."""
 
     @property
     def static(self) -> bool:
@@ -69,7 +71,7 @@ class Schedule:
     @property
     def told(self) -> bool:
         """Whether it is told what is to be computed again."""
-        return self.keep != ALL or self.truncate is not None
+        return self.keep != ALL or self.truncate is not None or bool(self.swap)
 
     def steps_of(self, axis: str) -> int:
         return size_of(axis, self._given_steps)
@@ -251,6 +253,8 @@ class Variant:
         steps, batch = sizes[way.axis], sizes.get(BATCH, 1)
         if self.schedule.truncate:
             made = truncated(steps, self.schedule.truncate)
+        elif self.schedule.swap:
+            made = swapped(steps, batch, self.schedule.swap, places)
         else:
             made = course(self.schedule.keep, steps, batch, places)
         return walking(parts, replace(made, reverse=way.reverse), sizes, dtype)

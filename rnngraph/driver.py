@@ -81,6 +81,7 @@ class How:
     keep: str = "all"
     memory_limit: str = ""
     truncate: str = ""
+    swap: str = ""
 
     def compiled(self, model: Model, steps: int | Mapping[str, int] | None = None, **more: Any) -> CompiledProgram:
         """The model compiled so; `steps` are those of a static program."""
@@ -90,6 +91,7 @@ class How:
             "keep": self.keep,
             "memory_limit": self.memory_limit or None,
             "truncate": self.truncate or None,
+            "swap": self.swap,
         }
         return model.compile(self.unroll, steps, self.backend, self.dtype, **{**settings, **more})
 

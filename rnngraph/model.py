@@ -112,6 +112,7 @@ class Model:
         keep: str = "all",
         memory_limit: str | int | None = None,
         truncate: str | int | None = None,
+        swap: str = "",
     ) -> CompiledProgram:
         """A program for this schedule.
 
@@ -123,9 +124,10 @@ class Model:
         they can be had. `keep` says what is kept for the way back: "all", "every:100" (steps), "sqrt", "revolve:50"
         (states) or "mixed:5" (percent of all); the rest is computed again, with the same bits. `memory_limit` ("512MB",
         or bytes) takes the fastest of these ways that fits. `truncate` is a number of steps: gradients through states
-        stop at its multiples, which is not the gradient any more.
+        stop at its multiples, which is not the gradient any more. `swap` is a folder: all is
+        kept, in a file there.
         """
-        schedule = checked_schedule(unroll, steps, dtype, gradient, keep, memory_limit, truncate)
+        schedule = checked_schedule(unroll, steps, dtype, gradient, keep, memory_limit, truncate, swap)
         self.refuse_too_long(schedule)
 
         def elaborate(padded: bool, fed: frozenset[str]) -> Elaborated:
@@ -197,6 +199,7 @@ def checked_schedule(
     keep: str = "all",
     memory_limit: str | int | None = None,
     truncate: str | int | None = None,
+    swap: str = "",
 ) -> Schedule:
     """The schedule of these choices; UserError where they are none."""
     if isinstance(unroll, str) and unroll.isdigit():
@@ -217,20 +220,25 @@ def checked_schedule(
         for n in steps.values() if isinstance(steps, Mapping) else [steps]:
             if n < 0:
                 raise UserError(f"{n} is no number of steps", "E601", "give a number from 0 on")
-    return Schedule(unroll, steps, dtype, gradient, *checked_memory(keep, memory_limit, truncate))
+    return Schedule(unroll, steps, dtype, gradient, *checked_memory(keep, memory_limit, truncate, swap))
 
 
 def checked_memory(
-    keep: str = "all", memory_limit: str | int | None = None, truncate: str | int | None = None
-) -> tuple[Keep, int | None, int | None]:
-    """What is kept, the bytes that a run may take, and where gradients are cut off; UserError where they are none."""
+    keep: str = "all", memory_limit: str | int | None = None, truncate: str | int | None = None, swap: str = ""
+) -> tuple[Keep, int | None, int | None, str]:
+    """What is kept, the bytes that a run may take, where gradients are cut off, and the folder of a swap file.
+
+    UserError where they are none, or exclude each other.
+    """
     kept, cut_off = parsed(keep), "" if truncate is None else str(truncate)
     if cut_off and not (cut_off.isdecimal() and int(cut_off)):
         raise UserError(f"gradients cannot be cut off after {truncate} steps", "E618", "say --truncate 50, or so")
-    if cut_off and kept != ALL:
-        raise UserError(f"--truncate {truncate} and --keep {keep} exclude each other", "E618", "leave one of them out")
+    flags = (("keep", keep if kept != ALL else ""), ("truncate", cut_off), ("swap", swap))
+    told = [f"--{flag} {value}" for flag, value in flags if value]
+    if len(told) > 1:
+        raise UserError(f"{' and '.join(told)} exclude each other", "E618", "leave all but one of them out")
     limit = None if memory_limit is None or memory_limit == "" else bytes_in(memory_limit)
-    return kept, limit, int(cut_off) if cut_off else None
+    return kept, limit, int(cut_off) if cut_off else None, swap
 
 
 def _narrowed(made: Elaborated, outputs: tuple[str, ...] | None, states: bool) -> Elaborated:

@@ -52,6 +52,7 @@ KEEP = click.option(
 MEMORY_LIMIT = click.option(
     "--memory-limit", metavar="512MB", help="Take the fastest way that fits: what is kept, what is computed again."
 )
+SWAP = click.option("--swap", metavar="FOLDER", help="Keep what the way back needs in a file of this folder.")
 TRUNCATE = click.option(
     "--truncate", metavar="K", help="Gradients through states stop at every K-th step: not the gradient any more."
 )

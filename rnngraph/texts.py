@@ -93,7 +93,7 @@ def _schedule_checks() -> tuple[Check, ...]:
         lambda told: checked_schedule("dynamic", None, over_defaults(told, dtype=None)["dtype"], False),
         lambda told: known_backend(over_defaults(told, backend=None)["backend"]),
         lambda told: known_kernels(over_defaults(told, kernels=None)["kernels"] or None),
-        lambda told: checked_memory(**over_defaults(told, keep=None, memory_limit=None, truncate=None)),
+        lambda told: checked_memory(**over_defaults(told, keep=None, memory_limit=None, truncate=None, swap=None)),
     )
 
 
@@ -124,6 +124,7 @@ SCHEDULE = {
     "keep": "all",
     "memory_limit": "",
     "truncate": "",
+    "swap": "",
 }
 """The options of a `schedule` block, and what holds where nobody says; no kernels: the best that can be had."""
 

@@ -23,6 +23,8 @@ class Course:
     """How many places a tape takes."""
     wide: int = 1
     """How many states are as wide as one place."""
+    swap: str = ""
+    """The folder of the file that tapes are kept in; "" for memory."""
     cut_off: bool = False
     """Whether no cotangent passes from one chunk to the one before."""
 

@@ -8,7 +8,7 @@ from math import isqrt
 
 from rnngraph.diagnostics import UserError, did_you_mean
 from rnngraph.ops.units import unit
-from rnngraph.schedule.actions import from_each
+from rnngraph.schedule.actions import from_each, from_tapes
 from rnngraph.schedule.course import Course
 from rnngraph.schedule.mixed import mixed
 from rnngraph.schedule.revolve import revolve
@@ -22,6 +22,9 @@ OPTIONAL = {"mixed": 5}
 WORDS = ("all", "sqrt", *NUMBERS)
 MOST_CHUNKS = 1000
 """For `mixed`, whose optimum takes time and memory to find that grow with the square of the number of chunks."""
+
+SWAPPED_CHUNKS = 32
+"""Into so many parts a sequence is cut whose tapes lie in a file: two of them are in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,13 @@ def course(keep: Keep, steps: int, batch: int, places: Callable[[int], int]) -> 
 def truncated(steps: int, every: int) -> Course:
     """Chunks of so many steps, and no cotangent passes between them."""
     return Course(steps, every, from_each, cut_off=True)
+
+
+def swapped(steps: int, batch: int, folder: str, places: Callable[[int], int]) -> Course:
+    """Everything is kept, in a file of this folder, by chunks that are a small part of the sequence."""
+    chunk = _units(-(-steps // SWAPPED_CHUNKS), unit(batch))
+    tape = places(chunk)
+    return Course(steps, chunk, lambda chunks: from_tapes(chunks, tape), tape=tape, swap=folder)
 
 
 def _units(steps: int, width: int) -> int:

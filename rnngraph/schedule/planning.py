@@ -48,7 +48,8 @@ class Walking:
 
 def walking(parts: Parts, course: Course, sizes: Mapping[str, int], dtype: str) -> Walking:
     """Everything but arrays, for these sizes of all axes."""
-    made, plans, layout = _planned(parts, course.kinds, sizes, dtype, course.places * course.wide)
+    states = course.tape if course.swap else course.places  # of what lies in a file, one tape is on its way
+    made, plans, layout = _planned(parts, course.kinds, sizes, dtype, states * course.wide)
     return Walking(parts.cut, course, made, plans, layout)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnngraph.diagnostics import CannotDo
 from rnngraph.ir.types import Type
 from rnngraph.program.memory import ALIGN, PLANNED
 from rnngraph.runtime.backend import Backend, Dtypes
@@ -16,6 +17,7 @@ from rnngraph.schedule.cut import COTANGENT, END, STATE, STEPS, WITHIN, Carried
 from rnngraph.schedule.layout import SHARED, aligned, bytes_of, shape_of
 from rnngraph.schedule.planning import HELD, KEPT, Key, Walking, lasting
 from rnngraph.schedule.stages import AFTER, BACK, BEFORE, BETWEEN, LAST_WITHIN, THERE, WALKS
+from rnngraph.schedule.swap import SwapFile
 
 Arrays = dict[str, Any]
 
@@ -55,8 +57,12 @@ class Walker:
         }
         self.states = self.packed(STATE, self.cut.states)
         self.cotangents = self.packed(COTANGENT, self.cut.cotangents)
-        width = self.region(STATE).size * walking.course.wide
-        self.store = Store(backend, self.region(KEPT), width)
+        width, course = self.region(STATE).size * walking.course.wide, walking.course
+        self.store: Store | SwapFile = Store(backend, self.region(KEPT), width)
+        if course.swap:
+            if backend.name != "numpy":
+                raise CannotDo(f"--swap goes with the backend numpy, not {backend.name}", "E619", "leave it out")
+            self.store = SwapFile(course.swap, course.places * width, width, self.region(KEPT))
         self.taped: dict[int, str] = {}
         self.last: Bound | None = None
 
@@ -134,7 +140,8 @@ class Walker:
         self.taped[chunk] = kind
         if tape is not None and tape != HERE:
             self.store.put(tape, self.region("saved"))
-            self.store.put(tape + self.walking.course.tape - 1, self.region(STATE))
+            if not self.walking.course.swap:
+                self.store.put(tape + self.walking.course.tape - 1, self.region(STATE))
 
     def back(self, chunk: int, tape: int | None) -> None:
         if tape is None:
@@ -142,7 +149,14 @@ class Walker:
             return
         if tape != HERE:
             self.store.get(tape, self.region("saved"))
+        before = self.taped_before(chunk)
+        if before is not None and isinstance(self.store, SwapFile):
+            self.store.ahead(before, self.region("saved").size)
         self.segment(self.taped[chunk], chunk, False, True)
+
+    def taped_before(self, chunk: int) -> int | None:
+        """The place of the tape that is needed next."""
+        return (chunk - 1) * self.walking.course.tape if chunk else None
 
     def turn(self) -> None:
         """Between the walks: once, before the first way back."""
