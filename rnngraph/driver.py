@@ -20,7 +20,7 @@ from rnngraph.finite import explain, unusual
 from rnngraph.foresee import Cost
 from rnngraph.ir.graph import Graph
 from rnngraph.learn.config import FitConfig
-from rnngraph.learn.fit import Fitted, Progress, evaluate, fit
+from rnngraph.learn.fit import EVALUATED, Fitted, Progress, evaluate, fit
 from rnngraph.learn.weights import check_weights, load_weights, save_weights
 from rnngraph.model import LARGE_UNROLLING, Model, checked_memory, checked_schedule, load
 from rnngraph.passes.pipeline import STAGES
@@ -220,6 +220,7 @@ def train(
         model=identity(model),
         progress=progress,
         explain=lambda rows, now: explain(program, rows, now, gradient=True),
+        together=_together(how, config),
     )
 
 
@@ -256,7 +257,13 @@ def tested(model: Model, data: Arrays, weights: Arrays, how: How) -> dict[str, f
     program = replace(how, unroll="dynamic").compiled(model, outputs=("loss", *metrics))
     data = without_alphabet(data)
     program.check(data)
-    return dict(evaluate(program, data, weights, metric_names(model)))
+    together = _together(how, FitConfig.from_recipe(model.recipe))
+    return dict(evaluate(program, data, weights, metric_names(model), together))
+
+
+def _together(how: How, config: FitConfig) -> int:
+    """How many rows are evaluated at once: within a limit no more than are trained on."""
+    return config.batch if how.memory_limit else EVALUATED
 
 
 # --- writing and streaming ---------------------------------------------------------------------------------------

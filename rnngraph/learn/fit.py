@@ -17,6 +17,9 @@ from rnngraph.learn.checkpoint import Identity, Training
 from rnngraph.learn.config import FitConfig
 from rnngraph.learn.files import Arrays
 
+EVALUATED = 1024
+"""So many rows are evaluated at once."""
+
 Record = dict[str, float]
 Explain = Callable[[Mapping[str, Any], Mapping[str, Any]], Diagnostic | None]
 """Tells where a batch, with these weights, first gives a value that is not finite."""
@@ -92,6 +95,7 @@ class _Job:
     sequences: Mapping[str, str]
     identity: Identity
     path: str | os.PathLike[str] | None
+    together: int = EVALUATED
     progress: Callable[[Progress], None] | None = field(default=None)
     explain: Explain | None = field(default=None)
 
@@ -116,6 +120,7 @@ def fit(
     model: str = "",
     progress: Callable[[Progress], None] | None = None,
     explain: Explain | None = None,
+    together: int = EVALUATED,
 ) -> Fitted:
     """Train on `data` (rows are axis 0 of every array) and give the weights to use.
 
@@ -124,7 +129,7 @@ def fit(
     with lengths are then cut to their longest row. A checkpoint is written to `path` after every epoch and
     when interrupted; `resume` is one to go on from, which gives the same bits as if there had been no stop.
     `model` identifies the model, so that another one's checkpoint is refused. `explain` is asked for the place
-    where a loss or gradient that is not finite comes from.
+    where a loss or gradient that is not finite comes from. At most `together` rows are evaluated at once.
 
     Raises Interrupted after Ctrl-C, CannotDo where the loss is no longer finite, UserError for wrong
     settings.
@@ -152,6 +157,7 @@ def fit(
         sequences or {},
         Identity(model, config, count, shapes),
         path,
+        together,
         progress,
         explain,
     )
@@ -164,7 +170,7 @@ def evaluate(
     data: Mapping[str, Any],
     weights: Mapping[str, Any],
     metrics: Iterable[str] = (),
-    size: int = 1024,
+    size: int = EVALUATED,
 ) -> Record:
     """`loss` and the metrics of all rows.
 
@@ -254,7 +260,7 @@ def _close_epoch(job: _Job, training: Training) -> Training:
     record: Record = {"epoch": epoch, "loss": training.loss_sum / training.rows}
     closed = replace(training, epoch=epoch, batch=0, loss_sum=0.0, rows=0)
     if job.held is not None and job.evaluator is not None:
-        found = evaluate(job.evaluator, job.held, training.weights, job.metrics)
+        found = evaluate(job.evaluator, job.held, training.weights, job.metrics, job.together)
         record.update({f"validation.{name}": value for name, value in found.items()})
         if training.best_loss is None or found["loss"] < training.best_loss:
             closed = replace(closed, best=training.weights, best_loss=found["loss"], best_epoch=epoch)
