@@ -258,6 +258,15 @@ def test_kernels_of_another_program_are_not_taken(cache: Path) -> None:
     assert engine.Module(other).address("other")
 
 
+def test_only_so_many_are_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "FILES", 3)
+    monkeypatch.setattr(engine, "SELDOM", 1)
+    for i in range(5):
+        engine.Module(TINY.replace("nothing", f"nothing{i}"))
+    assert len(kept(cache)) == 3
+    assert engine.Module(TINY.replace("nothing", "nothing0")).address("nothing0")
+
+
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="rights are kept in another way")
 def test_a_folder_that_others_can_write_is_not_used(cache: Path) -> None:
     cache.mkdir(mode=0o700)

@@ -50,6 +50,13 @@ def across() -> int:
     return 2 if vector_bytes() == 32 else 4
 
 
+FILES = 2000
+"""So many modules are kept."""
+
+SELDOM = 32
+"""The folder is looked through at one in so many writes."""
+
+
 class Module:
     """Compiled functions by name; they live as long as this object."""
 
@@ -120,8 +127,17 @@ class _Kept:
             with os.fdopen(handle, "wb") as file:
                 file.write(STAMP + self.key + hashlib.sha256(code).digest() + code)
             os.replace(name, self.path)
+            if self.key[0] < 256 // SELDOM:
+                _thin_out(self.path.parent)
         except OSError:
             return
+
+
+def _thin_out(folder: Path) -> None:
+    """Removes the oldest files where there are many."""
+    files = sorted(folder.glob("*.kernels"), key=lambda file: file.stat().st_mtime)
+    for file in files[:-FILES]:
+        file.unlink(missing_ok=True)
 
 
 @cache
