@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rnngraph.runtime.native.text import Function
+from rnngraph.runtime.native.text import Function, Number
 
 ELEMENT = {"float32": "float", "float64": "double", "int64": "i64", "bool": "i1"}
 BYTES = {"float32": 4, "float64": 8, "int64": 8, "bool": 1}
@@ -35,6 +35,15 @@ class Lanes:
         """The element as it lies in memory, and a vector of such."""
         element = "i8" if dtype == "bool" else ELEMENT[dtype]
         return element, f"<{self.width} x {element}>"
+
+    def first(self, count: Number) -> str:
+        """A mask of the first lanes: so many, at most all and at least none."""
+        many = self.to.let(f"call i64 @llvm.smax.i64(i64 {self.to.least(count, self.width)}, i64 0)")
+        vector = f"<{self.width} x i64>"
+        one = self.to.let(f"insertelement {vector} poison, i64 {many}, i32 0")
+        all = self.to.let(f"shufflevector {vector} {one}, {vector} poison, <{self.width} x i32> zeroinitializer")
+        ladder = ", ".join(f"i64 {i}" for i in range(self.width))
+        return self.to.let(f"icmp slt {vector} <{ladder}>, {all}")
 
     # --- memory ---
 

@@ -125,12 +125,7 @@ class _Writer:
             return
         left = to.sub(last, end)
         with to.when(to.let(f"icmp sgt i64 {left}, 0")):
-            count = to.let(f"trunc i64 {left} to i32")
-            vector = f"<{lanes.width} x i32>"
-            many = to.let(f"insertelement {vector} poison, i32 {count}, i32 0")
-            many = to.let(f"shufflevector {vector} {many}, {vector} poison, {vector} zeroinitializer")
-            ladder = ", ".join(f"i32 {i}" for i in range(lanes.width))
-            lanes.mask = to.let(f"icmp slt {vector} <{ladder}>, {many}")
+            lanes.mask = lanes.first(left)
             self.entry(starts, end)
             lanes.mask = None
 

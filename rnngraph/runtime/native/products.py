@@ -107,7 +107,7 @@ class Writer:
         with to.when(whole):
             self.stored_columns(to, v, sums, more, [None] * self.shape.across)
         with to.when(to.let(f"xor i1 {whole}, true")):
-            masks = [self.mask(to, to.sub("%left", j * self.shape.width)) for j in range(self.shape.across)]
+            masks = [v.first(to.sub("%left", j * self.shape.width)) for j in range(self.shape.across)]
             self.stored_columns(to, v, sums, more, masks)
 
     def stored_columns(
@@ -125,16 +125,6 @@ class Writer:
         again = to.let(f"icmp ne i64 {more}, 0")
         total = v.two("fadd", old, value)
         v.store(to.let(f"select i1 {again}, {v.floats} {total}, {v.floats} {value}"), place, self.shape.dtype)
-
-    def mask(self, to: Function, left: Number) -> str:
-        """The lanes below a number of columns."""
-        width = self.shape.width
-        many = to.let(f"call i64 @llvm.smax.i64(i64 {to.least(left, width)}, i64 0)")
-        vector = f"<{width} x i64>"
-        one = to.let(f"insertelement {vector} poison, i64 {many}, i32 0")
-        all = to.let(f"shufflevector {vector} {one}, {vector} poison, <{width} x i32> zeroinitializer")
-        ladder = ", ".join(f"i64 {i}" for i in range(width))
-        return to.let(f"icmp slt {vector} <{ladder}>, {all}")
 
     def wide(self) -> str:
         """One row by two whole panels: with one panel the chains of one row would wait for each other."""
@@ -208,7 +198,7 @@ class Writer:
     def plus(self, to: Function, rows: Number, d: str, ldd: Number, c: str, ldc: Number, left: Number) -> None:
         """c += d for some rows of one panel."""
         shape, v = self.shape, self.lanes(to)
-        masks = [self.mask(to, to.sub(left, j * shape.width)) for j in range(shape.across)]
+        masks = [v.first(to.sub(left, j * shape.width)) for j in range(shape.across)]
         with to.loop(0, rows) as i:
             one, other = self.at(to, c, to.mul(i, ldc)), self.at(to, d, to.mul(i, ldd))
             for j, mask in enumerate(masks):
@@ -285,7 +275,7 @@ class Writer:
     ) -> None:
         """Some rows of one panel whose columns lie side by side."""
         shape = self.shape
-        masks = [self.mask(to, to.sub(left, j * shape.width)) for j in range(shape.across)]
+        masks = [v.first(to.sub(left, j * shape.width)) for j in range(shape.across)]
         with to.loop(0, terms) as k:
             row, place = self.at(to, start, to.mul(k, term)), self.at(to, out, to.mul(k, shape.panel))
             for j, mask in enumerate(masks):

@@ -23,22 +23,10 @@ class _Kernel:
     def at(self, pointer: str, entries: Number) -> str:
         return self.to.at(pointer, entries, self.v.element)
 
-    def masked(self, left: Number) -> None:
-        """Limits what follows to so many lanes, at most all and at least none."""
-        to, width, vector = self.to, self.width, f"<{self.width} x i64>"
-        many = to.let(f"call i64 @llvm.smax.i64(i64 {to.least(left, width)}, i64 0)")
-        one = to.let(f"insertelement {vector} poison, i64 {many}, i32 0")
-        all = to.let(f"shufflevector {vector} {one}, {vector} poison, <{width} x i32> zeroinitializer")
-        ladder = ", ".join(f"i64 {i}" for i in range(width))
-        self.v.mask = to.let(f"icmp slt {vector} <{ladder}>, {all}")
-
     def unit(self, start: str, out: str, row: Number, low: Number, high: Number, left: Number) -> None:
         """Adds the rows of one unit, summed in order, to a few vectors of columns."""
         to, v = self.to, self.v
-        masks = []
-        for j in range(ACROSS):
-            self.masked(to.sub(left, j * self.width))
-            masks.append(v.mask)
+        masks = [v.first(to.sub(left, j * self.width)) for j in range(ACROSS)]
         sums = [to.variable(v.floats) for _ in masks]
         for place in sums:
             to.do(f"store {v.floats} zeroinitializer, ptr {place}")
@@ -115,7 +103,7 @@ class _Row(_Kernel):
             with self.to.loop(0, self.whole, self.width) as place:
                 visit(place)
         if self.size > self.whole:
-            self.masked(self.size - self.whole)
+            self.v.mask = self.v.first(self.size - self.whole)
             visit(self.whole)
             self.v.mask = None
 

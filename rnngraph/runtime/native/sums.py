@@ -70,7 +70,7 @@ class _Sums(Writer):
                     old = to.let(f"load {v.floats}, ptr {place}")
                     to.do(f"store {v.floats} {v.two('fadd', old, x)}, ptr {place}")
             for j, place in enumerate(sums):
-                v.mask = self.mask(to, to.sub("%left", j * shape.width))
+                v.mask = v.first(to.sub("%left", j * shape.width))
                 value = to.let(f"load {v.floats}, ptr {place}")
                 self.put(to, v, self.at(to, "%c", j * shape.width), value, to.let(f"or i64 %more, {m}"))
                 v.mask = None
@@ -148,7 +148,7 @@ class _Sums(Writer):
         with to.loop(0, height, ROWS) as i:
             tall = to.least(to.sub(height, i), ROWS)
             group = self.at(to, room, to.mul(i, depth))
-            masks = [self.mask(to, to.sub(tall, j)) for j in range(0, ROWS, width)]
+            masks = [v.first(to.sub(tall, j)) for j in range(0, ROWS, width)]
             with to.loop(0, depth) as k:
                 source, out = self.at(to, a, to.add(to.mul(k, lda), i)), self.at(to, group, to.mul(k, ROWS))
                 for j, v.mask in enumerate(masks):
