@@ -1,4 +1,4 @@
-"""Bytes alive over time in each mode, told and measured: what the picture of memory shows."""
+"""Bytes alive over time in each mode and schedule, told and measured: what the picture of memory shows."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.compiled import CompiledProgram, Signature, Variant
-from rnngraph.costs import Asked, array_bytes, cotangents_for, synthetic
+from rnngraph.compiled import Signature, Variant
+from rnngraph.costs import Asked, array_bytes, compiled_for, cotangents_for, synthetic
 from rnngraph.model import Model
-from rnngraph.program.memory import Plan, plan
+from rnngraph.program.memory import Plan
 from rnngraph.program.timeline import Moment, timeline
 from rnngraph.runtime.numpy import NumpyBackend
 from rnngraph.runtime.unplanned import Unplanned
+from rnngraph.schedule import alive
+from rnngraph.schedule.planning import Walking
 from rnngraph.viz.memory import Panel
 
 POINTS = 24
@@ -24,42 +26,53 @@ POINTS = 24
 
 
 def panels(model: Model, asked: Asked) -> Iterator[Panel]:
-    """For each mode what the longest of the runs asked for holds, step by step; with NumPy's kernels."""
+    """For each mode, and for each schedule in dynamic mode, what the longest of the runs asked for holds, step by step.
+
+    With NumPy's kernels. Only what keeps everything is measured: a schedule's arrays are made before its run.
+    """
     steps = max(asked.steps)
     cotangents = cotangents_for(model, steps, asked.batch)
     gradient = cotangents is None or bool(cotangents)
     wanted = ("loss",) if cotangents is None else tuple(cotangents)
     data, weights = synthetic(model, steps, asked.batch, asked.seed), model.init(asked.seed, asked.dtype)
-    for mode in asked.modes:
-        program = model.compile(
-            mode, steps if mode == "static" else None, "numpy", asked.dtype, gradient=gradient, kernels="numpy"
-        )
+    for way in (*map(str, asked.modes), *(f"dynamic, {schedule}" for schedule in asked.schedules)):
+        program = compiled_for(model, NumpyBackend(), asked, way, steps, gradient)
         variant = program.variant(Signature(cotangents=wanted if gradient else None))
-        yield _panel(str(mode), program, variant, data, weights, cotangents or {})
+        checked = program.check(data)
+        made = variant.plan(checked.sizes)
+        if isinstance(made, Walking):
+            yield _walked(way, made)
+        else:
+            inputs = {n: program.input(n, variant, checked, cotangents or {}) for n in variant.program.inputs}
+            yield _planned(way, variant, made, inputs, weights)
 
 
-def _panel(title: str, program: CompiledProgram, variant: Variant, data: Any, weights: Any, cotangents: Any) -> Panel:
-    checked = program.check(data)
-    made = plan(variant.program, variant.all_sizes(checked.sizes), variant.schedule.dtype)
+def _planned(title: str, variant: Variant, made: Plan, inputs: Any, weights: Any) -> Panel:
     moments = timeline(variant.program, made.sizes, made.slot_bytes)
-    inputs = {n: program.input(n, variant, checked, cotangents) for n in variant.program.inputs}
+    backward = [bool(m.step and m.step.node.origin.backward) for m in moments]
+    return _panel(title, moments, backward, _measured(variant, made, moments, inputs, weights), made.total)
+
+
+def _walked(title: str, made: Walking) -> Panel:
+    turned, moments = zip(*alive.moments(made), strict=True)
+    return _panel(title, moments, turned, (), made.total)
+
+
+def _panel(
+    title: str, moments: Sequence[Moment], backward: Sequence[bool], measured: tuple[tuple[int, int], ...], total: int
+) -> Panel:
+    """`backward` is true of the first moment of the backward pass, and false of those before it."""
     starts = (0, *accumulate(moment.calls for moment in moments))
     return Panel(
         title,
         starts[:-1],
         tuple(moment.bytes for moment in moments),
         starts[-1],
-        _backward(moments, starts),
-        _measured(variant, made, moments, inputs, weights),
-        made.total,
+        starts[backward.index(True)] if True in backward else None,
+        measured,
+        total,
         _line(max(moments, key=lambda moment: moment.total)),
     )
-
-
-def _backward(moments: Sequence[Moment], starts: Sequence[int]) -> int | None:
-    """The kernels before the first step of the backward pass."""
-    found = (s for m, s in zip(moments, starts, strict=False) if m.step and m.step.node.origin.backward)
-    return next(found, None)
 
 
 def _line(moment: Moment) -> str:

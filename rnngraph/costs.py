@@ -139,7 +139,7 @@ def _between_modes(
     cotangents = cotangents_for(model, steps, batch)
     gradient = cotangents is None or bool(cotangents)
     results = [
-        everything(_compiled(model, backend, asked, way, steps, gradient), data, weights, cotangents)
+        everything(compiled_for(model, backend, asked, way, steps, gradient), data, weights, cotangents)
         for way in asked.exact
     ]
     for other in results[1:]:
@@ -152,9 +152,10 @@ def _keep_worst(worst: dict[str, Difference], found: Difference) -> None:
         worst[found.name] = found
 
 
-def _compiled(
+def compiled_for(
     model: Model, backend: Backend, asked: Asked, way: str, steps: int, gradient: bool
 ) -> CompiledProgram:
+    """The program of one row, named as in `Asked.ways`."""
     mode, _, schedule = way.partition(", ")
     word, _, value = schedule.partition(" ")
     options: dict[str, dict[str, Any]] = {"within": {"memory_limit": value}, TRUNCATE: {"truncate": value}}
@@ -218,7 +219,7 @@ def refuse_what_cannot_fit(model: Model, backend: Backend, asked: Asked) -> None
         model.refuse_too_long(checked_schedule("static", steps, asked.dtype, True))
     cotangents = cotangents_for(model, 0, 0)
     gradient = cotangents is None or bool(cotangents)
-    variant = _variant(_compiled(model, backend, asked, "dynamic", steps, gradient), gradient, cotangents)
+    variant = _variant(compiled_for(model, backend, asked, "dynamic", steps, gradient), gradient, cotangents)
     made = variant.plan(model.sizes(steps, asked.batch))
     if isinstance(made, Plan):
         refuse_if_too_large(variant.program, made, backend.free_bytes(), static=False)
@@ -237,8 +238,8 @@ def _row(model: Model, backend: Backend, asked: Asked, way: str, steps: int) -> 
     weights = model.init(asked.seed, asked.dtype)
     cotangents = cotangents_for(model, steps, asked.batch)
     gradient = cotangents is None or bool(cotangents)
-    forward = _compiled(model, backend, asked, way, steps, False)
-    program = _compiled(model, backend, asked, way, steps, gradient)
+    forward = compiled_for(model, backend, asked, way, steps, False)
+    program = compiled_for(model, backend, asked, way, steps, gradient)
     variant = _variant(program, gradient, cotangents)
     began = time.perf_counter()
     graphs = variant.graphs(model.sizes(steps, asked.batch))
@@ -364,7 +365,7 @@ def _laws(model: Model, backend: Backend, asked: Asked, rows: Sequence[CompareRo
         for steps in points:
             cotangents = cotangents_for(model, steps, asked.batch)
             gradient = cotangents is None or bool(cotangents)
-            program = _compiled(model, backend, asked, way, steps, gradient)
+            program = compiled_for(model, backend, asked, way, steps, gradient)
             variant = _variant(program, gradient, cotangents)
             plans.append(variant.plan(model.sizes(steps, asked.batch)).bytes)
         for category in CATEGORIES:

@@ -18,6 +18,7 @@ from rnngraph.program.memory import Plan, lifetimes
 from rnngraph.program.objects import object_bytes
 from rnngraph.program.program import CATEGORIES, ITEMSIZE, Program, Step
 from rnngraph.program.timeline import Moment, timeline
+from rnngraph.schedule.alive import own_bytes
 from rnngraph.schedule.layout import SHARED
 from rnngraph.schedule.planning import HELD, Walking
 from rnngraph.source import Span
@@ -202,16 +203,11 @@ def _walked(made: Walking) -> tuple[Peak, tuple[Line, ...]]:
             key = _place(span) if span else (category, kept)
             totals[key] = totals.get(key, 0) + size
     totals["parameters", ""] = made.bytes["parameters"]
-    parts = [(p.program, _own(p.program, made.plans[k].slot_bytes), made.plans[k]) for k, p in made.parts.items()]
+    parts = [(p.program, own_bytes(p.program, made.plans[k].slot_bytes), made.plans[k]) for k, p in made.parts.items()]
     found = [(timeline(program, plan.sizes, own), program, own) for program, own, plan in parts]
     moments, program, own = max((f for f in found if f[0]), key=lambda f: _highest(f[0]).total)
     lines = tuple(sorted([*_sorted(totals), *_lines(program, own, moments)], key=lambda line: -line.bytes))
     return replace(_peak(moments), bytes=sum(line.bytes for line in lines)), lines
-
-
-def _own(program: Program, slot_bytes: Sequence[int]) -> list[int]:
-    """The bytes of what a part does not only read or write where it stands."""
-    return [0 if c == "parameters" else n for c, n in zip(program.categories, slot_bytes, strict=True)]
 
 
 def _makers(program: Program) -> dict[int, tuple[str, str]]:

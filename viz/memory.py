@@ -26,6 +26,8 @@ LOOK: Mapping[str, str] = {
 
 WORDS: Mapping[str, str] = {"saved": "saved for backward"}
 FORMS = ("svg", "png", "pdf")
+ABREAST = 3
+"""So many panels stand side by side; more take another row."""
 COLUMNS = 400
 """So many columns of a panel differ; of more moments each shows the highest that it stands for."""
 
@@ -55,7 +57,7 @@ class Panel:
 
 
 def picture(panels: Sequence[Panel], heading: str, path: str | Path) -> None:
-    """Writes the panels side by side, to one scale, as .svg, .png or .pdf."""
+    """Writes the panels, at most `ABREAST` side by side, to one scale, as .svg, .png or .pdf."""
     write_aside(path, drawn(panels, heading, picture_form(path)))
 
 
@@ -73,9 +75,14 @@ def drawn(panels: Sequence[Panel], heading: str, form: str) -> bytes:
     from matplotlib.figure import Figure
 
     with rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "memory"}):
-        figure = Figure(figsize=(5.4 * len(panels) + 0.6, 4.6), layout="constrained", facecolor=PAGE)
+        rows = -(-len(panels) // ABREAST)
+        columns = -(-len(panels) // rows)
+        figure = Figure(figsize=(5.4 * columns + 0.6, 4 * rows + 0.6), layout="constrained", facecolor=PAGE)
         FigureCanvasAgg(figure)
-        grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        places = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
+        grid = [next(places) for _ in panels]
+        for axes in places:
+            axes.set_visible(False)
         for axes, panel in zip(grid, panels, strict=True):
             _areas(axes, panel)
             _passes(axes, panel)
@@ -164,7 +171,7 @@ def _peak(axes: Any, panel: Panel, top: int) -> None:
     right = place > panel.end / 2
     axes.annotate(
         f"peak {data(bytes)}  {panel.peak_line}", (place, bytes),
-        xytext=(0.985 if right else 0.015, 1.16 * top), textcoords=axes.get_yaxis_transform(),
+        xytext=(0.985 if right else 0.015, panel.allocated + 0.16 * top), textcoords=axes.get_yaxis_transform(),
         ha="right" if right else "left", va="center", fontsize=8.5, color=INK, zorder=6,
         bbox={"facecolor": PAGE, "edgecolor": "none", "pad": 1.5},
         arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.8, "shrinkB": 3},
@@ -182,7 +189,8 @@ def _legend(figure: Any, panels: Sequence[Panel]) -> None:
     handles.append(Line2D([], [], color=INK, linewidth=1.1, label="predicted"))
     if any(panel.measured for panel in panels):
         dot: dict[str, Any] = {"marker": "o", "markersize": 4.2, "markerfacecolor": PAGE, "markeredgecolor": INK, "linestyle": ""}
-        handles.append(Line2D([], [], label="measured", **dot))
+        word = "measured" if all(panel.measured for panel in panels) else "measured (where all is kept)"
+        handles.append(Line2D([], [], label=word, **dot))
     figure.legend(
         handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9,
         handlelength=1.1, handletextpad=0.5, columnspacing=1.4, labelcolor=INK,
