@@ -52,13 +52,19 @@ def test_the_same_bits(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["stack", "tagger", "bidirectional", "pooling", "depth"])
-@pytest.mark.parametrize("keep", ["every:1", "every:48", "sqrt"])
-@pytest.mark.parametrize("unroll", ["static", "dynamic"])
-def test_told_bytes_are_taken(name: str, keep: str, unroll: str) -> None:
+@pytest.mark.parametrize(
+    ("unroll", "kernels", "keep"),
+    [
+        *(("static", "numpy", keep) for keep in ("every:1", "every:48", "sqrt")),
+        *(("dynamic", "numpy", keep) for keep in ("every:1", "every:48", "sqrt", "revolve:3", "mixed:30")),
+        *(("dynamic", "native", keep) for keep in ("every:48", "revolve:3", "mixed:30")),
+    ],
+)
+def test_told_bytes_are_taken(name: str, unroll: str, kernels: str, keep: str) -> None:
     import tracemalloc
 
     model, steps, batch = rg.parse(ALL[name]), 100, 3
-    program = compiled(model, unroll, steps, keep, dtype="float32", kernels="numpy")
+    program = compiled(model, unroll, steps, keep, dtype="float32", kernels=kernels)
     variant = program.variant(Signature(cotangents=("loss",)))
     told = variant.plan(model.sizes(steps, batch))
     tracemalloc.start()
