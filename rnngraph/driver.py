@@ -47,9 +47,8 @@ def kernels(model: Model, how: How, steps: int | None, gradient: bool) -> list[A
     from rnngraph.runtime.native.listing import listed
 
     program = replace(how, kernels="native").compiled(model, steps, gradient=gradient)
-    floats = tuple(n for n in model.outputs if model.graph.outputs[n].type.dtype == "float")
-    wanted = ("loss",) if "loss" in model.graph.outputs else floats
-    return listed(program.variant(Signature(cotangents=wanted if gradient else None)).program.code)
+    signature = Signature(cotangents=model.differentiated if gradient else None)
+    return listed(program.variant(signature).program.code)
 
 
 def stage(model: Model, after: str, unroll: str, steps: int | None, gradient: bool) -> Graph:
@@ -60,11 +59,8 @@ def stage(model: Model, after: str, unroll: str, steps: int | None, gradient: bo
         )
     schedule = checked_schedule(unroll, steps, "float64", gradient)
     model.refuse_too_long(schedule)
-    cotangents = None
-    if gradient:
-        floats = [n for n in model.outputs if model.graph.outputs[n].type.dtype == "float"]
-        cotangents = ("loss",) if "loss" in model.graph.outputs else tuple(floats)
-    for name, graph in model.stages(schedule, Signature(cotangents=cotangents)):
+    signature = Signature(cotangents=model.differentiated if gradient else None)
+    for name, graph in model.stages(schedule, signature):
         if name == after:
             return graph
     raise AssertionError("the pipeline has every stage")

@@ -116,9 +116,7 @@ def cost(model: Model, program: CompiledProgram, steps: int, batch: int) -> Cost
 
 
 def _variant(model: Model, program: CompiledProgram) -> Variant:
-    outputs = tuple(n for n in model.outputs if model.graph.outputs[n].type.dtype == "float")
-    wanted = ("loss",) if "loss" in model.graph.outputs else outputs
-    return program.variant(Signature(cotangents=wanted if program.schedule.gradient else None))
+    return program.variant(Signature(cotangents=model.differentiated if program.schedule.gradient else None))
 
 
 def optimiser_bytes(model: Model, dtype: str) -> int:

@@ -74,6 +74,12 @@ class Model:
         """The graph as elaborated: forward, loops as loops."""
         return self.made.graph
 
+    @property
+    def differentiated(self) -> tuple[str, ...]:
+        """The outputs whose gradients are meant where nobody names any: the loss, else all of floats."""
+        outputs = self.graph.outputs
+        return ("loss",) if "loss" in outputs else tuple(n for n in self.outputs if outputs[n].type.dtype == "float")
+
     def init(self, seed: int = 0, dtype: str = "float64") -> dict[str, Any]:
         """New weights by name. A weight depends on the seed and its name alone."""
         import psutil

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -202,7 +202,7 @@ def steps_of(code: tuple[Code, ...]) -> Iterator[Step]:
             yield from steps_of(item.rest)
 
 
-def moments_of(code: tuple[Code, ...]) -> Iterator[Step | Group]:
+def moments_of(code: Sequence[Code]) -> Iterator[Step | Group]:
     """Everything that is done at once, those inside repeats once."""
     for item in code:
         if isinstance(item, Repeat):
@@ -210,6 +210,11 @@ def moments_of(code: tuple[Code, ...]) -> Iterator[Step | Group]:
             yield from moments_of(item.rest)
         else:
             yield item
+
+
+def groups_of(code: Sequence[Code]) -> Iterator[Group]:
+    """Every group, those inside repeats once."""
+    return (moment for moment in moments_of(code) if isinstance(moment, Group))
 
 
 def places(item: Code) -> int:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from math import prod
 
 from rnngraph.ir.types import Type
-from rnngraph.program.memory import ALIGN, PLANNED, Plan
+from rnngraph.program.memory import ALIGN, PLANNED, Plan, rounded
 from rnngraph.program.program import CATEGORIES, ITEMSIZE
 
 SHARED = ("inputs", "saved", "workspace")
 """Categories in which the parts use one place in turn."""
-
 
 
 @dataclass(frozen=True)
@@ -38,15 +37,11 @@ class Regions:
 
     def add(self, name: str, category: str, bytes: int) -> None:
         self.regions[name] = (category, self.taken[category], bytes)
-        self.taken[category] += aligned(bytes)
+        self.taken[category] += rounded(bytes)
 
     def layout(self, sizes: Mapping[str, int], dtype: str, parameters: int) -> Layout:
         totals = {c: n + ALIGN if n else 0 for c, n in self.taken.items() if c in PLANNED}
         return Layout(sizes, dtype, self.regions, {c: totals.get(c, parameters) for c in CATEGORIES})
-
-
-def aligned(bytes: int) -> int:
-    return -(-bytes // ALIGN) * ALIGN
 
 
 def shared(plans: Iterable[Plan]) -> dict[str, int]:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rnngraph.ir.types import Type
-from rnngraph.program.memory import ALIGN, Plan
+from rnngraph.program.memory import ALIGN, Plan, rounded
 from rnngraph.schedule.course import Course
 from rnngraph.schedule.cut import COTANGENT, STATE, Carried, Cut
-from rnngraph.schedule.layout import Layout, Regions, aligned, bytes_of, shared
+from rnngraph.schedule.layout import Layout, Regions, bytes_of, shared
 from rnngraph.schedule.parts import Part, Parts
 
 Key = tuple[str, int]
@@ -74,7 +74,7 @@ def state_bytes(cut: Cut, sizes: Mapping[str, int], dtype: str) -> int:
 
 
 def packed_bytes(carried: Iterable[Carried], sizes: Mapping[str, int], dtype: str) -> int:
-    return sum(aligned(bytes_of(one.type, sizes, dtype)) for one in carried)
+    return sum(rounded(bytes_of(one.type, sizes, dtype)) for one in carried)
 
 
 def tape_bytes(parts: Parts, chunk: int, sizes: Mapping[str, int], dtype: str) -> int:

@@ -9,12 +9,12 @@ import numpy as np
 
 from rnngraph.diagnostics import CannotDo
 from rnngraph.ir.types import Type
-from rnngraph.program.memory import ALIGN, PLANNED
+from rnngraph.program.memory import ALIGN, PLANNED, rounded
 from rnngraph.runtime.backend import Backend, Dtypes
 from rnngraph.runtime.execute import Bound, address, viewed
 from rnngraph.schedule.actions import HERE, Action, Advance, Back, Load, Save, Visit
 from rnngraph.schedule.cut import COTANGENT, END, STATE, STEPS, WITHIN, Carried
-from rnngraph.schedule.layout import SHARED, aligned, bytes_of, shape_of
+from rnngraph.schedule.layout import SHARED, bytes_of, shape_of
 from rnngraph.schedule.planning import HELD, KEPT, Key, Walking, lasting
 from rnngraph.schedule.stages import AFTER, BACK, BEFORE, BETWEEN, LAST_WITHIN, THERE, WALKS
 from rnngraph.schedule.swap import SwapFile
@@ -88,19 +88,21 @@ class Walker:
         for one in carried:
             size = bytes_of(one.type, self.walking.layout.sizes, self.walking.layout.dtype)
             found.append(self.array(region[start : start + size], one.type))
-            start += aligned(size)
+            start += rounded(size)
         return found
 
     # --- a run ---
 
     def bind(self, weights: Mapping[str, Any]) -> None:
         """Makes the calls of every part over these weights."""
+        given = {**weights, **self.kept}
         for bound in self.bounds.values():
-            bound.bind({**weights, **self.kept})
+            bound.bind(given)
 
     def run(self, inputs: Mapping[str, Any], weights: Mapping[str, Any]) -> Arrays:
         """Results by name, as views that the next run writes over."""
-        self.inputs, self.weights = inputs, {**weights, **self.kept}
+        self.bind(weights)
+        self.inputs = inputs
         self.lengths = {n: np.asarray(a) for n, a in inputs.items() if n.startswith("lengths@")}
         for name in self.kept:
             if name in inputs:
@@ -179,9 +181,8 @@ class Walker:
     # --- parts ---
 
     def ready(self, key: Key) -> Bound:
-        """A part whose weights are bound and whose constants stand."""
+        """A part whose constants stand."""
         bound = self.bounds[key]
-        bound.bind(self.weights)
         if self.last is not bound:
             bound.fill()
             self.last = bound

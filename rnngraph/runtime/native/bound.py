@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from rnngraph.program.memory import Plan
-from rnngraph.program.program import Code, Group, Program, Ref, Repeat, Step, steps_of
+from rnngraph.program.program import Code, Group, Program, Ref, Repeat, Step, groups_of, steps_of
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execute import Bound, Index, Watch, Writer
 from rnngraph.runtime.native.claim import Target
@@ -166,15 +166,6 @@ class _NativeWriter(Writer):
                     self.repeat(item, depth)
                 elif isinstance(item, Step):
                     self.step(item, depth, rows)
-
-
-def groups_of(code: Sequence[Code]) -> Iterator[Group]:
-    """Every group, also those inside repeats."""
-    for item in code:
-        if isinstance(item, Group):
-            yield item
-        elif isinstance(item, Repeat):
-            yield from groups_of((*item.body, *item.rest))
 
 
 def _loops(code: Sequence[Code]) -> int:

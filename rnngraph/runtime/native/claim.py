@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from rnngraph.ir.graph import Node
 from rnngraph.ops.units import DOWN
@@ -21,7 +22,7 @@ from rnngraph.runtime.native.kernels import (
     Sums,
 )
 from rnngraph.runtime.native.layout import Layout, dense, layout
-from rnngraph.runtime.native.pointwise import Chain, Operand, Operation, entries
+from rnngraph.runtime.native.pointwise import Chain, Operand, Operation
 from rnngraph.runtime.native.reductions import ROW_OPS
 
 
@@ -199,7 +200,7 @@ class Claims:
         x, y = self.layout(step.ins[0]), self.layout(step.outs[0])
         if x is None or y is None or y.axes or not (x.dense and y.dense) or x.dtype != self.target.dtype:
             return None
-        width = entries(x.sizes)
+        width = prod(x.sizes)
         kernel = ColumnSums(x.axes, x.row, width, self.target.width, order_of(step.node))
         return Claimed(kernel, step.ins, step.outs)
 
@@ -212,7 +213,7 @@ class Claims:
         if {d % len(x.sizes) for d in dims} != set(range(len(x.sizes))):
             return None
         return Claimed(
-            AlongRow(y.axes, step.node.op.name, entries(x.sizes), x.row, y.row), step.ins, step.outs
+            AlongRow(y.axes, step.node.op.name, prod(x.sizes), x.row, y.row), step.ins, step.outs
         )
 
 

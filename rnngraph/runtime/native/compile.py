@@ -7,7 +7,7 @@ from functools import cache
 
 from rnngraph.runtime.native import pointwise, products, reductions, sums
 from rnngraph.runtime.native.claim import Target
-from rnngraph.runtime.native.engine import COMMON, Module, across, vector_bytes
+from rnngraph.runtime.native.engine import Module, across, module, vector_bytes
 from rnngraph.runtime.native.kernels import AlongRow, ColumnSums, Elementwise, Kernel, Product, Sums
 from rnngraph.runtime.native.threads import available
 
@@ -23,15 +23,22 @@ class Addresses:
     def __init__(self, kernels: Iterable[Kernel], machine: Target) -> None:
         self.machine = machine
         texts: dict[tuple[object, ...], str] = {}
-        declared = set(COMMON)
+        declared = set[str]()
         for kernel in kernels:
             key = _key(kernel)
             if key is not None and key not in texts:
                 texts[key] = _written(kernel, f"k{len(texts)}", machine, declared)
         self.names = {key: f"k{i}" for i, key in enumerate(texts)}
-        self.module = module("\n".join([*sorted(declared), *texts.values()])) if texts else None
+        self.module = module(frozenset(declared), *texts.values()) if texts else None
+        self.known: dict[int, int] = {}
 
     def of(self, kernel: Kernel) -> int:
+        """The address of a kernel of the program; asked for once for each, however many threads there are."""
+        if id(kernel) not in self.known:
+            self.known[id(kernel)] = self.found(kernel)
+        return self.known[id(kernel)]
+
+    def found(self, kernel: Kernel) -> int:
         key = _key(kernel)
         if key is not None:
             assert self.module is not None
@@ -62,26 +69,21 @@ def _written(kernel: Kernel, name: str, machine: Target, declared: set[str]) -> 
 
 
 @cache
-def module(text: str) -> Module:
-    return Module(text)
-
-
-@cache
 def product_kernels(shape: products.Shape) -> Module:
-    declared = set(COMMON)
+    declared = set[str]()
     text = products.write(shape, declared)
-    return module("\n".join([*sorted(declared), text]))
+    return module(frozenset(declared), text)
 
 
 @cache
 def sum_kernels(shape: products.Shape, sources: int, summed: bool) -> Module:
-    declared = set(COMMON)
+    declared = set[str]()
     text = sums.write(shape, sources, summed, declared)
-    return module("\n".join([*sorted(declared), text]))
+    return module(frozenset(declared), text)
 
 
 @cache
 def column_sums(shape: products.Shape) -> Module:
-    declared = set(COMMON)
+    declared = set[str]()
     text = reductions.write_columns("columns", shape.dtype, shape.width, declared)
-    return module("\n".join([*sorted(declared), text]))
+    return module(frozenset(declared), text)

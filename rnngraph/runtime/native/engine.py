@@ -19,7 +19,6 @@ COMMON = (
     "declare i64 @llvm.smin.i64(i64, i64)",
     "declare i64 @llvm.smax.i64(i64, i64)",
 )
-KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 4)
 STAMP = b"rnngraph kernels 1\n"
 """The first bytes of a kept file; the number changes with the form of the files."""
 
@@ -61,7 +60,6 @@ class Module:
     """Compiled functions by name; they live as long as this object."""
 
     def __init__(self, text: str) -> None:
-        self.text = text
         kept = _Kept(text)
         code = kept.read()
         module = llvm.parse_assembly(text if code is None else "")
@@ -82,6 +80,12 @@ class Module:
     def function(self, name: str, *types: Any, returns: Any = None) -> Callable[..., Any]:
         made: Callable[..., Any] = ctypes.CFUNCTYPE(returns, *types)(self.address(name))
         return made
+
+
+@cache
+def module(declared: frozenset[str], *texts: str) -> Module:
+    """The functions of some texts, which use what is declared; compiled once in a process."""
+    return Module("\n".join([*sorted({*COMMON, *declared}), *texts]))
 
 
 def _optimise(module: Any) -> None:

@@ -23,6 +23,7 @@ from rnngraph.program.program import (
     Slot,
     Step,
     Turn,
+    groups_of,
     moments_of,
     steps_of,
 )
@@ -266,18 +267,10 @@ def _for_threads(slots: list[Slot], code: Sequence[Code]) -> list[Slot]:
     result = list(slots)
     for item in code:
         if isinstance(item, Repeat):
-            for group in _groups(item.body):
+            for group in groups_of(item.body):
                 for ref in group.refs:
                     result[ref.slot] = replace(result[ref.slot], level=-1)
     return result
-
-
-def _groups(code: Sequence[Code]) -> Iterator[Group]:
-    for item in code:
-        if isinstance(item, Repeat):
-            yield from _groups(item.body)
-        elif isinstance(item, Group):
-            yield item
 
 
 def claimed_part(code: Sequence[Code]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol
 
 from rnngraph.ir.types import BATCH
@@ -14,10 +15,7 @@ Sizes = Mapping[str, int]
 
 
 def rows_of(axes: tuple[str, ...], sizes: Sizes) -> int:
-    found = 1
-    for axis in axes:
-        found *= sizes[axis]
-    return found
+    return prod(sizes[axis] for axis in axes)
 
 
 class Kernel(Protocol):
@@ -60,10 +58,7 @@ class Elementwise:
         return -(-self.chain.dims[-1] // self.width)
 
     def work(self, sizes: Sizes) -> float:
-        size = rows_of(self.axes, sizes)
-        for d in self.chain.dims:
-            size *= d
-        return 4.0 * size * max(1, len(self.chain.operations))
+        return 4.0 * rows_of(self.axes, sizes) * prod(self.chain.dims) * max(1, len(self.chain.operations))
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 
 from rnngraph.ir.types import Type
 from rnngraph.program.program import Ref, Slot
+from rnngraph.runtime.backend import Dtypes
 
 
 @dataclass(frozen=True)
@@ -56,16 +58,12 @@ def _laid_out(type: Type, ring: bool, grow: str | None, pattern: Pattern, dtype:
     axes = tuple(name for name, e in zip(names, places, strict=True) if e is not None)
     if not _rows_in_order(names, grow, places, len(axes)):
         return None
-    row = 1
-    for size in shape:
-        row *= size
     sizes, strides = [], []
     for size, stride, entry in zip(shape, dense(shape), entries[len(names) :], strict=True):
         if entry is not None:
             sizes.append(len(range(size)[slice(*entry)]))
             strides.append(stride)
-    kind = {"float": dtype, "int": "int64", "bool": "bool"}[type.dtype]
-    return Layout(axes, row, tuple(sizes), tuple(strides), kind)
+    return Layout(axes, prod(shape), tuple(sizes), tuple(strides), Dtypes(dtype).of(type.dtype))
 
 
 def _rows_in_order(names: tuple[str, ...], grow: str | None, places: Pattern, left: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from math import prod
 
 from rnngraph.runtime.native import functions
 from rnngraph.runtime.native.lanes import BYTES, Lanes
@@ -52,9 +52,7 @@ class Chain:
     @property
     def flat(self) -> bool:
         """Whether rows and entries make one run of numbers for every operand that moves."""
-        size = 1
-        for d in self.dims:
-            size *= d
+        size = prod(self.dims)
         return all(
             (o.rows == "each" and o.row == size and o.strides == (1,)) or (o.rows == "none" and not any(o.strides))
             for o in (*self.loads, *(o for _, o in self.stores))
@@ -251,11 +249,4 @@ def _plain(dtype: str) -> str:
     return "float" if dtype.startswith("float") else dtype
 
 
-def entries(dims: tuple[Any, ...]) -> int:
-    size = 1
-    for d in dims:
-        size *= d
-    return size
-
-
-__all__ = ["Chain", "Operand", "Operation", "apply", "entries", "known", "write"]
+__all__ = ["Chain", "Operand", "Operation", "apply", "known", "write"]

@@ -6,6 +6,7 @@ from array import array
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from rnngraph.program.program import Entry, Group, Ref, Repeat, Ring, Turn
@@ -13,7 +14,6 @@ from rnngraph.runtime.execute import Bound
 from rnngraph.runtime.native import walk
 from rnngraph.runtime.native.compile import Addresses
 from rnngraph.runtime.native.kernels import Elementwise, Product, rows_of
-from rnngraph.runtime.native.pointwise import entries
 from rnngraph.runtime.native.threads import walker
 
 Item = Group | Repeat
@@ -158,7 +158,7 @@ class Tables:
 
     def run(self, kernel: Elementwise, rows: int, share: Share) -> tuple[int, int, int, int]:
         """A flat chain counts the entries of all rows as one run."""
-        whole = entries(kernel.chain.dims)
+        whole = prod(kernel.chain.dims)
         if kernel.parallel == "one":
             return (0, 0, 0, rows * whole) if share.thread == 0 else (0, 0, 0, 0)
         if share.by_rows:

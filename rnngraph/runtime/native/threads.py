@@ -10,7 +10,7 @@ from ctypes import c_int64, c_void_p
 from functools import cache
 
 from rnngraph.runtime.native import walk
-from rnngraph.runtime.native.engine import COMMON, Module
+from rnngraph.runtime.native.engine import module
 
 
 def available() -> int:
@@ -28,9 +28,9 @@ class Walker:
     """The compiled functions that walk tables."""
 
     def __init__(self) -> None:
-        declared = set(COMMON)
+        declared = set[str]()
         text = walk.write(declared)
-        self.module = Module("\n".join([*sorted(declared), text]))
+        self.module = module(frozenset(declared), text)
         self.walk = self.module.function("walk", c_void_p, c_int64, c_int64, c_void_p, c_void_p)
         self.start = self.module.function("start", c_void_p)
         self.serve = self.module.function("serve", c_void_p, c_int64, c_int64, returns=c_int64)

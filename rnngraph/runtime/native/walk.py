@@ -51,10 +51,6 @@ PATIENCE = 12000
 """How often a helping thread looks for a job before it goes to sleep."""
 
 
-def _head(name: str, params: list[str], returns: str = "void") -> Function:
-    return Function(name, params, returns)
-
-
 def _spin(to: Function, address: str, how: str, value: Number, limit: int | None = None) -> str:
     """Waits until the word compares so; returns the number of looks it took, at most `limit`."""
     looks, name = to.variable("i64"), to.fresh()
@@ -83,12 +79,12 @@ def _spin(to: Function, address: str, how: str, value: Number, limit: int | None
 
 def _nothing() -> str:
     """A kernel that does nothing, where threads only meet."""
-    return _head("nothing", ["ptr %args", "i64 %r0", "i64 %r1", "i64 %c0", "i64 %c1"]).text()
+    return Function("nothing", ["ptr %args", "i64 %r0", "i64 %r1", "i64 %c0", "i64 %c1"]).text()
 
 
 def _barrier() -> str:
     """All threads meet: the last to come starts the next phase."""
-    to = _head("barrier", ["ptr %shared"])
+    to = Function("barrier", ["ptr %shared"])
     threads = to.word("%shared", THREADS)
     alone = to.let(f"icmp sgt i64 {threads}, 1")
     with to.when(alone):
@@ -105,7 +101,7 @@ def _barrier() -> str:
 
 def _finished() -> str:
     """1 where every flag of a row of bytes from first to last holds."""
-    to = _head("finished", ["ptr %flags", "i64 %first", "i64 %last"], "i64")
+    to = Function("finished", ["ptr %flags", "i64 %first", "i64 %last"], "i64")
     all = to.variable("i64")
     to.do(f"store i64 1, ptr {all}")
     with to.loop("%first", "%last") as i:
@@ -118,7 +114,7 @@ def _finished() -> str:
 
 def _moves() -> str:
     """Sets the arguments that move to their addresses at the places of the running loops."""
-    to = _head("moves", ["ptr %args", "i64 %count", "ptr %moves", "ptr %places"])
+    to = Function("moves", ["ptr %args", "i64 %count", "ptr %moves", "ptr %places"])
     with to.loop(0, "%count") as i:
         move = to.at("%moves", to.mul(i, MOVE), "i64")
         argument, base, follows, bytes = (to.word(move, j) for j in range(MOVE))
@@ -133,7 +129,7 @@ def _moves() -> str:
 
 def _walk() -> str:
     """Runs entries first to last of a table."""
-    to = _head("walk", ["ptr %table", "i64 %first", "i64 %last", "ptr %places", "ptr %shared"])
+    to = Function("walk", ["ptr %table", "i64 %first", "i64 %last", "ptr %places", "ptr %shared"])
     with to.loop("%first", "%last") as i:
         entry = to.at("%table", to.mul(i, WORDS), "i64")
         kernel = to.word(entry, KERNEL)
@@ -190,7 +186,7 @@ def _own(to: Function, thread: Number) -> tuple[str, str, str]:
 
 def _start() -> str:
     """Does the first thread's part of a job, and waits for the rest."""
-    to = _head("start", ["ptr %shared"])
+    to = Function("start", ["ptr %shared"])
     threads = to.word("%shared", THREADS)
     table, count, places = _own(to, 0)
     to.do(f"call void @walk(ptr {table}, i64 0, i64 {count}, ptr {places}, ptr %shared)")
@@ -201,7 +197,7 @@ def _start() -> str:
 def _serve() -> str:
     """A helping thread: waits for a job other than the last one seen and does its part; returns the job seen last once
     it has waited long in vain."""
-    to = _head("serve", ["ptr %shared", "i64 %thread", "i64 %seen"], "i64")
+    to = Function("serve", ["ptr %shared", "i64 %thread", "i64 %seen"], "i64")
     last = to.variable("i64")
     to.do(f"store i64 %seen, ptr {last}")
     job_at = to.at("%shared", JOB, "i64")
