@@ -54,7 +54,7 @@ class Addresses:
 def _key(kernel: Kernel) -> tuple[object, ...] | None:
     """What makes the text of a kernel of the program's own; None for those that all share."""
     if isinstance(kernel, Elementwise):
-        return (kernel.chain,)
+        return (kernel.chain, kernel.flat)
     if isinstance(kernel, AlongRow):
         return (kernel.op, kernel.size, kernel.row, kernel.result)
     return None
@@ -62,7 +62,7 @@ def _key(kernel: Kernel) -> tuple[object, ...] | None:
 
 def _written(kernel: Kernel, name: str, machine: Target, declared: set[str]) -> str:
     if isinstance(kernel, Elementwise):
-        return pointwise.write(kernel.chain, name, machine.width, declared)
+        return pointwise.write(kernel.chain, name, machine.width, kernel.flat, declared)
     assert isinstance(kernel, AlongRow)
     k = kernel
     return reductions.write_row(name, k.op, k.size, k.row, k.result, machine.dtype, machine.width, declared)

@@ -41,11 +41,17 @@ class Kernel(Protocol):
 
 @dataclass(frozen=True)
 class Elementwise:
-    """A chain over rows; addresses of its loads, then of its stores."""
+    """A chain over rows; addresses of its loads, then of its stores. `by_row` where rows may be left out."""
 
     axes: tuple[str, ...]
     chain: Chain
     width: int
+    by_row: bool = False
+
+    @property
+    def flat(self) -> bool:
+        """Whether its columns are the entries of all rows."""
+        return self.chain.flat and not self.by_row
 
     @property
     def parallel(self) -> str:

@@ -12,7 +12,7 @@ from math import prod
 
 from rnngraph.runtime.native import functions
 from rnngraph.runtime.native.lanes import BYTES, Lanes
-from rnngraph.runtime.native.text import Function, Number
+from rnngraph.runtime.native.text import KERNEL, Function, Number
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Chain:
         )
 
 
-def write(chain: Chain, name: str, width: int, declared: set[str]) -> str:
-    """The kernel's text: (addresses, rows first to last, entries first to last).
+def write(chain: Chain, name: str, width: int, flat: bool, declared: set[str]) -> str:
+    """The kernel's text. Columns are entries of the last dimension.
 
-    Entries are those of the last dimension; in a flat chain those of all rows, and then rows are not looked at.
+    A flat chain may be written `flat`: then columns are the entries of all rows, and rows are not looked at.
     """
-    to = Function(name, ["ptr %args", "i64 %r0", "i64 %r1", "i64 %c0", "i64 %c1"])
-    _Writer(chain, to, Lanes(to, width, "float" if chain.dtype == "float32" else "double", declared)).kernel()
+    to = Function(name, KERNEL)
+    _Writer(chain, to, Lanes(to, width, "float" if chain.dtype == "float32" else "double", declared)).kernel(flat)
     return to.text()
 
 
@@ -80,15 +80,16 @@ class _Writer:
             if o.rows == "none" and not any(o.strides)
         }
 
-    def kernel(self) -> None:
+    def kernel(self, flat: bool) -> None:
         to = self.to
-        if self.chain.flat:
+        if flat:
             self.run(self.bases, "%c0", "%c1", None)
             return
         # The inner size stands behind the addresses; absent where no operand needs it.
         split = any(o.rows in ("inner", "outer") for o in self.operands)
         inner: Number = to.word("%args", len(self.operands)) if split else 1
-        with to.loop("%r0", "%r1") as row:
+        with to.loop("%r0", "%r1") as place:
+            row = to.row(place)
             places: dict[str, Number] = {"each": row, "none": 0, "inner": 0, "outer": 0}
             if split:
                 places |= {"inner": to.rem(row, inner), "outer": to.div(row, inner)}

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rnngraph.runtime.native.lanes import Lanes
-from rnngraph.runtime.native.text import Function, Number
+from rnngraph.runtime.native.text import KERNEL, Function, Number
 
 ROWS = 6
 """Rows of a tile: with four vectors across it takes 24 of 32 registers."""
@@ -67,22 +67,23 @@ class Writer:
     # --- one tile ---
 
     def tile(self, rows: int) -> str:
-        """c (+)= a @ b for a tile of rows by one panel.
+        """c (+)= a @ b for a tile of listed rows by one panel.
 
         `%left` columns of the panel are stored; `%more` says whether to add to what stands there.
         """
         shape, across = self.shape, self.shape.across
         to = Function(f"tile_{rows}", ["ptr %a", "i64 %lda", "ptr %b", "ptr %c", "i64 %ldc", "i64 %terms",
-                                       "i64 %left", "i64 %more"])  # fmt: skip
+                                       "i64 %left", "i64 %more", "ptr %rows"])  # fmt: skip
         v = self.lanes(to)
         sums = self.zero_sums(to, v, rows)
-        starts = [self.at(to, "%a", to.mul(i, "%lda")) for i in range(rows)]
+        places = [to.word("%rows", i) for i in range(rows)]
+        starts = [self.at(to, "%a", to.mul(place, "%lda")) for place in places]
         with to.loop(0, "%terms") as k:
             b = self.at(to, "%b", to.mul(k, shape.panel))
             columns = [v.load(self.at(to, b, j * shape.width), shape.dtype) for j in range(across)]
             for i in range(rows):
                 self.grow(to, v, sums[i], v.load_one(self.at(to, starts[i], k), shape.dtype), columns)
-        self.stored(to, v, sums, "%more")
+        self.stored(to, v, sums, "%more", places)
         return to.text()
 
     def zero_sums(self, to: Function, v: Lanes, rows: int) -> list[list[str]]:
@@ -101,20 +102,26 @@ class Writer:
             old = to.let(f"load {v.floats}, ptr {place}")
             to.do(f"store {v.floats} {v.fma(one, column, old)}, ptr {place}")
 
-    def stored(self, to: Function, v: Lanes, sums: list[list[str]], more: Number) -> None:
-        """The sums of a tile to their places; a whole panel needs no masks."""
+    def stored(self, to: Function, v: Lanes, sums: list[list[str]], more: Number, places: Sequence[Number]) -> None:
+        """The sums of a tile to their rows; a whole panel needs no masks."""
         whole = to.let(f"icmp sge i64 %left, {self.shape.panel}")
         with to.when(whole):
-            self.stored_columns(to, v, sums, more, [None] * self.shape.across)
+            self.stored_columns(to, v, sums, more, [None] * self.shape.across, places)
         with to.when(to.let(f"xor i1 {whole}, true")):
             masks = [v.first(to.sub("%left", j * self.shape.width)) for j in range(self.shape.across)]
-            self.stored_columns(to, v, sums, more, masks)
+            self.stored_columns(to, v, sums, more, masks, places)
 
     def stored_columns(
-        self, to: Function, v: Lanes, sums: list[list[str]], more: Number, masks: Sequence[str | None]
+        self,
+        to: Function,
+        v: Lanes,
+        sums: list[list[str]],
+        more: Number,
+        masks: Sequence[str | None],
+        places: Sequence[Number],
     ) -> None:
-        for i, row in enumerate(sums):
-            line = self.at(to, "%c", to.mul(i, "%ldc"))
+        for place, row in zip(places, sums, strict=True):
+            line = self.at(to, "%c", to.mul(place, "%ldc"))
             for j, v.mask in enumerate(masks):
                 value = to.let(f"load {v.floats}, ptr {row[j]}")
                 self.put(to, v, self.at(to, line, j * self.shape.width), value, more)
@@ -150,7 +157,7 @@ class Writer:
 
     def product(self) -> str:
         """c = a @ b (+ d) over rows and panels; arguments a, b packed, d or null, c, lda, ldd, ldc, terms, columns."""
-        to = Function("product", ["ptr %args", "i64 %r0", "i64 %r1", "i64 %c0", "i64 %c1"])
+        to = Function("product", KERNEL)
         a, b, d, c = (to.pointer("%args", i) for i in range(4))
         lda, ldd, ldc, terms, columns = (to.word("%args", i) for i in range(4, 9))
         panel = self.shape.panel
@@ -158,20 +165,30 @@ class Writer:
         with to.loop("%r0", "%r1", CHUNK) as low:
             high = to.least(to.add(low, CHUNK), "%r1")
             first = self.in_pairs(to, to.sub(high, low), columns)
-            source, target = self.at(to, a, to.mul(low, lda)), self.at(to, c, to.mul(low, ldc))
-            beside = self.at(to, d, to.mul(low, ldd))
+            rows, source, target, beside = self.listed(to, low, (a, lda), (c, ldc), (d, ldd))
             with to.loop("%c0", first, 2) as p:
-                self.pair(to, source, self.at(to, b, self.places(to, p, terms)), self.at(to, target, to.mul(p, panel)),
-                          terms)  # fmt: skip
+                only = to.word(rows, 0)
+                self.pair(to, self.at(to, source, to.mul(only, lda)), self.at(to, b, self.places(to, p, terms)),
+                          self.at(to, target, to.add(to.mul(only, ldc), to.mul(p, panel))), terms)  # fmt: skip
             with to.loop(first, "%c1") as p:
                 left = to.sub(columns, to.mul(p, panel))
                 self.panel(to, to.sub(high, low), source, lda, self.at(to, b, self.places(to, p, terms)),
-                           self.at(to, target, to.mul(p, panel)), ldc, terms, left)  # fmt: skip
+                           self.at(to, target, to.mul(p, panel)), ldc, terms, left, rows)  # fmt: skip
             with to.when(added), to.loop("%c0", "%c1") as p:
                 column = to.mul(p, panel)
                 self.plus(to, to.sub(high, low), self.at(to, beside, column), ldd, self.at(to, target, column), ldc,
-                          to.sub(columns, column))  # fmt: skip
+                          to.sub(columns, column), rows)  # fmt: skip
         return to.text()
+
+    def listed(self, to: Function, low: Number, *arrays: tuple[str, str]) -> tuple[str, ...]:
+        """The list of the rows from `low` on, and the arrays (with entries from row to row) that it counts in. Without a
+        list given it is 0, 1, 2..., and the arrays begin at `low`."""
+        numbers = ", ".join(f"i64 {i}" for i in range(CHUNK))
+        self.declared.add(f"@in_order = private constant [{CHUNK} x i64] [{numbers}]")
+        given = to.let("icmp ne ptr %rows, null")
+        rows = to.let(f"select i1 {given}, ptr {to.at('%rows', low, 'i64')}, ptr @in_order")
+        start = to.let(f"select i1 {given}, i64 0, i64 {low}")
+        return rows, *(self.at(to, array, to.mul(start, row)) for array, row in arrays)
 
     def in_pairs(self, to: Function, rows: Number, columns: Number) -> Number:
         """The first panel that is not taken in a pair: whole panels are, where there is one row."""
@@ -188,19 +205,21 @@ class Writer:
                       f"i64 {to.mul(terms, self.shape.panel)}", f"ptr {c}", f"i64 {depth}", f"i64 {k}")  # fmt: skip
 
     def panel(self, to: Function, rows: Number, a: str, lda: Number, b: str, c: str, ldc: Number, terms: Number,
-              left: Number) -> None:  # fmt: skip
+              left: Number, listed: str) -> None:  # fmt: skip
         """Some rows by one panel, block of terms by block."""
         with to.loop(0, terms, DEPTH) as k:
             depth = to.least(DEPTH, to.sub(terms, k))
             self.rows(to, rows, self.at(to, a, k), lda, self.at(to, b, to.mul(k, self.shape.panel)), c, ldc, depth,
-                      left, k)  # fmt: skip
+                      left, k, listed)  # fmt: skip
 
-    def plus(self, to: Function, rows: Number, d: str, ldd: Number, c: str, ldc: Number, left: Number) -> None:
+    def plus(self, to: Function, rows: Number, d: str, ldd: Number, c: str, ldc: Number, left: Number,
+             listed: str) -> None:  # fmt: skip
         """c += d for some rows of one panel."""
         shape, v = self.shape, self.lanes(to)
         masks = [v.first(to.sub(left, j * shape.width)) for j in range(shape.across)]
         with to.loop(0, rows) as i:
-            one, other = self.at(to, c, to.mul(i, ldc)), self.at(to, d, to.mul(i, ldd))
+            row = to.word(listed, i)
+            one, other = self.at(to, c, to.mul(row, ldc)), self.at(to, d, to.mul(row, ldd))
             for j, mask in enumerate(masks):
                 v.mask = mask
                 place = self.at(to, one, j * shape.width)
@@ -214,8 +233,8 @@ class Writer:
         to.do(f"call void @{name}({', '.join(arguments)})")
 
     def rows(self, to: Function, rows: Number, a: str, lda: Number, b: str, c: str, ldc: Number, terms: Number,
-             left: Number, more: Number) -> None:  # fmt: skip
-        """Tiles over some rows, as even as they go."""
+             left: Number, more: Number, listed: str) -> None:  # fmt: skip
+        """Tiles over some listed rows, as even as they go."""
         place = to.variable("i64")
         to.do(f"store i64 0, ptr {place}")
         name = to.fresh()
@@ -225,9 +244,8 @@ class Writer:
         rest = to.sub(rows, done)
         tiles = to.let(f"call i64 @llvm.smax.i64(i64 {to.div(to.add(rest, ROWS - 1), ROWS)}, i64 1)")
         take = to.div(to.sub(to.add(rest, tiles), 1), tiles)
-        arguments = (f"ptr {self.at(to, a, to.mul(done, lda))}", f"i64 {lda}", f"ptr {b}",
-                     f"ptr {self.at(to, c, to.mul(done, ldc))}", f"i64 {ldc}", f"i64 {terms}", f"i64 {left}",
-                     f"i64 {more}")  # fmt: skip
+        arguments = (f"ptr {a}", f"i64 {lda}", f"ptr {b}", f"ptr {c}", f"i64 {ldc}", f"i64 {terms}", f"i64 {left}",
+                     f"i64 {more}", f"ptr {to.at(listed, done, 'i64')}")  # fmt: skip
         self.chosen(to, name, take, "tile", arguments)
         to.do(f"store i64 {to.add(done, take)}, ptr {place}")
         to.do(f"br label %{name}.next")
@@ -249,7 +267,7 @@ class Writer:
         """Panels c0 to c1 of a matrix; arguments source, target, entries from term to term and from column to column,
         terms, columns. What is beyond the last column is zero."""
         shape = self.shape
-        to = Function("pack", ["ptr %args", "i64 %r0", "i64 %r1", "i64 %c0", "i64 %c1"])
+        to = Function("pack", KERNEL)
         source, target = to.pointer("%args", 0), to.pointer("%args", 1)
         term, column, terms, columns = (to.word("%args", i) for i in range(2, 6))
         v = self.lanes(to)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rnngraph.runtime.native import functions
 from rnngraph.runtime.native.lanes import Lanes
-from rnngraph.runtime.native.text import Function, Number
+from rnngraph.runtime.native.text import KERNEL, Function, Number
 
 ACROSS = 8
 """Vectors of columns that a sum over rows takes at a time."""
@@ -16,7 +16,7 @@ ACROSS = 8
 
 class _Kernel:
     def __init__(self, name: str, dtype: str, width: int, declared: set[str]) -> None:
-        self.to = Function(name, ["ptr %args", "i64 %r0", "i64 %r1", "i64 %c0", "i64 %c1"])
+        self.to = Function(name, KERNEL)
         self.dtype, self.width = dtype, width
         self.v = Lanes(self.to, width, "float" if dtype == "float32" else "double", declared)
 
@@ -78,7 +78,8 @@ def write_row(name: str, op: str, size: int, row: int, result: int, dtype: str, 
     kernel = _Row(name, dtype, width, declared, size)
     to = kernel.to
     source, target = to.pointer("%args", 0), to.pointer("%args", 1)
-    with to.loop("%r0", "%r1") as r:
+    with to.loop("%r0", "%r1") as place:
+        r = to.row(place)
         line, out = kernel.at(source, to.mul(r, row)), kernel.at(target, to.mul(r, result))
         if op == "sum":
             to.do(f"store {kernel.v.element} {kernel.total(line)}, ptr {out}")

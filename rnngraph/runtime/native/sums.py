@@ -9,7 +9,7 @@ computed together, nor by which thread.
 from __future__ import annotations
 
 from rnngraph.runtime.native.products import DEPTH, ROWS, Shape, Writer
-from rnngraph.runtime.native.text import Function, Number
+from rnngraph.runtime.native.text import KERNEL, Function, Number
 
 TALL = 96
 """Rows of a result that are worked on together: with their terms they stay in the nearest memory but one."""
@@ -44,7 +44,7 @@ class _Sums(Writer):
                 columns = [v.load(self.at(to, b, j * shape.width), shape.dtype) for j in range(shape.across)]
                 for i in range(rows):
                     self.grow(to, v, sums[i], v.load_one(self.at(to, a, i), shape.dtype), columns)
-            self.stored(to, v, sums, to.let(f"or i64 %more, {m}"))
+            self.stored(to, v, sums, to.let(f"or i64 %more, {m}"), range(rows))
         return to.text()
 
     def unit(self, to: Function, m: Number, count: Number) -> tuple[Number, Number]:
@@ -77,7 +77,7 @@ class _Sums(Writer):
         return to.text()
 
     def kernel(self, sources: int, summed: bool) -> str:
-        to = Function("sums", ["ptr %args", "i64 %r0", "i64 %r1", "i64 %c0", "i64 %c1"])
+        to = Function("sums", KERNEL)
         d = to.pointer("%args", 0)
         first = 1 + 2 * sources + summed
         ldd, columns, rows, unit, back, add = (to.word("%args", first + i) for i in range(6))

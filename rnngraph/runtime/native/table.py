@@ -142,7 +142,7 @@ class Tables:
     def part(self, kernel: Any, share: Share) -> tuple[int, int, int, int]:
         """The rows and columns that fall to one thread."""
         rows, columns = rows_of(kernel.axes, self.sizes), kernel.columns(self.sizes)
-        if isinstance(kernel, Elementwise) and kernel.chain.flat:
+        if isinstance(kernel, Elementwise) and kernel.flat:
             return self.run(kernel, rows, share)
         alone = kernel.parallel == "one" or (columns < 2 and not (kernel.parallel == "rows" and share.by_rows))
         if alone:
@@ -171,9 +171,9 @@ class Tables:
 
     def repeat(self, repeat: Repeat, share: Share) -> list[int]:
         body, rest = self.entries(repeat.body, share), self.entries(repeat.rest, share)  # type: ignore[arg-type]
-        loop = [0] * 10
+        loop = [0] * 11
         loop[walk.STEPS], loop[walk.REVERSE] = self.sizes[repeat.axis], int(repeat.reverse)
-        loop[walk.PLACE] = 3 * repeat.loop
+        loop[walk.PLACE], loop[walk.UNTIL_STEP] = 3 * repeat.loop, 1
         if repeat.until is not None:
             address, [(place, stride)] = self.operand(repeat.until)
             flags = self.place(repeat.until.slot)[2][-1]

@@ -12,6 +12,10 @@ from contextlib import contextmanager
 Number = int | str
 """A 64-bit whole number: known now, or the name of a value."""
 
+KERNEL = ("ptr %args", "i64 %r0", "i64 %r1", "i64 %c0", "i64 %c1", "ptr %rows")
+"""What every kernel is given: its arguments, the first row and the one after the last, columns likewise, and, where it
+is not null, a list: then rows are places in it."""
+
 
 class Function:
     """The text of one function that returns nothing, or a 64-bit number."""
@@ -83,6 +87,14 @@ class Function:
     def pointer(self, pointer: str, index: Number) -> str:
         """An address from a table."""
         return self.let(f"load ptr, ptr {self.at(pointer, index, 'i64')}")
+
+    def row(self, place: Number) -> Number:
+        """The row of a kernel at a place of the list `%rows`; the place itself where there is no list."""
+        found = self.variable("i64")
+        self.do(f"store i64 {place}, ptr {found}")
+        with self.when(self.let("icmp ne ptr %rows, null")):
+            self.do(f"store i64 {self.word('%rows', place)}, ptr {found}")
+        return self.let(f"load i64, ptr {found}")
 
     # --- blocks ---
 

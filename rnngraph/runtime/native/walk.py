@@ -9,17 +9,23 @@ from __future__ import annotations
 import platform
 import sys
 
+from rnngraph.runtime.native import text
 from rnngraph.runtime.native.text import Function, Number
 
-WORDS = 12
+WORDS = 16
 """Words of an entry."""
 
-KERNEL, ARGS, ROW0, ROW1, COL0, COL1, MOVES, MOVING, BARRIER, BODY, COUNT, LOOP = range(WORDS)
+KERNEL, ARGS, ROW0, ROW1, COL0, COL1, MOVES, MOVING, BARRIER, STRIDE, JUMP, MASK, WANTED, BODY, COUNT, LOOP = range(WORDS)
 """What the words of an entry are: for a kernel its address, its arguments, its part of rows and columns, how many
-arguments move and how, and whether all threads meet after it. For a loop KERNEL is 0, BODY and COUNT are its entries
-and LOOP its words below."""
+arguments move and how, and whether all threads meet after it. Where JUMP is not 0 the rows are taken through a list: runs
+of `LISTED` at a distance of STRIDE, run after run JUMP further on; of those the ones whose byte in the mask, which is the
+argument MASK, is WANTED (all, if MASK is 0). For a loop KERNEL is 0, BODY and COUNT are its entries and LOOP its words
+below."""
 
-STEPS, REVERSE, PLACE, UNTIL, UNTIL_STRIDE, UNTIL_PLACE, UNTIL_FIRST, UNTIL_LAST, REST, REST_COUNT = range(10)
+LISTED = 192
+"""Rows of a list."""
+
+STEPS, REVERSE, PLACE, UNTIL, UNTIL_STRIDE, UNTIL_PLACE, UNTIL_FIRST, UNTIL_LAST, UNTIL_STEP, REST, REST_COUNT = range(11)
 """Words of a loop: its number of steps, its direction, where its three places are kept (step, parity of the steps
 done, and the other parity), and where the flags are that end it early, with the entries that then stand for a step."""
 
@@ -44,7 +50,7 @@ def write(declared: set[str]) -> str:
     declared.add(f"declare i32 @{OTHERS}()")
     if X86:
         declared.add("declare void @llvm.x86.sse2.pause()")
-    return "\n\n".join([_nothing(), _barrier(), _finished(), _moves(), _walk(), _start(), _serve()])
+    return "\n\n".join([_nothing(), _barrier(), _finished(), _moves(), _through_list(), _walk(), _start(), _serve()])
 
 
 PATIENCE = 12000
@@ -79,7 +85,7 @@ def _spin(to: Function, address: str, how: str, value: Number, limit: int | None
 
 def _nothing() -> str:
     """A kernel that does nothing, where threads only meet."""
-    return Function("nothing", ["ptr %args", "i64 %r0", "i64 %r1", "i64 %c0", "i64 %c1"]).text()
+    return Function("nothing", text.KERNEL).text()
 
 
 def _barrier() -> str:
@@ -100,11 +106,11 @@ def _barrier() -> str:
 
 
 def _finished() -> str:
-    """1 where every flag of a row of bytes from first to last holds."""
-    to = Function("finished", ["ptr %flags", "i64 %first", "i64 %last"], "i64")
+    """1 where every flag of a row of bytes from first to last, at a distance of so many, holds."""
+    to = Function("finished", ["ptr %flags", "i64 %first", "i64 %last", "i64 %step"], "i64")
     all = to.variable("i64")
     to.do(f"store i64 1, ptr {all}")
-    with to.loop("%first", "%last") as i:
+    with to.loop("%first", "%last", "%step") as i:
         flag = to.let(f"load i8, ptr {to.at('%flags', i, 'i8')}")
         with to.when(to.let(f"icmp eq i8 {flag}, 0")):
             to.do(f"store i64 0, ptr {all}")
@@ -127,6 +133,35 @@ def _moves() -> str:
     return to.text()
 
 
+def _through_list() -> str:
+    """Calls the kernel of an entry for its rows, list by list; where they lie in one run without a list."""
+    to = Function("through_list", ["ptr %item", "ptr %args"])
+    kernel, columns = to.pointer("%item", KERNEL), [f"i64 {to.word('%item', w)}" for w in (COL0, COL1)]
+    last, stride, wanted = (to.word("%item", w) for w in (ROW1, STRIDE, WANTED))
+    masked = to.let(f"icmp ne i64 {to.word('%item', MASK)}, 0")
+    mask = to.pointer("%args", to.word("%item", MASK))
+    rows, filled = to.variable(f"[{LISTED} x i64]"), to.variable("i64")
+    with to.loop(to.word("%item", ROW0), last, to.word("%item", JUMP)) as low:
+        high = to.least(to.add(low, to.mul(stride, LISTED)), last)
+        to.do(f"store i64 0, ptr {filled}")
+        with to.loop(low, high, stride) as row:
+            place, taken = to.let(f"load i64, ptr {filled}"), to.variable("i64")
+            to.do(f"store i64 1, ptr {taken}")
+            with to.when(masked):
+                byte = to.let(f"load i8, ptr {to.at(mask, row, 'i8')}")
+                same = to.let(f"icmp eq i64 {to.let(f'zext i8 {byte} to i64')}, {wanted}")
+                to.do(f"store i64 {to.let(f'zext i1 {same} to i64')}, ptr {taken}")
+            to.do(f"store i64 {row}, ptr {to.at(rows, place, 'i64')}")
+            to.do(f"store i64 {to.add(place, to.let(f'load i64, ptr {taken}'))}, ptr {filled}")
+        count = to.let(f"load i64, ptr {filled}")
+        run = to.let(f"icmp eq i64 {count}, {to.sub(high, low)}")
+        first, end = (to.let(f"select i1 {run}, i64 {a}, i64 {b}") for a, b in ((low, 0), (high, count)))
+        listed = to.let(f"select i1 {run}, ptr null, ptr {rows}")
+        with to.when(to.let(f"icmp sgt i64 {count}, 0")):
+            to.do(f"call void {kernel}(ptr %args, i64 {first}, i64 {end}, {', '.join(columns)}, ptr {listed})")
+    return to.text()
+
+
 def _walk() -> str:
     """Runs entries first to last of a table."""
     to = Function("walk", ["ptr %table", "i64 %first", "i64 %last", "ptr %places", "ptr %shared"])
@@ -140,8 +175,12 @@ def _walk() -> str:
                 f"call void @moves(ptr {args}, i64 {to.word(entry, MOVES)}, ptr {to.pointer(entry, MOVING)}, "
                 "ptr %places)"
             )
-            ranges = ", ".join(f"i64 {to.word(entry, w)}" for w in (ROW0, ROW1, COL0, COL1))
-            to.do(f"call void {to.let(f'inttoptr i64 {kernel} to ptr')}(ptr {args}, {ranges})")
+            direct = to.let(f"icmp eq i64 {to.word(entry, JUMP)}, 0")
+            with to.when(direct):
+                ranges = ", ".join(f"i64 {to.word(entry, w)}" for w in (ROW0, ROW1, COL0, COL1))
+                to.do(f"call void {to.let(f'inttoptr i64 {kernel} to ptr')}(ptr {args}, {ranges}, ptr null)")
+            with to.when(to.let(f"xor i1 {direct}, true")):
+                to.do(f"call void @through_list(ptr {entry}, ptr {args})")
             with to.when(to.let(f"icmp ne i64 {to.word(entry, BARRIER)}, 0")):
                 to.do("call void @barrier(ptr %shared)")
         with to.when(to.let(f"xor i1 {plain}, true")):
@@ -171,7 +210,7 @@ def _steps(to: Function, entry: str) -> None:
             with to.when(watched):
                 follows = to.word("%places", to.word(loop, UNTIL_PLACE))
                 flags = to.at(until, to.mul(follows, to.word(loop, UNTIL_STRIDE)), "i8")
-                rows = f"i64 {to.word(loop, UNTIL_FIRST)}, i64 {to.word(loop, UNTIL_LAST)}"
+                rows = ", ".join(f"i64 {to.word(loop, w)}" for w in (UNTIL_FIRST, UNTIL_LAST, UNTIL_STEP))
                 to.do(f"store i64 {to.let(f'call i64 @finished(ptr {flags}, {rows})')}, ptr {ended}")
         with to.when(over):
             rest, left = to.pointer(loop, REST), to.word(loop, REST_COUNT)
