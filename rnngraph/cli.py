@@ -92,6 +92,7 @@ def fmt(files: Sequence[str], only_check: bool, stdout: bool) -> int:
 @UNROLL
 @click.option("--steps", type=int, help="Steps of a static graph.")
 @click.option("--gradient", is_flag=True, help="With the backward pass.")
+@click.option("--lengths", is_flag=True, help="For data whose rows have lengths of their own.")
 @click.option("--kernels", is_flag=True, help="The compiled kernels, and what is left to NumPy and why.")
 def show(
     file: str,
@@ -101,6 +102,7 @@ def show(
     unroll: str | None,
     steps: int | None,
     gradient: bool,
+    lengths: bool,
     kernels: bool,
 ) -> None:
     """Print the graph as text after a stage of compilation, or the kernels that it is run by."""
@@ -111,9 +113,9 @@ def show(
     how = driver.scheduled(model, unroll=unroll)
     warn(driver.unrolling_warning(model, how.unroll, steps, gradient))
     if kernels:
-        console().print(kernel_table(driver.kernels(model, how, steps, gradient)))
+        console().print(kernel_table(driver.kernels(model, how, steps, gradient, lengths)))
         return
-    click.echo(driver.show(model, after, how.unroll, steps, gradient))
+    click.echo(driver.show(model, after, how.unroll, steps, gradient, lengths))
 
 
 @cli.command()

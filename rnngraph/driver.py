@@ -35,31 +35,34 @@ if TYPE_CHECKING:
 # --- graphs ----------------------------------------------------------------------------------------------------------
 
 
-def show(model: Model, after: str, unroll: str, steps: int | None, gradient: bool) -> str:
+def show(model: Model, after: str, unroll: str, steps: int | None, gradient: bool, padded: bool) -> str:
     """The text of the graph after a stage."""
     from rnngraph.ir.text import show as graph_text
 
-    return graph_text(stage(model, after, unroll, steps, gradient))
+    return graph_text(stage(model, after, unroll, steps, gradient, padded))
 
 
-def kernels(model: Model, how: How, steps: int | None, gradient: bool) -> list[Any]:
+def kernels(model: Model, how: How, steps: int | None, gradient: bool, padded: bool) -> list[Any]:
     """The compiled kernels of a model's program (`runtime.native.listing.Listed`), and what is left to NumPy."""
     from rnngraph.runtime.native.listing import listed
 
     program = replace(how, kernels="native").compiled(model, steps, gradient=gradient)
-    signature = Signature(cotangents=model.differentiated if gradient else None)
+    signature = Signature(padded, cotangents=model.differentiated if gradient else None)
     return listed(program.variant(signature).program.code)
 
 
-def stage(model: Model, after: str, unroll: str, steps: int | None, gradient: bool) -> Graph:
-    """The graph after a stage of the pipeline; with `gradient`, of the loss (or of every float output)."""
+def stage(
+    model: Model, after: str, unroll: str, steps: int | None, gradient: bool, padded: bool = False
+) -> Graph:
+    """The graph after a stage of the pipeline; with `gradient`, of the loss (or of every float output); `padded` for
+    data whose rows have lengths of their own."""
     if after not in STAGES:
         raise UserError(
             f"there is no stage `{after}`", "E610", did_you_mean(after, STAGES) or f"the stages are {', '.join(STAGES)}"
         )
     schedule = checked_schedule(unroll, steps, "float64", gradient)
     model.refuse_too_long(schedule)
-    signature = Signature(cotangents=model.differentiated if gradient else None)
+    signature = Signature(padded, cotangents=model.differentiated if gradient else None)
     for name, graph in model.stages(schedule, signature):
         if name == after:
             return graph

@@ -14,16 +14,19 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
+from rnngraph.compiled import Signature
 from rnngraph.costs import cotangents_for, everything, synthetic
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.types import Type
 from rnngraph.model import Model
 from rnngraph.program.lower import lower
 from rnngraph.program.memory import plan
-from rnngraph.runtime.native import engine
+from rnngraph.program.program import groups_of
+from rnngraph.runtime.native import engine, fuse
 from rnngraph.runtime.native.backend import NativeBackend
 from rnngraph.runtime.native.claim import Target
 from rnngraph.runtime.native.compile import target
+from rnngraph.runtime.native.kernels import Product, Sums
 from tests.models import ALL
 from tests.running import SIZES, array_of, evaluate, op_graph
 from tests.test_ops import CASES, ident
@@ -100,18 +103,27 @@ def test_fast_functions_far_out(dtype: str) -> None:
 
 
 def results(
-    model: Model, backend: Any, steps: int, batch: int, dtype: str, unroll: str | int = "dynamic", **more: Any
+    model: Model,
+    backend: Any,
+    steps: int,
+    batch: int,
+    dtype: str,
+    unroll: str | int = "dynamic",
+    padded: bool = False,
+    **more: Any,
 ) -> dict[str, Any]:
     length = steps if unroll == "static" else None
     program = model.compile(unroll, length, backend=backend, dtype=dtype, gradient=True, **more)
     cotangents = cotangents_for(model, steps, batch) or None
-    return everything(program, synthetic(model, steps, batch, 1), model.init(1, dtype), cotangents)
+    return everything(program, synthetic(model, steps, batch, 1, padded), model.init(1, dtype), cotangents)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_models_give_what_numpy_gives(name: str) -> None:
+@pytest.mark.parametrize("padded", [False, True], ids=["full", "padded"])
+def test_models_give_what_numpy_gives(name: str, padded: bool) -> None:
     model = rg.parse(ALL[name])
-    expected, got = (results(model, backend, 5, 3, "float64") for backend in (rg_numpy(), NativeBackend()))
+    backends = (rg_numpy(), NativeBackend())
+    expected, got = (results(model, backend, 5, 3, "float64", padded=padded) for backend in backends)
     for key, array in expected.items():
         assert np.allclose(got[key], array, rtol=1e-8, atol=1e-9), key
 
@@ -123,13 +135,14 @@ def rg_numpy() -> Any:
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("batch", [1, 5])
-def test_bits_do_not_depend_on_the_number_of_threads(name: str, batch: int) -> None:
+@pytest.mark.parametrize(("batch", "padded"), [(1, False), (5, False), (1, True), (5, True)])
+def test_bits_do_not_depend_on_the_number_of_threads(name: str, batch: int, padded: bool) -> None:
     """Threads share rows of a larger batch, and columns of a single row."""
     model = rg.parse(ALL[name])
     shared: dict[str, Any] = {"worth": 0, "worth_meeting": 0}
     alone, *others = (
-        results(model, NativeBackend(machine(threads=n, **shared)), 5, batch, "float32") for n in (1, 2, 3)
+        results(model, NativeBackend(machine(threads=n, **shared)), 5, batch, "float32", padded=padded)
+        for n in (1, 2, 3)
     )
     for other in others:
         assert all(np.array_equal(alone[key], other[key], equal_nan=True) for key in alone)
@@ -211,6 +224,39 @@ def unclaimed(model: Model) -> list[Any]:
 
     program = model.compile(gradient=True, training=True).main.program
     return [moment for moment in moments_of(program.code) if isinstance(moment, Step)]
+
+
+# --- ragged batches ----------------------------------------------------------------------------------------------
+
+
+class Spoilt(NativeBackend):
+    """Arrays begin full of NaN."""
+
+    def empty(self, size: int) -> Any:
+        array = super().empty(size)
+        array.fill(255)
+        return array
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("unroll", ["dynamic", "static"])
+def test_rows_that_are_left_out_change_no_bit(name: str, unroll: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the same kernels run over the padding as well, in arrays that begin full of NaN."""
+    model = rg.parse(ALL[name])
+    left_out = results(model, Spoilt(), 9, 7, "float32", unroll, padded=True)
+    monkeypatch.setattr(fuse, "without_padding", lambda program, target: program)
+    computed = results(model, Spoilt(), 9, 7, "float32", unroll, padded=True)
+    assert all(np.array_equal(left_out[key], computed[key], equal_nan=True) for key in computed)
+    assert not any(np.isnan(left_out[key]).any() for key in computed)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "stack", "bidirectional", "layer norm lstm"])
+def test_all_large_kernels_leave_out_rows_that_have_ended(name: str) -> None:
+    model = rg.parse(ALL[name])
+    outputs = tuple(n for n, v in model.made.graph.outputs.items() if v.type.dtype == "float")
+    program = model.compile(gradient=True).variant(Signature(True, cotangents=outputs)).program
+    found = [g for g in groups_of(program.code) if isinstance(g.kernel, Product | Sums) and len(g.kernel.axes) > 0]
+    assert found and all(group.part == "live" for group in found)
 
 
 # --- kernels kept on disk ----------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import DType, Type
@@ -133,13 +133,20 @@ class Group:
     """Steps that one kernel does at once: a single moment in the life of slots.
 
     `ins` and `outs` are what it reads and writes in memory; what only passes from one of its steps to another does not
-    show. `kernel` is known to the runtime that made the group.
+    show. `kernel` is known to the runtime that made the group. With a `part` the last of `ins` is a mask over its rows:
+    it is for the "live" ones, where the mask holds, or for those "past" them.
     """
 
     steps: tuple[Step, ...]
     ins: tuple[Ref, ...]
     outs: tuple[Ref, ...]
     kernel: Any
+    part: Literal["", "live", "past"] = ""
+
+    @property
+    def operands(self) -> tuple[Ref, ...]:
+        """What it reads beside a mask."""
+        return self.ins[:-1] if self.part else self.ins
 
     @property
     def refs(self) -> tuple[Ref, ...]:

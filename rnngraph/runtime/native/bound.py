@@ -63,8 +63,9 @@ class NativeBound(Bound):
         if threads == 1 or not (by_rows or self.work_together(code) >= self.target.worth_meeting):
             return self.walked(code)
         jobs = []
+        masked = any(group.part for group in groups_of(self.program.code))
         for i in range(threads):
-            words = self.tables.entries(code, Share(i, threads, by_rows))
+            words = self.tables.entries(code, Share(i, threads, by_rows, masked))
             places = self.tables.words([0] * (3 * _loops(self.program.code) + 3))
             jobs.append((self.tables.words(words), len(words) // WORDS, places))
         return partial(pool(threads).run, jobs)

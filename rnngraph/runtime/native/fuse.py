@@ -29,6 +29,7 @@ from rnngraph.program.program import (
 )
 from rnngraph.runtime.native.claim import Claims, Link, Target
 from rnngraph.runtime.native.kernels import ColumnSums, Pack, Sums
+from rnngraph.runtime.native.padding import without_padding
 
 
 def fused(program: Program, target: Target) -> Program:
@@ -42,7 +43,8 @@ def fused(program: Program, target: Target) -> Program:
     slots = _for_threads(fuser.slots, code)
     known = (*program.categories, *("workspace",) * (len(slots) - len(program.slots)))
     turn = None if program.turn is None else len(ways[0])
-    return replace(program, slots=tuple(slots), code=tuple(code), categories=known, turn=turn)
+    made = replace(program, slots=tuple(slots), code=tuple(code), categories=known, turn=turn)
+    return without_padding(made, target)
 
 
 class _Fuser:
@@ -51,6 +53,7 @@ class _Fuser:
         self.claims = Claims(program.slots, target)
         self.readers = _readers(program)
         self.panels: dict[object, Ref] = {}
+        self.ragged = any(name.startswith("lengths@") for name in program.inputs)
 
     def code(self, code: Sequence[Code], level: int) -> list[Code]:
         """Groups and steps of one level, in order."""
@@ -62,7 +65,7 @@ class _Fuser:
             item = code[at]
             at += 1
             link = self.claims.link(item) if isinstance(item, Step) else None
-            if link is not None and (not pending or _joins(pending, link)):
+            if link is not None and (not pending or (_joins(pending, link) and self.of_one_step(pending, link))):
                 pending.append(link)
                 continue
             found += self.joined(pending)
@@ -77,6 +80,22 @@ class _Fuser:
             elif isinstance(item, Repeat):
                 found += self.repeat(item)
         return _merged(found + self.joined(pending))
+
+    def of_one_step(self, links: list[Link], link: Link) -> bool:
+        """Whether links are of one step, where rows are left out by steps: see `padding`."""
+        if not self.ragged or (own := self.step_of(link)) is None:
+            return True
+        return all(self.step_of(other) in (None, own) for other in reversed(links))
+
+    def step_of(self, link: Link) -> tuple[str, int] | None:
+        """The step of a static program that a link works on, where it shows."""
+        for ref in link.step.refs:
+            slot = self.slots[ref.slot]
+            if slot.grow is None and not slot.ring:
+                for axis, entry in zip(slot.type.axes, ref.index, strict=False):
+                    if isinstance(entry, int):
+                        return axis, entry
+        return None
 
     def repeat(self, repeat: Repeat) -> list[Code]:
         """The loop, after the packing of what stays the same in it."""

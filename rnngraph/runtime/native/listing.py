@@ -9,6 +9,8 @@ from rnngraph.program.program import Code, Group, Repeat, Step
 from rnngraph.runtime.native.kernels import AlongRow, ColumnSums, Elementwise, Pack, Product, Sums
 from rnngraph.runtime.native.reductions import ROW_OPS
 
+PARTS = {"": "", "live": ", rows that go on", "past": ", rows that have ended"}
+
 
 @dataclass(frozen=True)
 class Listed:
@@ -37,7 +39,8 @@ def _listed(code: Sequence[Code], depth: int) -> Iterator[Listed]:
             yield Listed(depth, f"loop over {item.axis}" + (", backwards" if item.reverse else ""), (), ())
             yield from _listed(item.body, depth + 1)
         elif isinstance(item, Group):
-            yield Listed(depth, _what(item), tuple(s.node.op.name for s in item.steps), _lines(item.steps))
+            what = _what(item) + PARTS[item.part]
+            yield Listed(depth, what, tuple(s.node.op.name for s in item.steps), _lines(item.steps))
         else:
             name = item.node.op.name
             yield Listed(depth, "NumPy", (name,), _lines((item,)), why_not(item))

@@ -153,6 +153,9 @@ COMPARE_INT = {"lt": "slt", "le": "sle", "gt": "sgt", "ge": "sge", "eq": "eq", "
 ARITHMETIC = {"add": "add", "sub": "sub", "mul": "mul"}
 COPIES = {"identity", "detach", "broadcast", "spread", "straight_through", "reshape"}
 
+LITERALS = {"zero": "zeroinitializer", "one": "splat (i1 true)"}
+"""Values that stand for themselves: 0 or false, and true."""
+
 Rule = Callable[[Lanes, list[str]], str]
 
 
@@ -210,7 +213,10 @@ def known(op: str, types: tuple[str, ...], result: str) -> bool:
 
 def apply(v: Lanes, operation: Operation, x: list[str]) -> str:
     """The result of one operation on vectors."""
-    op, type = operation.op, operation.types[0]
+    op = operation.op
+    if op in LITERALS:
+        return LITERALS[op]
+    type = operation.types[0]
     if op in COPIES:
         return x[0]
     if op == "where":

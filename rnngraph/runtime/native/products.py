@@ -181,8 +181,8 @@ class Writer:
         return to.text()
 
     def listed(self, to: Function, low: Number, *arrays: tuple[str, str]) -> tuple[str, ...]:
-        """The list of the rows from `low` on, and the arrays (with entries from row to row) that it counts in. Without a
-        list given it is 0, 1, 2..., and the arrays begin at `low`."""
+        """The list of the rows from `low` on, and the arrays (with entries from row to row) that it counts in. Without
+        a list given it is 0, 1, 2..., and the arrays begin at `low`."""
         numbers = ", ".join(f"i64 {i}" for i in range(CHUNK))
         self.declared.add(f"@in_order = private constant [{CHUNK} x i64] [{numbers}]")
         given = to.let("icmp ne ptr %rows, null")
@@ -289,13 +289,14 @@ class Writer:
         return to.text()
 
     def pack_rows(
-        self, to: Function, v: Lanes, start: str, term: Number, out: str, terms: Number, left: Number
+        self, to: Function, v: Lanes, start: str, term: Number, out: str, terms: Number, left: Number, listed: str = ""
     ) -> None:
-        """Some rows of one panel whose columns lie side by side."""
+        """Some rows of one panel whose columns lie side by side; the listed ones, if there is a list."""
         shape = self.shape
         masks = [v.first(to.sub(left, j * shape.width)) for j in range(shape.across)]
         with to.loop(0, terms) as k:
-            row, place = self.at(to, start, to.mul(k, term)), self.at(to, out, to.mul(k, shape.panel))
+            row = self.at(to, start, to.mul(to.word(listed, k) if listed else k, term))
+            place = self.at(to, out, to.mul(k, shape.panel))
             for j, mask in enumerate(masks):
                 v.mask = mask
                 x = v.load(self.at(to, row, j * shape.width), shape.dtype)

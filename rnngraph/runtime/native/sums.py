@@ -20,7 +20,8 @@ def write(shape: Shape, sources: int, summed: bool, declared: set[str]) -> str:
 
     Arguments d, the left factors, their results, the plain sum; then the entries from row to row of d, columns, rows,
     rows of a unit, whether the units go from the last to the first, whether to add; then for each left factor its
-    entries from row to row, those of the result, and the rows of the result. Columns are counted in panels.
+    entries from row to row, those of the result, and the rows of the result; then a mask over the rows, or null.
+    Columns are counted in panels.
     """
     writer = _Sums(shape, declared)
     tiles = [writer.units_tile(rows) for rows in range(1, ROWS + 1)]
@@ -31,13 +32,12 @@ class _Sums(Writer):
     def units_tile(self, rows: int) -> str:
         """Adds the units of a chunk to one tile, in their order: of each the sum of its terms to what stands there."""
         shape = self.shape
-        to = Function(f"units_{rows}", ["ptr %a", "ptr %b", "ptr %c", "i64 %ldc", "i64 %terms", "i64 %unit",
+        to = Function(f"units_{rows}", ["ptr %a", "ptr %b", "ptr %c", "i64 %ldc", "ptr %bounds", "i64 %count",
                                         "i64 %back", "i64 %left", "i64 %more"])  # fmt: skip
         v = self.lanes(to)
         sums = self.zero_sums(to, v, rows)
-        count = to.div(to.sub(to.add("%terms", "%unit"), 1), "%unit")
-        with to.loop(0, count) as m:
-            low, high = self.unit(to, m, count)
+        with to.loop(0, "%count") as m:
+            low, high = self.unit(to, m)
             self.clear(to, v, sums)
             with to.loop(low, high) as k:
                 b, a = self.at(to, "%b", to.mul(k, shape.panel)), self.at(to, "%a", to.mul(k, ROWS))
@@ -47,21 +47,19 @@ class _Sums(Writer):
             self.stored(to, v, sums, to.let(f"or i64 %more, {m}"), range(rows))
         return to.text()
 
-    def unit(self, to: Function, m: Number, count: Number) -> tuple[Number, Number]:
-        """First row and end of the unit that comes at place m."""
+    def unit(self, to: Function, m: Number) -> tuple[Number, Number]:
+        """First packed row and end of the unit that comes at place m."""
         turned = to.let("icmp ne i64 %back, 0")
-        place = to.let(f"select i1 {turned}, i64 {to.sub(to.sub(count, 1), m)}, i64 {m}")
-        low = to.mul(place, "%unit")
-        return low, to.least(to.add(low, "%unit"), "%terms")
+        place = to.let(f"select i1 {turned}, i64 {to.sub(to.sub('%count', 1), m)}, i64 {m}")
+        return to.word("%bounds", place), to.word("%bounds", to.add(place, 1))
 
     def plain(self) -> str:
         """Adds the plain sums of the units of a packed chunk."""
-        to = Function("plain", ["ptr %b", "ptr %c", "i64 %terms", "i64 %unit", "i64 %back", "i64 %left", "i64 %more"])
+        to = Function("plain", ["ptr %b", "ptr %c", "ptr %bounds", "i64 %count", "i64 %back", "i64 %left", "i64 %more"])
         v, shape = self.lanes(to), self.shape
         [sums] = self.zero_sums(to, v, 1)
-        count = to.div(to.sub(to.add("%terms", "%unit"), 1), "%unit")
-        with to.loop(0, count) as m:
-            low, high = self.unit(to, m, count)
+        with to.loop(0, "%count") as m:
+            low, high = self.unit(to, m)
             self.clear(to, v, [sums])
             with to.loop(low, high) as k:
                 b = self.at(to, "%b", to.mul(k, shape.panel))
@@ -83,7 +81,9 @@ class _Sums(Writer):
         ldd, columns, rows, unit, back, add = (to.word("%args", first + i) for i in range(6))
         factors = [_Factor(to, i, sources, first + 6 + 3 * i) for i in range(sources)]
         whole = to.pointer("%args", 1 + 2 * sources) if summed else ""
+        mask = to.pointer("%args", first + 6 + 3 * sources)
         room_a, room_d = (to.variable(f"[{DEPTH * n} x {self.shape.element}]") for n in (TALL, self.shape.panel))
+        listed, bounds = to.variable(f"[{DEPTH} x i64]"), to.variable(f"[{DEPTH + 1} x i64]")
         # Small units go together in a chunk of about DEPTH rows; a large unit is cut into several.
         together = to.let(f"call i64 @llvm.smax.i64(i64 {to.div(DEPTH, unit)}, i64 1)")
         width = to.mul(together, unit)
@@ -96,36 +96,61 @@ class _Sums(Writer):
             low = to.mul(place, width)
             high = to.least(to.add(low, width), rows)
             with to.loop(low, high, DEPTH) as part:
-                depth = to.sub(to.least(to.add(part, DEPTH), high), part)
+                tall = to.sub(to.least(to.add(part, DEPTH), high), part)
                 more = to.let(f"or i64 {add}, {to.add(n, to.sub(part, low))}")
-                chunk = _Chunk(part, depth, unit, back, more, d, ldd, columns, room_a, room_d)
+                depth, count = self.taken(to, part, tall, unit, mask, listed, bounds)
+                chunk = _Chunk(part, depth, listed, bounds, count, back, more, d, ldd, columns, room_a, room_d)
                 for i, factor in enumerate(factors):
                     self.factor(to, factor, chunk, whole if i == 0 else "")
         text = to.text()
         return "\n\n".join([self.plain(), text]) if summed else text
+
+    def taken(
+        self, to: Function, first: Number, rows: Number, unit: Number, mask: str, listed: str, bounds: str
+    ) -> tuple[Number, Number]:
+        """Lists the rows of a chunk that the mask takes (all, if it is null), and where each unit begins among them.
+        Returns how many rows and how many units there are."""
+        count: Number = to.div(to.sub(to.add(rows, unit), 1), unit)
+        filled = to.variable("i64")
+        to.do(f"store i64 0, ptr {filled}")
+        masked = to.let(f"icmp ne ptr {mask}, null")
+        with to.loop(0, count) as m:
+            start = to.mul(m, unit)
+            to.do(f"store i64 {to.let(f'load i64, ptr {filled}')}, ptr {to.at(bounds, m, 'i64')}")
+            with to.loop(start, to.least(to.add(start, unit), rows)) as row:
+                place, one = to.let(f"load i64, ptr {filled}"), to.variable("i64")
+                to.do(f"store i64 1, ptr {one}")
+                with to.when(masked):
+                    byte = to.let(f"load i8, ptr {to.at(mask, to.add(first, row), 'i8')}")
+                    to.do(f"store i64 {to.let(f'zext i8 {byte} to i64')}, ptr {one}")
+                to.do(f"store i64 {row}, ptr {to.at(listed, place, 'i64')}")
+                to.do(f"store i64 {to.add(place, to.let(f'load i64, ptr {one}'))}, ptr {filled}")
+        depth = to.let(f"load i64, ptr {filled}")
+        to.do(f"store i64 {depth}, ptr {to.at(bounds, count, 'i64')}")
+        return depth, count
 
     def factor(self, to: Function, factor: _Factor, chunk: _Chunk, whole: str) -> None:
         """One chunk of rows of one left factor."""
         with to.loop(0, factor.height, TALL) as top:
             block = to.least(to.sub(factor.height, top), TALL)
             source = self.at(to, factor.a, to.add(to.mul(chunk.first, factor.lda), top))
-            self.pack_left(to, source, factor.lda, chunk.room_a, chunk.depth, block)
+            self.pack_left(to, source, factor.lda, chunk, block)
             with to.loop("%c0", "%c1") as p:
                 column = to.mul(p, self.shape.panel)
                 left = to.sub(chunk.columns, column)
                 start = self.at(to, chunk.d, to.add(to.mul(chunk.first, chunk.ldd), column))
-                self.pack_rows(to, self.lanes(to), start, chunk.ldd, chunk.room_d, chunk.depth, left)
+                self.pack_rows(to, self.lanes(to), start, chunk.ldd, chunk.room_d, chunk.depth, left, chunk.listed)
                 if whole:
                     with to.when(to.let(f"icmp eq i64 {top}, 0")):
                         self.call(to, "plain", f"ptr {chunk.room_d}", f"ptr {self.at(to, whole, column)}",
-                                  f"i64 {chunk.depth}", f"i64 {chunk.unit}", f"i64 {chunk.back}", f"i64 {left}",
+                                  f"ptr {chunk.bounds}", f"i64 {chunk.count}", f"i64 {chunk.back}", f"i64 {left}",
                                   f"i64 {chunk.more}")  # fmt: skip
                 with to.loop(0, block, ROWS) as i:
                     target = self.at(to, factor.c, to.add(to.mul(to.add(top, i), factor.ldc), column))
                     name = to.fresh()
                     self.chosen(to, name, to.least(to.sub(block, i), ROWS), "units",
                                 (f"ptr {self.at(to, chunk.room_a, to.mul(i, chunk.depth))}", f"ptr {chunk.room_d}",
-                                 f"ptr {target}", f"i64 {factor.ldc}", f"i64 {chunk.depth}", f"i64 {chunk.unit}",
+                                 f"ptr {target}", f"i64 {factor.ldc}", f"ptr {chunk.bounds}", f"i64 {chunk.count}",
                                  f"i64 {chunk.back}", f"i64 {left}", f"i64 {chunk.more}"))  # fmt: skip
                     to.do(f"br label %{name}.end")
                     to.lines.append(f"{name}.end:")
@@ -142,15 +167,16 @@ class _Sums(Writer):
             with to.loop(start, end) as j:
                 to.do(f"store {self.shape.element} 0.0, ptr {self.at(to, whole, j)}")
 
-    def pack_left(self, to: Function, a: str, lda: Number, room: str, depth: Number, height: Number) -> None:
+    def pack_left(self, to: Function, a: str, lda: Number, chunk: _Chunk, height: Number) -> None:
         """The left factor of a chunk with the rows of each tile side by side."""
         v, width = self.lanes(to), self.shape.width
         with to.loop(0, height, ROWS) as i:
             tall = to.least(to.sub(height, i), ROWS)
-            group = self.at(to, room, to.mul(i, depth))
+            group = self.at(to, chunk.room_a, to.mul(i, chunk.depth))
             masks = [v.first(to.sub(tall, j)) for j in range(0, ROWS, width)]
-            with to.loop(0, depth) as k:
-                source, out = self.at(to, a, to.add(to.mul(k, lda), i)), self.at(to, group, to.mul(k, ROWS))
+            with to.loop(0, chunk.depth) as k:
+                source = self.at(to, a, to.add(to.mul(to.word(chunk.listed, k), lda), i))
+                out = self.at(to, group, to.mul(k, ROWS))
                 for j, v.mask in enumerate(masks):
                     x = v.load(self.at(to, source, j * width), self.shape.dtype)
                     v.store(x, self.at(to, out, j * width), self.shape.dtype)
@@ -165,11 +191,12 @@ class _Factor:
 
 
 class _Chunk:
-    """Some rows of d, and where they are packed."""
+    """Some rows of d: those that are taken, the units that they fall into, and where they are packed."""
 
-    def __init__(self, first: Number, depth: Number, unit: Number, back: Number, more: Number, d: str, ldd: Number,
-                 columns: Number, room_a: str, room_d: str) -> None:  # fmt: skip
-        self.first, self.depth, self.unit, self.back, self.more = first, depth, unit, back, more
+    def __init__(self, first: Number, depth: Number, listed: str, bounds: str, count: Number, back: Number,
+                 more: Number, d: str, ldd: Number, columns: Number, room_a: str, room_d: str) -> None:  # fmt: skip
+        self.first, self.depth, self.listed, self.bounds, self.count = first, depth, listed, bounds, count
+        self.back, self.more = back, more
         self.d, self.ldd, self.columns = d, ldd, columns
         self.room_a, self.room_d = room_a, room_d
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from rnngraph.ir.types import BATCH
 from rnngraph.program.program import Entry, Group, Ref, Repeat, Ring, Turn
 from rnngraph.runtime.execute import Bound
 from rnngraph.runtime.native import walk
@@ -26,6 +27,13 @@ class Share:
     thread: int
     threads: int
     by_rows: bool
+    masked: bool = False
+    """Whether the program leaves rows out."""
+
+    @property
+    def dealt(self) -> bool:
+        """Whether rows of the batch are dealt out one by one."""
+        return self.masked and self.by_rows and self.threads > 1
 
 
 class Tables:
@@ -118,29 +126,58 @@ class Tables:
 
     def group(self, group: Group, share: Share) -> list[int]:
         kernel, args, moves = group.kernel, array("q"), array("q")
-        for ref in (*group.ins, *group.outs):
-            address, moving = self.operand(ref)
-            if self.bound.program.categories[ref.slot] == "parameters":
-                beyond = address - self.place(ref.slot)[0]
-                given = self.given.setdefault(ref.slot, [])
-                given.append((args, len(args), beyond))
-                if moving:
-                    given.append((moves, len(moves) + 1, beyond))
-            for i, (place, bytes) in enumerate(moving):
-                moves.extend([len(args), address if i == 0 else -1, place, bytes])
-            args.append(address)
-        if isinstance(kernel, Product) and kernel.ldd is None:
-            args.insert(2, 0)  # nothing to add
-            moves = array("q", [n + (n == 2 and i % walk.MOVE == 0) for i, n in enumerate(moves)])
+        for i, ref in enumerate((*group.operands, *group.outs)):
+            if i == 2 and isinstance(kernel, Product) and kernel.ldd is None:
+                args.append(0)  # nothing to add
+            self.argument(ref, args, moves)
         args.extend(kernel.words(self.sizes))
         words = [0] * walk.WORDS
+        if group.part:
+            words[walk.MASK], words[walk.WANTED] = len(args), int(group.part == "live")
+            self.argument(group.ins[-1], args, moves)
+        else:
+            args.append(0)  # no mask
         words[walk.KERNEL], words[walk.ARGS] = self.addresses.of(kernel), self.keep(args)
-        words[walk.ROW0 : walk.COL1 + 1] = self.part(kernel, share)
+        words[walk.ROW0 : walk.COL1 + 1], words[walk.STRIDE], words[walk.JUMP] = self.part(group, share)
         words[walk.MOVES], words[walk.MOVING] = len(moves) // walk.MOVE, self.keep(moves) if moves else 0
         return words
 
-    def part(self, kernel: Any, share: Share) -> tuple[int, int, int, int]:
-        """The rows and columns that fall to one thread."""
+    def argument(self, ref: Ref, args: array[int], moves: array[int]) -> None:
+        """One more argument: the address of a view, and how it moves with the running loops."""
+        address, moving = self.operand(ref)
+        if self.bound.program.categories[ref.slot] == "parameters":
+            beyond = address - self.place(ref.slot)[0]
+            given = self.given.setdefault(ref.slot, [])
+            given.append((args, len(args), beyond))
+            if moving:
+                given.append((moves, len(moves) + 1, beyond))
+        for i, (place, bytes) in enumerate(moving):
+            moves.extend([len(args), address if i == 0 else -1, place, bytes])
+        args.append(address)
+
+    def part(self, group: Group, share: Share) -> tuple[tuple[int, int, int, int], int, int]:
+        """The rows and columns that fall to one thread; how far apart the rows are that it lists, and the lists."""
+        if group.kernel.parallel == "rows" and (group.part or (share.dealt and group.kernel.axes == (BATCH,))):
+            return self.listed(group.kernel, share)
+        return self.run_of_rows(group.kernel, share), 0, 0
+
+    def listed(self, kernel: Any, share: Share) -> tuple[tuple[int, int, int, int], int, int]:
+        """Rows taken through lists. Rows of the batch are dealt out to the threads one by one, as long ones may stand
+        side by side; of rows of all steps each thread takes lists in turn."""
+        rows, columns = rows_of(kernel.axes, self.sizes), kernel.columns(self.sizes)
+        if isinstance(kernel, Elementwise):
+            columns = kernel.chain.dims[-1]
+        if not share.by_rows:
+            if isinstance(kernel, Product):
+                return (0, rows, *_cut(columns, share)), 1, walk.LISTED
+            return (*_cut(rows, share), 0, columns), 1, walk.LISTED
+        jump = walk.LISTED * share.threads
+        if kernel.axes == (BATCH,):
+            return (share.thread, rows, 0, columns), share.threads, jump
+        return (walk.LISTED * share.thread, rows, 0, columns), 1, jump
+
+    def run_of_rows(self, kernel: Any, share: Share) -> tuple[int, int, int, int]:
+        """One run of rows, or of columns."""
         rows, columns = rows_of(kernel.axes, self.sizes), kernel.columns(self.sizes)
         if isinstance(kernel, Elementwise) and kernel.flat:
             return self.run(kernel, rows, share)
@@ -173,13 +210,16 @@ class Tables:
         body, rest = self.entries(repeat.body, share), self.entries(repeat.rest, share)  # type: ignore[arg-type]
         loop = [0] * 11
         loop[walk.STEPS], loop[walk.REVERSE] = self.sizes[repeat.axis], int(repeat.reverse)
-        loop[walk.PLACE], loop[walk.UNTIL_STEP] = 3 * repeat.loop, 1
+        loop[walk.PLACE] = 3 * repeat.loop
         if repeat.until is not None:
             address, [(place, stride)] = self.operand(repeat.until)
             flags = self.place(repeat.until.slot)[2][-1]
             loop[walk.UNTIL], loop[walk.UNTIL_STRIDE], loop[walk.UNTIL_PLACE] = address, stride, place
             alone = any(w for w in body[walk.BARRIER :: walk.WORDS])
-            loop[walk.UNTIL_FIRST], loop[walk.UNTIL_LAST] = (0, flags) if alone else _cut(flags, share)
+            first, last, step = 0, flags, 1
+            if not alone:
+                first, last, step = (share.thread, flags, share.threads) if share.dealt else (*_cut(flags, share), 1)
+            loop[walk.UNTIL_FIRST], loop[walk.UNTIL_LAST], loop[walk.UNTIL_STEP] = first, last, step
         loop[walk.REST], loop[walk.REST_COUNT] = self.words(rest), len(rest) // walk.WORDS
         words = [0] * walk.WORDS
         words[walk.BODY], words[walk.COUNT] = self.words(body), len(body) // walk.WORDS
@@ -244,5 +284,10 @@ def _on_its_own(item: Item, following: Item, share: Share) -> bool:
         return False
     if not (item.kernel.parallel == following.kernel.parallel == "rows" and share.by_rows):
         return False
-    same: bool = item.kernel.axes == following.kernel.axes
-    return same
+    return _owner(item) == _owner(following)
+
+
+def _owner(group: Group) -> tuple[tuple[str, ...], bool]:
+    """What says which thread has which rows: their axes, and whether lists of them are taken in turn."""
+    axes = group.kernel.axes
+    return axes, bool(group.part) and axes != (BATCH,)

@@ -15,17 +15,19 @@ from rnngraph.runtime.native.text import Function, Number
 WORDS = 16
 """Words of an entry."""
 
-KERNEL, ARGS, ROW0, ROW1, COL0, COL1, MOVES, MOVING, BARRIER, STRIDE, JUMP, MASK, WANTED, BODY, COUNT, LOOP = range(WORDS)
+KERNEL, ARGS, ROW0, ROW1, COL0, COL1, MOVES, MOVING, BARRIER = range(9)
+STRIDE, JUMP, MASK, WANTED, BODY, COUNT, LOOP = range(9, WORDS)
 """What the words of an entry are: for a kernel its address, its arguments, its part of rows and columns, how many
-arguments move and how, and whether all threads meet after it. Where JUMP is not 0 the rows are taken through a list: runs
-of `LISTED` at a distance of STRIDE, run after run JUMP further on; of those the ones whose byte in the mask, which is the
-argument MASK, is WANTED (all, if MASK is 0). For a loop KERNEL is 0, BODY and COUNT are its entries and LOOP its words
-below."""
+arguments move and how, and whether all threads meet after it. Where JUMP is not 0 the rows are taken through lists:
+`LISTED` rows at a distance of STRIDE, then as many JUMP further on; of those the ones whose byte in the mask, which is
+the argument MASK, is WANTED (all, if MASK is 0). For a loop KERNEL is 0, BODY and COUNT are its entries and LOOP its
+words below."""
 
 LISTED = 192
 """Rows of a list."""
 
-STEPS, REVERSE, PLACE, UNTIL, UNTIL_STRIDE, UNTIL_PLACE, UNTIL_FIRST, UNTIL_LAST, UNTIL_STEP, REST, REST_COUNT = range(11)
+STEPS, REVERSE, PLACE, UNTIL, UNTIL_STRIDE, UNTIL_PLACE, UNTIL_FIRST, UNTIL_LAST, UNTIL_STEP = range(9)
+REST, REST_COUNT = 9, 10
 """Words of a loop: its number of steps, its direction, where its three places are kept (step, parity of the steps
 done, and the other parity), and where the flags are that end it early, with the entries that then stand for a step."""
 

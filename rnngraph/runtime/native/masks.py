@@ -1,0 +1,156 @@
+"""Which mask says what rows a group of a program is for: see `padding`."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from rnngraph.ir.types import BATCH
+from rnngraph.program.program import ALL, Code, Group, Program, Ref, Repeat, Step, moments_of
+from rnngraph.runtime.native.kernels import AlongRow, Elementwise, Product, Sums
+
+Moment = Step | Group
+
+
+@dataclass(eq=False)
+class Site:
+    """A moment of the program, its place in the order, the loop it stands in, and the mask of the rows it is for."""
+
+    item: Moment
+    place: int
+    body: int
+    mask: Ref | None = None
+
+
+def _sites(code: Sequence[Code]) -> list[Site]:
+    moments = list(_moments(code, -1))
+    return [Site(item, place, body) for place, (item, body) in enumerate(moments)]
+
+
+def _moments(code: Sequence[Code], body: int) -> Iterator[tuple[Moment, int]]:
+    for item in code:
+        if isinstance(item, Repeat):
+            yield from _moments(item.body, item.loop)
+            yield from _moments(item.rest, -2 - item.loop)
+        else:
+            yield item, body
+
+
+@dataclass(eq=False)
+class Access:
+    """Who writes and who reads a slot, and by which views."""
+
+    writes: list[tuple[Site, Ref]] = field(default_factory=list)
+    reads: list[tuple[Site, Ref]] = field(default_factory=list)
+
+
+class Masks:
+    """The masks of a program, found among its slots; for each moment the one of its rows, and for each slot the one
+    under which all who write it do so."""
+
+    def __init__(self, program: Program) -> None:
+        self.slots, self.found = program.slots, _masks(program)
+        self.sites = _sites(program.code)
+        self.access: dict[int, Access] = defaultdict(Access)
+        for site in self.sites:
+            for ref in site.item.ins:
+                self.access[ref.slot].reads.append((site, ref))
+            for ref in site.item.outs:
+                self.access[ref.slot].writes.append((site, ref))
+        self.spread()
+        under = {slot: self.written_under(access) for slot, access in self.access.items()}
+        self.under = {slot: mask for slot, mask in under.items() if mask is not None}
+
+    def spread(self) -> None:
+        """Masks of the groups that choose by one; then of those that only feed them, or only read what they zero."""
+        todo = []
+        for site in self.sites:
+            site.mask = self.chosen_by(site)
+            if site.mask is not None:
+                todo.append(site)
+        while todo:
+            site = todo.pop()
+            for near in self.neighbours(site):
+                if near.mask is None and (mask := self.beside(near, site)) is not None:
+                    near.mask = mask
+                    todo.append(near)
+
+    def chosen_by(self, site: Site) -> Ref | None:
+        """The one mask by which a chain chooses."""
+        item = site.item
+        if not isinstance(item, Group) or not isinstance(item.kernel, Elementwise):
+            return None
+        conditions = {op.ins[0] for op in item.kernel.chain.operations if op.op == "where"}
+        found = [ref for i, ref in enumerate(item.ins) if i in conditions and ref.slot in self.found]
+        if len(found) != 1 or self.axes(found[0]) != item.kernel.axes:
+            return None
+        return found[0]
+
+    def axes(self, ref: Ref) -> tuple[str, ...] | None:
+        """The axes that a view of a mask leaves, all of them whole."""
+        entries = list(zip(self.slots[ref.slot].type.axes, ref.index, strict=True))
+        if any(isinstance(e, slice) and e != ALL for _, e in entries):
+            return None
+        return tuple(axis for axis, e in entries if isinstance(e, slice))
+
+    def neighbours(self, site: Site) -> Iterator[Site]:
+        for ref in site.item.ins:
+            yield from (near for near, _ in self.access[ref.slot].writes)
+        for ref in site.item.outs:
+            yield from (near for near, _ in self.access[ref.slot].reads)
+
+    def beside(self, site: Site, other: Site) -> Ref | None:
+        """The mask of a group that is to be run for the rows of the other one."""
+        item, mask = site.item, other.mask
+        if not isinstance(item, Group) or not isinstance(item.kernel, Elementwise | Product | AlongRow | Sums):
+            return None
+        assert mask is not None
+        if site.place <= self.access[mask.slot].writes[0][0].place:
+            return None  # the mask is not known yet
+        axes = self.slots[mask.slot].type.axes
+        whole = Ref(mask.slot, (ALL,) * len(axes))
+        if item.kernel.axes == axes:
+            return whole
+        if site.body != other.body or item.kernel.axes != self.axes(mask):
+            return None
+        return mask if all(self.of_step(ref, mask) for ref in (*item.ins, *item.outs)) else None
+
+    def of_step(self, ref: Ref, mask: Ref) -> bool:
+        """Whether a view can be of the step that a mask speaks of."""
+        slot, places = self.slots[ref.slot], dict(zip(self.slots[mask.slot].type.axes, mask.index, strict=True))
+        if slot.ring or slot.grow is not None:
+            return True
+        return all(e == places.get(a, e) for a, e in zip(slot.type.axes, ref.index, strict=False))
+
+    def written_under(self, access: Access) -> int | None:
+        """The mask under which all who write a slot do so."""
+        masks = {site.mask.slot for site, ref in access.writes if site.mask and self.aligned(ref, site)}
+        whole = all(site.mask and self.aligned(ref, site) for site, ref in access.writes)
+        return masks.pop() if whole and len(masks) == 1 else None
+
+    def in_step(self, ref: Ref, site: Site) -> bool:
+        """Whether those who write what a view shows leave out the rows that the one who reads it leaves out."""
+        return site.mask is not None and self.under.get(ref.slot) == site.mask.slot and self.aligned(ref, site)
+
+    def aligned(self, ref: Ref, site: Site) -> bool:
+        """Whether a view shows, row by row, the very steps that the group's mask speaks of."""
+        slot, mask = self.slots[ref.slot], site.mask
+        if mask is None or slot.ring or slot.grow is not None or BATCH not in slot.type.axes:
+            return False
+        whole = all(axis in slot.type.axes for axis in self.slots[mask.slot].type.axes)
+        return self.of_step(ref, mask) and (whole or self.passed_on(ref.slot, site))
+
+    def passed_on(self, slot: int, site: Site) -> bool:
+        """Whether a group gets what a slot holds from groups of the same step, under the same mask."""
+        return all(s.body == site.body and s.mask == site.mask for s, _ in self.access[slot].writes)
+
+
+def _masks(program: Program) -> set[int]:
+    """Slots of truth values for rows of the batch that are written once."""
+    written = Counter(ref.slot for moment in moments_of(program.code) for ref in moment.outs)
+    return {
+        i for i, slot in enumerate(program.slots)
+        if slot.type.dtype == "bool" and not slot.type.shape and slot.type.axes[-1:] == (BATCH,)
+        and not slot.ring and slot.grow is None and written[i] == 1
+    }  # fmt: skip
