@@ -16,6 +16,7 @@ import pytest
 import rnngraph as rg
 from rnngraph.compiled import Signature
 from rnngraph.costs import cotangents_for, everything, synthetic
+from rnngraph.foresee import cost
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.types import Type
 from rnngraph.model import Model
@@ -148,12 +149,14 @@ def test_bits_do_not_depend_on_the_number_of_threads(name: str, batch: int, padd
         assert all(np.array_equal(alone[key], other[key], equal_nan=True) for key in alone)
 
 
-@pytest.mark.parametrize("name", ["stack", "lstm", "layer norm lstm"])
-def test_static_programs_have_the_same_bits_on_two_threads(name: str) -> None:
+@pytest.mark.parametrize("name", ["stack", "lstm", "layer norm lstm", "bidirectional"])
+@pytest.mark.parametrize("batch", [5, 20])
+def test_static_programs_have_the_same_bits_on_two_threads(name: str, batch: int) -> None:
+    """Of a large batch a loop makes the products with its sequence step by step, a static program all at once."""
     model = rg.parse(ALL[name])
     backend = NativeBackend(machine(threads=2, worth=0, worth_meeting=0))
     ways: list[str | int] = ["dynamic", "static", 4]
-    dynamic, *others = (results(model, backend, 9, 5, "float32", way) for way in ways)
+    dynamic, *others = (results(model, backend, 9, batch, "float32", way) for way in ways)
     for other in others:
         assert all(np.array_equal(dynamic[key], other[key]) for key in dynamic)
 
@@ -176,6 +179,17 @@ def test_odd_sizes(units: int, inputs: int, vectors: tuple[int, int]) -> None:
         got = results(model, NativeBackend(machine(*vectors)), steps, batch, "float64")
         for key, array in expected.items():
             assert np.allclose(got[key], array, rtol=1e-9, atol=1e-10), key
+
+
+def test_a_large_batch_needs_no_room_for_its_products_with_all_steps() -> None:
+    model = rg.parse(PLAIN)
+    program = model.compile(backend=NativeBackend(machine()))
+
+    def workspace(steps: int, batch: int) -> int:
+        return cost(model, program, steps, batch).bytes["workspace"]
+
+    assert workspace(50, 32) == workspace(500, 32)
+    assert workspace(50, 4) < workspace(500, 4)
 
 
 def test_errors_are_no_larger_than_those_of_numpys_own_products() -> None:
@@ -239,13 +253,15 @@ class Spoilt(NativeBackend):
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("unroll", ["dynamic", "static"])
-def test_rows_that_are_left_out_change_no_bit(name: str, unroll: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("unroll", "batch"), [("dynamic", 7), ("dynamic", 17), ("static", 7)])
+def test_rows_that_are_left_out_change_no_bit(
+    name: str, unroll: str, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Against the same kernels run over the padding as well, in arrays that begin full of NaN."""
     model = rg.parse(ALL[name])
-    left_out = results(model, Spoilt(), 9, 7, "float32", unroll, padded=True)
+    left_out = results(model, Spoilt(), 9, batch, "float32", unroll, padded=True)
     monkeypatch.setattr(fuse, "without_padding", lambda program, target: program)
-    computed = results(model, Spoilt(), 9, 7, "float32", unroll, padded=True)
+    computed = results(model, Spoilt(), 9, batch, "float32", unroll, padded=True)
     assert all(np.array_equal(left_out[key], computed[key], equal_nan=True) for key in computed)
     assert not any(np.isnan(left_out[key]).any() for key in computed)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from rnngraph.ir.graph import Node
-from rnngraph.ir.types import DType, Type
+from rnngraph.ir.types import BATCH, DType, Type
 
 ITEMSIZE: dict[tuple[DType, str], int] = {
     ("float", "float64"): 8,
@@ -18,6 +18,9 @@ ITEMSIZE: dict[tuple[DType, str], int] = {
     ("bool", "float32"): 1,
 }
 """Bytes of one number, by its kind and the program's float type."""
+
+LARGE = 16
+"""With so many rows in a batch, products by the same weights gain nothing from being made for several steps at once."""
 
 CATEGORIES = ("parameters", "inputs", "outputs", "saved", "gradients", "workspace")
 
@@ -96,15 +99,22 @@ def _within(outer: slice, entry: Entry) -> Entry:
 @dataclass(frozen=True, slots=True)
 class Slot:
     """An array that the program writes. `grow` names the axis that has one row more (a state's history);
-    a `ring` has two rows in front. `level` is the loop whose turn it lives in, -1 for the whole program."""
+    a `ring` has two rows in front. `level` is the loop whose turn it lives in, -1 for the whole program. `passing`
+    names the axis whose loop makes each step itself where the batch is large: then there is room for one step."""
 
     type: Type
     grow: str | None = None
     ring: bool = False
     level: int = -1
+    passing: str | None = None
+
+    def passes(self, sizes: Mapping[str, int]) -> bool:
+        """Whether there is room for one step."""
+        return self.passing is not None and sizes[BATCH] >= LARGE
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
-        axes = tuple(sizes[a] + (a == self.grow) for a in self.type.axes)
+        one = self.passing if self.passes(sizes) else None
+        axes = tuple(1 if a == one else sizes[a] + (a == self.grow) for a in self.type.axes)
         return ((2,) if self.ring else ()) + axes + self.type.shape
 
     def bytes(self, sizes: Mapping[str, int], dtype: str) -> int:

@@ -83,7 +83,8 @@ class Bound:
         self.bind(weights)
         for name, slot in self.program.inputs.items():
             self.backend.give(inputs[name], self.bases[slot])
-        for way in range(len(self.program.ways)):
+        assert self.calls is not None
+        for way in range(len(self.calls)):
             self.go(way)
         return self.results
 
@@ -101,6 +102,8 @@ class Bound:
         changed = set()
         for name, slot, dtype in self.weights:
             array = weights[name]
+            if array is self.bases[slot]:
+                continue
             if not self.backend.fits(array, dtype):
                 array = self.copied(name, array, dtype)
             if self.bases[slot] is not array:

@@ -10,6 +10,7 @@ from rnngraph.program.memory import Plan
 from rnngraph.program.program import Code, Group, Program, Ref, Repeat, Step, groups_of, steps_of
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execute import Bound, Index, Watch, Writer
+from rnngraph.runtime.native import walk
 from rnngraph.runtime.native.claim import Target
 from rnngraph.runtime.native.compile import Addresses
 from rnngraph.runtime.native.fuse import claimed_part
@@ -29,7 +30,8 @@ class NativeBound(Bound):
         self.target = target
         self.addresses = Addresses((g.kernel for g in groups_of(program.code)), target)
         self.places = Words([0] * (3 * _loops(program.code) + 3))
-        self.alone = shared_words(1)
+        self.alone: list[Words] = []
+        """What a thread that works alone is told: a table in each."""
         self.tables = Tables(self, self.addresses)
 
     def made_calls(self, code: Sequence[Code]) -> list[Callable[[], Any]]:
@@ -73,8 +75,10 @@ class NativeBound(Bound):
     def walked(self, code: Sequence[Item]) -> Callable[[], Any]:
         words = self.tables.entries(code, Share(0, 1, True))
         table = self.tables.words(words)
-        places, alone = self.places.address, self.alone.address
-        return partial(walker().walk, table, 0, len(words) // WORDS, places, alone)
+        alone = shared_words(1)
+        alone.write(walk.TABLE0, [table, len(words) // WORDS, self.places.address])
+        self.alone.append(alone)
+        return partial(walker().start, alone.address)  # one number is handed over sooner than five
 
     def work(self, code: Sequence[Code]) -> float:
         total = 0.0

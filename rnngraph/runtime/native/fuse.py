@@ -28,6 +28,7 @@ from rnngraph.program.program import (
     steps_of,
 )
 from rnngraph.runtime.native.claim import Claims, Link, Target
+from rnngraph.runtime.native.inward import taken_inward
 from rnngraph.runtime.native.kernels import ColumnSums, Pack, Sums
 from rnngraph.runtime.native.padding import without_padding
 
@@ -38,7 +39,7 @@ def fused(program: Program, target: Target) -> Program:
     ways = []
     for way in program.ways:
         fuser.panels.clear()  # what is run apart packs its own
-        ways.append(fuser.code(way, -1))
+        ways.append(taken_inward(fuser.code(way, -1), fuser.slots, fuser.readers))
     code = [item for way in ways for item in way]
     slots = _for_threads(fuser.slots, code)
     known = (*program.categories, *("workspace",) * (len(slots) - len(program.slots)))

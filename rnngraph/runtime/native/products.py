@@ -10,7 +10,8 @@ K. Goto, R. van de Geijn (2008), "Anatomy of high-performance matrix multiplicat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rnngraph.runtime.native.lanes import Lanes
@@ -24,6 +25,9 @@ DEPTH = 256
 
 CHUNK = 192
 """Rows that go through all panels before the next rows do."""
+
+Plus = tuple[str, Sequence[str]]
+"""What is added to the sums of a tile: whether it is (i1), and its lines."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def write(shape: Shape, declared: set[str]) -> str:
     """The text of the kernels `product` and `pack` for one shape of panels."""
     writer = Writer(shape, declared)
     tiles = [writer.tile(rows) for rows in range(1, ROWS + 1)]
-    return "\n\n".join([*tiles, writer.wide(), writer.product(), writer.pack()])
+    return "\n\n".join([*tiles, writer.product(), writer.pack()])
 
 
 class Writer:
@@ -67,13 +71,13 @@ class Writer:
     # --- one tile ---
 
     def tile(self, rows: int) -> str:
-        """c (+)= a @ b for a tile of listed rows by one panel.
+        """c (+)= a @ b (+ d) for a tile of listed rows by one panel.
 
-        `%left` columns of the panel are stored; `%more` says whether to add to what stands there.
+        `%left` columns of the panel are stored; `%more` says whether to add to what stands there; `%d` may be null.
         """
         shape, across = self.shape, self.shape.across
-        to = Function(f"tile_{rows}", ["ptr %a", "i64 %lda", "ptr %b", "ptr %c", "i64 %ldc", "i64 %terms",
-                                       "i64 %left", "i64 %more", "ptr %rows"])  # fmt: skip
+        to = Function(f"tile_{rows}", ["ptr %a", "i64 %lda", "ptr %b", "ptr %c", "i64 %ldc", "i64 %terms", "ptr %d",
+                                       "i64 %ldd", "i64 %left", "i64 %more", "ptr %rows"])  # fmt: skip
         v = self.lanes(to)
         sums = self.zero_sums(to, v, rows)
         places = [to.word("%rows", i) for i in range(rows)]
@@ -83,7 +87,10 @@ class Writer:
             columns = [v.load(self.at(to, b, j * shape.width), shape.dtype) for j in range(across)]
             for i in range(rows):
                 self.grow(to, v, sums[i], v.load_one(self.at(to, starts[i], k), shape.dtype), columns)
-        self.stored(to, v, sums, "%more", places)
+        c = [self.at(to, "%c", to.mul(place, "%ldc")) for place in places]
+        d = [self.at(to, "%d", to.mul(place, "%ldd")) for place in places]
+        added = to.let("icmp ne ptr %d, null")
+        self.stored(to, v, sums, c, [(to.let("icmp ne i64 %more, 0"), c), (added, d)])
         return to.text()
 
     def zero_sums(self, to: Function, v: Lanes, rows: int) -> list[list[str]]:
@@ -102,56 +109,40 @@ class Writer:
             old = to.let(f"load {v.floats}, ptr {place}")
             to.do(f"store {v.floats} {v.fma(one, column, old)}, ptr {place}")
 
-    def stored(self, to: Function, v: Lanes, sums: list[list[str]], more: Number, places: Sequence[Number]) -> None:
-        """The sums of a tile to their rows; a whole panel needs no masks."""
+    def stored(self, to: Function, v: Lanes, sums: list[list[str]], lines: Sequence[str], plus: Sequence[Plus]) -> None:
+        """The sums of a tile to their lines, plus other lines in their order; a whole panel needs no masks."""
         whole = to.let(f"icmp sge i64 %left, {self.shape.panel}")
         with to.when(whole):
-            self.stored_columns(to, v, sums, more, [None] * self.shape.across, places)
+            self.stored_columns(to, v, sums, lines, plus, [None] * self.shape.across)
         with to.when(to.let(f"xor i1 {whole}, true")):
             masks = [v.first(to.sub("%left", j * self.shape.width)) for j in range(self.shape.across)]
-            self.stored_columns(to, v, sums, more, masks, places)
+            self.stored_columns(to, v, sums, lines, plus, masks)
 
     def stored_columns(
         self,
         to: Function,
         v: Lanes,
         sums: list[list[str]],
-        more: Number,
+        lines: Sequence[str],
+        plus: Sequence[Plus],
         masks: Sequence[str | None],
-        places: Sequence[Number],
     ) -> None:
-        for place, row in zip(places, sums, strict=True):
-            line = self.at(to, "%c", to.mul(place, "%ldc"))
+        for wanted, others in plus:
+            with to.when(wanted):
+                for sum, place in self.columns(to, v, sums, others, masks):
+                    total = v.two("fadd", to.let(f"load {v.floats}, ptr {sum}"), v.load(place, self.shape.dtype))
+                    to.do(f"store {v.floats} {total}, ptr {sum}")
+        for sum, place in self.columns(to, v, sums, lines, masks):
+            v.store(to.let(f"load {v.floats}, ptr {sum}"), place, self.shape.dtype)
+
+    def columns(
+        self, to: Function, v: Lanes, sums: list[list[str]], lines: Sequence[str], masks: Sequence[str | None]
+    ) -> Iterator[tuple[str, str]]:
+        """Every sum of a tile with its vector in these lines, under its mask."""
+        for row, line in zip(sums, lines, strict=True):
             for j, v.mask in enumerate(masks):
-                value = to.let(f"load {v.floats}, ptr {row[j]}")
-                self.put(to, v, self.at(to, line, j * self.shape.width), value, more)
+                yield row[j], self.at(to, line, j * self.shape.width)
         v.mask = None
-
-    def put(self, to: Function, v: Lanes, place: str, value: str, more: Number) -> None:
-        old = v.load(place, self.shape.dtype)
-        again = to.let(f"icmp ne i64 {more}, 0")
-        total = v.two("fadd", old, value)
-        v.store(to.let(f"select i1 {again}, {v.floats} {total}, {v.floats} {value}"), place, self.shape.dtype)
-
-    def wide(self) -> str:
-        """One row by two whole panels: with one panel the chains of one row would wait for each other."""
-        shape, across = self.shape, self.shape.across
-        to = Function("tile_wide", ["ptr %a", "ptr %b", "i64 %next", "ptr %c", "i64 %terms", "i64 %more"])
-        v = self.lanes(to)
-        sums = [to.variable(v.floats) for _ in range(2 * across)]
-        self.clear(to, v, [sums])
-        other = self.at(to, "%b", "%next")
-        with to.loop(0, "%terms") as k:
-            spread = v.load_one(self.at(to, "%a", k), shape.dtype)
-            at = to.mul(k, shape.panel)
-            for j, place in enumerate(sums):
-                panel = self.at(to, "%b" if j < across else other, at)
-                column = v.load(self.at(to, panel, j % across * shape.width), shape.dtype)
-                old = to.let(f"load {v.floats}, ptr {place}")
-                to.do(f"store {v.floats} {v.fma(spread, column, old)}, ptr {place}")
-        for j, place in enumerate(sums):
-            self.put(to, v, self.at(to, "%c", j * shape.width), to.let(f"load {v.floats}, ptr {place}"), "%more")
-        return to.text()
 
     # --- a product with weights ---
 
@@ -163,21 +154,19 @@ class Writer:
         panel = self.shape.panel
         added = to.let(f"icmp ne ptr {d}, null")
         with to.loop("%r0", "%r1", CHUNK) as low:
-            high = to.least(to.add(low, CHUNK), "%r1")
-            first = self.in_pairs(to, to.sub(high, low), columns)
+            tiles = _Tiles(to, to.sub(to.least(to.add(low, CHUNK), "%r1"), low))
             rows, source, target, beside = self.listed(to, low, (a, lda), (c, ldc), (d, ldd))
-            with to.loop("%c0", first, 2) as p:
-                only = to.word(rows, 0)
-                self.pair(to, self.at(to, source, to.mul(only, lda)), self.at(to, b, self.places(to, p, terms)),
-                          self.at(to, target, to.add(to.mul(only, ldc), to.mul(p, panel))), terms)  # fmt: skip
-            with to.loop(first, "%c1") as p:
-                left = to.sub(columns, to.mul(p, panel))
-                self.panel(to, to.sub(high, low), source, lda, self.at(to, b, self.places(to, p, terms)),
-                           self.at(to, target, to.mul(p, panel)), ldc, terms, left, rows)  # fmt: skip
-            with to.when(added), to.loop("%c0", "%c1") as p:
-                column = to.mul(p, panel)
-                self.plus(to, to.sub(high, low), self.at(to, beside, column), ldd, self.at(to, target, column), ldc,
-                          to.sub(columns, column), rows)  # fmt: skip
+            with to.loop("%c0", "%c1") as p, to.loop(0, terms, DEPTH) as k:
+                column, left = to.mul(p, panel), to.sub(terms, k)
+                last = to.let(f"and i1 {added}, {to.let(f'icmp sle i64 {left}, {DEPTH}')}")
+                plus = to.let(f"select i1 {last}, ptr {self.at(to, beside, column)}, ptr null")
+                block = self.at(to, b, to.add(self.places(to, p, terms), to.mul(k, panel)))
+                with tiles.each() as (first, take):
+                    self.chosen(to, take, "tile", (
+                        f"ptr {self.at(to, source, k)}", f"i64 {lda}", f"ptr {block}",
+                        f"ptr {self.at(to, target, column)}", f"i64 {ldc}", f"i64 {to.least(DEPTH, left)}",
+                        f"ptr {plus}", f"i64 {ldd}", f"i64 {to.sub(columns, column)}", f"i64 {k}",
+                        f"ptr {to.at(rows, first, 'i64')}"))  # fmt: skip
         return to.text()
 
     def listed(self, to: Function, low: Number, *arrays: tuple[str, str]) -> tuple[str, ...]:
@@ -190,76 +179,22 @@ class Writer:
         start = to.let(f"select i1 {given}, i64 0, i64 {low}")
         return rows, *(self.at(to, array, to.mul(start, row)) for array, row in arrays)
 
-    def in_pairs(self, to: Function, rows: Number, columns: Number) -> Number:
-        """The first panel that is not taken in a pair: whole panels are, where there is one row."""
-        one = to.let(f"icmp eq i64 {rows}, 1")
-        panel = self.shape.panel
-        pairs = to.div(to.sub(to.least(to.mul("%c1", panel), columns), to.mul("%c0", panel)), 2 * panel)
-        return to.add("%c0", to.mul(to.let(f"select i1 {one}, i64 {pairs}, i64 0"), 2))
-
-    def pair(self, to: Function, a: str, b: str, c: str, terms: Number) -> None:
-        """One row by two panels."""
-        with to.loop(0, terms, DEPTH) as k:
-            depth = to.least(DEPTH, to.sub(terms, k))
-            self.call(to, "tile_wide", f"ptr {self.at(to, a, k)}", f"ptr {self.at(to, b, to.mul(k, self.shape.panel))}",
-                      f"i64 {to.mul(terms, self.shape.panel)}", f"ptr {c}", f"i64 {depth}", f"i64 {k}")  # fmt: skip
-
-    def panel(self, to: Function, rows: Number, a: str, lda: Number, b: str, c: str, ldc: Number, terms: Number,
-              left: Number, listed: str) -> None:  # fmt: skip
-        """Some rows by one panel, block of terms by block."""
-        with to.loop(0, terms, DEPTH) as k:
-            depth = to.least(DEPTH, to.sub(terms, k))
-            self.rows(to, rows, self.at(to, a, k), lda, self.at(to, b, to.mul(k, self.shape.panel)), c, ldc, depth,
-                      left, k, listed)  # fmt: skip
-
-    def plus(self, to: Function, rows: Number, d: str, ldd: Number, c: str, ldc: Number, left: Number,
-             listed: str) -> None:  # fmt: skip
-        """c += d for some rows of one panel."""
-        shape, v = self.shape, self.lanes(to)
-        masks = [v.first(to.sub(left, j * shape.width)) for j in range(shape.across)]
-        with to.loop(0, rows) as i:
-            row = to.word(listed, i)
-            one, other = self.at(to, c, to.mul(row, ldc)), self.at(to, d, to.mul(row, ldd))
-            for j, mask in enumerate(masks):
-                v.mask = mask
-                place = self.at(to, one, j * shape.width)
-                more = v.load(self.at(to, other, j * shape.width), shape.dtype)
-                v.store(v.two("fadd", more, v.load(place, shape.dtype)), place, shape.dtype)
-
     def places(self, to: Function, panel: Number, terms: Number) -> Number:
         return to.mul(to.mul(panel, terms), self.shape.panel)
 
     def call(self, to: Function, name: str, *arguments: str) -> None:
         to.do(f"call void @{name}({', '.join(arguments)})")
 
-    def rows(self, to: Function, rows: Number, a: str, lda: Number, b: str, c: str, ldc: Number, terms: Number,
-             left: Number, more: Number, listed: str) -> None:  # fmt: skip
-        """Tiles over some listed rows, as even as they go."""
-        place = to.variable("i64")
-        to.do(f"store i64 0, ptr {place}")
+    def chosen(self, to: Function, take: Number, tile: str, arguments: tuple[str, ...]) -> None:
+        """Calls the tile of so many rows, 1 to `ROWS`."""
         name = to.fresh()
-        to.do(f"br label %{name}.next")
-        to.lines.append(f"{name}.next:")
-        done = to.let(f"load i64, ptr {place}")
-        rest = to.sub(rows, done)
-        tiles = to.let(f"call i64 @llvm.smax.i64(i64 {to.div(to.add(rest, ROWS - 1), ROWS)}, i64 1)")
-        take = to.div(to.sub(to.add(rest, tiles), 1), tiles)
-        arguments = (f"ptr {a}", f"i64 {lda}", f"ptr {b}", f"ptr {c}", f"i64 {ldc}", f"i64 {terms}", f"i64 {left}",
-                     f"i64 {more}", f"ptr {to.at(listed, done, 'i64')}")  # fmt: skip
-        self.chosen(to, name, take, "tile", arguments)
-        to.do(f"store i64 {to.add(done, take)}, ptr {place}")
-        to.do(f"br label %{name}.next")
-        to.lines.append(f"{name}.end:")
-
-    def chosen(self, to: Function, name: str, take: Number, tile: str, arguments: tuple[str, ...]) -> None:
-        """Calls the tile of so many rows; with none goes to the end."""
         cases = " ".join(f"i64 {i}, label %{name}.{i}" for i in range(1, ROWS + 1))
         to.do(f"switch i64 {take}, label %{name}.end [{cases}]")
         for i in range(1, ROWS + 1):
             to.lines.append(f"{name}.{i}:")
             self.call(to, f"{tile}_{i}", *arguments)
-            to.do(f"br label %{name}.on")
-        to.lines.append(f"{name}.on:")
+            to.do(f"br label %{name}.end")
+        to.lines.append(f"{name}.end:")
 
     # --- packing ---
 
@@ -302,3 +237,25 @@ class Writer:
                 x = v.load(self.at(to, row, j * shape.width), shape.dtype)
                 v.mask = None
                 v.store(x, self.at(to, place, j * shape.width), shape.dtype)
+
+
+class _Tiles:
+    """Some rows as tiles of at most `ROWS`, as even as they go."""
+
+    def __init__(self, to: Function, rows: Number) -> None:
+        self.to = to
+        self.count = to.div(to.add(rows, ROWS - 1), ROWS)
+        self.fewest = to.let(f"udiv i64 {rows}, {self.count}")
+        self.larger = to.rem(rows, self.count)
+
+    @contextmanager
+    def each(self) -> Iterator[tuple[Number, Number]]:
+        """The lines of the block for each tile, given its first row and the number of its rows."""
+        to, place = self.to, self.to.variable("i64")
+        to.do(f"store i64 0, ptr {place}")
+        with to.loop(0, self.count) as i:
+            first = to.let(f"load i64, ptr {place}")
+            large = to.let(f"icmp slt i64 {i}, {self.larger}")
+            take = to.add(self.fewest, to.let(f"zext i1 {large} to i64"))
+            yield first, take
+            to.do(f"store i64 {to.add(first, take)}, ptr {place}")

@@ -36,6 +36,7 @@ class _Sums(Writer):
                                         "i64 %back", "i64 %left", "i64 %more"])  # fmt: skip
         v = self.lanes(to)
         sums = self.zero_sums(to, v, rows)
+        lines = [self.at(to, "%c", to.mul(i, "%ldc")) for i in range(rows)]
         with to.loop(0, "%count") as m:
             low, high = self.unit(to, m)
             self.clear(to, v, sums)
@@ -44,8 +45,12 @@ class _Sums(Writer):
                 columns = [v.load(self.at(to, b, j * shape.width), shape.dtype) for j in range(shape.across)]
                 for i in range(rows):
                     self.grow(to, v, sums[i], v.load_one(self.at(to, a, i), shape.dtype), columns)
-            self.stored(to, v, sums, to.let(f"or i64 %more, {m}"), range(rows))
+            self.stored(to, v, sums, lines, [(self.more(to, m), lines)])
         return to.text()
+
+    def more(self, to: Function, m: Number) -> str:
+        """Whether the unit at place m is added to what stands there."""
+        return to.let(f"icmp ne i64 {to.let(f'or i64 %more, {m}')}, 0")
 
     def unit(self, to: Function, m: Number) -> tuple[Number, Number]:
         """First packed row and end of the unit that comes at place m."""
@@ -67,11 +72,7 @@ class _Sums(Writer):
                     x = v.load(self.at(to, b, j * shape.width), shape.dtype)
                     old = to.let(f"load {v.floats}, ptr {place}")
                     to.do(f"store {v.floats} {v.two('fadd', old, x)}, ptr {place}")
-            for j, place in enumerate(sums):
-                v.mask = v.first(to.sub("%left", j * shape.width))
-                value = to.let(f"load {v.floats}, ptr {place}")
-                self.put(to, v, self.at(to, "%c", j * shape.width), value, to.let(f"or i64 %more, {m}"))
-                v.mask = None
+            self.stored(to, v, [sums], ["%c"], [(self.more(to, m), ["%c"])])
         return to.text()
 
     def kernel(self, sources: int, summed: bool) -> str:
@@ -147,13 +148,10 @@ class _Sums(Writer):
                                   f"i64 {chunk.more}")  # fmt: skip
                 with to.loop(0, block, ROWS) as i:
                     target = self.at(to, factor.c, to.add(to.mul(to.add(top, i), factor.ldc), column))
-                    name = to.fresh()
-                    self.chosen(to, name, to.least(to.sub(block, i), ROWS), "units",
+                    self.chosen(to, to.least(to.sub(block, i), ROWS), "units",
                                 (f"ptr {self.at(to, chunk.room_a, to.mul(i, chunk.depth))}", f"ptr {chunk.room_d}",
                                  f"ptr {target}", f"i64 {factor.ldc}", f"ptr {chunk.bounds}", f"i64 {chunk.count}",
                                  f"i64 {chunk.back}", f"i64 {left}", f"i64 {chunk.more}"))  # fmt: skip
-                    to.do(f"br label %{name}.end")
-                    to.lines.append(f"{name}.end:")
 
     def nothing(self, to: Function, factors: list[_Factor], whole: str, columns: Number) -> None:
         """Sums over no rows, in the panels of this thread."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, TypeGuard
 
 from rnngraph.ir.types import BATCH
-from rnngraph.program.program import Entry, Group, Ref, Repeat, Ring, Turn
+from rnngraph.program.program import Code, Entry, Group, Ref, Repeat, Ring, Turn
 from rnngraph.runtime.execute import Bound
 from rnngraph.runtime.native import walk
 from rnngraph.runtime.native.compile import Addresses
+from rnngraph.runtime.native.inward import for_all_steps
 from rnngraph.runtime.native.kernels import Elementwise, Product, rows_of
 from rnngraph.runtime.native.threads import walker
 
@@ -44,6 +45,8 @@ class Tables:
         self.sizes = bound.plan.sizes
         self.known: dict[int, tuple[int, tuple[int, ...], tuple[int, ...]]] = {}
         self.kept: list[array[int]] = []
+        self.whole: dict[int, Group] = {}
+        """Of groups of a step, by identity, those for all steps."""
         self.given: dict[int, list[tuple[array[int], int, int]]] = {}
         """Where the addresses of arrays stand that come from outside: table, word, bytes beyond the array's start."""
 
@@ -87,7 +90,7 @@ class Tables:
         if isinstance(entry, slice):
             return (entry.start or 0) % (size + 1) if entry.start else 0, None
         if isinstance(entry, Turn):
-            return entry.offset, 3 * entry.loop
+            return entry.offset, 3 * entry.loop if size > 1 else None  # a slot may have room for one step alone
         if isinstance(entry, Ring):
             return 0, 3 * entry.loop + 1 + entry.offset % 2
         found = self.bound.entry(entry)
@@ -97,6 +100,7 @@ class Tables:
 
     def entries(self, code: Sequence[Item], share: Share) -> list[int]:
         """The words of all entries of some code. Where one thread must not run ahead of another, all meet."""
+        code = [part for item in code for part in self.parts(item)]
         found: list[int] = []
         touched = _Touched(self)
         for i, item in enumerate(code):
@@ -118,6 +122,22 @@ class Tables:
                 touched.add(item)
             found += words
         return found
+
+    def parts(self, item: Item) -> list[Item]:
+        """A loop with, before it, what it makes step by step for large batches alone."""
+        if not isinstance(item, Repeat):
+            return [item]
+        early = [group for group in item.body if self.is_early(group)]
+        for group in early:
+            self.whole.setdefault(id(group), for_all_steps(group, item.axis))
+        body = tuple(group for group in item.body if not self.is_early(group))
+        return [*(self.whole[id(group)] for group in early), replace(item, body=body)]
+
+    def is_early(self, item: Code) -> TypeGuard[Group]:
+        if not isinstance(item, Group):
+            return False
+        slot = self.bound.program.slots[item.outs[0].slot]
+        return slot.passing is not None and not slot.passes(self.sizes)
 
     def meeting(self) -> list[int]:
         words = [0] * walk.WORDS

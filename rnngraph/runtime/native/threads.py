@@ -31,7 +31,6 @@ class Walker:
         declared = set[str]()
         text = walk.write(declared)
         self.module = module(frozenset(declared), text)
-        self.walk = self.module.function("walk", c_void_p, c_int64, c_int64, c_void_p, c_void_p)
         self.start = self.module.function("start", c_void_p)
         self.serve = self.module.function("serve", c_void_p, c_int64, c_int64, returns=c_int64)
         self.nothing = self.module.address("nothing")
