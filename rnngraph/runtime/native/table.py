@@ -190,7 +190,8 @@ class Tables:
 class _Touched:
     """The memory that threads have used since they last met: another slot's turn there must wait for all.
 
-    Two slots of one type at one address are no matter: a thread meets there its own rows alone.
+    Two slots of one type at one address are no matter: a thread meets there its own rows alone. All else in here lies
+    apart: what is read was alive since the threads met, and what is written was looked at.
     """
 
     LIMIT = 4000
@@ -198,20 +199,22 @@ class _Touched:
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
         self.slots: set[int] = set()
-        self.rooms: list[tuple[int, int, int]] = []
-        self.longest = 0
+        self.starts: list[int] = []
+        self.owners: dict[int, int] = {}
 
     def clear(self) -> None:
         self.slots.clear()
-        self.rooms.clear()
+        self.starts.clear()
+        self.owners.clear()
 
     def add(self, group: Group) -> None:
         for ref in group.refs:
             if ref.slot not in self.slots:
                 self.slots.add(ref.slot)
                 start, end = self.room(ref.slot)
-                insort(self.rooms, (start, end, ref.slot))
-                self.longest = max(self.longest, end - start)
+                if start < end and start not in self.owners:
+                    insort(self.starts, start)
+                    self.owners[start] = ref.slot
 
     def room(self, slot: int) -> tuple[int, int]:
         """Where the array of a slot starts and ends."""
@@ -220,18 +223,18 @@ class _Touched:
 
     def clash(self, group: Group) -> bool:
         """Whether the group writes where another slot was used, or so many were that it is better not to look."""
-        return len(self.rooms) > self.LIMIT or any(self.meets(ref.slot) for ref in group.outs)
+        return len(self.slots) > self.LIMIT or any(self.meets(ref.slot) for ref in group.outs)
 
     def meets(self, slot: int) -> bool:
+        """Looks at one room alone, the last that starts before this slot's ends: those before it end before it."""
         low, high = self.room(slot)
+        i = bisect_left(self.starts, high) - 1
+        if i < 0 or slot in self.slots:
+            return False
+        other = self.owners[self.starts[i]]
+        start, end = self.room(other)
         types = self.tables.bound.program.slots
-        for i in range(bisect_left(self.rooms, (low - self.longest,)), len(self.rooms)):
-            start, end, other = self.rooms[i]
-            if start >= high:
-                break
-            if end > low and other != slot and not (start == low and types[other].type == types[slot].type):
-                return True
-        return False
+        return end > low and not (start == low and types[other].type == types[slot].type)
 
 
 def _cut(size: int, share: Share) -> tuple[int, int]:
