@@ -5,11 +5,10 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
-from rnngraph.program.program import Entry, Group, Ref, Repeat, Ring, Turn
+from rnngraph.program.program import ALL, Entry, Group, Ref, Repeat, Ring, Turn
 from rnngraph.runtime.execute import Bound
 from rnngraph.runtime.native import walk
 from rnngraph.runtime.native.compile import Addresses
@@ -19,8 +18,7 @@ from rnngraph.runtime.native.threads import walker
 Item = Group | Repeat
 
 
-@dataclass(frozen=True)
-class Share:
+class Share(NamedTuple):
     """Which thread of how many, and how it takes part: by rows of the batch, or by columns."""
 
     thread: int
@@ -38,6 +36,8 @@ class Tables:
         self.kept: list[array[int]] = []
         self.given: dict[int, list[tuple[array[int], int, int]]] = {}
         """Where the addresses of arrays stand that come from outside: table, word, bytes beyond the array's start."""
+        self.fixed: dict[int, tuple[int, int, int]] = {}
+        self.parts: dict[tuple[int, Share], tuple[int, int, int, int]] = {}
 
     def place(self, slot: int) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
         """Address, strides in bytes and sizes of a slot's array."""
@@ -69,6 +69,8 @@ class Tables:
         address, strides, shape = self.place(ref.slot)
         moves = []
         for entry, stride, size in zip(ref.index, strides, shape, strict=True):
+            if entry is ALL:
+                continue
             fixed, place = self.start(entry, size)
             address += fixed * stride
             if place is not None:
@@ -106,7 +108,7 @@ class Tables:
             if share.threads > 1 and not _on_its_own(item, following, share):
                 words[walk.BARRIER] = 1
                 touched.clear()
-            else:
+            elif share.threads > 1:
                 touched.add(item)
             found += words
         return found
@@ -117,6 +119,20 @@ class Tables:
         return words
 
     def group(self, group: Group, share: Share) -> list[int]:
+        kernel, words = group.kernel, [0] * walk.WORDS
+        part = self.parts.get((id(kernel), share))
+        if part is None:
+            part = self.parts[id(kernel), share] = self.part(kernel, share)
+        words[walk.KERNEL] = self.addresses.of(kernel)
+        words[walk.ROW0 : walk.COL1 + 1] = part
+        words[walk.ARGS], words[walk.MOVES], words[walk.MOVING] = self.fixed.get(id(group)) or self.arguments(group)
+        return words
+
+    def arguments(self, group: Group) -> tuple[int, int, int]:
+        """Where the arguments of a group stand, how many of them move, and where it stands how.
+
+        All threads share those of which none moves.
+        """
         kernel, args, moves = group.kernel, array("q"), array("q")
         for ref in (*group.ins, *group.outs):
             address, moving = self.operand(ref)
@@ -133,11 +149,9 @@ class Tables:
             args.insert(2, 0)  # nothing to add
             moves = array("q", [n + (n == 2 and i % walk.MOVE == 0) for i, n in enumerate(moves)])
         args.extend(kernel.words(self.sizes))
-        words = [0] * walk.WORDS
-        words[walk.KERNEL], words[walk.ARGS] = self.addresses.of(kernel), self.keep(args)
-        words[walk.ROW0 : walk.COL1 + 1] = self.part(kernel, share)
-        words[walk.MOVES], words[walk.MOVING] = len(moves) // walk.MOVE, self.keep(moves) if moves else 0
-        return words
+        if moves:
+            return self.keep(args), len(moves) // walk.MOVE, self.keep(moves)
+        return self.fixed.setdefault(id(group), (self.keep(args), 0, 0))
 
     def part(self, kernel: Any, share: Share) -> tuple[int, int, int, int]:
         """The rows and columns that fall to one thread."""
