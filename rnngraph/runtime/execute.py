@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from rnngraph import collector
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import union
 from rnngraph.program.memory import ALIGN, Plan
@@ -107,7 +108,8 @@ class Bound:
                 self.bases[slot] = array
                 changed.add(slot)
         if self.calls is None:
-            self.calls = [self.made_calls(code) for code in self.program.ways]
+            with collector.set_aside():
+                self.calls = [self.made_calls(code) for code in self.program.ways]
             self.results = self.outputs()
         elif changed:
             self.rebind(changed)

@@ -30,7 +30,7 @@ class NativeBound(Bound):
         self.addresses = Addresses((g.kernel for g in groups_of(program.code)), target)
         self.places = Words([0] * (3 * _loops(program.code) + 3))
         self.alone = shared_words(1)
-        self.tables = Tables(self, self.addresses)
+        self.tables = Tables(program, plan, self.bases, self.addresses)
 
     def made_calls(self, code: Sequence[Code]) -> list[Callable[[], Any]]:
         calls: list[Callable[[], Any]] = []

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple
 
-from rnngraph.program.program import ALL, Entry, Group, Ref, Repeat, Ring, Turn
-from rnngraph.runtime.execute import Bound
+from rnngraph.program.memory import Plan
+from rnngraph.program.program import ALL, Entry, Group, Parity, Program, Ref, Repeat, Ring, Turn
 from rnngraph.runtime.native import walk
 from rnngraph.runtime.native.compile import Addresses
 from rnngraph.runtime.native.kernels import Elementwise, Product, rows_of
@@ -27,11 +27,11 @@ class Share(NamedTuple):
 
 
 class Tables:
-    """Makes tables over the arrays of one bound program."""
+    """Makes tables over the arrays of one program, `bases` for each slot."""
 
-    def __init__(self, bound: Bound, addresses: Addresses) -> None:
-        self.bound, self.addresses = bound, addresses
-        self.sizes = bound.plan.sizes
+    def __init__(self, program: Program, plan: Plan, bases: Sequence[Any], addresses: Addresses) -> None:
+        self.program, self.plan, self.bases, self.addresses = program, plan, bases, addresses
+        self.sizes = plan.sizes
         self.known: dict[int, tuple[int, tuple[int, ...], tuple[int, ...]]] = {}
         self.kept: list[array[int]] = []
         self.given: dict[int, list[tuple[array[int], int, int]]] = {}
@@ -42,7 +42,7 @@ class Tables:
     def place(self, slot: int) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
         """Address, strides in bytes and sizes of a slot's array."""
         if slot not in self.known:
-            base = self.bound.bases[slot]
+            base = self.bases[slot]
             self.known[slot] = (base.__array_interface__["data"][0], base.strides, base.shape)
         return self.known[slot]
 
@@ -84,7 +84,7 @@ class Tables:
             return entry.offset, 3 * entry.loop
         if isinstance(entry, Ring):
             return 0, 3 * entry.loop + 1 + entry.offset % 2
-        found = self.bound.entry(entry)
+        found = self.sizes[entry.axis] % 2 if isinstance(entry, Parity) else entry
         return found % size if size else 0, None
 
     # --- entries ---
@@ -136,7 +136,7 @@ class Tables:
         kernel, args, moves = group.kernel, array("q"), array("q")
         for ref in (*group.ins, *group.outs):
             address, moving = self.operand(ref)
-            if self.bound.program.categories[ref.slot] == "parameters":
+            if self.program.categories[ref.slot] == "parameters":
                 beyond = address - self.place(ref.slot)[0]
                 given = self.given.setdefault(ref.slot, [])
                 given.append((args, len(args), beyond))
@@ -233,7 +233,7 @@ class _Touched:
     def room(self, slot: int) -> tuple[int, int]:
         """Where the array of a slot starts and ends."""
         start = self.tables.place(slot)[0]
-        return start, start + self.tables.bound.plan.slot_bytes[slot]
+        return start, start + self.tables.plan.slot_bytes[slot]
 
     def clash(self, group: Group) -> bool:
         """Whether the group writes where another slot was used, or so many were that it is better not to look."""
@@ -247,7 +247,7 @@ class _Touched:
             return False
         other = self.owners[self.starts[i]]
         start, end = self.room(other)
-        types = self.tables.bound.program.slots
+        types = self.tables.program.slots
         return end > low and not (start == low and types[other].type == types[slot].type)
 
 
