@@ -14,7 +14,6 @@ from dataclasses import replace
 from rnngraph.ir.types import Type
 from rnngraph.program.program import (
     Code,
-    Entry,
     Group,
     Program,
     Ref,
@@ -27,8 +26,10 @@ from rnngraph.program.program import (
     moments_of,
     steps_of,
 )
-from rnngraph.runtime.native.claim import Claims, Link, Target
+from rnngraph.runtime.native.chains import Chains, Link, Run
+from rnngraph.runtime.native.claim import Claims, Target
 from rnngraph.runtime.native.kernels import ColumnSums, Pack, Sums
+from rnngraph.runtime.native.layout import Views
 
 
 def fused(program: Program, target: Target) -> Program:
@@ -48,27 +49,28 @@ def fused(program: Program, target: Target) -> Program:
 class _Fuser:
     def __init__(self, program: Program, target: Target) -> None:
         self.target, self.slots = target, list(program.slots)
-        self.claims = Claims(program.slots, target)
+        views = Views(program.slots, target.dtype)
         self.readers = _readers(program)
+        self.claims, self.chains = Claims(views, target), Chains(views, self.readers, target.dtype, target.width)
         self.panels: dict[object, Ref] = {}
 
     def code(self, code: Sequence[Code], level: int) -> list[Code]:
         """Groups and steps of one level, in order."""
         found: list[Code] = []
-        pending: list[Link] = []
+        run = Run()
         written = {ref.slot for step in steps_of(tuple(code)) for ref in step.outs}
         at = 0
         while at < len(code):
             item = code[at]
             at += 1
-            link = self.claims.link(item) if isinstance(item, Step) else None
-            if link is not None and (not pending or _joins(pending, link)):
-                pending.append(link)
+            link = self.chains.link(item) if isinstance(item, Step) else None
+            if link is not None and run.takes(link):
+                run.add(link)
                 continue
-            found += self.joined(pending)
-            pending = []
+            found += self.joined(run.links)
+            run = Run()
             if link is not None:
-                pending = [link]
+                run.add(link)
             elif isinstance(item, Step):
                 after = code[at] if at < len(code) else None
                 groups, taken = self.single(item, after if isinstance(after, Step) else None, level, written)
@@ -76,7 +78,7 @@ class _Fuser:
                 at += taken
             elif isinstance(item, Repeat):
                 found += self.repeat(item)
-        return _merged(found + self.joined(pending))
+        return _merged(found + self.joined(run.links))
 
     def repeat(self, repeat: Repeat) -> list[Code]:
         """The loop, after the packing of what stays the same in it."""
@@ -127,39 +129,12 @@ class _Fuser:
         """The links as one group, or as the steps they were where their entries lie in no usable order."""
         if not links:
             return []
-        made = self.claims.chain(links, self.stored(links))
-        if made is not None:
-            kernel, loads, stores = made
-            return [Group(tuple(link.step for link in links), tuple(loads), tuple(stores), kernel)]
+        group = self.chains.group(links)
+        if group is not None:
+            return [group]
         if len(links) == 1:
             return [links[0].step]
-        return [group for link in links for group in self.joined([link])]
-
-    def stored(self, links: list[Link]) -> list[bool]:
-        """For each link whether its value must reach memory: unless only later links read that very view."""
-        here = Counter[int]()
-        for link in links:
-            for ref in link.step.ins:
-                here[ref.slot] += 1
-        outs = [link.step.outs[0] for link in links]
-        result = []
-        for i, out in enumerate(outs):
-            private = here[out.slot] == self.readers[out.slot] and _read_after(links, out)
-            result.append(not private and out not in outs[i + 1 :])
-        return result
-
-
-def _read_after(links: list[Link], out: Ref) -> bool:
-    """Whether every read of the slot is of this view, and comes after a link has written it."""
-    made = False
-    for link in links:
-        for ref in link.step.ins:
-            if ref.slot == out.slot and (ref != out or not made):
-                return False
-        made |= link.step.outs[0] == out
-        if link.step.outs[0].slot == out.slot and link.step.outs[0] != out:
-            return False
-    return True
+        return [item for link in links for item in self.joined([link])]
 
 
 def _readers(program: Program) -> Counter[int]:
@@ -176,36 +151,6 @@ def _watched(code: Sequence[Code]) -> Iterator[int]:
             if item.until is not None:
                 yield item.until.slot
             yield from _watched(item.body)
-
-
-def _joins(links: list[Link], link: Link) -> bool:
-    """Whether a step can run entry by entry together with those before it."""
-    first = links[0]
-    if link.axes != first.axes or link.shape != first.shape:
-        return False
-    for other in links:
-        for ref in link.step.ins:
-            if not _same_or_apart(ref, other.step.outs[0]):
-                return False
-        for ref in (*other.step.ins, other.step.outs[0]):
-            if not _same_or_apart(ref, link.step.outs[0]):
-                return False
-    return True
-
-
-def _same_or_apart(a: Ref, b: Ref) -> bool:
-    return a.slot != b.slot or a == b or any(_apart(x, y) for x, y in zip(a.index, b.index, strict=True))
-
-
-def _apart(a: Entry, b: Entry) -> bool:
-    """Whether two indices of one dimension never meet."""
-    if isinstance(a, Turn) and isinstance(b, Turn):
-        return a.loop == b.loop and a.offset != b.offset
-    if isinstance(a, Ring) and isinstance(b, Ring):
-        return a.loop == b.loop and (a.offset - b.offset) % 2 == 1
-    if isinstance(a, slice) and isinstance(b, slice) and None not in (a.start, a.stop, b.start, b.stop):
-        return bool(a.stop <= b.start or b.stop <= a.start) if min(a.start, b.start) >= 0 else False
-    return isinstance(a, int) and isinstance(b, int) and a >= 0 and b >= 0 and a != b
 
 
 def _merged(code: list[Code]) -> list[Code]:
