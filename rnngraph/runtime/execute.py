@@ -47,6 +47,7 @@ class Bound:
         self.own: dict[str, Any] = {}
         self.weights = [(n, s, self.dtypes.of(program.slots[s].type.dtype)) for n, s in program.weights.items()]
         self.arenas = arenas or {name: backend.empty(size) for name, size in plan.arenas.items() if size}
+        self.starts = {name: -address(arena) % ALIGN for name, arena in self.arenas.items()}
         self.bases = [self.base(slot) for slot in range(len(program.slots))]
         self.fill()
         self.calls: list[list[Callable[[], Any]]] | None = None
@@ -71,7 +72,7 @@ class Bound:
         if home not in self.arenas or not size:
             return self.backend.xp.empty(shape, dtype)
         arena = self.arenas[home]
-        start = -address(arena) % ALIGN + self.plan.offsets[slot]
+        start = self.starts[home] + self.plan.offsets[slot]
         return arena[start : start + size].view(dtype).reshape(shape)
 
     # --- running ---
