@@ -11,10 +11,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from rnngraph import collector
-from rnngraph.ir.graph import Node
-from rnngraph.ir.types import union
+from rnngraph.ir.types import Type
 from rnngraph.program.memory import ALIGN, Plan
-from rnngraph.program.program import Code, Entry, Parity, Program, Ref, Repeat, Ring, Step, Turn
+from rnngraph.program.program import Code, Parity, Program, Ref, Repeat, Ring, Step, Turn
 from rnngraph.runtime.backend import Backend, Dtypes
 
 Index = tuple[Any, ...]
@@ -152,25 +151,22 @@ class Bound:
         node = step.node
         assert node.op.kernel is not None
         kernel = node.op.kernel(self.backend, node)
-        ins = [(ref, self.index(ref)) for ref in step.ins]
         if node.op.kind == "pointwise":
-            ins = [(ref, self.aligned(ref, v.type.axes, node)) for ref, v in zip(step.ins, node.inputs, strict=True)]
+            target = node.types[0]
+            ins = [(ref, self.aligned(ref, v.type.axes, target)) for ref, v in zip(step.ins, node.inputs, strict=True)]
+        else:
+            ins = [(ref, self.index(ref)) for ref in step.ins]
         rest = [(ref, self.index(ref)) for ref in (*step.outs, *step.scratch)]
         return kernel, ins + rest
 
     def index(self, ref: Ref) -> Index:
         """The index of a view; places of running loops stay as they are."""
-        return tuple([self.entry(e) for e in ref.index])
+        return tuple([self.plan.sizes[e.axis] % 2 if isinstance(e, Parity) else e for e in ref.index])
 
-    def entry(self, entry: Entry) -> Any:
-        return self.plan.sizes[entry.axis] % 2 if isinstance(entry, Parity) else entry
-
-    def aligned(self, ref: Ref, axes: tuple[str, ...], node: Node) -> Index:
+    def aligned(self, ref: Ref, axes: tuple[str, ...], target: Type) -> Index:
         """The index of an operand with new axes put in where the result has axes or dimensions that it lacks."""
-        index, target = self.index(ref), node.types[0]
-        lead = union((target, *(v.type for v in node.inputs)))
-        rank = sum(isinstance(e, slice) for e in index) - len(axes)
-        missing = len(target.shape) - rank
+        index, lead = self.index(ref), target.axes
+        missing = len(target.shape) + len(axes) - len([e for e in index if isinstance(e, slice)])
         if not axes or (axes == lead[len(lead) - len(axes) :] and not missing):
             return index
         result: list[Any] = []

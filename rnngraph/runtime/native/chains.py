@@ -62,9 +62,9 @@ class Run:
         first, form, out = self.links[0].form, link.form, link.out
         if form.axes != first.axes or form.shape != first.shape:
             return False
-        return all(
-            _same_or_apart(view, other) for view in link.ins for other in self.written.get(view.slot, ())
-        ) and all(_same_or_apart(other, out) for other in self.touched.get(out.slot, ()))
+        met = [(view, other) for view in link.ins if view.slot in self.written for other in self.written[view.slot]]
+        met += [(other, out) for other in self.touched.get(out.slot, ())]
+        return all([_same_or_apart(*pair) for pair in met])
 
     def add(self, link: Link) -> None:
         self.links.append(link)
