@@ -64,7 +64,7 @@ class Run:
             return False
         met = [(view, other) for view in link.ins if view.slot in self.written for other in self.written[view.slot]]
         met += [(other, out) for other in self.touched.get(out.slot, ())]
-        return all([_same_or_apart(*pair) for pair in met])
+        return all(_same_or_apart(*pair) for pair in met)
 
     def add(self, link: Link) -> None:
         self.links.append(link)

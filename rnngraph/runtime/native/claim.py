@@ -55,6 +55,11 @@ class Claims:
 
     def __init__(self, views: Views, target: Target) -> None:
         self.views, self.target = views, target
+        self.products: dict[Product, Product] = {}
+
+    def one(self, product: Product) -> Product:
+        """Equal kernels as one object: what tables need of a kernel is found once for each."""
+        return self.products.setdefault(product, product)
 
     def layout(self, ref: Ref) -> Layout | None:
         return self.views.of(ref).layout
@@ -88,22 +93,22 @@ class Claims:
         inner = right.index(left)
         term, column = w.strides[inner], w.strides[1 - inner]
         terms, width, panel = w.sizes[inner], w.sizes[1 - inner], self.target.panel
-        kernel = Product(y.axes, x.row if x.axes else 0, None, y.row, terms, width, panel)
+        kernel = self.one(Product(y.axes, x.row if x.axes else 0, None, y.row, terms, width, panel))
         return Claimed(kernel, (a,), step.outs, (b, Pack(term, column, terms, width, panel)))
 
     def plus(self, step: Step, claimed: Claimed, add: Step) -> tuple[Product, Ref] | None:
         """The product with what the next step adds to it, where that is all that becomes of it."""
-        kernel, [product] = claimed.kernel, step.outs
-        if not isinstance(kernel, Product) or add.node.op.name != "add" or product.key not in [r.key for r in add.ins]:
+        kernel, product, terms = claimed.kernel, self.views.of(step.outs[0]), [self.views.of(r) for r in add.ins]
+        if not isinstance(kernel, Product) or add.node.op.name != "add" or product not in terms:
             return None
-        [other] = [r for r in add.ins if r.key != product.key] or [product]
-        beside, out = self.layout(other), self.layout(add.outs[0])
+        [other] = [view for view in terms if view is not product] or [product]
+        beside, out = other.layout, self.layout(add.outs[0])
         if beside is None or out is None or other.slot in (product.slot, add.outs[0].slot):
             return None
         whole = beside.dense and out.dense and beside.sizes == out.sizes and beside.dtype == self.target.dtype
         if not whole or out.axes != kernel.axes or beside.axes not in ((), kernel.axes):
             return None
-        return replace(kernel, ldd=beside.row if beside.axes else 0, ldc=out.row), other
+        return self.one(replace(kernel, ldd=beside.row if beside.axes else 0, ldc=out.row)), other.ref
 
     def sums(self, step: Step) -> Claimed | None:
         attrs = step.node.attrs

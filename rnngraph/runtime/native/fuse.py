@@ -29,7 +29,7 @@ from rnngraph.program.program import (
 from rnngraph.runtime.native.chains import Chains, Link, Run
 from rnngraph.runtime.native.claim import Claims, Target
 from rnngraph.runtime.native.kernels import ColumnSums, Pack, Sums
-from rnngraph.runtime.native.layout import Views
+from rnngraph.runtime.native.layout import View, Views
 
 
 def fused(program: Program, target: Target) -> Program:
@@ -49,10 +49,10 @@ def fused(program: Program, target: Target) -> Program:
 class _Fuser:
     def __init__(self, program: Program, target: Target) -> None:
         self.target, self.slots = target, list(program.slots)
-        views = Views(program.slots, target.dtype)
+        self.views = views = Views(program.slots, target.dtype)
         self.readers = _readers(program)
         self.claims, self.chains = Claims(views, target), Chains(views, self.readers, target.dtype, target.width)
-        self.panels: dict[object, Ref] = {}
+        self.panels: dict[tuple[View, Pack], Ref] = {}
 
     def code(self, code: Sequence[Code], level: int) -> list[Code]:
         """Groups and steps of one level, in order."""
@@ -93,7 +93,7 @@ class _Fuser:
         if claimed is None or claimed.packed is None:
             return []
         ref, pack = claimed.packed
-        if (ref.key, pack) in self.panels:
+        if (self.views.of(ref), pack) in self.panels:
             return []
         moves = any(isinstance(e, Turn | Ring) for e in ref.index)
         return [] if moves or ref.slot in changed else [self.pack(step, ref, pack)]
@@ -101,7 +101,7 @@ class _Fuser:
     def pack(self, step: Step, ref: Ref, pack: Pack) -> Group:
         panels = pack.columns({})
         self.slots.append(Slot(Type((), (panels, pack.terms, pack.panel))))
-        room = self.panels[ref.key, pack] = Ref(len(self.slots) - 1, (slice(None),) * 3)
+        room = self.panels[self.views.of(ref), pack] = Ref(len(self.slots) - 1, (slice(None),) * 3)
         return Group((), (ref,), (room,), pack)
 
     def single(self, step: Step, after: Step | None, level: int, written: set[int]) -> tuple[list[Code], int]:
@@ -113,13 +113,14 @@ class _Fuser:
             return [Group((step,), claimed.ins, claimed.outs, claimed.kernel)], 0
         before: list[Code] = []
         ref, pack = claimed.packed
-        if (ref.key, pack) not in self.panels:
+        known_as = self.views.of(ref), pack
+        if known_as not in self.panels:
             before.append(self.pack(step, ref, pack))
-        ins = (*claimed.ins, self.panels[ref.key, pack])
+        ins = (*claimed.ins, self.panels[known_as])
         if ref.slot in written and level >= 0:
-            del self.panels[ref.key, pack]  # it is another matrix at the next step
-        out = step.outs[0]
-        if after is not None and (self.readers[out.slot] == 1 or after.outs[0].key == out.key):
+            del self.panels[known_as]  # it is another matrix at the next step
+        out = self.views.of(step.outs[0])
+        if after is not None and (self.readers[out.slot] == 1 or self.views.of(after.outs[0]) is out):
             plus = self.claims.plus(step, claimed, after)
             if plus is not None:
                 return [*before, Group((step, after), (*ins, plus[1]), after.outs, plus[0])], 1
