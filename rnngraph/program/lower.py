@@ -236,8 +236,8 @@ class _Block:
             return None
         for v, ref in zip(node.inputs, ins, strict=True):
             if ref.slot in self.private and v.type == node.types[0] and ref.whole:
-                here = sum(r.slot == ref.slot for r in ins)
-                if self.pending[ref.slot] == here and all(r.whole for r in ins if r.slot == ref.slot):
+                here = [r for r in ins if r.slot == ref.slot]
+                if self.pending[ref.slot] == len(here) and all(r.whole for r in here):
                     return ref
         return None
 

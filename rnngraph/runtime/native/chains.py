@@ -56,15 +56,16 @@ class Run:
         self.touched: dict[int, list[View]] = {}
 
     def takes(self, link: Link) -> bool:
-        """Whether a link can join: what it reads of another's result, and what it writes over, is the same entry."""
+        """Whether a link can join: of one slot it reads what others write, and writes what they touch, as the same
+        view, or they lie apart."""
         if not self.links:
             return True
         first, form, out = self.links[0].form, link.form, link.out
         if form.axes != first.axes or form.shape != first.shape:
             return False
-        met = [(view, other) for view in link.ins if view.slot in self.written for other in self.written[view.slot]]
-        met += [(other, out) for other in self.touched.get(out.slot, ())]
-        return all(_same_or_apart(*pair) for pair in met)
+        met = [(view, other) for view in link.ins for other in self.written.get(view.slot, ()) if other is not view]
+        met += [(out, other) for other in self.touched.get(out.slot, ()) if other is not out]
+        return not met or all(_lie_apart(*pair) for pair in met)
 
     def add(self, link: Link) -> None:
         self.links.append(link)
@@ -75,8 +76,8 @@ class Run:
                 touched.append(view)
 
 
-def _same_or_apart(a: View, b: View) -> bool:
-    return a is b or any(_apart(x, y) for x, y in zip(a.ref.index, b.ref.index, strict=True))
+def _lie_apart(a: View, b: View) -> bool:
+    return any(_apart(x, y) for x, y in zip(a.ref.index, b.ref.index, strict=True))
 
 
 def _apart(a: Entry, b: Entry) -> bool:
