@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rnngraph import collector
 from rnngraph.calls import Call, Holds, Known, call_of, contents, to_program, to_user
 from rnngraph.calls import form as form_of
 from rnngraph.calls import known as known_call
@@ -183,6 +184,7 @@ class Variant:
         derived = {axis: size_of(axis, sizes.__getitem__) for axis in axes if axis not in sizes}
         return {**sizes, **derived}
 
+    @collector.set_aside()
     def bound(self, sizes: Mapping[str, int]) -> Bound | Walker:
         """The program with arrays for these sizes; those of the sizes before are given back."""
         key = tuple(sorted(sizes.items()))
@@ -339,9 +341,10 @@ class CompiledProgram:
         self._variants: dict[Signature, Variant] = {}
         self._calls: dict[Any, Known] = {}
         began = time.perf_counter()
-        self.made = elaborate(False, frozenset())
-        main = self.variant(Signature(cotangents=self._loss() if schedule.gradient else None))
-        _ = main.cuts if schedule.told and main.walks else main.program
+        with collector.set_aside():
+            self.made = elaborate(False, frozenset())
+            main = self.variant(Signature(cotangents=self._loss() if schedule.gradient else None))
+            _ = main.cuts if schedule.told and main.walks else main.program
         self.compile_seconds = time.perf_counter() - began
         self.main = main
 

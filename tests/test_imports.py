@@ -31,7 +31,7 @@ LAYERS: list[set[str]] = [
     {"ir", "syntax"},
     {"excerpt", "files"},
     {"diagnostics"},
-    {"source"},
+    {"collector", "source"},
 ]
 """From the top down. A module may import from lower layers and from its own part, not from its neighbours."""
 

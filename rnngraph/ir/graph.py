@@ -261,7 +261,7 @@ def ordered(roots: Iterable[Node]) -> list[Node]:
         elif node not in done:
             done.add(node)
             stack.append((node, True))
-            stack.extend((v.node, False) for v in reversed(node.inputs) if v.node not in done)
+            stack += [(v.node, False) for v in reversed(node.inputs) if v.node not in done]
     return order
 
 

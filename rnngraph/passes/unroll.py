@@ -58,7 +58,7 @@ class _Unrolled:
 
     def __init__(self, loop: Loop, steps: int) -> None:
         self.loop, self.steps = loop, steps
-        self.body = [n for n in body_nodes(loop) if n.op.kind != "leaf"]
+        self.body = [(n, n.values) for n in body_nodes(loop) if n.op.kind not in ("leaf", "constant")]
         self.rows = {s.param: ("row", s.sequence) for s in loop.slices}
         if loop.counter:
             self.rows[loop.counter] = ("row", call("iota", axis=loop.axis, origin=loop.counter.node.origin))
@@ -91,13 +91,11 @@ class _Unrolled:
         attrs = {"axis": self.loop.axis, "at": t}
         for param, (_, sequence) in self.rows.items():
             values[param] = Value(Node(TABLE["row"], (sequence,), attrs, (param.type,), param.node.origin))
-        for node in self.body:
-            if node.op.kind == "constant":
-                continue
+        for node, results in self.body:
             inputs = tuple([values.get(v, v) for v in node.inputs])
             new = Node(node.op, inputs, node.attrs, node.types, node.origin)
-            for i in range(len(node.types)):
-                values[Value(node, i)] = Value(new, i)
+            for i, value in enumerate(results):
+                values[value] = Value(new, i)
         return values
 
     def histories(self, before: list[list[Value]], final: list[Value]) -> dict[Value, Value]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from rnngraph.ir.graph import (
     INPUT,
@@ -39,10 +40,11 @@ def lower(graph: Graph, there_first: bool = False) -> Program:
 
     With `there_first` all that the way back has no part in comes before it.
     """
-    lowering = _Lowering()
-    outputs = lowering.top(graph, _there_first(graph.nodes()) if there_first else graph.nodes())
-    inputs = {n.attrs["name"]: lowering.refs[Value(n)].slot for n in graph.nodes() if n.op is INPUT}
-    weights = {n.attrs["name"] for n in graph.nodes() if n.op is INPUT and n.attrs["kind"] == "weight"}
+    lowering, nodes = _Lowering(), graph.nodes()
+    outputs = lowering.top(graph, _there_first(nodes) if there_first else nodes)
+    given = [n for n in nodes if n.op is INPUT]
+    inputs = {n.attrs["name"]: lowering.refs[Value(n)].slot for n in given}
+    weights = {n.attrs["name"] for n in given if n.attrs["kind"] == "weight"}
     program = Program(
         tuple(lowering.slots),
         tuple(lowering.code),
@@ -51,15 +53,7 @@ def lower(graph: Graph, there_first: bool = False) -> Program:
         {name: slot for name, slot in inputs.items() if name in weights},
         outputs,
     )
-    return Program(
-        program.slots,
-        program.code,
-        program.constants,
-        program.inputs,
-        program.weights,
-        program.outputs,
-        categories(program),
-    )
+    return replace(program, categories=categories(program))
 
 
 def _there_first(nodes: Sequence[Node]) -> list[Node]:
@@ -242,8 +236,8 @@ class _Block:
             return None
         for v, ref in zip(node.inputs, ins, strict=True):
             if ref.slot in self.private and v.type == node.types[0] and ref.whole:
-                here = sum(r.slot == ref.slot for r in ins)
-                if self.pending[ref.slot] == here and all(r.whole for r in ins if r.slot == ref.slot):
+                here = [r for r in ins if r.slot == ref.slot]
+                if self.pending[ref.slot] == len(here) and all(r.whole for r in here):
                     return ref
         return None
 

@@ -67,11 +67,11 @@ class Ref(NamedTuple):
     @property
     def key(self) -> tuple[object, ...]:
         """What tells views apart, to be looked up by."""
-        return (self.slot, *((e.start, e.stop, "slice") if isinstance(e, slice) else (e, type(e)) for e in self.index))
+        return (self.slot, *[(e.start, e.stop, "slice") if isinstance(e, slice) else (e, type(e)) for e in self.index])
 
     @property
     def whole(self) -> bool:
-        return all(e == ALL for e in self.index)
+        return self.index == (ALL,) * len(self.index)
 
     @property
     def contiguous(self) -> bool:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from rnngraph.ir.graph import Node
-from rnngraph.ir.types import union
+from rnngraph import collector
+from rnngraph.ir.types import Type
 from rnngraph.program.memory import ALIGN, Plan
-from rnngraph.program.program import Code, Entry, Parity, Program, Ref, Repeat, Ring, Step, Turn
+from rnngraph.program.program import Code, Parity, Program, Ref, Repeat, Ring, Step, Turn
 from rnngraph.runtime.backend import Backend, Dtypes
 
 Index = tuple[Any, ...]
@@ -46,6 +46,7 @@ class Bound:
         self.own: dict[str, Any] = {}
         self.weights = [(n, s, self.dtypes.of(program.slots[s].type.dtype)) for n, s in program.weights.items()]
         self.arenas = arenas or {name: backend.empty(size) for name, size in plan.arenas.items() if size}
+        self.starts = {name: -address(arena) % ALIGN for name, arena in self.arenas.items()}
         self.bases = [self.base(slot) for slot in range(len(program.slots))]
         self.fill()
         self.calls: list[list[Callable[[], Any]]] | None = None
@@ -70,7 +71,7 @@ class Bound:
         if home not in self.arenas or not size:
             return self.backend.xp.empty(shape, dtype)
         arena = self.arenas[home]
-        start = -address(arena) % ALIGN + self.plan.offsets[slot]
+        start = self.starts[home] + self.plan.offsets[slot]
         return arena[start : start + size].view(dtype).reshape(shape)
 
     # --- running ---
@@ -110,7 +111,8 @@ class Bound:
                 self.bases[slot] = array
                 changed.add(slot)
         if self.calls is None:
-            self.calls = [self.made_calls(code) for code in self.program.ways]
+            with collector.set_aside():
+                self.calls = [self.made_calls(code) for code in self.program.ways]
             self.results = self.outputs()
         elif changed:
             self.rebind(changed)
@@ -152,25 +154,22 @@ class Bound:
         node = step.node
         assert node.op.kernel is not None
         kernel = node.op.kernel(self.backend, node)
-        ins = [(ref, self.index(ref)) for ref in step.ins]
         if node.op.kind == "pointwise":
-            ins = [(ref, self.aligned(ref, v.type.axes, node)) for ref, v in zip(step.ins, node.inputs, strict=True)]
+            target = node.types[0]
+            ins = [(ref, self.aligned(ref, v.type.axes, target)) for ref, v in zip(step.ins, node.inputs, strict=True)]
+        else:
+            ins = [(ref, self.index(ref)) for ref in step.ins]
         rest = [(ref, self.index(ref)) for ref in (*step.outs, *step.scratch)]
         return kernel, ins + rest
 
     def index(self, ref: Ref) -> Index:
         """The index of a view; places of running loops stay as they are."""
-        return tuple([self.entry(e) for e in ref.index])
+        return tuple([self.plan.sizes[e.axis] % 2 if isinstance(e, Parity) else e for e in ref.index])
 
-    def entry(self, entry: Entry) -> Any:
-        return self.plan.sizes[entry.axis] % 2 if isinstance(entry, Parity) else entry
-
-    def aligned(self, ref: Ref, axes: tuple[str, ...], node: Node) -> Index:
+    def aligned(self, ref: Ref, axes: tuple[str, ...], target: Type) -> Index:
         """The index of an operand with new axes put in where the result has axes or dimensions that it lacks."""
-        index, target = self.index(ref), node.types[0]
-        lead = union((target, *(v.type for v in node.inputs)))
-        rank = sum(isinstance(e, slice) for e in index) - len(axes)
-        missing = len(target.shape) - rank
+        index, lead = self.index(ref), target.axes
+        missing = len(target.shape) + len(axes) - len([e for e in index if isinstance(e, slice)])
         if not axes or (axes == lead[len(lead) - len(axes) :] and not missing):
             return index
         result: list[Any] = []

@@ -32,7 +32,7 @@ class NativeBound(Bound):
         self.places = Words([0] * (3 * _loops(program.code) + 3))
         self.alone: list[Words] = []
         """What a thread that works alone is told: a table in each."""
-        self.tables = Tables(self, self.addresses)
+        self.tables = Tables(program, plan, self.bases, self.addresses)
 
     def made_calls(self, code: Sequence[Code]) -> list[Callable[[], Any]]:
         calls: list[Callable[[], Any]] = []

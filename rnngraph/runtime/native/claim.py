@@ -1,19 +1,16 @@
-"""Which steps compiled kernels take, and as what."""
+"""Which steps compiled kernels take beside the elementwise ones, and as what."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
 from rnngraph.ir.graph import Node
 from rnngraph.ops.units import DOWN
-from rnngraph.program.program import Ref, Slot, Step
-from rnngraph.runtime.native import pointwise
+from rnngraph.program.program import Ref, Step
 from rnngraph.runtime.native.kernels import (
     AlongRow,
     ColumnSums,
-    Elementwise,
     Factor,
     Kernel,
     Order,
@@ -21,8 +18,7 @@ from rnngraph.runtime.native.kernels import (
     Product,
     Sums,
 )
-from rnngraph.runtime.native.layout import Layout, dense, layout
-from rnngraph.runtime.native.pointwise import Chain, Operand, Operation
+from rnngraph.runtime.native.layout import Layout, Views
 from rnngraph.runtime.native.reductions import ROW_OPS
 
 
@@ -45,19 +41,6 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Link:
-    """One elementwise step, ready to be joined to others: its rows, its shape, and where its operands lie in it."""
-
-    step: Step
-    axes: tuple[str, ...]
-    shape: tuple[int, ...]
-    ins: tuple[Operand, ...]
-    out: Operand
-    op: str
-    types: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Claimed:
     """A kernel for one step with the views it reads and writes; `packed` is the matrix it needs in panels."""
 
@@ -68,77 +51,21 @@ class Claimed:
 
 
 class Claims:
-    """Claims of one program's steps."""
+    """Claims of those steps of one program that are no links of chains."""
 
-    def __init__(self, slots: Sequence[Slot], target: Target) -> None:
-        self.slots, self.target = slots, target
+    def __init__(self, views: Views, target: Target) -> None:
+        self.views, self.target = views, target
+        self.products: dict[Product, Product] = {}
+
+    def one(self, product: Product) -> Product:
+        """Equal kernels as one object: what tables need of a kernel is found once for each."""
+        return self.products.setdefault(product, product)
 
     def layout(self, ref: Ref) -> Layout | None:
-        return layout(self.slots, ref, self.target.dtype)
-
-    # --- elementwise ---
-
-    def link(self, step: Step) -> Link | None:
-        """The step as a link of a chain."""
-        node = step.node
-        if node.op.kind != "pointwise" and node.op.name != "reshape":
-            return None
-        out = self.layout(step.outs[0])
-        found = [self.layout(ref) for ref in step.ins]
-        laid = [one for one in found if one is not None]
-        if out is None or len(laid) < len(found) or not pointwise.known(
-            node.op.name, tuple(one.dtype for one in laid), out.dtype
-        ):  # fmt: skip
-            return None
-        axes, shape = out.axes, out.sizes
-        if node.op.name == "reshape":
-            if not laid[0].dense or laid[0].axes != axes:
-                return None
-            laid = [Layout(axes, laid[0].row, shape, dense(shape), laid[0].dtype)]
-        ins = [_operand(one, axes, shape) for one in laid]
-        known = [one for one in ins if one is not None]
-        result = _operand(out, axes, shape)
-        if len(known) < len(ins) or result is None:
-            return None
-        return Link(step, axes, shape, tuple(known), result, node.op.name, tuple(one.dtype for one in laid))
-
-    def chain(self, links: Sequence[Link], stored: Sequence[bool]) -> tuple[Elementwise, list[Ref], list[Ref]] | None:
-        """Links as one kernel, with what it loads and stores; None where entries do not lie in a usable order."""
-        loads: dict[object, tuple[int, Ref, Operand]] = {}
-        made: dict[object, int] = {}
-        plan: list[tuple[Link, list[tuple[str, int]]]] = []
-        stores: dict[object, tuple[int, Ref, Operand]] = {}
-        for i, (link, keep) in enumerate(zip(links, stored, strict=True)):
-            ins: list[tuple[str, int]] = []
-            for ref, operand in zip(link.step.ins, link.ins, strict=True):
-                if ref.key in made:
-                    ins.append(("made", made[ref.key]))
-                else:
-                    ins.append(("load", loads.setdefault((ref.key, operand), (len(loads), ref, operand))[0]))
-            plan.append((link, ins))
-            out = link.step.outs[0]
-            made[out.key] = i
-            if keep:
-                stores[out.key] = (i, out, link.out)
-        operations = tuple(
-            Operation(
-                link.op, tuple(n if where == "load" else len(loads) + n for where, n in ins), link.types, link.out.dtype
-            )
-            for link, ins in plan
-        )
-        operands = [o for _, _, o in (*loads.values(), *stores.values())]
-        dims, flattened = _collapsed(links[0].shape, operands)
-        if any(o.strides[-1] not in (0, 1) for o in flattened):
-            return None
-        kept = tuple((len(loads) + i, o) for (i, *_), o in zip(stores.values(), flattened[len(loads) :], strict=True))
-        chain = Chain(dims, tuple(flattened[: len(loads)]), operations, kept, self.target.dtype)
-        kernel = Elementwise(links[0].axes, chain, self.target.width)
-        return kernel, [ref for _, ref, _ in loads.values()], [ref for _, ref, _ in stores.values()]
-
-    # --- products and sums ---
+        return self.views.of(ref).layout
 
     def step(self, step: Step) -> Claimed | None:
-        """A kernel of its own for a step that is no link."""
+        """A kernel of its own for a step."""
         name = step.node.op.name
         if name == "contract":
             return self.product(step)
@@ -166,22 +93,22 @@ class Claims:
         inner = right.index(left)
         term, column = w.strides[inner], w.strides[1 - inner]
         terms, width, panel = w.sizes[inner], w.sizes[1 - inner], self.target.panel
-        kernel = Product(y.axes, x.row if x.axes else 0, None, y.row, terms, width, panel)
+        kernel = self.one(Product(y.axes, x.row if x.axes else 0, None, y.row, terms, width, panel))
         return Claimed(kernel, (a,), step.outs, (b, Pack(term, column, terms, width, panel)))
 
     def plus(self, step: Step, claimed: Claimed, add: Step) -> tuple[Product, Ref] | None:
         """The product with what the next step adds to it, where that is all that becomes of it."""
-        kernel, [product] = claimed.kernel, step.outs
-        if not isinstance(kernel, Product) or add.node.op.name != "add" or product.key not in [r.key for r in add.ins]:
+        kernel, product, terms = claimed.kernel, self.views.of(step.outs[0]), [self.views.of(r) for r in add.ins]
+        if not isinstance(kernel, Product) or add.node.op.name != "add" or product not in terms:
             return None
-        [other] = [r for r in add.ins if r.key != product.key] or [product]
-        beside, out = self.layout(other), self.layout(add.outs[0])
+        [other] = [view for view in terms if view is not product] or [product]
+        beside, out = other.layout, self.layout(add.outs[0])
         if beside is None or out is None or other.slot in (product.slot, add.outs[0].slot):
             return None
         whole = beside.dense and out.dense and beside.sizes == out.sizes and beside.dtype == self.target.dtype
         if not whole or out.axes != kernel.axes or beside.axes not in ((), kernel.axes):
             return None
-        return replace(kernel, ldd=beside.row if beside.axes else 0, ldc=out.row), other
+        return self.one(replace(kernel, ldd=beside.row if beside.axes else 0, ldc=out.row)), other.ref
 
     def sums(self, step: Step) -> Claimed | None:
         attrs = step.node.attrs
@@ -220,42 +147,3 @@ class Claims:
 def order_of(node: Node) -> Order:
     units = node.attrs.get("units")
     return Order(units is not None, units == DOWN, bool(node.attrs.get("onto")))
-
-
-def _operand(one: Layout, axes: tuple[str, ...], shape: tuple[int, ...]) -> Operand | None:
-    """An array among rows of these axes and entries of this shape."""
-    rows = _rows(one.axes, axes)
-    if rows is None or len(one.sizes) > len(shape):
-        return None
-    lacking = len(shape) - len(one.sizes)
-    strides = [0] * lacking + [s if n != 1 else 0 for s, n in zip(one.strides, one.sizes, strict=True)]
-    return Operand(one.dtype, rows, 0 if rows == "none" else one.row, tuple(strides))
-
-
-def _rows(own: tuple[str, ...], axes: tuple[str, ...]) -> str | None:
-    if not own:
-        return "none"
-    if own == axes:
-        return "each"
-    if len(axes) == 2 and len(own) == 1:
-        return "inner" if own == axes[1:] else "outer"
-    return None
-
-
-def _collapsed(shape: tuple[int, ...], operands: Sequence[Operand]) -> tuple[tuple[int, ...], list[Operand]]:
-    """Dimensions that lie in one run for all operands made one; those of size 1 left out."""
-    dims: list[int] = []
-    columns: list[tuple[int, ...]] = []
-    for size, *strides in zip(shape, *(o.strides for o in operands), strict=True):
-        if size == 1:
-            continue
-        if dims and all(before == s * size for before, s in zip(columns[-1], strides, strict=True)):
-            dims[-1] *= size
-            columns[-1] = tuple(strides)
-        else:
-            dims.append(size)
-            columns.append(tuple(strides))
-    if not dims:
-        dims, columns = [1], [tuple(0 if o.rows == "none" else 1 for o in operands)]
-    moved = [Operand(o.dtype, o.rows, o.row, tuple(c[i] for c in columns)) for i, o in enumerate(operands)]
-    return tuple(dims), moved

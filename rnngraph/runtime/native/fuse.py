@@ -14,7 +14,6 @@ from dataclasses import replace
 from rnngraph.ir.types import Type
 from rnngraph.program.program import (
     Code,
-    Entry,
     Group,
     Program,
     Ref,
@@ -27,9 +26,11 @@ from rnngraph.program.program import (
     moments_of,
     steps_of,
 )
-from rnngraph.runtime.native.claim import Claims, Link, Target
+from rnngraph.runtime.native.chains import Chains, Link, Run
+from rnngraph.runtime.native.claim import Claims, Target
 from rnngraph.runtime.native.inward import taken_inward
 from rnngraph.runtime.native.kernels import ColumnSums, Pack, Sums
+from rnngraph.runtime.native.layout import View, Views
 from rnngraph.runtime.native.padding import without_padding
 
 
@@ -51,28 +52,30 @@ def fused(program: Program, target: Target) -> Program:
 class _Fuser:
     def __init__(self, program: Program, target: Target) -> None:
         self.target, self.slots = target, list(program.slots)
-        self.claims = Claims(program.slots, target)
+        self.views = views = Views(program.slots, target.dtype)
         self.readers = _readers(program)
-        self.panels: dict[object, Ref] = {}
+        self.claims, self.chains = Claims(views, target), Chains(views, self.readers, target.dtype, target.width)
+        self.panels: dict[tuple[View, Pack], Ref] = {}
         self.ragged = any(name.startswith("lengths@") for name in program.inputs)
 
     def code(self, code: Sequence[Code], level: int) -> list[Code]:
         """Groups and steps of one level, in order."""
         found: list[Code] = []
-        pending: list[Link] = []
+        run = Run()
         written = {ref.slot for step in steps_of(tuple(code)) for ref in step.outs}
         at = 0
         while at < len(code):
             item = code[at]
             at += 1
-            link = self.claims.link(item) if isinstance(item, Step) else None
-            if link is not None and (not pending or (_joins(pending, link) and self.of_one_step(pending, link))):
-                pending.append(link)
+            link = self.chains.link(item) if isinstance(item, Step) else None
+            step = self.step_of(link) if link is not None else None
+            if link is not None and run.takes(link, step):
+                run.add(link, step)
                 continue
-            found += self.joined(pending)
-            pending = []
+            found += self.joined(run.links)
+            run = Run()
             if link is not None:
-                pending = [link]
+                run.add(link, step)
             elif isinstance(item, Step):
                 after = code[at] if at < len(code) else None
                 groups, taken = self.single(item, after if isinstance(after, Step) else None, level, written)
@@ -80,17 +83,11 @@ class _Fuser:
                 at += taken
             elif isinstance(item, Repeat):
                 found += self.repeat(item)
-        return _merged(found + self.joined(pending))
-
-    def of_one_step(self, links: list[Link], link: Link) -> bool:
-        """Whether links are of one step, where rows are left out by steps: see `padding`."""
-        if not self.ragged or (own := self.step_of(link)) is None:
-            return True
-        return all(self.step_of(other) in (None, own) for other in reversed(links))
+        return _merged(found + self.joined(run.links))
 
     def step_of(self, link: Link) -> tuple[str, int] | None:
-        """The step of a static program that a link works on, where it shows."""
-        for ref in link.step.refs:
+        """The step of a static program that a link works on, where it shows and rows are left out by steps."""
+        for ref in link.step.refs if self.ragged else ():
             slot = self.slots[ref.slot]
             if slot.grow is None and not slot.ring:
                 for axis, entry in zip(slot.type.axes, ref.index, strict=False):
@@ -111,7 +108,7 @@ class _Fuser:
         if claimed is None or claimed.packed is None:
             return []
         ref, pack = claimed.packed
-        if (ref.key, pack) in self.panels:
+        if (self.views.of(ref), pack) in self.panels:
             return []
         moves = any(isinstance(e, Turn | Ring) for e in ref.index)
         return [] if moves or ref.slot in changed else [self.pack(step, ref, pack)]
@@ -119,7 +116,7 @@ class _Fuser:
     def pack(self, step: Step, ref: Ref, pack: Pack) -> Group:
         panels = pack.columns({})
         self.slots.append(Slot(Type((), (panels, pack.terms, pack.panel))))
-        room = self.panels[ref.key, pack] = Ref(len(self.slots) - 1, (slice(None),) * 3)
+        room = self.panels[self.views.of(ref), pack] = Ref(len(self.slots) - 1, (slice(None),) * 3)
         return Group((), (ref,), (room,), pack)
 
     def single(self, step: Step, after: Step | None, level: int, written: set[int]) -> tuple[list[Code], int]:
@@ -131,13 +128,14 @@ class _Fuser:
             return [Group((step,), claimed.ins, claimed.outs, claimed.kernel)], 0
         before: list[Code] = []
         ref, pack = claimed.packed
-        if (ref.key, pack) not in self.panels:
+        known_as = self.views.of(ref), pack
+        if known_as not in self.panels:
             before.append(self.pack(step, ref, pack))
-        ins = (*claimed.ins, self.panels[ref.key, pack])
+        ins = (*claimed.ins, self.panels[known_as])
         if ref.slot in written and level >= 0:
-            del self.panels[ref.key, pack]  # it is another matrix at the next step
-        out = step.outs[0]
-        if after is not None and (self.readers[out.slot] == 1 or after.outs[0].key == out.key):
+            del self.panels[known_as]  # it is another matrix at the next step
+        out = self.views.of(step.outs[0])
+        if after is not None and (self.readers[out.slot] == 1 or self.views.of(after.outs[0]) is out):
             plus = self.claims.plus(step, claimed, after)
             if plus is not None:
                 return [*before, Group((step, after), (*ins, plus[1]), after.outs, plus[0])], 1
@@ -147,39 +145,12 @@ class _Fuser:
         """The links as one group, or as the steps they were where their entries lie in no usable order."""
         if not links:
             return []
-        made = self.claims.chain(links, self.stored(links))
-        if made is not None:
-            kernel, loads, stores = made
-            return [Group(tuple(link.step for link in links), tuple(loads), tuple(stores), kernel)]
+        group = self.chains.group(links)
+        if group is not None:
+            return [group]
         if len(links) == 1:
             return [links[0].step]
-        return [group for link in links for group in self.joined([link])]
-
-    def stored(self, links: list[Link]) -> list[bool]:
-        """For each link whether its value must reach memory: unless only later links read that very view."""
-        here = Counter[int]()
-        for link in links:
-            for ref in link.step.ins:
-                here[ref.slot] += 1
-        outs = [link.step.outs[0] for link in links]
-        result = []
-        for i, out in enumerate(outs):
-            private = here[out.slot] == self.readers[out.slot] and _read_after(links, out)
-            result.append(not private and out not in outs[i + 1 :])
-        return result
-
-
-def _read_after(links: list[Link], out: Ref) -> bool:
-    """Whether every read of the slot is of this view, and comes after a link has written it."""
-    made = False
-    for link in links:
-        for ref in link.step.ins:
-            if ref.slot == out.slot and (ref != out or not made):
-                return False
-        made |= link.step.outs[0] == out
-        if link.step.outs[0].slot == out.slot and link.step.outs[0] != out:
-            return False
-    return True
+        return [item for link in links for item in self.joined([link])]
 
 
 def _readers(program: Program) -> Counter[int]:
@@ -196,36 +167,6 @@ def _watched(code: Sequence[Code]) -> Iterator[int]:
             if item.until is not None:
                 yield item.until.slot
             yield from _watched(item.body)
-
-
-def _joins(links: list[Link], link: Link) -> bool:
-    """Whether a step can run entry by entry together with those before it."""
-    first = links[0]
-    if link.axes != first.axes or link.shape != first.shape:
-        return False
-    for other in links:
-        for ref in link.step.ins:
-            if not _same_or_apart(ref, other.step.outs[0]):
-                return False
-        for ref in (*other.step.ins, other.step.outs[0]):
-            if not _same_or_apart(ref, link.step.outs[0]):
-                return False
-    return True
-
-
-def _same_or_apart(a: Ref, b: Ref) -> bool:
-    return a.slot != b.slot or a == b or any(_apart(x, y) for x, y in zip(a.index, b.index, strict=True))
-
-
-def _apart(a: Entry, b: Entry) -> bool:
-    """Whether two indices of one dimension never meet."""
-    if isinstance(a, Turn) and isinstance(b, Turn):
-        return a.loop == b.loop and a.offset != b.offset
-    if isinstance(a, Ring) and isinstance(b, Ring):
-        return a.loop == b.loop and (a.offset - b.offset) % 2 == 1
-    if isinstance(a, slice) and isinstance(b, slice) and None not in (a.start, a.stop, b.start, b.stop):
-        return bool(a.stop <= b.start or b.stop <= a.start) if min(a.start, b.start) >= 0 else False
-    return isinstance(a, int) and isinstance(b, int) and a >= 0 and b >= 0 and a != b
 
 
 def _merged(code: list[Code]) -> list[Code]:

@@ -12,7 +12,7 @@ from rnngraph.program.program import Ref, Slot
 from rnngraph.runtime.backend import Dtypes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
     """The axes that are left, entries from row to row (rows: their places, the last fastest), and the strides of the
     shape's dimensions with their sizes."""
@@ -42,16 +42,43 @@ Pattern = tuple[tuple[int | None, int | None] | None, ...]
 """For each dimension of a slot's array what a view takes: a range, or None for one place."""
 
 
-def layout(slots: Sequence[Slot], ref: Ref, dtype: str) -> Layout | None:
-    """The layout of a view; None where its rows do not lie at one distance whatever the sizes are."""
-    slot = slots[ref.slot]
-    pattern = tuple([(e.start, e.stop) if isinstance(e, slice) else None for e in ref.index])
-    return _laid_out(slot.type, slot.ring, slot.grow, pattern, dtype)
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """A view of a slot; its layout is None where its rows do not lie at one distance whatever the sizes are."""
+
+    slot: int
+    ref: Ref
+    layout: Layout | None
+
+
+class Views:
+    """The views of one program, each one object, so that they are quickly compared and looked up."""
+
+    def __init__(self, slots: Sequence[Slot], dtype: str) -> None:
+        self.slots, self.dtype = slots, dtype
+        self.known: dict[object, View] = {}
+        self.met: dict[int, View] = {}
+
+    def of(self, ref: Ref) -> View:
+        """The view that a ref of the program is: one object has one identity as long as the program is there."""
+        found = self.met.get(id(ref))
+        if found is None:
+            key = ref.key
+            found = self.known.get(key)
+            if found is None:
+                found = self.known[key] = View(ref.slot, ref, self.layout(ref))
+            self.met[id(ref)] = found
+        return found
+
+    def layout(self, ref: Ref) -> Layout | None:
+        slot = self.slots[ref.slot]
+        pattern = tuple([(e.start, e.stop) if isinstance(e, slice) else None for e in ref.index])
+        return _laid_out(slot.type, slot.ring, slot.grow, pattern, self.dtype)
 
 
 @cache
 def _laid_out(type: Type, ring: bool, grow: str | None, pattern: Pattern, dtype: str) -> Layout | None:
-    """Found once for the many steps of a static program."""
+    """Found once for the many steps of a static program: so a layout can be told by its identity."""
     names, shape = type.axes, type.shape
     entries = pattern[ring:]
     places = entries[: len(names)]

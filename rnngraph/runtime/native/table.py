@@ -5,13 +5,13 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from rnngraph.ir.types import BATCH
-from rnngraph.program.program import Code, Entry, Group, Ref, Repeat, Ring, Turn
-from rnngraph.runtime.execute import Bound
+from rnngraph.program.memory import Plan
+from rnngraph.program.program import ALL, Code, Entry, Group, Parity, Program, Ref, Repeat, Ring, Turn
 from rnngraph.runtime.native import walk
 from rnngraph.runtime.native.compile import Addresses
 from rnngraph.runtime.native.inward import for_all_steps
@@ -21,8 +21,11 @@ from rnngraph.runtime.native.threads import walker
 Item = Group | Repeat
 
 
-@dataclass(frozen=True)
-class Share:
+Ranges = tuple[tuple[int, int, int, int], int, int]
+"""Rows from and to, columns from and to; of rows taken through lists how far apart they are, and the lists."""
+
+
+class Share(NamedTuple):
     """Which thread of how many, and how it takes part: by rows of the batch, or by columns."""
 
     thread: int
@@ -38,22 +41,24 @@ class Share:
 
 
 class Tables:
-    """Makes tables over the arrays of one bound program."""
+    """Makes tables over the arrays of one program, `bases` for each slot."""
 
-    def __init__(self, bound: Bound, addresses: Addresses) -> None:
-        self.bound, self.addresses = bound, addresses
-        self.sizes = bound.plan.sizes
+    def __init__(self, program: Program, plan: Plan, bases: Sequence[Any], addresses: Addresses) -> None:
+        self.program, self.plan, self.bases, self.addresses = program, plan, bases, addresses
+        self.sizes = plan.sizes
         self.known: dict[int, tuple[int, tuple[int, ...], tuple[int, ...]]] = {}
         self.kept: list[array[int]] = []
         self.whole: dict[int, Group] = {}
         """Of groups of a step, by identity, those for all steps."""
         self.given: dict[int, list[tuple[array[int], int, int]]] = {}
         """Where the addresses of arrays stand that come from outside: table, word, bytes beyond the array's start."""
+        self.fixed: dict[int, tuple[int, int, int, int]] = {}
+        self.ranges: dict[tuple[int, str, Share], Ranges] = {}
 
     def place(self, slot: int) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
         """Address, strides in bytes and sizes of a slot's array."""
         if slot not in self.known:
-            base = self.bound.bases[slot]
+            base = self.bases[slot]
             self.known[slot] = (base.__array_interface__["data"][0], base.strides, base.shape)
         return self.known[slot]
 
@@ -80,6 +85,8 @@ class Tables:
         address, strides, shape = self.place(ref.slot)
         moves = []
         for entry, stride, size in zip(ref.index, strides, shape, strict=True):
+            if entry is ALL:
+                continue
             fixed, place = self.start(entry, size)
             address += fixed * stride
             if place is not None:
@@ -93,7 +100,7 @@ class Tables:
             return entry.offset, 3 * entry.loop if size > 1 else None  # a slot may have room for one step alone
         if isinstance(entry, Ring):
             return 0, 3 * entry.loop + 1 + entry.offset % 2
-        found = self.bound.entry(entry)
+        found = self.sizes[entry.axis] % 2 if isinstance(entry, Parity) else entry
         return found % size if size else 0, None
 
     # --- entries ---
@@ -118,7 +125,7 @@ class Tables:
             if share.threads > 1 and not _on_its_own(item, following, share):
                 words[walk.BARRIER] = 1
                 touched.clear()
-            else:
+            elif share.threads > 1:
                 touched.add(item)
             found += words
         return found
@@ -136,7 +143,7 @@ class Tables:
     def is_early(self, item: Code) -> TypeGuard[Group]:
         if not isinstance(item, Group):
             return False
-        slot = self.bound.program.slots[item.outs[0].slot]
+        slot = self.program.slots[item.outs[0].slot]
         return slot.passing is not None and not slot.passes(self.sizes)
 
     def meeting(self) -> list[int]:
@@ -145,27 +152,42 @@ class Tables:
         return words
 
     def group(self, group: Group, share: Share) -> list[int]:
+        kernel, words = group.kernel, [0] * walk.WORDS
+        known_as = id(kernel), group.part, share
+        part = self.ranges.get(known_as)
+        if part is None:
+            part = self.ranges[known_as] = self.part(group, share)
+        words[walk.KERNEL], words[walk.WANTED] = self.addresses.of(kernel), int(group.part == "live")
+        words[walk.ROW0 : walk.COL1 + 1], words[walk.STRIDE], words[walk.JUMP] = part
+        words[walk.ARGS], words[walk.MASK], words[walk.MOVES], words[walk.MOVING] = (
+            self.fixed.get(id(group)) or self.arguments(group)
+        )
+        return words
+
+    def arguments(self, group: Group) -> tuple[int, int, int, int]:
+        """Where the arguments of a group stand, which is the mask, how many move, and where it stands how.
+
+        All threads share those of which none moves.
+        """
         kernel, args, moves = group.kernel, array("q"), array("q")
         for i, ref in enumerate((*group.operands, *group.outs)):
             if i == 2 and isinstance(kernel, Product) and kernel.ldd is None:
                 args.append(0)  # nothing to add
             self.argument(ref, args, moves)
         args.extend(kernel.words(self.sizes))
-        words = [0] * walk.WORDS
+        mask = len(args) if group.part else 0
         if group.part:
-            words[walk.MASK], words[walk.WANTED] = len(args), int(group.part == "live")
             self.argument(group.ins[-1], args, moves)
         else:
             args.append(0)  # no mask
-        words[walk.KERNEL], words[walk.ARGS] = self.addresses.of(kernel), self.keep(args)
-        words[walk.ROW0 : walk.COL1 + 1], words[walk.STRIDE], words[walk.JUMP] = self.part(group, share)
-        words[walk.MOVES], words[walk.MOVING] = len(moves) // walk.MOVE, self.keep(moves) if moves else 0
-        return words
+        if moves:
+            return self.keep(args), mask, len(moves) // walk.MOVE, self.keep(moves)
+        return self.fixed.setdefault(id(group), (self.keep(args), mask, 0, 0))
 
     def argument(self, ref: Ref, args: array[int], moves: array[int]) -> None:
         """One more argument: the address of a view, and how it moves with the running loops."""
         address, moving = self.operand(ref)
-        if self.bound.program.categories[ref.slot] == "parameters":
+        if self.program.categories[ref.slot] == "parameters":
             beyond = address - self.place(ref.slot)[0]
             given = self.given.setdefault(ref.slot, [])
             given.append((args, len(args), beyond))
@@ -175,13 +197,13 @@ class Tables:
             moves.extend([len(args), address if i == 0 else -1, place, bytes])
         args.append(address)
 
-    def part(self, group: Group, share: Share) -> tuple[tuple[int, int, int, int], int, int]:
-        """The rows and columns that fall to one thread; how far apart the rows are that it lists, and the lists."""
+    def part(self, group: Group, share: Share) -> Ranges:
+        """The rows and columns that fall to one thread."""
         if group.kernel.parallel == "rows" and (group.part or (share.dealt and group.kernel.axes == (BATCH,))):
             return self.listed(group.kernel, share)
         return self.run_of_rows(group.kernel, share), 0, 0
 
-    def listed(self, kernel: Any, share: Share) -> tuple[tuple[int, int, int, int], int, int]:
+    def listed(self, kernel: Any, share: Share) -> Ranges:
         """Rows taken through lists. Rows of the batch are dealt out to the threads one by one, as long ones may stand
         side by side; of rows of all steps each thread takes lists in turn."""
         rows, columns = rows_of(kernel.axes, self.sizes), kernel.columns(self.sizes)
@@ -250,7 +272,8 @@ class Tables:
 class _Touched:
     """The memory that threads have used since they last met: another slot's turn there must wait for all.
 
-    Two slots of one type at one address are no matter: a thread meets there its own rows alone.
+    Two slots of one type at one address are no matter: a thread meets there its own rows alone. All else in here lies
+    apart: what is read was alive since the threads met, and what is written was looked at.
     """
 
     LIMIT = 4000
@@ -258,40 +281,42 @@ class _Touched:
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
         self.slots: set[int] = set()
-        self.rooms: list[tuple[int, int, int]] = []
-        self.longest = 0
+        self.starts: list[int] = []
+        self.owners: dict[int, int] = {}
 
     def clear(self) -> None:
         self.slots.clear()
-        self.rooms.clear()
+        self.starts.clear()
+        self.owners.clear()
 
     def add(self, group: Group) -> None:
         for ref in group.refs:
             if ref.slot not in self.slots:
                 self.slots.add(ref.slot)
                 start, end = self.room(ref.slot)
-                insort(self.rooms, (start, end, ref.slot))
-                self.longest = max(self.longest, end - start)
+                if start < end and start not in self.owners:
+                    insort(self.starts, start)
+                    self.owners[start] = ref.slot
 
     def room(self, slot: int) -> tuple[int, int]:
         """Where the array of a slot starts and ends."""
         start = self.tables.place(slot)[0]
-        return start, start + self.tables.bound.plan.slot_bytes[slot]
+        return start, start + self.tables.plan.slot_bytes[slot]
 
     def clash(self, group: Group) -> bool:
         """Whether the group writes where another slot was used, or so many were that it is better not to look."""
-        return len(self.rooms) > self.LIMIT or any(self.meets(ref.slot) for ref in group.outs)
+        return len(self.slots) > self.LIMIT or any(self.meets(ref.slot) for ref in group.outs)
 
     def meets(self, slot: int) -> bool:
+        """Looks at one room alone, the last that starts before this slot's ends: those before it end before it."""
         low, high = self.room(slot)
-        types = self.tables.bound.program.slots
-        for i in range(bisect_left(self.rooms, (low - self.longest,)), len(self.rooms)):
-            start, end, other = self.rooms[i]
-            if start >= high:
-                break
-            if end > low and other != slot and not (start == low and types[other].type == types[slot].type):
-                return True
-        return False
+        i = bisect_left(self.starts, high) - 1
+        if i < 0 or slot in self.slots:
+            return False
+        other = self.owners[self.starts[i]]
+        start, end = self.room(other)
+        types = self.tables.program.slots
+        return end > low and not (start == low and types[other].type == types[slot].type)
 
 
 def _cut(size: int, share: Share) -> tuple[int, int]:
