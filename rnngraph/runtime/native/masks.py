@@ -53,11 +53,15 @@ class Masks:
         self.slots, self.found = program.slots, _masks(program)
         self.sites = _sites(program.code)
         self.access: dict[int, Access] = defaultdict(Access)
+        self.writers: dict[tuple[int, ...], list[Site]] = defaultdict(list)
+        self.readers: dict[tuple[int, ...], list[Site]] = defaultdict(list)
         for site in self.sites:
             for ref in site.item.ins:
                 self.access[ref.slot].reads.append((site, ref))
+                self.readers[_steps(ref)].append(site)
             for ref in site.item.outs:
                 self.access[ref.slot].writes.append((site, ref))
+                self.writers[_steps(ref)].append(site)
         self.spread()
         under = {slot: self.written_under(access) for slot, access in self.access.items()}
         self.under = {slot: mask for slot, mask in under.items() if mask is not None}
@@ -95,10 +99,12 @@ class Masks:
         return tuple(axis for axis, e in entries if isinstance(e, slice))
 
     def neighbours(self, site: Site) -> Iterator[Site]:
-        for ref in site.item.ins:
-            yield from (near for near, _ in self.access[ref.slot].writes)
-        for ref in site.item.outs:
-            yield from (near for near, _ in self.access[ref.slot].reads)
+        """Those who write what a moment reads, or read what it writes: the same steps of it, or all."""
+        for refs, users in ((site.item.ins, self.writers), (site.item.outs, self.readers)):
+            for ref in refs:
+                own = _steps(ref)
+                for known_as in {own, own[:1]}:
+                    yield from users.get(known_as, ())
 
     def beside(self, site: Site, other: Site) -> Ref | None:
         """The mask of a group that is to be run for the rows of the other one."""
@@ -106,6 +112,8 @@ class Masks:
         if not isinstance(item, Group) or not isinstance(item.kernel, Elementwise | Product | AlongRow | Sums):
             return None
         assert mask is not None
+        if item.kernel.axes[-1:] != (BATCH,):
+            return None
         if site.place <= self.access[mask.slot].writes[0][0].place:
             return None  # the mask is not known yet
         axes = self.slots[mask.slot].type.axes
@@ -144,6 +152,11 @@ class Masks:
     def passed_on(self, slot: int, site: Site) -> bool:
         """Whether a group gets what a slot holds from groups of the same step, under the same mask."""
         return all(s.body == site.body and s.mask == site.mask for s, _ in self.access[slot].writes)
+
+
+def _steps(ref: Ref) -> tuple[int, ...]:
+    """The slot, and the steps of a static program that a view is of."""
+    return (ref.slot, *[entry for entry in ref.index if isinstance(entry, int)])
 
 
 def _masks(program: Program) -> set[int]:

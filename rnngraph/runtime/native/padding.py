@@ -10,7 +10,7 @@ What is left out are sums with zeros and values that `where` drops, so results s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from rnngraph.ir.types import BATCH
@@ -53,6 +53,7 @@ class _Analysis:
         self.dtype, self.width = target.dtype, target.width
         self.sites, self.access = masks.sites, masks.access
         self.zeros = {slot for node, slot in program.constants if node.op.name == "const" and not node.attrs["value"]}
+        self.folds = _Folds()
         self.zero = self.found_zero()
         self.needed = self.found_needed()
 
@@ -99,7 +100,7 @@ class _Analysis:
         ins = site.item.ins
         known: dict[int, Known] = {i: ZERO for i, ref in enumerate(ins) if self.known(ref, site)}
         known |= {i: FALSE for i, ref in enumerate(ins) if ref == site.mask}
-        return folded(site.item.kernel.chain, known)
+        return self.folds.of(site.item.kernel, known)
 
     def found_needed(self) -> set[int]:
         """Slots of which someone looks at what stands under a false mask."""
@@ -135,7 +136,7 @@ class _Analysis:
             return list(item.ins)
         assert isinstance(item, Group)
         if isinstance(item.kernel, Elementwise):
-            return [item.ins[i] for i in remaining(item.kernel.chain, self.fold(site), self.stores(item))[1]]
+            return [item.ins[i] for i in self.folds.rest(item.kernel, self.fold(site), self.stores(item))[1]]
         if self.of_zeros(site):
             return [ref for ref in item.ins[2:] if not self.known(ref, site)]
         return [] if isinstance(item.kernel, Sums) else list(item.ins)
@@ -169,9 +170,9 @@ class _Analysis:
         """The group for the rows where the mask holds, which need not choose by it any more."""
         kernel, ins = item.kernel, item.ins
         if isinstance(kernel, Elementwise):
-            values = folded(kernel.chain, {i: TRUE for i, ref in enumerate(ins) if ref == mask})
-            chain, loads = remaining(kernel.chain, values, range(len(item.outs)))
-            kernel, ins = replace(kernel, chain=chain, by_row=True), tuple(ins[i] for i in loads)
+            values = self.folds.of(kernel, {i: TRUE for i, ref in enumerate(ins) if ref == mask})
+            kernel, loads = self.folds.rest(kernel, values, range(len(item.outs)))
+            ins = tuple(ins[i] for i in loads)
         return replace(item, ins=(*ins, mask), kernel=kernel, part="live")
 
     def past(self, site: Site, mask: Ref) -> tuple[Group, ...]:
@@ -181,13 +182,36 @@ class _Analysis:
         if not stores or isinstance(kernel, Sums):
             return ()
         if isinstance(kernel, Elementwise):
-            chain, ins = remaining(kernel.chain, self.fold(site), stores)
+            made, ins = self.folds.rest(kernel, self.fold(site), stores)
         else:
             ins = [i for i in range(2, len(item.ins)) if not self.known(item.ins[i], site)]
             chain = _handed_on(kernel, self.dtype) if ins else _nothing(kernel, self.dtype)
+            made = Elementwise(kernel.axes, chain, self.width, by_row=True)
         outs = tuple(item.outs[i] for i in stores)
-        made = Elementwise(kernel.axes, chain, self.width, by_row=True)
         return (Group((), (*(item.ins[i] for i in ins), mask), outs, made, "past"),)
+
+
+class _Folds:
+    """What is left of chains; found once for the many steps of a static program, which share their kernels."""
+
+    def __init__(self) -> None:
+        self.values: dict[Hashable, list[Known]] = {}
+        self.kernels: dict[Hashable, tuple[Elementwise, list[int]]] = {}
+
+    def of(self, kernel: Elementwise, known: Mapping[int, Known]) -> list[Known]:
+        """Every value of a chain, given what is known of some loads."""
+        key = id(kernel), *known.items()
+        if key not in self.values:
+            self.values[key] = folded(kernel.chain, known)
+        return self.values[key]
+
+    def rest(self, kernel: Elementwise, values: list[Known], stores: Sequence[int]) -> tuple[Elementwise, list[int]]:
+        """The kernel that makes these stores, and the numbers of the loads that it takes."""
+        key = id(values), *stores
+        if key not in self.kernels:
+            chain, loads = remaining(kernel.chain, values, stores)
+            self.kernels[key] = replace(kernel, chain=chain, by_row=True), loads
+        return self.kernels[key]
 
 
 def _by_row(kernel: Kernel) -> Kernel:
