@@ -13,8 +13,8 @@ import numpy as np
 from rnngraph.compiled import Arrays, CompiledProgram, Signature, Variant
 from rnngraph.costs import cotangents_for, machine, synthetic
 from rnngraph.ir.graph import LOOP, Node, body_nodes, loop_of
-from rnngraph.ir.types import Type
-from rnngraph.model import Model
+from rnngraph.ir.types import BATCH, Type
+from rnngraph.model import Model, parse
 from rnngraph.program.memory import Plan
 from rnngraph.program.program import Program, Step
 from rnngraph.runtime.backend import Backend
@@ -24,7 +24,10 @@ from rnngraph.schedule.walk import Walker
 from rnngraph.viz.times import LineTime, Profile
 
 EDGE = 2048
-"""Rows and columns of the product whose rate counts as the machine's."""
+"""Rows and columns of the product by NumPy whose rate may count as the machine's."""
+
+ROWS, DENSE = 4096, "model Peak {\n  input x: [512]\n  y = Dense(512)(x)\n  output y\n}\n"
+"""The product by the kernels of the model: so many rows, and what they are multiplied by."""
 
 PACKING = ("", "weights, packed for products")
 """What compiled kernels do that is no step of the program."""
@@ -91,7 +94,7 @@ def bench(
     tell("the machine")
     kept = "" if program.schedule.keep == ALL else f", --keep {program.schedule.keep}"
     how = f"{dtype}, {program.schedule.unroll}, {program.backend.kernels} kernels{kept}"
-    rate = peak(program.backend, dtype)
+    rate = max(peak(program.backend, dtype), own_peak(program.backend, dtype))
     return Bench(model.block.definition, batch, steps, how, machine(), rate, tuple(speeds))
 
 
@@ -134,6 +137,21 @@ def peak(backend: Backend, dtype: str) -> float:
 
     run()
     return 2 * EDGE**3 / min(repeated(run, 0.5))
+
+
+def own_peak(backend: Backend, dtype: str) -> float:
+    """The same of a large product by the kernels that run models."""
+    model = parse(DENSE)
+    program = model.compile(backend=backend, dtype=dtype)
+    bound, weights = program.main.bound({BATCH: ROWS}), model.init(0, dtype)
+    assert isinstance(bound, Bound)
+    bound.run({"x": np.ones((ROWS, 512), dtype)}, {name: backend.xp.asarray(a) for name, a in weights.items()})
+
+    def run() -> None:
+        bound.go(0)
+        backend.wait()
+
+    return 2 * ROWS * 512**2 / min(repeated(run, 0.3))
 
 
 def flops(nodes: Iterable[Node], sizes: Mapping[str, int]) -> int:

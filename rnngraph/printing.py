@@ -100,7 +100,7 @@ def bench_tables(found: Any) -> list[Any]:
         per_step = f"{1e3 * speed.seconds / found.steps:.3g} ms"
         share = f"{speed.rate / found.peak:.0%}"
         told.add_row(speed.task, f"{1e3 * speed.seconds:.3g} ms", per_step, f"{speed.rate / 1e9:.3g} GFLOP/s", share)
-    return [told, f"{found.machine}; peak: a large square product, {found.peak / 1e9:.0f} GFLOP/s\n"]
+    return [told, f"{found.machine}; peak: a large product, {found.peak / 1e9:.0f} GFLOP/s\n"]
 
 
 class Bar:
