@@ -31,6 +31,7 @@ from rnngraph.runtime.native.claim import Claims, Target
 from rnngraph.runtime.native.inward import taken_inward
 from rnngraph.runtime.native.kernels import ColumnSums, Pack, Sums
 from rnngraph.runtime.native.layout import View, Views
+from rnngraph.runtime.native.masks import StepsOfRows
 from rnngraph.runtime.native.padding import without_padding
 
 
@@ -56,7 +57,7 @@ class _Fuser:
         self.readers = _readers(program)
         self.claims, self.chains = Claims(views, target), Chains(views, self.readers, target.dtype, target.width)
         self.panels: dict[tuple[View, Pack], Ref] = {}
-        self.ragged = any(name.startswith("lengths@") for name in program.inputs)
+        self.steps = StepsOfRows(program)
 
     def code(self, code: Sequence[Code], level: int) -> list[Code]:
         """Groups and steps of one level, in order."""
@@ -68,7 +69,7 @@ class _Fuser:
             item = code[at]
             at += 1
             link = self.chains.link(item) if isinstance(item, Step) else None
-            step = self.step_of(link) if link is not None else None
+            step = self.steps.of(item) if isinstance(item, Step) else None
             if link is not None and run.takes(link, step):
                 run.add(link, step)
                 continue
@@ -80,20 +81,12 @@ class _Fuser:
                 after = code[at] if at < len(code) else None
                 groups, taken = self.single(item, after if isinstance(after, Step) else None, level, written)
                 found += groups
+                if taken and isinstance(after, Step):
+                    self.steps.of(after)
                 at += taken
             elif isinstance(item, Repeat):
                 found += self.repeat(item)
         return _merged(found + self.joined(run.links))
-
-    def step_of(self, link: Link) -> tuple[str, int] | None:
-        """The step of a static program that a link works on, where it shows and rows are left out by steps."""
-        for ref in link.step.refs if self.ragged else ():
-            slot = self.slots[ref.slot]
-            if slot.grow is None and not slot.ring:
-                for axis, entry in zip(slot.type.axes, ref.index, strict=False):
-                    if isinstance(entry, int):
-                        return axis, entry
-        return None
 
     def repeat(self, repeat: Repeat) -> list[Code]:
         """The loop, after the packing of what stays the same in it."""

@@ -13,6 +13,36 @@ from rnngraph.runtime.native.kernels import AlongRow, Elementwise, Product, Sums
 Moment = Step | Group
 
 
+class StepsOfRows:
+    """The steps that the code of a static program works on, where rows have lengths: what is of two steps is better not
+    one group, for it is for other rows."""
+
+    def __init__(self, program: Program) -> None:
+        self.slots = program.slots
+        self.ragged = any(name.startswith("lengths@") for name in program.inputs)
+        self.made: dict[int, tuple[str, int]] = {}
+        self.order: dict[tuple[str, int], int] = {}
+
+    def of(self, step: Step) -> tuple[str, int] | None:
+        """The axis and the step that a view shows; else the last one met among those that its operands were made at."""
+        if not self.ragged:
+            return None
+        made = [self.made[ref.slot] for ref in step.ins if ref.slot in self.made]
+        shown = next(filter(None, map(self.shown, step.refs)), None)
+        own = shown or max(made, key=self.order.__getitem__, default=None)
+        if own is not None:
+            self.order.setdefault(own, len(self.order))
+            self.made |= {ref.slot: own for ref in step.outs}
+        return own
+
+    def shown(self, ref: Ref) -> tuple[str, int] | None:
+        slot = self.slots[ref.slot]
+        if slot.grow is not None or slot.ring:
+            return None
+        entries = zip(slot.type.axes, ref.index, strict=False)
+        return next(((axis, entry) for axis, entry in entries if isinstance(entry, int)), None)
+
+
 @dataclass(eq=False)
 class Site:
     """A moment of the program, its place in the order, the loop it stands in, and the mask of the rows it is for."""
