@@ -84,7 +84,7 @@ class Product:
     parallel: str = "rows"
 
     def words(self, sizes: Sizes) -> tuple[int, ...]:
-        return self.lda, self.ldd or 0, self.ldc, self.terms, self.width, 0
+        return self.lda, self.ldd or 0, self.ldc, self.terms, self.width
 
     def columns(self, sizes: Sizes) -> int:
         return -(-self.width // self.panel)

@@ -148,14 +148,13 @@ class Writer:
 
     def product(self) -> str:
         """c = a @ b (+ d) over rows and panels; arguments a, b packed, d or null, c, lda, ldd, ldc, terms, columns, and
-        whether the panels go from the last to the first. That changes with each call: what was read last is near still."""
+        whether the panels go from the last to the first."""
         to = Function("product", KERNEL)
         a, b, d, c = (to.pointer("%args", i) for i in range(4))
         lda, ldd, ldc, terms, columns = (to.word("%args", i) for i in range(4, 9))
         panel = self.shape.panel
         added = to.let(f"icmp ne ptr {d}, null")
         back = to.let(f"icmp ne i64 {to.word('%args', 9)}, 0")
-        to.do(f"store i64 {to.let(f'select i1 {back}, i64 0, i64 1')}, ptr {to.at('%args', 9, 'i64')}")
         with to.loop("%r0", "%r1", CHUNK) as low:
             tiles = _Tiles(to, to.sub(to.least(to.add(low, CHUNK), "%r1"), low))
             rows, source, target, beside = self.listed(to, low, (a, lda), (c, ldc), (d, ldd))
