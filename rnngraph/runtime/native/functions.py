@@ -7,6 +7,8 @@ tests/test_native.py.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rnngraph.runtime.native.lanes import Lanes
 
 LOG2_E = 1.4426950408889634
@@ -47,20 +49,27 @@ MANTISSA = {"float": 23, "double": 52}
 BIAS = {"float": 127, "double": 1023}
 EXP_LIMITS = {"float": (-104.0, 89.0), "double": (-746.0, 710.0)}
 """Beyond these the result is 0 or infinite anyway; within them the scale fits two factors."""
+SIGMOID_LIMITS = {"float": (-87.0, 87.0), "double": (-708.0, 708.0)}
+"""Beyond these sigmoid(-x) is 1, or less than 2e-38 and 4e-308; within them the scale is one factor."""
 
 
 def exp(v: Lanes, x: str) -> str:
-    """2**n * exp(r), with n whole and |r| <= ln(2) / 2."""
-    low, high = EXP_LIMITS[v.element]
+    """2**n * exp(r), the scale as two factors: it may be beyond the range of one."""
+    near, whole = _exp_parts(v, x, EXP_LIMITS)
+    half = v.to.let(f"ashr {v.integers} {whole}, {_splat(v, 1)}")
+    rest = v.to.let(f"sub {v.integers} {whole}, {half}")
+    return v.two("fmul", v.two("fmul", near, _power_of_two(v, half)), _power_of_two(v, rest))
+
+
+def _exp_parts(v: Lanes, x: str, limits: Mapping[str, tuple[float, float]]) -> tuple[str, str]:
+    """exp(r) and n with x = n ln(2) + r within the limits, n whole and |r| <= ln(2) / 2."""
+    low, high = limits[v.element]
     inside = v.at_most(v.at_least(x, v.number(low)), v.number(high))
     n = v.intrinsic("rint", v.two("fmul", inside, v.number(LOG2_E)))
     r = v.fma(n, v.number(-LN2_HIGH[v.element]), inside)
     r = v.fma(n, v.number(-LN2_LOW[v.element]), r)
     near = v.two("fadd", v.fma(v.two("fmul", r, r), v.polynomial(r, EXP[v.element]), r), v.number(1.0))
-    whole = v.to.let(f"fptosi {v.floats} {n} to {v.integers}")
-    half = v.to.let(f"ashr {v.integers} {whole}, {_splat(v, 1)}")
-    rest = v.to.let(f"sub {v.integers} {whole}, {half}")
-    return v.two("fmul", v.two("fmul", near, _power_of_two(v, half)), _power_of_two(v, rest))
+    return near, v.to.let(f"fptosi {v.floats} {n} to {v.integers}")
 
 
 def _splat(v: Lanes, number: int) -> str:
@@ -75,8 +84,8 @@ def _power_of_two(v: Lanes, n: str) -> str:
 
 def sigmoid(v: Lanes, x: str) -> str:
     """1 / (1 + exp(-x))."""
-    below = v.two("fadd", exp(v, v.to.let(f"fneg {v.floats} {x}")), v.number(1.0))
-    return v.two("fdiv", v.number(1.0), below)
+    near, whole = _exp_parts(v, v.to.let(f"fneg {v.floats} {x}"), SIGMOID_LIMITS)
+    return v.two("fdiv", v.number(1.0), v.fma(near, _power_of_two(v, whole), v.number(1.0)))
 
 
 def tanh(v: Lanes, x: str) -> str:

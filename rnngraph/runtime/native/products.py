@@ -147,16 +147,20 @@ class Writer:
     # --- a product with weights ---
 
     def product(self) -> str:
-        """c = a @ b (+ d) over rows and panels; arguments a, b packed, d or null, c, lda, ldd, ldc, terms, columns."""
+        """c = a @ b (+ d) over rows and panels; arguments a, b packed, d or null, c, lda, ldd, ldc, terms, columns, and
+        whether the panels go from the last to the first."""
         to = Function("product", KERNEL)
         a, b, d, c = (to.pointer("%args", i) for i in range(4))
         lda, ldd, ldc, terms, columns = (to.word("%args", i) for i in range(4, 9))
         panel = self.shape.panel
         added = to.let(f"icmp ne ptr {d}, null")
+        back = to.let(f"icmp ne i64 {to.word('%args', 9)}, 0")
         with to.loop("%r0", "%r1", CHUNK) as low:
             tiles = _Tiles(to, to.sub(to.least(to.add(low, CHUNK), "%r1"), low))
             rows, source, target, beside = self.listed(to, low, (a, lda), (c, ldc), (d, ldd))
-            with to.loop("%c0", "%c1") as p, to.loop(0, terms, DEPTH) as k:
+            with to.loop("%c0", "%c1") as n, to.loop(0, terms, DEPTH) as k:
+                turned = to.sub(to.sub(to.add("%c0", "%c1"), 1), n)
+                p = to.let(f"select i1 {back}, i64 {turned}, i64 {n}")
                 column, left = to.mul(p, panel), to.sub(terms, k)
                 last = to.let(f"and i1 {added}, {to.let(f'icmp sle i64 {left}, {DEPTH}')}")
                 plus = to.let(f"select i1 {last}, ptr {self.at(to, beside, column)}, ptr null")

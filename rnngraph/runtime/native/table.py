@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
@@ -48,6 +49,8 @@ class Tables:
         self.sizes = plan.sizes
         self.known: dict[int, tuple[int, tuple[int, ...], tuple[int, ...]]] = {}
         self.kept: list[array[int]] = []
+        self.products = Counter[int]()
+        """How many there are of each matrix in panels."""
         self.whole: dict[int, Group] = {}
         """Of groups of a step, by identity, those for all steps."""
         self.given: dict[int, list[tuple[array[int], int, int]]] = {}
@@ -175,6 +178,8 @@ class Tables:
                 args.append(0)  # nothing to add
             self.argument(ref, args, moves)
         args.extend(kernel.words(self.sizes))
+        if isinstance(kernel, Product):
+            self.direction(group.ins[1].slot, args, moves)
         mask = len(args) if group.part else 0
         if group.part:
             self.argument(group.ins[-1], args, moves)
@@ -196,6 +201,13 @@ class Tables:
         for i, (place, bytes) in enumerate(moving):
             moves.extend([len(args), address if i == 0 else -1, place, bytes])
         args.append(address)
+
+    def direction(self, panels: int, args: array[int], moves: array[int]) -> None:
+        """Which way a product goes over its panels: at the next step another, as what was read last is near still."""
+        if moves:
+            moves.extend([len(args), 0, moves[-2] // 3 * 3 + 1, 1])  # the parity of the steps done of that loop
+        self.products[panels] += 1
+        args.append(self.products[panels] % 2)
 
     def part(self, group: Group, share: Share) -> Ranges:
         """The rows and columns that fall to one thread."""
