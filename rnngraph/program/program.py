@@ -234,6 +234,15 @@ def groups_of(code: Sequence[Code]) -> Iterator[Group]:
     return (moment for moment in moments_of(code) if isinstance(moment, Group))
 
 
+def watched(code: Sequence[Code]) -> Iterator[int]:
+    """The slots whose entries end loops early."""
+    for item in code:
+        if isinstance(item, Repeat):
+            if item.until is not None:
+                yield item.until.slot
+            yield from watched(item.body)
+
+
 def places(item: Code) -> int:
     """How many places of the program's order an item takes: a loop those inside it and one for its end, others one."""
     return 1 + sum(places(inner) for inner in (*item.body, *item.rest)) if isinstance(item, Repeat) else 1
