@@ -8,7 +8,7 @@ takes stays a step.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rnngraph.ir.types import Type
@@ -25,6 +25,7 @@ from rnngraph.program.program import (
     groups_of,
     moments_of,
     steps_of,
+    watched_by,
 )
 from rnngraph.runtime.native.chains import Chains, Link, Run
 from rnngraph.runtime.native.claim import Claims, Target
@@ -150,16 +151,8 @@ def _readers(program: Program) -> Counter[int]:
     """How often each slot is read; what is handed out or watched counts as read once more."""
     found = Counter(ref.slot for step in program.steps for ref in step.ins)
     found.update(ref.slot for ref in program.outputs.values())
-    found.update(_watched(program.code))
+    found.update(watched_by(program.code))
     return found
-
-
-def _watched(code: Sequence[Code]) -> Iterator[int]:
-    for item in code:
-        if isinstance(item, Repeat):
-            if item.until is not None:
-                yield item.until.slot
-            yield from _watched(item.body)
 
 
 def _merged(code: list[Code]) -> list[Code]:

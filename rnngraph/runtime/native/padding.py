@@ -10,11 +10,11 @@ What is left out are sums with zeros and values that `where` drops, so results s
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 
 from rnngraph.ir.types import BATCH
-from rnngraph.program.program import Code, Group, Program, Ref, Repeat
+from rnngraph.program.program import Code, Group, Program, Ref, Repeat, watched_by
 from rnngraph.runtime.native.claim import Target
 from rnngraph.runtime.native.folding import FALSE, TRUE, ZERO, Known, folded, remaining
 from rnngraph.runtime.native.kernels import AlongRow, Elementwise, Kernel, Product, Sums
@@ -104,7 +104,7 @@ class _Analysis:
 
     def found_needed(self) -> set[int]:
         """Slots of which someone looks at what stands under a false mask."""
-        self.needed = {ref.slot for ref in self.program.outputs.values()} | set(_watched(self.program.code))
+        self.needed = {ref.slot for ref in self.program.outputs.values()} | set(watched_by(self.program.code))
         todo = list(self.needed)
 
         def look(refs: Sequence[Ref]) -> None:
@@ -230,11 +230,3 @@ def _handed_on(kernel: Product, dtype: str) -> Chain:
     stored = Operand(dtype, "each", kernel.ldc, (1,))
     load = Operand(dtype, "each" if kernel.ldd else "none", kernel.ldd or 0, (1,))
     return Chain((kernel.width,), (load,), (Operation("identity", (0,), (dtype,), dtype),), ((1, stored),), dtype)
-
-
-def _watched(code: Sequence[Code]) -> Iterator[int]:
-    for item in code:
-        if isinstance(item, Repeat):
-            if item.until is not None:
-                yield item.until.slot
-            yield from _watched(item.body)
