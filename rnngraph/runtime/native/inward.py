@@ -15,6 +15,11 @@ from rnngraph.program.program import Code, Group, Ref, Repeat, Slot, Turn, momen
 from rnngraph.runtime.native.kernels import Product
 
 
+NEAR = 2**21
+"""Entries of a matrix that a nearby memory holds beside the loop's own. A larger one comes from far away at each step,
+and is worth reading for many rows at once."""
+
+
 def taken_inward(code: Sequence[Code], slots: list[Slot], readers: Mapping[int, int]) -> list[Code]:
     """The code outside of all loops with such products in theirs; marks the slots of what they make.
 
@@ -40,7 +45,7 @@ def _takes(code: Sequence[Code], at: int, loop: int, readers: Mapping[int, int])
     assert isinstance(repeat, Repeat)
     if not isinstance(group, Group) or not isinstance(group.kernel, Product):
         return False
-    if group.kernel.axes != (repeat.axis, BATCH):
+    if group.kernel.axes != (repeat.axis, BATCH) or group.kernel.terms * group.kernel.width > NEAR:
         return False
     made, read = group.outs[0], {ref.slot for ref in group.ins}
     here, within = _reads(repeat, made.slot), _reads(group, made.slot)
