@@ -275,6 +275,56 @@ def test_all_large_kernels_leave_out_rows_that_have_ended(name: str) -> None:
     assert found and all(group.part == "live" for group in found)
 
 
+OWN_MASKS = {
+    "mask of a step": """
+cell Gated {
+  input x: [n]
+  state h: [n] = 0
+  h' = tanh(x + h * 0.5)
+  output where(h[0] > 0, h', 0)
+}
+cell Mean {
+  input y: [n]
+  state s: [n] = 0
+  s' = 0.5 * s + y
+  output s'
+}
+model M {
+  input x: seq[4]
+  y, _ = unroll Gated() over x
+  z, _ = unroll Mean() over y
+  output z
+}
+""",
+    "mask of a row": """
+cell Switched {
+  input x: [n]
+  input flag: [1]
+  state h: [n] = 0
+  param W: [n, n] ~ glorot_uniform
+  h' = where(flag[0] > 0, tanh(x @ W + h), h)
+  output h'
+}
+model M {
+  input x: seq[4]
+  input flag: [1]
+  y, _ = unroll Switched over x with flag = flag
+  output y
+}
+""",
+}
+"""Models that choose by masks of their own, which do not speak of all steps at once."""
+
+
+@pytest.mark.parametrize("name", OWN_MASKS)
+@pytest.mark.parametrize("batch", [3, 17])
+def test_masks_hold_for_their_own_step_and_for_all_rows(name: str, batch: int) -> None:
+    model = rg.parse(OWN_MASKS[name])
+    data, weights = synthetic(model, 9, batch, 1), model.init(1)
+    expected, got = (model.compile(backend=b).run(data, weights) for b in (rg_numpy(), Spoilt()))
+    assert all(np.allclose(got[key], array, rtol=1e-9, atol=1e-10) for key, array in expected.items())
+
+
 # --- kernels kept on disk ----------------------------------------------------------------------------------------
 
 TINY = "define void @nothing() {\nentry:\n  ret void\n}\n"

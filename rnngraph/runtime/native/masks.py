@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rnngraph.ir.types import BATCH
-from rnngraph.program.program import ALL, Code, Group, Program, Ref, Repeat, Step, moments_of
+from rnngraph.program.program import ALL, Code, Group, Program, Ref, Repeat, Step, Turn, moments_of
 from rnngraph.runtime.native.kernels import AlongRow, Elementwise, Product, Sums
 
 Moment = Step | Group
@@ -45,26 +45,27 @@ class StepsOfRows:
 
 @dataclass(eq=False)
 class Site:
-    """A moment of the program, its place in the order, the loop it stands in, and the mask of the rows it is for."""
+    """A moment of the program, its place in the order, the loops it stands in, and the mask of the rows it is for."""
 
     item: Moment
     place: int
-    body: int
+    loops: tuple[int, ...]
     mask: Ref | None = None
 
 
 def _sites(code: Sequence[Code]) -> list[Site]:
-    moments = list(_moments(code, -1))
-    return [Site(item, place, body) for place, (item, body) in enumerate(moments)]
+    moments = list(_moments(code, ()))
+    return [Site(item, place, loops) for place, (item, loops) in enumerate(moments)]
 
 
-def _moments(code: Sequence[Code], body: int) -> Iterator[tuple[Moment, int]]:
+def _moments(code: Sequence[Code], loops: tuple[int, ...]) -> Iterator[tuple[Moment, tuple[int, ...]]]:
+    """Every moment and the loops around it; what stands for a step of one that has ended has a number of its own."""
     for item in code:
         if isinstance(item, Repeat):
-            yield from _moments(item.body, item.loop)
-            yield from _moments(item.rest, -2 - item.loop)
+            yield from _moments(item.body, (*loops, item.loop))
+            yield from _moments(item.rest, (*loops, -1 - item.loop))
         else:
-            yield item, body
+            yield item, loops
 
 
 @dataclass(eq=False)
@@ -144,15 +145,22 @@ class Masks:
         assert mask is not None
         if item.kernel.axes[-1:] != (BATCH,):
             return None
-        if site.place <= self.access[mask.slot].writes[0][0].place:
-            return None  # the mask is not known yet
-        axes = self.slots[mask.slot].type.axes
-        whole = Ref(mask.slot, (ALL,) * len(axes))
+        axes, passing = self.slots[mask.slot].type.axes, self.slots[item.outs[0].slot].passing
+        if not self.stands(mask.slot, site) or (passing is not None and passing not in axes):
+            return None
         if item.kernel.axes == axes:
-            return whole
-        if site.body != other.body or item.kernel.axes != self.axes(mask):
+            return Ref(mask.slot, (ALL,) * len(axes))
+        if site.loops != other.loops or item.kernel.axes != self.axes(mask):
             return None
         return mask if all(self.of_step(ref, mask) for ref in (*item.ins, *item.outs)) else None
+
+    def stands(self, mask: int, site: Site) -> bool:
+        """Whether a mask is known at a place, and is the one that all see who use it: what a loop's body makes anew at
+        each step means nothing outside of that step."""
+        writer, ref = self.access[mask].writes[0]
+        turns = {entry.loop for entry in ref.index if isinstance(entry, Turn)}
+        same = site.loops[: len(writer.loops)] == writer.loops
+        return writer.place < site.place and (same or turns.issuperset(writer.loops))
 
     def of_step(self, ref: Ref, mask: Ref) -> bool:
         """Whether a view can be of the step that a mask speaks of."""
@@ -181,7 +189,7 @@ class Masks:
 
     def passed_on(self, slot: int, site: Site) -> bool:
         """Whether a group gets what a slot holds from groups of the same step, under the same mask."""
-        return all(s.body == site.body and s.mask == site.mask for s, _ in self.access[slot].writes)
+        return all(s.loops == site.loops and s.mask == site.mask for s, _ in self.access[slot].writes)
 
 
 def _steps(ref: Ref) -> tuple[int, ...]:
