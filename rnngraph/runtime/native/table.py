@@ -284,8 +284,9 @@ class Tables:
 class _Touched:
     """The memory that threads have used since they last met: another slot's turn there must wait for all.
 
-    Two slots of one type at one address are no matter: a thread meets there its own rows alone. All else in here lies
-    apart: what is read was alive since the threads met, and what is written was looked at.
+    Two slots of one type at one address are no matter: a thread meets there its own rows alone, but for histories, of
+    which views begin at the first step or the second. All else in here lies apart: what is read was alive since the
+    threads met, and what is written was looked at.
     """
 
     LIMIT = 4000
@@ -327,8 +328,9 @@ class _Touched:
             return False
         other = self.owners[self.starts[i]]
         start, end = self.room(other)
-        types = self.tables.program.slots
-        return end > low and not (start == low and types[other].type == types[slot].type)
+        one, two = self.tables.program.slots[other], self.tables.program.slots[slot]
+        own_rows = start == low and one.type == two.type and one.grow is two.grow is None
+        return end > low and not own_rows
 
 
 def _cut(size: int, share: Share) -> tuple[int, int]:
