@@ -325,6 +325,40 @@ def test_masks_hold_for_their_own_step_and_for_all_rows(name: str, batch: int) -
     assert all(np.allclose(got[key], array, rtol=1e-9, atol=1e-10) for key, array in expected.items())
 
 
+INNER_LOOP = """
+cell Slow(u) {
+  state s: [u] = 0
+  s' = tanh(0.5 * s + 0.1)
+  output s'
+}
+cell Outer {
+  input x: [n]
+  state h: [n] = 0
+  _, inner = unroll Slow(n) for 4 from h
+  h' = tanh(x + inner.s)
+  output h'
+}
+model M {
+  input x: seq[4]
+  y, _ = unroll Outer over x
+  output y
+}
+"""
+
+
+def test_threads_that_meet_in_a_loop_leave_it_at_the_same_step() -> None:
+    """The inner loop ends with a meeting; the outer one ends with the longest row."""
+    model = rg.parse(INNER_LOOP)
+    lengths = np.random.default_rng(0).integers(0, 25, size=24)
+    data, weights = synthetic(model, 40, 24, 1) | {"x.lengths": lengths}, model.init(1)
+    expected = model.compile(backend=rg_numpy()).run(data, weights)["y"]
+    for threads in (1, 2, 3):
+        program = model.compile(backend=NativeBackend(machine(threads=threads, worth=0, worth_meeting=0)))
+        first, *others = (program.run(data, weights)["y"] for _ in range(20))
+        assert np.allclose(first, expected, rtol=1e-9, atol=1e-10)
+        assert all(np.array_equal(first, other) for other in others)
+
+
 # --- kernels kept on disk ----------------------------------------------------------------------------------------
 
 TINY = "define void @nothing() {\nentry:\n  ret void\n}\n"

@@ -269,10 +269,10 @@ class Tables:
             address, [(place, stride)] = self.operand(repeat.until)
             flags = self.place(repeat.until.slot)[2][-1]
             loop[walk.UNTIL], loop[walk.UNTIL_STRIDE], loop[walk.UNTIL_PLACE] = address, stride, place
-            alone = any(w for w in body[walk.BARRIER :: walk.WORDS])
-            first, last, step = 0, flags, 1
-            if not alone:
-                first, last, step = (share.thread, flags, share.threads) if share.dealt else (*_cut(flags, share), 1)
+            first, last, step = (share.thread, flags, share.threads) if share.dealt else (*_cut(flags, share), 1)
+            if any(body[walk.BARRIER :: walk.WORDS]):
+                first, last, step = 0, flags, 1
+                body[walk.BARRIER - walk.WORDS] = 1  # all leave at the same step, once every flag of it stands
             loop[walk.UNTIL_FIRST], loop[walk.UNTIL_LAST], loop[walk.UNTIL_STEP] = first, last, step
         loop[walk.REST], loop[walk.REST_COUNT] = self.words(rest), len(rest) // walk.WORDS
         words = [0] * walk.WORDS
