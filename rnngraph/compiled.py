@@ -180,7 +180,7 @@ class Variant:
     def all_sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
         """The sizes of the data's axes, and of those that the model fixes."""
         graph = self.looped if self.walks else None
-        axes = {a for slot in self.program.slots for a in slot.type.axes} if graph is None else axes_of(graph)
+        axes = self.program.axes if graph is None else axes_of(graph)
         derived = {axis: size_of(axis, sizes.__getitem__) for axis in axes if axis not in sizes}
         return {**sizes, **derived}
 

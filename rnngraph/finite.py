@@ -20,7 +20,7 @@ from rnngraph.ir.types import BATCH, Type, size_of
 from rnngraph.passes.grad import gradients
 from rnngraph.program.lower import lower
 from rnngraph.program.memory import plan
-from rnngraph.program.program import Code, Ref, Repeat, Ring, Step, Turn
+from rnngraph.program.program import Code, Program, Ref, Repeat, Ring, Step, Turn
 from rnngraph.program.room import refuse_if_too_large
 from rnngraph.runtime.execute import Bound, viewed
 from rnngraph.source import Span
@@ -99,7 +99,7 @@ def _births(
     variant = program.variant(signature)
     graph = _plain(variant)
     code = lower(graph)
-    sizes = variant.all_sizes(checked.sizes) | _derived(code.slots, checked.sizes)
+    sizes = variant.all_sizes(checked.sizes) | _derived(code, checked.sizes)
     made = plan(code, sizes, program.schedule.dtype)
     refuse_if_too_large(code, made, program.backend.free_bytes(), False)
     bound = Bound(code, made, program.backend)
@@ -116,10 +116,9 @@ def _without_holes(array: Any) -> Any:
     return np.where(np.isfinite(array), array, 0) if array.dtype.kind == "f" else array
 
 
-def _derived(slots: Iterable[Any], sizes: Mapping[str, int]) -> dict[str, int]:
+def _derived(code: Program, sizes: Mapping[str, int]) -> dict[str, int]:
     """The sizes of the axes that the model makes itself."""
-    axes = {axis for slot in slots for axis in slot.type.axes}
-    return {axis: size_of(axis, sizes.__getitem__) for axis in axes if axis not in sizes}
+    return {axis: size_of(axis, sizes.__getitem__) for axis in code.axes if axis not in sizes}
 
 
 def _plain(variant: Variant) -> Graph:

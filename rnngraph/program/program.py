@@ -206,6 +206,12 @@ class Program:
     def steps(self) -> Iterator[Step]:
         return steps_of(self.code)
 
+    @property
+    def axes(self) -> frozenset[str]:
+        """Those of slots and of loops: along the axis of an inner loop there may be no slot."""
+        walked = {repeat.axis for repeat in repeats_of(self.code)}
+        return frozenset(walked.union(*(slot.type.axes for slot in self.slots)))
+
 
 def steps_of(code: tuple[Code, ...]) -> Iterator[Step]:
     """Every step, those inside repeats once."""
@@ -229,18 +235,22 @@ def moments_of(code: Sequence[Code]) -> Iterator[Step | Group]:
             yield item
 
 
+def repeats_of(code: Sequence[Code]) -> Iterator[Repeat]:
+    """Every loop, outer ones before inner ones."""
+    for item in code:
+        if isinstance(item, Repeat):
+            yield item
+            yield from repeats_of(item.body)
+
+
 def groups_of(code: Sequence[Code]) -> Iterator[Group]:
     """Every group, those inside repeats once."""
     return (moment for moment in moments_of(code) if isinstance(moment, Group))
 
 
 def watched(code: Sequence[Code]) -> Iterator[int]:
-    """The slots whose entries end loops early."""
-    for item in code:
-        if isinstance(item, Repeat):
-            if item.until is not None:
-                yield item.until.slot
-            yield from watched(item.body)
+    """The slots that loops look at to see whether to leave early."""
+    return (repeat.until.slot for repeat in repeats_of(code) if repeat.until is not None)
 
 
 def places(item: Code) -> int:
