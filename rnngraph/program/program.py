@@ -243,14 +243,14 @@ def repeats_of(code: Sequence[Code]) -> Iterator[Repeat]:
             yield from repeats_of(item.body)
 
 
-def watched_by(code: Sequence[Code]) -> Iterator[int]:
-    """The slots that loops look at to see whether to leave early."""
-    return (repeat.until.slot for repeat in repeats_of(code) if repeat.until is not None)
-
-
 def groups_of(code: Sequence[Code]) -> Iterator[Group]:
     """Every group, those inside repeats once."""
     return (moment for moment in moments_of(code) if isinstance(moment, Group))
+
+
+def watched(code: Sequence[Code]) -> Iterator[int]:
+    """The slots that loops look at to see whether to leave early."""
+    return (repeat.until.slot for repeat in repeats_of(code) if repeat.until is not None)
 
 
 def places(item: Code) -> int:

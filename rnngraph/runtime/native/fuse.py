@@ -25,7 +25,7 @@ from rnngraph.program.program import (
     groups_of,
     moments_of,
     steps_of,
-    watched_by,
+    watched,
 )
 from rnngraph.runtime.native.chains import Chains, Link, Run
 from rnngraph.runtime.native.claim import Claims, Target
@@ -151,7 +151,7 @@ def _readers(program: Program) -> Counter[int]:
     """How often each slot is read; what is handed out or watched counts as read once more."""
     found = Counter(ref.slot for step in program.steps for ref in step.ins)
     found.update(ref.slot for ref in program.outputs.values())
-    found.update(watched_by(program.code))
+    found.update(watched(program.code))
     return found
 
 

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 
 from rnngraph.ir.types import BATCH
-from rnngraph.program.program import Code, Group, Program, Ref, Repeat, watched_by
+from rnngraph.program.program import Code, Group, Program, Ref, Repeat, watched
 from rnngraph.runtime.native.claim import Target
 from rnngraph.runtime.native.folding import FALSE, TRUE, ZERO, Known, folded, remaining
 from rnngraph.runtime.native.kernels import AlongRow, Elementwise, Kernel, Product, Sums
@@ -104,7 +104,7 @@ class _Analysis:
 
     def found_needed(self) -> set[int]:
         """Slots of which someone looks at what stands under a false mask."""
-        self.needed = {ref.slot for ref in self.program.outputs.values()} | set(watched_by(self.program.code))
+        self.needed = {ref.slot for ref in self.program.outputs.values()} | set(watched(self.program.code))
         todo = list(self.needed)
 
         def look(refs: Sequence[Ref]) -> None:
