@@ -46,7 +46,10 @@ def torch_layer(p: Problem, cell: str, task: str, lengths: Any) -> Call | None:
     except ImportError:
         return None
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    net = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[cell](p.size.inputs, p.size.units)
+    layers = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
+    if cell not in layers:
+        return None
+    net = layers[cell](p.size.inputs, p.size.units)
     x, cotangent = (torch.from_numpy(a).transpose(0, 1).contiguous() for a in (p.x, p.cotangent))
     x.requires_grad_(task == "train")
     full = bool((lengths == p.size.steps).all())

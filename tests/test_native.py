@@ -129,6 +129,18 @@ def test_models_give_what_numpy_gives(name: str, padded: bool) -> None:
         assert np.allclose(got[key], array, rtol=1e-8, atol=1e-9), key
 
 
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("padded", [False, True], ids=["full", "padded"])
+def test_forward_programs_give_what_numpy_gives(name: str, padded: bool) -> None:
+    """Alone they keep no states for a way back, and may leave loops early."""
+    model = rg.parse(ALL[name])
+    data, weights = synthetic(model, 5, 17, 1, padded), model.init(1)
+    threads = (NativeBackend(machine(threads=n, worth=0, worth_meeting=0)) for n in (1, 2))
+    expected, *found = (model.compile(backend=backend).run(data, weights) for backend in (rg_numpy(), *threads))
+    for got in found:
+        assert all(np.allclose(got[key], array, rtol=1e-8, atol=1e-9) for key, array in expected.items())
+
+
 def rg_numpy() -> Any:
     from rnngraph.runtime.numpy import NumpyBackend
 

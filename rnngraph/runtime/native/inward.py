@@ -14,7 +14,6 @@ from rnngraph.ir.types import BATCH
 from rnngraph.program.program import Code, Group, Ref, Repeat, Slot, Turn, moments_of, steps_of
 from rnngraph.runtime.native.kernels import Product
 
-
 NEAR = 2**21
 """Entries of a matrix that a nearby memory holds beside the loop's own. A larger one comes from far away at each step,
 and is worth reading for many rows at once."""
@@ -51,7 +50,8 @@ def _takes(code: Sequence[Code], at: int, loop: int, readers: Mapping[int, int])
     here, within = _reads(repeat, made.slot), _reads(group, made.slot)
     own = all(ref.index[0] == Turn(repeat.loop, 0) for ref in here)
     changed = {ref.slot for moment in moments_of(code[at + 1 : loop + 1]) for ref in moment.outs}
-    return made.whole and own and bool(here) and len(here + within) == readers[made.slot] and not read & changed
+    alone = bool(here) and len(here + within) == readers[made.slot]
+    return made.whole and own and alone and not (read | {made.slot}) & changed
 
 
 def _reads(item: Code, slot: int) -> list[Ref]:

@@ -198,10 +198,24 @@ def _steps(ref: Ref) -> tuple[int, ...]:
 
 
 def _masks(program: Program) -> set[int]:
-    """Slots of truth values for rows of the batch that are written once."""
+    """Slots of truth values for rows of the batch that are written once, and tell of lengths and nothing else. By other
+    values a model may choose as it likes: there zero times infinity is its own business."""
     written = Counter(ref.slot for moment in moments_of(program.code) for ref in moment.outs)
     return {
-        i for i, slot in enumerate(program.slots)
-        if slot.type.dtype == "bool" and not slot.type.shape and slot.type.axes[-1:] == (BATCH,)
+        i for i in _of_lengths(program)
+        if (slot := program.slots[i]).type.dtype == "bool" and not slot.type.shape and slot.type.axes[-1:] == (BATCH,)
         and not slot.ring and slot.grow is None and written[i] == 1
     }  # fmt: skip
+
+
+def _of_lengths(program: Program) -> set[int]:
+    """Slots that hold what is computed from lengths, steps and constants alone."""
+    known = {slot for name, slot in program.inputs.items() if "lengths@" in name or name.startswith("steps@")}
+    known |= {slot for _, slot in program.constants}
+    for step in program.steps:
+        outs = {ref.slot for ref in step.outs}
+        if all(ref.slot in known for ref in step.ins):
+            known |= outs
+        else:
+            known -= outs
+    return known
