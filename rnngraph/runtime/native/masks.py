@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rnngraph.ir.types import BATCH
-from rnngraph.program.program import ALL, Code, Group, Program, Ref, Repeat, Step, Turn, moments_of
+from rnngraph.program.program import ALL, Code, Group, Program, Ref, Repeat, Slot, Step, Turn, moments_of, watched
 from rnngraph.runtime.native.kernels import AlongRow, Elementwise, Product, Sums
 
 Moment = Step | Group
@@ -45,17 +45,44 @@ class StepsOfRows:
 
 @dataclass(eq=False)
 class Site:
-    """A moment of the program, its place in the order, the loops it stands in, and the mask of the rows it is for."""
+    """A moment of the program, its place in the order, the loops it stands in, what it reads and writes (a slot that
+    holds one value after another has a number for each), and the mask of the rows it is for."""
 
     item: Moment
     place: int
     loops: tuple[int, ...]
+    ins: tuple[Ref, ...]
+    outs: tuple[Ref, ...]
     mask: Ref | None = None
 
 
-def _sites(code: Sequence[Code]) -> list[Site]:
-    moments = list(_moments(code, ()))
-    return [Site(item, place, loops) for place, (item, loops) in enumerate(moments)]
+def _sites(program: Program) -> tuple[list[Site], list[Slot]]:
+    """All moments in order; and the slots, then those that stand for further values of one."""
+    moments, slots = list(_moments(program.code, ())), list(program.slots)
+    reused, now, sites = _reused(program, moments), dict[int, int](), list[Site]()
+    for place, (item, loops) in enumerate(moments):
+        ins = tuple([ref._replace(slot=now.get(ref.slot, ref.slot)) for ref in item.ins])
+        for slot in {ref.slot for ref in item.outs} & reused:
+            now[slot] = len(slots)
+            slots.append(slots[slot])
+        outs = tuple([ref._replace(slot=now.get(ref.slot, ref.slot)) for ref in item.outs])
+        sites.append(Site(item, place, loops, ins, outs))
+    return sites, slots
+
+
+def _reused(program: Program, moments: Sequence[tuple[Moment, tuple[int, ...]]]) -> set[int]:
+    """Slots that hold several values one after another, within one step, always as the same view."""
+    views: dict[int, list[tuple[bool, Ref, tuple[int, ...]]]] = defaultdict(list)
+    for item, loops in moments:
+        for write, refs in ((False, item.ins), (True, item.outs)):
+            for ref in refs:
+                views[ref.slot].append((write, ref, loops))
+    outside = {ref.slot for ref in program.outputs.values()} | {*program.inputs.values(), *watched(program.code)}
+    return {
+        slot for slot, found in views.items()
+        if slot not in outside and not program.slots[slot].ring and found[0][0] and sum(w for w, *_ in found) > 1
+        and all(ref.whole and loops == found[0][2] for _, ref, loops in found)
+    }  # fmt: skip
 
 
 def _moments(code: Sequence[Code], loops: tuple[int, ...]) -> Iterator[tuple[Moment, tuple[int, ...]]]:
@@ -81,16 +108,16 @@ class Masks:
     under which all who write it do so."""
 
     def __init__(self, program: Program) -> None:
-        self.slots, self.found = program.slots, _masks(program)
-        self.sites = _sites(program.code)
+        self.found = _masks(program)
+        self.sites, self.slots = _sites(program)
         self.access: dict[int, Access] = defaultdict(Access)
         self.writers: dict[tuple[int, ...], list[Site]] = defaultdict(list)
         self.readers: dict[tuple[int, ...], list[Site]] = defaultdict(list)
         for site in self.sites:
-            for ref in site.item.ins:
+            for ref in site.ins:
                 self.access[ref.slot].reads.append((site, ref))
                 self.readers[_steps(ref)].append(site)
-            for ref in site.item.outs:
+            for ref in site.outs:
                 self.access[ref.slot].writes.append((site, ref))
                 self.writers[_steps(ref)].append(site)
         self.spread()
@@ -131,7 +158,7 @@ class Masks:
 
     def neighbours(self, site: Site) -> Iterator[Site]:
         """Those who write what a moment reads, or read what it writes: the same steps of it, or all."""
-        for refs, users in ((site.item.ins, self.writers), (site.item.outs, self.readers)):
+        for refs, users in ((site.ins, self.writers), (site.outs, self.readers)):
             for ref in refs:
                 own = _steps(ref)
                 for known_as in {own, own[:1]}:
@@ -152,7 +179,7 @@ class Masks:
             return Ref(mask.slot, (ALL,) * len(axes))
         if site.loops != other.loops or item.kernel.axes != self.axes(mask):
             return None
-        return mask if all(self.of_step(ref, mask) for ref in (*item.ins, *item.outs)) else None
+        return mask if all(self.of_step(ref, mask) for ref in (*site.ins, *site.outs)) else None
 
     def stands(self, mask: int, site: Site) -> bool:
         """Whether a mask is known at a place, and is the one that all see who use it: what a loop's body makes anew at

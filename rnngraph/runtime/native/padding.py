@@ -69,7 +69,7 @@ class _Analysis:
         todo = list(self.sites)
         while todo:
             site = todo.pop()
-            for ref, value in zip(site.item.outs, self.zero_results(site), strict=False):
+            for ref, value in zip(site.outs, self.zero_results(site), strict=False):
                 if ref.slot in self.zero and not value:
                     self.zero.discard(ref.slot)
                     todo += [near for near, _ in self.access[ref.slot].reads]
@@ -84,7 +84,7 @@ class _Analysis:
             values = self.fold(site)
             return [values[value] == ZERO for value, _ in item.kernel.chain.stores]
         if self.of_zeros(site):
-            return [all(self.known(ref, site) for ref in item.ins[2:])]
+            return [all(self.known(ref, site) for ref in site.ins[2:])]
         return [False] * len(item.outs)
 
     def of_zeros(self, site: Site) -> bool:
@@ -92,12 +92,12 @@ class _Analysis:
         item = site.item
         assert isinstance(item, Group)
         linear = isinstance(item.kernel, Product) or (isinstance(item.kernel, AlongRow) and item.kernel.op == "sum")
-        return linear and self.known(item.ins[0], site)
+        return linear and self.known(site.ins[0], site)
 
     def fold(self, site: Site) -> list[Known]:
         """The values of a chain under a false mask: zero, false, or the value that they equal."""
         assert isinstance(site.item, Group)
-        ins = site.item.ins
+        ins = site.ins
         known: dict[int, Known] = {i: ZERO for i, ref in enumerate(ins) if self.known(ref, site)}
         known |= {i: FALSE for i, ref in enumerate(ins) if ref == site.mask}
         return self.folds.of(site.item.kernel, known)
@@ -114,9 +114,9 @@ class _Analysis:
                     todo.append(ref.slot)
 
         for site in self.sites:
-            look([ref for ref in site.item.ins if not self.masks.in_step(ref, site)])
+            look([ref for ref in site.ins if not self.masks.in_step(ref, site)])
             if not self.may_split(site):
-                look(site.item.ins)
+                look(site.ins)
         while todo:
             for site, _ in self.access[todo.pop()].writes:
                 look(self.looked_at(site))
@@ -127,23 +127,23 @@ class _Analysis:
         item = site.item
         if site.mask is None or not isinstance(item, Group):
             return False
-        return not isinstance(item.kernel, Sums) or self.known(item.ins[0], site)
+        return not isinstance(item.kernel, Sums) or self.known(site.ins[0], site)
 
     def looked_at(self, site: Site) -> list[Ref]:
         """What a group reads of the rows under a false mask, for those of its results that are needed."""
         item = site.item
         if not self.may_split(site):
-            return list(item.ins)
+            return list(site.ins)
         assert isinstance(item, Group)
         if isinstance(item.kernel, Elementwise):
-            return [item.ins[i] for i in self.folds.rest(item.kernel, self.fold(site), self.stores(item))[1]]
+            return [site.ins[i] for i in self.folds.rest(item.kernel, self.fold(site), self.stores(site))[1]]
         if self.of_zeros(site):
-            return [ref for ref in item.ins[2:] if not self.known(ref, site)]
-        return [] if isinstance(item.kernel, Sums) else list(item.ins)
+            return [ref for ref in site.ins[2:] if not self.known(ref, site)]
+        return [] if isinstance(item.kernel, Sums) else list(site.ins)
 
-    def stores(self, item: Group) -> list[int]:
+    def stores(self, site: Site) -> list[int]:
         """The results of a group that are needed, by their places."""
-        return [i for i, ref in enumerate(item.outs) if ref.slot in self.needed]
+        return [i for i, ref in enumerate(site.outs) if ref.slot in self.needed]
 
     # --- the groups made of one ---
 
@@ -154,7 +154,7 @@ class _Analysis:
             return False
         if isinstance(item.kernel, Sums | Elementwise):
             return True
-        return not self.stores(item) or self.of_zeros(site)
+        return not self.stores(site) or self.of_zeros(site)
 
     def rewritten(self, site: Site) -> tuple[Moment, ...]:
         item = site.item
@@ -178,13 +178,13 @@ class _Analysis:
     def past(self, site: Site, mask: Ref) -> tuple[Group, ...]:
         """The group for the rows that the mask leaves out, where anything is needed there."""
         assert isinstance(site.item, Group)
-        item, kernel, stores = site.item, site.item.kernel, self.stores(site.item)
+        item, kernel, stores = site.item, site.item.kernel, self.stores(site)
         if not stores or isinstance(kernel, Sums):
             return ()
         if isinstance(kernel, Elementwise):
             made, ins = self.folds.rest(kernel, self.fold(site), stores)
         else:
-            ins = [i for i in range(2, len(item.ins)) if not self.known(item.ins[i], site)]
+            ins = [i for i in range(2, len(item.ins)) if not self.known(site.ins[i], site)]
             chain = _handed_on(kernel, self.dtype) if ins else _nothing(kernel, self.dtype)
             made = Elementwise(kernel.axes, chain, self.width, by_row=True)
         outs = tuple(item.outs[i] for i in stores)
