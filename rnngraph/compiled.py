@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -334,12 +335,16 @@ def _wanted(made: Elaborated, gradient: bool | str) -> dict[str, Value]:
 
 
 class CompiledProgram:
-    """A model compiled for one schedule. A static program is for one number of steps; a dynamic one runs any."""
+    """A model compiled for one schedule. A static program is for one number of steps; a dynamic one runs any.
+
+    Calls from several threads take turns, as all use the same arrays.
+    """
 
     def __init__(self, elaborate: Elaborate, schedule: Schedule, backend: Backend) -> None:
         self._elaborate, self.schedule, self.backend = elaborate, schedule, backend
         self._variants: dict[Signature, Variant] = {}
         self._calls: dict[Any, Known] = {}
+        self._turn = Lock()
         began = time.perf_counter()
         with collector.set_aside():
             self.made = elaborate(False, frozenset())
@@ -373,8 +378,9 @@ class CompiledProgram:
         `data` are batch-major arrays, `x` (batch, time, ...), `x.lengths` (batch,), initial states under the names of
         the final ones. Raises UserError with everything that does not fit.
         """
-        call, results = self._call(data, weights, None)
-        return call.fresh(results, call.shown)
+        with self._turn:
+            call, results = self._call(data, weights, None)
+            return call.fresh(results, call.shown)
 
     def gradients(
         self, data: Mapping[str, Any], weights: Mapping[str, Any], cotangents: Mapping[str, Any] | None = None
@@ -394,11 +400,12 @@ class CompiledProgram:
                 "E603",
                 "add a `loss`, or give cotangents for its outputs",
             )
-        call, results = self._call(data, weights, cotangents)
-        found = call.fresh(results, call.gradients)
-        if cotangents is None:
-            return float(self.backend.fetch(results["loss"])), found
-        return call.weighted(results, cotangents), found
+        with self._turn:
+            call, results = self._call(data, weights, cotangents)
+            found = call.fresh(results, call.gradients)
+            if cotangents is None:
+                return float(self.backend.fetch(results["loss"])), found
+            return call.weighted(results, cotangents), found
 
     def check(self, data: Mapping[str, Any]) -> Checked:
         """The data as the program takes it; UserError with everything that does not fit."""

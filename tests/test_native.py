@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -250,6 +252,39 @@ def unclaimed(model: Model) -> list[Any]:
 
     program = model.compile(gradient=True, training=True).main.program
     return [moment for moment in moments_of(program.code) if isinstance(moment, Step)]
+
+
+# --- more than one caller ----------------------------------------------------------------------------------------
+
+
+def shared_program() -> tuple[Any, Any, Any]:
+    model = rg.parse(PLAIN)
+    backend = NativeBackend(machine(threads=2, worth=0, worth_meeting=0))
+    return model, model.compile(backend=backend, dtype="float32"), model.init(0, "float32")
+
+
+def test_threads_that_share_a_program_take_turns() -> None:
+    model, program, weights = shared_program()
+    data = [synthetic(model, 40, 6, seed) for seed in range(8)]
+    alone = [program.run(one, weights)["y"] for one in data]
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(10):
+            found = list(threads.map(lambda one: program.run(one, weights)["y"], data))
+            assert all(np.array_equal(a, b) for a, b in zip(alone, found, strict=True))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_child_of_a_fork_has_threads_of_its_own() -> None:
+    model, program, weights = shared_program()
+    data = synthetic(model, 40, 6, 0)
+    expected = program.run(data, weights)["y"]
+    context = multiprocessing.get_context("fork")
+    told = context.Queue()
+    child = context.Process(target=lambda: told.put(program.run(data, weights)["y"]), daemon=True)
+    child.start()
+    assert np.array_equal(told.get(timeout=60), expected)
+    child.join()
 
 
 # --- ragged batches ----------------------------------------------------------------------------------------------

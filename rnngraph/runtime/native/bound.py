@@ -70,7 +70,7 @@ class NativeBound(Bound):
             words = self.tables.entries(code, Share(i, threads, by_rows, masked))
             places = self.tables.words([0] * (3 * _loops(self.program.code) + 3))
             jobs.append((self.tables.words(words), len(words) // WORDS, places))
-        return partial(pool(threads).run, jobs)
+        return partial(_share_out, threads, jobs)
 
     def walked(self, code: Sequence[Item]) -> Callable[[], Any]:
         words = self.tables.entries(code, Share(0, 1, True))
@@ -171,6 +171,11 @@ class _NativeWriter(Writer):
                     self.repeat(item, depth)
                 elif isinstance(item, Step):
                     self.step(item, depth, rows)
+
+
+def _share_out(threads: int, jobs: list[tuple[int, int, int]]) -> None:
+    """Walks one table in each thread of this process, which may be a child of the one that made the tables."""
+    pool(threads).run(jobs)
 
 
 def _loops(code: Sequence[Code]) -> int:

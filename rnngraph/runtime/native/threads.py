@@ -14,14 +14,14 @@ from rnngraph.runtime.native.engine import module
 
 
 def available() -> int:
-    """The number of threads to use: `RNNGRAPH_THREADS` or `OMP_NUM_THREADS`, else one for each core given to us."""
+    """The number of threads to use: one for each core given to us, or fewer where `RNNGRAPH_THREADS` or
+    `OMP_NUM_THREADS` says so. Threads wait for each other, so more than there are cores would only lose."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for name in ("RNNGRAPH_THREADS", "OMP_NUM_THREADS"):
         given = os.environ.get(name, "")
-        if given.isdigit() and int(given):
-            return int(given)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        if given.isascii() and given.isdigit() and int(given):
+            return min(int(given), cores)
+    return cores
 
 
 class Walker:
