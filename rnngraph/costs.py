@@ -195,7 +195,7 @@ def compare(
         model.block.definition,
         asked.batch,
         asked.dtype,
-        backend.name,
+        f"{backend.name}, {backend.kernels} kernels" if backend.name == "numpy" else backend.name,
         all(d.equal for d in found),
         found,
         tuple(rows),
