@@ -29,6 +29,8 @@ from rich.table import Table  # noqa: E402
 
 SIZES = ("32,50,64,128", "32,200,128,256", "64,100,512,512", "32,1000,64,128")
 Call = Callable[[], Any]
+PAUSE = 0.15
+"""Seconds between contestants: for so long threads of the one before may still spin."""
 
 
 def ours(p: Problem, task: str, unroll: str, lengths: Any) -> Call:
@@ -84,6 +86,7 @@ def contest(p: Problem, cell: str, task: str, rounds: int) -> Iterator[tuple[str
     times: dict[str, list[list[float]]] = {name: [[], []] for name, pair in calls.items() if None not in pair}
     for _ in range(rounds):
         for name, kept in times.items():
+            time.sleep(PAUSE)
             for call, seconds in zip(calls[name], kept, strict=True):
                 assert call is not None
                 call()
