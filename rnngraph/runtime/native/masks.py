@@ -19,7 +19,7 @@ class StepsOfRows:
 
     def __init__(self, program: Program) -> None:
         self.slots = program.slots
-        self.ragged = any(name.startswith("lengths@") for name in program.inputs)
+        self.ragged = bool(_lengths(program))
         self.made: dict[int, tuple[str, int]] = {}
         self.order: dict[tuple[str, int], int] = {}
 
@@ -104,11 +104,11 @@ class Access:
 
 
 class Masks:
-    """The masks of a program, found among its slots; for each moment the one of its rows, and for each slot the one
-    under which all who write it do so."""
+    """Of a program with masks: for each moment the one of its rows, and for each slot the one under which all who write
+    it do so."""
 
-    def __init__(self, program: Program) -> None:
-        self.found = _masks(program)
+    def __init__(self, program: Program, found: set[int]) -> None:
+        self.found = found
         self.sites, self.slots = _sites(program)
         self.access: dict[int, Access] = defaultdict(Access)
         self.writers: dict[tuple[int, ...], list[Site]] = defaultdict(list)
@@ -224,20 +224,31 @@ def _steps(ref: Ref) -> tuple[int, ...]:
     return (ref.slot, *[entry for entry in ref.index if isinstance(entry, int)])
 
 
-def _masks(program: Program) -> set[int]:
+def masks_of(program: Program) -> set[int]:
     """Slots of truth values for rows of the batch that are written once, and tell of lengths and nothing else. By other
     values a model may choose as it likes: there zero times infinity is its own business."""
+    known = _of_lengths(program)
+    if not known:
+        return known
     written = Counter(ref.slot for moment in moments_of(program.code) for ref in moment.outs)
     return {
-        i for i in _of_lengths(program)
+        i for i in known
         if (slot := program.slots[i]).type.dtype == "bool" and not slot.type.shape and slot.type.axes[-1:] == (BATCH,)
         and not slot.ring and slot.grow is None and written[i] == 1
     }  # fmt: skip
 
 
+def _lengths(program: Program) -> set[int]:
+    """The inputs that tell how long rows are."""
+    return {slot for name, slot in program.inputs.items() if "lengths@" in name}
+
+
 def _of_lengths(program: Program) -> set[int]:
     """Slots that hold what is computed from lengths, steps and constants alone."""
-    known = {slot for name, slot in program.inputs.items() if "lengths@" in name or name.startswith("steps@")}
+    known = _lengths(program)
+    if not known:
+        return known
+    known |= {slot for name, slot in program.inputs.items() if name.startswith("steps@")}
     known |= {slot for _, slot in program.constants}
     for step in program.steps:
         outs = {ref.slot for ref in step.outs}

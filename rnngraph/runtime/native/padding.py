@@ -18,16 +18,16 @@ from rnngraph.program.program import Code, Group, Program, Ref, Repeat, watched
 from rnngraph.runtime.native.claim import Target
 from rnngraph.runtime.native.folding import FALSE, TRUE, ZERO, Known, folded, remaining
 from rnngraph.runtime.native.kernels import AlongRow, Elementwise, Kernel, Product, Sums
-from rnngraph.runtime.native.masks import Masks, Moment, Site
+from rnngraph.runtime.native.masks import Masks, Moment, Site, masks_of
 from rnngraph.runtime.native.pointwise import Chain, Operand, Operation
 
 
 def without_padding(program: Program, target: Target) -> Program:
     """The program with the rows left out that nobody looks at."""
-    masks = Masks(program)
-    if not masks.found:
+    found = masks_of(program)
+    if not found:
         return program
-    analysis = _Analysis(program, masks, target)
+    analysis = _Analysis(program, Masks(program, found), target)
     if not any(analysis.splits(site) for site in analysis.sites):
         return program
     groups = {id(site.item): analysis.rewritten(site) for site in analysis.sites}
