@@ -29,7 +29,10 @@ class NativeBound(Bound):
         super().__init__(program, plan, backend, arenas)
         self.target = target
         self.addresses = Addresses((g.kernel for g in groups_of(program.code)), target)
-        self.places = Words([0] * (3 * _loops(program.code) + 3))
+        self.masked = any(group.part for group in groups_of(program.code))
+        self.no_places = [0] * (3 * _loops(program.code) + 3)
+        """The places of all loops before any runs."""
+        self.places = Words(self.no_places)
         self.alone: list[Words] = []
         """What a thread that works alone is told: a table in each."""
         self.tables = Tables(program, plan, self.bases, self.addresses)
@@ -65,10 +68,9 @@ class NativeBound(Bound):
         if threads == 1 or not (by_rows or self.work_together(code) >= self.target.worth_meeting):
             return self.walked(code)
         jobs = []
-        masked = any(group.part for group in groups_of(self.program.code))
         for i in range(threads):
-            words = self.tables.entries(code, Share(i, threads, by_rows, masked))
-            places = self.tables.words([0] * (3 * _loops(self.program.code) + 3))
+            words = self.tables.entries(code, Share(i, threads, by_rows, self.masked))
+            places = self.tables.words(self.no_places)
             jobs.append((self.tables.words(words), len(words) // WORDS, places))
         return partial(_share_out, threads, jobs)
 
