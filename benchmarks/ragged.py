@@ -23,35 +23,25 @@ os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
 
 import numpy as np  # noqa: E402
 from contest.cells import CELLS  # noqa: E402
-from contest.problem import TASKS, Problem, Size, model, problem  # noqa: E402
+from contest.ours import compiled  # noqa: E402
+from contest.problem import TASKS, Problem, Size, problem  # noqa: E402
+from cpu import PAUSE  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 SIZES = ("32,50,64,128", "32,200,128,256", "64,100,512,512", "32,1000,64,128")
 Call = Callable[[], Any]
-PAUSE = 0.15
-"""Seconds between contestants: for so long threads of the one before may still spin."""
-
-
-def ours(p: Problem, task: str, unroll: str, lengths: Any) -> Call:
-    steps = p.size.steps if unroll == "static" else None
-    program = model(p.cell, p.size).compile(unroll, steps, gradient=task == "train", dtype="float32")
-    data = {"x": p.x, "x.lengths": lengths}
-    if task == "infer":
-        return lambda: program.run(data, p.weights)
-    return lambda: program.gradients(data, p.weights, {"y": p.cotangent})
 
 
 def torch_layer(p: Problem, cell: str, task: str, lengths: Any) -> Call | None:
     try:
         import torch
+        from contest.in_torch import LAYERS
     except ImportError:
         return None
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    layers = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
-    if cell not in layers:
+    if cell not in LAYERS:
         return None
-    net = layers[cell](p.size.inputs, p.size.units)
+    net = LAYERS[cell](p.size.inputs, p.size.units, p.cell.layers)
     x, cotangent = (torch.from_numpy(a).transpose(0, 1).contiguous() for a in (p.x, p.cotangent))
     x.requires_grad_(task == "train")
     full = bool((lengths == p.size.steps).all())
@@ -79,8 +69,8 @@ def contest(p: Problem, cell: str, task: str, rounds: int) -> Iterator[tuple[str
     full = np.full(p.size.batch, p.size.steps)
     ragged = np.random.default_rng(0).permutation(np.linspace(1, p.size.steps, p.size.batch).round().astype(int))
     calls = {
-        "ours": [ours(p, task, "dynamic", lengths) for lengths in (full, ragged)],
-        "ours static": [ours(p, task, "static", lengths) for lengths in (full, ragged)],
+        "ours": [compiled(p, task, lengths)[0] for lengths in (full, ragged)],
+        "ours static": [compiled(p, task, lengths, unroll="static")[0] for lengths in (full, ragged)],
         "PyTorch layer": [torch_layer(p, cell, task, lengths) for lengths in (full, ragged)],
     }
     times: dict[str, list[list[float]]] = {name: [[], []] for name, pair in calls.items() if None not in pair}
