@@ -378,7 +378,7 @@ class CompiledProgram:
         `data` are batch-major arrays, `x` (batch, time, ...), `x.lengths` (batch,), initial states under the names of
         the final ones. Raises UserError with everything that does not fit.
         """
-        with self._turn:
+        with self._turn, self.backend.here():
             call, results = self._call(data, weights, None)
             return call.fresh(results, call.shown)
 
@@ -400,7 +400,7 @@ class CompiledProgram:
                 "E603",
                 "add a `loss`, or give cotangents for its outputs",
             )
-        with self._turn:
+        with self._turn, self.backend.here():
             call, results = self._call(data, weights, cotangents)
             found = call.fresh(results, call.gradients)
             if cotangents is None:
@@ -414,7 +414,7 @@ class CompiledProgram:
         checked = check_data(
             made.inputs,
             made.states,
-            data,
+            {name: self.backend.fetch(array) for name, array in data.items()},
             steps=steps,
             bounds=self._bounds,
             dtype=self.schedule.dtype,
@@ -505,7 +505,8 @@ class CompiledProgram:
 
     def _cotangent(self, name: str, cotangents: Mapping[str, Any], type: Type, checked: Checked) -> Any:
         """A cotangent as an array like the output that it is of; UserError where it is not."""
-        array, order = np.asarray(cotangents[name], self.schedule.dtype), to_user(type)[: len(type.axes)]
+        array = np.asarray(self.backend.fetch(cotangents[name]), self.schedule.dtype)
+        order = to_user(type)[: len(type.axes)]
         shape = (*(size_of(type.axes[i], checked.sizes.__getitem__) for i in order), *type.shape)
         if array.shape != shape:
             raise UserError(
