@@ -405,7 +405,7 @@ class CompiledProgram:
             found = call.fresh(results, call.gradients)
             if cotangents is None:
                 return float(self.backend.fetch(results["loss"])), found
-            return call.weighted(results, cotangents), found
+            return call.weighted(results, self.backend.near(cotangents)), found
 
     def check(self, data: Mapping[str, Any]) -> Checked:
         """The data as the program takes it; UserError with everything that does not fit."""
@@ -441,6 +441,8 @@ class CompiledProgram:
         self, data: Mapping[str, Any], weights: Mapping[str, Any], cotangents: Mapping[str, Any] | None
     ) -> tuple[Call, Arrays]:
         """The results of one call. What is known of data of the same form is not found out again."""
+        near = self.backend.near
+        data, weights, cotangents = near(data), near(weights), None if cotangents is None else near(cotangents)
         form = form_of(data), "loss" if cotangents is None else form_of(cotangents)
         known = self._calls.get(form)
         if known is not None and known.takes(data):

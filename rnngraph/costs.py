@@ -197,7 +197,7 @@ def compare(
         all(d.equal for d in found),
         found,
         tuple(rows),
-        (),
+        backend.notes,
         machine(backend),
     )
 

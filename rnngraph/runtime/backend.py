@@ -22,6 +22,8 @@ class Backend(Protocol):
     """Who does the arithmetic: "numpy", "cupy", or "native" for kernels compiled here."""
     runs_on: str
     """The array module and its version, and the device where there is one."""
+    notes: tuple[str, ...]
+    """What a reader of its measured bytes is to know."""
 
     def adapted(self, program: Program, dtype: str) -> Program:
         """The program as this backend runs it."""
@@ -52,6 +54,9 @@ class Backend(Protocol):
     def fetch(self, array: Any) -> Any:
         """A NumPy array with the contents of one that is on a device; what is on the host already, as it is."""
 
+    def near(self, arrays: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The arrays as this backend can read them: those of another device are brought to its own."""
+
     def fits(self, array: Any, dtype: str) -> bool:
         """Whether kernels can read this array as it is: the backend's own, contiguous, of this type."""
 
@@ -71,8 +76,13 @@ class Backend(Protocol):
 class StepByStep:
     """How a backend runs programs where it has no kernels but those of the table of ops."""
 
+    notes: tuple[str, ...] = ()
+
     def here(self) -> AbstractContextManager[Any]:
         return nullcontext()
+
+    def near(self, arrays: Mapping[str, Any]) -> Mapping[str, Any]:
+        return arrays
 
     def adapted(self, program: Program, dtype: str) -> Program:
         return program

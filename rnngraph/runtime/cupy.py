@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -23,6 +24,7 @@ class CupyBackend(StepByStep):
 
     name = "cupy"
     kernels = "cupy"
+    notes = ("Measured bytes are what CuPy's pool has handed out: it rounds each array up to 512 bytes.",)
 
     def __init__(self) -> None:
         self.xp: Any = _usable()
@@ -65,18 +67,21 @@ class CupyBackend(StepByStep):
             raise CannotDo(f"no room on the device for an array of {bytes:,} bytes", "E501") from error
 
     def give(self, array: Any, target: Any) -> None:
-        if not _on_a_device(array):
+        if isinstance(array, self.xp.ndarray):
+            self.xp.copyto(target, array)
+        else:
             target.set(np.asarray(array, target.dtype, order="C"))
-            return
-        given = self.xp.asarray(array)
-        self.xp.copyto(target, given if given.device.id == self.device else given.copy())
 
     def fetch(self, array: Any) -> Any:
-        return self.xp.asnumpy(array) if _on_a_device(array) else array
+        return array.get() if isinstance(array, self.xp.ndarray) else array
+
+    def near(self, arrays: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Arrays that other libraries have on the device are read where they are."""
+        asarray = self.xp.asarray
+        return {n: asarray(a) if hasattr(a, "__cuda_array_interface__") else a for n, a in arrays.items()}
 
     def fits(self, array: Any, dtype: str) -> bool:
-        ours = isinstance(array, self.xp.ndarray) and array.device.id == self.device
-        return ours and array.dtype == dtype and array.flags.c_contiguous
+        return isinstance(array, self.xp.ndarray) and array.dtype == dtype and array.flags.c_contiguous
 
     def wait(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()
@@ -88,11 +93,6 @@ class CupyBackend(StepByStep):
     def taken_bytes(self) -> int:
         """What CuPy's pool has handed out: each array rounded up to 512 bytes."""
         return int(self.xp.get_default_memory_pool().used_bytes())
-
-
-def _on_a_device(array: Any) -> bool:
-    """Whether an array, of CuPy or of another library, is in the memory of a device."""
-    return hasattr(array, "__cuda_array_interface__")
 
 
 def _usable() -> Any:
