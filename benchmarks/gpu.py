@@ -241,7 +241,8 @@ CONTESTANTS: Mapping[str, Prepare] = {
 def launched(call: Callable[[], Any], wait: Callable[[], Any]) -> float | None:
     """Kernels that a call launches, as CUPTI sees them (through PyTorch's profiler); None where that is not there."""
     try:
-        from torch.profiler import DeviceType, ProfilerActivity, profile
+        from torch.autograd import DeviceType
+        from torch.profiler import ProfilerActivity, profile
     except ImportError:
         return None
     with profile(activities=[ProfilerActivity.CUDA]) as seen:

@@ -11,9 +11,8 @@ import numpy as np
 from rnngraph.diagnostics import CannotDo
 from rnngraph.runtime.backend import StepByStep
 
-INSTALL = "install it with `pip install 'rnngraph[cupy]'`, or use `--backend numpy`"
+INSTALL = "`pip install 'rnngraph[cupy]'` brings it (`rnngraph[cupy13]` for CUDA 13), or use `--backend numpy`"
 DRIVER = "check the driver, or use `--backend numpy`"
-LIBRARIES = "`pip install 'cupy-cuda12x[ctk]'` brings it (`cupy-cuda13x[ctk]` for CUDA 13), or use `--backend numpy`"
 
 
 class CupyBackend(StepByStep):
@@ -102,12 +101,12 @@ def _usable() -> Any:
     except ModuleNotFoundError as error:
         raise CannotDo("CuPy is not installed", "E505", INSTALL) from error
     except ImportError as error:  # its own words are a page; the first cause is what is missing
-        raise CannotDo(f"CuPy cannot be imported: {error.__cause__ or error}", "E505", LIBRARIES) from error
+        raise CannotDo(f"CuPy cannot be imported: {error.__cause__ or error}", "E505", INSTALL) from error
     device = cupy.cuda.Device
     for what, attempt, code, help in (
         ("CuPy finds no device that it can use", lambda: device().compute_capability, "E506", DRIVER),
-        ("CuPy does not find NVRTC, which compiles kernels", cupy.cuda.nvrtc.getVersion, "E507", LIBRARIES),
-        ("CuPy does not find cuBLAS, which makes products", lambda: device().cublas_handle, "E507", LIBRARIES),
+        ("CuPy does not find NVRTC, which compiles kernels", cupy.cuda.nvrtc.getVersion, "E507", INSTALL),
+        ("CuPy does not find cuBLAS, which makes products", lambda: device().cublas_handle, "E507", INSTALL),
         ("CuPy cannot run a kernel on the device", lambda: cupy.zeros(1).sum().get(), "E506", DRIVER),
     ):
         try:
