@@ -72,7 +72,7 @@ class Array:
 
     @property
     def __cuda_array_interface__(self) -> Any:
-        return {"shape": self.shape, "typestr": self.dtype.str, "version": 3}
+        return {"array": self.data_}
 
     def get(self) -> Any:
         return np.array(self.data_, order="C")
@@ -233,7 +233,8 @@ def asarray(gpus: Gpus) -> Any:
     def call(a: Any, dtype: Any = None) -> Array:
         if isinstance(a, Array) and a.gpu == gpus.now and dtype in (None, a.dtype):
             return a
-        return gpus.array(np.array(a.data_ if isinstance(a, Array) else a, dtype))
+        held = getattr(a, "__cuda_array_interface__", {}).get("array")  # of another library too
+        return gpus.array(np.array(a if held is None else held, dtype))
 
     return call
 

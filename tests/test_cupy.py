@@ -185,6 +185,33 @@ def test_a_program_stays_on_its_device_whichever_is_current(cupy: Any) -> None:
     assert off(everything(program, *far, None), right) < 1e-9
 
 
+class Foreign:
+    """An array of another library in the memory of the device."""
+
+    def __init__(self, array: Any) -> None:
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+        self.__cuda_array_interface__ = array.__cuda_array_interface__
+
+
+def test_arrays_of_other_libraries_are_read_on_the_device(cupy: Any) -> None:
+    model = rg.parse(ALL["lstm"])
+    program, weights, data = model.compile(backend="cupy"), model.init(0), synthetic(model, 4, 3, 0)
+    right = model.compile().run(data, weights)
+    theirs = [{name: Foreign(array) for name, array in on(cupy, given).items()} for given in (data, weights)]
+    for _ in range(2):
+        assert off(program.run(*theirs), right) < 1e-9
+
+
+@pytest.mark.parametrize("name", ["bidirectional", "tagger"])
+def test_a_gradient_is_walked_on_the_device(name: str, cupy: Any) -> None:
+    model = rg.parse(ALL[name])
+    data, weights = synthetic(model, 5, 3, 0, padded=True), model.init(0)
+    right = everything(model.compile(gradient=True), data, weights, None)
+    program = model.compile(backend="cupy", gradient=True, keep="every:2")
+    for given in ((data, weights), (on(cupy, data), on(cupy, weights))):
+        assert off(everything(program, *given, None), right) < 1e-9
+
+
 @pytest.mark.parametrize("kernels", ["native", "numpy"])
 def test_the_numpy_backend_says_that_it_reads_no_device(kernels: str, cupy: Any) -> None:
     model = rg.parse(ALL["gru"])
