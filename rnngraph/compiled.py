@@ -376,7 +376,8 @@ class CompiledProgram:
         """Every output, final state, loss and metric by name.
 
         `data` are batch-major arrays, `x` (batch, time, ...), `x.lengths` (batch,), initial states under the names of
-        the final ones. Raises UserError with everything that does not fit.
+        the final ones. With the backend cupy data and weights may also be arrays on a device; results are NumPy
+        arrays. Raises UserError with everything that does not fit.
         """
         with self._turn, self.backend.here():
             call, results = self._call(data, weights, None)
