@@ -23,7 +23,7 @@ class CupyBackend(StepByStep):
 
     name = "cupy"
     kernels = "cupy"
-    notes = ("Measured bytes are what CuPy's pool has handed out: it rounds each array up to 512 bytes.",)
+    notes: tuple[str, ...] = ("Measured bytes are what CuPy's pool handed out: it rounds each array up to 512 bytes.",)
 
     def __init__(self) -> None:
         self.xp: Any = _usable()
