@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -255,13 +256,17 @@ def launched(call: Callable[[], Any], wait: Callable[[], Any]) -> float | None:
 # --- a contest -----------------------------------------------------------------------------------------------------
 
 
-def contest(which: str, task: str, turns: int, late: Callable[[], bool]) -> Iterator[Row]:
-    """The rows of one cell and size. Who fails is told so; who is late takes no part."""
+Playing = list[tuple[Row, Contestant]]
+
+
+def contest(which: str, task: str, turns: int, late: Callable[[], bool], everyone: Playing) -> Iterator[Row]:
+    """The rows of one cell and size; those who play are added to `everyone`. Who fails is told so; who is late takes no
+    part."""
     cell, _, numbers = which.partition(":")
     size = Size(*map(int, numbers.split(",")))
     p = problem(CELLS[cell], size)
     call, named = compiled(p, task, kernels="numpy", dtype="float64")
-    right, playing = named(call()), list[tuple[Row, Contestant]]()
+    right, playing = named(call()), Playing()
     for name, prepare in CONTESTANTS.items():
         row = Row(cell, size, task, name)
         try:
@@ -276,6 +281,7 @@ def contest(which: str, task: str, turns: int, late: Callable[[], bool]) -> Iter
         for row, one in playing:
             if not row.failed:
                 take_turn(row, one)
+    everyone += playing
 
 
 def entered(row: Row, prepare: Prepare, p: Problem, right: Arrays, late: Callable[[], bool]) -> Contestant:
@@ -288,16 +294,18 @@ def entered(row: Row, prepare: Prepare, p: Problem, right: Arrays, late: Callabl
         raise ValueError(f"wrong: an error of {row.error:.1e}")
     seconds = min(timed(one, 1) for _ in range(3))
     row.calls = min(MOST, max(1, round(TURN / seconds)))
-    row.kernels = counted(one)
     return one
 
 
-def counted(one: Contestant) -> float | None:
-    try:
-        return one.kernels()
-    except Exception as error:
-        print(f"  (not counted: {type(error).__name__}: {error})")
-        return None
+def count(everyone: Playing, late: Callable[[], bool]) -> None:
+    """Once all is timed, since who counts slows down whom he watches."""
+    for row, one in everyone:
+        if late() or row.failed:
+            continue
+        try:
+            row.kernels = one.kernels()
+        except Exception as error:
+            print(f"not counted: {row.cell}, {row.task}, {row.name}: {type(error).__name__}: {error}")
 
 
 def take_turn(row: Row, one: Contestant) -> None:
@@ -369,17 +377,27 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="where the figures are written after each contest")
     asked = parser.parse_args()
     end = time.monotonic() + 60 * asked.minutes
-    rows, about = list[Row](), machine()
+    rows, everyone, about = list[Row](), Playing(), machine()
+
+    def late() -> bool:
+        return time.monotonic() > end
+
+    def keep() -> None:
+        if asked.json:
+            asked.json.write_text(json.dumps({"machine": about, "rows": [row.told() for row in rows]}, indent=1))
+
     print(about, flush=True)
-    for which in asked.contests:
-        for task in TASKS:
-            print(f"{which} {task}", flush=True)
-            try:
-                rows += contest(which, task, asked.turns, lambda: time.monotonic() > end)
-            except Exception as error:
-                print(f"  {type(error).__name__}: {error}")
-            if asked.json:
-                asked.json.write_text(json.dumps({"machine": about, "rows": [r.told() for r in rows]}, indent=1))
+    for which, task in product(asked.contests, TASKS):
+        print(f"{which} {task}{': left out, no time' if late() else ''}", flush=True)
+        try:
+            if not late():
+                rows += contest(which, task, asked.turns, late, everyone)
+        except Exception as error:
+            print(f"  {type(error).__name__}: {error}")
+        keep()
+    end += 30
+    count(everyone, late)
+    keep()
     print("\n" + table(rows))
     return int(any(row.failed.startswith("ValueError: wrong") for row in rows))
 
