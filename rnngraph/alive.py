@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from rnngraph.compiled import Signature, Variant
-from rnngraph.costs import Asked, array_bytes, compiled_for, cotangents_for, synthetic
+from rnngraph.costs import Asked, compiled_for, cotangents_for, synthetic
 from rnngraph.model import Model
 from rnngraph.program.memory import Plan
 from rnngraph.program.timeline import Moment, timeline
-from rnngraph.runtime.numpy import NumpyBackend
+from rnngraph.runtime.numpy import NumpyBackend, array_bytes
 from rnngraph.runtime.unplanned import Unplanned
 from rnngraph.schedule import alive
 from rnngraph.schedule.planning import Walking

@@ -95,7 +95,7 @@ def bench(
     kept = "" if program.schedule.keep == ALL else f", --keep {program.schedule.keep}"
     how = f"{dtype}, {program.schedule.unroll}, {program.backend.kernels} kernels{kept}"
     rate = max(peak(program.backend, dtype), own_peak(program.backend, dtype))
-    return Bench(model.block.definition, batch, steps, how, machine(), rate, tuple(speeds))
+    return Bench(model.block.definition, batch, steps, how, machine(program.backend), rate, tuple(speeds))
 
 
 def _seconds(

@@ -64,7 +64,8 @@ class Call:
     def weighted(self, results: Arrays, cotangents: Mapping[str, Any]) -> float:
         """The sum of all outputs times their cotangents."""
         found = self.fresh(results, tuple(row for row in self.shown if row[1] in cotangents))
-        return float(sum(np.add.reduce(found[n] * np.asarray(c), axis=None) for n, c in cotangents.items()))
+        fetch = self.bound.backend.fetch
+        return float(sum(np.add.reduce(found[n] * np.asarray(fetch(c)), axis=None) for n, c in cotangents.items()))
 
 
 def call_of(bound: Runs, needed: frozenset[str], outputs: Mapping[str, Type]) -> Call:

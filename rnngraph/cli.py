@@ -420,7 +420,7 @@ def compare(
     if as_json:
         click.echo(json.dumps(found.to_json()))
     else:
-        for part in (verdict(found), *honest(found), *tables(found)):
+        for part in (verdict(found), *honest(found), *found.notes, *tables(found)):
             console().print(part, highlight=False)
     return 0 if found.equal else 1
 

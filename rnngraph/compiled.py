@@ -376,9 +376,10 @@ class CompiledProgram:
         """Every output, final state, loss and metric by name.
 
         `data` are batch-major arrays, `x` (batch, time, ...), `x.lengths` (batch,), initial states under the names of
-        the final ones. Raises UserError with everything that does not fit.
+        the final ones. With the backend cupy data and weights may also be arrays on a device; results are NumPy
+        arrays. Raises UserError with everything that does not fit.
         """
-        with self._turn:
+        with self._turn, self.backend.here():
             call, results = self._call(data, weights, None)
             return call.fresh(results, call.shown)
 
@@ -400,12 +401,12 @@ class CompiledProgram:
                 "E603",
                 "add a `loss`, or give cotangents for its outputs",
             )
-        with self._turn:
+        with self._turn, self.backend.here():
             call, results = self._call(data, weights, cotangents)
             found = call.fresh(results, call.gradients)
             if cotangents is None:
                 return float(self.backend.fetch(results["loss"])), found
-            return call.weighted(results, cotangents), found
+            return call.weighted(results, self.backend.near(cotangents)), found
 
     def check(self, data: Mapping[str, Any]) -> Checked:
         """The data as the program takes it; UserError with everything that does not fit."""
@@ -414,7 +415,7 @@ class CompiledProgram:
         checked = check_data(
             made.inputs,
             made.states,
-            data,
+            {name: self.backend.fetch(array) for name, array in data.items()},
             steps=steps,
             bounds=self._bounds,
             dtype=self.schedule.dtype,
@@ -441,6 +442,8 @@ class CompiledProgram:
         self, data: Mapping[str, Any], weights: Mapping[str, Any], cotangents: Mapping[str, Any] | None
     ) -> tuple[Call, Arrays]:
         """The results of one call. What is known of data of the same form is not found out again."""
+        near = self.backend.near
+        data, weights, cotangents = near(data), near(weights), None if cotangents is None else near(cotangents)
         form = form_of(data), "loss" if cotangents is None else form_of(cotangents)
         known = self._calls.get(form)
         if known is not None and known.takes(data):
@@ -505,7 +508,8 @@ class CompiledProgram:
 
     def _cotangent(self, name: str, cotangents: Mapping[str, Any], type: Type, checked: Checked) -> Any:
         """A cotangent as an array like the output that it is of; UserError where it is not."""
-        array, order = np.asarray(cotangents[name], self.schedule.dtype), to_user(type)[: len(type.axes)]
+        array = np.asarray(self.backend.fetch(cotangents[name]), self.schedule.dtype)
+        order = to_user(type)[: len(type.axes)]
         shape = (*(size_of(type.axes[i], checked.sizes.__getitem__) for i in order), *type.shape)
         if array.shape != shape:
             raise UserError(

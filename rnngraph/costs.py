@@ -28,10 +28,8 @@ from rnngraph.program.program import CATEGORIES
 from rnngraph.program.room import refuse_if_too_large
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execute import Bound
+from rnngraph.runtime.numpy import array_bytes
 from rnngraph.viz.results import CompareRow, Comparison, Difference, LedgerEntry
-
-NUMPY_DOMAIN = 389047
-"""The tracemalloc domain of NumPy's array data."""
 
 
 @dataclass(frozen=True)
@@ -199,8 +197,8 @@ def compare(
         all(d.equal for d in found),
         found,
         tuple(rows),
-        (),
-        machine(),
+        backend.notes,
+        machine(backend),
     )
 
 
@@ -225,12 +223,12 @@ def refuse_what_cannot_fit(model: Model, backend: Backend, asked: Asked) -> None
         refuse_if_too_large(variant.program, made, backend.free_bytes(), static=False)
 
 
-def machine() -> str:
+def machine(backend: Backend) -> str:
     """What the figures were measured on, in a few words."""
     import os
     import platform
 
-    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, NumPy {np.__version__}"
+    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {backend.runs_on}"
 
 
 def _row(model: Model, backend: Backend, asked: Asked, way: str, steps: int) -> tuple[CompareRow, Arrays]:
@@ -297,7 +295,8 @@ def _timed(run: Callable[[], Any], repeats: int) -> tuple[float, float]:
 def _measured(
     variant: Variant, program: CompiledProgram, data: Arrays, weights: Arrays
 ) -> tuple[int, int, tuple[LedgerEntry, ...]]:
-    """Bytes of the graph's and the program's objects, and the ledger of array bytes, all as traced by Python."""
+    """Bytes of the graph's and the program's objects as traced by Python, and the ledger of array bytes as the backend
+    counts them."""
     checked = program.check(data)
     plan = variant.plan(checked.sizes)
     measured: dict[str, int] = {}
@@ -308,8 +307,9 @@ def _measured(
         _ = fresh.cuts if fresh.walks else fresh.graph
         gc.collect()
         graph_bytes = tracemalloc.get_traced_memory()[0]
-        held = {n: np.array(weights[n]) for n in fresh.weights}
-        measured["parameters"] = array_bytes()
+        before = fresh.backend.taken_bytes()
+        held = {n: fresh.backend.xp.array(weights[n]) for n in fresh.weights}
+        measured["parameters"] = fresh.backend.taken_bytes() - before
         made = fresh.plan(checked.sizes)
         arenas = made.arenas if isinstance(made, Plan) else {c: made.bytes[c] for c in PLANNED}
         bound = fresh.with_arrays(made, _Counted(variant.backend, measured, arenas))
@@ -333,14 +333,8 @@ def _shares(bound: Bound, arena: int) -> dict[str, int]:
     return shares(pieces, [categories[i] for i in own], PLANNED, arena)
 
 
-def array_bytes() -> int:
-    """The bytes of NumPy arrays that are alive, of those made since tracing began."""
-    only = tracemalloc.DomainFilter(True, NUMPY_DOMAIN)
-    return sum(t.size for t in tracemalloc.take_snapshot().filter_traces([only]).traces)
-
-
 class _Counted:
-    """A backend that notes what each arena takes, as the tracer sees it."""
+    """A backend that notes what each arena takes."""
 
     def __init__(self, backend: Backend, measured: dict[str, int], planned: Mapping[str, int]) -> None:
         self._backend, self._measured = backend, measured
@@ -350,9 +344,9 @@ class _Counted:
         return getattr(self._backend, name)
 
     def empty(self, bytes: int) -> Any:
-        before = array_bytes()
+        before = self._backend.taken_bytes()
         array = self._backend.empty(bytes)
-        self._measured[next(self._names)] = array_bytes() - before
+        self._measured[next(self._names)] = self._backend.taken_bytes() - before
         return array
 
 

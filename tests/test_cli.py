@@ -400,3 +400,13 @@ def test_the_contest_refuses_what_it_does_not_know(tmp_path: Path) -> None:
     for arguments, told in ((["--cells", "lstn"], "no `lstn`"), (["--sizes", "3,4"], "`3,4` is no batch,steps")):
         done = benchmark("cpu.py", arguments, tmp_path)
         assert done.returncode and told in done.stderr
+
+
+def test_the_contest_on_a_gpu_goes_on_where_there_is_none(tmp_path: Path) -> None:
+    asked = ["--contests", "lstm:2,3,4,5", "--turns", "1", "--json", "gpu.json"]
+    done = benchmark("gpu.py", asked, tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    cpu = [row for row in rows if "on the CPU" in row["name"]]
+    assert len(cpu) == 2 and all(row["error"] < 1e-5 and row["us_per_step"] > 0 for row in cpu)
+    assert all(row["failed"] or row["turns"] for row in rows) and "| us a step |" in done.stdout

@@ -11,7 +11,7 @@ import pytest
 import rnngraph as rg
 from rnngraph import costs, foresee
 from rnngraph.compiled import Signature, Variant
-from rnngraph.costs import array_bytes, synthetic
+from rnngraph.costs import synthetic
 from rnngraph.foresee import cost
 from rnngraph.formulas import Formula
 from rnngraph.learn.optimisers import optimiser, start
@@ -19,7 +19,7 @@ from rnngraph.model import Model
 from rnngraph.program.arena import Piece, bound
 from rnngraph.program.memory import ALIGN, lifetimes, rounded
 from rnngraph.program.timeline import timeline
-from rnngraph.runtime.numpy import NumpyBackend
+from rnngraph.runtime.numpy import NumpyBackend, array_bytes
 from rnngraph.runtime.unplanned import Unplanned
 from tests.models import ALL
 

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 import rnngraph as rg
 from rnngraph.compiled import CompiledProgram, Signature
-from rnngraph.costs import array_bytes, cotangents_for, differences, everything, synthetic
+from rnngraph.costs import cotangents_for, differences, everything, synthetic
 from rnngraph.diagnostics import CannotDo, UserError
 from rnngraph.model import Model
+from rnngraph.runtime.numpy import array_bytes
 from rnngraph.schedule import mixed, revolve
 from rnngraph.schedule.actions import HERE, Action, Advance, Back, Load, Save, Visit, from_each, from_tapes
 from tests.models import ALL

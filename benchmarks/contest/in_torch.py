@@ -1,9 +1,10 @@
-"""PyTorch: its own layers, and an eager loop over the steps of any cell. Time-major, as it likes best."""
+"""PyTorch: its own layers, and an eager loop over the steps of any cell. Time-major, as it likes best; on the
+processor, unless `where` tells `Tensor.to` of a device or another type."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class Ops:
         return a.chunk(parts, -1)
 
 
-def layer(p: Problem, task: str, cell: str) -> Prepared:
+def layer(p: Problem, task: str, cell: str, **where: Any) -> Prepared:
     """`nn.LSTM` (of four layers for the stack), `nn.GRU` or `nn.RNN`."""
     if cell not in LAYERS:
         raise Absent("PyTorch has no such layer")
@@ -47,25 +48,26 @@ def layer(p: Problem, task: str, cell: str) -> Prepared:
             c.zero_()
             if cell == "gru":
                 c[2 * units :] = torch.from_numpy(leaves["candidate_state_bias"])
+    made.to(**where)
 
     def gradients() -> list[Arrays]:
         found = []
         for w, u, b, c in groups:
             named = {"kernel_x": w.grad.T, "kernel_h": u.grad.T, "bias": b.grad}
-            found.append({name: reordered(a.numpy(), order) for name, a in named.items()})
+            found.append({name: reordered(_host(a), order) for name, a in named.items()})
             if cell == "gru":
-                found[-1]["candidate_state_bias"] = c.grad[2 * units :].numpy()
+                found[-1]["candidate_state_bias"] = _host(c.grad[2 * units :])
         return found
 
-    return _prepared(p, task, lambda x: made(x)[0], list(made.parameters()), gradients)
+    return _prepared(p, task, lambda x: made(x)[0], list(made.parameters()), gradients, where)
 
 
-def loop(p: Problem, task: str, cell: str) -> Prepared:
+def loop(p: Problem, task: str, cell: str, **where: Any) -> Prepared:
     """One call of the cell after another, the input's product for all steps at once."""
     if cell in LAYERS:
         raise Absent("PyTorch has a layer for it")
-    layers = [{name: torch.from_numpy(a) for name, a in leaves.items()} for leaves in p.leaves()]
-    zero = torch.zeros(p.size.batch, p.size.units)
+    layers = [{name: torch.from_numpy(a).to(**where) for name, a in leaves.items()} for leaves in p.leaves()]
+    zero = torch.zeros(p.size.batch, p.size.units, **where)
 
     def network(x: Any) -> Any:
         for weights in layers:
@@ -78,9 +80,13 @@ def loop(p: Problem, task: str, cell: str) -> Prepared:
         return x
 
     def gradients() -> list[Arrays]:
-        return [{name: a.grad.numpy() for name, a in weights.items()} for weights in layers]
+        return [{name: _host(a.grad) for name, a in weights.items()} for weights in layers]
 
-    return _prepared(p, task, network, [a for weights in layers for a in weights.values()], gradients)
+    return _prepared(p, task, network, [a for weights in layers for a in weights.values()], gradients, where)
+
+
+def _host(tensor: Any) -> Any:
+    return tensor.cpu().float().numpy()
 
 
 def _prepared(
@@ -89,8 +95,10 @@ def _prepared(
     network: Callable[[Any], Any],
     weights: Sequence[Any],
     gradients: Callable[[], list[Arrays]],
+    where: Mapping[str, Any],
 ) -> Prepared:
-    x, cotangent = (torch.from_numpy(np.ascontiguousarray(np.swapaxes(a, 0, 1))) for a in (p.x, p.cotangent))
+    given = (torch.from_numpy(np.ascontiguousarray(np.swapaxes(a, 0, 1))) for a in (p.x, p.cotangent))
+    x, cotangent = (tensor.to(**where) for tensor in given)
 
     def infer() -> Any:
         with torch.inference_mode():
@@ -104,7 +112,7 @@ def _prepared(
         (network(x) * cotangent).sum().backward()
 
     if task == "infer":
-        return infer, lambda y: {"y": np.swapaxes(y.numpy(), 0, 1)}
+        return infer, lambda y: {"y": np.swapaxes(_host(y), 0, 1)}
     for leaf in leaves:
         leaf.requires_grad_(True)
-    return train, lambda _: p.gradients(np.swapaxes(x.grad.numpy(), 0, 1), gradients())
+    return train, lambda _: p.gradients(np.swapaxes(_host(x.grad), 0, 1), gradients())

@@ -114,11 +114,11 @@ def _matrix(backend: Any, a: str, b: str, out: str, rows: str, inner: str, colum
     right = _as_matrix(b, inner, columns)
     if out == rows + columns:
         if left is _same and right is _same and len(out) == 2:
-            return matmul  # type: ignore[no-any-return]
+            return lambda x, w, y: matmul(x, w, out=y)
         result = _as_matrix(out, rows, columns)
-        return lambda x, w, y: matmul(left(x), right(w), result(y))
+        return lambda x, w, y: matmul(left(x), right(w), out=result(y))
     result = _as_matrix(out, columns, rows)
-    return lambda x, w, y: matmul(right(w).T, left(x).T, result(y))
+    return lambda x, w, y: matmul(right(w).T, left(x).T, out=result(y))
 
 
 def _same(array: Any) -> Any:
@@ -166,7 +166,7 @@ def _batched(
     left = _arranged(a, batch, rows, inner)
     right = _arranged(b, batch, inner, columns)
     result = _arranged(out, batch, rows, columns)
-    return lambda x, w, y: matmul(left(x), right(w), result(y))
+    return lambda x, w, y: matmul(left(x), right(w), out=result(y))
 
 
 def _arranged(letters: str, batch: str, first: str, second: str) -> Callable[[Any], Any]:

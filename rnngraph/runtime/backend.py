@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +20,10 @@ class Backend(Protocol):
     xp: Any
     kernels: str
     """Who does the arithmetic: "numpy", "cupy", or "native" for kernels compiled here."""
+    runs_on: str
+    """The array module and its version, and the device where there is one."""
+    notes: tuple[str, ...]
+    """What a reader of its measured bytes is to know."""
 
     def adapted(self, program: Program, dtype: str) -> Program:
         """The program as this backend runs it."""
@@ -38,16 +43,19 @@ class Backend(Protocol):
         """Writes `table[ids]` to `out`; an id outside the table takes the nearest row inside."""
 
     def scatter_rows(self, ids: Any, rows: Any, out: Any) -> None:
-        """Adds `rows[i]` to `out[ids[i]]` for each i in order, the same bits each time."""
+        """Adds `rows[i]` to `out[ids[i]]` for each i in order, the same bits each time; never writes outside."""
 
     def empty(self, bytes: int) -> Any:
         """A new array of so many bytes; CannotDo where there is no room."""
 
     def give(self, array: Any, target: Any) -> None:
-        """Copies a NumPy array into an array of the backend."""
+        """Copies an array into one of the backend's."""
 
     def fetch(self, array: Any) -> Any:
-        """A NumPy array with the contents of one of the backend's."""
+        """A NumPy array with the contents of one that is on a device; what is on the host already, as it is."""
+
+    def near(self, arrays: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The arrays as this backend can read them: those of another device are brought to its own."""
 
     def fits(self, array: Any, dtype: str) -> bool:
         """Whether kernels can read this array as it is: the backend's own, contiguous, of this type."""
@@ -58,9 +66,23 @@ class Backend(Protocol):
     def free_bytes(self) -> int:
         """The memory that is free for arrays now."""
 
+    def taken_bytes(self) -> int:
+        """The bytes of all arrays that are alive, as those tell who hand out the memory: by differences alone."""
+
+    def here(self) -> AbstractContextManager[Any]:
+        """Within it, what runs is run where the backend's arrays are."""
+
 
 class StepByStep:
     """How a backend runs programs where it has no kernels but those of the table of ops."""
+
+    notes: tuple[str, ...] = ()
+
+    def here(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def near(self, arrays: Mapping[str, Any]) -> Mapping[str, Any]:
+        return arrays
 
     def adapted(self, program: Program, dtype: str) -> Program:
         return program

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -9,27 +11,40 @@ import numpy as np
 from rnngraph.diagnostics import CannotDo
 from rnngraph.runtime.backend import StepByStep
 
-INSTALL = "install it with `pip install 'rnngraph[cupy]'`, or use `--backend numpy`"
+INSTALL = "`pip install 'rnngraph[cupy]'` brings it (`rnngraph[cupy13]` for CUDA 13), or use `--backend numpy`"
+DRIVER = "check the driver, or use `--backend numpy`"
 
 
 class CupyBackend(StepByStep):
-    """Runs kernels on the current CUDA device; arrays are CuPy arrays. CannotDo where there is none to use."""
+    """Runs kernels on the CUDA device that was current when it was made; arrays are CuPy arrays.
+
+    CannotDo where there is no device, or where a library that CuPy needs is missing.
+    """
 
     name = "cupy"
     kernels = "cupy"
+    notes: tuple[str, ...] = ("Measured bytes are what CuPy's pool handed out: it rounds each array up to 512 bytes.",)
 
     def __init__(self) -> None:
         self.xp: Any = _usable()
+        self.device: int = self.xp.cuda.Device().id
+        named = self.xp.cuda.runtime.getDeviceProperties(self.device)["name"].decode()
+        self.runs_on = f"CuPy {self.xp.__version__}, {named}"
         self._scatter = self.xp.ElementwiseKernel(
-            "raw int64 ids, raw T rows, int64 count, int64 width",
+            "raw int64 ids, raw T rows, int64 count, int64 width, int64 height",
             "raw T out",
             """
             for (long long k = 0; k < count; ++k) {
-                out[ids[k] * width + i] += rows[k * width + i];
+                const long long id = ids[k] < 0 ? 0 : ids[k] < height ? ids[k] : height - 1;
+                out[id * width + i] += rows[k * width + i];
             }
             """,
             "rnngraph_scatter_rows",
         )
+
+    def here(self) -> AbstractContextManager[Any]:
+        device: AbstractContextManager[Any] = self.xp.cuda.Device(self.device)
+        return device
 
     def einsum(self, subscripts: str, a: Any, b: Any, out: Any) -> None:
         self.xp.copyto(out, self.xp.einsum(subscripts, a, b))
@@ -42,7 +57,7 @@ class CupyBackend(StepByStep):
         width = out.size // len(out) if len(out) else 0
         if width and len(ids):
             rows = self.xp.ascontiguousarray(rows)
-            self._scatter(ids, rows, len(ids), width, out, size=width)
+            self._scatter(ids, rows, len(ids), width, len(out), out, size=width)
 
     def empty(self, bytes: int) -> Any:
         try:
@@ -51,10 +66,18 @@ class CupyBackend(StepByStep):
             raise CannotDo(f"no room on the device for an array of {bytes:,} bytes", "E501") from error
 
     def give(self, array: Any, target: Any) -> None:
-        target.set(np.ascontiguousarray(array, target.dtype))
+        if isinstance(array, self.xp.ndarray):
+            self.xp.copyto(target, array)
+        else:
+            target.set(np.asarray(array, target.dtype, order="C"))
 
     def fetch(self, array: Any) -> Any:
-        return array.get()
+        return array.get() if isinstance(array, self.xp.ndarray) else array
+
+    def near(self, arrays: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Arrays that other libraries have on the device are read where they are."""
+        asarray = self.xp.asarray
+        return {n: asarray(a) if hasattr(a, "__cuda_array_interface__") else a for n, a in arrays.items()}
 
     def fits(self, array: Any, dtype: str) -> bool:
         return isinstance(array, self.xp.ndarray) and array.dtype == dtype and array.flags.c_contiguous
@@ -66,20 +89,29 @@ class CupyBackend(StepByStep):
         free, _ = self.xp.cuda.runtime.memGetInfo()
         return int(free) + int(self.xp.get_default_memory_pool().free_bytes())
 
+    def taken_bytes(self) -> int:
+        """What CuPy's pool has handed out: each array rounded up to 512 bytes."""
+        return int(self.xp.get_default_memory_pool().used_bytes())
+
 
 def _usable() -> Any:
-    """The module, after a first array was made on a device."""
+    """The module, after all that a model needs of it was tried on the device."""
     try:
         import cupy
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise CannotDo("CuPy is not installed", "E505", INSTALL) from error
-    try:
-        cupy.zeros(1).sum().get()
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CannotDo(
-            f"CuPy finds no device that it can use: {reason}",
-            "E506",
-            "check the driver, or use `--backend numpy`",
-        ) from error
+    except ImportError as error:  # its own words are a page; the first cause is what is missing
+        raise CannotDo(f"CuPy cannot be imported: {error.__cause__ or error}", "E505", INSTALL) from error
+    device = cupy.cuda.Device
+    for what, attempt, code, help in (
+        ("CuPy finds no device that it can use", lambda: device().compute_capability, "E506", DRIVER),
+        ("CuPy does not find NVRTC, which compiles kernels", cupy.cuda.nvrtc.getVersion, "E507", INSTALL),
+        ("CuPy does not find cuBLAS, which makes products", lambda: device().cublas_handle, "E507", INSTALL),
+        ("CuPy cannot run a kernel on the device", lambda: cupy.zeros(1).sum().get(), "E506", DRIVER),
+    ):
+        try:
+            attempt()
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise CannotDo(f"{what}: {reason}", code, help) from error
     return cupy

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
 
-from rnngraph.diagnostics import CannotDo
+from rnngraph.diagnostics import CannotDo, UserError
 from rnngraph.runtime.backend import StepByStep
+
+DOMAIN = 389047
+"""The tracemalloc domain of NumPy's array data."""
+
+ELSEWHERE = (
+    "an array is in the memory of a GPU, which the backend numpy does not read",
+    "E622",
+    "compile for the backend cupy, or give a NumPy array",
+)
 
 
 class NumpyBackend(StepByStep):
@@ -15,6 +25,7 @@ class NumpyBackend(StepByStep):
 
     name = "numpy"
     kernels = "numpy"
+    runs_on = f"NumPy {np.__version__}"
     xp: Any = np
 
     def einsum(self, subscripts: str, a: Any, b: Any, out: Any) -> None:
@@ -39,9 +50,16 @@ class NumpyBackend(StepByStep):
             raise CannotDo(f"no room for an array of {bytes:,} bytes", "E501") from error
 
     def give(self, array: Any, target: Any) -> None:
-        np.copyto(target, array, casting="same_kind")
+        try:
+            np.copyto(target, array, casting="same_kind")
+        except (TypeError, AttributeError):
+            if hasattr(array, "__cuda_array_interface__"):
+                raise UserError(*ELSEWHERE) from None
+            raise
 
     def fetch(self, array: Any) -> Any:
+        if hasattr(array, "__cuda_array_interface__"):
+            raise UserError(*ELSEWHERE)
         return array
 
     def fits(self, array: Any, dtype: str) -> bool:
@@ -55,3 +73,12 @@ class NumpyBackend(StepByStep):
 
         available: int = psutil.virtual_memory().available
         return available
+
+    def taken_bytes(self) -> int:
+        return array_bytes()
+
+
+def array_bytes() -> int:
+    """The bytes of NumPy arrays that are alive, of those made since Python's tracing began."""
+    only = tracemalloc.DomainFilter(True, DOMAIN)
+    return sum(t.size for t in tracemalloc.take_snapshot().filter_traces([only]).traces)

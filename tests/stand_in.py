@@ -1,0 +1,305 @@
+"""A module that stands in for CuPy where there is none: NumPy behind CuPy's rules (of 14.x).
+
+It has what the backend and the kernels of the table of ops ask of CuPy, and refuses what CuPy refuses: outputs by place
+where CuPy takes them by name, outputs of another shape, arrays of the host among those of a device, arrays of another
+device than the current one, implicit conversions. `test_cupy.REFUSED` is tried on both.
+"""
+
+from __future__ import annotations
+
+import weakref
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+UFUNCS = (  # noqa: SIM905  # a list of names reads better as one text
+    "add subtract multiply divide power mod maximum minimum negative absolute sign floor exp log sqrt "
+    "square reciprocal sin cos tanh logaddexp less less_equal greater greater_equal equal not_equal isfinite "
+    "logical_and logical_or logical_not bitwise_xor right_shift floor_divide"
+).split()
+BLOCK = 512
+"""CuPy's pool rounds up to so many bytes."""
+
+
+class Gpus:
+    """The devices: which is current, and the bytes handed out on each."""
+
+    def __init__(self, count: int = 2) -> None:
+        self.now, self.taken = 0, [0] * count
+
+    def array(self, host: Any) -> Array:
+        """A new array on the current device."""
+        size = -(-host.nbytes // BLOCK) * BLOCK
+        self.taken[self.now] += size
+        weakref.finalize(host, self.free, self.now, size)
+        return Array(self, host, self.now)
+
+    def free(self, device: int, size: int) -> None:
+        self.taken[device] -= size
+
+    def host(self, value: Any) -> Any:
+        """What a kernel reads: an array of the current device, or a number."""
+        if isinstance(value, Array):
+            if value.gpu != self.now:
+                raise ValueError(f"the array is on device {value.gpu}, the current one is {self.now}")
+            return value.data_
+        if not isinstance(value, int | float | np.generic):
+            raise TypeError(f"Unsupported type {type(value)}")
+        return value
+
+
+class Array:
+    """An array on a device. It comes from the host by `set` or `asarray` and goes there by `get` alone."""
+
+    __array_priority__ = 100
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, gpus: Gpus, data: Any, gpu: int) -> None:
+        self.gpus, self.data_, self.gpu = gpus, data, gpu
+
+    def like(self, data: Any) -> Array:
+        return Array(self.gpus, data, self.gpu)
+
+    # --- across ---
+
+    def __array__(self, *args: Any, **named: Any) -> Any:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **named: Any) -> Any:
+        assert method == "__call__" and ufunc.__name__ in UFUNCS
+        return function(self.gpus, ufunc)(*args, **named)
+
+    @property
+    def __cuda_array_interface__(self) -> Any:
+        return {"array": self.data_}
+
+    def get(self) -> Any:
+        return np.array(self.data_, order="C")
+
+    def set(self, array: Any) -> None:
+        if type(array) is not np.ndarray:
+            raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
+        if array.dtype != self.dtype:
+            raise TypeError(f"{array.dtype} array cannot be set to {self.dtype} array")
+        if array.shape != self.shape:
+            raise ValueError(f"Shape mismatch. Old shape: {self.shape}, new shape: {array.shape}")
+        if not self.data_.flags.c_contiguous:
+            raise RuntimeError("Cannot set to non-contiguous array")
+        self.gpus.host(self)
+        np.copyto(self.data_, array)
+
+    # --- what it is ---
+
+    shape = property(lambda self: self.data_.shape)
+    dtype = property(lambda self: self.data_.dtype)
+    size = property(lambda self: self.data_.size)
+    ndim = property(lambda self: self.data_.ndim)
+    nbytes = property(lambda self: self.data_.nbytes)
+    flags = property(lambda self: self.data_.flags)
+    device = property(lambda self: SimpleNamespace(id=self.gpu))
+    data = property(lambda self: SimpleNamespace(ptr=self.data_.ctypes.data))
+
+    def __len__(self) -> int:
+        return len(self.data_)
+
+    # --- views ---
+
+    T = property(lambda self: self.like(self.data_.T))
+
+    def reshape(self, *shape: Any) -> Array:
+        return self.like(self.data_.reshape(*shape))
+
+    def transpose(self, *axes: Any) -> Array:
+        return self.like(self.data_.transpose(*axes))
+
+    def swapaxes(self, a: int, b: int) -> Array:
+        return self.like(self.data_.swapaxes(a, b))
+
+    def view(self, dtype: Any) -> Array:
+        return self.like(self.data_.view(dtype))
+
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: Any) -> Array:
+        return self.like(self.data_[self.index(index)])
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.data_[self.index(index)] = self.gpus.host(value)
+
+    def index(self, index: Any) -> Any:
+        """A place alone is an array of no dimensions; places from an array are read on the device, and wrap around."""
+        if isinstance(index, Array):
+            return self.gpus.host(index) % max(1, len(self.data_))
+        entries = index if isinstance(index, tuple) else (index,)
+        assert all(entry is None or entry is ... or isinstance(entry, int | slice) for entry in entries), index
+        return entries if ... in entries else (*entries, ...)
+
+    # --- numbers ---
+
+    def fill(self, value: Any) -> None:
+        self.data_.fill(self.gpus.host(value))
+
+    def whole(self, reduce: Any) -> Array:
+        return self.like(np.asarray(reduce(self.gpus.host(self))))
+
+    all, any, min, max, sum = (
+        (lambda self, reduce=reduce: self.whole(reduce)) for reduce in (np.all, np.any, np.min, np.max, np.sum)
+    )
+
+    def __lt__(self, other: Any) -> Array:
+        return self.like(self.data_ < self.gpus.host(other))
+
+    def __ge__(self, other: Any) -> Array:
+        return self.like(self.data_ >= self.gpus.host(other))
+
+    def tolist(self) -> Any:
+        return self.data_.tolist()
+
+    def tobytes(self) -> bytes:
+        return self.data_.tobytes()
+
+    def __bool__(self) -> bool:
+        return bool(self.data_)
+
+    def __int__(self) -> int:
+        return int(self.data_)
+
+
+# --- functions ---------------------------------------------------------------------------------------------------
+
+
+def written(gpus: Gpus, compute: Any, shape: tuple[int, ...], out: Any) -> Array:
+    """The result of `compute`, which is given the output: that of the caller, or None for a new one."""
+    if out is None:
+        return gpus.array(np.asarray(compute(None)))
+    if not isinstance(out, Array):
+        raise TypeError(f"return arrays must be of CuPy, not {type(out)}")
+    if out.shape != shape:
+        raise ValueError("Out shape is mismatched")
+    compute(gpus.host(out))
+    return out
+
+
+def function(gpus: Gpus, ufunc: Any) -> Any:
+    """A ufunc: its output by place or by name."""
+
+    def call(*args: Any, out: Any = None) -> Array:
+        given = [gpus.host(a) for a in args[: ufunc.nin]]
+        if len(args) > ufunc.nin:
+            (out,) = args[ufunc.nin :]
+        shape = np.broadcast_shapes(*(np.shape(a) for a in (*given, *[out] * (out is not None))))
+        return written(gpus, lambda to: ufunc(*given, **({} if to is None else {"out": to})), shape, out)
+
+    return call
+
+
+def reduced(gpus: Gpus, reduce: Any) -> Any:
+    def call(a: Array, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Array:
+        result = np.asarray(reduce(gpus.host(a), axis=axis, keepdims=keepdims))
+        return written(gpus, lambda to: result if to is None else np.copyto(to, result), result.shape, out)
+
+    return call
+
+
+def matmul(gpus: Gpus) -> Any:
+    def call(a: Array, b: Array, /, *, out: Any = None) -> Array:
+        result = np.matmul(gpus.host(a), gpus.host(b))
+        return written(gpus, lambda to: result if to is None else np.copyto(to, result), result.shape, out)
+
+    return call
+
+
+def copyto(gpus: Gpus) -> Any:
+    def call(dst: Array, src: Any, casting: Any = "same_kind", where: Any = None) -> None:
+        mask = {} if where is None else {"where": gpus.host(where)}
+        np.copyto(gpus.host(dst), gpus.host(src), casting, **mask)
+
+    return call
+
+
+def take(gpus: Gpus) -> Any:
+    def call(a: Array, indices: Array, axis: Any = None, out: Any = None) -> Array:
+        result = np.take(gpus.host(a), gpus.host(indices), axis, mode="wrap")
+        if out is not None and out.dtype != a.dtype:
+            raise TypeError("Output dtype mismatch")
+        return written(gpus, lambda to: result if to is None else np.copyto(to, result), result.shape, out)
+
+    return call
+
+
+def asarray(gpus: Gpus) -> Any:
+    def call(a: Any, dtype: Any = None) -> Array:
+        if isinstance(a, Array) and a.gpu == gpus.now and dtype in (None, a.dtype):
+            return a
+        held = getattr(a, "__cuda_array_interface__", {}).get("array")  # of another library too
+        return gpus.array(np.array(a if held is None else held, dtype))
+
+    return call
+
+
+def elementwise(gpus: Gpus) -> Any:
+    """What the one kernel of the backend does, one thread for each column."""
+
+    def kernel(ids: Array, rows: Array, count: int, width: int, height: int, out: Array, size: int) -> None:
+        flat, places, given = out.data_.reshape(-1), gpus.host(ids), gpus.host(rows).reshape(-1)
+        for i in range(size):
+            for k in range(count):
+                flat[min(max(places[k], 0), height - 1) * width + i] += given[k * width + i]
+
+    return lambda *told: kernel
+
+
+class Device:
+    """Of `cupy.cuda`: the current device, or the one named; within it, it is the current one."""
+
+    compute_capability, cublas_handle = "90", 1
+
+    def __init__(self, gpus: Gpus, id: int | None = None) -> None:
+        self.gpus, self.id = gpus, gpus.now if id is None else id
+
+    def __enter__(self) -> None:
+        self.before, self.gpus.now = self.gpus.now, self.id
+
+    def __exit__(self, *told: Any) -> None:
+        self.gpus.now = self.before
+
+
+def cupy() -> Any:
+    """The module, with two devices of its own."""
+    gpus, made = Gpus(), ModuleType("cupy")
+    found: Any = made
+    for name in UFUNCS:
+        setattr(found, name, function(gpus, getattr(np, name)))
+    found.__version__, found.ndarray, found.uint64, found.int64 = "14.2.0", Array, np.uint64, np.int64
+    found.matmul, found.copyto, found.take, found.asarray = matmul(gpus), copyto(gpus), take(gpus), asarray(gpus)
+    found.array = lambda a, dtype=None: gpus.array(np.array(a.data_ if isinstance(a, Array) else a, dtype))
+    found.sum, found.amax, found.any = (reduced(gpus, f) for f in (np.sum, np.amax, np.any))
+    found.argmax = reduced(gpus, np.argmax)
+    found.cumsum = lambda a, axis=None, dtype=None, out=None: written(
+        gpus, lambda to: np.cumsum(gpus.host(a), axis, dtype, to), a.shape, out
+    )
+    found.clip = lambda a, a_min, a_max, out=None: written(
+        gpus, lambda to: np.clip(gpus.host(a), a_min, a_max, to), a.shape, out
+    )
+    found.empty = lambda shape, dtype=float: gpus.array(np.empty(shape, dtype))
+    found.zeros = lambda shape, dtype=float: gpus.array(np.zeros(shape, dtype))
+    found.arange = lambda *told, dtype=None: gpus.array(np.arange(*told, dtype=dtype))
+    found.broadcast_to = lambda array, shape: array.like(np.broadcast_to(array.data_, shape))
+    found.einsum = lambda text, *arrays: gpus.array(np.asarray(np.einsum(text, *(gpus.host(a) for a in arrays))))
+    found.ascontiguousarray = lambda a: gpus.array(np.array(gpus.host(a), order="C"))
+    found.ElementwiseKernel = elementwise(gpus)
+    found.get_default_memory_pool = lambda: SimpleNamespace(
+        free_bytes=lambda: 0, used_bytes=lambda: gpus.taken[gpus.now]
+    )
+    found.cuda = SimpleNamespace(
+        Device=lambda id=None: Device(gpus, id),
+        runtime=SimpleNamespace(
+            memGetInfo=lambda: (10**12, 10**12), getDeviceProperties=lambda id: {"name": b"a stand-in"}
+        ),
+        nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
+        get_current_stream=lambda: SimpleNamespace(synchronize=lambda: None),
+        memory=SimpleNamespace(OutOfMemoryError=MemoryError),
+    )
+    return found
