@@ -36,7 +36,7 @@ def elaborate(
     every error that can be found.
     """
     loaded = imports.load(file)
-    trace = Trace(padded, training, fed, watch)
+    trace = Trace(padded, training, fed, watch, world=loaded.world)
     for diagnostic in names.check(loaded):
         trace.tell(diagnostic)
     if any(d.code == "E301" for d in trace.report.errors):

@@ -26,7 +26,7 @@ from rnngraph.front.values import (
     kind_of,
 )
 from rnngraph.ir.graph import Carry, Loop, Slice, Value, body_param, loop_node
-from rnngraph.ir.types import BATCH
+from rnngraph.ir.types import BATCH, EVERY, FIXED
 from rnngraph.source import Span
 from rnngraph.syntax import ast
 
@@ -146,7 +146,7 @@ def _axis(scope: Scope, e: ast.Unroll, sequences: list[tuple[Value, Span]]) -> s
                 e.steps.span,
                 help="write either `over x` or `for N`",
             )
-        return f"{_steps(scope, e.steps)}@for"
+        return _own_axis(scope.trace, f"{_steps(scope, e.steps)}{FIXED}")
     if not sequences:
         raise Mistake(
             "E303",
@@ -164,6 +164,14 @@ def _axis(scope: Scope, e: ast.Unroll, sequences: list[tuple[Value, Span]]) -> s
                 help="give one of them to the cell as a constant: `with name = ...`",
             )
     return axes[0]
+
+
+def _own_axis(trace: Trace, axis: str) -> str:
+    """An axis of this size that none of the loops around runs along."""
+    around = {level.axis for level in trace.levels()}
+    while axis in around:
+        axis += f"{EVERY}1"
+    return axis
 
 
 def _steps(scope: Scope, e: ast.Expr) -> int:

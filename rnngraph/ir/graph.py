@@ -6,7 +6,7 @@ stands in its entry in `rnngraph.ops`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -249,8 +249,11 @@ class Graph:
         return to_networkx(self)
 
 
-def ordered(roots: Iterable[Node]) -> list[Node]:
-    """Every node that the roots need, at their own level, each after its inputs; stable and not recursive."""
+def ordered(roots: Iterable[Node], known: Container[Value] = ()) -> list[Node]:
+    """Every node that the roots need, at their own level, each after its inputs; stable and not recursive.
+
+    What only `known` values need is left out.
+    """
     order: list[Node] = []
     done: set[Node] = set()
     stack: list[tuple[Node, bool]] = [(node, False) for node in reversed(list(roots))]
@@ -261,7 +264,7 @@ def ordered(roots: Iterable[Node]) -> list[Node]:
         elif node not in done:
             done.add(node)
             stack.append((node, True))
-            stack += [(v.node, False) for v in reversed(node.inputs) if v.node not in done]
+            stack += [(v.node, False) for v in reversed(node.inputs) if v.node not in done and v not in known]
     return order
 
 
@@ -297,9 +300,10 @@ class Rewriter:
         return self.map.get(value, value)
 
     def run(self, roots: Iterable[Value]) -> tuple[Value, ...]:
+        """What the roots become. What stands for a value already is taken as it is, each result of a node by itself."""
         roots = tuple(roots)
-        for node in ordered(v.node for v in roots):
-            if Value(node) not in self.map:
+        for node in ordered((v.node for v in roots if v not in self.map), self.map):
+            if any(v not in self.map for v in node.values):
                 self.visit(node)
         return tuple(self.value(v) for v in roots)
 
@@ -310,7 +314,7 @@ class Rewriter:
             new = rebuilt(node, inputs)
         values = new.values if isinstance(new, Node) else new
         for i, value in enumerate(values):
-            self.map[Value(node, i)] = value
+            self.map.setdefault(Value(node, i), value)
 
 
 def rebuilt(node: Node, inputs: tuple[Value, ...]) -> Node:

@@ -227,20 +227,17 @@ def _through_loop(sweep: _Sweep, node: Node, needed: set[Node]) -> None:
     loop, nodes = loop_of(node), body_nodes(loop_of(node))
     origin = _backward(node.origin)
     active = _active(loop, nodes, needed)
-    inner = _Sweep(active)
-    carried = [c for c in loop.carries if c.param in active]
-    incoming = {c: body_param(f"d.{c.param.node.attrs['name']}", c.param.type, origin) for c in carried}
-    for c in carried:
-        inner.give(c.next, incoming[c])
-    slices = []
-    for result, value in zip(stacked(node), loop.stacks, strict=True):
-        cotangent = sweep.total(result)
-        if cotangent is not None and value.type.dtype == "float":
-            param = body_param("d.out", value.type, origin)
-            slices.append(Slice(cotangent, param))
-            inner.give(value, param)
-    inner.pull(nodes)
-
+    outs = [
+        (value, cotangent)
+        for result, value in zip(stacked(node), loop.stacks, strict=True)
+        if value.type.dtype == "float" and (cotangent := sweep.total(result)) is not None
+    ]
+    slices = [Slice(cotangent, body_param("d.out", value.type, origin)) for value, cotangent in outs]
+    given = [(value, s.param) for (value, _), s in zip(outs, slices, strict=True)]
+    final = dict(zip(loop.carries, finals(node), strict=True))
+    reached_by_loss = {c for c in loop.carries if sweep.total(final[c]) is not None}
+    inner, incoming = _through_body(loop, nodes, active, given, reached_by_loss, origin)
+    carried = list(incoming)
     sequences = [s for s in loop.slices if s.param in active and inner.total(s.param)]
     captures = [c for c in loop.captures if c.param in active and inner.total(c.param)]
     results = [inner.total(c.param) or zeros(c.param.type, origin) for c in carried]
@@ -253,7 +250,6 @@ def _through_loop(sweep: _Sweep, node: Node, needed: set[Node]) -> None:
     sweep.replaced[node] = new_node
     saved = dict(zip(reversed(new_loop.stacks), reversed(stacked(new_node)), strict=True))
 
-    final = dict(zip(loop.carries, finals(node), strict=True))
     n = len(carried)
     backward = Loop(
         loop.axis,
@@ -272,11 +268,37 @@ def _through_loop(sweep: _Sweep, node: Node, needed: set[Node]) -> None:
     back = loop_node(backward, origin)
     for c, value in zip(carried, finals(back), strict=True):
         sweep.give(c.init, value)
-    outs = stacked(back)
-    for s, value in zip(sequences, outs[: len(sequences)], strict=True):
+    handed = stacked(back)
+    for s, value in zip(sequences, handed[: len(sequences)], strict=True):
         sweep.give(s.sequence, value)
-    for capture, value in zip(captures, outs[len(sequences) :], strict=True):
+    for capture, value in zip(captures, handed[len(sequences) :], strict=True):
         sweep.give(capture.outer, call("sum_axes", value, origin=origin, axes=(loop.axis,)))
+
+
+def _through_body(
+    loop: Loop,
+    nodes: list[Node],
+    active: frozenset[Value],
+    given: list[tuple[Value, Value]],
+    reached_by_loss: set[Carry],
+    origin: Origin,
+) -> tuple[_Sweep, dict[Carry, Value]]:
+    """A walk through one step, and the cotangent that comes in for the next value of each carry.
+
+    A carry has one only where the loss reaches it: by its last value, by what a step hands out, or by another such
+    carry of the next step. Each walk may find more of these, so it is made again until it does not.
+    """
+    while True:
+        inner = _Sweep(active)
+        carried = [c for c in loop.carries if c.param in active and c in reached_by_loss]
+        incoming = {c: body_param(f"d.{c.param.node.attrs['name']}", c.param.type, origin) for c in carried}
+        for value, cotangent in (*((c.next, param) for c, param in incoming.items()), *given):
+            inner.give(value, cotangent)
+        inner.pull(nodes)
+        more = {c for c in loop.carries if c.param in active and c.param in inner.given} - reached_by_loss
+        if not more:
+            return inner, incoming
+        reached_by_loss = reached_by_loss | more
 
 
 def _must(value: Value | None) -> Value:
