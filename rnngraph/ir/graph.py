@@ -10,6 +10,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from rnngraph.ir.ranges import Rule, unknown
 from rnngraph.ir.types import Type
 from rnngraph.source import Span
 
@@ -35,6 +36,7 @@ class Op:
     swells: bool = False
     """The result holds its input many times: it is made again rather than kept, and never for all steps at once."""
     scratch: Callable[[Attrs, tuple[Type, ...], tuple[Type, ...]], tuple[Type, ...]] | None = None
+    range: Rule = unknown
     examples: tuple[Any, ...] = ()
     """(attrs, input types) pairs that the tests run; `vjp` is checked on them by finite differences."""
 

@@ -3,6 +3,10 @@
 Walking backwards, an ordinary node asks its op. A loop becomes a loop the other way round: its carries are the
 cotangents of the carries, its slices are what the forward loop stacks for it, and what each step gives to a
 captured value is stacked and summed outside (`sink` makes one product of that).
+
+What the loss does not reach gets no gradient, whatever is there: where a mask or a `where` hides a pole, its slope may
+be infinite or nan, and 0 times that is no zero. So where a slope may not be finite it is taken only where there is a
+cotangent, and values that may not be finite enter products as 0 where they are not.
 """
 
 from __future__ import annotations
@@ -33,10 +37,12 @@ from rnngraph.ir.graph import (
     rebuilt,
     stacked,
 )
+from rnngraph.ir.ranges import ANY
 from rnngraph.ir.types import Type
 from rnngraph.ops import Formula, call, const
 from rnngraph.ops.table import TABLE
 from rnngraph.passes.keep import made_again
+from rnngraph.passes.ranges import Ranges
 
 
 def gradients(graph: Graph, cotangents: Mapping[Value, Value], wrt: Mapping[str, Value]) -> Graph:
@@ -45,7 +51,7 @@ def gradients(graph: Graph, cotangents: Mapping[Value, Value], wrt: Mapping[str,
     `cotangents` maps values of the graph to their cotangents, of the same type. A value that no output depends
     on has gradient zero.
     """
-    sweep = _Sweep(frozenset(v for v in wrt.values()))
+    sweep = _Sweep(frozenset(v for v in wrt.values()), Ranges(graph.nodes()))
     for value, cotangent in cotangents.items():
         sweep.give(value, cotangent)
     sweep.pull(ordered(v.node for v in cotangents))
@@ -76,6 +82,7 @@ class _Sweep:
     """One walk backwards at one level. `targets` are the values at this level that gradients are wanted of."""
 
     targets: frozenset[Value]
+    ranges: Ranges
     given: dict[Value, list[Value]] = field(default_factory=dict)
     replaced: dict[Node, Node] = field(default_factory=dict)
     """Forward loops that now stack what the backward loops need."""
@@ -108,12 +115,25 @@ class _Sweep:
         if dy is None or node.op.vjp is None:
             return
         origin = _backward(node.origin)
-        parts = node.op.vjp(
-            node.attrs, Formula(y, origin), Formula(dy, origin), *(Formula(v, origin) for v in node.inputs)
-        )
+        pointwise = node.op.kind == "pointwise"
+        read = [v if pointwise else self.settled(v, origin) for v in (y, *node.inputs)]
+        result, *inputs = (Formula(v, origin) for v in read)
+        parts = node.op.vjp(node.attrs, result, Formula(dy, origin), *inputs)
         for value, part in zip(node.inputs, parts, strict=True):
             if part is not None:
-                self.give(value, part.value)
+                self.give(value, self.chosen(part, dy).value if pointwise else part.value)
+
+    def settled(self, value: Value, origin: Origin) -> Value:
+        """The value, with 0 where it is infinite or nan: the loss does not depend on it there, or is nan itself."""
+        if value.type.dtype != "float" or self.ranges.of(value).finite:
+            return value
+        x = Formula(value, origin)
+        return x.where((x - x).op("eq", 0.0)).value
+
+    def chosen(self, part: Formula, dy: Value) -> Formula:
+        """A part of a gradient, entry by entry, and 0 where no cotangent comes in."""
+        self.ranges.found[dy] = ANY
+        return part if self.ranges.of(part.value).finite else part.where(Formula(dy, part.origin).op("ne", 0.0))
 
     def finished(self, values: Iterable[Value]) -> tuple[Value, ...]:
         """The values over the forward loops as they now are."""
@@ -236,7 +256,7 @@ def _through_loop(sweep: _Sweep, node: Node, needed: set[Node]) -> None:
     given = [(value, s.param) for (value, _), s in zip(outs, slices, strict=True)]
     final = dict(zip(loop.carries, finals(node), strict=True))
     reached_by_loss = {c for c in loop.carries if sweep.total(final[c]) is not None}
-    inner, incoming = _through_body(loop, nodes, active, given, reached_by_loss, origin)
+    inner, incoming = _through_body(loop, nodes, active, given, reached_by_loss, origin, sweep.ranges)
     carried = list(incoming)
     sequences = [s for s in loop.slices if s.param in active and inner.total(s.param)]
     captures = [c for c in loop.captures if c.param in active and inner.total(c.param)]
@@ -282,6 +302,7 @@ def _through_body(
     given: list[tuple[Value, Value]],
     reached_by_loss: set[Carry],
     origin: Origin,
+    ranges: Ranges,
 ) -> tuple[_Sweep, dict[Carry, Value]]:
     """A walk through one step, and the cotangent that comes in for the next value of each carry.
 
@@ -289,7 +310,7 @@ def _through_body(
     carry of the next step. Each walk may find more of these, so it is made again until it does not.
     """
     while True:
-        inner = _Sweep(active)
+        inner = _Sweep(active, ranges)
         carried = [c for c in loop.carries if c.param in active and c in reached_by_loss]
         incoming = {c: body_param(f"d.{c.param.node.attrs['name']}", c.param.type, origin) for c in carried}
         for value, cotangent in (*((c.next, param) for c, param in incoming.items()), *given):

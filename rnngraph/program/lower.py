@@ -29,8 +29,8 @@ from rnngraph.passes.cse import key_of
 from rnngraph.program.program import ALL, Code, Parity, Program, Ref, Repeat, Ring, Slot, Step, Turn
 from rnngraph.program.roles import categories
 
-CONCAT, STACK, HISTORY, SLICE, ROW, IDENTITY = (
-    TABLE[name] for name in ("concat", "stack", "history", "slice", "row", "identity")
+CONCAT, STACK, HISTORY, SLICE, ROW, IDENTITY, SPREAD = (
+    TABLE[name] for name in ("concat", "stack", "history", "slice", "row", "identity", "spread")
 )
 MADE_BY_STEP = ("pointwise", "general")
 
@@ -107,8 +107,11 @@ class _Lowering:
         return outputs
 
 
-def copy(value: Value, source: Ref, target: Ref, origin: Origin | None = None) -> Step:
-    return Step(make(IDENTITY, (value,), origin=origin or value.node.origin), (source,), (target,))
+def copy(value: Value, source: Ref, target: Ref, origin: Origin | None = None, axes: tuple[str, ...] = ()) -> Step:
+    """Writes a value to its place, spread over those of the place's axes that it lacks."""
+    origin, lacks = origin or value.node.origin, set(axes) - set(value.type.axes)
+    node = make(SPREAD, (value,), {"axes": axes}, origin) if lacks else make(IDENTITY, (value,), origin=origin)
+    return Step(node, (source,), (target,))
 
 
 class _Block:
@@ -149,7 +152,8 @@ class _Block:
                 self.own(Value(node), self.view(node))
                 self.pending[self.refs[node.inputs[0]].slot] -= 1
             elif node.op.kind == "gather":
-                self.code += [copy(v, self.refs[v], target) for v, target in self.copies.get(node, ())]
+                axes = node.types[0].axes if node.op is CONCAT else ()
+                self.code += [copy(v, self.refs[v], target, axes=axes) for v, target in self.copies.get(node, ())]
                 for value in node.values:
                     self.own(value, self.refs[value])
             elif node.op.kind != "leaf":
