@@ -537,13 +537,12 @@ model Norms {
 cell Falling(units) {
   input x: [n]
   state h: [units] = 1
-  state k: [] = 3
   param w: [n, units] ~ glorot_uniform
   param r: [units, units] ~ orthogonal
-  k' = k - 1
-  h' = tanh(log(square(x @ w)) @ r + sqrt(k - 0.5) * h + log(k))
+  left = 2.5 - float(t)
+  h' = tanh(log(square(x @ w)) @ r + sqrt(left) * h + log(left))
   output h'
-  stop k' <= 0
+  stop t == 2
 }
 model Logarithms {
   input x: seq[3]

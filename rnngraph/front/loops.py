@@ -257,8 +257,11 @@ def _first_values(scope: Scope, e: ast.Unroll, places: list[Place], record: str)
 
 
 def _feedable(trace: Trace, name: str, place: Place) -> Value:
-    """The first value of a state that may be given with the data."""
+    """The first value of a state that may be given with the data: one of its own, as its gradient may be asked for."""
     type = place.param.type.with_axes((BATCH,))
-    value = trace.input(name, "state", type, place.span) if name in trace.fed else place.init
+    if name in trace.fed:
+        value = trace.input(name, "state", type, place.span)
+    else:
+        value = trace.call("identity", place.init, at=place.span, of=name)
     trace.states.append(StateInput(name, type, value, place.span))
     return value
