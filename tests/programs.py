@@ -1,7 +1,8 @@
 """Random programs of the language, by a seed: whatever can be written, the ways to run it must agree.
 
-Cells with states of every type, loops inside of steps (three deep, over memories, reversed, with ends of their own), poles behind
-conditions, lookups, wrappers, pipes, several axes, outputs that the loss does not see. All vectors have WIDTH values.
+Cells with states of every type, loops inside of steps (three deep, over memories, reversed, with ends of their own),
+poles behind conditions, lookups, wrappers, pipes, several axes, outputs that the loss does not see. All vectors have
+WIDTH values.
 """
 
 from __future__ import annotations
@@ -13,7 +14,21 @@ from dataclasses import dataclass, field
 WIDTH = 3
 ROWS = 5
 """Of a table that is looked up."""
-UNARY = ("tanh", "sigmoid", "softplus", "sin", "exp", "abs", "-", "softmax", "relu", "log_sigmoid", "square", "cumsum", "flip")
+UNARY = (
+    "tanh",
+    "sigmoid",
+    "softplus",
+    "sin",
+    "exp",
+    "abs",
+    "-",
+    "softmax",
+    "relu",
+    "log_sigmoid",
+    "square",
+    "cumsum",
+    "flip",
+)
 KINDS = ("vector", "number", "int", "bool")
 
 
@@ -127,9 +142,16 @@ class Writer:
         return self.rng.random() < part
 
     def cell(self, deep: int, memory: bool, over: bool) -> tuple[str, int]:
-        """A cell with input `x`, and `memory` if asked; its name and how many outputs it has. `deep` loops may stand in it;
-        `over` says that it runs over a memory, of which `m` is the present step."""
-        known = {"vector": ["x", "(x @ wx)", "bias"], "number": ["x[0]", "bias[1]"], "int": ["t", "2"], "bool": ["x[1] > 0.1"]}
+        """A cell with input `x`, and `memory` if asked; its name and how many outputs it has.
+
+        `deep` loops may stand in it; `over` says that it runs over a memory, of which `m` is the present step.
+        """
+        known = {
+            "vector": ["x", "(x @ wx)", "bias"],
+            "number": ["x[0]", "bias[1]"],
+            "int": ["t", "2"],
+            "bool": ["x[1] > 0.1"],
+        }
         body = Body(f"Cell{len(self.cells)}", self.rng, known)
         self.cells.append("")
         at = len(self.cells) - 1
@@ -157,7 +179,11 @@ class Writer:
         """One to three vectors, and now and then a count and a switch."""
         found = [(f"s{i}", "vector") for i in range(self.rng.randint(1, 3))]
         found += [("count", "int")] * self.chance(0.3) + [("on", "bool")] * self.chance(0.3)
-        types = {"vector": (f"[{WIDTH}]", ("0", "0.25")), "int": ("int", ("0", "1")), "bool": ("bool", ("false", "true"))}
+        types = {
+            "vector": (f"[{WIDTH}]", ("0", "0.25")),
+            "int": ("int", ("0", "1")),
+            "bool": ("bool", ("false", "true")),
+        }
         for name, kind in found:
             type, first = types[kind]
             body.head.append(f"state {name}: {type} = {self.rng.choice(first)}")
@@ -167,7 +193,11 @@ class Writer:
     def nexts(self, body: Body, states: Sequence[tuple[str, str]]) -> None:
         for name, kind in states:
             value = body.say(kind, 3)
-            forms = {"vector": f"tanh({value} + 0.2 * {name})", "int": f"({value} + {name}) % 5", "bool": f"({value}) == {name}"}
+            forms = {
+                "vector": f"tanh({value} + 0.2 * {name})",
+                "int": f"({value} + {name}) % 5",
+                "bool": f"({value}) == {name}",
+            }
             body.lines.append(f"{name}' = {forms[kind]}")
             body.known[kind].append(f"{name}'")
 
@@ -205,8 +235,12 @@ class Writer:
         cell, outputs = self.cell(2 if self.chance(0.4) else 1, memory, False)
         runs = f"{cell}()"
         if outputs == 1 and not memory and self.chance(0.5):
-            runs = self.rng.choice((f"Residual({runs})", f"Projected({runs}, 3)", f"{runs} >> GRU(3)", f"Highway({runs})"))
-        source = self.rng.choice(("x", "x reversed", "shift(x, 1)", "tanh(x)", "every(x, 2)", "shift(x, -1)", "x / norm(x)"))
+            runs = self.rng.choice(
+                (f"Residual({runs})", f"Projected({runs}, 3)", f"{runs} >> GRU(3)", f"Highway({runs})")
+            )
+        source = self.rng.choice(
+            ("x", "x reversed", "shift(x, 1)", "tanh(x)", "every(x, 2)", "shift(x, -1)", "x / norm(x)")
+        )
         beside = " with memory = m" if memory else ""
         names = [f"y{i}" for i in range(outputs)]
         lines = ["input x: seq[3]", *(["input m: seq@source[3]"] if memory else [])]
@@ -217,7 +251,9 @@ class Writer:
         if self.chance(0.4):
             second, more = self.cell(0, False, False)
             later = [f"z{i}" for i in range(more)]
-            lines.append(f"{', '.join(later)} = unroll {second}() over {names[0]}{' reversed' if self.chance(0.5) else ''}")
+            lines.append(
+                f"{', '.join(later)} = unroll {second}() over {names[0]}{' reversed' if self.chance(0.5) else ''}"
+            )
             shown += later
         if self.chance(0.3):
             lines.append(f"w = softmax(sum({shown[-1]}), axis = time)" if "every" not in source else "w = last(y0)")

@@ -17,6 +17,7 @@ from rnngraph.program.memory import plan
 from rnngraph.runtime.execute import Bound
 from rnngraph.runtime.numpy import NumpyBackend
 
+
 def same_bits(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether arrays of the same names, shapes and types are equal to the last bit: -0.0 is not 0.0, nan is nan."""
     return one.keys() == other.keys() and all(_bits(one[name]) == _bits(other[name]) for name in one)
