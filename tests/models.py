@@ -365,4 +365,194 @@ model Ranking {
 """,
 }
 
-ALL = CELLS | LAYERS
+NESTED = {
+    "loop in a step": """
+cell Inner(units) {
+  input q: [units]
+  state s: [units] = 0.1
+  state k: [] = 0.5
+  param w: [2 * units, units] ~ orthogonal
+  s' = tanh([q, s] @ w) * k
+  k' = 0.7 * k + 0.1 * sum(s')
+  output s' * k
+}
+cell Outer(units) {
+  input x: [n]
+  state h: [units] = 0
+  param u: [n + units, units] ~ glorot_uniform
+  ys, end = unroll Residual(Inner(units)) with x = tanh([x, h] @ u) for 3
+  h' = end.inner.s + 0.3 * last(ys)
+  output h', end.inner.k
+}
+model Nested {
+  input x: seq[3]
+  y, k, final = unroll Outer(3) >> Both() over x
+  output y, k, final
+  loss mean(y * y) + k
+}
+cell Both {
+  input y: [n]
+  input k: []
+  inner = GRU(n)
+  output inner(y), k
+}
+""",
+    "loop over memory": """
+cell Scan(units) {
+  input m: [n]
+  input q: [units]
+  state s: [units] = 0
+  param w: [n + units, units] ~ glorot_uniform
+  s' = tanh([m, s] @ w + q)
+  output s'
+}
+cell Reader(units) {
+  input x: [n]
+  input memory: seq@source[k]
+  state h: [units] = 0
+  param u: [n + units, units] ~ glorot_uniform
+  q = [x, h] @ u
+  ys, end = unroll Scan(units) over memory reversed with q = q
+  zs = unroll Scan(units) over every(memory, 2) with q = q from h
+  h' = tanh(end.s + last(ys) + last(zs) + mean(ys, axis = source))
+  output h'
+}
+model Rereading {
+  input x: seq[3]
+  input m: seq@source[2]
+  a = unroll Reader(2) over x with memory = m
+  b, final = unroll Reader(2) over x reversed with memory = x
+  output a, b, final
+  loss mean(a * b) + mean(b)
+}
+""",
+    "thoughts": """
+cell Thought(units, most) {
+  input x: [n]
+  state s: [units] = 0
+  state total: [] = 0
+  state mean: [units] = 0
+  param w: [n + units, units] ~ glorot_uniform
+  param v: [units] ~ normal(0, 1)
+  s' = tanh([x, s] @ w)
+  p = sigmoid(s' @ v)
+  ends = total + p > 0.95 or t == most - 1
+  share = where(ends, 1 - total, p)
+  total' = total + share
+  mean' = mean + share * s'
+  output p
+  stop ends
+}
+cell Pondering(units, most) {
+  input x: [n]
+  state h: [units] = 0
+  _, end = unroll Thought(units, most) with x = x for most from record(s = h, total = 0.0, mean = 0 * h)
+  h' = end.mean
+  output h', end.total
+}
+model Ponder {
+  input x: seq[3]
+  y, n, final = unroll Pondering(4, 5) over x
+  output y, n, final
+  loss mean(y * y) + 0.1 * n
+}
+""",
+    "three deep": """
+cell A(units) {
+  input q: [units]
+  state s: [units] = 0
+  param w: [units, units] ~ orthogonal
+  s' = tanh(s @ w + q)
+  output s'
+}
+cell B(units) {
+  input q: [units]
+  state s: [units] = 0
+  param w: [units, units] ~ orthogonal
+  y, e = unroll A(units) with q = q + s for 2
+  s' = tanh(e.s @ w) + 0.1 * last(y)
+  output s'
+}
+cell C(units) {
+  input x: [n]
+  state h: [units] = 0
+  param u: [n + units, units] ~ glorot_uniform
+  y, e = unroll B(units) with q = [x, h] @ u for 2
+  h' = 0.5 * h + e.s * last(y)
+  output h'
+}
+model Deep {
+  input x: seq[3]
+  y, final = unroll Zoneout(C(3), 0.3) over x
+  z = unroll Again(3) with x = last(y) for 2
+  output y, z, final
+  loss mean(y * y) + mean(last(z))
+}
+cell Again(units) {
+  input x: [n]
+  state h: [units] = 0.1
+  _, e = unroll A(units) with q = x for 2 from h
+  h' = e.s
+  output h'
+}
+""",
+}
+"""Loops inside of a step."""
+
+POLES = {
+    "entropies": """
+cell Look(units) {
+  input x: [n]
+  input memory: seq@source[k]
+  state h: [units] = 0
+  param u: [n + units, units] ~ glorot_uniform
+  param v: [k, units] ~ glorot_uniform
+  w = softmax((memory @ v) @ h, axis = source)
+  h' = tanh([x, h] @ u) + sum(w * memory[0], axis = source)
+  output h', -sum(w * log(w), axis = source)
+}
+model Entropies {
+  input x: seq[3]
+  input m: seq@source[2]
+  param a: [3] ~ normal(0, 1)
+  y, e, final = unroll Look(4) over x with memory = m
+  w = softmax(x @ a, axis = time)
+  output y, e, w, final
+  loss mean(y * y) + e
+  loss -sum(w * log(w), axis = time)
+}
+""",
+    "norms": """
+model Norms {
+  input x: seq[3]
+  param v: [3, 3] ~ orthogonal
+  z = x @ v
+  y, final = unroll GRU(3) over z / norm(z)
+  w = unroll RNN(2) over z / sqrt(sum(z * z)) reversed
+  output y, w, final
+  loss mean(y * y) + mean(w)
+}
+""",
+    "logarithms": """
+cell Falling(units) {
+  input x: [n]
+  state h: [units] = 1
+  param w: [n, units] ~ glorot_uniform
+  param r: [units, units] ~ orthogonal
+  left = 2.5 - float(t)
+  h' = tanh(log(square(x @ w)) @ r + sqrt(left) * h + log(left))
+  output h'
+  stop t == 2
+}
+model Logarithms {
+  input x: seq[3]
+  y, final = unroll Falling(3) over x
+  z = relu(x[0] + 0.1)
+  output y, where(z > 0, log(z) + z ** 0.3 + 1 / z, z) as g, final
+  loss mean(y * y) + where(z > 0, log(z) + z ** 0.3 + 1 / z, z)
+}
+""",
+}
+"""Poles behind masks: what stands there must not reach a result or a gradient."""
+
+ALL = CELLS | LAYERS | NESTED | POLES

@@ -17,6 +17,17 @@ from rnngraph.program.memory import plan
 from rnngraph.runtime.execute import Bound
 from rnngraph.runtime.numpy import NumpyBackend
 
+
+def same_bits(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether arrays of the same names, shapes and types are equal to the last bit: -0.0 is not 0.0, nan is nan."""
+    return one.keys() == other.keys() and all(_bits(one[name]) == _bits(other[name]) for name in one)
+
+
+def _bits(array: Any) -> tuple[Any, ...]:
+    array = np.asarray(array)
+    return array.shape, array.dtype, array.tobytes()
+
+
 SIZES = {"time": 4, "batch": 3, "label": 2, "time/2": 2, "time/1": 4, "a": 2}
 
 

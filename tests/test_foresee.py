@@ -76,10 +76,10 @@ def test_bytes_over_time_are_measurement(name: str, unroll: str) -> None:
     unplanned = Unplanned(variant.program, made, NumpyBackend(), watch)
     with np.errstate(all="ignore"):
         results = unplanned.run(inputs, weights)
-    tracemalloc.stop()
+        tracemalloc.stop()
+        planned = variant.bound(checked.sizes).run(inputs, weights)
     assert not wrong
     assert len(seen) > 3
-    planned = variant.bound(checked.sizes).run(inputs, weights)
     assert all(results[key].tobytes() == planned[key].tobytes() for key in planned)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
+from tests.running import same_bits
 from tests.test_golden import STRAIGHT_THROUGH, TOLERANCE, Written, cell_text, close, states_of, weight_name
 from tests.test_golden import case as read
 
@@ -32,8 +33,7 @@ def programs(text: str, steps: int, dtype: str, **more: Any) -> Iterator[Any]:
 
 def same(modes: list[Arrays]) -> None:
     first, *others = modes
-    for other in others:
-        assert all(np.array_equal(other[k], first[k]) for k in first)
+    assert all(same_bits(other, first) for other in others)
 
 
 def part(arrays: Mapping[str, Any], prefix: str) -> Arrays:

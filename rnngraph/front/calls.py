@@ -132,7 +132,7 @@ def fill_defaults(scope: Scope, definition: Definition, settings: dict[str, Item
 
 def _world(scope: Scope, definition: Definition) -> World:
     """What a body may name: the library's own definitions see the library alone, whatever a file calls its own."""
-    return library() if library().get(definition.name) is definition else scope.world
+    return library() if library().get(definition.name) is definition else scope.trace.world
 
 
 def _usual(definition: Definition) -> str:

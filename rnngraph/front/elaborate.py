@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean, in_order
-from rnngraph.front import blocks, expressions, goals, imports, names, recipe, statements
+from rnngraph.front import blocks, expressions, goals, imports, names, reached, recipe, statements
 from rnngraph.front.block import DataInput, Elaborated
 from rnngraph.front.imports import Loaded
 from rnngraph.front.mistakes import Echo, Mistake
@@ -36,7 +36,7 @@ def elaborate(
     every error that can be found.
     """
     loaded = imports.load(file)
-    trace = Trace(padded, training, fed, watch)
+    trace = Trace(padded, training, fed, watch, world=loaded.world)
     for diagnostic in names.check(loaded):
         trace.tell(diagnostic)
     if any(d.code == "E301" for d in trace.report.errors):
@@ -174,12 +174,15 @@ def _finished(trace: Trace, scope: Scope, loaded: Loaded) -> Elaborated:
     outputs, spans = goals.outputs(scope)
     own = tuple(outputs)
     outputs |= goals.losses(scope) | goals.metrics(scope)
+    graph = Graph(dict(trace.inputs), outputs)
     if not trace.report.errors:
         outputs |= _watched(trace)
+        for diagnostic in reached.flat(graph, trace.weights.values()) if "loss" in outputs else ():
+            trace.tell(diagnostic)
     options = recipe.read(scope, loaded.file)
     bound = {s.name: scope.names[s.name].item for s in scope.definition.settings}
     return Elaborated(
-        Graph(dict(trace.inputs), outputs),
+        graph,
         blocks.tree(trace, scope.definition),
         tuple(trace.data),
         tuple(trace.weights.values()),

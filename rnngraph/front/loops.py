@@ -26,7 +26,7 @@ from rnngraph.front.values import (
     kind_of,
 )
 from rnngraph.ir.graph import Carry, Loop, Slice, Value, body_param, loop_node
-from rnngraph.ir.types import BATCH
+from rnngraph.ir.types import BATCH, EVERY, FIXED
 from rnngraph.source import Span
 from rnngraph.syntax import ast
 
@@ -146,7 +146,7 @@ def _axis(scope: Scope, e: ast.Unroll, sequences: list[tuple[Value, Span]]) -> s
                 e.steps.span,
                 help="write either `over x` or `for N`",
             )
-        return f"{_steps(scope, e.steps)}@for"
+        return _own_axis(scope.trace, f"{_steps(scope, e.steps)}{FIXED}")
     if not sequences:
         raise Mistake(
             "E303",
@@ -164,6 +164,14 @@ def _axis(scope: Scope, e: ast.Unroll, sequences: list[tuple[Value, Span]]) -> s
                 help="give one of them to the cell as a constant: `with name = ...`",
             )
     return axes[0]
+
+
+def _own_axis(trace: Trace, axis: str) -> str:
+    """An axis of this size that none of the loops around runs along."""
+    around = {level.axis for level in trace.levels()}
+    while axis in around:
+        axis += f"{EVERY}1"
+    return axis
 
 
 def _steps(scope: Scope, e: ast.Expr) -> int:
@@ -249,8 +257,11 @@ def _first_values(scope: Scope, e: ast.Unroll, places: list[Place], record: str)
 
 
 def _feedable(trace: Trace, name: str, place: Place) -> Value:
-    """The first value of a state that may be given with the data."""
+    """The first value of a state that may be given with the data: one of its own, as its gradient may be asked for."""
     type = place.param.type.with_axes((BATCH,))
-    value = trace.input(name, "state", type, place.span) if name in trace.fed else place.init
+    if name in trace.fed:
+        value = trace.input(name, "state", type, place.span)
+    else:
+        value = trace.call("identity", place.init, at=place.span, of=name)
     trace.states.append(StateInput(name, type, value, place.span))
     return value

@@ -76,7 +76,7 @@ TABLE["min"] = _extreme_function("min", "minimum", min)
 
 @define("norm", "x axis?")
 def _(use: Use) -> Item:
-    return use.op("sqrt", _sum(use, use.op("square", use.float("x"))))
+    return use.op("sqrt", _sum(use, use.op("square", use.float("x"))), norm=True)
 
 
 for _name in ("softmax", "log_softmax", "cumsum"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from rnngraph.front import expressions
@@ -12,7 +11,7 @@ from rnngraph.front.mistakes import Mistake
 from rnngraph.front.scope import Scope
 from rnngraph.front.trace import Trace
 from rnngraph.ir.graph import Value, body_param
-from rnngraph.ir.types import BATCH, Type
+from rnngraph.ir.types import BATCH, Type, is_fixed, size_of
 from rnngraph.source import Span
 from rnngraph.syntax import ast
 
@@ -101,8 +100,7 @@ def _bounds(value: Value, level: Level) -> Bounds:
     """The least and the most that a whole number can be."""
     node = value.node
     if value == level.counter:
-        size = re.fullmatch(r"(\d+)@for", level.axis)
-        return (0, int(size[1]) - 1) if size else (0, UNKNOWN[1])
+        return (0, size_of(level.axis, lambda _: 0) - 1) if is_fixed(level.axis) else (0, UNKNOWN[1])
     match node.op.name:
         case "const":
             return (node.attrs["value"],) * 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +16,7 @@ from rnngraph.front.values import Instance, Item, Number, Numbers, PipeOf, is_nu
 from rnngraph.ir.graph import Capture, Node, Origin, ShapeError, Value, body_param, graph_input, make
 from rnngraph.ir.types import BATCH, DType, Type, every, is_fixed
 from rnngraph.source import Span
+from rnngraph.syntax.ast import Definition
 
 MOST_STATEMENTS = 200_000
 """Statements run while elaborating one model: what bounds nested `for` loops."""
@@ -45,6 +46,8 @@ class Trace:
     depth: int = 0
     statements: int = 0
     draws: int = 0
+    world: Mapping[str, Definition] = field(default_factory=dict)
+    """What the definitions of the file may name, wherever they are called."""
 
     def __post_init__(self) -> None:
         self.level = self.root

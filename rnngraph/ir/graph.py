@@ -6,10 +6,11 @@ stands in its entry in `rnngraph.ops`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from rnngraph.ir.ranges import Rule, unknown
 from rnngraph.ir.types import Type
 from rnngraph.source import Span
 
@@ -35,6 +36,7 @@ class Op:
     swells: bool = False
     """The result holds its input many times: it is made again rather than kept, and never for all steps at once."""
     scratch: Callable[[Attrs, tuple[Type, ...], tuple[Type, ...]], tuple[Type, ...]] | None = None
+    range: Rule = unknown
     examples: tuple[Any, ...] = ()
     """(attrs, input types) pairs that the tests run; `vjp` is checked on them by finite differences."""
 
@@ -249,8 +251,11 @@ class Graph:
         return to_networkx(self)
 
 
-def ordered(roots: Iterable[Node]) -> list[Node]:
-    """Every node that the roots need, at their own level, each after its inputs; stable and not recursive."""
+def ordered(roots: Iterable[Node], known: Container[Value] = ()) -> list[Node]:
+    """Every node that the roots need, at their own level, each after its inputs; stable and not recursive.
+
+    What only `known` values need is left out.
+    """
     order: list[Node] = []
     done: set[Node] = set()
     stack: list[tuple[Node, bool]] = [(node, False) for node in reversed(list(roots))]
@@ -261,7 +266,7 @@ def ordered(roots: Iterable[Node]) -> list[Node]:
         elif node not in done:
             done.add(node)
             stack.append((node, True))
-            stack += [(v.node, False) for v in reversed(node.inputs) if v.node not in done]
+            stack += [(v.node, False) for v in reversed(node.inputs) if v.node not in done and v not in known]
     return order
 
 
@@ -297,9 +302,10 @@ class Rewriter:
         return self.map.get(value, value)
 
     def run(self, roots: Iterable[Value]) -> tuple[Value, ...]:
+        """What the roots become. What stands for a value already is taken as it is, each result of a node by itself."""
         roots = tuple(roots)
-        for node in ordered(v.node for v in roots):
-            if Value(node) not in self.map:
+        for node in ordered((v.node for v in roots if v not in self.map), self.map):
+            if any(v not in self.map for v in node.values):
                 self.visit(node)
         return tuple(self.value(v) for v in roots)
 
@@ -310,7 +316,7 @@ class Rewriter:
             new = rebuilt(node, inputs)
         values = new.values if isinstance(new, Node) else new
         for i, value in enumerate(values):
-            self.map[Value(node, i)] = value
+            self.map.setdefault(Value(node, i), value)
 
 
 def rebuilt(node: Node, inputs: tuple[Value, ...]) -> Node:

@@ -10,7 +10,8 @@ class Broken(Exception):
 
 
 def verify(graph: Graph, stage: str = "") -> None:
-    """Checks the whole graph: types as the ops give them, closed bodies, bindings of equal type, known inputs.
+    """Checks the whole graph: types as the ops give them, closed bodies, bindings of equal type, known inputs; nothing
+    inside of a loop has the loop's own axis.
 
     After stage "unroll" of a static program there are no loops: pass "static" to ask for that.
     """
@@ -25,15 +26,20 @@ def verify(graph: Graph, stage: str = "") -> None:
             raise Broken("a loop is left in a static graph")
 
 
-def _node(node: Node) -> None:
+def _node(node: Node, around: frozenset[str] = frozenset()) -> None:
+    """`around` are the axes of the loops that the node stands in."""
+    if any(axis in around for type in node.types for axis in type.axes):
+        raise Broken(f"{node} has the axis of a loop that it stands in")
     if node.op is LOOP:
-        _loop(node)
+        _loop(node, around)
     elif node.op.infer(node.attrs, tuple(v.type for v in node.inputs)) != node.types:
         raise Broken(f"{node} has other types than its op gives")
 
 
-def _loop(node: Node) -> None:
+def _loop(node: Node, around: frozenset[str]) -> None:
     loop = loop_of(node)
+    if loop.axis in around:
+        raise Broken(f"{node} runs along the axis of a loop that it stands in")
     if loop.outer != node.inputs:
         raise Broken(f"{node}: inputs and bindings differ")
     if len(set(loop.params)) != len(loop.params):
@@ -49,10 +55,10 @@ def _loop(node: Node) -> None:
     for capture in loop.captures:
         if capture.param.type != capture.outer.type or loop.axis in capture.outer.type.axes:
             raise Broken(f"{node}: capture {capture.param.node.attrs['name']} differs from what it captures")
-    _body(node, loop)
+    _body(node, loop, around | {loop.axis})
 
 
-def _body(node: Node, loop: Loop) -> None:
+def _body(node: Node, loop: Loop, around: frozenset[str]) -> None:
     own = set(loop.params)
     if loop.until is not None:
         done = [c for c in loop.carries if c.param == loop.until]
@@ -63,4 +69,4 @@ def _body(node: Node, loop: Loop) -> None:
             raise Broken(f"{node}: its body reads the input {inner.attrs['name']} without capturing it")
         if inner.op is PARAM and Value(inner) not in own:
             raise Broken(f"{node}: its body reads a param of another loop")
-        _node(inner)
+        _node(inner, around)

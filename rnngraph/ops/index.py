@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type, union
 from rnngraph.ops.table import FLOAT, Formula, define, no_rule
@@ -46,6 +47,7 @@ define(
     kernel=_take,
     vjp=_take_vjp,
     strided=False,
+    range=ranges.same,
     examples=(
         ({}, (Type((), (4, 3)), _IDS)),
         ({}, (Type((), (4,)), _IDS)),
@@ -164,6 +166,7 @@ define(
     scratch=_counters,
     strided=False,
     vjp=lambda attrs, y, dy, x, ids: (dy.op("place", ids, size=x.type.shape[0]), None),
+    range=ranges.same,
     examples=(
         ({}, (FLOAT, Type(("batch",), (), "int"))),
         ({}, (Type(("time", "batch"), (4,)), _IDS)),
@@ -230,5 +233,6 @@ define(
     vjp=no_rule,
     strided=False,
     scratch=_counters,
+    range=ranges.within(0, 1),
     examples=(({"depth": 4}, (_IDS,)), ({"depth": 4}, (Type(("batch",), (2,), "int"),))),
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type, union
 from rnngraph.ops.table import (
@@ -30,7 +32,7 @@ BINARY: tuple[Any, ...] = (
 )
 
 
-def _unary(name: str, kernel: Any, rule: Rule, *dtypes: Any) -> None:
+def _unary(name: str, kernel: Any, rule: Rule, *dtypes: Any, range: ranges.Rule = ranges.unknown) -> None:
     define(
         name,
         pointwise_type(*(dtypes or ("float",))),
@@ -38,6 +40,7 @@ def _unary(name: str, kernel: Any, rule: Rule, *dtypes: Any) -> None:
         kind="pointwise",
         inplace=True,
         vjp=lambda attrs, y, dy, x: (rule(y, dy, x),),
+        range=range,
         examples=UNARY,
     )
 
@@ -68,32 +71,54 @@ def _log_sigmoid(xp: Any) -> Callable[..., None]:
     return run
 
 
-_unary("neg", kernel_of("negative"), lambda y, dy, x: -dy, "float", "int")
-_unary("abs", kernel_of("absolute"), lambda y, dy, x: dy * x.op("sign"), "float", "int")
-_unary("sign", kernel_of("sign"), lambda y, dy, x: None, "float", "int")
+def _sqrt_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple[Formula]:
+    """Of a norm the subgradient at 0 is 0."""
+    slope = dy * 0.5 / y
+    return (slope.where(y.op("ne", 0.0)) if attrs.get("norm") else slope,)
+
+
+_unary("neg", kernel_of("negative"), lambda y, dy, x: -dy, "float", "int", range=ranges.negated)
+_unary("abs", kernel_of("absolute"), lambda y, dy, x: dy * x.op("sign"), "float", "int", range=ranges.absolute)
+_unary("sign", kernel_of("sign"), lambda y, dy, x: None, "float", "int", range=ranges.within(-1, 1))
 _unary("floor", kernel_of("floor"), lambda y, dy, x: None)
-_unary("exp", kernel_of("exp"), lambda y, dy, x: dy * y)
-_unary("log", kernel_of("log"), lambda y, dy, x: dy / x)
-_unary("sqrt", kernel_of("sqrt"), lambda y, dy, x: dy * 0.5 / y)
-_unary("square", kernel_of("square"), lambda y, dy, x: dy * 2.0 * x)
-_unary("reciprocal", kernel_of("reciprocal"), lambda y, dy, x: -(dy * y * y))
-_unary("sin", kernel_of("sin"), lambda y, dy, x: dy * x.op("cos"))
-_unary("cos", kernel_of("cos"), lambda y, dy, x: -(dy * x.op("sin")))
-_unary("tanh", kernel_of("tanh"), lambda y, dy, x: dy * (1.0 - y * y))
-_unary("sigmoid", _composed(_sigmoid), lambda y, dy, x: dy * (y * (1.0 - y)))
+_unary("exp", kernel_of("exp"), lambda y, dy, x: dy * y, range=ranges.rising(lambda x: max(math.exp(x), ranges.TINY)))
+_unary("log", kernel_of("log"), lambda y, dy, x: dy / x, range=ranges.logarithm)
+_unary("square", kernel_of("square"), lambda y, dy, x: dy * 2.0 * x, range=ranges.squared)
+_unary("reciprocal", kernel_of("reciprocal"), lambda y, dy, x: -(dy * y * y), range=ranges.inverse)
+_unary("sin", kernel_of("sin"), lambda y, dy, x: dy * x.op("cos"), range=ranges.within(-1, 1))
+_unary("cos", kernel_of("cos"), lambda y, dy, x: -(dy * x.op("sin")), range=ranges.within(-1, 1))
+_unary("tanh", kernel_of("tanh"), lambda y, dy, x: dy * (1.0 - y * y), range=ranges.rising(math.tanh))
+_unary("sigmoid", _composed(_sigmoid), lambda y, dy, x: dy * (y * (1.0 - y)), range=ranges.within(0, 1))
+define(
+    "sqrt",
+    pointwise_type("float"),
+    kernel=kernel_of("sqrt"),
+    kind="pointwise",
+    inplace=True,
+    vjp=_sqrt_vjp,
+    range=ranges.root,
+    examples=(*UNARY, ({"norm": True}, (FLOAT,))),
+)
 _unary(
     "relu",
     lambda backend, node: lambda x, out: backend.xp.maximum(x, 0, out=out),
     lambda y, dy, x: dy.where(y.op("gt", 0.0)),
     "float",
     "int",
+    range=ranges.rising(lambda x: max(x, 0.0)),
 )
 _unary(
     "softplus",
     lambda backend, node: lambda x, out: backend.xp.logaddexp(x, 0.0, out),
     lambda y, dy, x: dy * x.op("sigmoid"),
+    range=ranges.within(ranges.TINY, ranges.INF),
 )
-_unary("log_sigmoid", _composed(_log_sigmoid), lambda y, dy, x: dy * (-x).op("sigmoid"))
+_unary(
+    "log_sigmoid",
+    _composed(_log_sigmoid),
+    lambda y, dy, x: dy * (-x).op("sigmoid"),
+    range=ranges.within(-ranges.INF, 0),
+)
 
 define(
     "not",
@@ -109,7 +134,7 @@ define(
 # --- two operands --------------------------------------------------------------------------------------------
 
 
-def _binary(name: str, kernel: str, rule: Callable[..., tuple[Formula, Formula]]) -> None:
+def _binary(name: str, kernel: str, rule: Callable[..., tuple[Formula, Formula]], range: ranges.Rule) -> None:
     define(
         name,
         pointwise_type("float", "int"),
@@ -117,18 +142,27 @@ def _binary(name: str, kernel: str, rule: Callable[..., tuple[Formula, Formula]]
         kind="pointwise",
         inplace=True,
         vjp=lambda attrs, y, dy, a, b: rule(y, dy, a, b),
+        range=range,
         examples=BINARY,
     )
 
 
-_binary("add", "add", lambda y, dy, a, b: (dy, dy))
-_binary("sub", "subtract", lambda y, dy, a, b: (dy, -dy))
-_binary("mul", "multiply", lambda y, dy, a, b: (dy * b, dy * a))
-_binary("div", "divide", lambda y, dy, a, b: (dy / b, -(dy * y / b)))
-_binary("pow", "power", lambda y, dy, a, b: (dy * b * a.op("pow", b - 1.0), dy * y * a.op("log")))
-_binary("mod", "mod", lambda y, dy, a, b: (dy, -(dy * (a / b).op("floor"))))
-_binary("maximum", "maximum", lambda y, dy, a, b: (dy.where(a.op("ge", b)), dy.where(a.op("lt", b))))
-_binary("minimum", "minimum", lambda y, dy, a, b: (dy.where(a.op("le", b)), dy.where(a.op("gt", b))))
+def _pow_vjp(y: Formula, dy: Formula, a: Formula, b: Formula) -> tuple[Formula, Formula]:
+    return dy * b * a.op("pow", b - 1.0), dy * y * a.op("log")
+
+
+def _either(first: str, second: str) -> Callable[..., tuple[Formula, Formula]]:
+    return lambda y, dy, a, b: (dy.where(a.op(first, b)), dy.where(a.op(second, b)))
+
+
+_binary("add", "add", lambda y, dy, a, b: (dy, dy), ranges.added)
+_binary("sub", "subtract", lambda y, dy, a, b: (dy, -dy), ranges.subtracted)
+_binary("mul", "multiply", lambda y, dy, a, b: (dy * b, dy * a), ranges.multiplied)
+_binary("div", "divide", lambda y, dy, a, b: (dy / b, -(dy * y / b)), ranges.divided)
+_binary("pow", "power", _pow_vjp, ranges.power)
+_binary("mod", "mod", lambda y, dy, a, b: (dy, -(dy * (a / b).op("floor"))), ranges.remainder)
+_binary("maximum", "maximum", _either("ge", "lt"), ranges.larger)
+_binary("minimum", "minimum", _either("le", "gt"), ranges.smaller)
 
 COMPARISONS = {
     "lt": "less",
@@ -185,6 +219,7 @@ define(
     kernel=_where,
     kind="pointwise",
     vjp=lambda attrs, y, dy, c, a, b: (None, dy.where(c), dy.constant(0.0).where(c, dy)),
+    range=lambda node, c, a, b: ranges.united(a, b),
     examples=(
         ({}, (Type(("batch",), (3,), "bool"), FLOAT, ROW)),
         ({}, (Type(("batch",), (), "bool"), FLOAT, Type((), ()))),
@@ -203,6 +238,7 @@ define(
     kernel=_copy,
     kind="pointwise",
     vjp=lambda attrs, y, dy, x: (dy if y.type.dtype == x.type.dtype == "float" else None,),
+    range=lambda node, x: ranges.Range(0, 1) if node.inputs[0].type.dtype == "bool" else x,
     examples=(({"dtype": "float"}, (Type(("batch",), (3,), "int"),)), ({"dtype": "int"}, (FLOAT,))),
 )
 define(
@@ -211,6 +247,7 @@ define(
     kernel=_copy,
     kind="pointwise",
     vjp=lambda attrs, y, dy, x: (dy,),
+    range=ranges.same,
     examples=UNARY,
 )
 
@@ -220,6 +257,7 @@ define(
     kernel=_copy,
     kind="pointwise",
     vjp=no_rule,
+    range=ranges.same,
     examples=(({}, (Type(("batch",), (3,), "int"),)),),
 )
 """The value, through which no gradient flows."""
@@ -237,6 +275,7 @@ define(
     kind="pointwise",
     inplace=True,
     vjp=lambda attrs, y, dy, x, through: (None, dy),
+    range=ranges.same,
     examples=(({}, (Type(("batch",), (3,), "int"), Type(("batch",), (3,), "int"))),),
 )
 """The value of the first operand with the gradient of the second."""
@@ -254,6 +293,7 @@ define(
     kernel=_copy,
     kind="pointwise",
     vjp=lambda attrs, y, dy, x: (dy,),
+    range=ranges.same,
     examples=(({"shape": (4, 3)}, (FLOAT,)), ({"shape": (2, 3)}, (Type(("batch",), (2, 1)),))),
 )
 define(
@@ -262,5 +302,6 @@ define(
     kernel=_copy,
     kind="pointwise",
     vjp=lambda attrs, y, dy, x: (dy,),
+    range=ranges.same,
     examples=(({"axes": ("batch",)}, (ROW,)), ({"axes": ("time",)}, (FLOAT,))),
 )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
+from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node
 from rnngraph.ir.types import BATCH, Type, union
 from rnngraph.ops.index import ramp
@@ -80,6 +81,7 @@ define(
     vjp=no_rule,
     scratch=_scratch,
     strided=False,
+    range=ranges.within(0, 1),
     examples=(
         ({"shape": (3,), "key": "a"}, (Type((), (), "int"), Type((), (), "int"))),
         ({"shape": (3,), "key": "a"}, (Type((), (), "int"), Type(("time",), (), "int"))),

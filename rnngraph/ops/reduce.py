@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type
 from rnngraph.ops.table import FLOAT, Formula, define, dim_of, no_rule, positions
@@ -47,6 +48,7 @@ define(
     _sum_type,
     kernel=_sum,
     vjp=_sum_vjp,
+    range=ranges.summed,
     examples=(
         ({"dims": (0,)}, (FLOAT,)),
         ({"dims": (-1,), "keep": True}, (_MATRIX,)),
@@ -80,6 +82,7 @@ define(
     kernel=_sum_axes,
     scratch=part,
     vjp=lambda attrs, y, dy, x: (dy.op("spread", axes=x.type.axes),),
+    range=ranges.summed,
     examples=(
         ({"axes": ("batch",)}, (FLOAT,)),
         ({"axes": ("time", "batch")}, (Type(("time", "batch"), (2,)),)),
@@ -113,6 +116,7 @@ define(
     _max_type,
     kernel=_max,
     vjp=_max_vjp,
+    range=ranges.same,
     examples=(({"dim": -1}, (FLOAT,)), ({"dim": 0, "keep": True}, (_MATRIX,))),
 )
 
@@ -141,6 +145,7 @@ define(
     _axes_type,
     kernel=_max_axes,
     vjp=_max_axes_vjp,
+    range=ranges.same,
     examples=(
         ({"axes": ("time",)}, (Type(("time", "batch"), (2,)),)),
         ({"axes": ("time", "batch")}, (Type(("time", "batch"), ()),)),
@@ -228,6 +233,7 @@ define(
     vjp=_softmax_vjp,
     inplace=True,
     scratch=_one,
+    range=ranges.within(0, 1),
     examples=_SOFTMAX,
 )
 define(
@@ -237,6 +243,7 @@ define(
     vjp=_log_softmax_vjp,
     inplace=True,
     scratch=lambda attrs, types, results: (*_one(attrs, types, results), types[0]),
+    range=ranges.within(-ranges.INF, 0),
     examples=_SOFTMAX,
 )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.ops.table import define, no_rule
@@ -20,12 +22,18 @@ def _fill(backend: Any, node: Node) -> Callable[..., None]:
     return lambda out, sizes: out.fill(node.attrs["value"])
 
 
+def _value(node: Node) -> ranges.Range:
+    value: float = node.attrs["value"]
+    return ranges.Range(value, value, math.isfinite(value))
+
+
 define(
     "const",
     lambda attrs, types: (Type((), (), attrs["dtype"]),),
     kernel=_fill,
     kind="constant",
     vjp=no_rule,
+    range=_value,
     examples=(({"value": 2.5, "dtype": "float"}, ()),),
 )
 
@@ -46,6 +54,7 @@ define(
     kernel=_count,
     kind="constant",
     vjp=no_rule,
+    range=ranges.within(0, ranges.INF),
     examples=(({"axes": ("time", "batch")}, ()),),
 )
 
@@ -63,6 +72,7 @@ define(
     kernel=_iota,
     kind="constant",
     vjp=no_rule,
+    range=ranges.within(0, ranges.INF),
     examples=(({"axis": "time"}, ()),),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type, union
 from rnngraph.ops.table import FLOAT, Formula, define, dim_of, same_dtype
@@ -39,6 +40,7 @@ define(
     _concat_type,
     kind="gather",
     vjp=_concat_vjp,
+    range=ranges.any_of,
     examples=(
         ({"dim": -1}, (FLOAT, Type((), (2,)), FLOAT)),
         ({"dim": 0}, (_MATRIX, Type(("batch",), (1, 3)))),
@@ -66,6 +68,7 @@ define(
     _slice_type,
     kind="view",
     vjp=_slice_vjp,
+    range=ranges.same,
     examples=(
         ({"dim": -1, "start": 1, "stop": 3}, (FLOAT,)),
         ({"dim": 0, "start": 0, "stop": 1}, (_MATRIX,)),
@@ -138,6 +141,7 @@ define(
     kernel=_reshape,
     strided=False,
     vjp=lambda attrs, y, dy, x: (dy.op("reshape", shape=x.type.shape),),
+    range=ranges.same,
     examples=(
         ({"shape": (3, 2)}, (_MATRIX,)),
         ({"shape": (1, 3, 1)}, (FLOAT,)),
@@ -170,6 +174,7 @@ define(
     _transpose_type,
     kernel=_transpose,
     vjp=_transpose_vjp,
+    range=ranges.same,
     examples=(({"perm": (1, 0)}, (_MATRIX,)), ({"perm": (2, 0, 1)}, (Type(("batch",), (2, 3, 4)),))),
 )
 
@@ -205,5 +210,6 @@ define(
     kernel=_repeat,
     vjp=_repeat_vjp,
     strided=False,
+    range=ranges.same,
     examples=(({"dim": -1, "times": 2}, (FLOAT,)), ({"dim": 0, "times": 3}, (_MATRIX,))),
 )

@@ -11,6 +11,8 @@ An entry says everything about an op, and nothing else names it:
   and the rank of the result; "general" kernels get the arrays as they are; a "view" makes no step;
   a "constant" is filled once, when sizes are known, by `kernel(backend, node)(out, sizes)`;
   "leaf", "loop" and "gather" (stack, history, concat: inputs are written in place) are the lowering's own;
+* `range(node, *ranges)` tells between which numbers the result lies, and whether it is always finite, from the same of
+  the inputs (`ir.ranges`);
 * `inplace`: the kernel may write over an input of the same type; `strided`: it can write to a strided view.
 """
 

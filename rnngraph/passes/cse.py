@@ -20,11 +20,21 @@ from rnngraph.ir.graph import (
     rebound,
     rewrite,
 )
+from rnngraph.ops import TABLE
 
 
 def cse(graph: Graph) -> Graph:
     """The graph without repetitions."""
     return rewrite(graph, _Level().change)
+
+
+def unnamed(graph: Graph) -> Graph:
+    """The graph without values that only bear a name: what had to stand apart to be asked for has been asked for."""
+
+    def change(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
+        return inputs if node.op is TABLE["identity"] and "of" in node.attrs else None
+
+    return rewrite(graph, change)
 
 
 def key_of(node: Node, inputs: tuple[Value, ...]) -> Hashable:

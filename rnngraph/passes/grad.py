@@ -3,6 +3,10 @@
 Walking backwards, an ordinary node asks its op. A loop becomes a loop the other way round: its carries are the
 cotangents of the carries, its slices are what the forward loop stacks for it, and what each step gives to a
 captured value is stacked and summed outside (`sink` makes one product of that).
+
+What the loss does not reach gets no gradient, whatever is there: where a mask or a `where` hides a pole, its slope may
+be infinite or nan, and 0 times that is no zero. So where a slope may not be finite it is taken only where there is a
+cotangent, and values that may not be finite enter products as 0 where they are not.
 """
 
 from __future__ import annotations
@@ -33,10 +37,12 @@ from rnngraph.ir.graph import (
     rebuilt,
     stacked,
 )
+from rnngraph.ir.ranges import ANY
 from rnngraph.ir.types import Type
 from rnngraph.ops import Formula, call, const
 from rnngraph.ops.table import TABLE
 from rnngraph.passes.keep import made_again
+from rnngraph.passes.ranges import Ranges
 
 
 def gradients(graph: Graph, cotangents: Mapping[Value, Value], wrt: Mapping[str, Value]) -> Graph:
@@ -45,7 +51,7 @@ def gradients(graph: Graph, cotangents: Mapping[Value, Value], wrt: Mapping[str,
     `cotangents` maps values of the graph to their cotangents, of the same type. A value that no output depends
     on has gradient zero.
     """
-    sweep = _Sweep(frozenset(v for v in wrt.values()))
+    sweep = _Sweep(frozenset(v for v in wrt.values()), Ranges(graph.nodes()))
     for value, cotangent in cotangents.items():
         sweep.give(value, cotangent)
     sweep.pull(ordered(v.node for v in cotangents))
@@ -76,6 +82,7 @@ class _Sweep:
     """One walk backwards at one level. `targets` are the values at this level that gradients are wanted of."""
 
     targets: frozenset[Value]
+    ranges: Ranges
     given: dict[Value, list[Value]] = field(default_factory=dict)
     replaced: dict[Node, Node] = field(default_factory=dict)
     """Forward loops that now stack what the backward loops need."""
@@ -108,12 +115,25 @@ class _Sweep:
         if dy is None or node.op.vjp is None:
             return
         origin = _backward(node.origin)
-        parts = node.op.vjp(
-            node.attrs, Formula(y, origin), Formula(dy, origin), *(Formula(v, origin) for v in node.inputs)
-        )
+        pointwise = node.op.kind == "pointwise"
+        read = [v if pointwise else self.settled(v, origin) for v in (y, *node.inputs)]
+        result, *inputs = (Formula(v, origin) for v in read)
+        parts = node.op.vjp(node.attrs, result, Formula(dy, origin), *inputs)
         for value, part in zip(node.inputs, parts, strict=True):
             if part is not None:
-                self.give(value, part.value)
+                self.give(value, self.chosen(part, dy).value if pointwise else part.value)
+
+    def settled(self, value: Value, origin: Origin) -> Value:
+        """The value, with 0 where it is infinite or nan: the loss does not depend on it there, or is nan itself."""
+        if value.type.dtype != "float" or self.ranges.of(value).finite:
+            return value
+        x = Formula(value, origin)
+        return x.where((x - x).op("eq", 0.0)).value
+
+    def chosen(self, part: Formula, dy: Value) -> Formula:
+        """A part of a gradient, entry by entry, and 0 where no cotangent comes in."""
+        self.ranges.found[dy] = ANY
+        return part if self.ranges.of(part.value).finite else part.where(Formula(dy, part.origin).op("ne", 0.0))
 
     def finished(self, values: Iterable[Value]) -> tuple[Value, ...]:
         """The values over the forward loops as they now are."""
@@ -227,20 +247,17 @@ def _through_loop(sweep: _Sweep, node: Node, needed: set[Node]) -> None:
     loop, nodes = loop_of(node), body_nodes(loop_of(node))
     origin = _backward(node.origin)
     active = _active(loop, nodes, needed)
-    inner = _Sweep(active)
-    carried = [c for c in loop.carries if c.param in active]
-    incoming = {c: body_param(f"d.{c.param.node.attrs['name']}", c.param.type, origin) for c in carried}
-    for c in carried:
-        inner.give(c.next, incoming[c])
-    slices = []
-    for result, value in zip(stacked(node), loop.stacks, strict=True):
-        cotangent = sweep.total(result)
-        if cotangent is not None and value.type.dtype == "float":
-            param = body_param("d.out", value.type, origin)
-            slices.append(Slice(cotangent, param))
-            inner.give(value, param)
-    inner.pull(nodes)
-
+    outs = [
+        (value, cotangent)
+        for result, value in zip(stacked(node), loop.stacks, strict=True)
+        if value.type.dtype == "float" and (cotangent := sweep.total(result)) is not None
+    ]
+    slices = [Slice(cotangent, body_param("d.out", value.type, origin)) for value, cotangent in outs]
+    given = [(value, s.param) for (value, _), s in zip(outs, slices, strict=True)]
+    final = dict(zip(loop.carries, finals(node), strict=True))
+    reached_by_loss = {c for c in loop.carries if sweep.total(final[c]) is not None}
+    inner, incoming = _through_body(loop, nodes, active, given, reached_by_loss, origin, sweep.ranges)
+    carried = list(incoming)
     sequences = [s for s in loop.slices if s.param in active and inner.total(s.param)]
     captures = [c for c in loop.captures if c.param in active and inner.total(c.param)]
     results = [inner.total(c.param) or zeros(c.param.type, origin) for c in carried]
@@ -253,7 +270,6 @@ def _through_loop(sweep: _Sweep, node: Node, needed: set[Node]) -> None:
     sweep.replaced[node] = new_node
     saved = dict(zip(reversed(new_loop.stacks), reversed(stacked(new_node)), strict=True))
 
-    final = dict(zip(loop.carries, finals(node), strict=True))
     n = len(carried)
     backward = Loop(
         loop.axis,
@@ -272,11 +288,38 @@ def _through_loop(sweep: _Sweep, node: Node, needed: set[Node]) -> None:
     back = loop_node(backward, origin)
     for c, value in zip(carried, finals(back), strict=True):
         sweep.give(c.init, value)
-    outs = stacked(back)
-    for s, value in zip(sequences, outs[: len(sequences)], strict=True):
+    handed = stacked(back)
+    for s, value in zip(sequences, handed[: len(sequences)], strict=True):
         sweep.give(s.sequence, value)
-    for capture, value in zip(captures, outs[len(sequences) :], strict=True):
+    for capture, value in zip(captures, handed[len(sequences) :], strict=True):
         sweep.give(capture.outer, call("sum_axes", value, origin=origin, axes=(loop.axis,)))
+
+
+def _through_body(
+    loop: Loop,
+    nodes: list[Node],
+    active: frozenset[Value],
+    given: list[tuple[Value, Value]],
+    reached_by_loss: set[Carry],
+    origin: Origin,
+    ranges: Ranges,
+) -> tuple[_Sweep, dict[Carry, Value]]:
+    """A walk through one step, and the cotangent that comes in for the next value of each carry.
+
+    A carry has one only where the loss reaches it: by its last value, by what a step hands out, or by another such
+    carry of the next step. Each walk may find more of these, so it is made again until it does not.
+    """
+    while True:
+        inner = _Sweep(active, ranges)
+        carried = [c for c in loop.carries if c.param in active and c in reached_by_loss]
+        incoming = {c: body_param(f"d.{c.param.node.attrs['name']}", c.param.type, origin) for c in carried}
+        for value, cotangent in (*((c.next, param) for c, param in incoming.items()), *given):
+            inner.give(value, cotangent)
+        inner.pull(nodes)
+        more = {c for c in loop.carries if c.param in active and c.param in inner.given} - reached_by_loss
+        if not more:
+            return inner, incoming
+        reached_by_loss = reached_by_loss | more
 
 
 def _must(value: Value | None) -> Value:

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from math import prod
 
 from rnngraph.ir.graph import INPUT, Loop, Node, Value
-from rnngraph.ir.types import BATCH
+from rnngraph.ir.types import BATCH, size_of
 
 CHEAP = ("pointwise", "view", "gather")
-NOMINAL_BATCH = 32
+NOMINAL_BATCH, NOMINAL_STEPS = 32, 32
 SOURCE, SINK = "source", "sink"
 
 
@@ -25,7 +25,7 @@ def made_again(loop: Loop, nodes: Sequence[Node], wanted: Iterable[Value]) -> se
         return set()
     free = _free_values(loop, wanted)
     near = _near(nodes, wanted, free)
-    return {n for n in nodes if _cheap(n) and ("in", n) in near}
+    return {n for n in nodes if _cheap(n) and n in near}
 
 
 def _cheap(node: Node) -> bool:
@@ -47,7 +47,7 @@ def _free_values(loop: Loop, wanted: Sequence[Value]) -> set[Value]:
 def _price(value: Value, free: set[Value]) -> float:
     if value in free:
         return 0.0
-    rows = NOMINAL_BATCH if BATCH in value.type.axes else 1
+    rows = prod(NOMINAL_BATCH if axis == BATCH else size_of(axis, lambda _: NOMINAL_STEPS) for axis in value.type.axes)
     return float(max(1, prod(value.type.shape)) * rows * (1 if value.type.dtype == "bool" else 8))
 
 
@@ -55,7 +55,7 @@ def _near(nodes: Sequence[Node], wanted: Sequence[Value], free: set[Value]) -> s
     """The side of the minimum cut on which the wanted values lie.
 
     Of several minimum cuts networkx gives the one nearest to where the flow ends, so flow ends at what is wanted: no
-    more is made again than saves anything.
+    more is made again than saves anything. Each result of a node has a price of its own.
     """
     import networkx as nx
 
@@ -64,14 +64,15 @@ def _near(nodes: Sequence[Node], wanted: Sequence[Value], free: set[Value]) -> s
     for node in nodes:
         if node.op.kind == "constant":
             continue
-        flow.add_edge(("in", node), ("out", node), capacity=sum(_price(v, free) for v in node.values))
+        for value in node.values:
+            flow.add_edge(node, value, capacity=_price(value, free))
         if _cheap(node):
             for value in node.inputs:
                 if value.op.kind != "constant":
-                    flow.add_edge(("out", value.node), ("in", node))
+                    flow.add_edge(value, node)
         else:
-            flow.add_edge(SOURCE, ("in", node))
+            flow.add_edge(SOURCE, node)
     for value in wanted:
-        flow.add_edge(("out", value.node), SINK)
+        flow.add_edge(value, SINK)
     _, (_, near) = nx.minimum_cut(flow, SOURCE, SINK)
     return set(near)

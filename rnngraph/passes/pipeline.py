@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from rnngraph.ir.graph import Graph, Value
-from rnngraph.passes.cse import cse
+from rnngraph.passes.cse import cse, unnamed
 from rnngraph.passes.grad import gradients
 from rnngraph.passes.hoist import hoist, merge_sums
 from rnngraph.passes.prune import prune
@@ -24,6 +24,7 @@ BEFORE: list[tuple[str, Pass]] = [
     ("hoist", hoist),  # what no carry reaches leaves the loops; its gradient is then no loop's business
 ]
 AFTER: list[tuple[str, Pass]] = [
+    ("unnamed", unnamed),  # first values of states, kept apart so far so that each has a gradient of its own
     ("hoist back", hoist),  # the same for the loops that the gradient made
     ("sink", sink),  # then what only feeds stacks; their sums over time join the products
     ("share", share),  # products that now stand side by side

@@ -58,11 +58,13 @@ class _Unrolled:
 
     def __init__(self, loop: Loop, steps: int) -> None:
         self.loop, self.steps = loop, steps
-        self.body = [(n, n.values) for n in body_nodes(loop) if n.op.kind not in ("leaf", "constant")]
+        nodes = body_nodes(loop)
+        self.body = [(n, n.values) for n in nodes if n.op.kind not in ("leaf", "constant")]
         self.rows = {s.param: ("row", s.sequence) for s in loop.slices}
         if loop.counter:
             self.rows[loop.counter] = ("row", call("iota", axis=loop.axis, origin=loop.counter.node.origin))
         self.fixed = {c.param: c.outer for c in loop.captures}
+        self.fixed |= {v: v for n in nodes if n.op.kind == "constant" for v in n.values}
 
     def results(self) -> tuple[Value, ...]:
         loop = self.loop
@@ -74,9 +76,9 @@ class _Unrolled:
             values = self.step(t, state)
             for seen, value in zip(before, state, strict=True):
                 seen.append(value)
-            state = [values.get(c.next, c.next) for c in loop.carries]
+            state = [values[c.next] for c in loop.carries]
             for seen, stack in zip(stacks, loop.stacks, strict=True):
-                seen.append(values.get(stack, stack))
+                seen.append(values[stack])
         histories = self.histories(before, state)
         made = [
             histories[v] if v in histories else self.stacked(v, rows)
@@ -92,7 +94,7 @@ class _Unrolled:
         for param, (_, sequence) in self.rows.items():
             values[param] = Value(Node(TABLE["row"], (sequence,), attrs, (param.type,), param.node.origin))
         for node, results in self.body:
-            inputs = tuple([values.get(v, v) for v in node.inputs])
+            inputs = tuple([values[v] for v in node.inputs])
             new = Node(node.op, inputs, node.attrs, node.types, node.origin)
             for i, value in enumerate(results):
                 values[value] = Value(new, i)

@@ -29,8 +29,8 @@ from rnngraph.passes.cse import key_of
 from rnngraph.program.program import ALL, Code, Parity, Program, Ref, Repeat, Ring, Slot, Step, Turn
 from rnngraph.program.roles import categories
 
-CONCAT, STACK, HISTORY, SLICE, ROW, IDENTITY = (
-    TABLE[name] for name in ("concat", "stack", "history", "slice", "row", "identity")
+CONCAT, STACK, HISTORY, SLICE, ROW, IDENTITY, SPREAD = (
+    TABLE[name] for name in ("concat", "stack", "history", "slice", "row", "identity", "spread")
 )
 MADE_BY_STEP = ("pointwise", "general")
 
@@ -95,7 +95,7 @@ class _Lowering:
             if node.op is INPUT:
                 self.refs[Value(node)] = self.slot(node.types[0])
         fixed = len(self.slots)
-        _Block(self, nodes, graph.outputs.values(), {}, -1, self.code).lower()
+        _Block(self, nodes, graph.outputs.values(), self.refs, -1, self.code).lower()
         outputs = {}
         constant = {slot for _, slot in self.constants}
         for name, value in graph.outputs.items():
@@ -107,24 +107,28 @@ class _Lowering:
         return outputs
 
 
-def copy(value: Value, source: Ref, target: Ref, origin: Origin | None = None) -> Step:
-    return Step(make(IDENTITY, (value,), origin=origin or value.node.origin), (source,), (target,))
+def copy(value: Value, source: Ref, target: Ref, origin: Origin | None = None, axes: tuple[str, ...] = ()) -> Step:
+    """Writes a value to its place, spread over those of the place's axes that it lacks."""
+    origin, lacks = origin or value.node.origin, set(axes) - set(value.type.axes)
+    node = make(SPREAD, (value,), {"axes": axes}, origin) if lacks else make(IDENTITY, (value,), origin=origin)
+    return Step(node, (source,), (target,))
 
 
 class _Block:
-    """The nodes of one level, in order; `placed` says where values must be written."""
+    """The nodes of one level, in order. `refs` are the views of what the level knows, and nothing else can be read;
+    `placed` says where values must be written."""
 
     def __init__(
         self,
         owner: _Lowering,
         nodes: Sequence[Node],
         results: Iterable[Value],
-        placed: dict[Value, Ref],
+        refs: dict[Value, Ref],
         level: int,
         code: list[Code],
     ) -> None:
         self.owner, self.nodes, self.level, self.code = owner, nodes, level, code
-        self.refs, self.placed = owner.refs, placed
+        self.refs, self.placed = refs, dict[Value, Ref]()
         self.members = set(nodes)
         self.reads = Counter(v for node in nodes for v in node.inputs)
         self.reads.update(results)
@@ -148,7 +152,8 @@ class _Block:
                 self.own(Value(node), self.view(node))
                 self.pending[self.refs[node.inputs[0]].slot] -= 1
             elif node.op.kind == "gather":
-                self.code += [copy(v, self.refs[v], target) for v, target in self.copies.get(node, ())]
+                axes = node.types[0].axes if node.op is CONCAT else ()
+                self.code += [copy(v, self.refs[v], target, axes=axes) for v, target in self.copies.get(node, ())]
                 for value in node.values:
                     self.own(value, self.refs[value])
             elif node.op.kind != "leaf":
@@ -245,11 +250,10 @@ class _Block:
         slots, loop = self.rings[node], loop_of(node)
         self.code += [copy(v, self.refs[v], target, node.origin) for v, target in self.copies.get(node, ())]
         body: list[Code] = []
-        slots.bind_params(self.refs)
-        inner = _Block(self.owner, body_nodes(loop), loop.results, {}, slots.id, body)
+        inner = _Block(self.owner, body_nodes(loop), loop.results, slots.params(self.refs), slots.id, body)
         late = [(v, t) for v, t in slots.targets() if not inner.place(v, t)]
         inner.lower()
-        body += [copy(v, self.refs[v], target) for v, target in late]
+        body += [copy(v, inner.refs[v], target) for v, target in late]
         until, rest = slots.leaving()
         self.code.append(Repeat(slots.id, loop.axis, loop.reverse, loop.turn, tuple(body), loop.label, until, rest))
         for v in node.inputs:
@@ -309,18 +313,18 @@ class _LoopSlots:
             return self.at(self.history[i], Turn(self.id, int(not self.loop.reverse)))
         return self.ring[i].at(0, Ring(self.id, 1))
 
-    def bind_params(self, refs: dict[Value, Ref]) -> None:
+    def params(self, outer: dict[Value, Ref]) -> dict[Value, Ref]:
+        """The views that the body sees of what it is given; `outer` are those of the level around."""
         loop = self.loop
-        for i, c in enumerate(loop.carries):
-            refs[c.param] = self.old(i)
+        refs = {c.param: self.old(i) for i, c in enumerate(loop.carries)}
         for s in loop.slices:
             at = s.sequence.type.axes.index(loop.axis)
-            refs[s.param] = refs[s.sequence].at(at, Turn(self.id, 0))
-        for capture in loop.captures:
-            refs[capture.param] = refs[capture.outer]
+            refs[s.param] = outer[s.sequence].at(at, Turn(self.id, 0))
+        refs |= {c.param: outer[c.outer] for c in loop.captures}
         if loop.counter:
             iota = make(TABLE["iota"], (), {"axis": loop.axis})
             refs[loop.counter] = self.block.owner.constant(iota).at(0, Turn(self.id, 0))
+        return refs
 
     def targets(self) -> list[tuple[Value, Ref]]:
         carried = [(c.next, self.new(i)) for i, c in enumerate(self.loop.carries)]

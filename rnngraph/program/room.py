@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rnngraph.diagnostics import CannotDo, Diagnostic
-from rnngraph.ir.types import BATCH
+from rnngraph.ir.types import BATCH, is_fixed
 from rnngraph.program.memory import Plan, plan
 from rnngraph.program.program import Program
 from rnngraph.source import Span
@@ -41,7 +41,7 @@ def _maker(program: Program, slot: int) -> Span | None:
 
 
 def _advice(program: Program, made: Plan, free: int, static: bool) -> str:
-    times = [axis for axis in made.sizes if axis != BATCH and not axis.endswith("@for")]
+    times = [axis for axis in made.sizes if axis != BATCH and not is_fixed(axis)]
     if not times:
         return f"a smaller batch than {made.sizes.get(BATCH, 1)} may fit"
     axis = max(times, key=lambda a: made.sizes[a])

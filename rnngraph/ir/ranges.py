@@ -1,0 +1,156 @@
+"""What is known of a value while compiling: how small and how large it can be, and whether it is always finite.
+
+It is finite where no pole makes it infinite or nan: a division by what may be 0, a logarithm of what may be 0 or less.
+Overflow does not count, nor does underflow: `exp` is finite and above 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from rnngraph.ir.graph import Node
+
+
+class Range(NamedTuple):
+    """A value lies in [low, high]; `finite` says that no pole can have spoilt it."""
+
+    low: float
+    high: float
+    finite: bool = True
+
+
+Rule = Callable[..., Range]
+"""The range of a result: of a node, and of each of its operands in turn."""
+
+INF = math.inf
+TINY = 5e-324
+ANY = Range(-INF, INF)
+POLE = Range(-INF, INF, False)
+
+
+def united(*ranges: Range) -> Range:
+    return Range(min(r.low for r in ranges), max(r.high for r in ranges), all(r.finite for r in ranges))
+
+
+def unknown(node: Node, *x: Range) -> Range:
+    """Any number, as finite as what it is made of."""
+    return Range(-INF, INF, all(r.finite for r in x))
+
+
+def same(node: Node, x: Range, *others: Range) -> Range:
+    """Values of the first operand, at other places."""
+    return x
+
+
+def any_of(node: Node, *x: Range) -> Range:
+    """Values of any of the operands."""
+    return united(*x)
+
+
+def within(low: float, high: float) -> Rule:
+    return lambda node, *x: Range(low, high, all(r.finite for r in x))
+
+
+def rising(f: Callable[[float], float]) -> Rule:
+    """Of a function that never falls; beyond what can be computed it is infinite."""
+
+    def at(x: float) -> float:
+        try:
+            return f(x)
+        except OverflowError:
+            return INF
+
+    return lambda node, x: Range(at(x.low), at(x.high), x.finite)
+
+
+def summed(node: Node, x: Range) -> Range:
+    """Of one value or more: what is known of the sign of each holds for the sum."""
+    return Range(x.low if x.low >= 0 else -INF, x.high if x.high <= 0 else INF, x.finite)
+
+
+# --- arithmetic ----------------------------------------------------------------------------------------------------
+
+
+def negated(node: Node, x: Range) -> Range:
+    return Range(-x.high, -x.low, x.finite)
+
+
+def absolute(node: Node, x: Range) -> Range:
+    return Range(max(0.0, x.low, -x.high), max(abs(x.low), abs(x.high)), x.finite)
+
+
+def squared(node: Node, x: Range) -> Range:
+    size = absolute(node, x)
+    return Range(_times(size.low, size.low), _times(size.high, size.high), x.finite)
+
+
+def added(node: Node, a: Range, b: Range) -> Range:
+    return _between(a.low + b.low, a.high + b.high, a.finite and b.finite)
+
+
+def subtracted(node: Node, a: Range, b: Range) -> Range:
+    return added(node, a, negated(node, b))
+
+
+def multiplied(node: Node, a: Range, b: Range) -> Range:
+    return squared(node, a) if node.inputs[0] == node.inputs[1] else _product(a, b)
+
+
+def divided(node: Node, a: Range, b: Range) -> Range:
+    return _product(a, inverse(node, b))
+
+
+def inverse(node: Node, x: Range) -> Range:
+    return Range(_over(x.high), _over(x.low), x.finite) if _has_no_zero(x) else POLE
+
+
+def logarithm(node: Node, x: Range) -> Range:
+    return rising(math.log)(node, x) if x.low > 0 else POLE
+
+
+def root(node: Node, x: Range) -> Range:
+    return rising(math.sqrt)(node, x) if x.low >= 0 else POLE
+
+
+def power(node: Node, a: Range, b: Range) -> Range:
+    finite = a.finite and b.finite
+    if a.low > 0:
+        return Range(TINY, INF, finite)
+    return Range(0.0, INF, finite) if a.low >= 0 and b.low >= 0 else POLE
+
+
+def remainder(node: Node, a: Range, b: Range) -> Range:
+    return unknown(node, a, b) if _has_no_zero(b) else POLE
+
+
+def larger(node: Node, a: Range, b: Range) -> Range:
+    return Range(max(a.low, b.low), max(a.high, b.high), a.finite and b.finite)
+
+
+def smaller(node: Node, a: Range, b: Range) -> Range:
+    return Range(min(a.low, b.low), min(a.high, b.high), a.finite and b.finite)
+
+
+def _between(low: float, high: float, finite: bool) -> Range:
+    """Where the arithmetic of ends has no result, nothing is known."""
+    return Range(-INF if math.isnan(low) else low, INF if math.isnan(high) else high, finite)
+
+
+def _product(a: Range, b: Range) -> Range:
+    ends = [_times(x, y) for x in (a.low, a.high) for y in (b.low, b.high)]
+    return Range(min(ends), max(ends), a.finite and b.finite)
+
+
+def _times(x: float, y: float) -> float:
+    return x * y if x and y else 0.0  # an end that is infinite stands for numbers without end
+
+
+def _over(x: float) -> float:
+    return 1.0 / x if abs(x) > 1e-300 else math.copysign(INF, x)
+
+
+def _has_no_zero(x: Range) -> bool:
+    return x.low > 0 or x.high < 0

@@ -1,0 +1,270 @@
+"""Random programs of the language, by a seed: whatever can be written, the ways to run it must agree.
+
+Cells with states of every type, loops inside of steps (three deep, over memories, reversed, with ends of their own),
+poles behind conditions, lookups, wrappers, pipes, several axes, outputs that the loss does not see. All vectors have
+WIDTH values.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+WIDTH = 3
+ROWS = 5
+"""Of a table that is looked up."""
+UNARY = (
+    "tanh",
+    "sigmoid",
+    "softplus",
+    "sin",
+    "exp",
+    "abs",
+    "-",
+    "softmax",
+    "relu",
+    "log_sigmoid",
+    "square",
+    "cumsum",
+    "flip",
+)
+KINDS = ("vector", "number", "int", "bool")
+
+
+@dataclass
+class Body:
+    """A cell being written: what may be read so far, by kind, and the lines that declare and say it."""
+
+    name: str
+    rng: random.Random
+    known: dict[str, list[str]]
+    head: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    params: int = 0
+
+    def chance(self, part: float) -> bool:
+        return self.rng.random() < part
+
+    def param(self, type: str, initial: str) -> str:
+        name = f"k{self.params}"
+        self.params += 1
+        self.head.append(f"param {name}: {type} ~ {initial}")
+        return name
+
+    def let(self, kind: str, text: str) -> str:
+        name = f"v{len(self.lines)}"
+        self.lines.append(f"{name} = {text}")
+        self.known[kind].append(name)
+        return name
+
+    # --- expressions ---
+
+    def say(self, kind: str, depth: int) -> str:
+        if depth == 0 or self.chance(0.2):
+            return self.rng.choice(self.known[kind])
+        rule: Callable[[int], str] = getattr(self, kind)
+        return rule(depth - 1)
+
+    def vector(self, d: int) -> str:
+        v, pick = lambda: self.say("vector", d), self.rng.choice
+        a = v()
+        ways = (
+            lambda: f"{pick(UNARY)}(0.5 * {a})",
+            lambda: f"({a} {pick('+-*')} {v()})",
+            lambda: f"(0.3 * [{a}, {v()}] @ {self.param(f'[{2 * WIDTH}, {WIDTH}]', 'uniform(-0.7, 0.7)')})",
+            lambda: f"where({self.say('bool', d)}, {a}, {v()})",
+            lambda: f"where({a} {pick(('<', '>=', '>'))} {v()}, {a}, 0.5 * {v()})",
+            lambda: f"[{a}, {v()}][{self.window()}]",
+            lambda: f"({a} * {self.say('number', d)})",
+            lambda: f"table[{self.say('int', d)} % {ROWS}]",
+            lambda: f"clip({a}, -0.8, 0.9)",
+            lambda: f"where({a} > 0.1, log({a}) + {a} ** 0.5 + 1 / {a}, {v()})",
+            lambda: f"where(norm({a}) > 0, {a} / norm({a}), {a})",
+        )
+        return pick(ways)()
+
+    def window(self) -> str:
+        start = self.rng.randint(0, WIDTH)
+        return f"{start}:{start + WIDTH}"
+
+    def number(self, d: int) -> str:
+        v, n, pick = lambda: self.say("vector", d), lambda: self.say("number", d), self.rng.choice
+        b = n()
+        ways = (
+            lambda: f"{pick(('sum', 'mean', 'max', 'min', 'norm'))}({v()} + 0.3)",
+            lambda: f"{v()}[{self.rng.randrange(-WIDTH, WIDTH)}]",
+            lambda: f"0.1 * float({self.say('int', d)})",
+            lambda: f"float({self.say('bool', d)})",
+            lambda: f"tanh({b})",
+            lambda: f"({b} {pick('+-*')} {n()})",
+            lambda: f"where({b} > 0.2, log({b}) / sqrt({b} - 0.1), {n()})",
+            lambda: f"({v()} @ {v()})",
+            lambda: f"{v()}[{self.say('int', d)} % {WIDTH}]",
+        )
+        return pick(ways)()
+
+    def int(self, d: int) -> str:
+        i = lambda: self.say("int", d)  # noqa: E731
+        ways = (
+            lambda: f"argmax({self.say('vector', d)})",
+            lambda: f"({i()} + {i()}) % 4",
+            lambda: f"({i()} * 3 + 1) % 7",
+            lambda: f"where({self.say('bool', d)}, {i()}, {i()})",
+        )
+        return self.rng.choice(ways)()
+
+    def bool(self, d: int) -> str:
+        b = lambda: self.say("bool", d)  # noqa: E731
+        ways = (
+            lambda: f"{self.say('number', d)} {self.rng.choice(('<', '<=', '>', '>='))} {self.say('number', d)}",
+            lambda: f"{self.say('int', d)} % 2 == 0",
+            lambda: f"not ({b()})",
+            lambda: f"({b()} {self.rng.choice(('and', 'or'))} {b()})",
+        )
+        return self.rng.choice(ways)()
+
+    # --- the whole ---
+
+    def text(self, outputs: Sequence[str], stop: str = "") -> str:
+        lines = [*self.head, *self.lines, f"output {', '.join(outputs)}", *([f"stop {stop}"] if stop else [])]
+        return f"cell {self.name} {{\n  " + "\n  ".join(lines) + "\n}\n"
+
+
+class Writer:
+    """A program being written: the cells so far, each for one use."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.cells: list[str] = []
+
+    def chance(self, part: float) -> bool:
+        return self.rng.random() < part
+
+    def cell(self, deep: int, memory: bool, over: bool) -> tuple[str, int]:
+        """A cell with input `x`, and `memory` if asked; its name and how many outputs it has.
+
+        `deep` loops may stand in it; `over` says that it runs over a memory, of which `m` is the present step.
+        """
+        known = {
+            "vector": ["x", "(x @ wx)", "bias"],
+            "number": ["x[0]", "bias[1]"],
+            "int": ["t", "2"],
+            "bool": ["x[1] > 0.1"],
+        }
+        body = Body(f"Cell{len(self.cells)}", self.rng, known)
+        self.cells.append("")
+        at = len(self.cells) - 1
+        body.head += ["input x: [n]"]
+        if memory:
+            body.head += ["input memory: seq@source[k]"]
+        if over:
+            body.head += ["input m: [j]"]
+            known["vector"] += ["m"]
+        body.head += [f"param wx: [n, {WIDTH}] ~ normal(0, 0.5)", f"param bias: [{WIDTH}] ~ normal(0, 0.3)"]
+        body.head += [f"param table: [{ROWS}, {WIDTH}] ~ normal(0, 0.5)"]
+        states = self.states(body)
+        if deep and self.chance(0.8):
+            self.loop(body, deep - 1, memory)
+        for _ in range(self.rng.randint(0, 2)):
+            kind = self.rng.choice(KINDS)
+            body.let(kind, body.say(kind, 2))
+        self.nexts(body, states)
+        outputs = [body.say("vector", 2) for _ in range(self.rng.randint(1, 2))]
+        stop = self.rng.choice(("norm(s0') > 0.9", "t + argmax(s0') >= 1")) if self.chance(0.3) else ""
+        self.cells[at] = body.text(outputs, stop)
+        return body.name, len(outputs)
+
+    def states(self, body: Body) -> list[tuple[str, str]]:
+        """One to three vectors, and now and then a count and a switch."""
+        found = [(f"s{i}", "vector") for i in range(self.rng.randint(1, 3))]
+        found += [("count", "int")] * self.chance(0.3) + [("on", "bool")] * self.chance(0.3)
+        types = {
+            "vector": (f"[{WIDTH}]", ("0", "0.25")),
+            "int": ("int", ("0", "1")),
+            "bool": ("bool", ("false", "true")),
+        }
+        for name, kind in found:
+            type, first = types[kind]
+            body.head.append(f"state {name}: {type} = {self.rng.choice(first)}")
+            body.known[kind].append(name)
+        return found
+
+    def nexts(self, body: Body, states: Sequence[tuple[str, str]]) -> None:
+        for name, kind in states:
+            value = body.say(kind, 3)
+            forms = {
+                "vector": f"tanh({value} + 0.2 * {name})",
+                "int": f"({value} + {name}) % 5",
+                "bool": f"({value}) == {name}",
+            }
+            body.lines.append(f"{name}' = {forms[kind]}")
+            body.known[kind].append(f"{name}'")
+
+    def loop(self, body: Body, deep: int, memory: bool) -> None:
+        """A loop inside of the step, and what it leaves to read."""
+        over = memory and self.chance(0.6)
+        inner, outputs = self.cell(deep, memory and not over, over)
+        parts = [f"unroll {inner}()"]
+        if over:
+            source = self.rng.choice(("memory", "every(memory, 2)", "shift(memory, 1)", "shift(memory, -1)"))
+            parts += [f"over {source}", *(["reversed"] * self.chance(0.4))]
+            # The first input that is not given by name is the row of the memory.
+        given = [f"x = {body.say('vector', 1)}"]
+        if memory and not over:
+            given.append("memory = memory")
+        parts.append(f"with {', '.join(given)}")
+        if not over:
+            parts.append(f"for {self.rng.randint(1, 3)}")
+        start = self.rng.choice(("", f" from record(s0 = {body.say('vector', 1)})"))
+        if start and self.more_states(inner):
+            start = ""
+        names = [f"y{len(body.lines)}_{i}" for i in range(outputs)]
+        end = f"e{len(body.lines)}"
+        body.lines.append(f"{', '.join((*names, end))} = {' '.join(parts)}{start}")
+        body.known["vector"] += [f"{end}.s0", *(f"last({n})" for n in names)]
+
+    def more_states(self, name: str) -> bool:
+        text = next(c for c in self.cells if c.startswith(f"cell {name} "))
+        return text.count("state ") > 1
+
+    # --- the model ---
+
+    def model(self) -> str:
+        memory = self.chance(0.5)
+        cell, outputs = self.cell(2 if self.chance(0.4) else 1, memory, False)
+        runs = f"{cell}()"
+        if outputs == 1 and not memory and self.chance(0.5):
+            runs = self.rng.choice(
+                (f"Residual({runs})", f"Projected({runs}, 3)", f"{runs} >> GRU(3)", f"Highway({runs})")
+            )
+        source = self.rng.choice(
+            ("x", "x reversed", "shift(x, 1)", "tanh(x)", "every(x, 2)", "shift(x, -1)", "x / norm(x)")
+        )
+        beside = " with memory = m" if memory else ""
+        names = [f"y{i}" for i in range(outputs)]
+        lines = ["input x: seq[3]", *(["input m: seq@source[3]"] if memory else [])]
+        if "reversed" in source:
+            source = "x reversed"
+        lines.append(f"{', '.join(names)}, final = unroll {runs} over {source}{beside}")
+        shown = list(names)
+        if self.chance(0.4):
+            second, more = self.cell(0, False, False)
+            later = [f"z{i}" for i in range(more)]
+            lines.append(
+                f"{', '.join(later)} = unroll {second}() over {names[0]}{' reversed' if self.chance(0.5) else ''}"
+            )
+            shown += later
+        if self.chance(0.3):
+            lines.append(f"w = softmax(sum({shown[-1]}), axis = time)" if "every" not in source else "w = last(y0)")
+            lines.append(f"p = mean({shown[0]}, axis = time)" if "every" not in source else "p = w")
+            shown += ["p"]
+        wanted = [n for n in shown if self.chance(0.7)] or shown[:1]
+        lines.append(f"output {', '.join(shown)}, final")
+        lines.append("loss " + " + ".join(f"mean({n} * {n})" for n in wanted))
+        return "\n".join(self.cells) + "model Try {\n  " + "\n  ".join(lines) + "\n}\n"
+
+
+def program(seed: int) -> str:
+    """The text of the program with this seed."""
+    return Writer(seed).model()
