@@ -16,7 +16,7 @@ from rnngraph.compiled import CompiledProgram, Signature, Variant, with_cotangen
 from rnngraph.diagnostics import CannotDo, Diagnostic, Label
 from rnngraph.front.block import Elaborated
 from rnngraph.ir.graph import LOOP, Graph, Node, body_nodes, loop_of
-from rnngraph.ir.types import BATCH, Type, size_of
+from rnngraph.ir.types import BATCH, FIXED, Type, size_of
 from rnngraph.passes.grad import gradients
 from rnngraph.program.lower import lower
 from rnngraph.program.memory import plan
@@ -217,8 +217,10 @@ def _operands(done: Done, out: Any, index: tuple[int, ...]) -> tuple[float, ...]
 def _place(index: tuple[int, ...], type: Type, turns: Mapping[int, At]) -> tuple[str, ...]:
     """The step of each loop that is running and of each time axis, then row and value."""
     within = dict(zip(type.axes, index, strict=False))
-    steps = [f"step {at.place}" for at in turns.values() if not at.axis.endswith("@for")]
-    steps += [f"step {i}" for axis, i in within.items() if axis != BATCH]
+    places = [(at.axis, at.place) for at in turns.values() if not at.axis.endswith(FIXED)]
+    places += [(axis, i) for axis, i in within.items() if axis != BATCH]
+    several = len(places) > 1
+    steps = [f"step {i} of {axis.removesuffix(FIXED)}" if several else f"step {i}" for axis, i in places]
     row = [f"row {within[BATCH]}"] if BATCH in within else []
     value = index[len(type.axes) :]
     return (*steps, *row, *([f"value {', '.join(map(str, value))}"] if value else []))

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from rnngraph.calls import to_user
 from rnngraph.compiled import Schedule, Steps
 from rnngraph.diagnostics import CannotDo, Diagnostic, UserError
 from rnngraph.exchange.plain import without_early_exit
 from rnngraph.front.block import Elaborated
 from rnngraph.front.elaborate import elaborate
 from rnngraph.ir.graph import Graph, Node, Value
-from rnngraph.ir.types import BATCH, Type
+from rnngraph.ir.order import Order, batch_first, orders_of
+from rnngraph.ir.types import BATCH
 from rnngraph.learn.files import Arrays
 from rnngraph.learn.weights import check_weights
 from rnngraph.model import Model, checked_schedule
@@ -45,20 +47,16 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Port:
-    """An array at the border: the name it has outside, and its value in the graph."""
+    """An array at the border: the name and the axes that it has outside, and its value in the graph."""
 
     name: str
     value: Value
+    axes: Order
 
     @property
     def order(self) -> tuple[int, ...]:
-        """The axes outside, as positions inside: the batch first, then times, then what the user wrote."""
-        return outside_order(self.value.type)
-
-
-def outside_order(type: Type) -> tuple[int, ...]:
-    axes = sorted(range(len(type.axes)), key=lambda i: type.axes[i] != BATCH)
-    return (*axes, *range(len(axes), type.rank))
+        """The axes outside, as positions inside, then what the user wrote."""
+        return tuple(to_user(self.value.type, self.axes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +98,7 @@ class Chosen:
         """What must be given, weights apart: only what something depends on, in the order declared."""
         used = {node for node in graph.nodes() if node.op.kind == "leaf"}
         ports = [
-            Port(self.outside(name, value), value)
+            Port(self.outside(name, value), value, batch_first(value.type.axes))
             for name, value in graph.inputs.items()
             if value.node in used and value.node.attrs["kind"] != "weight"
         ]
@@ -117,7 +115,8 @@ class Chosen:
         return f"initial.{name.removeprefix('final.')}" if value.node.attrs["kind"] == "state" else name
 
     def outputs(self, graph: Graph) -> list[Port]:
-        return [Port(name.removeprefix("metric."), value) for name, value in graph.outputs.items()]
+        orders = orders_of(self.made.graph)
+        return [Port(name.removeprefix("metric."), value, orders[name]) for name, value in graph.outputs.items()]
 
     def steps_of(self, axis: str) -> int | None:
         """The number of steps of an axis where it is known, else None. `time/2` has every second step of `time`."""

@@ -116,8 +116,7 @@ def _check_axis(body: Scope, one: ast.Input, value: Value, at: Span) -> None:
             labels=(Label(one.type.span, "declared here"),),
         )
     name = one.type.axis or "time"
-    free = [a for a in axes if a not in body.axes.values()] or axes
-    axis = body.axes.setdefault(name, free[0])
+    axis = body.axes.setdefault(name, _meant(body, one, axes, at))
     if axis not in axes:
         raise Mistake(
             "E305",
@@ -126,6 +125,24 @@ def _check_axis(body: Scope, one: ast.Input, value: Value, at: Span) -> None:
             labels=(Label(one.type.span, "declared here"),),
             help="give the axes of the inputs different names: `seq@a`, `seq@b`",
         )
+
+
+def _meant(body: Scope, one: ast.Input, axes: list[str], at: Span) -> str:
+    """Which axis of what is given an input takes: its only one, or the one of the input's own name."""
+    name = one.type.axis or "time"
+    free = [a for a in axes if a not in body.axes.values()] or axes
+    if len(free) == 1 or name in body.axes:
+        return free[0]
+    if name in free:
+        return name
+    raise Mistake(
+        "E305",
+        f"`{one.name}` of `{body.definition.name}` is a sequence over one axis, but `{at.text}` runs over "
+        + " and ".join(axes),
+        at,
+        labels=(Label(one.type.span, "declared here"),),
+        help=f"say which axis is meant: `seq@{free[0]}`, or `seq@{free[1]}`",
+    )
 
 
 def needs_unroll(body: Scope, at: Span) -> Mistake:
