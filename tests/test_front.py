@@ -149,6 +149,37 @@ def test_weights_are_named_by_their_instances(text: str, names: list[str]) -> No
     assert list(weights(model(text))) == names
 
 
+BARE = """
+layer Scale { input x: [n]  param gain: [n] = 1  output x * gain }
+layer Thrice(norm) { input x: [n]  output norm(norm(x) + norm(2 * x)) }
+layer Ways(step = Slow) { input x: seq[n]  a = unroll step over x  b = unroll step over x reversed  output [a, b] }
+cell Slow { input x: [n]  state h: [n] = 0  param w: [n] = 1  h' = h * w + x  output h' }
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("norm = Scale output norm(norm(x) + norm(2 * x))", ["norm.gain"]),
+        ("norm = LayerNorm output norm(norm(x) + x)", ["norm.gain", "norm.offset"]),
+        ("output Thrice(Scale)(x)", ["thrice.norm.gain"]),
+        ("output Thrice(norm = Scale)(x) + Thrice(Scale)(x)", ["thrice.norm.gain", "thrice_2.norm.gain"]),
+        ("output Ways()(x)", ["ways.step.w"]),
+        ("both = Ways output both(x) + both(2 * x)", ["both.step.w"]),
+        ("step = Slow output unroll step >> step over x", ["step.w"]),
+        ("y = x step = Slow for k in 1..2 { y = unroll step over y } output y", ["step.w"]),
+        ("y = x for k in 1..2 { s = Slow y = unroll s >> s over y } output y", ["s.1.w", "s.2.w"]),
+        ("output Scale(Scale(x))", ["scale.gain", "scale_2.gain"]),
+        ("kind = Dense output kind(3)(kind(3, activation = relu)(x))",
+         ["dense.kernel", "dense.bias", "dense_2.kernel", "dense_2.bias"]),
+    ],
+)  # fmt: skip
+def test_a_definition_that_is_bound_without_brackets_is_one_instance(text: str, names: list[str]) -> None:
+    assert sorted(weights(BARE + model(text))) == sorted(names)
+    with pytest.raises(UserError, match=r"given where an instance is made: `LayerNorm\(epsilon = \.\.\.\)`"):
+        made(model("norm = LayerNorm output norm(epsilon = 1)(x)"))
+
+
 @pytest.mark.parametrize(
     ("cell", "names"),
     [

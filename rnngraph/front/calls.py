@@ -58,6 +58,13 @@ def as_callee(scope: Scope, item: Item, at: Span) -> Callee:
     raise Mistake("E304", f"`{at.text}` is {kind_of(item)} and cannot be called", at)
 
 
+def held(scope: Scope, item: Item, at: Span) -> Item:
+    """What a name or a setting stands for: a definition that needs no settings is one instance there, as with `()`."""
+    if isinstance(item, Class) and item.definition.kind != "model" and not _needed(item.definition):
+        return instantiate(scope, item.definition, (), at)
+    return item
+
+
 # --- settings -------------------------------------------------------------------------------------
 
 
@@ -100,7 +107,7 @@ def _given_settings(scope: Scope, definition: Definition, arguments: Sequence[as
         item = expressions.one(scope, argument.value)
         if isinstance(item, Value):
             raise _value_as_setting(definition, argument)
-        found[name] = item
+        found[name] = held(scope, item, argument.value.span)
     return found
 
 
@@ -126,7 +133,7 @@ def fill_defaults(scope: Scope, definition: Definition, settings: dict[str, Item
                     labels=(Label(setting.span, "it has no default"),),
                     help=f"write `{_usual(definition)}`",
                 )
-            settings[setting.name] = expressions.one(inner, setting.default)
+            settings[setting.name] = held(inner, expressions.one(inner, setting.default), setting.span)
         inner.bind(setting.name, settings[setting.name], "setting", setting.span)
 
 
@@ -135,9 +142,12 @@ def _world(scope: Scope, definition: Definition) -> World:
     return library() if library().get(definition.name) is definition else scope.world
 
 
+def _needed(definition: Definition) -> list[str]:
+    return [s.name for s in definition.settings if s.default is None]
+
+
 def _usual(definition: Definition) -> str:
-    needed = ", ".join(s.name for s in definition.settings if s.default is None)
-    return f"{definition.name}({needed})"
+    return f"{definition.name}({', '.join(_needed(definition))})"
 
 
 # --- names of instances ---------------------------------------------------------------------------

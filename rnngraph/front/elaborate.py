@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean, in_order
-from rnngraph.front import blocks, expressions, goals, imports, names, recipe, statements
+from rnngraph.front import blocks, calls, expressions, goals, imports, names, recipe, statements
 from rnngraph.front.block import DataInput, Elaborated
 from rnngraph.front.imports import Loaded
 from rnngraph.front.mistakes import Echo, Mistake
@@ -124,7 +124,7 @@ def _bind_settings(scope: Scope, settings: Mapping[str, object]) -> None:
             )
         else:
             item = expressions.one(scope, setting.default)
-        scope.bind(setting.name, item, "setting", setting.span)
+        scope.bind(setting.name, calls.held(scope, item, setting.span), "setting", setting.span)
 
 
 def _from_outside(scope: Scope, name: str, given: object) -> Item:

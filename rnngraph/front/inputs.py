@@ -38,7 +38,7 @@ def _matched(body: Scope, declared: list[ast.Input], given: list[Given]) -> dict
                 f"`{title}` has no input `{argument.name}`",
                 argument.span,
                 labels=(Label(body.definition.name_span, "defined here"),),
-                help=did_you_mean(argument.name, names),
+                help=_setting_too_late(body, argument.name) or did_you_mean(argument.name, names),
             )
         found[argument.name] = argument
     left = [n for n in names if n not in found]
@@ -51,6 +51,13 @@ def _matched(body: Scope, declared: list[ast.Input], given: list[Given]) -> dict
             labels=(Label(body.definition.name_span, "defined here"),),
         )
     return {**found, **dict(zip(left, plain, strict=False))}
+
+
+def _setting_too_late(body: Scope, name: str) -> str:
+    """For settings that are given where the instance is used."""
+    if name not in {s.name for s in body.definition.settings}:
+        return ""
+    return f"settings are given where an instance is made: `{body.definition.name}({name} = ...)`"
 
 
 def _bind_default(body: Scope, one: ast.Input) -> None:

@@ -91,7 +91,7 @@ def _assign(scope: Scope, s: ast.Assign) -> None:
     if isinstance(s.value, ast.Unroll):
         item: Item = loops.unroll(scope, s.value, s.targets)
     else:
-        item = expressions.evaluate(scope, s.value)
+        item = calls.held(scope, expressions.evaluate(scope, s.value), s.value.span)
     if len(s.targets) == 1 and s.targets[0].name != "_":
         calls.adopt(scope.trace, item, (*scope.path, s.targets[0].name, *scope.suffix))
     for target, part in zip(s.targets, _parts(item, s), strict=True):
