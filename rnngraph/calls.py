@@ -6,7 +6,7 @@ look at the contents, so that a call takes a few microseconds beside its arithme
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -72,12 +72,15 @@ def call_of(bound: Runs, needed: frozenset[str], outputs: Mapping[str, Type], or
     """The call of a bound program whose results have these types, and their axes outside this order."""
     rows = [(name, to_user(type, orders.get(name))) for name, type in outputs.items()]
     gradients = tuple((n.removeprefix(GRADIENT), n, axes) for n, axes in rows if n.startswith(GRADIENT))
-    shown = tuple((_known_as(n, outputs), n, axes) for n, axes in rows if not n.startswith(GRADIENT))
+    shown = tuple((known_as(n, outputs), n, axes) for n, axes in rows if not n.startswith(GRADIENT))
     return Call(bound, needed, shown, gradients)
 
 
-def _known_as(name: str, outputs: Mapping[str, Type]) -> str:
-    """Without its kind in front. An output of the same name keeps it; the other goes by its full name."""
+def known_as(name: str, outputs: Container[str]) -> str:
+    """What the user calls a result: its name without its kind in front.
+
+    An output of the same name keeps it; the other goes by its full name.
+    """
     plain = name.removeprefix("metric.").removeprefix("watch.")
     return name if plain in outputs else plain
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from rnngraph.calls import to_user
+from rnngraph.calls import known_as, to_user
 from rnngraph.compiled import Schedule, Steps
 from rnngraph.diagnostics import CannotDo, Diagnostic, UserError
 from rnngraph.exchange.plain import without_early_exit
@@ -102,6 +102,7 @@ class Chosen:
             for name, value in graph.inputs.items()
             if value.node in used and value.node.attrs["kind"] != "weight"
         ]
+        _refuse_one_name([port.name for port in ports])
         names = [*(i.name for i in self.made.inputs), *(s.name for s in self.made.states)]
         place = {name: i for i, name in enumerate(names)}
         return sorted(ports, key=lambda p: place.get(p.value.node.attrs["name"], len(place)))
@@ -116,7 +117,7 @@ class Chosen:
 
     def outputs(self, graph: Graph) -> list[Port]:
         orders = orders_of(self.made.graph)
-        return [Port(name.removeprefix("metric."), value, orders[name]) for name, value in graph.outputs.items()]
+        return [Port(known_as(name, graph.outputs), value, orders[name]) for name, value in graph.outputs.items()]
 
     def steps_of(self, axis: str) -> int | None:
         """The number of steps of an axis where it is known, else None. `time/2` has every second step of `time`."""
@@ -127,6 +128,14 @@ class Chosen:
         if axis.endswith("@for") or (self.wanted.unroll == "static" and axis != BATCH):
             return self.wanted.schedule.steps_of(axis)
         return None
+
+
+def _refuse_one_name(names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(
+                f"two states would both be called `{name}` outside", "E684", "call one of their records otherwise"
+            )
 
 
 def bases(axis: str) -> list[str]:

@@ -20,6 +20,7 @@ from rnngraph.front import (
 )
 from rnngraph.front.arithmetic import bounded
 from rnngraph.front.builtin import TABLE, Function, Use
+from rnngraph.front.inputs import given_twice
 from rnngraph.front.mistakes import Mistake, counted
 from rnngraph.front.scope import Scope
 from rnngraph.front.values import AxisName, Given, Item, Number, Part, Record
@@ -85,7 +86,7 @@ def _bind(function: Function, given: list[Given], at: Span) -> dict[str, Given]:
             )
         name = argument.name or places[place]
         if name in bound:
-            raise Mistake("E303", f"`{name}` is given twice", argument.span)
+            raise given_twice(name, argument.span)
         bound[name] = argument
     missing = [n for p, n in zip(function.parameters, names, strict=True) if not p.endswith("?") and n not in bound]
     if missing:
@@ -115,6 +116,8 @@ def _record(scope: Scope, arguments: tuple[ast.Argument, ...], at: Span) -> Reco
     for a in arguments:
         if a.name is None:
             raise Mistake("E303", "every part of a record has a name: `record(h = ...)`", a.span)
+        if a.name in parts:
+            raise given_twice(a.name, a.span)
         parts[a.name] = Part(expressions.value(scope, a.value), a.span)
     if not parts:
         raise Mistake("E303", "a record needs at least one part: `record(h = ...)`", at)

@@ -40,6 +40,8 @@ def _matched(body: Scope, declared: list[ast.Input], given: list[Given]) -> dict
                 labels=(Label(body.definition.name_span, "defined here"),),
                 help=_setting_too_late(body, argument.name) or did_you_mean(argument.name, names),
             )
+        if argument.name in found:
+            raise given_twice(argument.name, argument.span)
         found[argument.name] = argument
     left = [n for n in names if n not in found]
     plain = [g for g in given if g.name is None]
@@ -51,6 +53,10 @@ def _matched(body: Scope, declared: list[ast.Input], given: list[Given]) -> dict
             labels=(Label(body.definition.name_span, "defined here"),),
         )
     return {**found, **dict(zip(left, plain, strict=False))}
+
+
+def given_twice(name: str, at: Span) -> Mistake:
+    return Mistake("E303", f"`{name}` is given twice", at)
 
 
 def _setting_too_late(body: Scope, name: str) -> str:

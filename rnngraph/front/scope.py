@@ -48,6 +48,8 @@ class Scope:
     """What the axes named in this body's input types are called outside."""
     pending: dict[str, Param | State] = field(default_factory=dict)
     """Declared further down in a block that is being run."""
+    declared: dict[str, Span] = field(default_factory=dict)
+    """Parameters and states made so far, with the counts that they carry in their names."""
     outputs: list[tuple[str | None, Item, Span]] = field(default_factory=list)
     goals: list[tuple[Loss | Metric, Value]] = field(default_factory=list)
     """Losses and metrics, of a model only."""

@@ -250,6 +250,13 @@ def _hand_out(scope: Scope, out: ast.OutputItem, item: Item) -> None:
     if isinstance(item, Unrolled):
         item = item.outputs[0] if len(item.outputs) == 1 else Several(item.outputs)
     items = item.items if isinstance(item, Several) else (item,)
+    if out.name and len(items) > 1:
+        raise Mistake(
+            "E308",
+            f"`{out.value.span.text}` gives {len(items)} values, but `{out.name}` names one",
+            out.value.span,
+            help="name them first: `a, b = ...`",
+        )
     for part in items:
         if isinstance(part, (bool, int, float)):
             part = scope.trace.const(part, dtype_of(part))

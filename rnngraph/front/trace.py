@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +16,7 @@ from rnngraph.front.values import Instance, Item, Number, Numbers, PipeOf, is_nu
 from rnngraph.ir.graph import Capture, Node, Origin, ShapeError, Value, body_param, graph_input, make
 from rnngraph.ir.types import BATCH, DType, Type, every, is_fixed
 from rnngraph.source import Span
+from rnngraph.syntax.ast import Definition
 
 MOST_STATEMENTS = 200_000
 """Statements run while elaborating one model: what bounds nested `for` loops."""
@@ -29,6 +30,8 @@ class Trace:
     training: bool = False
     fed: frozenset[str] = frozenset()
     watch: tuple[str, ...] = ()
+    worlds: Mapping[str, Mapping[str, Definition]] = field(default_factory=dict)
+    """What the definitions of each file may name, by the name of its source."""
     report: Report = field(default_factory=Report)
     root: Level = field(default_factory=Level)
     path: tuple[str, ...] = ()
@@ -171,7 +174,10 @@ class Trace:
 
     def input(self, name: str, kind: str, type: Type, span: Span | None = None) -> Value:
         """An input of the whole model; the same one when asked for again."""
-        if name not in self.inputs:
+        found = self.inputs.get(name)
+        if found is not None and found.node.attrs["kind"] != kind:
+            raise _one_name(name, found, kind, span)
+        if found is None:
             origin = Origin(span, self.path, name.rpartition(".")[2])
             self.inputs[name] = self.own(graph_input(name, kind, type, origin), self.root)
         return self.inputs[name]
@@ -292,6 +298,17 @@ class Trace:
         if isinstance(other, int):
             other = self.const(other if value.type.dtype != "bool" else bool(other), value.type.dtype)
         return self.call("where", condition, value, other, at=at)
+
+
+_GIVEN = {"data": "an input", "weight": "a weight", "state": "a state", "seed": "the seed of what is random"}
+
+
+def _one_name(name: str, first: Value, kind: str, span: Span | None) -> Mistake:
+    """Two things that are given from outside under one name."""
+    at = span or first.node.origin.span
+    assert at is not None
+    both = f"{_GIVEN[first.node.attrs['kind']]} and {_GIVEN[kind]}"
+    return Mistake("E103", f"`{name}` is the name of {both}", at, help="give one of them another name")
 
 
 def dtype_of(number: Number) -> DType:
