@@ -7,7 +7,7 @@ The check runs our cell, compiled, and the other tool's layer as its documentati
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,23 +183,12 @@ def _write(model: Model, weights: Arrays, target: str) -> Converted:
         own = {local: weights[full] for local, full in place.layer.weights.items()}
         theirs = _written(model, place, own, layout)
         names = {local: naming.name(place, local) for local in theirs}
-        _refuse_one_name(place, names.values() & made.keys(), layout)
         made |= {names[local]: np.ascontiguousarray(array) for local, array in theirs.items()}
         done |= set(place.layer.weights.values())
         told.append(f"{place.name} -> {', '.join(names.values())}")
     rest = {name: array for name, array in weights.items() if name not in done}
     told += [f"{name} -> {name} (no layer of {layout.title}: as it is)" for name in rest]
     return Converted(made | rest, tuple(told))
-
-
-def _refuse_one_name(place: Place, names: Set[str], layout: Layout) -> None:
-    """UserError where a layer's arrays would be written over those of another."""
-    if names:
-        raise UserError(
-            f"`{place.name}` would be `{min(names)}` for {layout.title}, as a layer before it is",
-            "E694",
-            "give one of the two another name in the model",
-        )
 
 
 def _written(model: Model, place: Place, own: Arrays, layout: Layout) -> Arrays:
