@@ -278,6 +278,6 @@ def _advice(birth: Birth) -> str:
         "sqrt": "keep its operand from going below zero, as `sqrt(max(x, 0))` does",
         "exp": "its operand is too large: subtract the largest first, or use `softmax`, `softplus` or `log_softmax`",
     }
-    if birth.node.op.name == "div" and birth.operands[1:] == (0.0,):
+    if birth.node.op.name in ("div", "mod", "floordiv") and birth.operands[1:] == (0.0,):
         return "keep the divisor from zero"
     return known.get(birth.node.op.name, "")

@@ -6,7 +6,7 @@ from rnngraph.diagnostics import Label, did_you_mean
 from rnngraph.front import expressions
 from rnngraph.front.mistakes import Mistake, counted, shape_in_words
 from rnngraph.front.scope import Scope
-from rnngraph.front.values import Given, is_number
+from rnngraph.front.values import Given, is_literal, is_number
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
 from rnngraph.source import Span
@@ -93,7 +93,7 @@ def _bind_value(body: Scope, one: ast.Input, given: Given) -> None:
 
 
 def _of_dtype(body: Scope, one: ast.Input, given: Given) -> Value:
-    value = body.trace.lift(given.item, given.span, one.type.dtype if is_number(given.item) else None)
+    value = body.trace.lift(given.item, given.span, one.type.dtype if is_literal(given.item) else None)
     if value.type.dtype != one.type.dtype and not (one.type.dtype == "float" and value.type.dtype == "int"):
         raise Mistake(
             "E202",

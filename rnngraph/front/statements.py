@@ -11,7 +11,7 @@ from rnngraph.front.mistakes import Echo, Mistake, TooMuch, counted, shape_in_wo
 from rnngraph.front.poison import FIXED, poison
 from rnngraph.front.scope import Scope, look_up
 from rnngraph.front.trace import dtype_of
-from rnngraph.front.values import POISON, Item, Numbers, PipeOf, Poison, Several, Unrolled, kind_of
+from rnngraph.front.values import POISON, Item, Numbers, PipeOf, Poison, Several, Unrolled, is_literal, kind_of
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
 from rnngraph.syntax import ast
@@ -189,7 +189,7 @@ def _bind_next(scope: Scope, target: ast.Target, item: Item, s: ast.Assign) -> N
 
 def _next_value(scope: Scope, target: ast.Target, place: Place, item: Item, s: ast.Assign) -> Value:
     trace, type = scope.trace, place.param.type
-    value = trace.lift(item, s.value.span, type.dtype if isinstance(item, (bool, int, float)) else None)
+    value = trace.lift(item, s.value.span, type.dtype if is_literal(item) else None)
     if len(s.targets) == 1 and value.type.shape not in (type.shape, ()):
         raise Mistake(
             "E201",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,7 +12,7 @@ from rnngraph.diagnostics import Diagnostic, Label, Report
 from rnngraph.front.block import DataInput, StateInput, Weight
 from rnngraph.front.levels import Level
 from rnngraph.front.mistakes import Echo, Mistake, TooMuch, shape_in_words
-from rnngraph.front.values import Instance, Item, Number, Numbers, PipeOf, is_number, kind_of
+from rnngraph.front.values import Instance, Item, Number, Numbers, PipeOf, is_literal, kind_of
 from rnngraph.ir.graph import Capture, Node, Origin, ShapeError, Value, body_param, graph_input, make
 from rnngraph.ir.types import BATCH, DType, Type, every, is_fixed
 from rnngraph.source import Span
@@ -189,7 +189,8 @@ class Trace:
         if isinstance(item, Value):
             return item if dtype is None else self.cast(item, dtype, at)
         if isinstance(item, Numbers):
-            parts = [self.call("reshape", self.lift(i, at, dtype or "float"), at=at, shape=(1,)) for i in item.items]
+            dtype = dtype or common_kind({dtype_of(i) for i in item.items})
+            parts = [self.call("reshape", self.lift(i, at, dtype), at=at, shape=(1,)) for i in item.items]
             return self.call("concat", *parts, at=at, dim=-1) if len(parts) > 1 else parts[0]
         if isinstance(item, (bool, int, float)):
             own = dtype_of(item)
@@ -205,7 +206,7 @@ class Trace:
 
     def fit(self, item: Item, shape: tuple[int, ...], dtype: DType, at: Span, what: str) -> Value:
         """An item as a value of exactly this shape: numbers are spread, ints become floats, no more."""
-        value = self.lift(item, at, dtype if is_number(item) else None)
+        value = self.lift(item, at, dtype if is_literal(item) else None)
         if value.type.dtype != dtype and (dtype != "float" or value.type.dtype == "bool"):
             raise Mistake("E202", f"{what} is {dtype}, but `{at.text}` is {value.type.dtype}", at)
         value = self.cast(value, dtype, at)
@@ -309,6 +310,11 @@ def _one_name(name: str, first: Value, kind: str, span: Span | None) -> Mistake:
     assert at is not None
     both = f"{_GIVEN[first.node.attrs['kind']]} and {_GIVEN[kind]}"
     return Mistake("E103", f"`{name}` is the name of {both}", at, help="give one of them another name")
+
+
+def common_kind(kinds: Collection[DType]) -> DType:
+    """Of values side by side: ints with ints and truth with truth stay what they are, all else is floats."""
+    return next(iter(kinds)) if len(kinds) == 1 else "float"
 
 
 def dtype_of(number: Number) -> DType:

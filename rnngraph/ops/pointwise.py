@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rnngraph.ir.graph import Attrs, Node, ShapeError
-from rnngraph.ir.types import Type, union
+from rnngraph.ir.types import DType, Type, union
 from rnngraph.ops.table import (
     FLOAT,
     ROW,
@@ -109,10 +109,10 @@ define(
 # --- two operands --------------------------------------------------------------------------------------------
 
 
-def _binary(name: str, kernel: str, rule: Callable[..., tuple[Formula, Formula]]) -> None:
+def _binary(name: str, kernel: str, rule: Callable[..., tuple[Formula, Formula]], *dtypes: DType) -> None:
     define(
         name,
-        pointwise_type("float", "int"),
+        pointwise_type(*(dtypes or ("float", "int"))),
         kernel=kernel_of(kernel),
         kind="pointwise",
         inplace=True,
@@ -124,11 +124,22 @@ def _binary(name: str, kernel: str, rule: Callable[..., tuple[Formula, Formula]]
 _binary("add", "add", lambda y, dy, a, b: (dy, dy))
 _binary("sub", "subtract", lambda y, dy, a, b: (dy, -dy))
 _binary("mul", "multiply", lambda y, dy, a, b: (dy * b, dy * a))
-_binary("div", "divide", lambda y, dy, a, b: (dy / b, -(dy * y / b)))
-_binary("pow", "power", lambda y, dy, a, b: (dy * b * a.op("pow", b - 1.0), dy * y * a.op("log")))
+_binary("div", "divide", lambda y, dy, a, b: (dy / b, -(dy * y / b)), "float")
+_binary("pow", "power", lambda y, dy, a, b: (dy * b * a.op("pow", b - 1.0), dy * y * a.op("log")), "float")
 _binary("mod", "mod", lambda y, dy, a, b: (dy, -(dy * (a / b).op("floor"))))
 _binary("maximum", "maximum", lambda y, dy, a, b: (dy.where(a.op("ge", b)), dy.where(a.op("lt", b))))
 _binary("minimum", "minimum", lambda y, dy, a, b: (dy.where(a.op("le", b)), dy.where(a.op("gt", b))))
+
+define(
+    "floordiv",
+    pointwise_type("float", "int"),
+    kernel=kernel_of("floor_divide"),
+    kind="pointwise",
+    inplace=True,
+    vjp=no_rule,
+    examples=BINARY,
+)
+"""The quotient rounded down, which `mod` is the remainder of; of ints exact, whatever the width of floats."""
 
 COMPARISONS = {
     "lt": "less",
