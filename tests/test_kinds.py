@@ -550,3 +550,11 @@ def test_what_could_be_read_in_two_ways_is_refused(expression: str, message: str
 def test_sizes_are_whole_numbers_however_they_are_made() -> None:
     model = rg.parse("model M(n = 5) { input x: [4] output zeros([floor(n / 2)]) as a, split(x, max(2, 1.0)) }")
     assert [model.graph.outputs[n].type.shape for n in model.outputs] == [(2,), (2,), (2,)]
+
+
+def test_what_stands_for_an_input_that_is_not_given_is_of_its_kind() -> None:
+    """In a model as in a layer: 2.5 is no 2."""
+    layer = "layer L { input x: [n] input k: int = 2.5 output x * k } model M { input x: [3] output L(x) }"
+    for text in ("model M { input x: [3] input k: int = 2.5 output x * k }", layer):
+        with pytest.raises(UserError, match=r"`2\.5` is float, but int is needed here"):
+            rg.parse(text)

@@ -148,7 +148,7 @@ def fill_defaults(scope: Scope, definition: Definition, settings: dict[str, Item
 
 def _world(scope: Scope, definition: Definition) -> World:
     """What a body may name: what stands in its own file and in the imports of that, wherever it is called from."""
-    return scope.trace.worlds.get(definition.span.source.name, library())
+    return scope.trace.worlds.get(definition.span.source, library())
 
 
 def _needed(definition: Definition) -> list[str]:

@@ -162,11 +162,18 @@ def _data(scope: Scope, s: ast.Input) -> Value:
         raise Mistake("E103", f"`{BATCH}` is the axis of the rows", s.type.span, help="give this one another name")
     shape = tuple(expressions.size(scope, e) for e in s.type.sizes)
     type = Type((axis, BATCH) if axis else (BATCH,), shape, s.type.dtype)
-    default = None if s.default is None else float(expressions.number(scope, s.default, f"`{s.name}`"))
+    default = None if s.default is None else _default(scope, s, s.default)
     trace.name = s.name
     value = trace.input(s.name, "data", type, s.name_span)
     trace.data.append(DataInput(s.name, type, axis, s.name_span, default))
     return trace.clean(value, s.name_span) if axis else value
+
+
+def _default(scope: Scope, s: ast.Input, e: ast.Expr) -> float:
+    """The number that stands for an input that is not given; a Mistake where it is of another kind."""
+    number = expressions.number(scope, e, f"`{s.name}`")
+    scope.trace.lift(number, e.span, s.type.dtype)
+    return float(number)
 
 
 # --- the result -----------------------------------------------------------------------------------

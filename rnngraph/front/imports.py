@@ -28,17 +28,17 @@ class Loaded:
     file: File
     own: tuple[Definition, ...]
     imported: tuple[Definition, ...]
-    known: Mapping[str, Known]
-    """Of each file, by the name of its source."""
+    known: Mapping[Source, Known]
+    """Of each file."""
 
     @cached_property
-    def worlds(self) -> Mapping[str, World]:
-        """What the definitions of each file may name, by the name of its source."""
-        return {name: _world(known) for name, known in self.known.items()}
+    def worlds(self) -> Mapping[Source, World]:
+        """What the definitions of each file may name."""
+        return {source: _world(known) for source, known in self.known.items()}
 
     @property
     def world(self) -> World:
-        return self.worlds[self.file.source.name]
+        return self.worlds[self.file.source]
 
 
 def _world(known: Known) -> World:
@@ -101,7 +101,7 @@ class _Search:
         self.opened: list[Path] = []
         """The files being read, outermost first: one that is met again imports itself."""
         self.done: dict[Path, Known] = {}
-        self.known: dict[str, Known] = {}
+        self.known: dict[Source, Known] = {}
         self.found: list[Definition] = []
         self.errors: list[Diagnostic] = []
 
@@ -117,7 +117,7 @@ class _Search:
                 except UserError as error:
                     self.errors += error.diagnostics
         known |= {d.name: (d,) for d in definitions(file)}
-        self.known[file.source.name] = known
+        self.known[file.source] = known
         return known
 
     def _open(self, item: Import, folder: Path | None) -> Known:
@@ -161,10 +161,10 @@ def _wrong(item: Import, message: str, help: str) -> UserError:
 
 def twice(definitions: tuple[Definition, ...]) -> list[Diagnostic]:
     """Those that bear the name of another one of their file."""
-    seen: dict[tuple[str, str], Definition] = {}
+    seen: dict[tuple[Source, str], Definition] = {}
     found: list[Diagnostic] = []
     for definition in definitions:
-        key = definition.span.source.name, definition.name
+        key = definition.span.source, definition.name
         if key in seen:
             first = Label(seen[key].name_span, "first defined here")
             found.append(

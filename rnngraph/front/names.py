@@ -11,7 +11,7 @@ from rnngraph.diagnostics import Diagnostic, Label, did_you_mean
 from rnngraph.front.functions import NAMES
 from rnngraph.front.imports import Known, Loaded, twice
 from rnngraph.front.scope import World
-from rnngraph.source import Span
+from rnngraph.source import Source, Span
 from rnngraph.syntax import ast
 from rnngraph.syntax.ast import Definition, Statement
 
@@ -22,7 +22,7 @@ def check(loaded: Loaded) -> list[Diagnostic]:
     """Errors and warnings of the file's own definitions and the imported ones. Sizes come later."""
     found = twice((*loaded.imported, *loaded.own)) + recursion(loaded)
     for definition in (*loaded.imported, *loaded.own):
-        file = definition.span.source.name
+        file = definition.span.source
         found += _Body(definition, loaded.worlds[file], loaded.known[file]).check()
     return found
 
@@ -56,7 +56,7 @@ def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
 def recursion(loaded: Loaded) -> list[Diagnostic]:
     """Definitions that contain themselves, each circle told once. Those of the library see nothing but the library."""
     own = {_key(d): d for d in (*loaded.imported, *loaded.own)}
-    contains = {key: _contains(d, loaded.known[d.span.source.name]) for key, d in own.items()}
+    contains = {key: _contains(d, loaded.known[d.span.source]) for key, d in own.items()}
     try:
         TopologicalSorter(contains).prepare()
     except CycleError:
@@ -64,12 +64,12 @@ def recursion(loaded: Loaded) -> list[Diagnostic]:
     return []
 
 
-_Key = tuple[str, str]
+_Key = tuple[Source, str]
 
 
 def _key(definition: Definition) -> _Key:
     """A definition by its file and its name."""
-    return definition.span.source.name, definition.name
+    return definition.span.source, definition.name
 
 
 def _circles(own: Mapping[_Key, Definition], contains: dict[_Key, set[_Key]]) -> list[Diagnostic]:

@@ -15,7 +15,7 @@ from rnngraph.front.mistakes import Echo, Mistake, TooMuch, shape_in_words
 from rnngraph.front.values import Instance, Item, Number, Numbers, PipeOf, is_literal, kind_of
 from rnngraph.ir.graph import Capture, Node, Origin, ShapeError, Value, body_param, graph_input, make
 from rnngraph.ir.types import BATCH, DType, Type, every, is_fixed
-from rnngraph.source import Span
+from rnngraph.source import Source, Span
 from rnngraph.syntax.ast import Definition
 
 MOST_STATEMENTS = 200_000
@@ -30,8 +30,8 @@ class Trace:
     training: bool = False
     fed: frozenset[str] = frozenset()
     watch: tuple[str, ...] = ()
-    worlds: Mapping[str, Mapping[str, Definition]] = field(default_factory=dict)
-    """What the definitions of each file may name, by the name of its source."""
+    worlds: Mapping[Source, Mapping[str, Definition]] = field(default_factory=dict)
+    """What the definitions of each file may name; those of the library see the library."""
     report: Report = field(default_factory=Report)
     root: Level = field(default_factory=Level)
     path: tuple[str, ...] = ()
