@@ -16,7 +16,7 @@ from rnngraph.compiled import CompiledProgram, Signature, Variant, with_cotangen
 from rnngraph.diagnostics import CannotDo, Diagnostic, Label
 from rnngraph.front.block import Elaborated
 from rnngraph.ir.graph import LOOP, Graph, Node, body_nodes, loop_of
-from rnngraph.ir.types import BATCH, FIXED, Type, size_of
+from rnngraph.ir.types import BATCH, Type, size_of
 from rnngraph.passes.grad import gradients
 from rnngraph.program.lower import lower
 from rnngraph.program.memory import plan
@@ -217,10 +217,8 @@ def _operands(done: Done, out: Any, index: tuple[int, ...]) -> tuple[float, ...]
 def _place(index: tuple[int, ...], type: Type, turns: Mapping[int, At]) -> tuple[str, ...]:
     """The step of each loop that is running and of each time axis, then row and value."""
     within = dict(zip(type.axes, index, strict=False))
-    places = [(at.axis, at.place) for at in turns.values() if not at.axis.endswith(FIXED)]
-    places += [(axis, i) for axis, i in within.items() if axis != BATCH]
-    several = len(places) > 1
-    steps = [f"step {i} of {axis.removesuffix(FIXED)}" if several else f"step {i}" for axis, i in places]
+    steps = [f"step {at.place}" for at in turns.values() if not at.axis.endswith("@for")]
+    steps += [f"step {i}" for axis, i in within.items() if axis != BATCH]
     row = [f"row {within[BATCH]}"] if BATCH in within else []
     value = index[len(type.axes) :]
     return (*steps, *row, *([f"value {', '.join(map(str, value))}"] if value else []))
@@ -278,6 +276,6 @@ def _advice(birth: Birth) -> str:
         "sqrt": "keep its operand from going below zero, as `sqrt(max(x, 0))` does",
         "exp": "its operand is too large: subtract the largest first, or use `softmax`, `softplus` or `log_softmax`",
     }
-    if birth.node.op.name in ("div", "mod", "floordiv") and birth.operands[1:] == (0.0,):
+    if birth.node.op.name == "div" and birth.operands[1:] == (0.0,):
         return "keep the divisor from zero"
     return known.get(birth.node.op.name, "")
