@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rnngraph.ir.graph import Attrs, Node, ShapeError
-from rnngraph.ir.types import DType, Type, union
+from rnngraph.ir.types import Type, union
 from rnngraph.ops.table import (
     FLOAT,
     ROW,
@@ -108,11 +108,14 @@ define(
 
 # --- two operands --------------------------------------------------------------------------------------------
 
+FRACTIONS = {"div", "pow"}
+"""What is no int of ints."""
 
-def _binary(name: str, kernel: str, rule: Callable[..., tuple[Formula, Formula]], *dtypes: DType) -> None:
+
+def _binary(name: str, kernel: str, rule: Callable[..., tuple[Formula, Formula]]) -> None:
     define(
         name,
-        pointwise_type(*(dtypes or ("float", "int"))),
+        pointwise_type("float", *(() if name in FRACTIONS else ("int",))),
         kernel=kernel_of(kernel),
         kind="pointwise",
         inplace=True,
@@ -124,8 +127,8 @@ def _binary(name: str, kernel: str, rule: Callable[..., tuple[Formula, Formula]]
 _binary("add", "add", lambda y, dy, a, b: (dy, dy))
 _binary("sub", "subtract", lambda y, dy, a, b: (dy, -dy))
 _binary("mul", "multiply", lambda y, dy, a, b: (dy * b, dy * a))
-_binary("div", "divide", lambda y, dy, a, b: (dy / b, -(dy * y / b)), "float")
-_binary("pow", "power", lambda y, dy, a, b: (dy * b * a.op("pow", b - 1.0), dy * y * a.op("log")), "float")
+_binary("div", "divide", lambda y, dy, a, b: (dy / b, -(dy * y / b)))
+_binary("pow", "power", lambda y, dy, a, b: (dy * b * a.op("pow", b - 1.0), dy * y * a.op("log")))
 _binary("mod", "mod", lambda y, dy, a, b: (dy, -(dy * (a / b).op("floor"))))
 _binary("maximum", "maximum", lambda y, dy, a, b: (dy.where(a.op("ge", b)), dy.where(a.op("lt", b))))
 _binary("minimum", "minimum", lambda y, dy, a, b: (dy.where(a.op("le", b)), dy.where(a.op("gt", b))))
