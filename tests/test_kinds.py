@@ -512,14 +512,16 @@ def test_ints_are_exact_whatever_the_width_of_floats(dtype: str) -> None:
       output a // b as whole, a % b as rest, m[i] as row, cumsum(m, axis = 0) as sums, m @ [1, 1] as product
     }
     """
-    a, b, big = np.array([2**60 + 1, -(2**60) - 1]), np.array([7, 7]), 2**58 + np.arange(12).reshape(2, 3, 2)
+    a, b, big = np.array([2**60 + 1, -(2**60) - 1]), np.array([7, -7]), 2**58 + np.arange(12).reshape(2, 3, 2)
     for kernels in ("numpy", "native"):
         program = rg.parse(text).compile(dtype=dtype, kernels=kernels)
         found = program.run({"a": a, "b": b, "m": big, "i": np.array([2, 0])}, {})
-        assert found["whole"].tolist() == [x // 7 for x in a.tolist()]
-        assert found["rest"].tolist() == [x % 7 for x in a.tolist()]
+        assert found["whole"].tolist() == [x // y for x, y in zip(a.tolist(), b.tolist(), strict=True)]
+        assert found["rest"].tolist() == [x % y for x, y in zip(a.tolist(), b.tolist(), strict=True)]
         assert found["row"].tolist() == [big[0, 2].tolist(), big[1, 0].tolist()]
         assert found["sums"].tolist() == big.cumsum(1).tolist() and found["product"].tolist() == big.sum(-1).tolist()
+        by_none = program.run({"a": a, "b": 0 * b, "m": big, "i": np.array([2, 0])}, {})
+        assert by_none["whole"].tolist() == by_none["rest"].tolist() == [0, 0]
 
 
 def test_a_quotient_is_rounded_down_as_its_remainder_says() -> None:
