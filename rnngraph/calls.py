@@ -6,7 +6,7 @@ look at the contents, so that a call takes a few microseconds beside its arithme
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from rnngraph.front.block import DataInput, StateInput
-from rnngraph.ir.types import BATCH, Type
+from rnngraph.ir.order import Order, batch_first
+from rnngraph.ir.types import Type
 from rnngraph.learn.files import Arrays
 from rnngraph.learn.fitting import LENGTHS, target
 from rnngraph.runtime.backend import Backend
@@ -68,29 +69,32 @@ class Call:
         return float(sum(np.add.reduce(found[n] * np.asarray(fetch(c)), axis=None) for n, c in cotangents.items()))
 
 
-def call_of(bound: Runs, needed: frozenset[str], outputs: Mapping[str, Type]) -> Call:
-    """The call of a bound program whose results have these types."""
-    rows = [(name, to_user(type)) for name, type in outputs.items()]
+def call_of(bound: Runs, needed: frozenset[str], outputs: Mapping[str, Type], orders: Mapping[str, Order]) -> Call:
+    """The call of a bound program whose results have these types, and their axes outside this order."""
+    rows = [(name, to_user(type, orders.get(name))) for name, type in outputs.items()]
     gradients = tuple((n.removeprefix(GRADIENT), n, axes) for n, axes in rows if n.startswith(GRADIENT))
-    shown = tuple((_known_as(n, outputs), n, axes) for n, axes in rows if not n.startswith(GRADIENT))
+    shown = tuple((known_as(n, outputs), n, axes) for n, axes in rows if not n.startswith(GRADIENT))
     return Call(bound, needed, shown, gradients)
 
 
-def _known_as(name: str, outputs: Mapping[str, Type]) -> str:
-    """Without its kind in front. An output of the same name keeps it; the other goes by its full name."""
+def known_as(name: str, outputs: Container[str]) -> str:
+    """What the user calls a result: its name without its kind in front.
+
+    An output of the same name keeps it; the other goes by its full name.
+    """
     plain = name.removeprefix("metric.").removeprefix("watch.")
     return name if plain in outputs else plain
 
 
-def to_user(type: Type) -> list[int]:
-    """The batch first, then times, then what the user wrote: as positions in the program's order."""
-    axes = [i for i, a in enumerate(type.axes) if a == BATCH] + [i for i, a in enumerate(type.axes) if a != BATCH]
+def to_user(type: Type, order: Order | None = None) -> list[int]:
+    """The batch first, then times (in this order), then what the user wrote: as positions in the program's order."""
+    axes = [type.axes.index(axis) for axis in order or batch_first(type.axes)]
     return [*axes, *range(len(axes), type.rank)]
 
 
-def to_program(type: Type) -> list[int]:
+def to_program(type: Type, order: Order | None = None) -> list[int]:
     """The program's order as positions in the user's."""
-    return [int(i) for i in np.argsort(to_user(type))]
+    return [int(i) for i in np.argsort(to_user(type, order))]
 
 
 # --- data of a form that was met before --------------------------------------------------------------------------
@@ -120,12 +124,15 @@ class Known:
         return found
 
 
-def known(call: Call, types: Mapping[str, Type], inputs: Arrays, given: Mapping[str, Any], holds: Holds) -> Known:
-    """What to keep of a call: `inputs` in the program's order, of which `given` came from the user."""
-    data = tuple((name, to_program(types[name])) for name in inputs if name in given)
-    cotangents = tuple(
-        (name.removeprefix(COTANGENT), to_program(types[name])) for name in inputs if name.startswith(COTANGENT)
-    )
+def known(
+    call: Call, turned: Mapping[str, list[int]], inputs: Arrays, given: Mapping[str, Any], holds: Holds
+) -> Known:
+    """What to keep of a call: `inputs` in the program's order, of which `given` came from the user.
+
+    `turned` is that order of each input's axes, as positions in the user's.
+    """
+    data = tuple((name, turned[name]) for name in inputs if name in given)
+    cotangents = tuple((n.removeprefix(COTANGENT), turned[n]) for n in inputs if n.startswith(COTANGENT))
     beside = {n: a for n, a in inputs.items() if n not in given and not n.startswith(COTANGENT)}
     return Known(call, data, cotangents, beside, holds)
 

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from rnngraph import collector
-from rnngraph.calls import Call, Holds, Known, call_of, contents, to_program, to_user
+from rnngraph.calls import COTANGENT, Call, Holds, Known, call_of, contents, to_program
 from rnngraph.calls import form as form_of
 from rnngraph.calls import known as known_call
 from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean
 from rnngraph.front.block import DataInput, Elaborated, StateInput
 from rnngraph.ir.graph import Graph, Value, graph_input
-from rnngraph.ir.types import BATCH, Type, size_of
+from rnngraph.ir.order import Order, orders_of
+from rnngraph.ir.types import BATCH, size_of
 from rnngraph.learn.checks import Checked, check_data
 from rnngraph.learn.fit_labels import refuse_long_labels
 from rnngraph.learn.weights import shape_text
@@ -153,6 +154,16 @@ class Variant:
     def _given(self) -> dict[str, str]:
         """What the graph reads from outside, by name, with its kind."""
         return {n.attrs["name"]: n.attrs["kind"] for n in self.looped.nodes() if n.op.name == "input"}
+
+    @cached_property
+    def orders(self) -> dict[str, Order]:
+        """Of each result its axes as the user meets them."""
+        return orders_of(self.elaborated.graph)
+
+    def turned(self, name: str) -> list[int]:
+        """The axes of an input in the program's order, as positions in the user's."""
+        order = self.orders[name.removeprefix(COTANGENT)] if name.startswith(COTANGENT) else None
+        return to_program(self.looped.inputs[name].type, order)
 
     @property
     def arrays(self) -> list[Bound | Walker]:
@@ -466,14 +477,17 @@ class CompiledProgram:
         variant = self.variant(Signature(bool(checked.lengths), frozenset(checked.states), wanted))
         bound = variant.bound(checked.sizes)
         call = call_of(
-            bound, frozenset(variant.weights), {name: value.type for name, value in variant.looped.outputs.items()}
+            bound,
+            frozenset(variant.weights),
+            {name: value.type for name, value in variant.looped.outputs.items()},
+            variant.orders,
         )
         inputs = {name: self.input(name, variant, checked, cotangents or {}) for name in variant.inputs}
         self._calls = {k: c for k, c in self._calls.items() if c.call.bound in self._alive()}
         holds = None if checked.lengths or self._alignments or None in form else self._holds(data)
         if holds is not None and all(array.dtype == self.schedule.dtype for array in (cotangents or {}).values()):
-            types = {name: value.type for name, value in variant.looped.inputs.items()}
-            self._calls[form] = known_call(call, types, inputs, data, holds)
+            turned = {name: variant.turned(name) for name in inputs}
+            self._calls[form] = known_call(call, turned, inputs, data, holds)
         return call, inputs
 
     def _alive(self) -> list[Bound | Walker]:
@@ -494,7 +508,6 @@ class CompiledProgram:
 
     def input(self, name: str, variant: Variant, checked: Checked, cotangents: Mapping[str, Any]) -> Any:
         """What an input of the program is given, its axes in the program's order."""
-        type = variant.looped.inputs[name].type
         if name == "seed":
             return np.asarray(checked.seed or 0, np.int64)
         if name.startswith("lengths@"):
@@ -502,15 +515,16 @@ class CompiledProgram:
             full = np.full(checked.sizes[BATCH], checked.sizes[axis], np.int64)
             return checked.lengths.get(axis, full)
         if name.startswith("cot:"):
-            return self._cotangent(name.removeprefix("cot:"), cotangents, type, checked).transpose(to_program(type))
+            return self._cotangent(name, variant, checked, cotangents).transpose(variant.turned(name))
         array = checked.arrays[name] if name in checked.arrays else checked.states[name]
-        return array.transpose(to_program(type))
+        return array.transpose(variant.turned(name))
 
-    def _cotangent(self, name: str, cotangents: Mapping[str, Any], type: Type, checked: Checked) -> Any:
+    def _cotangent(self, given: str, variant: Variant, checked: Checked, cotangents: Mapping[str, Any]) -> Any:
         """A cotangent as an array like the output that it is of; UserError where it is not."""
+        name = given.removeprefix(COTANGENT)
         array = np.asarray(self.backend.fetch(cotangents[name]), self.schedule.dtype)
-        order = to_user(type)[: len(type.axes)]
-        shape = (*(size_of(type.axes[i], checked.sizes.__getitem__) for i in order), *type.shape)
+        type = variant.looped.inputs[given].type
+        shape = (*(size_of(axis, checked.sizes.__getitem__) for axis in variant.orders[name]), *type.shape)
         if array.shape != shape:
             raise UserError(
                 f"the cotangent of `{name}` should be {shape_text(shape)}, got {shape_text(array.shape)}", "E617"

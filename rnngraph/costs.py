@@ -18,6 +18,7 @@ import numpy as np
 
 from rnngraph.compiled import Arrays, CompiledProgram, Signature, Variant
 from rnngraph.front.block import DataInput
+from rnngraph.ir.order import orders_of
 from rnngraph.ir.text import counts
 from rnngraph.ir.types import BATCH, size_of
 from rnngraph.model import Model, checked_schedule
@@ -87,13 +88,12 @@ def cotangents_for(model: Model, steps: int, batch: int) -> Arrays | None:
     outputs = model.graph.outputs
     if "loss" in outputs:
         return None
-    sizes = {BATCH: batch}
+    sizes, orders = {BATCH: batch}, orders_of(model.graph)
     found = {}
     for name in model.outputs:
         type = outputs[name].type
         if type.dtype == "float":
-            axes = sorted(type.axes, key=lambda a: a != BATCH)
-            lengths = [size_of(a, lambda axis: sizes.get(axis, steps)) for a in axes]
+            lengths = [size_of(a, lambda axis: sizes.get(axis, steps)) for a in orders[name]]
             found[name] = np.ones(lengths + list(type.shape))
     return found
 

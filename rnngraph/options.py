@@ -71,9 +71,19 @@ def read(file: str, name: str | None, settings: Sequence[str]) -> Model:
     """The model of a file; its warnings are told."""
     from rnngraph.model import load
 
-    model = load(file, name, **dict(setting(text) for text in settings))
+    model = load(file, name, **given_once([setting(text) for text in settings], "the setting", "E620"))
     tell(model.warnings)
     return model
+
+
+def given_once(pairs: Sequence[tuple[str, Any]], what: str, code: str) -> dict[str, Any]:
+    """The pairs by name; UserError where one comes twice."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise UserError(f"{what} `{name}` is given twice", code, "give it once")
+        found[name] = value
+    return found
 
 
 def setting(text: str) -> tuple[str, Any]:

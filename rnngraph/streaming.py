@@ -12,6 +12,7 @@ from rnngraph.compiled import Arrays
 from rnngraph.diagnostics import Diagnostic, UserError
 from rnngraph.front.block import DataInput
 from rnngraph.ir.graph import LOOP, Node, loop_of
+from rnngraph.learn.data import named_once
 from rnngraph.model import Model
 
 LOOKS_ALONG = {"shift", "reverse", "reverse_within", "last", "last_within"}
@@ -78,9 +79,11 @@ def stream(model: Model, weights: Mapping[str, Any], lines: Iterable[str], dtype
 def _row(inputs: list[DataInput], line: str, number: int) -> Arrays:
     """One line as data of one row and one step: a JSON object by name, or the numbers of all inputs in order."""
     try:
-        told = json.loads(line)
+        told = named_once(line)
     except json.JSONDecodeError:
         told = line.replace(",", " ").replace(";", " ").split()
+    except ValueError as error:
+        raise UserError(f"line {number}: {error}", "E644") from None
     try:
         if isinstance(told, dict):
             return {name: np.asarray(value)[None, None] for name, value in told.items()}

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import rnngraph as rg
 from rnngraph.cli import exit_code
+from rnngraph.diagnostics import UserError
+from rnngraph.exchange.chosen import Wanted
+from rnngraph.exchange.numpy_export import to_numpy
 from rnngraph.runtime.numpy import NumpyBackend
+from rnngraph.streaming import stream
 
 ROOT = Path(__file__).parent.parent
 
@@ -242,6 +250,61 @@ def test_broken_data_is_refused(folder: Path, capsys: Any, name: str, content: b
     refused(capsys, 2, f"`{name}`", "run", "plain.rnn", "--data", name)
 
 
+def test_data_under_one_name_twice_is_refused(folder: Path, capsys: Any) -> None:
+    """Only the last of them would be seen."""
+    write("twice.json", '{"x": [[[1, 2, 3]]], "x": [[[4, 5, 6]]]}')
+    refused(capsys, 2, "`x` is in it twice", "run", "plain.rnn", "--data", "twice.json")
+    content = io.BytesIO()
+    np.save(content, floats(1, 2, 3))
+    with zipfile.ZipFile("twice.npz", "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(2):
+            archive.writestr("x.npy", content.getvalue())
+    refused(capsys, 2, "`x` is in it twice", "run", "plain.rnn", "--data", "twice.npz")
+    with pytest.raises(UserError, match="line 1: `x` is in it twice"):
+        model = rg.load("plain.rnn")
+        list(stream(model, model.init(0), ['{"x": [1, 2, 3], "x": [4, 5, 6]}'], "float64", {}))
+
+
+STACK = """\
+model Stack {
+  input x: seq[3]
+  y, final = unroll LSTM(2) >> GRU(2) over x
+  z, other = unroll RNN(2) over x
+  output y, z
+  loss mean(y * y)
+}
+"""
+STATES = ("final.0.c", "final.0.h", "final.1.h")
+
+
+@pytest.mark.parametrize("missing", [STATES[:1], STATES[1:2], STATES[2:], STATES[:2], STATES[1:]])
+def test_a_record_of_which_states_are_missing_is_refused(folder: Path, capsys: Any, missing: tuple[str, ...]) -> None:
+    """They would begin anew, in silence."""
+    write("stack.rnn", STACK)
+    states = {name: floats(2, 2) for name in STATES if name not in missing}
+    np.savez("given.npz", x=floats(2, 5, 3), **states)
+    words = f"the data has `{next(iter(states))}` but no {' and no '.join(f'`{m}`' for m in missing)}"
+    for verb in ("run", "train"):
+        refused(capsys, 2, words, verb, "stack.rnn", "--data", "given.npz")
+    np.savez("first.npz", **states)
+    model = rg.load("stack.rnn")
+    with pytest.raises(UserError, match=words):
+        list(stream(model, model.init(0), ["1 2 3"], "float64", {n: a[:1] for n, a in states.items()}))
+    written: dict[str, Any] = {}
+    exec(to_numpy(model, model.init(0), Wanted()).text, written)
+    with pytest.raises(ValueError, match="give all of initial_0_c, initial_0_h, initial_1_h, or none"):
+        named = {n.replace("final", "initial").replace(".", "_"): a for n, a in states.items()}
+        written["run"](floats(2, 5, 3), **named)
+
+
+def test_a_whole_record_may_be_given_beside_one_that_is_not(folder: Path) -> None:
+    model = rg.parse(STACK)
+    data = {"x": floats(2, 5, 3), **{name: floats(2, 2) for name in STATES}}
+    found, anew = (model.compile().run(d, model.init(0)) for d in (data, {"x": data["x"]}))
+    assert not np.array_equal(found["y"], anew["y"]) and np.array_equal(found["z"], anew["z"])
+
+
 def test_data_that_is_not_there(folder: Path, capsys: Any) -> None:
     refused(capsys, 1, "cannot read `absent.npz`", "run", "plain.rnn", "--data", "absent.npz")
 
@@ -250,8 +313,6 @@ def test_data_that_is_not_there(folder: Path, capsys: Any) -> None:
 
 
 def weights(path: str, **changes: Any) -> bytes:
-    import rnngraph as rg
-
     found = {**rg.load("plain.rnn").init(0), **changes}
     rg.save_weights(path, {name: array for name, array in found.items() if array is not None})
     return Path(path).read_bytes()
@@ -384,6 +445,8 @@ def test_weights_larger_than_memory_are_refused(folder: Path, capsys: Any) -> No
         (["--backend", "tpu"], 2, "there is no backend `tpu`"),
         (["--set", "units"], 2, "`units` is no setting"),
         (["--set", "units=4"], 2, "has no setting `units`"),
+        (["--set", "units=4", "--set", "deep=1", "--set", "units=5"], 2, "the setting `units` is given twice"),
+        (["--watch", "y,final,y"], 2, "`y` is to be watched twice"),
         (["--model", "Other"], 2, "there is no model `Other`"),
         (["--watch", "nosuch"], 2, "nosuch"),
         (["--bogus"], 2, "No such option"),

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import rnngraph as rg
+from rnngraph.cli import exit_code
 from rnngraph.diagnostics import CannotDo, UserError
 from rnngraph.exchange import convert as converting
 from rnngraph.exchange.commands import export, weights
@@ -341,3 +342,12 @@ def test_the_verbs_of_the_command_line(tmp_path: Path) -> None:
     assert "def run(x, initial_c=None" in (tmp_path / "m.py").read_text()
     with pytest.raises(UserError, match="for `--to onnx`"):
         call.invoke(export, [*text, "--operators"], catch_exceptions=False)
+
+
+def test_a_layer_that_is_mapped_twice_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "m.rnn").write_text(over("GRU(4)"))
+    np.savez(tmp_path / "w.npz", a=np.ones(2))
+    files = [str(tmp_path / name) for name in ("w.npz", "m.rnn", "o.safetensors")]
+    verb = ["weights", "convert", files[0], "--model", files[1], "--out", files[2]]
+    assert exit_code([*verb, "--map", "net=a", "--map", "net=b"]) == 2
+    assert "the layer `net` is given twice" in capsys.readouterr().err

@@ -230,6 +230,37 @@ def test_parentheses_are_kept_where_needed(text: str) -> None:
     )
 
 
+CLEAR = {
+    "(r * h) @ u": "(r * h) @ u",
+    "r * h @ u": "(r * h) @ u",
+    "r * (h @ u)": "r * (h @ u)",
+    "a / b @ c": "(a / b) @ c",
+    "a @ b * c": "(a @ b) * c",
+    "a % b * c": "(a % b) * c",
+    "a * b // c": "(a * b) // c",
+    "(a * b) / c": "a * b / c",
+    "(a @ b) @ c": "a @ b @ c",
+    "(a % b) % c": "a % b % c",
+    "(-a) % b": "(-a) % b",
+    "-a // b": "(-a) // b",
+    "-(a ** b)": "-(a ** b)",
+    "-a ** b": "-(a ** b)",
+    "a ** (b ** c)": "a ** (b ** c)",
+    "not (a == b)": "not (a == b)",
+    "not a < b": "not (a < b)",
+    "(a and b) or c": "(a and b) or c",
+    "a or b and c": "a or (b and c)",
+    "(a == b) and c": "a == b and c",
+    "(a * b) + (c ** d)": "a * b + c ** d",
+}
+
+
+@pytest.mark.parametrize("text", CLEAR)
+def test_parentheses_stand_where_people_read_otherwise(text: str) -> None:
+    """The text may not come to mean another thing to a reader, whatever the parser knows of the order of binding."""
+    assert f"  y = {CLEAR[text]}\n" in check_round_trip(f"cell A {{ y = {text} }}")
+
+
 def test_parentheses_are_dropped_where_not_needed() -> None:
     assert "  y = a * b + f(c)[d]\n" in formatted("cell A { y = ((a * b) + (f)((c))[(d)]) }")
 

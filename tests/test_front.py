@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import rnngraph as rg
 from rnngraph.diagnostics import UserError
 from rnngraph.front.block import Block, Elaborated
 from rnngraph.front.builtin import TABLE
@@ -149,6 +150,37 @@ def test_weights_are_named_by_their_instances(text: str, names: list[str]) -> No
     assert list(weights(model(text))) == names
 
 
+BARE = """
+layer Scale { input x: [n]  param gain: [n] = 1  output x * gain }
+layer Thrice(norm) { input x: [n]  output norm(norm(x) + norm(2 * x)) }
+layer Ways(step = Slow) { input x: seq[n]  a = unroll step over x  b = unroll step over x reversed  output [a, b] }
+cell Slow { input x: [n]  state h: [n] = 0  param w: [n] = 1  h' = h * w + x  output h' }
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("norm = Scale output norm(norm(x) + norm(2 * x))", ["norm.gain"]),
+        ("norm = LayerNorm output norm(norm(x) + x)", ["norm.gain", "norm.offset"]),
+        ("output Thrice(Scale)(x)", ["thrice.norm.gain"]),
+        ("output Thrice(norm = Scale)(x) + Thrice(Scale)(x)", ["thrice.norm.gain", "thrice_2.norm.gain"]),
+        ("output Ways()(x)", ["ways.step.w"]),
+        ("both = Ways output both(x) + both(2 * x)", ["both.step.w"]),
+        ("step = Slow output unroll step >> step over x", ["step.w"]),
+        ("y = x step = Slow for k in 1..2 { y = unroll step over y } output y", ["step.w"]),
+        ("y = x for k in 1..2 { s = Slow y = unroll s >> s over y } output y", ["s.1.w", "s.2.w"]),
+        ("output Scale(Scale(x))", ["scale.gain", "scale_2.gain"]),
+        ("kind = Dense output kind(3)(kind(3, activation = relu)(x))",
+         ["dense.kernel", "dense.bias", "dense_2.kernel", "dense_2.bias"]),
+    ],
+)  # fmt: skip
+def test_a_definition_that_is_bound_without_brackets_is_one_instance(text: str, names: list[str]) -> None:
+    assert sorted(weights(BARE + model(text))) == sorted(names)
+    with pytest.raises(UserError, match=r"given where an instance is made: `LayerNorm\(epsilon = \.\.\.\)`"):
+        made(model("norm = LayerNorm output norm(epsilon = 1)(x)"))
+
+
 @pytest.mark.parametrize(
     ("cell", "names"),
     [
@@ -208,6 +240,26 @@ def test_watching_records_a_named_value_at_every_step() -> None:
     assert one.graph.outputs["watch.h"].type.axes == ("time", "batch")
     with pytest.raises(UserError, match="nothing is called `hh`"):
         made(text, watch=("hh",))
+
+
+    with pytest.raises(UserError, match="`h` is to be watched twice"):
+        made(text, watch=("h", "i", "h"))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("output argmax(x), argmax(-x)", ["argmax", "argmax_2"]),
+        ("output argmax(x), x as argmax, argmax(-x)", ["argmax_2", "argmax", "argmax_3"]),
+        ("output split(x, 3), x as split_2", ["split", "split_3", "split_4", "split_2"]),
+        ("y, f = unroll RNN(2) over x output f.h as f, y, f", ["f", "y", "f.h"]),
+        ("output Loss(x) loss mean(x)", ["loss_2", "loss"]),
+        ("output x metric mean(x) metric mean(-x) metric max(x) as mean_2", [
+            "x", "metric.mean", "metric.mean_3", "metric.mean_2"]),
+    ],
+)  # fmt: skip
+def test_names_that_are_made_up_give_way_to_those_that_are_told(text: str, names: list[str]) -> None:
+    assert list(made("layer Loss { input x: [n] output x } " + model(text)).graph.outputs) == names
 
 
 # --- settings and recipes ---------------------------------------------------------------------------------
@@ -459,6 +511,25 @@ def test_imports_below_the_folder(tmp_path: Path) -> None:
     written(tmp_path, "cells/deeper/other.rnn", "layer Other(u) { input x: [n] output Dense(u)(x) }")
     found = elaborate(parse(read_source(written(tmp_path, "model.rnn", USES))))
     assert [w.name for w in found.weights] == ["mine.other.dense.kernel", "mine.other.dense.bias"]
+
+
+def test_every_file_names_its_own(tmp_path: Path) -> None:
+    """What a definition names is what stands in its own file, whoever imports it and wherever it is used."""
+    written(tmp_path, "two.rnn", "layer Help { input x: [n] output 2 * x } layer Two { input x: [n] output Help(x) }")
+    three = "layer Help { input x: [n] output 3 * x } layer Three { input x: [n] output Help(x) }"
+    written(tmp_path, "three.rnn", three)
+    head = 'import "two.rnn" import "three.rnn" '
+    both = head + "model M { input x: [1] output Two(x) as a, Three(x) as b }"
+    own = head + (
+        "layer Help { input x: [n] output 5 * x } layer Dense { input x: [n] output 4 * x } "
+        "layer Same { input x: [n] output Help(Dense(x)) } "
+        "model M { input x: [1] output Two(x) as a, Three(x) as b, Residual(Same)(x) as c }"
+    )
+    for text, expected in ((both, {"a": 2, "b": 3}), (own, {"a": 2, "b": 3, "c": 21})):
+        found = rg.load(written(tmp_path, "model.rnn", text)).compile().run({"x": np.ones((1, 1))}, {})
+        assert {name: float(array[0, 0]) for name, array in found.items()} == expected
+    with pytest.raises(UserError, match="`Help` comes from two imports"):
+        rg.load(written(tmp_path, "model.rnn", head + "model M { input x: [1] output Help(x) }"))
 
 
 @pytest.mark.parametrize(

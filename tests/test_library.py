@@ -279,8 +279,9 @@ def test_attention_weighs_the_real_steps_of_its_memory() -> None:
     data["source"][0, 3:] = np.nan
     data["source"][1, 1:] = np.nan
     got = model.compile(watch=("weights",)).run(data, w)
-    assert got["weights"].shape == (2, 4, 4)  # over source, then over target
-    assert np.allclose(got["weights"].sum(axis=1), 1)
+    assert got["weights"].shape == (2, 4, 4)  # over the decoder's steps, then over source
+    assert np.allclose(got["weights"].sum(axis=2), 1)
+    assert not got["weights"][0, :, 3:].any() and not got["weights"][1, :, 1:].any()
     context = got["y"][..., 4:]
     assert np.allclose(context[1], data["source"][1, 0])  # the one real step is all that there is to look at
     y = got["y"][0, 0, :4]

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
+from rnngraph.diagnostics import UserError
+from rnngraph.exchange.chosen import Wanted
+from rnngraph.exchange.numpy_export import to_numpy
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -169,6 +172,28 @@ def test_an_output_and_a_metric_of_one_name_are_both_given() -> None:
     results = model.compile().run({"x": np.ones((1, 3, 2))}, model.init(0))
     assert results["level"].shape == (1, 3, 2)
     assert results["metric.level"] == pytest.approx(results["level"].mean())
+
+
+def test_exports_keep_names_apart_as_run_does() -> None:
+    text = """
+    cell Wrap { input x: [n]  enc = RNN(2)  output enc(x) }
+    model M {
+      input x: seq[2]
+      y, final = unroll Wrap over x
+      z, RECORD = unroll RNN(2) over x
+      output y, z
+      metric mean(y) as y
+    }
+    """
+    model = rg.parse(text.replace("RECORD", "other"))
+    x, weights = np.ones((1, 3, 2)), model.init(0)
+    scope: dict[str, Any] = {}
+    exec(to_numpy(model, weights, Wanted(loss=True, dtype="float64")).text, scope)
+    found, expected = scope["run"](x), model.compile().run({"x": x}, weights)
+    assert found.keys() == {"y", "z", "metric.y"} and np.allclose(found["metric.y"], expected["metric.y"])
+    same = rg.parse(text.replace("RECORD", "enc"))  # `final.enc.h` and `enc.h` are both `initial.enc.h`
+    with pytest.raises(UserError, match=r"two states would both be called `initial\.enc\.h`"):
+        to_numpy(same, same.init(0), Wanted())
 
 
 # --- one call after another --------------------------------------------------------------------------------------

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from rnngraph.calls import known_as, to_user
 from rnngraph.compiled import Schedule, Steps
 from rnngraph.diagnostics import CannotDo, Diagnostic, UserError
 from rnngraph.exchange.plain import without_early_exit
 from rnngraph.front.block import Elaborated
 from rnngraph.front.elaborate import elaborate
 from rnngraph.ir.graph import Graph, Node, Value
-from rnngraph.ir.types import BATCH, Type
+from rnngraph.ir.order import Order, batch_first, orders_of
+from rnngraph.ir.types import BATCH
 from rnngraph.learn.files import Arrays
 from rnngraph.learn.weights import check_weights
 from rnngraph.model import Model, checked_schedule
@@ -45,20 +47,16 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Port:
-    """An array at the border: the name it has outside, and its value in the graph."""
+    """An array at the border: the name and the axes that it has outside, and its value in the graph."""
 
     name: str
     value: Value
+    axes: Order
 
     @property
     def order(self) -> tuple[int, ...]:
-        """The axes outside, as positions inside: the batch first, then times, then what the user wrote."""
-        return outside_order(self.value.type)
-
-
-def outside_order(type: Type) -> tuple[int, ...]:
-    axes = sorted(range(len(type.axes)), key=lambda i: type.axes[i] != BATCH)
-    return (*axes, *range(len(axes), type.rank))
+        """The axes outside, as positions inside, then what the user wrote."""
+        return tuple(to_user(self.value.type, self.axes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +98,11 @@ class Chosen:
         """What must be given, weights apart: only what something depends on, in the order declared."""
         used = {node for node in graph.nodes() if node.op.kind == "leaf"}
         ports = [
-            Port(self.outside(name, value), value)
+            Port(self.outside(name, value), value, batch_first(value.type.axes))
             for name, value in graph.inputs.items()
             if value.node in used and value.node.attrs["kind"] != "weight"
         ]
+        _refuse_one_name([port.name for port in ports])
         names = [*(i.name for i in self.made.inputs), *(s.name for s in self.made.states)]
         place = {name: i for i, name in enumerate(names)}
         return sorted(ports, key=lambda p: place.get(p.value.node.attrs["name"], len(place)))
@@ -117,7 +116,8 @@ class Chosen:
         return f"initial.{name.removeprefix('final.')}" if value.node.attrs["kind"] == "state" else name
 
     def outputs(self, graph: Graph) -> list[Port]:
-        return [Port(name.removeprefix("metric."), value) for name, value in graph.outputs.items()]
+        orders = orders_of(self.made.graph)
+        return [Port(known_as(name, graph.outputs), value, orders[name]) for name, value in graph.outputs.items()]
 
     def steps_of(self, axis: str) -> int | None:
         """The number of steps of an axis where it is known, else None. `time/2` has every second step of `time`."""
@@ -128,6 +128,14 @@ class Chosen:
         if axis.endswith("@for") or (self.wanted.unroll == "static" and axis != BATCH):
             return self.wanted.schedule.steps_of(axis)
         return None
+
+
+def _refuse_one_name(names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(
+                f"two states would both be called `{name}` outside", "E684", "call one of their records otherwise"
+            )
 
 
 def bases(axis: str) -> list[str]:

@@ -70,6 +70,7 @@ def convert(
     from rnngraph.exchange.files import read
     from rnngraph.exchange.looks import looks_like
     from rnngraph.learn.weights import save_weights
+    from rnngraph.options import given_once
 
     arrays = read(file)
     made = converted(
@@ -77,7 +78,7 @@ def convert(
         arrays,
         source or looks_like(arrays) or OURS,
         target,
-        dict(_pair(text) for text in pairs),
+        given_once([_pair(text) for text in pairs], "the layer", "E698"),
     )
     save_weights(out, made.arrays)
     for line in made.told:

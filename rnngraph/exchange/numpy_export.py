@@ -86,6 +86,7 @@ class _File:
     def written(self) -> Written:
         self.weights()
         self.borders()
+        self.whole_records()
         self.defaults()
         leaving = [p.value for p in self.outputs]
         hints = {p.value: p.name for p in self.outputs if not p.name.startswith("final.")}
@@ -141,6 +142,17 @@ class _File:
     def default(self, port: Port) -> float | None:
         item = next((i for i in self.given.made.inputs if i.name == port.name), None)
         return item.default if isinstance(item, DataInput) else None
+
+    def whole_records(self) -> None:
+        """Of a record all states are given, or none, as for `run`."""
+        records: dict[str, list[str]] = {}
+        for port in self.inputs:
+            if port.value.node.attrs["kind"] == "state":
+                record = port.value.node.attrs["name"].partition(".")[0]
+                records.setdefault(record, []).append(self.variables[port.name])
+        for names in (", ".join(found) for found in records.values() if len(found) > 1):
+            self.writer.line(f"if len({{state is None for state in ({names})}}) > 1:")
+            self.writer.line(f'    raise ValueError("give all of {names}, or none")')
 
     def defaults(self) -> None:
         """What may be left out: lengths, initial states, inputs that have a value for that."""

@@ -283,7 +283,8 @@ WORDS: dict[str, Rule] = {
         "where": "where",
     }.items()},
     **{name: infix(sign, level) for name, sign, level in (
-        ("add", "+", ADD), ("sub", "-", ADD), ("mul", "*", MUL), ("div", "/", MUL), ("lt", "<", COMPARE),
+        ("add", "+", ADD), ("sub", "-", ADD), ("mul", "*", MUL), ("div", "/", MUL),
+        ("floordiv", "//", MUL), ("lt", "<", COMPARE),
         ("le", "<=", COMPARE), ("gt", ">", COMPARE), ("ge", ">=", COMPARE), ("eq", "==", COMPARE),
         ("ne", "!=", COMPARE),
     )},

@@ -73,14 +73,32 @@ def _square(s: Scope, node: Node, x: str) -> str:
 
 
 def _mod(s: Scope, node: Node, *names: str) -> str:
-    """The remainder with the sign of the divisor; ONNX has that for integers only."""
+    """The remainder with the sign of the divisor; ONNX has that for integers only, and only where that is not 0."""
     a, b = operands(s, node, names)
     if node.types[0].dtype == "int":
-        return str(s.emit("Mod", a, b))
+        none, by = _divisor(s, b)
+        return str(s.emit("Where", none, s.number(0, "int"), s.emit("Mod", a, by)))
     rest, zero = s.emit("Mod", a, b, fmod=1), s.number(0)
     other = s.emit("Xor", s.emit("Less", rest, zero), s.emit("Less", b, zero))
     wrong = s.emit("And", other, s.emit("Not", s.emit("Equal", rest, zero)))
     return str(s.emit("Where", wrong, s.emit("Add", rest, b), rest))
+
+
+def _divisor(s: Scope, b: str) -> tuple[str, str]:
+    """Where an integer is 0, and the integer with 1 in its place."""
+    none = str(s.emit("Equal", b, s.number(0, "int")))
+    return none, str(s.emit("Where", none, s.number(1, "int"), b))
+
+
+def _floordiv(s: Scope, node: Node, *names: str) -> str:
+    """What is left without the remainder, divided: without a rest but for rounding."""
+    a, b = operands(s, node, names)
+    whole = s.emit("Sub", a, _mod(s, node, *names))
+    if node.types[0].dtype == "int":
+        none, by = _divisor(s, b)
+        return str(s.emit("Where", none, s.number(0, "int"), s.emit("Div", whole, by)))
+    none = str(s.emit("Equal", b, s.number(0)))
+    return str(s.emit("Where", none, s.emit("Div", a, b), s.emit("Round", s.emit("Div", whole, b))))
 
 
 def _straight_through(s: Scope, node: Node, *names: str) -> str:
@@ -263,7 +281,7 @@ RULES: dict[str, Rule] = {
     }.items()},
     "where": _where, "ne": _not_equal,
     "square": _square, "relu": _relu, "softplus": _softplus, "log_sigmoid": _log_sigmoid,
-    "mod": _mod, "cast": _cast, "broadcast": _broadcast, "spread": _spread,
+    "mod": _mod, "floordiv": _floordiv, "cast": _cast, "broadcast": _broadcast, "spread": _spread,
     "const": _const, "size": _size, "iota": _iota, "contract": _contract, "sum": _sum, "sum_axes": _sum_axes,
     "max_over": _max_over, "argmax": _argmax, "softmax": along_dim("Softmax"), "log_softmax": along_dim("LogSoftmax"),
     "cumsum": _cumsum, "concat": _concat, "slice": _slice, "pad": _pad, "reshape": _reshape, "transpose": _transpose,

@@ -9,9 +9,9 @@ from rnngraph.front.values import AxisName, Item
 from rnngraph.ir.graph import Value
 
 
-@define("shift", "x by? fill?")
+@define("shift", "x by? fill?", "same")
 def _(use: Use) -> Item:
-    value = use.trace.lift(use.given["x"].item, use.span("x"))
+    value = use.any("x")
     by = use.whole("by", 1)
     shifted = sequences.shift(use.trace, value, by, use.at, use.span("x"))
     if not use.has("fill"):
@@ -20,18 +20,18 @@ def _(use: Use) -> Item:
     return sequences.filled(use.trace, shifted, fill, by, use.at)
 
 
-@define("every", "x by")
+@define("every", "x by", "same")
 def _(use: Use) -> Item:
     """The steps 0, by, 2 by, ... as a sequence over an axis of its own."""
-    value = use.trace.lift(use.given["x"].item, use.span("x"))
+    value = use.any("x")
     by = checked_size(use.whole("by", 1), use.span("by"))
     return sequences.every(use.trace, value, by, use.at, use.span("x"))
 
 
-@define("whole", "x axis?")
+@define("whole", "x axis?", "same")
 def _(use: Use) -> Item:
     """The same sequence over an axis of its own, called as said: each step of another one can see all of it."""
-    found = sequences.every(use.trace, use.trace.lift(use.given["x"].item, use.span("x")), 1, use.at, use.span("x"))
+    found = sequences.every(use.trace, use.any("x"), 1, use.at, use.span("x"))
     if use.has("axis"):
         name = use.given["axis"].item
         if not isinstance(name, AxisName):
@@ -40,7 +40,7 @@ def _(use: Use) -> Item:
     return found
 
 
-@define("position", "axis")
+@define("position", "axis", "int")
 def _(use: Use) -> Item:
     """The index of each step along an axis."""
     item = use.given["axis"].item
@@ -53,17 +53,22 @@ def _(use: Use) -> Item:
     return use.trace.call("iota", at=use.at, axis=axis)
 
 
-@define("last", "x")
+def _rows(use: Use) -> Value:
+    value = use.any("x")
+    return use.by_rows(value, sequences.axis_of(value, use.span("x")))
+
+
+@define("last", "x", "same")
 def _(use: Use) -> Item:
-    return sequences.last(use.trace, use.trace.lift(use.given["x"].item, use.span("x")), use.at, use.span("x"))
+    return sequences.last(use.trace, _rows(use), use.at, use.span("x"))
 
 
-@define("reversed", "x")
+@define("reversed", "x", "same")
 def _(use: Use) -> Item:
-    return sequences.reversed_(use.trace, use.trace.lift(use.given["x"].item, use.span("x")), use.at, use.span("x"))
+    return sequences.reversed_(use.trace, _rows(use), use.at, use.span("x"))
 
 
-@define("window", "x size")
+@define("window", "x size", "same")
 def _(use: Use) -> Item:
     size = checked_size(use.whole("size", 1), use.span("size"))
-    return sequences.window(use.trace, use.value("x"), size, use.at, use.span("x"))
+    return sequences.window(use.trace, use.any("x"), size, use.at, use.span("x"))

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable
 
 from rnngraph.front.mistakes import Mistake
-from rnngraph.front.trace import Trace
+from rnngraph.front.trace import Trace, common_kind, dtype_of
 from rnngraph.front.values import Item, Number, Numbers, is_number
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import DType
@@ -20,6 +20,7 @@ OPS = {
     "-": "sub",
     "*": "mul",
     "/": "div",
+    "//": "floordiv",
     "%": "mod",
     "**": "pow",
     "==": "eq",
@@ -60,8 +61,6 @@ def binary(trace: Trace, sign: str, left: Item, right: Item, at: Span, spans: tu
         assert isinstance(right, (bool, int, float))
         return power(trace, trace.lift(left, spans[0]), right, at)
     a, b = alike(trace, (left, right), spans, numbers=sign not in ("==", "!="))
-    if sign == "//":
-        return _floor_divided(trace, a, b, at)
     if sign in ("/", "**") and a.type.dtype == "int":
         a, b = trace.cast(a, "float", at), trace.cast(b, "float", at)
     return trace.call(OPS[sign], a, b, at=at)
@@ -73,6 +72,8 @@ def fold(sign: str, left: Number, right: Number, at: Span) -> Number:
         if not (isinstance(left, bool) and isinstance(right, bool)):
             raise Mistake("E202", f"`{sign}` joins two conditions, not numbers", at)
         return (left and right) if sign == "and" else (left or right)
+    if sign not in COMPARISONS:
+        left, right = counted_as(left), counted_as(right)
     try:
         result = _power(left, right) if sign == "**" else _FOLD[sign](left, right)
     except ZeroDivisionError:
@@ -80,6 +81,11 @@ def fold(sign: str, left: Number, right: Number, at: Span) -> Number:
     except (OverflowError, ValueError):
         raise Mistake("E207", f"`{at.text}` is no number that can be held", at) from None
     return bounded(result, at)
+
+
+def counted_as(number: Number) -> Number:
+    """What stands for true and false in arithmetic."""
+    return float(number) if isinstance(number, bool) else number
 
 
 def bounded(result: Number, at: Span) -> Number:
@@ -117,9 +123,9 @@ def power(trace: Trace, base: Value, exponent: Number, at: Span) -> Value:
 
 def negative(trace: Trace, item: Item, at: Span, span: Span) -> Item:
     if isinstance(item, (bool, int, float)):
-        return -item
+        return -counted_as(item)
     if isinstance(item, Numbers):
-        return Numbers(tuple(-i for i in item.items))
+        return Numbers(tuple(-counted_as(i) for i in item.items))
     return trace.call("neg", number_value(trace, item, span), at=at)
 
 
@@ -147,28 +153,18 @@ def alike(
     spans: tuple[Span, ...],
     numbers: bool = True,
 ) -> tuple[Value, ...]:
-    """The items as values of one dtype: float if one is, else int; truth counts as a number if asked."""
-    found = {_dtype(item) for item in items}
-    if found == {"bool"} and not numbers:
-        common: DType = "bool"
-    else:
-        common = "int" if "int" in found and "float" not in found else "float"
+    """The items as values of one kind; truth beside truth counts as numbers if asked."""
+    kinds = {kind for item in items for kind in _kinds(item)}
+    common: DType = "float" if numbers and kinds == {"bool"} else common_kind(kinds)
     return tuple(trace.lift(item, span, common) for item, span in zip(items, spans, strict=True))
 
 
-def _dtype(item: Item) -> DType | None:
+def _kinds(item: Item) -> set[DType]:
     if isinstance(item, Value):
-        return item.type.dtype
+        return {item.type.dtype}
     if isinstance(item, Numbers):
-        return "float" if any(isinstance(i, float) for i in item.items) else "int"
-    return "bool" if isinstance(item, bool) else "int" if isinstance(item, int) else "float"
-
-
-def _floor_divided(trace: Trace, a: Value, b: Value, at: Span) -> Value:
-    whole = a.type.dtype == "int"
-    quotient = trace.call("div", trace.cast(a, "float", at), trace.cast(b, "float", at), at=at)
-    floored = trace.call("floor", quotient, at=at)
-    return trace.cast(floored, "int", at) if whole else floored
+        return {dtype_of(i) for i in item.items}
+    return {dtype_of(item)} if isinstance(item, (bool, int, float)) else set()
 
 
 def broadcasts(a: tuple[int, ...], b: tuple[int, ...]) -> bool:

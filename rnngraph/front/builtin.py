@@ -11,9 +11,9 @@ from rnngraph.front.mistakes import Mistake, shape_in_words
 from rnngraph.front.scope import Scope
 from rnngraph.front.sizes import checked_size
 from rnngraph.front.trace import Trace
-from rnngraph.front.values import AxisName, Given, Item, Number, Numbers
+from rnngraph.front.values import AxisName, Given, Item, Number, Numbers, whole_number
 from rnngraph.ir.graph import Value
-from rnngraph.ir.types import BATCH
+from rnngraph.ir.types import BATCH, is_fixed
 from rnngraph.source import Span
 
 
@@ -42,7 +42,12 @@ class Use:
     def span(self, name: str) -> Span:
         return self.given[name].span
 
+    def any(self, name: str) -> Value:
+        """The argument as it is: a float, an int or a bool."""
+        return self.trace.lift(self.given[name].item, self.span(name))
+
     def value(self, name: str) -> Value:
+        """The argument to calculate with: true and false count as 1.0 and 0.0."""
         return number_value(self.trace, self.given[name].item, self.span(name))
 
     def float(self, name: str) -> Value:
@@ -57,12 +62,12 @@ class Use:
     def whole(self, name: str, default: int) -> int:
         if name not in self.given:
             return default
-        item = self.given[name].item
-        if isinstance(item, bool) or not isinstance(item, int):
+        found = whole_number(self.given[name].item)
+        if found is None:
             raise self.mistake(
                 "E208", f"`{name}` of `{self.function}` must be a whole number known while compiling", name
             )
-        return item
+        return found
 
     def flag(self, name: str, default: bool) -> bool:
         if name not in self.given:
@@ -74,10 +79,10 @@ class Use:
 
     def sizes(self, name: str) -> tuple[int, ...]:
         item = self.given[name].item
-        found = item.items if isinstance(item, Numbers) else (item,)
-        if not all(isinstance(n, int) and not isinstance(n, bool) for n in found):
+        found = [whole_number(n) for n in (item.items if isinstance(item, Numbers) else (item,))]
+        if None in found:
             raise self.mistake("E208", f"`{name}` of `{self.function}` must be sizes, as in `[n, units]`", name)
-        return tuple(checked_size(n, self.span(name)) for n in found if isinstance(n, int))
+        return tuple(checked_size(n, self.span(name)) for n in found if n is not None)
 
     def along_time(self) -> bool:
         return "axis" in self.given and isinstance(self.given["axis"].item, AxisName)
@@ -100,9 +105,10 @@ class Use:
         item = self.given["axis"].item if "axis" in self.given else Numbers(tuple(range(-rank, 0)))
         if not isinstance(item, Numbers):
             return (self.dim(value),)
-        if not all(isinstance(d, int) and -rank <= d < rank for d in item.items):
+        told = [whole_number(d) for d in item.items]
+        if not all(d is not None and -rank <= d < rank for d in told):
             raise self.mistake("E204", f"{self.has_shape('x', value)}: there are no such dimensions", "axis")
-        found = tuple(int(d) % rank - rank for d in item.items)
+        found = tuple(d % rank - rank for d in told if d is not None)
         if len(set(found)) < len(found):
             raise self.mistake("E204", "a dimension is named twice", "axis")
         return found
@@ -116,6 +122,15 @@ class Use:
             raise self.mistake("E305", f"`{self.span('x').text}` is no sequence over `{item.name}`", "axis")
         return name
 
+    def sequence(self, value: Value) -> tuple[Value, str]:
+        """What is to be gathered along the axis that `axis = NAME` means, and the axis."""
+        axis = self.time_axis(value)
+        return self.by_rows(value, axis), axis
+
+    def by_rows(self, value: Value, axis: str) -> Value:
+        """A sequence with a row for each example, if these may have lengths: what comes of it is of one shape then."""
+        return value if is_fixed(axis) else self.trace.over_batch(value, self.at)
+
     def has_shape(self, name: str, value: Value) -> str:
         """`` `x` has 3 values ``, for a message."""
         return f"`{self.span(name).text}` has {shape_in_words(value.type.shape)}"
@@ -126,10 +141,15 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """Its parameters (`?`: may be left out, `*`: may be repeated), and what it gives."""
+    """Its parameters (`?`: may be left out, `*`: may be repeated), and what it gives.
+
+    `gives` is the kind of each result: `float`, `int`, `bool`; `same` as what it is given; `number`: an int of ints,
+    else a float.
+    """
 
     name: str
     parameters: tuple[str, ...]
+    gives: tuple[str, ...]
     formula: Callable[[Use], Item]
     fold: Callable[..., Number] | None = None
     """The same on numbers that are known while compiling."""
@@ -143,11 +163,11 @@ class Function:
 TABLE: dict[str, Function] = {}
 
 
-def define(name: str, parameters: str, fold: Callable[..., Number] | None = None) -> Callable[..., Any]:
+def define(name: str, parameters: str, gives: str, fold: Callable[..., Number] | None = None) -> Callable[..., Any]:
     """Adds a function to the table; `fold` is the same on numbers."""
 
     def add(formula: Callable[[Use], Item]) -> Callable[[Use], Item]:
-        TABLE[name] = Function(name, tuple(parameters.split()), formula, fold)
+        TABLE[name] = Function(name, tuple(parameters.split()), tuple(gives.split()), formula, fold)
         return formula
 
     return add

@@ -46,7 +46,16 @@ def call(scope: Scope, e: ast.Call) -> Item:
         return instantiate(scope, item.definition, e.arguments, e.span)
     callee = as_callee(scope, item, e.function.span)
     given = [Given(expressions.one(scope, a.value), a.value.span, a.name) for a in e.arguments]
+    _refuse_place_and_name(callee, given)
     return use(scope, callee, given, e.span, below(scope, callee, e.function)).item()
+
+
+def _refuse_place_and_name(callee: Callee, given: list[Given]) -> None:
+    """`f(a, x = b)` where `x` is the first input: an argument in its place, and one of its name."""
+    places = input_names(callee)[: sum(g.name is None for g in given)] if isinstance(callee, Instance) else []
+    for one in given:
+        if one.name in places:
+            raise inputs.given_twice(one.name, one.span)
 
 
 def as_callee(scope: Scope, item: Item, at: Span) -> Callee:
@@ -56,6 +65,13 @@ def as_callee(scope: Scope, item: Item, at: Span) -> Callee:
     if isinstance(item, (Instance, PipeOf, Builtin)):
         return item
     raise Mistake("E304", f"`{at.text}` is {kind_of(item)} and cannot be called", at)
+
+
+def held(scope: Scope, item: Item, at: Span) -> Item:
+    """What a name or a setting stands for: a definition that needs no settings is one instance there, as with `()`."""
+    if isinstance(item, Class) and item.definition.kind != "model" and not _needed(item.definition):
+        return instantiate(scope, item.definition, (), at)
+    return item
 
 
 # --- settings -------------------------------------------------------------------------------------
@@ -96,11 +112,11 @@ def _given_settings(scope: Scope, definition: Definition, arguments: Sequence[as
                 help=did_you_mean(name, names),
             )
         if name in found:
-            raise Mistake("E303", f"`{name}` is given twice", argument.span)
+            raise inputs.given_twice(name, argument.span)
         item = expressions.one(scope, argument.value)
         if isinstance(item, Value):
             raise _value_as_setting(definition, argument)
-        found[name] = item
+        found[name] = held(scope, item, argument.value.span)
     return found
 
 
@@ -126,18 +142,21 @@ def fill_defaults(scope: Scope, definition: Definition, settings: dict[str, Item
                     labels=(Label(setting.span, "it has no default"),),
                     help=f"write `{_usual(definition)}`",
                 )
-            settings[setting.name] = expressions.one(inner, setting.default)
+            settings[setting.name] = held(inner, expressions.one(inner, setting.default), setting.span)
         inner.bind(setting.name, settings[setting.name], "setting", setting.span)
 
 
 def _world(scope: Scope, definition: Definition) -> World:
-    """What a body may name: the library's own definitions see the library alone, whatever a file calls its own."""
-    return library() if library().get(definition.name) is definition else scope.trace.world
+    """What a body may name: what stands in its own file and in the imports of that, wherever it is called from."""
+    return scope.trace.worlds.get(definition.span.source, library())
+
+
+def _needed(definition: Definition) -> list[str]:
+    return [s.name for s in definition.settings if s.default is None]
 
 
 def _usual(definition: Definition) -> str:
-    needed = ", ".join(s.name for s in definition.settings if s.default is None)
-    return f"{definition.name}({needed})"
+    return f"{definition.name}({', '.join(_needed(definition))})"
 
 
 # --- names of instances ---------------------------------------------------------------------------

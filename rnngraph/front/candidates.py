@@ -11,7 +11,7 @@ from rnngraph.ir.types import BATCH, Type, union
 from rnngraph.source import Span
 
 
-@define("draw", "weights count unique?")
+@define("draw", "weights count unique?", "int int")
 def _(use: Use) -> Item:
     """So many classes, each drawn by its weight, all different unless told; and how many draws it took."""
     weights, count, unique = use.float("weights"), use.whole("count", 1), use.flag("unique", True)

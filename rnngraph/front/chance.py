@@ -17,12 +17,12 @@ def _uniform(use: Use, shape: tuple[int, ...]) -> Value:
     return sequences.uniform(use.trace, shape, use.scope.sequence_axes(), use.at, per_sequence)
 
 
-@define("uniform", "shape per_sequence?")
+@define("uniform", "shape per_sequence?", "float")
 def _(use: Use) -> Item:
     return _uniform(use, use.sizes("shape"))
 
 
-@define("normal", "shape per_sequence?")
+@define("normal", "shape per_sequence?", "float")
 def _(use: Use) -> Item:
     """Box and Muller (1958), "A note on the generation of random normal deviates"."""
     shape = use.sizes("shape")
@@ -31,7 +31,7 @@ def _(use: Use) -> Item:
     return use.op("mul", radius, use.op("cos", use.op("mul", _uniform(use, shape), use.number(2.0 * math.pi))))
 
 
-@define("categorical", "scores")
+@define("categorical", "scores", "int")
 def _(use: Use) -> Item:
     """A draw with probabilities softmax(scores), as the largest score with Gumbel noise added."""
     scores = use.float("scores")

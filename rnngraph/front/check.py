@@ -52,7 +52,7 @@ def _model(trace: Trace, loaded: Loaded, model: Definition) -> set[str]:
     """Elaborates a model as for running and as for training; the names of the definitions that it uses."""
     used: set[str] = set()
     for training in (False, True):
-        own = Trace(training=training, world=loaded.world)
+        own = Trace(training=training, worlds=loaded.worlds)
         numbers = _distinct()
         attempt(own, loaded, model, {s.name: next(numbers) for s in model.settings if s.default is None})
         for diagnostic in own.report.found:
@@ -122,7 +122,7 @@ def _handed_on(world: World, node: ast.Call, setting: str) -> bool:
 
 def _tried(loaded: Loaded, definition: Definition, sizes: Iterator[int]) -> list[Diagnostic]:
     """The diagnostics of one use of a definition inside of a loop."""
-    trace = Trace(world=loaded.world)
+    trace = Trace(worlds=loaded.worlds)
     scope = Scope(trace, loaded.world, definition, None, (), (), definition.name_span)
     try:
         settings: dict[str, Item] = {s.name: next(sizes) for s in definition.settings if s.default is None}

@@ -9,7 +9,7 @@ from rnngraph.front.values import Item, Several
 from rnngraph.ir.graph import Value
 
 
-@define("ctc_loss", "scores labels blank? merge? collapse? ignore_longer?")
+@define("ctc_loss", "scores labels blank? merge? collapse? ignore_longer?", "float")
 def _(use: Use) -> Item:
     """-log P(labels), one number for each row. Scores are logits; the blank is the last class unless told."""
     scores, labels = _scores(use), _labels(use)
@@ -33,7 +33,7 @@ def _(use: Use) -> Item:
     )
 
 
-@define("ctc_greedy", "scores merge? blank?")
+@define("ctc_greedy", "scores merge? blank?", "int int float")
 def _(use: Use) -> Item:
     """The likeliest class of each step, without repetitions and blanks: labels, how many, minus the sum of scores."""
     scores = _scores(use)
@@ -47,7 +47,7 @@ def _(use: Use) -> Item:
     return Several((labels, count, use.op("neg", use.op("sum_axes", largest, axes=(axis,)))))
 
 
-@define("ctc_beam", "scores width? paths? merge? blank?")
+@define("ctc_beam", "scores width? paths? merge? blank?", "int int float")
 def _(use: Use) -> Item:
     """The likeliest sequences of labels, best first: labels, how many, log probability; one, unless `paths` is told."""
     scores = _scores(use)
@@ -66,18 +66,18 @@ def _(use: Use) -> Item:
     return Several(several if use.has("paths") else tuple(use.op("reshape", v, shape=()) for v in several))
 
 
-@define("collapse_repeated", "labels")
+@define("collapse_repeated", "labels", "int int")
 def _(use: Use) -> Item:
     """Equal neighbours become one: labels, and how many."""
     labels = _labels(use)
     return Several(_kept(use, labels, _changes(use, labels)))
 
 
-@define("compact", "x keep")
+@define("compact", "x keep", "same int")
 def _(use: Use) -> Item:
     """The steps where the condition holds, moved to the front with zeros behind them; and how many."""
-    x = use.trace.lift(use.given["x"].item, use.span("x"))
-    keep = use.trace.lift(use.given["keep"].item, use.span("keep"))
+    x = use.any("x")
+    keep = use.any("keep")
     if keep.type.dtype != "bool" or keep.type.shape:
         raise use.mistake("E202", f"`compact` needs a condition for each step, not `{use.span('keep').text}`", "keep")
     axis_of(x, use.span("x"))

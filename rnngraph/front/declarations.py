@@ -19,6 +19,7 @@ def declare(scope: Scope, s: ast.Param | ast.State) -> None:
     """Makes a parameter or a state; told here, since it may be asked for from another line."""
     scope.pending.pop(s.name, None)
     try:
+        _refuse_twice(scope, s)
         if isinstance(s, ast.Param):
             _param(scope, s)
         else:
@@ -30,6 +31,16 @@ def declare(scope: Scope, s: ast.Param | ast.State) -> None:
         poison(scope, s)
     except Echo:
         poison(scope, s)
+
+
+def _refuse_twice(scope: Scope, s: ast.Param | ast.State) -> None:
+    """Two of one name, in blocks side by side, would be one weight or one state."""
+    name = ".".join((s.name, *scope.suffix))
+    if name in scope.declared:
+        first = Label(scope.declared[name], "first declared here")
+        help = f"both would be called `{name}`: give one of them another name"
+        raise Mistake("E103", f"`{s.name}` is declared twice", s.name_span, labels=(first,), help=help)
+    scope.declared[name] = s.name_span
 
 
 def _param(scope: Scope, s: ast.Param) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean, in_order
-from rnngraph.front import blocks, expressions, goals, imports, names, reached, recipe, statements
+from rnngraph.front import blocks, calls, expressions, goals, imports, names, reached, recipe, statements
 from rnngraph.front.block import DataInput, Elaborated
 from rnngraph.front.imports import Loaded
 from rnngraph.front.mistakes import Echo, Mistake
@@ -36,7 +36,7 @@ def elaborate(
     every error that can be found.
     """
     loaded = imports.load(file)
-    trace = Trace(padded, training, fed, watch, world=loaded.world)
+    trace = Trace(padded, training, fed, watch, loaded.worlds)
     for diagnostic in names.check(loaded):
         trace.tell(diagnostic)
     if any(d.code == "E301" for d in trace.report.errors):
@@ -124,7 +124,7 @@ def _bind_settings(scope: Scope, settings: Mapping[str, object]) -> None:
             )
         else:
             item = expressions.one(scope, setting.default)
-        scope.bind(setting.name, item, "setting", setting.span)
+        scope.bind(setting.name, calls.held(scope, item, setting.span), "setting", setting.span)
 
 
 def _from_outside(scope: Scope, name: str, given: object) -> Item:
@@ -158,13 +158,22 @@ def _data(scope: Scope, s: ast.Input) -> Value:
     """An array of the user's, with zeros in its padding."""
     trace = scope.trace
     axis = "" if s.type.axis is None else s.type.axis or "time"
+    if axis == BATCH:
+        raise Mistake("E103", f"`{BATCH}` is the axis of the rows", s.type.span, help="give this one another name")
     shape = tuple(expressions.size(scope, e) for e in s.type.sizes)
     type = Type((axis, BATCH) if axis else (BATCH,), shape, s.type.dtype)
-    default = None if s.default is None else float(expressions.number(scope, s.default, f"`{s.name}`"))
+    default = None if s.default is None else _default(scope, s, s.default)
     trace.name = s.name
     value = trace.input(s.name, "data", type, s.name_span)
     trace.data.append(DataInput(s.name, type, axis, s.name_span, default))
     return trace.clean(value, s.name_span) if axis else value
+
+
+def _default(scope: Scope, s: ast.Input, e: ast.Expr) -> float:
+    """The number that stands for an input that is not given; a Mistake where it is of another kind."""
+    number = expressions.number(scope, e, f"`{s.name}`")
+    scope.trace.lift(number, e.span, s.type.dtype)
+    return float(number)
 
 
 # --- the result -----------------------------------------------------------------------------------
@@ -200,12 +209,14 @@ def _watched(trace: Trace) -> dict[str, Value]:
     """What was asked to be recorded: under the name asked for where it is one value, else full names."""
     found: dict[str, Value] = {}
     for name in trace.watch:
+        if trace.watch.count(name) > 1:
+            raise UserError(f"`{name}` is to be watched twice", "E103", "name it once")
         matches = [w for w in trace.root.watched if w.name == name or w.name.endswith("." + name)]
         if not matches:
             raise UserError(f"nothing is called `{name}` in this model", "E101", did_you_mean(name, _tails(trace)))
         alone = len({w.name for w in matches}) == 1
         for w in matches:
-            key = goals.free(f"watch.{name if alone else w.name}", found)
+            key = goals.free(f"{goals.WATCH}.{name if alone else w.name}", found)
             found[key] = goals.handed_out(trace, w.value, _span_of(w.value))
     return found
 

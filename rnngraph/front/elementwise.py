@@ -8,7 +8,11 @@ from typing import Any
 
 from rnngraph.front.arithmetic import alike, broadcasts
 from rnngraph.front.builtin import Use, define, pair
-from rnngraph.front.values import Item, Number
+from rnngraph.front.trace import dtype_of
+from rnngraph.front.values import Item, Number, is_literal
+from rnngraph.ir.graph import Value
+from rnngraph.ir.types import union
+from rnngraph.ops.table import broadcast
 
 
 def _sigmoid(x: float) -> float:
@@ -38,47 +42,47 @@ _ANY_NUMBER: dict[str, Callable[[Any], Number]] = {
 }
 
 for _name, _fold in _FLOAT_ONLY.items():
-    define(_name, "x", _fold)(lambda use: use.op(use.function, use.float("x")))
+    define(_name, "x", "float", _fold)(lambda use: use.op(use.function, use.float("x")))
 for _name, _fold in _ANY_NUMBER.items():
-    define(_name, "x", _fold)(lambda use: use.op(use.function, use.value("x")))
+    define(_name, "x", "number", _fold)(lambda use: use.op(use.function, use.value("x")))
 
 
-@define("square", "x", lambda x: x * x)
+@define("square", "x", "float", lambda x: x * x)
 def _(use: Use) -> Item:
     return use.op("square", use.float("x"))
 
 
-@define("floor", "x", math.floor)
+@define("floor", "x", "number", math.floor)
 def _(use: Use) -> Item:
     value = use.value("x")
     return value if value.type.dtype == "int" else use.op("floor", value)
 
 
-@define("identity", "x", lambda x: x)
+@define("identity", "x", "same", lambda x: x)
 def _(use: Use) -> Item:
     return use.given["x"].item
 
 
-@define("float", "x", float)
+@define("float", "x", "float", float)
 def _(use: Use) -> Item:
-    return use.trace.cast(use.trace.lift(use.given["x"].item, use.span("x")), "float", use.at)
+    return use.trace.cast(use.any("x"), "float", use.at)
 
 
-@define("int", "x", int)
+@define("int", "x", "int", int)
 def _(use: Use) -> Item:
-    return use.trace.cast(use.trace.lift(use.given["x"].item, use.span("x")), "int", use.at)
+    return use.trace.cast(use.any("x"), "int", use.at)
 
 
-@define("mod", "x by", lambda x, by: x % by)
+@define("mod", "x by", "number", lambda x, by: x % by)
 def _(use: Use) -> Item:
     return use.op("mod", *pair(use, "x", "by"))
 
 
-@define("where", "condition a b", lambda condition, a, b: a if condition else b)
+@define("where", "condition a b", "same")
 def _(use: Use) -> Item:
     condition = use.given["condition"].item
     if isinstance(condition, bool):
-        return use.given["a" if condition else "b"].item
+        return _known(use, use.given["a"].item, use.given["b"].item, condition)
     chosen = use.trace.lift(condition, use.span("condition"))
     if chosen.type.dtype != "bool":
         raise use.mistake(
@@ -94,7 +98,21 @@ def _(use: Use) -> Item:
     return use.op("where", chosen, a, b)
 
 
-@define("clip", "x low high", lambda x, low, high: min(max(x, low), high))
+def _known(use: Use, a: Item, b: Item, first: bool) -> Item:
+    """The branch that is chosen while compiling; a number or value of the kind and shape that it would have later."""
+    if isinstance(a, (bool, int, float)) and isinstance(b, (bool, int, float)):
+        number = a if first else b
+        return number if dtype_of(a) == dtype_of(b) else float(number)
+    if not all(is_literal(item) or isinstance(item, Value) for item in (a, b)):
+        return a if first else b
+    values = pair(use, "a", "b", numbers=False)
+    value, shape = values[not first], broadcast([v.type.shape for v in values])
+    value = value if value.type.shape == shape else use.op("broadcast", value, shape=shape)
+    axes = union([v.type for v in values])
+    return value if value.type.axes == axes else use.op("spread", value, axes=axes)
+
+
+@define("clip", "x low high", "number", lambda x, low, high: min(max(x, low), high))
 def _(use: Use) -> Item:
     x, low, high = alike(
         use.trace,

@@ -14,13 +14,13 @@ from rnngraph.ir.graph import Value
 from rnngraph.syntax import ast
 
 
-@define("detach", "x", lambda x: x)
+@define("detach", "x", "same", lambda x: x)
 def _(use: Use) -> Item:
     """The value, through which no gradient flows."""
-    return use.op("detach", use.float("x"))
+    return use.op("detach", use.any("x"))
 
 
-@define("straight_through", "x through", lambda x, through: x)
+@define("straight_through", "x through", "float", lambda x, through: x)
 def _(use: Use) -> Item:
     """The value of the first, with the gradient of the second."""
     x, through = use.float("x"), use.float("through")
@@ -32,7 +32,7 @@ def _(use: Use) -> Item:
 # --- the states of a cell that is run here --------------------------------------------------------
 
 
-@define("revise", "cell rule x")
+@define("revise", "cell rule x", "")
 def _(use: Use) -> Item:
     """Runs a cell on x; the next value of each of its float states becomes rule(old, new), or rule(new).
 

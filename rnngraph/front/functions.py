@@ -20,8 +20,10 @@ from rnngraph.front import (
 )
 from rnngraph.front.arithmetic import bounded
 from rnngraph.front.builtin import TABLE, Function, Use
+from rnngraph.front.inputs import given_twice
 from rnngraph.front.mistakes import Mistake, counted
 from rnngraph.front.scope import Scope
+from rnngraph.front.trace import common_kind, dtype_of
 from rnngraph.front.values import AxisName, Given, Item, Number, Part, Record
 from rnngraph.source import Span
 from rnngraph.syntax import ast
@@ -85,7 +87,7 @@ def _bind(function: Function, given: list[Given], at: Span) -> dict[str, Given]:
             )
         name = argument.name or places[place]
         if name in bound:
-            raise Mistake("E303", f"`{name}` is given twice", argument.span)
+            raise given_twice(name, argument.span)
         bound[name] = argument
     missing = [n for p, n in zip(function.parameters, names, strict=True) if not p.endswith("?") and n not in bound]
     if missing:
@@ -104,9 +106,17 @@ def _takes(function: Function) -> str:
 def _folded(function: Function, items: list[Item], at: Span) -> Number:
     assert function.fold is not None
     try:
-        return bounded(function.fold(*items), at)
+        found = bounded(function.fold(*items), at)
     except (ValueError, OverflowError, ZeroDivisionError):
         raise Mistake("E207", f"`{at.text}` is no number that can be held", at) from None
+    return _of_kind(found, function.gives[0], items)
+
+
+def _of_kind(number: Number, gives: str, items: list[Item]) -> Number:
+    """What a function gives of these numbers, of the kind that it would have at each step."""
+    given = common_kind({dtype_of(i) for i in items if isinstance(i, (bool, int, float))})
+    kind = {"same": given, "number": "int" if given == "int" else "float"}.get(gives, gives)
+    return float(number) if kind == "float" else int(number) if kind == "int" else bool(number)
 
 
 def _record(scope: Scope, arguments: tuple[ast.Argument, ...], at: Span) -> Record:
@@ -115,6 +125,8 @@ def _record(scope: Scope, arguments: tuple[ast.Argument, ...], at: Span) -> Reco
     for a in arguments:
         if a.name is None:
             raise Mistake("E303", "every part of a record has a name: `record(h = ...)`", a.span)
+        if a.name in parts:
+            raise given_twice(a.name, a.span)
         parts[a.name] = Part(expressions.value(scope, a.value), a.span)
     if not parts:
         raise Mistake("E303", "a record needs at least one part: `record(h = ...)`", at)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
 
+from rnngraph.diagnostics import Diagnostic, Label
 from rnngraph.front.calls import snake_case
 from rnngraph.front.mistakes import Mistake, shape_in_words
 from rnngraph.front.scope import Scope
@@ -15,16 +17,56 @@ from rnngraph.source import Span
 from rnngraph.syntax import ast
 
 
+@dataclass(frozen=True)
+class _Row:
+    """A result, and its name: the user's own, or one made of the expression where none is `given`."""
+
+    name: str
+    given: bool
+    value: Value
+    span: Span
+
+
 def outputs(scope: Scope) -> tuple[dict[str, Value], dict[str, Span]]:
     """The model's outputs by name, 0 in the padding, and where each is written."""
     found: dict[str, Value] = {}
     spans: dict[str, Span] = {}
-    for name, item, span in scope.outputs:
+    rows = [row for name, item, span in scope.outputs for row in _rows(scope.trace, name, item, span)]
+    for name, row in _distinct(scope.trace, rows, "handed out"):
         with scope.trace.telling():
-            for key, value in _named(name or _name_of(span), item, span):
-                key = free(key, found)
-                found[key], spans[key] = handed_out(scope.trace, value, span), span
+            found[name], spans[name] = handed_out(scope.trace, row.value, row.span), row.span
     return found, spans
+
+
+def _rows(trace: Trace, name: str | None, item: Item, span: Span) -> list[_Row]:
+    """A value under its name; a record as one output for each state."""
+    told, given = _title(name, span)
+    with trace.telling():
+        return [_Row(key, given, value, span) for key, value in _named(told, item, span)]
+    return []
+
+
+def _distinct(trace: Trace, rows: list[_Row], what: str) -> Iterator[tuple[str, _Row]]:
+    """A name for each result: the user's own, told where one comes twice; the others give way to them."""
+    own: dict[str, Span] = {}
+    for row in rows:
+        if row.given and row.name in own:
+            trace.tell(_twice(f"`{row.name}` is {what} twice", row.span, own[row.name]))
+        elif row.given:
+            own[row.name] = row.span
+    taken = {LOSS, *own}
+    for row in rows:
+        name = row.name if row.given else free(row.name, taken)
+        taken.add(name)
+        yield name, row
+
+
+def _twice(message: str, at: Span, first: Span) -> Diagnostic:
+    help = "give one of them another name: `... as NAME`"
+    return Diagnostic("E103", message, at, labels=(Label(first, "the first is here"),), help=help)
+
+
+LOSS, WATCH = "loss", "watch"
 
 
 def handed_out(trace: Trace, value: Value, span: Span) -> Value:
@@ -34,8 +76,9 @@ def handed_out(trace: Trace, value: Value, span: Span) -> Value:
 
 
 def _named(name: str, item: Item, span: Span) -> list[tuple[str, Value]]:
-    """A value under its name; a record as one output for each state."""
     match item:
+        case Record() if name == WATCH:
+            raise Mistake("E103", f"`{WATCH}.` begins the names of watched values: call the record otherwise", span)
         case Record():
             return [(f"{name}.{part}", p.value) for part, p in item.parts.items()]
         case Part():
@@ -48,13 +91,18 @@ def _named(name: str, item: Item, span: Span) -> list[tuple[str, Value]]:
             raise Mistake("E202", f"`{span.text}` is {kind_of(item)} and cannot be an output", span)
 
 
-def _name_of(span: Span) -> str:
-    """`y` for `y`, `final.h` for `final.h`, `argmax` for `argmax(scores)`, else `output`."""
+def _title(name: str | None, span: Span) -> tuple[str, bool]:
+    """What a result is called, and whether that is a name of the user's.
+
+    What stands behind `as`, else `y` for `y` and `final.h` for `final.h`; `argmax` for `argmax(scores)`, else `output`.
+    """
+    if name:
+        return name, True
     text = span.text.strip()
     if all(part.isidentifier() or part.isdigit() for part in text.split(".")):
-        return text
+        return text, True
     head = text.partition("(")[0].strip()
-    return snake_case(head) if head.isidentifier() else "output"
+    return snake_case(head) if head.isidentifier() else "output", False
 
 
 def losses(scope: Scope) -> dict[str, Value]:
@@ -71,11 +119,11 @@ def losses(scope: Scope) -> dict[str, Value]:
 def metrics(scope: Scope) -> dict[str, Value]:
     """Each under `metric.NAME`."""
     found: dict[str, Value] = {}
-    for s, value in scope.goals:
-        if isinstance(s, ast.Metric):
-            name = free(f"metric.{s.name or _name_of(s.value.span)}", found)
-            with scope.trace.telling(name):
-                found[name] = mean(scope.trace, value, s.value.span, "metric")
+    metrics = [(s.name, s.value.span, value) for s, value in scope.goals if isinstance(s, ast.Metric)]
+    rows = [_Row(*_title(name, span), value, span) for name, span, value in metrics]
+    for name, row in _distinct(scope.trace, rows, "reported"):
+        with scope.trace.telling(f"metric.{name}"):
+            found[f"metric.{name}"] = mean(scope.trace, row.value, row.span, "metric")
     return found
 
 
@@ -112,7 +160,7 @@ def _count(trace: Trace, axes: tuple[str, ...], at: Span) -> Value:
     return trace.call("maximum", count, trace.const(1.0), at=at)
 
 
-def free(name: str, taken: Mapping[str, object]) -> str:
+def free(name: str, taken: Container[str]) -> str:
     """The name, or one like it that is not taken."""
     found, count = name, 1
     while found in taken:

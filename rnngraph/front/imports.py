@@ -6,7 +6,7 @@ import re
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 from typing import cast
@@ -17,15 +17,32 @@ from rnngraph.source import Source
 from rnngraph.syntax.ast import Definition, File, Import
 from rnngraph.syntax.parser import parse, read_source
 
+Known = dict[str, tuple[Definition, ...]]
+"""What a file may name beside the library: several of one name where two of its imports bring them."""
+
 
 @dataclass(frozen=True)
 class Loaded:
     """A file with all that it may name. `own` are its own definitions, of which the last of a name counts."""
 
     file: File
-    world: World
     own: tuple[Definition, ...]
     imported: tuple[Definition, ...]
+    known: Mapping[Source, Known]
+    """Of each file."""
+
+    @cached_property
+    def worlds(self) -> Mapping[Source, World]:
+        """What the definitions of each file may name."""
+        return {source: _world(known) for source, known in self.known.items()}
+
+    @property
+    def world(self) -> World:
+        return self.worlds[self.file.source]
+
+
+def _world(known: Known) -> World:
+    return ChainMap({n: found[-1] for n, found in known.items()}, cast(dict[str, Definition], library()))
 
 
 class _Library(Mapping[str, Definition]):
@@ -73,10 +90,7 @@ def load(file: File) -> Loaded:
     search.follow(file, folder)
     if search.errors:
         raise UserError(search.errors)
-    imported = tuple(d for d in search.found if d.kind != "model")
-    own = definitions(file)
-    world = ChainMap({d.name: d for d in (*imported, *own)}, cast(dict[str, Definition], library()))
-    return Loaded(file, world, own, imported)
+    return Loaded(file, definitions(file), tuple(search.found), search.known)
 
 
 class _Search:
@@ -86,33 +100,43 @@ class _Search:
         self.root = root
         self.opened: list[Path] = []
         """The files being read, outermost first: one that is met again imports itself."""
-        self.done: set[Path] = set()
+        self.done: dict[Path, Known] = {}
+        self.known: dict[Source, Known] = {}
         self.found: list[Definition] = []
         self.errors: list[Diagnostic] = []
 
-    def follow(self, file: File, folder: Path | None) -> None:
+    def follow(self, file: File, folder: Path | None) -> Known:
+        """What the file may name: what its imports bring, and before that its own."""
+        known: Known = {}
         for item in file.items:
             if isinstance(item, Import):
                 try:
-                    self._open(item, folder)
+                    for name, brought in self._open(item, folder).items():
+                        before = known.get(name, ())
+                        known[name] = before + tuple(d for d in brought if not any(d is b for b in before))
                 except UserError as error:
                     self.errors += error.diagnostics
+        known |= {d.name: (d,) for d in definitions(file)}
+        self.known[file.source] = known
+        return known
 
-    def _open(self, item: Import, folder: Path | None) -> None:
+    def _open(self, item: Import, folder: Path | None) -> Known:
+        """What an import brings: what its file may name, but for models."""
         path = self._allowed(item, folder)
         if path in self.opened:
             raise _wrong(item, f"`{item.path}` is imported by itself", "a file cannot need what needs it")
         if path in self.done:
-            return
+            return self.done[path]
         written = Path(item.path) if folder is None else folder / item.path
         if not path.is_file():
             raise _wrong(item, f"there is no file `{item.path}`", f"it would be `{written}`")
         file = parse(read_source(written))
         self.opened.append(path)
-        self.follow(file, path.parent)
+        known = self.follow(file, path.parent)
         self.opened.pop()
-        self.done.add(path)
-        self.found += definitions(file)
+        self.found += [d for d in definitions(file) if d.kind != "model"]
+        self.done[path] = {n: found for n, found in known.items() if found[-1].kind != "model"}
+        return self.done[path]
 
     def _allowed(self, item: Import, folder: Path | None) -> Path:
         """The real path of an import, below the folder of the file that was given, or an error."""
@@ -135,13 +159,14 @@ def _wrong(item: Import, message: str, help: str) -> UserError:
     return UserError([Diagnostic("E313", message, item.span, help=help)])
 
 
-def twice(own: tuple[Definition, ...]) -> list[Diagnostic]:
-    """Definitions of one file that bear the same name."""
-    seen: dict[str, Definition] = {}
+def twice(definitions: tuple[Definition, ...]) -> list[Diagnostic]:
+    """Those that bear the name of another one of their file."""
+    seen: dict[tuple[Source, str], Definition] = {}
     found: list[Diagnostic] = []
-    for definition in own:
-        if definition.name in seen:
-            first = Label(seen[definition.name].name_span, "first defined here")
+    for definition in definitions:
+        key = definition.span.source, definition.name
+        if key in seen:
+            first = Label(seen[key].name_span, "first defined here")
             found.append(
                 Diagnostic(
                     "E103",
@@ -150,5 +175,5 @@ def twice(own: tuple[Definition, ...]) -> list[Diagnostic]:
                     labels=(first,),
                 )
             )
-        seen.setdefault(definition.name, definition)
+        seen.setdefault(key, definition)
     return found

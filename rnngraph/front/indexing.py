@@ -6,8 +6,9 @@ from rnngraph.front import expressions
 from rnngraph.front.mistakes import Mistake, counted, shape_in_words
 from rnngraph.front.scope import Scope
 from rnngraph.front.trace import Trace
-from rnngraph.front.values import Item, Numbers, Several
+from rnngraph.front.values import Item, Numbers, Several, whole_number
 from rnngraph.ir.graph import Value
+from rnngraph.ir.types import DType
 from rnngraph.source import Span
 from rnngraph.syntax import ast
 
@@ -36,6 +37,9 @@ def _number_of(scope: Scope, e: ast.Index, numbers: Numbers) -> Item:
     entry = e.indices[0]
     if len(e.indices) > 1 or isinstance(entry, ast.Range):
         raise Mistake("E204", "a list of numbers takes one whole number as index", e.span)
+    place = expressions.one(scope, entry)
+    if isinstance(place, Value):
+        return _chosen(scope.trace, scope.trace.lift(numbers, e.value.span), place, 0, e, entry.span)
     return numbers.items[_position(expressions.whole(scope, entry, "an index"), len(numbers.items), entry.span)]
 
 
@@ -106,37 +110,43 @@ def chosen(trace: Trace, value: Value, ids: Value, at: Span) -> Value:
         if missing:
             value = trace.call("spread", value, at=at, axes=(*value.type.axes, *missing))
         return trace.call("pick", value, ids, at=at)
-    hot = trace.call("one_hot", ids, at=at, depth=value.type.shape[0])
+    kind = value.type.dtype
+    counts: DType = "float" if kind == "float" else "int"  # a float may not hold every int
+    hot = trace.cast(trace.call("one_hot", ids, at=at, depth=value.type.shape[0]), counts, at)
     left = "abcdef"[: len(ids.type.shape)] + "z"
     right = "z" + "mnopqr"[: len(value.type.shape) - 1]
-    return trace.call(
+    found = trace.call(
         "contract",
         hot,
-        trace.cast(value, "float", at),
+        trace.cast(value, counts, at),
         at=at,
         left=left,
         right=right,
         out=left[:-1] + right[1:],
         reduce=(),
     )
+    return trace.cast(found, kind, at)
 
 
 def split(trace: Trace, value: Value, parts: Item, dim: int, at: Span, parts_at: Span) -> Several:
     """Equal pieces for a whole number, pieces of the given sizes for `[a, b]`."""
     length = value.type.shape[dim]
+    count = whole_number(parts)
     if isinstance(parts, Numbers):
-        sizes = [int(n) for n in parts.items]
+        sizes = [n for n in map(whole_number, parts.items) if n is not None]
+        if len(sizes) < len(parts.items):
+            raise Mistake("E208", "the sizes of pieces are whole numbers", parts_at)
         if sum(sizes) != length or min(sizes) < 1:
             raise Mistake("E201", f"the pieces {sizes} have {sum(sizes)} values together, but there are {length}", at)
-    elif isinstance(parts, int) and not isinstance(parts, bool) and parts >= 1:
-        if length % parts:
+    elif count is not None and count >= 1:
+        if length % count:
             raise Mistake(
                 "E201",
-                f"{counted(length, 'value')} cannot be split into {parts} equal pieces",
+                f"{counted(length, 'value')} cannot be split into {count} equal pieces",
                 at,
                 help="give the sizes: `split(x, [a, b])`",
             )
-        sizes = [length // parts] * parts
+        sizes = [length // count] * count
     else:
         raise Mistake("E208", "`split` needs the number of pieces, or their sizes `[a, b]`", parts_at)
     starts = [sum(sizes[:i]) for i in range(len(sizes))]

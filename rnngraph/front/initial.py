@@ -5,6 +5,7 @@ from __future__ import annotations
 from rnngraph.diagnostics import did_you_mean
 from rnngraph.front import expressions
 from rnngraph.front.block import Initial
+from rnngraph.front.inputs import given_twice
 from rnngraph.front.mistakes import Mistake, counted
 from rnngraph.front.scope import Scope
 from rnngraph.ir.graph import INPUT, ordered
@@ -66,7 +67,7 @@ def _drawn(scope: Scope, e: ast.Expr, shape: tuple[int, ...]) -> Initial:
             help=did_you_mean(text, INITIALISERS) or "there are " + ", ".join(f"`{n}`" for n in INITIALISERS),
         )
     numbers = dict(INITIALISERS[function.name])
-    names = list(numbers)
+    names, told = list(numbers), set[str]()
     for place, argument in enumerate(arguments):
         if argument.name is None and place >= len(names):
             raise Mistake("E303", f"`{function.name}` takes {counted(len(names), 'number')}", argument.span)
@@ -78,6 +79,9 @@ def _drawn(scope: Scope, e: ast.Expr, shape: tuple[int, ...]) -> Initial:
                 argument.span,
                 help=did_you_mean(name, names),
             )
+        if name in told:
+            raise given_twice(name, argument.span)
+        told.add(name)
         numbers[name] = float(expressions.number(scope, argument.value, f"`{name}`"))
     _check_matrix(function, shape)
     return Initial(function.name, numbers)

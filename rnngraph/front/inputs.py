@@ -6,7 +6,7 @@ from rnngraph.diagnostics import Label, did_you_mean
 from rnngraph.front import expressions
 from rnngraph.front.mistakes import Mistake, counted, shape_in_words
 from rnngraph.front.scope import Scope
-from rnngraph.front.values import Given, is_number
+from rnngraph.front.values import Given, is_literal, is_number
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
 from rnngraph.source import Span
@@ -38,8 +38,10 @@ def _matched(body: Scope, declared: list[ast.Input], given: list[Given]) -> dict
                 f"`{title}` has no input `{argument.name}`",
                 argument.span,
                 labels=(Label(body.definition.name_span, "defined here"),),
-                help=did_you_mean(argument.name, names),
+                help=_setting_too_late(body, argument.name) or did_you_mean(argument.name, names),
             )
+        if argument.name in found:
+            raise given_twice(argument.name, argument.span)
         found[argument.name] = argument
     left = [n for n in names if n not in found]
     plain = [g for g in given if g.name is None]
@@ -51,6 +53,17 @@ def _matched(body: Scope, declared: list[ast.Input], given: list[Given]) -> dict
             labels=(Label(body.definition.name_span, "defined here"),),
         )
     return {**found, **dict(zip(left, plain, strict=False))}
+
+
+def given_twice(name: str, at: Span) -> Mistake:
+    return Mistake("E303", f"`{name}` is given twice", at)
+
+
+def _setting_too_late(body: Scope, name: str) -> str:
+    """For settings that are given where the instance is used."""
+    if name not in {s.name for s in body.definition.settings}:
+        return ""
+    return f"settings are given where an instance is made: `{body.definition.name}({name} = ...)`"
 
 
 def _bind_default(body: Scope, one: ast.Input) -> None:
@@ -80,7 +93,7 @@ def _bind_value(body: Scope, one: ast.Input, given: Given) -> None:
 
 
 def _of_dtype(body: Scope, one: ast.Input, given: Given) -> Value:
-    value = body.trace.lift(given.item, given.span, one.type.dtype if is_number(given.item) else None)
+    value = body.trace.lift(given.item, given.span, one.type.dtype if is_literal(given.item) else None)
     if value.type.dtype != one.type.dtype and not (one.type.dtype == "float" and value.type.dtype == "int"):
         raise Mistake(
             "E202",
@@ -116,8 +129,7 @@ def _check_axis(body: Scope, one: ast.Input, value: Value, at: Span) -> None:
             labels=(Label(one.type.span, "declared here"),),
         )
     name = one.type.axis or "time"
-    free = [a for a in axes if a not in body.axes.values()] or axes
-    axis = body.axes.setdefault(name, free[0])
+    axis = body.axes.setdefault(name, _meant(body, one, axes, at))
     if axis not in axes:
         raise Mistake(
             "E305",
@@ -126,6 +138,24 @@ def _check_axis(body: Scope, one: ast.Input, value: Value, at: Span) -> None:
             labels=(Label(one.type.span, "declared here"),),
             help="give the axes of the inputs different names: `seq@a`, `seq@b`",
         )
+
+
+def _meant(body: Scope, one: ast.Input, axes: list[str], at: Span) -> str:
+    """Which axis of what is given an input takes: its only one, or the one of the input's own name."""
+    name = one.type.axis or "time"
+    free = [a for a in axes if a not in body.axes.values()] or axes
+    if len(free) == 1 or name in body.axes:
+        return free[0]
+    if name in free:
+        return name
+    raise Mistake(
+        "E305",
+        f"`{one.name}` of `{body.definition.name}` is a sequence over one axis, but `{at.text}` runs over "
+        + " and ".join(axes),
+        at,
+        labels=(Label(one.type.span, "declared here"),),
+        help=f"say which axis is meant: `seq@{free[0]}`, or `seq@{free[1]}`",
+    )
 
 
 def needs_unroll(body: Scope, at: Span) -> Mistake:

@@ -11,17 +11,17 @@ from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
 
 
-@define("sequence_mask", "x")
+@define("sequence_mask", "x", "bool")
 def _(use: Use) -> Item:
     """True at each row's own steps, false behind them."""
-    value = use.trace.lift(use.given["x"].item, use.span("x"))
+    value = use.any("x")
     axis = axis_of(value, use.span("x"))
     if use.trace.pads(axis):
         return use.trace.real_steps(axis, use.at)
     return use.op("spread", use.trace.const(True, "bool"), axes=(axis, BATCH))
 
 
-@define("sequence_loss", "scores target weights? over_steps? over_batch?")
+@define("sequence_loss", "scores target weights? over_steps? over_batch?", "float")
 def _(use: Use) -> Item:
     """Weighted cross-entropies: their sum over steps, rows or both, divided by the sum of the weights and 1e-12."""
     scores, target = use.float("scores"), use.int_value("target")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from rnngraph.diagnostics import Diagnostic, Label, did_you_mean
 from rnngraph.front.functions import NAMES
-from rnngraph.front.imports import Loaded, twice
+from rnngraph.front.imports import Known, Loaded, twice
 from rnngraph.front.scope import World
-from rnngraph.source import Span
+from rnngraph.source import Source, Span
 from rnngraph.syntax import ast
 from rnngraph.syntax.ast import Definition, Statement
 
@@ -20,9 +20,10 @@ SPECIAL = {"t", "training"}
 
 def check(loaded: Loaded) -> list[Diagnostic]:
     """Errors and warnings of the file's own definitions and the imported ones. Sizes come later."""
-    found = twice(loaded.own) + recursion(loaded)
+    found = twice((*loaded.imported, *loaded.own)) + recursion(loaded)
     for definition in (*loaded.imported, *loaded.own):
-        found += _Body(definition, loaded.world).check()
+        file = definition.span.source
+        found += _Body(definition, loaded.worlds[file], loaded.known[file]).check()
     return found
 
 
@@ -54,39 +55,47 @@ def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
 
 def recursion(loaded: Loaded) -> list[Diagnostic]:
     """Definitions that contain themselves, each circle told once. Those of the library see nothing but the library."""
-    own = {d.name: d for d in (*loaded.imported, *loaded.own)}
-    contains = {d.name: _contains(d, own) for d in own.values()}
+    own = {_key(d): d for d in (*loaded.imported, *loaded.own)}
+    contains = {key: _contains(d, loaded.known[d.span.source]) for key, d in own.items()}
     try:
         TopologicalSorter(contains).prepare()
     except CycleError:
-        return _circles(loaded, contains)
+        return _circles(own, contains)
     return []
 
 
-def _circles(loaded: Loaded, contains: dict[str, set[str]]) -> list[Diagnostic]:
+_Key = tuple[Source, str]
+
+
+def _key(definition: Definition) -> _Key:
+    """A definition by its file and its name."""
+    return definition.span.source, definition.name
+
+
+def _circles(own: Mapping[_Key, Definition], contains: dict[_Key, set[_Key]]) -> list[Diagnostic]:
     import networkx  # here, since it takes longer to load than to check a file without circles
 
     graph = networkx.DiGraph(contains)
     circles = [c for c in networkx.strongly_connected_components(graph) if len(c) > 1]
     circles += [{n} for n in graph if graph.has_edge(n, n) and not any(n in c for c in circles)]
-    return [_circle(loaded, networkx.find_cycle(graph.subgraph(c))) for c in circles]
+    return [_circle(own, networkx.find_cycle(graph.subgraph(c))) for c in circles]
 
 
-def _contains(definition: Definition, world: World) -> set[str]:
+def _contains(definition: Definition, known: Known) -> set[_Key]:
     local = {s.name for s in definition.settings} | {
         t.name for s in statements(definition.body) if isinstance(s, ast.Assign) for t in s.targets
     }
     named = {n.name for n in walk(definition) if isinstance(n, ast.Name)}
-    return {n for n in named if n in world and n not in local}
+    return {_key(known[n][-1]) for n in named if n in known and n not in local}
 
 
-def _circle(loaded: Loaded, edges: list[tuple[str, str]]) -> Diagnostic:
-    start = min(range(len(edges)), key=lambda i: loaded.world[edges[i][0]].span.start)
-    chain = [edges[(start + i) % len(edges)][0] for i in range(len(edges))]
-    first = loaded.world[chain[0]]
-    message = f"`{chain[0]}` contains itself"
+def _circle(own: Mapping[_Key, Definition], edges: list[tuple[_Key, _Key]]) -> Diagnostic:
+    start = min(range(len(edges)), key=lambda i: own[edges[i][0]].span.start)
+    chain = [own[edges[(start + i) % len(edges)][0]] for i in range(len(edges))]
+    first = chain[0]
+    message = f"`{first.name}` contains itself"
     if len(chain) > 1:
-        message += ": " + " contains ".join(f"`{n}`" for n in [*chain, chain[0]])
+        message += ": " + " contains ".join(f"`{d.name}`" for d in [*chain, first])
     return Diagnostic("E301", message, first.name_span, help="to repeat over steps, `unroll` a cell")
 
 
@@ -96,9 +105,9 @@ def _circle(loaded: Loaded, edges: list[tuple[str, str]]) -> Diagnostic:
 class _Body:
     """The names of one definition, gathered before they are judged."""
 
-    def __init__(self, definition: Definition, world: World) -> None:
+    def __init__(self, definition: Definition, world: World, brought: Known) -> None:
         self.definition = definition
-        self.world = world
+        self.world, self.brought = world, brought
         self.found: list[Diagnostic] = []
         self.all = list(statements(definition.body))
         self.states = {s.name: s for s in self.all if isinstance(s, ast.State)}
@@ -106,7 +115,8 @@ class _Body:
         self.read = list(self._names())
 
     def check(self) -> list[Diagnostic]:
-        self._declared_twice(self.definition.body, {s.name: s.span for s in self.definition.settings})
+        self._declared_twice(self.definition.body, self._given())
+        self._named_twice()
         self._unknown()
         self._primes()
         self._places()
@@ -132,41 +142,72 @@ class _Body:
             elif isinstance(node, ast.Name) and id(node) not in skipped:
                 yield node
 
-    def _dimensions(self) -> set[str]:
-        """Names that the types of inputs bring."""
+    def _dimensions(self) -> dict[str, Span]:
+        """Names that the types of inputs bring, and where."""
         if self.definition.kind == "model":
-            return set()
-        inputs = (s for s in self.all if isinstance(s, ast.Input))
-        return {e.name for s in inputs for e in s.type.sizes if isinstance(e, ast.Name)}
+            return {}
+        sizes = [e for s in self.all if isinstance(s, ast.Input) for e in s.type.sizes]
+        return {e.name: e.span for e in reversed(sizes) if isinstance(e, ast.Name)}
 
-    def _known(self) -> set[str]:
+    def _local(self) -> set[str]:
+        """Names that the body itself gives a meaning."""
         declared = {s.name for s in self.all if isinstance(s, (ast.Input, ast.State, ast.Param, ast.For))}
         settings = {s.name for s in self.definition.settings}
         local = {t.name for t in self.targets}
-        return {*declared, *settings, *local, *self._dimensions(), *self.world, *NAMES, *SPECIAL}
+        return {*declared, *settings, *local, *self._dimensions()}
 
     # --- errors ------------------------------------------------------------------------------------------
+
+    def _given(self) -> dict[str, Span]:
+        """The settings, each told where its name comes twice, and the sizes that inputs bring."""
+        seen: dict[str, Span] = {}
+        for s in self.definition.settings:
+            self._declare(s.name, s.span, seen)
+        return {**self._dimensions(), **seen}
+
+    def _declare(self, name: str, at: Span, seen: dict[str, Span]) -> None:
+        if name in seen:
+            self.tell("E103", f"`{name}` is declared twice", at, labels=(Label(seen[name], "first declared here"),))
+        seen[name] = at
 
     def _declared_twice(self, body: tuple[Statement, ...], outer: dict[str, Span]) -> None:
         """In one block or in one around it; the two branches of an `if` may declare the same."""
         seen = dict(outer)
         for s in body:
             if isinstance(s, (ast.Input, ast.State, ast.Param)):
-                if s.name in seen:
-                    first = Label(seen[s.name], "first declared here")
-                    self.tell("E103", f"`{s.name}` is declared twice", s.name_span, labels=(first,))
-                seen[s.name] = s.name_span
-            elif isinstance(s, ast.For):
-                self._declared_twice(s.body, seen)
+                self._declare(s.name, s.name_span, seen)
+        for s in body:
+            if isinstance(s, ast.For):
+                inner = dict(seen)
+                self._declare(s.name, s.name_span, inner)
+                self._declared_twice(s.body, inner)
             elif isinstance(s, ast.If):
                 self._declared_twice(s.body, seen)
                 self._declared_twice(s.orelse, seen)
 
+    def _named_twice(self) -> None:
+        """`a, a = ...`: only the second would be left."""
+        for s in self.all:
+            seen: dict[str, Span] = {}
+            for target in s.targets if isinstance(s, ast.Assign) else ():
+                if target.name != "_" and not target.primed:
+                    self._declare(target.name, target.span, seen)
+
     def _unknown(self) -> None:
-        known = self._known()
+        local = self._local()
+        known = {*local, *self.world, *NAMES, *SPECIAL}
         for name in self.read:
+            if name.name not in local and len(self.brought.get(name.name, ())) > 1:
+                self._brought_twice(name)
             if not name.primed and name.name not in known:
                 self.tell("E101", f"there is no `{name.name}` here", name.span, did_you_mean(name.name, known))
+
+    def _brought_twice(self, name: ast.Name) -> None:
+        """A definition that two imports bring, where it is named and this file has none of its own."""
+        found = self.brought[name.name]
+        labels = tuple(Label(d.name_span, "one is defined here") for d in found[:2])
+        help = f"name one of them otherwise, or define `{name.name}` in this file"
+        self.tell("E103", f"`{name.name}` comes from two imports", name.span, help, labels)
 
     def _primes(self) -> None:
         """`h'` belongs to a state, and every state has one; a state that was misspelt is not told again."""

@@ -10,26 +10,30 @@ from rnngraph.front import indexing, sequences
 from rnngraph.front.arithmetic import alike, number_value
 from rnngraph.front.builtin import TABLE, Function, Use, define
 from rnngraph.front.sizes import checked_size
-from rnngraph.front.values import Item, Number, Numbers
+from rnngraph.front.trace import Trace
+from rnngraph.front.values import Item, Number, Numbers, whole_number
 from rnngraph.ir.graph import Value
+from rnngraph.source import Span
+
+Along = Callable[[Trace, Value, str, Span], Value]
 
 
 def _sum(use: Use, value: Value) -> Value:
     if use.along_time():
-        return sequences.sum_over(use.trace, value, use.time_axis(value), use.at)
+        return sequences.sum_over(use.trace, *use.sequence(value), use.at)
     return use.op("sum", value, dims=use.dims(value)) if value.type.shape else value
 
 
-@define("sum", "x axis?")
+@define("sum", "x axis?", "number")
 def _(use: Use) -> Item:
     return _sum(use, use.value("x"))
 
 
-@define("mean", "x axis?")
+@define("mean", "x axis?", "float")
 def _(use: Use) -> Item:
     value = use.float("x")
     if use.along_time():
-        return sequences.mean_over(use.trace, value, use.time_axis(value), use.at)
+        return sequences.mean_over(use.trace, *use.sequence(value), use.at)
     count = math.prod(value.type.shape[d] for d in use.dims(value))
     return use.op("mul", _sum(use, value), use.number(1.0 / count))
 
@@ -47,7 +51,7 @@ def _extreme(use: Use, elementwise: str) -> Item:
     value = use.value("x")
     if use.along_time():
         sign = -1 if elementwise == "minimum" else 1
-        return sequences.max_over(use.trace, value, use.time_axis(value), use.at, sign)
+        return sequences.max_over(use.trace, *use.sequence(value), use.at, sign)
     if not value.type.shape:
         return value
     if elementwise == "minimum":
@@ -67,37 +71,39 @@ def _fold_extreme(choose: Callable[[tuple[Number, ...]], Number], *items: Number
 
 
 def _extreme_function(name: str, elementwise: str, choose: Callable[[tuple[Number, ...]], Number]) -> Function:
-    return Function(name, ("x*", "axis?"), lambda use: _extreme(use, elementwise), partial(_fold_extreme, choose))
+    parameters, fold = ("x*", "axis?"), partial(_fold_extreme, choose)
+    return Function(name, parameters, ("number",), lambda use: _extreme(use, elementwise), fold)
 
 
 TABLE["max"] = _extreme_function("max", "maximum", max)
 TABLE["min"] = _extreme_function("min", "minimum", min)
 
 
-@define("norm", "x axis?")
+@define("norm", "x axis?", "float")
 def _(use: Use) -> Item:
     return use.op("sqrt", _sum(use, use.op("square", use.float("x"))), norm=True)
 
 
-for _name in ("softmax", "log_softmax", "cumsum"):
+for _name, _rule in (("softmax", sequences.softmax_over), ("log_softmax", sequences.log_softmax_over)):
 
-    @define(_name, "x axis?")
-    def _(use: Use) -> Item:
+    @define(_name, "x axis?", "float")
+    def _(use: Use, along: Along = _rule) -> Item:
+        """Over the real steps of an axis: attention."""
         value = use.float("x")
         if use.along_time():
-            return _along_time(use, value)
+            return along(use.trace, *use.sequence(value), use.at)
         return use.op(use.function, value, dim=use.dim(value))
 
 
-def _along_time(use: Use, value: Value) -> Value:
-    """Softmax over the real steps of an axis: attention."""
-    if use.function == "cumsum":
+@define("cumsum", "x axis?", "number")
+def _(use: Use) -> Item:
+    if use.along_time():
         raise use.mistake("E204", "`cumsum` runs over a dimension: over time, let a state add up", "axis")
-    rule = sequences.softmax_over if use.function == "softmax" else sequences.log_softmax_over
-    return rule(use.trace, value, use.time_axis(value), use.at)
+    value = use.value("x")
+    return use.op("cumsum", value, dim=use.dim(value))
 
 
-@define("argmax", "x axis?")
+@define("argmax", "x axis?", "int")
 def _(use: Use) -> Item:
     value = use.value("x")
     return use.op("argmax", value, dim=use.dim(value))
@@ -106,47 +112,47 @@ def _(use: Use) -> Item:
 # --- shapes and products --------------------------------------------------------------------------
 
 
-@define("concat", "x* axis?")
+@define("concat", "x* axis?", "same")
 def _(use: Use) -> Item:
     given = [g for n, g in use.given.items() if n != "axis"]
-    values = alike(use.trace, tuple(g.item for g in given), tuple(g.span for g in given))
+    values = alike(use.trace, tuple(g.item for g in given), tuple(g.span for g in given), numbers=False)
     return use.op("concat", *values, dim=use.dim(values[0]))
 
 
-@define("split", "x parts axis?")
+@define("split", "x parts axis?", "same")
 def _(use: Use) -> Item:
-    value = use.trace.lift(use.given["x"].item, use.span("x"))
+    value = use.any("x")
     dim = use.dim(value) + len(value.type.shape)
     return indexing.split(use.trace, value, use.given["parts"].item, dim, use.at, use.span("parts"))
 
 
-@define("repeat", "x times axis?")
+@define("repeat", "x times axis?", "same")
 def _(use: Use) -> Item:
-    value, times = use.value("x"), use.whole("times", 1)
+    value, times = use.any("x"), use.whole("times", 1)
     checked_size(times, use.span("times"))
     return use.op("repeat", value, times=times, dim=use.dim(value))
 
 
-@define("reshape", "x shape")
+@define("reshape", "x shape", "same")
 def _(use: Use) -> Item:
-    return use.op("reshape", use.value("x"), shape=use.sizes("shape"))
+    return use.op("reshape", use.any("x"), shape=use.sizes("shape"))
 
 
-@define("transpose", "x order?")
+@define("transpose", "x order?", "same")
 def _(use: Use) -> Item:
     """The dimensions in the order given, `[1, 0, 2]`, or the other way round."""
-    value = use.value("x")
+    value = use.any("x")
     rank = len(value.type.shape)
     if not use.has("order"):
         return use.op("transpose", value, perm=tuple(reversed(range(rank))))
     item = use.given["order"].item
-    order = tuple(item.items) if isinstance(item, Numbers) else ()
-    if sorted(order) != list(range(rank)):
+    order = tuple(whole_number(n) for n in item.items) if isinstance(item, Numbers) else ()
+    if set(order) != set(range(rank)) or len(order) != rank:
         raise use.mistake("E204", f"`order` names each dimension once, but {use.has_shape('x', value)}", "order")
     return use.op("transpose", value, perm=order)
 
 
-@define("outer", "a b")
+@define("outer", "a b", "number")
 def _(use: Use) -> Item:
     a, b = alike(use.trace, (use.given["a"].item, use.given["b"].item), (use.span("a"), use.span("b")))
     for value, name in ((a, "a"), (b, "b")):
@@ -155,17 +161,17 @@ def _(use: Use) -> Item:
     return use.op("contract", a, b, left="i", right="j", out="ij", reduce=())
 
 
-@define("one_hot", "ids depth")
+@define("one_hot", "ids depth", "float")
 def _(use: Use) -> Item:
     depth = checked_size(use.whole("depth", 0), use.span("depth"))
     return use.trace.cast(use.op("one_hot", use.int_value("ids"), depth=depth), "float", use.at)
 
 
-@define("size", "x axis?")
+@define("size", "x axis?", "int")
 def _(use: Use) -> Item:
     """The length of a dimension, known while compiling; the last one where none is given."""
-    shape = use.value("x").type.shape
-    return shape[use.dim(use.value("x"))]
+    value = use.any("x")
+    return value.type.shape[use.dim(value)]
 
 
 def _range(use: Use) -> Value:
@@ -175,23 +181,23 @@ def _range(use: Use) -> Value:
     return use.trace.cast(use.op("sub", counts, use.number(1.0)), "int", use.at)
 
 
-@define("range", "n")
+@define("range", "n", "int")
 def _(use: Use) -> Item:
     return _range(use)
 
 
-@define("eye", "n")
+@define("eye", "n", "float")
 def _(use: Use) -> Item:
     """The identity matrix."""
     places = _range(use)
     return use.trace.cast(use.op("one_hot", places, depth=places.type.shape[0]), "float", use.at)
 
 
-@define("zeros", "shape")
+@define("zeros", "shape", "float")
 def _(use: Use) -> Item:
     return use.op("broadcast", use.number(0.0), shape=use.sizes("shape"))
 
 
-@define("ones", "shape")
+@define("ones", "shape", "float")
 def _(use: Use) -> Item:
     return use.op("broadcast", use.number(1.0), shape=use.sizes("shape"))

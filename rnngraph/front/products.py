@@ -23,7 +23,7 @@ def join(scope: Scope, e: ast.Join) -> Item:
     spans = tuple(part.span for part in e.parts)
     values = [
         v if v.type.shape else trace.call("reshape", v, at=s, shape=(1,))
-        for v, s in zip(alike(trace, tuple(items), spans), spans, strict=True)
+        for v, s in zip(alike(trace, tuple(items), spans, numbers=False), spans, strict=True)
     ]
     _check_joinable(values, spans, e.span)
     return values[0] if len(values) == 1 else trace.call("concat", *values, at=e.span, dim=-1)
@@ -51,6 +51,13 @@ def product(scope: Scope, e: ast.Binary, left: Item, right: Item) -> Value:
     for item, side in ((a, e.left), (b, e.right)):
         if not item.type.shape:
             raise Mistake("E204", f"`{side.span.text}` is a single number: multiply it with `*`, not `@`", e.span)
+    if len(b.type.shape) > 2:
+        raise Mistake(
+            "E204",
+            f"`@` multiplies by a vector or a matrix, but `{e.right.span.text}` has {shape_in_words(b.type.shape)}",
+            e.span,
+            help="bring it to two dimensions with `reshape`, and the result back",
+        )
     if a.type.shape[-1] != b.type.shape[0]:
         raise _does_not_fit(scope, e, a, b)
     letters = "abcdefghijklmnopqrstuvwxyz"

@@ -8,7 +8,7 @@ from rnngraph.front.values import Item, Several
 from rnngraph.ir.graph import Value
 
 
-@define("top_k", "x k")
+@define("top_k", "x k", "number int")
 def _(use: Use) -> Item:
     """The k largest entries of the last dimension, the largest first, and where they stand; of equal ones the first."""
     x = use.value("x")
@@ -19,7 +19,7 @@ def _(use: Use) -> Item:
     return Several((use.op("entries", x, places), places))
 
 
-@define("in_top_k", "scores target k")
+@define("in_top_k", "scores target k", "bool")
 def _(use: Use) -> Item:
     """Whether fewer than k scores are larger than that of the target; false where a score is not finite."""
     scores, target, k = use.float("scores"), use.int_value("target"), use.whole("k", 1)

@@ -6,6 +6,7 @@ from typing import Any
 
 from rnngraph.diagnostics import Label
 from rnngraph.front import expressions
+from rnngraph.front.inputs import given_twice
 from rnngraph.front.mistakes import Echo, Mistake
 from rnngraph.front.scope import Scope
 from rnngraph.source import Span
@@ -49,9 +50,19 @@ def _value(scope: Scope, e: ast.Expr) -> Any:
         case ast.Name() if e.name not in scope.names:
             return e.name
         case ast.Call(function=ast.Name(name=name)):
-            return name, {_argument_name(a): expressions.number(scope, a.value, "an option") for a in e.arguments}
+            return name, _numbers(scope, e.arguments)
         case _:
             return expressions.number(scope, e, "an option")
+
+
+def _numbers(scope: Scope, arguments: tuple[ast.Argument, ...]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for a in arguments:
+        name = _argument_name(a)
+        if name in found:
+            raise given_twice(name, a.span)
+        found[name] = expressions.number(scope, a.value, "an option")
+    return found
 
 
 def _argument_name(argument: ast.Argument) -> str:

@@ -11,7 +11,7 @@ from rnngraph.front.mistakes import Echo, Mistake
 from rnngraph.front.trace import Trace
 from rnngraph.front.values import Builtin, Class, Instance, Item, Poison
 from rnngraph.ir.graph import Value
-from rnngraph.ir.types import BATCH
+from rnngraph.ir.order import times
 from rnngraph.source import Span
 from rnngraph.syntax.ast import Definition, Loss, Metric, Name, Param, State, TypeSpec
 
@@ -48,6 +48,8 @@ class Scope:
     """What the axes named in this body's input types are called outside."""
     pending: dict[str, Param | State] = field(default_factory=dict)
     """Declared further down in a block that is being run."""
+    declared: dict[str, Span] = field(default_factory=dict)
+    """Parameters and states made so far, with the counts that they carry in their names."""
     outputs: list[tuple[str | None, Item, Span]] = field(default_factory=list)
     goals: list[tuple[Loss | Metric, Value]] = field(default_factory=list)
     """Losses and metrics, of a model only."""
@@ -66,20 +68,21 @@ class Scope:
         return {*self.names, *self.pending, *self.world, *NAMES, "t", "training"}
 
     def sequence_axes(self) -> tuple[str, ...]:
-        """The time axes that this body works along, in the order written.
+        """The time axes that this body works along, in the order written."""
+        return tuple(dict.fromkeys(a for _, axes in self.sequences() for a in axes))
 
-        Those of the inputs that it sees step by step; where there are none, of those declared as sequences, but
-        inside of a loop these are whole (a memory), and the body works along the loop alone.
+    def sequences(self) -> list[tuple[str, tuple[str, ...]]]:
+        """The inputs that this body works along, each with its time axes.
+
+        Those that it sees step by step; where there are none, those declared as sequences, but inside of a loop these
+        are whole (a memory), and the body works along the loop alone.
         """
-        given = [b for b in self.names.values() if b.kind == "input" and isinstance(b.item, Value)]
-        stepwise = [b for b in given if b.spec is None or b.spec.axis is None]
-        chosen = stepwise if self.trace.level.parent is not None or _axes(stepwise) else given
-        return _axes(chosen)
-
-
-def _axes(bound: list[Bound]) -> tuple[str, ...]:
-    found = [b.item.type.axes for b in bound if isinstance(b.item, Value)]
-    return tuple(dict.fromkeys(a for axes in found for a in axes if a != BATCH))
+        inputs = [(n, b.spec, b.item) for n, b in self.names.items() if b.kind == "input"]
+        given = [(n, spec, times(item.type)) for n, spec, item in inputs if isinstance(item, Value)]
+        stepwise = [(n, axes) for n, spec, axes in given if axes and (spec is None or spec.axis is None)]
+        if stepwise or self.trace.level.parent is not None:
+            return stepwise
+        return [(n, axes) for n, _, axes in given if axes]
 
 
 def look_up(scope: Scope, name: Name) -> Item:
@@ -137,11 +140,23 @@ def _primed(scope: Scope, name: Name) -> Item:
     )
 
 
+def _only_axis(name: Name, given: str, axes: tuple[str, ...]) -> str:
+    """The axis that `t` counts along."""
+    if len(axes) > 1:
+        raise Mistake(
+            "E305",
+            f"`t` is the index of one step, but `{given}` runs over {' and '.join(axes)}",
+            name.span,
+            help="the index along one of them is `position(axis = NAME)`",
+        )
+    return axes[0]
+
+
 def _step_index(scope: Scope, name: Name) -> Item:
     trace = scope.trace
-    axes = scope.sequence_axes()
-    if axes:
-        return trace.call("iota", at=name.span, axis=axes[0])
+    along = scope.sequences()
+    if along:
+        return trace.call("iota", at=name.span, axis=_only_axis(name, *along[0]))
     if trace.level.parent is not None:
         return trace.step(trace.level, name.span)
     raise Mistake(

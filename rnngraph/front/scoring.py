@@ -11,11 +11,11 @@ from rnngraph.front.values import Item
 from rnngraph.ir.graph import Value
 
 
-@define("cross_entropy", "scores label")
+@define("cross_entropy", "scores label", "float")
 def _(use: Use) -> Item:
     scores = use.float("scores")
     logs = use.op("log_softmax", scores, dim=use.dim(scores, "axis"))
-    label = use.trace.lift(use.given["label"].item, use.span("label"))
+    label = use.any("label")
     if label.type.dtype == "int":
         _need_scores(use, scores, label)
         return use.op("neg", indexing.chosen(use.trace, logs, label, use.at))
@@ -38,14 +38,14 @@ def _scores_and(use: Use, scores: Value, label: Value) -> Mistake:
     )
 
 
-@define("accuracy", "scores label")
+@define("accuracy", "scores label", "float")
 def _(use: Use) -> Item:
     scores, label = use.value("scores"), use.int_value("label")
     _need_scores(use, scores, label)
     return use.trace.cast(use.op("eq", use.op("argmax", scores, dim=-1), label), "float", use.at)
 
 
-@define("binary_cross_entropy", "logit target positive?")
+@define("binary_cross_entropy", "logit target positive?", "float")
 def _(use: Use) -> Item:
     """-target log sigmoid(logit) - (1 - target) log sigmoid(-logit), as softplus(logit) - target * logit.
 
@@ -60,7 +60,7 @@ def _(use: Use) -> Item:
     return use.op("sub", use.op("softplus", logit), use.op("mul", target, logit))
 
 
-@define("squared_error", "a b")
+@define("squared_error", "a b", "float")
 def _(use: Use) -> Item:
     """The mean over the dimensions of the squared difference: one number for each example and step."""
     a, b = (use.trace.cast(v, "float", use.at) for v in pair(use, "a", "b"))

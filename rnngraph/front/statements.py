@@ -11,7 +11,7 @@ from rnngraph.front.mistakes import Echo, Mistake, TooMuch, counted, shape_in_wo
 from rnngraph.front.poison import FIXED, poison
 from rnngraph.front.scope import Scope, look_up
 from rnngraph.front.trace import dtype_of
-from rnngraph.front.values import POISON, Item, Numbers, PipeOf, Poison, Several, Unrolled, kind_of
+from rnngraph.front.values import POISON, Item, Numbers, PipeOf, Poison, Several, Unrolled, is_literal, kind_of
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
 from rnngraph.syntax import ast
@@ -91,7 +91,7 @@ def _assign(scope: Scope, s: ast.Assign) -> None:
     if isinstance(s.value, ast.Unroll):
         item: Item = loops.unroll(scope, s.value, s.targets)
     else:
-        item = expressions.evaluate(scope, s.value)
+        item = calls.held(scope, expressions.evaluate(scope, s.value), s.value.span)
     if len(s.targets) == 1 and s.targets[0].name != "_":
         calls.adopt(scope.trace, item, (*scope.path, s.targets[0].name, *scope.suffix))
     for target, part in zip(s.targets, _parts(item, s), strict=True):
@@ -189,7 +189,7 @@ def _bind_next(scope: Scope, target: ast.Target, item: Item, s: ast.Assign) -> N
 
 def _next_value(scope: Scope, target: ast.Target, place: Place, item: Item, s: ast.Assign) -> Value:
     trace, type = scope.trace, place.param.type
-    value = trace.lift(item, s.value.span, type.dtype if isinstance(item, (bool, int, float)) else None)
+    value = trace.lift(item, s.value.span, type.dtype if is_literal(item) else None)
     if len(s.targets) == 1 and value.type.shape not in (type.shape, ()):
         raise Mistake(
             "E201",
@@ -250,6 +250,13 @@ def _hand_out(scope: Scope, out: ast.OutputItem, item: Item) -> None:
     if isinstance(item, Unrolled):
         item = item.outputs[0] if len(item.outputs) == 1 else Several(item.outputs)
     items = item.items if isinstance(item, Several) else (item,)
+    if out.name and len(items) > 1:
+        raise Mistake(
+            "E308",
+            f"`{out.value.span.text}` gives {len(items)} values, but `{out.name}` names one",
+            out.value.span,
+            help="name them first: `a, b = ...`",
+        )
     for part in items:
         if isinstance(part, (bool, int, float)):
             part = scope.trace.const(part, dtype_of(part))

@@ -8,6 +8,7 @@ from rnngraph.front import sequences
 from rnngraph.front.builtin import Use, define
 from rnngraph.front.values import Item, Several
 from rnngraph.ir.graph import Value
+from rnngraph.ir.types import BATCH
 
 
 def _keeps(use: Use) -> bool:
@@ -20,9 +21,17 @@ def _keeps(use: Use) -> bool:
     return item
 
 
+def _given(use: Use) -> Value:
+    """What the statistics are of: floats, with a row for each example where they go along time."""
+    x = use.float("x")
+    return use.sequence(x)[0] if use.along_time() else x
+
+
 def _total(use: Use, value: Value, like: Value, keep: bool) -> Value:
     """The sum over what `axis` says: dimensions, or the real steps of a sequence."""
     if use.along_time():
+        if set(value.type.axes) < set(like.type.axes):
+            value = use.op("spread", value, axes=like.type.axes)
         return sequences.sum_over(use.trace, value, use.time_axis(like), use.at)
     dims = use.dims(like)
     if not dims:
@@ -36,7 +45,8 @@ def _count(use: Use, like: Value) -> Value:
     """How many entries such a sum has; at least 1."""
     if use.along_time():
         steps = use.trace.cast(use.trace.extent(use.time_axis(like), use.at), "float", use.at)
-        return use.op("maximum", steps, use.number(1.0))
+        most = use.op("maximum", steps, use.number(1.0))
+        return use.trace.over_batch(most, use.at) if BATCH in like.type.axes else most
     return use.number(math.prod(like.type.shape[d] for d in use.dims(like)))
 
 
@@ -54,19 +64,19 @@ def _reduced(use: Use, x: Value, *values: Value) -> Several:
     return Several(tuple(use.op("reshape", v, shape=shape) if v.type.shape != shape else v for v in values))
 
 
-@define("moments", "x axis? keep?")
+@define("moments", "x axis? keep?", "float float")
 def _(use: Use) -> Item:
     """The mean, and the mean square of the distance from it."""
-    x = use.float("x")
+    x = _given(use)
     count = _count(use, x)
     mean = use.op("div", _total(use, x, x, True), count)
     return _reduced(use, x, mean, _variance(use, x, None, count, mean))
 
 
-@define("weighted_moments", "x weights axis? keep?")
+@define("weighted_moments", "x weights axis? keep?", "float float")
 def _(use: Use) -> Item:
     """`moments` where each entry counts `weights` times; the weights are spread to x."""
-    x, weights = use.float("x"), use.float("weights")
+    x, weights = _given(use), use.float("weights")
     _check_spreads(use, "weights", weights, x)
     count = _total(use, weights, x, True)
     mean = use.op("div", _total(use, use.op("mul", weights, x), x, True), count)
@@ -80,10 +90,10 @@ def _check_spreads(use: Use, name: str, value: Value, x: Value) -> None:
         raise use.mistake("E201", f"{use.has_shape('x', x)} but {use.has_shape(name, value)}", name)
 
 
-@define("sufficient_statistics", "x axis? shift? keep?")
+@define("sufficient_statistics", "x axis? shift? keep?", "float float float")
 def _(use: Use) -> Item:
     """How many entries there are, the sum of x - shift, and the sum of its squares."""
-    x, keep = use.float("x"), _keeps(use)
+    x, keep = _given(use), _keeps(use)
     shifted = x
     if use.has("shift"):
         shift = use.float("shift")
@@ -93,7 +103,7 @@ def _(use: Use) -> Item:
     return Several((_count(use, x), *sums))
 
 
-@define("normalize_moments", "count sum square_sum shift?")
+@define("normalize_moments", "count sum square_sum shift?", "float float")
 def _(use: Use) -> Item:
     """Mean and variance from what `sufficient_statistics` gives."""
     count, total, squares = (use.float(n) for n in ("count", "sum", "square_sum"))
@@ -102,7 +112,7 @@ def _(use: Use) -> Item:
     return Several((use.op("add", mean, use.float("shift")) if use.has("shift") else mean, variance))
 
 
-@define("zero_fraction", "x")
+@define("zero_fraction", "x", "float")
 def _(use: Use) -> Item:
     """The part of the entries that is 0."""
     x = use.value("x")
@@ -136,7 +146,7 @@ def _limit(use: Use, name: str) -> Value:
     return value
 
 
-@define("clip_by_norm", "x limit axis?")
+@define("clip_by_norm", "x limit axis?", "float")
 def _(use: Use) -> Item:
     """x, scaled down where its norm over all dimensions, or over those of `axis`, is larger than the limit."""
     x, most = use.float("x"), _limit(use, "limit")
@@ -156,13 +166,13 @@ def _values(use: Use) -> list[Value]:
     return [use.float(name) for name in use.given if name != "limit"]
 
 
-@define("global_norm", "x*")
+@define("global_norm", "x*", "float")
 def _(use: Use) -> Item:
     """The root of the sum of the squares of all entries of all values."""
     return _global_norm(use, _values(use))
 
 
-@define("clip_by_global_norm", "x* limit")
+@define("clip_by_global_norm", "x* limit", "float float")
 def _(use: Use) -> Item:
     """The values, scaled down by one factor where their common norm is larger than the limit; and that norm."""
     values, most = _values(use), _limit(use, "limit")

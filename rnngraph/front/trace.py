@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,10 +12,10 @@ from rnngraph.diagnostics import Diagnostic, Label, Report
 from rnngraph.front.block import DataInput, StateInput, Weight
 from rnngraph.front.levels import Level
 from rnngraph.front.mistakes import Echo, Mistake, TooMuch, shape_in_words
-from rnngraph.front.values import Instance, Item, Number, Numbers, PipeOf, is_number, kind_of
+from rnngraph.front.values import Instance, Item, Number, Numbers, PipeOf, is_literal, kind_of
 from rnngraph.ir.graph import Capture, Node, Origin, ShapeError, Value, body_param, graph_input, make
 from rnngraph.ir.types import BATCH, DType, Type, every, is_fixed
-from rnngraph.source import Span
+from rnngraph.source import Source, Span
 from rnngraph.syntax.ast import Definition
 
 MOST_STATEMENTS = 200_000
@@ -30,6 +30,8 @@ class Trace:
     training: bool = False
     fed: frozenset[str] = frozenset()
     watch: tuple[str, ...] = ()
+    worlds: Mapping[Source, Mapping[str, Definition]] = field(default_factory=dict)
+    """What the definitions of each file may name; those of the library see the library."""
     report: Report = field(default_factory=Report)
     root: Level = field(default_factory=Level)
     path: tuple[str, ...] = ()
@@ -46,8 +48,6 @@ class Trace:
     depth: int = 0
     statements: int = 0
     draws: int = 0
-    world: Mapping[str, Definition] = field(default_factory=dict)
-    """What the definitions of the file may name, wherever they are called."""
 
     def __post_init__(self) -> None:
         self.level = self.root
@@ -174,7 +174,10 @@ class Trace:
 
     def input(self, name: str, kind: str, type: Type, span: Span | None = None) -> Value:
         """An input of the whole model; the same one when asked for again."""
-        if name not in self.inputs:
+        found = self.inputs.get(name)
+        if found is not None and found.node.attrs["kind"] != kind:
+            raise _one_name(name, found, kind, span)
+        if found is None:
             origin = Origin(span, self.path, name.rpartition(".")[2])
             self.inputs[name] = self.own(graph_input(name, kind, type, origin), self.root)
         return self.inputs[name]
@@ -186,7 +189,8 @@ class Trace:
         if isinstance(item, Value):
             return item if dtype is None else self.cast(item, dtype, at)
         if isinstance(item, Numbers):
-            parts = [self.call("reshape", self.lift(i, at, dtype or "float"), at=at, shape=(1,)) for i in item.items]
+            dtype = dtype or common_kind({dtype_of(i) for i in item.items})
+            parts = [self.call("reshape", self.lift(i, at, dtype), at=at, shape=(1,)) for i in item.items]
             return self.call("concat", *parts, at=at, dim=-1) if len(parts) > 1 else parts[0]
         if isinstance(item, (bool, int, float)):
             own = dtype_of(item)
@@ -202,7 +206,7 @@ class Trace:
 
     def fit(self, item: Item, shape: tuple[int, ...], dtype: DType, at: Span, what: str) -> Value:
         """An item as a value of exactly this shape: numbers are spread, ints become floats, no more."""
-        value = self.lift(item, at, dtype if is_number(item) else None)
+        value = self.lift(item, at, dtype if is_literal(item) else None)
         if value.type.dtype != dtype and (dtype != "float" or value.type.dtype == "bool"):
             raise Mistake("E202", f"{what} is {dtype}, but `{at.text}` is {value.type.dtype}", at)
         value = self.cast(value, dtype, at)
@@ -295,6 +299,22 @@ class Trace:
         if isinstance(other, int):
             other = self.const(other if value.type.dtype != "bool" else bool(other), value.type.dtype)
         return self.call("where", condition, value, other, at=at)
+
+
+_GIVEN = {"data": "an input", "weight": "a weight", "state": "a state", "seed": "the seed of what is random"}
+
+
+def _one_name(name: str, first: Value, kind: str, span: Span | None) -> Mistake:
+    """Two things that are given from outside under one name."""
+    at = span or first.node.origin.span
+    assert at is not None
+    both = f"{_GIVEN[first.node.attrs['kind']]} and {_GIVEN[kind]}"
+    return Mistake("E103", f"`{name}` is the name of {both}", at, help="give one of them another name")
+
+
+def common_kind(kinds: Collection[DType]) -> DType:
+    """Of values side by side: ints with ints and truth with truth stay what they are, all else is floats."""
+    return next(iter(kinds)) if len(kinds) == 1 else "float"
 
 
 def dtype_of(number: Number) -> DType:

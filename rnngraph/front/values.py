@@ -136,6 +136,18 @@ def is_number(item: object) -> bool:
     return isinstance(item, (bool, int, float))
 
 
+def whole_number(item: object) -> int | None:
+    """The whole number that an item is: 4, and 4.0."""
+    if isinstance(item, bool) or not isinstance(item, (int, float)) or item != int(item):
+        return None
+    return int(item)
+
+
+def is_literal(item: object) -> bool:
+    """A number, or several, known while compiling: of whatever kind is needed."""
+    return is_number(item) or isinstance(item, Numbers)
+
+
 def kind_of(item: Item) -> str:
     """What to call an item in a message."""
     match item:

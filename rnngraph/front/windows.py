@@ -88,12 +88,12 @@ def _convolution(use: Use, rank: int) -> Value:
     )
 
 
-@define("conv1d", "x kernel stride? dilation? padding?")
+@define("conv1d", "x kernel stride? dilation? padding?", "float")
 def _(use: Use) -> Item:
     return _convolution(use, 1)
 
 
-@define("conv2d", "x kernel stride? dilation? padding?")
+@define("conv2d", "x kernel stride? dilation? padding?", "float")
 def _(use: Use) -> Item:
     return _convolution(use, 2)
 
@@ -124,13 +124,13 @@ def _check_seen(use: Use, attrs: Window, x: Value) -> None:
         raise use.mistake("E201", f"some windows lie wholly in the padding, as {use.has_shape('x', x)}", "x")
 
 
-@define("max_pool", "x size stride? dilation? padding?")
+@define("max_pool", "x size stride? dilation? padding?", "float")
 def _(use: Use) -> Item:
     seen, _, _ = _pooled(use, -math.inf)
     return use.op("first_max", seen, dim=-2)
 
 
-@define("avg_pool", "x size stride? dilation? padding? count_padding?")
+@define("avg_pool", "x size stride? dilation? padding? count_padding?", "float")
 def _(use: Use) -> Item:
     """The mean over what is there; with `count_padding` zeros around the image count as well."""
     seen, attrs, rank = _pooled(use, 0.0)
@@ -145,13 +145,13 @@ def _(use: Use) -> Item:
 # --- mathematical morphology ------------------------------------------------------------------------
 
 
-@define("dilation2d", "x filter stride? dilation? padding?")
+@define("dilation2d", "x filter stride? dilation? padding?", "float")
 def _(use: Use) -> Item:
     """The largest x[p * stride + k * dilation, c] + filter[k, c]; what lies outside never wins."""
     return _dilated(use, _image(use, 2), use.float("filter"))
 
 
-@define("erosion2d", "x filter stride? dilation? padding?")
+@define("erosion2d", "x filter stride? dilation? padding?", "float")
 def _(use: Use) -> Item:
     """The smallest x - filter, the filter turned around: the dual of the dilation."""
     x, turned = _image(use, 2), use.float("filter")
@@ -177,7 +177,7 @@ def _dilated(use: Use, x: Value, weights: Value) -> Value:
 # --- neighbouring channels --------------------------------------------------------------------------
 
 
-@define("lrn", "x radius? bias? alpha? beta?")
+@define("lrn", "x radius? bias? alpha? beta?", "float")
 def _(use: Use) -> Item:
     """Local response normalisation: x / (bias + alpha * sum of x**2 over the channels within `radius`)**beta.
 
@@ -198,8 +198,8 @@ def _(use: Use) -> Item:
 LRN_DEFAULTS = {"bias": 1.0, "alpha": 1.0, "beta": 0.5}
 
 
-@define("flip", "x axis?")
+@define("flip", "x axis?", "same")
 def _(use: Use) -> Item:
     """A dimension the other way round."""
-    x = use.value("x")
+    x = use.any("x")
     return use.op("flip", x, dim=use.dim(x))

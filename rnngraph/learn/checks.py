@@ -94,6 +94,24 @@ def _names(
             )
         if item.name + LENGTHS in given and item.name not in given:
             check.wrong("E511", f"the data has `{item.name + LENGTHS}` but no `{item.name}`", item)
+    for record in dict.fromkeys(map(_record_of, states)):
+        _whole(check, record, [s for s in states if _record_of(s) == record], given)
+
+
+def _record_of(state: StateInput) -> str:
+    return state.name.partition(".")[0]
+
+
+def _whole(check: Checking, record: str, states: list[StateInput], given: Mapping[str, Any]) -> None:
+    """Of a record all states are given, or none: one that was forgotten would begin anew, and nobody would see it."""
+    told, missing = [s for s in states if s.name in given], [s for s in states if s.name not in given]
+    if told and missing:
+        check.wrong(
+            "E511",
+            f"the data has `{told[0].name}` but no {' and no '.join(f'`{s.name}`' for s in missing)}",
+            missing[0],
+            help=f"give all states of `{record}`, or none of them",
+        )
 
 
 def _seed(given: dict[str, Any]) -> int | None:

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,7 @@ def _npz(path: str | os.PathLike[str]) -> Arrays:
         if not isinstance(loaded, np.lib.npyio.NpzFile):
             raise ValueError("it is one array, not an archive of arrays")
         with loaded:
+            once(loaded.files)
             return {name: loaded[name] for name in loaded.files}
 
 
@@ -111,10 +112,27 @@ def _is_number(cell: str) -> bool:
 
 
 def _json(path: str | os.PathLike[str]) -> Arrays:
-    content = json.loads(Path(path).read_text(encoding="utf-8"))
+    content = named_once(Path(path).read_text(encoding="utf-8"))
     if not isinstance(content, dict):
         raise ValueError("it should be an object of named lists")
     return {name: _plain(name, value) for name, value in content.items()}
+
+
+def once(names: Sequence[str]) -> None:
+    """ValueError where a name comes twice: only the last array of it would be seen."""
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise ValueError(f"`{twice}` is in it twice")
+
+
+def named_once(text: str) -> Any:
+    """What a text in JSON holds. ValueError where it is none, or an object has a name twice."""
+
+    def made(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        once([name for name, _ in pairs])
+        return dict(pairs)
+
+    return json.loads(text, object_pairs_hook=made)
 
 
 def _plain(name: str, value: object) -> NDArray[Any]:

@@ -45,7 +45,7 @@ def _compact(backend: Any, node: Node) -> Callable[..., None]:
             xp.add(to, jump, to)
         for t, row in enumerate(out):
             xp.less(to, (t + 1) * width, gone)
-            xp.copyto(row, 0, where=gone)
+            xp.copyto(row, False, where=gone)  # 0, of any kind
 
     return run
 
@@ -60,7 +60,7 @@ def _expand(backend: Any, node: Node) -> Callable[..., None]:
         for row, kept in zip(out, keep, strict=True):
             backend.take_rows(flat, at, row)
             xp.logical_not(kept, lost)
-            xp.copyto(row, 0, where=lost)
+            xp.copyto(row, False, where=lost)
             xp.multiply(kept, width, jump)
             xp.add(at, jump, at)
 

@@ -8,7 +8,7 @@ from typing import Any
 from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type, union
-from rnngraph.ops.table import FLOAT, Formula, define, no_rule
+from rnngraph.ops.table import FLOAT, Formula, define, no_rule, no_truth
 from rnngraph.ops.units import pieces
 
 _IDS = Type(("time", "batch"), (), "int")
@@ -59,7 +59,7 @@ define(
 def _scatter_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
     dy, _ = types
     axes = tuple(axis for axis in union(types) if axis not in attrs["reduce"])
-    return (Type(axes, (attrs["rows"], *dy.shape[attrs["rank"] :]), dy.dtype),)
+    return (no_truth(Type(axes, (attrs["rows"], *dy.shape[attrs["rank"] :]), dy.dtype)),)
 
 
 def _scatter(backend: Any, node: Node) -> Callable[..., None]:

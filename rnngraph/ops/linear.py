@@ -12,7 +12,7 @@ from typing import Any
 
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type, union
-from rnngraph.ops.table import Formula, define, same_dtype
+from rnngraph.ops.table import Formula, define, no_truth, same_dtype
 from rnngraph.ops.units import leading, part, pieces
 
 
@@ -26,7 +26,7 @@ def _infer(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
             if sizes.setdefault(letter, size) != size:
                 raise ShapeError(f"a product over {sizes[letter]} and {size} values")
     axes = tuple(axis for axis in union(types) if axis not in attrs["reduce"])
-    return (Type(axes, tuple(sizes[letter] for letter in attrs["out"]), same_dtype(types)),)
+    return (no_truth(Type(axes, tuple(sizes[letter] for letter in attrs["out"]), same_dtype(types))),)
 
 
 def _vjp(attrs: Attrs, y: Formula, dy: Formula, a: Formula, b: Formula) -> tuple[Formula, Formula]:

@@ -133,11 +133,14 @@ define(
 
 # --- two operands --------------------------------------------------------------------------------------------
 
+FRACTIONS = {"div", "pow"}
+"""What is no int of ints."""
+
 
 def _binary(name: str, kernel: str, rule: Callable[..., tuple[Formula, Formula]], range: ranges.Rule) -> None:
     define(
         name,
-        pointwise_type("float", "int"),
+        pointwise_type("float", *(() if name in FRACTIONS else ("int",))),
         kernel=kernel_of(kernel),
         kind="pointwise",
         inplace=True,
@@ -163,6 +166,17 @@ _binary("pow", "power", _pow_vjp, ranges.power)
 _binary("mod", "mod", lambda y, dy, a, b: (dy, -(dy * (a / b).op("floor"))), ranges.remainder)
 _binary("maximum", "maximum", _either("ge", "lt"), ranges.larger)
 _binary("minimum", "minimum", _either("le", "gt"), ranges.smaller)
+
+define(
+    "floordiv",
+    pointwise_type("float", "int"),
+    kernel=kernel_of("floor_divide"),
+    kind="pointwise",
+    inplace=True,
+    vjp=no_rule,
+    examples=BINARY,
+)
+"""The quotient rounded down, which `mod` is the remainder of; of ints exact, whatever the width of floats."""
 
 COMPARISONS = {
     "lt": "less",

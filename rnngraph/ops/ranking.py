@@ -8,7 +8,7 @@ from typing import Any
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type, union
 from rnngraph.ops.index import ramp
-from rnngraph.ops.table import FLOAT, define, no_rule
+from rnngraph.ops.table import FLOAT, define, no_rule, no_truth
 
 _MATRIX, _PLACES = Type(("batch",), (2, 3)), Type(("batch",), (2, 2), "int")
 
@@ -91,7 +91,7 @@ def _put_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
     dy, ids = types
     if ids.dtype != "int" or dy.axes != ids.axes or dy.shape != ids.shape:
         raise ShapeError(f"{ids} are no places for {dy}")
-    return (Type(union(types), (*dy.shape[:-1], attrs["size"]), dy.dtype),)
+    return (no_truth(Type(union(types), (*dy.shape[:-1], attrs["size"]), dy.dtype)),)
 
 
 def _put(backend: Any, node: Node) -> Callable[..., None]:

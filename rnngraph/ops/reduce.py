@@ -8,7 +8,7 @@ from typing import Any
 from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type
-from rnngraph.ops.table import FLOAT, Formula, define, dim_of, no_rule, positions
+from rnngraph.ops.table import FLOAT, Formula, define, dim_of, no_rule, no_truth, positions
 from rnngraph.ops.units import part, pieces
 
 _MATRIX = Type(("batch",), (2, 3))
@@ -24,9 +24,7 @@ def _checked(dims: tuple[int, ...], type: Type) -> tuple[int, ...]:
 
 
 def _sum_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
-    (x,) = types
-    if x.dtype == "bool":
-        raise ShapeError("needs numbers, not true or false: write `float(...)` around it")
+    x = no_truth(types[0])
     dims = _checked(attrs["dims"], x)
     return (Type(x.axes, _without(x.shape, dims, attrs.get("keep", False)), x.dtype),)
 
@@ -58,7 +56,7 @@ define(
 
 
 def _axes_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
-    (x,) = types
+    x = no_truth(types[0])
     return (Type(tuple(axis for axis in x.axes if axis not in attrs["axes"]), x.shape, x.dtype),)
 
 
@@ -259,9 +257,14 @@ def _flip(array: Any, dim: int) -> Any:
     return array[(..., slice(None, None, -1), *(slice(None),) * (-dim - 1))]
 
 
+def _running(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    dim_of(attrs, types[0])
+    return (no_truth(types[0]),)
+
+
 define(
     "cumsum",
-    _float_like,
+    _running,
     kernel=_cumsum,
     strided=False,
     vjp=lambda attrs, y, dy, x: (dy.op("cumsum", **{**attrs, "reverse": not attrs.get("reverse", False)}),),

@@ -125,6 +125,13 @@ def same_dtype(types: tuple[Type, ...]) -> DType:
     return types[0].dtype
 
 
+def no_truth(type: Type) -> Type:
+    """The type, of numbers; ShapeError where it is truth, of which there are no sums."""
+    if type.dtype == "bool":
+        raise ShapeError("needs numbers, not true or false: write `float(...)` around it")
+    return type
+
+
 def pointwise_type(*allowed: DType, result: DType | None = None) -> Infer:
     """Broadcast shapes, united axes; operands of one dtype among those allowed."""
 

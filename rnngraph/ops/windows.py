@@ -13,7 +13,7 @@ from typing import Any
 
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type
-from rnngraph.ops.table import TABLE, Formula, define, dim_of
+from rnngraph.ops.table import TABLE, Formula, define, dim_of, no_truth
 
 Window = dict[str, Any]
 
@@ -100,7 +100,7 @@ def _patches_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple[For
 
 def _unpatch_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
     (x,) = types
-    return (Type(x.axes, (*attrs["sizes"], x.shape[-1]), x.dtype),)
+    return (no_truth(Type(x.axes, (*attrs["sizes"], x.shape[-1]), x.dtype)),)
 
 
 def _unpatch(backend: Any, node: Node) -> Callable[..., None]:

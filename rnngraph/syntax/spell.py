@@ -18,6 +18,19 @@ _BINARY = {
     **dict.fromkeys(("*", "/", "//", "%", "@"), _PRODUCT),
     "**": _POWER,
 }
+_MISREAD = {
+    "or": {"and"},
+    "not": {"==", "!=", "<", "<=", ">", ">="},
+    "negative": {"**"},
+    "**": {"**"},
+    "@": {"*", "/", "//", "%"},
+    "*": {"@", "//", "%"},
+    "/": {"@", "//", "%"},
+    "//": {"@", "*", "/", "%", "negative"},
+    "%": {"@", "*", "/", "//", "negative"},
+}
+"""Of an operator, those that people bind now this way, now that way where they stand beside it without parentheses."""
+
 _LOGIC = _OR
 """What may stand in a clause, a size or a part of a pipe without parentheses."""
 
@@ -62,10 +75,10 @@ def _bare(expr: ast.Expr) -> Doc:
         case ast.Join(parts):
             return (Bracket("[", tuple(expression(part, _PIPE) for part in parts), "]"),)
         case ast.Unary(operator, operand):
-            return ("not " if operator == "not" else "-", *expression(operand, _level(expr)))
+            return ("not " if operator == "not" else "-", *_operand(_sign(expr), operand, _level(expr)))
         case ast.Binary(operator, left, right):
             before, after = _operands(operator)
-            return (*expression(left, before), f" {operator} ", *expression(right, after))
+            return (*_operand(operator, left, before), f" {operator} ", *_operand(operator, right, after))
         case ast.Pipe(parts):
             return separated((expression(part, _LOGIC) for part in parts), " >> ")
         case ast.Unroll():
@@ -78,6 +91,18 @@ def _operands(operator: str) -> tuple[int, int]:
     if operator == "**":
         return _POSTFIX, _SIGN
     return (level + 1 if level == _COMPARE else level), level + 1
+
+
+def _operand(operator: str, expr: ast.Expr, least: int) -> Doc:
+    """One side of an operator, in parentheses too where only who knows the order of binding by heart reads it right."""
+    return expression(expr, _ATOM if _sign(expr) in _MISREAD.get(operator, ()) else least)
+
+
+def _sign(expr: ast.Expr) -> str:
+    """The operator of a form that has one; the minus of one operand is told apart from that of two."""
+    if isinstance(expr, ast.Unary):
+        return "not" if expr.operator == "not" else "negative"
+    return expr.operator if isinstance(expr, ast.Binary) else ""
 
 
 def _argument(argument: ast.Argument) -> Doc:

@@ -1,0 +1,176 @@
+"""Results over several axes: the batch, the axis of the outer loop, that of the inner one, whatever they are called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngraph as rg
+from rnngraph.diagnostics import UserError
+from rnngraph.exchange.chosen import Wanted
+from rnngraph.exchange.numpy_export import to_numpy
+from rnngraph.exchange.onnx_export import to_onnx
+from rnngraph.learn.files import Arrays
+from rnngraph.model import Model
+
+OUTER, INNER, ROWS = 4, 5, 2
+NAMES = (("target", "source"), ("a", "z"))
+
+ATTENTION = """
+cell Attend(units) {
+  input x: [n]
+  input memory: seq@INNER[m]
+  state h: [units] = 0
+  param w: [n, m]
+  a = softmax(memory @ (x @ w), axis = INNER)
+  h' = sum(a * memory, axis = INNER)
+  output h', a
+}
+
+layer Both {
+  input a: seq@p[n]
+  input b: seq@q[m]
+  output outer(a, b)
+}
+
+model Looks {
+  input x: seq@OUTER[2]
+  input m: seq@INNER[3]
+  y, a = unroll Attend(3) over x with memory = m
+  z, b = unroll Attend(2) over m with memory = x
+  output a, tanh(a) as bent, Both(x, m) as xm, Both(m, x) as mx, b, y, z
+}
+"""
+NESTED = """
+cell Inner {
+  state s: []
+  s' = tanh(s + 1)
+  output s'
+}
+
+cell Outer {
+  input x: []
+  state h: [] = 0
+  steps, end = unroll Inner for 3 from record(s = h + x)
+  h' = end.s
+  output steps
+}
+
+model Nested {
+  input x: seq@OUTER
+  output unroll Outer() over x as y
+}
+"""
+
+
+def named(text: str, outer: str, inner: str) -> Model:
+    return rg.parse(text.replace("OUTER", outer).replace("INNER", inner))
+
+
+def data_of(model: Model) -> Arrays:
+    rng = np.random.default_rng(3)
+    steps = {"x": OUTER, "m": INNER}
+    return {i.name: rng.normal(size=(ROWS, steps[i.name], *i.type.shape)) for i in model.inputs}
+
+
+def attention(x: Any, memory: Any, w: Any) -> Any:
+    """The weights of each step of x on the steps of the memory."""
+    scores = np.einsum("bon,nm,bim->boi", x, w, memory)
+    weights = np.exp(scores)
+    return weights / weights.sum(-1, keepdims=True)
+
+
+def expected(data: Arrays, weights: Arrays) -> Arrays:
+    x, m = data["x"], data["m"]
+    a = attention(x, m, weights["attend.w"])
+    b = attention(m, x, weights["attend_2.w"])
+    xm = np.einsum("bon,bim->boinm", x, m)
+    return {
+        "a": a,
+        "bent": np.tanh(a),
+        "xm": xm,
+        "mx": xm.transpose(0, 2, 1, 4, 3),
+        "b": b,
+        "y": np.einsum("boi,bim->bom", a, m),
+        "z": np.einsum("bio,bom->bim", b, x),
+    }
+
+
+def same(got: Arrays, want: Arrays) -> None:
+    assert got.keys() == want.keys()
+    for name, array in want.items():
+        assert np.shape(got[name]) == array.shape, name
+        assert np.allclose(got[name], array, rtol=1e-12, atol=1e-14), name
+
+
+@pytest.mark.parametrize(("outer", "inner"), NAMES)
+@pytest.mark.parametrize("kernels", ["numpy", "native"])
+@pytest.mark.parametrize("unroll", ["dynamic", "static"])
+def test_the_outer_axis_comes_first_whatever_it_is_called(outer: str, inner: str, kernels: str, unroll: str) -> None:
+    model = named(ATTENTION, outer, inner)
+    data, weights = data_of(model), model.init(1)
+    steps = {outer: OUTER, inner: INNER} if unroll == "static" else None
+    program = model.compile(unroll, steps, kernels=kernels)
+    for _ in range(2):  # the second call goes by what was kept of the first
+        same(program.run(data, weights), expected(data, weights))
+
+
+def test_cotangents_have_the_axes_of_their_outputs() -> None:
+    cotangent = np.random.default_rng(5).normal(size=(ROWS, OUTER, INNER))
+    for outer, inner in NAMES:
+        model = named(ATTENTION, outer, inner)
+        data, weights = data_of(model), model.init(1)
+        program = model.compile(gradient=True)
+        for _ in range(2):
+            loss, grads = program.gradients(data, weights, {"a": cotangent})
+            assert np.isclose(loss, np.sum(expected(data, weights)["a"] * cotangent))
+            w = weights["attend.w"]
+            for place in np.ndindex(w.shape):
+                step = np.zeros(w.shape)
+                step[place] = 1e-6
+                up, down = (np.sum(attention(data["x"], data["m"], v) * cotangent) for v in (w + step, w - step))
+                assert np.isclose(grads["attend.w"][place], (up - down) / 2e-6, rtol=1e-6)
+
+
+def test_steps_inside_of_a_step_stand_behind_it() -> None:
+    model = named(NESTED, *NAMES[0])
+    x = data_of(model)["x"]
+    h, rows = np.zeros(ROWS), []
+    for t in range(OUTER):
+        inside = []
+        h = h + x[:, t]
+        for _ in range(3):
+            h = np.tanh(h + 1)
+            inside.append(h)
+        rows.append(np.stack(inside, -1))
+    for name in ("time", "a", "target"):
+        same(named(NESTED, name, "").compile().run({"x": x}, {}), {"y": np.stack(rows, 1)})
+
+
+@pytest.mark.parametrize(("outer", "inner"), NAMES)
+def test_exports_have_the_axes_of_run(outer: str, inner: str) -> None:
+    import onnxruntime
+
+    model = named(ATTENTION, outer, inner)
+    data, weights = data_of(model), model.init(1)
+    wanted = Wanted(states=False, dtype="float64")
+    scope: dict[str, Any] = {}
+    exec(to_numpy(model, weights, wanted).text, scope)
+    same(scope["run"](**data), expected(data, weights))
+    session = onnxruntime.InferenceSession(to_onnx(model, weights, wanted), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    same(dict(zip(names, session.run(names, data), strict=True)), expected(data, weights))
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        ("layer L { input w: seq[]  output mean(w, axis = time) }", "`w` of `L` is a sequence over one axis"),
+        ("layer L { input w: []  output w * t }", "`t` is the index of one step, but `w` runs over a and b"),
+    ],
+)
+def test_no_axis_is_chosen_by_its_name_alone(layer: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        rg.parse(f"{layer} model M {{ input p: seq@a  input q: seq@b  output L(p * q) }}")
