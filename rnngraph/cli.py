@@ -531,7 +531,14 @@ def cost(
 @click.option("--temperature", default=1.0, show_default=True, help="Below 1 likelier text; 0 always the likeliest.")
 @click.option("--top-k", default=0, show_default=True, help="Draw from the K likeliest tokens; 0 from all.")
 @click.option("--top-p", default=1.0, show_default=True, help="Draw from the likeliest that hold this probability.")
-@click.option("--beam", default=1, show_default=True, help="Search with so many texts at once instead of drawing.")
+@click.option("--beam", default=0, show_default=True, help="Search with so many texts at once; 0 draws.")
+@click.option(
+    "--length-penalty",
+    type=float,
+    metavar="A",
+    help="With a beam: texts of n tokens are compared by log probability / ((5 + n) / 6) ** A (Wu and others 2016); "
+    "0 finds the likeliest.  [default: by the mean of a token]",
+)
 @click.option("--end", help="The character (or token id) that ends the text.")
 @click.option("--alphabet", type=click.Path(), help="A text with every character once, in the order of their ids.")
 @click.option("--tokens", help="The input that takes the text, where that is not plain.")

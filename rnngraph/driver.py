@@ -315,8 +315,7 @@ def generated(
     if known:
         writing.check_vocabulary(use, known)
     begin = writing.encoded(prompt, known) if known else writing.ids(prompt, use)
-    last = (writing.encoded(end, known, "end") if known else writing.ids(end, use)) if end else [None]
-    chosen = writing.Style(end=last[0], **style)
+    chosen = writing.Style(end=writing.end_token(end, known, use), **style)
     score = writing.scorer(model, use, read_weights(model, weights, 0, dtype), data, dtype)
     found = begin + writing.written(score, begin, chosen, use.behind)
     return "".join(known[i] for i in found) if known else ",".join(map(str, found))

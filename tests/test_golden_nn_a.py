@@ -706,9 +706,9 @@ model M { input x: seq[1]  c, tries, final = unroll Drawing over x  output c, tr
     assert (results["tries"] >= 3).all() and results["final.seen"].sum() == 4 * (9 + 6 * 3)
 
 
-def brute_force(logits: Any, labels: list[int], merge: bool) -> float:
+def brute_force(logits: Any, labels: list[int], merge: bool, blank: int = -1) -> float:
     """The loss as the sum over all paths."""
-    blank, logs = logits.shape[1] - 1, logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    blank, logs = blank % logits.shape[1], logits - np.log(np.exp(logits).sum(1, keepdims=True))
     total = 0.0
     for path in np.ndindex(*[logits.shape[1]] * len(logits)):
         kept = [c for t, c in enumerate(path) if not (merge and t and path[t - 1] == c)]
@@ -733,16 +733,17 @@ def test_the_blank_ends_the_labels_of_a_row() -> None:
     assert np.array_equal(ended["loss_of_each"], short["loss_of_each"])
 
 
-def test_a_beam_finds_the_likeliest_labels() -> None:
-    """The probabilities of all label sequences that a wide beam gives are those of the loss, and sum to 1."""
-    x = np.random.default_rng(2).normal(size=(1, 3, 3))
-    text = "model M { input x: seq[3]  y, n, s = ctc_beam(x, width = 60, paths = 20)  output y, n, s }"
-    found = rg.parse(text).compile().run({"x": x}, {})
+@pytest.mark.parametrize(("blank", "steps"), [(2, 3), (0, 4), (1, 1)])
+def test_a_beam_finds_the_likeliest_labels(blank: int, steps: int) -> None:
+    """A wide beam gives all sequences of labels, each with the probability of the loss; together 1."""
+    x = np.random.default_rng(2).normal(size=(2, 4, 3)) * 2
+    text = f"model M {{ input x: seq[3]  y, n, s = ctc_beam(x, 400, 40, blank = {blank})  output y, n, s }}"
+    found = rg.parse(text).compile().run({"x": x, "x.lengths": np.array([steps, 4])}, {})
     real = np.isfinite(found["s"][0])
     assert np.exp(found["s"][0][real]).sum() == pytest.approx(1, rel=1e-12)
     for path in np.flatnonzero(real):
         labels = found["y"][0, : found["n"][0, path], path].tolist()
-        assert -found["s"][0, path] == pytest.approx(brute_force(x[0], labels, True), rel=1e-12)
+        assert -found["s"][0, path] == pytest.approx(brute_force(x[0, :steps], labels, True, blank), rel=1e-12)
     assert np.all(np.diff(found["s"][0][real]) <= 0)
 
 

@@ -29,7 +29,7 @@ LAYERS: list[set[str]] = [
     {"passes", "front"},
     {"ops"},
     {"ir", "syntax"},
-    {"excerpt", "files"},
+    {"beams", "excerpt", "files"},
     {"diagnostics"},
     {"collector", "source"},
 ]
