@@ -20,7 +20,7 @@ from rnngraph.front.block import DataInput, Elaborated, StateInput
 from rnngraph.ir.graph import Graph, Value, graph_input
 from rnngraph.ir.types import BATCH, Type, size_of
 from rnngraph.learn.checks import Checked, check_data
-from rnngraph.learn.fit_labels import refuse_long_labels
+from rnngraph.learn.fit_labels import refuse_wrong_labels
 from rnngraph.learn.weights import shape_text
 from rnngraph.ops import const
 from rnngraph.passes.alignments import Alignment, alignments
@@ -420,7 +420,7 @@ class CompiledProgram:
             dtype=self.schedule.dtype,
             need=self.needed,
         )
-        refuse_long_labels(self._alignments, checked)
+        refuse_wrong_labels(self._alignments, checked)
         return checked
 
     @cached_property
