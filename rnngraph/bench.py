@@ -13,6 +13,7 @@ import numpy as np
 
 from rnngraph.compiled import Arrays, CompiledProgram, Signature, Variant
 from rnngraph.costs import cotangents_for, machine, synthetic
+from rnngraph.front.mistakes import counted
 from rnngraph.ir.graph import LOOP, Node, body_nodes, loop_of
 from rnngraph.ir.types import Type
 from rnngraph.model import Model
@@ -128,7 +129,7 @@ def peak(backend: Backend, dtype: str) -> tuple[float, str]:
             from rnngraph.runtime.native import cores, threads
 
             count = threads.available() if backend.kernels == "native" else threads.cores_given()
-            return cores.peak(dtype, count), f"multiply-adds in the registers of {count} threads"
+            return cores.peak(dtype, count), f"multiply-adds in the registers of {counted(count, 'thread')}"
     return large_product(backend, dtype), "a large product"
 
 

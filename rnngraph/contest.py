@@ -162,7 +162,7 @@ class Contest:
         for steps in sorted({min(self.asked.steps), max(self.asked.steps)}):
             data = self.data(steps)
             for way in self.asked.ways:
-                self.contestant(way, steps, data).run()
+                self.contestant(way, steps, data).results()
 
     def data(self, steps: int) -> Data:
         model, asked = self.model, self.asked

@@ -106,7 +106,7 @@ def bench_tables(found: Any) -> list[Any]:
         share = f"{speed.rate / found.peak:.0%}"
         run = f"{1e3 * speed.seconds:.3g} ms"
         told.add_row(speed.task, run, interval(speed.times * 1e3), per_step, f"{speed.rate / 1e9:.3g} GFLOP/s", share)
-    return [told, f"{found.machine}; the peak, {found.peak / 1e9:.0f} GFLOP/s, is that of {found.peak_of}\n"]
+    return [told, f"{found.machine}\npeak: {found.peak / 1e9:.0f} GFLOP/s, {found.peak_of}\n"]
 
 
 class Bar:
