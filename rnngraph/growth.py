@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 
 from rnngraph.compiled import CompiledProgram, Signature, Variant
@@ -117,14 +118,22 @@ class Growth:
         return variant.walking(data) if variant.schedule.told else variant.walked(self.made.course, data)
 
     def _variant(self, sizes: Sizes) -> Variant:
+        """The program for such sizes. Of a static one only the number of steps is another; it is compiled when it is
+        planned."""
         steps, _, units = sizes
         key = (steps if self.program.schedule.static else None, units)
         if key not in self._variants:
-            model = self._sized(units)
-            program = self.program if sizes == self.asked else self.compiled(model, steps)
-            wanted = model.differentiated if program.schedule.gradient else None
-            self._variants[key] = program.variant(Signature(self.padded, cotangents=wanted))
+            first = self._of_units(units)
+            static = first.schedule.static and sizes != self.asked
+            new = replace(first, schedule=replace(first.schedule, steps=steps), _bound={}) if static else first
+            self._variants[key] = new
         return self._variants[key]
+
+    def _of_units(self, units: int) -> Variant:
+        model = self._sized(units)
+        program = self.program if units == self.asked[2] else self.compiled(model, 1)
+        wanted = model.differentiated if program.schedule.gradient else None
+        return program.variant(Signature(self.padded, cotangents=wanted))
 
     def _sized(self, units: int) -> Model:
         model = self.model

@@ -85,6 +85,12 @@ class Model:
         """What `compile` is told for a step of training: the weights' gradients are wanted, with what is random in
         training, and of outputs the loss alone (all of floats, where there is none).
         """
+        if not self.differentiated:
+            raise UserError(
+                "the model has nothing to differentiate: no loss, and no output of floats",
+                "E611",
+                "add `loss cross_entropy(scores, label)` to it",
+            )
         return {"gradient": "weights", "training": True, "outputs": self.differentiated}
 
     def init(self, seed: int = 0, dtype: str = "float64") -> dict[str, Any]:

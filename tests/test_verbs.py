@@ -110,6 +110,14 @@ def test_a_limit_that_training_keeps_is_kept_by_what_is_foretold(capsys: Told) -
     assert told["total"] <= 6_000_000 and told["piece"] > 1 and told["kept"] > 1
 
 
+def test_a_model_without_anything_to_differentiate_has_no_step_of_training(tmp_path: Path, capsys: Told) -> None:
+    path = tmp_path / "best.rnn"
+    path.write_text("model M { input x: seq int  y = Embedding(5, 3)(x)  output argmax(y) as best }")
+    assert exit_code(["cost", str(path), "--gradient"]) == 2
+    assert "nothing to differentiate" in capsys.readouterr().err
+    assert exit_code(["cost", str(path)]) == 0
+
+
 SCHEDULED = """
 model M {
   input x: seq[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rnngraph.viz.results import CATEGORIES, Comparison
-from rnngraph.viz.words import data, duration
+from rnngraph.viz.words import data, duration, later
 
 GRAPHS = ("nodes", "edges", "nodes with\ngradient", "edges with\ngradient", "graph", "program", "compile")
 RUNS = ("first run", "later runs", "between", "arrays", "forward\nsteps", "gradient\nerror")
@@ -64,11 +64,9 @@ def tables(results: Comparison) -> list[Any]:
     about = f"batch {results.batch}, {results.dtype}, {results.backend}"
     schedules = any(row.evaluations != 1 for row in results.rows)
     runs = RUNS if any(row.gradient_error for row in results.rows) else RUNS[:-1] if schedules else RUNS[:-2]
-    between = "what they lie between at 95 %" if results.repeats >= 6 else "the least and the most"
-    told = f"later ones: medians of {results.repeats} in turns, and {between}"
     return [
         _table(f"{results.model}: graphs, {about}", ("mode", "steps", *GRAPHS), cells(results)),
-        _table(f"runs; {told}", ("mode", "steps", *runs), cells(results)),
+        _table(f"runs; {later(results)}", ("mode", "steps", *runs), cells(results)),
         _table("bytes in memory, and how they grow with the steps T", LEDGER_COLUMNS, ledger_cells(results)),
     ]
 

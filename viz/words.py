@@ -62,6 +62,12 @@ def _speed(steps: int, static: CompareRow, dynamic: CompareRow) -> str:
     return f"Once compiled, the {name} mode is {slow.middle / fast.middle:.2f} times as fast: {times}."
 
 
+def later(results: Comparison) -> str:
+    """What is told of the later runs."""
+    between = "what they lie between at 95 %" if results.repeats >= 6 else "the least and the most"
+    return f"later ones: medians of {results.repeats} in turns, and {between}"
+
+
 def span(ms: Spread) -> str:
     """`2.05 ms (1.98 to 2.11)`: the median, and the interval that it lies in."""
     return f"{ms.middle:,.3g} ms {interval(ms)}"
