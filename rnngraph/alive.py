@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.compiled import Signature, Variant
-from rnngraph.costs import Asked, compiled_for, cotangents_for, synthetic
+from rnngraph.costs import Asked, cotangents_for, step_for, synthetic
 from rnngraph.model import Model
 from rnngraph.program.memory import Plan
 from rnngraph.program.timeline import Moment, timeline
@@ -32,12 +32,10 @@ def panels(model: Model, asked: Asked) -> Iterator[Panel]:
     """
     steps = max(asked.steps)
     cotangents = cotangents_for(model, steps, asked.batch)
-    gradient = cotangents is None or bool(cotangents)
-    wanted = ("loss",) if cotangents is None else tuple(cotangents)
     data, weights = synthetic(model, steps, asked.batch, asked.seed), model.init(asked.seed, asked.dtype)
     for way in (*map(str, asked.modes), *(f"dynamic, {schedule}" for schedule in asked.schedules)):
-        program = compiled_for(model, NumpyBackend(), asked, way, steps, gradient)
-        variant = program.variant(Signature(cotangents=wanted if gradient else None))
+        program = step_for(model, NumpyBackend(), asked, way, steps)
+        variant = program.variant(Signature(cotangents=model.differentiated if program.schedule.gradient else None))
         checked = program.check(data)
         made = variant.plan(checked.sizes)
         if isinstance(made, Walking):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
@@ -12,22 +13,22 @@ import numpy as np
 
 from rnngraph.compiled import Arrays, CompiledProgram, Signature, Variant
 from rnngraph.costs import cotangents_for, machine, synthetic
+from rnngraph.front.mistakes import counted
 from rnngraph.ir.graph import LOOP, Node, body_nodes, loop_of
-from rnngraph.ir.types import BATCH, Type
-from rnngraph.model import Model, parse
+from rnngraph.ir.types import Type
+from rnngraph.model import Model
 from rnngraph.program.memory import Plan
 from rnngraph.program.program import Program, Step
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execute import Bound, Watch
 from rnngraph.schedule.keep import ALL
 from rnngraph.schedule.walk import Walker
+from rnngraph.timing import repeated, spread
+from rnngraph.viz.results import Spread
 from rnngraph.viz.times import LineTime, Profile
 
 EDGE = 2048
-"""Rows and columns of the product by NumPy whose rate may count as the machine's."""
-
-ROWS, DENSE = 4096, "model Peak {\n  input x: [512]\n  y = Dense(512)(x)\n  output y\n}\n"
-"""The product by the kernels of the model: so many rows, and what they are multiplied by."""
+"""Rows and columns of a large product, for machines whose cores cannot be asked."""
 
 PACKING = ("", "weights, packed for products")
 """What compiled kernels do that is no step of the program."""
@@ -35,12 +36,17 @@ PACKING = ("", "weights, packed for products")
 
 @dataclass(frozen=True)
 class Speed:
-    """One task: the seconds of a run (the median), the floating-point operations of its products, where time goes."""
+    """One task: the seconds of a run, the floating-point operations of its products, where time goes."""
 
     task: str
-    seconds: float
+    times: Spread
     flops: int
     profile: Profile
+
+    @property
+    def seconds(self) -> float:
+        """The median."""
+        return self.times.middle
 
     @property
     def rate(self) -> float:
@@ -50,7 +56,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Bench:
-    """Speeds for one schedule and size; `peak` is in operations per second."""
+    """Speeds for one schedule and size; `peak` is in operations per second, `peak_of` says what it is the rate of."""
 
     model: str
     batch: int
@@ -58,12 +64,14 @@ class Bench:
     how: str
     machine: str
     peak: float
+    peak_of: str
     speeds: tuple[Speed, ...]
 
     def to_json(self) -> dict[str, Any]:
         found = asdict(self)
         for speed, told in zip(self.speeds, found["speeds"], strict=True):
-            told |= {"ms": 1e3 * speed.seconds, "ms_per_step": 1e3 * speed.seconds / self.steps}
+            told |= {"seconds": speed.seconds, "ms": 1e3 * speed.seconds}
+            told |= {"ms_per_step": 1e3 * speed.seconds / self.steps}
             told |= {"gflops": speed.rate / 1e9, "of_peak": speed.rate / self.peak}
         return found
 
@@ -71,7 +79,7 @@ class Bench:
 def bench(
     model: Model,
     dtype: str,
-    compiled: Callable[..., CompiledProgram],
+    compiled: Mapping[str, Callable[[], CompiledProgram]],
     steps: int,
     batch: int,
     seconds: float,
@@ -79,14 +87,14 @@ def bench(
 ) -> Bench:
     """Runs the model on made-up data for about so many seconds per task, forward alone and with gradients.
 
-    `compiled(gradient=...)` makes the programs.
+    `compiled` makes the program of each task.
     """
     data, weights = synthetic(model, steps, batch, 0), model.init(0, dtype)
     cotangents, speeds = cotangents_for(model, steps, batch), []
     for task in ("infer", "train") if cotangents is None or cotangents else ("infer",):
         tell(task)
         given = cotangents if task == "train" else None
-        program = compiled(gradient="weights" if task == "train" else False)
+        program = compiled[task]()
         variant, sizes = _variant(program, data, given), program.check(data).sizes
         work = flops(variant.graph.nodes(), variant.all_sizes(sizes))
         took = _seconds(program, data, weights, given, seconds / 2)
@@ -94,14 +102,21 @@ def bench(
     tell("the machine")
     kept = "" if program.schedule.keep == ALL else f", --keep {program.schedule.keep}"
     how = f"{dtype}, {program.schedule.unroll}, {program.backend.kernels} kernels{kept}"
-    rate = max(peak(program.backend, dtype), own_peak(program.backend, dtype))
-    return Bench(model.block.definition, batch, steps, how, machine(program.backend), rate, tuple(speeds))
+    return Bench(
+        model.block.definition,
+        batch,
+        steps,
+        how,
+        machine(program.backend),
+        *peak(program.backend, dtype),
+        tuple(speeds),
+    )
 
 
 def _seconds(
     program: CompiledProgram, data: Arrays, weights: Arrays, cotangents: Arrays | None, seconds: float
-) -> float:
-    """The median of calls as a user makes them, after a first one."""
+) -> Spread:
+    """The times of calls as a user makes them, after a first one."""
 
     def run() -> Any:
         if program.schedule.gradient:
@@ -109,25 +124,25 @@ def _seconds(
         return program.run(data, weights)
 
     run()
-    return float(np.median(repeated(run, seconds)))
-
-
-def repeated(run: Callable[[], Any], seconds: float) -> list[float]:
-    """The seconds of each call, of three at least."""
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(times) < 3 or time.perf_counter() < end:
-        began = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - began)
-    return times
+    return spread(repeated(run, seconds))
 
 
 # --- what the machine can do, and what is asked of it ----------------------------------------------------------------
 
 
-def peak(backend: Backend, dtype: str) -> float:
-    """Floating-point operations per second of a large square product, the best of several."""
+def peak(backend: Backend, dtype: str) -> tuple[float, str]:
+    """Floating-point operations per second that the machine can do, and of what: of the cores that products run on."""
+    if backend.name == "numpy":
+        with suppress(ImportError, OSError, RuntimeError):  # as in `runtime.choose`: nothing can be compiled here
+            from rnngraph.runtime.native import cores, threads
+
+            count = threads.available() if backend.kernels == "native" else threads.cores_given()
+            return cores.peak(dtype, count), f"multiply-adds in the registers of {counted(count, 'thread')}"
+    return large_product(backend, dtype), "a large product"
+
+
+def large_product(backend: Backend, dtype: str) -> float:
+    """The rate of a square product, the best of several."""
     a, b = (np.random.default_rng(k).normal(size=(EDGE, EDGE)).astype(dtype) for k in (0, 1))
     left, right, out = (backend.xp.asarray(array) for array in (a, b, np.empty_like(a)))
 
@@ -135,23 +150,7 @@ def peak(backend: Backend, dtype: str) -> float:
         backend.xp.matmul(left, right, out=out)
         backend.wait()
 
-    run()
     return 2 * EDGE**3 / min(repeated(run, 0.5))
-
-
-def own_peak(backend: Backend, dtype: str) -> float:
-    """The same of a large product by the kernels that run models."""
-    model = parse(DENSE)
-    program = model.compile(backend=backend, dtype=dtype)
-    bound, weights = program.main.bound({BATCH: ROWS}), model.init(0, dtype)
-    assert isinstance(bound, Bound)
-    bound.run({"x": np.ones((ROWS, 512), dtype)}, {name: backend.xp.asarray(a) for name, a in weights.items()})
-
-    def run() -> None:
-        bound.go(0)
-        backend.wait()
-
-    return 2 * ROWS * 512**2 / min(repeated(run, 0.3))
 
 
 def flops(nodes: Iterable[Node], sizes: Mapping[str, int]) -> int:

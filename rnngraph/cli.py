@@ -354,7 +354,7 @@ def draw(
 @click.option("--keep", default="", metavar="every:K,...", help="Further rows: what is kept for the way back.")
 @click.option("--memory-limit", default="", metavar="10MB,...", help="Further rows: the fastest that fits.")
 @click.option("--truncate", default="", metavar="K,...", help="Further rows: gradients cut off after K steps.")
-@click.option("--repeats", default=5, show_default=True, help="Runs that are timed after the first.")
+@click.option("--repeats", default=9, show_default=True, help="Later runs that are timed, of all modes in turns.")
 @BACKEND
 @KERNELS
 @dtype_option("float32")
@@ -481,6 +481,7 @@ def bench(
 @click.option("--steps", default=100, show_default=True, help="Steps of the sequences.")
 @click.option("--batch", default=32, show_default=True, help="Rows.")
 @click.option("--gradient", is_flag=True, help="Of a training step, not of a forward run.")
+@click.option("--lengths", is_flag=True, help="For data whose rows have lengths of their own.")
 @click.option("--lines", default=10, show_default=True, help="How many source lines to name.")
 @UNROLL
 @KEEP
@@ -497,6 +498,7 @@ def cost(
     steps: int,
     batch: int,
     gradient: bool,
+    lengths: bool,
     lines: int,
     unroll: str | None,
     keep: str | None,
@@ -515,7 +517,7 @@ def cost(
     flags = {"unroll": unroll, "dtype": dtype, "kernels": kernels}
     memory = {"keep": keep, "memory_limit": memory_limit, "truncate": truncate, "swap": swap}
     how = driver.scheduled(model, **flags, **memory, dtype_default="float32")
-    found = driver.cost(model, how, numbers("--steps", str(steps))[0], positive("--batch", batch), gradient)
+    found = driver.cost(model, how, numbers("--steps", str(steps))[0], positive("--batch", batch), gradient, lengths)
     if as_json:
         click.echo(json.dumps(found.to_json()))
         return
@@ -531,7 +533,14 @@ def cost(
 @click.option("--temperature", default=1.0, show_default=True, help="Below 1 likelier text; 0 always the likeliest.")
 @click.option("--top-k", default=0, show_default=True, help="Draw from the K likeliest tokens; 0 from all.")
 @click.option("--top-p", default=1.0, show_default=True, help="Draw from the likeliest that hold this probability.")
-@click.option("--beam", default=1, show_default=True, help="Search with so many texts at once instead of drawing.")
+@click.option("--beam", default=0, show_default=True, help="Search with so many texts at once; 0 draws.")
+@click.option(
+    "--length-penalty",
+    type=float,
+    metavar="A",
+    help="With a beam: texts of n tokens are compared by log probability / ((5 + n) / 6) ** A (Wu and others 2016); "
+    "0 finds the likeliest.  [default: by the mean of a token]",
+)
 @click.option("--end", help="The character (or token id) that ends the text.")
 @click.option("--alphabet", type=click.Path(), help="A text with every character once, in the order of their ids.")
 @click.option("--tokens", help="The input that takes the text, where that is not plain.")

@@ -21,7 +21,7 @@ from rnngraph.ir.graph import Graph, Value, graph_input
 from rnngraph.ir.order import Order, orders_of
 from rnngraph.ir.types import BATCH, size_of
 from rnngraph.learn.checks import Checked, check_data
-from rnngraph.learn.fit_labels import refuse_long_labels
+from rnngraph.learn.fit_labels import refuse_wrong_labels
 from rnngraph.learn.weights import shape_text
 from rnngraph.ops import const
 from rnngraph.passes.alignments import Alignment, alignments
@@ -33,6 +33,7 @@ from rnngraph.program.program import Program
 from rnngraph.program.room import refuse_if_too_large
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execute import Bound
+from rnngraph.schedule.course import Course
 from rnngraph.schedule.cut import Cut, cut
 from rnngraph.schedule.fitting import Fitting
 from rnngraph.schedule.keep import ALL, Keep, course, swapped, truncated
@@ -182,12 +183,16 @@ class Variant:
         """Everything about the memory of a run, before it."""
         keep, limit = self.schedule.keep, self.schedule.limit
         if not self.walks or not self.schedule.told:
-            made = plan(self.program, self.all_sizes(sizes), self.schedule.dtype)
+            made = self.everything(sizes)
             return made if limit is None or made.total <= limit else self.fitted(sizes, limit, made)
         walked = self.walking(sizes)
         if limit is not None and walked.total > limit:
             raise too_small(limit, walked.total, f"`--keep {keep}` does not fit", "`--keep all` leaves the choice open")
         return walked
+
+    def everything(self, sizes: Mapping[str, int]) -> Plan:
+        """Of a run that keeps everything."""
+        return plan(self.program, self.all_sizes(sizes), self.schedule.dtype)
 
     def all_sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
         """The sizes of the data's axes, and of those that the model fixes."""
@@ -272,6 +277,12 @@ class Variant:
         else:
             made = course(self.schedule.keep, steps, batch, places)
         return walking(parts, replace(made, reverse=way.reverse), sizes, dtype)
+
+    def walked(self, course: Course, sizes: Mapping[str, int]) -> Walking:
+        """Everything about a run by a course, over as many steps as the sizes say."""
+        full = self.all_sizes(sizes)
+        way = self.way(full)
+        return walking(self.cuts[way][1], replace(course, steps=full[way.axis]), full, self.schedule.dtype)
 
     def fitted(self, sizes: Mapping[str, int], limit: int, everything: Plan) -> Walking:
         """The fastest run that fits; CannotDo where none does. `everything` is the plan that keeps all."""
@@ -432,7 +443,7 @@ class CompiledProgram:
             dtype=self.schedule.dtype,
             need=self.needed,
         )
-        refuse_long_labels(self._alignments, checked)
+        refuse_wrong_labels(self._alignments, checked)
         return checked
 
     @cached_property

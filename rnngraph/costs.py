@@ -1,36 +1,21 @@
-"""What each way of unrolling costs, predicted and measured; and the proof that the ways compute the same.
-
-Nothing is reported that was not computed in the same run: a row exists only for a mode and a number of steps that
-were compiled and run here.
-"""
+"""The ways to run a model that are set side by side, made-up data for them, and the proof that they agree."""
 
 from __future__ import annotations
 
-import gc
-import statistics
-import time
-import tracemalloc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rnngraph.compiled import Arrays, CompiledProgram, Signature, Variant
+from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.front.block import DataInput
 from rnngraph.ir.order import orders_of
-from rnngraph.ir.text import counts
 from rnngraph.ir.types import BATCH, size_of
-from rnngraph.model import Model, checked_schedule
+from rnngraph.model import Model
 from rnngraph.passes.bounds import bounds
-from rnngraph.program.arena import Piece
-from rnngraph.program.memory import PLANNED, Plan, lifetimes, rounded, shares
-from rnngraph.program.program import CATEGORIES
-from rnngraph.program.room import refuse_if_too_large
 from rnngraph.runtime.backend import Backend
-from rnngraph.runtime.execute import Bound
-from rnngraph.runtime.numpy import array_bytes
-from rnngraph.viz.results import CompareRow, Comparison, Difference, LedgerEntry
+from rnngraph.viz.results import Difference
 
 
 @dataclass(frozen=True)
@@ -41,7 +26,7 @@ class Asked:
     steps: tuple[int, ...] = (2, 10, 50, 100, 200, 500, 1000)
     batch: int = 32
     dtype: str = "float32"
-    repeats: int = 5
+    repeats: int = 9
     seed: int = 0
     schedules: tuple[str, ...] = ()
     """Further rows for each mode: "every:100", "within 512MB", "truncate 50"."""
@@ -58,7 +43,7 @@ class Asked:
         return tuple(way for way in self.ways if TRUNCATE not in way)
 
 
-TRUNCATE = "truncate"
+TRUNCATE, WITHIN = "truncate", "within"
 
 
 # --- data of the right shapes ------------------------------------------------------------------------------------
@@ -126,7 +111,7 @@ def prove(model: Model, backend: Backend, asked: Asked) -> tuple[Difference, ...
     for batch, padded in ((asked.batch, False), (1, False), (asked.batch, True)):
         data = synthetic(model, steps, batch, asked.seed, padded)
         for found in _between_modes(model, backend, asked, steps, batch, data):
-            _keep_worst(worst, found)
+            keep_worst(worst, found)
     return tuple(worst.values())
 
 
@@ -137,90 +122,34 @@ def _between_modes(
     cotangents = cotangents_for(model, steps, batch)
     gradient = cotangents is None or bool(cotangents)
     results = [
-        everything(compiled_for(model, backend, asked, way, steps, gradient), data, weights, cotangents)
+        everything(compiled_for(model, backend, asked, way, steps, gradient=gradient), data, weights, cotangents)
         for way in asked.exact
     ]
     for other in results[1:]:
         yield from differences(results[0], other)
 
 
-def _keep_worst(worst: dict[str, Difference], found: Difference) -> None:
+def keep_worst(worst: dict[str, Difference], found: Difference) -> None:
     known = worst.get(found.name)
     if known is None or found.max_abs > known.max_abs or (known.equal and not found.equal):
         worst[found.name] = found
 
 
 def compiled_for(
-    model: Model, backend: Backend, asked: Asked, way: str, steps: int, gradient: bool
+    model: Model, backend: Backend, asked: Asked, way: str, steps: int, **what: Any
 ) -> CompiledProgram:
-    """The program of one row, named as in `Asked.ways`."""
+    """The program of one row, named as in `Asked.ways`; `what` is asked of it beside the way."""
     mode, _, schedule = way.partition(", ")
     word, _, value = schedule.partition(" ")
-    options: dict[str, dict[str, Any]] = {"within": {"memory_limit": value}, TRUNCATE: {"truncate": value}}
+    options: dict[str, dict[str, Any]] = {WITHIN: {"memory_limit": value}, TRUNCATE: {"truncate": value}}
     more = options.get(word, {"keep": schedule or "all"})
     length = steps if mode == "static" else None
-    return model.compile(mode, length, backend, asked.dtype, gradient=gradient, **more)
+    return model.compile(mode, length, backend, asked.dtype, **more, **what)
 
 
-# --- cost --------------------------------------------------------------------------------------------------------
-
-
-def compare(
-    model: Model, backend: Backend, asked: Asked, tell: Callable[[str], None] = lambda text: None
-) -> Comparison:
-    """Equality first, then one row per mode and number of steps.
-
-    CannotDo, before anything is allocated, where the largest of them does not fit.
-    """
-    refuse_what_cannot_fit(model, backend, asked)
-    tell("proving that the modes agree")
-    worst = {d.name: d for d in prove(model, backend, asked)}
-    rows: list[CompareRow] = []
-    for steps in asked.steps:
-        results: dict[str, Arrays] = {}
-        for way in asked.ways:
-            tell(f"{way}, {steps} steps")
-            row, results[way] = _row(model, backend, asked, way, steps)
-            error = 0.0 if way in asked.exact else gradient_error(results[asked.ways[0]], results[way])
-            rows.append(replace(row, gradient_error=error))
-        for way in asked.exact[1:]:
-            for difference in differences(results[asked.ways[0]], results[way]):
-                _keep_worst(worst, difference)
-    laws = _laws(model, backend, asked, rows)
-    rows = [replace(r, ledger=tuple(replace(e, law=laws[r.mode, e.category]) for e in r.ledger)) for r in rows]
-    found = tuple(worst.values())
-    return Comparison(
-        model.block.definition,
-        asked.batch,
-        asked.dtype,
-        f"{backend.name}, {backend.kernels} kernels" if backend.name == "numpy" else backend.name,
-        all(d.equal for d in found),
-        found,
-        tuple(rows),
-        backend.notes,
-        machine(backend),
-    )
-
-
-def gradient_error(right: Arrays, found: Arrays) -> float:
-    """How far a gradient is from the right one: the norm of the difference over the norm, of all weights together."""
-    names = [n for n in right if n.startswith("gradient of ")]
-    apart = sum(float(np.sum(np.square(np.asarray(found[n], float) - right[n]))) for n in names)
-    whole = sum(float(np.sum(np.square(np.asarray(right[n], float)))) for n in names)
-    return float(np.sqrt(apart / whole)) if whole else 0.0
-
-
-def refuse_what_cannot_fit(model: Model, backend: Backend, asked: Asked) -> None:
-    """CannotDo where the plan of the most steps, takes more than is free."""
-    steps = max(asked.steps)
-    if "static" in asked.modes:
-        model.refuse_too_long(checked_schedule("static", steps, asked.dtype, True))
-    cotangents = cotangents_for(model, 0, 0)
-    gradient = cotangents is None or bool(cotangents)
-    variant = _variant(compiled_for(model, backend, asked, "dynamic", steps, gradient), gradient, cotangents)
-    made = variant.plan(model.sizes(steps, asked.batch))
-    if isinstance(made, Plan):
-        refuse_if_too_large(variant.program, made, backend.free_bytes(), static=False)
+def step_for(model: Model, backend: Backend, asked: Asked, way: str, steps: int) -> CompiledProgram:
+    """What a step of training runs, of one row; a forward run, where nothing has a gradient."""
+    return compiled_for(model, backend, asked, way, steps, **(model.training_step if model.differentiated else {}))
 
 
 def machine(backend: Backend) -> str:
@@ -229,154 +158,3 @@ def machine(backend: Backend) -> str:
     import platform
 
     return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {backend.runs_on}"
-
-
-def _row(model: Model, backend: Backend, asked: Asked, way: str, steps: int) -> tuple[CompareRow, Arrays]:
-    data = synthetic(model, steps, asked.batch, asked.seed)
-    weights = model.init(asked.seed, asked.dtype)
-    cotangents = cotangents_for(model, steps, asked.batch)
-    gradient = cotangents is None or bool(cotangents)
-    forward = compiled_for(model, backend, asked, way, steps, False)
-    program = compiled_for(model, backend, asked, way, steps, gradient)
-    variant = _variant(program, gradient, cotangents)
-    began = time.perf_counter()
-    graphs = variant.graphs(model.sizes(steps, asked.batch))
-    compile_seconds = program.compile_seconds + time.perf_counter() - began
-
-    def run() -> Any:
-        if gradient:
-            return program.gradients(data, weights, cotangents)
-        return program.run(data, weights)
-
-    first, later = _timed(run, asked.repeats)
-    results = everything(program, data, weights, cotangents)
-    graph_bytes, program_bytes, ledger = _measured(variant, program, data, weights)
-    nodes, edges = counts(forward.graph)
-    grad_nodes, grad_edges = (sum(n) for n in zip(*map(counts, graphs), strict=True))
-    return (
-        CompareRow(
-            way,
-            steps,
-            nodes,
-            edges,
-            grad_nodes,
-            grad_edges,
-            graph_bytes,
-            program_bytes,
-            compile_seconds,
-            first,
-            later,
-            ledger,
-            variant.evaluations(model.sizes(steps, asked.batch)),
-        ),
-        results,
-    )
-
-
-def _variant(program: CompiledProgram, gradient: bool, cotangents: Arrays | None) -> Variant:
-    """The program whose cost is reported: with gradient where there is one."""
-    names = tuple(cotangents) if cotangents is not None else ("loss",)
-    return program.variant(Signature(cotangents=names if gradient else None))
-
-
-def _timed(run: Callable[[], Any], repeats: int) -> tuple[float, float]:
-    """Milliseconds of the first call, and the median of later ones."""
-    times = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        run()
-        times.append((time.perf_counter() - began) * 1e3)
-    return times[0], statistics.median(times[1:])
-
-
-# --- bytes -------------------------------------------------------------------------------------------------------
-
-
-def _measured(
-    variant: Variant, program: CompiledProgram, data: Arrays, weights: Arrays
-) -> tuple[int, int, tuple[LedgerEntry, ...]]:
-    """Bytes of the graph's and the program's objects as traced by Python, and the ledger of array bytes as the backend
-    counts them."""
-    checked = program.check(data)
-    plan = variant.plan(checked.sizes)
-    measured: dict[str, int] = {}
-    gc.collect()
-    tracemalloc.start()
-    try:
-        fresh = Variant(variant.elaborated, variant.schedule, variant.signature, variant.backend)
-        _ = fresh.cuts if fresh.walks else fresh.graph
-        gc.collect()
-        graph_bytes = tracemalloc.get_traced_memory()[0]
-        before = fresh.backend.taken_bytes()
-        held = {n: fresh.backend.xp.array(weights[n]) for n in fresh.weights}
-        measured["parameters"] = fresh.backend.taken_bytes() - before
-        made = fresh.plan(checked.sizes)
-        arenas = made.arenas if isinstance(made, Plan) else {c: made.bytes[c] for c in PLANNED}
-        bound = fresh.with_arrays(made, _Counted(variant.backend, measured, arenas))
-        bound.bind(held)
-        gc.collect()
-        program_bytes = tracemalloc.get_traced_memory()[0] - graph_bytes - array_bytes()
-    finally:
-        tracemalloc.stop()
-    if isinstance(bound, Bound):
-        measured |= _shares(bound, measured["all"])
-    ledger = tuple(LedgerEntry(c, plan.bytes[c], measured.get(c, 0), "") for c in CATEGORIES)
-    return graph_bytes, program_bytes, ledger
-
-
-def _shares(bound: Bound, arena: int) -> dict[str, int]:
-    """Whose the bytes of an arena are, by the arrays that a bound program has in it."""
-    lives, categories = lifetimes(bound.program), bound.program.categories
-    slots = [i for i, base in enumerate(bound.bases) if base is not None and base.nbytes and lives[i][0] >= 0]
-    own = [i for i in slots if categories[i] != "parameters"]
-    pieces = [Piece(*lives[i], rounded(bound.bases[i].nbytes)) for i in own]
-    return shares(pieces, [categories[i] for i in own], PLANNED, arena)
-
-
-class _Counted:
-    """A backend that notes what each arena takes."""
-
-    def __init__(self, backend: Backend, measured: dict[str, int], planned: Mapping[str, int]) -> None:
-        self._backend, self._measured = backend, measured
-        self._names = iter([name for name in planned if planned[name]])
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-    def empty(self, bytes: int) -> Any:
-        before = self._backend.taken_bytes()
-        array = self._backend.empty(bytes)
-        self._measured[next(self._names)] = self._backend.taken_bytes() - before
-        return array
-
-
-def _laws(model: Model, backend: Backend, asked: Asked, rows: Sequence[CompareRow]) -> dict[tuple[str, str], str]:
-    """For each mode and category the law of its bytes in the number of steps, from plans alone."""
-    found = {}
-    points = (16, 32, 64)
-    for way in asked.ways:
-        plans = []
-        for steps in points:
-            cotangents = cotangents_for(model, steps, asked.batch)
-            gradient = cotangents is None or bool(cotangents)
-            program = compiled_for(model, backend, asked, way, steps, gradient)
-            variant = _variant(program, gradient, cotangents)
-            plans.append(variant.plan(model.sizes(steps, asked.batch)).bytes)
-        for category in CATEGORIES:
-            ledgers = {r.steps: r.ledger for r in rows if r.mode == way}
-            told = {steps: e.predicted for steps, ledger in ledgers.items() for e in ledger if e.category == category}
-            found[way, category] = law(points, [p[category] for p in plans], told)
-    return found
-
-
-def law(steps: Sequence[int], bytes: Sequence[int], told: Mapping[int, int]) -> str:
-    """ "1,024 B + 25,600 B per step", where the points lie on such a line; "about", where those told lie beside it."""
-    slope, rest = divmod(bytes[-1] - bytes[-2], steps[-1] - steps[-2])
-    base = bytes[0] - slope * steps[0]
-    linear = not rest and all(base + slope * s == b for s, b in zip(steps, bytes, strict=True))
-    if not linear:
-        about = (bytes[-1] - bytes[0]) / (steps[-1] - steps[0])
-        return f"about {about:,.0f} B per step"
-    terms = [f"{base:,} B"] if base or not slope else []
-    text = " + ".join([*terms, f"{slope:,} B per step"] if slope else terms)
-    return text if all(base + slope * s == b for s, b in told.items()) else f"about {text}"

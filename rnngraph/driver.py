@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnngraph.compiled import Arrays, CompiledProgram, Signature
+from rnngraph.contest import compare as compare_costs
 from rnngraph.costs import Asked
-from rnngraph.costs import compare as compare_costs
 from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean
 from rnngraph.files import write_aside
 from rnngraph.finite import explain, unusual
@@ -93,6 +93,10 @@ class How:
             "swap": self.swap,
         }
         return model.compile(self.unroll, steps, self.backend, self.dtype, **{**settings, **more})
+
+    def training_step(self, model: Model, steps: int | Mapping[str, int] | None = None) -> CompiledProgram:
+        """What a step of training runs."""
+        return self.compiled(model, steps, **model.training_step)
 
 
 def scheduled(model: Model, **flags: str | None) -> How:
@@ -198,7 +202,7 @@ def train(
     validation = None if validation is None else without_alphabet(validation)
     metrics = tuple(f"metric.{name}" for name in metric_names(model))
     steps = steps_of(model, data)
-    program = how.compiled(model, steps, gradient="weights", training=True, outputs=("loss",))
+    program = how.training_step(model, steps)
     evaluator = how.compiled(model, steps, outputs=("loss", *metrics))
     program.check(data)
     if validation is not None:
@@ -315,8 +319,7 @@ def generated(
     if known:
         writing.check_vocabulary(use, known)
     begin = writing.encoded(prompt, known) if known else writing.ids(prompt, use)
-    last = (writing.encoded(end, known, "end") if known else writing.ids(end, use)) if end else [None]
-    chosen = writing.Style(end=last[0], **style)
+    chosen = writing.Style(end=writing.end_token(end, known, use), **style)
     score = writing.scorer(model, use, read_weights(model, weights, 0, dtype), data, dtype)
     found = begin + writing.written(score, begin, chosen, use.behind)
     return "".join(known[i] for i in found) if known else ",".join(map(str, found))
@@ -360,19 +363,18 @@ def render(
     write(drawn, out)
 
 
-def cost(model: Model, how: How, steps: int, batch: int, gradient: bool) -> Cost:
-    """The bytes of a run, foretold."""
+def cost(model: Model, how: How, steps: int, batch: int, gradient: bool, padded: bool = False) -> Cost:
+    """The bytes of a run, or of a training step, foretold; `padded` for data whose rows have lengths of their own."""
     from rnngraph import foresee
 
-    program = how.compiled(model, steps, gradient=gradient)
-    return foresee.cost(model, program, steps, batch)
+    return foresee.cost(model, how.training_step if gradient else how.compiled, steps, batch, padded)
 
 
 def bench(model: Model, how: How, steps: int, batch: int, seconds: float, tell: Callable[[str], None]) -> Bench:
     """How fast the model is on this machine."""
     from rnngraph import bench
 
-    compiled = partial(how.compiled, model, steps, keep=how.keep)
+    compiled = {"infer": partial(how.compiled, model, steps), "train": partial(how.training_step, model, steps)}
     return bench.bench(model, how.dtype, compiled, steps, batch, seconds, tell)
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from rnngraph.compiled import CompiledProgram, Signature, Variant
-from rnngraph.diagnostics import UserError
-from rnngraph.formulas import Formula, Sizes, formulas
-from rnngraph.front.resize import UNITS, resized, width
+from rnngraph.compiled import Variant
+from rnngraph.formulas import Formula
+from rnngraph.growth import Compiled, Growth
 from rnngraph.ir.text import counts
 from rnngraph.learn.config import FitConfig
 from rnngraph.model import Model
@@ -19,6 +17,7 @@ from rnngraph.program.objects import object_bytes
 from rnngraph.program.program import CATEGORIES, ITEMSIZE, Program, Step
 from rnngraph.program.timeline import Moment, timeline
 from rnngraph.schedule.alive import own_bytes
+from rnngraph.schedule.course import Course
 from rnngraph.schedule.layout import SHARED
 from rnngraph.schedule.planning import HELD, Walking
 from rnngraph.source import Span
@@ -75,8 +74,13 @@ class Cost:
     objects: Objects
     optimiser: int
     """Bytes that training keeps beside a run: the state of the model's optimiser, or of Adam where it names none."""
-    evaluations: float = 1.0
-    """Forward steps that are computed, for each step of the sequence."""
+    course: Course | None = None
+    """How steps are computed a few at a time, where they are."""
+
+    @property
+    def evaluations(self) -> float:
+        """Forward steps that are computed, for each step of the sequence."""
+        return self.course.evaluations if self.course else 1.0
 
     @property
     def total(self) -> int:
@@ -85,38 +89,38 @@ class Cost:
     def to_json(self) -> dict[str, Any]:
         """Plain data; `over_time` has at most `SHOWN` moments, each with the kernels that ran before it."""
         known = {name: getattr(self, name) for name in ("sizes", "dtype", "bytes", "optimiser", "total", "evaluations")}
+        if self.course:
+            known |= {"piece": self.course.chunk, "kept": self.course.places}
         told = {"peak": asdict(self.peak), "objects": asdict(self.objects), "lines": [asdict(n) for n in self.lines]}
         laws = {category: str(law) for category, law in self.laws.items()}
         return {**known, **told, "laws": laws, "over_time": _series(self.moments)}
 
 
-def cost(model: Model, program: CompiledProgram, steps: int, batch: int) -> Cost:
-    """The cost of the loss's gradients (where the program has them), or of a forward run."""
-    variant = _variant(model, program)
-    sizes = model.sizes(steps, batch)
-    made = variant.plan(sizes)
+def cost(model: Model, compiled: Compiled, steps: int, batch: int, padded: bool = False) -> Cost:
+    """The cost of a run of what `compiled` makes: of a training step where that has gradients, else forward.
+
+    `padded`: of data whose rows have lengths of their own.
+    """
+    growth = Growth(model, compiled, steps, batch, padded)
+    variant, made = growth.variant, growth.made
     moments: tuple[Moment, ...] = ()
     if isinstance(made, Walking):
-        (peak, lines), evaluations = _walked(made), made.course.evaluations
+        (peak, lines), course = _walked(made), made.course
     else:
         moments = timeline(variant.program, made.sizes, made.slot_bytes)
-        peak, lines, evaluations = _peak(moments), _lines(variant.program, made.slot_bytes, moments), 1.0
+        peak, lines, course = _peak(moments), _lines(variant.program, made.slot_bytes, moments), None
     return Cost(
-        sizes,
+        model.sizes(steps, batch),
         made.dtype,
         made.bytes,
-        laws(model, program, steps, batch),
+        growth.laws(),
         peak,
         lines,
         moments,
         _objects(variant, made),
         optimiser_bytes(model, made.dtype),
-        evaluations,
+        course,
     )
-
-
-def _variant(model: Model, program: CompiledProgram) -> Variant:
-    return program.variant(Signature(cotangents=model.differentiated if program.schedule.gradient else None))
 
 
 def optimiser_bytes(model: Model, dtype: str) -> int:
@@ -227,59 +231,3 @@ def _line(step: Step) -> tuple[str, str]:
 
 def _place(span: Span) -> tuple[str, str]:
     return f"{span.source.name}:{span.line}", span.source.line(span.line).strip()
-
-
-# --- laws --------------------------------------------------------------------------------------------------------
-
-
-def laws(model: Model, program: CompiledProgram, steps: int, batch: int) -> dict[str, Formula]:
-    """For each category its bytes in steps T, rows B and units U, checked at these sizes and at others.
-
-    Without U where the model has no one number of units, or where only that gives the right bytes; where nothing
-    does (a placing need not grow evenly), the formula that comes nearest.
-    """
-    measure = _Measure(model, program)
-    asked = (steps, batch, measure.units or 0)
-    real = measure(asked)
-    fits = [formulas(measure, T, (64, 128), asked[2:], [asked]) for T in ((16, 32, 48), (32, 64))]
-    if measure.units is not None:
-        with suppress(UserError):  # numbers of units that the model does not take
-            fits.insert(0, formulas(measure, (16, 32, 48), (64, 128), (64, 128, 192), [asked, (64, 192, 256)]))
-
-    def nearest(category: str) -> Formula:
-        right = real[category]
-        return min((fit[category] for fit in fits), key=lambda law: (not law.exact, abs(law.at(asked) - right)))
-
-    return {category: nearest(category) for category in real}
-
-
-def _units(model: Model) -> int | None:
-    """The setting called `units`, or the number that is written as the units of every cell."""
-    known = model.made.settings.get(UNITS)
-    return known if isinstance(known, int) else width(model.file, model.block.definition)
-
-
-class _Measure:
-    """The planned bytes at any steps, rows and units; what is compiled for it is kept."""
-
-    def __init__(self, model: Model, program: CompiledProgram) -> None:
-        self.model, self.schedule, self.backend = model, program.schedule, program.backend
-        self.units = _units(model)
-        self.variants: dict[tuple[int | None, int], Variant] = {}
-
-    def __call__(self, sizes: Sizes) -> Mapping[str, int]:
-        steps, rows, units = sizes
-        key = (steps if self.schedule.static else None, units)
-        if key not in self.variants:
-            model, s = self.sized(units), self.schedule
-            program = model.compile(s.unroll, key[0], self.backend, s.dtype, gradient=s.gradient, keep=str(s.keep))
-            self.variants[key] = _variant(model, program)
-        return self.variants[key].plan(self.model.sizes(steps, rows)).bytes
-
-    def sized(self, units: int) -> Model:
-        model = self.model
-        if units == (self.units or 0):
-            return model
-        if UNITS in model.made.settings:
-            return Model(model.file, {**model.settings, UNITS: units}, model.name)
-        return Model(resized(model.file, model.block.definition, units), model.settings, model.name)

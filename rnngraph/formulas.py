@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
+from math import isqrt, sqrt
 
 SYMBOLS = ("T", "B", "U")
 Sizes = tuple[int, int, int]
@@ -19,25 +20,44 @@ Bytes = Mapping[str, int]
 class Formula:
     """A sum of terms: a number of bytes for each product of powers of T, B and U.
 
-    `exact` says that it gave the right number at every size that it was tried at.
+    `exact` says that it gave the right number at every size that it was tried at. With `root` the powers of T are those
+    of its square root.
     """
 
-    terms: tuple[tuple[Powers, int], ...]
+    terms: tuple[tuple[Powers, Fraction], ...]
     exact: bool
+    root: bool = False
 
-    def at(self, sizes: Sequence[int]) -> int:
+    def at(self, sizes: Sequence[int]) -> Fraction:
         """The bytes at these steps, rows and units."""
-        return sum(n * sizes[0] ** t * sizes[1] ** b * sizes[2] ** u for (t, b, u), n in self.terms)
+        steps = Fraction(sizes[0])
+        if self.root:
+            whole = isqrt(sizes[0])
+            steps = Fraction(whole if whole**2 == sizes[0] else sqrt(sizes[0]))
+        return sum((n * steps**t * sizes[1] ** b * sizes[2] ** u for (t, b, u), n in self.terms), Fraction(0))
 
     def __str__(self) -> str:
-        words = [_term(powers, n) for powers, n in sorted(self.terms, reverse=True)]
+        words = [_term(powers, n, self.root) for powers, n in sorted(self.terms, reverse=True)]
         text = " + ".join(words).replace("+ -", "- ") or "0"
         return text if self.exact else f"about {text}"
 
 
-def _term(powers: Powers, number: int) -> str:
-    letters = [s if p == 1 else f"{s}²" for s, p in zip(SYMBOLS, powers, strict=True) if p]
-    return " ".join([f"{number:,}", *letters])
+def _term(powers: Powers, number: Fraction, root: bool) -> str:
+    letters = [_letter(s, p, s == "T" and root) for s, p in zip(SYMBOLS, powers, strict=True) if p]
+    return " ".join([_number(number), *letters])
+
+
+def _letter(symbol: str, power: int, root: bool) -> str:
+    if root:
+        return " ".join([*([_letter(symbol, power // 2, False)] if power > 1 else []), *(["√T"] if power % 2 else [])])
+    return symbol if power == 1 else f"{symbol}²"
+
+
+def _number(number: Fraction) -> str:
+    """Whole, or of three digits."""
+    if number.denominator == 1 or abs(number) >= 100:
+        return f"{round(number):,}"
+    return f"{float(number):.3g}"
 
 
 def formulas(
@@ -45,27 +65,32 @@ def formulas(
     steps: Sequence[int],
     rows: Sequence[int],
     units: Sequence[int],
-    tried: Sequence[Sizes],
+    tried: Iterable[Sizes],
+    root: bool = False,
 ) -> dict[str, Formula]:
     """For each category the formula of the bytes that `measure` tells at every one of these steps, rows and units.
 
     One number more than the highest power is needed of each; multiples of 16 steps and of 64 rows and units need no
-    rounding up to the alignment. `tried` are sizes that a formula must give right to be called exact.
+    rounding up to the alignment. `tried` are sizes that a formula must give right to be called exact. With `root` the
+    steps are squares.
     """
-    points = (steps, rows, units)
-    found = {(t, b, u): measure((t, b, u)) for t, b, u in product(*points)}
+    points = (tuple(map(isqrt, steps)) if root else steps, rows, units)
+    found = {(t, b, u): measure((t**2 if root else t, b, u)) for t, b, u in product(*points)}
     checks = {sizes: measure(sizes) for sizes in tried}
-    return {category: _formula(points, found, checks, category) for category in next(iter(found.values()))}
+    return {category: _formula(points, found, checks, category, root) for category in next(iter(found.values()))}
 
 
 def _formula(
-    points: Sequence[Sequence[int]], found: Mapping[Sizes, Bytes], checks: Mapping[Sizes, Bytes], category: str
+    points: Sequence[Sequence[int]],
+    found: Mapping[Sizes, Bytes],
+    checks: Mapping[Sizes, Bytes],
+    category: str,
+    root: bool,
 ) -> Formula:
     terms = _terms(points, {sizes: Fraction(bytes[category]) for sizes, bytes in found.items()})
-    formula = Formula(tuple((powers, round(n)) for powers, n in terms.items() if round(n)), True)
-    whole = all(n.denominator == 1 for n in terms.values())
-    right = whole and all(formula.at(sizes) == bytes[category] for sizes, bytes in checks.items())
-    return Formula(formula.terms, right)
+    formula = Formula(tuple(terms.items()), True, root)
+    right = all(formula.at(sizes) == bytes[category] for sizes, bytes in checks.items())
+    return Formula(formula.terms, right, root)
 
 
 def _terms(points: Sequence[Sequence[int]], values: Mapping[Sizes, Fraction]) -> dict[Powers, Fraction]:

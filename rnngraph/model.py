@@ -80,6 +80,19 @@ class Model:
         outputs = self.graph.outputs
         return ("loss",) if "loss" in outputs else tuple(n for n in self.outputs if outputs[n].type.dtype == "float")
 
+    @property
+    def training_step(self) -> dict[str, Any]:
+        """What `compile` is told for a step of training: the weights' gradients are wanted, with what is random in
+        training, and of outputs the loss alone (all of floats, where there is none).
+        """
+        if not self.differentiated:
+            raise UserError(
+                "the model has nothing to differentiate: no loss, and no output of floats",
+                "E611",
+                "add `loss cross_entropy(scores, label)` to it",
+            )
+        return {"gradient": "weights", "training": True, "outputs": self.differentiated}
+
     def init(self, seed: int = 0, dtype: str = "float64") -> dict[str, Any]:
         """New weights by name. A weight depends on the seed and its name alone."""
         import psutil

@@ -74,6 +74,9 @@ def cost_tables(cost: Any, lines: int) -> list[Any]:
     for category, size in cost.bytes.items():
         by_category.add_row(category, f"{size:,}", str(cost.laws[category]))
     by_category.add_row("total", f"{cost.total:,}", f"{cost.peak.bytes:,} alive at once at most")
+    if cost.course:
+        kept = f"computed at a time, and {cost.course.places:,} places for what is kept between"
+        by_category.add_row("steps in a piece", f"{cost.course.chunk:,}", kept)
     by_category.add_row("forward steps", f"{cost.evaluations:,.3f}", "computed for each step of the sequence")
     objects = cost.objects
     told = f"about, in {objects.nodes:,} nodes: {objects.per_node:,.0f} a node"
@@ -91,16 +94,19 @@ def bench_tables(found: Any) -> list[Any]:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
+    from rnngraph.viz.words import interval
+
     title = f"{found.model}: batch {found.batch}, {found.steps:,} steps, {found.how}"
     told = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     told.add_column("")
-    for name in ("a run", "a step", "products", "of the machine's peak"):
+    for name in ("a run", "", "a step", "products", "of the peak"):
         told.add_column(name, justify="right")
     for speed in found.speeds:
         per_step = f"{1e3 * speed.seconds / found.steps:.3g} ms"
         share = f"{speed.rate / found.peak:.0%}"
-        told.add_row(speed.task, f"{1e3 * speed.seconds:.3g} ms", per_step, f"{speed.rate / 1e9:.3g} GFLOP/s", share)
-    return [told, f"{found.machine}; peak: a large product, {found.peak / 1e9:.0f} GFLOP/s\n"]
+        run = f"{1e3 * speed.seconds:.3g} ms"
+        told.add_row(speed.task, run, interval(speed.times * 1e3), per_step, f"{speed.rate / 1e9:.3g} GFLOP/s", share)
+    return [told, f"{found.machine}\npeak: {found.peak / 1e9:.0f} GFLOP/s, {found.peak_of}\n"]
 
 
 class Bar:

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from rnngraph.beams import Beam, searched
 from rnngraph.compiled import Arrays, CompiledProgram
-from rnngraph.diagnostics import UserError
+from rnngraph.diagnostics import CannotDo, UserError
 from rnngraph.ir.graph import ordered
 from rnngraph.ir.types import Type
 from rnngraph.model import Model
@@ -24,14 +25,15 @@ from rnngraph.streaming import can_stream
 
 @dataclass(frozen=True)
 class Style:
-    """How the next token is chosen. `beam` 1 draws; a wider beam searches, and draws nothing."""
+    """How the next token is chosen: drawn, or, with a `beam` of 1 or more, searched for (`rnngraph.beams`)."""
 
     length: int = 400
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 0
-    beam: int = 1
+    beam: int = 0
+    length_penalty: float | None = None
     end: int | None = None
 
     def __post_init__(self) -> None:
@@ -40,7 +42,16 @@ class Style:
             (self.temperature >= 0, f"a temperature of {self.temperature}: must be 0 or more"),
             (self.top_k >= 0, f"top-k {self.top_k}: must be 0 (all) or more"),
             (0 < self.top_p <= 1, f"top-p {self.top_p}: must be above 0 and at most 1"),
-            (self.beam >= 1, f"a beam of {self.beam}: must be 1 or more"),
+            (self.beam >= 0, f"a beam of {self.beam}: must be 0 (none) or more"),
+            (self.length_penalty is None or self.beam, "a length penalty: there is no beam whose texts it compares"),
+            (
+                self.length_penalty is None or 0 <= self.length_penalty <= 10,
+                f"a length penalty of {self.length_penalty}: must be 0 to 10",
+            ),
+            (
+                not self.beam or (self.temperature, self.top_k, self.top_p) == (1, 0, 1),
+                "a beam draws nothing: temperature, top-k and top-p cannot be told with it",
+            ),
         ):
             if not fine:
                 raise UserError(text, "E630")
@@ -194,7 +205,24 @@ def written(score: Scores, prompt: Sequence[int], style: Style, behind: int = 0)
     """
     if not prompt and not behind:
         raise UserError("there is no text to begin with", "E633", "give a --prompt")
-    return _searched(score, prompt, style) if style.beam > 1 else _drawn(score, prompt, style)
+    if style.beam:
+        return searched(_told(score), prompt, Beam(style.beam, style.length, style.end, style.length_penalty))
+    return _drawn(_told(score), prompt, style)
+
+
+def _told(score: Scores) -> Scores:
+    """The same scores; CannotDo where one is no number, as nothing can be chosen by it."""
+
+    def told(rows: list[list[int]], parents: list[int]) -> Any:
+        with np.errstate(invalid="ignore"):
+            found = score(rows, parents)
+        if np.isnan(found).any():
+            raise CannotDo(
+                f"the scores after {len(rows[0])} tokens hold a nan", "E637", "`rnngraph run` tells where it comes from"
+            )
+        return found
+
+    return told
 
 
 def _drawn(score: Scores, prompt: Sequence[int], style: Style) -> list[int]:
@@ -206,31 +234,6 @@ def _drawn(score: Scores, prompt: Sequence[int], style: Style) -> list[int]:
             break
         row.append(token)
     return row[len(prompt) :]
-
-
-def _searched(score: Scores, prompt: Sequence[int], style: Style) -> list[int]:
-    """Beam search: the likeliest continuation among the `beam` best kept at each length, by mean per token."""
-    rows, totals, parents = [list(prompt)], np.zeros(1), [0]
-    finished: list[tuple[float, list[int]]] = []
-    for _ in range(style.length):
-        all_totals = totals[:, None] + score(rows, parents)
-        best = np.argsort(-all_totals, axis=None, kind="stable")[: 2 * style.beam]
-        kept: list[tuple[int, int, float]] = []
-        for place in best.tolist():
-            row, token = divmod(place, all_totals.shape[1])
-            total = float(all_totals[row, token])
-            if token == style.end:
-                finished.append((total / (len(rows[row]) - len(prompt) + 1), rows[row]))
-            elif len(kept) < style.beam:
-                kept.append((row, token, total))
-        if len(finished) >= style.beam or not kept:
-            break
-        parents = [row for row, _, _ in kept]
-        rows = [[*rows[row], token] for row, token, _ in kept]
-        totals = np.array([total for _, _, total in kept])
-    open_rows = [(float(t) / max(1, len(r) - len(prompt)), r) for t, r in zip(totals, rows, strict=True)]
-    _, best_row = max(finished or open_rows, key=lambda found: found[0])
-    return best_row[len(prompt) :]
 
 
 # --- characters --------------------------------------------------------------------------------------------------
@@ -264,6 +267,16 @@ def ids(text: str, use: Reader) -> list[int]:
     return found
 
 
+def end_token(text: str | None, alphabet: Sequence[str], use: Reader) -> int | None:
+    """The one token that ends a text; UserError where there are several."""
+    if not text:
+        return None
+    found = encoded(text, alphabet, "end") if alphabet else ids(text, use)
+    if len(found) != 1:
+        raise UserError(f"`{text}` is {len(found)} tokens, and a text ends with one", "E636")
+    return found[0]
+
+
 def check_vocabulary(use: Reader, alphabet: Sequence[str]) -> None:
     if len(alphabet) != use.vocabulary:
         raise UserError(
@@ -271,4 +284,4 @@ def check_vocabulary(use: Reader, alphabet: Sequence[str]) -> None:
         )
 
 
-__all__ = ["Style", "check_vocabulary", "chosen", "encoded", "ids", "reader", "scorer", "written"]
+__all__ = ["Style", "check_vocabulary", "chosen", "encoded", "end_token", "ids", "reader", "scorer", "written"]

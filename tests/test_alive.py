@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import rnngraph as rg
+from rnngraph import driver
 from rnngraph.alive import panels
 from rnngraph.cli import exit_code
 from rnngraph.compiled import Signature
 from rnngraph.costs import Asked, synthetic
-from rnngraph.foresee import cost
 from rnngraph.schedule.alive import pieces
 from rnngraph.schedule.planning import Walking
 from rnngraph.schedule.walk import Walker
@@ -51,7 +51,7 @@ def test_a_model_without_a_loss_is_drawn_with_the_gradients_of_its_outputs() -> 
 def test_a_schedule_has_a_panel_with_the_peak_that_cost_foretells(name: str, keep: str) -> None:
     model = rg.parse(ALL[name])
     everything, panel = panels(model, Asked(modes=("dynamic",), steps=(STEPS,), batch=32, schedules=(keep,)))
-    told = cost(model, model.compile(gradient=True, dtype="float32", keep=keep, kernels="numpy"), STEPS, 32)
+    told = driver.cost(model, driver.How(dtype="float32", keep=keep, kernels="numpy"), STEPS, 32, gradient=True)
     assert panel.title == f"dynamic, {keep}" and not panel.measured
     assert panel.peak[1] == told.peak.bytes <= panel.allocated == told.total
     assert panel.peak[1] < everything.peak[1] and panel.peak_line.startswith("at ")

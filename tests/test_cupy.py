@@ -13,7 +13,8 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.cli import exit_code
-from rnngraph.costs import Asked, compare, differences, everything, synthetic
+from rnngraph.contest import compare
+from rnngraph.costs import Asked, differences, everything, synthetic
 from rnngraph.diagnostics import CannotDo, UserError
 from rnngraph.runtime.cupy import CupyBackend
 from tests import stand_in

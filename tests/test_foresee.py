@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gc
+import time
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph import costs, foresee
+from rnngraph import driver, foresee
 from rnngraph.compiled import Signature, Variant
 from rnngraph.costs import synthetic
 from rnngraph.foresee import cost
-from rnngraph.formulas import Formula
+from rnngraph.formulas import Formula, formulas
+from rnngraph.growth import Compiled, Growth
 from rnngraph.learn.optimisers import optimiser, start
 from rnngraph.model import Model
 from rnngraph.program.arena import Piece, bound
@@ -32,10 +35,14 @@ def variant_of(
     return program.variant(Signature(cotangents=("loss",) if gradient else None))
 
 
+def compiled(unroll: str = "dynamic", **more: Any) -> Compiled:
+    """A step of training that keeps its outputs, for any model and number of steps."""
+    how = {"dtype": "float32", "gradient": "weights", "kernels": "numpy", **more}
+    return lambda model, steps: model.compile(unroll, steps if unroll == "static" else None, **how)
+
+
 def laws_of(model: Model, unroll: str, steps: int, rows: int) -> dict[str, Formula]:
-    given = steps if unroll == "static" else None
-    program = model.compile(unroll, given, dtype="float32", gradient="weights", kernels="numpy")
-    return foresee.laws(model, program, steps, rows)
+    return Growth(model, compiled(unroll), steps, rows).laws()
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -86,8 +93,7 @@ def test_bytes_over_time_are_measurement(name: str, unroll: str) -> None:
 @pytest.mark.parametrize("unroll", ["static", "dynamic"])
 def test_the_peak_is_told_with_its_lines(unroll: str) -> None:
     model = rg.parse(ALL["tagger"])
-    program = model.compile(unroll, 20, dtype="float32", gradient="weights")
-    told = cost(model, program, 20, 16)
+    told = cost(model, compiled(unroll, kernels=None), 20, 16)
     assert sum(line.bytes for line in told.lines) == told.peak.bytes <= told.total
     assert told.peak.bytes == max(moment.total for moment in told.moments)
     assert told.peak.backward and ":" in told.peak.place and told.peak.text
@@ -99,7 +105,7 @@ def test_the_peak_is_told_with_its_lines(unroll: str) -> None:
 
 def test_a_long_series_keeps_its_peak() -> None:
     model = rg.parse(ALL["lstm"])
-    told = cost(model, model.compile("static", 60, dtype="float32", gradient=True, kernels="numpy"), 60, 2)
+    told = cost(model, compiled("static", gradient=True), 60, 2)
     series = told.to_json()["over_time"]
     assert len(told.moments) > 1000 >= len(series["calls"])
     assert max(sum(column) for column in zip(*series["bytes"].values(), strict=True)) == told.peak.bytes
@@ -185,9 +191,9 @@ def test_the_optimiser_is_told() -> None:
 def test_graph_and_program_take_less_than_a_kilobyte_a_node(name: str, unroll: str) -> None:
     """The walk over the objects finds what Python's tracer sees, but for what compiled kernels share."""
     model = rg.parse(ALL[name])
-    program = model.compile(unroll, 40, dtype="float32", gradient="weights")
-    told = cost(model, program, 40, 4).objects
-    old = program.variant(Signature(cotangents=("loss",)))
+    made = compiled(unroll, kernels=None)
+    told = cost(model, made, 40, 4).objects
+    old = made(model, 40).variant(Signature(cotangents=("loss",)))
     gc.collect()
     tracemalloc.start()
     fresh = Variant(old.elaborated, old.schedule, old.signature, old.backend)
@@ -210,8 +216,110 @@ def test_what_an_lstm_and_a_plain_network_keep() -> None:
 
 
 def test_a_law_is_called_about_where_a_run_lies_beside_it() -> None:
-    fitted = (16, 32, 64), (1024, 1536, 2560)
-    assert costs.law(*fitted, {}) == costs.law(*fitted, {10: 832}) == "512 B + 32 B per step"
-    assert costs.law(*fitted, {10: 832, 11: 896}) == "about 512 B + 32 B per step"
-    assert costs.law((16, 32, 64), (64, 64, 64), {10: 64}) == "64 B"
-    assert costs.law((16, 32, 64), (64, 128, 256), {}) == "4 B per step"
+    def law(bytes: Any, tried: tuple[int, ...], root: bool = False) -> str:
+        points = (16, 36, 64) if root else (16, 32, 48)
+        found = formulas(lambda s: {"all": bytes(s[0])}, points, (1,), (1,), [(t, 1, 1) for t in tried], root)
+        return str(found["all"])
+
+    assert law(lambda t: 32 * t + 512, (10,)) == "32 T + 512"
+    assert law(lambda t: 32 * t + 512 + (t == 11), (10, 11)) == "about 32 T + 512"
+    assert law(lambda t: 64, (10,)) == "64" and law(lambda t: 0, (10,)) == "0"
+    assert law(lambda t: t // 4 + 3, (8,)) == "0.25 T + 3" and law(lambda t: t // 4 + 3, (9,)) == "about 0.25 T + 3"
+    assert law(lambda t: 8 * t + 2 * t**0.5, (81,), True) == "8 T + 2 √T"
+
+
+# --- of a schedule --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("more", "steps", "others", "exact"),
+    [
+        ({"keep": "every:10"}, 80, (40, 130), True),
+        ({"keep": "every:10"}, 7, (3, 9), True),
+        ({"keep": "sqrt"}, 400, (144, 900), True),
+        ({"keep": "revolve:5"}, 50, (30, 777), True),
+        ({"keep": "revolve:5"}, 1_000_000, (30, 500_000), True),
+        ({"truncate": 10}, 200, (50, 90), True),
+        ({"keep": "mixed:10"}, 300, (500, 800), False),
+        ({"swap": "/tmp"}, 320, (640, 960), False),
+    ],
+)
+def test_laws_are_those_of_the_schedule(more: dict[str, Any], steps: int, others: tuple[int, ...], exact: bool) -> None:
+    """At numbers of steps, rows and units that no law was made from, against plans by the same schedule."""
+    model, rows = rg.parse(UNITS.format(cell="LSTM(units)")), 32
+    told = Growth(model, compiled(**more), steps, rows).laws()
+    for other in (steps, *others):
+        found = compiled(**more)(model, other).main.plan(model.sizes(other, rows)).bytes
+        for category, law in told.items():
+            assert float(law.at((other, rows, 16))) == pytest.approx(found[category], rel=1e-12 if exact else 0.1), (
+                category,
+                str(law),
+            )
+            assert law.exact or not exact, (category, str(law))
+
+
+def test_the_law_of_a_limit_is_that_of_the_way_that_was_found() -> None:
+    """Pieces as long and as many states, at every number of steps."""
+    model, rows = rg.parse(UNITS.format(cell="LSTM(units)")), 32
+
+    def growth(limit: str) -> Growth:
+        return Growth(model, driver.How(dtype="float32", kernels="numpy", memory_limit=limit).training_step, 400, rows)
+
+    found = growth("150kB")
+    told, course = found.laws(), found.made.course
+    assert found.made.total <= 150_000 and course.chunks > course.places
+    for steps in (400, 1200, 5000):
+        made = found.variant.walked(course, model.sizes(steps, rows))
+        assert made.course.chunk == course.chunk and made.course.places == course.places
+        assert {c: law.at((steps, rows, 16)) for c, law in told.items()} == made.bytes
+    assert growth("1GB").laws() == growth("").laws() != told
+
+
+CHARS = """
+model Chars(units = 16) {
+  input text: seq int
+  input following: seq int
+  y, final = unroll LSTM(units) over Dropout(0.1)(Embedding(9, 8)(text))
+  scores = Dense(9)(y)
+  output scores, softmax(scores) as likely
+  loss cross_entropy(scores, following)
+  metric accuracy(scores, following)
+}
+"""
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("flags", [{}, {"keep": "every:16"}, {"memory_limit": "250kB"}, {"truncate": "8"}])
+def test_cost_tells_what_a_step_of_training_takes(
+    flags: dict[str, str], padded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program that `train` hands to the training loop, with its arrays."""
+    model, how = rg.parse(CHARS), driver.How(dtype="float32", kernels="numpy", **flags)
+    data = synthetic(model, 60, 32, 0, padded)
+    if padded:
+        data |= {name: np.full(32, 60) for name in data if name.endswith(".lengths")}
+    told, seen = driver.cost(model, how, 60, 32, gradient=True, padded=padded), list[int]()
+
+    def watched(program: Any, weights: Any, rows: Any, *rest: Any, **more: Any) -> None:
+        tracemalloc.start()
+        program.gradients(rows, weights)
+        seen.append(array_bytes())
+        tracemalloc.stop()
+        (variant,) = [v for v in program._variants.values() if v.arrays]
+        seen.append(variant.plan(program.check(rows).sizes).total)
+
+    monkeypatch.setattr(driver, "fit", watched)
+    rest: dict[str, Any] = {"weights": None, "checkpoint": None, "resume": None, "progress": None}
+    driver.train(model, data, None, {}, how=how, **rest)
+    assert told.total == seen[1]
+    arrays = told.total - told.bytes["parameters"]
+    assert arrays <= seen[0] < arrays + told.bytes["parameters"] + 20_000
+
+
+def test_the_cost_of_a_million_steps_is_told_at_once() -> None:
+    """The actions of such a schedule are more than ten million; what they come to is known without them."""
+    model = rg.parse(UNITS.format(cell="LSTM(units)"))
+    began = time.process_time()
+    told = cost(model, compiled(keep="revolve:10"), 1_000_000, 32)
+    assert time.process_time() - began < 10
+    assert told.evaluations == pytest.approx(12.648, abs=0.001)

@@ -172,7 +172,7 @@ def test_initial_weights_depend_on_seed_and_name_alone() -> None:
 
 @pytest.mark.parametrize("name", ["lstm", "bidirectional", "tagger"])
 def test_the_ledger_is_exact(name: str) -> None:
-    from rnngraph.costs import compare
+    from rnngraph.contest import compare
 
     asked = Asked(steps=(3, 17), batch=5, repeats=1)
     found = compare(rg.parse(ALL[name]), NumpyBackend(), asked)

@@ -23,7 +23,7 @@ from rnngraph.diagnostics import CannotDo, UserError
 from rnngraph.model import Model
 from rnngraph.runtime.numpy import array_bytes
 from rnngraph.schedule import mixed, revolve
-from rnngraph.schedule.actions import HERE, Action, Advance, Back, Load, Save, Visit, from_each, from_tapes
+from rnngraph.schedule.actions import HERE, Action, Advance, Back, Load, Save, Visit, counted, from_each, from_tapes
 from tests.models import ALL
 from tests.test_random import cells
 
@@ -179,6 +179,14 @@ def test_revolve_is_the_optimum(slots: int) -> None:
         computed, places = played(revolve.revolve(chunks, slots), chunks)
         assert computed == chunks + fewest(chunks, slots) == chunks + revolve.advances(chunks, slots)
         assert places <= slots
+
+
+def test_what_revolve_comes_to_is_known_without_its_actions() -> None:
+    for chunks in range(1, 40):
+        for slots in range(1, 9):
+            for apart in (0, chunks - 1):
+                told, found = revolve.counts(chunks, slots, apart), counted(revolve.revolve(chunks, slots), apart, 1)
+                assert (told.places, dict(told.times)) == (found.places, dict(found.times)), (chunks, slots, apart)
 
 
 def test_the_figures_of_the_papers() -> None:

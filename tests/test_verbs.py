@@ -77,11 +77,45 @@ def test_stream_tells_what_a_line_lacks(monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 def test_cost_is_what_compare_measures(capsys: Told) -> None:
-    assert exit_code(["cost", LSTM4, "--steps", "9", "--batch", "4", "--json"]) == 0
+    """Of the same step of training, which `bench` times as well."""
+    sizes = ["--batch", "4", "--kernels", "numpy", "--json"]
+    assert exit_code(["cost", CHARS, "--steps", "9", "--gradient", *sizes]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["total"] == sum(told["bytes"].values()) and told["peak"]["bytes"] <= told["total"]
+    assert exit_code(["compare", CHARS, "--steps", "9", "--modes", "dynamic", "--repeats", "1", *sizes]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    ledger = {entry["category"]: (entry["predicted"], entry["measured"]) for entry in row["ledger"]}
+    assert ledger == {category: (bytes, bytes) for category, bytes in told["bytes"].items()}
+    assert exit_code(["bench", CHARS, "--steps", "9", "--seconds", "0", *sizes]) == 0
+    infer, train = json.loads(capsys.readouterr().out)["speeds"]
+    metric = [any("metric" in line["text"] for line in task["profile"]["lines"]) for task in (infer, train)]
+    assert metric == [True, False], "a step of training computes no metric"
     assert exit_code(["cost", CHARS, "--steps", "64", "--gradient"]) == 0
     assert "T B" in capsys.readouterr().out
+
+
+def test_cost_tells_what_rows_with_lengths_take(capsys: Told) -> None:
+    totals = []
+    for more in ([], ["--lengths"]):
+        assert exit_code(["cost", CHARS, "--steps", "9", "--gradient", *more, "--json"]) == 0
+        totals.append(json.loads(capsys.readouterr().out)["total"])
+    assert totals[0] < totals[1]
+
+
+def test_a_limit_that_training_keeps_is_kept_by_what_is_foretold(capsys: Told) -> None:
+    """All outputs of so many steps would not fit."""
+    asked = ["--steps", "10000", "--batch", "4", "--gradient", "--memory-limit", "6MB", "--json"]
+    assert exit_code(["cost", CHARS, *asked]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["total"] <= 6_000_000 and told["piece"] > 1 and told["kept"] > 1
+
+
+def test_a_model_without_anything_to_differentiate_has_no_step_of_training(tmp_path: Path, capsys: Told) -> None:
+    path = tmp_path / "best.rnn"
+    path.write_text("model M { input x: seq int  y = Embedding(5, 3)(x)  output argmax(y) as best }")
+    assert exit_code(["cost", str(path), "--gradient"]) == 2
+    assert "nothing to differentiate" in capsys.readouterr().err
+    assert exit_code(["cost", str(path)]) == 0
 
 
 SCHEDULED = """

@@ -12,7 +12,7 @@ import pytest
 import rnngraph as rg
 from rnngraph.diagnostics import UserError
 from rnngraph.streaming import can_stream, per_step, stream
-from rnngraph.writing import Style, chosen, encoded, log_softmax, reader, scorer, written
+from rnngraph.writing import Reader, Style, chosen, encoded, end_token, log_softmax, reader, scorer, written
 
 CHARS = """
 model Chars(vocab = 5, units = 4) {
@@ -54,12 +54,84 @@ def test_a_wide_beam_finds_the_likeliest_text() -> None:
     assert total(tuple(greedy)) <= total(best)
 
 
-def test_a_beam_ends_at_the_end_token() -> None:
+def test_a_text_ends_at_the_end_token() -> None:
     free = written(scored(CHARS), [0], Style(length=6, temperature=0))
     end = free[-1]
     assert written(scored(CHARS), [0], Style(length=6, temperature=0, end=end)) == free[: free.index(end)]
-    found = written(scored(CHARS), [0], Style(length=6, beam=3, end=end))
-    assert end not in found
+
+
+TOKENS, LENGTH, END = 4, 4, 3
+"""Of the small models whose texts are all looked at: with 64 open texts none is left out."""
+
+PENALTIES = (None, 0.0, 0.6, 2.0)
+
+
+def worth(total: float, tokens: int, alpha: float | None) -> float:
+    return total / tokens if alpha is None else total / ((5 + tokens) / 6) ** alpha
+
+
+def asked(seed: int) -> tuple[dict[tuple[int, ...], Any], Any]:
+    """Log probabilities after every text of a made-up model, and the scores that a search asks for."""
+    rng = np.random.default_rng(seed)
+    texts = [t for n in range(LENGTH) for t in product(range(TOKENS - 1), repeat=n)]
+    table = {t: log_softmax(rng.normal(size=TOKENS) * 2 + [0, 0, 0, seed % 3 - 1]) for t in texts}
+    return table, lambda rows, parents: np.array([table[tuple(row[1:])] for row in rows])
+
+
+def likelihood(table: dict[tuple[int, ...], Any], text: tuple[int, ...]) -> float:
+    return float(sum(table[text[:i]][token] for i, token in enumerate(text)))
+
+
+def all_texts() -> list[tuple[int, ...]]:
+    """What can be drawn: texts that end, and those that are cut off."""
+    ended = [(*t, END) for n in range(LENGTH) for t in product(range(END), repeat=n)]
+    return ended + list(product(range(END), repeat=LENGTH))
+
+
+def by_definition(table: dict[tuple[int, ...], Any], width: int, end: int | None) -> list[tuple[int, ...]]:
+    """The texts that a beam comes upon, searched to the last length."""
+    found, kept = list[tuple[int, ...]](), [()]
+    for _ in range(LENGTH):
+        grown = sorted(((*t, c) for t in kept for c in range(TOKENS)), key=lambda t: -likelihood(table, t))
+        found += [t for t in grown[:width] if t[-1] == end]
+        kept = [t for t in grown if t[-1] != end][:width]
+    return found + kept
+
+
+@pytest.mark.parametrize("alpha", PENALTIES)
+@pytest.mark.parametrize("width", [1, 2, 3, 8, 64])
+def test_a_beam_finds_the_best_of_the_texts_that_it_comes_upon(width: int, alpha: float | None) -> None:
+    """64 come upon all: the best is that of brute force."""
+    for seed in range(25):
+        table, score = asked(seed)
+        found = written(score, [0], Style(length=LENGTH, beam=width, end=END, length_penalty=alpha))
+        text = tuple(found) if len(found) == LENGTH else (*found, END)
+        met = all_texts() if width == 64 else by_definition(table, width, END)
+        best = max(worth(likelihood(table, t), len(t), alpha) for t in met)
+        assert worth(likelihood(table, text), len(text), alpha) == pytest.approx(best, rel=1e-12), seed
+
+
+def test_an_early_end_does_not_stop_the_search() -> None:
+    """A quarter of a chance to end at once, against a long text that is likelier by the token."""
+    likely, surely = np.log([0.49, 0.11, 0.15, 0.25]), np.log([0.001, 0.001, 0.001, 0.997])
+
+    def score(rows: list[list[int]], parents: list[int]) -> Any:
+        return np.array([surely if row[-1] == 0 and len(row) > 1 else likely for row in rows])
+
+    assert written(score, [0], Style(length=LENGTH, beam=2, end=END)) == [0]
+
+
+def test_a_search_is_over_when_no_open_text_can_win() -> None:
+    reads: list[int] = []
+
+    def score(rows: list[list[int]], parents: list[int]) -> Any:
+        reads.append(len(rows))
+        return np.log(np.tile([0.1, 0.1, 0.2, 0.6], (len(rows), 1)))
+
+    assert written(score, [0], Style(length=50, beam=2, end=END, length_penalty=0)) == [] and reads == [1]
+    reads.clear()
+    # By the mean of a token a text may still win for as long as it would, were all tokens to come certain.
+    assert written(score, [0], Style(length=50, beam=2, end=END)) == [] and 1 < len(reads) < 50
 
 
 def test_drawing_follows_the_probabilities_and_the_seed() -> None:
@@ -85,6 +157,12 @@ def test_drawing_follows_the_probabilities_and_the_seed() -> None:
     [
         (lambda: Style(temperature=-1), "temperature"),
         (lambda: Style(top_p=0), "top-p"),
+        (lambda: Style(beam=2, temperature=0.5), "a beam draws nothing"),
+        (lambda: Style(beam=2, length_penalty=-1), "length penalty of -1"),
+        (lambda: Style(length_penalty=1), "there is no beam"),
+        (lambda: end_token("1,2", "", Reader("x", "y", 3)), "`1,2` is 2 tokens"),
+        (lambda: written(lambda rows, parents: np.full((1, 3), np.nan), [0], Style(beam=2)), "hold a nan"),
+        (lambda: written(lambda rows, parents: np.full((1, 3), np.nan), [0], Style()), "hold a nan"),
         (lambda: encoded("ab?", "ab"), "'?', which the model never read"),
         (lambda: written(scored(CHARS), [], Style()), "no text to begin with"),
         (lambda: reader(rg.parse(CHARS), tokens="nothing"), "`nothing` is no input"),

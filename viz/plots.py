@@ -13,7 +13,7 @@ from typing import Any
 from rnngraph.diagnostics import CannotDo
 from rnngraph.files import write_aside
 from rnngraph.viz.palette import FAINT, INK, MODE_LINES, MODES, SOFT
-from rnngraph.viz.results import CompareRow, Comparison
+from rnngraph.viz.results import CompareRow, Comparison, Spread
 from rnngraph.viz.words import data
 
 
@@ -25,12 +25,14 @@ class Plot:
     title: str
     value: Callable[[CompareRow], float]
     unit: str
+    spread: Callable[[CompareRow], Spread] | None = None
+    """The interval that the value lies in, where it was measured several times."""
 
 
 PLOTS = (
     Plot("nodes", "Graph with gradient", lambda row: row.nodes_gradient, "nodes"),
     Plot("compile", "Compile time", lambda row: 1000 * row.compile_seconds, "ms"),
-    Plot("time", "Later runs", lambda row: row.later_ms, "ms per run"),
+    Plot("time", "Later runs", lambda row: row.later_ms.middle, "ms per run", lambda row: row.later_ms),
     Plot("bytes", "Memory of a run", lambda row: sum(e.measured for e in row.ledger), "bytes"),
 )
 
@@ -99,6 +101,10 @@ def _line(axes: Any, results: Comparison, plot: Plot, mode: str) -> None:
         clip_on=False,
         zorder=3,
     )
+    if plot.spread is not None:
+        spreads = [plot.spread(row) for row in rows]
+        low, high = [one.low for one in spreads], [one.high for one in spreads]
+        axes.fill_between([row.steps for row in rows], low, high, color=colour(results, mode), alpha=0.2, linewidth=0)
 
 
 def _dress(axes: Any, results: Comparison, plot: Plot) -> None:

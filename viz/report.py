@@ -9,7 +9,7 @@ from importlib.resources import files
 from rnngraph.viz.plots import PLOTS, colour, inline, plots
 from rnngraph.viz.results import CATEGORIES, CompareRow, Comparison, Difference
 from rnngraph.viz.tables import COLUMNS, cells, tables
-from rnngraph.viz.words import data, honest, verdict
+from rnngraph.viz.words import data, honest, later, verdict
 
 __all__ = ["plots", "report", "tables"]
 
@@ -79,7 +79,7 @@ def _costs(results: Comparison) -> str:
     )
     heads = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
     table = f"<table><thead><tr>{heads}</tr></thead><tbody>\n{rows}\n</tbody></table>"
-    return f"<h2>Cost</h2>\n<div class='wide'>{table}</div>"
+    return f"<h2>Cost</h2>\n<p>Runs; {escape(later(results))}.</p>\n<div class='wide'>{table}</div>"
 
 
 def _cells(values: Iterable[str]) -> str:

@@ -21,8 +21,27 @@ class LedgerEntry:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """The median of several times, and the interval that the true one lies in with 95 % of likelihood."""
+
+    middle: float
+    low: float
+    high: float
+
+    def __mul__(self, factor: float) -> Spread:
+        return Spread(self.middle * factor, self.low * factor, self.high * factor)
+
+    def meets(self, other: Spread) -> bool:
+        """Whether the intervals have a time in common, so that a difference may be noise."""
+        return self.low <= other.high and other.low <= self.high
+
+
+@dataclass(frozen=True)
 class CompareRow:
-    """One mode at one number of steps: sizes in nodes, edges, bytes; times in seconds and milliseconds."""
+    """One mode at one number of steps: sizes in nodes, edges, bytes; times in seconds and milliseconds.
+
+    Nodes and edges with gradient, times and bytes are those of a step of training, where the model has gradients.
+    """
 
     mode: str
     steps: int
@@ -34,7 +53,7 @@ class CompareRow:
     program_bytes: int
     compile_seconds: float
     first_ms: float
-    later_ms: float
+    later_ms: Spread
     ledger: tuple[LedgerEntry, ...]
     evaluations: float = 1.0
     """Forward steps that are computed for each step of the sequence."""
@@ -71,6 +90,8 @@ class Comparison:
     rows: tuple[CompareRow, ...]
     notes: tuple[str, ...] = ()
     machine: str = ""
+    repeats: int = 0
+    """How many of the later runs were timed, of all modes in turns."""
 
     @property
     def modes(self) -> tuple[str, ...]:

@@ -5,28 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from rnngraph.viz.results import CATEGORIES, Comparison
-from rnngraph.viz.words import data, duration
+from rnngraph.viz.words import data, duration, later
 
-COLUMNS = (
-    "mode",
-    "steps",
-    "nodes",
-    "edges",
-    "nodes with gradient",
-    "edges with gradient",
-    "graph",
-    "program",
-    "compile",
-    "first run",
-    "later runs",
-    "arrays",
-    "forward steps",
-    "gradient error",
-)
+GRAPHS = ("nodes", "edges", "nodes with\ngradient", "edges with\ngradient", "graph", "program", "compile")
+RUNS = ("first run", "later runs", "between", "arrays", "forward\nsteps", "gradient\nerror")
+COLUMNS = ("mode", "steps", *GRAPHS, *RUNS)
 
 
 def cells(results: Comparison) -> list[tuple[str, ...]]:
-    """The main table's rows, as text, by number of steps and mode."""
+    """The rows of all columns, as text, by number of steps and mode."""
     return [
         (
             row.mode,
@@ -39,7 +26,8 @@ def cells(results: Comparison) -> list[tuple[str, ...]]:
             data(row.program_bytes),
             duration(row.compile_seconds),
             f"{row.first_ms:,.3g} ms",
-            f"{row.later_ms:,.3g} ms",
+            f"{row.later_ms.middle:,.3g} ms",
+            f"{row.later_ms.low:,.3g} to {row.later_ms.high:,.3g}",
             data(row.array_bytes),
             f"{row.evaluations:.3g}",
             f"{row.gradient_error:.2g}" if row.gradient_error else "none",
@@ -49,6 +37,7 @@ def cells(results: Comparison) -> list[tuple[str, ...]]:
     ]
 
 
+TEXTS = ("mode", "category", "growth")
 LEDGER_COLUMNS = ("mode", "steps", "category", "predicted", "measured", "growth")
 
 
@@ -71,32 +60,28 @@ def ledger_cells(results: Comparison) -> list[tuple[str, ...]]:
 
 
 def tables(results: Comparison) -> list[Any]:
-    """Two `rich` tables: cost per mode and number of steps, then the ledger of bytes."""
+    """`rich` tables: graphs and runs per mode and number of steps, then the ledger of bytes. Each fits 100 columns."""
+    about = f"batch {results.batch}, {results.dtype}, {results.backend}"
+    schedules = any(row.evaluations != 1 for row in results.rows)
+    runs = RUNS if any(row.gradient_error for row in results.rows) else RUNS[:-1] if schedules else RUNS[:-2]
     return [
-        _table(
-            f"{results.model}: cost, batch {results.batch}, {results.dtype}, {results.backend}",
-            COLUMNS,
-            cells(results),
-            1,
-        ),
-        _table("bytes in memory", LEDGER_COLUMNS, ledger_cells(results), 1, left=("category", "growth")),
+        _table(f"{results.model}: graphs, {about}", ("mode", "steps", *GRAPHS), cells(results)),
+        _table(f"runs; {later(results)}", ("mode", "steps", *runs), cells(results)),
+        _table("bytes in memory, and how they grow with the steps T", LEDGER_COLUMNS, ledger_cells(results)),
     ]
 
 
-def _table(
-    title: str,
-    columns: tuple[str, ...],
-    rows: list[tuple[str, ...]],
-    sorted_by: int,
-    left: tuple[str, ...] = (),
-) -> Any:
-    """Numbers to the right; a line where the value of `sorted_by` changes."""
+def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Any:
+    """These columns of the rows, numbers to the right; a line where the steps change."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 or column in left else "right", overflow="fold")
+    looks: dict[str, Any] = {"title_justify": "left", "title_style": "bold", "pad_edge": False, "collapse_padding": True}
+    table = Table(title=title, box=SIMPLE_HEAD, **looks)
+    names = LEDGER_COLUMNS if columns == LEDGER_COLUMNS else COLUMNS
+    places = [names.index(column) for column in columns]
+    for column in columns:
+        table.add_column(column, justify="left" if column in TEXTS else "right", no_wrap=column != "growth")
     for row, after in zip(rows, [*rows[1:], None], strict=True):
-        table.add_row(*row, end_section=after is not None and row[sorted_by] != after[sorted_by])
+        table.add_row(*(row[i] for i in places), end_section=after is not None and row[1] != after[1])
     return table

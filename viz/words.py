@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnngraph.viz.results import CompareRow, Comparison
+from rnngraph.viz.results import CompareRow, Comparison, Spread
 
 
 def verdict(results: Comparison) -> str:
@@ -29,17 +29,10 @@ def _graphs(steps: int, static: CompareRow, dynamic: CompareRow) -> str:
     """The gradient's graph and what it takes to compile it."""
     smaller = static.nodes_gradient > dynamic.nodes_gradient
     claim = "A loop shrinks the graph" if smaller else "A loop does not shrink the graph here"
-    faster = static.compile_seconds > dynamic.compile_seconds
-    and_time = {
-        (True, True): "and the compile time",
-        (True, False): "but not the compile time",
-        (False, True): "but the compile time",
-        (False, False): "or the compile time",
-    }[smaller, faster]
     return (
-        f"{claim} {and_time}: with gradients at {steps:,} steps, {static.nodes_gradient:,} nodes static against "
-        f"{dynamic.nodes_gradient:,} dynamic, compiled in {duration(static.compile_seconds)} against "
-        f"{duration(dynamic.compile_seconds)}."
+        f"{claim}: with gradients at {steps:,} steps, {static.nodes_gradient:,} nodes static against "
+        f"{dynamic.nodes_gradient:,} dynamic. They were compiled in {duration(static.compile_seconds)} and "
+        f"{duration(dynamic.compile_seconds)}, measured once."
     )
 
 
@@ -60,13 +53,28 @@ def _saved(steps: int, static: CompareRow, dynamic: CompareRow) -> str:
 
 
 def _speed(steps: int, static: CompareRow, dynamic: CompareRow) -> str:
-    """Later runs: which mode is faster, if the difference is worth a word."""
-    ratio = static.later_ms / dynamic.later_ms if dynamic.later_ms else 1.0
-    times = f"{static.later_ms:.3g} ms static, {dynamic.later_ms:.3g} ms dynamic at {steps:,} steps"
-    if 0.95 < ratio < 1.05:
-        return f"Once compiled, both modes take the same time within 5 %: {times}."
-    faster, factor = ("dynamic", ratio) if ratio > 1 else ("static", 1 / ratio)
-    return f"Once compiled, the {faster} mode is {factor:.2f} times as fast: {times}."
+    """Later runs: which mode is faster, where that is no noise."""
+    one, two = static.later_ms, dynamic.later_ms
+    times = f"{span(one)} static, {span(two)} dynamic at {steps:,} steps"
+    if one.meets(two):
+        return f"Once compiled, there is no difference beyond the noise: {times}."
+    (name, fast), slow = (("dynamic", two), one) if two.middle < one.middle else (("static", one), two)
+    return f"Once compiled, the {name} mode is {slow.middle / fast.middle:.2f} times as fast: {times}."
+
+
+def later(results: Comparison) -> str:
+    """What is told of the later runs."""
+    between = "what they lie between at 95 %" if results.repeats >= 6 else "the least and the most"
+    return f"later ones: medians of {results.repeats} in turns, and {between}"
+
+
+def span(ms: Spread) -> str:
+    """`2.05 ms (1.98 to 2.11)`: the median, and the interval that it lies in."""
+    return f"{ms.middle:,.3g} ms {interval(ms)}"
+
+
+def interval(ms: Spread) -> str:
+    return f"({ms.low:,.3g} to {ms.high:,.3g})"
 
 
 def data(count: float) -> str:

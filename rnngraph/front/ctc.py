@@ -9,7 +9,7 @@ from rnngraph.front.values import Item, Several
 from rnngraph.ir.graph import Value
 
 
-@define("ctc_loss", "scores labels blank? merge? collapse? ignore_longer?", "float")
+@define("ctc_loss", "scores labels blank? merge? collapse? ignore_longer? zero_infinity?", "float")
 def _(use: Use) -> Item:
     """-log P(labels), one number for each row. Scores are logits; the blank is the last class unless told."""
     scores, labels = _scores(use), _labels(use)
@@ -17,7 +17,8 @@ def _(use: Use) -> Item:
     if axis == over:
         raise use.mistake("E305", f"`{use.span('labels').text}` runs over {axis}, as the scores do", "labels")
     counts = use.trace.extent(over, use.at)
-    if use.flag("collapse", False):
+    collapse = use.flag("collapse", False)
+    if collapse:
         labels, counts = _kept(use, labels, _changes(use, labels))
     return use.op(
         "ctc_loss",
@@ -30,6 +31,8 @@ def _(use: Use) -> Item:
         blank=_blank(use, scores),
         merge=use.flag("merge", True),
         ignore=use.flag("ignore_longer", False),
+        zero=use.flag("zero_infinity", False),
+        collapsed=collapse,
     )
 
 

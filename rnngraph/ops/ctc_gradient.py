@@ -19,8 +19,11 @@ from rnngraph.ops.ctc import (
     checked,
     end,
     forward,
+    left_out,
     loss_scratch,
+    opened,
     prepare,
+    wide,
 )
 from rnngraph.ops.table import define
 
@@ -31,19 +34,15 @@ def _gradient_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
 
 
 def _gradient_scratch(attrs: Attrs, scores: Type) -> Scratch:
-    """The output stands for the softmax; alpha is kept for every step, beta for one."""
+    """Alpha is kept for every step, and gives its place to what is found of the step; beta is there for one."""
     axis, over = attrs["axis"], attrs["over"]
-    found = loss_scratch(attrs, scores)
-    del found["softmax"]
-    step, by_step = Type((axis, BATCH), ()), Type((axis, over, BATCH), ())
-    return found | {
+    by_step = wide((axis, over, BATCH))
+    return loss_scratch(attrs, scores) | {
         "all_label": by_step,
         "all_blank": by_step,
-        "all_start": step,
-        "share": Type((over, axis, BATCH), ()),
-        "ahead": Type((over, BATCH), ()),
-        "silent": step,
-        "work": step,
+        "all_start": wide((axis, BATCH)),
+        "ahead": wide((over, BATCH)),
+        "work": wide((axis, BATCH)),
     }
 
 
@@ -92,63 +91,59 @@ def _to_behind(xp: Any, attrs: Attrs, r: SimpleNamespace) -> None:
 
 def _gradient(backend: Any, node: Node) -> Callable[..., None]:
     """The softmax, less how likely a path of the labels says each class there; the softmax alone where none can."""
-    xp, attrs = backend.xp, node.attrs
-    names = tuple(_gradient_scratch(attrs, node.inputs[0].type))
+    xp, attrs, types = backend.xp, node.attrs, _gradient_scratch(node.attrs, node.inputs[0].type)
 
     def run(scores: Any, labels: Any, steps: Any, counts: Any, out: Any, *scratch: Any) -> None:
-        r = SimpleNamespace(**dict(zip(names, scratch, strict=True)), softmax=out)
-        prepare(backend, attrs, scores, labels, counts, r)
+        r = opened(types, scratch)
+        prepare(backend, node, scores, labels, counts, r)
         begin(r)
         for t in range(len(scores)):
             forward(xp, attrs, t, steps, r)
             for kept, now in ((r.all_label, r.label), (r.all_blank, r.blank), (r.all_start, r.start)):
                 xp.copyto(kept[t], now)
         end(xp, r)
-        xp.less(r.total, 0.5 * NEVER, r.here)
-        xp.copyto(r.total, -NEVER, where=r.here)
+        left_out(xp, attrs, steps, r)
+        xp.copyto(r.total, -NEVER, where=r.never)
         _begin_back(xp, r)
         for t in reversed(range(len(scores))):
             if t + 1 < len(scores):
                 _backward(xp, attrs, t, steps, r)
             _occupied(xp, t, r)
-        _subtract(backend, attrs, out, r)
-        _outside(xp, attrs, steps, out, r)
+        _subtract(backend, attrs, r)
+        _outside(xp, steps, r)
+        xp.copyto(out, r.logs)
 
     return run
 
 
 def _occupied(xp: Any, t: int, r: SimpleNamespace) -> None:
-    """How likely each label, and silence, is at step t."""
-    xp.add(r.all_start[t], r.start, r.row)
-    xp.subtract(r.row, r.total, r.row)
-    xp.exp(r.row, r.silent[t])
-    for alpha, beta, result in ((r.all_label[t], r.label, r.share[:, t]), (r.all_blank[t], r.blank, r.new)):
-        xp.add(alpha, beta, r.spare)
-        xp.subtract(r.spare, r.total, r.spare)
-        xp.exp(r.spare, result)
-    for said in r.new:
-        xp.add(r.silent[t], said, r.silent[t])
+    """How likely each label, and silence, is at step t, in the place of its alpha."""
+    for alpha, beta in ((r.all_start[t], r.start), (r.all_label[t], r.label), (r.all_blank[t], r.blank)):
+        xp.add(alpha, beta, alpha)
+        xp.subtract(alpha, r.total, alpha)
+        xp.exp(alpha, alpha)
+    for silent in r.all_blank[t]:
+        xp.add(r.all_start[t], silent, r.all_start[t])
 
 
-def _subtract(backend: Any, attrs: Attrs, out: Any, r: SimpleNamespace) -> None:
-    """Label by label, so that no place of the output is met twice at once."""
-    xp, flat = backend.xp, out.reshape(-1)
-    silence = out[..., attrs["blank"]]
-    xp.subtract(silence, r.silent, silence)
-    for ids, share in zip(r.ids, r.share, strict=True):
+def _subtract(backend: Any, attrs: Attrs, r: SimpleNamespace) -> None:
+    """From the softmax, label by label, so that no place of the scores is met twice at once."""
+    xp, flat = backend.xp, r.logs.reshape(-1)
+    xp.exp(r.logs, r.logs)
+    silence = r.logs[..., attrs["blank"]]
+    xp.subtract(silence, r.all_start, silence)
+    for i, ids in enumerate(r.ids):
         xp.add(r.first, ids, r.place)
         backend.take_rows(flat, r.place, r.work)
-        xp.subtract(r.work, share, r.work)
+        xp.subtract(r.work, r.all_label[:, i], r.work)
         flat[r.place] = r.work
 
 
-def _outside(xp: Any, attrs: Attrs, steps: Any, out: Any, r: SimpleNamespace) -> None:
+def _outside(xp: Any, steps: Any, r: SimpleNamespace) -> None:
     """Zeros past the end of each row, and in rows that do not count."""
-    for t, now in enumerate(out):
+    for t, now in enumerate(r.logs):
         xp.less_equal(steps, t, r.here)
-        if attrs["ignore"]:
-            xp.greater(r.number, steps, r.also)
-            xp.logical_or(r.here, r.also, r.here)
+        xp.logical_or(r.here, r.left, r.here)
         xp.copyto(now, 0, where=r.here[:, None])
 
 

@@ -8,15 +8,15 @@ from rnngraph.ir.graph import INPUT, LOOP, Graph, Node, Value, body_nodes, loop_
 from rnngraph.ops import TABLE
 from rnngraph.source import Span
 
-_HANDS_ON = {TABLE[name] for name in ("spread", "where", "identity", "compact")}
+_HANDS_ON = {TABLE["spread"], TABLE["identity"]}
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """The labels in the data input `labels` must fit into the steps of `axis`.
+    """The labels in the data input `labels` are classes, up to a `blank`, and fit into the steps of `axis`.
 
-    `blank` and everything from `classes` on end the labels of a row. `collapsed`: equal neighbours are one label from
-    the first; `merged`: they need a blank between them.
+    `collapsed`: equal neighbours are one label from the first; `merged`: they need a blank between them; `lenient`:
+    rows that do not fit are allowed.
     """
 
     labels: str
@@ -26,11 +26,12 @@ class Alignment:
     classes: int
     collapsed: bool
     merged: bool
+    lenient: bool
     span: Span | None
 
 
 def alignments(graph: Graph) -> tuple[Alignment, ...]:
-    """One for each CTC loss whose labels come from the data as they are, and whose rows all count."""
+    """One for each CTC loss whose labels come from the data as they are."""
     return tuple(found for node in _nodes(graph.nodes()) if (found := _alignment(node)) is not None)
 
 
@@ -41,21 +42,26 @@ def _nodes(nodes: list[Node]) -> list[Node]:
 
 def _alignment(node: Node) -> Alignment | None:
     attrs, (scores, labels, *_) = node.attrs, node.inputs
-    source, collapsed = _source(labels)
-    if attrs["ignore"] or not source:
+    source, collapsed = _source(labels, attrs["collapsed"]), attrs["collapsed"]
+    if not source:
         return None
-    classes = scores.type.shape[0]
-    span = node.origin.span
     return Alignment(
-        source, attrs["over"], attrs["axis"], attrs["blank"], classes, collapsed, attrs["merge"] and not collapsed, span
+        source,
+        attrs["over"],
+        attrs["axis"],
+        attrs["blank"],
+        scores.type.shape[0],
+        collapsed,
+        attrs["merge"] and not collapsed,
+        attrs["ignore"] or attrs["zero"],
+        node.origin.span,
     )
 
 
-def _source(labels: Value) -> tuple[str, bool]:
-    """The name of the data input that the labels are, and whether repetitions were taken out on the way."""
-    collapsed = False
-    while labels.op in _HANDS_ON:
-        collapsed |= labels.op is TABLE["compact"]
-        labels = labels.node.inputs[labels.op is TABLE["where"]]
+def _source(labels: Value, collapsed: bool) -> str:
+    """The name of the data input that the labels are, before repetitions were taken out of them; "" for others."""
+    while labels.op in _HANDS_ON or (collapsed and labels.op is TABLE["compact"]):
+        collapsed &= labels.op is not TABLE["compact"]
+        labels = labels.node.inputs[0]
     known = labels.op is INPUT and labels.node.attrs["kind"] == "data"
-    return (labels.node.attrs["name"] if known else ""), collapsed
+    return labels.node.attrs["name"] if known else ""

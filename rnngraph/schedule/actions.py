@@ -9,7 +9,8 @@ only counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeGuard
 
 HERE = -1
@@ -55,6 +56,39 @@ Action = Visit | Advance | Save | Load | Back
 def evaluates(action: Action) -> TypeGuard[Visit | Advance | Back]:
     """Whether a chunk is computed, for the first time or again; going back alone is not counted."""
     return isinstance(action, Visit | Advance) or (isinstance(action, Back) and action.tape is None)
+
+
+# --- what actions come to -------------------------------------------------------------------------------------------
+
+
+class Counts(NamedTuple):
+    """The places that are needed, and how often each kind of computing is done, of one chunk set apart and the others.
+
+    The kinds are those of parts: `first`, `again` (with what the way back needs), `advance` (for the state alone).
+    """
+
+    places: int
+    times: Mapping[tuple[str, bool], int]
+
+
+def counted(actions: Iterable[Action], apart: int, tape: int) -> Counts:
+    """By going through all actions; a tape takes `tape` places."""
+    places, times = 0, Counter[tuple[str, bool]]()
+    for action in actions:
+        if isinstance(action, Save):
+            places = max(places, action.place + 1)
+            continue
+        if isinstance(action, Visit | Advance) and action.tape is not None and action.tape != HERE:
+            places = max(places, action.tape + tape)
+        if evaluates(action):
+            times[_kind(action), action.chunk == apart] += 1
+    return Counts(places, times)
+
+
+def _kind(action: Visit | Advance | Back) -> str:
+    if isinstance(action, Visit):
+        return "first"
+    return "advance" if isinstance(action, Advance) and action.tape is None else "again"
 
 
 # --- each chunk from its own state ----------------------------------------------------------------------------------

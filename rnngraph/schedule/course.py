@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from rnngraph.schedule.actions import HERE, Action, Advance, Back, Save, Visit, evaluates
+from rnngraph.schedule.actions import Action, Counts, counted
+from rnngraph.schedule.revolve import counts, revolve
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Course:
     """The folder of the file that tapes are kept in; "" for memory."""
     cut_off: bool = False
     """Whether no cotangent passes from one chunk to the one before."""
+    known: Callable[[int, int], Counts] | None = None
+    """What the actions come to for a number of chunks, one of them set apart, where that is known without a walk."""
 
     @property
     def chunks(self) -> int:
@@ -42,30 +45,38 @@ class Course:
         return place * self.chunk, min((place + 1) * self.chunk, self.steps)
 
     @cached_property
+    def counts(self) -> Counts:
+        """What the actions come to, the chunk that may be shorter set apart."""
+        last = 0 if self.reverse else self.chunks - 1
+        return self.known(self.chunks, last) if self.known else counted(self.actions, last, self.tape)
+
+    def length(self, last: bool) -> int:
+        """The steps of a chunk: of the last in time, or of any other."""
+        return self.steps - (self.chunks - 1) * self.chunk if last else self.chunk
+
+    @property
     def places(self) -> int:
         """How many places are needed for what is kept."""
-        states = max((a.place + 1 for a in self.actions if isinstance(a, Save)), default=0)
-        tapes = (a.tape for a in self.actions if isinstance(a, Visit | Advance) and a.tape is not None)
-        return max(states, max((p + self.tape for p in tapes if p != HERE), default=0))
+        return self.counts.places
 
-    @cached_property
+    @property
     def kinds(self) -> frozenset[tuple[str, int]]:
         """What is computed for a chunk, and of how many steps: `first`, `again`, `advance`."""
-        found = set()
-        for action in self.actions:
-            if isinstance(action, Visit | Advance | Back):
-                first, behind = self.span(action.chunk)
-                found.add((_kind(action), behind - first))
-        return frozenset(found)
+        return frozenset((kind, self.length(last)) for kind, last in self.counts.times)
 
-    @cached_property
+    @property
     def evaluations(self) -> float:
         """Forward steps that are computed, for each step of the sequence."""
-        spans = [self.span(a.chunk) for a in self.actions if evaluates(a)]
-        return sum(behind - first for first, behind in spans) / max(1, self.steps)
+        steps = sum(times * self.length(last) for (_, last), times in self.counts.times.items())
+        return steps / max(1, self.steps)
 
 
-def _kind(action: Visit | Advance | Back) -> str:
-    if isinstance(action, Advance):
-        return "advance" if action.tape is None else "again"
-    return "again" if isinstance(action, Back) and action.tape is None else "first"
+def revolving(steps: int, chunk: int, slots: int, reverse: bool = False) -> Course:
+    """The least work with so many states kept at once."""
+    return Course(
+        steps,
+        chunk,
+        lambda chunks: revolve(chunks, slots),
+        reverse,
+        known=lambda chunks, apart: counts(chunks, slots, apart),
+    )

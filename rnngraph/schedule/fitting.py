@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from rnngraph.diagnostics import UserError
 from rnngraph.ops.units import unit
 from rnngraph.schedule import mixed, revolve
-from rnngraph.schedule.actions import Action
-from rnngraph.schedule.course import Course
+from rnngraph.schedule.course import Course, revolving
 from rnngraph.schedule.parts import Parts
 from rnngraph.schedule.planning import least, state_bytes, tape_bytes
 
@@ -91,7 +90,7 @@ class Fitting:
         count = -(-self.steps // chunk)
         slots = min(room // self.state, count)
         work = revolve.advances(count, slots) + count
-        yield self.choice(chunk, work, lambda n: revolve.revolve(n, slots))
+        yield self.choice(work, revolving(self.steps, chunk, slots, self.reverse))
         if count <= FEW_CHUNKS:
             yield from self.with_tapes(chunk, count, room)
 
@@ -102,10 +101,9 @@ class Fitting:
         memory = min(room // (wide * self.state), count * tape + 1)
         if memory:
             work = mixed.work(count, memory, tape)
-            yield self.choice(chunk, work, lambda n: mixed.mixed(n, memory, tape), tape, wide)
+            course = Course(self.steps, chunk, lambda n: mixed.mixed(n, memory, tape), self.reverse, tape, wide)
+            yield self.choice(work, course)
 
-    def choice(
-        self, chunk: int, work: float, plan: Callable[[int], Iterator[Action]], tape: int = 1, wide: int = 1
-    ) -> Choice:
-        course = Course(self.steps, chunk, plan, self.reverse, tape, wide)
-        return Choice(work * (min(chunk, self.steps) + STARTING), course)
+    def choice(self, work: float, course: Course) -> Choice:
+        """`work` is in chunks."""
+        return Choice(work * (min(course.chunk, self.steps) + STARTING), course)

@@ -9,9 +9,8 @@ from math import isqrt
 from rnngraph.diagnostics import UserError, did_you_mean
 from rnngraph.ops.units import unit
 from rnngraph.schedule.actions import from_each, from_tapes
-from rnngraph.schedule.course import Course
+from rnngraph.schedule.course import Course, revolving
 from rnngraph.schedule.mixed import mixed
-from rnngraph.schedule.revolve import revolve
 
 NUMBERS = {
     "every": "steps between kept states, as in every:100",
@@ -70,7 +69,7 @@ def course(keep: Keep, steps: int, batch: int, places: Callable[[int], int]) -> 
         case "sqrt":
             return Course(steps, _units(isqrt(max(0, steps - 1)) + 1, width), from_each)
         case "revolve":
-            return Course(steps, width, lambda chunks: revolve(chunks, keep.number))
+            return revolving(steps, width, keep.number)
         case _:
             return _mixed(keep.number, steps, width, places)
 
@@ -85,6 +84,43 @@ def swapped(steps: int, batch: int, folder: str, places: Callable[[int], int]) -
     chunk = _units(-(-steps // SWAPPED_CHUNKS), unit(batch))
     tape = places(chunk)
     return Course(steps, chunk, lambda chunks: from_tapes(chunks, tape), tape=tape, swap=folder)
+
+
+def telling(keep: Keep, truncate: int | None, swap: str, steps: int, batch: int) -> tuple[tuple[int, ...], bool]:
+    """A few numbers of steps at which such a schedule does what it does at `steps`, to tell by how bytes grow; and
+    whether they are squares, as bytes grow with the root of the steps.
+
+    They are whole units, and make whole chunks.
+    """
+    width = unit(batch)
+    match keep.kind:
+        case _ if swap:
+            chunks = SWAPPED_CHUNKS if steps > width * SWAPPED_CHUNKS else 8
+            return _three(width * chunks * max(1, steps // (width * chunks * 4))), False
+        case _ if truncate:
+            return (_three(truncate) if steps > truncate else within(truncate)), False
+        case "every":
+            chunk = _units(keep.number, width)
+            return (_three(chunk) if steps > chunk else within(chunk)), False
+        case "sqrt":
+            return (256 * width**2, 1024 * width**2, 2304 * width**2), True
+        case "revolve" if steps > width * keep.number:
+            return _three(width * keep.number), False
+        case "mixed" if steps > width * MOST_CHUNKS:
+            return (width * MOST_CHUNKS, 2 * width * MOST_CHUNKS), False
+        case "mixed":
+            return _three(width * 100), False
+    return within(width * keep.number), False
+
+
+def within(steps: int) -> tuple[int, ...]:
+    """Three numbers below this one, by sixteens where they can be."""
+    first = min(16, max(1, steps // 4))
+    return first, 2 * first, 3 * first
+
+
+def _three(steps: int) -> tuple[int, ...]:
+    return 2 * steps, 3 * steps, 4 * steps
 
 
 def _units(steps: int, width: int) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import comb
 
-from rnngraph.schedule.actions import HERE, Action, Advance, Back, Load, Save, Visit
+from rnngraph.schedule.actions import HERE, Action, Advance, Back, Counts, Load, Save, Visit
 
 
 def advances(chunks: int, slots: int) -> int:
@@ -42,6 +42,35 @@ def split(chunks: int, slots: int) -> int:
     r = _repeats(chunks, slots)
     least = comb(slots + r - 2, slots) if r >= 2 else 1
     return max(1, least, chunks - comb(slots - 1 + r, slots - 1))
+
+
+def counts(chunks: int, slots: int, apart: int) -> Counts:
+    """What the actions come to, known without them; the chunk set `apart` is the first or the last.
+
+    Every chunk is computed for the first time once, every one but the last once more on the way back, and the others of
+    its times only for the state behind it.
+    """
+    if not chunks:
+        return Counts(0, {})
+    last = apart == chunks - 1
+    apart_times = 0 if last else _begun(chunks, slots) - 1
+    times = {
+        ("first", True): 1,
+        ("first", False): chunks - 1,
+        ("again", True): 0 if last else 1,
+        ("again", False): chunks - (1 if last else 2),
+        ("advance", True): apart_times,
+        ("advance", False): advances(chunks, slots) - (chunks - 1) - apart_times,
+    }
+    return Counts(min(slots, chunks) if chunks > 1 else 0, {key: n for key, n in times.items() if n > 0})
+
+
+def _begun(chunks: int, slots: int) -> int:
+    """How often the first chunk is gone over on the way to a later one."""
+    times = 0
+    while chunks > 1 and slots > 1:
+        chunks, times = split(chunks, slots), times + 1
+    return times + chunks - 1
 
 
 def revolve(chunks: int, slots: int) -> Iterator[Action]:

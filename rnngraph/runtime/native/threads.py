@@ -16,12 +16,17 @@ from rnngraph.runtime.native.engine import module
 def available() -> int:
     """The number of threads to use: one for each core given to us, or fewer where `RNNGRAPH_THREADS` or
     `OMP_NUM_THREADS` says so. Threads wait for each other, so more than there are cores would only lose."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = cores_given()
     for name in ("RNNGRAPH_THREADS", "OMP_NUM_THREADS"):
         given = os.environ.get(name, "")
         if given.isascii() and given.isdigit() and int(given):
             return min(int(given), cores)
     return cores
+
+
+def cores_given() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Walker:

@@ -1,0 +1,78 @@
+"""Times that are told: medians with what they lie between, of contestants in turns; and the peak of the cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import rnngraph as rg
+from rnngraph import timing
+from rnngraph.contest import Contest
+from rnngraph.costs import Asked
+from rnngraph.runtime.choose import backend_named
+from rnngraph.timing import in_turns, spread
+
+
+@pytest.mark.parametrize(("count", "low"), [(3, 1), (5, 1), (6, 1), (9, 2), (15, 4), (25, 8)])
+def test_the_interval_of_a_median(count: int, low: int) -> None:
+    """By the ranks that tables of the binomial distribution give for 95 %."""
+    times = np.random.default_rng(0).permutation(np.arange(1.0, count + 1)).tolist()
+    found = spread(times)
+    assert (found.middle, found.low, found.high) == ((count + 1) / 2, low, count + 1 - low)
+
+
+class Clock:
+    """A machine that grows slower and slower: everything takes as long as is told, times a load that rises."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.ran = 0.0, list[str]()
+        monkeypatch.setattr(timing.time, "perf_counter", lambda: self.now)
+
+    def run(self, name: str, takes: float) -> Callable[[], None]:
+        def ran() -> None:
+            self.ran.append(name)
+            self.now += takes * (1 + len(self.ran) / 20)
+
+        return ran
+
+
+def test_contestants_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a load that rises while they run is no difference between two that are the same, and hides none."""
+    clock = Clock(monkeypatch)
+    found = in_turns({"a": clock.run("a", 1.0), "b": clock.run("b", 1.0)}, 9)
+    assert "".join(clock.ran) == "ab" + "baab" * 4 + "ba"
+    assert found["a"].meets(found["b"])
+    found = in_turns({"a": clock.run("a", 1.0), "b": clock.run("b", 2.0)}, 9)
+    assert not found["a"].meets(found["b"]) and found["a"].middle < found["b"].middle
+
+
+def test_no_row_holds_what_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every kernel of the first and of the last row is compiled before a row is timed."""
+    from rnngraph.runtime.native import engine
+
+    made = list[str]()
+    compiled = engine.Module.__init__
+
+    def watched(self: engine.Module, text: str) -> None:
+        made.append(text)
+        compiled(self, text)
+
+    monkeypatch.setattr(engine.Module, "__init__", watched)
+    model = rg.parse("model M { input x: seq[3]\n y, f = unroll RNN(23) over tanh(x)\n output y\n loss mean(y * y) }")
+    asked = Asked(modes=("dynamic",), steps=(2, 9), batch=5, repeats=1)
+    contest = Contest(model, backend_named("numpy", "native"), asked, lambda text: None)
+    contest.warm_up()
+    before = len(made)
+    rounds = [contest.round(steps) for steps in asked.steps]
+    assert 0 < before == len(made)
+    assert [row.steps for one in rounds for row in one.rows] == [2, 9]
+
+
+def test_the_peak_is_that_of_the_registers() -> None:
+    """Twice as many floats of 32 bits as of 64 go into a vector."""
+    from rnngraph.runtime.native.cores import peak
+
+    single, double = peak("float32", 1), peak("float64", 1)
+    assert double > 1e9 and single == pytest.approx(2 * double, rel=0.25)
