@@ -25,6 +25,7 @@ from rnngraph.learn.weights import shape_text
 from rnngraph.ops import const
 from rnngraph.passes.alignments import Alignment, alignments
 from rnngraph.passes.bounds import bounds
+from rnngraph.passes.inside import OUTSIDE
 from rnngraph.passes.pipeline import stages
 from rnngraph.program.lower import lower
 from rnngraph.program.memory import Plan, plan
@@ -340,6 +341,9 @@ class CompiledProgram:
     Calls from several threads take turns, as all use the same arrays.
     """
 
+    made_up = False
+    """Whether the data are made up, to time or to compare: an index outside is then taken for the nearest inside."""
+
     def __init__(self, elaborate: Elaborate, schedule: Schedule, backend: Backend) -> None:
         self._elaborate, self.schedule, self.backend = elaborate, schedule, backend
         self._variants: dict[Signature, Variant] = {}
@@ -376,7 +380,8 @@ class CompiledProgram:
         """Every output, final state, loss and metric by name.
 
         `data` are batch-major arrays, `x` (batch, time, ...), `x.lengths` (batch,), initial states under the names of
-        the final ones. Raises UserError with everything that does not fit.
+        the final ones. Raises UserError with everything that does not fit, and OutsideIndex where an integer that was
+        computed chooses what is not there.
         """
         with self._turn:
             call, results = self._call(data, weights, None)
@@ -450,7 +455,12 @@ class CompiledProgram:
         if not call.needed <= weights.keys():
             first = min(call.needed - weights.keys())
             raise UserError(f"the weights have no `{first}`", "E604", did_you_mean(first, weights))
-        return call, call.run(inputs, weights)
+        results = call.run(inputs, weights)
+        if OUTSIDE in results and not self.made_up and self.backend.fetch(results[OUTSIDE]):
+            from rnngraph.outside import explained
+
+            raise explained(self, data, weights)
+        return call, results
 
     def _prepared(
         self, data: Mapping[str, Any], cotangents: Mapping[str, Any] | None, form: Any
@@ -463,7 +473,9 @@ class CompiledProgram:
         variant = self.variant(Signature(bool(checked.lengths), frozenset(checked.states), wanted))
         bound = variant.bound(checked.sizes)
         call = call_of(
-            bound, frozenset(variant.weights), {name: value.type for name, value in variant.looped.outputs.items()}
+            bound,
+            frozenset(variant.weights),
+            {name: value.type for name, value in variant.looped.outputs.items() if name != OUTSIDE},
         )
         inputs = {name: self.input(name, variant, checked, cotangents or {}) for name in variant.inputs}
         self._calls = {k: c for k, c in self._calls.items() if c.call.bound in self._alive()}

@@ -21,7 +21,7 @@ from rnngraph.front.block import DataInput
 from rnngraph.ir.text import counts
 from rnngraph.ir.types import BATCH, size_of
 from rnngraph.model import Model, checked_schedule
-from rnngraph.passes.bounds import bounds
+from rnngraph.passes.bounds import reached
 from rnngraph.program.arena import Piece
 from rnngraph.program.memory import PLANNED, Plan, lifetimes, rounded, shares
 from rnngraph.program.program import CATEGORIES
@@ -68,7 +68,7 @@ TRUNCATE = "truncate"
 def synthetic(model: Model, steps: int, batch: int, seed: int, padded: bool = False) -> Arrays:
     """Random data for a model: normal floats, ids inside their tables; `padded` adds random lengths from 0 on."""
     rng = np.random.default_rng(seed)
-    limits, data = bounds(model.graph), dict[str, Any]()
+    limits, data = reached(model.graph), dict[str, Any]()
     for item in model.inputs:
         sizes = [batch] * (BATCH in item.type.axes) + [steps] * bool(item.axis) + list(item.type.shape)
         data[item.name] = _random(item, sizes, limits.get(item.name, 2), rng)
@@ -161,7 +161,9 @@ def compiled_for(
     options: dict[str, dict[str, Any]] = {"within": {"memory_limit": value}, TRUNCATE: {"truncate": value}}
     more = options.get(word, {"keep": schedule or "all"})
     length = steps if mode == "static" else None
-    return model.compile(mode, length, backend, asked.dtype, gradient=gradient, **more)
+    program = model.compile(mode, length, backend, asked.dtype, gradient=gradient, **more)
+    program.made_up = True
+    return program
 
 
 # --- cost --------------------------------------------------------------------------------------------------------

@@ -19,7 +19,8 @@ LAYERS: list[set[str]] = [
     {"cli"},
     {"driver"},
     {"alive", "bench", "options", "texts", "writing"},
-    {"costs", "exchange", "finite", "foresee", "printing", "streaming"},
+    {"costs", "exchange", "finite", "foresee", "outside", "printing", "streaming"},
+    {"rerun"},
     {"model", "formulas"},
     {"compiled"},
     {"calls"},
@@ -40,6 +41,7 @@ ALLOWED = {
     ("exchange.commands", "options"): "every command reads its model in one way",
     ("model", "viz.notebook"): "a model draws itself",
     ("compiled", "viz.notebook"): "a program draws itself",
+    ("compiled", "outside"): "a program whose run went outside runs again, slowly, to tell where",
 }
 """Imports that do not point downwards, inside functions, each with its reason."""
 

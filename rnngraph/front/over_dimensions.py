@@ -158,7 +158,8 @@ def _(use: Use) -> Item:
 @define("one_hot", "ids depth")
 def _(use: Use) -> Item:
     depth = checked_size(use.whole("depth", 0), use.span("depth"))
-    return use.trace.cast(use.op("one_hot", use.int_value("ids"), depth=depth), "float", use.at)
+    ids = indexing.inside(use.trace, use.int_value("ids"), depth, use.span("ids"))
+    return use.trace.cast(use.op("one_hot", ids, depth=depth), "float", use.at)
 
 
 @define("size", "x axis?")

@@ -18,7 +18,7 @@ def _(use: Use) -> Item:
     label = use.trace.lift(use.given["label"].item, use.span("label"))
     if label.type.dtype == "int":
         _need_scores(use, scores, label)
-        return use.op("neg", indexing.chosen(use.trace, logs, label, use.at))
+        return use.op("neg", indexing.chosen(use.trace, logs, label, use.at, use.span("label")))
     if label.type.shape != scores.type.shape:
         raise _scores_and(use, scores, label)
     return use.op("neg", use.op("sum", use.op("mul", label, logs), dims=(-1,)))
@@ -42,6 +42,7 @@ def _scores_and(use: Use, scores: Value, label: Value) -> Mistake:
 def _(use: Use) -> Item:
     scores, label = use.value("scores"), use.int_value("label")
     _need_scores(use, scores, label)
+    label = indexing.inside(use.trace, label, scores.type.shape[0], use.span("label"))
     return use.trace.cast(use.op("eq", use.op("argmax", scores, dim=-1), label), "float", use.at)
 
 

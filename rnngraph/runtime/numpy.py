@@ -24,6 +24,7 @@ class NumpyBackend(StepByStep):
         np.take(table, ids, axis=0, out=out, mode="clip")
 
     def scatter_rows(self, ids: Any, rows: Any, out: Any) -> None:
+        ids = ids.clip(0, len(out) - 1)
         if out.ndim == 1:
             np.add.at(out, ids, rows)
             return
