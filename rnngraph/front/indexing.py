@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from rnngraph.front import expressions, stops
+from rnngraph.front import expressions
+from rnngraph.front.inside import inside, no_entry
 from rnngraph.front.mistakes import Mistake, counted, shape_in_words
 from rnngraph.front.scope import Scope
 from rnngraph.front.trace import Trace
 from rnngraph.front.values import Item, Numbers, Several
 from rnngraph.ir.graph import Value
-from rnngraph.ir.types import BATCH
 from rnngraph.source import Span
 from rnngraph.syntax import ast
 
@@ -75,17 +75,8 @@ def _bound(scope: Scope, e: ast.Expr, length: int) -> int:
 def _position(place: int, length: int, at: Span) -> int:
     found = place + length if place < 0 else place
     if not 0 <= found < length:
-        raise _no_entry(place, length, at)
+        raise no_entry(place, length, at)
     return found
-
-
-def _no_entry(place: int, length: int, at: Span) -> Mistake:
-    return Mistake(
-        "E206",
-        f"there is no entry {place}: there are {counted(length, 'value')}",
-        at,
-        help=f"the first is 0, the last {length - 1}",
-    )
 
 
 def _chosen(trace: Trace, value: Value, ids: Value, dim: int, e: ast.Index, at: Span) -> Value:
@@ -100,20 +91,6 @@ def _chosen(trace: Trace, value: Value, ids: Value, dim: int, e: ast.Index, at: 
     if dim != 0 or len(e.indices) > 1:
         raise Mistake("E204", "an int value chooses along the first dimension, alone", at)
     return chosen(trace, value, ids, e.span, at)
-
-
-def inside(trace: Trace, ids: Value, size: int, at: Span) -> Value:
-    """Integers that choose among `size`: that they lie inside is looked at before or while the model runs.
-
-    What stands in the padding, or behind a `stop`, chooses nothing that is ever seen.
-    """
-    if ids.op.name == "const" and not 0 <= (place := ids.node.attrs["value"]) < size:
-        raise _no_entry(place, size, at)
-    live = stops.live(trace, at)
-    padded = () if ids in trace.masked else (a for a in ids.type.axes if a != BATCH and trace.pads(a))
-    for real in (trace.real_steps(axis, at) for axis in padded):
-        live = real if live is None else trace.call("and", live, real, at=at)
-    return trace.call("inside", ids, *(() if live is None else (live,)), at=trace.users(at), size=size)
 
 
 def chosen(trace: Trace, value: Value, ids: Value, at: Span, by: Span) -> Value:

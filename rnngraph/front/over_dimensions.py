@@ -9,6 +9,7 @@ from functools import partial
 from rnngraph.front import indexing, sequences
 from rnngraph.front.arithmetic import alike, number_value
 from rnngraph.front.builtin import TABLE, Function, Use, define
+from rnngraph.front.inside import inside
 from rnngraph.front.sizes import checked_size
 from rnngraph.front.values import Item, Number, Numbers
 from rnngraph.ir.graph import Value
@@ -158,7 +159,7 @@ def _(use: Use) -> Item:
 @define("one_hot", "ids depth")
 def _(use: Use) -> Item:
     depth = checked_size(use.whole("depth", 0), use.span("depth"))
-    ids = indexing.inside(use.trace, use.int_value("ids"), depth, use.span("ids"))
+    ids = inside(use.trace, use.int_value("ids"), depth, use.span("ids"))
     return use.trace.cast(use.op("one_hot", ids, depth=depth), "float", use.at)
 
 

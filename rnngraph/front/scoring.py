@@ -6,6 +6,7 @@ import math
 
 from rnngraph.front import indexing
 from rnngraph.front.builtin import Use, define, pair
+from rnngraph.front.inside import inside
 from rnngraph.front.mistakes import Mistake
 from rnngraph.front.values import Item
 from rnngraph.ir.graph import Value
@@ -42,7 +43,7 @@ def _scores_and(use: Use, scores: Value, label: Value) -> Mistake:
 def _(use: Use) -> Item:
     scores, label = use.value("scores"), use.int_value("label")
     _need_scores(use, scores, label)
-    label = indexing.inside(use.trace, label, scores.type.shape[0], use.span("label"))
+    label = inside(use.trace, label, scores.type.shape[0], use.span("label"))
     return use.trace.cast(use.op("eq", use.op("argmax", scores, dim=-1), label), "float", use.at)
 
 

@@ -68,17 +68,6 @@ def after(trace: Trace, level: Level, done: Value, at: Span) -> Value:
     return done
 
 
-def live(trace: Trace, at: Span) -> Value | None:
-    """Whether what is made here counts for a row: no loop around is past its end. None where that is always so."""
-    found: Value | None = None
-    for level in trace.levels():
-        own = [trace.call("not", param(trace, level, at), at=at)] if trace.stops else []
-        own += [trace.real_step(level, at)] if trace.pads(level.axis) else []
-        for one in own:
-            found = one if found is None else trace.call("and", found, one, at=at)
-    return found
-
-
 # --- what can be seen while compiling -----------------------------------------------------------------
 
 
