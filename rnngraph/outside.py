@@ -10,7 +10,7 @@ from rnngraph.compiled import CompiledProgram
 from rnngraph.diagnostics import CannotDo, Diagnostic, Label, OutsideIndex
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import BATCH, union
-from rnngraph.passes.inside import INSIDE
+from rnngraph.passes.inside import INSIDE, without_proven
 from rnngraph.rerun import Arrays, Done, Rerun, place, rerun
 from rnngraph.source import Span
 
@@ -29,17 +29,16 @@ class Choice(NamedTuple):
 
 
 def explained(program: CompiledProgram, data: Arrays, weights: Arrays) -> OutsideIndex:
-    """The error of a run that went outside somewhere: the first place in the order in which things are written.
+    """The error of a run that went outside somewhere: the first place in the order in which things are computed.
 
-    Where there is no room to look for it, the error says so much as is known without.
+    Where there is no room to look for it, or it does not come again (other kernels round otherwise), the error names
+    the lines that it can have come from.
     """
     try:
         found = _first(rerun(program, data, weights))
     except CannotDo:
         found = None
-    if found is None:
-        return OutsideIndex(Diagnostic("E540", "an index lies outside of what it chooses from", help="guard it"))
-    return OutsideIndex(_said(found), found.row)
+    return OutsideIndex(_unfound(program)) if found is None else OutsideIndex(_said(found), found.row)
 
 
 @np.errstate(all="ignore")
@@ -87,6 +86,13 @@ def _said(found: Choice) -> Diagnostic:
         (Label(found.loop, "run here"),) if away and found.loop else (),
         _guard(found),
     )
+
+
+def _unfound(program: CompiledProgram) -> Diagnostic:
+    looks = [node for node in without_proven(program.made.graph).all_nodes() if node.op is INSIDE]
+    spans = list(dict.fromkeys(node.origin.span for node in looks if node.origin.span))
+    first, others = (spans[0] if spans else None), tuple(Label(span, "or here") for span in spans[1:])
+    return Diagnostic("E540", "an index lies outside of what it chooses from", first, "here", others, "guard it")
 
 
 def _guard(found: Choice) -> str:

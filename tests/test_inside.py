@@ -15,7 +15,7 @@ import rnngraph as rg
 from rnngraph.cli import exit_code
 from rnngraph.compiled import CompiledProgram
 from rnngraph.costs import Asked, differences, everything, prove, synthetic
-from rnngraph.diagnostics import OutsideIndex, UserError
+from rnngraph.diagnostics import CannotDo, OutsideIndex, UserError
 from rnngraph.exchange.chosen import Wanted
 from rnngraph.exchange.numpy_export import to_numpy
 from rnngraph.front.elaborate import elaborate
@@ -659,3 +659,14 @@ def test_everything_agrees_in_all_modes_where_rows_end_at_different_steps() -> N
             first, *others = (everything(p, data, weights, None) for p in programs(m, gradient="weights"))
             for other in others:
                 assert all(d.max_abs < 1e-12 for d in differences(first, other))
+
+
+def test_an_index_that_cannot_be_looked_for_is_told_by_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: Any) -> Any:
+        raise CannotDo("no room")
+
+    monkeypatch.setattr("rnngraph.outside.rerun", no_room)
+    m, data, *_ = wrong("carried")
+    with pytest.raises(OutsideIndex) as error:
+        m.compile().run(data, m.init(0))
+    assert told(error) == ("an index lies outside of what it chooses from", "i")

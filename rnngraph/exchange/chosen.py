@@ -21,7 +21,7 @@ from rnngraph.ir.types import BATCH, Type
 from rnngraph.learn.files import Arrays
 from rnngraph.learn.weights import check_weights
 from rnngraph.model import Model, checked_schedule
-from rnngraph.passes.inside import proven
+from rnngraph.passes.inside import without_proven
 from rnngraph.passes.pipeline import stages
 
 LENGTHS = "lengths@"
@@ -89,7 +89,7 @@ class Chosen:
             for name, value in self.made.graph.outputs.items()
             if name in self.made.outputs or (self.wanted.loss and not name.startswith("watch."))
         }
-        return proven(self.made.graph.with_outputs(outputs), {})
+        return without_proven(self.made.graph.with_outputs(outputs), looked_at=False)
 
     @cached_property
     def graph(self) -> Graph:

@@ -35,12 +35,12 @@ OUTSIDE = "outside:"
 """The output that holds where an integer went outside. No output of a user's can have this name."""
 
 
-def proven(graph: Graph, checked: Mapping[str, int]) -> Graph:
+def without_proven(graph: Graph, looked_at: bool = True) -> Graph:
     """The graph without the looks at integers that lie inside whatever happens.
 
-    `checked` tells of data inputs that each of their integers is looked at before a run, and is smaller than this.
+    Integers of the data do so where they reach what they choose from unchanged, and are `looked_at` before a run.
     """
-    sure = _sure(graph, checked)
+    sure = _sure(graph, bounds(graph) if looked_at else {})
 
     def change(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
         return inputs[:1] if node in sure else None
@@ -49,11 +49,8 @@ def proven(graph: Graph, checked: Mapping[str, int]) -> Graph:
 
 
 def watched(graph: Graph) -> Graph:
-    """The graph that looks at once at all integers that are not known to lie inside.
-
-    Those of the data are known to where they reach what they choose from unchanged (see `bounds`).
-    """
-    graph = proven(graph, bounds(graph))
+    """The graph that looks at once at all integers that are not known to lie inside."""
+    graph = without_proven(graph)
     if not any(node.op is INSIDE for node in graph.all_nodes()):
         return graph
     level = _Level()
