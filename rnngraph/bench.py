@@ -95,6 +95,7 @@ def bench(
         tell(task)
         given = cotangents if task == "train" else None
         program = compiled[task]()
+        program.made_up = True
         variant, sizes = _variant(program, data, given), program.check(data).sizes
         work = flops(variant.graph.nodes(), variant.all_sizes(sizes))
         took = _seconds(program, data, weights, given, seconds / 2)

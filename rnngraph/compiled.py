@@ -26,6 +26,7 @@ from rnngraph.learn.weights import shape_text
 from rnngraph.ops import const
 from rnngraph.passes.alignments import Alignment, alignments
 from rnngraph.passes.bounds import bounds
+from rnngraph.passes.inside import OUTSIDE
 from rnngraph.passes.pipeline import stages
 from rnngraph.program.lower import lower
 from rnngraph.program.memory import Plan, plan
@@ -362,6 +363,9 @@ class CompiledProgram:
     Calls from several threads take turns, as all use the same arrays.
     """
 
+    made_up = False
+    """Whether the data are made up, to time or to compare: an index outside is then taken for the nearest inside."""
+
     def __init__(self, elaborate: Elaborate, schedule: Schedule, backend: Backend) -> None:
         self._elaborate, self.schedule, self.backend = elaborate, schedule, backend
         self._variants: dict[Signature, Variant] = {}
@@ -399,7 +403,8 @@ class CompiledProgram:
 
         `data` are batch-major arrays, `x` (batch, time, ...), `x.lengths` (batch,), initial states under the names of
         the final ones. With the backend cupy data and weights may also be arrays on a device; results are NumPy
-        arrays. Raises UserError with everything that does not fit.
+        arrays. Raises UserError with everything that does not fit, and OutsideIndex where an integer that was computed
+        chooses what is not there.
         """
         with self._turn, self.backend.here():
             call, results = self._call(data, weights, None)
@@ -475,7 +480,12 @@ class CompiledProgram:
         if not call.needed <= weights.keys():
             first = min(call.needed - weights.keys())
             raise UserError(f"the weights have no `{first}`", "E604", did_you_mean(first, weights))
-        return call, call.run(inputs, weights)
+        results = call.run(inputs, weights)
+        if OUTSIDE in results and not self.made_up and self.backend.fetch(results[OUTSIDE]):
+            from rnngraph.outside import explained
+
+            raise explained(self, data, weights)
+        return call, results
 
     def _prepared(
         self, data: Mapping[str, Any], cotangents: Mapping[str, Any] | None, form: Any
@@ -490,7 +500,7 @@ class CompiledProgram:
         call = call_of(
             bound,
             frozenset(variant.weights),
-            {name: value.type for name, value in variant.looped.outputs.items()},
+            {name: value.type for name, value in variant.looped.outputs.items() if name != OUTSIDE},
             variant.orders,
         )
         inputs = {name: self.input(name, variant, checked, cotangents or {}) for name in variant.inputs}

@@ -13,7 +13,7 @@ from rnngraph.front.block import DataInput
 from rnngraph.ir.order import orders_of
 from rnngraph.ir.types import BATCH, size_of
 from rnngraph.model import Model
-from rnngraph.passes.bounds import bounds
+from rnngraph.passes.bounds import reached
 from rnngraph.runtime.backend import Backend
 from rnngraph.viz.results import Difference
 
@@ -52,7 +52,7 @@ TRUNCATE, WITHIN = "truncate", "within"
 def synthetic(model: Model, steps: int, batch: int, seed: int, padded: bool = False) -> Arrays:
     """Random data for a model: normal floats, ids inside their tables; `padded` adds random lengths from 0 on."""
     rng = np.random.default_rng(seed)
-    limits, data = bounds(model.graph), dict[str, Any]()
+    limits, data = reached(model.graph), dict[str, Any]()
     for item in model.inputs:
         sizes = [batch] * (BATCH in item.type.axes) + [steps] * bool(item.axis) + list(item.type.shape)
         data[item.name] = _random(item, sizes, limits.get(item.name, 2), rng)
@@ -144,7 +144,9 @@ def compiled_for(
     options: dict[str, dict[str, Any]] = {WITHIN: {"memory_limit": value}, TRUNCATE: {"truncate": value}}
     more = options.get(word, {"keep": schedule or "all"})
     length = steps if mode == "static" else None
-    return model.compile(mode, length, backend, asked.dtype, **more, **what)
+    program = model.compile(mode, length, backend, asked.dtype, **more, **what)
+    program.made_up = True
+    return program
 
 
 def step_for(model: Model, backend: Backend, asked: Asked, way: str, steps: int) -> CompiledProgram:

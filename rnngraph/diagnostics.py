@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -56,6 +56,17 @@ class UserError(Exception):
             diagnostics = [Diagnostic(code or "E000", diagnostics, help=help)]
         self.diagnostics = tuple(diagnostics)
         super().__init__("\n".join(render(d) for d in self.diagnostics))
+
+
+class OutsideIndex(UserError):
+    """While a model ran, an integer chose what is not there.
+
+    `row` is the row of the data, None where all rows share the integer; `note` is said behind the message.
+    """
+
+    def __init__(self, plain: Diagnostic, row: int | None = None, note: str = "") -> None:
+        super().__init__([replace(plain, message=f"{plain.message} ({note})") if note else plain])
+        self.plain, self.row, self.note = plain, row, note
 
 
 class CannotDo(UserError):

@@ -1,40 +1,18 @@
-"""Where a number that is no number came from: a run is repeated one equation at a time until it appears.
-
-The repeated run is of the graph as the user wrote it, as loops and not optimised, so steps come in their order
-and every value carries its own name and place. It is slow, and only made when a result is not finite.
-"""
+"""Where a number that is no number came from: a run is repeated one equation at a time until it appears."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from rnngraph.compiled import CompiledProgram, Signature, Variant, with_cotangents
+from rnngraph.compiled import CompiledProgram
 from rnngraph.diagnostics import CannotDo, Diagnostic, Label
-from rnngraph.front.block import Elaborated
-from rnngraph.ir.graph import LOOP, Graph, Node, body_nodes, loop_of
-from rnngraph.ir.types import BATCH, Type, is_fixed, size_of
-from rnngraph.passes.grad import gradients
-from rnngraph.program.lower import lower
-from rnngraph.program.memory import plan
-from rnngraph.program.program import Code, Program, Ref, Repeat, Ring, Step, Turn
-from rnngraph.program.room import refuse_if_too_large
-from rnngraph.runtime.execute import Bound, viewed
+from rnngraph.ir.graph import Node
+from rnngraph.rerun import Arrays, Done, Rerun, place, rerun
 from rnngraph.source import Span
-
-Arrays = Mapping[str, Any]
-
-
-class At(NamedTuple):
-    """Where a loop stands: its axis, the place on it, and the number of finished steps."""
-
-    axis: str
-    place: int
-    finished: int
-
 
 WORDS = {"contract": "the product", "sum_axes": "the sum over steps and rows", "scatter_rows": "the sum over rows"}
 """What a user calls an op whose name is ours."""
@@ -75,7 +53,7 @@ def explain(program: CompiledProgram, data: Arrays, weights: Arrays, gradient: b
     if bad is not None:
         return Diagnostic("E532", f"the weight `{bad}` holds a value that is not finite", _declared(program, bad))
     try:
-        nan, infinite = _births(program, data, weights, gradient)
+        nan, infinite = _first(rerun(program, data, weights, gradient))
     except CannotDo:
         return None
     if nan is None and infinite is None:
@@ -87,105 +65,18 @@ def _declared(program: CompiledProgram, name: str) -> Span | None:
     return next((w.span for w in program.made.weights if w.name == name), None)
 
 
-# --- the repeated run --------------------------------------------------------------------------------------------
-
-
-def _births(
-    program: CompiledProgram, data: Arrays, weights: Arrays, gradient: bool
-) -> tuple[Birth | None, Birth | None]:
-    """The first nan, and the first infinite value before it."""
-    checked = program.check({name: _without_holes(array) for name, array in data.items()})
-    signature = Signature(bool(checked.lengths), frozenset(checked.states), ("loss",) if gradient else None)
-    variant = program.variant(signature)
-    graph = _plain(variant)
-    code = lower(graph)
-    sizes = variant.all_sizes(checked.sizes) | _derived(code, checked.sizes)
-    made = plan(code, sizes, program.schedule.dtype)
-    refuse_if_too_large(code, made, program.backend.free_bytes(), False)
-    bound = Bound(code, made, program.backend)
-    bound.bind(weights)
-    for name, slot in code.inputs.items():
-        program.backend.give(program.input(name, variant, checked, {}), bound.bases[slot])
-    with np.errstate(all="ignore"):
-        return _first(_executed(bound, code.code, {}), _loops(graph))
-
-
-def _without_holes(array: Any) -> Any:
-    """Padding may hold anything, so what is not finite there (and only there) is taken for zero."""
-    array = np.asarray(array)
-    return np.where(np.isfinite(array), array, 0) if array.dtype.kind == "f" else array
-
-
-def _derived(code: Program, sizes: Mapping[str, int]) -> dict[str, int]:
-    """The sizes of the axes that the model makes itself."""
-    return {axis: size_of(axis, sizes.__getitem__) for axis in code.axes if axis not in sizes}
-
-
-def _plain(variant: Variant) -> Graph:
-    """The graph as written, with the gradients of its weights where they are asked for."""
-    made: Elaborated = variant.elaborated
-    if variant.signature.cotangents is None:
-        return made.graph
-    graph, cotangents = with_cotangents(made.graph, variant.signature.cotangents)
-    inputs = graph.inputs
-    trained = {w.name: inputs[w.name] for w in made.weights if not w.frozen and w.name in inputs}
-    return gradients(graph, cotangents, trained)
-
-
-class Done(NamedTuple):
-    """A step that has just run: what it read (copied, for it may be written over) and what it wrote."""
-
-    step: Step
-    turns: Mapping[int, At]
-    ins: Sequence[Any]
-    outs: Sequence[Any]
-
-
-def _executed(bound: Bound, code: Sequence[Code], turns: Mapping[int, At]) -> Iterator[Done]:
-    """Runs the program, and stops after each step."""
-    for item in code:
-        if isinstance(item, Step):
-            yield _done(bound, item, turns)
-            continue
-        assert isinstance(item, Repeat)
-        size = bound.plan.sizes[item.axis]
-        for finished in range(size):
-            at = At(item.axis, size - 1 - finished if item.reverse else finished, finished)
-            yield from _executed(bound, item.body, {**turns, item.loop: at})
-
-
-def _done(bound: Bound, step: Step, turns: Mapping[int, At]) -> Done:
-    kernel, arguments = bound.parts(step)
-    views = [_view(bound, ref, index, turns) for ref, index in arguments]
-    first = len(step.ins)
-    fetch: Callable[[Any], Any] = bound.backend.fetch
-    ins = [np.array(fetch(array)) for array in views[:first]]
-    kernel(*views)
-    return Done(step, turns, ins, [fetch(array) for array in views[first : first + len(step.outs)]])
-
-
-def _view(bound: Bound, ref: Ref, index: Sequence[Any], turns: Mapping[int, At]) -> Any:
-    return viewed(bound.bases[ref.slot], tuple(_entry(e, turns) for e in index))
-
-
-def _entry(entry: Any, turns: Mapping[int, At]) -> Any:
-    if isinstance(entry, Turn):
-        return turns[entry.loop].place + entry.offset
-    if isinstance(entry, Ring):
-        return (turns[entry.loop].finished + entry.offset) % 2
-    return entry
-
-
 # --- what is looked for ------------------------------------------------------------------------------------------
 
 
-def _first(run: Iterable[Done], loops: Mapping[Node, Span]) -> tuple[Birth | None, Birth | None]:
+@np.errstate(all="ignore")
+def _first(run: Rerun) -> tuple[Birth | None, Birth | None]:
+    """The first nan, and the first infinite value before it."""
     infinite: Birth | None = None
-    for done in run:
-        found = _birth(done, loops, np.isnan)
+    for done in run.steps:
+        found = _birth(done, run.loops, np.isnan)
         if found is not None:
             return found, infinite
-        infinite = infinite or _birth(done, loops, np.isinf)
+        infinite = infinite or _birth(done, run.loops, np.isinf)
     return None, infinite
 
 
@@ -201,7 +92,7 @@ def _birth(done: Done, loops: Mapping[Node, Span], is_bad: Callable[[Any], Any])
                 node,
                 float(array[index]),
                 _operands(done, array, index),
-                _place(index, type, done.turns),
+                place(index, type, done.turns),
                 loops.get(node),
             )
     return None
@@ -212,30 +103,6 @@ def _operands(done: Done, out: Any, index: tuple[int, ...]) -> tuple[float, ...]
     if done.step.node.op.kind != "pointwise":
         return ()
     return tuple(float(np.broadcast_to(array, out.shape)[index]) for array in done.ins)
-
-
-def _place(index: tuple[int, ...], type: Type, turns: Mapping[int, At]) -> tuple[str, ...]:
-    """The step of each loop that is running and of each time axis, then row and value."""
-    within = dict(zip(type.axes, index, strict=False))
-    steps = [f"step {at.place}" for at in turns.values() if not is_fixed(at.axis)]
-    steps += [f"step {i}" for axis, i in within.items() if axis != BATCH]
-    row = [f"row {within[BATCH]}"] if BATCH in within else []
-    value = index[len(type.axes) :]
-    return (*steps, *row, *([f"value {', '.join(map(str, value))}"] if value else []))
-
-
-def _loops(graph: Graph) -> dict[Node, Span]:
-    """For each node of a loop's body, where the loop is written."""
-    found: dict[Node, Span] = {}
-    pending: list[tuple[Node, Span | None]] = [(node, None) for node in graph.nodes()]
-    while pending:
-        node, span = pending.pop()
-        if span is not None:
-            found[node] = span
-        if node.op is LOOP:
-            inner = node.origin.span or span
-            pending += [(inside, inner) for inside in body_nodes(loop_of(node))]
-    return found
 
 
 # --- what is said ------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.compiled import Arrays
-from rnngraph.diagnostics import Diagnostic, UserError
+from rnngraph.diagnostics import Diagnostic, OutsideIndex, UserError
 from rnngraph.front.block import DataInput
 from rnngraph.ir.graph import LOOP, Node, loop_of
 from rnngraph.learn.data import named_once
@@ -71,7 +71,10 @@ def stream(model: Model, weights: Mapping[str, Any], lines: Iterable[str], dtype
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        results = program.run({**_row(inputs, line, number), **states}, weights)
+        try:
+            results = program.run({**_row(inputs, line, number), **states}, weights)
+        except OutsideIndex as error:
+            raise OutsideIndex(error.plain, error.row, f"line {number}") from None
         states = {s.name: results[s.name] for s in program.made.states if s.name in results}
         yield json.dumps({name: results[name][0, -1].tolist() for name in outputs})
 

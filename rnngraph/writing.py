@@ -19,7 +19,7 @@ from rnngraph.diagnostics import CannotDo, UserError
 from rnngraph.ir.graph import ordered
 from rnngraph.ir.types import Type
 from rnngraph.model import Model
-from rnngraph.passes.bounds import bounds
+from rnngraph.passes.bounds import reached
 from rnngraph.streaming import can_stream
 
 
@@ -85,7 +85,7 @@ def reader(model: Model, tokens: str | None = None, scores: str | None = None, k
     scores = _only(scores, scored, "output that scores the next token at each step", "--scores")
     vocabulary = outputs[scores].type.shape[0]
     needed = _inputs_of(model, scores)
-    limits = bounds(model.graph)
+    limits = reached(model.graph)
     read = [
         i.name
         for i in model.inputs

@@ -12,6 +12,7 @@ from typing import Any
 
 from rnngraph.front.block import Block
 from rnngraph.ir.graph import Graph, Node
+from rnngraph.passes.inside import unwatched
 from rnngraph.passes.prune import prune
 from rnngraph.viz.columns import DEFAULT_STEPS
 from rnngraph.viz.draw import Drawer, Options
@@ -43,6 +44,7 @@ def picture(
     `backward`: the gradient's part as well, where the graph has one. `dtype` is that of floats, for the bytes
     in the tooltips. With more than `budget` boxes, parts are folded, and the picture says which.
     """
+    graph = unwatched(graph)
     scene = scene_of(
         prune(graph) if backward else forward_only(graph),
         block,

@@ -23,6 +23,7 @@ from rnngraph.ir.types import BATCH
 from rnngraph.learn.files import Arrays
 from rnngraph.learn.weights import check_weights
 from rnngraph.model import Model, checked_schedule
+from rnngraph.passes.inside import without_proven
 from rnngraph.passes.pipeline import stages
 
 LENGTHS = "lengths@"
@@ -71,7 +72,7 @@ class Chosen:
     def stages(self) -> Iterator[tuple[str, Graph]]:
         """Every stage of compilation of what is wanted, by name."""
         schedule = self.wanted.schedule
-        yield from stages(self.source, None, {}, schedule.unroll, Steps(schedule))
+        yield from stages(self.source, None, {}, schedule.unroll, Steps(schedule), watch=False)
 
     @cached_property
     def source(self) -> Graph:
@@ -80,13 +81,13 @@ class Chosen:
 
     @cached_property
     def elaborated(self) -> Graph:
-        """The elaborated graph with the outputs that are wanted."""
+        """The elaborated graph with the outputs that are wanted. No data are looked at before it runs elsewhere."""
         outputs = {
             name: value
             for name, value in self.made.graph.outputs.items()
             if name in self.made.outputs or (self.wanted.loss and not name.startswith("watch."))
         }
-        return self.made.graph.with_outputs(outputs)
+        return without_proven(self.made.graph.with_outputs(outputs), looked_at=False)
 
     @cached_property
     def graph(self) -> Graph:

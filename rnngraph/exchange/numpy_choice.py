@@ -11,30 +11,50 @@ from rnngraph.exchange.numpy_words import (
     call,
     index,
     lined,
+    method,
     place_of,
     spread_to,
 )
 from rnngraph.exchange.numpy_words import WORDS as PLAIN
 from rnngraph.ir.graph import Node
-from rnngraph.ir.types import Type, union
+from rnngraph.ir.types import BATCH, Type, union
 
 # --- integers that choose -------------------------------------------------------------------------------------------
 
 
+def _inside(w: Words, node: Node, ids: Text, *live: Text) -> Text:
+    """What lies outside is an error of the exported function, which knows the user's line."""
+    type, span = node.inputs[0].type, node.origin.span
+    where = f"{span.source.name}:{span.line}: `{' '.join(span.text.split())}`" if span else "here"
+    names = tuple("row" if axis == BATCH else "step" for axis in type.axes)
+    counts = [_for_any(one, node.inputs[1].type, type) for one in live]
+    return call(w.snippet("inside"), ids.text, str(node.attrs["size"]), repr(where), repr(names), *counts)
+
+
+def _for_any(live: Text, own: Type, type: Type) -> str:
+    """Whether a row is live; of integers that all rows share, whether any is."""
+    gone = tuple(i for i, axis in enumerate(own.axes) if axis not in type.axes)
+    some = method(live, "any", f"axis={gone}") if gone else live
+    return lined(some, Type(tuple(a for a in own.axes if a in type.axes), ()), type.axes, len(type.shape)).text
+
+
 def _take(w: Words, node: Node, table: Text, ids: Text) -> Text:
-    return call("np.take", table.text, ids.text, "axis=0", 'mode="clip"')
+    return call("np.take", table.text, ids.text, "axis=0")
 
 
 def _pick(w: Words, node: Node, x: Text, ids: Text) -> Text:
     values, chosen = (v.type for v in node.inputs)
+    if not chosen.rank:
+        return index(x, ["...", ids.text])
     axes = union((values, chosen))
-    within = call("np.clip", lined(ids, chosen, axes, 0, True).text, "0", str(values.shape[0] - 1))
+    places = lined(ids, chosen, axes, 0, True)
     wide = lined(x, values, axes, 1, True)
-    return Text(f"np.take_along_axis({wide.text}, {within.text}[..., None], axis=-1)[..., 0]")
+    return Text(f"np.take_along_axis({wide.text}, {places.at(ATOM)}[..., None], axis=-1)[..., 0]")
 
 
 def _one_hot(w: Words, node: Node, ids: Text) -> Text:
     depth = node.attrs["depth"]
+    ids = ids if node.inputs[0].type.rank else call("np.asarray", ids.text)
     return Text(f"({ids.at(ATOM)}[..., None] == np.arange({depth})).astype({w.float})")
 
 
@@ -103,8 +123,9 @@ def _time(axis: str) -> Type:
 
 WORDS: dict[str, Rule] = {
     **PLAIN,
-    "take": _take, "pick": _pick, "one_hot": _one_hot, "place": _place, "scatter_rows": _scatter_rows,
-    "top_k": _top_k, "entries": _entries, "put_entries": _put_entries, "every": _every, "place_every": _place_every,
+    "inside": _inside, "take": _take, "pick": _pick, "one_hot": _one_hot, "place": _place,
+    "scatter_rows": _scatter_rows, "top_k": _top_k, "entries": _entries, "put_entries": _put_entries,
+    "every": _every, "place_every": _place_every,
     "compact": lambda w, node, x, keep: call(w.snippet("compact"), x.text, keep.text),
     "expand": lambda w, node, y, keep: call(w.snippet("expand"), y.text, keep.text),
 }  # fmt: skip

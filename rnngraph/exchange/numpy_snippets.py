@@ -51,6 +51,18 @@ def last_within(x, lengths, batch, time):
             found[b] = rows[b, length - 1]
     return np.moveaxis(found, 0, batch - (time < batch))
 ''',
+    "inside": '''
+def inside(ids, size, where, axes, live=True):
+    """The ids, where they are live each one of 0 to size - 1: IndexError tells of the first that is none."""
+    ids = np.asarray(ids)
+    wrong = live & ((ids < 0) | (ids >= size))
+    if wrong.any():
+        at = tuple(np.argwhere(wrong)[0])
+        place = ", ".join(f"{axis} {i}" for axis, i in zip(axes, at))
+        value = f"{np.broadcast_to(ids, wrong.shape)[at]}{place and ' at '}{place}"
+        raise IndexError(f"{where}: an index is {value}, expected 0 to {size - 1}")
+    return np.where(live, ids, 0)
+''',
     "scatter_rows": '''
 def scatter_rows(values, ids, shape):
     """Adds each row of values to the row of a table of zeros that its id names."""

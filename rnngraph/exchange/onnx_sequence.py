@@ -10,20 +10,34 @@ from rnngraph.ir.types import BATCH, Type, union
 # --- integers that choose -------------------------------------------------------------------------------------------
 
 
-def _within(s: Scope, ids: str, size: int) -> str:
-    """Ids outside the table are those at its ends, as everywhere in this language."""
-    return str(s.emit("Max", s.emit("Min", ids, s.number(size - 1, "int")), s.number(0, "int")))
+def _inside(s: Scope, node: Node, ids: str, *live: str) -> str:
+    """Looked up in 0, 1, 2 ...: what is too large ends the run, and what is negative is made so."""
+    type, size, zero = node.inputs[0].type, s.number(node.attrs["size"], "int"), s.number(0, "int")
+    for one in live:
+        ids = str(s.emit("Where", _for_any(s, one, node.inputs[1].type, type), ids, zero))
+    places = s.emit("Where", s.emit("Less", ids, zero), size, ids)
+    return str(s.emit("Gather", s.ints(*range(node.attrs["size"])), places, axis=0))
+
+
+def _for_any(s: Scope, live: str, own: Type, type: Type) -> str:
+    """Whether a row is live; of integers that all rows share, whether any is."""
+    gone = [i for i, axis in enumerate(own.axes) if axis not in type.axes]
+    if gone:
+        most = s.emit("ReduceMax", s.emit("Cast", live, to=s.whole.element("int")), s.ints(*gone), keepdims=0)
+        live = str(s.emit("Cast", most, to=s.whole.element("bool")))
+    kept = Type(tuple(axis for axis in own.axes if axis in type.axes), (), "bool")
+    return s.aligned(live, kept, type.axes, len(type.shape))
 
 
 def _take(s: Scope, node: Node, table: str, ids: str) -> str:
-    return str(s.emit("Gather", table, _within(s, ids, node.inputs[0].type.shape[0]), axis=0))
+    return str(s.emit("Gather", table, ids, axis=0))
 
 
 def _pick(s: Scope, node: Node, values: str, ids: str) -> str:
     x, i = (v.type for v in node.inputs)
     axes = union((x, i))
     wide = s.expanded(values, x, Type(axes, x.shape, x.dtype))
-    chosen = s.unsqueeze(s.expanded(_within(s, ids, x.shape[0]), i, Type(axes, (), "int")), [len(axes)])
+    chosen = s.unsqueeze(s.expanded(ids, i, Type(axes, (), "int")), [len(axes)])
     return str(s.emit("Squeeze", s.emit("GatherElements", wide, chosen, axis=-1), s.ints(-1)))
 
 
@@ -170,6 +184,7 @@ def _history(s: Scope, node: Node, *values: str) -> tuple[str, str]:
 
 
 RULES: dict[str, Rule] = {
+    "inside": _inside,
     "take": _take,
     "pick": _pick,
     "one_hot": _one_hot,

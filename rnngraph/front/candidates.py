@@ -15,7 +15,7 @@ from rnngraph.source import Span
 def _(use: Use) -> Item:
     """So many classes, each drawn by its weight, all different unless told; and how many draws it took."""
     weights, count, unique = use.float("weights"), use.whole("count", 1), use.flag("unique", True)
-    at = _where(use)
+    at = use.trace.users(use.at)
     if len(weights.type.shape) != 1:
         raise Mistake("E204", f"`draw` takes one weight for each class, but {use.has_shape('weights', weights)}", at)
     _check(use, weights.type.shape[0], count, unique, at)
@@ -35,12 +35,6 @@ def _axes(use: Use, weights: Value) -> tuple[str, ...]:
     """Drawn anew at each step of the sequences that the body around is given, or that the weights run along."""
     own = tuple(a for a in weights.type.axes if a != BATCH)
     return tuple(dict.fromkeys((*use.scope.sequence_axes(), *own)))
-
-
-def _where(use: Use) -> Span:
-    """The call of the user's that led here, where this stands in the library."""
-    mine = [span for span in (*use.trace.calls, use.at) if not span.source.name.startswith("library/")]
-    return mine[-1] if mine else use.at
 
 
 def _check(use: Use, classes: int, count: int, unique: bool, at: Span) -> None:

@@ -89,6 +89,8 @@ def choose(loaded: Loaded, name: str | None) -> Definition:
 
 def _run(trace: Trace, loaded: Loaded, model: Definition, settings: Mapping[str, object]) -> Scope:
     scope = Scope(trace, loaded.world, model, None, (), (), model.name_span)
+    own = (s for d in (*loaded.imported, *loaded.own) for s in names.statements(d.body))
+    trace.stops = any(isinstance(s, ast.Stop) for s in own)
     _bind_settings(scope, settings)
     for s in model.body:
         if isinstance(s, ast.Input):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rnngraph.front import expressions
+from rnngraph.front.inside import inside, no_entry
 from rnngraph.front.mistakes import Mistake, counted, shape_in_words
 from rnngraph.front.scope import Scope
 from rnngraph.front.trace import Trace
@@ -78,12 +79,7 @@ def _bound(scope: Scope, e: ast.Expr, length: int) -> int:
 def _position(place: int, length: int, at: Span) -> int:
     found = place + length if place < 0 else place
     if not 0 <= found < length:
-        raise Mistake(
-            "E206",
-            f"there is no entry {place}: there are {counted(length, 'value')}",
-            at,
-            help=f"the first is 0, the last {length - 1}",
-        )
+        raise no_entry(place, length, at)
     return found
 
 
@@ -98,11 +94,12 @@ def _chosen(trace: Trace, value: Value, ids: Value, dim: int, e: ast.Index, at: 
         )
     if dim != 0 or len(e.indices) > 1:
         raise Mistake("E204", "an int value chooses along the first dimension, alone", at)
-    return chosen(trace, value, ids, e.span)
+    return chosen(trace, value, ids, e.span, at)
 
 
-def chosen(trace: Trace, value: Value, ids: Value, at: Span) -> Value:
+def chosen(trace: Trace, value: Value, ids: Value, at: Span, by: Span) -> Value:
     """`value[ids]` for an int value: a lookup in a table, or one entry of what differs from row to row."""
+    ids = inside(trace, ids, value.type.shape[0], by)
     if not value.type.axes:
         return trace.call("take", value, ids, at=at)
     if len(value.type.shape) == 1 and not ids.type.shape:

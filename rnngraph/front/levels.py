@@ -50,4 +50,6 @@ class Level:
     """Places of instances called here, so that each call has states of its own."""
     counter: Value | None = None
     """The loop's own count, made when it is first asked for."""
+    done: Value | None = None
+    """Whether a row has stopped, made when it is first asked for."""
     memo: dict[str, Value] = field(default_factory=dict)

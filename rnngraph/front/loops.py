@@ -25,7 +25,7 @@ from rnngraph.front.values import (
     is_number,
     kind_of,
 )
-from rnngraph.ir.graph import Carry, Loop, Slice, Value, body_param, loop_node
+from rnngraph.ir.graph import Capture, Carry, Loop, Slice, Value, body_param, loop_node
 from rnngraph.ir.types import BATCH, EVERY, FIXED
 from rnngraph.source import Span
 from rnngraph.syntax import ast
@@ -50,6 +50,9 @@ def unroll(scope: Scope, e: ast.Unroll, targets: Sequence[ast.Target] = ()) -> U
         watched = [_row(trace, level, w.value, done, e.cell.span) for w in level.watched]
         nexts = [_next(trace, level, place, done, e.span) for place in level.places]
         ends = stops.after(trace, level, done, e.span) if done else None
+    if level.done and not done:  # only indices asked: no row ever stops
+        never = stops.first(trace, e.span)
+        level.captures[never] = Capture(never, level.done)
     firsts = _first_values(scope, e, level.places, _record_name(scope, e, targets, len(rows)))
     stacks = [v for v in rows if isinstance(v, Value)] + [v for v in watched if isinstance(v, Value)]
     carries = tuple(Carry(f, p.param, n) for f, p, n in zip(firsts, level.places, nexts, strict=True))

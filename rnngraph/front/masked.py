@@ -35,7 +35,8 @@ def _(use: Use) -> Item:
         )
     weights = _weights(use, axis)
     logs = use.op("log_softmax", scores, dim=-1)
-    loss = use.trace.over_batch(use.op("neg", indexing.chosen(use.trace, logs, target, use.at)), use.at)
+    right = indexing.chosen(use.trace, logs, target, use.at, use.span("target"))
+    loss = use.trace.over_batch(use.op("neg", right), use.at)
     weighted = use.trace.clean(use.op("mul", loss, weights), use.at)
     axes = tuple(a for a, wanted in ((axis, "over_steps"), (BATCH, "over_batch")) if use.flag(wanted, True))
     if not axes:

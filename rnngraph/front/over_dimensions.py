@@ -9,6 +9,7 @@ from functools import partial
 from rnngraph.front import indexing, sequences
 from rnngraph.front.arithmetic import alike, number_value
 from rnngraph.front.builtin import TABLE, Function, Use, define
+from rnngraph.front.inside import inside
 from rnngraph.front.sizes import checked_size
 from rnngraph.front.trace import Trace
 from rnngraph.front.values import Item, Number, Numbers, whole_number
@@ -164,7 +165,8 @@ def _(use: Use) -> Item:
 @define("one_hot", "ids depth", "float")
 def _(use: Use) -> Item:
     depth = checked_size(use.whole("depth", 0), use.span("depth"))
-    return use.trace.cast(use.op("one_hot", use.int_value("ids"), depth=depth), "float", use.at)
+    ids = inside(use.trace, use.int_value("ids"), depth, use.span("ids"))
+    return use.trace.cast(use.op("one_hot", ids, depth=depth), "float", use.at)
 
 
 @define("size", "x axis?", "int")

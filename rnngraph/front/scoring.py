@@ -6,6 +6,7 @@ import math
 
 from rnngraph.front import indexing
 from rnngraph.front.builtin import Use, define, pair
+from rnngraph.front.inside import inside
 from rnngraph.front.mistakes import Mistake
 from rnngraph.front.values import Item
 from rnngraph.ir.graph import Value
@@ -18,7 +19,7 @@ def _(use: Use) -> Item:
     label = use.any("label")
     if label.type.dtype == "int":
         _need_scores(use, scores, label)
-        return use.op("neg", indexing.chosen(use.trace, logs, label, use.at))
+        return use.op("neg", indexing.chosen(use.trace, logs, label, use.at, use.span("label")))
     if label.type.shape != scores.type.shape:
         raise _scores_and(use, scores, label)
     return use.op("neg", use.op("sum", use.op("mul", label, logs), dims=(-1,)))
@@ -42,6 +43,7 @@ def _scores_and(use: Use, scores: Value, label: Value) -> Mistake:
 def _(use: Use) -> Item:
     scores, label = use.value("scores"), use.int_value("label")
     _need_scores(use, scores, label)
+    label = inside(use.trace, label, scores.type.shape[0], use.span("label"))
     return use.trace.cast(use.op("eq", use.op("argmax", scores, dim=-1), label), "float", use.at)
 
 

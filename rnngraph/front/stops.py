@@ -10,14 +10,14 @@ from rnngraph.front.levels import Level
 from rnngraph.front.mistakes import Mistake
 from rnngraph.front.scope import Scope
 from rnngraph.front.trace import Trace
-from rnngraph.ir.graph import Value, body_param
-from rnngraph.ir.types import BATCH, Type, is_fixed, size_of
+from rnngraph.ir.graph import Value, body_param, ordered
+from rnngraph.ir.types import BATCH, Type
+from rnngraph.ops import ranges
+from rnngraph.ops.ranges import Known, Range
 from rnngraph.source import Span
 from rnngraph.syntax import ast
 
 NAME = "done"
-Bounds = tuple[float, float]
-UNKNOWN: Bounds = (float("-inf"), float("inf"))
 
 
 def stop(scope: Scope, s: ast.Stop) -> None:
@@ -47,7 +47,9 @@ def never(at: Span, reason: str) -> Mistake:
 
 def param(trace: Trace, level: Level, at: Span) -> Value:
     """What the body sees of it: whether the row has stopped."""
-    return trace.own(body_param(NAME, Type((BATCH,), (), "bool"), trace.origin(at)), level)
+    if level.done is None:
+        level.done = trace.own(body_param(NAME, Type((BATCH,), (), "bool"), trace.origin(at)), level)
+    return level.done
 
 
 def first(trace: Trace, at: Span) -> Value:
@@ -70,46 +72,31 @@ def after(trace: Trace, level: Level, done: Value, at: Span) -> Value:
 
 
 def why_never(condition: Value, level: Level) -> str:
-    """Why a comparison of bounded whole numbers can never hold; "" where it may."""
+    """Why a comparison of whole numbers can never hold, whatever the data; "" where it may."""
     while condition.op.name in ("spread", "identity", "cast"):
         condition = condition.node.inputs[0]
     if condition.op.name not in _HOLDS:
         return ""
-    (a, b), (c, d) = (_bounds(v, level) for v in condition.node.inputs)
-    if _HOLDS[condition.op.name](a, b, c, d):
+    known: Known = {level.counter: ranges.count(level.axis)} if level.counter else {}
+    ranges.note(ordered([condition.node]), known)
+    a, b = (known[v] for v in condition.node.inputs)
+    if _HOLDS[condition.op.name](a, b):
         return ""
-    return f"the left side is {_range(a, b)}, the right side {_range(c, d)}"
+    return f"the left side is {_told(a)}, the right side {_told(b)}"
 
 
-_HOLDS: dict[str, Callable[[float, float, float, float], bool]] = {
-    "eq": lambda a, b, c, d: a <= d and c <= b,
-    "ne": lambda a, b, c, d: not a == b == c == d,
-    "lt": lambda a, b, c, d: a < d,
-    "le": lambda a, b, c, d: a <= d,
-    "gt": lambda a, b, c, d: b > c,
-    "ge": lambda a, b, c, d: b >= c,
+_HOLDS: dict[str, Callable[[Range, Range], bool]] = {
+    "eq": lambda a, b: a.low <= b.high and b.low <= a.high,
+    "ne": lambda a, b: not a.low == a.high == b.low == b.high,
+    "lt": lambda a, b: a.low < b.high,
+    "le": lambda a, b: a.low <= b.high,
+    "gt": lambda a, b: a.high > b.low,
+    "ge": lambda a, b: a.high >= b.low,
 }
-"""Whether each comparison can hold for some values of [a, b] and [c, d]."""
+"""Whether each comparison can hold for some values in these ranges."""
 
 
-def _range(low: float, high: float) -> str:
-    return f"{low:g}" if low == high else f"from {low:g} to {high:g}" if high != UNKNOWN[1] else f"{low:g} or more"
-
-
-def _bounds(value: Value, level: Level) -> Bounds:
-    """The least and the most that a whole number can be."""
-    node = value.node
-    if value == level.counter:
-        return (0, size_of(level.axis, lambda _: 0) - 1) if is_fixed(level.axis) else (0, UNKNOWN[1])
-    match node.op.name:
-        case "const":
-            return (node.attrs["value"],) * 2
-        case "argmax":
-            return 0, node.inputs[0].type.shape[node.attrs["dim"]] - 1
-        case "spread" | "broadcast" | "identity" | "cast":
-            return _bounds(node.inputs[0], level)
-        case "add":
-            (a, b), (c, d) = (_bounds(v, level) for v in node.inputs)
-            return a + c, b + d
-        case _:
-            return UNKNOWN
+def _told(one: Range) -> str:
+    if one.low == one.high:
+        return str(one.low)
+    return f"from {one.low} to {one.high}" if one.high < ranges.MOST_STEPS // 2 else f"{one.low} or more"

@@ -45,6 +45,8 @@ class Trace:
     watchable: set[str] = field(default_factory=set)
     calls: list[Span] = field(default_factory=list)
     """The calls around the present place, outermost first."""
+    stops: bool = False
+    """Whether there is a `stop` anywhere, so that a loop may have ended for a row."""
     depth: int = 0
     statements: int = 0
     draws: int = 0
@@ -98,6 +100,11 @@ class Trace:
             return ()
         ours = [call for call in self.calls if call.source == self.calls[0].source]
         return (Label(ours[-1], "used here"),)
+
+    def users(self, at: Span) -> Span:
+        """The place; of one in the library, the call of the user's that led there."""
+        mine = [span for span in (*self.calls, at) if not span.source.name.startswith("library/")]
+        return mine[-1] if mine else at
 
     @contextmanager
     def telling(self, name: str = "") -> Iterator[None]:

@@ -14,6 +14,9 @@ from rnngraph.learn.config import Split
 from rnngraph.learn.files import Arrays
 from rnngraph.learn.fitting import LENGTHS, SEED
 
+Rows = NDArray[np.int64]
+"""Numbers of rows, counted from 0."""
+
 
 def row_count(data: Mapping[str, Any]) -> int:
     """The number of rows, axis 0 of every array. Raises UserError where arrays disagree or there are none."""
@@ -26,7 +29,7 @@ def row_count(data: Mapping[str, Any]) -> int:
     return next(iter(counts.values()))
 
 
-def take(data: Mapping[str, Any], rows: NDArray[np.int64]) -> Arrays:
+def take(data: Mapping[str, Any], rows: Rows) -> Arrays:
     """The given rows of every array; single numbers are kept."""
     return {name: np.asarray(a)[rows] if np.ndim(a) > 0 else np.asarray(a) for name, a in data.items()}
 
@@ -35,7 +38,12 @@ def hold_back(data: Mapping[str, Any], fraction: float, how: Split, seed: int) -
     """The rows to learn from, and the fraction that is held back (at least one row). UserError with one
     row.
     """
-    rows = row_count(data)
+    kept, held = parted(row_count(data), fraction, how, seed)
+    return take(data, kept), take(data, held)
+
+
+def parted(rows: int, fraction: float, how: Split, seed: int) -> tuple[Rows, Rows]:
+    """Which rows are learnt from, and which are held back."""
     held = max(1, round(rows * fraction))
     if held >= rows:
         raise UserError(
@@ -44,21 +52,25 @@ def hold_back(data: Mapping[str, Any], fraction: float, how: Split, seed: int) -
             help="give more rows, or a smaller `validation`",
         )
     order = _generator(seed, 0, 1).permutation(rows) if how == "random" else np.arange(rows)
-    return take(data, np.sort(order[:-held])), take(data, np.sort(order[-held:]))
+    return np.sort(order[:-held]), np.sort(order[-held:])
 
 
 @lru_cache(maxsize=2)
-def shuffled(rows: int, seed: int, epoch: int) -> NDArray[np.int64]:
+def shuffled(rows: int, seed: int, epoch: int) -> Rows:
     """The order of the rows in one epoch: a permutation by (seed, epoch), read-only."""
     order = _generator(seed, epoch, 0).permutation(rows)
     order.flags.writeable = False
     return order
 
 
+def members(rows: int, size: int, seed: int, epoch: int, index: int) -> Rows:
+    """The rows of batch `index` of an epoch."""
+    return shuffled(rows, seed, epoch)[index * size : (index + 1) * size]
+
+
 def batch(data: Mapping[str, Any], size: int, seed: int, epoch: int, index: int) -> Arrays:
     """Batch `index` of an epoch: its rows, and a `seed` of its own for what is random in the model."""
-    order = shuffled(row_count(data), seed, epoch)
-    rows = take(data, order[index * size : (index + 1) * size])
+    rows = take(data, members(row_count(data), size, seed, epoch, index))
     return {**rows, SEED: np.array(_generator(seed, epoch, 2, index).integers(2**31))}
 
 
@@ -78,7 +90,7 @@ def trim(rows: Arrays, sequences: Mapping[str, str]) -> Arrays:
     }
 
 
-def chunks(rows: int, size: int) -> Sequence[NDArray[np.int64]]:
+def chunks(rows: int, size: int) -> Sequence[Rows]:
     """The rows in order, `size` at a time."""
     return [np.arange(start, min(start + size, rows)) for start in range(0, rows, size)]
 

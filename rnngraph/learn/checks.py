@@ -66,7 +66,12 @@ def check_data(
             check_finite(check, state, fed[state.name], None)
     _static(check, steps)
     check.report.stop_on_errors()
-    arrays.update(_defaults(check, inputs, arrays, dtype))
+    filled = _defaults(check, inputs, arrays, dtype)
+    for item in inputs:
+        if item.name in filled:
+            check_contents(check, item, filled[item.name], (bounds or {}).get(item.name))
+    check.report.stop_on_errors()
+    arrays.update(filled)
     return Checked(arrays, fed, check.lengths, check.sizes, seed)
 
 

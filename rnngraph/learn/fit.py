@@ -11,11 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.diagnostics import CannotDo, Diagnostic, UserError
+from rnngraph.diagnostics import CannotDo, Diagnostic, OutsideIndex, UserError
 from rnngraph.learn import batches, checkpoint, optimisers
+from rnngraph.learn.batches import Rows
 from rnngraph.learn.checkpoint import Identity, Training
 from rnngraph.learn.config import FitConfig
 from rnngraph.learn.files import Arrays
+from rnngraph.learn.fit_rows import Split, split, told_by
 
 EVALUATED = 1024
 """So many rows are evaluated at once."""
@@ -86,9 +88,7 @@ class _Job:
 
     program: Trainable
     config: FitConfig
-    rows: Arrays
-    count: int
-    held: Arrays | None
+    split: Split
     evaluator: Evaluable | None
     metrics: tuple[str, ...]
     frozen: frozenset[str]
@@ -100,8 +100,18 @@ class _Job:
     explain: Explain | None = field(default=None)
 
     @property
+    def count(self) -> int:
+        return len(self.split.numbers)
+
+    @property
     def batches(self) -> int:
         return math.ceil(self.count / self.config.batch)
+
+    def members(self, training: Training) -> Rows:
+        """The rows of the data that the next batch has."""
+        config = self.config
+        rows = batches.members(self.count, config.batch, config.seed, training.epoch, training.batch)
+        return self.split.numbers[rows]
 
 
 def fit(
@@ -134,28 +144,25 @@ def fit(
     Raises Interrupted after Ctrl-C, CannotDo where the loss is no longer finite, UserError for wrong
     settings.
     """
-    rows, held = _split(data, validation, config)
-    if config.patience is not None and held is None:
+    parts = split(data, validation, config)
+    if config.patience is not None and parts.held is None:
         raise UserError(
             "`patience` needs rows that are held back",
             code="E712",
             help="set `validation` to a fraction of the rows, or give held-back data",
         )
-    if held is not None and evaluator is None:
+    if parts.held is not None and evaluator is None:
         raise ValueError("held-back rows need an evaluator")
-    count = batches.row_count(rows)
     shapes = {name: np.shape(w) for name, w in weights.items()}
     job = _Job(
         program,
         config,
-        rows,
-        count,
-        held,
+        parts,
         evaluator,
         tuple(metrics),
         frozenset(frozen),
         sequences or {},
-        Identity(model, config, count, shapes),
+        Identity(model, config, len(parts.numbers), shapes),
         path,
         together,
         progress,
@@ -180,24 +187,14 @@ def evaluate(
     count, names = batches.row_count(data), ("loss", *metrics)
     sums = dict.fromkeys(names, 0.0)
     for part in batches.chunks(count, size):
-        results = program.run(batches.take(data, part), weights)
+        with told_by(part, "the data"):
+            results = program.run(batches.take(data, part), weights)
         for name in names:
             sums[name] += float(results[name]) * len(part)
     return {name: total / count for name, total in sums.items()}
 
 
 # --- the loop ------------------------------------------------------------------------------------------
-
-
-def _split(
-    data: Mapping[str, Any], validation: Mapping[str, Any] | None, config: FitConfig
-) -> tuple[Arrays, Arrays | None]:
-    rows = {name: np.asarray(array) for name, array in data.items()}
-    if validation is not None:
-        return rows, {name: np.asarray(array) for name, array in validation.items()}
-    if config.validation > 0:
-        return batches.hold_back(rows, config.validation, config.split, config.seed)
-    return rows, None
 
 
 def _fresh(job: _Job, weights: Mapping[str, NDArray[Any]]) -> Training:
@@ -220,6 +217,10 @@ def _trained(job: _Job, training: Training) -> Training:
     except KeyboardInterrupt:
         _keep(job, training)
         raise Interrupted(training, job.path) from None
+    except OutsideIndex as error:
+        _keep(job, training)
+        kept = f"{error.note}; `{job.path}` holds where it stood" if job.path is not None else error.note
+        raise OutsideIndex(error.plain, error.row, kept) from None
     return training
 
 
@@ -231,9 +232,10 @@ def _batch(job: _Job, training: Training) -> Training:
 
 def _updated(job: _Job, training: Training) -> Training:
     config = job.config
-    rows = batches.batch(job.rows, config.batch, config.seed, training.epoch, training.batch)
+    rows = batches.batch(job.split.learnt, config.batch, config.seed, training.epoch, training.batch)
     rows = batches.trim(rows, job.sequences)
-    loss, gradients = job.program.gradients(rows, training.weights)
+    with told_by(job.members(training), "the data", f"in epoch {training.epoch + 1}, batch {training.batch + 1}"):
+        loss, gradients = job.program.gradients(rows, training.weights)
     mine = {
         name: gradients[name] for name in training.weights if name in gradients and name not in job.frozen
     }
@@ -259,8 +261,9 @@ def _close_epoch(job: _Job, training: Training) -> Training:
     epoch = training.epoch + 1
     record: Record = {"epoch": epoch, "loss": training.loss_sum / training.rows}
     closed = replace(training, epoch=epoch, batch=0, loss_sum=0.0, rows=0)
-    if job.held is not None and job.evaluator is not None:
-        found = evaluate(job.evaluator, job.held, training.weights, job.metrics, job.together)
+    if job.split.held is not None and job.evaluator is not None:
+        with told_by(job.split.held_numbers, job.split.held_from, f"after epoch {epoch}"):
+            found = evaluate(job.evaluator, job.split.held, training.weights, job.metrics, job.together)
         record.update({f"validation.{name}": value for name, value in found.items()})
         if training.best_loss is None or found["loss"] < training.best_loss:
             closed = replace(closed, best=training.weights, best_loss=found["loss"], best_epoch=epoch)

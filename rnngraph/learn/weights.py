@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean
 from rnngraph.front.block import Weight
-from rnngraph.ir.graph import INPUT, Graph, Value, ordered
+from rnngraph.ir.graph import INPUT, Graph, Node, Value, ordered
 from rnngraph.learn.files import Arrays, read_tensors, write_tensors
 
 Shape = tuple[int, ...]
@@ -38,16 +38,27 @@ def init(weights: Sequence[Weight], seed: int, dtype: str = "float64") -> Arrays
 
 
 def computed(value: Value, weights: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-    """A value of the graph that depends on weights alone."""
+    """A value of the graph that depends on weights alone. UserError where it chooses by an index that lies outside."""
     from rnngraph.program.lower import lower
     from rnngraph.program.memory import plan
     from rnngraph.runtime.execute import Bound
     from rnngraph.runtime.numpy import NumpyBackend
 
     inputs = {n.attrs["name"]: Value(n) for n in ordered([value.node]) if n.op is INPUT}
-    program = lower(Graph(inputs, {"value": value}))
+    looks = {f"index {i}": n for i, n in enumerate(ordered([value.node])) if n.op.name == "inside"}
+    program = lower(Graph(inputs, {"value": value, **{name: n.inputs[0] for name, n in looks.items()}}))
     results = Bound(program, plan(program, {}, "float64"), NumpyBackend()).run({}, weights)
+    for name, node in looks.items():
+        _refuse_outside(node, results[name])
     return np.array(results["value"])
+
+
+def _refuse_outside(node: Node, ids: NDArray[Any]) -> None:
+    bad, size = ids[(ids < 0) | (ids >= node.attrs["size"])], node.attrs["size"]
+    if bad.size:
+        raise UserError(
+            [Diagnostic("E540", f"an index is {bad.flat[0]}, expected 0 to {size - 1}", node.origin.span)],
+        )
 
 
 def generator(seed: int, name: str) -> np.random.Generator:

@@ -8,6 +8,7 @@ from rnngraph.ir.graph import Graph, Value
 from rnngraph.passes.cse import cse, unnamed
 from rnngraph.passes.grad import gradients
 from rnngraph.passes.hoist import hoist, merge_sums
+from rnngraph.passes.inside import watched
 from rnngraph.passes.prune import prune
 from rnngraph.passes.share import share
 from rnngraph.passes.sink import sink
@@ -17,8 +18,11 @@ from rnngraph.passes.unroll import in_turns, unroll
 
 Pass = Callable[[Graph], Graph]
 
+WATCH: list[tuple[str, Pass]] = [
+    ("inside", watched),  # first, while each look at an integer still stands in the loop whose rows it is of
+]
 BEFORE: list[tuple[str, Pass]] = [
-    ("split", split),  # first, so that gradients too are of parts: what is not wanted of a part is never made
+    ("split", split),  # early, so that gradients too are of parts: what is not wanted of a part is never made
     ("cse", cse),  # equal work found before it is differentiated is found once
     ("regroup", regroup),  # sums in the order in which their terms can leave the loop
     ("hoist", hoist),  # what no carry reaches leaves the loops; its gradient is then no loop's business
@@ -32,7 +36,7 @@ AFTER: list[tuple[str, Pass]] = [
     ("late cse", cse),  # what the gradient and the moves made twice
     ("prune", prune),  # drops every stack, carry and binding that nothing reads any more
 ]
-STAGES = ("elaborate", *(name for name, _ in BEFORE), "grad", *(name for name, _ in AFTER), "units", "unroll")
+STAGES = ("elaborate", *(name for name, _ in WATCH + BEFORE), "grad", *(name for name, _ in AFTER), "units", "unroll")
 
 
 def stages(
@@ -41,11 +45,13 @@ def stages(
     wrt: Mapping[str, Value],
     turn: str | int,
     steps: Mapping[str, int],
+    watch: bool = True,
 ) -> Iterator[tuple[str, Graph]]:
     """Every stage by name. `turn` is "static", "dynamic" or the number of steps per turn of the loop.
 
-    `cotangents` None means no gradients. Values are tracked through the early passes by standing among the
-    outputs, under names that start with a colon.
+    `cotangents` None means no gradients. `watch` False leaves each look at an integer that chooses where it is, for
+    those who say it in another language. Values are tracked through the early passes by standing among the outputs,
+    under names that start with a colon.
     """
     yield "elaborate", graph
     named = dict(graph.outputs)
@@ -54,7 +60,7 @@ def stages(
         named |= {f":out:{i}": value for i, value in enumerate(cotangents)}
         named |= {f":cot:{i}": value for i, value in enumerate(cotangents.values())}
     graph = graph.with_outputs(named)
-    for name, run in BEFORE:
+    for name, run in (WATCH if watch else []) + BEFORE:
         graph = run(graph)
         yield name, _visible(graph)
     if cotangents is not None:

@@ -43,7 +43,7 @@ class Backend(Protocol):
         """Writes `table[ids]` to `out`; an id outside the table takes the nearest row inside."""
 
     def scatter_rows(self, ids: Any, rows: Any, out: Any) -> None:
-        """Adds `rows[i]` to `out[ids[i]]` for each i in order, the same bits each time; never writes outside."""
+        """Adds `rows[i]` to `out[ids[i]]` for each i in order, the same bits each time; ids as in `take_rows`."""
 
     def empty(self, bytes: int) -> Any:
         """A new array of so many bytes; CannotDo where there is no room."""

@@ -35,12 +35,13 @@ class NumpyBackend(StepByStep):
         np.take(table, ids, axis=0, out=out, mode="clip")
 
     def scatter_rows(self, ids: Any, rows: Any, out: Any) -> None:
+        last = len(out) - 1
         if out.ndim == 1:
-            np.add.at(out, ids, rows)
+            np.add.at(out, ids.clip(0, last), rows)
             return
         add = np.add
         for i, row in zip(ids.tolist(), rows, strict=True):
-            target = out[i]
+            target = out[i if 0 <= i <= last else 0 if i < 0 else last]
             add(target, row, target)
 
     def empty(self, bytes: int) -> Any:
