@@ -11,9 +11,10 @@ from rnngraph.front.mistakes import Mistake
 from rnngraph.front.scope import Scope
 from rnngraph.front.trace import Trace
 from rnngraph.ir.graph import Value, body_param, ordered
+from rnngraph.ir.ranges import MOST_STEPS, Range, count
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.ops import ranges
-from rnngraph.ops.ranges import Known, Range
+from rnngraph.ops.ranges import Known
 from rnngraph.source import Span
 from rnngraph.syntax import ast
 
@@ -77,7 +78,7 @@ def why_never(condition: Value, level: Level) -> str:
         condition = condition.node.inputs[0]
     if condition.op.name not in _HOLDS:
         return ""
-    known: Known = {level.counter: ranges.count(level.axis)} if level.counter else {}
+    known: Known = {level.counter: count(level.axis)} if level.counter else {}
     ranges.note(ordered([condition.node]), known)
     a, b = (known[v] for v in condition.node.inputs)
     if _HOLDS[condition.op.name](a, b):
@@ -99,4 +100,4 @@ _HOLDS: dict[str, Callable[[Range, Range], bool]] = {
 def _told(one: Range) -> str:
     if one.low == one.high:
         return str(one.low)
-    return f"from {one.low} to {one.high}" if one.high < ranges.MOST_STEPS // 2 else f"{one.low} or more"
+    return f"from {one.low} to {one.high}" if one.high < MOST_STEPS // 2 else f"{one.low} or more"

@@ -1,7 +1,10 @@
-"""What is known of a value while compiling: how small and how large it can be, and whether it is always finite.
+"""What is known of a value while compiling, whatever the data hold: how small and how large each entry can be, and
+whether it is always finite.
 
 It is finite where no pole makes it infinite or nan: a division by what may be 0, a logarithm of what may be 0 or less.
-Overflow does not count, nor does underflow: `exp` is finite and above 0.
+Overflow does not count, nor does underflow: `exp` is finite and above 0. The ends of whole numbers are exact.
+
+Here stand ranges and what the entries of the table of ops say of them; `ops.ranges` follows them through a graph.
 """
 
 from __future__ import annotations
@@ -9,6 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
+
+from rnngraph.ir.types import is_fixed, size_of
 
 if TYPE_CHECKING:
     from rnngraph.ir.graph import Node
@@ -21,6 +26,10 @@ class Range(NamedTuple):
     high: float
     finite: bool = True
 
+    def within(self, size: int) -> bool:
+        """Whether every such whole number chooses among `size`."""
+        return self.low >= 0 and self.high < size
+
 
 Rule = Callable[..., Range]
 """The range of a result: of a node, and of each of its operands in turn."""
@@ -28,7 +37,15 @@ Rule = Callable[..., Range]
 INF = math.inf
 TINY = 5e-324
 ANY = Range(-INF, INF)
+"""Nothing is known, but that it is finite."""
 POLE = Range(-INF, INF, False)
+INTEGERS = Range(-(2**63), 2**63 - 1)
+"""All whole numbers that there are: arithmetic that could leave them gives this, since there they begin anew."""
+ZERO, TRUTH = Range(0, 0), Range(0, 1)
+MOST_STEPS = 2**48
+"""More steps than any data have."""
+EXACT = 2**53
+"""Up to here whole numbers are floats too."""
 
 
 def united(*ranges: Range) -> Range:
@@ -48,6 +65,11 @@ def same(node: Node, x: Range, *others: Range) -> Range:
 def any_of(node: Node, *x: Range) -> Range:
     """Values of any of the operands."""
     return united(*x)
+
+
+def same_or_zero(node: Node, x: Range, *others: Range) -> Range:
+    """Values of the first operand, and 0 where there is none."""
+    return united(x, ZERO)
 
 
 def within(low: float, high: float) -> Rule:
@@ -79,7 +101,7 @@ def negated(node: Node, x: Range) -> Range:
 
 
 def absolute(node: Node, x: Range) -> Range:
-    return Range(max(0.0, x.low, -x.high), max(abs(x.low), abs(x.high)), x.finite)
+    return Range(max(0, x.low, -x.high), max(abs(x.low), abs(x.high)), x.finite)
 
 
 def squared(node: Node, x: Range) -> Range:
@@ -123,6 +145,8 @@ def power(node: Node, a: Range, b: Range) -> Range:
 
 
 def remainder(node: Node, a: Range, b: Range) -> Range:
+    if b.low > 0:
+        return Range(0, b.high - (node.types[0].dtype == "int"), a.finite and b.finite)
     return unknown(node, a, b) if _has_no_zero(b) else POLE
 
 
@@ -132,6 +156,45 @@ def larger(node: Node, a: Range, b: Range) -> Range:
 
 def smaller(node: Node, a: Range, b: Range) -> Range:
     return Range(min(a.low, b.low), min(a.high, b.high), a.finite and b.finite)
+
+
+def cast(node: Node, x: Range) -> Range:
+    """Of floats only those are sure that come from whole numbers, or are written: others may be rounded."""
+    source = node.inputs[0]
+    if node.types[0].dtype != "int" or source.type.dtype != "float":
+        return x
+    sure = source.op.name in ("const", "size", "cast") and abs(x.low) <= EXACT and abs(x.high) <= EXACT
+    return Range(math.trunc(x.low), math.trunc(x.high)) if sure else INTEGERS
+
+
+# --- places ---------------------------------------------------------------------------------------------------------
+
+
+def count(axis: str) -> Range:
+    """The places on an axis."""
+    return Range(0, _steps(axis) - 1 if is_fixed(axis) else MOST_STEPS)
+
+
+def number(axes: tuple[str, ...]) -> Range:
+    """How many steps axes have together."""
+    if not all(map(is_fixed, axes)):
+        return Range(0, MOST_STEPS)
+    steps = math.prod(map(_steps, axes))
+    return Range(steps, steps)
+
+
+def _steps(axis: str) -> int:
+    """The size of an axis that is fixed."""
+    none: dict[str, int] = {}
+    return size_of(axis, none.__getitem__)
+
+
+def entry(node: Node, x: Range) -> Range:
+    """The places along the dimension of the first operand that is looked through."""
+    return Range(0, node.inputs[0].type.shape[node.attrs.get("dim", -1)] - 1)
+
+
+# --- ends -----------------------------------------------------------------------------------------------------------
 
 
 def _between(low: float, high: float, finite: bool) -> Range:
@@ -145,7 +208,7 @@ def _product(a: Range, b: Range) -> Range:
 
 
 def _times(x: float, y: float) -> float:
-    return x * y if x and y else 0.0  # an end that is infinite stands for numbers without end
+    return x * y if x and y else 0  # an end that is infinite stands for numbers without end
 
 
 def _over(x: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.ops.index import ramp
@@ -77,6 +78,7 @@ define(
     scratch=_compact_scratch,
     strided=False,
     vjp=lambda attrs, y, dy, x, keep: (dy.op("expand", keep, **attrs), None),
+    range=ranges.same_or_zero,
     examples=(({"axis": "time"}, (_SEQ, _KEEP)), ({"axis": "time"}, (_NUMBERS, _SOME))),
 )
 define(
@@ -86,5 +88,6 @@ define(
     scratch=_compact_scratch,
     strided=False,
     vjp=lambda attrs, y, dy, x, keep: (dy.op("compact", keep, **attrs), None),
+    range=ranges.same_or_zero,
     examples=(({"axis": "time"}, (_SEQ, _KEEP)),),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type, union
 from rnngraph.ops.table import define, no_rule
@@ -59,6 +60,7 @@ define(
     kernel=_inside,
     scratch=_some,
     vjp=no_rule,
+    range=ranges.same,
     examples=(
         ({"size": 4}, (_IDS,)),
         ({"size": 4}, (_IDS, _LIVE)),

@@ -105,7 +105,7 @@ _unary(
     lambda y, dy, x: dy.where(y.op("gt", 0.0)),
     "float",
     "int",
-    range=ranges.rising(lambda x: max(x, 0.0)),
+    range=ranges.rising(lambda x: max(x, 0)),
 )
 _unary(
     "softplus",
@@ -252,7 +252,7 @@ define(
     kernel=_copy,
     kind="pointwise",
     vjp=lambda attrs, y, dy, x: (dy if y.type.dtype == x.type.dtype == "float" else None,),
-    range=lambda node, x: ranges.Range(0, 1) if node.inputs[0].type.dtype == "bool" else x,
+    range=ranges.cast,
     examples=(({"dtype": "float"}, (Type(("batch",), (3,), "int"),)), ({"dtype": "int"}, (FLOAT,))),
 )
 define(

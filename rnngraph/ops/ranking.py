@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type, union
 from rnngraph.ops.index import ramp
@@ -56,6 +57,7 @@ define(
     vjp=no_rule,
     scratch=_top_scratch,
     strided=False,
+    range=ranges.entry,
     examples=(({"k": 2}, (FLOAT,)), ({"k": 3}, (_MATRIX,)), ({"k": 1}, (_PLACES,))),
 )
 """Where the `k` largest entries of the last dimension stand, the largest first; of equal ones the first."""
@@ -125,6 +127,7 @@ define(
     scratch=_entries_scratch,
     strided=False,
     vjp=lambda attrs, y, dy, x, ids: (dy.op("put_entries", ids, size=x.type.shape[-1]), None),
+    range=ranges.same,
     examples=(({}, (FLOAT, Type(("batch",), (2,), "int"))), ({}, (_MATRIX, _PLACES))),
 )
 """The entries of the last dimension at these places, which every vector has for itself."""

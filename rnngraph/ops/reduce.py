@@ -143,7 +143,7 @@ define(
     _axes_type,
     kernel=_max_axes,
     vjp=_max_axes_vjp,
-    range=ranges.same,
+    range=ranges.same_or_zero,
     examples=(
         ({"axes": ("time",)}, (Type(("time", "batch"), (2,)),)),
         ({"axes": ("time", "batch")}, (Type(("time", "batch"), ()),)),
@@ -167,6 +167,7 @@ define(
     kernel=_argmax,
     vjp=no_rule,
     strided=False,
+    range=ranges.entry,
     examples=(({"dim": -1}, (FLOAT,)), ({"dim": 0}, (_MATRIX,))),
 )
 

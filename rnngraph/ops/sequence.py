@@ -54,7 +54,7 @@ define(
     kernel=_count,
     kind="constant",
     vjp=no_rule,
-    range=ranges.within(0, ranges.INF),
+    range=lambda node: ranges.number(node.attrs["axes"]),
     examples=(({"axes": ("time", "batch")}, ()),),
 )
 
@@ -72,7 +72,7 @@ define(
     kernel=_iota,
     kind="constant",
     vjp=no_rule,
-    range=ranges.within(0, ranges.INF),
+    range=lambda node: ranges.count(node.attrs["axis"]),
     examples=(({"axis": "time"}, ()),),
 )
 
@@ -121,6 +121,7 @@ define(
     _same,
     kernel=_shift,
     vjp=lambda attrs, y, dy, x: (dy.op("shift", axis=attrs["axis"], by=-attrs["by"]),),
+    range=ranges.same_or_zero,
     examples=(({"axis": "time", "by": 1}, (_SEQ,)), ({"axis": "time", "by": -2}, (_SEQ,))),
 )
 
@@ -135,6 +136,7 @@ define(
     _same,
     kernel=_reverse,
     vjp=lambda attrs, y, dy, x: (dy.op("reverse", axis=attrs["axis"]),),
+    range=ranges.same,
     examples=(({"axis": "time"}, (_SEQ,)),),
 )
 
@@ -162,6 +164,7 @@ define(
     _same,
     kernel=_reverse_within,
     vjp=lambda attrs, y, dy, x, lengths: (dy.op("reverse_within", lengths, axis=attrs["axis"]), None),
+    range=ranges.same,
     examples=(({"axis": "time"}, (_SEQ, _LENGTHS)),),
 )
 
@@ -184,6 +187,7 @@ define(
     _without_axis,
     kernel=_last,
     vjp=lambda attrs, y, dy, x: (dy.op("place_last", axis=attrs["axis"]),),
+    range=ranges.same_or_zero,
     examples=(({"axis": "time"}, (_SEQ,)),),
 )
 
@@ -204,6 +208,7 @@ define(
     _with_axis,
     kernel=_place_last,
     vjp=lambda attrs, y, dy, x: (dy.op("last", axis=attrs["axis"]),),
+    range=ranges.same_or_zero,
     examples=(({"axis": "time"}, (Type((BATCH,), (3,)),)),),
 )
 
@@ -225,6 +230,7 @@ define(
     _without_axis,
     kernel=_last_within,
     vjp=lambda attrs, y, dy, x, lengths: (dy.op("place_last_within", lengths, axis=attrs["axis"]), None),
+    range=ranges.same_or_zero,
     examples=(({"axis": "time"}, (_SEQ, _LENGTHS)),),
 )
 
@@ -246,6 +252,7 @@ define(
     _with_axis,
     kernel=_place_last_within,
     vjp=lambda attrs, y, dy, x, lengths: (dy.op("last_within", lengths, axis=attrs["axis"]), None),
+    range=ranges.same_or_zero,
     examples=(({"axis": "time"}, (Type((BATCH,), (3,)), _LENGTHS)),),
 )
 
@@ -278,6 +285,7 @@ define(
     _every_type,
     kernel=_every,
     vjp=lambda attrs, y, dy, x: (dy.op("place_every", axis=attrs["axis"], by=attrs["by"]),),
+    range=ranges.same,
     examples=(({"axis": "time", "by": 2}, (_SEQ,)), ({"axis": "time", "by": 1}, (Type(("a", "time", "batch"), ()),))),
 )
 
@@ -305,6 +313,7 @@ define(
     _place_every_type,
     kernel=_place_every,
     vjp=lambda attrs, y, dy, x: (dy.op("every", axis=attrs["axis"], by=attrs["by"]),),
+    range=ranges.same_or_zero,
     examples=(({"axis": "time", "by": 2}, (Type(("time/2", "batch"), (3,)),)),),
 )
 

@@ -63,12 +63,20 @@ def _slice_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple[Formu
     return (dy.op("pad", dim=dim, before=attrs["start"], after=x.type.shape[dim] - attrs["stop"]),)
 
 
+def _part(node: Node, x: ranges.Range) -> ranges.Range:
+    """Of what `draw` gives, the classes, which stand first, are places among as many as there are weights."""
+    drawn = node.inputs[0].node
+    if drawn.op.name == "draw" and node.attrs["stop"] <= drawn.attrs["count"]:
+        return ranges.Range(0, drawn.inputs[2].type.shape[-1] - 1)
+    return x
+
+
 define(
     "slice",
     _slice_type,
     kind="view",
     vjp=_slice_vjp,
-    range=ranges.same,
+    range=_part,
     examples=(
         ({"dim": -1, "start": 1, "stop": 3}, (FLOAT,)),
         ({"dim": 0, "start": 0, "stop": 1}, (_MATRIX,)),
@@ -108,6 +116,7 @@ define(
             stop=attrs["before"] + x.type.shape[attrs["dim"]],
         ),
     ),
+    range=ranges.same_or_zero,
     examples=(
         ({"dim": -1, "before": 1, "after": 2}, (FLOAT,)),
         ({"dim": -2, "before": 0, "after": 1}, (_MATRIX,)),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
+from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type
 from rnngraph.ops.table import TABLE, Formula, define, dim_of, no_truth
@@ -184,6 +185,7 @@ define(
     _same_type,
     kernel=_flip,
     vjp=lambda attrs, y, dy, x: (dy.op("flip", dim=attrs["dim"]),),
+    range=ranges.same,
     examples=(({"dim": -1}, (Type(("batch",), (3,)),)), ({"dim": 0}, (Type((), (2, 3)),))),
 )
 """A dimension the other way round."""

@@ -40,9 +40,9 @@ from rnngraph.ir.graph import (
 from rnngraph.ir.ranges import ANY
 from rnngraph.ir.types import Type
 from rnngraph.ops import Formula, call, const
+from rnngraph.ops.ranges import Known, note
 from rnngraph.ops.table import TABLE
 from rnngraph.passes.keep import made_again
-from rnngraph.passes.ranges import Ranges
 
 
 def gradients(graph: Graph, cotangents: Mapping[Value, Value], wrt: Mapping[str, Value]) -> Graph:
@@ -51,7 +51,9 @@ def gradients(graph: Graph, cotangents: Mapping[Value, Value], wrt: Mapping[str,
     `cotangents` maps values of the graph to their cotangents, of the same type. A value that no output depends
     on has gradient zero.
     """
-    sweep = _Sweep(frozenset(v for v in wrt.values()), Ranges(graph.nodes()))
+    known: Known = {}
+    note(graph.nodes(), known)
+    sweep = _Sweep(frozenset(v for v in wrt.values()), known)
     for value, cotangent in cotangents.items():
         sweep.give(value, cotangent)
     sweep.pull(ordered(v.node for v in cotangents))
@@ -82,7 +84,8 @@ class _Sweep:
     """One walk backwards at one level. `targets` are the values at this level that gradients are wanted of."""
 
     targets: frozenset[Value]
-    ranges: Ranges
+    known: Known
+    """The ranges of forward values, at all levels."""
     given: dict[Value, list[Value]] = field(default_factory=dict)
     replaced: dict[Node, Node] = field(default_factory=dict)
     """Forward loops that now stack what the backward loops need."""
@@ -125,15 +128,20 @@ class _Sweep:
 
     def settled(self, value: Value, origin: Origin) -> Value:
         """The value, with 0 where it is infinite or nan: the loss does not depend on it there, or is nan itself."""
-        if value.type.dtype != "float" or self.ranges.of(value).finite:
+        if value.type.dtype != "float" or self.finite(value):
             return value
         x = Formula(value, origin)
         return x.where((x - x).op("eq", 0.0)).value
 
+    def finite(self, value: Value) -> bool:
+        if value not in self.known:
+            note(ordered((value.node,), self.known), self.known)
+        return self.known[value].finite
+
     def chosen(self, part: Formula, dy: Value) -> Formula:
         """A part of a gradient, entry by entry, and 0 where no cotangent comes in."""
-        self.ranges.found[dy] = ANY
-        return part if self.ranges.of(part.value).finite else part.where(Formula(dy, part.origin).op("ne", 0.0))
+        self.known[dy] = ANY
+        return part if self.finite(part.value) else part.where(Formula(dy, part.origin).op("ne", 0.0))
 
     def finished(self, values: Iterable[Value]) -> tuple[Value, ...]:
         """The values over the forward loops as they now are."""
@@ -256,7 +264,7 @@ def _through_loop(sweep: _Sweep, node: Node, needed: set[Node]) -> None:
     given = [(value, s.param) for (value, _), s in zip(outs, slices, strict=True)]
     final = dict(zip(loop.carries, finals(node), strict=True))
     reached_by_loss = {c for c in loop.carries if sweep.total(final[c]) is not None}
-    inner, incoming = _through_body(loop, nodes, active, given, reached_by_loss, origin, sweep.ranges)
+    inner, incoming = _through_body(loop, nodes, active, given, reached_by_loss, origin, sweep.known)
     carried = list(incoming)
     sequences = [s for s in loop.slices if s.param in active and inner.total(s.param)]
     captures = [c for c in loop.captures if c.param in active and inner.total(c.param)]
@@ -302,7 +310,7 @@ def _through_body(
     given: list[tuple[Value, Value]],
     reached_by_loss: set[Carry],
     origin: Origin,
-    ranges: Ranges,
+    known: Known,
 ) -> tuple[_Sweep, dict[Carry, Value]]:
     """A walk through one step, and the cotangent that comes in for the next value of each carry.
 
@@ -310,7 +318,7 @@ def _through_body(
     carry of the next step. Each walk may find more of these, so it is made again until it does not.
     """
     while True:
-        inner = _Sweep(active, ranges)
+        inner = _Sweep(active, known)
         carried = [c for c in loop.carries if c.param in active and c in reached_by_loss]
         incoming = {c: body_param(f"d.{c.param.node.attrs['name']}", c.param.type, origin) for c in carried}
         for value, cotangent in (*((c.next, param) for c, param in incoming.items()), *given):

@@ -25,8 +25,9 @@ from rnngraph.ir.graph import (
     rebound,
     stacked,
 )
+from rnngraph.ir.ranges import Range
 from rnngraph.ops import TABLE, call, ranges
-from rnngraph.ops.ranges import Known, Range
+from rnngraph.ops.ranges import Known
 from rnngraph.passes.bodies import everywhere, with_results
 from rnngraph.passes.bounds import bounds
 
@@ -118,7 +119,7 @@ class _Level:
         outer = dict(zip(stacks, stacked(made), strict=True))
         moved = [_Look(outer[k.ids], k.size, tuple(outer[v] for v in k.live), k.origin) for k in inner.looks]
         self.told += [look.outside for look in moved]
-        self.told += [call("max_axes", outer[v], axes=(loop.axis,), origin=v.node.origin) for v in inner.told]
+        self.told += [_Look(call("cast", outer[v], dtype="int"), 1, (), v.node.origin).outside for v in inner.told]
         return made.values[: len(loop.results)]
 
     def found(self) -> Value:
