@@ -128,12 +128,11 @@ class _File:
     def turned(self, port: Port, text: str, into: bool = True) -> str:
         """An array with its axes as inside (or, on its way out, as outside)."""
         order = list(port.order)
-        perm = sorted(order, key=order.index) if into else order
         if order == sorted(order):
             return text
         if order[:2] == [1, 0] and order[2:] == sorted(order[2:]):
             return f"np.swapaxes({text}, 0, 1)"
-        return f"np.transpose({text}, {tuple(perm)})"
+        return f"np.transpose({text}, {tuple(sorted(order, key=order.__getitem__) if into else order)})"
 
     def defaults(self) -> None:
         """What may be left out: inputs that have a value for that, initial states, lengths, the seed."""
