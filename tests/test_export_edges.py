@@ -119,6 +119,8 @@ def test_first_states_and_inputs_with_a_default_may_be_left_out() -> None:
         np.testing.assert_allclose(got["y"], X[:, :1] + np.cumsum(X * X[:, 1:2], 1))
         assert np.array_equal(got["k"], np.array([[1], [2], [3]]) + np.arange(1, 5))
     assert [i.name for i in onnx_session(LEARNED).get_inputs()] == ["x"]
+    for got in both(LEARNED, {"x": X[:, :0]}, dtype="float64", unroll="static", steps=0):
+        assert got["y"].shape == (3, 0, 2)
 
 
 def test_an_input_that_alone_tells_the_size_must_be_given() -> None:
@@ -231,6 +233,7 @@ def exported(folder: Path, text: str, flags: str) -> int:
         (SEQUENCE, "--unroll static", "a static program is for one number of steps"),
         (SEQUENCE, "--unroll static --steps tim=4", "no sequence of `M` runs over `tim`"),
         (SEQUENCE, "--unroll static --steps 4,5", "--steps 4,5: no number of steps"),
+        (PAIR, "--unroll static --steps source=4,source=5", "and not one for each axis"),
         (PAIR, "--unroll static --steps source=4", "a static program needs a number of steps for the axis `target`"),
     ],
 )

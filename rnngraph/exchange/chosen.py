@@ -148,7 +148,8 @@ class Chosen:
         if not port.optional or port.kind == "seed":
             return None
         type = port.value.type
-        rows = (*((self.steps_of(type.axes[i]) or 1) for i in port.order[: len(type.axes)]), *type.shape)
+        fixed = [self.steps_of(type.axes[i]) for i in port.order[: len(type.axes)]]
+        rows = (*(1 if n is None else n for n in fixed), *type.shape)
         if port.kind == "lengths":
             return np.full(rows, np.iinfo(np.int64).max)
         if port.kind == "data":

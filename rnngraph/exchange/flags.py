@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from rnngraph.diagnostics import UserError
@@ -19,13 +20,14 @@ def steps_in(text: str | None) -> int | dict[str, int] | None:
     if text is None:
         return None
     pairs = [part.partition("=") for part in text.split(",")]
-    try:
+    with suppress(ValueError):
         if len(pairs) == 1 and not pairs[0][1]:
             return int(text)
-        return {axis.strip(): int(steps) for axis, _, steps in pairs}
-    except ValueError:
-        help = "write --steps 20, or --steps source=20,target=30"
-        raise UserError(f"--steps {text}: no number of steps, and none for each axis", "E621", help) from None
+        found = {axis.strip(): int(steps) for axis, _, steps in pairs}
+        if len(found) == len(pairs):
+            return found
+    help = "write --steps 20, or --steps source=20,target=30"
+    raise UserError(f"--steps {text}: no number of steps, and not one for each axis", "E621", help)
 
 
 def refuse_idle(model: Model, flags: Mapping[str, Any]) -> None:
@@ -38,8 +40,6 @@ def _idle(model: Model, flags: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     name, static = model.block.name, flags.get("unroll") == "static"
     if "operators" in flags and flags["target"] != "onnx":
         yield "`--operators` is for `--to onnx`", ""
-    if "operators" in flags and static:
-        yield "an operator is a loop of its own: it is not for a static export", "leave out one of the two flags"
     if "steps" in flags and not static:
         yield "`--steps` is for a static export", "write `--unroll static` beside it; a dynamic one runs any number"
     if static and not model.nodes_per_step and not axes_of_data(model):
