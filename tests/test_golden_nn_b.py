@@ -147,8 +147,8 @@ def place(meta: dict[str, Any], parts: dict[str, Any]) -> str:
     """Where an id stands when the parts lie end to end; `mod` deals the ids out in turn."""
     if meta["options"].get("partition_strategy") != "mod":
         return "ids"
-    count, longest = len(parts), max(map(len, parts.values()))
-    return f"(ids % {count}) * {longest} + ids // {count}"
+    count, vocab = len(parts), sum(map(len, parts.values()))
+    return f"(ids % {count}) * {vocab // count} + min(ids % {count}, {vocab % count}) + ids // {count}"
 
 
 def embedding_lookup(meta: dict[str, Any], a: dict[str, Any]) -> Written:

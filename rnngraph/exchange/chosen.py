@@ -7,22 +7,26 @@ be given to what was exported. Inside, axes stand in the order of the graph's ty
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from rnngraph.calls import known_as, to_user
 from rnngraph.compiled import Schedule, Steps
-from rnngraph.diagnostics import CannotDo, Diagnostic, UserError
+from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean
 from rnngraph.exchange.plain import without_early_exit
 from rnngraph.front.block import Elaborated
 from rnngraph.front.elaborate import elaborate
-from rnngraph.ir.graph import Graph, Node, Value
+from rnngraph.ir.graph import INPUT, LOOP, Graph, Node, Value, loop_of, ordered
 from rnngraph.ir.order import Order, batch_first, orders_of
 from rnngraph.ir.types import BATCH
 from rnngraph.learn.files import Arrays
-from rnngraph.learn.weights import check_weights
+from rnngraph.learn.fitting import target
+from rnngraph.learn.weights import check_weights, computed
 from rnngraph.model import Model, checked_schedule
+from rnngraph.passes.cse import unnamed
 from rnngraph.passes.inside import without_proven
 from rnngraph.passes.pipeline import stages
 
@@ -31,11 +35,11 @@ LENGTHS = "lengths@"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for. `steps` is for static; `lengths` and `states` say whether these are inputs; `loss` whether
-    the loss and the metrics are outputs too."""
+    """What is asked for. `steps` is for static, one number or one for each axis of the data; `lengths` and `states`
+    say whether these are inputs; `loss` whether the loss and the metrics are outputs too."""
 
     unroll: str = "dynamic"
-    steps: int | None = None
+    steps: int | Mapping[str, int] | None = None
     lengths: bool = False
     states: bool = True
     loss: bool = False
@@ -48,11 +52,18 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Port:
-    """An array at the border: the name and the axes that it has outside, and its value in the graph."""
+    """An array at the border: the name and the axes that it has outside, its value in the graph, and whether it may be
+    left out."""
 
     name: str
     value: Value
     axes: Order
+    optional: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Of an input: "data", "state", "lengths" or "seed"."""
+        return str(self.value.node.attrs["kind"])
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -96,17 +107,75 @@ class Chosen:
         return graph
 
     def inputs(self, graph: Graph) -> list[Port]:
-        """What must be given, weights apart: only what something depends on, in the order declared."""
-        used = {node for node in graph.nodes() if node.op.kind == "leaf"}
+        """What is given, weights apart: what something depends on, and what alone tells the size of an axis, in the
+        order declared. Raises CannotDo where nothing tells it."""
+        used = {node.attrs["name"] for node in graph.nodes() if node.op is INPUT}
+        values = {name: v for name, v in graph.inputs.items() if v.node.attrs["kind"] != "weight"}
+        needed = self._needed(graph, values, used)
         ports = [
-            Port(self.outside(name, value), value, batch_first(value.type.axes))
-            for name, value in graph.inputs.items()
-            if value.node in used and value.node.attrs["kind"] != "weight"
+            Port(self.outside(n, v), v, batch_first(v.type.axes), n not in needed)
+            for n, v in values.items()
+            if n in used | needed
         ]
         _refuse_one_name([port.name for port in ports])
         names = [*(i.name for i in self.made.inputs), *(s.name for s in self.made.states)]
         place = {name: i for i, name in enumerate(names)}
         return sorted(ports, key=lambda p: place.get(p.value.node.attrs["name"], len(place)))
+
+    def _needed(self, graph: Graph, values: Mapping[str, Value], used: set[str]) -> set[str]:
+        """The names of the inputs that must be given. Of those that tell a size, what has no default goes first."""
+        defaults = {i.name: i.default for i in self.made.inputs}
+
+        def rank(name: str) -> int:
+            kinds = {"data": 0 if defaults.get(name) is None else 1, "state": 2, "seed": 3, "lengths": 3}
+            return kinds[values[name].node.attrs["kind"]]
+
+        needed = {n for n in values if n in used and (rank(n) == 0 or (rank(n) == 2 and self._drawn(n)))}
+        missing = self.free_axes(graph) - {axis for name in needed for axis in values[name].type.axes}
+        for name in sorted(values, key=lambda n: (rank(n), n not in used)):
+            if rank(name) < 3 and missing & set(values[name].type.axes):
+                needed.add(name)
+                missing -= set(values[name].type.axes)
+        if missing:
+            help = "give the model an input" + (", or export it with its states as inputs" if self.made.states else "")
+            raise CannotDo("nothing that is given tells the number of rows of the exported model", "E683", help=help)
+        return needed
+
+    def free_axes(self, graph: Graph) -> set[str]:
+        """The axes whose sizes the data bring."""
+        return {axis for axis in axes_of(graph) if self.steps_of(axis) is None and "/" not in axis}
+
+    def default(self, port: Port) -> float | None:
+        """What an input holds that may be left out."""
+        return next((i.default for i in self.made.inputs if i.name == port.name), None)
+
+    def default_array(self, port: Port) -> Any:
+        """What a port that may be left out holds then, with one row and one step; None of others."""
+        if not port.optional or port.kind == "seed":
+            return None
+        type = port.value.type
+        fixed = [self.steps_of(type.axes[i]) for i in port.order[: len(type.axes)]]
+        rows = (*(1 if n is None else n for n in fixed), *type.shape)
+        if port.kind == "lengths":
+            return np.full(rows, np.iinfo(np.int64).max)
+        if port.kind == "data":
+            return np.full(rows, self.default(port), target(type.dtype, self.wanted.dtype))
+        first = computed(self.first_state(port), self.weights)
+        return np.broadcast_to(first, rows).astype(target(type.dtype, self.wanted.dtype))
+
+    def first_state(self, port: Port) -> Value:
+        """What a state is before the first step where it is not given, in a graph of its own."""
+        return self._unfed[port.value.node.attrs["name"]]
+
+    def _drawn(self, name: str) -> bool:
+        """Whether what a state begins with depends on more than the weights: then it must be given."""
+        return any(n.op is INPUT and n.attrs["kind"] != "weight" for n in ordered([self._unfed[name].node]))
+
+    @cached_property
+    def _unfed(self) -> dict[str, Value]:
+        model = self.model
+        made = elaborate(model.file, model.settings, model=model.name, padded=self.wanted.lengths)
+        return dict(unnamed(Graph(made.graph.inputs, {s.name: s.value for s in made.states})).outputs)
 
     def outside(self, name: str, value: Value) -> str:
         """The name of an input outside: lengths are those of the first input on the axis."""
@@ -139,31 +208,33 @@ def _refuse_one_name(names: list[str]) -> None:
             )
 
 
-def bases(axis: str) -> list[str]:
-    """The axes that an axis of every k-th step is made of: `time/2/3` of `time/2` and `time`."""
-    words = axis.split("/")
-    return ["/".join(words[:i]) for i in range(len(words) - 1, 0, -1)]
+def axes_of(graph: Graph) -> set[str]:
+    """Every axis whose size something asks for, with what it is made of: `time/2/3` of `time/2` and `time`."""
+    nodes = list(graph.all_nodes())
+    axes = {axis for node in nodes for type in node.types for axis in type.axes}
+    axes |= {loop_of(node).axis for node in nodes if node.op is LOOP}
+    axes |= {axis for node in nodes for axis in node.attrs.get("axes", ())}
+    words = [axis.split("/") for axis in axes]
+    return {"/".join(parts[:i]) for parts in words for i in range(1, len(parts) + 1)}
 
 
 def chosen(model: Model, wanted: Wanted, weights: Mapping[str, Any]) -> Chosen:
-    """The model with what is wanted. UserError where the weights do not fit it."""
+    """The model with what is wanted. UserError where the weights do not fit it, or the steps."""
     states = frozenset(s.name for s in model.states) if wanted.states else frozenset[str]()
-    _ = wanted.schedule
+    axes = sorted({i.axis for i in model.inputs if i.axis})
+    if wanted.unroll == "static" and wanted.steps is None and not axes:
+        wanted = replace(wanted, steps={})  # the model says itself how many steps it runs
+    for axis in wanted.steps if isinstance(wanted.steps, Mapping) else ():
+        if axis not in axes:
+            help = did_you_mean(axis, axes) or f"its axes: {', '.join(f'`{a}`' for a in axes)}"
+            raise UserError(f"no sequence of `{model.block.name}` runs over `{axis}`", "E601", help)
+    model.refuse_too_long(wanted.schedule)
     made = elaborate(model.file, model.settings, model=model.name, padded=wanted.lengths, fed=states)
     return Chosen(model, wanted, made, check_weights(model.weights, weights, wanted.dtype))
 
 
-def cannot_say(target: str, node: Node, why: str = "") -> UserError:
-    """The error for an expression that the target has no words for."""
-    words = why or f"{target} has no operation for `{node.op.name}`"
-    return CannotDo(
-        [
-            Diagnostic(
-                "E680",
-                f"this cannot be exported: {words}",
-                node.origin.span,
-                "computed here",
-                help=f"leave it out of the model that is exported, or export to another format than {target}",
-            )
-        ]
-    )
+def cannot_say(target: str, node: Node, other: str = "") -> UserError:
+    """The error for an expression that the target has no words for; `other` is one that has."""
+    message = f"this cannot be exported: {target} has no operation for `{node.op.name}`"
+    help = "leave it out of the model that is exported" + (f", or export to {other}" if other else "")
+    return CannotDo([Diagnostic("E680", message, node.origin.span, "computed here", help=help)])

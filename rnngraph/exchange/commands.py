@@ -102,7 +102,7 @@ def convert(
     show_default=True,
     help="A loop over any number of steps, or --steps steps one after the other.",
 )
-@click.option("--steps", type=int, help="Steps of a static export.")
+@click.option("--steps", metavar="N|AXIS=N,...", help="Steps of a static export: of every axis, or of each.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="[default: float32 for onnx, else float64]")
 @click.option("--lengths/--no-lengths", default=None, help="Real lengths as inputs.  [default: for numpy]")
 @click.option("--states/--no-states", default=True, show_default=True, help="Initial states as inputs.")
@@ -117,7 +117,7 @@ def export(
     path: str | None,
     seed: int,
     unroll: str,
-    steps: int | None,
+    steps: str | None,
     dtype: str | None,
     lengths: bool | None,
     states: bool,
@@ -126,22 +126,25 @@ def export(
     out: str,
 ) -> None:
     """Write the model with its weights as an ONNX file, or as a Python file with nothing but NumPy in it."""
-    from rnngraph.diagnostics import UserError
     from rnngraph.exchange.chosen import Wanted
+    from rnngraph.exchange.flags import refuse_idle, steps_in
     from rnngraph.files import write_aside
 
     model = _model(file, name, settings)
+    refuse_idle(model, _written(click.get_current_context()))
     asked = dtype or ("float32" if target == "onnx" else "float64")
-    wanted = Wanted(unroll, steps, target == "numpy" if lengths is None else lengths, states, loss, asked)
+    wanted = Wanted(unroll, steps_in(steps), target == "numpy" if lengths is None else lengths, states, loss, asked)
     given = _weights(path, model, seed)
     if target == "onnx":
-        from rnngraph.exchange.onnx_export import to_onnx
+        from rnngraph.exchange.onnx_export import operators_in, to_onnx
+        from rnngraph.options import warn
 
-        write_aside(out, to_onnx(model, given, wanted, operators))
+        file_content = to_onnx(model, given, wanted, operators)
+        if operators and not operators_in(file_content):
+            warn("no cell of the model is exactly an operator of ONNX, so none was written")
+        write_aside(out, file_content)
         click.echo(f"wrote {out}")
         return
-    if operators:
-        raise UserError("`--operators` is for `--to onnx`", "E681")
     from rnngraph.exchange.numpy_export import to_numpy
 
     written = to_numpy(model, given, wanted)
@@ -154,6 +157,12 @@ def export(
         click.echo(f"wrote {beside}")
     write_aside(out, written.text.encode())
     click.echo(f"wrote {out}")
+
+
+def _written(context: click.Context) -> dict[str, Any]:
+    """The parameters that stand on the command line."""
+    source = click.core.ParameterSource.COMMANDLINE
+    return {name: value for name, value in context.params.items() if context.get_parameter_source(name) is source}
 
 
 def _weights(path: str | None, model: Any, seed: int) -> Any:

@@ -14,15 +14,12 @@ from typing import Any
 import numpy as np
 
 from rnngraph.compiled import Steps
-from rnngraph.diagnostics import CannotDo
-from rnngraph.exchange.chosen import LENGTHS, Chosen, Port, Wanted, bases, chosen
+from rnngraph.exchange.chosen import LENGTHS, Chosen, Port, Wanted, axes_of, chosen
 from rnngraph.exchange.numpy_snippets import SNIPPETS
-from rnngraph.exchange.numpy_words import Text, Words, spread_to
+from rnngraph.exchange.numpy_words import Text, Words, call
 from rnngraph.exchange.numpy_write import RESERVED, Names, Writer, identifier
 from rnngraph.exchange.plain import early_exits
-from rnngraph.front.block import DataInput
-from rnngraph.front.elaborate import elaborate
-from rnngraph.ir.graph import LOOP, Graph, Value, loop_of, ordered
+from rnngraph.ir.graph import Graph, ordered
 from rnngraph.ir.types import BATCH
 from rnngraph.learn.files import Arrays
 from rnngraph.model import Model
@@ -45,7 +42,7 @@ def to_numpy(model: Model, weights: Mapping[str, Any], wanted: Wanted) -> Writte
     given = chosen(model, wanted, weights)
     graph = given.source
     if wanted.unroll == "static":
-        graph = unroll(graph, Steps(wanted.schedule))
+        graph = unroll(graph, Steps(given.wanted.schedule))
     return _File(given, graph).written()
 
 
@@ -55,14 +52,12 @@ class _File:
     def __init__(self, given: Chosen, graph: Graph) -> None:
         self.given, self.graph = given, graph
         self.inputs, self.outputs = given.inputs(graph), given.outputs(graph)
-        self.names = Names({*RESERVED, *SNIPPETS})
-        axes = {axis for node in graph.all_nodes() for type in node.types for axis in type.axes}
-        axes |= {loop_of(node).axis for node in graph.all_nodes() if node.op is LOOP}
+        self.names, axes = Names({*RESERVED, *SNIPPETS}), axes_of(graph)
         self.variables = {port.name: self.names.fresh(self.argument(port)) for port in self.inputs}
         self.trained = self.names.fresh("weights")
-        axes |= {base for axis in axes for base in bases(axis)}
         self.words = Words(f"np.{given.wanted.dtype}", {axis: self.size_name(axis, axes) for axis in sorted(axes)})
         self.writer = Writer(self.words, self.names, early_exits(given.elaborated))
+        self.known = {axis for axis, name in self.words.sizes.items() if name.isdigit()}
         for port in self.inputs:
             self.writer.by_name[port.value.node.attrs["name"]] = self.variables[port.name]
 
@@ -76,7 +71,7 @@ class _File:
         return self.names.fresh("steps" if plain == {axis} else f"{axis}_steps")
 
     def argument(self, port: Port) -> str:
-        lengths = [p for p in self.inputs if p.value.node.attrs["kind"] == "lengths"]
+        lengths = [p for p in self.inputs if p.kind == "lengths"]
         if port in lengths and len(lengths) == 1:
             return "lengths"
         return identifier(port.name)
@@ -104,44 +99,41 @@ class _File:
                 self.writer.line(f'{variable} = {self.trained}["{name}"]')
 
     def borders(self) -> None:
-        """Inputs with time in front, and the sizes of the axes."""
-        known = {axis for axis, name in self.words.sizes.items() if name.isdigit()}
+        """What must be given, and from it the sizes of the axes."""
         for port in self.inputs:
-            if port.value.node.attrs["kind"] in ("lengths", "state") or self.default(port) is not None:
-                continue
-            self.brought_in(port)
-            new = [a for a in port.value.type.axes if a not in known]
-            if new:
-                name, axes = self.variables[port.name], port.value.type.axes
-                known |= set(new)
-                for axis in new:
-                    self.writer.line(f"{self.words.sizes[axis]} = {name}.shape[{axes.index(axis)}]")
-        for port in self.inputs:
-            if port.value.node.attrs["kind"] == "state" and BATCH not in known:
-                known.add(BATCH)
-                self.writer.line(f"{self.words.sizes[BATCH]} = len({self.variables[port.name]})")
-        for axis in sorted((a for a in self.words.sizes if "/" in a and a not in known), key=len):
+            if not port.optional:
+                self.taken_in(port)
+        for axis in sorted((a for a in self.words.sizes if "/" in a and a not in self.known), key=len):
             base, _, by = axis.rpartition("/")
             self.writer.line(f"{self.words.sizes[axis]} = -(-{self.words.sizes[base]} // {by})")
-        missing = {a for p in self.inputs for a in p.value.type.axes} - known
-        if missing:
-            raise CannotDo(f"nothing that must be given tells the size of `{min(missing)}`", "E683")
 
-    def brought_in(self, port: Port) -> None:
+    def taken_in(self, port: Port) -> None:
+        """An input that must be given; the sizes that it is the first to have; its axes put in order."""
+        name, axes = self.variables[port.name], port.value.type.axes
+        self.writer.line(f"{name} = {self.checked(port)}")
+        for place, axis in enumerate(axes[i] for i in port.order[: len(axes)]):
+            if axis not in self.known:
+                self.known.add(axis)
+                self.writer.line(f"{self.words.sizes[axis]} = {name}.shape[{place}]")
+        if (turned := self.turned(port, name)) != name:
+            self.writer.line(f"{name} = {turned}  # time first")
+
+    def checked(self, port: Port) -> str:
+        """The argument as an array that fits; an axis that it is the first to have may be of any size."""
         name, type = self.variables[port.name], port.value.type
-        text = f"np.asarray({name}, {self.words.dtype(type.dtype)})"
-        perm = sorted(range(type.rank), key=port.order.__getitem__)
-        if perm != sorted(perm):
-            text = (
-                f"np.swapaxes({text}, 0, 1)"
-                if perm[:2] == [1, 0] and perm[2:] == sorted(perm[2:])
-                else (f"np.transpose({text}, {tuple(perm)})")
-            )
-        self.writer.line(f"{name} = {text}{'  # time first' if perm != sorted(perm) else ''}")
+        sizes = [self.words.sizes[axis] if axis in self.known else f'"{axis}"' for axis in type.axes]
+        words = [*sizes, *map(str, type.shape)]
+        shape = [words[i] for i in port.order]
+        return call(self.words.snippet("checked"), f'"{name}"', name, self.words.dtype(type.dtype), *shape).text
 
-    def default(self, port: Port) -> float | None:
-        item = next((i for i in self.given.made.inputs if i.name == port.name), None)
-        return item.default if isinstance(item, DataInput) else None
+    def turned(self, port: Port, text: str, into: bool = True) -> str:
+        """An array with its axes as inside (or, on its way out, as outside)."""
+        order = list(port.order)
+        if order == sorted(order):
+            return text
+        if order[:2] == [1, 0] and order[2:] == sorted(order[2:]):
+            return f"np.swapaxes({text}, 0, 1)"
+        return f"np.transpose({text}, {tuple(sorted(order, key=order.__getitem__) if into else order)})"
 
     def whole_records(self) -> None:
         """Of a record all states are given, or none, as for `run`."""
@@ -155,47 +147,41 @@ class _File:
             self.writer.line(f'    raise ValueError("give all of {names}, or none")')
 
     def defaults(self) -> None:
-        """What may be left out: lengths, initial states, inputs that have a value for that."""
+        """What may be left out: inputs that have a value for that, initial states, lengths, the seed."""
         for port in self.inputs:
-            kind, name, type = port.value.node.attrs["kind"], self.variables[port.name], port.value.type
-            if kind == "lengths":
-                axis = port.value.node.attrs["name"].removeprefix(LENGTHS)
-                self.optional(port, f"np.full({self.words.sizes[BATCH]}, {self.words.sizes[axis]})")
-            elif kind == "state":
-                self.optional(port, self.first_state(port))
-            elif (value := self.default(port)) is not None:
-                self.writer.line(f"if {name} is None:")
-                shape = self.words.shape(type)
-                self.writer.line(f"    {name} = np.full({shape}, {value!r}, {self.words.dtype(type.dtype)})")
-                self.writer.line("else:")
-                self.writer.depth += 1
-                self.brought_in(port)
-                self.writer.depth -= 1
+            if port.optional:
+                name = self.variables[port.name]
+                default, given = self.default(port), self.turned(port, self.checked(port))
+                if port.kind == "lengths":
+                    given = self.checked_lengths(port)
+                self.writer.line(f"{name} = {default} if {name} is None else {given}")
 
-    def optional(self, port: Port, default: str) -> None:
-        name, dtype = self.variables[port.name], self.words.dtype(port.value.type.dtype)
-        self.writer.line(f"{name} = {default} if {name} is None else np.asarray({name}, {dtype})")
+    def default(self, port: Port) -> str:
+        type = port.value.type
+        if port.kind == "seed":
+            return call(self.words.dtype("int"), "0").text
+        if port.kind == "lengths":
+            return call("np.full", self.words.sizes[BATCH], self.words.sizes[self.axis(port)]).text
+        if port.kind == "state":
+            value = self.given.first_state(port)
+            self.writer.level(ordered([value.node]), [], {})
+            return self.writer.spread(value, type.axes).text
+        number = repr(self.given.default(port))
+        return call("np.full", self.words.shape(type), number, self.words.dtype(type.dtype)).text
 
-    def first_state(self, port: Port) -> str:
-        """What the cell itself begins with."""
-        value = self.unfed[port.value.node.attrs["name"]]
-        self.writer.level(ordered([value.node]), [], {})
-        return spread_to(self.words, self.writer.text(value), value.type, port.value.type.axes).text
+    def axis(self, port: Port) -> str:
+        """The axis along which a port tells the lengths of rows."""
+        return str(port.value.node.attrs["name"]).removeprefix(LENGTHS)
 
-    @property
-    def unfed(self) -> dict[str, Value]:
-        model = self.given.model
-        made = elaborate(model.file, model.settings, model=model.name, padded=self.given.wanted.lengths)
-        return {s.name: s.value for s in made.states}
+    def checked_lengths(self, port: Port) -> str:
+        name, batch, steps = self.variables[port.name], self.words.sizes[BATCH], self.words.sizes[self.axis(port)]
+        self.words.snippet("checked")
+        return call(self.words.snippet("checked_lengths"), f'"{name}"', name, batch, steps).text
 
     def results(self) -> None:
         self.writer.line("return {")
         for port in self.outputs:
-            text, order = self.writer.text(port.value).text, list(port.order)
-            if order[:2] == [1, 0] and order[2:] == sorted(order[2:]):
-                text = f"np.swapaxes({text}, 0, 1)"
-            elif order != sorted(order):
-                text = f"np.transpose({text}, {tuple(order)})"
+            text = self.turned(port, self.writer.array(port.value).text, into=False)
             self.writer.line(f'    "{port.name}": {text},')
         self.writer.line("}")
 
@@ -203,10 +189,8 @@ class _File:
 
     def signature(self) -> str:
         """Required inputs, then those with a default by keyword or place."""
-        always = [p for p in self.inputs if p.value.node.attrs["kind"] in ("data", "seed")]
-        required = [p for p in always if self.default(p) is None]
-        others = [p for p in self.inputs if p not in required]
-        words = [self.variables[p.name] for p in required] + [f"{self.variables[p.name]}=None" for p in others]
+        words = [self.variables[p.name] for p in self.inputs if not p.optional]
+        words += [f"{self.variables[p.name]}=None" for p in self.inputs if p.optional]
         return ", ".join([*words, f"{self.trained}=WEIGHTS"])
 
     def text(self, small: bool) -> str:
@@ -222,15 +206,14 @@ class _File:
 
     def described(self) -> list[str]:
         """The docstring of the function: what it takes and what it gives, with shapes."""
-        lines = [f"    {self.variables[p.name]}: {_dims(p)}" for p in self.inputs]
-        lines += ["", "    Returns a dictionary:", *(f"    {p.name}: {_dims(p)}" for p in self.outputs)]
+        lines = [f"    {self.variables[p.name]}: {self.dims(p)}" for p in self.inputs]
+        lines += ["", "    Returns a dictionary:", *(f"    {p.name}: {self.dims(p)}" for p in self.outputs)]
         return [f'    """Runs {self.given.model.block.name}.', "", *lines, '    """']
 
-
-def _dims(port: Port) -> str:
-    type = port.value.type
-    words: Sequence[object] = (*type.axes, *type.shape)
-    return f"({', '.join(str(words[i]) for i in port.order)})"
+    def dims(self, port: Port) -> str:
+        axes = [axis if (n := self.given.steps_of(axis)) is None else n for axis in port.value.type.axes]
+        words: Sequence[object] = (*axes, *port.value.type.shape)
+        return f"({', '.join(str(words[i]) for i in port.order)})"
 
 
 def _embedded(weights: Arrays) -> list[str]:

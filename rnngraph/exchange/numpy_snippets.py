@@ -1,6 +1,25 @@
 """Functions that an exported NumPy file brings along, each only where it is used. Texts, not code that runs here."""
 
 SNIPPETS = {
+    "checked": '''
+def checked(name, x, dtype, *shape):
+    """An argument as an array of this type and shape; a size that is a word may be any."""
+    x = np.asarray(x)
+    fits = x.ndim == len(shape) and all(isinstance(n, str) or n == m for n, m in zip(shape, x.shape))
+    if not fits or not np.can_cast(x.dtype, dtype, "same_kind"):
+        wanted = ", ".join(map(str, shape))
+        raise ValueError(f"`{name}` should be ({wanted}) {np.dtype(dtype)}, got {x.shape} {x.dtype}")
+    return x.astype(dtype, copy=False)
+''',
+    "checked_lengths": '''
+def checked_lengths(name, x, batch, steps):
+    """The real length of each row, from 0 to the number of steps."""
+    x = checked(name, x, np.int64, batch)
+    for row, length in enumerate(x):
+        if not 0 <= length <= steps:
+            raise ValueError(f"`{name}` says {length} for row {row}, expected 0 to {steps}")
+    return x
+''',
     "sigmoid": """
 def sigmoid(x):
     return 0.5 * np.tanh(0.5 * x) + 0.5  # 1 / (1 + exp(-x)), without overflow
@@ -63,6 +82,11 @@ def inside(ids, size, where, axes, live=True):
         raise IndexError(f"{where}: an index is {value}, expected 0 to {size - 1}")
     return np.where(live, ids, 0)
 ''',
+    "largest": '''
+def largest(x, axis):
+    """The largest along axes, or zeros where there are no steps."""
+    return x.max(axis=axis) if x.size else np.zeros_like(x.sum(axis=axis), x.dtype)
+''',
     "scatter_rows": '''
 def scatter_rows(values, ids, shape):
     """Adds each row of values to the row of a table of zeros that its id names."""
@@ -75,7 +99,7 @@ def compact(x, keep):
     """The steps that are kept, in order, moved to the front; zeros behind them."""
     moved = np.take_along_axis(x, np.argsort(~keep, axis=0, kind="stable"), axis=0)
     places = np.arange(len(x)).reshape(-1, *[1] * (x.ndim - 1))
-    return np.where(places < keep.sum(axis=0), moved, 0)
+    return np.where(places < keep.sum(axis=0), moved, np.zeros((), x.dtype))
 ''',
     "expand": '''
 def expand(y, keep):

@@ -9,17 +9,21 @@ from typing import NamedTuple
 
 from rnngraph.exchange.products import is_matmul, subscripts
 from rnngraph.ir.graph import Node, Value
-from rnngraph.ir.types import BATCH, Type, union
+from rnngraph.ir.types import BATCH, DType, Type, union
 from rnngraph.ops.table import dim_of
 
 COMPARE, ADD, MUL, UNARY, ATOM = range(5)
 
 
 class Text(NamedTuple):
-    """An expression of Python and how strongly it holds together."""
+    """An expression of Python and how strongly it holds together.
+
+    `bare` is a number of Python's own: it takes the type of the arrays beside it, and has neither a type nor methods.
+    """
 
     text: str
     level: int = ATOM
+    bare: bool = False
 
     def at(self, level: int) -> str:
         """With brackets where it holds together less than that."""
@@ -81,37 +85,58 @@ def lined(x: Text, type: Type, axes: tuple[str, ...], rank: int, leading: bool =
     return index(x, ["None" if i in missing else ":" for i in range(len(axes) + rank)])
 
 
-def operands(node: Node, texts: tuple[Text, ...]) -> list[Text]:
+def typed(w: Words, x: Text, dtype: DType) -> Text:
+    """A bare number as one of NumPy's types; anything else as it is."""
+    return call("np.bool_" if dtype == "bool" else w.dtype(dtype), x.text) if x.bare else x
+
+
+def operands(w: Words, node: Node, texts: Sequence[Text]) -> list[Text]:
+    """The operands of an elementwise op, lined up. Where all floats are bare, one gets the type of the file's."""
     axes, rank = union([v.type for v in node.inputs]), len(node.types[0].shape)
-    return [lined(t, v.type, axes, rank) for t, v in zip(texts, node.inputs, strict=True)]
+    floats = [i for i, v in enumerate(node.inputs) if v.type.dtype == "float"]
+    first = floats[0] if floats and all(texts[i].bare for i in floats) else None
+    known = [typed(w, t, "float") if i == first else t for i, t in enumerate(texts)]
+    return [lined(t, v.type, axes, rank) for t, v in zip(known, node.inputs, strict=True)]
 
 
 # --- elementwise ----------------------------------------------------------------------------------------------------
 
 
 def function(name: str, *more: str) -> Rule:
-    return lambda w, node, *texts: call(name, *(t.text for t in operands(node, texts)), *more)
+    return lambda w, node, *texts: call(name, *(t.text for t in operands(w, node, texts)), *more)
 
 
 def infix(sign: str, level: int) -> Rule:
+    """Of whole numbers that are bare the result is bare too."""
+
     def rule(w: Words, node: Node, *texts: Text) -> Text:
-        a, b = operands(node, texts)
-        return Text(f"{a.at(level)} {sign} {b.at(level + 1)}", level)
+        a, b = operands(w, node, texts)
+        return Text(f"{a.at(level)} {sign} {b.at(level + 1)}", level, a.bare and b.bare)
+
+    return rule
+
+
+def formula(text: str, level: int = ATOM) -> Rule:
+    """An expression with the operand at `{}`."""
+
+    def rule(w: Words, node: Node, *texts: Text) -> Text:
+        (x,) = operands(w, node, texts)
+        return Text(text.format(x.at(ATOM)), level, x.bare)
 
     return rule
 
 
 def _cast(w: Words, node: Node, x: Text) -> Text:
-    if node.inputs[0].op.name == "const":
-        return number(w, Value(node.inputs[0].node), node.attrs["dtype"])
-    return method(x, "astype", w.dtype(node.attrs["dtype"]))
+    (v,), dtype = node.inputs, node.attrs["dtype"]
+    if v.op.name == "const":
+        return number(w, v, dtype)
+    return typed(w, x, dtype) if x.bare else method(x, "astype", w.dtype(dtype))
 
 
 def number(w: Words, value: Value, dtype: str) -> Text:
     kinds: dict[str, Callable[..., float]] = {"float": float, "int": int, "bool": bool}
-    text = repr(kinds[dtype](value.node.attrs["value"]))
-    text = _spelled(text)
-    return Text(text, UNARY if text[0] == "-" else ATOM)
+    text = _spelled(repr(kinds[dtype](value.node.attrs["value"])))
+    return Text(text, UNARY if text[0] == "-" else ATOM, True)
 
 
 def _spelled(number: str) -> str:
@@ -127,7 +152,20 @@ def _filled(w: Words, node: Node, x: Text) -> Text:
         if not source.node.attrs["value"]:
             return call("np.zeros", w.shape(y), w.dtype(y.dtype))
         return call("np.full", w.shape(y), number(w, source, y.dtype).text, w.dtype(y.dtype))
-    return call("np.broadcast_to", lined(x, node.inputs[0].type, y.axes, len(y.shape)).text, w.shape(y))
+    return _whole(w, x, node.inputs[0].type, y)
+
+
+def _whole(w: Words, x: Text, type: Type, target: Type) -> Text:
+    """A value spread over all axes and dimensions of the target."""
+    if (type.axes, type.shape) == (target.axes, target.shape):
+        return x
+    lined_up = lined(typed(w, x, type.dtype), type, target.axes, len(target.shape))
+    return call("np.broadcast_to", lined_up.text, w.shape(target))
+
+
+def _straight_through(w: Words, node: Node, x: Text, through: Text) -> Text:
+    """The value of the first operand."""
+    return _whole(w, x, node.inputs[0].type, node.types[0])
 
 
 # --- products, reductions, dimensions -------------------------------------------------------------------------------
@@ -155,7 +193,7 @@ def _sum_axes(w: Words, node: Node, x: Text) -> Text:
 def _max_axes(w: Words, node: Node, x: Text) -> Text:
     axes = node.inputs[0].type.axes
     places = [str(i) for i, axis in enumerate(axes) if axis in node.attrs["axes"]]
-    return method(x, "max", f"axis={tuple_text(places)}") if places else x
+    return call(w.snippet("largest"), x.text, f"axis={tuple_text(places)}") if places else x
 
 
 def over_dim(name: str) -> Rule:
@@ -179,14 +217,28 @@ def _cumsum(w: Words, node: Node, x: Text) -> Text:
 
 def spread_to(w: Words, x: Text, type: Type, axes: tuple[str, ...]) -> Text:
     """An operand with all axes written out."""
-    if type.axes == axes:
-        return x
-    whole = w.shape(Type(axes, type.shape, type.dtype))
-    return call("np.broadcast_to", lined(x, type, axes, len(type.shape)).text, whole)
+    return _whole(w, x, type, Type(axes, type.shape, type.dtype))
+
+
+def _literals(value: Value) -> list[Value] | None:
+    """The numbers of a list that the user wrote as numbers, `[0.5, 1]`; of other values None."""
+    (source, *_), op = value.node.inputs or (value,), value.op.name
+    if op == "reshape" and value.type.shape == (1,) and source.op.name == "const":
+        return [source]
+    if op != "concat" or any(_literals(v) is None or v.op.name == "concat" for v in value.node.inputs):
+        return None
+    return [v.node.inputs[0] for v in value.node.inputs]
+
+
+def _listed(w: Words, numbers: Sequence[Value], dtype: DType) -> Text:
+    words = ", ".join(number(w, v, dtype).text for v in numbers)
+    return call("np.array", f"[{words}]", w.dtype(dtype))
 
 
 def _concat(w: Words, node: Node, *texts: Text) -> Text:
     y = node.types[0]
+    if numbers := _literals(Value(node)):
+        return _listed(w, numbers, y.dtype)
     parts = [spread_to(w, t, v.type, y.axes).text for t, v in zip(texts, node.inputs, strict=True)]
     return call("np.concatenate", f"[{', '.join(parts)}]", f"axis={dim_of(node.attrs, y)}")
 
@@ -207,6 +259,8 @@ def _pad(w: Words, node: Node, x: Text) -> Text:
 
 
 def _reshape(w: Words, node: Node, x: Text) -> Text:
+    if numbers := _literals(Value(node)):
+        return _listed(w, numbers, node.types[0].dtype)
     return method(x, "reshape", w.shape(node.types[0]))
 
 
@@ -251,6 +305,8 @@ def _placed(w: Words, node: Node, dy: Text, steps: Text, type: Type) -> Text:
 
 
 def _row(w: Words, node: Node, x: Text) -> Text:
+    if node.inputs[0].op.name == "iota":
+        return Text(str(node.attrs["at"]), bare=True)
     return index(x, at_place(place_of(node), str(node.attrs["at"])))
 
 
@@ -271,8 +327,8 @@ def _uniform(w: Words, node: Node, seed: Text, step: Text) -> Text:
     return call(w.snippet("uniform"), seed.text, count.text, hex(key), lead, inner, w.float)
 
 
-def _sigmoid(w: Words, node: Node, x: Text) -> Text:
-    return call(w.snippet("sigmoid"), x.text)
+def _sigmoid(w: Words, node: Node, *texts: Text) -> Text:
+    return call(w.snippet("sigmoid"), operands(w, node, texts)[0].text)
 
 
 WORDS: dict[str, Rule] = {
@@ -288,10 +344,8 @@ WORDS: dict[str, Rule] = {
         ("le", "<=", COMPARE), ("gt", ">", COMPARE), ("ge", ">=", COMPARE), ("eq", "==", COMPARE),
         ("ne", "!=", COMPARE),
     )},
-    "neg": lambda w, node, x: Text(f"-{x.at(ATOM)}", UNARY), "sigmoid": _sigmoid,
-    "relu": lambda w, node, x: call("np.maximum", x.text, "0"),
-    "softplus": lambda w, node, x: call("np.logaddexp", x.text, "0.0"),
-    "log_sigmoid": lambda w, node, x: Text(f"-np.logaddexp(-{x.at(ATOM)}, 0.0)", UNARY),
+    "neg": formula("-{}", UNARY), "sigmoid": _sigmoid, "relu": function("np.maximum", "0"),
+    "softplus": function("np.logaddexp", "0.0"), "log_sigmoid": formula("-np.logaddexp(-{}, 0.0)", UNARY),
     "cast": _cast, "identity": lambda w, node, x: x, "broadcast": _filled, "spread": _filled,
     "const": lambda w, node: number(w, Value(node), node.attrs["dtype"]),
     "size": lambda w, node: call(w.float, " * ".join(w.sizes[a] for a in node.attrs["axes"]) or "1"),
@@ -305,7 +359,7 @@ WORDS: dict[str, Rule] = {
     "last": lambda w, node, x: call(w.snippet("last"), x.text, f"axis={place_of(node)}"),
     "place_last": lambda w, node, dy: _placed(w, node, dy, Text(w.sizes[node.attrs["axis"]]), Type((), ())),
     "place_last_within": lambda w, node, dy, lengths: _placed(w, node, dy, lengths, node.inputs[1].type),
-    "detach": lambda w, node, x: x, "straight_through": lambda w, node, x, through: operands(node, (x, through))[0],
+    "detach": lambda w, node, x: x, "straight_through": _straight_through,
     "max_axes": _max_axes, "first_max": over_dim("max"), "patches": _patches,
     "flip": lambda w, node, x: call("np.flip", x.text, f"axis={dim_of(node.attrs, node.types[0])}"),
     "row": _row, "stack": _stack, "uniform": _uniform,

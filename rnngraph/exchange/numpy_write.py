@@ -15,13 +15,13 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 
 from rnngraph.exchange.chosen import LENGTHS, cannot_say
 from rnngraph.exchange.numpy_choice import WORDS
-from rnngraph.exchange.numpy_words import Text, Words, at_place, index, spread_to
+from rnngraph.exchange.numpy_words import Text, Words, at_place, index, spread_to, typed
 from rnngraph.ir.graph import INPUT, LOOP, PARAM, Loop, Node, Value, body_nodes, loop_of
 from rnngraph.ops.table import dim_of
 
 WIDEST = 88
 """Characters of an expression beyond which a part of it gets a name of its own."""
-RESERVED = {*keyword.kwlist, "np", "run", "Path", "WEIGHTS"}
+RESERVED = {*keyword.kwlist, "np", "run", "Path", "WEIGHTS", "range", "reversed", "bool"}
 
 
 class Names:
@@ -71,6 +71,13 @@ class Writer:
             return Text(self.by_name[value.node.attrs["name"]])
         return self.texts[value]
 
+    def array(self, value: Value) -> Text:
+        """The text of a value in its type, also where it is a number."""
+        return typed(self.words, self.text(value), value.type.dtype)
+
+    def spread(self, value: Value, axes: tuple[str, ...]) -> Text:
+        return spread_to(self.words, self.array(value), value.type, axes)
+
     # --- statements ---
 
     def level(self, nodes: Sequence[Node], leaving: Iterable[Value], hints: Mapping[Value, str]) -> None:
@@ -101,13 +108,14 @@ class Writer:
         """What a node computes. Raises CannotDo where NumPy's words do not reach."""
         if node.op.name not in WORDS:
             raise cannot_say("NumPy", node)
-        return WORDS[node.op.name](self.words, node, *(self.text(v) for v in node.inputs))
+        text = self.text if node.op.kind == "pointwise" else self.array  # entry by entry, numbers stand beside arrays
+        return WORDS[node.op.name](self.words, node, *map(text, node.inputs))
 
     def assign(self, value: Value, made: Text, hint: str) -> None:
         self.source_line(value.node)
         name = self.names.fresh(hint)
         self.line(f"{name} = {made.text}")
-        self.texts[value] = Text(name)
+        self.texts[value] = Text(name, bare=made.bare)
 
     def split(self, parts: Sequence[Node]) -> None:
         """`i, j, f, o = np.split(...)`, as the user wrote it."""
@@ -132,7 +140,7 @@ class Writer:
     def history(self, node: Node) -> None:
         """A state over time in one array: the old values and the new ones."""
         old, new = node.values
-        made = WORDS["stack"](self.words, node, *(self.text(v) for v in node.inputs))
+        made = WORDS["stack"](self.words, node, *map(self.array, node.inputs))
         name = self.names.fresh(f"{_hint(node)}_history")
         self.line(f"{name} = {made.text}")
         at = node.types[0].axes.index(node.attrs["axis"])
@@ -151,7 +159,7 @@ class Writer:
         self.source_line(node)
         for i, c in enumerate(what.carries):
             name = self.names.fresh(c.param.node.attrs["name"])
-            self.line(f"{name} = {spread_to(self.words, self.text(c.init), c.init.type, c.param.type.axes).text}")
+            self.line(f"{name} = {self.spread(c.init, c.param.type.axes).text}")
             self.texts[c.param] = self.texts[Value(node, i)] = Text(name)
         self.texts |= {c.param: self.text(c.outer) for c in what.captures}
         stacks = self.rows(node, what, hints)
@@ -160,7 +168,7 @@ class Writer:
         self.depth += 1
         self.around.append(self.said)
         if what.counter:
-            self.texts[what.counter] = Text(step)
+            self.texts[what.counter] = Text(step, bare=True)
         for s in what.slices:
             self.row(s.param, s.sequence, what.axis, step)
         nexts = {c.next: f"{self.text(c.param).text}_next" for c in what.carries if _unnamed(c.next, what)}

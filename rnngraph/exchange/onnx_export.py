@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rnngraph.diagnostics import CannotDo, UserError
-from rnngraph.exchange.chosen import Chosen, Port, Wanted, bases, cannot_say, chosen
+from rnngraph.diagnostics import CannotDo, Diagnostic, UserError
+from rnngraph.exchange.chosen import LENGTHS, Chosen, Port, Wanted, axes_of, cannot_say, chosen
+from rnngraph.exchange.numpy_choice import WORDS
 from rnngraph.ir.graph import Graph, Node
-from rnngraph.ir.types import BATCH
+from rnngraph.ir.types import Type
 from rnngraph.model import Model
 
 
@@ -42,6 +43,13 @@ def to_onnx(model: Model, weights: Mapping[str, Any], wanted: Wanted, operators:
     return made
 
 
+def operators_in(content: bytes) -> set[str]:
+    """Which of the operators LSTM, GRU and RNN an ONNX file has."""
+    import onnx
+
+    return {node.op_type for node in onnx.load_from_string(content).graph.node} & {"LSTM", "GRU", "RNN"}
+
+
 @contextmanager
 def needed(package: str) -> Iterator[None]:
     """Turns the absence of an optional package into a message that says how to get it."""
@@ -63,7 +71,8 @@ def rules() -> dict[str, Any]:
 def _refuse(graph: Graph) -> None:
     """CannotDo with every expression that ONNX has no words for, each told once."""
     known = rules()
-    errors = [cannot_say("ONNX", n) for n in graph.all_nodes() if n.op.kind != "leaf" and n.op.name not in known]
+    unsaid = [n for n in graph.all_nodes() if n.op.kind != "leaf" and n.op.name not in known]
+    errors = [cannot_say("ONNX", n, "NumPy" if n.op.name in WORDS else "") for n in unsaid]
     if errors:
         found = dict.fromkeys(d for error in errors for d in error.diagnostics)
         raise CannotDo(tuple(found))
@@ -77,20 +86,24 @@ def _graph(given: Chosen, graph: Graph, extra: Mapping[Node, Any]) -> Any:
     known["loop"] = lambda s, node, *names: extra[node](s, *names) if node in extra else loop(s, node, *names)
     top = Scope(Whole(given.wanted.dtype, known))
     inputs, outputs = given.inputs(graph), given.outputs(graph)
-    _distinct(inputs, outputs)
+    _distinct(given, inputs, outputs)
     _sizes(top, given, graph, inputs)
     for value in graph.inputs.values():
         if value.node.attrs["kind"] == "weight":
             name = value.node.attrs["name"]
             top.names[value] = top.tensor(given.weights[name], name)
+    defaults = {port: array for port in inputs if (array := given.default_array(port)) is not None}
     for port in inputs:
-        top.names[port.value] = _turned(top, port.name, port, into=True)
+        top.names[port.value] = _turned(top, _filled(top, port, defaults.get(port)), port, into=True)
     top.convert(graph.nodes())
     for port in outputs:
         made = _turned(top, top.names[port.value], port, into=False)
         top.nodes.append(_named(made, port.name))
     fixed = {axis: n for axis in top.whole.sizes if (n := given.steps_of(axis)) is not None}
-    infos = [[top.info(p.name, p.value.type, p.order, fixed) for p in ports] for ports in (inputs, outputs)]
+    own = {port: f" of {port.name}, or 1" for port in defaults}
+    infos = [
+        [top.info(p.name, p.value.type, p.order, fixed, own.get(p, "")) for p in ports] for ports in (inputs, outputs)
+    ]
     from onnx import helper
 
     used = {name for node in _every(top.nodes) for name in node.input}
@@ -112,6 +125,19 @@ def _named(source: str, target: str) -> Any:
     return helper.make_node("Identity", [source], [target], name=f"output {target}")
 
 
+def _filled(top: Any, port: Port, default: Any) -> str:
+    """What is given, or else its default, for every row. Lengths out of range count as the nearest in it."""
+    if default is None:
+        return port.name
+    type = port.value.type
+    lead = tuple(type.axes[i] for i in port.order[: len(type.axes)])
+    whole = str(top.emit("Expand", top.tensor(default, port.name), top.shape(Type(lead, type.shape, type.dtype))))
+    if port.kind != "lengths":
+        return whole
+    steps = top.size(port.value.node.attrs["name"].removeprefix(LENGTHS))
+    return str(top.emit("Max", top.emit("Min", whole, steps), top.number(0, "int")))
+
+
 def _turned(top: Any, name: str, port: Port, into: bool) -> str:
     """An array brought from the order outside to the one inside, or back."""
     order = list(port.order)
@@ -123,39 +149,29 @@ def _turned(top: Any, name: str, port: Port, into: bool) -> str:
 
 def _sizes(top: Any, given: Chosen, graph: Graph, inputs: list[Port]) -> None:
     """The size of every axis, from the shape of an input that has it, or fixed."""
-    from rnngraph.ir.graph import LOOP, loop_of
-
-    nodes = list(graph.all_nodes())
-    axes = {axis for node in nodes for type in node.types for axis in type.axes}
-    axes |= {loop_of(node).axis for node in nodes if node.op is LOOP}
-    axes |= {axis for node in nodes for axis in node.attrs.get("axes", ())}
-    axes |= {base for axis in axes for base in bases(axis)}
-    for axis in sorted(axes, key=len):
+    for axis in sorted(axes_of(graph), key=len):
         steps, (base, part, by) = given.steps_of(axis), axis.rpartition("/")
         if steps is not None:
             top.whole.sizes[axis] = top.ints(steps)
-            continue
-        if part:
+        elif part:
             more = top.emit("Add", top.whole.sizes[base], top.ints(int(by) - 1))
             top.whole.sizes[axis] = str(top.emit("Div", more, top.ints(int(by))))
-            continue
-        port = next((p for p in inputs if axis in p.value.type.axes), None)
-        if port is None:
-            what = "rows" if axis == BATCH else f"steps of `{axis}`"
-            raise CannotDo(
-                f"nothing that is given tells the number of {what} of the exported model",
-                "E683",
-                help="export it with `--unroll static --steps N`, or with its states as inputs",
-            )
-        place = port.order.index(port.value.type.axes.index(axis))
-        top.whole.sizes[axis] = str(top.emit("Shape", port.name, start=place, end=place + 1))
+        else:
+            port = next(p for p in inputs if axis in p.value.type.axes and not p.optional)
+            place = port.order.index(port.value.type.axes.index(axis))
+            top.whole.sizes[axis] = str(top.emit("Shape", port.name, start=place, end=place + 1))
 
 
-def _distinct(inputs: list[Port], outputs: list[Port]) -> None:
+def _distinct(given: Chosen, inputs: list[Port], outputs: list[Port]) -> None:
     both = {p.name for p in inputs} & {p.name for p in outputs}
-    if both:
+    for name in sorted(both):
         raise UserError(
-            f"`{min(both)}` is an input and an output, and ONNX keeps names apart",
-            "E684",
-            f"give the output another name: `output {min(both)} as ...`",
+            [
+                Diagnostic(
+                    "E684",
+                    f"`{name}` is an input and an output, and ONNX keeps names apart",
+                    given.made.output_spans.get(name),
+                    help=f"give the output another name: `output {name} as ...`",
+                )
+            ]
         )

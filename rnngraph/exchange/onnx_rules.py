@@ -6,8 +6,8 @@ from itertools import product
 
 import numpy as np
 
+from rnngraph.exchange.onnx_products import contract
 from rnngraph.exchange.onnx_scope import Rule, Scope
-from rnngraph.exchange.products import is_matmul, subscripts
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import Type, union
 from rnngraph.ops.table import dim_of
@@ -76,8 +76,8 @@ def _mod(s: Scope, node: Node, *names: str) -> str:
     """The remainder with the sign of the divisor; ONNX has that for integers only, and only where that is not 0."""
     a, b = operands(s, node, names)
     if node.types[0].dtype == "int":
-        none, by = _divisor(s, b)
-        return str(s.emit("Where", none, s.number(0, "int"), s.emit("Mod", a, by)))
+        _, by = _divisor(s, b)
+        return str(s.emit("Mod", a, by))  # a remainder of 0 is 0: so it is of 1
     rest, zero = s.emit("Mod", a, b, fmod=1), s.number(0)
     other = s.emit("Xor", s.emit("Less", rest, zero), s.emit("Less", b, zero))
     wrong = s.emit("And", other, s.emit("Not", s.emit("Equal", rest, zero)))
@@ -141,12 +141,6 @@ def _iota(s: Scope, node: Node) -> str:
 # --- products and reductions ----------------------------------------------------------------------------------------
 
 
-def _contract(s: Scope, node: Node, a: str, b: str) -> str:
-    if not is_matmul(node) or node.inputs[0].type.rank == 1:
-        return str(s.emit("Einsum", a, b, equation=subscripts(node)))
-    return str(s.emit("MatMul", a, b))
-
-
 def _sum(s: Scope, node: Node, x: str) -> str:
     shape = node.inputs[0].type.shape
     places = [dim - len(shape) if dim >= 0 else dim for dim in node.attrs["dims"]]
@@ -159,10 +153,29 @@ def _sum_axes(s: Scope, node: Node, x: str) -> str:
     return str(s.emit("ReduceSum", x, s.ints(*places), keepdims=0)) if places else x
 
 
+def counted(rule: Rule) -> Rule:
+    """The largest of truth values, which the format does not look for, is that of 0 and 1."""
+
+    def whole(s: Scope, node: Node, x: str) -> str:
+        if node.inputs[0].type.dtype != "bool":
+            return str(rule(s, node, x))
+        found = str(rule(s, node, str(s.emit("Cast", x, to=s.whole.element("int")))))
+        return str(s.emit("Cast", found, to=s.whole.element(node.types[0].dtype)))
+
+    return whole
+
+
 def _max_axes(s: Scope, node: Node, x: str) -> str:
-    axes = node.inputs[0].type.axes
-    places = [i for i, axis in enumerate(axes) if axis in node.attrs["axes"]]
-    return str(s.emit("ReduceMax", x, s.ints(*places), keepdims=0)) if places else x
+    """The largest, or 0 where there are no steps."""
+    axes = [axis for axis in node.inputs[0].type.axes if axis in node.attrs["axes"]]
+    if not axes:
+        return x
+    type = node.inputs[0].type
+    found = s.emit("ReduceMax", x, s.ints(*(type.axes.index(axis) for axis in axes)), keepdims=0)
+    for axis in axes:
+        some = s.emit("Greater", s.size(axis), s.number(0, "int"))
+        found = s.emit("Where", some, found, s.number(0, "int" if type.dtype == "bool" else type.dtype))
+    return str(found)
 
 
 def _max_over(s: Scope, node: Node, x: str) -> str:
@@ -282,9 +295,10 @@ RULES: dict[str, Rule] = {
     "where": _where, "ne": _not_equal,
     "square": _square, "relu": _relu, "softplus": _softplus, "log_sigmoid": _log_sigmoid,
     "mod": _mod, "floordiv": _floordiv, "cast": _cast, "broadcast": _broadcast, "spread": _spread,
-    "const": _const, "size": _size, "iota": _iota, "contract": _contract, "sum": _sum, "sum_axes": _sum_axes,
-    "max_over": _max_over, "argmax": _argmax, "softmax": along_dim("Softmax"), "log_softmax": along_dim("LogSoftmax"),
+    "const": _const, "size": _size, "iota": _iota, "contract": contract, "sum": _sum, "sum_axes": _sum_axes,
+    "max_over": counted(_max_over), "argmax": counted(_argmax), "max_axes": counted(_max_axes),
+    "first_max": counted(_max_over), "softmax": along_dim("Softmax"), "log_softmax": along_dim("LogSoftmax"),
     "cumsum": _cumsum, "concat": _concat, "slice": _slice, "pad": _pad, "reshape": _reshape, "transpose": _transpose,
-    "repeat": _repeat, "detach": plain("Identity"), "straight_through": _straight_through, "max_axes": _max_axes,
-    "first_max": _max_over, "flip": _flip, "patches": _patches,
+    "repeat": _repeat, "detach": plain("Identity"), "straight_through": _straight_through,
+    "flip": _flip, "patches": _patches,
 }  # fmt: skip

@@ -125,10 +125,15 @@ class Scope:
     # --- borders ---
 
     def info(
-        self, name: str, type: Type, order: Sequence[int] | None = None, fixed: Mapping[str, int] | None = None
+        self,
+        name: str,
+        type: Type,
+        order: Sequence[int] | None = None,
+        fixed: Mapping[str, int] | None = None,
+        own: str = "",
     ) -> Any:
-        """The declaration of an input or output: named dimensions for the axes that are free."""
-        dims: list[Any] = [(fixed or {}).get(axis, axis) for axis in type.axes] + list(type.shape)
+        """The declaration of an input or output: named dimensions for the axes that are free (`own` ends the names)."""
+        dims: list[Any] = [(fixed or {}).get(axis, axis + own) for axis in type.axes] + list(type.shape)
         return helper.make_tensor_value_info(
             name, self.whole.element(type.dtype), [dims[i] for i in order] if order is not None else dims
         )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean
 from rnngraph.front.block import Weight
 from rnngraph.ir.graph import INPUT, Graph, Node, Value, ordered
+from rnngraph.ir.types import BATCH
 from rnngraph.learn.files import Arrays, read_tensors, write_tensors
 
 Shape = tuple[int, ...]
@@ -38,7 +39,8 @@ def init(weights: Sequence[Weight], seed: int, dtype: str = "float64") -> Arrays
 
 
 def computed(value: Value, weights: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-    """A value of the graph that depends on weights alone. UserError where it chooses by an index that lies outside."""
+    """A value of the graph that depends on weights alone; one row of it, where it has rows. UserError where it chooses
+    by an index that lies outside."""
     from rnngraph.program.lower import lower
     from rnngraph.program.memory import plan
     from rnngraph.runtime.execute import Bound
@@ -47,7 +49,7 @@ def computed(value: Value, weights: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     inputs = {n.attrs["name"]: Value(n) for n in ordered([value.node]) if n.op is INPUT}
     looks = {f"index {i}": n for i, n in enumerate(ordered([value.node])) if n.op.name == "inside"}
     program = lower(Graph(inputs, {"value": value, **{name: n.inputs[0] for name, n in looks.items()}}))
-    results = Bound(program, plan(program, {}, "float64"), NumpyBackend()).run({}, weights)
+    results = Bound(program, plan(program, {BATCH: 1}, "float64"), NumpyBackend()).run({}, weights)
     for name, node in looks.items():
         _refuse_outside(node, results[name])
     return np.array(results["value"])
