@@ -15,6 +15,7 @@ from rnngraph.exchange.chosen import Wanted
 from rnngraph.exchange.commands import weights
 from rnngraph.exchange.convert import Converted, convert
 from rnngraph.exchange.files import read
+from rnngraph.exchange.found import Found
 from rnngraph.exchange.onnx_export import to_onnx
 from rnngraph.exchange.places import places
 from rnngraph.exchange.show import shown
@@ -107,6 +108,21 @@ def test_layers_of_a_name_that_we_gave_go_by_order_where_names_do_not_fit() -> N
             given[f"{name}/{local}"] = np.full(shape, i + 1.0)
     own = convert(model, given, "keras", "rnngraph").arrays
     assert [own[f"{name}.kernel"][0, 0] for name in ("lstm", "lstm_2", "lstm_3")] == [1, 2, 3]
+
+
+def test_layers_of_other_names_go_by_order_only_where_none_is_over() -> None:
+    """A Keras file tells the order of its layers, whatever they are called; but not which of two is meant."""
+    shapes = {"kernel": (3, 16), "recurrent_kernel": (4, 16), "bias": (16,)}
+    arrays = {f"{name}/{local}": drawn(*s) for name in ("writer", "reader") for local, s in shapes.items()}
+    found = Found(arrays, places={"reader": "layers/lstm", "writer": "layers/lstm_1"})
+    line = "  {0}, _ = unroll LSTM(4) over x\n"
+    one, two = (
+        rg.parse(f"model M {{\n  input x: seq[3]\n{lines}  output y\n}}\n")
+        for lines in (line.format("y"), line.format("z") + "  output z\n" + line.format("y"))
+    )
+    assert convert(two, found, "keras", "rnngraph").told == ("lstm <- `reader`", "lstm_2 <- `writer`")
+    with pytest.raises(UserError, match="`lstm` could be any of `reader`, `writer`"):
+        convert(one, found, "keras", "rnngraph")
 
 
 def test_a_name_that_the_user_chose_is_meant() -> None:

@@ -67,7 +67,8 @@ class Search:
         return order(key, self.groups[key].place)
 
 
-Table = Mapping[str, Mapping[Key, Fit | Misfit]]
+Row = Mapping[Key, Fit | Misfit]
+Table = Mapping[str, Row]
 
 
 def matches(search: Search, places: Sequence[Place]) -> dict[str, Fit]:
@@ -77,11 +78,13 @@ def matches(search: Search, places: Sequence[Place]) -> dict[str, Fit]:
     told = [place for place in places if place.name in search.pairs]
     found |= {p.name: fit for p in places if (fit := _by_name(search, p, places, table)) is not None}
     for place in (*told, *(p for p in places if p.name not in found and p not in told)):
-        found[place.name] = _by_order(search, place, {fit.key for fit in found.values()}, table[place.name])
+        used = {fit.key for fit in found.values()}
+        waiting = [table[p.name] for p in places if p.name not in found]
+        found[place.name] = _by_order(search, place, used, waiting, table[place.name])
     return found
 
 
-def _row(search: Search, place: Place) -> dict[Key, Fit | Misfit]:
+def _row(search: Search, place: Place) -> Row:
     """Every layer of the file as this one of the model."""
     try:
         expected = wanted(search.layout, place, search.shapes)
@@ -106,15 +109,18 @@ def _by_name(search: Search, place: Place, places: Sequence[Place], table: Table
     return own if isinstance(own, Fit) and all_fit else None
 
 
-def _by_order(search: Search, place: Place, used: set[Key], row: Mapping[Key, Fit | Misfit]) -> Fit:
-    """The first that fits of those that are left, if all that fit are named alike."""
+def _by_order(search: Search, place: Place, used: set[Key], waiting: Sequence[Row], row: Row) -> Fit:
+    """The first that fits of those that are left, if all that fit are named alike; or if their order is known, and as
+    many layers of the model wait for them."""
     module = search.pairs.get(place.name)
     free = {key: fit for key, fit in row.items() if key not in used and module in (None, key.module)}
     fits = [free[key] for key in sorted(free, key=search.order)]
     good = [fit for fit in fits if isinstance(fit, Fit)]
     if not good:
         return _refused(search, place, free)
-    if len({search.order(fit.key)[0] for fit in good}) > 1:
+    wanted_by = sum(any(isinstance(other[fit.key], Fit) for fit in good) for other in waiting)
+    named_alike = len({order(fit.key)[0] for fit in good}) == 1
+    if len({search.order(fit.key)[0] for fit in good}) > 1 or (len(good) > wanted_by and not named_alike):
         some = sorted({fit.key.module for fit in good})
         raise UserError(
             f"`{place.name}` could be any of {', '.join(f'`{m}`' for m in some)}",
@@ -229,7 +235,7 @@ def order(key: Key, place: str = "") -> Order:
     return "/".join(pattern), tuple(numbers), key.number, key.reverse
 
 
-def _refused(search: Search, place: Place, free: Mapping[Key, Fit | Misfit]) -> NoReturn:
+def _refused(search: Search, place: Place, free: Row) -> NoReturn:
     """Says what the layer takes, and why none of these is it."""
     misfits = {key: fit for key, fit in free.items() if isinstance(fit, Misfit)}
     differing = {key: fit for key, fit in misfits.items() if fit.differs}
