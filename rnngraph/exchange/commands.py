@@ -6,9 +6,12 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from rnngraph.exchange.convert import Converted
 
 LAYOUT = click.Choice(["tf1", "keras", "torch", "onnx", "rnngraph"])
 
@@ -23,16 +26,16 @@ def weights() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 def show(file: str, as_json: bool) -> None:
     """Print name, shape, type, bytes and extent of every array of FILE, and the layout that it looks like."""
-    from rnngraph.exchange.convert import shown
     from rnngraph.exchange.files import read
     from rnngraph.exchange.looks import looks_like
+    from rnngraph.exchange.show import shown
 
-    arrays = read(file)
-    rows, layout = shown(arrays), looks_like(arrays)
+    found = read(file)
+    rows, layout = shown(found), found.layout or looks_like(found.arrays)
     heads = ("name", "shape", "type", "bytes", "min", "mean", "max")
     if as_json:
-        found = {"layout": layout, "arrays": [dict(zip(heads, row, strict=True)) for row in rows]}
-        click.echo(json.dumps(found, indent=2))
+        told = {"layout": layout, "arrays": [dict(zip(heads, row, strict=True)) for row in rows]}
+        click.echo(json.dumps(told, indent=2))
         return
     from rich.console import Console
     from rich.table import Column, Table
@@ -53,6 +56,7 @@ def show(file: str, as_json: bool) -> None:
 @click.option("--name", metavar="NAME", help="Which model, where the file has several.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, as --set units=64.")
 @click.option("--map", "pairs", multiple=True, metavar="OURS=THEIRS", help="A layer and its module elsewhere.")
+@click.option("--assume", multiple=True, metavar="OPTION=VALUE", help="What the file does not say: forget_bias=0.")
 @click.option("--out", type=click.Path(), required=True, help="The .safetensors file to write.")
 def convert(
     file: str,
@@ -62,30 +66,54 @@ def convert(
     name: str | None,
     settings: Sequence[str],
     pairs: Sequence[str],
+    assume: Sequence[str],
     out: str,
 ) -> None:
     """Write the weights of FILE in another layout. Every layer is checked by running both definitions."""
+    from rnngraph.diagnostics import UserError
     from rnngraph.exchange.convert import OURS
     from rnngraph.exchange.convert import convert as converted
     from rnngraph.exchange.files import read
-    from rnngraph.exchange.looks import looks_like
+    from rnngraph.exchange.looks import TITLES, looks_like
     from rnngraph.learn.weights import save_weights
     from rnngraph.options import given_once
 
-    arrays = read(file)
-    made = converted(
-        _model(model_file, name, settings),
-        arrays,
-        source or looks_like(arrays) or OURS,
-        target,
-        given_once([_pair(text) for text in pairs], "the layer", "E698"),
-    )
+    said = [
+        given_once([_pair(text) for text in told], what, "E698")
+        for told, what in ((pairs, "the layer"), (assume, "the option"))
+    ]
+    found = read(file)
+    layout = source or found.layout or looks_like(found.arrays)
+    if source is None and layout and not found.layout:
+        click.echo(f"read as {TITLES[layout]}'s, which the names look like; `--from` says otherwise")
+    model = _model(model_file, name, settings)
+    if layout is None and not found.arrays.keys() & {w.name for w in model.weights}:
+        raise UserError(
+            f"the names in `{file}` are not this model's, nor do they look like those of another tool",
+            "E690",
+            f"say which tool wrote it, as `--from torch`; it has {', '.join(f'`{n}`' for n in list(found.arrays)[:6])}",
+        )
+    made = converted(model, found, layout or OURS, target, *said)
     save_weights(out, made.arrays)
+    _tell(made)
+    click.echo(f"wrote {out}: {len(made.arrays)} arrays")
+
+
+def _tell(made: Converted) -> None:
+    """What was made of what, what was assumed, and what was left out: an optimiser's arrays in one line."""
+    from rnngraph.exchange.account import OF_TRAINING
+
     for line in made.told:
         click.echo(line)
-    for left in made.left:
-        click.echo(f"warning: `{left}` has no place in the model and was left out", err=True)
-    click.echo(f"wrote {out}: {len(made.arrays)} arrays")
+    for line in made.assumed:
+        click.echo(f"assumed for {line}", err=True)
+    trained = [name for name, why in made.left.items() if why == OF_TRAINING]
+    for name, why in made.left.items():
+        if why != OF_TRAINING:
+            told = f"`{name}` has no place in the model and was left out{f' ({why})' if why else ''}"
+            click.echo(f"warning: {told}", err=True)
+    if trained:
+        click.echo(f"warning: left out what an optimiser keeps: {len(trained)} arrays as `{trained[0]}`", err=True)
 
 
 @click.command()
@@ -182,5 +210,5 @@ def _pair(text: str) -> tuple[str, str]:
 
     ours, sign, theirs = text.partition("=")
     if not sign:
-        raise UserError(f"`{text}` is no pair of names", "E698", "write it as --map encoder=lstm")
+        raise UserError(f"`{text}` is no pair", "E698", "write it as `--map encoder=lstm` or `--assume forget_bias=0`")
     return ours, theirs

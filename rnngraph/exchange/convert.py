@@ -1,61 +1,90 @@
 """Weights from one layout to another, for a model: every layer is matched, converted, and checked by running it.
 
-The check runs our cell, compiled, and the other tool's layer as its documentation defines it
-(`references`), on the same small batch; a difference beyond rounding is refused.
+The check runs our layer, compiled, and the other tool's layer as its documentation defines it (`references`) with the
+options that the file says, on the same small batch; a difference beyond rounding is refused. Nothing is dropped in
+silence: what of the file has no place in the model is told, and so is every weight of the model that the file lacks.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from rnngraph.diagnostics import Diagnostic, UserError
-from rnngraph.exchange.layouts import LAYOUTS, Layout, Unsayable
-from rnngraph.exchange.naming import NAMINGS, Groups, Key
+from rnngraph.exchange import options
+from rnngraph.exchange.account import assumptions, complete, lacking, left
+from rnngraph.exchange.check import check
+from rnngraph.exchange.found import Found
+from rnngraph.exchange.layouts import LAYOUTS, Layout, Unsayable, write_plain
+from rnngraph.exchange.match import Search, matches, read
+from rnngraph.exchange.naming import NAMINGS, VARIABLE, Groups
 from rnngraph.exchange.places import Place, Plain, places
-from rnngraph.exchange.recognise import Cell
+from rnngraph.exchange.recognise import SIGMOID
+from rnngraph.exchange.torch_names import whole
 from rnngraph.learn.files import Arrays
-from rnngraph.learn.weights import check_weights, shape_text
-from rnngraph.model import Model, parse
+from rnngraph.learn.weights import check_weights
+from rnngraph.model import Model
 
 OURS = "rnngraph"
 NAMES = (*LAYOUTS, OURS)
-TOLERANCE = 1e-5
-"""Largest difference of the outputs, relative to the largest: weights may be float32."""
 
 
 @dataclass(frozen=True)
 class Converted:
-    """The arrays by name, what was made of what (one line a layer), and names that had no place in the model."""
+    """The arrays by name; what was made of what (one line a layer); what was assumed, since no file can say it; and
+    the arrays that had no place in the model, each with a reason where there is one."""
 
     arrays: Arrays
     told: tuple[str, ...]
-    left: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+    left: Mapping[str, str] = field(default_factory=dict)
 
 
 def convert(
-    model: Model, arrays: Mapping[str, Any], source: str, target: str, pairs: Mapping[str, str] | None = None
+    model: Model,
+    given: Found | Mapping[str, Any],
+    source: str,
+    target: str,
+    pairs: Mapping[str, str] | None = None,
+    assumed: Mapping[str, str] | None = None,
 ) -> Converted:
     """The weights of a model in another layout.
 
-    `source` and `target` are names of `NAMES`; `pairs` gives for layers of the model, by path (`encoder.0`), the
-    name of the module elsewhere, where it cannot be seen from names and order. Raises UserError where a layer is not
-    found, fits more than one, cannot be said in a layout, or where the check finds a difference.
+    `given` are arrays by name, or what was read of a file, which may say more. `source` and `target` are names of
+    `NAMES`; `pairs` gives for layers of the model, by path (`encoder.0`), the name of the module elsewhere, where it
+    cannot be seen from names and order, and for other weights the name of the array; `assumed` are options of layers
+    that a file does not say (`forget_bias`, or `encoder.forget_bias` of one layer), as texts. Raises UserError where a
+    layer is not found, fits more than one, has other options there, cannot be said in a layout, or where the check
+    finds a difference.
     """
     for name in (source, target):
         if name not in NAMES:
             raise UserError(f"there is no layout `{name}`", "E690", f"the layouts are {', '.join(NAMES)}")
-    given = {name: np.asarray(array) for name, array in arrays.items()}
-    read = Converted(given, ()) if source == OURS else _read(model, given, source, pairs or {})
-    checked = check_weights(model.weights, read.arrays, _dtype(given))
+    found = given if isinstance(given, Found) else Found({n: np.asarray(a) for n, a in given.items()})
+    found = replace(found, arrays={name: widened(array) for name, array in found.arrays.items()})
+    found = whole(found) if source == "torch" else found
+    layers = places(model.made)
+    pairs = _expanded(model, layers, pairs or {})
+    taken = _own(found) if source == OURS else _read(model, layers, found, source, pairs, assumed or {})
+    own = check_weights(model.weights, taken.arrays, _dtype(found.arrays))
     if target == OURS:
-        return Converted(checked, read.told, read.left)
-    written = _write(model, checked, target)
-    return Converted(written.arrays, (*read.told, *written.told), read.left)
+        return replace(taken, arrays=own)
+    written = _write(model, layers, own, target, pairs)
+    return replace(
+        taken,
+        arrays=written.arrays,
+        told=(*taken.told, *written.told),
+        assumed=(*taken.assumed, *written.assumed),
+    )
+
+
+def widened(array: Any) -> Any:
+    """An array in which sums of its numbers are exact enough: float16 as float32."""
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def _dtype(arrays: Mapping[str, Any]) -> str:
@@ -63,140 +92,160 @@ def _dtype(arrays: Mapping[str, Any]) -> str:
     return "float64" if any(a.dtype == np.float64 for a in arrays.values()) else "float32"
 
 
+def _expanded(model: Model, layers: Sequence[Place], pairs: Mapping[str, str]) -> dict[str, str]:
+    """The pairs for each layer and weight: the name of a module of ours (`bidirectional`) stands for all its layers."""
+    known = {place.name for place in layers} | {place.module for place in layers} | {w.name for w in model.weights}
+    for name in pairs.keys() - known:
+        names = [place.name for place in layers]
+        raise UserError(
+            f"the model has no layer `{name}` to convert",
+            "E691",
+            f"its layers are {', '.join(f'`{n}`' for n in names) or 'none that other tools know'}",
+        )
+    modules = {p.name: next((pairs[n] for n in (p.module, p.run) if n in pairs), None) for p in layers}
+    return {name: module for name, module in modules.items() if module is not None} | dict(pairs)
+
+
 # --- ours from theirs -----------------------------------------------------------------------------------------------
 
 
-def _read(model: Model, arrays: Arrays, source: str, pairs: Mapping[str, str]) -> Converted:
-    groups = NAMINGS[source].group(arrays)
-    _known(model, pairs)
-    own: Arrays = {}
-    told, used = [], set[Key]()
-    for place in places(model.made):
-        key, found = _match(model, place, groups, used, source, pairs)
-        used.add(key)
-        own |= {place.layer.weights[local]: array for local, array in found.items()}
-        told.append(f"{place.name} <- {key}")
-    declared = {w.name for w in model.weights} - set(own)
-    rest = {name: array for name, array in arrays.items() if name in declared}
-    left = [name for name in arrays if name not in rest and not _taken(name, source, used)]
-    return Converted(own | rest, tuple(told), tuple(left))
+def _own(found: Found) -> Converted:
+    return Converted(found.arrays, found.notes)
 
 
-def _taken(name: str, source: str, used: set[Key]) -> bool:
-    """Whether a layer of the model took the array."""
-    found = NAMINGS[source].split(name)
-    return found is not None and any(found[0] in (key, key._replace(reverse=False)) for key in used)
-
-
-def _known(model: Model, pairs: Mapping[str, str]) -> None:
-    names = [place.name for place in places(model.made)]
-    for name in pairs:
-        if name not in names:
-            raise UserError(
-                f"the model has no layer `{name}` to convert",
-                "E691",
-                f"its layers are {', '.join(f'`{n}`' for n in names) or 'none that other tools know'}",
-            )
-
-
-def _match(
-    model: Model, place: Place, groups: Groups, used: set[Key], source: str, pairs: Mapping[str, str]
-) -> tuple[Key, Arrays]:
-    """The group of arrays that is this layer's, and the layer's weights by our local names."""
-    title, free = LAYOUTS[source].title, [key for key in groups if key not in used]
-    reasons: list[str] = []
-    if place.name in pairs:
-        free = [key for key in free if key.module == pairs[place.name]]
-    fitting: dict[Key, Arrays] = {}
-    for key in sorted(free, key=_order):
-        try:
-            fitting[key] = _layer(model, place, groups[key], source)
-        except Unsayable as reason:
-            reasons.append(str(reason))
-        except (KeyError, ValueError, IndexError):
-            continue  # the arrays of another kind of layer
-    own_key = NAMINGS[source].key(place)
-    if own_key in fitting:
-        return own_key, fitting[own_key]
-    if not fitting:
-        why = reasons[0] if reasons else f"the file has {', '.join(map(str, free)) or 'nothing left'}"
-        raise UserError(f"no arrays of {title} fit the layer `{place.name}`, {_spelled(place)}", "E692", why)
-    patterns = {_order(key)[0] for key in fitting}
-    if len(patterns) > 1:
-        some = sorted({key.module for key in fitting})
-        raise UserError(
-            f"`{place.name}` could be any of {', '.join(f'`{m}`' for m in some)}",
-            "E693",
-            f"say which: `--map {place.name}={some[0]}`",
-        )
-    return next(iter(fitting.items()))
-
-
-def _spelled(place: Place) -> str:
-    return place.layer.text if isinstance(place.layer, Cell) else place.layer.kind
-
-
-_NUMBER, _DIRECTION = re.compile(r"_?\d+"), {"fw": 0, "forward": 0, "bw": 1, "backward": 1}
-
-
-def _order(key: Key) -> tuple[str, tuple[tuple[int, int], ...], int, bool]:
-    """The name without numbers and directions, then these: layers in order, forward before backward."""
-    pattern, numbers = [], []
-    for word in re.split(r"[/.]", key.module):
-        direction = next((rank for name, rank in _DIRECTION.items() if re.match(rf"{name}(_|$)", word)), -1)
-        found = _NUMBER.findall(word)
-        numbers.append((int(found[-1].strip("_")) if found else -1, direction))
-        pattern.append("direction" if direction >= 0 else _NUMBER.sub("", word))
-    return "/".join(pattern), tuple(numbers), key.number, key.reverse
-
-
-def _layer(model: Model, place: Place, theirs: Arrays, source: str) -> Arrays:
-    """The layer's weights, of the shapes that the model declares, and checked."""
-    layer = place.layer
-    read = LAYOUTS[source].read
-    own = _plain_read(layer, theirs, source) if isinstance(layer, Plain) else read(layer, theirs)
+def _read(
+    model: Model, layers: Sequence[Place], found: Found, source: str, pairs: Mapping[str, str], told: Mapping[str, str]
+) -> Converted:
+    plain = _plainly_named(model, layers, found.arrays, pairs)
+    theirs = [p for p in layers if not plain.keys() >= set(p.layer.weights.values())]
+    groups = NAMINGS[source].group(found)
+    _modules(groups, theirs, pairs)
     shapes = {w.name: w.shape for w in model.weights}
-    for local, full in layer.weights.items():
-        if own[local].shape != shapes[full]:
-            raise ValueError(f"{shape_text(own[local].shape)} is not {shape_text(shapes[full])}")
-    if isinstance(layer, Cell):
-        check(layer, own, theirs, LAYOUTS[source])
-    return own
+    search = Search(LAYOUTS[source], groups, shapes, pairs, options.told(source, layers, told))
+    fits = matches(search, theirs)
+    own: Arrays = {}
+    for place in theirs:
+        made, fit = read(search, place, fits[place.name]), fits[place.name]
+        check(place, made, search.layout, fit.theirs.options, fit.arrays)
+        own |= {place.layer.weights[local]: array for local, array in made.items()}
+    rest = {name: a for name, (_, a) in plain.items() if name not in own}
+    used = {name for fit in fits.values() for name in fit.names} | {plain[name][0] for name in rest}
+    over = left(found, groups, fits, used)
+    complete(model, own | rest, over, found.arrays)
+    return Converted(
+        own | rest,
+        (
+            *found.notes,
+            *(f"{p.name} <- {fits[p.name].key}{lacking(search.layout, p, fits[p.name])}" for p in theirs),
+            *(f"{name} <- `{plain[name][0]}` ({_how(name, pairs)})" for name in rest),
+        ),
+        tuple(assumptions(search, theirs, fits)),
+        over,
+    )
 
 
-def _plain_read(layer: Plain, theirs: Arrays, source: str) -> Arrays:
-    names = NAMINGS[source].plain[layer.kind]
-    if set(theirs) != {names[local] for local in layer.weights}:
-        raise KeyError(layer.kind)
-    turn = source == "torch" and layer.kind == "Dense"
-    return {n: theirs[names[n]].T if turn and n == "kernel" else theirs[names[n]] for n in layer.weights}
+def _plainly_named(
+    model: Model, layers: Sequence[Place], arrays: Arrays, pairs: Mapping[str, str]
+) -> dict[str, tuple[str, Any]]:
+    """Weights that stand in the file under our own names and of our sizes, or under those that `--map` gives: the name
+    there, and the array. `NAME.T` is the array turned over. For a weight of no layer that others know, `/` may stand
+    for `.`."""
+    of_layers = {name for place in layers for name in place.layer.weights.values()}
+    there = {_ours_of(name): name for name in reversed(arrays)}
+    found: dict[str, tuple[str, Any]] = {}
+    for weight in model.weights:
+        name = weight.name if weight.name in of_layers else there.get(weight.name, "")
+        if weight.name in pairs:
+            found[weight.name] = (pairs[weight.name].removesuffix(".T"), _told(weight.name, pairs[weight.name], arrays))
+        elif name in arrays and arrays[name].shape == weight.shape:
+            found[weight.name] = (name, arrays[name])
+    return found
+
+
+def _how(weight: str, pairs: Mapping[str, str]) -> str:
+    return "turned over" if pairs.get(weight, "").endswith(".T") else "as it is"
+
+
+def _ours_of(name: str) -> str:
+    return name.removesuffix(VARIABLE).removesuffix(":0").replace("/", ".")
+
+
+def _told(weight: str, name: str, arrays: Arrays) -> Any:
+    if name in arrays:
+        return arrays[name]
+    if name.removesuffix(".T") in arrays:
+        return arrays[name.removesuffix(".T")].T
+    raise UserError(f"the file has no array `{name}` for `{weight}`", "E691", _some(arrays))
+
+
+def _some(names: Mapping[str, Any]) -> str:
+    return f"it has {', '.join(f'`{n}`' for n in list(names)[:8])}{', ...' if len(names) > 8 else ''}"
+
+
+def _modules(groups: Groups, layers: Sequence[Place], pairs: Mapping[str, str]) -> None:
+    """UserError where `--map` names a module that the file has not."""
+    modules = {key.module: key for key in groups}
+    for place in layers:
+        if place.name in pairs and pairs[place.name] not in modules:
+            raise UserError(f"the file has no module `{pairs[place.name]}`", "E691", _some(modules))
 
 
 # --- theirs from ours -----------------------------------------------------------------------------------------------
 
 
-def _write(model: Model, weights: Arrays, target: str) -> Converted:
+def _write(model: Model, layers: Sequence[Place], weights: Arrays, target: str, pairs: Mapping[str, str]) -> Converted:
     naming, layout = NAMINGS[target], LAYOUTS[target]
     made: Arrays = {}
-    told, done = [], set[str]()
-    for place in places(model.made):
+    told, assumed, done = [], list[str](), set[str]()
+    for place in (_renamed(place, layers, pairs) for place in layers):
         own = {local: weights[full] for local, full in place.layer.weights.items()}
         theirs = _written(model, place, own, layout)
         names = {local: naming.name(place, local) for local in theirs}
+        _unlike_others(names.values(), made)
         made |= {names[local]: np.ascontiguousarray(array) for local, array in theirs.items()}
         done |= set(place.layer.weights.values())
         told.append(f"{place.name} -> {', '.join(names.values())}")
+        assumed += _to_be_built(target, place, theirs)
     rest = {name: array for name, array in weights.items() if name not in done}
+    _unlike_others(rest, made)
     told += [f"{name} -> {name} (no layer of {layout.title}: as it is)" for name in rest]
-    return Converted(made | rest, tuple(told))
+    return Converted(made | rest, tuple(told), tuple(assumed))
+
+
+def _unlike_others(names: Iterable[str], made: Arrays) -> None:
+    """UserError where an array would be written over another."""
+    for name in names:
+        if name in made:
+            raise UserError(
+                f"two arrays would be written as `{name}`", "E698", "give one of their layers another name with `--map`"
+            )
+
+
+def _renamed(place: Place, layers: Sequence[Place], pairs: Mapping[str, str]) -> Place:
+    """The place under the name that `--map` gives, as the next layer of all that are given this name."""
+    if place.name not in pairs:
+        return place
+    alike = [p.name for p in layers if pairs.get(p.name) == pairs[place.name] and p.reverse == place.reverse]
+    path = tuple(re.split(r"[./]", pairs[place.name]))
+    number, module = alike.index(place.name), ".".join(path)
+    layer = replace(place.layer, path=path)
+    return replace(place, layer=layer, module=module, number=number, run=module, depth=number)
+
+
+def _to_be_built(target: str, place: Place, theirs: Arrays) -> list[str]:
+    """What the layer there must be made with, since arrays do not say it."""
+    found = options.theirs(target, place, theirs, {}, {})
+    needed = [o for o in found.unsaid if found.options[o] not in (False, 0, "identity", SIGMOID)]
+    kind = place.layer.kind
+    if not needed:
+        return []
+    return [f"`{place.name}`: it is to be built with {options.listed(target, kind, needed, found.options)}"]
 
 
 def _written(model: Model, place: Place, own: Arrays, layout: Layout) -> Arrays:
     layer = place.layer
     if isinstance(layer, Plain):
-        names = NAMINGS[layout.name].plain[layer.kind]
-        turn = layout.name == "torch" and layer.kind == "Dense"
-        return {names[n]: a.T if turn and n == "kernel" else a for n, a in own.items()}
+        return write_plain(layout, layer, own)
     try:
         theirs = layout.write(layer, own)
     except Unsayable as reason:
@@ -211,40 +260,5 @@ def _written(model: Model, place: Place, own: Arrays, layout: Layout) -> Arrays:
                 )
             ]
         ) from reason
-    check(layer, own, theirs, layout)
+    check(place, own, layout, options.theirs(layout.name, place, theirs, {}, {}).options, theirs)
     return theirs
-
-
-# --- the check ------------------------------------------------------------------------------------------------------
-
-
-def check(cell: Cell, own: Arrays, theirs: Arrays, layout: Layout) -> None:
-    """Runs both layers on a batch of two rows of four steps; UserError where they differ."""
-    x = np.random.default_rng(0).normal(size=(2, 4, cell.inputs))
-    program = parse(cell.model_text).compile()
-    weights = {f"net.{local}": np.asarray(array, np.float64) for local, array in own.items()}
-    ours = program.run({"x": x}, weights)["y"]
-    other = layout.run(cell, {n: np.asarray(a, np.float64) for n, a in theirs.items()}, x)
-    difference = float(np.abs(ours - other).max(initial=0.0))
-    if not difference <= TOLERANCE * max(1.0, float(np.abs(other).max(initial=0.0))):
-        raise UserError(
-            f"`{'.'.join(cell.path)}` as converted gives other numbers than {layout.title}'s layer: they differ by"
-            f" {difference:.3g}",
-            "E695",
-            f"the layer may have options that {cell.text} has not",
-        )
-
-
-def shown(arrays: Mapping[str, Any]) -> list[tuple[str, str, str, int, str, str, str]]:
-    """A row for each array: name, shape, type, bytes, least, mean and largest value."""
-    return [(name, shape_text(a.shape), str(a.dtype), a.nbytes, *_extent(a)) for name, a in _sorted(arrays)]
-
-
-def _sorted(arrays: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:
-    return sorted((name, np.asarray(array)) for name, array in arrays.items())
-
-
-def _extent(array: Any) -> tuple[str, str, str]:
-    if not array.size or array.dtype.kind not in "fiub":
-        return ("", "", "")
-    return tuple(f"{float(f(array)):.4g}" for f in (np.min, np.mean, np.max))  # type: ignore[return-value]

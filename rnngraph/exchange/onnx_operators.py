@@ -8,7 +8,7 @@ from typing import Any
 from rnngraph.exchange.chosen import LENGTHS, Chosen
 from rnngraph.exchange.layouts import ONNX
 from rnngraph.exchange.onnx_scope import Scope
-from rnngraph.exchange.recognise import Cell, instances, recognised, unmasked, written
+from rnngraph.exchange.recognise import SIGMOID, Cell, instances, recognised, unmasked, written
 from rnngraph.front.block import Block
 from rnngraph.ir.graph import LOOP, Graph, Loop, Node, Value, loop_of
 from rnngraph.ir.types import BATCH
@@ -32,7 +32,7 @@ def _sayable(cell: Cell) -> bool:
     """Whether the operator has the cell's options: it knows neither a projection nor a clip of the cell."""
     options = cell.options
     clipped = options.get("cell_clip", 0) or options.get("projection", 0)
-    return cell.activation in ACTIVATIONS and not clipped
+    return cell.activation in ACTIVATIONS and cell.gate == SIGMOID and not clipped
 
 
 def _exactly(block: Block, loop: Loop) -> bool:
@@ -114,6 +114,8 @@ def attributes(cell: Cell, reverse: bool) -> Mapping[str, Any]:
         "direction": "reverse" if reverse else "forward",
         "activations": names,
     }
+    if cell.options.get("coupled"):
+        found["input_forget"] = 1
     if cell.kind == "GRU":
         found["linear_before_reset"] = int(bool(cell.options["reset_after"]))
     return found

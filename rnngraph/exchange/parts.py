@@ -20,6 +20,11 @@ GATES = {"RNN": "h", "GRU": "ruc", "LSTM": "ijfo"}
 Gates = dict[str, Any]
 
 
+def gates_of(cell: Cell) -> str:
+    """The gates of a cell in the order of our columns: one whose gates are coupled has no f."""
+    return "ijo" if cell.options.get("coupled") else GATES[cell.kind]
+
+
 @dataclass(frozen=True)
 class Parts:
     """By gate: `input` (inputs, units), `state` (width, units), `bias` and `state_bias` (units,), the second only
@@ -50,9 +55,9 @@ def from_ours(cell: Cell, own: Arrays) -> Parts:
         bias = {**split(own["gates_bias"], "ru"), "c": own["candidate_bias"]}
         after = {"c": own["candidate_state_bias"]} if "candidate_state_bias" in own else {}
         return Parts(_rows(kernels, 0, n), _rows(kernels, n, None), bias, after)
-    gates = GATES[cell.kind]
+    gates = gates_of(cell)
     kernels, bias = split(own["kernel"], gates), split(own["bias"], gates)
-    if cell.kind == "LSTM":
+    if "f" in gates:
         bias["f"] = bias["f"] + np.asarray(cell.forget_bias, bias["f"].dtype)
     peepholes = {g: own[f"w_{g}"] for g in "ifo" if f"w_{g}" in own}
     return Parts(_rows(kernels, 0, n), _rows(kernels, n, None), bias, {}, peepholes, own.get("project"))
@@ -69,9 +74,9 @@ def to_ours(cell: Cell, parts: Parts) -> Arrays:
         own = {"gates_kernel": join(kernels, "ru"), "gates_bias": join(parts.bias, "ru"),
                "candidate_kernel": kernels["c"], "candidate_bias": parts.bias["c"]}  # fmt: skip
         return own | ({"candidate_state_bias": parts.state_bias["c"]} if parts.state_bias else {})
-    gates, bias = GATES[cell.kind], dict(parts.bias)
-    if cell.kind == "LSTM":
+    gates, bias = gates_of(cell), dict(parts.bias)
+    if "f" in gates:
         bias["f"] = bias["f"] - np.asarray(cell.forget_bias, bias["f"].dtype)
     own = {"kernel": join(kernels, gates), "bias": join(bias, gates)}
-    own |= {f"w_{g}": value for g, value in parts.peepholes.items()}
+    own |= {f"w_{g}": value for g, value in parts.peepholes.items() if g in gates}
     return own | ({"project": parts.project} if parts.project is not None else {})

@@ -2,24 +2,31 @@
 
 A cell is recognised by its equations, not by its name: the steps of the instance, as they stand in the loop's
 body, are written down without names and compared with those of the library's cell of the same sizes. So a
-user's own cell that says the same is recognised too, and one that is only called `LSTM` is not.
+user's own cell that says the same is recognised too, and one that is only called `LSTM` is not. A user's own may
+have other gates as well: those that other tools call hard.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 from rnngraph.front.block import Block, Elaborated
 from rnngraph.front.elaborate import elaborate
+from rnngraph.front.imports import library
 from rnngraph.ir.graph import INPUT, LOOP, Graph, Loop, Node, Value, loop_of
 from rnngraph.source import Source
 from rnngraph.syntax.parser import parse
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
+SIGMOID = "sigmoid"
+HARD = ("clip(0.2 * z + 0.5, 0, 1)", "clip(z / 6 + 0.5, 0, 1)")
+"""The gates `hard_sigmoid`, as they are written here: of Keras before 3 and of ONNX, and of Keras since."""
+_USUAL = {"activation": "tanh", "forget_bias": 1.0}
+"""The options that are not false or 0 where nothing is written."""
 _STAND_INS = {0.125: ("forget_bias", 1), 0.25: ("cell_clip", 1), -0.25: ("cell_clip", -1),
               0.375: ("projection_clip", 1), -0.375: ("projection_clip", -1)}  # fmt: skip
 
@@ -49,26 +56,54 @@ class Cell:
         return str(self.options.get("activation", "tanh"))
 
     @property
+    def gate(self) -> str:
+        """The function of the gates: `SIGMOID`, or one of `HARD`."""
+        return str(self.options.get("gate", SIGMOID))
+
+    @property
     def text(self) -> str:
         """The cell as it is written in the language."""
         spelled = {True: "true", False: "false"}
-        options = [f"{k} = {spelled[v] if isinstance(v, bool) else v}" for k, v in self.options.items()]
+        told = {k: v for k, v in self.options.items() if v != _USUAL.get(k, False) and k != "gate"}
+        options = [f"{k} = {spelled[v] if isinstance(v, bool) else v}" for k, v in told.items()]
         return f"{self.kind}({', '.join([str(self.units), *options])})"
 
-    @property
-    def model_text(self) -> str:
+    def model_text(self, backwards: bool = False) -> str:
         """A model that runs the cell alone, as `net`."""
+        own = "" if self.gate == SIGMOID else with_gate(self.kind, self.gate)
         return (
-            f"model Alone {{\n  input x: seq[{self.inputs}]\n  net = {self.text}\n"
-            "  y, final = unroll net over x\n  output y, final\n}\n"
+            f"{own}\nmodel Alone {{\n  input x: seq[{self.inputs}]\n  net = {self.text}\n"
+            f"  y, final = unroll net over x{' reversed' if backwards else ''}\n  output y, final\n}}\n"
         )
+
+
+def with_gate(kind: str, gate: str) -> str:
+    """The library's cell with another function for its gates."""
+    head, *rest = library()[kind].name_span.source.text.split(f"{SIGMOID}(")
+    for part in rest:
+        end = next(i for i, depth in enumerate(_depths(part)) if depth < 0)
+        head += f"{gate.replace('z', f'({part[:end]})')}{part[end + 1 :]}"
+    return head
+
+
+def _depths(text: str) -> Iterator[int]:
+    """How many brackets are open behind each letter."""
+    depth = 0
+    for letter in text:
+        depth += (letter in "([") - (letter in ")]")
+        yield depth
 
 
 def cells(made: Elaborated) -> list[Cell]:
     """The library's recurrent cells in a model, in the order written."""
-    loops = [loop_of(node) for node in made.graph.all_nodes() if node.op is LOOP]
-    found = (_first(block, loops) for block in instances(made.block))
-    return [cell for cell in found if cell]
+    return [cell for cell, _ in loops_of(made).values()]
+
+
+def loops_of(made: Elaborated) -> dict[tuple[str, ...], tuple[Cell, Node]]:
+    """The library's recurrent cells by path, each with the first loop that runs it."""
+    loops = [node for node in made.graph.all_nodes() if node.op is LOOP]
+    found = ((block.path, _first(block, loops)) for block in instances(made.block))
+    return {path: cell for path, cell in found if cell}
 
 
 def instances(block: Block) -> Iterator[Block]:
@@ -78,8 +113,8 @@ def instances(block: Block) -> Iterator[Block]:
         yield from instances(child)
 
 
-def _first(block: Block, loops: Sequence[Loop]) -> Cell | None:
-    return next((cell for loop in loops if (cell := recognised(block, loop))), None)
+def _first(block: Block, loops: Sequence[Node]) -> tuple[Cell, Node] | None:
+    return next(((cell, node) for node in loops if (cell := recognised(block, loop_of(node)))), None)
 
 
 def recognised(block: Block, loop: Loop) -> Cell | None:
@@ -92,7 +127,8 @@ def recognised(block: Block, loop: Loop) -> Cell | None:
     prefix = ".".join(block.path) + "."
     local = {w.name.removeprefix(prefix): w for w in block.weights}
     shapes = tuple((name, weight.shape) for name, weight in local.items())
-    for kind, inputs, units, text, stand_ins, options in _candidates(shapes):
+    gates = (False,) if block.standard else (False, True)
+    for kind, inputs, units, text, stand_ins, options in chain.from_iterable(_candidates(shapes, g) for g in gates):
         if text == written.text and (numbers := _numbers(stand_ins, written.numbers)) is not None:
             names = {name: weight.name for name, weight in local.items()}
             return Cell(kind, block.path, inputs, units, names, {**dict(options), **numbers})
@@ -184,10 +220,13 @@ Candidate = tuple[str, int, int, str, tuple[float, ...], tuple[tuple[str, Any], 
 
 
 @lru_cache(maxsize=64)
-def _candidates(shapes: Shapes) -> tuple[Candidate, ...]:
-    """Every cell of the library whose weights have these names and shapes, written down."""
+def _candidates(shapes: Shapes, hard: bool) -> tuple[Candidate, ...]:
+    """Every cell of the library whose weights have these names and shapes, written down, with its own gates or with
+    hard ones."""
     found = []
-    for cell in _possible(dict(shapes)):
+    possible = list(_possible(dict(shapes)))
+    gated = [replace(c, options={**c.options, "gate": g}) for g in HARD for c in possible if c.kind != "RNN"]
+    for cell in gated if hard else possible:
         graph, block = _alone(cell)
         (loop,) = (loop_of(n) for n in graph.nodes() if n.op is LOOP)
         (inner,) = block.children
@@ -201,7 +240,7 @@ def _candidates(shapes: Shapes) -> tuple[Candidate, ...]:
 
 
 def _alone(cell: Cell) -> tuple[Graph, Block]:
-    made = elaborate(parse(Source("<cell>", cell.model_text)), {})
+    made = elaborate(parse(Source("<cell>", cell.model_text())), {})
     return made.graph, made.block
 
 
@@ -215,12 +254,13 @@ def _possible(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Cell]:
         rows, units = shapes["candidate_kernel"]
         after = {"reset_after": "candidate_state_bias" in names}
         yield from (Cell("GRU", (), rows - units, units, {}, {"activation": a, **after}) for a in ACTIVATIONS)
-    if {"kernel", "bias"} <= names and shapes["bias"][0] % 4 == 0:
-        yield from _possible_lstms(shapes)
+    for gates in (4, 3):
+        if {"kernel", "bias"} <= names and shapes["bias"][0] % gates == 0:
+            yield from _possible_lstms(shapes, gates)
 
 
-def _possible_lstms(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Cell]:
-    units = shapes["bias"][0] // 4
+def _possible_lstms(shapes: Mapping[str, tuple[int, ...]], gates: int) -> Iterator[Cell]:
+    units = shapes["bias"][0] // gates
     projection = shapes["project"][1] if "project" in shapes else 0
     inputs = shapes["kernel"][0] - (projection or units)
     clips = ((0, False), (0.25, False), (0.25, True))
@@ -232,6 +272,7 @@ def _possible_lstms(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Cell]:
             "cell_clip": clip,
             "projection": projection,
             "projection_clip": clip_projected,
+            "coupled": gates == 3,
             "straight_clip": straight,
         }
         if inputs > 0:

@@ -49,6 +49,8 @@ class Block:
     """One instance of a cell, layer or model. `path` joined by dots begins the names of its weights.
 
     `axis` is the time axis that this instance is unrolled over, where it is itself the cell of an `unroll`.
+    `standard` says that the definition is the library's own, not one of the file that bears the same name;
+    `settings` are those that it was made with, functions by name.
     """
 
     name: str
@@ -61,6 +63,8 @@ class Block:
     span: Span | None
     axis: str = ""
     reverse: bool = False
+    standard: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rnngraph.front.block import Block, StateVar, Weight
+from rnngraph.front.imports import library
 from rnngraph.front.trace import Trace
-from rnngraph.front.values import Instance, PipeOf
+from rnngraph.front.values import Builtin, Class, Instance, PipeOf
 from rnngraph.syntax.ast import Definition
 
 Path = tuple[str, ...]
@@ -35,6 +39,7 @@ def tree(trace: Trace, model: Definition) -> Block:
             instance.span,
             instance.axis,
             instance.reverse,
+            *_made_of(instance),
         )
 
     return Block(
@@ -59,3 +64,22 @@ def _owner(path: Path, paths: set[Path]) -> Path:
 
 def _states(instance: Instance) -> tuple[StateVar, ...]:
     return tuple(StateVar(name, shape, span) for name, (shape, span) in instance.states.items())
+
+
+def _made_of(instance: Instance | PipeOf) -> tuple[bool, Mapping[str, Any]]:
+    """Whether the definition is the library's own, and its settings with functions and definitions by name."""
+    if isinstance(instance, PipeOf):
+        return False, {}
+    standard = library().get(instance.definition.name) is instance.definition
+    return standard, {name: _named(item) for name, item in instance.settings.items()}
+
+
+def _named(item: Any) -> Any:
+    match item:
+        case Builtin():
+            return item.name
+        case Class():
+            return item.definition.name
+        case Instance() | PipeOf():
+            return item.title
+    return item

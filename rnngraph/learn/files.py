@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -29,24 +30,77 @@ def write_tensors(
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, str]]:
-    """The arrays and the texts of a safetensors file.
+    """The arrays and the texts of a safetensors file. bfloat16 comes as float32, which holds all of its numbers.
 
     Raises CannotDo where there is no readable file, UserError where it is cut short, damaged or of another
-    kind.
+    kind, or holds numbers of 8 bits and less.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
+
+    with _understood(path), safe_open(os.fspath(path), framework="numpy") as file:
+        kinds = _kinds(file)
+        texts = dict(file.metadata() or {})
+        _refuse_narrow(path, kinds)
+        arrays = {name: file.get_tensor(name) for name, kind in kinds.items() if kind != "BF16"}
+    if len(arrays) < len(kinds):
+        arrays |= _halves(path)
+    return {name: arrays[name] for name in kinds}, texts
+
+
+def tensor_types(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The names of arrays that a safetensors file holds as bfloat16, which NumPy has no type for."""
+    from safetensors import safe_open
+
+    with _understood(path), safe_open(os.fspath(path), framework="numpy") as file:
+        return {name: "bfloat16" for name, kind in _kinds(file).items() if kind == "BF16"}
+
+
+def _kinds(file: Any) -> dict[str, str]:
+    """The type of every array, as the format calls it."""
+    names = list(file.keys())
+    return {name: file.get_slice(name).get_dtype() for name in names}
+
+
+@contextmanager
+def _understood(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns what the library raises into words."""
+    from safetensors import SafetensorError
 
     readable(path)
     try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
+        yield
     except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise UserError(
             f"`{path}` is no whole safetensors file: {_reason(error)}",
             code="E661",
             help="it may have been cut short while it was copied, or be another kind of file",
         ) from error
+
+
+def _refuse_narrow(path: str | os.PathLike[str], kinds: Mapping[str, str]) -> None:
+    for name, kind in kinds.items():
+        if kind == "F4" or kind.startswith(("F8_", "F6_")):
+            raise UserError(
+                f"`{name}` of `{path}` is stored as float{kind[1]} ({kind}), which NumPy cannot hold",
+                code="E663",
+                help="such numbers count times a scale that the tool which wrote them knows: "
+                "save them from there as float32, or as bfloat16",
+            )
+
+
+def _halves(path: str | os.PathLike[str]) -> Arrays:
+    """The arrays of bfloat16: the upper half of a float32."""
+    from safetensors import deserialize
+
+    with open(path, "rb") as file:
+        parts: Any = deserialize(file.read())  # type: ignore[no-untyped-call]
+    return {name: widened(p["data"], p["shape"]) for name, p in parts if p["dtype"] == "BF16"}
+
+
+def widened(data: bytes | bytearray, shape: Sequence[int]) -> NDArray[Any]:
+    """The float32 numbers that bytes of bfloat16 stand for (little-endian, as every file has them)."""
+    upper = np.frombuffer(data, "<u2").astype("<u4") << 16
+    return upper.view("<f4").astype(np.float32, copy=False).reshape(shape)
 
 
 def readable(path: str | os.PathLike[str]) -> None:
