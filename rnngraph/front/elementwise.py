@@ -12,7 +12,8 @@ from rnngraph.front.values import Item, Number
 
 
 def _sigmoid(x: float) -> float:
-    return 0.5 * (1.0 + math.tanh(0.5 * x))
+    small = math.exp(-abs(x))
+    return (1.0 if x >= 0 else small) / (1.0 + small)
 
 
 def _softplus(x: float) -> float:

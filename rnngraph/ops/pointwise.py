@@ -47,14 +47,14 @@ def _composed(make: Callable[[Any], Callable[..., None]]) -> Callable[..., Any]:
 
 
 def _sigmoid(xp: Any) -> Callable[..., None]:
-    """1 / (1 + exp(-x)) as (1 + tanh(x / 2)) / 2, which never overflows."""
-    multiply, tanh, add = xp.multiply, xp.tanh, xp.add
+    """1 / (1 + exp(-x)), right to its last places also where it is small; where exp(-x) is infinite it is 0."""
+    negative, exp, add, reciprocal = xp.negative, xp.exp, xp.add, xp.reciprocal
 
     def run(x: Any, out: Any) -> None:
-        multiply(x, 0.5, out)
-        tanh(out, out)
-        multiply(out, 0.5, out)
-        add(out, 0.5, out)
+        negative(x, out)
+        exp(out, out)
+        add(out, 1, out)
+        reciprocal(out, out)
 
     return run
 
