@@ -74,11 +74,6 @@ TABLE["max"] = _extreme_function("max", "maximum", max)
 TABLE["min"] = _extreme_function("min", "minimum", min)
 
 
-@define("norm", "x axis?")
-def _(use: Use) -> Item:
-    return use.op("sqrt", _sum(use, use.op("square", use.float("x"))))
-
-
 for _name in ("softmax", "log_softmax", "cumsum"):
 
     @define(_name, "x axis?")
