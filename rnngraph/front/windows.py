@@ -77,10 +77,10 @@ def _convolution(use: Use, rank: int) -> Value:
         )
     seen = use.op("patches", x, **window(use, x, sizes[:rank], (1,) * rank))
     at, within = "pqr"[:rank], "ijk"[:rank]
-    return use.op(
-        "contract",
+    return use.trace.product(
         seen,
         kernel,
+        at=use.at,
         left=f"{at}{within}c",
         right=f"{within}co",
         out=f"{at}o",

@@ -249,10 +249,13 @@ class Graph:
         return to_networkx(self)
 
 
-def ordered(roots: Iterable[Node]) -> list[Node]:
-    """Every node that the roots need, at their own level, each after its inputs; stable and not recursive."""
+def ordered(roots: Iterable[Node], known: Iterable[Node] = ()) -> list[Node]:
+    """Every node that the roots need, at their own level, each after its inputs; stable and not recursive.
+
+    What is known is left out, and what it alone needs.
+    """
     order: list[Node] = []
-    done: set[Node] = set()
+    done = set(known)
     stack: list[tuple[Node, bool]] = [(node, False) for node in reversed(list(roots))]
     while stack:
         node, ready = stack.pop()
