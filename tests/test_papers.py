@@ -98,8 +98,7 @@ def test_qrnn_is_a_convolution_and_a_pooling() -> None:
 
 @pytest.mark.parametrize("peepholes", [False, True])
 def test_phased_lstm_is_its_equations(peepholes: bool) -> None:
-    text = ALL["phased lstm"].replace("open = 0.9", f"open = 0.9, peepholes = {str(peepholes).lower()}")
-    model = rg.parse(text)
+    model = rg.parse(ALL["phased lstm"].replace("peepholes = true", f"peepholes = {str(peepholes).lower()}"))
     named, data = drawn(model), synthetic(model, STEPS, BATCH, 0)
     times, c, h, expected = 3 * np.abs(data["time"]), np.zeros((BATCH, 4)), np.zeros((BATCH, 4)), []
     w = {k.rpartition(".")[2]: v for k, v in named.items()}
