@@ -165,7 +165,7 @@ model Pooled {
 model Phased {
   input x: seq[3]
   input time: seq[]
-  y, final = unroll PhasedLSTM(4, open = 0.9) over x, 3 * abs(time)
+  y, final = unroll PhasedLSTM(4, open = 0.9, peepholes = true) over x, 3 * abs(time)
   output y, final
   loss mean(y * y)
 }
@@ -217,7 +217,7 @@ model Itself {
   input x: seq[3]
   y = SelfAttention(4)(x)
   z = SelfAttention(2, causal = true)(y)
-  w, final = unroll MultiplicativeAttention(GRU(3)) over z with memory = y
+  w, final = unroll MultiplicativeAttention(GRU(3), 2) over z with memory = y
   output y, z, w, final
   loss mean(w * w)
 }

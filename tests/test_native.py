@@ -99,7 +99,8 @@ def test_fast_functions_far_out(dtype: str) -> None:
         with np.errstate(all="ignore"):
             exact = EXACT[name](far[0].astype(np.longdouble)).astype(dtype)
         assert np.isnan(got[-1])
-        assert np.allclose(got[:-1], exact[:-1], rtol=1e-5, atol=1e-30)
+        assert np.allclose(got[:-1], exact[:-1], rtol=1e-5, atol=np.finfo(dtype).tiny)
+        assert got[1] == exact[1]
 
 
 # --- whole models ------------------------------------------------------------------------------------------------
@@ -197,10 +198,10 @@ def test_odd_sizes(units: int, inputs: int, vectors: tuple[int, int]) -> None:
 
 def test_a_large_batch_needs_no_room_for_its_products_with_all_steps() -> None:
     model = rg.parse(PLAIN)
-    program = model.compile(backend=NativeBackend(machine()))
 
     def workspace(steps: int, batch: int) -> int:
-        return cost(model, program, steps, batch).bytes["workspace"]
+        made = cost(model, lambda m, steps: m.compile(backend=NativeBackend(machine())), steps, batch)
+        return made.bytes["workspace"]
 
     assert workspace(50, 32) == workspace(500, 32)
     assert workspace(50, 4) < workspace(500, 4)
@@ -214,7 +215,7 @@ def test_errors_are_no_larger_than_those_of_numpys_own_products() -> None:
     for kernels, backend in (("numpy", rg_numpy()), ("native", NativeBackend())):
         found = results(model, backend, 200, 32, "float32")
         off[kernels] = {k: np.abs(found[k] - exact[k]).max() / np.abs(exact[k]).max() for k in exact}
-    assert all(off["native"][key] <= 2 * off["numpy"][key] + 1e-7 for key in exact)
+    assert max(off["native"].values()) <= 2 * max(off["numpy"].values())
 
 
 def test_new_weights_and_weights_changed_in_place_are_seen() -> None:

@@ -22,7 +22,8 @@ def checked_lengths(name, x, batch, steps):
 ''',
     "sigmoid": """
 def sigmoid(x):
-    return 0.5 * np.tanh(0.5 * x) + 0.5  # 1 / (1 + exp(-x)), without overflow
+    with np.errstate(over="ignore"):  # where exp(-x) is infinite, the result is 0
+        return 1 / (1 + np.exp(-x))
 """,
     "softmax": """
 def softmax(x, axis):

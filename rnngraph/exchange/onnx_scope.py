@@ -86,7 +86,8 @@ class Scope:
         return self.tensor(np.array(numbers, np.int64))
 
     def number(self, value: float, dtype: DType = "float") -> str:
-        return self.tensor(np.array(value, self.whole.numpy_type(dtype)))
+        with np.errstate(over="ignore"):  # in float32, 1e300 is infinite
+            return self.tensor(np.array(value, self.whole.numpy_type(dtype)))
 
     # --- shapes ---
 

@@ -90,7 +90,7 @@ def is_cell(world: World, definition: Definition, setting: str) -> bool:
                 return True
             case ast.Unroll(cell=ast.Name(name=name)) if name == setting:
                 return True
-            case ast.Call(function=ast.Name(name="revise")) if _is_named(node.arguments[:2], setting):
+            case ast.Call(function=ast.Name(name="revise" | "read_through")) if _is_named(node.arguments[:2], setting):
                 return True
             case ast.Pipe() if any(isinstance(p, ast.Name) and p.name == setting for p in node.parts):
                 return True

@@ -16,7 +16,8 @@ from rnngraph.ops.table import broadcast
 
 
 def _sigmoid(x: float) -> float:
-    return 0.5 * (1.0 + math.tanh(0.5 * x))
+    small = math.exp(-abs(x))
+    return (1.0 if x >= 0 else small) / (1.0 + small)
 
 
 def _softplus(x: float) -> float:

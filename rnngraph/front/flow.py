@@ -9,6 +9,7 @@ from rnngraph.front.arithmetic import broadcasts
 from rnngraph.front.builtin import Use, define
 from rnngraph.front.levels import Place
 from rnngraph.front.mistakes import Mistake
+from rnngraph.front.reading import Reading
 from rnngraph.front.values import Given, Instance, Item, PipeOf, Several, kind_of
 from rnngraph.ir.graph import Value
 from rnngraph.syntax import ast
@@ -38,19 +39,43 @@ def _(use: Use) -> Item:
 
     An output that is the new value of a state is the revised one.
     """
-    cell, rule = _callable(use, "cell"), _callable(use, "rule")
-    scope, level = use.scope, use.trace.level
-    text = use.span("cell").text
-    name = ast.Name(text if text.isidentifier() else "cell", False, use.span("cell"))
-    before = len(level.places)
-    result = calls.use(scope, cell, [use.given["x"]], use.at, calls.below(scope, cell, name))
+    rule, before = _callable(use, "rule"), len(use.trace.level.places)
+    result = _inner(use)
     revised: dict[Value, Item] = {}
-    for place in level.places[before:]:
+    for place in use.trace.level.places[before:]:
         if isinstance(place.next, Value) and place.param.type.dtype == "float":
             new = _revised(use, rule, place, place.next)
             revised[place.next] = place.next = new
     outputs = tuple(revised.get(o, o) if isinstance(o, Value) else o for o in result.outputs)
     return outputs[0] if len(outputs) == 1 else Several(outputs)
+
+
+@define("read_through", "cell rule x", "")
+def _(use: Use) -> Item:
+    """Runs a cell on x; where a product of it reads the old value of a float state, it reads rule(old) instead."""
+    trace, rule = use.trace, _callable(use, "rule")
+    reading = Reading(trace.level, len(trace.level.places), lambda old: _seen_as_vector(use, rule, old))
+    with trace.reading((*trace.readings, reading)):
+        result = _inner(use)
+    if not reading.read and not trace.report.errors:
+        raise _reads_none(use)
+    return result.item()
+
+
+def _reads_none(use: Use) -> Mistake:
+    return Mistake(
+        "E304",
+        f"no product of `{_callable(use, 'cell').title}` reads a state of its own, so there is nothing to change",
+        use.span("cell"),
+        help="what a state stores is left as it is: for that, there is `revise`",
+    )
+
+
+def _inner(use: Use) -> calls.Result:
+    """The cell that is run here on x, its states named after it."""
+    cell, at = _callable(use, "cell"), use.span("cell")
+    name = ast.Name(at.text if at.text.isidentifier() else "cell", False, at)
+    return calls.use(use.scope, cell, [use.given["x"]], use.at, calls.below(use.scope, cell, name))
 
 
 def _callable(use: Use, name: str) -> Instance | PipeOf:
@@ -61,11 +86,15 @@ def _callable(use: Use, name: str) -> Instance | PipeOf:
 
 
 def _revised(use: Use, rule: Instance | PipeOf, place: Place, new: Value) -> Value:
-    """The rule sees a state as a vector, whatever its own shape is."""
-    shape = place.param.type.shape
-    flat = [v if len(shape) == 1 else use.op("reshape", v, shape=(math.prod(shape),)) for v in (place.param, new)]
-    seen = flat if len(calls.input_names(rule)) > 1 else flat[1:]
-    result = calls.use(use.scope, rule, [Given(v, use.at) for v in seen], use.at, use.scope.place).item()
+    old = (place.param,) if len(calls.input_names(rule)) > 1 else ()
+    return _seen_as_vector(use, rule, *old, new)
+
+
+def _seen_as_vector(use: Use, rule: Instance | PipeOf, *values: Value) -> Value:
+    """What the rule makes of values of a state. It sees each as a vector, whatever the state's own shape is."""
+    shape = values[0].type.shape
+    flat = [v if len(shape) == 1 else use.op("reshape", v, shape=(math.prod(shape),)) for v in values]
+    result = calls.use(use.scope, rule, [Given(v, use.at) for v in flat], use.at, use.scope.place).item()
     if not isinstance(result, Value) or result.type.shape != flat[0].type.shape:
         raise Mistake("E201", "a rule gives one value of the size of the state", use.span("rule"))
     result = use.trace.over_batch(result, use.at)

@@ -80,11 +80,6 @@ TABLE["max"] = _extreme_function("max", "maximum", max)
 TABLE["min"] = _extreme_function("min", "minimum", min)
 
 
-@define("norm", "x axis?", "float")
-def _(use: Use) -> Item:
-    return use.op("sqrt", _sum(use, use.op("square", use.float("x"))), norm=True)
-
-
 for _name, _rule in (("softmax", sequences.softmax_over), ("log_softmax", sequences.log_softmax_over)):
 
     @define(_name, "x axis?", "float")

@@ -66,8 +66,7 @@ def product(scope: Scope, e: ast.Binary, left: Item, right: Item) -> Value:
         letters[: len(a.type.shape) - 1],
         letters[len(a.type.shape) - 1 :][: len(b.type.shape) - 1],
     )
-    return scope.trace.call(
-        "contract",
+    return scope.trace.product(
         a,
         b,
         at=e.span,

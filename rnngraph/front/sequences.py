@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rnngraph.front.mistakes import Mistake
 from rnngraph.front.trace import Trace
 from rnngraph.ir.graph import Value
@@ -91,7 +93,7 @@ def mean_over(trace: Trace, value: Value, axis: str, at: Span) -> Value:
     return trace.call("div", total, trace.call("maximum", steps, trace.const(1.0), at=at), at=at)
 
 
-LOWEST = -1e30
+LOWEST: dict[str, float] = {"float": -math.inf, "int": 1 - 2**63}
 """What stands for a value that is not there, where the largest is looked for."""
 
 
@@ -99,7 +101,7 @@ def max_over(trace: Trace, value: Value, axis: str, at: Span, sign: int = 1) -> 
     """The largest over the real steps (the smallest where the sign is -1); 0 where there is none."""
     value = value if sign == 1 else trace.call("neg", value, at=at)
     if trace.pads(axis):
-        lowest = trace.const(LOWEST if value.type.dtype == "float" else -(2**62), value.type.dtype)
+        lowest = trace.const(LOWEST[value.type.dtype], value.type.dtype)
         value = trace.where(trace.real_steps(axis, at), value, lowest, at)
     found = trace.call("max_axes", value, at=at, axes=(axis,))
     found = found if sign == 1 else trace.call("neg", found, at=at)
@@ -143,9 +145,7 @@ def _exponentials(trace: Trace, below: Value, axis: str, at: Span) -> tuple[Valu
     return found, trace.call("sum_axes", found, at=at, axes=(axis,))
 
 
-def uniform(
-    trace: Trace, shape: tuple[int, ...], axes: tuple[str, ...], at: Span, per_sequence: bool = False
-) -> Value:
+def uniform(trace: Trace, shape: tuple[int, ...], axes: tuple[str, ...], at: Span, per_sequence: bool = False) -> Value:
     """Numbers in [0, 1), drawn anew at each step of the loops around and along these axes, or once for all steps."""
     now = trace.const(0, "int") if per_sequence else moment(trace, axes, at)
     return trace.call("uniform", seed(trace), now, at=at, shape=shape, key=key(trace))

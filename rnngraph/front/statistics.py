@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial, reduce
 
 from rnngraph.front import sequences
 from rnngraph.front.builtin import Use, define
@@ -125,11 +126,50 @@ def _(use: Use) -> Item:
 # --- norms ------------------------------------------------------------------------------------------
 
 
-def _root(use: Use, squares: Value) -> Value:
-    """The square root, whose gradient at 0 is 0."""
-    some = use.op("gt", squares, use.number(0.0))
+@define("norm", "x axis?", "float")
+def _(use: Use) -> Item:
+    """The square root of the sum of the squares."""
+    x = _given(use)
+    (found,) = _reduced(use, x, _norm(use, x)).items
+    return found
+
+
+def _norm(use: Use, x: Value) -> Value:
+    """The norm over what `axis` says; dimensions stay, with the size 1."""
+    x = use.trace.clean(x, use.at) if use.along_time() else x
+    scale = _scale(use, _largest(use, x))
+    return _root(use, _total(use, _squares(use, x, scale), x, True), scale)
+
+
+def _largest(use: Use, x: Value) -> Value:
+    """The largest size of an entry over what `axis` says; dimensions stay."""
+    size = use.op("abs", x)
+    if use.along_time():
+        return sequences.max_over(use.trace, size, use.time_axis(x), use.at)
+    for dim in use.dims(x):
+        size = use.op("max_over", size, dim=dim, keep=True)
+    return size
+
+
+def _scale(use: Use, largest: Value) -> Value:
+    """What entries are divided by, so that no square of them overflows or vanishes: no norm depends on it.
+
+    It is 1 where the largest is 0, infinite or no number, which all divide by themselves to no number.
+    """
+    largest = use.op("detach", largest)
+    usual = use.op("eq", use.op("div", largest, largest), use.number(1.0))
+    return use.op("where", usual, largest, use.number(1.0))
+
+
+def _squares(use: Use, x: Value, scale: Value) -> Value:
+    return use.op("square", use.op("div", x, scale))
+
+
+def _root(use: Use, squares: Value, scale: Value) -> Value:
+    """The scale times the square root, whose gradient at 0 is 0."""
+    some = use.op("ne", squares, use.number(0.0))
     root = use.op("sqrt", use.op("where", some, squares, use.number(1.0)))
-    return use.op("where", some, root, use.number(0.0))
+    return use.op("mul", scale, use.op("where", some, root, use.number(0.0)))
 
 
 def _scaled(use: Use, value: Value, norm: Value, most: Value) -> Value:
@@ -149,17 +189,16 @@ def _limit(use: Use, name: str) -> Value:
 @define("clip_by_norm", "x limit axis?", "float")
 def _(use: Use) -> Item:
     """x, scaled down where its norm over all dimensions, or over those of `axis`, is larger than the limit."""
-    x, most = use.float("x"), _limit(use, "limit")
-    return _scaled(use, x, _root(use, _total(use, use.op("square", x), x, True)), most)
+    x, most = _given(use), _limit(use, "limit")
+    return _scaled(use, x, _norm(use, x), most)
 
 
 def _global_norm(use: Use, values: list[Value]) -> Value:
-    squares = [use.op("square", v) for v in values]
-    sums = [use.op("sum", v, dims=tuple(range(-len(v.type.shape), 0))) if v.type.shape else v for v in squares]
-    total = sums[0]
-    for one in sums[1:]:
-        total = use.op("add", total, one)
-    return _root(use, total)
+    flat = [use.op("reshape", v, shape=(math.prod(v.type.shape),)) for v in values]
+    sizes = [use.op("max_over", use.op("abs", v), dim=-1) for v in flat]
+    scale = _scale(use, reduce(partial(use.op, "maximum"), sizes))
+    sums = [use.op("sum", _squares(use, v, scale), dims=(-1,)) for v in flat]
+    return _root(use, reduce(partial(use.op, "add"), sums), scale)
 
 
 def _values(use: Use) -> list[Value]:

@@ -12,6 +12,7 @@ from rnngraph.diagnostics import Diagnostic, Label, Report
 from rnngraph.front.block import DataInput, StateInput, Weight
 from rnngraph.front.levels import Level
 from rnngraph.front.mistakes import Echo, Mistake, TooMuch, shape_in_words
+from rnngraph.front.reading import Reading
 from rnngraph.front.values import Instance, Item, Number, Numbers, PipeOf, is_literal, kind_of
 from rnngraph.ir.graph import Capture, Node, Origin, ShapeError, Value, body_param, graph_input, make
 from rnngraph.ir.types import BATCH, DType, Type, every, is_fixed
@@ -47,6 +48,8 @@ class Trace:
     """The calls around the present place, outermost first."""
     stops: bool = False
     """Whether there is a `stop` anywhere, so that a loop may have ended for a row."""
+    readings: tuple[Reading, ...] = ()
+    """The rules through which products read states here, outermost first."""
     depth: int = 0
     statements: int = 0
     draws: int = 0
@@ -175,6 +178,24 @@ class Trace:
             param = self.own(body_param(_called(value), value.type, value.node.origin), level)
             level.captures[value] = Capture(outer, param)
         return level.captures[value].param
+
+    def product(self, a: Value, b: Value, *, at: Span, **attrs: Any) -> Value:
+        """The op `contract`, of states as the rules around let them be read."""
+        for reading in reversed(self.readings):
+            a, b = reading.of(self, a), reading.of(self, b)
+        found = self.call("contract", a, b, at=at, **attrs)
+        for reading in self.readings:
+            reading.products.add(found.node)
+        return found
+
+    @contextmanager
+    def reading(self, readings: tuple[Reading, ...]) -> Iterator[None]:
+        """Products made inside read states through these rules."""
+        before, self.readings = self.readings, readings
+        try:
+            yield
+        finally:
+            self.readings = before
 
     def const(self, number: Number, dtype: DType = "float") -> Value:
         return self.own(ops.const(number, dtype))

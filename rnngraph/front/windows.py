@@ -77,10 +77,10 @@ def _convolution(use: Use, rank: int) -> Value:
         )
     seen = use.op("patches", x, **window(use, x, sizes[:rank], (1,) * rank))
     at, within = "pqr"[:rank], "ijk"[:rank]
-    return use.op(
-        "contract",
+    return use.trace.product(
         seen,
         kernel,
+        at=use.at,
         left=f"{at}{within}c",
         right=f"{within}co",
         out=f"{at}o",
@@ -188,11 +188,16 @@ def _(use: Use) -> Item:
         raise use.mistake("E204", "`lrn` takes channels, and a radius of 0 or more", "radius" if radius < 0 else "x")
     bias, alpha, beta = (use.float(n) if use.has(n) else use.number(d) for n, d in LRN_DEFAULTS.items())
     channels = x.type.shape[-1]
-    rows = use.op("reshape", use.op("square", x), shape=(math.prod(x.type.shape[:-1]), channels, 1))
+    # With x = scale * part: part * scale**(1 - 2 beta) / (bias / scale**2 + alpha * sum of part**2)**beta.
+    largest = use.op("max_over", use.op("abs", x), dim=-1, keep=True)
+    scale = use.op("maximum", use.op("detach", largest), use.number(1.0))
+    part = use.op("div", x, scale)
+    rows = use.op("reshape", use.op("square", part), shape=(math.prod(x.type.shape[:-1]), channels, 1))
     near = use.op("patches", rows, **same((1, channels), (1, 2 * radius + 1), (1, 1), (1, 1)))
     total = use.op("reshape", use.op("sum", near, dims=(-3, -2, -1)), shape=x.type.shape)
-    scale = use.op("add", bias, use.op("mul", alpha, total))
-    return use.op("mul", x, use.op("pow", scale, use.op("neg", beta)))
+    below = use.op("add", use.op("div", bias, use.op("square", scale)), use.op("mul", alpha, total))
+    rest = use.op("pow", scale, use.op("sub", use.number(1.0), use.op("mul", use.number(2.0), beta)))
+    return use.op("mul", use.op("mul", part, use.op("pow", below, use.op("neg", beta))), rest)
 
 
 LRN_DEFAULTS = {"bias": 1.0, "alpha": 1.0, "beta": 0.5}

@@ -50,14 +50,14 @@ def _composed(make: Callable[[Any], Callable[..., None]]) -> Callable[..., Any]:
 
 
 def _sigmoid(xp: Any) -> Callable[..., None]:
-    """1 / (1 + exp(-x)) as (1 + tanh(x / 2)) / 2, which never overflows."""
-    multiply, tanh, add = xp.multiply, xp.tanh, xp.add
+    """1 / (1 + exp(-x)), right to its last places also where it is small; where exp(-x) is infinite it is 0."""
+    negative, exp, add, reciprocal = xp.negative, xp.exp, xp.add, xp.reciprocal
 
     def run(x: Any, out: Any) -> None:
-        multiply(x, 0.5, out)
-        tanh(out, out)
-        multiply(out, 0.5, out)
-        add(out, 0.5, out)
+        negative(x, out)
+        exp(out, out)
+        add(out, 1, out)
+        reciprocal(out, out)
 
     return run
 
@@ -69,12 +69,6 @@ def _log_sigmoid(xp: Any) -> Callable[..., None]:
         xp.negative(out, out)
 
     return run
-
-
-def _sqrt_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple[Formula]:
-    """Of a norm the subgradient at 0 is 0."""
-    slope = dy * 0.5 / y
-    return (slope.where(y.op("ne", 0.0)) if attrs.get("norm") else slope,)
 
 
 _unary("neg", kernel_of("negative"), lambda y, dy, x: -dy, "float", "int", range=ranges.negated)
@@ -89,16 +83,7 @@ _unary("sin", kernel_of("sin"), lambda y, dy, x: dy * x.op("cos"), range=ranges.
 _unary("cos", kernel_of("cos"), lambda y, dy, x: -(dy * x.op("sin")), range=ranges.within(-1, 1))
 _unary("tanh", kernel_of("tanh"), lambda y, dy, x: dy * (1.0 - y * y), range=ranges.rising(math.tanh))
 _unary("sigmoid", _composed(_sigmoid), lambda y, dy, x: dy * (y * (1.0 - y)), range=ranges.within(0, 1))
-define(
-    "sqrt",
-    pointwise_type("float"),
-    kernel=kernel_of("sqrt"),
-    kind="pointwise",
-    inplace=True,
-    vjp=_sqrt_vjp,
-    range=ranges.root,
-    examples=(*UNARY, ({"norm": True}, (FLOAT,))),
-)
+_unary("sqrt", kernel_of("sqrt"), lambda y, dy, x: dy * 0.5 / y, range=ranges.root)
 _unary(
     "relu",
     lambda backend, node: lambda x, out: backend.xp.maximum(x, 0, out=out),

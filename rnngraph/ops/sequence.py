@@ -19,7 +19,10 @@ _LENGTHS = Type((BATCH,), (), "int")
 
 
 def _fill(backend: Any, node: Node) -> Callable[..., None]:
-    return lambda out, sizes: out.fill(node.attrs["value"])
+    """A number that float32 has no room for, as 1e300, is infinite there."""
+    value = node.attrs["value"]
+    narrow = value * math.inf if abs(value) >= 2.0**128 else value
+    return lambda out, sizes: out.fill(narrow if out.dtype.itemsize == 4 else value)
 
 
 def _value(node: Node) -> ranges.Range:

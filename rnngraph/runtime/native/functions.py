@@ -49,8 +49,8 @@ MANTISSA = {"float": 23, "double": 52}
 BIAS = {"float": 127, "double": 1023}
 EXP_LIMITS = {"float": (-104.0, 89.0), "double": (-746.0, 710.0)}
 """Beyond these the result is 0 or infinite anyway; within them the scale fits two factors."""
-SIGMOID_LIMITS = {"float": (-87.0, 87.0), "double": (-708.0, 708.0)}
-"""Beyond these sigmoid(-x) is 1, or less than 2e-38 and 4e-308; within them the scale is one factor."""
+SIGMOID_LIMITS = {"float": (-87.0, 89.0), "double": (-708.0, 710.0)}
+"""Beyond these sigmoid(-x) is 1, or 0: at the upper one the scale, which is one factor, is infinite."""
 
 
 def exp(v: Lanes, x: str) -> str:
