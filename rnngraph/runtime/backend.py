@@ -19,6 +19,8 @@ class Backend(Protocol):
     xp: Any
     kernels: str
     """Who does the arithmetic: "numpy", "cupy", or "native" for kernels compiled here."""
+    each_step: bool
+    """Whether a product over many steps is made for each on its own: its bits would depend on how many there are."""
 
     def adapted(self, program: Program, dtype: str) -> Program:
         """The program as this backend runs it."""

@@ -17,6 +17,7 @@ class CupyBackend(StepByStep):
 
     name = "cupy"
     kernels = "cupy"
+    each_step = False
 
     def __init__(self) -> None:
         self.xp: Any = _usable()

@@ -15,6 +15,7 @@ class NumpyBackend(StepByStep):
 
     name = "numpy"
     kernels = "numpy"
+    each_step = True
     xp: Any = np
 
     def einsum(self, subscripts: str, a: Any, b: Any, out: Any) -> None:
