@@ -106,7 +106,7 @@ class _Cutting:
     held: dict[str, Held] = field(default_factory=dict)
 
     def cut(self) -> Cut:
-        results = {name: self.hold(value, name) for name, value in self.graph.outputs.items()}
+        results = {name: self.hold(value) for name, value in self.graph.outputs.items()}
         for node, stage in self.stages.of.items():
             for value in node.inputs:
                 if self.crosses(value, stage) or (node.op is PLACE_LAST and stage in WALKS):
@@ -131,10 +131,10 @@ class _Cutting:
 
     # --- what is held ---
 
-    def hold(self, value: Value, name: str = "") -> str:
+    def hold(self, value: Value) -> str:
         if value not in self.names:
             stage = self.stages.of[value.node]
-            self.names[value] = name = name or f":{len(self.names)}"
+            self.names[value] = name = f":{len(self.names)}"
             self.held[name] = Held(name, value.type, stage, value.node, self.place(value, stage))
         return self.names[value]
 
