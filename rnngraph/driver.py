@@ -317,7 +317,7 @@ def generated(
     begin = writing.encoded(prompt, known) if known else writing.ids(prompt, use)
     last = (writing.encoded(end, known, "end") if known else writing.ids(end, use)) if end else [None]
     chosen = writing.Style(end=last[0], **style)
-    score = writing.scorer(model, use, read_weights(model, weights, 0, dtype), data, dtype)
+    score = writing.scorer(model, use, read_weights(model, weights, 0, dtype), data, dtype, chosen.seed)
     found = begin + writing.written(score, begin, chosen, use.behind)
     return "".join(known[i] for i in found) if known else ",".join(map(str, found))
 

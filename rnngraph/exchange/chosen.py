@@ -138,7 +138,7 @@ def bases(axis: str) -> list[str]:
 
 def chosen(model: Model, wanted: Wanted, weights: Mapping[str, Any]) -> Chosen:
     """The model with what is wanted. UserError where the weights do not fit it."""
-    states = frozenset(s.name for s in model.states) if wanted.states else frozenset[str]()
+    states = [s for s in model.states if s.recorded] if wanted.states else []
     _ = wanted.schedule
     made = elaborate(model.file, model.settings, model=model.name, padded=wanted.lengths, fed=states)
     return Chosen(model, wanted, made, check_weights(model.weights, weights, wanted.dtype))

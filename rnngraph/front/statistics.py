@@ -23,7 +23,9 @@ def _keeps(use: Use) -> bool:
 def _total(use: Use, value: Value, like: Value, keep: bool) -> Value:
     """The sum over what `axis` says: dimensions, or the real steps of a sequence."""
     if use.along_time():
-        return sequences.sum_over(use.trace, value, use.time_axis(like), use.at)
+        axis = use.time_axis(like)
+        value = use.op("spread", value, axes=like.type.axes) if axis not in value.type.axes else value
+        return sequences.sum_over(use.trace, sequences.at_steps_of(use.trace, like, value, axis, use.at), axis, use.at)
     dims = use.dims(like)
     if not dims:
         return value
@@ -35,7 +37,7 @@ def _total(use: Use, value: Value, like: Value, keep: bool) -> Value:
 def _count(use: Use, like: Value) -> Value:
     """How many entries such a sum has; at least 1."""
     if use.along_time():
-        steps = use.trace.cast(use.trace.extent(use.time_axis(like), use.at), "float", use.at)
+        steps = use.trace.cast(use.trace.count(like, use.time_axis(like), use.at), "float", use.at)
         return use.op("maximum", steps, use.number(1.0))
     return use.number(math.prod(like.type.shape[d] for d in use.dims(like)))
 

@@ -11,7 +11,7 @@ import numpy as np
 from rnngraph.diagnostics import did_you_mean
 from rnngraph.front.block import DataInput, StateInput
 from rnngraph.ir.types import BATCH
-from rnngraph.learn.contents import check_contents, check_finite, check_lengths
+from rnngraph.learn.contents import check_contents, check_finite, check_lengths, check_start
 from rnngraph.learn.files import Arrays
 from rnngraph.learn.fitting import LENGTHS, SEED, Checking, dims_of, fitting_array, target
 from rnngraph.learn.weights import shape_text
@@ -64,6 +64,7 @@ def check_data(
     for state in states:
         if state.name in fed:
             check_finite(check, state, fed[state.name], None)
+            check_start(check, state, fed[state.name])
     _static(check, steps)
     check.report.stop_on_errors()
     arrays.update(_defaults(check, inputs, arrays, dtype))
