@@ -273,6 +273,20 @@ def test_what_is_no_size(text: str) -> None:
         rg.parse(ALL["lstm"]).compile(gradient=True, memory_limit=text)
 
 
+def test_an_output_may_have_the_name_of_an_input() -> None:
+    model = rg.parse("""
+    model M {
+      input x: seq[3]
+      input end: [3]
+      y, final = unroll GRU(3) over x
+      output last(y) as end, y
+      loss mean(square(y - end))
+    }""")
+    data, weights = synthetic(model, 12, 32, 0), model.init(0)
+    found = [everything(model.compile(gradient=True, keep=keep), data, weights, None) for keep in ("all", "every:3")]
+    assert all(d.equal for d in differences(*found))
+
+
 # --- truncation ----------------------------------------------------------------------------------------------------
 
 

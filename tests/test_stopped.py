@@ -11,6 +11,7 @@ import rnngraph as rg
 from rnngraph.costs import differences, everything
 from rnngraph.exchange.chosen import Wanted
 from rnngraph.exchange.numpy_export import to_numpy
+from rnngraph.exchange.onnx_export import to_onnx
 
 RUNS = """
 cell Until(inner) {
@@ -33,7 +34,7 @@ model M {
   on, right = unroll LSTM(2) over [y, other]
   scores = Dense(4)(y)
   output y, final, left, right, back, on, centre, variance, heavy
-  output last(y) as end, sum(exp(y), axis = time) as total, mean(exp(y) * other, axis = time) as average
+  output last(y) as at_last, sum(exp(y), axis = time) as total, mean(exp(y) * other, axis = time) as average
   output max(y - 3, axis = time) as most, min(y + 3, axis = time) as least, softmax(sum(y), axis = time) as weights
   output log_softmax(sum(y), axis = time) as logs, reversed(exp(y)) as turned, window(y, 2) as windows
   output shift(y, 1, fill = 2) as later, shift(y, -1, fill = 7) as sooner, every(y, 2) as second
@@ -74,7 +75,7 @@ def test_a_row_that_stops_is_as_long_as_it_ran(lengths: Any) -> None:
             if name == "final.t":  # how many steps of the data are over, whatever is done with them
                 continue
             assert np.allclose(found[name], value, rtol=1e-11, atol=1e-12, equal_nan=True), (way, name)
-    assert found["end"].shape == (4, 3) and found["final.stop"].tolist() == (own == END).tolist()
+    assert found["at_last"].shape == (4, 3) and found["final.stop"].tolist() == (own == END).tolist()
 
 
 def test_the_modes_give_the_same_bits() -> None:
@@ -158,15 +159,19 @@ def test_a_loop_inside_of_a_step_stops() -> None:
 
 
 def test_what_is_exported_goes_by_it_too() -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
     model = rg.parse(RUNS + MODEL)
     weights, data = model.init(0, "float32"), given()
     text = to_numpy(model, weights, Wanted()).text
     space: dict[str, Any] = {}
     exec(compile(text, "exported", "exec"), space)
-    found = space["run"](data["x"], data["end"], data["other"])
+    given_as = {n: data[n].astype("float32") if n != "end" else data[n] for n in ("x", "end", "other")}
+    session = onnxruntime.InferenceSession(to_onnx(model, weights, Wanted(states=False)))
+    names = [output.name for output in session.get_outputs()]
     wanted = model.compile(dtype="float32").run(data, weights)
-    for name, value in found.items():
-        assert np.allclose(value, wanted[name], rtol=1e-4, atol=1e-5), name
+    for found in (space["run"](**given_as), dict(zip(names, session.run(None, given_as), strict=True))):
+        for name, value in found.items():
+            assert np.allclose(value, wanted[name], rtol=1e-4, atol=1e-5), name
 
 
 def test_a_weight_that_is_the_same_at_every_step_counts_at_every_step() -> None:
