@@ -158,6 +158,10 @@ def contents(
             return None
         if item.type.dtype == "float":
             found.append((item.name, _finite))
+        elif isinstance(item, StateInput) and item.begins:
+            if item.stride > 1 or not np.all(data[item.name]):
+                return None  # what goes on in the middle of a sequence has been seen to be able to
+            found.append((item.name, _positive))
         elif item.name in limits:
             found.append((item.name, partial(_within, limits[item.name])))
     return tuple(found)
@@ -165,6 +169,10 @@ def contents(
 
 def _finite(array: Any) -> bool:
     return b"\0" not in np.isfinite(array).tobytes()  # of a small array sooner than `all`
+
+
+def _positive(array: Any) -> bool:
+    return bool(array.size == 0 or array.min() > 0)
 
 
 def _within(limit: int, array: Any) -> bool:

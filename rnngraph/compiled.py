@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Lock
@@ -17,9 +17,10 @@ from rnngraph.calls import form as form_of
 from rnngraph.calls import known as known_call
 from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean
 from rnngraph.front.block import DataInput, Elaborated, StateInput
+from rnngraph.front.obstacles import of_going_on
 from rnngraph.ir.graph import Graph, Value, graph_input
 from rnngraph.ir.order import Order, orders_of
-from rnngraph.ir.types import BATCH, size_of
+from rnngraph.ir.types import BATCH, root, size_of
 from rnngraph.learn.checks import Checked, check_data
 from rnngraph.learn.fit_labels import refuse_wrong_labels
 from rnngraph.learn.weights import shape_text
@@ -44,7 +45,7 @@ from rnngraph.schedule.stages import Way, ways, why_not
 from rnngraph.schedule.walk import Walker
 
 Arrays = dict[str, Any]
-Elaborate = Callable[[bool, frozenset[str]], Elaborated]
+Elaborate = Callable[[bool, Collection[StateInput]], Elaborated]
 
 
 @dataclass(frozen=True)
@@ -315,6 +316,14 @@ class Variant:
         return f"not even one step fits with a batch of {batch:,}"
 
 
+def refuse_obstacles(made: Elaborated, state: StateInput) -> None:
+    """UserError where results would be others than those of the whole sequence, of which steps are over already."""
+    found = of_going_on(made.graph.outputs.values(), made.states, root(state.axis))
+    told = [replace(d, message=f"this cannot go on where `{state.name}` says: {d.message}") for d in found]
+    if told:
+        raise UserError(told)
+
+
 def too_small(limit: int, need: int, reason: str, help: str) -> CannotDo:
     """The limit cannot be kept, with the fewest bytes that would do."""
     why = f"{reason}: " if reason else ""
@@ -373,7 +382,7 @@ class CompiledProgram:
         self._turn = Lock()
         began = time.perf_counter()
         with collector.set_aside():
-            self.made = elaborate(False, frozenset())
+            self.made = elaborate(False, ())
             main = self.variant(Signature(cotangents=self._loss() if schedule.gradient else None))
             _ = main.cuts if schedule.told and main.walks else main.program
         self.compile_seconds = time.perf_counter() - began
@@ -384,7 +393,7 @@ class CompiledProgram:
         if signature not in self._variants:
             made = self.made
             if signature.padded or signature.fed:
-                made = self._elaborate(signature.padded, signature.fed)
+                made = self._elaborate(signature.padded, [s for s in made.states if s.name in signature.fed])
             self._variants[signature] = Variant(made, self.schedule, signature, self.backend)
         return self._variants[signature]
 
@@ -449,7 +458,14 @@ class CompiledProgram:
             need=self.needed,
         )
         refuse_wrong_labels(self._alignments, checked)
+        self._refuse_later_piece(checked)
         return checked
+
+    def _refuse_later_piece(self, checked: Checked) -> None:
+        """What cannot go on in the middle of a sequence is not run there in silence."""
+        for state in self.made.states:
+            if state.begins and np.any(checked.states.get(state.name, 0)):
+                refuse_obstacles(self.made, state)
 
     @cached_property
     def _bounds(self) -> dict[str, int]:

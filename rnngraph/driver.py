@@ -320,7 +320,7 @@ def generated(
         writing.check_vocabulary(use, known)
     begin = writing.encoded(prompt, known) if known else writing.ids(prompt, use)
     chosen = writing.Style(end=writing.end_token(end, known, use), **style)
-    score = writing.scorer(model, use, read_weights(model, weights, 0, dtype), data, dtype)
+    score = writing.scorer(model, use, read_weights(model, weights, 0, dtype), data, dtype, chosen.seed)
     found = begin + writing.written(score, begin, chosen, use.behind)
     return "".join(known[i] for i in found) if known else ",".join(map(str, found))
 

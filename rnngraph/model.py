@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from rnngraph.compiled import CompiledProgram, Schedule, Signature, Variant
 from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean
 from rnngraph.front.block import Block, DataInput, Elaborated, StateInput, Weight
-from rnngraph.ir.graph import Graph, Value, body_nodes, finals, loop_of
+from rnngraph.ir.graph import Graph, body_nodes, loop_of
 from rnngraph.ir.types import BATCH
 from rnngraph.program.room import megabytes
 from rnngraph.runtime.backend import Backend
@@ -30,10 +30,10 @@ class Model:
 
     def __init__(self, file: File, settings: Mapping[str, Any], name: str | None = None) -> None:
         self.file, self.settings, self.name = file, dict(settings), name
-        self.made: Elaborated = self._elaborate(False, frozenset())
+        self.made: Elaborated = self._elaborate(False, ())
 
     def _elaborate(
-        self, padded: bool, fed: frozenset[str], watch: tuple[str, ...] = (), training: bool = False
+        self, padded: bool, fed: Collection[StateInput], watch: tuple[str, ...] = (), training: bool = False
     ) -> Elaborated:
         from rnngraph.front.elaborate import elaborate
 
@@ -149,7 +149,7 @@ class Model:
         schedule = checked_schedule(unroll, steps, dtype, gradient, keep, memory_limit, truncate, swap)
         self.refuse_too_long(schedule)
 
-        def elaborate(padded: bool, fed: frozenset[str]) -> Elaborated:
+        def elaborate(padded: bool, fed: Collection[StateInput]) -> Elaborated:
             plain = not (padded or fed or watch or training)
             made = self.made if plain else self._elaborate(padded, fed, watch, training)
             return made if outputs is None and not states else _narrowed(made, outputs, states)
@@ -163,7 +163,7 @@ class Model:
         """Every stage of compilation by name."""
         from rnngraph.runtime.numpy import NumpyBackend
 
-        made = self._elaborate(signature.padded, signature.fed)
+        made = self._elaborate(signature.padded, [s for s in self.states if s.name in signature.fed])
         yield from Variant(made, schedule, signature, NumpyBackend()).stages()
 
     @cached_property
@@ -268,20 +268,11 @@ def _narrowed(made: Elaborated, outputs: tuple[str, ...] | None, states: bool) -
             raise UserError(f"the model has no output `{name}`", "E605", did_you_mean(name, known))
     wanted = dict(known) if outputs is None else {name: known[name] for name in outputs}
     if states:
-        wanted |= {s.name: final for s in made.states if (final := _final(made.graph, s)) is not None}
+        there = set(made.graph.nodes())
+        wanted |= {s.name: s.final for s in made.states if s.begins or s.final.node in there}
     graph = made.graph.with_outputs(wanted)
     shown = tuple(n for n in (outputs or made.outputs) if n in wanted)
     return replace(made, graph=graph, outputs=shown)
-
-
-def _final(graph: Graph, state: StateInput) -> Value | None:
-    """The last value of the state that begins with a given value."""
-    for node in graph.nodes():
-        if node.op.kind == "loop":
-            for carry, last in zip(loop_of(node).carries, finals(node), strict=True):
-                if carry.init == state.value:
-                    return last
-    return None
 
 
 def _count(shape: tuple[int, ...]) -> int:

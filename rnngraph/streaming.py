@@ -8,39 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.compiled import Arrays
+from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.diagnostics import Diagnostic, OutsideIndex, UserError
 from rnngraph.front.block import DataInput
-from rnngraph.ir.graph import LOOP, Node, loop_of
+from rnngraph.front.obstacles import obstacles as along
+from rnngraph.ir.types import BATCH
 from rnngraph.learn.data import named_once
+from rnngraph.learn.fitting import SEED
 from rnngraph.model import Model
-
-LOOKS_ALONG = {"shift", "reverse", "reverse_within", "last", "last_within"}
-"""Ops that look at other steps than their own."""
 
 
 def obstacles(model: Model, outputs: tuple[str, ...]) -> Iterator[Diagnostic]:
     """What keeps a model from being run step by step for these outputs: it looks ahead, or keeps a state unnamed."""
     graph = model.graph.with_outputs({name: model.graph.outputs[name] for name in outputs})
-    fed = {s.value for s in model.states}
-    for node in graph.nodes():
-        span = node.origin.span
-        if node.op is LOOP and loop_of(node).reverse:
-            yield Diagnostic("E640", "a reversed loop needs the whole sequence", span)
-        elif node.op is LOOP and any(c.init not in fed for c in loop_of(node).carries):
-            yield Diagnostic(
-                "E641",
-                "a state of this loop has no name to be handed on under",
-                span,
-                help="name its final states, as in `y, final = unroll ...`",
-            )
-        elif node.op.name in LOOKS_ALONG or _sums_time(node):
-            yield Diagnostic("E642", f"`{node.op.name}` looks at more than one step", span)
-
-
-def _sums_time(node: Node) -> bool:
-    axes = (*node.attrs.get("axes", ()), *node.attrs.get("reduce", ())) if node.op.name != "spread" else ()
-    return node.op.kind != "constant" and any(axis != "batch" for axis in axes)
+    handed_on = {s.value for s in model.states}
+    for axis in dict.fromkeys(i.axis for i in model.inputs if i.axis):
+        yield from along(graph, axis, handed_on)
+    yield from (
+        Diagnostic("E642", "`every` needs more than one step", n.origin.span)
+        for n in graph.all_nodes()
+        if n.op.name == "every" and n.attrs["by"] > 1
+    )
 
 
 def can_stream(model: Model, outputs: tuple[str, ...]) -> bool:
@@ -48,17 +36,22 @@ def can_stream(model: Model, outputs: tuple[str, ...]) -> bool:
 
 
 def per_step(model: Model) -> tuple[str, ...]:
-    """The outputs that have a value at every step; final states are kept, not told."""
-    states = {s.name for s in model.states}
-    return tuple(
-        n for n in model.outputs if n not in states and any(a != "batch" for a in model.graph.outputs[n].type.axes)
-    )
+    """The outputs that have a value at every step of the data; final states are kept, not told."""
+    sequences = {i.axis for i in model.inputs if i.axis}
+    axes = {n: [a for a in model.graph.outputs[n].type.axes if a != BATCH] for n in model.outputs}
+    return tuple(n for n in model.outputs if len(axes[n]) == 1 and axes[n][0] in sequences)
+
+
+def handed_on(program: CompiledProgram, results: Arrays) -> Arrays:
+    """What a run of a piece of the data leaves for the run of the next one."""
+    sequences = {i.axis for i in program.made.inputs if i.axis}
+    return {s.name: results[s.name] for s in program.made.states if s.axis in sequences and s.name in results}
 
 
 def stream(model: Model, weights: Mapping[str, Any], lines: Iterable[str], dtype: str, states: Arrays) -> Iterator[str]:
     """For each line of numbers (or JSON) one line of JSON: the outputs of that step.
 
-    `states` are first values, where given; what a step leaves is the next one's.
+    `states` are first values, where given, and the seed; what a step leaves is the next one's.
     """
     outputs = per_step(model)
     if not outputs:
@@ -67,15 +60,16 @@ def stream(model: Model, weights: Mapping[str, Any], lines: Iterable[str], dtype
     if found:
         raise UserError(found)
     program = model.compile(dtype=dtype, outputs=outputs, states=True)
+    always = {name: array for name, array in states.items() if name == SEED}
     inputs = [i for i in program.made.inputs if i.name in program.needed]
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            results = program.run({**_row(inputs, line, number), **states}, weights)
+            results = program.run({**_row(inputs, line, number), **always, **states}, weights)
         except OutsideIndex as error:
             raise OutsideIndex(error.plain, error.row, f"line {number}") from None
-        states = {s.name: results[s.name] for s in program.made.states if s.name in results}
+        states = handed_on(program, results)
         yield json.dumps({name: results[name][0, -1].tolist() for name in outputs})
 
 

@@ -18,9 +18,10 @@ from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.diagnostics import CannotDo, UserError
 from rnngraph.ir.graph import ordered
 from rnngraph.ir.types import Type
+from rnngraph.learn.fitting import SEED
 from rnngraph.model import Model
 from rnngraph.passes.bounds import reached
-from rnngraph.streaming import can_stream
+from rnngraph.streaming import can_stream, handed_on
 
 
 @dataclass(frozen=True)
@@ -138,23 +139,30 @@ Scores = Callable[[list[list[int]], list[int]], Any]
 """Log-probabilities (rows, vocabulary) after each row of tokens; `parents` says which old row each row continues."""
 
 
-def scorer(model: Model, use: Reader, weights: Mapping[str, Any], data: Arrays, dtype: str) -> Scores:
-    """Reads with handed-on states where the model allows it, else the whole text each time."""
+def scorer(
+    model: Model, use: Reader, weights: Mapping[str, Any], data: Arrays, dtype: str, seed: int = 0
+) -> Scores:
+    """Reads with handed-on states where the model allows it, else the whole text each time.
+
+    `seed` is that of what the model itself draws.
+    """
     program = model.compile(dtype=dtype, outputs=(use.scores,), states=True)
+    draws = any(v.node.attrs["kind"] == "seed" for v in model.graph.inputs.values())
+    drawing = {SEED: np.asarray(seed)} if draws and SEED not in data else {}
     if not data and can_stream(model, (use.scores,)):
-        return _handing_on(program, use, weights)
-    return _from_the_start(program, use, weights, data)
+        return _handing_on(program, use, weights, drawing)
+    return _from_the_start(program, use, weights, {**data, **drawing})
 
 
-def _handing_on(program: CompiledProgram, use: Reader, weights: Mapping[str, Any]) -> Scores:
+def _handing_on(program: CompiledProgram, use: Reader, weights: Mapping[str, Any], drawing: Arrays) -> Scores:
     states: Arrays = {}
     read = 0
 
     def score(rows: list[list[int]], parents: list[int]) -> Any:
         nonlocal states, read
         given = {name: array[parents] for name, array in states.items()}
-        results = program.run({use.tokens: np.array([row[read:] for row in rows]), **given}, weights)
-        states = {s.name: results[s.name] for s in program.made.states}
+        results = program.run({use.tokens: np.array([row[read:] for row in rows]), **drawing, **given}, weights)
+        states = handed_on(program, results)
         read = len(rows[0])
         return log_softmax(results[use.scores][:, -1])
 
@@ -165,12 +173,17 @@ def _from_the_start(program: CompiledProgram, use: Reader, weights: Mapping[str,
     """Reads the text again each time, with so many places held open behind it as the model shifts it by."""
 
     def score(rows: list[list[int]], parents: list[int]) -> Any:
-        wide = {name: np.repeat(np.asarray(array)[:1], len(rows), axis=0) for name, array in data.items()}
+        wide = {name: _wide(np.asarray(array), len(rows)) for name, array in data.items()}
         text = np.array([row + [0] * use.behind for row in rows], np.int64)
         results = program.run({use.tokens: text, **wide}, weights)
         return log_softmax(results[use.scores][:, -1])
 
     return score
+
+
+def _wide(array: Any, rows: int) -> Any:
+    """The first row of an array for all rows; the seed as it is."""
+    return np.repeat(array[:1], rows, axis=0) if array.ndim else array
 
 
 def log_softmax(scores: Any) -> Any:

@@ -21,7 +21,9 @@ from rnngraph.exchange.numpy_export import EMBEDDED, to_numpy
 from rnngraph.exchange.numpy_snippets import SNIPPETS
 from rnngraph.exchange.numpy_words import Words
 from rnngraph.exchange.numpy_write import RESERVED, Names, Writer, identifier
+from rnngraph.front.obstacles import of_going_on
 from rnngraph.ir.graph import Graph, Value
+from rnngraph.ir.types import root
 from rnngraph.model import Model
 from rnngraph.ops import TABLE
 from tests.models import ALL, EXAMPLES, over
@@ -50,9 +52,13 @@ def data_of(model: Model, *, lengths: bool, states: bool = True) -> dict[str, An
         data[item.name] = rng.normal(size=shape) if item.type.dtype == "float" else rng.integers(0, 2, shape)
         if lengths and item.axis:
             data[f"{item.name}.lengths"] = np.array([STEPS, 2, 0])
-    for state in model.states if states else ():
+    for state in [s for s in model.states if s.recorded] if states else []:
         shape = [ROWS, *state.type.shape]
-        data[state.name] = rng.normal(size=shape) if state.type.dtype == "float" else rng.integers(0, 2, shape)
+        whole = rng.integers(0, 2, shape).astype(bool if state.type.dtype == "bool" else int)
+        data[state.name] = rng.normal(size=shape) if state.type.dtype == "float" else whole
+        if state.begins:
+            stuck = of_going_on(model.graph.outputs.values(), model.states, root(state.axis))
+            data[state.name] = 0 * whole if stuck else 5 * state.stride * whole
     return data
 
 

@@ -205,7 +205,7 @@ def test_states_are_named_from_the_unrolled_cell_on(cell: str, names: list[str])
 def test_a_state_that_is_fed_becomes_an_input() -> None:
     text = model("y, final = unroll LSTM(4) over x output y")
     assert "final.c" not in made(text).graph.inputs
-    fed = made(text, fed=frozenset({"final.c"}))
+    fed = made(text, fed=[s for s in made(text).states if s.name == "final.c"])
     assert fed.graph.inputs["final.c"].type.shape == (4,)
     assert {s.name: s.value == fed.graph.inputs.get(s.name) for s in fed.states} == {
         "final.c": True,

@@ -90,8 +90,9 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
     rng = np.random.default_rng(0)
     weights = {k: w + 0.1 * rng.normal(size=w.shape) for k, w in weights.items()}
     program = model.compile(gradient=True, training=True)
-    states = {s.name: rng.normal(size=(2, *s.type.shape)) * 0.3 for s in model.states if s.type.dtype == "float"}
-    data |= states
+    for s in program.made.states:
+        first = rng.normal(size=(2, *s.type.shape)) * 0.3
+        data[s.name] = first if s.type.dtype == "float" else np.zeros_like(first, s.type.dtype)
     _, grads = program.gradients(data, weights)
 
     def loss(name: str, array: Any) -> float:
@@ -134,10 +135,10 @@ def test_no_steps_at_all(unroll: str) -> None:
     model = rg.parse(ALL["stack"])
     program = model.compile(unroll, 0 if unroll == "static" else None, gradient=True)
     weights = model.init(0)
-    start = np.full((2, 5), 0.25)
-    results = program.run({"x": np.zeros((2, 0, 3)), "final.2.h": start}, weights)
+    starts = {s.name: np.full((2, *s.type.shape), 0.25) for s in model.states}
+    results = program.run({"x": np.zeros((2, 0, 3)), **starts}, weights)
     assert results["y"].shape == (2, 0, 5)
-    assert np.array_equal(results["final.2.h"], start)
+    assert all(np.array_equal(results[name], start) for name, start in starts.items())
     _, grads = program.gradients({"x": np.zeros((2, 0, 3))}, weights)
     assert all(not g.any() for g in grads.values())
 

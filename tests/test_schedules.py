@@ -52,6 +52,20 @@ def test_the_same_bits(name: str) -> None:
     assert not unequal(model, "static", 37, 2, "sqrt", True)
 
 
+@pytest.mark.parametrize("reverse", ["", "reversed"])
+@pytest.mark.parametrize("loss", ["y * last(y)", "y * sum(y, axis = time)", "y * max(y, axis = time)", "x * last(y)"])
+def test_what_the_way_there_makes_of_all_steps_is_read_on_the_way_back(loss: str, reverse: str) -> None:
+    model = rg.parse(f"""
+    model M {{
+      input x: seq[2]
+      y, final = unroll GRU(2) over x {reverse}
+      output y
+      loss mean(sum({loss}))
+    }}""")
+    for padded in (False, True):
+        assert not unequal(model, "dynamic", 35, 2, "every:8", padded)
+
+
 @pytest.mark.parametrize("name", ["stack", "tagger", "bidirectional", "pooling", "depth"])
 @pytest.mark.parametrize(
     ("unroll", "kernels", "keep"),
@@ -107,7 +121,8 @@ def test_a_step_of_training_takes_what_it_was_told_to() -> None:
 @pytest.mark.parametrize("unroll", ["static", "dynamic"])
 def test_no_steps_at_all(unroll: str) -> None:
     model = rg.parse(ALL["stack"])
-    data, weights = {"x": np.zeros((2, 0, 3)), "final.2.h": np.full((2, 5), 0.25)}, model.init(0)
+    starts = {s.name: np.full((2, *s.type.shape), 0.25) for s in model.states}
+    data, weights = {"x": np.zeros((2, 0, 3)), **starts}, model.init(0)
     results = [everything(compiled(model, unroll, 0, keep), data, weights, None) for keep in ("all", "every:4")]
     assert all(d.equal for d in differences(*results))
 
@@ -280,6 +295,20 @@ def test_a_limit_that_is_too_small_names_what_would_do() -> None:
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(UserError, match="E615"):
         rg.parse(ALL["lstm"]).compile(gradient=True, memory_limit=text)
+
+
+def test_an_output_may_have_the_name_of_an_input() -> None:
+    model = rg.parse("""
+    model M {
+      input x: seq[3]
+      input end: [3]
+      y, final = unroll GRU(3) over x
+      output last(y) as end, y
+      loss mean(square(y - end))
+    }""")
+    data, weights = synthetic(model, 12, 32, 0), model.init(0)
+    found = [everything(model.compile(gradient=True, keep=keep), data, weights, None) for keep in ("all", "every:3")]
+    assert all(d.equal for d in differences(*found))
 
 
 # --- truncation ----------------------------------------------------------------------------------------------------

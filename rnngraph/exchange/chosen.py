@@ -220,7 +220,7 @@ def axes_of(graph: Graph) -> set[str]:
 
 def chosen(model: Model, wanted: Wanted, weights: Mapping[str, Any]) -> Chosen:
     """The model with what is wanted. UserError where the weights do not fit it, or the steps."""
-    states = frozenset(s.name for s in model.states) if wanted.states else frozenset[str]()
+    states = [s for s in model.states if s.recorded] if wanted.states else []
     axes = sorted({i.axis for i in model.inputs if i.axis})
     if wanted.unroll == "static" and wanted.steps is None and not axes:
         wanted = replace(wanted, steps={})  # the model says itself how many steps it runs

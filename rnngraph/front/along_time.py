@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnngraph.front import sequences
+from rnngraph.front import places, sequences
 from rnngraph.front.builtin import Use, define
 from rnngraph.front.sizes import checked_size
 from rnngraph.front.values import AxisName, Item
@@ -25,13 +25,14 @@ def _(use: Use) -> Item:
     """The steps 0, by, 2 by, ... as a sequence over an axis of its own."""
     value = use.any("x")
     by = checked_size(use.whole("by", 1), use.span("by"))
-    return sequences.every(use.trace, value, by, use.at, use.span("x"))
+    return sequences.every(use.trace, value, sequences.axis_of(value, use.span("x")), by, use.at)
 
 
 @define("whole", "x axis?", "same")
 def _(use: Use) -> Item:
     """The same sequence over an axis of its own, called as said: each step of another one can see all of it."""
-    found = sequences.every(use.trace, use.any("x"), 1, use.at, use.span("x"))
+    value = use.any("x")
+    found = sequences.every(use.trace, value, sequences.axis_of(value, use.span("x")), 1, use.at)
     if use.has("axis"):
         name = use.given["axis"].item
         if not isinstance(name, AxisName):
@@ -50,7 +51,7 @@ def _(use: Use) -> Item:
     inputs = (v for n in use.scope.names.values() if isinstance(v := n.item, Value))
     if not any(axis in v.type.axes for v in inputs):
         raise use.mistake("E305", f"there is no sequence over `{item.name}` here", "axis")
-    return use.trace.call("iota", at=use.at, axis=axis)
+    return places.along(use.trace, axis, use.at)
 
 
 def _rows(use: Use) -> Value:

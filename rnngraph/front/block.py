@@ -82,13 +82,26 @@ class DataInput:
 class StateInput:
     """A state that may be given with the data under the name of the final state (`final.h`).
 
-    `value` is its first value in the graph: an input where it is fed, else what the cell says.
+    `value` is its first value in the graph: an input where it is fed, else what the cell says; `final` is its last
+    one. `axis` is that of its loop, which is written at `loop`. Beside the states of a cell there are `final.stop`,
+    whether a row has stopped, and the one that `begins` a piece: `final.t`, how many steps of a row are over, a
+    multiple of `stride`.
     """
 
     name: str
     type: Type
     value: Value
     span: Span | None
+    final: Value
+    axis: str
+    loop: Span
+    begins: bool = False
+    stride: int = 1
+
+    @property
+    def recorded(self) -> bool:
+        """Whether it stands in a record. Of a model that has none along an axis, `t@time` is the only one."""
+        return "@" not in self.name
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ def _(use: Use) -> Item:
     axis, over = axis_of(scores, use.span("scores")), axis_of(labels, use.span("labels"))
     if axis == over:
         raise use.mistake("E305", f"`{use.span('labels').text}` runs over {axis}, as the scores do", "labels")
-    counts = use.trace.extent(over, use.at)
+    counts = use.trace.count(labels, over, use.at)
     collapse = use.flag("collapse", False)
     if collapse:
         labels, counts = _kept(use, labels, _changes(use, labels))
@@ -24,7 +24,7 @@ def _(use: Use) -> Item:
         "ctc_loss",
         scores,
         labels,
-        use.trace.extent(axis, use.at),
+        use.trace.count(scores, axis, use.at),
         counts,
         axis=axis,
         over=over,
@@ -59,7 +59,7 @@ def _(use: Use) -> Item:
     if not 1 <= paths <= width:
         where = "paths" if use.has("paths") else "width"
         raise use.mistake("E203", f"a beam of {width} has 1 to {width} paths, not {paths}", where)
-    extent = use.trace.extent(axis, use.at)
+    extent = use.trace.count(scores, axis, use.at)
     found = use.op("ctc_beam", scores, extent, axis=axis, blank=blank, width=width, paths=paths)
     taken = use.trace.cast(_part(use, found, 0), "int", use.at)
     labels, count = _kept(use, taken, use.op("ne", taken, use.trace.const(blank, "int")))
@@ -138,8 +138,8 @@ def _kept(use: Use, x: Value, keep: Value) -> tuple[Value, Value]:
     """The kept steps at the front, 0 behind them; and how many: those of the padding never count."""
     trace, axis = use.trace, axis_of(x, use.at)
     x, keep = trace.over_batch(x, use.at), trace.over_batch(keep, use.at)
-    if trace.pads(axis):
-        keep = use.op("and", keep, trace.real_steps(axis, use.at))
+    if trace.bounded(x, axis):
+        keep = use.op("and", keep, trace.own_steps(x, axis, use.at))
     count = use.op("sum_axes", trace.cast(keep, "int", use.at), axes=(axis,))
     if keep.type.shape != x.type.shape:
         keep = use.op("reshape", keep, shape=(1,) * len(x.type.shape))

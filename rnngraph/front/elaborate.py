@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean, in_order
-from rnngraph.front import blocks, calls, expressions, goals, imports, names, reached, recipe, statements
-from rnngraph.front.block import DataInput, Elaborated
+from rnngraph.front import blocks, calls, expressions, goals, imports, names, places, reached, recipe, statements
+from rnngraph.front.block import DataInput, Elaborated, StateInput
 from rnngraph.front.imports import Loaded
 from rnngraph.front.mistakes import Echo, Mistake
 from rnngraph.front.scope import Scope
 from rnngraph.front.trace import Trace
-from rnngraph.front.values import POISON, Builtin, Class, Item, is_number
+from rnngraph.front.values import POISON, Builtin, Class, Item, free, is_number
 from rnngraph.ir.graph import Graph, Value
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.source import Span
@@ -25,18 +25,18 @@ def elaborate(
     *,
     model: str | None = None,
     padded: bool = False,
-    fed: frozenset[str] = frozenset(),
+    fed: Collection[StateInput] = (),
     watch: tuple[str, ...] = (),
     training: bool = False,
 ) -> Elaborated:
     """The graph of a file's model (of the one named, where there are several).
 
-    `settings` replace those of the model; `padded` says that rows have lengths of their own; `fed` names the
+    `settings` replace those of the model; `padded` says that rows have lengths of their own; `fed` are those of its
     states that are given with the data; `watch` names values to record at every step. Raises UserError with
     every error that can be found.
     """
     loaded = imports.load(file)
-    trace = Trace(padded, training, fed, watch, loaded.worlds)
+    trace = Trace(padded, training, {state.name: state for state in fed}, watch, loaded.worlds)
     for diagnostic in names.check(loaded):
         trace.tell(diagnostic)
     if any(d.code == "E301" for d in trace.report.errors):
@@ -182,6 +182,7 @@ def _default(scope: Scope, s: ast.Input, e: ast.Expr) -> float:
 
 
 def _finished(trace: Trace, scope: Scope, loaded: Loaded) -> Elaborated:
+    places.finish(trace, [item for _, item, _ in scope.outputs])
     outputs, spans = goals.outputs(scope)
     own = tuple(outputs)
     outputs |= goals.losses(scope) | goals.metrics(scope)
@@ -197,7 +198,7 @@ def _finished(trace: Trace, scope: Scope, loaded: Loaded) -> Elaborated:
         blocks.tree(trace, scope.definition),
         tuple(trace.data),
         tuple(trace.weights.values()),
-        tuple(trace.states),
+        tuple(s for handed in trace.handed for s in handed.states),
         own,
         options["train"],
         options["schedule"],
@@ -218,7 +219,7 @@ def _watched(trace: Trace) -> dict[str, Value]:
             raise UserError(f"nothing is called `{name}` in this model", "E101", did_you_mean(name, _tails(trace)))
         alone = len({w.name for w in matches}) == 1
         for w in matches:
-            key = goals.free(f"{goals.WATCH}.{name if alone else w.name}", found)
+            key = free(f"{goals.WATCH}.{name if alone else w.name}", found)
             found[key] = goals.handed_out(trace, w.value, _span_of(w.value))
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rnngraph.diagnostics import Diagnostic, Label
@@ -10,7 +10,7 @@ from rnngraph.front.calls import snake_case
 from rnngraph.front.mistakes import Mistake, shape_in_words
 from rnngraph.front.scope import Scope
 from rnngraph.front.trace import Trace
-from rnngraph.front.values import Item, Part, Poison, Record, kind_of
+from rnngraph.front.values import Item, Part, Poison, Record, free, kind_of
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
 from rnngraph.source import Span
@@ -80,7 +80,7 @@ def _named(name: str, item: Item, span: Span) -> list[tuple[str, Value]]:
         case Record() if name == WATCH:
             raise Mistake("E103", f"`{WATCH}.` begins the names of watched values: call the record otherwise", span)
         case Record():
-            return [(f"{name}.{part}", p.value) for part, p in item.parts.items()]
+            return [(f"{name}.{part}", value) for part, value in item.all.items()]
         case Part():
             return [(name, item.value)]
         case Poison():
@@ -142,28 +142,28 @@ def mean(trace: Trace, value: Value, at: Span, what: str) -> Value:
     value = trace.over_batch(value, at)
     axes = value.type.axes
     total = trace.call("sum_axes", trace.clean(value, at), at=at, axes=axes)
-    return trace.call("div", total, _count(trace, axes, at), at=at)
+    return trace.call("div", total, _count(trace, value, at), at=at)
 
 
-def _count(trace: Trace, axes: tuple[str, ...], at: Span) -> Value:
-    """The number of real entries along the axes, at least 1."""
-    padded = [a for a in axes if a != BATCH and trace.pads(a)]
-    whole = tuple(a for a in axes if a not in padded and not (a == BATCH and padded))
+def _count(trace: Trace, value: Value, at: Span) -> Value:
+    """The number of real entries along the axes of a value, at least 1."""
+    axes = value.type.axes
+    bounded = [a for a in axes if a != BATCH and trace.bounded(value, a)]
+    if value in trace.halts:
+        own = trace.all_of([trace.own_steps(value, a, at) for a in bounded], at)
+        own = trace.call("spread", trace.cast(own, "float", at), at=at, axes=axes)
+        return _at_least_one(trace, trace.call("sum_axes", own, at=at, axes=axes), at)
+    whole = tuple(a for a in axes if a not in bounded and not (a == BATCH and bounded))
     count = trace.call("size", at=at, axes=whole) if whole else None
-    if padded:
-        real = trace.extent(padded[0], at)
-        for axis in padded[1:]:
+    if bounded:
+        real = trace.extent(bounded[0], at)
+        for axis in bounded[1:]:
             real = trace.call("mul", real, trace.extent(axis, at), at=at)
         steps = trace.call("sum_axes", trace.cast(real, "float", at), at=at, axes=(BATCH,))
         count = steps if count is None else trace.call("mul", count, steps, at=at)
     assert count is not None
+    return _at_least_one(trace, count, at)
+
+
+def _at_least_one(trace: Trace, count: Value, at: Span) -> Value:
     return trace.call("maximum", count, trace.const(1.0), at=at)
-
-
-def free(name: str, taken: Container[str]) -> str:
-    """The name, or one like it that is not taken."""
-    found, count = name, 1
-    while found in taken:
-        count += 1
-        found = f"{name}_{count}"
-    return found

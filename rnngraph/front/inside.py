@@ -29,16 +29,17 @@ def _of_loops(trace: Trace, at: Span) -> Iterator[Value]:
     """For each loop around whether the row goes on, where that is not always so."""
     for level in trace.levels():
         if trace.stops:
-            yield trace.call("not", stops.param(trace, level, at), at=at)
-        if trace.pads(level.axis):
-            yield trace.real_step(level, at)
+            yield trace.call("not", stops.has_stopped(trace, level, at), at=at)
+        own = trace.own_step(level, at)
+        if own is not None:
+            yield own
 
 
 def _of_sequence(trace: Trace, ids: Value, at: Span) -> Iterator[Value]:
     """For each axis of a sequence of integers the row's own steps, where what stands behind them may be anything."""
     for axis in ids.type.axes:
-        if axis != BATCH and ids not in trace.masked and trace.pads(axis):
-            yield trace.real_steps(axis, at)
+        if axis != BATCH and ids not in trace.masked and trace.bounded(ids, axis):
+            yield trace.own_steps(ids, axis, at)
 
 
 def no_entry(place: int, length: int, at: Span) -> Mistake:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rnngraph.front.block import StateInput
 from rnngraph.front.values import Poison
 from rnngraph.ir.graph import Capture, Slice, Value
 from rnngraph.source import Span
+
+DONE = "done"
+"""What a loop calls the state that tells whether a row has had its last step, of this run."""
 
 
 @dataclass(eq=False, slots=True)
@@ -33,6 +37,31 @@ class Watched:
     scope: object
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Halt:
+    """Which steps along an axis a `stop` leaves of a row: `mask` is a sequence of true and false over it.
+
+    `prefix`: they are the first ones. Where a reversed loop stops, they are the last.
+    """
+
+    axis: str
+    mask: Value
+    prefix: bool = True
+
+
+@dataclass(eq=False)
+class Handed:
+    """What a loop hands on under the name of its record; `placed` as of its level."""
+
+    record: str
+    axis: str
+    placed: bool
+    span: Span
+    states: list[StateInput]
+    beside: dict[str, Value] = field(default_factory=dict)
+    """What the record holds beside the states."""
+
+
 @dataclass(eq=False, slots=True)
 class Level:
     """The outermost graph (`parent` is None) or the body of a loop that is being built."""
@@ -46,10 +75,19 @@ class Level:
     watched: list[Watched] = field(default_factory=list)
     stops: list[Value] = field(default_factory=list)
     """What ends the loop, row by row, where it holds after a step."""
+    halts: tuple[Halt, ...] = ()
+    """What earlier loops that stopped leave of the sequences that this one runs over."""
+    left: list[Value] = field(default_factory=list)
+    """For each of these whether the present step is left."""
     used: set[tuple[str, ...]] = field(default_factory=set)
     """Places of instances called here, so that each call has states of its own."""
     counter: Value | None = None
     """The loop's own count, made when it is first asked for."""
-    done: Value | None = None
+    stopped: Value | None = None
     """Whether a row has stopped, made when it is first asked for."""
+    record: str = ""
+    """What a model may call the final states of this loop, which is written at `span`."""
+    span: Span | None = None
+    placed: bool = False
+    """Whether a step's numbers depend on which one of the whole sequence it is."""
     memo: dict[str, Value] = field(default_factory=dict)

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rnngraph.diagnostics import did_you_mean
-from rnngraph.front import calls, expressions, records, stops
-from rnngraph.front.block import StateInput
-from rnngraph.front.levels import Level, Place, Watched
-from rnngraph.front.mistakes import Echo, Mistake, counted
+from rnngraph.front import calls, expressions, handing_on, stops
+from rnngraph.front.levels import Halt, Level, Place, Watched
+from rnngraph.front.mistakes import Mistake, counted
 from rnngraph.front.scope import Scope
-from rnngraph.front.sequences import axis_of
+from rnngraph.front.sequences import axis_of, every
 from rnngraph.front.trace import Trace
 from rnngraph.front.values import (
     Given,
     Instance,
     Item,
-    Part,
     PipeOf,
     Poison,
-    Record,
     Unrolled,
     is_number,
     kind_of,
 )
 from rnngraph.ir.graph import Capture, Carry, Loop, Slice, Value, body_param, loop_node
-from rnngraph.ir.types import BATCH, EVERY, FIXED
+from rnngraph.ir.types import EVERY, FIXED
 from rnngraph.source import Span
 from rnngraph.syntax import ast
 
@@ -43,41 +40,45 @@ def unroll(scope: Scope, e: ast.Unroll, targets: Sequence[ast.Target] = ()) -> U
     trace = scope.trace
     cell = _cell(scope, e.cell)
     level, given = _begin(scope, e, cell)
+    level.record, level.span = handing_on.record_name(scope, e, targets), e.span
     with trace.at(level):
         result = calls.use(scope, cell, given, e.cell.span, ())
-        done = _done(trace, level, e.span)
-        rows = [_row(trace, level, item, done, e.cell.span) for item in result.outputs]
-        watched = [_row(trace, level, w.value, done, e.cell.span) for w in level.watched]
-        nexts = [_next(trace, level, place, done, e.span) for place in level.places]
-        ends = stops.after(trace, level, done, e.span) if done else None
-    if level.done and not done:  # only indices asked: no row ever stops
-        never = stops.first(trace, e.span)
-        level.captures[never] = Capture(never, level.done)
-    firsts = _first_values(scope, e, level.places, _record_name(scope, e, targets, len(rows)))
-    stacks = [v for v in rows if isinstance(v, Value)] + [v for v in watched if isinstance(v, Value)]
-    carries = tuple(Carry(f, p.param, n) for f, p, n in zip(firsts, level.places, nexts, strict=True))
-    if done and ends:
-        carries += (Carry(stops.first(trace, e.span), done, ends),)
+        flags = stops.flags(trace, level, e.span)
+        live = stops.live(trace, level, flags, e.span)
+        rows = [_row(trace, level, item, live, e.cell.span) for item in result.outputs]
+        watched = [_row(trace, level, w.value, live, e.cell.span) for w in level.watched]
+        nexts = [_next(trace, place, live, e.span) for place in level.places]
+        after = stops.after(trace, level, flags, e.span)
+    record = handing_on.record_name(scope, e, targets, len(rows))
+    firsts = handing_on.first_values(scope, e, level.places, record)
+    carries = [Carry(f, p.param, n) for f, p, n in zip(firsts, level.places, nexts, strict=True)]
+    first = handing_on.first_flag(trace, level, record, e.span)
+    carries += stops.carries(flags, after, first)
+    if level.stopped and not level.stops:  # only indices asked: no row ever stops
+        level.captures[first] = Capture(first, level.stopped)
+    stacks = _stacks(trace, level, live, (*rows, *watched))
     node = loop_node(
         Loop(
             level.axis,
             level.reverse,
-            carries,
+            tuple(carries),
             tuple(level.slices),
             tuple(level.captures.values()),
-            tuple(stacks),
+            stacks,
             level.counter,
             label=cell.title,
-            until=done,
+            until=flags.done,
         ),
         trace.origin(e.span),
     )
     results = [trace.own(v) for v in node.values]
-    finals, stacked = results[: len(carries)], iter(results[len(carries) :])
-    outputs = tuple(_stacked(trace, next(stacked)) if isinstance(v, Value) else v for v in rows)
-    trace.level.watched += [Watched(w.name, _stacked(trace, next(stacked)), w.scope) for w in level.watched]
-    final = {p.name: Part(v, p.span) for p, v in zip(level.places, finals, strict=False)}
-    return Unrolled(outputs, Record(final))
+    sequences = dict(zip(stacks, results[len(carries) :], strict=True))
+    halts = stops.halts(level, sequences[live]) if level.stops and live else level.halts
+    _note_halts(trace, sequences, halts)
+    outputs = tuple(sequences[v] if isinstance(v, Value) else v for v in rows)
+    shown = zip(level.watched, watched, strict=True)
+    trace.level.watched += [Watched(w.name, sequences[v], w.scope) for w, v in shown if isinstance(v, Value)]
+    return Unrolled(outputs, handing_on.hand_on(trace, level, record, carries, results, e.span))
 
 
 def _cell(scope: Scope, e: ast.Expr) -> Cell:
@@ -105,6 +106,7 @@ def _begin(scope: Scope, e: ast.Unroll, cell: Cell) -> tuple[Level, list[Given]]
     axis = _axis(scope, e, sequences)
     constants = [_beside(scope.trace, c, axis) for c in _constants(scope, e, cell)]
     level = Level(scope.trace.level, axis, e.reversed)
+    _begin_halts(scope.trace, level, sequences)
     cell.axis, cell.reverse = axis, e.reversed
     names = [n for n in calls.input_names(cell) if n not in {c.name for c in constants}]
     if len(sequences) > max(len(names), 1):
@@ -114,6 +116,13 @@ def _begin(scope: Scope, e: ast.Unroll, cell: Cell) -> tuple[Level, list[Given]]
             e.span,
         )
     return level, [_slice(scope.trace, level, v, s) for v, s in sequences] + constants
+
+
+def _begin_halts(trace: Trace, level: Level, sequences: Sequence[tuple[Value, Span]]) -> None:
+    """What a `stop` has left of the sequences is what this loop runs over."""
+    left = {h: span for value, span in sequences for h in trace.halts_of(value, level.axis)}
+    level.halts = tuple(left)
+    level.left = [_row_of(trace, level, trace.bring(h.mask, span), span) for h, span in left.items()]
 
 
 def _constants(scope: Scope, e: ast.Unroll, cell: Cell) -> list[Given]:
@@ -136,7 +145,7 @@ def _beside(trace: Trace, constant: Given, axis: str) -> Given:
     value = constant.item
     if not isinstance(value, Value) or axis not in value.type.axes:
         return constant
-    return replace(constant, item=trace.call("every", value, at=constant.span, axis=axis, by=1))
+    return replace(constant, item=every(trace, value, axis, 1, constant.span))
 
 
 def _axis(scope: Scope, e: ast.Unroll, sequences: list[tuple[Value, Span]]) -> str:
@@ -187,32 +196,25 @@ def _steps(scope: Scope, e: ast.Expr) -> int:
 def _slice(trace: Trace, level: Level, sequence: Value, at: Span) -> Given:
     """The row of a sequence that each step sees."""
     sequence = trace.bring(sequence, at)
+    param = _row_of(trace, level, sequence, at)
+    inner = (h for h in trace.halts.get(sequence, ()) if h.axis != level.axis)
+    trace.halt(param, (replace(h, mask=_row_of(trace, level, h.mask, at)) for h in inner))
+    return Given(param, at)
+
+
+def _row_of(trace: Trace, level: Level, sequence: Value, at: Span) -> Value:
+    if level.axis not in sequence.type.axes:
+        return sequence
     type = sequence.type.with_axes(a for a in sequence.type.axes if a != level.axis)
     param = trace.own(body_param(" ".join(at.text.split()), type, trace.origin(at)), level)
     level.slices.append(Slice(sequence, param))
-    return Given(param, at)
+    return param
 
 
 # --- what comes out -------------------------------------------------------------------------------
 
 
-def _done(trace: Trace, level: Level, at: Span) -> Value | None:
-    """What a loop that may end early knows of each row: whether it has ended."""
-    if level.stops or (trace.pads(level.axis) and not level.reverse):
-        return stops.param(trace, level, at)
-    return None
-
-
-def _live(trace: Trace, level: Level, done: Value | None, at: Span) -> Value | None:
-    """Whether the present step counts for a row, where that is not always so."""
-    real = trace.real_step(level, at) if trace.pads(level.axis) else None
-    if done is None or not level.stops:
-        return real
-    running = trace.call("not", done, at=at)
-    return running if real is None else trace.call("and", running, real, at=at)
-
-
-def _row(trace: Trace, level: Level, item: Item, done: Value | None, at: Span) -> Value | Poison:
+def _row(trace: Trace, level: Level, item: Item, live: Value | None, at: Span) -> Value | Poison:
     """What a step hands out: 0 in the padding, and after a `stop`."""
     if isinstance(item, Poison):
         return item
@@ -220,51 +222,28 @@ def _row(trace: Trace, level: Level, item: Item, done: Value | None, at: Span) -
         raise Mistake("E202", f"a step can hand out values only, not {kind_of(item)}", at)
     if level.axis in item.type.axes:
         raise Mistake("E305", f"what a step hands out depends on the whole of {level.axis}, not on one step", at)
-    value, live = trace.bring(item, at), _live(trace, level, done, at)
+    value = trace.bring(item, at)
     return value if live is None else trace.where(live, value, 0, at)
 
 
-def _next(trace: Trace, level: Level, place: Place, done: Value | None, at: Span) -> Value:
+def _next(trace: Trace, place: Place, live: Value | None, at: Span) -> Value:
     """The state after the step: in the padding, and after a `stop`, as it was."""
     if not isinstance(place.next, Value):
         return place.param
-    live = _live(trace, level, done, at)
     return place.next if live is None else trace.where(live, place.next, place.param, at)
 
 
-def _stacked(trace: Trace, value: Value) -> Value:
-    trace.masked.add(value)
-    return value
+def _stacks(trace: Trace, level: Level, live: Value | None, rows: Sequence[Value | Poison]) -> tuple[Value, ...]:
+    """What the loop hands out of each step, and with it what was left of it by a `stop`, here or further in."""
+    values = [v for v in rows if isinstance(v, Value)]
+    inner = [h.mask for v in values for h in trace.halts.get(v, ()) if trace.home[h.mask.node] is level]
+    outer = [live] if level.stops and live else []
+    return tuple(dict.fromkeys((*values, *inner, *outer)))
 
 
-# --- how states begin -----------------------------------------------------------------------------
-
-
-def _record_name(scope: Scope, e: ast.Unroll, targets: Sequence[ast.Target], outputs: int) -> str:
-    """What a model calls the final states of this loop, under which the first ones may be fed."""
-    if scope.owner is not None or e.initial is not None or len(targets) != outputs + 1 or targets[-1].name == "_":
-        return ""
-    return ".".join((targets[-1].name, *scope.suffix))
-
-
-def _first_values(scope: Scope, e: ast.Unroll, places: list[Place], record: str) -> list[Value]:
-    if e.initial is not None:
-        try:
-            begun = records.match(scope, e, places)
-        except Echo:
-            begun = {}
-        return [begun.get(p.name, p.init) for p in places]
-    if not record:
-        return [p.init for p in places]
-    return [_feedable(scope.trace, f"{record}.{p.name}", p) for p in places]
-
-
-def _feedable(trace: Trace, name: str, place: Place) -> Value:
-    """The first value of a state that may be given with the data: one of its own, as its gradient may be asked for."""
-    type = place.param.type.with_axes((BATCH,))
-    if name in trace.fed:
-        value = trace.input(name, "state", type, place.span)
-    else:
-        value = trace.call("identity", place.init, at=place.span, of=name)
-    trace.states.append(StateInput(name, type, value, place.span))
-    return value
+def _note_halts(trace: Trace, sequences: Mapping[Value, Value], along: tuple[Halt, ...]) -> None:
+    """What is left of the sequences that a loop hands out, each by the value that it has at a step."""
+    for row, sequence in sequences.items():
+        inner = (replace(h, mask=sequences.get(h.mask, h.mask)) for h in trace.halts.get(row, ()))
+        trace.halt(sequence, (*along, *inner))
+        trace.masked.add(sequence)

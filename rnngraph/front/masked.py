@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnngraph.front import indexing
+from rnngraph.front import indexing, sequences
 from rnngraph.front.builtin import Use, define
 from rnngraph.front.mistakes import Mistake
 from rnngraph.front.sequences import axis_of
@@ -16,8 +16,8 @@ def _(use: Use) -> Item:
     """True at each row's own steps, false behind them."""
     value = use.any("x")
     axis = axis_of(value, use.span("x"))
-    if use.trace.pads(axis):
-        return use.trace.real_steps(axis, use.at)
+    if use.trace.bounded(value, axis):
+        return use.trace.own_steps(value, axis, use.at)
     return use.op("spread", use.trace.const(True, "bool"), axes=(axis, BATCH))
 
 
@@ -33,10 +33,10 @@ def _(use: Use) -> Item:
             f" and {use.has_shape('target', target)}",
             "scores",
         )
-    weights = _weights(use, axis)
     logs = use.op("log_softmax", scores, dim=-1)
     right = indexing.chosen(use.trace, logs, target, use.at, use.span("target"))
     loss = use.trace.over_batch(use.op("neg", right), use.at)
+    weights = _weights(use, loss, axis)
     weighted = use.trace.clean(use.op("mul", loss, weights), use.at)
     axes = tuple(a for a, wanted in ((axis, "over_steps"), (BATCH, "over_batch")) if use.flag(wanted, True))
     if not axes:
@@ -44,8 +44,8 @@ def _(use: Use) -> Item:
     return use.op("div", use.op("sum_axes", weighted, axes=axes), _total(use, weights, axes))
 
 
-def _weights(use: Use, axis: str) -> Value:
-    """One for each step and row; 0 in the padding."""
+def _weights(use: Use, loss: Value, axis: str) -> Value:
+    """One for each step and row; 0 where the loss has no step."""
     trace = use.trace
     if use.flag("over_batch", True) and trace.level.parent is not None:
         raise Mistake("E314", "a mean over the batch cannot be made inside of a step", use.at)
@@ -54,7 +54,7 @@ def _weights(use: Use, axis: str) -> Value:
         raise use.mistake(
             "E201", f"one weight is needed for each step, but {use.has_shape('weights', value)}", "weights"
         )
-    return trace.clean(use.op("spread", value, axes=(axis, BATCH)), use.at)
+    return sequences.at_steps_of(trace, loss, use.op("spread", value, axes=(axis, BATCH)), axis, use.at)
 
 
 def _total(use: Use, weights: Value, axes: tuple[str, ...]) -> Value:

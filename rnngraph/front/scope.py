@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rnngraph.diagnostics import Label, did_you_mean
+from rnngraph.front import places
 from rnngraph.front.levels import Place
 from rnngraph.front.mistakes import Echo, Mistake
 from rnngraph.front.trace import Trace
@@ -156,9 +157,9 @@ def _step_index(scope: Scope, name: Name) -> Item:
     trace = scope.trace
     along = scope.sequences()
     if along:
-        return trace.call("iota", at=name.span, axis=_only_axis(name, *along[0]))
+        return places.along(trace, _only_axis(name, *along[0]), name.span)
     if trace.level.parent is not None:
-        return trace.step(trace.level, name.span)
+        return places.step(trace, trace.level, name.span)
     raise Mistake(
         "E101",
         "`t`, the index of the step, has a meaning only inside of what runs step by step",

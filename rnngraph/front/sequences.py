@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+from rnngraph.front import places
+from rnngraph.front.levels import Halt
 from rnngraph.front.mistakes import Mistake
 from rnngraph.front.trace import Trace
 from rnngraph.ir.graph import Value
-from rnngraph.ir.types import BATCH, Type
+from rnngraph.ir.types import BATCH, EVERY, Type
 from rnngraph.source import Span
 
 
@@ -44,14 +47,19 @@ def filled(trace: Trace, shifted: Value, fill: Value, by: int, at: Span) -> Valu
         empty = trace.call("lt", place, trace.const(by, "int"), at=at)
     else:
         after = trace.call("sub", place, trace.const(by, "int"), at=at)
-        empty = trace.call("ge", after, trace.extent(axis, at), at=at)
+        empty = trace.call("ge", after, trace.end(shifted, axis, at), at=at)
     return trace.call("where", empty, fill, shifted, at=at)
 
 
-def every(trace: Trace, value: Value, by: int, at: Span, span: Span) -> Value:
+def every(trace: Trace, value: Value, axis: str, by: int, at: Span) -> Value:
     """The steps 0, by, 2 by, ... of each row; of a row of length n there are n / by, rounded up."""
-    axis = axis_of(value, span)
     found = trace.call("every", value, at=at, axis=axis, by=by)
+    fewer = [
+        replace(h, axis=f"{axis}{EVERY}{by}", mask=trace.call("every", h.mask, at=at, axis=axis, by=by))
+        for h in trace.halts_of(value, axis)
+    ]
+    trace.halt(found, (*trace.halts.get(found, ()), *fewer))
+    places.note_stride(trace, f"{axis}{EVERY}{by}")
     if value in trace.masked:
         trace.masked.add(found)
     return found
@@ -60,17 +68,27 @@ def every(trace: Trace, value: Value, by: int, at: Span, span: Span) -> Value:
 def last(trace: Trace, value: Value, at: Span, span: Span) -> Value:
     """The last real step; zeros where there is none."""
     axis = axis_of(value, span)
-    if trace.pads(axis):
-        return trace.call("last_within", value, trace.extent(axis, at), at=at, axis=axis)
+    if trace.bounded(value, axis):
+        return trace.call("last_within", value, trace.end(value, axis, at), at=at, axis=axis)
     return trace.call("last", value, at=at, axis=axis)
 
 
 def reversed_(trace: Trace, value: Value, at: Span, span: Span) -> Value:
     """Each row backwards within its own length."""
     axis = axis_of(value, span)
-    if trace.pads(axis):
-        return trace.call("reverse_within", value, trace.extent(axis, at), at=at, axis=axis)
-    return trace.call("reverse", value, at=at, axis=axis)
+    if not trace.bounded(value, axis):
+        return trace.call("reverse", value, at=at, axis=axis)
+    end = trace.end(value, axis, at)
+    found = trace.call("reverse_within", value, end, at=at, axis=axis)
+    trace.halt(found, [_turned(trace, h, end, at) if h.axis == axis else h for h in trace.halts.get(found, ())])
+    return found
+
+
+def _turned(trace: Trace, halt: Halt, end: Value, at: Span) -> Halt:
+    """What is left of each row, backwards: what reached up to the end begins it."""
+    if halt.prefix:
+        return halt
+    return Halt(halt.axis, trace.call("reverse_within", halt.mask, end, at=at, axis=halt.axis))
 
 
 def window(trace: Trace, value: Value, size: int, at: Span, span: Span) -> Value:
@@ -81,6 +99,15 @@ def window(trace: Trace, value: Value, size: int, at: Span, span: Span) -> Value
     return steps[0] if size == 1 else trace.call("concat", *steps, at=at, dim=-1)
 
 
+def at_steps_of(trace: Trace, other: Value, value: Value, axis: str, at: Span) -> Value:
+    """A sequence with zeros where another one has no step of its own."""
+    if not trace.bounded(other, axis):
+        return value
+    found = trace.where(trace.own_steps(other, axis, at), value, 0, at)
+    trace.masked.add(found)
+    return found
+
+
 def sum_over(trace: Trace, value: Value, axis: str, at: Span) -> Value:
     """The sum over the real steps."""
     return trace.call("sum_axes", trace.clean(value, at), at=at, axes=(axis,))
@@ -89,7 +116,7 @@ def sum_over(trace: Trace, value: Value, axis: str, at: Span) -> Value:
 def mean_over(trace: Trace, value: Value, axis: str, at: Span) -> Value:
     """The mean over the real steps; 0 where there is none."""
     total = sum_over(trace, value, axis, at)
-    steps = trace.cast(trace.extent(axis, at), "float", at)
+    steps = trace.cast(trace.count(value, axis, at), "float", at)
     return trace.call("div", total, trace.call("maximum", steps, trace.const(1.0), at=at), at=at)
 
 
@@ -99,22 +126,21 @@ LOWEST: dict[str, float] = {"float": -math.inf, "int": 1 - 2**63}
 
 def max_over(trace: Trace, value: Value, axis: str, at: Span, sign: int = 1) -> Value:
     """The largest over the real steps (the smallest where the sign is -1); 0 where there is none."""
+    bounded = trace.bounded(value, axis)
+    some = trace.call("gt", trace.count(value, axis, at), trace.const(0, "int"), at=at) if bounded else None
     value = value if sign == 1 else trace.call("neg", value, at=at)
-    if trace.pads(axis):
+    if bounded:
         lowest = trace.const(LOWEST[value.type.dtype], value.type.dtype)
-        value = trace.where(trace.real_steps(axis, at), value, lowest, at)
+        value = trace.where(trace.own_steps(value, axis, at), value, lowest, at)
     found = trace.call("max_axes", value, at=at, axes=(axis,))
     found = found if sign == 1 else trace.call("neg", found, at=at)
-    if not trace.pads(axis):
-        return found
-    some = trace.call("gt", trace.extent(axis, at), trace.const(0, "int"), at=at)
-    return trace.where(some, found, 0, at)
+    return found if some is None else trace.where(some, found, 0, at)
 
 
 def softmax_over(trace: Trace, value: Value, axis: str, at: Span) -> Value:
     """exp(x) / sum of exp(x) over the real steps of an axis; 0 in the padding."""
     exponentials, total = _exponentials(trace, _below_largest(trace, value, axis, at), axis, at)
-    if trace.pads(axis):
+    if trace.bounded(value, axis):
         total = trace.call("maximum", total, trace.const(1e-30), at=at)
     weights = trace.call("div", exponentials, total, at=at)
     trace.masked.add(weights)
@@ -125,7 +151,7 @@ def log_softmax_over(trace: Trace, value: Value, axis: str, at: Span) -> Value:
     """x - log(sum of exp(x)) over the real steps of an axis."""
     below = _below_largest(trace, value, axis, at)
     _, total = _exponentials(trace, below, axis, at)
-    if trace.pads(axis):
+    if trace.bounded(value, axis):
         total = trace.call("maximum", total, trace.const(1e-30), at=at)
     return trace.call("sub", below, trace.call("log", total, at=at), at=at)
 
@@ -134,14 +160,14 @@ def _below_largest(trace: Trace, value: Value, axis: str, at: Span) -> Value:
     """x less the largest of its axis, which no result depends on; 0 in the padding, so that nothing overflows."""
     largest = trace.call("detach", max_over(trace, value, axis, at), at=at)
     below = trace.call("sub", value, largest, at=at)
-    return trace.where(trace.real_steps(axis, at), below, 0, at) if trace.pads(axis) else below
+    return trace.where(trace.own_steps(value, axis, at), below, 0, at) if trace.bounded(value, axis) else below
 
 
 def _exponentials(trace: Trace, below: Value, axis: str, at: Span) -> tuple[Value, Value]:
     """exp(x), 0 in the padding, and its sum over the axis."""
     found = trace.call("exp", below, at=at)
-    if trace.pads(axis):
-        found = trace.where(trace.real_steps(axis, at), found, 0, at)
+    if trace.bounded(found, axis):
+        found = trace.where(trace.own_steps(found, axis, at), found, 0, at)
     return found, trace.call("sum_axes", found, at=at, axes=(axis,))
 
 
@@ -163,8 +189,8 @@ def seed(trace: Trace) -> Value:
 
 def moment(trace: Trace, axes: tuple[str, ...], at: Span) -> Value:
     """One int for each step of all loops and sequences around."""
-    counts = [trace.counter(level) for level in trace.levels()]
-    counts += [trace.call("iota", at=at, axis=axis) for axis in axes]
+    counts = [places.at_step(trace, level, at) for level in trace.levels()]
+    counts += [places.along(trace, axis, at) for axis in axes]
     now = counts[0] if counts else trace.const(0, "int")
     for count in counts[1:]:
         wide = trace.call("mul", now, trace.const(1_000_003, "int"), at=at)

@@ -31,9 +31,10 @@ def _given(use: Use) -> Value:
 def _total(use: Use, value: Value, like: Value, keep: bool) -> Value:
     """The sum over what `axis` says: dimensions, or the real steps of a sequence."""
     if use.along_time():
+        axis = use.time_axis(like)
         if set(value.type.axes) < set(like.type.axes):
             value = use.op("spread", value, axes=like.type.axes)
-        return sequences.sum_over(use.trace, value, use.time_axis(like), use.at)
+        return sequences.sum_over(use.trace, sequences.at_steps_of(use.trace, like, value, axis, use.at), axis, use.at)
     dims = use.dims(like)
     if not dims:
         return value
@@ -45,7 +46,7 @@ def _total(use: Use, value: Value, like: Value, keep: bool) -> Value:
 def _count(use: Use, like: Value) -> Value:
     """How many entries such a sum has; at least 1."""
     if use.along_time():
-        steps = use.trace.cast(use.trace.extent(use.time_axis(like), use.at), "float", use.at)
+        steps = use.trace.cast(use.trace.count(like, use.time_axis(like), use.at), "float", use.at)
         most = use.op("maximum", steps, use.number(1.0))
         return use.trace.over_batch(most, use.at) if BATCH in like.type.axes else most
     return use.number(math.prod(like.type.shape[d] for d in use.dims(like)))

@@ -1,16 +1,20 @@
-"""`stop`: a row of the batch that ends its own loop. What it hands out from then on is 0, its states stay."""
+"""`stop`: a row of the batch that ends its own loop. What it hands out from then on is 0, its states stay.
+
+A sequence that such a loop hands out is as long as the loop has let each row run, and so is what is made of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from rnngraph.front import expressions
 from rnngraph.front.arithmetic import truth
-from rnngraph.front.levels import Level
+from rnngraph.front.levels import DONE, Halt, Level
 from rnngraph.front.mistakes import Mistake
 from rnngraph.front.scope import Scope
 from rnngraph.front.trace import Trace
-from rnngraph.ir.graph import Value, body_param, ordered
+from rnngraph.ir.graph import Carry, Value, body_param, ordered
 from rnngraph.ir.ranges import MOST_STEPS, Range, count
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.ops import ranges
@@ -18,7 +22,7 @@ from rnngraph.ops.ranges import Known
 from rnngraph.source import Span
 from rnngraph.syntax import ast
 
-NAME = "done"
+STOPPED = "stopped"
 
 
 def stop(scope: Scope, s: ast.Stop) -> None:
@@ -46,27 +50,72 @@ def never(at: Span, reason: str) -> Mistake:
 # --- the loop's own memory of it ----------------------------------------------------------------------
 
 
-def param(trace: Trace, level: Level, at: Span) -> Value:
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What the body of a loop sees of each row: whether it has `stopped`, where that may be; whether it is `done`,
+    stopped or at its end, where the loop can be left once all rows are."""
+
+    stopped: Value | None
+    done: Value | None
+
+
+def flags(trace: Trace, level: Level, at: Span) -> Flags:
+    stopped = has_stopped(trace, level, at) if level.stops else None
+    ends = trace.pads(level.axis) or bool(level.halts)
+    leaves = ends and not level.reverse and all(h.prefix for h in level.halts)
+    return Flags(stopped, _param(trace, level, DONE, at) if leaves else stopped)
+
+
+def has_stopped(trace: Trace, level: Level, at: Span) -> Value:
     """What the body sees of it: whether the row has stopped."""
-    if level.done is None:
-        level.done = trace.own(body_param(NAME, Type((BATCH,), (), "bool"), trace.origin(at)), level)
-    return level.done
+    if level.stopped is None:
+        level.stopped = _param(trace, level, STOPPED, at)
+    return level.stopped
 
 
-def first(trace: Trace, at: Span) -> Value:
-    """No row has stopped yet."""
-    return trace.over_batch(trace.const(False, "bool"), at)
+def _param(trace: Trace, level: Level, name: str, at: Span) -> Value:
+    return trace.own(body_param(name, Type((BATCH,), (), "bool"), trace.origin(at)), level)
 
 
-def after(trace: Trace, level: Level, done: Value, at: Span) -> Value:
-    """Whether the row has stopped, or has had its last real step, when this step is over."""
-    found = level.stops
-    if trace.pads(level.axis) and not level.reverse:
-        following = trace.call("add", trace.counter(level), trace.const(1, "int"), at=at)
-        found = [*found, trace.call("ge", following, trace.extent(level.axis, at), at=at)]
-    for condition in found:
-        done = trace.call("or", done, condition, at=at)
-    return done
+def live(trace: Trace, level: Level, now: Flags, at: Span) -> Value | None:
+    """Whether the present step counts for a row, where that is not always so."""
+    own = trace.own_step(level, at)
+    if now.stopped is None:
+        return own
+    running = trace.call("not", now.stopped, at=at)
+    return running if own is None else trace.call("and", running, own, at=at)
+
+
+def after(trace: Trace, level: Level, now: Flags, at: Span) -> Flags:
+    """The flags when this step is over. What stands behind a row's own steps stops nothing."""
+    stopped, own = now.stopped, trace.own_step(level, at)
+    if stopped is not None:
+        for condition in level.stops:
+            met = condition if own is None else trace.call("and", condition, own, at=at)
+            stopped = trace.call("or", stopped, met, at=at)
+    if now.done is now.stopped or now.done is None:
+        return Flags(stopped, stopped)
+    done = now.done if stopped is None else trace.call("or", now.done, stopped, at=at)
+    return Flags(stopped, trace.call("or", done, _ended(trace, level, at), at=at))
+
+
+def _ended(trace: Trace, level: Level, at: Span) -> Value:
+    """Whether a row has had its last own step."""
+    if level.left:
+        return trace.call("not", trace.all_of(level.left, at), at=at)
+    following = trace.call("add", trace.counter(level), trace.const(1, "int"), at=at)
+    return trace.call("ge", following, trace.extent(level.axis, at), at=at)
+
+
+def carries(before: Flags, after: Flags, first: Value) -> list[Carry]:
+    """What hands the flags from step to step."""
+    pairs = {before.stopped: after.stopped, before.done: after.done}
+    return [Carry(first, old, new) for old, new in pairs.items() if old and new]
+
+
+def halts(level: Level, mask: Value) -> tuple[Halt, ...]:
+    """What is left of what a loop hands out, `mask` being the steps that it has counted."""
+    return (Halt(level.axis, mask, not level.reverse and all(h.prefix for h in level.halts)),)
 
 
 # --- what can be seen while compiling -----------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from rnngraph import ops
 from rnngraph.diagnostics import Diagnostic, Label, Report
 from rnngraph.front.block import DataInput, StateInput, Weight
-from rnngraph.front.levels import Level
+from rnngraph.front.levels import Halt, Handed, Level
 from rnngraph.front.mistakes import Echo, Mistake, TooMuch, shape_in_words
 from rnngraph.front.reading import Reading
 from rnngraph.front.values import Instance, Item, Number, Numbers, PipeOf, is_literal, kind_of
@@ -29,7 +29,7 @@ class Trace:
 
     padded: bool = False
     training: bool = False
-    fed: frozenset[str] = frozenset()
+    fed: Mapping[str, StateInput] = field(default_factory=dict)
     watch: tuple[str, ...] = ()
     worlds: Mapping[Source, Mapping[str, Definition]] = field(default_factory=dict)
     """What the definitions of each file may name; those of the library see the library."""
@@ -40,7 +40,11 @@ class Trace:
     weights: dict[str, Weight] = field(default_factory=dict)
     inputs: dict[str, Value] = field(default_factory=dict)
     data: list[DataInput] = field(default_factory=list)
-    states: list[StateInput] = field(default_factory=list)
+    handed: list[Handed] = field(default_factory=list)
+    placed: set[str] = field(default_factory=set)
+    """Axes along which numbers depend on which step of a whole sequence they are of."""
+    strides: dict[str, int] = field(default_factory=dict)
+    """Of what number of steps a piece must begin at a multiple, for axes where that is more than one."""
     instances: list[Instance | PipeOf] = field(default_factory=list)
     taken: set[tuple[str, ...]] = field(default_factory=set)
     watchable: set[str] = field(default_factory=set)
@@ -58,7 +62,9 @@ class Trace:
         self.level = self.root
         self.home: dict[Node, Level] = {}
         self.masked: set[Value] = set()
-        """Sequences known to be 0 in the padding."""
+        """Sequences known to be 0 in the padding, and after a `stop`."""
+        self.halts: dict[Value, tuple[Halt, ...]] = {}
+        """What a `stop` has left of a sequence, for each axis along which one did; of what is made of it, the same."""
 
     # --- where we are ---------------------------------------------------------------------------
 
@@ -147,9 +153,17 @@ class Trace:
         """A new node at the present level, over operands from this or any outer level."""
         brought = [self.bring(v, at) for v in operands]
         try:
-            return self.own(ops.call(op, *brought, origin=self.origin(at), **attrs))
+            result = self.own(ops.call(op, *brought, origin=self.origin(at), **attrs))
         except ShapeError as error:
             raise Mistake("E201", str(error), at) from None
+        self.halt(result, (h for v in brought for h in self.halts.get(v, ())))
+        return result
+
+    def halt(self, value: Value, halts: Iterable[Halt]) -> None:
+        """Notes what a `stop` has left of a sequence: of several the steps that all of them leave."""
+        found = tuple(dict.fromkeys(h for h in halts if h.axis in value.type.axes))
+        if found:
+            self.halts[value] = found
 
     def bring(self, value: Value, at: Span, level: Level | None = None) -> Value:
         """The value as this level sees it: itself, or a capture handed down through the loops between."""
@@ -176,6 +190,7 @@ class Trace:
                 )
             outer = self.bring(value, at, level.parent)
             param = self.own(body_param(_called(value), value.type, value.node.origin), level)
+            self.halt(param, self.halts.get(value, ()))
             level.captures[value] = Capture(outer, param)
         return level.captures[value].param
 
@@ -260,13 +275,14 @@ class Trace:
             level.counter = self.own(body_param("t", Type((), (), "int")), level)
         return level.counter
 
-    def step(self, level: Level, at: Span) -> Value:
-        """`t` as the user counts: from 0 at the first step that runs, also where time runs backwards."""
-        if not level.reverse:
-            return self.counter(level)
+    def steps_back(self, level: Level, at: Span) -> Value:
+        """Where time runs backwards, how many steps the present one is before the row's own last one."""
         if "t" not in level.memo:
+            assert level.parent is not None
+            with self.at(level.parent):
+                end = self.end_along(level.axis, level.halts, at)
             with self.at(level):
-                back = self.call("sub", self.extent(level.axis, at), self.counter(level), at=at)
+                back = self.call("sub", end, self.counter(level), at=at)
                 level.memo["t"] = self.call("sub", back, self.const(1, "int"), at=at)
         return level.memo["t"]
 
@@ -280,6 +296,49 @@ class Trace:
         with self.at(self.root):
             return self.call("cast", self.call("size", at=at, axes=(axis,)), at=at, dtype="int")
 
+    def halts_of(self, value: Value, axis: str) -> tuple[Halt, ...]:
+        """What a `stop` has left of a sequence along an axis; nothing where none has left anything out."""
+        return tuple(h for h in self.halts.get(value, ()) if h.axis == axis)
+
+    def bounded(self, value: Value, axis: str) -> bool:
+        """Whether the rows of a sequence may have steps that are not their own."""
+        return self.pads(axis) or bool(self.halts_of(value, axis))
+
+    def own_steps(self, value: Value, axis: str, at: Span) -> Value:
+        """Over a whole axis: which steps of a sequence are the row's own."""
+        halts = self.halts_of(value, axis)
+        return self._left(halts, at) if halts else self.real_steps(axis, at)
+
+    def count(self, value: Value, axis: str, at: Span) -> Value:
+        """How many steps of a sequence are its own: of each row where that is not the same for all. An int."""
+        halts = self.halts_of(value, axis)
+        return self._counted(axis, halts, at) if halts else self.extent(axis, at)
+
+    def end(self, value: Value, axis: str, at: Span) -> Value:
+        """How many steps of a sequence there are up to the row's own last one. An int."""
+        return self.end_along(axis, self.halts_of(value, axis), at)
+
+    def _left(self, halts: tuple[Halt, ...], at: Span) -> Value:
+        """What all of them leave."""
+        return self.all_of([h.mask for h in halts], at)
+
+    def all_of(self, conditions: list[Value], at: Span) -> Value:
+        found = conditions[0]
+        for condition in conditions[1:]:
+            found = self.call("and", found, condition, at=at)
+        return found
+
+    def _counted(self, axis: str, halts: tuple[Halt, ...], at: Span) -> Value:
+        return self.call("sum_axes", self.cast(self._left(halts, at), "int", at), at=at, axes=(axis,))
+
+    def end_along(self, axis: str, halts: tuple[Halt, ...], at: Span) -> Value:
+        if not halts:
+            return self.extent(axis, at)
+        if all(h.prefix for h in halts):
+            return self._counted(axis, halts, at)
+        following = self.call("add", self.call("iota", at=at, axis=axis), self.const(1, "int"), at=at)
+        return self.call("max_axes", self.where(self._left(halts, at), following, 0, at), at=at, axes=(axis,))
+
     def part_of(self, steps: Value, by: int, at: Span) -> Value:
         """How many of so many steps are at a multiple of `by`, from 0 on."""
         if by == 1:
@@ -292,12 +351,18 @@ class Trace:
     def pads(self, axis: str) -> bool:
         return self.padded and not is_fixed(axis)
 
-    def real_step(self, level: Level, at: Span) -> Value:
-        """Inside a loop: whether the present step is one of the row's own."""
-        if "real" not in level.memo:
+    def own_step(self, level: Level, at: Span) -> Value | None:
+        """Inside a loop: whether the present step is one of the row's own; None where all are."""
+        if "own" not in level.memo and (self.pads(level.axis) or level.left):
             with self.at(level):
-                level.memo["real"] = self.call("lt", self.counter(level), self.extent(level.axis, at), at=at)
-        return level.memo["real"]
+                level.memo["own"] = self._own_step(level, at)
+        return level.memo.get("own")
+
+    def _own_step(self, level: Level, at: Span) -> Value:
+        found = list(level.left)
+        if self.pads(level.axis):
+            found.insert(0, self.call("lt", self.counter(level), self.extent(level.axis, at), at=at))
+        return self.all_of(found, at)
 
     def real_steps(self, axis: str, at: Span) -> Value:
         """Over a whole axis: which steps are the row's own."""
@@ -313,12 +378,12 @@ class Trace:
         return self.root.memo[key]
 
     def clean(self, value: Value, at: Span) -> Value:
-        """A sequence with zeros in its padding."""
+        """A sequence with zeros in its padding, and after a `stop`."""
         if value in self.masked:
             return value
         for axis in value.type.axes:
-            if axis != BATCH and self.pads(axis):
-                value = self.where(self.real_steps(axis, at), value, 0, at)
+            if axis != BATCH and self.bounded(value, axis):
+                value = self.where(self.own_steps(value, axis, at), value, 0, at)
         self.masked.add(value)
         return value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from rnngraph.ir.graph import Value
@@ -80,9 +80,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Final states by name (`h`, `0.c`, `inner.h`); `within` leads to the parts that a field chain chose."""
+    """Final states by name (`h`, `0.c`, `inner.h`).
+
+    `beside` is what else a run needs that goes on from there; it is filled in once the whole model is known.
+    """
 
     parts: Mapping[str, Part]
+    beside: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def all(self) -> dict[str, Value]:
+        return {name: p.value for name, p in self.parts.items()} | dict(self.beside)
 
     def field(self, name: str) -> Part | Record | None:
         """`final.h`, or of nested names (`0.c`) the part under `final.0`."""
@@ -130,6 +138,15 @@ class Given:
     item: Item
     span: Span
     name: str | None = None
+
+
+def free(name: str, taken: Collection[str]) -> str:
+    """The name, or one like it that is not taken."""
+    found, count = name, 1
+    while found in taken:
+        count += 1
+        found = f"{name}_{count}"
+    return found
 
 
 def is_number(item: object) -> bool:

@@ -59,10 +59,21 @@ def every(axis: str) -> tuple[str, int]:
     return (base, int(by)) if base else ("", 1)
 
 
+def root(axis: str) -> str:
+    """The axis that a derived one is of in the end; any other itself."""
+    base, _ = every(axis)
+    return root(base) if base else axis
+
+
+def stride(axis: str) -> int:
+    """How many steps of its root make one of an axis."""
+    base, by = every(axis)
+    return by * stride(base) if base else by
+
+
 def is_fixed(axis: str) -> bool:
     """Whether the model alone says how many steps there are."""
-    base, _ = every(axis)
-    return is_fixed(base) if base else axis.endswith(FIXED)
+    return root(axis).endswith(FIXED)
 
 
 def size_of(axis: str, given: Callable[[str], int]) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from rnngraph.diagnostics import did_you_mean
 from rnngraph.front.block import DataInput, StateInput
 from rnngraph.ir.types import BATCH
-from rnngraph.learn.contents import check_contents, check_finite, check_lengths
+from rnngraph.learn.contents import check_contents, check_finite, check_lengths, check_start
 from rnngraph.learn.files import Arrays
 from rnngraph.learn.fitting import LENGTHS, SEED, Checking, dims_of, fitting_array, target
 from rnngraph.learn.weights import shape_text
@@ -64,6 +64,7 @@ def check_data(
     for state in states:
         if state.name in fed:
             check_finite(check, state, fed[state.name], None)
+            check_start(check, state, fed[state.name])
     _static(check, steps)
     check.report.stop_on_errors()
     filled = _defaults(check, inputs, arrays, dtype)
@@ -115,8 +116,12 @@ def _whole(check: Checking, record: str, states: list[StateInput], given: Mappin
             "E511",
             f"the data has `{told[0].name}` but no {' and no '.join(f'`{s.name}`' for s in missing)}",
             missing[0],
-            help=f"give all states of `{record}`, or none of them",
+            help=f"give all states of `{record}`, or none of them{_at_first(missing[0])}",
         )
+
+
+def _at_first(state: StateInput) -> str:
+    return f": `{state.name}` is how many steps are over, 0 at first" if state.begins else ""
 
 
 def _seed(given: dict[str, Any]) -> int | None:

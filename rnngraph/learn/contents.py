@@ -71,6 +71,20 @@ def check_finite(check: Checking, item: DataInput | StateInput, array: Array, re
         )
 
 
+def check_start(check: Checking, state: StateInput, array: Array) -> None:
+    """How many steps of each row are over: of rows that go on a multiple of what the model takes at a time."""
+    if not state.begins:
+        return
+    going = check.lengths.get(state.axis, np.ones_like(array)) > 0
+    for wrong, expected in (
+        (array < 0, "0 or more"),
+        (going & (array % state.stride != 0), f"a multiple of {state.stride}: the model takes so many steps at a time"),
+    ):
+        if wrong.any():
+            check.wrong("E524", f"`{state.name}` holds {_value_at(state, array, wrong)}, expected {expected}", state)
+            return
+
+
 def _within(check: Checking, item: DataInput, array: Array, real: Array | None, bound: int) -> None:
     bad = (array < 0) | (array >= bound)
     bad = bad if real is None else bad & real

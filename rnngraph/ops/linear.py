@@ -58,7 +58,23 @@ def _subscripts(node: Node) -> tuple[str, str, str]:
 
 
 def _kernel(backend: Any, node: Node) -> Callable[..., None]:
+    axis = leading(tuple(v.type for v in node.inputs))
+    if backend.each_step and axis in node.types[0].axes and not all(axis in v.type.axes for v in node.inputs):
+        return _by_steps(backend, node)
     return _by_units(backend, node) if "units" in node.attrs else _product_of(backend, node)
+
+
+def _by_steps(backend: Any, node: Node) -> Callable[..., None]:
+    """The product of each step on its own, so that its bits are the same in any company of other steps."""
+    product, axis = _product_of(backend, node), leading(tuple(v.type for v in node.inputs))
+    long = [axis in v.type.axes for v in node.inputs]
+
+    def run(x: Any, w: Any, y: Any) -> None:
+        for t in range(len(y)):
+            at = slice(t, t + 1)
+            product(x[at] if long[0] else x, w[at] if long[1] else w, y[at])
+
+    return run
 
 
 def _by_units(backend: Any, node: Node) -> Callable[..., None]:

@@ -24,6 +24,8 @@ class Backend(Protocol):
     """The array module and its version, and the device where there is one."""
     notes: tuple[str, ...]
     """What a reader of its measured bytes is to know."""
+    each_step: bool
+    """Whether a product over many steps is made for each on its own: its bits would depend on how many there are."""
 
     def adapted(self, program: Program, dtype: str) -> Program:
         """The program as this backend runs it."""

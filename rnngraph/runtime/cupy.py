@@ -24,6 +24,7 @@ class CupyBackend(StepByStep):
     name = "cupy"
     kernels = "cupy"
     notes: tuple[str, ...] = ("Measured bytes are what CuPy's pool handed out: it rounds each array up to 512 bytes.",)
+    each_step = False
 
     def __init__(self) -> None:
         self.xp: Any = _usable()

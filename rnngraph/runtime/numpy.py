@@ -26,6 +26,7 @@ class NumpyBackend(StepByStep):
     name = "numpy"
     kernels = "numpy"
     runs_on = f"NumPy {np.__version__}"
+    each_step = True
     xp: Any = np
 
     def einsum(self, subscripts: str, a: Any, b: Any, out: Any) -> None:

@@ -5,6 +5,7 @@ of its own for the whole run. A segment reads and writes its rows of what is lon
 
 Names that only a segment's graph has: `state:0`, `state:1` ... are what the loops on the way there carry, given at the
 segment's first step and handed out at its last; `cotangent:0` ... the same on the way back, the other way round.
+`made:NAME` is a held value that the way there has made, as the way back of the same graph reads it.
 `end:NAME` is a held value at the sequence's last step, zeros elsewhere. `within:NAME` are lengths counted from the
 segment's first step, 0 where a row ends in another segment.
 """
@@ -49,7 +50,7 @@ from rnngraph.schedule.stages import (
     stages,
 )
 
-STATE, COTANGENT, END, WITHIN, STEPS = "state:", "cotangent:", "end:", "within:", "steps@"
+STATE, COTANGENT, MADE, END, WITHIN, STEPS = "state:", "cotangent:", "made:", "end:", "within:", "steps@"
 CARRIED = {THERE: STATE, BACK: COTANGENT}
 
 
@@ -106,7 +107,7 @@ class _Cutting:
     held: dict[str, Held] = field(default_factory=dict)
 
     def cut(self) -> Cut:
-        results = {name: self.hold(value, name) for name, value in self.graph.outputs.items()}
+        results = {name: self.hold(value) for name, value in self.graph.outputs.items()}
         for node, stage in self.stages.of.items():
             for value in node.inputs:
                 if self.crosses(value, stage) or (node.op is PLACE_LAST and stage in WALKS):
@@ -131,10 +132,10 @@ class _Cutting:
 
     # --- what is held ---
 
-    def hold(self, value: Value, name: str = "") -> str:
+    def hold(self, value: Value) -> str:
         if value not in self.names:
             stage = self.stages.of[value.node]
-            self.names[value] = name = name or f":{len(self.names)}"
+            self.names[value] = name = f":{len(self.names)}"
             self.held[name] = Held(name, value.type, stage, value.node, self.place(value, stage))
         return self.names[value]
 
@@ -203,10 +204,14 @@ class _Part:
         if stage not in self.here:
             return rebuilt(node, inputs) if self.cutting.everywhere(node) else node.values  # the latter is not read
         inputs = tuple(
-            self.input(self.cutting.names[old], "held", old.type) if self.cutting.crosses(old, stage) else new
+            self.held(old) if self.cutting.crosses(old, stage) else new
             for old, new in zip(node.inputs, inputs, strict=True)
         )
         return self.of_segment(node, inputs, stage) if self.walks else rebuilt(node, inputs)
+
+    def held(self, value: Value) -> Value:
+        here = self.cutting.stages.of[value.node] in self.here
+        return self.input(f"{MADE if here else ''}{self.cutting.names[value]}", "held", value.type)
 
     def counter(self) -> Value:
         return self.input(STEPS + self.axis, "data", Type((self.axis,), (), "int"))

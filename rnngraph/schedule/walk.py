@@ -13,7 +13,7 @@ from rnngraph.program.memory import ALIGN, PLANNED, rounded
 from rnngraph.runtime.backend import Backend, Dtypes
 from rnngraph.runtime.execute import Bound, address, viewed
 from rnngraph.schedule.actions import HERE, Action, Advance, Back, Load, Save, Visit
-from rnngraph.schedule.cut import COTANGENT, END, STATE, STEPS, WITHIN, Carried
+from rnngraph.schedule.cut import COTANGENT, END, MADE, STATE, STEPS, WITHIN, Carried
 from rnngraph.schedule.layout import SHARED, bytes_of, shape_of
 from rnngraph.schedule.planning import HELD, KEPT, Key, Walking, lasting
 from rnngraph.schedule.stages import AFTER, BACK, BEFORE, BETWEEN, LAST_WITHIN, THERE, WALKS
@@ -95,7 +95,7 @@ class Walker:
 
     def bind(self, weights: Mapping[str, Any]) -> None:
         """Makes the calls of every part over these weights."""
-        given = {**weights, **self.kept}
+        given = {**weights, **self.kept, **{f"{MADE}{name}": array for name, array in self.kept.items()}}
         for bound in self.bounds.values():
             bound.bind(given)
 
