@@ -1,7 +1,7 @@
 """Cut the data of the sequence examples anew: `python examples/make_sequences.py`.
 
-Three tasks: letters without spaces, of the text in `examples/data`; dates in words, made up here by a fixed seed; and
-strips of handwritten digits, put together from `digits-train.npz` and `digits-test.npz`. The results lie in
+Four tasks: letters without spaces, of the text in `examples/data`; dates in words, made up here by a fixed seed; strips
+of handwritten digits, put together from `digits-train.npz` and `digits-test.npz`; and bits, all there are. The results lie in
 `examples/data` already, README.md there names sources and licences. Running this again gives the same arrays.
 """
 
@@ -28,6 +28,7 @@ STRIPS = {"train": 2400, "test": 400}
 DIGITS_IN_A_STRIP = (3, 7)
 WIDEST_GAP = 2
 """Empty columns between two digits of a strip, at most; the least is none, and then they touch."""
+MOST_BITS = 8
 
 
 def padded(name: str, rows: Sequence[Sequence[int] | Array]) -> Rows:
@@ -41,6 +42,19 @@ def padded(name: str, rows: Sequence[Sequence[int] | Array]) -> Rows:
 
 def save(name: str, rows: Rows) -> None:
     np.savez_compressed(FOLDER / f"{name}.npz", **rows)  # type: ignore[arg-type]
+
+
+# --- bits ------------------------------------------------------------------------------------------------------
+
+
+def ponder() -> None:
+    """`bits`, one to MOST_BITS at 1 or -1 with 0 behind them, and `odd`, whether those at 1 are an odd number."""
+    rows = [[2 * (n >> i & 1) - 1 for i in range(k)] for k in range(1, MOST_BITS + 1) for n in range(2**k)]
+    bits = np.array([row + [0] * (MOST_BITS - len(row)) for row in rows], "int8")[:, None]
+    bits = bits[np.random.default_rng(0).permutation(len(bits))]
+    cut = len(bits) * 9 // 10
+    for name, part in (("train", bits[:cut]), ("test", bits[cut:])):
+        save(f"ponder-{name}", {"bits": part, "odd": ((part == 1).sum(axis=-1) % 2).astype("uint8")})
 
 
 # --- letters without spaces ------------------------------------------------------------------------------------
@@ -195,6 +209,7 @@ def trimmed(image: Array) -> Array:
 
 
 if __name__ == "__main__":
+    ponder()
     word_ends()
     dates()
     strips()

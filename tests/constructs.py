@@ -80,6 +80,8 @@ a <= b
 a >= 0
 a > b
 c == true
+(k > 0) == c
+c != (k == 1)
 c != false
 c and a > 0
 c or not (k == 1)

@@ -261,8 +261,14 @@ class Writer:
             shown += ["p"]
         wanted = [n for n in shown if self.chance(0.7)] or shown[:1]
         lines.append(f"output {', '.join(shown)}, final")
-        lines.append("loss " + " + ".join(f"mean({n} * {n})" for n in wanted))
+        lines.append("loss " + " + ".join(self.goal(n) for n in wanted))
         return "\n".join(self.cells) + "model Try {\n  " + "\n  ".join(lines) + "\n}\n"
+
+
+    def goal(self, name: str) -> str:
+        """A loss of a sequence, or of a vector."""
+        along = [] if name == "p" else [f"mean(sum({name} * last({name})))", f"norm(last({name}))"]
+        return self.rng.choice([f"mean({name} * {name})", f"mean({name} * {name})", f"sum(tanh({name}))", *along])
 
 
 def program(seed: int) -> str:

@@ -145,6 +145,19 @@ def test_a_short_training_is_well_under_way(name: str, scripts: Any, tmp_path: P
     assert float(figures.split()[0]) == pytest.approx(told, abs=0.003 if name == "word_ends" else 1e-4)
 
 
+def test_a_row_thinks_until_it_has_had_enough() -> None:
+    """Adaptive computation time: all rows are in no other part; thoughts are counted, their shares add up to 1."""
+    train, test = (load([DATA / f"ponder-{part}.npz"]) for part in ("train", "test"))
+    rows = {row.tobytes() for part in (train, test) for row in part["bits"]}
+    assert len(rows) == 2 + 4 + 8 + 16 + 32 + 64 + 128 + 256 == len(train["bits"]) + len(test["bits"])
+    model = rg.load(EXAMPLES / "ponder.rnn")
+    run = model.compile(watch=("share",)).run(test, model.init(0))
+    share = run["share"]
+    assert np.allclose(share.sum(axis=-1), 1) and share.shape[-1] == 12
+    thoughts = (share > 0).sum(axis=-1)
+    assert thoughts.min() >= 1 and np.all(run["cost"] > thoughts) and np.all(run["cost"] <= thoughts + 1)
+
+
 # --- the baselines ---------------------------------------------------------------------------------------------
 
 
@@ -190,9 +203,9 @@ def test_the_data_is_what_its_script_cuts(scripts: Any, tmp_path: Path, monkeypa
     for name in ("pride_and_prejudice.txt", "digits-train.npz", "digits-test.npz"):
         (tmp_path / name).write_bytes((DATA / name).read_bytes())
     monkeypatch.setattr(scripts["make"], "FOLDER", tmp_path)
-    for cut in (scripts["make"].word_ends, scripts["make"].dates, scripts["make"].strips):
-        cut()
-    for name in (f"{name}-{part}" for name in NAMES for part in ("train", "test")):
+    for cut in ("word_ends", "dates", "strips", "ponder"):
+        getattr(scripts["make"], cut)()
+    for name in (f"{name}-{part}" for name in (*NAMES, "ponder") for part in ("train", "test")):
         ours, kept = load([tmp_path / f"{name}.npz"]), load([DATA / f"{name}.npz"])
         assert ours.keys() == kept.keys()
         assert all(ours[k].dtype == kept[k].dtype and np.array_equal(ours[k], kept[k]) for k in ours)
@@ -230,6 +243,6 @@ def test_sentences_are_words_of_small_letters(scripts: Any) -> None:
 
 
 def test_the_page_says_what_the_examples_are_for() -> None:
-    for name in NAMES:
+    for name in (*NAMES, "ponder"):
         assert f"rnngraph train examples/{name}.rnn --data examples/data/{name}-train.npz" in PAGE
         assert f"`{name}-train.npz`" in (DATA / "README.md").read_text(encoding="utf-8")

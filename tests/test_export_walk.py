@@ -79,9 +79,9 @@ def agree(got: Mapping[str, Any], want: Mapping[str, Any], dtype: str, lines: li
         np.testing.assert_allclose(np.asarray(array), want[name], **close, err_msg=told)
 
 
-def in_numpy(model: Model, wanted: Wanted, data: Mapping[str, Any]) -> dict[str, Any]:
+def in_numpy(model: Model, wanted: Wanted, data: Mapping[str, Any], weights: Any = None) -> dict[str, Any]:
     """What the exported file gives, in a namespace of its own."""
-    written = to_numpy(model, model.init(1), wanted)
+    written = to_numpy(model, weights or model.init(1), wanted)
     scope: dict[str, Any] = {"__name__": "exported", "BESIDE": written.arrays}
     exec(written.text.replace('dict(np.load(Path(__file__).with_suffix(".npz")))', "BESIDE"), scope)
     parameters = inspect.signature(scope["run"]).parameters
@@ -95,12 +95,12 @@ def in_numpy(model: Model, wanted: Wanted, data: Mapping[str, Any]) -> dict[str,
     return results
 
 
-def in_onnx(model: Model, wanted: Wanted, data: Mapping[str, Any]) -> dict[str, Any]:
+def in_onnx(model: Model, wanted: Wanted, data: Mapping[str, Any], weights: Any = None) -> dict[str, Any]:
     """What onnxruntime makes of the exported file; inputs that have a default are left out where they are not given."""
     pytest.importorskip("onnx")
     from rnngraph.exchange.onnx_export import to_onnx
 
-    made = session(to_onnx(model, model.init(1), wanted))
+    made = session(to_onnx(model, weights or model.init(1), wanted))
     given = {outside(name, model): np.asarray(array) for name, array in data.items()}
     optional = [i.name for i in made.get_overridable_initializers() if i.name in given]
     feed = {name: given[name] for name in [*(i.name for i in made.get_inputs()), *optional]}

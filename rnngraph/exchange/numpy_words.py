@@ -107,11 +107,12 @@ def function(name: str, *more: str) -> Rule:
 
 
 def infix(sign: str, level: int) -> Rule:
-    """Of whole numbers that are bare the result is bare too."""
+    """Of whole numbers that are bare the result is bare too. Comparisons side by side mean something else in Python."""
+    left = level + (level == COMPARE)
 
     def rule(w: Words, node: Node, *texts: Text) -> Text:
         a, b = operands(w, node, texts)
-        return Text(f"{a.at(level)} {sign} {b.at(level + 1)}", level, a.bare and b.bare)
+        return Text(f"{a.at(left)} {sign} {b.at(level + 1)}", level, a.bare and b.bare)
 
     return rule
 
