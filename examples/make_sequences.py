@@ -1,8 +1,8 @@
 """Cut the data of the sequence examples anew: `python examples/make_sequences.py`.
 
 Four tasks: letters without spaces, of the text in `examples/data`; dates in words, made up here by a fixed seed; strips
-of handwritten digits, put together from `digits-train.npz` and `digits-test.npz`; and bits, all there are. The results lie in
-`examples/data` already, README.md there names sources and licences. Running this again gives the same arrays.
+of handwritten digits, put together from `digits-train.npz` and `digits-test.npz`; and bits, all there are. The results
+lie in `examples/data` already, README.md there names sources and licences. Running this again gives the same arrays.
 """
 
 from __future__ import annotations

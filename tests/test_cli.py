@@ -17,6 +17,7 @@ import pytest
 import rnngraph as rg
 from rnngraph.cli import cli, exit_code
 from rnngraph.passes.pipeline import STAGES
+from tests.running import same_bits
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -251,7 +252,7 @@ def test_training_gives_the_same_bits_however_it_is_unrolled(folder: Path, capsy
     out(capsys, *common, "--unroll", unroll, "--out", "one.safetensors")
     out(capsys, *common, "--unroll", "3", "--out", "other.safetensors")
     one, other = rg.load_weights("one.safetensors"), rg.load_weights("other.safetensors")
-    assert all(np.array_equal(one[name], other[name]) for name in one)
+    assert same_bits(one, other)
 
 
 def test_resume_gives_the_same_bits(folder: Path, capsys: Any) -> None:
@@ -260,7 +261,7 @@ def test_resume_gives_the_same_bits(folder: Path, capsys: Any) -> None:
     out(capsys, *common, "--epochs", "2", "--checkpoint", "c")
     out(capsys, *common, "--epochs", "6", "--resume", "c", "--out", "parts.safetensors")
     whole, parts = rg.load_weights("whole.safetensors"), rg.load_weights("parts.safetensors")
-    assert all(np.array_equal(whole[name], parts[name]) for name in whole)
+    assert same_bits(whole, parts)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 import rnngraph as rg
 from rnngraph.cli import cli
 from rnngraph.learn.data import load
+from tests.running import same_bits
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 DATA = EXAMPLES / "data"
@@ -62,9 +63,7 @@ def with_rubbish(name: str, rows: dict[str, Any]) -> dict[str, Any]:
 
 
 def gave_the_same(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
-    assert ours.keys() == theirs.keys() and ours
-    for name in ours:
-        assert np.array_equal(ours[name], theirs[name]), name
+    assert ours and same_bits(ours, theirs)
 
 
 # --- the models ------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from rnngraph.learn.fit import Interrupted, evaluate, fit
 from rnngraph.learn.optimisers import SGD, Adam, AdamW, RMSprop
 from rnngraph.learn.weights import INITIALISERS, check_weights, init, load_weights, save_weights
 from rnngraph.source import Source, Span
+from tests.running import same_bits
 
 HERE = Span(Source("m.rnn", "input x: seq[3]\ninput tag: seq int\n"), 0, 15)
 
@@ -549,10 +550,6 @@ def trained(program=None, config=CONFIG, **options):
     )
 
 
-def same(one, other):
-    return one.keys() == other.keys() and all(np.array_equal(one[n], other[n]) for n in one)
-
-
 def test_training_learns_and_tells():
     told = []
     config = replace(CONFIG, epochs=100, rate_decay=0.98)
@@ -573,8 +570,8 @@ def test_training_leaves_the_first_weights_and_the_frozen_ones():
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not():
-    assert same(trained().weights, trained().weights)
-    assert not same(trained().weights, trained(config=replace(CONFIG, seed=5)).weights)
+    assert same_bits(trained().weights, trained().weights)
+    assert not same_bits(trained().weights, trained(config=replace(CONFIG, seed=5)).weights)
 
 
 def test_patience_ends_training_and_restores_the_best():
@@ -598,8 +595,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path, at):
         trained(Line(at), path=path)
     assert stopped.value.path == path and str(path) in str(stopped.value) and stopped.value.exit_code == 1
     resumed = trained(path=path, resume=path)
-    assert same(resumed.weights, whole.weights) and resumed.history == whole.history
-    assert same(load_weights(path), whole.weights)
+    assert same_bits(resumed.weights, whole.weights) and resumed.history == whole.history
+    assert same_bits(load_weights(path), whole.weights)
 
 
 def test_an_interruption_while_validating_goes_on_to_the_same_bits(tmp_path):
@@ -626,7 +623,7 @@ def test_a_killed_run_leaves_the_checkpoint_of_its_last_epoch(tmp_path):
     path = tmp_path / "run.safetensors"
     with pytest.raises(SystemExit):
         trained(Line(13, SystemExit), path=path)
-    assert same(trained(resume=path).weights, trained().weights)
+    assert same_bits(trained(resume=path).weights, trained().weights)
 
 
 def test_longer_training_goes_on_from_a_finished_run(tmp_path):
@@ -713,6 +710,6 @@ def test_a_checkpoint_holds_all_of_a_run(tmp_path):
     )
     checkpoint.save(path, run, identity)
     back = checkpoint.resume(path, identity)
-    assert same(back.weights, run.weights) and same(back.state, run.state) and same(back.best, run.best)
+    assert same_bits(back.weights, run.weights) and same_bits(back.state, run.state) and same_bits(back.best, run.best)
     empty = {"weights": {}, "state": {}, "best": {}}
     assert replace(back, **empty) == replace(run, **empty)

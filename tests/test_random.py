@@ -1,4 +1,4 @@
-"""Random programs: whatever can be written, all ways to run it agree, and gradients are right (see `tests/machine.py`)."""
+"""Random programs: whatever can be written, all ways to run it agree (see `tests/machine.py`)."""
 
 from __future__ import annotations
 
