@@ -287,7 +287,8 @@ TAG = DataInput("tag", Type(("time", "batch"), (), "int"), "time", HERE)
 LABEL = DataInput("label", Type(("batch",), (), "int"), "", HERE)
 GATE = DataInput("gate", Type(("batch",), (2,)), "", HERE, default=0.5)
 _STATE = Type(("batch",), (4,))
-FINAL = StateInput("final.h", _STATE, graph_input("final.h", "state", _STATE), HERE)
+_FIRST = graph_input("final.h", "state", _STATE)
+FINAL = StateInput("final.h", _STATE, _FIRST, HERE, _FIRST, "time", HERE)
 GOOD = {"x": np.ones((2, 5, 3)), "tag": np.zeros((2, 5), int), "label": np.array([0, 1], "uint8")}
 
 
