@@ -131,7 +131,9 @@ def case(name: str, variant: str) -> tuple[Model, Wanted, dict[str, Any], dict[s
     data = data_of(model, steps, rows, wanted.lengths)
     if wanted.states:
         rng, kinds = np.random.default_rng(1), {"float": float, "int": int, "bool": bool}
-        data |= {s.name: (2 * rng.random((rows, *s.type.shape))).astype(kinds[s.type.dtype]) for s in model.states}
+        for s in model.states:
+            first = (2 * rng.random((rows, *s.type.shape))).astype(kinds[s.type.dtype])
+            data[s.name] = 0 * first if s.begins else first
     goals = any(n == "loss" or n.startswith("metric.") for n in model.graph.outputs)
     with np.errstate(all="ignore"):
         want = expected(model, data, wanted.dtype)

@@ -168,6 +168,8 @@ def test_wrappers_of_states_over_a_thousand_steps(training: bool) -> None:
     x = np.random.default_rng(0).normal(size=(2, 1000, 3))
     got = model.compile(training=training).run({"x": x, "seed": 1}, drawn(model))
     for name, value in got.items():
+        if name.endswith(".t"):  # how many steps are over
+            continue
         assert np.abs(value).max() <= (20 if name.endswith(".c") else 1), name
     assert all((got[f"y{i}"] != 0).all() for i in range(6))
 

@@ -11,9 +11,9 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.diagnostics import UserError
-from tests import test_library
+from tests import test_papers
+from tests.equations import CELLS, drawn, sigmoid
 from tests.test_golden import GOLDEN
-from tests.test_library import CELLS, drawn, sigmoid
 from tests.tf1_docs import Arrays, Page, Param, Seq, check_reversed, close, run
 
 PAGE = Page("tf1_cells")
@@ -149,17 +149,42 @@ def _(formula: str) -> None:
     close(model.compile(kernels="numpy").run({"x": X}, ours)["y"], coupled(X, theirs, 1.0))
 
 
-@PAGE.shows("LayerNormLSTM", "UGRNN", "NAS", "PhasedLSTM", "ConvLSTM", "IndRNN", "SRU")
+@PAGE.shows("IndRNN(n, tanh)")
 def _(formula: str) -> None:
-    """Their equations in NumPy stand in `tests/test_library.py`."""
-    alone = {
-        "PhasedLSTM": test_library.test_phased_lstm_is_its_equations,
-        "ConvLSTM": test_library.test_conv_lstm_over_one_pixel_is_an_lstm,
-    }
-    if formula in alone:
-        alone[formula]()
+    model, weights = model_over(f"net = {formula}\n  y = unroll net over x\n  output y")
+    w, h, expected = local(weights, "net"), 0.0, []
+    for t in range(X.shape[1]):
+        h = np.tanh(X[:, t] @ w["kernel"] + w["recurrent"] * h + w["bias"])
+        expected.append(h)
+    close(model.compile(kernels="numpy").run({"x": X}, weights)["y"], np.stack(expected, 1))
+
+
+@PAGE.shows("PhasedLSTM(n, open = 0.1)")
+def _(formula: str) -> None:
+    """With TensorFlow's `ratio_on` of 0.1, without its peepholes."""
+    text = f"net = {formula}\n  y = unroll net over x, time\n  output y"
+    model, weights = model_over(text, "input x: seq[3]\n  input time: seq")
+    w, times = local(weights, "net"), np.abs(np.random.default_rng(1).normal(size=X.shape[:2])) * 9
+    c = h = np.zeros((len(X), len(w["offset"])))
+    expected = []
+    for t in range(X.shape[1]):
+        i, j, f, o = np.split(np.concatenate([X[:, t], h], -1) @ w["kernel"] + w["bias"], 4, -1)
+        phi = (times[:, t, None] / np.exp(w["log_period"]) - w["offset"]) % 1
+        k = np.where(phi < 0.05, phi / 0.05, np.where(phi < 0.1, 2 - phi / 0.05, 0))
+        moved = sigmoid(f + 1) * c + sigmoid(i) * np.tanh(j)
+        c, h = k * moved + (1 - k) * c, k * sigmoid(o) * np.tanh(moved) + (1 - k) * h
+        expected.append(h)
+    assert any((e > 0).any() for e in expected)
+    close(model.compile(kernels="numpy").run({"x": X, "time": times}, weights)["y"], np.stack(expected, 1))
+
+
+@PAGE.shows("LayerNormLSTM", "UGRNN", "NAS", "ConvLSTM", "SRU")
+def _(formula: str) -> None:
+    """Their equations in NumPy stand in `tests/equations.py`."""
+    if formula == "ConvLSTM":
+        test_papers.test_conv_lstm_over_one_pixel_is_an_lstm()
     else:
-        test_library.test_a_cell_is_its_equations(next(cell for cell in CELLS if cell.startswith(f"{formula}(")))
+        test_papers.test_a_cell_is_its_equations(next(cell for cell in CELLS if cell.startswith(f"{formula}(")))
 
 
 # --- running a cell --------------------------------------------------------------------------------------------------

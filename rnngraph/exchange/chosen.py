@@ -17,11 +17,12 @@ from rnngraph.calls import known_as, to_user
 from rnngraph.compiled import Schedule, Steps
 from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean
 from rnngraph.exchange.plain import without_early_exit
-from rnngraph.front.block import Elaborated
+from rnngraph.front.block import Elaborated, StateInput
 from rnngraph.front.elaborate import elaborate
+from rnngraph.front.obstacles import of_going_on
 from rnngraph.ir.graph import INPUT, LOOP, Graph, Node, Value, loop_of, ordered
 from rnngraph.ir.order import Order, batch_first, orders_of
-from rnngraph.ir.types import BATCH
+from rnngraph.ir.types import BATCH, root
 from rnngraph.learn.files import Arrays
 from rnngraph.learn.fitting import target
 from rnngraph.learn.weights import check_weights, computed
@@ -218,9 +219,14 @@ def axes_of(graph: Graph) -> set[str]:
     return {"/".join(parts[:i]) for parts in words for i in range(1, len(parts) + 1)}
 
 
+def _goes_on(model: Model, state: StateInput) -> bool:
+    """Whether what a state tells can be used: a later piece of a sequence only by what can go on there."""
+    return not (state.begins and of_going_on(model.graph.outputs.values(), model.states, root(state.axis)))
+
+
 def chosen(model: Model, wanted: Wanted, weights: Mapping[str, Any]) -> Chosen:
     """The model with what is wanted. UserError where the weights do not fit it, or the steps."""
-    states = [s for s in model.states if s.recorded] if wanted.states else []
+    states = [s for s in model.states if s.recorded and _goes_on(model, s)] if wanted.states else []
     axes = sorted({i.axis for i in model.inputs if i.axis})
     if wanted.unroll == "static" and wanted.steps is None and not axes:
         wanted = replace(wanted, steps={})  # the model says itself how many steps it runs

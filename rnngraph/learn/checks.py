@@ -100,8 +100,9 @@ def _names(
             )
         if item.name + LENGTHS in given and item.name not in given:
             check.wrong("E511", f"the data has `{item.name + LENGTHS}` but no `{item.name}`", item)
-    for record in dict.fromkeys(map(_record_of, states)):
-        _whole(check, record, [s for s in states if _record_of(s) == record], given)
+    kept = [s for s in states if not s.begins]  # how many steps are over is 0 where it is not told
+    for record in dict.fromkeys(map(_record_of, kept)):
+        _whole(check, record, [s for s in kept if _record_of(s) == record], given)
 
 
 def _record_of(state: StateInput) -> str:
@@ -116,12 +117,8 @@ def _whole(check: Checking, record: str, states: list[StateInput], given: Mappin
             "E511",
             f"the data has `{told[0].name}` but no {' and no '.join(f'`{s.name}`' for s in missing)}",
             missing[0],
-            help=f"give all states of `{record}`, or none of them{_at_first(missing[0])}",
+            help=f"give all states of `{record}`, or none of them",
         )
-
-
-def _at_first(state: StateInput) -> str:
-    return f": `{state.name}` is how many steps are over, 0 at first" if state.begins else ""
 
 
 def _seed(given: dict[str, Any]) -> int | None:
