@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import subprocess
@@ -228,6 +229,23 @@ def test_new_weights_and_weights_changed_in_place_are_seen() -> None:
         array *= 2
     assert np.array_equal(second, program.run(data, weights)["y"])
     assert not np.array_equal(first, second)
+
+
+def test_an_interrupt_while_kernels_compile_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes while LLVM calls back to have its code kept."""
+    import signal
+
+    from rnngraph.runtime.native import engine
+
+    def kept(self: Any, code: bytes) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(engine._Kept, "read", lambda self: None)
+    monkeypatch.setattr(engine._Kept, "write", kept)
+    with pytest.raises(KeyboardInterrupt):
+        engine.Module("define i64 @one() {\n  ret i64 1\n}")
+    monkeypatch.setattr(engine._Kept, "write", lambda self, code: None)
+    assert engine.Module("define i64 @one() {\n  ret i64 1\n}").function("one", returns=ctypes.c_int64)() == 1
 
 
 DROPPED = """

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -71,7 +74,8 @@ class Module:
             self.engine.set_object_cache(lambda _, compiled: kept.write(compiled))
         else:
             self.engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        self.engine.finalize_object()
+        with _interrupts_held():
+            self.engine.finalize_object()
 
     def address(self, name: str) -> int:
         found: int = self.engine.get_function_address(name)
@@ -80,6 +84,22 @@ class Module:
     def function(self, name: str, *types: Any, returns: Any = None) -> Callable[..., Any]:
         made: Callable[..., Any] = ctypes.CFUNCTYPE(returns, *types)(self.address(name))
         return made
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """An interrupt that comes meanwhile is raised behind: inside of a call back from LLVM it would be lost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 @cache
