@@ -93,3 +93,32 @@ def test_uniform_depends_on_seed_step_and_row_alone() -> None:
     flat = many.reshape(-1)
     assert len(np.unique(flat)) == flat.size
     assert abs(np.corrcoef(flat[:-1], flat[1:])[0, 1]) < 0.02
+
+
+@pytest.mark.parametrize("axis", ["a", "label", "time"])
+def test_rows_of_a_sequence_with_further_axes(axis: str) -> None:
+    """What is done within the lengths of rows, step by step, whatever axes stand around."""
+    axes, rng = ("a", "label", "time", "batch"), np.random.default_rng(0)
+    type, at = Type(axes, (2,)), axes.index(axis)
+    x = array_of(type, rng)
+    steps = x.shape[at]
+    lengths = np.array([steps, 0, 1])
+    last, turned, placed = np.zeros_like(x.take(0, at)), x.copy(), np.zeros_like(x)
+    for b, n in enumerate(lengths):
+        row = np.moveaxis(x[:, :, :, b], at, 0)
+        if n:
+            last[:, :, b] = row[n - 1]
+            np.moveaxis(placed[:, :, :, b], at, 0)[n - 1] = row[n - 1]
+        np.moveaxis(turned[:, :, :, b], at, 0)[:n] = row[:n][::-1]
+    few, many = Type(tuple(a for a in axes if a != axis), (2,)), Type(("batch",), (), "int")
+
+    def made(name: str, types: tuple[Type, ...], *arrays: Any) -> Any:
+        graph = op_graph(name, {"axis": axis}, types)[0]
+        return evaluate(graph, {f"x{i}": array for i, array in enumerate(arrays)})["y"]
+
+    assert np.array_equal(made("last_within", (type, many), x, lengths), last)
+    assert np.array_equal(made("reverse_within", (type, many), x, lengths), turned)
+    assert np.array_equal(made("place_last_within", (few, many), last, lengths), placed)
+    ends = np.moveaxis(x, at, 0)[-1]
+    assert np.array_equal(made("last", (type,), x), ends)
+    assert np.array_equal(np.moveaxis(made("place_last", (few,), ends), at, 0)[-1], ends)

@@ -13,6 +13,7 @@ from rnngraph.ops.table import define, no_rule
 
 _SEQ = Type(("time", "batch"), (3,))
 _LENGTHS = Type((BATCH,), (), "int")
+_OUTER = Type(("a", "label", "time", BATCH), (3,))
 
 
 # --- constants: filled when the sizes are known -----------------------------------------------------------------
@@ -102,6 +103,13 @@ def _along(node: Node, long: Type) -> Callable[[Any], Any]:
     return (lambda array: array) if at == 0 else (lambda array: array.swapaxes(0, at))
 
 
+def _to_front(type: Type, axis: str) -> Callable[[Any], Any]:
+    """The view of an array with one axis in front, the others in their order."""
+    at = type.axes.index(axis)
+    order = (at, *(i for i in range(type.rank) if i != at))
+    return lambda array: array.transpose(order)
+
+
 def _shift(backend: Any, node: Node) -> Callable[..., None]:
     front, by, copyto = _along(node, node.types[0]), node.attrs["by"], backend.xp.copyto
 
@@ -168,12 +176,12 @@ define(
     kernel=_reverse_within,
     vjp=lambda attrs, y, dy, x, lengths: (dy.op("reverse_within", lengths, axis=attrs["axis"]), None),
     range=ranges.same,
-    examples=(({"axis": "time"}, (_SEQ, _LENGTHS)),),
+    examples=(({"axis": "time"}, (_SEQ, _LENGTHS)), ({"axis": "time"}, (_OUTER, _LENGTHS))),
 )
 
 
 def _last(backend: Any, node: Node) -> Callable[..., None]:
-    front, copyto = _along(node, node.inputs[0].type), backend.xp.copyto
+    front, copyto = _to_front(node.inputs[0].type, node.attrs["axis"]), backend.xp.copyto
 
     def run(x: Any, out: Any) -> None:
         x = front(x)
@@ -191,12 +199,12 @@ define(
     kernel=_last,
     vjp=lambda attrs, y, dy, x: (dy.op("place_last", axis=attrs["axis"]),),
     range=ranges.same_or_zero,
-    examples=(({"axis": "time"}, (_SEQ,)),),
+    examples=(({"axis": "time"}, (_SEQ,)), ({"axis": "time"}, (_OUTER,))),
 )
 
 
 def _place_last(backend: Any, node: Node) -> Callable[..., None]:
-    front, copyto = _along(node, node.types[0]), backend.xp.copyto
+    front, copyto = _to_front(node.types[0], node.attrs["axis"]), backend.xp.copyto
 
     def run(dy: Any, out: Any) -> None:
         out.fill(0)
@@ -212,15 +220,17 @@ define(
     kernel=_place_last,
     vjp=lambda attrs, y, dy, x: (dy.op("last", axis=attrs["axis"]),),
     range=ranges.same_or_zero,
-    examples=(({"axis": "time"}, (Type((BATCH,), (3,)),)),),
+    examples=(({"axis": "time"}, (Type((BATCH,), (3,)),)), ({"axis": "time"}, (Type(("a", "label", BATCH), (3,)),))),
 )
 
 
 def _last_within(backend: Any, node: Node) -> Callable[..., None]:
-    rows, copyto = _rows(node, node.inputs[0].type), backend.xp.copyto
+    rows, lasts = _rows(node, node.inputs[0].type), _to_front(node.types[0], BATCH)
+    copyto = backend.xp.copyto
 
     def run(x: Any, lengths: Any, out: Any) -> None:
         out.fill(0)
+        out = lasts(out)
         for b, (length, row) in enumerate(zip(lengths.tolist(), rows(x), strict=True)):
             if length > 0:
                 copyto(out[b : b + 1], row[length - 1])
@@ -234,16 +244,17 @@ define(
     kernel=_last_within,
     vjp=lambda attrs, y, dy, x, lengths: (dy.op("place_last_within", lengths, axis=attrs["axis"]), None),
     range=ranges.same_or_zero,
-    examples=(({"axis": "time"}, (_SEQ, _LENGTHS)),),
+    examples=(({"axis": "time"}, (_SEQ, _LENGTHS)), ({"axis": "time"}, (_OUTER, _LENGTHS))),
 )
 
 
 def _place_last_within(backend: Any, node: Node) -> Callable[..., None]:
-    rows, copyto = _rows(node, node.types[0]), backend.xp.copyto
+    rows, lasts = _rows(node, node.types[0]), _to_front(node.inputs[0].type, BATCH)
+    copyto = backend.xp.copyto
 
     def run(dy: Any, lengths: Any, out: Any) -> None:
         out.fill(0)
-        for length, value, to in zip(lengths.tolist(), dy, rows(out), strict=True):
+        for length, value, to in zip(lengths.tolist(), lasts(dy), rows(out), strict=True):
             if length > 0:
                 copyto(to[length - 1 : length], value)
 
@@ -256,7 +267,10 @@ define(
     kernel=_place_last_within,
     vjp=lambda attrs, y, dy, x, lengths: (dy.op("last_within", lengths, axis=attrs["axis"]), None),
     range=ranges.same_or_zero,
-    examples=(({"axis": "time"}, (Type((BATCH,), (3,)), _LENGTHS)),),
+    examples=(
+        ({"axis": "time"}, (Type((BATCH,), (3,)), _LENGTHS)),
+        ({"axis": "time"}, (Type(("a", "label", BATCH), (3,)), _LENGTHS)),
+    ),
 )
 
 
@@ -267,13 +281,6 @@ def _every_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
     (x,) = types
     axis = attrs["axis"]
     return (x.with_axes(f"{axis}/{attrs['by']}" if a == axis else a for a in x.axes),)
-
-
-def _to_front(type: Type, axis: str) -> Callable[[Any], Any]:
-    """The view of an array with one axis in front, the others in their order."""
-    at = type.axes.index(axis)
-    order = (at, *(i for i in range(type.rank) if i != at))
-    return lambda array: array.transpose(order)
 
 
 def _every(backend: Any, node: Node) -> Callable[..., None]:
