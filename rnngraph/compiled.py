@@ -324,6 +324,19 @@ def refuse_obstacles(made: Elaborated, state: StateInput) -> None:
         raise UserError(told)
 
 
+def _refuse_forgotten(made: Elaborated, state: StateInput, checked: Checked) -> None:
+    """UserError where a loop along the same axis would begin anew in the middle of a sequence."""
+    there = set(made.graph.nodes())
+    along = (s for s in made.states if root(s.axis) == root(state.axis) and not s.begins and s.final.node in there)
+    missing = [s for s in along if s.name not in checked.states]
+    if missing:
+        names = " and no ".join(f"`{s.name}`" for s in missing)
+        record = missing[0].name.partition(".")[0]
+        help = f"give the states of every loop that goes on; `output {record}` hands these out"
+        told = f"the data has `{state.name}` but no {names}"
+        raise UserError([Diagnostic("E511", told, missing[0].span, "declared here", help=help)])
+
+
 def too_small(limit: int, need: int, reason: str, help: str) -> CannotDo:
     """The limit cannot be kept, with the fewest bytes that would do."""
     why = f"{reason}: " if reason else ""
@@ -466,6 +479,7 @@ class CompiledProgram:
         for state in self.made.states:
             if state.begins and np.any(checked.states.get(state.name, 0)):
                 refuse_obstacles(self.made, state)
+                _refuse_forgotten(self.made, state, checked)
 
     @cached_property
     def _bounds(self) -> dict[str, int]:

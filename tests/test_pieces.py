@@ -237,6 +237,36 @@ def test_what_cannot_go_on_is_refused(text: str, code: str) -> None:
         assert {d.code for d in error.value.diagnostics} >= {code} and error.value.diagnostics[0].span
 
 
+TWO = """
+cell C { input x: [2]  state h: [2] = 0  h' = 0.5 * h + x  output h' }
+cell D { input x: [2]  state g: [2] = 0  g' = g + x  output g' }
+model M {
+  input x: seq[2]
+  y, one = unroll C() over x
+  z, two = unroll D() over y
+  output OUT
+}
+"""
+
+
+@pytest.mark.parametrize("out", ["z, one", "z, two", "z, one, two"])
+def test_a_loop_whose_states_are_not_handed_out_does_not_begin_anew(out: str) -> None:
+    text = TWO.replace("OUT", out).replace("D() over y", "D() over x")
+    model, rng = rg.parse(text), np.random.default_rng(0)
+    x = rng.normal(size=(2, 6, 2))
+    program = model.compile()
+    whole, first = program.run({"x": x}, {}), program.run({"x": x[:, :3]}, {})
+    states = {s.name: first[s.name] for s in program.made.states if s.name in first}
+    if out != "z, one":  # the other loop is handed on, or not needed
+        assert np.array_equal(program.run({"x": x[:, 3:], **states}, {})["z"], whole["z"][:, 3:])
+        return
+    with pytest.raises(UserError, match=r"the data has `one.t` but no `two.g`") as error:
+        program.run({"x": x[:, 3:], **states}, {})
+    assert error.value.diagnostics[0].code == "E511"
+    begun = {name: np.zeros_like(array) for name, array in states.items()}
+    assert np.array_equal(program.run({"x": x, **begun}, {})["z"], whole["z"])
+
+
 # --- schedules: time is cut inside ---------------------------------------------------------------------------------
 
 TRAINED = """

@@ -94,6 +94,6 @@ def _looking(node: Node) -> Diagnostic:
         said = "a loop inside of a step looks"
     elif node.op is TABLE["iota"]:
         said = "what is drawn outside of the loop must look"
-    keeps = word == "shift" and node.attrs["by"] > 0
+    keeps = word == "shift" and node.attrs.get("by", 0) > 0
     help = "a state can keep what came before: `state last: [n] = 0`, `last' = x`" if keeps else ""
     return Diagnostic("E642", f"{said} at more than one step", span, help=help)

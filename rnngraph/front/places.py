@@ -1,9 +1,9 @@
 """Which step of a whole sequence a step is, where a run is a later piece of it.
 
-A model whose numbers depend on that, by `t`, `position` or what is drawn, or that cannot go on in the middle of a
-sequence at all, has one value more beside its states: `final.t`, how many steps of a row are over. It is handed on
-like them (as `t@time` where no loop along `time` hands on anything). Only where it is given does the graph add it to
-the place on the axis.
+A model whose numbers depend on that, by `t`, `position` or what is drawn, that hands out some of its states only, or
+that cannot go on in the middle of a sequence at all, has one value more beside its states: `final.t`, how many steps of
+a row are over. It is handed on like them (as `t@time` where no loop along `time` hands on anything). Only where it is
+given does the graph add it to the place on the axis.
 """
 
 from __future__ import annotations
@@ -78,9 +78,11 @@ def finish(trace: Trace, outputs: list[Item]) -> None:
     shown = [v for item in outputs for v in _values(item)]
     for axis in _axes(trace):
         here = [h for h in trace.handed if h.axis == axis]
-        placed = axis in trace.placed or _is_kept_from(trace, axis, shown)
+        out = [h for h in here if any(s.final in shown for s in h.states)]
+        partly = out and not is_fixed(axis) and any(s.final not in shown for h in here for s in h.states)
+        placed = axis in trace.placed or partly or _is_kept_from(trace, axis, shown)
         for handed in here:
-            if handed.placed or (placed and handed is here[0]):
+            if handed.placed or (placed and handed is (out or here)[0]):
                 _count(trace, handed)
         if placed and not here and not is_fixed(axis):
             span = next(i.span for i in trace.data if i.axis == axis)
