@@ -336,6 +336,7 @@ def test_the_notes_do_not_claim_what_the_numbers_deny() -> None:
     for low, said in ((1.9, "no difference beyond the noise"), (2.4, "the static mode is 1.50 times as fast")):
         slow = [replace(r, later_ms=Spread(3.0, low, 3.1)) if r.mode == "dynamic" else r for r in small.rows]
         assert said in honest(replace(small, rows=tuple(slow)))[2]
+        assert "each measured once, which tells no" in honest(replace(small, rows=tuple(slow), repeats=1))[2]
     bare = tuple(replace(r, ledger=()) for r in small.rows)
     assert "Nothing but inputs and outputs" in honest(replace(small, rows=bare))[1]
 

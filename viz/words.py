@@ -22,7 +22,7 @@ def honest(results: Comparison) -> tuple[str, ...]:
         return ()
     steps = max(both)
     static, dynamic = both[steps]["static"], both[steps]["dynamic"]
-    return (_graphs(steps, static, dynamic), _saved(steps, static, dynamic), _speed(steps, static, dynamic))
+    return (_graphs(steps, static, dynamic), _saved(steps, static, dynamic), _speed(steps, static, dynamic, results.repeats))
 
 
 def _graphs(steps: int, static: CompareRow, dynamic: CompareRow) -> str:
@@ -52,10 +52,12 @@ def _saved(steps: int, static: CompareRow, dynamic: CompareRow) -> str:
     )
 
 
-def _speed(steps: int, static: CompareRow, dynamic: CompareRow) -> str:
-    """Later runs: which mode is faster, where that is no noise."""
+def _speed(steps: int, static: CompareRow, dynamic: CompareRow, repeats: int) -> str:
+    """Later runs: which mode is faster, where that is no noise. One run of each tells nothing of noise."""
     one, two = static.later_ms, dynamic.later_ms
     times = f"{span(one)} static, {span(two)} dynamic at {steps:,} steps"
+    if repeats == 1:
+        return f"Once compiled: {times}, each measured once, which tells no difference from noise."
     if one.meets(two):
         return f"Once compiled, there is no difference beyond the noise: {times}."
     (name, fast), slow = (("dynamic", two), one) if two.middle < one.middle else (("static", one), two)
