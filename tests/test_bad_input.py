@@ -11,6 +11,7 @@ import sys
 import time
 import warnings
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -622,7 +623,10 @@ def started(folder: Path) -> subprocess.Popen[str]:
     """A training that has kept its first checkpoint."""
     np.savez("many.npz", x=floats(40, 5, 3))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
-    process = subprocess.Popen(training(), stderr=subprocess.PIPE, text=True, env=environment)
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # also where these tests are run deaf to Ctrl-C
+    process = subprocess.Popen(
+        training(), stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=listening
+    )
     deadline = time.monotonic() + 60
     while not Path("state.ckpt").exists():
         assert time.monotonic() < deadline and process.poll() is None

@@ -242,8 +242,12 @@ def test_an_interrupt_while_kernels_compile_is_not_lost(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(engine._Kept, "read", lambda self: None)
     monkeypatch.setattr(engine._Kept, "write", kept)
-    with pytest.raises(KeyboardInterrupt):
-        engine.Module("define i64 @one() {\n  ret i64 1\n}")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            engine.Module("define i64 @one() {\n  ret i64 1\n}")
+    finally:
+        signal.signal(signal.SIGINT, before)
     monkeypatch.setattr(engine._Kept, "write", lambda self, code: None)
     assert engine.Module("define i64 @one() {\n  ret i64 1\n}").function("one", returns=ctypes.c_int64)() == 1
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.machine import findings
 
-SEEDS = 10
+SEEDS = 8
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
