@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any
 
 from rnngraph.ir import ranges
@@ -152,20 +153,32 @@ define(
 )
 
 
-def _rows(node: Node, long: Type) -> Callable[[Any], Any]:
-    """The view of an array with the batch first and the time second."""
-    order = (long.axes.index(BATCH), long.axes.index(node.attrs["axis"]))
-    rest = tuple(i for i in range(long.rank) if i not in order)
+def _led(type: Type, axes: tuple[str, ...]) -> Callable[[Any], Any]:
+    """The view of an array with these axes in front."""
+    order = tuple(type.axes.index(axis) for axis in axes)
+    rest = tuple(i for i in range(type.rank) if i not in order)
     return lambda array: array.transpose(order + rest)
 
 
+def _by_rows(lengths: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Each length with its place, as an index that leaves the last axis: an array of one row, not a number."""
+    whole = lengths.tolist()
+    for at in product(*map(range, lengths.shape)):
+        length = whole
+        for i in at:
+            length = length[i]
+        yield length, (*at[:-1], slice(at[-1], at[-1] + 1))
+
+
 def _reverse_within(backend: Any, node: Node) -> Callable[..., None]:
-    rows, copyto = _rows(node, node.types[0]), backend.xp.copyto
+    rows = _led(node.types[0], (*node.inputs[1].type.axes, node.attrs["axis"]))
+    copyto = backend.xp.copyto
 
     def run(x: Any, lengths: Any, out: Any) -> None:
         copyto(out, x)
-        for length, source, to in zip(lengths.tolist(), rows(x), rows(out), strict=True):
-            copyto(to[:length], source[:length][::-1])
+        x, out = rows(x), rows(out)
+        for length, at in _by_rows(lengths):
+            copyto(out[at][:, :length], x[at][:, :length][:, ::-1])
 
     return run
 
@@ -176,7 +189,7 @@ define(
     kernel=_reverse_within,
     vjp=lambda attrs, y, dy, x, lengths: (dy.op("reverse_within", lengths, axis=attrs["axis"]), None),
     range=ranges.same,
-    examples=(({"axis": "time"}, (_SEQ, _LENGTHS)), ({"axis": "time"}, (_OUTER, _LENGTHS))),
+    examples=(*(({"axis": "time"}, given) for given in ((_SEQ, _LENGTHS), (_OUTER, _LENGTHS))),),
 )
 
 
@@ -225,15 +238,15 @@ define(
 
 
 def _last_within(backend: Any, node: Node) -> Callable[..., None]:
-    rows, lasts = _rows(node, node.inputs[0].type), _to_front(node.types[0], BATCH)
-    copyto = backend.xp.copyto
+    lead, copyto = node.inputs[1].type.axes, backend.xp.copyto
+    rows, lasts = _led(node.inputs[0].type, (*lead, node.attrs["axis"])), _led(node.types[0], lead)
 
     def run(x: Any, lengths: Any, out: Any) -> None:
         out.fill(0)
-        out = lasts(out)
-        for b, (length, row) in enumerate(zip(lengths.tolist(), rows(x), strict=True)):
+        x, out = rows(x), lasts(out)
+        for length, at in _by_rows(lengths):
             if length > 0:
-                copyto(out[b : b + 1], row[length - 1])
+                copyto(out[at], x[at][:, length - 1])
 
     return run
 
@@ -244,19 +257,20 @@ define(
     kernel=_last_within,
     vjp=lambda attrs, y, dy, x, lengths: (dy.op("place_last_within", lengths, axis=attrs["axis"]), None),
     range=ranges.same_or_zero,
-    examples=(({"axis": "time"}, (_SEQ, _LENGTHS)), ({"axis": "time"}, (_OUTER, _LENGTHS))),
+    examples=(*(({"axis": "time"}, given) for given in ((_SEQ, _LENGTHS), (_OUTER, _LENGTHS))),),
 )
 
 
 def _place_last_within(backend: Any, node: Node) -> Callable[..., None]:
-    rows, lasts = _rows(node, node.types[0]), _to_front(node.inputs[0].type, BATCH)
-    copyto = backend.xp.copyto
+    lead, copyto = node.inputs[1].type.axes, backend.xp.copyto
+    rows, lasts = _led(node.types[0], (*lead, node.attrs["axis"])), _led(node.inputs[0].type, lead)
 
     def run(dy: Any, lengths: Any, out: Any) -> None:
         out.fill(0)
-        for length, value, to in zip(lengths.tolist(), lasts(dy), rows(out), strict=True):
+        dy, out = lasts(dy), rows(out)
+        for length, at in _by_rows(lengths):
             if length > 0:
-                copyto(to[length - 1 : length], value)
+                copyto(out[at][:, length - 1], dy[at])
 
     return run
 
