@@ -17,7 +17,7 @@ from rnngraph.calls import form as form_of
 from rnngraph.calls import known as known_call
 from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean
 from rnngraph.front.block import DataInput, Elaborated, StateInput
-from rnngraph.front.obstacles import of_going_on
+from rnngraph.front.obstacles import of_a_later_piece
 from rnngraph.ir.graph import Graph, Value, graph_input
 from rnngraph.ir.order import Order, orders_of
 from rnngraph.ir.types import BATCH, root, size_of
@@ -318,7 +318,7 @@ class Variant:
 
 def refuse_obstacles(made: Elaborated, state: StateInput) -> None:
     """UserError where results would be others than those of the whole sequence, of which steps are over already."""
-    found = of_going_on(made.graph.outputs.values(), made.states, root(state.axis))
+    found = of_a_later_piece(made, state)
     told = [replace(d, message=f"this cannot go on where `{state.name}` says: {d.message}") for d in found]
     if told:
         raise UserError(told)
@@ -331,8 +331,7 @@ def _refuse_forgotten(made: Elaborated, state: StateInput, checked: Checked) -> 
     missing = [s for s in along if s.name not in checked.states]
     if missing:
         names = " and no ".join(f"`{s.name}`" for s in missing)
-        record = missing[0].name.partition(".")[0]
-        help = f"give the states of every loop that goes on; `output {record}` hands these out"
+        help = f"give the states of every loop that goes on; `output {missing[0].record}` hands these out"
         told = f"the data has `{state.name}` but no {names}"
         raise UserError([Diagnostic("E511", told, missing[0].span, "declared here", help=help)])
 

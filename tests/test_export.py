@@ -21,9 +21,8 @@ from rnngraph.exchange.numpy_export import EMBEDDED, to_numpy
 from rnngraph.exchange.numpy_snippets import SNIPPETS
 from rnngraph.exchange.numpy_words import Words
 from rnngraph.exchange.numpy_write import RESERVED, Names, Writer, identifier
-from rnngraph.front.obstacles import of_going_on
+from rnngraph.front.obstacles import of_a_later_piece
 from rnngraph.ir.graph import Graph, Value
-from rnngraph.ir.types import root
 from rnngraph.model import Model
 from rnngraph.ops import TABLE
 from tests.models import ALL, EXAMPLES, over
@@ -57,8 +56,7 @@ def data_of(model: Model, *, lengths: bool, states: bool = True) -> dict[str, An
         whole = rng.integers(0, 2, shape).astype(bool if state.type.dtype == "bool" else int)
         data[state.name] = rng.normal(size=shape) if state.type.dtype == "float" else whole
         if state.begins:
-            stuck = of_going_on(model.graph.outputs.values(), model.states, root(state.axis))
-            data[state.name] = 0 * whole if stuck else 5 * state.stride * whole
+            data[state.name] = 0 * whole if of_a_later_piece(model.made, state) else 5 * state.stride * whole
     return data
 
 

@@ -122,3 +122,22 @@ def test_rows_of_a_sequence_with_further_axes(axis: str) -> None:
     ends = np.moveaxis(x, at, 0)[-1]
     assert np.array_equal(made("last", (type,), x), ends)
     assert np.array_equal(np.moveaxis(made("place_last", (few,), ends), at, 0)[-1], ends)
+
+
+def test_rows_whose_lengths_differ_from_step_to_step() -> None:
+    """As those of an inner loop that stops: a length for each row at each step around."""
+    type, few, many = Type(("a", "time", "batch"), (2,)), Type(("a", "batch"), (2,)), Type(("a", "batch"), (), "int")
+    x, lengths = array_of(type, np.random.default_rng(0)), np.array([[4, 0, 1], [2, 3, 4]])
+    last, turned, placed = np.zeros((2, 3, 2)), x.copy(), np.zeros_like(x)
+    for a, b in np.ndindex(2, 3):
+        n = lengths[a, b]
+        turned[a, :n, b] = x[a, :n, b][::-1]
+        if n:
+            last[a, b] = placed[a, n - 1, b] = x[a, n - 1, b]
+    for name, types, array, expected in (
+        ("last_within", (type, many), x, last),
+        ("reverse_within", (type, many), x, turned),
+        ("place_last_within", (few, many), last, placed),
+    ):
+        graph = op_graph(name, {"axis": "time"}, types)[0]
+        assert np.array_equal(evaluate(graph, {"x0": array, "x1": lengths})["y"], expected), name

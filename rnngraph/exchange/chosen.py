@@ -19,10 +19,10 @@ from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean
 from rnngraph.exchange.plain import without_early_exit
 from rnngraph.front.block import Elaborated, StateInput
 from rnngraph.front.elaborate import elaborate
-from rnngraph.front.obstacles import of_going_on
+from rnngraph.front.obstacles import of_a_later_piece
 from rnngraph.ir.graph import INPUT, LOOP, Graph, Node, Value, loop_of, ordered
 from rnngraph.ir.order import Order, batch_first, orders_of
-from rnngraph.ir.types import BATCH, root
+from rnngraph.ir.types import BATCH
 from rnngraph.learn.files import Arrays
 from rnngraph.learn.fitting import target
 from rnngraph.learn.weights import check_weights, computed
@@ -221,7 +221,7 @@ def axes_of(graph: Graph) -> set[str]:
 
 def _goes_on(model: Model, state: StateInput) -> bool:
     """Whether what a state tells can be used: a later piece of a sequence only by what can go on there."""
-    return not (state.begins and of_going_on(model.graph.outputs.values(), model.states, root(state.axis)))
+    return not (state.begins and of_a_later_piece(model.made, state))
 
 
 def chosen(model: Model, wanted: Wanted, weights: Mapping[str, Any]) -> Chosen:

@@ -99,6 +99,11 @@ class StateInput:
     stride: int = 1
 
     @property
+    def record(self) -> str:
+        """What the model calls the final states of its loop."""
+        return self.name.partition(".")[0]
+
+    @property
     def recorded(self) -> bool:
         """Whether it stands in a record. Of a model that has none along an axis, `t@time` is the only one."""
         return "@" not in self.name

@@ -19,10 +19,9 @@ def inside(trace: Trace, ids: Value, size: int, at: Span) -> Value:
     """
     if ids.op.name == "const" and not 0 <= (place := ids.node.attrs["value"]) < size:
         raise no_entry(place, size, at)
-    live: Value | None = None
-    for one in (*_of_loops(trace, at), *_of_sequence(trace, ids, at)):
-        live = one if live is None else trace.call("and", live, one, at=at)
-    return trace.call("inside", ids, *(() if live is None else (live,)), at=trace.users(at), size=size)
+    conditions = [*_of_loops(trace, at), *_of_sequence(trace, ids, at)]
+    live = [trace.all_of(conditions, at)] if conditions else []
+    return trace.call("inside", ids, *live, at=trace.users(at), size=size)
 
 
 def _of_loops(trace: Trace, at: Span) -> Iterator[Value]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from rnngraph.diagnostics import Diagnostic
-from rnngraph.front.block import StateInput
+from rnngraph.front.block import Elaborated, StateInput
 from rnngraph.front.levels import DONE
 from rnngraph.ir.graph import LOOP, Graph, Loop, Node, Value, body_nodes, every, loop_of, ordered
 from rnngraph.ir.types import is_fixed, root
@@ -27,6 +27,11 @@ def of_going_on(outputs: Iterable[Value], states: Collection[StateInput], axis: 
         shown = [v for v in shown if not loops.isdisjoint(ordered([v.node]))]
     wanted = {str(i): v for i, v in enumerate([*shown, *(s.final for s in own)])}
     return list(obstacles(Graph({}, wanted), axis, {s.value for s in states}))
+
+
+def of_a_later_piece(made: Elaborated, state: StateInput) -> list[Diagnostic]:
+    """What keeps a model from being run where a state says that steps are over already."""
+    return of_going_on(made.graph.outputs.values(), made.states, root(state.axis))
 
 
 def obstacles(graph: Graph, axis: str, handed_on: Collection[Value]) -> Iterator[Diagnostic]:

@@ -101,12 +101,8 @@ def _names(
         if item.name + LENGTHS in given and item.name not in given:
             check.wrong("E511", f"the data has `{item.name + LENGTHS}` but no `{item.name}`", item)
     kept = [s for s in states if not s.begins]  # how many steps are over is 0 where it is not told
-    for record in dict.fromkeys(map(_record_of, kept)):
-        _whole(check, record, [s for s in kept if _record_of(s) == record], given)
-
-
-def _record_of(state: StateInput) -> str:
-    return state.name.partition(".")[0]
+    for record in dict.fromkeys(s.record for s in kept):
+        _whole(check, record, [s for s in kept if s.record == record], given)
 
 
 def _whole(check: Checking, record: str, states: list[StateInput], given: Mapping[str, Any]) -> None:

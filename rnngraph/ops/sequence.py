@@ -10,7 +10,7 @@ from typing import Any
 from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node
 from rnngraph.ir.types import BATCH, Type
-from rnngraph.ops.table import define, no_rule
+from rnngraph.ops.table import define, no_rule, positions
 
 _SEQ = Type(("time", "batch"), (3,))
 _LENGTHS = Type((BATCH,), (), "int")
@@ -98,21 +98,15 @@ def _with_axis(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
     return (types[0].with_axes((*types[0].axes, attrs["axis"])),)
 
 
-def _along(node: Node, long: Type) -> Callable[[Any], Any]:
-    """The view of an array with the axis of time in front."""
-    at = long.axes.index(node.attrs["axis"])
-    return (lambda array: array) if at == 0 else (lambda array: array.swapaxes(0, at))
-
-
-def _to_front(type: Type, axis: str) -> Callable[[Any], Any]:
-    """The view of an array with one axis in front, the others in their order."""
-    at = type.axes.index(axis)
-    order = (at, *(i for i in range(type.rank) if i != at))
+def _led(type: Type, *axes: str) -> Callable[[Any], Any]:
+    """The view of an array with these axes in front, the others in their order."""
+    first = positions(type, axes)
+    order = (*first, *(i for i in range(type.rank) if i not in first))
     return lambda array: array.transpose(order)
 
 
 def _shift(backend: Any, node: Node) -> Callable[..., None]:
-    front, by, copyto = _along(node, node.types[0]), node.attrs["by"], backend.xp.copyto
+    front, by, copyto = _led(node.types[0], node.attrs["axis"]), node.attrs["by"], backend.xp.copyto
 
     def run(x: Any, out: Any) -> None:
         x, out = front(x), front(out)
@@ -139,7 +133,7 @@ define(
 
 
 def _reverse(backend: Any, node: Node) -> Callable[..., None]:
-    front, copyto = _along(node, node.types[0]), backend.xp.copyto
+    front, copyto = _led(node.types[0], node.attrs["axis"]), backend.xp.copyto
     return lambda x, out: copyto(front(out), front(x)[::-1])
 
 
@@ -153,13 +147,6 @@ define(
 )
 
 
-def _led(type: Type, axes: tuple[str, ...]) -> Callable[[Any], Any]:
-    """The view of an array with these axes in front."""
-    order = tuple(type.axes.index(axis) for axis in axes)
-    rest = tuple(i for i in range(type.rank) if i not in order)
-    return lambda array: array.transpose(order + rest)
-
-
 def _by_rows(lengths: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
     """Each length with its place, as an index that leaves the last axis: an array of one row, not a number."""
     whole = lengths.tolist()
@@ -171,7 +158,7 @@ def _by_rows(lengths: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
 
 
 def _reverse_within(backend: Any, node: Node) -> Callable[..., None]:
-    rows = _led(node.types[0], (*node.inputs[1].type.axes, node.attrs["axis"]))
+    rows = _led(node.types[0], *node.inputs[1].type.axes, node.attrs["axis"])
     copyto = backend.xp.copyto
 
     def run(x: Any, lengths: Any, out: Any) -> None:
@@ -194,7 +181,7 @@ define(
 
 
 def _last(backend: Any, node: Node) -> Callable[..., None]:
-    front, copyto = _to_front(node.inputs[0].type, node.attrs["axis"]), backend.xp.copyto
+    front, copyto = _led(node.inputs[0].type, node.attrs["axis"]), backend.xp.copyto
 
     def run(x: Any, out: Any) -> None:
         x = front(x)
@@ -217,7 +204,7 @@ define(
 
 
 def _place_last(backend: Any, node: Node) -> Callable[..., None]:
-    front, copyto = _to_front(node.types[0], node.attrs["axis"]), backend.xp.copyto
+    front, copyto = _led(node.types[0], node.attrs["axis"]), backend.xp.copyto
 
     def run(dy: Any, out: Any) -> None:
         out.fill(0)
@@ -239,7 +226,7 @@ define(
 
 def _last_within(backend: Any, node: Node) -> Callable[..., None]:
     lead, copyto = node.inputs[1].type.axes, backend.xp.copyto
-    rows, lasts = _led(node.inputs[0].type, (*lead, node.attrs["axis"])), _led(node.types[0], lead)
+    rows, lasts = _led(node.inputs[0].type, *lead, node.attrs["axis"]), _led(node.types[0], *lead)
 
     def run(x: Any, lengths: Any, out: Any) -> None:
         out.fill(0)
@@ -263,7 +250,7 @@ define(
 
 def _place_last_within(backend: Any, node: Node) -> Callable[..., None]:
     lead, copyto = node.inputs[1].type.axes, backend.xp.copyto
-    rows, lasts = _led(node.types[0], (*lead, node.attrs["axis"])), _led(node.inputs[0].type, lead)
+    rows, lasts = _led(node.types[0], *lead, node.attrs["axis"]), _led(node.inputs[0].type, *lead)
 
     def run(dy: Any, lengths: Any, out: Any) -> None:
         out.fill(0)
@@ -299,7 +286,7 @@ def _every_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
 
 def _every(backend: Any, node: Node) -> Callable[..., None]:
     axis, by = node.attrs["axis"], node.attrs["by"]
-    source, target = _to_front(node.inputs[0].type, axis), _to_front(node.types[0], f"{axis}/{by}")
+    source, target = _led(node.inputs[0].type, axis), _led(node.types[0], f"{axis}/{by}")
     copyto = backend.xp.copyto
     return lambda x, out: copyto(target(out), source(x)[::by])
 
@@ -322,7 +309,7 @@ def _place_every_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]
 
 def _place_every(backend: Any, node: Node) -> Callable[..., None]:
     axis, by = node.attrs["axis"], node.attrs["by"]
-    source, target = _to_front(node.inputs[0].type, f"{axis}/{by}"), _to_front(node.types[0], axis)
+    source, target = _led(node.inputs[0].type, f"{axis}/{by}"), _led(node.types[0], axis)
     copyto = backend.xp.copyto
 
     def run(dy: Any, out: Any) -> None:
