@@ -17,7 +17,6 @@ from rnngraph.beams import Beam, searched
 from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.diagnostics import CannotDo, UserError
 from rnngraph.ir.graph import ordered
-from rnngraph.ir.types import Type
 from rnngraph.learn.fitting import SEED
 from rnngraph.model import Model
 from rnngraph.passes.bounds import reached
@@ -110,11 +109,6 @@ def _shifted(model: Model, tokens: str, scores: str) -> int:
         if any(n.op.name == "input" and n.attrs["name"] == tokens for n in ordered([node]))
     ]
     return max(of_tokens, default=0)
-
-
-def _is_scores(type: Type) -> bool:
-    """Whether a value is a vector of floats at each step of one sequence."""
-    return type.dtype == "float" and len(type.shape) == 1 and len(type.axes) == 2
 
 
 def _only(given: str | None, found: Sequence[str], what: str, flag: str) -> str:

@@ -73,23 +73,7 @@ model M {
 }
 """
 
-STOPPING = """
-cell Walk {
-  input by: int
-  state i: int = 0
-  param w: [3, 2] ~ glorot_uniform
-  y = w[i]
-  i' = i + by
-  output y
-  stop i' >= 2
-}
-model M {
-  input i: seq int
-  y, final = unroll Walk() over i
-  output y, final
-  loss mean(y * y)
-}
-"""
+STOPPING = CARRIED.replace("  output y\n}\nmodel", "  output y\n  stop i' >= 2\n}\nmodel")
 
 NESTED = """
 cell Inner {

@@ -483,13 +483,12 @@ def test_an_epoch_has_every_row_once_in_an_order_of_its_own():
 
 
 def test_rows_are_held_back_once():
-    data = {"x": np.arange(10)}
-    kept, held = batches.hold_back(data, 0.3, "last", 0)
-    assert kept["x"].tolist() == list(range(7)) and held["x"].tolist() == [7, 8, 9]
-    kept, held = batches.hold_back(data, 0.3, "random", 0)
-    assert sorted([*kept["x"], *held["x"]]) == list(range(10)) and held["x"].tolist() != [7, 8, 9]
+    kept, held = batches.parted(10, 0.3, "last", 0)
+    assert kept.tolist() == list(range(7)) and held.tolist() == [7, 8, 9]
+    kept, held = batches.parted(10, 0.3, "random", 0)
+    assert sorted([*kept, *held]) == list(range(10)) and held.tolist() != [7, 8, 9]
     with pytest.raises(UserError, match="cannot be split"):
-        batches.hold_back({"x": np.arange(1)}, 0.5, "last", 0)
+        batches.parted(1, 0.5, "last", 0)
     with pytest.raises(UserError, match="differs in its number of rows"):
         batches.row_count({"x": np.arange(2), "y": np.arange(3)})
     with pytest.raises(UserError, match="no rows"):
@@ -561,8 +560,8 @@ def test_training_learns_and_tells():
     assert len(told) == 100 * 5 and [p.record for p in told if p.record] == list(fitted.history)
     best = min(fitted.history, key=lambda r: r["validation.loss"])
     assert fitted.best_epoch == best["epoch"]
-    _, held = batches.hold_back(ROWS, 0.2, "random", 4)
-    assert evaluate(Line(), held, fitted.weights)["loss"] == best["validation.loss"]
+    _, held = batches.parted(batches.row_count(ROWS), 0.2, "random", 4)
+    assert evaluate(Line(), batches.take(ROWS, held), fitted.weights)["loss"] == best["validation.loss"]
 
 
 def test_training_leaves_the_first_weights_and_the_frozen_ones():

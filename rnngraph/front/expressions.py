@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnngraph.diagnostics import Label, did_you_mean
+from rnngraph.diagnostics import did_you_mean
 from rnngraph.front import arithmetic, calls, indexing, loops, products
 from rnngraph.front.mistakes import Echo, Mistake
 from rnngraph.front.scope import Scope, look_up
@@ -168,12 +168,6 @@ def _pipe(scope: Scope, e: ast.Pipe) -> Item:
             )
         parts.append(item)
     return PipeOf(tuple(parts), e.span)
-
-
-def item_label(scope: Scope, e: Expr) -> tuple[Label, ...]:
-    """Where the thing that a name stands for was declared."""
-    found = scope.bound(e.name) if isinstance(e, ast.Name) else None
-    return (Label(found.span, "declared here"),) if found and found.spec else ()
 
 
 def _short(span: Span) -> str:

@@ -72,7 +72,7 @@ class Node:
 
     @property
     def values(self) -> tuple[Value, ...]:
-        return tuple(Value(self, i) for i in range(len(self.types)))
+        return (Value(self),) if len(self.types) == 1 else tuple(Value(self, i) for i in range(len(self.types)))
 
 
 class Value(NamedTuple):

@@ -34,16 +34,8 @@ def take(data: Mapping[str, Any], rows: Rows) -> Arrays:
     return {name: np.asarray(a)[rows] if np.ndim(a) > 0 else np.asarray(a) for name, a in data.items()}
 
 
-def hold_back(data: Mapping[str, Any], fraction: float, how: Split, seed: int) -> tuple[Arrays, Arrays]:
-    """The rows to learn from, and the fraction that is held back (at least one row). UserError with one
-    row.
-    """
-    kept, held = parted(row_count(data), fraction, how, seed)
-    return take(data, kept), take(data, held)
-
-
 def parted(rows: int, fraction: float, how: Split, seed: int) -> tuple[Rows, Rows]:
-    """Which rows are learnt from, and which are held back."""
+    """Which rows are learnt from, and which fraction is held back (at least one row). UserError with one row."""
     held = max(1, round(rows * fraction))
     if held >= rows:
         raise UserError(

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from rnngraph.runtime.native.lanes import Lanes
 
 LOG2_E = 1.4426950408889634
-LN2 = 0.6931471805599453
 LN2_HIGH = {"float": 0.693359375, "double": 0.693147180369123816490}
 LN2_LOW = {"float": -2.12194440054690583e-4, "double": 1.90821492927058770002e-10}
 
