@@ -22,7 +22,7 @@ from rnngraph.front.elaborate import elaborate
 from rnngraph.front.obstacles import of_a_later_piece
 from rnngraph.ir.graph import INPUT, LOOP, Graph, Node, Value, loop_of, ordered
 from rnngraph.ir.order import Order, batch_first, orders_of
-from rnngraph.ir.types import BATCH
+from rnngraph.ir.types import BATCH, every, is_fixed, root
 from rnngraph.learn.files import Arrays
 from rnngraph.learn.fitting import target
 from rnngraph.learn.weights import check_weights, computed
@@ -144,7 +144,7 @@ class Chosen:
 
     def free_axes(self, graph: Graph) -> set[str]:
         """The axes whose sizes the data bring."""
-        return {axis for axis in axes_of(graph) if self.steps_of(axis) is None and "/" not in axis}
+        return {axis for axis in axes_of(graph) if self.steps_of(axis) is None and root(axis) == axis}
 
     def default(self, port: Port) -> float | None:
         """What an input holds that may be left out."""
@@ -192,11 +192,11 @@ class Chosen:
 
     def steps_of(self, axis: str) -> int | None:
         """The number of steps of an axis where it is known, else None. `time/2` has every second step of `time`."""
-        base, part, by = axis.rpartition("/")
-        if part:
+        base, by = every(axis)
+        if base:
             whole = self.steps_of(base)
-            return None if whole is None else -(-whole // int(by))
-        if axis.endswith("@for") or (self.wanted.unroll == "static" and axis != BATCH):
+            return None if whole is None else -(-whole // by)
+        if is_fixed(axis) or (self.wanted.unroll == "static" and axis != BATCH):
             return self.wanted.schedule.steps_of(axis)
         return None
 
@@ -215,8 +215,13 @@ def axes_of(graph: Graph) -> set[str]:
     axes = {axis for node in nodes for type in node.types for axis in type.axes}
     axes |= {loop_of(node).axis for node in nodes if node.op is LOOP}
     axes |= {axis for node in nodes for axis in node.attrs.get("axes", ())}
-    words = [axis.split("/") for axis in axes]
-    return {"/".join(parts[:i]) for parts in words for i in range(1, len(parts) + 1)}
+    return {made for axis in axes for made in _made_of(axis)}
+
+
+def _made_of(axis: str) -> Iterator[str]:
+    while axis:
+        yield axis
+        axis, _ = every(axis)
 
 
 def _goes_on(model: Model, state: StateInput) -> bool:

@@ -20,7 +20,7 @@ from rnngraph.exchange.numpy_words import Text, Words, call
 from rnngraph.exchange.numpy_write import RESERVED, Names, Writer, identifier
 from rnngraph.exchange.plain import early_exits
 from rnngraph.ir.graph import Graph, ordered
-from rnngraph.ir.types import BATCH
+from rnngraph.ir.types import BATCH, every, root
 from rnngraph.learn.files import Arrays
 from rnngraph.model import Model
 from rnngraph.passes.unroll import unroll
@@ -67,7 +67,7 @@ class _File:
         steps = self.given.steps_of(axis)
         if steps is not None:
             return str(steps)
-        plain = {a for a in axes if "/" not in a} - {BATCH}
+        plain = {a for a in axes if root(a) == a} - {BATCH}
         return self.names.fresh("steps" if plain == {axis} else f"{axis}_steps")
 
     def argument(self, port: Port) -> str:
@@ -103,8 +103,8 @@ class _File:
         for port in self.inputs:
             if not port.optional:
                 self.taken_in(port)
-        for axis in sorted((a for a in self.words.sizes if "/" in a and a not in self.known), key=len):
-            base, _, by = axis.rpartition("/")
+        for axis in sorted((a for a in self.words.sizes if root(a) != a and a not in self.known), key=len):
+            base, by = every(axis)
             self.writer.line(f"{self.words.sizes[axis]} = -(-{self.words.sizes[base]} // {by})")
 
     def taken_in(self, port: Port) -> None:

@@ -15,7 +15,7 @@ from rnngraph.diagnostics import CannotDo, Diagnostic, UserError
 from rnngraph.exchange.chosen import LENGTHS, Chosen, Port, Wanted, axes_of, cannot_say, chosen
 from rnngraph.exchange.numpy_choice import WORDS
 from rnngraph.ir.graph import Graph, Node
-from rnngraph.ir.types import Type
+from rnngraph.ir.types import Type, every
 from rnngraph.model import Model
 
 
@@ -150,12 +150,12 @@ def _turned(top: Any, name: str, port: Port, into: bool) -> str:
 def _sizes(top: Any, given: Chosen, graph: Graph, inputs: list[Port]) -> None:
     """The size of every axis, from the shape of an input that has it, or fixed."""
     for axis in sorted(axes_of(graph), key=len):
-        steps, (base, part, by) = given.steps_of(axis), axis.rpartition("/")
+        steps, (base, by) = given.steps_of(axis), every(axis)
         if steps is not None:
             top.whole.sizes[axis] = top.ints(steps)
-        elif part:
-            more = top.emit("Add", top.whole.sizes[base], top.ints(int(by) - 1))
-            top.whole.sizes[axis] = str(top.emit("Div", more, top.ints(int(by))))
+        elif base:
+            more = top.emit("Add", top.whole.sizes[base], top.ints(by - 1))
+            top.whole.sizes[axis] = str(top.emit("Div", more, top.ints(by)))
         else:
             port = next(p for p in inputs if axis in p.value.type.axes and not p.optional)
             place = port.order.index(port.value.type.axes.index(axis))
