@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rnngraph.diagnostics import CannotDo, Diagnostic, UserError
-
 if TYPE_CHECKING:
     from rnngraph.compiled import CompiledProgram
+    from rnngraph.diagnostics import CannotDo, Diagnostic, UserError
     from rnngraph.learn.weights import load_weights, save_weights
     from rnngraph.model import Model, load, parse
 
 _LATER = {
+    "CannotDo": "rnngraph.diagnostics",
+    "Diagnostic": "rnngraph.diagnostics",
+    "UserError": "rnngraph.diagnostics",
     "CompiledProgram": "rnngraph.compiled",
     "Model": "rnngraph.model",
     "load": "rnngraph.model",

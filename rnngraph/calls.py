@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rnngraph.files.tensors import Arrays
 from rnngraph.front.block import DataInput, StateInput
 from rnngraph.ir.order import Order, batch_first
 from rnngraph.ir.types import Type
-from rnngraph.learn.files import Arrays
 from rnngraph.learn.fitting import LENGTHS, target
 from rnngraph.runtime.backend import Backend
 

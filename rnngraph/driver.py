@@ -15,12 +15,16 @@ from rnngraph.compiled import Arrays, CompiledProgram, Signature
 from rnngraph.contest import compare as compare_costs
 from rnngraph.costs import Asked
 from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean
-from rnngraph.files import write_aside
+from rnngraph.files.results import Rows, write_results
 from rnngraph.finite import explain, unusual
 from rnngraph.foresee import Cost
 from rnngraph.ir.graph import Graph
+from rnngraph.ir.identity import identity_of
+from rnngraph.ir.types import BATCH
+from rnngraph.learn.checkpoint import Made
 from rnngraph.learn.config import FitConfig
 from rnngraph.learn.fit import EVALUATED, Fitted, Progress, evaluate, fit
+from rnngraph.learn.fitting import LENGTHS
 from rnngraph.learn.weights import check_weights, load_weights, save_weights
 from rnngraph.model import LARGE_UNROLLING, Model, checked_memory, checked_schedule, load
 from rnngraph.passes.pipeline import STAGES
@@ -156,17 +160,21 @@ def profiled(model: Model, data: Arrays, weights: str | None, seed: int, how: Ho
     return bench.profiled(program, {"seed": np.int64(seed), **data}, read_weights(model, weights, seed, how.dtype))
 
 
-def save_results(path: str, results: Mapping[str, Any]) -> None:
-    """Writes all results into one `.npz`, aside first."""
-    import io
-    import zipfile
+def save_results(path: str, model: Model, data: Mapping[str, Any], results: Mapping[str, Any]) -> tuple[str, ...]:
+    """Writes results in the form that the name of the file says; the names of those that are in it."""
+    return write_results(path, results, table_rows(model, data, results))
 
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:  # `np.savez` has names of its own that an output may have
-        for name, array in results.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
-    write_aside(path, content.getvalue())
+
+def table_rows(model: Model, data: Mapping[str, Any], results: Mapping[str, Any]) -> Rows:
+    """What one table has: every result with a value for each step of the same axis as the first that has steps; else
+    every one with a value for each row."""
+    axes = {n: model.graph.outputs[n].type.axes for n in results if n in model.graph.outputs}
+    stepped = next((a for a in axes.values() if len(a) == 2 and a[-1] == BATCH), None)
+    wanted = stepped or (BATCH,)
+    names = tuple(n for n, found in axes.items() if found == wanted)
+    given = [data[f"{i.name}{LENGTHS}"] for i in model.inputs if stepped and i.axis == stepped[0]
+             and f"{i.name}{LENGTHS}" in data]  # fmt: skip
+    return Rows(names, stepped is not None, np.asarray(given[0]) if given else None)
 
 
 def unrolling_warning(model: Model, unroll: str, steps: Mapping[str, int] | int | None, gradient: bool) -> str:
@@ -220,7 +228,7 @@ def train(
         sequences=sequences,
         path=checkpoint,
         resume=resume,
-        model=identity(model),
+        model=made(model, how),
         progress=progress,
         explain=lambda rows, now: explain(program, rows, now, gradient=True),
         together=_together(how, config),
@@ -246,22 +254,21 @@ def metric_names(model: Model) -> list[str]:
     return [n.removeprefix("metric.") for n in model.graph.outputs if n.startswith("metric.")]
 
 
-def identity(model: Model) -> str:
-    """What makes a checkpoint this model's: its name, and its weights with their shapes."""
-    from hashlib import sha256
+def made(model: Model, how: How) -> Made:
+    """What makes a checkpoint this model's: all that its loss is computed by, and what else its gradients depend on."""
+    graph = model.for_training.with_outputs({"loss": model.for_training.outputs["loss"]})
+    settings = {"dtype": how.dtype, "truncate": how.truncate or None}
+    return Made(model.block.definition, identity_of(graph), settings)
 
-    weights = sorted((w.name, w.shape) for w in model.weights)
-    return f"{model.block.definition} {sha256(json.dumps(weights).encode()).hexdigest()[:16]}"
 
-
-def tested(model: Model, data: Arrays, weights: Arrays, how: How) -> dict[str, float]:
-    """The loss and metrics on held-back data."""
+def tester(model: Model, data: Arrays, how: How) -> Callable[[Arrays], dict[str, float]]:
+    """Gives the loss and metrics on held-back data, by weights; the data are checked at once."""
     metrics = tuple(f"metric.{name}" for name in metric_names(model))
     program = replace(how, unroll="dynamic").compiled(model, outputs=("loss", *metrics))
     data = without_alphabet(data)
     program.check(data)
     together = _together(how, FitConfig.from_recipe(model.recipe))
-    return dict(evaluate(program, data, weights, metric_names(model), together))
+    return lambda weights: dict(evaluate(program, data, weights, metric_names(model), together))
 
 
 def _together(how: How, config: FitConfig) -> int:
@@ -288,7 +295,7 @@ def keep_weights(path: str, weights: Mapping[str, Any], data: Mapping[str, Any])
 
 def alphabet_of(weights: str, path: str | None) -> list[str]:
     """The characters of a file, or those that stand in the weight file; none where there are none."""
-    from rnngraph.learn.files import read_tensors
+    from rnngraph.files.tensors import read_tensors
     from rnngraph.syntax.parser import read_source
 
     if path is not None:

@@ -42,14 +42,14 @@ def draw(diagnostic: Diagnostic, colour: bool = False) -> str:
     marks = _marks(diagnostic)
     margin = " " * len(str(max((mark.line for mark in marks), default=1)))
     severity = diagnostic.severity
-    lines = [f"{paint(severity, severity + ':')} {paint('bold', _clean(diagnostic.message))}"]
+    lines = [f"{paint(severity, severity + ':')} {paint('bold', printable(diagnostic.message))}"]
     if diagnostic.span is None:
         lines[0] += f" [{diagnostic.code}]"
-        lines += [f"{margin} note: {_clean(diagnostic.note)}"] if diagnostic.note else []
+        lines += [f"{margin} note: {printable(diagnostic.note)}"] if diagnostic.note else []
     for index, (_, group) in enumerate(groupby(marks, key=lambda mark: mark.source)):
         lines += _excerpt(list(group), diagnostic, margin, index == 0, paint)
     if diagnostic.help:
-        lines.append(f"{margin} {paint('help', 'help:')} {_clean(diagnostic.help)}")
+        lines.append(f"{margin} {paint('help', 'help:')} {printable(diagnostic.help)}")
     return "\n".join(lines)
 
 
@@ -69,7 +69,7 @@ def _mark(span: Span, text: str, primary: bool) -> _Mark:
     written = span.source.line(line)
     start, end = column - 1, min(column - 1 + span.end - span.start, len(written))
     first, last = _width(written[:start]), _width(written[: max(start, end)])
-    return _Mark(span.source, line, first, max(last, first + 1), _clean(text), primary, _clean(str(span)))
+    return _Mark(span.source, line, first, max(last, first + 1), printable(text), primary, printable(str(span)))
 
 
 def _excerpt(
@@ -88,7 +88,7 @@ def _excerpt(
         previous = line
         for begin, shown in _windows(list(group)):
             number = paint("gutter", f" {line:>{len(margin)}} |")
-            yield f"{number} {_window(_clean(shown[0].source.line(line)), begin)}".rstrip()
+            yield f"{number} {_window(printable(shown[0].source.line(line)), begin)}".rstrip()
             for mark in shown:
                 yield f"{bar} {_underline(mark, begin, diagnostic.severity, paint)}"
 
@@ -122,7 +122,7 @@ def _underline(mark: _Mark, begin: int, severity: str, paint: _Paint) -> str:
     return " " * start + paint(severity if mark.primary else "gutter", said)
 
 
-def _clean(text: str) -> str:
+def printable(text: str) -> str:
     """Tabs as spaces; other signs that a terminal might obey are shown as unknown ones."""
     text = text.replace("\t", " " * _TAB)
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

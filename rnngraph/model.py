@@ -74,6 +74,11 @@ class Model:
         """The graph as elaborated: forward, loops as loops."""
         return self.made.graph
 
+    @cached_property
+    def for_training(self) -> Graph:
+        """The graph as elaborated for training: with what is random there."""
+        return self._elaborate(False, (), training=True).graph
+
     @property
     def differentiated(self) -> tuple[str, ...]:
         """The outputs whose gradients are meant where nobody names any: the loss, else all of floats."""

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnngraph.diagnostics import Diagnostic, UserError, in_order, render
+from rnngraph.arguments import Input, Output, Whole
+from rnngraph.diagnostics import UserError
+from rnngraph.terminal import say, show_all, tell, warn
 
 if TYPE_CHECKING:
     from rnngraph.model import Model
     from rnngraph.viz.times import Profile
-
-WIDTH = 150
-"""Columns of what is printed into a file or a pipe."""
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -30,7 +27,12 @@ def option_group(*options: Decorator) -> Decorator:
     return decorate
 
 
-FILE = click.argument("file", type=click.Path())
+ANY = Whole(-(2**63))
+TIMES = Output("a picture", "svg", "png", "pdf")
+DATA = click.option(
+    "--data", "paths", multiple=True, type=Input(), help="Arrays: .npz, .npy, .csv or .json; repeatable."
+)
+FILE = click.argument("file", type=Input())
 MODEL = option_group(
     FILE,
     click.option("--model", "name", metavar="NAME", help="Which model, where the file has several."),
@@ -57,9 +59,9 @@ TRUNCATE = click.option(
     "--truncate", metavar="K", help="Gradients through states stop at every K-th step: not the gradient any more."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
-LINES = click.option("--lines", default=12, show_default=True, help="Source lines to show the time of.")
-PICTURE = click.option("--picture", type=click.Path(), help="Draw the times by line: .svg, .png or .pdf.")
-SEED = click.option("--seed", default=0, show_default=True, help="Seed of new weights and of random numbers.")
+LINES = click.option("--lines", type=Whole(), default=12, show_default=True, help="Source lines to show the time of.")
+PICTURE = click.option("--picture", type=TIMES, help="Draw the times by line: .svg, .png or .pdf.")
+SEED = click.option("--seed", type=ANY, default=0, show_default=True, help="Seed of new weights and of random numbers.")
 
 
 def dtype_option(default: str) -> Decorator:
@@ -101,33 +103,18 @@ def setting(text: str) -> tuple[str, Any]:
     return name, value
 
 
-def numbers(flag: str, text: str) -> tuple[int, ...]:
-    """`2,10,50` as numbers from 0 on."""
-    try:
-        found = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UserError(
-            f"{flag} {text}: not whole numbers with commas between", "E621", f"write {flag} 2,10,50"
-        ) from None
-    if any(n < 0 for n in found):
-        raise UserError(f"{flag} {text}: a number of steps is 0 or more", "E621")
-    return found
+def chance_told(weights: str | None, model: Model) -> None:
+    """Warns where the numbers of a run or an export are drawn, and nobody asked for that by `--seed`."""
+    source = click.get_current_context().get_parameter_source("seed")
+    if weights is None and model.weights and source is not click.core.ParameterSource.COMMANDLINE:
+        warn("no `--weights`: the weights are random numbers, by seed 0", "W601", "`--seed 0` says that this is meant")
 
 
-def positive(flag: str, value: int) -> int:
-    if value < 1:
-        raise UserError(f"{flag} {value}: must be 1 or more", "E621")
-    return value
-
-
-def refuse_picture(path: str | None) -> None:
-    """UserError or CannotDo where no picture of times could be written: asked before anything is run."""
-    if path is not None:
-        from rnngraph.files import refuse_unwritable
-        from rnngraph.viz.times import picture_form
-
-        picture_form(path)
-        refuse_unwritable(path)
+def refuse_together(**given: object) -> None:
+    """UserError where two options are given that say the same thing otherwise; by name, None where one is not."""
+    told = [f"--{name.replace('_', '-')}" for name, value in given.items() if value not in (None, ())]
+    if len(told) > 1:
+        raise UserError(f"{' and '.join(told)} exclude each other", "E623", "leave one of them out")
 
 
 def tell_profiles(profiles: Mapping[str, Profile], picture: str | None, lines: int) -> None:
@@ -135,26 +122,7 @@ def tell_profiles(profiles: Mapping[str, Profile], picture: str | None, lines: i
     from rnngraph.viz.times import chart, write_picture
 
     for task, profile in profiles.items() if lines else ():
-        console().print(chart(task, profile, lines), highlight=False)
+        show_all(chart(task, profile, lines))
     if picture is not None:
         write_picture(profiles, picture, max(lines, 12))
-        click.echo(f"wrote {picture}", err=not lines)
-
-
-def console(stderr: bool = False) -> Any:
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
-    return Console(stderr=stderr, width=width)
-
-
-def tell(diagnostics: Sequence[Diagnostic]) -> None:
-    """Errors and warnings to standard error."""
-    colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-    for diagnostic in in_order(diagnostics):
-        click.echo(render(diagnostic, colour), err=True)
-
-
-def warn(text: str) -> None:
-    if text:
-        tell([Diagnostic("W600", text, severity="warning")])
+        say(f"wrote {picture}", err=not lines)

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from rnngraph.files.results import plain_values
+
 SMALL = 1000
 """Values up to which an array is printed whole."""
 
@@ -34,14 +36,8 @@ def results_json(results: Mapping[str, Any], whole: bool) -> dict[str, Any]:
         array = np.asarray(value)
         found[name] = {"shape": list(array.shape), "dtype": str(array.dtype)}
         if whole:
-            found[name]["values"] = _plain(array.tolist())
+            found[name]["values"] = plain_values(array)
     return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(v) for v in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def metrics_text(metrics: Mapping[str, float]) -> str:

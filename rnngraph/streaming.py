@@ -10,10 +10,11 @@ import numpy as np
 
 from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.diagnostics import Diagnostic, OutsideIndex, UserError
+from rnngraph.files.foreign import parsed_json
+from rnngraph.files.results import plain_values
 from rnngraph.front.block import DataInput
 from rnngraph.front.obstacles import obstacles as along
 from rnngraph.ir.types import BATCH
-from rnngraph.learn.data import named_once
 from rnngraph.learn.fitting import SEED
 from rnngraph.model import Model
 
@@ -70,13 +71,13 @@ def stream(model: Model, weights: Mapping[str, Any], lines: Iterable[str], dtype
         except OutsideIndex as error:
             raise OutsideIndex(error.plain, error.row, f"line {number}") from None
         states = handed_on(program, results)
-        yield json.dumps({name: results[name][0, -1].tolist() for name in outputs})
+        yield json.dumps({name: plain_values(results[name][0, -1]) for name in outputs})
 
 
 def _row(inputs: list[DataInput], line: str, number: int) -> Arrays:
     """One line as data of one row and one step: a JSON object by name, or the numbers of all inputs in order."""
     try:
-        told = named_once(line)
+        told = parsed_json(line)
     except json.JSONDecodeError:
         told = line.replace(",", " ").replace(";", " ").split()
     except ValueError as error:

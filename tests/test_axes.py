@@ -12,7 +12,7 @@ from rnngraph.diagnostics import UserError
 from rnngraph.exchange.chosen import Wanted
 from rnngraph.exchange.numpy_export import to_numpy
 from rnngraph.exchange.onnx_export import to_onnx
-from rnngraph.learn.files import Arrays
+from rnngraph.files.tensors import Arrays
 from rnngraph.model import Model
 
 OUTER, INNER, ROWS = 4, 5, 2

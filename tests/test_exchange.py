@@ -293,7 +293,7 @@ def test_arrays_without_a_place_are_told() -> None:
         ("w.npz", b"PK\x03\x04", UserError, "cannot be read as .npz"),
         ("w.h5", b"not hdf5", UserError, "cannot be read as Keras"),
         ("w.onnx", b"\xff\xff", UserError, "cannot be read as ONNX"),
-        ("w.safetensors", b"123", UserError, "no whole safetensors file"),
+        ("w.safetensors", b"123", UserError, "cannot be read as a safetensors file"),
     ],
 )
 def test_files_that_are_refused(name: str, content: bytes, kind: type[UserError], says: str, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_numpy_files_run_alone_and_agree(variant: str, tmp_path: Path) -> None:
         path = tmp_path / name
         Path(f"{path}.py").write_text(written.text)
         if written.arrays is not None:
-            np.savez(f"{path}.npz", **written.arrays)
+            np.savez(f"{path}.weights.npz", **written.arrays)
         signature = written.text.split("def run(")[1].split("):")[0]
         np.savez(f"{path}.data.npz", **arguments(model, data, signature))
         todo[str(path)] = f"{path}.data.npz"

@@ -83,7 +83,7 @@ def in_numpy(model: Model, wanted: Wanted, data: Mapping[str, Any], weights: Any
     """What the exported file gives, in a namespace of its own."""
     written = to_numpy(model, weights or model.init(1), wanted)
     scope: dict[str, Any] = {"__name__": "exported", "BESIDE": written.arrays}
-    exec(written.text.replace('dict(np.load(Path(__file__).with_suffix(".npz")))', "BESIDE"), scope)
+    exec(written.text.replace('dict(np.load(Path(__file__).with_suffix(".weights.npz")))', "BESIDE"), scope)
     parameters = inspect.signature(scope["run"]).parameters
     given: dict[str, Any] = {}
     for name, array in data.items():

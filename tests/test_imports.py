@@ -30,9 +30,10 @@ LAYERS: list[set[str]] = [
     {"passes", "front"},
     {"ops"},
     {"ir", "syntax"},
+    {"arguments", "terminal"},
     {"beams", "excerpt", "files"},
     {"diagnostics"},
-    {"collector", "source"},
+    {"collector", "interrupts", "source"},
 ]
 """From the top down. A module may import from lower layers and from its own part, not from its neighbours."""
 
@@ -50,12 +51,13 @@ DOORS = {
     "cupyx": {"runtime.cupy"},
     "lark": {"syntax.parser", "syntax.build"},
     "llvmlite": {"runtime.native.engine"},
-    "matplotlib": {"viz.memory", "viz.plots", "viz.times"},
+    "matplotlib": {"viz.figure", "viz.memory"},
     "graphviz": {"viz.dot", "viz.write"},
     "graphviz_pure": {"viz.write"},
     "networkx": {"front.names", "ir.text", "passes.keep"},
-    "safetensors": {"learn.files"},
-    "click": {"cli", "exchange.commands", "options"},
+    "safetensors": {"files.tensors"},
+    "filelock": {"learn.checkpoint"},
+    "click": {"arguments", "cli", "exchange.commands", "options", "terminal"},
 }
 """Which modules import a library."""
 

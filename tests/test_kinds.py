@@ -15,10 +15,10 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.diagnostics import UserError
+from rnngraph.files.tensors import Arrays
 from rnngraph.front.builtin import TABLE
 from rnngraph.ir.graph import ShapeError
 from rnngraph.ir.types import Type
-from rnngraph.learn.files import Arrays
 from rnngraph.ops import TABLE as OPS
 from rnngraph.program.lower import lower
 from rnngraph.program.memory import plan

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from rnngraph.diagnostics import CannotDo, UserError
-from rnngraph.files import refuse_unwritable, write_aside
+from rnngraph.files.outputs import refuse_unwritable, write_aside
 from rnngraph.front.block import DataInput, Initial, StateInput, Weight
 from rnngraph.ir.graph import graph_input
+from rnngraph.ir.identity import Identity as Equations
 from rnngraph.ir.types import Type
 from rnngraph.learn import batches, checkpoint, optimisers
+from rnngraph.learn.checkpoint import Made
 from rnngraph.learn.config import FitConfig
 from rnngraph.learn.data import check_data, load
 from rnngraph.learn.fit import Interrupted, evaluate, fit
@@ -140,12 +142,12 @@ def test_a_truncated_weight_file_is_refused(tmp_path, kept):
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(UserError) as error:
         load_weights(path)
-    assert "no whole safetensors file" in told(error)[0] and error.value.exit_code == 2
+    assert "cannot be read as a safetensors file" in told(error)[0] and error.value.exit_code == 2
 
 
 def test_other_files_and_absent_ones_are_refused(tmp_path):
     (tmp_path / "text").write_text("hello, this is no tensor " * 9)
-    with pytest.raises(UserError, match="no whole safetensors file"):
+    with pytest.raises(UserError, match="cannot be read as a safetensors file"):
         load_weights(tmp_path / "text")
     with pytest.raises(CannotDo, match="cannot read"):
         load_weights(tmp_path / "absent")
@@ -544,9 +546,12 @@ START = {"w": np.zeros(2), "b": np.array(0.0)}
 CONFIG = FitConfig(Adam(0.05), batch=8, epochs=12, clip_norm=1.0, rate_decay=0.95, validation=0.2, seed=4)
 
 
+LINE = Made("line", Equations("a", {"net.h": "1"}), {"dtype": "float32"})
+
+
 def trained(program=None, config=CONFIG, **options):
     return fit(
-        program or Line(), START, ROWS, config, evaluator=Line(), metrics=["largest"], model="line", **options
+        program or Line(), START, ROWS, config, evaluator=Line(), metrics=["largest"], model=LINE, **options
     )
 
 
@@ -593,7 +598,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path, at):
     whole, path = trained(), tmp_path / "run.safetensors"
     with pytest.raises(Interrupted) as stopped:
         trained(Line(at), path=path)
-    assert stopped.value.path == path and str(path) in str(stopped.value) and stopped.value.exit_code == 1
+    assert stopped.value.path == path and str(path) in str(stopped.value) and stopped.value.exit_code == 130
     resumed = trained(path=path, resume=path)
     assert same_bits(resumed.weights, whole.weights) and resumed.history == whole.history
     assert same_bits(load_weights(path), whole.weights)
@@ -613,7 +618,7 @@ def test_an_interruption_while_validating_goes_on_to_the_same_bits(tmp_path):
             CONFIG,
             evaluator=Interrupting(),
             metrics=["largest"],
-            model="line",
+            model=LINE,
             path=path,
         )
     assert trained(resume=path).history == trained().history
@@ -661,14 +666,17 @@ def test_a_loss_that_is_no_number_is_told_with_its_place(tmp_path):
             "another model: `w` is (2,) there and (3,) here",
         ),
         ({"weights": {"w": np.zeros(2)}}, "another model: `b` is () there and missing here"),
-        ({"model": "curve"}, "another model: its equations or settings were changed"),
+        ({"model": Made("curve")}, "another model: its equations or settings were changed"),
+        ({"model": Made("line", Equations("b", {"net.h": "2"}))}, "were changed since: `net.h` is computed otherwise"),
+        ({"model": replace(LINE, settings={"dtype": "float64"})}, "dtype was float32, now float64"),
+        ({"data": {**ROWS, "x": np.nextafter(ROWS["x"], 9)}}, "made with other data: `x` is not the same"),
         ({"data": {"x": ROWS["x"][:40], "y": ROWS["y"][:40]}}, "made with 40 rows of data, now there are 32"),
     ],
 )
 def test_the_checkpoint_of_another_run_is_refused(tmp_path, changes, words):
     path = tmp_path / "run.safetensors"
     trained(config=replace(CONFIG, epochs=1), path=path)
-    now = {"weights": START, "data": ROWS, "config": CONFIG, "model": "line", **changes}
+    now = {"weights": START, "data": ROWS, "config": CONFIG, "model": LINE, **changes}
     with pytest.raises(UserError) as error:
         fit(
             Line(),
@@ -689,13 +697,13 @@ def test_a_file_of_weights_or_a_part_is_no_checkpoint(tmp_path):
         trained(resume=path)
     trained(config=replace(CONFIG, epochs=1), path=path)
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(UserError, match="no whole safetensors file"):
+    with pytest.raises(UserError, match="cannot be read as a safetensors file"):
         trained(resume=path)
 
 
 def test_a_checkpoint_holds_all_of_a_run(tmp_path):
     path = tmp_path / "run.safetensors"
-    identity = checkpoint.Identity("line", CONFIG, 50, {"w": (2,)})
+    identity = checkpoint.Identity(LINE, CONFIG, 50, {"x": "1"})
     run = checkpoint.Training(
         {"w": np.array([1.0, 2.0])},
         {"m/w": np.ones(2), "updates": np.array(7)},
@@ -709,7 +717,7 @@ def test_a_checkpoint_holds_all_of_a_run(tmp_path):
         ({"epoch": 1, "loss": 1 / 3},),
     )
     checkpoint.save(path, run, identity)
-    back = checkpoint.resume(path, identity)
+    back = checkpoint.resume(path, identity, run)
     assert same_bits(back.weights, run.weights) and same_bits(back.state, run.state) and same_bits(back.best, run.best)
     empty = {"weights": {}, "state": {}, "best": {}}
     assert replace(back, **empty) == replace(run, **empty)

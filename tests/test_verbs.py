@@ -206,7 +206,7 @@ def test_a_training_keeps_a_checkpoint_of_its_own_until_it_is_done(
 
     with monkeypatch.context() as patched:
         patched.setattr("rnngraph.printing.Bar.tell", stop)
-        assert exit_code(["train", digits, *data]) == 1
+        assert exit_code(["train", digits, *data]) == 130
     assert any(told) and kept.exists() and str(kept) in capsys.readouterr().err
     assert exit_code(["train", digits, *data, "--resume", str(kept)]) == 0
     assert out.exists() and kept.exists()  # what the user named stays

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rnngraph.diagnostics import UserError
-from rnngraph.files import write_aside
+from rnngraph.files.outputs import form_of, write_aside
+from rnngraph.viz.figure import FORMS, figure_bytes
 from rnngraph.viz.palette import FAINT, INK, PAGE, SOFT
 from rnngraph.viz.results import CATEGORIES
 from rnngraph.viz.words import data
@@ -25,7 +26,6 @@ LOOK: Mapping[str, str] = {
 """A colour for each category; what is saved for the backward pass is the warmest."""
 
 WORDS: Mapping[str, str] = {"saved": "saved for backward"}
-FORMS = ("svg", "png", "pdf")
 ABREAST = 3
 """So many panels stand side by side; more take another row."""
 COLUMNS = 400
@@ -58,27 +58,14 @@ class Panel:
 
 def picture(panels: Sequence[Panel], heading: str, path: str | Path) -> None:
     """Writes the panels, at most `ABREAST` side by side, to one scale, as .svg, .png or .pdf."""
-    write_aside(path, drawn(panels, heading, picture_form(path)))
-
-
-def picture_form(path: str | Path) -> str:
-    """What kind of picture a file is to be, by the end of its name; UserError for others."""
-    form = Path(path).suffix.removeprefix(".")
-    if form not in FORMS:
-        raise UserError(f"`{path}` is no picture of memory", "E913", "end its name with .svg, .png or .pdf")
-    return form
+    write_aside(path, drawn(panels, heading, form_of(path, FORMS, "a picture")))
 
 
 def drawn(panels: Sequence[Panel], heading: str, form: str) -> bytes:
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    rows = -(-len(panels) // ABREAST)
+    columns = -(-len(panels) // rows)
 
-    with rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "memory"}):
-        rows = -(-len(panels) // ABREAST)
-        columns = -(-len(panels) // rows)
-        figure = Figure(figsize=(5.4 * columns + 0.6, 4 * rows + 0.6), layout="constrained", facecolor=PAGE)
-        FigureCanvasAgg(figure)
+    def draw(figure: Any) -> None:
         places = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
         grid = [next(places) for _ in panels]
         for axes in places:
@@ -94,9 +81,9 @@ def drawn(panels: Sequence[Panel], heading: str, form: str) -> bytes:
             _peak(axes, panel, top)
         figure.suptitle(heading, x=0.01, ha="left", fontsize=12.5, fontweight="bold", color=INK)
         _legend(figure, panels)
-        out = BytesIO()
-        figure.savefig(out, format=form, dpi=170, metadata={"Date": None} if form == "svg" else None)
-    return out.getvalue()
+
+    size = (5.4 * columns + 0.6, 4 * rows + 0.6)
+    return figure_bytes(draw, form, "memory", dpi=170, figsize=size, facecolor=PAGE)
 
 
 # --- the parts of a panel ----------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rnngraph.diagnostics import CannotDo
-from rnngraph.files import write_aside
+from rnngraph.files.outputs import write_aside
+from rnngraph.viz.figure import figure_bytes
 from rnngraph.viz.palette import FAINT, INK, MODE_LINES, MODES, SOFT
 from rnngraph.viz.results import CompareRow, Comparison, Spread
 from rnngraph.viz.words import data
@@ -29,6 +30,8 @@ class Plot:
     """The interval that the value lies in, where it was measured several times."""
 
 
+FORMS = ("svg", "png")
+
 PLOTS = (
     Plot("nodes", "Graph with gradient", lambda row: row.nodes_gradient, "nodes"),
     Plot("compile", "Compile time", lambda row: 1000 * row.compile_seconds, "ms"),
@@ -41,18 +44,21 @@ _WIDTHS = {"static": 4.0, "dynamic": 1.8}
 """The static line is the broader, so that both are seen where they are the same."""
 
 
-def plots(results: Comparison, path: str | Path, forms: Sequence[str] = ("svg", "png")) -> list[Path]:
+def plots(results: Comparison, path: str | Path, forms: Sequence[str] = FORMS) -> list[Path]:
     """Writes each plot as `compare-NAME.svg` and `.png` into the folder; gives the files."""
-    folder, written = Path(path), []
+    for (plot, form), file in zip(product(PLOTS, forms), files(path, forms), strict=True):
+        write_aside(file, drawn(results, plot, form))
+    return files(path, forms)
+
+
+def files(path: str | Path, forms: Sequence[str] = FORMS) -> list[Path]:
+    """The files that plots are written to, in a folder that is made where there is none. CannotDo where none can be."""
+    folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CannotDo(f"cannot write into `{folder}`: {error.strerror or error}", "E912") from error
-    for plot, form in product(PLOTS, forms):
-        file = folder / f"compare-{plot.name}.{form}"
-        write_aside(file, drawn(results, plot, form))
-        written.append(file)
-    return written
+    return [folder / f"compare-{plot.name}.{form}" for plot, form in product(PLOTS, forms)]
 
 
 def inline(results: Comparison, plot: Plot) -> str:
@@ -64,21 +70,14 @@ def inline(results: Comparison, plot: Plot) -> str:
 
 
 def drawn(results: Comparison, plot: Plot, form: str) -> bytes:
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": plot.name}):
-        figure = Figure(figsize=(5.6, 3.6), layout="constrained")
-        FigureCanvasAgg(figure)
+    def draw(figure: Any) -> None:
         axes = figure.add_subplot()
         for mode in results.modes:
             _line(axes, results, plot, mode)
         _dress(axes, results, plot)
         _name_lines(axes, results, plot)
-        out = BytesIO()
-        figure.savefig(out, format=form, dpi=160, metadata={"Date": None} if form == "svg" else None)
-    return out.getvalue()
+
+    return figure_bytes(draw, form, plot.name, figsize=(5.6, 3.6))
 
 
 def colour(results: Comparison, mode: str) -> str:

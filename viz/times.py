@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from rnngraph.diagnostics import UserError
-from rnngraph.files import write_aside
+from rnngraph.files.outputs import form_of, write_aside
+from rnngraph.viz.figure import FORMS, figure_bytes
 from rnngraph.viz.palette import FAINT, INK, KINDS, SOFT
 from rnngraph.viz.words import duration
 
-FORMS = ("svg", "png", "pdf")
 BAR = 24
 """Columns of the longest bar in the terminal."""
 
@@ -86,37 +86,22 @@ def _most(profile: Profile, most: int) -> tuple[LineTime, ...]:
     return (*rows[:most], LineTime("", f"{len(rest)} other lines", forward, backward))
 
 
-def picture_form(path: str) -> str:
-    """What the ending of a file's name says; UserError where that is no form of picture."""
-    form = Path(path).suffix.lower().removeprefix(".")
-    if form not in FORMS:
-        known = ", ".join(f".{name}" for name in FORMS)
-        raise UserError(f"cannot tell the form of a picture from `{path}`", "E911", f"end its name in one of {known}")
-    return form
-
-
 def write_picture(profiles: Mapping[str, Profile], path: str, most: int) -> None:
     """For each task horizontal bars, one for each of the slowest lines."""
-    form = picture_form(path)
+    form = form_of(path, FORMS, "a picture")
     write_aside(path, _drawn({task: _most(profile, most)[::-1] for task, profile in profiles.items()}, form))
 
 
 def _drawn(tasks: Mapping[str, Sequence[LineTime]], form: str) -> bytes:
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     heights = [1 + len(rows) for rows in tasks.values()]
-    with rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "times"}):
-        figure = Figure(figsize=(9, 0.6 + 0.34 * sum(heights)), layout="constrained")
-        FigureCanvasAgg(figure)
+
+    def draw(figure: Any) -> None:
         panels = figure.subplots(len(tasks), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
         for axes, (task, rows) in zip(panels, tasks.items(), strict=True):
             _bars(axes, rows)
             _dress(axes, f"{task}: milliseconds by source line")
-        out = BytesIO()
-        figure.savefig(out, format=form, dpi=160, metadata={"Date": None} if form == "svg" else None)
-    return out.getvalue()
+
+    return figure_bytes(draw, form, "times", figsize=(9, 0.6 + 0.34 * sum(heights)))
 
 
 def _bars(axes: Any, rows: Sequence[LineTime]) -> None:

@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from io import BytesIO
 from pathlib import Path
 
-from rnngraph.diagnostics import CannotDo, UserError
-from rnngraph.files import write_aside
+from rnngraph.diagnostics import CannotDo
+from rnngraph.files.outputs import form_of, write_aside
 from rnngraph.viz.dot import Picture, digraph
 from rnngraph.viz.palette import FONT, FONT_STACK
 from rnngraph.viz.place import places
@@ -35,14 +35,7 @@ def write(picture: Picture, path: str | Path) -> None:
 
     Raises UserError for another ending, CannotDo where nothing can be written or `dot` is not found.
     """
-    path = Path(path)
-    form = path.suffix.lower().removeprefix(".")
-    if form not in WRITERS:
-        known = ", ".join(f".{name}" for name in WRITERS)
-        raise UserError(
-            f"cannot tell the form of a picture from `{path.name}`", "E911", f"end its name in one of {known}"
-        )
-    write_aside(path, WRITERS[form](picture))
+    write_aside(path, WRITERS[form_of(path, WRITERS, "a picture")](picture))
 
 
 def svg(picture: Picture) -> str:
@@ -64,7 +57,7 @@ def pdf(picture: Picture) -> bytes:
     from svglib.svglib import svg2rlg  # type: ignore[import-untyped,unused-ignore]
 
     drawing = svg2rlg(BytesIO(_laid_out(picture, "svg")))
-    return bytes(renderPDF.drawToString(drawing))
+    return bytes(renderPDF.drawToString(drawing, invariant=1))
 
 
 def dot(picture: Picture) -> bytes:

@@ -13,7 +13,7 @@ from rnngraph.exchange.layouts import Layout
 from rnngraph.exchange.match import Fit, Search
 from rnngraph.exchange.naming import Groups, of_training
 from rnngraph.exchange.places import Place, Plain
-from rnngraph.learn.files import Arrays
+from rnngraph.files.tensors import Arrays
 from rnngraph.learn.weights import shape_text
 from rnngraph.model import Model
 

@@ -11,7 +11,7 @@ from rnngraph.diagnostics import UserError
 from rnngraph.exchange import references
 from rnngraph.exchange.layouts import Layout
 from rnngraph.exchange.places import Place, Plain
-from rnngraph.learn.files import Arrays
+from rnngraph.files.tensors import Arrays
 from rnngraph.model import parse
 
 TOLERANCE = 1e-5

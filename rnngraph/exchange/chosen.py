@@ -17,13 +17,13 @@ from rnngraph.calls import known_as, to_user
 from rnngraph.compiled import Schedule, Steps
 from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean
 from rnngraph.exchange.plain import without_early_exit
+from rnngraph.files.tensors import Arrays
 from rnngraph.front.block import Elaborated, StateInput
 from rnngraph.front.elaborate import elaborate
 from rnngraph.front.obstacles import of_a_later_piece
 from rnngraph.ir.graph import INPUT, LOOP, Graph, Node, Value, loop_of, ordered
 from rnngraph.ir.order import Order, batch_first, orders_of
 from rnngraph.ir.types import BATCH, every, is_fixed, root
-from rnngraph.learn.files import Arrays
 from rnngraph.learn.fitting import target
 from rnngraph.learn.weights import check_weights, computed
 from rnngraph.model import Model, checked_schedule
@@ -37,7 +37,8 @@ LENGTHS = "lengths@"
 @dataclass(frozen=True)
 class Wanted:
     """What is asked for. `steps` is for static, one number or one for each axis of the data; `lengths` and `states`
-    say whether these are inputs; `loss` whether the loss and the metrics are outputs too."""
+    say whether these are inputs; `loss` whether the loss and the metrics are outputs too; `note` is written into the
+    file."""
 
     unroll: str = "dynamic"
     steps: int | Mapping[str, int] | None = None
@@ -45,6 +46,7 @@ class Wanted:
     states: bool = True
     loss: bool = False
     dtype: str = "float32"
+    note: str = ""
 
     @property
     def schedule(self) -> Schedule:

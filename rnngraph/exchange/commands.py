@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from rnngraph.arguments import Input, Output, Paths, Verb, Verbs
+from rnngraph.options import ANY, chance_told, given_once
+from rnngraph.options import read as read_model
+from rnngraph.terminal import cell, say, say_json, show_all, warn
 
 if TYPE_CHECKING:
     from rnngraph.exchange.convert import Converted
@@ -16,13 +18,13 @@ if TYPE_CHECKING:
 LAYOUT = click.Choice(["tf1", "keras", "torch", "onnx", "rnngraph"])
 
 
-@click.group()
+@click.group(cls=Verbs)
 def weights() -> None:
     """Look at files of weights, and convert them from and to other tools."""
 
 
 @weights.command()
-@click.argument("file", type=click.Path())
+@click.argument("file", type=Input())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 def show(file: str, as_json: bool) -> None:
     """Print name, shape, type, bytes and extent of every array of FILE, and the layout that it looks like."""
@@ -35,29 +37,28 @@ def show(file: str, as_json: bool) -> None:
     heads = ("name", "shape", "type", "bytes", "min", "mean", "max")
     if as_json:
         told = {"layout": layout, "arrays": [dict(zip(heads, row, strict=True)) for row in rows]}
-        click.echo(json.dumps(told, indent=2))
+        say_json(told, indent=2)
         return
-    from rich.console import Console
     from rich.table import Column, Table
 
     table = Table(Column("name", overflow="fold"), *heads[1:], box=None)
     for row in rows:
-        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else cell for cell in row))
-    Console().print(table)
+        table.add_row(*(f"{entry:,}" if isinstance(entry, int) else cell(entry) for entry in row))
+    show_all(table)
     if layout:
-        click.echo(f"the names look like the layout `{layout}`")
+        say(f"the names look like the layout `{layout}`")
 
 
 @weights.command()
-@click.argument("file", type=click.Path())
+@click.argument("file", type=Input())
 @click.option("--from", "source", type=LAYOUT, help="The layout of FILE; seen from its names without it.")
 @click.option("--to", "target", type=LAYOUT, default="rnngraph", show_default=True, help="The layout to write.")
-@click.option("--model", "model_file", type=click.Path(), required=True, help="The .rnn file that the weights are for.")
+@click.option("--model", "model_file", type=Input(), required=True, help="The .rnn file that the weights are for.")
 @click.option("--name", metavar="NAME", help="Which model, where the file has several.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, as --set units=64.")
 @click.option("--map", "pairs", multiple=True, metavar="OURS=THEIRS", help="A layer and its module elsewhere.")
 @click.option("--assume", multiple=True, metavar="OPTION=VALUE", help="What the file does not say: forget_bias=0.")
-@click.option("--out", type=click.Path(), required=True, help="The .safetensors file to write.")
+@click.option("--out", type=Output("weights", "safetensors"), required=True, help="The .safetensors file to write.")
 def convert(
     file: str,
     source: str | None,
@@ -76,7 +77,6 @@ def convert(
     from rnngraph.exchange.files import read
     from rnngraph.exchange.looks import TITLES, looks_like
     from rnngraph.learn.weights import save_weights
-    from rnngraph.options import given_once
 
     said = [
         given_once([_pair(text) for text in told], what, "E698")
@@ -85,8 +85,8 @@ def convert(
     found = read(file)
     layout = source or found.layout or looks_like(found.arrays)
     if source is None and layout and not found.layout:
-        click.echo(f"read as {TITLES[layout]}'s, which the names look like; `--from` says otherwise")
-    model = _model(model_file, name, settings)
+        say(f"read as {TITLES[layout]}'s, which the names look like; `--from` says otherwise")
+    model = read_model(model_file, name, settings)
     if layout is None and not found.arrays.keys() & {w.name for w in model.weights}:
         raise UserError(
             f"the names in `{file}` are not this model's, nor do they look like those of another tool",
@@ -96,7 +96,7 @@ def convert(
     made = converted(model, found, layout or OURS, target, *said)
     save_weights(out, made.arrays)
     _tell(made)
-    click.echo(f"wrote {out}: {len(made.arrays)} arrays")
+    say(f"wrote {out}: {len(made.arrays)} arrays")
 
 
 def _tell(made: Converted) -> None:
@@ -104,25 +104,32 @@ def _tell(made: Converted) -> None:
     from rnngraph.exchange.account import OF_TRAINING
 
     for line in made.told:
-        click.echo(line)
+        say(line)
     for line in made.assumed:
-        click.echo(f"assumed for {line}", err=True)
+        say(f"assumed for {line}", err=True)
     trained = [name for name, why in made.left.items() if why == OF_TRAINING]
     for name, why in made.left.items():
         if why != OF_TRAINING:
             told = f"`{name}` has no place in the model and was left out{f' ({why})' if why else ''}"
-            click.echo(f"warning: {told}", err=True)
+            say(f"warning: {told}", err=True)
     if trained:
-        click.echo(f"warning: left out what an optimiser keeps: {len(trained)} arrays as `{trained[0]}`", err=True)
+        say(f"warning: left out what an optimiser keeps: {len(trained)} arrays as `{trained[0]}`", err=True)
 
 
-@click.command()
-@click.argument("file", type=click.Path())
+def _beside(given: Mapping[str, Any]) -> Paths:
+    """Large weights stand in a file of their own, beside the one in Python."""
+    from rnngraph.exchange.numpy_export import beside
+
+    return {"--out": [given["out"], str(beside(given["out"]))]} if given["target"] == "numpy" else {}
+
+
+@click.command(cls=Verb, also=_beside)
+@click.argument("file", type=Input())
 @click.option("--model", "name", metavar="NAME", help="Which model, where the file has several.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, as --set units=64.")
 @click.option("--to", "target", type=click.Choice(["onnx", "numpy"]), required=True, help="The format to write.")
-@click.option("--weights", "path", type=click.Path(), help="A .safetensors file; new weights by --seed without it.")
-@click.option("--seed", default=0, show_default=True, help="Seed of new weights.")
+@click.option("--weights", "path", type=Input(), help="A .safetensors file; new weights by --seed without it.")
+@click.option("--seed", type=ANY, default=0, show_default=True, help="Seed of new weights.")
 @click.option(
     "--unroll",
     type=click.Choice(["dynamic", "static"]),
@@ -136,7 +143,7 @@ def _tell(made: Converted) -> None:
 @click.option("--states/--no-states", default=True, show_default=True, help="Initial states as inputs.")
 @click.option("--loss", is_flag=True, help="The loss and the metrics as outputs too.")
 @click.option("--operators", is_flag=True, help="ONNX: library cells as its operators LSTM, GRU and RNN.")
-@click.option("--out", type=click.Path(), required=True, help="The .onnx or .py file to write.")
+@click.option("--out", type=Output("a model", "onnx", "py"), required=True, help="The .onnx or .py file to write.")
 def export(
     file: str,
     name: str | None,
@@ -156,35 +163,37 @@ def export(
     """Write the model with its weights as an ONNX file, or as a Python file with nothing but NumPy in it."""
     from rnngraph.exchange.chosen import Wanted
     from rnngraph.exchange.flags import refuse_idle, steps_in
-    from rnngraph.files import write_aside
+    from rnngraph.files.outputs import form_of, write_aside
 
-    model = _model(file, name, settings)
+    form_of(out, ["onnx" if target == "onnx" else "py"], f"a model in {'ONNX' if target == 'onnx' else 'NumPy'}")
+    model = read_model(file, name, settings)
+    chance_told(path, model)
     refuse_idle(model, _written(click.get_current_context()))
     asked = dtype or ("float32" if target == "onnx" else "float64")
-    wanted = Wanted(unroll, steps_in(steps), target == "numpy" if lengths is None else lengths, states, loss, asked)
+    padded = target == "numpy" if lengths is None else lengths
+    random = path is None and model.weights
+    note = f"Its weights are random numbers by seed {seed}; it is not trained." if random else ""
+    wanted = Wanted(unroll, steps_in(steps), padded, states, loss, asked, note)
     given = _weights(path, model, seed)
     if target == "onnx":
         from rnngraph.exchange.onnx_export import operators_in, to_onnx
-        from rnngraph.options import warn
 
         file_content = to_onnx(model, given, wanted, operators)
         if operators and not operators_in(file_content):
             warn("no cell of the model is exactly an operator of ONNX, so none was written")
         write_aside(out, file_content)
-        click.echo(f"wrote {out}")
+        say(f"wrote {out}")
         return
-    from rnngraph.exchange.numpy_export import to_numpy
+    from rnngraph.exchange.numpy_export import beside, to_numpy
 
     written = to_numpy(model, given, wanted)
     if written.arrays is not None:
-        import numpy as np
+        from rnngraph.files.archives import write_npz
 
-        content, beside = io.BytesIO(), Path(out).with_suffix(".npz")
-        np.savez(content, **dict[str, Any](written.arrays))
-        write_aside(beside, content.getvalue())
-        click.echo(f"wrote {beside}")
+        write_npz(beside(out), written.arrays)
+        say(f"wrote {beside(out)}")
     write_aside(out, written.text.encode())
-    click.echo(f"wrote {out}")
+    say(f"wrote {out}")
 
 
 def _written(context: click.Context) -> dict[str, Any]:
@@ -197,12 +206,6 @@ def _weights(path: str | None, model: Any, seed: int) -> Any:
     from rnngraph.learn.weights import load_weights
 
     return model.init(seed) if path is None else load_weights(path)
-
-
-def _model(file: str, name: str | None, settings: Sequence[str]) -> Any:
-    from rnngraph.options import read
-
-    return read(file, name, settings)
 
 
 def _pair(text: str) -> tuple[str, str]:

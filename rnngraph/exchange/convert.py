@@ -25,7 +25,7 @@ from rnngraph.exchange.naming import NAMINGS, VARIABLE, Groups
 from rnngraph.exchange.places import Place, Plain, places
 from rnngraph.exchange.recognise import SIGMOID
 from rnngraph.exchange.torch_names import whole
-from rnngraph.learn.files import Arrays
+from rnngraph.files.tensors import Arrays
 from rnngraph.learn.weights import check_weights
 from rnngraph.model import Model
 

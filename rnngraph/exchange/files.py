@@ -7,16 +7,15 @@ refused with the command that makes another file of them (`pickles`).
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
-
-import numpy as np
 
 from rnngraph.diagnostics import UserError
 from rnngraph.exchange import keras_files, onnx_files, pickles, tensorflow_files
 from rnngraph.exchange.found import Found
+from rnngraph.files.archives import read_npz
+from rnngraph.files.foreign import readable
+from rnngraph.files.tensors import read_tensors, tensor_types, widened
 from rnngraph.learn.checkpoint import best_weights
-from rnngraph.learn.files import read_tensors, readable, tensor_types, widened
 
 
 def read(path: str) -> Found:
@@ -46,11 +45,7 @@ def read(path: str) -> Found:
 
 
 def _npz(path: str) -> Found:
-    try:
-        with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"`{path}` cannot be read as .npz: {error}", "E697") from error
+    arrays = read_npz(path, "E697")
     halves = [name for name, array in arrays.items() if array.dtype == "V2"]  # what NumPy makes of bfloat16
     wide = {name: widened(arrays[name].tobytes(), arrays[name].shape) for name in halves}
     return Found(arrays | wide, types=dict.fromkeys(halves, "bfloat16"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from rnngraph.learn.files import Arrays
+from rnngraph.files.tensors import Arrays
 
 
 class Key(NamedTuple):

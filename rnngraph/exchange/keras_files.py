@@ -21,7 +21,7 @@ from rnngraph.exchange.found import Found, Key, Said, Says
 from rnngraph.exchange.keras_config import KINDS, Entry, Path, layers_of, said_of, snake_case
 from rnngraph.exchange.naming import of_training
 from rnngraph.exchange.onnx_export import needed
-from rnngraph.learn.files import Arrays, widened
+from rnngraph.files.tensors import Arrays, widened
 
 
 def read(path: str) -> Found:

@@ -22,7 +22,7 @@ from rnngraph.exchange.looks import TITLES
 from rnngraph.exchange.parts import Gates, Parts, from_ours, join, split, to_ours
 from rnngraph.exchange.places import Plain
 from rnngraph.exchange.recognise import SIGMOID, Cell
-from rnngraph.learn.files import Arrays
+from rnngraph.files.tensors import Arrays
 
 
 class Unsayable(Exception):

@@ -19,7 +19,7 @@ from rnngraph.exchange.layouts import Layout, Unsayable, read_plain, write_plain
 from rnngraph.exchange.naming import NAMINGS, Groups, Module
 from rnngraph.exchange.options import Options, Theirs, differences, theirs
 from rnngraph.exchange.places import Place, Plain
-from rnngraph.learn.files import Arrays
+from rnngraph.files.tensors import Arrays
 from rnngraph.learn.weights import shape_text
 
 Shapes = Mapping[str, tuple[int, ...]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from rnngraph.exchange.found import RECURRENT, Found, Key, Said, Says
 from rnngraph.exchange.places import Place, Plain
-from rnngraph.learn.files import Arrays
+from rnngraph.files.tensors import Arrays
 
 
 @dataclass(frozen=True)

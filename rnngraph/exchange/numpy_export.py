@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,9 @@ from rnngraph.exchange.numpy_snippets import SNIPPETS
 from rnngraph.exchange.numpy_words import Text, Words, call
 from rnngraph.exchange.numpy_write import RESERVED, Names, Writer, identifier
 from rnngraph.exchange.plain import early_exits
+from rnngraph.files.tensors import Arrays
 from rnngraph.ir.graph import Graph, ordered
 from rnngraph.ir.types import BATCH, every, root
-from rnngraph.learn.files import Arrays
 from rnngraph.model import Model
 from rnngraph.passes.unroll import unroll
 
@@ -44,6 +45,11 @@ def to_numpy(model: Model, weights: Mapping[str, Any], wanted: Wanted) -> Writte
     if wanted.unroll == "static":
         graph = unroll(graph, Steps(given.wanted.schedule))
     return _File(given, graph).written()
+
+
+def beside(path: str) -> Path:
+    """Where large weights are written: a name of its own, since data or results may bear the model's."""
+    return Path(path).with_suffix(".weights.npz")
 
 
 class _File:
@@ -195,10 +201,12 @@ class _File:
 
     def text(self, small: bool) -> str:
         model = self.given.model.block.name
-        head = [f'"""The model {model}: `run` computes its outputs with NumPy alone. Arrays are batch-major."""', ""]
+        said = f"The model {model}: `run` computes its outputs with NumPy alone. Arrays are batch-major."
+        note = self.given.wanted.note
+        head = [f'"""{said}', "", note, '"""', ""] if note else [f'"""{said}"""', ""]
         head += [] if small else ["from pathlib import Path", ""]
         head += ["import numpy as np", ""]
-        beside = 'WEIGHTS = dict(np.load(Path(__file__).with_suffix(".npz")))'
+        beside = 'WEIGHTS = dict(np.load(Path(__file__).with_suffix(".weights.npz")))'
         head += _embedded(self.given.weights) if small else [beside]
         snippets = [SNIPPETS[name].rstrip("\n") for name in SNIPPETS if name in self.words.used]
         body = ["", "", f"def run({self.signature()}):", *self.described(), *self.writer.lines, ""]

@@ -39,7 +39,7 @@ def to_onnx(model: Model, weights: Mapping[str, Any], wanted: Wanted, operators:
     graph = given.source if operators else given.graph
     _refuse(graph)
     extra = operator_rules(given, graph) if operators else {}
-    made: bytes = model_of(_graph(given, graph, extra)).SerializeToString()
+    made: bytes = model_of(_graph(given, graph, extra), wanted.note).SerializeToString(deterministic=True)
     return made
 
 

@@ -17,7 +17,7 @@ from rnngraph.diagnostics import CannotDo, UserError
 from rnngraph.exchange.found import Found, Key, Said, Says
 from rnngraph.exchange.onnx_export import needed
 from rnngraph.exchange.recognise import HARD
-from rnngraph.learn.files import Arrays
+from rnngraph.files.tensors import Arrays
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 WHOLE = ("Constant", "Identity", "Cast", "Transpose", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "DequantizeLinear")

@@ -143,9 +143,10 @@ class Scope:
         return helper.make_graph(self.nodes, name, inputs, outputs)
 
 
-def model_of(graph: Any) -> Any:
+def model_of(graph: Any, note: str = "") -> Any:
     """A checked ONNX model of a graph."""
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="rnngraph")
+    opsets = [helper.make_opsetid("", OPSET)]
+    made = helper.make_model(graph, opset_imports=opsets, producer_name="rnngraph", doc_string=note)
     made.ir_version = IR_VERSION
     onnx.checker.check_model(made)
     return made

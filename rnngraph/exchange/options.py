@@ -13,7 +13,7 @@ from rnngraph.diagnostics import UserError, did_you_mean
 from rnngraph.exchange.found import Said, Says
 from rnngraph.exchange.places import Place, Plain
 from rnngraph.exchange.recognise import ACTIVATIONS, HARD, SIGMOID
-from rnngraph.learn.files import Arrays
+from rnngraph.files.tensors import Arrays
 
 Options = Mapping[str, Any]
 

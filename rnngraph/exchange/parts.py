@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.exchange.recognise import Cell
-from rnngraph.learn.files import Arrays
+from rnngraph.files.tensors import Arrays
 
 GATES = {"RNN": "h", "GRU": "ruc", "LSTM": "ijfo"}
 Gates = dict[str, Any]

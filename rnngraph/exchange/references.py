@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.learn.files import Arrays
+from rnngraph.files.tensors import Arrays
 
 Step = Callable[..., tuple[Any, ...]]
 Options = Mapping[str, Any]

@@ -20,7 +20,7 @@ import numpy as np
 from rnngraph.diagnostics import CannotDo, UserError
 from rnngraph.exchange.found import Found
 from rnngraph.exchange.naming import of_training
-from rnngraph.learn.files import Arrays, widened
+from rnngraph.files.tensors import Arrays, widened
 
 GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _LATEST = re.compile(r'^model_checkpoint_path: "([^"]*)"', re.MULTILINE)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.exchange.found import Found
-from rnngraph.learn.files import Arrays
+from rnngraph.files.tensors import Arrays
 
 _PART = r"(?P<module>.*\.)?(?P<local>(?:weight|bias)[^.]*)"
 _FORMS = (

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnngraph.diagnostics import UserError
+from rnngraph.files.tensors import Arrays
 from rnngraph.learn.config import Split
-from rnngraph.learn.files import Arrays
 from rnngraph.learn.fitting import LENGTHS, SEED
 
 Rows = NDArray[np.int64]

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from rnngraph.diagnostics import did_you_mean
+from rnngraph.files.tensors import Arrays
 from rnngraph.front.block import DataInput, StateInput
 from rnngraph.ir.types import BATCH
 from rnngraph.learn.contents import check_contents, check_finite, check_lengths, check_start
-from rnngraph.learn.files import Arrays
 from rnngraph.learn.fitting import LENGTHS, SEED, Checking, dims_of, fitting_array, target
 from rnngraph.learn.weights import shape_text
 

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnngraph.diagnostics import CannotDo, Diagnostic, OutsideIndex, UserError
+from rnngraph.files.tensors import Arrays
+from rnngraph.interrupts import held
 from rnngraph.learn import batches, checkpoint, optimisers
 from rnngraph.learn.batches import Rows
-from rnngraph.learn.checkpoint import Identity, Training
+from rnngraph.learn.checkpoint import Identity, Made, Training, digests
 from rnngraph.learn.config import FitConfig
-from rnngraph.learn.files import Arrays
 from rnngraph.learn.fit_rows import Split, split, told_by
 
 EVALUATED = 1024
@@ -70,6 +71,8 @@ class Fitted:
 
 class Interrupted(CannotDo):
     """Training was stopped by Ctrl-C; `path` is the checkpoint that holds where it stood, or None."""
+
+    exit_code = 130
 
     def __init__(self, training: Training, path: str | os.PathLike[str] | None) -> None:
         self.path = path
@@ -127,7 +130,7 @@ def fit(
     sequences: Mapping[str, str] | None = None,
     path: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
-    model: str = "",
+    model: Made | None = None,
     progress: Callable[[Progress], None] | None = None,
     explain: Explain | None = None,
     together: int = EVALUATED,
@@ -138,11 +141,11 @@ def fit(
     loss and `metrics`. `sequences` maps inputs to time axes, for programs of any number of steps: batches
     with lengths are then cut to their longest row. A checkpoint is written to `path` after every epoch and
     when interrupted; `resume` is one to go on from, which gives the same bits as if there had been no stop.
-    `model` identifies the model, so that another one's checkpoint is refused. `explain` is asked for the place
+    `model` says what is trained, so that another one's checkpoint is refused. `explain` is asked for the place
     where a loss or gradient that is not finite comes from. At most `together` rows are evaluated at once.
 
-    Raises Interrupted after Ctrl-C, CannotDo where the loss is no longer finite, UserError for wrong
-    settings.
+    Raises Interrupted after Ctrl-C, CannotDo where the loss is no longer finite or another training has the
+    checkpoint, UserError for wrong settings.
     """
     parts = split(data, validation, config)
     if config.patience is not None and parts.held is None:
@@ -153,7 +156,8 @@ def fit(
         )
     if parts.held is not None and evaluator is None:
         raise ValueError("held-back rows need an evaluator")
-    shapes = {name: np.shape(w) for name, w in weights.items()}
+    other = digests(validation, "held back: ") if validation is not None else {}
+    known = digests(data) | other if path is not None or resume is not None else {}
     job = _Job(
         program,
         config,
@@ -162,14 +166,17 @@ def fit(
         tuple(metrics),
         frozenset(frozen),
         sequences or {},
-        Identity(model, config, len(parts.numbers), shapes),
+        Identity(model or Made(), config, len(parts.numbers), known),
         path,
         together,
         progress,
         explain,
     )
-    training = checkpoint.resume(resume, job.identity) if resume else _fresh(job, weights)
-    return _finished(job, _trained(job, training))
+    training = _fresh(job, weights)
+    with checkpoint.alone(path):
+        if resume:
+            training = checkpoint.resume(resume, job.identity, training)
+        return _finished(job, _trained(job, training))
 
 
 def evaluate(
@@ -219,7 +226,7 @@ def _trained(job: _Job, training: Training) -> Training:
         raise Interrupted(training, job.path) from None
     except OutsideIndex as error:
         _keep(job, training)
-        kept = f"{error.note}; `{job.path}` holds where it stood" if job.path is not None else error.note
+        kept = f"{error.note}; `{job.path}` holds the weights so far" if job.path is not None else error.note
         raise OutsideIndex(error.plain, error.row, kept) from None
     return training
 
@@ -276,7 +283,8 @@ def _out_of_patience(job: _Job, training: Training) -> bool:
 
 def _keep(job: _Job, training: Training) -> None:
     if job.path is not None:
-        checkpoint.save(job.path, training, job.identity)
+        with held():
+            checkpoint.save(job.path, training, job.identity)
 
 
 def _tell(job: _Job, training: Training, record: Record | None) -> None:

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnngraph.diagnostics import OutsideIndex
+from rnngraph.files.tensors import Arrays
 from rnngraph.learn import batches
 from rnngraph.learn.batches import Rows
 from rnngraph.learn.config import FitConfig
-from rnngraph.learn.files import Arrays
 
 
 class Split(NamedTuple):

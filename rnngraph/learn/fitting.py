@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnngraph.diagnostics import Diagnostic, Label, Report
+from rnngraph.files.tensors import Arrays
 from rnngraph.front.block import DataInput, StateInput
 from rnngraph.ir.types import BATCH, DType
-from rnngraph.learn.files import Arrays
 from rnngraph.learn.weights import shape_text
 
 LENGTHS = ".lengths"

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean
-from rnngraph.learn.files import Arrays
+from rnngraph.files.tensors import Arrays
 
 Array = NDArray[Any]
 UPDATES = "updates"

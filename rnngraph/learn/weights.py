@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean
+from rnngraph.files.outputs import form_of
+from rnngraph.files.tensors import Arrays, read_tensors, write_tensors
 from rnngraph.front.block import Weight
 from rnngraph.ir.graph import INPUT, Graph, Node, Value, ordered
 from rnngraph.ir.types import BATCH
-from rnngraph.learn.files import Arrays, read_tensors, write_tensors
 
 Shape = tuple[int, ...]
 Draw = Callable[..., NDArray[Any]]
@@ -213,7 +214,11 @@ def save_weights(
     weights: Mapping[str, NDArray[Any]],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write weights by name as a safetensors file, aside first. Raises CannotDo where it cannot."""
+    """Write weights by name as a .safetensors file, aside first.
+
+    Raises CannotDo where it cannot, UserError where the name of the file has another ending.
+    """
+    form_of(path, ("safetensors",), "weights")
     write_tensors(path, weights, metadata)
 
 

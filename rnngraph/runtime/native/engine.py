@@ -5,18 +5,19 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-import signal
 import sys
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
+
+from rnngraph.diagnostics import CannotDo
+from rnngraph.files.outputs import write_aside
+from rnngraph.interrupts import held
 
 COMMON = (
     "declare i64 @llvm.smin.i64(i64, i64)",
@@ -74,7 +75,7 @@ class Module:
             self.engine.set_object_cache(lambda _, compiled: kept.write(compiled))
         else:
             self.engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        with _interrupts_held():
+        with held():  # inside of a call back from LLVM an interrupt would be lost
             self.engine.finalize_object()
 
     def address(self, name: str) -> int:
@@ -84,22 +85,6 @@ class Module:
     def function(self, name: str, *types: Any, returns: Any = None) -> Callable[..., Any]:
         made: Callable[..., Any] = ctypes.CFUNCTYPE(returns, *types)(self.address(name))
         return made
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """An interrupt that comes meanwhile is raised behind: inside of a call back from LLVM it would be lost."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
-    if came:
-        signal.raise_signal(signal.SIGINT)
 
 
 @cache
@@ -146,15 +131,10 @@ class _Kept:
         """Kept where it can be; a disk that is full or closed only costs the next start its time."""
         if self.path is None:
             return
-        try:
-            handle, name = tempfile.mkstemp(dir=self.path.parent)
-            with os.fdopen(handle, "wb") as file:
-                file.write(STAMP + self.key + hashlib.sha256(code).digest() + code)
-            os.replace(name, self.path)
+        with suppress(CannotDo, OSError, MemoryError):
+            write_aside(self.path, STAMP, self.key, hashlib.sha256(code).digest(), code, durable=False)
             if self.key[0] < 256 // SELDOM:
                 _thin_out(self.path.parent)
-        except OSError:
-            return
 
 
 def _thin_out(folder: Path) -> None:

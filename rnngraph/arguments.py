@@ -1,0 +1,179 @@
+"""What stands on the command line, looked at in one place before a verb begins.
+
+Every file that a verb reads is an `Input`, every one that it writes an `Output`, so that `Verb` knows them all and
+lets none be written over by another; every number has a type that says which it may be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rnngraph.diagnostics import UserError
+from rnngraph.files.outputs import form_of, refuse_clashes, refuse_unwritable
+
+if TYPE_CHECKING:
+    _Type = click.ParamType[Any]
+else:
+    _Type = click.ParamType
+
+Paths = dict[str, list[str]]
+"""Files by the option that names them."""
+
+
+class Input(_Type):
+    """A file that is read."""
+
+    name = "path"
+
+
+class Output(_Type):
+    """A file that is written. `forms` are the endings that its name may have."""
+
+    name = "path"
+
+    def __init__(self, what: str, *forms: str) -> None:
+        self.what, self.forms = what, forms
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        form_of(value, self.forms, self.what)
+        return value
+
+
+class Folder(_Type):
+    """A folder in which files are written."""
+
+    name = "folder"
+
+
+class EmptyText(_Type):
+    """A text that may be empty."""
+
+    name = "text"
+
+
+class Whole(_Type):
+    """A whole number from `least` on."""
+
+    name = "integer"
+
+    def __init__(self, least: int = 1) -> None:
+        self.least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            found = int(value)
+        except ValueError:
+            raise UserError(f"{_flag(param)} {_clipped(value)}: not a whole number", "E621") from None
+        if not self.least <= found < 2**63:
+            raise UserError(f"{_flag(param)} {_clipped(value)}: must be {self.least} or more", "E621")
+        return found
+
+
+class Real(_Type):
+    """A finite number from `least` on, or above it."""
+
+    name = "number"
+
+    def __init__(self, least: float = -math.inf, above: bool = False) -> None:
+        self.least, self.above = least, above
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            found = float(value)
+        except ValueError:
+            raise UserError(f"{_flag(param)} {_clipped(value)}: not a number", "E621") from None
+        if not math.isfinite(found):
+            raise UserError(f"{_flag(param)} {_clipped(value)}: must be finite", "E621")
+        if found < self.least or (self.above and found == self.least):
+            bound = f"above {self.least:g}" if self.above else f"{self.least:g} or more"
+            raise UserError(f"{_flag(param)} {_clipped(value)}: must be {bound}", "E621")
+        return found
+
+
+class Wholes(_Type):
+    """Numbers of steps, with commas between: 2,10,50."""
+
+    name = "integers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            found = tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            told = f"{_flag(param)} {_clipped(value)}: not whole numbers with commas between"
+            raise UserError(told, "E621", f"write {_flag(param)} 2,10,50") from None
+        if any(not 0 <= n < 2**63 for n in found):
+            raise UserError(f"{_flag(param)} {_clipped(value)}: a number of steps is 0 or more", "E621")
+        return found
+
+
+def _flag(param: click.Parameter | None) -> str:
+    return param.opts[0] if param is not None else "the value"
+
+
+def _clipped(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+class Verb(click.Command):
+    """A command whose files and texts are looked at before it begins.
+
+    `also` gives the outputs that no option names, such as a checkpoint beside the weights, from the parameters;
+    `same` are pairs of options that may name one file.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        also: Callable[[Mapping[str, Any]], Paths] | None = None,
+        same: tuple[tuple[str, str], ...] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.also, self.same = also, same
+
+    def invoke(self, ctx: click.Context) -> Any:
+        for option, value in self._given(ctx.params, click.types.StringParamType):
+            if value == "":
+                raise UserError(f"{option} is empty", "E622", "give it a value, or leave it out")
+        inputs, outputs = self.inputs(ctx.params), self.outputs(ctx.params)
+        for one, other in self.same:
+            if one in outputs and inputs.get(other) == outputs[one]:
+                inputs = {name: paths for name, paths in inputs.items() if name != other}
+        refuse_clashes(inputs, outputs)
+        refuse_unwritable(*(path for paths in outputs.values() for path in paths))
+        return super().invoke(ctx)
+
+    def inputs(self, given: Mapping[str, Any]) -> Paths:
+        """The files that are read, by option."""
+        return _gathered(self._given(given, Input))
+
+    def outputs(self, given: Mapping[str, Any]) -> Paths:
+        """The files that are written, by option."""
+        return {**_gathered(self._given(given, Output)), **(self.also(given) if self.also else {})}
+
+    def _given(self, given: Mapping[str, Any], kind: type) -> Iterator[tuple[str, Any]]:
+        for param in self.params:
+            value = given.get(param.name or "")
+            if isinstance(param.type, kind) and value is not None:
+                for one in value if isinstance(value, tuple | list) else [value]:
+                    yield param.opts[0] if isinstance(param, click.Option) else f"`{param.human_readable_name}`", one
+
+
+def _gathered(pairs: Iterator[tuple[str, Any]]) -> Paths:
+    found: Paths = {}
+    for option, path in pairs:
+        found.setdefault(option, []).append(str(path))
+    return found
+
+
+class Verbs(click.Group):
+    """A group whose commands are verbs."""
+
+    command_class = Verb

@@ -1,0 +1,1 @@
+"""Files: what is read of them, and how they are written."""

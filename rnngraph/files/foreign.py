@@ -1,0 +1,96 @@
+"""Reading: bytes that others may have made, cut short or changed, become arrays or one message about that file."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rnngraph.diagnostics import CannotDo, UserError
+
+PathLike = str | os.PathLike[str]
+
+
+class Damaged(ValueError):
+    """Why a file is not what it should be, in our own words."""
+
+
+@contextmanager
+def foreign(path: PathLike, what: str, code: str, help: str = "") -> Iterator[None]:
+    """Whatever a library raises over the bytes of `path`, or warns of, is one UserError: it cannot be read as `what`.
+
+    CannotDo where it cannot be opened at all, or does not fit into memory.
+    """
+    readable(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except UserError:
+        raise
+    except MemoryError as error:
+        raise CannotDo(f"`{path}` does not fit into memory", code="E543") from error
+    except Exception as error:
+        raise UserError(f"`{path}` cannot be read as {what}: {reason(error)}", code, help) from error
+
+
+def readable(path: PathLike) -> None:
+    """Raises CannotDo, in plain words, where `path` is no file that can be opened."""
+    try:
+        with open(path, "rb"):
+            pass
+    except (OSError, ValueError) as error:  # ValueError: a name with a null in it
+        reason = getattr(error, "strerror", None) or error
+        raise CannotDo(f"cannot read `{path}`: {reason}", code="E662") from error
+
+
+def reason(error: BaseException) -> str:
+    """Why a file cannot be read; words of other libraries are not handed on."""
+    if isinstance(error, Damaged):
+        return str(error)
+    if isinstance(error, json.JSONDecodeError):
+        return f"line {error.lineno}, column {error.colno} is no JSON"
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is no text in UTF-8"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return "it is damaged, cut short, or of another kind"
+
+
+def parsed_json(text: str | bytes) -> Any:
+    """What a text in JSON holds. Damaged where it is too deep, an object has a name twice, or an integer is beyond 64
+    bits, so that nothing in it is lost."""
+
+    def made(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        once([name for name, _ in pairs])
+        return dict(pairs)
+
+    try:
+        return json.loads(text, object_pairs_hook=made, parse_int=whole)
+    except RecursionError:
+        raise Damaged("its brackets are too deep") from None
+
+
+def whole(digits: str) -> int:
+    """An integer of at most 64 bits."""
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
+        shown = digits if len(digits) <= 24 else f"{digits[:20]}…"
+        raise Damaged(f"{shown} is beyond 64 bits")
+    return int(digits)
+
+
+def once(names: Sequence[str]) -> None:
+    """Damaged where a name comes twice: only the last array of it would be seen."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise Damaged(f"`{name}` is in it twice")
+        seen.add(name)
+
+
+def text_of(path: PathLike) -> str:
+    return Path(path).read_text(encoding="utf-8")

@@ -1,0 +1,84 @@
+"""All that goes to standard output and standard error; nothing here is believed that comes from a file."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from rnngraph.diagnostics import Diagnostic, in_order, render
+from rnngraph.excerpt import printable
+
+WIDTH = 150
+"""Columns of what is printed into a file or a pipe."""
+
+_PLAIN = {"²": "^2", "³": "^3", "×": "x", "·": "*", "…": "...", "–": "-", "—": "-", "→": "->", "≤": "<=", "≥": ">="}
+"""What a terminal that knows no more than ASCII shows for the signs that reports are written with."""
+
+
+def say(text: str, err: bool = False, end: bool = True) -> None:
+    """Lines of text; signs that a terminal might obey are shown as unknown ones."""
+    click.echo("\n".join(printable(line) for line in text.split("\n")), err=err, nl=end)
+
+
+def write_out(text: str, end: bool = True) -> None:
+    """Text as it is, for a program or a file to read; at a terminal without what that might obey."""
+    if sys.stdout.isatty():
+        say(text, end=end)
+    else:
+        click.echo(text, nl=end)
+
+
+def say_json(value: Any, indent: int | None = None) -> None:
+    click.echo(json.dumps(value, indent=indent))
+
+
+def show_all(*parts: Any) -> None:
+    """Tables and other things that rich draws; their words come from `cell`."""
+    for part in parts:
+        console().print(part, highlight=False)
+
+
+def cell(text: object) -> str:
+    """A word from a file as a table takes it."""
+    from rich.markup import escape
+
+    return escape(printable(str(text)))
+
+
+def console(stderr: bool = False) -> Any:
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
+    return Console(stderr=stderr, width=width)
+
+
+def tell(diagnostics: Sequence[Diagnostic]) -> None:
+    """Errors and warnings to standard error."""
+    colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    for diagnostic in in_order(diagnostics):
+        click.echo(render(diagnostic, colour), err=True)
+
+
+def warn(text: str, code: str = "W600", help: str = "") -> None:
+    if text:
+        tell([Diagnostic(code, text, severity="warning", help=help)])
+
+
+def any_encoding() -> None:
+    """Makes both streams take every sign, whatever encoding the terminal has: what it has not is written around."""
+    codecs.register_error("rnngraph", _around)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="rnngraph")
+
+
+def _around(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_PLAIN.get(c, "?") for c in error.object[error.start : error.end]), error.end
