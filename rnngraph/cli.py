@@ -640,8 +640,7 @@ def _told(error: Exception) -> Diagnostic:
     """What is said of an error that no part of the program has words for."""
     match error:
         case MemoryError():
-            help = "use fewer steps or a smaller batch"
-            return Diagnostic("E500", "the machine has no memory left for this", help=help)
+            return _no_memory(error)
         case RecursionError():
             return Diagnostic("E505", "this is nested too deeply", help="make it flatter")
         case OSError(strerror=str(why)):
@@ -649,6 +648,20 @@ def _told(error: Exception) -> Diagnostic:
             return Diagnostic("E664", f"the system refuses {place}: {why}")
     said = f"{type(error).__name__}: {error}".strip()
     return Diagnostic("E999", f"rnngraph itself failed: {said}", help="this is a bug; RNNGRAPH_TRACEBACK=1 shows where")
+
+
+def _no_memory(error: MemoryError) -> Diagnostic:
+    """What was asked for, where NumPy says it, and what there is."""
+    from rnngraph.machine import free_bytes
+    from rnngraph.program.room import megabytes
+
+    shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
+    asked = f" for an array of {list(shape)} {dtype}" if shape is not None and dtype is not None else ""
+    return Diagnostic(
+        "E500",
+        f"there is no memory left{asked}: {megabytes(free_bytes())} are free",
+        help="take fewer steps, a smaller batch or a smaller model; `rnngraph cost` tells what a run takes",
+    )
 
 
 def _abandon_output() -> None:

@@ -14,6 +14,7 @@ from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean
 from rnngraph.front.block import Block, DataInput, Elaborated, StateInput, Weight
 from rnngraph.ir.graph import Graph, body_nodes, loop_of
 from rnngraph.ir.types import BATCH
+from rnngraph.machine import free_bytes
 from rnngraph.program.room import megabytes
 from rnngraph.runtime.backend import Backend
 from rnngraph.schedule.fitting import bytes_in
@@ -100,12 +101,10 @@ class Model:
 
     def init(self, seed: int = 0, dtype: str = "float64") -> dict[str, Any]:
         """New weights by name. A weight depends on the seed and its name alone."""
-        import psutil
-
         from rnngraph.learn.weights import init
 
         total = sum(_count(w.shape) for w in self.weights) * (8 if dtype == "float64" else 4)
-        free = psutil.virtual_memory().available
+        free = free_bytes()
         if total > free:
             largest = max(self.weights, key=lambda w: _count(w.shape))
             raise CannotDo(
@@ -192,11 +191,9 @@ class Model:
 
     def refuse_too_long(self, schedule: Schedule) -> None:
         """CannotDo where a static graph for so many steps has no room."""
-        import psutil
-
         if not schedule.static:
             return
-        need, free = self.static_nodes(schedule) * 1500, psutil.virtual_memory().available
+        need, free = self.static_nodes(schedule) * 1500, free_bytes()
         if need > free:
             raise CannotDo(
                 f"a static graph of so many steps has about {self.static_nodes(schedule):,} nodes and takes about"

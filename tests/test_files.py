@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,112 +18,20 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.arguments import EmptyText, Folder, Input, Output, Real, Verb, Whole, Wholes
-from rnngraph.cli import cli, exit_code
+from rnngraph.cli import exit_code
 from rnngraph.files.archives import read_npz, write_npz
 from rnngraph.files.outputs import PREFIX, write_aside
 from rnngraph.files.tensors import read_tensors
 from tests.running import same_bits
-
-MODEL = """\
-model Small(units = 4) {
-  input x: seq[3]
-  input size: seq[]
-  y, final = unroll LSTM(units) over x
-  guess = Dense(1)(y)
-  output guess, final
-  loss mean((guess[0] - size) * (guess[0] - size))
-  train {
-    optimizer adam(rate = 0.01)
-    batch 8
-    epochs 2
-  }
-}
-"""
-WRITER = """\
-model Writer {
-  input token: seq int
-  y, final = unroll LSTM(4) over Embedding(5, 3)(token)
-  scores = Dense(5)(y)
-  output scores, final
-}
-"""
-
-_TABLE = """
-check small.rnn
-fmt small.rnn
-show small.rnn
-summary small.rnn
-run small.rnn --data d.npz --weights w.safetensors --out out.npz
-train small.rnn --data d.npz --validation-data v.npz --test t.npz --weights w.safetensors --out o.safetensors \
-  --checkpoint c.checkpoint
-render small.rnn --out out.svg
-compare small.rnn --steps 2 --batch 2 --repeats 1 --page out.html --plots plots --memory out.svg
-bench small.rnn --steps 2 --batch 2 --seconds 0 --picture out.svg
-cost small.rnn
-generate writer.rnn --weights g.safetensors --alphabet a.txt --length 3 --prompt a
-weights show w.safetensors
-weights convert w.safetensors --model small.rnn --out out.safetensors
-export small.rnn --to numpy --weights w.safetensors --out out.py
-"""
-
-
-def _verbs(table: str) -> Iterator[tuple[str, list[str]]]:
-    for line in table.replace("\\\n", "").split("\n"):
-        words = line.split()
-        if words:
-            count = 2 if words[0] == "weights" else 1
-            yield " ".join(words[:count]), words[count:]
-
-
-VERBS = dict(_verbs(_TABLE))
-"""Every verb, with every file that it may read or write."""
-
-
-def leaves(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from leaves(command, f"{before}{name} ")
-        else:
-            yield before + name, command
-
-
-COMMANDS = dict(leaves(cli))
-
-
-def flags(verb: str, kind: type) -> list[str]:
-    """The options of a verb whose value is of a kind."""
-    found = [p for p in COMMANDS[verb].params if isinstance(p.type, kind)]
-    return [p.opts[0] for p in found if isinstance(p, click.Option)]
+from tests.verbs import COMMANDS, MODEL, VERBS, flags, furnish, sums, value_of, with_value
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RNNGRAPH_TRACEBACK", raising=False)
-    Path("small.rnn").write_text(MODEL)
-    Path("writer.rnn").write_text(WRITER)
-    Path("a.txt").write_text("abcde")
-    for name in ("d", "v", "t"):
-        x = np.random.default_rng(len(name)).normal(size=(16, 6, 3))
-        np.savez(f"{name}.npz", x=x, size=x.sum(-1))
-    rg.save_weights("w.safetensors", rg.load("small.rnn").init(0))
-    rg.save_weights("g.safetensors", rg.load("writer.rnn").init(0))
+    furnish(tmp_path)
     return tmp_path
-
-
-def sums() -> dict[str, str]:
-    """What every file of the present folder holds."""
-    files = (p for p in Path().rglob("*") if p.is_file())
-    return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
-
-
-def value_of(arguments: list[str], flag: str) -> str:
-    return arguments[arguments.index(flag) + 1]
-
-
-def with_value(arguments: list[str], flag: str, value: str) -> list[str]:
-    at = arguments.index(flag) + 1
-    return [*arguments[:at], value, *arguments[at + 1 :]]
 
 
 def told(capsys: Any, verb: str, arguments: list[str]) -> tuple[int, str]:

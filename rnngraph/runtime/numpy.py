@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.diagnostics import CannotDo, UserError
+from rnngraph.machine import free_bytes
 from rnngraph.runtime.backend import StepByStep
 
 DOMAIN = 389047
@@ -71,10 +72,7 @@ class NumpyBackend(StepByStep):
         pass
 
     def free_bytes(self) -> int:
-        import psutil
-
-        available: int = psutil.virtual_memory().available
-        return available
+        return free_bytes()
 
     def taken_bytes(self) -> int:
         return array_bytes()

@@ -1,0 +1,112 @@
+"""Every verb of the command line with files that it reads and writes, for the tests that walk them all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+
+import rnngraph as rg
+from rnngraph.cli import cli
+
+MODEL = """\
+model Small(units = 4) {
+  input x: seq[3]
+  input size: seq[]
+  y, final = unroll LSTM(units) over x
+  guess = Dense(1)(y)
+  output guess, final
+  loss mean((guess[0] - size) * (guess[0] - size))
+  train {
+    optimizer adam(rate = 0.01)
+    batch 8
+    epochs 2
+  }
+}
+"""
+WRITER = """\
+model Writer {
+  input token: seq int
+  y, final = unroll LSTM(4) over Embedding(5, 3)(token)
+  scores = Dense(5)(y)
+  output scores, final
+}
+"""
+
+_TABLE = """
+check small.rnn
+fmt small.rnn
+show small.rnn
+summary small.rnn
+run small.rnn --data d.npz --weights w.safetensors --out out.npz
+train small.rnn --data d.npz --validation-data v.npz --test t.npz --weights w.safetensors --out o.safetensors \
+  --checkpoint c.checkpoint
+render small.rnn --out out.svg
+compare small.rnn --steps 2 --batch 2 --repeats 1 --page out.html --plots plots --memory out.svg
+bench small.rnn --steps 2 --batch 2 --seconds 0 --picture out.svg
+cost small.rnn
+generate writer.rnn --weights g.safetensors --alphabet a.txt --length 3 --prompt a
+weights show w.safetensors
+weights convert w.safetensors --model small.rnn --out out.safetensors
+export small.rnn --to numpy --weights w.safetensors --out out.py
+"""
+
+
+def _verbs(table: str) -> Iterator[tuple[str, list[str]]]:
+    for line in table.replace("\\\n", "").split("\n"):
+        words = line.split()
+        if words:
+            count = 2 if words[0] == "weights" else 1
+            yield " ".join(words[:count]), words[count:]
+
+
+VERBS = dict(_verbs(_TABLE))
+"""Every verb, with every file that it may read or write."""
+
+
+def leaves(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, f"{before}{name} ")
+        else:
+            yield before + name, command
+
+
+COMMANDS = dict(leaves(cli))
+
+
+def flags(verb: str, kind: type) -> list[str]:
+    """The options of a verb whose value is of a kind."""
+    found = [p for p in COMMANDS[verb].params if isinstance(p.type, kind)]
+    return [p.opts[0] for p in found if isinstance(p, click.Option)]
+
+
+def furnish(folder: Path) -> None:
+    """Puts the files that the table names into a folder."""
+    (folder / "small.rnn").write_text(MODEL)
+    (folder / "writer.rnn").write_text(WRITER)
+    (folder / "a.txt").write_text("abcde")
+    for name in ("d", "v", "t"):
+        x = np.random.default_rng(len(name)).normal(size=(16, 6, 3))
+        np.savez(folder / f"{name}.npz", x=x, size=x.sum(-1))
+    rg.save_weights(folder / "w.safetensors", rg.load(folder / "small.rnn").init(0))
+    rg.save_weights(folder / "g.safetensors", rg.load(folder / "writer.rnn").init(0))
+
+
+def sums(folder: Path | None = None) -> dict[str, str]:
+    """What every file of a folder (the present one) holds."""
+    top = folder or Path()
+    files = (p for p in top.rglob("*") if p.is_file())
+    return {str(p.relative_to(top)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def value_of(arguments: list[str], flag: str) -> str:
+    return arguments[arguments.index(flag) + 1]
+
+
+def with_value(arguments: list[str], flag: str, value: str) -> list[str]:
+    at = arguments.index(flag) + 1
+    return [*arguments[:at], value, *arguments[at + 1 :]]
