@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -80,9 +80,14 @@ class Report:
     """Gathers diagnostics while checking goes on, each once."""
 
     found: list[Diagnostic] = field(default_factory=list)
+    seen: set[Diagnostic] = field(default_factory=set)
+    places: set[tuple[str, Span | None]] = field(default_factory=set)
+    """Of each code where it was told."""
 
     def add(self, diagnostic: Diagnostic) -> None:
-        if diagnostic not in self.found:
+        if diagnostic not in self.seen:
+            self.seen.add(diagnostic)
+            self.places.add((diagnostic.code, diagnostic.span))
             self.found.append(diagnostic)
 
     @property
@@ -110,6 +115,27 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint that names the nearest known word, or nothing."""
     near = get_close_matches(name, sorted(set(known)), n=1, cutoff=0.6)
     return f"did you mean `{near[0]}`?" if near else ""
+
+
+@dataclass
+class Hints:
+    """What was probably meant by the unknown names of one file, each found once.
+
+    A name is compared with all that are known: with thousands of both, those that come first get a hint.
+    """
+
+    left: int = 100_000
+    """So many comparisons may still be made."""
+    found: dict[tuple[str, Hashable], str] = field(default_factory=dict)
+
+    def of(self, name: str, known: Callable[[], Collection[str]], where: Hashable) -> str:
+        """A hint for a name; what is known is the same for all that have the same `where`."""
+        key = name, where
+        if key not in self.found:
+            words = known() if self.left > 0 else ()
+            self.left -= len(words)
+            self.found[key] = did_you_mean(name, words)
+        return self.found[key]
 
 
 def render(diagnostic: Diagnostic, colour: bool = False) -> str:

@@ -28,7 +28,8 @@ class Source:
 
     def line(self, number: int) -> str:
         """The text of one line, without its end."""
-        return self.text.split("\n")[number - 1]
+        end = self._starts[number] - 1 if number < len(self._starts) else len(self.text)
+        return self.text[self._starts[number - 1] : end]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from rnngraph.ir.graph import Value, body_param
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.syntax import ast
 from rnngraph.syntax.ast import Definition, File
+from rnngraph.syntax.walk import walk
 
 SIZES_OFF = ("E201", "E203", "E205", "E206", "E207")
 """Errors that may come from made-up sizes alone."""
@@ -34,7 +35,7 @@ def check(file: File) -> list[Diagnostic]:
     except UserError as error:
         return in_order(error.diagnostics)
     trace = Trace()
-    for diagnostic in names.check(loaded):
+    for diagnostic in names.check(loaded, trace.hints):
         trace.tell(diagnostic)
     if any(d.code == "E301" for d in trace.report.found):
         return in_order(trace.report.found)
@@ -52,7 +53,7 @@ def _model(trace: Trace, loaded: Loaded, model: Definition) -> set[str]:
     """Elaborates a model as for running and as for training; the names of the definitions that it uses."""
     used: set[str] = set()
     for training in (False, True):
-        own = Trace(training=training, worlds=loaded.worlds)
+        own = Trace(training=training, worlds=loaded.worlds, hints=trace.hints)
         numbers = _distinct()
         attempt(own, loaded, model, {s.name: next(numbers) for s in model.settings if s.default is None})
         for diagnostic in own.report.found:
@@ -82,9 +83,16 @@ def _equal() -> Iterator[int]:
     return (12 for _ in count())
 
 
-def is_cell(world: World, definition: Definition, setting: str) -> bool:
-    """Whether a setting is called, unrolled or piped, here or by a definition that it is handed to."""
-    for node in names.walk(definition.body):
+def is_cell(world: World, definition: Definition, setting: str, asked: set[tuple[int, str]] | None = None) -> bool:
+    """Whether a setting is called, unrolled or piped, here or by a definition that it is handed to.
+
+    `asked` are those that the question was put of before, on the way here: they need no second answer.
+    """
+    asked = set() if asked is None else asked
+    if (id(definition), setting) in asked:
+        return False
+    asked.add((id(definition), setting))
+    for node in walk(definition.body):
         match node:
             case ast.Call(function=ast.Name(name=name)) if name == setting:
                 return True
@@ -94,7 +102,7 @@ def is_cell(world: World, definition: Definition, setting: str) -> bool:
                 return True
             case ast.Pipe() if any(isinstance(p, ast.Name) and p.name == setting for p in node.parts):
                 return True
-            case ast.Call(function=ast.Name(name=name)) if name in world and _handed_on(world, node, setting):
+            case ast.Call(function=ast.Name(name=name)) if name in world and _handed_on(world, node, setting, asked):
                 return True
     return False
 
@@ -103,7 +111,7 @@ def _is_named(arguments: tuple[ast.Argument, ...], setting: str) -> bool:
     return any(isinstance(a.value, ast.Name) and a.value.name == setting for a in arguments)
 
 
-def _handed_on(world: World, node: ast.Call, setting: str) -> bool:
+def _handed_on(world: World, node: ast.Call, setting: str, asked: set[tuple[int, str]]) -> bool:
     assert isinstance(node.function, ast.Name)
     other = world[node.function.name]
     for place, argument in enumerate(node.arguments):
@@ -111,7 +119,7 @@ def _handed_on(world: World, node: ast.Call, setting: str) -> bool:
             isinstance(argument.value, ast.Name)
             and argument.value.name == setting
             and place < len(other.settings)
-            and is_cell(world, other, argument.name or other.settings[place].name)
+            and is_cell(world, other, argument.name or other.settings[place].name, asked)
         ):
             return True
     return False

@@ -37,7 +37,7 @@ def elaborate(
     """
     loaded = imports.load(file)
     trace = Trace(padded, training, {state.name: state for state in fed}, watch, loaded.worlds)
-    for diagnostic in names.check(loaded):
+    for diagnostic in names.check(loaded, trace.hints):
         trace.tell(diagnostic)
     if any(d.code == "E301" for d in trace.report.errors):
         trace.report.stop_on_errors()
@@ -89,8 +89,7 @@ def choose(loaded: Loaded, name: str | None) -> Definition:
 
 def _run(trace: Trace, loaded: Loaded, model: Definition, settings: Mapping[str, object]) -> Scope:
     scope = Scope(trace, loaded.world, model, None, (), (), model.name_span)
-    own = (s for d in (*loaded.imported, *loaded.own) for s in names.statements(d.body))
-    trace.stops = any(isinstance(s, ast.Stop) for s in own)
+    trace.stops = loaded.stops
     _bind_settings(scope, settings)
     for s in model.body:
         if isinstance(s, ast.Input):
@@ -191,7 +190,7 @@ def _finished(trace: Trace, scope: Scope, loaded: Loaded) -> Elaborated:
         outputs |= _watched(trace)
         for diagnostic in reached.flat(graph, trace.weights.values()) if "loss" in outputs else ():
             trace.tell(diagnostic)
-    options = recipe.read(scope, loaded.file)
+    options = recipe.read(scope, loaded.options)
     bound = {s.name: scope.names[s.name].item for s in scope.definition.settings}
     return Elaborated(
         graph,

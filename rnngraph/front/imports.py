@@ -14,8 +14,10 @@ from typing import cast
 from rnngraph.diagnostics import Diagnostic, Label, UserError
 from rnngraph.front.scope import World
 from rnngraph.source import Source
+from rnngraph.syntax import ast
 from rnngraph.syntax.ast import Definition, File, Import
 from rnngraph.syntax.parser import parse, read_source
+from rnngraph.syntax.walk import statements
 
 Known = dict[str, tuple[Definition, ...]]
 """What a file may name beside the library: several of one name where two of its imports bring them."""
@@ -35,6 +37,16 @@ class Loaded:
     def worlds(self) -> Mapping[Source, World]:
         """What the definitions of each file may name."""
         return {source: _world(known) for source, known in self.known.items()}
+
+    @cached_property
+    def stops(self) -> bool:
+        """Whether any cell may end the steps of a row early."""
+        return any(isinstance(s, ast.Stop) for d in (*self.imported, *self.own) for s in statements(d.body))
+
+    @cached_property
+    def options(self) -> tuple[ast.Options, ...]:
+        """The blocks at the top level of the file, which are of every model in it."""
+        return tuple(item for item in self.file.items if isinstance(item, ast.Options))
 
     @property
     def world(self) -> World:

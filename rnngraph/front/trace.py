@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rnngraph import ops
-from rnngraph.diagnostics import Diagnostic, Label, Report
+from rnngraph.diagnostics import Diagnostic, Hints, Label, Report
 from rnngraph.front.block import DataInput, StateInput, Weight
 from rnngraph.front.levels import Halt, Handed, Level
 from rnngraph.front.mistakes import Echo, Mistake, TooMuch, shape_in_words
@@ -34,6 +34,7 @@ class Trace:
     worlds: Mapping[Source, Mapping[str, Definition]] = field(default_factory=dict)
     """What the definitions of each file may name; those of the library see the library."""
     report: Report = field(default_factory=Report)
+    hints: Hints = field(default_factory=Hints)
     root: Level = field(default_factory=Level)
     path: tuple[str, ...] = ()
     name: str = ""
@@ -46,7 +47,8 @@ class Trace:
     strides: dict[str, int] = field(default_factory=dict)
     """Of what number of steps a piece must begin at a multiple, for axes where that is more than one."""
     instances: list[Instance | PipeOf] = field(default_factory=list)
-    taken: set[tuple[str, ...]] = field(default_factory=set)
+    taken: dict[tuple[str, ...], int] = field(default_factory=dict)
+    """Paths of instances, each with the last number that was put behind it."""
     watchable: set[str] = field(default_factory=set)
     calls: list[Span] = field(default_factory=list)
     """The calls around the present place, outermost first."""
@@ -98,8 +100,7 @@ class Trace:
 
     def tell(self, diagnostic: Diagnostic) -> None:
         """Report once for each place, however many instances show the same mistake."""
-        told = {(d.code, d.span) for d in self.report.found}
-        if (diagnostic.code, diagnostic.span) not in told:
+        if (diagnostic.code, diagnostic.span) not in self.report.places:
             self.report.add(replace(diagnostic, labels=(*diagnostic.labels, *self.way_in(diagnostic))))
 
     def way_in(self, diagnostic: Diagnostic) -> tuple[Label, ...]:

@@ -149,6 +149,20 @@ def free(name: str, taken: Collection[str]) -> str:
     return found
 
 
+def free_place(wanted: tuple[str, ...], taken: dict[tuple[str, ...], int]) -> tuple[str, ...]:
+    """The same for a path, which is taken then.
+
+    `taken` remembers of each path the number tried last: a thousand layers of one name would else be counted anew each.
+    """
+    found, count = wanted, taken.get(wanted, 1)
+    while found in taken:
+        count += 1
+        found = (*wanted[:-1], f"{wanted[-1]}_{count}")
+    taken[wanted] = count
+    taken.setdefault(found, 1)
+    return found
+
+
 def is_number(item: object) -> bool:
     return isinstance(item, (bool, int, float))
 
