@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean, in_order
 from rnngraph.front import blocks, calls, expressions, goals, imports, names, places, reached, recipe, statements
+from rnngraph.front.amount import look_ahead
 from rnngraph.front.block import DataInput, Elaborated, StateInput
 from rnngraph.front.imports import Loaded
 from rnngraph.front.mistakes import Echo, Mistake
@@ -91,6 +92,7 @@ def _run(trace: Trace, loaded: Loaded, model: Definition, settings: Mapping[str,
     scope = Scope(trace, loaded.world, model, None, (), (), model.name_span)
     trace.stops = loaded.stops
     _bind_settings(scope, settings)
+    look_ahead(trace, model, {s.name: scope.names[s.name].item for s in model.settings})
     for s in model.body:
         if isinstance(s, ast.Input):
             _bind_input(scope, s)

@@ -54,7 +54,7 @@ def _distinct(trace: Trace, rows: list[_Row], what: str) -> Iterator[tuple[str, 
             trace.tell(_twice(f"`{row.name}` is {what} twice", row.span, own[row.name]))
         elif row.given:
             own[row.name] = row.span
-    taken = {(name,): 1 for name in (LOSS, *own)}
+    taken: dict[tuple[str, ...], int] = {(name,): 1 for name in (LOSS, *own)}
     for row in rows:
         yield row.name if row.given else free_place((row.name,), taken)[0], row
 

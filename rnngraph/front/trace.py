@@ -11,16 +11,14 @@ from rnngraph import ops
 from rnngraph.diagnostics import Diagnostic, Hints, Label, Report
 from rnngraph.front.block import DataInput, StateInput, Weight
 from rnngraph.front.levels import Halt, Handed, Level
-from rnngraph.front.mistakes import Echo, Mistake, TooMuch, shape_in_words
+from rnngraph.front.mistakes import MOST_STATEMENTS, Echo, Mistake, TooMuch, shape_in_words, too_many_statements
 from rnngraph.front.reading import Reading
+from rnngraph.front.sizes import LARGEST_SIZE, too_large
 from rnngraph.front.values import Instance, Item, Number, Numbers, PipeOf, is_literal, kind_of
 from rnngraph.ir.graph import Capture, Node, Origin, ShapeError, Value, body_param, graph_input, make
 from rnngraph.ir.types import BATCH, DType, Type, every, is_fixed
 from rnngraph.source import Source, Span
-from rnngraph.syntax.ast import Definition
-
-MOST_STATEMENTS = 200_000
-"""Statements run while elaborating one model: what bounds nested `for` loops."""
+from rnngraph.syntax.ast import Definition, Statement
 
 
 @dataclass(eq=False)
@@ -56,6 +54,10 @@ class Trace:
     """Whether there is a `stop` anywhere, so that a loop may have ended for a row."""
     readings: tuple[Reading, ...] = ()
     """The rules through which products read states here, outermost first."""
+    stop_at: tuple[Statement, Span] | None = None
+    """The statement that is not begun, since more are to come than may be, and the one that passes the bound."""
+    amounts: dict[bool, dict[Any, int]] = field(default_factory=dict)
+    """How many statements definitions run, in training or not, as `amount` has found it so far."""
     depth: int = 0
     statements: int = 0
     draws: int = 0
@@ -131,15 +133,12 @@ class Trace:
         finally:
             self.name = before
 
-    def count_statement(self, span: Span) -> None:
+    def count_statement(self, s: Statement) -> None:
         self.statements += 1
+        if self.stop_at is not None and s is self.stop_at[0]:
+            raise too_many_statements(self.stop_at[1])
         if self.statements > MOST_STATEMENTS:
-            raise TooMuch(
-                "E310",
-                f"more than {MOST_STATEMENTS:,} statements are repeated while compiling",
-                span,
-                help="repeat over steps with `unroll`, not with `for`",
-            )
+            raise too_many_statements(s.span)
 
     # --- nodes ------------------------------------------------------------------------------------
 
@@ -157,6 +156,8 @@ class Trace:
             result = self.own(ops.call(op, *brought, origin=self.origin(at), **attrs))
         except ShapeError as error:
             raise Mistake("E201", str(error), at) from None
+        if result.type.shape and max(result.type.shape) >= LARGEST_SIZE:
+            raise too_large(max(result.type.shape), at)
         self.halt(result, (h for v in brought for h in self.halts.get(v, ())))
         return result
 

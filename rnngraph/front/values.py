@@ -64,6 +64,8 @@ class PipeOf:
     path: tuple[str, ...] | None = None
     axis: str = ""
     reverse: bool = False
+    count: int = 0
+    """Of its parts, those of pipes in it counted too."""
 
     @property
     def title(self) -> str:

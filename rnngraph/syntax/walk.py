@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from functools import cache
 from typing import Any
 
 from rnngraph.syntax import ast
@@ -19,7 +20,13 @@ def walk(node: Any) -> Iterator[Any]:
             stack.extend(reversed(node))
         elif hasattr(node, "span"):
             yield node
-            stack.extend(getattr(node, f.name) for f in reversed(fields(node)) if f.name not in ("span", "name_span"))
+            stack.extend(getattr(node, name) for name in _parts(node.__class__))
+
+
+@cache
+def _parts(form: type[Any]) -> tuple[str, ...]:
+    """The names of what a form is made of, the last one first."""
+    return tuple(f.name for f in reversed(fields(form)) if f.name not in ("span", "name_span"))
 
 
 def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
