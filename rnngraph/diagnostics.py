@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any, Literal
 
+from rnngraph.lookalikes import latin, told_apart, twin
 from rnngraph.source import Span
 
 Severity = Literal["error", "warning"]
+
+LONGEST_QUOTED = 200
+"""Characters of a name, or of other text of the user's, that a message repeats."""
+LONGEST_TEXT = 4000
+"""Characters of a message."""
+LONGEST_WORD = 100
+"""Characters of a name that is compared with others."""
+_LONG = re.compile(rf"[^\s]{{{LONGEST_QUOTED + 1},}}")
 
 
 @dataclass(frozen=True)
@@ -38,11 +48,11 @@ class Diagnostic:
         return {
             "code": self.code,
             "severity": self.severity,
-            "message": self.message,
+            "message": clipped(self.message),
             **_place(self.span),
-            "note": self.note,
-            "labels": [{"text": label.text, **_place(label.span)} for label in self.labels],
-            "help": self.help,
+            "note": clipped(self.note),
+            "labels": [{"text": clipped(label.text), **_place(label.span)} for label in self.labels],
+            "help": clipped(self.help),
         }
 
 
@@ -111,10 +121,37 @@ def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
     )
 
 
+def clipped(text: str) -> str:
+    """What is said, with `…` in names and in other text of the user's that is too long to be read."""
+    pieces = text.split("`")
+    if len(text) > LONGEST_QUOTED and max(map(len, pieces)) > LONGEST_QUOTED:
+        text = "`".join(_middle_out(p) if i % 2 else _LONG.sub(_shorter, p) for i, p in enumerate(pieces))
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+
+
+def _shorter(found: re.Match[str]) -> str:
+    return _middle_out(found.group())
+
+
+def _middle_out(text: str) -> str:
+    """The beginning and the end: of a path, both are asked for."""
+    return text if len(text) <= LONGEST_QUOTED else f"{text[: LONGEST_QUOTED - 40]}…{text[-39:]}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint that names the nearest known word, or nothing."""
-    near = get_close_matches(name, sorted(set(known)), n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`?" if near else ""
+    """A hint that names the nearest known word, or nothing; of one that looks the same, what tells it apart."""
+    meant = nearest(name, known)
+    if not meant:
+        return ""
+    return told_apart(name, meant) if latin(meant) == latin(name) else f"did you mean `{meant}`?"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known word that is most like a name, or nothing. What is longer than any word is compared with none."""
+    if len(name) > LONGEST_WORD:
+        return ""
+    words = sorted(word for word in set(known) if len(word) <= LONGEST_WORD)
+    return twin(name, words) or next(iter(get_close_matches(name, words, n=1, cutoff=0.6)), "")
 
 
 @dataclass

@@ -32,7 +32,7 @@ LAYERS: list[set[str]] = [
     {"ir", "syntax"},
     {"beams", "excerpt", "files"},
     {"diagnostics"},
-    {"collector", "source"},
+    {"collector", "lookalikes", "source"},
 ]
 """From the top down. A module may import from lower layers and from its own part, not from its neighbours."""
 

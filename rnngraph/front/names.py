@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from rnngraph.diagnostics import Diagnostic, Hints, Label
+from rnngraph.diagnostics import Diagnostic, Hints, Label, nearest
 from rnngraph.front.functions import NAMES
 from rnngraph.front.imports import Known, Loaded, twice
 from rnngraph.front.scope import World
@@ -202,15 +202,15 @@ class _Body:
         for name in primed:
             if name.name not in self.states:
                 hint = self.hints.of(name.name, lambda: self.states, ("state", id(self.definition)))
-                meant.add(hint)
+                meant |= {nearest(name.name, self.states)} if hint else set()
                 self.tell(
                     "E106",
                     f"`{name.name}'` is the next value of a state, but there is no state `{name.name}`",
                     name.span,
-                    f"{hint[:-2]}'`?" if hint else f"declare it: `state {name.name}: [...]`",
+                    f"{hint[:-2]}'`?" if hint.endswith("`?") else hint or f"declare it: `state {name.name}: [...]`",
                 )
         for state in self.states.values():
-            if state.name not in given and f"did you mean `{state.name}`?" not in meant:
+            if state.name not in given and state.name not in meant:
                 self.tell(
                     "E302",
                     f"the state `{state.name}` has no next value",

@@ -139,7 +139,7 @@ def _primed(scope: Scope, name: Name) -> Item:
         "E106",
         f"`{name.name}'` is the next value of a state, but there is no state `{name.name}`",
         name.span,
-        help=f"{hint[:-2]}'`?" if hint else f"declare it: `state {name.name}: [...]`",
+        help=f"{hint[:-2]}'`?" if hint.endswith("`?") else hint or f"declare it: `state {name.name}: [...]`",
     )
 
 
