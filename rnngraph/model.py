@@ -12,7 +12,7 @@ from typing import Any
 from rnngraph.compiled import CompiledProgram, Schedule, Signature, Variant
 from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean
 from rnngraph.front.block import Block, DataInput, Elaborated, StateInput, Weight
-from rnngraph.ir.graph import Graph, body_nodes, loop_of
+from rnngraph.ir.graph import Graph, Node, body_nodes, loop_of
 from rnngraph.ir.types import BATCH
 from rnngraph.program.room import megabytes
 from rnngraph.runtime.backend import Backend
@@ -152,7 +152,9 @@ class Model:
         def elaborate(padded: bool, fed: Collection[StateInput]) -> Elaborated:
             plain = not (padded or fed or watch or training)
             made = self.made if plain else self._elaborate(padded, fed, watch, training)
-            return made if outputs is None and not states else _narrowed(made, outputs, states)
+            made = made if outputs is None and not states else _narrowed(made, outputs, states)
+            refuse_infinite(made, schedule.dtype)
+            return made
 
         from rnngraph.runtime.choose import backend_named
 
@@ -258,6 +260,30 @@ def checked_memory(
         raise UserError(f"{' and '.join(told)} exclude each other", "E618", "leave all but one of them out")
     limit = None if memory_limit is None or memory_limit == "" else bytes_in(memory_limit)
     return kept, limit, int(cut_off) if cut_off else None, swap
+
+
+LARGEST_FLOAT32 = 3.4028234663852886e38
+
+
+def refuse_infinite(made: Elaborated, dtype: str) -> None:
+    """UserError for every place where a number of the text is used that only float64 can hold."""
+    if dtype != "float32":
+        return
+    given = [(i.span, i.default) for i in made.inputs if i.default is not None]
+    users = [(n.origin.span, c) for n in made.graph.all_nodes() for v in n.inputs for c in _constant(v.node)]
+    plain = [(None, c) for v in made.graph.outputs.values() for c in _constant(v.node)]
+    bad = {span: number for span, number in (*given, *users, *plain) if abs(number) > LARGEST_FLOAT32}
+    if bad:
+        help = "compute in float64, or write a number below 3.4e38"
+        raise UserError(
+            Diagnostic("E629", f"the number {number:g} is infinite in float32", span, help=help)
+            for span, number in bad.items()
+        )
+
+
+def _constant(node: Node) -> tuple[float, ...]:
+    """The number of a constant of floats."""
+    return (float(node.attrs["value"]),) if node.op.name == "const" and node.attrs["dtype"] == "float" else ()
 
 
 def _narrowed(made: Elaborated, outputs: tuple[str, ...] | None, states: bool) -> Elaborated:

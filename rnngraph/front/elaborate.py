@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 
 from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean, in_order
 from rnngraph.front import blocks, calls, expressions, goals, imports, names, places, reached, recipe, statements
 from rnngraph.front.amount import look_ahead
+from rnngraph.front.arithmetic import LARGEST_NUMBER
 from rnngraph.front.block import DataInput, Elaborated, StateInput
 from rnngraph.front.imports import Loaded
 from rnngraph.front.mistakes import Echo, Mistake
 from rnngraph.front.scope import Scope
 from rnngraph.front.trace import Trace
-from rnngraph.front.values import POISON, Builtin, Class, Item, free, is_number
+from rnngraph.front.values import POISON, Builtin, Class, Item, Number, free, is_number
 from rnngraph.ir.graph import Graph, Value
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.source import Span
@@ -134,17 +136,38 @@ def _from_outside(scope: Scope, name: str, given: object) -> Item:
     """A number or bool, or the name of a function, cell or layer."""
     from rnngraph.front.functions import NAMES
 
-    if isinstance(given, (bool, int, float)):
-        return given
+    number = _as_number(given)
+    if number is not None and _can_be_held(number):
+        return number
     if isinstance(given, str) and given in scope.world:
         return Class(scope.world[given])
     if isinstance(given, str) and given in NAMES:
         return Builtin(given)
-    raise UserError(
-        f"the setting `{name}` cannot be `{given}`",
-        "E102",
-        did_you_mean(str(given), {*NAMES, *scope.world}),
-    )
+    hint = did_you_mean(given, {*NAMES, *scope.world}) if isinstance(given, str) else ""
+    raise UserError(f"the setting `{name}` cannot be {_said(given, number)}", "E102", hint or _SETTINGS_ARE)
+
+
+_SETTINGS_ARE = "it is a number, true or false, or the name of a function, cell or layer"
+
+
+def _as_number(given: object) -> Number | None:
+    """A number or truth value of Python's, or one of NumPy's and others' that is a single one."""
+    if getattr(given, "shape", None) == () and hasattr(given, "item"):
+        given = given.item()
+    return given if isinstance(given, (bool, int, float)) else None
+
+
+def _can_be_held(number: Number) -> bool:
+    return math.isfinite(number) if isinstance(number, float) else abs(number) <= LARGEST_NUMBER
+
+
+def _said(given: object, number: Number | None) -> str:
+    """What was given, in words that are short whatever it is."""
+    if isinstance(number, int):
+        return f"so large a number: {LARGEST_NUMBER:,} is the largest"
+    if number is not None or isinstance(given, str) or given is None:
+        return f"`{given}`"
+    return f"of the type `{type(given).__name__}`"
 
 
 def _bind_input(scope: Scope, s: ast.Input) -> None:

@@ -95,7 +95,7 @@ def number(scope: Scope, e: Expr, what: str) -> Number:
 def whole(scope: Scope, e: Expr, what: str) -> int:
     """A whole number known while compiling."""
     found = number(scope, e, what)
-    if isinstance(found, bool) or found != int(found):
+    if isinstance(found, bool) or not float(found).is_integer():
         raise Mistake(
             "E203",
             f"{what} must be a whole number, but `{e.span.text}` is {_shown(found)}",

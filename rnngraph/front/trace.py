@@ -241,6 +241,8 @@ class Trace:
             own = dtype_of(item)
             if (own, dtype) in (("float", "int"), ("float", "bool"), ("int", "bool")):
                 raise Mistake("E202", f"`{at.text}` is {own}, but {dtype} is needed here", at)
+            if (dtype or own) == "int" and abs(item) >= 2**63:
+                raise Mistake("E207", f"`{at.text}` is too large for a whole number", at, help="as a float it can be")
             return self.const(item, dtype or own)
         raise Mistake(
             "E202", f"a value is needed here, but `{at.text}` is {kind_of(item)}", at, help=_call_it(item, at)

@@ -171,7 +171,7 @@ def is_number(item: object) -> bool:
 
 def whole_number(item: object) -> int | None:
     """The whole number that an item is: 4, and 4.0."""
-    if isinstance(item, bool) or not isinstance(item, (int, float)) or item != int(item):
+    if isinstance(item, bool) or not isinstance(item, (int, float)) or not float(item).is_integer():
         return None
     return int(item)
 
