@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from rnngraph.lookalikes import latin, told_apart, twin
@@ -119,6 +120,15 @@ def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
         diagnostics,
         key=lambda d: (d.span is None, d.span.source.name if d.span else "", d.span.start if d.span else 0),
     )
+
+
+def told_of(given: object) -> str:
+    """What a user of Python gave where something else is needed, in words that are short whatever it is."""
+    if isinstance(given, Integral) and abs(int(given)) >= 10**40:
+        return "so large a number"
+    if given is None or isinstance(given, (str, Real)):
+        return f"`{given}`"
+    return f"a value of the type `{type(given).__name__}`"
 
 
 def clipped(text: str) -> str:

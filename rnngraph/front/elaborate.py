@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 
-from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean, in_order
+from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean, in_order, told_of
 from rnngraph.front import blocks, calls, expressions, goals, imports, names, places, reached, recipe, statements
 from rnngraph.front.amount import look_ahead
 from rnngraph.front.arithmetic import LARGEST_NUMBER
@@ -144,7 +144,9 @@ def _from_outside(scope: Scope, name: str, given: object) -> Item:
     if isinstance(given, str) and given in NAMES:
         return Builtin(given)
     hint = did_you_mean(given, {*NAMES, *scope.world}) if isinstance(given, str) else ""
-    raise UserError(f"the setting `{name}` cannot be {_said(given, number)}", "E102", hint or _SETTINGS_ARE)
+    if isinstance(number, int):
+        hint = f"a whole number is {LARGEST_NUMBER:,} at most"
+    raise UserError(f"the setting `{name}` cannot be {told_of(given)}", "E102", hint or _SETTINGS_ARE)
 
 
 _SETTINGS_ARE = "it is a number, true or false, or the name of a function, cell or layer"
@@ -159,15 +161,6 @@ def _as_number(given: object) -> Number | None:
 
 def _can_be_held(number: Number) -> bool:
     return math.isfinite(number) if isinstance(number, float) else abs(number) <= LARGEST_NUMBER
-
-
-def _said(given: object, number: Number | None) -> str:
-    """What was given, in words that are short whatever it is."""
-    if isinstance(number, int):
-        return f"so large a number: {LARGEST_NUMBER:,} is the largest"
-    if number is not None or isinstance(given, str) or given is None:
-        return f"`{given}`"
-    return f"of the type `{type(given).__name__}`"
 
 
 def _bind_input(scope: Scope, s: ast.Input) -> None:

@@ -45,6 +45,8 @@ def _read(scope: Scope, options: Options, option: ast.Option, seen: dict[tuple[s
 def _value(scope: Scope, e: ast.Expr) -> Any:
     """A number, a bool or a word; `adam(rate = 0.001)` and, for optimisers, `adam` as (name, numbers)."""
     match e:
+        case ast.Text() if not e.value.strip():
+            raise Mistake("E208", "this text is empty", e.span, help="leave the option out, or say what it is")
         case ast.Text():
             return e.value
         case ast.Name() if e.name not in scope.names:
