@@ -147,7 +147,8 @@ class Model:
         stop at its multiples, which is not the gradient any more. `swap` is a folder: all is
         kept, in a file there.
         """
-        for name, word in {"dtype": dtype, "keep": keep, "swap": swap, "kernels": "" if kernels is None else kernels}.items():
+        words = {"dtype": dtype, "keep": keep, "swap": swap, "kernels": "" if kernels is None else kernels}
+        for name, word in words.items():
             if not isinstance(word, str):
                 raise _odd(name, word)
         if not (isinstance(backend, str) or hasattr(backend, "adapted")):
