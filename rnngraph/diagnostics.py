@@ -171,7 +171,7 @@ class Hints:
     A name is compared with all that are known: with thousands of both, those that come first get a hint.
     """
 
-    left: int = 100_000
+    left: int = 15_000
     """So many comparisons may still be made."""
     found: dict[tuple[str, Hashable], str] = field(default_factory=dict)
 

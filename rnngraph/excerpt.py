@@ -12,7 +12,7 @@ from rnngraph.source import Source, Span
 
 WIDEST = 120
 """Columns of a source line that are shown; of a wider one, those around the caret."""
-LONGEST = 1000
+LONGEST = 500
 """Characters of a line that are looked at; of a longer one, those around the caret."""
 _BEFORE = 40
 """Columns shown in front of the caret in a line that is clipped."""
@@ -42,7 +42,7 @@ class _Mark:
     @property
     def written(self) -> str:
         """The line, or as much of it as is looked at."""
-        return self.source.line(self.line)[self.cut :][:LONGEST]
+        return _piece(self.source, self.line, self.cut)
 
 
 def draw(diagnostic: Diagnostic, colour: bool = False) -> str:
@@ -75,12 +75,18 @@ def _marks(diagnostic: Diagnostic) -> list[_Mark]:
 def _mark(span: Span, text: str, primary: bool) -> _Mark:
     """A place of several lines is marked up to the end of the first."""
     line, column = span.source.place(span.start)
-    written = span.source.line(line)
-    cut = max(0, column - 1 - LONGEST // 2) if len(written) > LONGEST else 0
-    written = written[cut : cut + LONGEST]
+    begin, finish = span.source.ends(line)
+    cut = max(0, column - 1 - LONGEST // 2) if finish - begin > LONGEST else 0
+    written = _piece(span.source, line, cut)
     start, end = column - 1 - cut, min(column - 1 - cut + span.end - span.start, len(written))
     first, last = _width(written[:start]), _width(written[: max(start, end)])
     return _Mark(span.source, line, first, max(last, first + 1), _said(text), primary, _clean(str(span)), cut)
+
+
+def _piece(source: Source, line: int, cut: int) -> str:
+    """As much of a line as is looked at; of a long one the rest is not even copied."""
+    begin, end = source.ends(line)
+    return source.text[begin + cut : min(end, begin + cut + LONGEST)]
 
 
 def _excerpt(

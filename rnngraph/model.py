@@ -249,7 +249,7 @@ def checked_schedule(
         for n in steps.values() if isinstance(steps, Mapping) else [steps]:
             _refuse_odd("steps", n)
             if not is_whole(n) or n < 0:
-                raise UserError(f"`{n}` is no number of steps", "E601", "give a number from 0 on")
+                raise UserError(f"{n} is no number of steps", "E601", "give a number from 0 on")
     unroll = unroll if isinstance(unroll, str) else int(unroll)
     return Schedule(unroll, steps, dtype, gradient, *checked_memory(keep, memory_limit, truncate, swap))
 
