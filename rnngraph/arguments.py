@@ -68,7 +68,9 @@ class Whole(_Type):
             found = int(value)
         except ValueError:
             raise UserError(f"{_flag(param)} {_clipped(value)}: not a whole number", "E621") from None
-        if not self.least <= found < 2**63:
+        if found >= 2**63:
+            raise UserError(f"{_flag(param)} {_clipped(value)}: too large", "E621")
+        if found < self.least:
             raise UserError(f"{_flag(param)} {_clipped(value)}: must be {self.least} or more", "E621")
         return found
 

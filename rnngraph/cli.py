@@ -36,7 +36,7 @@ from rnngraph.options import (
     refuse_together,
     tell_profiles,
 )
-from rnngraph.terminal import any_encoding, console, say, say_json, show_all, tell, warn, write_out
+from rnngraph.terminal import console, open_streams, say, say_json, show_all, tell, warn, write_out
 
 RESULTS = Output("results", "npz", "csv", "json", "safetensors")
 WEIGHTS = Output("weights", "safetensors")
@@ -608,7 +608,7 @@ def exit_code(arguments: Sequence[str] | None, asked: Asked | None = None) -> in
     asked to end.
     """
     asked = asked or Asked()
-    any_encoding()
+    open_streams()
     try:
         code = cli.main(arguments, standalone_mode=False)
         sys.stdout.flush()

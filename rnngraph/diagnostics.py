@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from numbers import Integral, Real
 from typing import Any, Literal
 
+from rnngraph.lookalikes import latin, told_apart, twin
 from rnngraph.source import Span
 
 Severity = Literal["error", "warning"]
+
+LONGEST_QUOTED = 200
+"""Characters of a name, or of other text of the user's, that a message repeats."""
+LONGEST_TEXT = 4000
+"""Characters of a message."""
+LONGEST_WORD = 100
+"""Characters of a name that is compared with others."""
+_LONG = re.compile(rf"[^\s]{{{LONGEST_QUOTED + 1},}}")
 
 
 @dataclass(frozen=True)
@@ -38,11 +49,11 @@ class Diagnostic:
         return {
             "code": self.code,
             "severity": self.severity,
-            "message": self.message,
+            "message": clipped(self.message),
             **_place(self.span),
-            "note": self.note,
-            "labels": [{"text": label.text, **_place(label.span)} for label in self.labels],
-            "help": self.help,
+            "note": clipped(self.note),
+            "labels": [{"text": clipped(label.text), **_place(label.span)} for label in self.labels],
+            "help": clipped(self.help),
         }
 
 
@@ -80,9 +91,14 @@ class Report:
     """Gathers diagnostics while checking goes on, each once."""
 
     found: list[Diagnostic] = field(default_factory=list)
+    seen: set[Diagnostic] = field(default_factory=set)
+    places: set[tuple[str, Span | None]] = field(default_factory=set)
+    """Of each code where it was told."""
 
     def add(self, diagnostic: Diagnostic) -> None:
-        if diagnostic not in self.found:
+        if diagnostic not in self.seen:
+            self.seen.add(diagnostic)
+            self.places.add((diagnostic.code, diagnostic.span))
             self.found.append(diagnostic)
 
     @property
@@ -106,10 +122,67 @@ def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
     )
 
 
+def told_of(given: object) -> str:
+    """What a user of Python gave where something else is needed, in words that are short whatever it is."""
+    if isinstance(given, Integral) and abs(int(given)) >= 10**40:
+        return "so large a number"
+    if given is None or isinstance(given, (str, Real)):
+        return f"`{given}`"
+    return f"a value of the type `{type(given).__name__}`"
+
+
+def clipped(text: str) -> str:
+    """What is said, with `…` in names and in other text of the user's that is too long to be read."""
+    pieces = text.split("`")
+    if len(text) > LONGEST_QUOTED and max(map(len, pieces)) > LONGEST_QUOTED:
+        text = "`".join(_middle_out(p) if i % 2 else _LONG.sub(_shorter, p) for i, p in enumerate(pieces))
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+
+
+def _shorter(found: re.Match[str]) -> str:
+    return _middle_out(found.group())
+
+
+def _middle_out(text: str) -> str:
+    """The beginning and the end: of a path, both are asked for."""
+    return text if len(text) <= LONGEST_QUOTED else f"{text[: LONGEST_QUOTED - 40]}…{text[-39:]}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint that names the nearest known word, or nothing."""
-    near = get_close_matches(name, sorted(set(known)), n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`?" if near else ""
+    """A hint that names the nearest known word, or nothing; of one that looks the same, what tells it apart."""
+    meant = nearest(name, known)
+    if not meant:
+        return ""
+    return told_apart(name, meant) if latin(meant) == latin(name) else f"did you mean `{meant}`?"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known word that is most like a name, or nothing. What is longer than any word is compared with none."""
+    if len(name) > LONGEST_WORD:
+        return ""
+    words = sorted(word for word in set(known) if len(word) <= LONGEST_WORD)
+    return twin(name, words) or next(iter(get_close_matches(name, words, n=1, cutoff=0.6)), "")
+
+
+@dataclass
+class Hints:
+    """What was probably meant by the unknown names of one file, each found once.
+
+    A name is compared with all that are known: with thousands of both, those that come first get a hint.
+    """
+
+    left: int = 15_000
+    """So many comparisons may still be made."""
+    found: dict[tuple[str, Hashable], str] = field(default_factory=dict)
+
+    def of(self, name: str, known: Callable[[], Collection[str]], where: Hashable) -> str:
+        """A hint for a name; what is known is the same for all that have the same `where`."""
+        key = name, where
+        if key not in self.found:
+            words = known() if self.left > 0 else ()
+            self.left -= len(words)
+            self.found[key] = did_you_mean(name, words)
+        return self.found[key]
 
 
 def render(diagnostic: Diagnostic, colour: bool = False) -> str:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from unicodedata import combining, east_asian_width
 
-from rnngraph.diagnostics import Diagnostic
+from rnngraph.diagnostics import Diagnostic, clipped
 from rnngraph.source import Source, Span
 
 WIDEST = 120
 """Columns of a source line that are shown; of a wider one, those around the caret."""
+LONGEST = 500
+"""Characters of a line that are looked at; of a longer one, those around the caret."""
 _BEFORE = 40
 """Columns shown in front of the caret in a line that is clipped."""
 _GAP = 3
@@ -34,6 +36,13 @@ class _Mark:
     text: str
     primary: bool
     place: str
+    cut: int
+    """Characters in front of what is looked at, in a line that is too long."""
+
+    @property
+    def written(self) -> str:
+        """The line, or as much of it as is looked at."""
+        return _piece(self.source, self.line, self.cut)
 
 
 def draw(diagnostic: Diagnostic, colour: bool = False) -> str:
@@ -42,14 +51,14 @@ def draw(diagnostic: Diagnostic, colour: bool = False) -> str:
     marks = _marks(diagnostic)
     margin = " " * len(str(max((mark.line for mark in marks), default=1)))
     severity = diagnostic.severity
-    lines = [f"{paint(severity, severity + ':')} {paint('bold', printable(diagnostic.message))}"]
+    lines = [f"{paint(severity, severity + ':')} {paint('bold', _said(diagnostic.message))}"]
     if diagnostic.span is None:
         lines[0] += f" [{diagnostic.code}]"
-        lines += [f"{margin} note: {printable(diagnostic.note)}"] if diagnostic.note else []
+        lines += [f"{margin} note: {_said(diagnostic.note)}"] if diagnostic.note else []
     for index, (_, group) in enumerate(groupby(marks, key=lambda mark: mark.source)):
         lines += _excerpt(list(group), diagnostic, margin, index == 0, paint)
     if diagnostic.help:
-        lines.append(f"{margin} {paint('help', 'help:')} {printable(diagnostic.help)}")
+        lines.append(f"{margin} {paint('help', 'help:')} {_said(diagnostic.help)}")
     return "\n".join(lines)
 
 
@@ -66,10 +75,18 @@ def _marks(diagnostic: Diagnostic) -> list[_Mark]:
 def _mark(span: Span, text: str, primary: bool) -> _Mark:
     """A place of several lines is marked up to the end of the first."""
     line, column = span.source.place(span.start)
-    written = span.source.line(line)
-    start, end = column - 1, min(column - 1 + span.end - span.start, len(written))
+    begin, finish = span.source.ends(line)
+    cut = max(0, column - 1 - LONGEST // 2) if finish - begin > LONGEST else 0
+    written = _piece(span.source, line, cut)
+    start, end = column - 1 - cut, min(column - 1 - cut + span.end - span.start, len(written))
     first, last = _width(written[:start]), _width(written[: max(start, end)])
-    return _Mark(span.source, line, first, max(last, first + 1), printable(text), primary, printable(str(span)))
+    return _Mark(span.source, line, first, max(last, first + 1), _said(text), primary, printable(str(span)), cut)
+
+
+def _piece(source: Source, line: int, cut: int) -> str:
+    """As much of a line as is looked at; of a long one the rest is not even copied."""
+    begin, end = source.ends(line)
+    return source.text[begin + cut : min(end, begin + cut + LONGEST)]
 
 
 def _excerpt(
@@ -88,30 +105,30 @@ def _excerpt(
         previous = line
         for begin, shown in _windows(list(group)):
             number = paint("gutter", f" {line:>{len(margin)}} |")
-            yield f"{number} {_window(printable(shown[0].source.line(line)), begin)}".rstrip()
+            yield f"{number} {_window(printable(shown[0].written), begin, shown[0].cut > 0)}".rstrip()
             for mark in shown:
                 yield f"{bar} {_underline(mark, begin, diagnostic.severity, paint)}"
 
 
 def _windows(marks: Sequence[_Mark]) -> Iterator[tuple[int, Sequence[_Mark]]]:
     """Where the shown part of a line begins, and its marks; a wide line is shown for each mark anew."""
-    if _width(marks[0].source.line(marks[0].line)) <= WIDEST:
+    if _width(marks[0].written) <= WIDEST and not marks[0].cut:
         yield 0, marks
         return
     for mark in marks:
         yield max(0, mark.start - _BEFORE), [mark]
 
 
-def _window(text: str, begin: int) -> str:
+def _window(text: str, begin: int, cut: bool) -> str:
     """WIDEST columns of a line, with `…` for what is cut off."""
-    if begin == 0 and _width(text) <= WIDEST:
+    if begin == 0 and not cut and _width(text) <= WIDEST:
         return text
     kept, column = "", 0
     for character in text:
         if begin <= column < begin + WIDEST - 1:
             kept += character
         column += _width(character)
-    kept = kept if begin == 0 else "…" + kept[1:]
+    kept = kept if begin == 0 and not cut else "…" + kept[1:]
     return kept if column < begin + WIDEST else kept + "…"
 
 
@@ -120,6 +137,10 @@ def _underline(mark: _Mark, begin: int, severity: str, paint: _Paint) -> str:
     signs = ("^" if mark.primary else "-") * max(1, end - start)
     said = f"{signs} {mark.text}".rstrip()
     return " " * start + paint(severity if mark.primary else "gutter", said)
+
+
+def _said(text: str) -> str:
+    return printable(clipped(text))
 
 
 def printable(text: str) -> str:

@@ -6,19 +6,20 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from rnngraph.compiled import CompiledProgram, Schedule, Signature, Variant
-from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean
+from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean, told_of
 from rnngraph.front.block import Block, DataInput, Elaborated, StateInput, Weight
-from rnngraph.ir.graph import Graph, body_nodes, loop_of
+from rnngraph.ir.graph import Graph, Node, body_nodes, loop_of
 from rnngraph.ir.types import BATCH
 from rnngraph.machine import free_bytes
 from rnngraph.program.room import megabytes
 from rnngraph.runtime.backend import Backend
 from rnngraph.schedule.fitting import bytes_in
-from rnngraph.schedule.keep import ALL, Keep, parsed
+from rnngraph.schedule.keep import ALL, LONGEST_COUNT, Keep, is_count, parsed
 from rnngraph.source import Source
 from rnngraph.syntax.ast import File
 
@@ -150,13 +151,21 @@ class Model:
         stop at its multiples, which is not the gradient any more. `swap` is a folder: all is
         kept, in a file there.
         """
+        words = {"dtype": dtype, "keep": keep, "swap": swap, "kernels": "" if kernels is None else kernels}
+        for name, word in words.items():
+            if not isinstance(word, str):
+                raise _odd(name, word)
+        if not (isinstance(backend, str) or hasattr(backend, "adapted")):
+            raise _odd("backend", backend)
         schedule = checked_schedule(unroll, steps, dtype, gradient, keep, memory_limit, truncate, swap)
         self.refuse_too_long(schedule)
 
         def elaborate(padded: bool, fed: Collection[StateInput]) -> Elaborated:
             plain = not (padded or fed or watch or training)
             made = self.made if plain else self._elaborate(padded, fed, watch, training)
-            return made if outputs is None and not states else _narrowed(made, outputs, states)
+            made = made if outputs is None and not states else _narrowed(made, outputs, states)
+            refuse_infinite(made, schedule.dtype)
+            return made
 
         from rnngraph.runtime.choose import backend_named
 
@@ -223,9 +232,10 @@ def checked_schedule(
     swap: str = "",
 ) -> Schedule:
     """The schedule of these choices; UserError where they are none."""
-    if isinstance(unroll, str) and unroll.isdigit():
+    _refuse_odd("unroll", unroll)
+    if isinstance(unroll, str) and unroll.isascii() and unroll.isdecimal() and len(unroll) <= LONGEST_COUNT:
         unroll = int(unroll)
-    if unroll not in ("static", "dynamic") and not (isinstance(unroll, int) and unroll >= 1):
+    if unroll not in ("static", "dynamic") and not (is_whole(unroll) and int(unroll) >= 1):
         raise UserError(
             f"`{unroll}` is no way to unroll", "E606", "choose static, dynamic, or a number of steps per turn"
         )
@@ -239,9 +249,26 @@ def checked_schedule(
                 "say steps=50, or `--steps 50`",
             )
         for n in steps.values() if isinstance(steps, Mapping) else [steps]:
-            if n < 0:
+            _refuse_odd("steps", n)
+            if not is_whole(n) or n < 0:
                 raise UserError(f"{n} is no number of steps", "E601", "give a number from 0 on")
+    unroll = unroll if isinstance(unroll, str) else int(unroll)
     return Schedule(unroll, steps, dtype, gradient, *checked_memory(keep, memory_limit, truncate, swap))
+
+
+def _refuse_odd(name: str, value: object) -> None:
+    """UserError for what is neither text nor a number of sane size."""
+    if not isinstance(value, (str, float, Integral)) or (isinstance(value, Integral) and abs(int(value)) > 10**18):
+        raise _odd(name, value)
+
+
+def _odd(name: str, value: object) -> UserError:
+    return UserError(f"`{name}` cannot be {told_of(value)}", "E628")
+
+
+def is_whole(number: object) -> bool:
+    """Whether it is a whole number of Python's or NumPy's, and no truth value."""
+    return isinstance(number, Integral) and not isinstance(number, bool)
 
 
 def checked_memory(
@@ -251,8 +278,11 @@ def checked_memory(
 
     UserError where they are none, or exclude each other.
     """
+    for name, value in {"memory_limit": memory_limit, "truncate": truncate}.items():
+        if value is not None:
+            _refuse_odd(name, value)
     kept, cut_off = parsed(keep), "" if truncate is None else str(truncate)
-    if cut_off and not (cut_off.isdecimal() and int(cut_off)):
+    if cut_off and not is_count(cut_off):
         raise UserError(f"gradients cannot be cut off after {truncate} steps", "E618", "say --truncate 50, or so")
     flags = (("keep", keep if kept != ALL else ""), ("truncate", cut_off), ("swap", swap))
     told = [f"--{flag} {value}" for flag, value in flags if value]
@@ -260,6 +290,30 @@ def checked_memory(
         raise UserError(f"{' and '.join(told)} exclude each other", "E618", "leave all but one of them out")
     limit = None if memory_limit is None or memory_limit == "" else bytes_in(memory_limit)
     return kept, limit, int(cut_off) if cut_off else None, swap
+
+
+LARGEST_FLOAT32 = 3.4028234663852886e38
+
+
+def refuse_infinite(made: Elaborated, dtype: str) -> None:
+    """UserError for every place where a number of the text is used that only float64 can hold."""
+    if dtype != "float32":
+        return
+    given = [(i.span, i.default) for i in made.inputs if i.default is not None]
+    users = [(n.origin.span, c) for n in made.graph.all_nodes() for v in n.inputs for c in _constant(v.node)]
+    plain = [(None, c) for v in made.graph.outputs.values() for c in _constant(v.node)]
+    bad = {span: number for span, number in (*given, *users, *plain) if abs(number) > LARGEST_FLOAT32}
+    if bad:
+        help = "compute in float64, or write a number below 3.4e38"
+        raise UserError(
+            Diagnostic("E629", f"the number {number:g} is infinite in float32", span, help=help)
+            for span, number in bad.items()
+        )
+
+
+def _constant(node: Node) -> tuple[float, ...]:
+    """The number of a constant of floats."""
+    return (float(node.attrs["value"]),) if node.op.name == "const" and node.attrs["dtype"] == "float" else ()
 
 
 def _narrowed(made: Elaborated, outputs: tuple[str, ...] | None, states: bool) -> Elaborated:

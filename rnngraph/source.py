@@ -28,7 +28,13 @@ class Source:
 
     def line(self, number: int) -> str:
         """The text of one line, without its end."""
-        return self.text.split("\n")[number - 1]
+        start, end = self.ends(number)
+        return self.text[start:end]
+
+    def ends(self, number: int) -> tuple[int, int]:
+        """Where the text of one line begins and ends."""
+        end = self._starts[number] - 1 if number < len(self._starts) else len(self.text)
+        return self._starts[number - 1], end
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,9 +70,11 @@ def warn(text: str, code: str = "W600", help: str = "") -> None:
         tell([Diagnostic(code, text, severity="warning", help=help)])
 
 
-def any_encoding() -> None:
+def open_streams() -> None:
     """Makes both streams take every sign, whatever encoding the terminal has: what it has not is written around."""
     codecs.register_error("rnngraph", _around)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # a stream that was closed takes all and keeps none
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="rnngraph")

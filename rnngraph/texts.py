@@ -60,7 +60,7 @@ def _written(e: Expr, settings: set[str]) -> Any:
         case ast.Name(name=name) if name not in settings:
             return name
         case ast.Call(function=ast.Name(name=name)):
-            values = {a.name: _written(a.value, settings) for a in e.arguments}
+            values = {a.name: _written(a.value, settings) for a in e.arguments if a.name}
             return (name, values) if all(isinstance(v, int | float) for v in values.values()) else None
     return None
 

@@ -537,7 +537,7 @@ def test_every_file_names_its_own(tmp_path: Path) -> None:
     [
         ("../out.rnn", "not below the folder"), ("/etc/passwd", "not below the folder"),
         ("cells/link.rnn", "leads out"),
-        ("cells/none.rnn", "there is no file"), ("cells", "there is no file"),
+        ("cells/none.rnn", "there is no file"), ("cells", "is a folder"),
         ("cells/../../out.rnn", "not below"),
         ("self.rnn", "imported by itself"), ("cells/a.rnn", "imported by itself"),
         ("cells/wrong.rnn", "expected"),

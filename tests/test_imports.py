@@ -33,7 +33,7 @@ LAYERS: list[set[str]] = [
     {"arguments", "terminal"},
     {"beams", "excerpt", "files"},
     {"diagnostics"},
-    {"collector", "interrupts", "machine", "source"},
+    {"collector", "interrupts", "lookalikes", "machine", "source"},
 ]
 """From the top down. A module may import from lower layers and from its own part, not from its neighbours."""
 

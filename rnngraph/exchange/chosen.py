@@ -34,6 +34,10 @@ from rnngraph.passes.pipeline import stages
 LENGTHS = "lengths@"
 
 
+LARGEST_FILE = 1_000_000
+"""Operations of a static export at most."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What is asked for. `steps` is for static, one number or one for each axis of the data; `lengths` and `states`
@@ -242,8 +246,20 @@ def chosen(model: Model, wanted: Wanted, weights: Mapping[str, Any]) -> Chosen:
             help = did_you_mean(axis, axes) or f"its axes: {', '.join(f'`{a}`' for a in axes)}"
             raise UserError(f"no sequence of `{model.block.name}` runs over `{axis}`", "E601", help)
     model.refuse_too_long(wanted.schedule)
+    _refuse_too_large(model, wanted.schedule)
     made = elaborate(model.file, model.settings, model=model.name, padded=wanted.lengths, fed=states)
     return Chosen(model, wanted, made, check_weights(model.weights, weights, wanted.dtype))
+
+
+def _refuse_too_large(model: Model, schedule: Schedule) -> None:
+    """CannotDo where the file of a static export would be larger than any tool reads."""
+    nodes = model.static_nodes(schedule) if schedule.static else 0
+    if nodes > LARGEST_FILE:
+        raise CannotDo(
+            f"a static export of so many steps would have about {nodes:,} operations",
+            "E504",
+            help=f"take so few steps that there are no more than {LARGEST_FILE:,}, or `--unroll dynamic`",
+        )
 
 
 def cannot_say(target: str, node: Node, other: str = "") -> UserError:

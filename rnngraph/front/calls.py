@@ -12,7 +12,7 @@ from rnngraph.front.imports import library
 from rnngraph.front.mistakes import Echo, Mistake, TooMuch, counted
 from rnngraph.front.scope import Scope, World
 from rnngraph.front.trace import Trace
-from rnngraph.front.values import Builtin, Class, Given, Instance, Item, PipeOf, Poison, Several, kind_of
+from rnngraph.front.values import Builtin, Class, Given, Instance, Item, PipeOf, Poison, Several, free_place, kind_of
 from rnngraph.ir.graph import Value
 from rnngraph.source import Span
 from rnngraph.syntax import ast
@@ -166,20 +166,11 @@ def adopt(trace: Trace, item: Item, path: tuple[str, ...]) -> None:
     """Gives an instance that has no name yet this path, or one like it that is free; so for its own parts."""
     if not isinstance(item, (Instance, PipeOf)) or item.path is not None:
         return
-    item.path = _free(trace, path)
+    item.path = free_place(path, trace.taken)
     trace.instances.append(item)
     parts = item.settings if isinstance(item, Instance) else {str(i): p for i, p in enumerate(item.parts)}
     for name, part in parts.items():
         adopt(trace, part, (*item.path, name))
-
-
-def _free(trace: Trace, path: tuple[str, ...]) -> tuple[str, ...]:
-    found, count = path, 1
-    while found in trace.taken:
-        count += 1
-        found = (*path[:-1], f"{path[-1]}_{count}")
-    trace.taken.add(found)
-    return found
 
 
 def name_inline(scope: Scope, item: Callee) -> None:
@@ -212,16 +203,7 @@ def below(scope: Scope, callee: Callee, function: ast.Expr) -> tuple[str, ...]:
         place = (*scope.place, function.name)
     else:
         place = (*scope.place, callee.path[-1])
-    return _free_place(scope.trace, place)
-
-
-def _free_place(trace: Trace, place: tuple[str, ...]) -> tuple[str, ...]:
-    found, count = place, 1
-    while found in trace.level.used:
-        count += 1
-        found = (*place[:-1], f"{place[-1]}_{count}")
-    trace.level.used.add(found)
-    return found
+    return free_place(place, scope.trace.level.used)
 
 
 # --- running --------------------------------------------------------------------------------------

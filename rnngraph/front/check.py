@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 from rnngraph.diagnostics import Diagnostic, UserError, in_order
 from rnngraph.front import calls, expressions, imports, names
+from rnngraph.front.amount import look_ahead
 from rnngraph.front.elaborate import attempt
 from rnngraph.front.imports import Loaded
 from rnngraph.front.levels import Level
-from rnngraph.front.mistakes import Echo, Mistake
+from rnngraph.front.mistakes import MOST_STATEMENTS, Echo, Mistake
 from rnngraph.front.scope import Scope, World
 from rnngraph.front.trace import Trace
 from rnngraph.front.values import Given, Instance, Item
@@ -18,9 +20,16 @@ from rnngraph.ir.graph import Value, body_param
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.syntax import ast
 from rnngraph.syntax.ast import Definition, File
+from rnngraph.syntax.walk import statements, walk
 
 SIZES_OFF = ("E201", "E203", "E205", "E206", "E207")
 """Errors that may come from made-up sizes alone."""
+
+MOST_TRIED = 5_000
+"""A definition that no model uses and that runs more statements than this, and than it has, is not tried."""
+
+Amounts = dict[bool, dict[Any, int]]
+"""As `Trace.amounts`."""
 
 
 def check(file: File) -> list[Diagnostic]:
@@ -34,7 +43,7 @@ def check(file: File) -> list[Diagnostic]:
     except UserError as error:
         return in_order(error.diagnostics)
     trace = Trace()
-    for diagnostic in names.check(loaded):
+    for diagnostic in names.check(loaded, trace.hints):
         trace.tell(diagnostic)
     if any(d.code == "E301" for d in trace.report.found):
         return in_order(trace.report.found)
@@ -52,7 +61,7 @@ def _model(trace: Trace, loaded: Loaded, model: Definition) -> set[str]:
     """Elaborates a model as for running and as for training; the names of the definitions that it uses."""
     used: set[str] = set()
     for training in (False, True):
-        own = Trace(training=training, worlds=loaded.worlds)
+        own = Trace(training=training, worlds=loaded.worlds, hints=trace.hints, amounts=trace.amounts)
         numbers = _distinct()
         attempt(own, loaded, model, {s.name: next(numbers) for s in model.settings if s.default is None})
         for diagnostic in own.report.found:
@@ -64,11 +73,12 @@ def _model(trace: Trace, loaded: Loaded, model: Definition) -> set[str]:
 def _alone(trace: Trace, loaded: Loaded, definition: Definition) -> None:
     if any(is_cell(loaded.world, definition, s.name) for s in definition.settings if s.default is None):
         return
-    different = _tried(loaded, definition, _distinct())
-    same = _tried(loaded, definition, _equal())
+    different = _tried(loaded, definition, _distinct(), trace.amounts)
+    same = _tried(loaded, definition, _equal(), trace.amounts)
     kept = {(d.code, d.span) for d in same}
     for diagnostic in different:
-        if diagnostic.code not in SIZES_OFF or (diagnostic.code, diagnostic.span) in kept:
+        too_much_again = diagnostic.code == "E310" and any(d.code == "E310" for d in trace.report.found)
+        if not too_much_again and (diagnostic.code not in SIZES_OFF or (diagnostic.code, diagnostic.span) in kept):
             trace.tell(diagnostic)
 
 
@@ -82,9 +92,16 @@ def _equal() -> Iterator[int]:
     return (12 for _ in count())
 
 
-def is_cell(world: World, definition: Definition, setting: str) -> bool:
-    """Whether a setting is called, unrolled or piped, here or by a definition that it is handed to."""
-    for node in names.walk(definition.body):
+def is_cell(world: World, definition: Definition, setting: str, asked: set[tuple[int, str]] | None = None) -> bool:
+    """Whether a setting is called, unrolled or piped, here or by a definition that it is handed to.
+
+    `asked` are those that the question was put of before, on the way here: they need no second answer.
+    """
+    asked = set() if asked is None else asked
+    if (id(definition), setting) in asked:
+        return False
+    asked.add((id(definition), setting))
+    for node in walk(definition.body):
         match node:
             case ast.Call(function=ast.Name(name=name)) if name == setting:
                 return True
@@ -94,7 +111,7 @@ def is_cell(world: World, definition: Definition, setting: str) -> bool:
                 return True
             case ast.Pipe() if any(isinstance(p, ast.Name) and p.name == setting for p in node.parts):
                 return True
-            case ast.Call(function=ast.Name(name=name)) if name in world and _handed_on(world, node, setting):
+            case ast.Call(function=ast.Name(name=name)) if name in world and _handed_on(world, node, setting, asked):
                 return True
     return False
 
@@ -103,7 +120,7 @@ def _is_named(arguments: tuple[ast.Argument, ...], setting: str) -> bool:
     return any(isinstance(a.value, ast.Name) and a.value.name == setting for a in arguments)
 
 
-def _handed_on(world: World, node: ast.Call, setting: str) -> bool:
+def _handed_on(world: World, node: ast.Call, setting: str, asked: set[tuple[int, str]]) -> bool:
     assert isinstance(node.function, ast.Name)
     other = world[node.function.name]
     for place, argument in enumerate(node.arguments):
@@ -111,7 +128,7 @@ def _handed_on(world: World, node: ast.Call, setting: str) -> bool:
             isinstance(argument.value, ast.Name)
             and argument.value.name == setting
             and place < len(other.settings)
-            and is_cell(world, other, argument.name or other.settings[place].name)
+            and is_cell(world, other, argument.name or other.settings[place].name, asked)
         ):
             return True
     return False
@@ -120,13 +137,16 @@ def _handed_on(world: World, node: ast.Call, setting: str) -> bool:
 # --- trying a definition --------------------------------------------------------------------------
 
 
-def _tried(loaded: Loaded, definition: Definition, sizes: Iterator[int]) -> list[Diagnostic]:
+def _tried(loaded: Loaded, definition: Definition, sizes: Iterator[int], amounts: Amounts) -> list[Diagnostic]:
     """The diagnostics of one use of a definition inside of a loop."""
-    trace = Trace(worlds=loaded.worlds)
+    trace = Trace(worlds=loaded.worlds, amounts=amounts)
     scope = Scope(trace, loaded.world, definition, None, (), (), definition.name_span)
     try:
         settings: dict[str, Item] = {s.name: next(sizes) for s in definition.settings if s.default is None}
         calls.fill_defaults(scope, definition, settings, definition.name_span)
+        amount = look_ahead(trace, definition, settings)
+        if MOST_STATEMENTS >= amount > max(MOST_TRIED, 4 * sum(1 for _ in statements(definition.body))):
+            return []
         instance = Instance(definition, settings, definition.span)
         with trace.at(Level(trace.root, "step")):
             calls.use(scope, instance, _inputs(scope, definition, settings, sizes), definition.name_span, ())

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 
-from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean, in_order
+from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean, in_order, told_of
 from rnngraph.front import blocks, calls, expressions, goals, imports, names, places, reached, recipe, statements
+from rnngraph.front.amount import look_ahead
+from rnngraph.front.arithmetic import LARGEST_NUMBER
 from rnngraph.front.block import DataInput, Elaborated, StateInput
 from rnngraph.front.imports import Loaded
 from rnngraph.front.mistakes import Echo, Mistake
 from rnngraph.front.scope import Scope
 from rnngraph.front.trace import Trace
-from rnngraph.front.values import POISON, Builtin, Class, Item, free, is_number
+from rnngraph.front.values import POISON, Builtin, Class, Item, Number, free, is_number
 from rnngraph.ir.graph import Graph, Value
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.source import Span
@@ -37,7 +40,7 @@ def elaborate(
     """
     loaded = imports.load(file)
     trace = Trace(padded, training, {state.name: state for state in fed}, watch, loaded.worlds)
-    for diagnostic in names.check(loaded):
+    for diagnostic in names.check(loaded, trace.hints):
         trace.tell(diagnostic)
     if any(d.code == "E301" for d in trace.report.errors):
         trace.report.stop_on_errors()
@@ -89,9 +92,9 @@ def choose(loaded: Loaded, name: str | None) -> Definition:
 
 def _run(trace: Trace, loaded: Loaded, model: Definition, settings: Mapping[str, object]) -> Scope:
     scope = Scope(trace, loaded.world, model, None, (), (), model.name_span)
-    own = (s for d in (*loaded.imported, *loaded.own) for s in names.statements(d.body))
-    trace.stops = any(isinstance(s, ast.Stop) for s in own)
+    trace.stops = loaded.stops
     _bind_settings(scope, settings)
+    look_ahead(trace, model, {s.name: scope.names[s.name].item for s in model.settings})
     for s in model.body:
         if isinstance(s, ast.Input):
             _bind_input(scope, s)
@@ -133,17 +136,31 @@ def _from_outside(scope: Scope, name: str, given: object) -> Item:
     """A number or bool, or the name of a function, cell or layer."""
     from rnngraph.front.functions import NAMES
 
-    if isinstance(given, (bool, int, float)):
-        return given
+    number = _as_number(given)
+    if number is not None and _can_be_held(number):
+        return number
     if isinstance(given, str) and given in scope.world:
         return Class(scope.world[given])
     if isinstance(given, str) and given in NAMES:
         return Builtin(given)
-    raise UserError(
-        f"the setting `{name}` cannot be `{given}`",
-        "E102",
-        did_you_mean(str(given), {*NAMES, *scope.world}),
-    )
+    hint = did_you_mean(given, {*NAMES, *scope.world}) if isinstance(given, str) else ""
+    if isinstance(number, int):
+        hint = f"a whole number is {LARGEST_NUMBER:,} at most"
+    raise UserError(f"the setting `{name}` cannot be {told_of(given)}", "E102", hint or _SETTINGS_ARE)
+
+
+_SETTINGS_ARE = "it is a number, true or false, or the name of a function, cell or layer"
+
+
+def _as_number(given: object) -> Number | None:
+    """A number or truth value of Python's, or one of NumPy's and others' that is a single one."""
+    if getattr(given, "shape", None) == () and hasattr(given, "item"):
+        given = given.item()
+    return given if isinstance(given, (bool, int, float)) else None
+
+
+def _can_be_held(number: Number) -> bool:
+    return math.isfinite(number) if isinstance(number, float) else abs(number) <= LARGEST_NUMBER
 
 
 def _bind_input(scope: Scope, s: ast.Input) -> None:
@@ -191,7 +208,7 @@ def _finished(trace: Trace, scope: Scope, loaded: Loaded) -> Elaborated:
         outputs |= _watched(trace)
         for diagnostic in reached.flat(graph, trace.weights.values()) if "loss" in outputs else ():
             trace.tell(diagnostic)
-    options = recipe.read(scope, loaded.file)
+    options = recipe.read(scope, loaded.options)
     bound = {s.name: scope.names[s.name].item for s in scope.definition.settings}
     return Elaborated(
         graph,

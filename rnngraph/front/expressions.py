@@ -27,6 +27,9 @@ from rnngraph.source import Span
 from rnngraph.syntax import ast
 from rnngraph.syntax.ast import Expr
 
+MOST_PARTS = 10_000
+"""Cells and layers in one pipe, those of pipes in it counted too."""
+
 
 def evaluate(scope: Scope, e: Expr) -> Item:
     """What an expression stands for. Raises Mistake, or Echo where an earlier mistake is the cause."""
@@ -92,7 +95,7 @@ def number(scope: Scope, e: Expr, what: str) -> Number:
 def whole(scope: Scope, e: Expr, what: str) -> int:
     """A whole number known while compiling."""
     found = number(scope, e, what)
-    if isinstance(found, bool) or found != int(found):
+    if isinstance(found, bool) or not float(found).is_integer():
         raise Mistake(
             "E203",
             f"{what} must be a whole number, but `{e.span.text}` is {_shown(found)}",
@@ -167,7 +170,10 @@ def _pipe(scope: Scope, e: ast.Pipe) -> Item:
                 help="write `LAYER(...)(x)` to apply one to a value",
             )
         parts.append(item)
-    return PipeOf(tuple(parts), e.span)
+    pipe = PipeOf(tuple(parts), e.span, count=sum(p.count if isinstance(p, PipeOf) else 1 for p in parts))
+    if pipe.count > MOST_PARTS:
+        raise Mistake("E310", f"this joins {pipe.count:,} cells and layers; {MOST_PARTS:,} are the most", e.span)
+    return pipe
 
 
 def _short(span: Span) -> str:

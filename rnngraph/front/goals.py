@@ -10,7 +10,7 @@ from rnngraph.front.calls import snake_case
 from rnngraph.front.mistakes import Mistake, shape_in_words
 from rnngraph.front.scope import Scope
 from rnngraph.front.trace import Trace
-from rnngraph.front.values import Item, Part, Poison, Record, free, kind_of
+from rnngraph.front.values import Item, Part, Poison, Record, free_place, kind_of
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
 from rnngraph.source import Span
@@ -54,11 +54,9 @@ def _distinct(trace: Trace, rows: list[_Row], what: str) -> Iterator[tuple[str, 
             trace.tell(_twice(f"`{row.name}` is {what} twice", row.span, own[row.name]))
         elif row.given:
             own[row.name] = row.span
-    taken = {LOSS, *own}
+    taken: dict[tuple[str, ...], int] = {(name,): 1 for name in (LOSS, *own)}
     for row in rows:
-        name = row.name if row.given else free(row.name, taken)
-        taken.add(name)
-        yield name, row
+        yield row.name if row.given else free_place((row.name,), taken)[0], row
 
 
 def _twice(message: str, at: Span, first: Span) -> Diagnostic:

@@ -14,11 +14,15 @@ from typing import cast
 from rnngraph.diagnostics import Diagnostic, Label, UserError
 from rnngraph.front.scope import World
 from rnngraph.source import Source
+from rnngraph.syntax import ast
 from rnngraph.syntax.ast import Definition, File, Import
 from rnngraph.syntax.parser import parse, read_source
+from rnngraph.syntax.walk import statements
 
 Known = dict[str, tuple[Definition, ...]]
 """What a file may name beside the library: several of one name where two of its imports bring them."""
+DEEPEST = 200
+"""Files that import one another in a chain."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,16 @@ class Loaded:
     def worlds(self) -> Mapping[Source, World]:
         """What the definitions of each file may name."""
         return {source: _world(known) for source, known in self.known.items()}
+
+    @cached_property
+    def stops(self) -> bool:
+        """Whether any cell may end the steps of a row early."""
+        return any(isinstance(s, ast.Stop) for d in (*self.imported, *self.own) for s in statements(d.body))
+
+    @cached_property
+    def options(self) -> tuple[ast.Options, ...]:
+        """The blocks at the top level of the file, which are of every model in it."""
+        return tuple(item for item in self.file.items if isinstance(item, ast.Options))
 
     @property
     def world(self) -> World:
@@ -122,14 +136,21 @@ class _Search:
 
     def _open(self, item: Import, folder: Path | None) -> Known:
         """What an import brings: what its file may name, but for models."""
-        path = self._allowed(item, folder)
+        try:
+            path = self._allowed(item, folder)
+            found = path.is_file()
+        except (OSError, RuntimeError, ValueError):  # a path that is too long, or links that lead round in a circle
+            raise _wrong(item, f"`{item.path}` cannot be a file", 'as in `import "cells/gru.rnn"`') from None
         if path in self.opened:
             raise _wrong(item, f"`{item.path}` is imported by itself", "a file cannot need what needs it")
         if path in self.done:
             return self.done[path]
         written = Path(item.path) if folder is None else folder / item.path
-        if not path.is_file():
-            raise _wrong(item, f"there is no file `{item.path}`", f"it would be `{written}`")
+        if not found:
+            what = f"`{item.path}` is a folder, not a file" if path.is_dir() else f"there is no file `{item.path}`"
+            raise _wrong(item, what, f"it would be `{written}`")
+        if len(self.opened) > DEEPEST:
+            raise _wrong(item, f"imports lie inside of more than {DEEPEST} others", "import them side by side")
         file = parse(read_source(written))
         self.opened.append(path)
         known = self.follow(file, path.parent)

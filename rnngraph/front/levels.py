@@ -79,8 +79,8 @@ class Level:
     """What earlier loops that stopped leave of the sequences that this one runs over."""
     left: list[Value] = field(default_factory=list)
     """For each of these whether the present step is left."""
-    used: set[tuple[str, ...]] = field(default_factory=set)
-    """Places of instances called here, so that each call has states of its own."""
+    used: dict[tuple[str, ...], int] = field(default_factory=dict)
+    """Places of instances called here, so that each call has states of its own; as `Trace.taken`."""
     counter: Value | None = None
     """The loop's own count, made when it is first asked for."""
     stopped: Value | None = None

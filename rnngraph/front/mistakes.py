@@ -27,6 +27,21 @@ class TooMuch(Mistake):
     """A bound on all of the work is passed: nothing goes on after it."""
 
 
+MOST_REPETITIONS = 10_000
+"""Turns of one `for`."""
+MOST_STATEMENTS = 200_000
+"""Statements run while elaborating one model: what bounds nested `for` loops, and layers of layers."""
+
+
+def too_many_statements(at: Span) -> TooMuch:
+    return TooMuch(
+        "E310",
+        f"more than {MOST_STATEMENTS:,} statements are repeated while compiling",
+        at,
+        help="every use of a cell or layer and every turn of a `for` counts: repeat over steps with `unroll`",
+    )
+
+
 class Echo(Exception):
     """Something needed here is missing because of an error that has been told already."""
 

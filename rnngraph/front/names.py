@@ -2,52 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, MutableMapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from rnngraph.diagnostics import Diagnostic, Label, did_you_mean
+from rnngraph.diagnostics import Diagnostic, Hints, Label, nearest
 from rnngraph.front.functions import NAMES
 from rnngraph.front.imports import Known, Loaded, twice
 from rnngraph.front.scope import World
 from rnngraph.source import Source, Span
 from rnngraph.syntax import ast
 from rnngraph.syntax.ast import Definition, Statement
+from rnngraph.syntax.walk import statements, walk
 
 SPECIAL = {"t", "training"}
 
 
-def check(loaded: Loaded) -> list[Diagnostic]:
+def check(loaded: Loaded, hints: Hints) -> list[Diagnostic]:
     """Errors and warnings of the file's own definitions and the imported ones. Sizes come later."""
     found = twice((*loaded.imported, *loaded.own)) + recursion(loaded)
     for definition in (*loaded.imported, *loaded.own):
         file = definition.span.source
-        found += _Body(definition, loaded.worlds[file], loaded.known[file]).check()
+        found += _Body(definition, loaded.worlds[file], loaded.known[file], hints).check()
     return found
-
-
-def walk(node: Any) -> Iterator[Any]:
-    """Every node of a tree, the outer ones first; not recursive: a sum may have thousands of terms."""
-    stack = [node]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, tuple):
-            stack.extend(reversed(node))
-        elif hasattr(node, "span"):
-            yield node
-            stack.extend(getattr(node, f.name) for f in reversed(fields(node)) if f.name not in ("span", "name_span"))
-
-
-def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
-    """Every statement, those inside of `for` and `if` too."""
-    for s in body:
-        yield s
-        if isinstance(s, ast.For):
-            yield from statements(s.body)
-        elif isinstance(s, ast.If):
-            yield from statements(s.body)
-            yield from statements(s.orelse)
 
 
 # --- recursion ------------------------------------------------------------------------------------
@@ -105,8 +83,8 @@ def _circle(own: Mapping[_Key, Definition], edges: list[tuple[_Key, _Key]]) -> D
 class _Body:
     """The names of one definition, gathered before they are judged."""
 
-    def __init__(self, definition: Definition, world: World, brought: Known) -> None:
-        self.definition = definition
+    def __init__(self, definition: Definition, world: World, brought: Known, hints: Hints) -> None:
+        self.definition, self.hints = definition, hints
         self.world, self.brought = world, brought
         self.found: list[Diagnostic] = []
         self.all = list(statements(definition.body))
@@ -115,7 +93,7 @@ class _Body:
         self.read = list(self._names())
 
     def check(self) -> list[Diagnostic]:
-        self._declared_twice(self.definition.body, self._given())
+        self._declared_twice(self.definition.body, ChainMap(self._given()))
         self._named_twice()
         self._unknown()
         self._primes()
@@ -165,20 +143,20 @@ class _Body:
             self._declare(s.name, s.span, seen)
         return {**self._dimensions(), **seen}
 
-    def _declare(self, name: str, at: Span, seen: dict[str, Span]) -> None:
+    def _declare(self, name: str, at: Span, seen: MutableMapping[str, Span]) -> None:
         if name in seen:
             self.tell("E103", f"`{name}` is declared twice", at, labels=(Label(seen[name], "first declared here"),))
         seen[name] = at
 
-    def _declared_twice(self, body: tuple[Statement, ...], outer: dict[str, Span]) -> None:
+    def _declared_twice(self, body: tuple[Statement, ...], outer: ChainMap[str, Span]) -> None:
         """In one block or in one around it; the two branches of an `if` may declare the same."""
-        seen = dict(outer)
+        seen = outer.new_child()
         for s in body:
             if isinstance(s, (ast.Input, ast.State, ast.Param)):
                 self._declare(s.name, s.name_span, seen)
         for s in body:
             if isinstance(s, ast.For):
-                inner = dict(seen)
+                inner = seen.new_child()
                 self._declare(s.name, s.name_span, inner)
                 self._declared_twice(s.body, inner)
             elif isinstance(s, ast.If):
@@ -195,12 +173,18 @@ class _Body:
 
     def _unknown(self) -> None:
         local = self._local()
-        known = {*local, *self.world, *NAMES, *SPECIAL}
+
+        def known() -> set[str]:
+            return {*local, *self.world, *NAMES, *SPECIAL}
+
         for name in self.read:
-            if name.name not in local and len(self.brought.get(name.name, ())) > 1:
+            if name.name in local:
+                continue
+            if len(self.brought.get(name.name, ())) > 1:
                 self._brought_twice(name)
-            if not name.primed and name.name not in known:
-                self.tell("E101", f"there is no `{name.name}` here", name.span, did_you_mean(name.name, known))
+            if not name.primed and not any(name.name in words for words in (self.world, NAMES, SPECIAL)):
+                hint = self.hints.of(name.name, known, id(self.definition))
+                self.tell("E101", f"there is no `{name.name}` here", name.span, hint)
 
     def _brought_twice(self, name: ast.Name) -> None:
         """A definition that two imports bring, where it is named and this file has none of its own."""
@@ -214,19 +198,19 @@ class _Body:
         primed: list[ast.Name | ast.Target] = [n for n in self.read if n.primed]
         primed += [t for t in self.targets if t.primed]
         given = {t.name for t in self.targets if t.primed}
-        meant = ""
+        meant: set[str] = set()
         for name in primed:
             if name.name not in self.states:
-                hint = did_you_mean(name.name, self.states)
-                meant += hint
+                hint = self.hints.of(name.name, lambda: self.states, ("state", id(self.definition)))
+                meant |= {nearest(name.name, self.states)} if hint else set()
                 self.tell(
                     "E106",
                     f"`{name.name}'` is the next value of a state, but there is no state `{name.name}`",
                     name.span,
-                    f"{hint[:-2]}'`?" if hint else f"declare it: `state {name.name}: [...]`",
+                    f"{hint[:-2]}'`?" if hint.endswith("`?") else hint or f"declare it: `state {name.name}: [...]`",
                 )
         for state in self.states.values():
-            if state.name not in given and f"`{state.name}`" not in meant:
+            if state.name not in given and state.name not in meant:
                 self.tell(
                     "E302",
                     f"the state `{state.name}` has no next value",
@@ -237,6 +221,7 @@ class _Body:
     def _places(self) -> None:
         """Statements that stand where they mean nothing."""
         kind, title, model = self.definition.kind, self.definition.name, self.definition.kind == "model"
+        top = {id(s) for s in self.definition.body}
         for s in self.all:
             if isinstance(s, (ast.Loss, ast.Metric, ast.Options)) and not model:
                 word = type(s).__name__.lower() if not isinstance(s, ast.Options) else s.kind
@@ -245,7 +230,7 @@ class _Body:
                 self.tell("E311", "a model has no states of its own", s.span, "write a `cell` and `unroll` it")
             elif isinstance(s, ast.Stop) and kind != "cell":
                 self.tell("E311", f"`stop` ends the steps of a cell, but `{title}` is a {kind}", s.span)
-            elif isinstance(s, ast.Input) and s not in self.definition.body:
+            elif isinstance(s, ast.Input) and id(s) not in top:
                 self.tell("E311", "an input cannot depend on a `for` or `if`", s.span, "declare it at the top")
         gives = (ast.Output, ast.Loss, ast.Metric) if model else (ast.Output,)
         if not any(isinstance(s, gives) for s in self.all):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rnngraph.diagnostics import Label
@@ -11,15 +12,14 @@ from rnngraph.front.mistakes import Echo, Mistake
 from rnngraph.front.scope import Scope
 from rnngraph.source import Span
 from rnngraph.syntax import ast
-from rnngraph.syntax.ast import File
 
 Options = dict[str, Any]
 
 
-def read(scope: Scope, file: File) -> dict[str, Options]:
-    """The options of the model's blocks, over those at the top level of the file."""
+def read(scope: Scope, outside: Sequence[ast.Options]) -> dict[str, Options]:
+    """The options of the model's blocks, over those at the top level of its file."""
     found: dict[str, Options] = {"train": {}, "schedule": {}}
-    for items in (file.items, scope.definition.body):
+    for items in (outside, scope.definition.body):
         seen: dict[tuple[str, str], Span] = {}
         for block in items:
             if isinstance(block, ast.Options):
@@ -45,6 +45,8 @@ def _read(scope: Scope, options: Options, option: ast.Option, seen: dict[tuple[s
 def _value(scope: Scope, e: ast.Expr) -> Any:
     """A number, a bool or a word; `adam(rate = 0.001)` and, for optimisers, `adam` as (name, numbers)."""
     match e:
+        case ast.Text() if not e.value.strip():
+            raise Mistake("E208", "this text is empty", e.span, help="leave the option out, or say what it is")
         case ast.Text():
             return e.value
         case ast.Name() if e.name not in scope.names:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rnngraph.diagnostics import Label, did_you_mean
+from rnngraph.diagnostics import Label
 from rnngraph.front import places
 from rnngraph.front.levels import Place
 from rnngraph.front.mistakes import Echo, Mistake
@@ -68,6 +68,9 @@ class Scope:
 
         return {*self.names, *self.pending, *self.world, *NAMES, "t", "training"}
 
+    def known_states(self) -> set[str]:
+        return {*self.states, *(n for n, s in self.pending.items() if isinstance(s, State))}
+
     def sequence_axes(self) -> tuple[str, ...]:
         """The time axes that this body works along, in the order written."""
         return tuple(dict.fromkeys(a for _, axes in self.sequences() for a in axes))
@@ -114,7 +117,7 @@ def _plain(scope: Scope, name: Name) -> Item:
         "E101",
         f"there is no `{name.name}` here",
         name.span,
-        help=did_you_mean(name.name, scope.known()),
+        help=scope.trace.hints.of(name.name, scope.known, id(scope.definition)),
     )
 
 
@@ -131,13 +134,12 @@ def _primed(scope: Scope, name: Name) -> Item:
             labels=(Label(scope.states[name.name].span, "the state"),),
             help=f"move the line `{name.name}' = ...` above this one, or read the old value `{name.name}`",
         )
-    known = [*scope.states, *(n for n, s in scope.pending.items() if isinstance(s, State))]
-    hint = did_you_mean(name.name, known)
+    hint = scope.trace.hints.of(name.name, scope.known_states, ("state", id(scope.definition)))
     raise Mistake(
         "E106",
         f"`{name.name}'` is the next value of a state, but there is no state `{name.name}`",
         name.span,
-        help=f"{hint[:-2]}'`?" if hint else f"declare it: `state {name.name}: [...]`",
+        help=f"{hint[:-2]}'`?" if hint.endswith("`?") else hint or f"declare it: `state {name.name}: [...]`",
     )
 
 

@@ -10,9 +10,16 @@ LARGEST_SIZE = 2**31
 
 def checked_size(found: int, at: Span) -> int:
     """The size, or a Mistake."""
-    shown = at.text if at.text.strip() == str(found) else f"`{at.text}` = {found:,}"
     if found < 1:
-        raise Mistake("E203", f"a size must be positive, not {shown}", at)
+        raise Mistake("E203", f"a size must be positive, not {_shown(found, at)}", at)
     if found >= LARGEST_SIZE:
-        raise Mistake("E203", f"a size must be below {LARGEST_SIZE:,}, not {shown}", at)
+        raise too_large(found, at)
     return found
+
+
+def too_large(found: int, at: Span) -> Mistake:
+    return Mistake("E203", f"a size must be below {LARGEST_SIZE:,}, not {_shown(found, at)}", at)
+
+
+def _shown(found: int, at: Span) -> str:
+    return at.text if at.text.strip() == str(found) else f"`{at.text}` = {found:,}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rnngraph.diagnostics import Label
 from rnngraph.front import calls, declarations, expressions, loops, stops
 from rnngraph.front.levels import Place, Watched
-from rnngraph.front.mistakes import Echo, Mistake, TooMuch, counted, shape_in_words
+from rnngraph.front.mistakes import MOST_REPETITIONS, Echo, Mistake, TooMuch, counted, shape_in_words
 from rnngraph.front.poison import FIXED, poison
 from rnngraph.front.scope import Scope, look_up
 from rnngraph.front.trace import dtype_of
@@ -17,8 +17,6 @@ from rnngraph.ir.types import BATCH
 from rnngraph.syntax import ast
 from rnngraph.syntax.ast import Statement
 
-MOST_REPETITIONS = 10_000
-
 
 def run(scope: Scope, body: Iterable[Statement]) -> None:
     """Runs the statements of a block; parameters and states may be used above their lines."""
@@ -26,7 +24,7 @@ def run(scope: Scope, body: Iterable[Statement]) -> None:
     scope.pending |= {s.name: s for s in body if isinstance(s, (ast.Param, ast.State))}
     for statement in body:
         try:
-            scope.trace.count_statement(statement.span)
+            scope.trace.count_statement(statement)
             _execute(scope, statement)
         except TooMuch:
             raise

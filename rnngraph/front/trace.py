@@ -8,19 +8,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rnngraph import ops
-from rnngraph.diagnostics import Diagnostic, Label, Report
+from rnngraph.diagnostics import Diagnostic, Hints, Label, Report
 from rnngraph.front.block import DataInput, StateInput, Weight
 from rnngraph.front.levels import Halt, Handed, Level
-from rnngraph.front.mistakes import Echo, Mistake, TooMuch, shape_in_words
+from rnngraph.front.mistakes import MOST_STATEMENTS, Echo, Mistake, TooMuch, shape_in_words, too_many_statements
 from rnngraph.front.reading import Reading
+from rnngraph.front.sizes import LARGEST_SIZE, too_large
 from rnngraph.front.values import Instance, Item, Number, Numbers, PipeOf, is_literal, kind_of
 from rnngraph.ir.graph import Capture, Node, Origin, ShapeError, Value, body_param, graph_input, make
 from rnngraph.ir.types import BATCH, DType, Type, every, is_fixed
 from rnngraph.source import Source, Span
-from rnngraph.syntax.ast import Definition
-
-MOST_STATEMENTS = 200_000
-"""Statements run while elaborating one model: what bounds nested `for` loops."""
+from rnngraph.syntax.ast import Definition, Statement
 
 
 @dataclass(eq=False)
@@ -34,6 +32,7 @@ class Trace:
     worlds: Mapping[Source, Mapping[str, Definition]] = field(default_factory=dict)
     """What the definitions of each file may name; those of the library see the library."""
     report: Report = field(default_factory=Report)
+    hints: Hints = field(default_factory=Hints)
     root: Level = field(default_factory=Level)
     path: tuple[str, ...] = ()
     name: str = ""
@@ -46,7 +45,8 @@ class Trace:
     strides: dict[str, int] = field(default_factory=dict)
     """Of what number of steps a piece must begin at a multiple, for axes where that is more than one."""
     instances: list[Instance | PipeOf] = field(default_factory=list)
-    taken: set[tuple[str, ...]] = field(default_factory=set)
+    taken: dict[tuple[str, ...], int] = field(default_factory=dict)
+    """Paths of instances, each with the last number that was put behind it."""
     watchable: set[str] = field(default_factory=set)
     calls: list[Span] = field(default_factory=list)
     """The calls around the present place, outermost first."""
@@ -54,6 +54,10 @@ class Trace:
     """Whether there is a `stop` anywhere, so that a loop may have ended for a row."""
     readings: tuple[Reading, ...] = ()
     """The rules through which products read states here, outermost first."""
+    stop_at: tuple[Statement, Span] | None = None
+    """The statement that is not begun, since more are to come than may be, and the one that passes the bound."""
+    amounts: dict[bool, dict[Any, int]] = field(default_factory=dict)
+    """How many statements definitions run, in training or not, as `amount` has found it so far."""
     depth: int = 0
     statements: int = 0
     draws: int = 0
@@ -98,8 +102,7 @@ class Trace:
 
     def tell(self, diagnostic: Diagnostic) -> None:
         """Report once for each place, however many instances show the same mistake."""
-        told = {(d.code, d.span) for d in self.report.found}
-        if (diagnostic.code, diagnostic.span) not in told:
+        if (diagnostic.code, diagnostic.span) not in self.report.places:
             self.report.add(replace(diagnostic, labels=(*diagnostic.labels, *self.way_in(diagnostic))))
 
     def way_in(self, diagnostic: Diagnostic) -> tuple[Label, ...]:
@@ -130,15 +133,12 @@ class Trace:
         finally:
             self.name = before
 
-    def count_statement(self, span: Span) -> None:
+    def count_statement(self, s: Statement) -> None:
         self.statements += 1
+        if self.stop_at is not None and s is self.stop_at[0]:
+            raise too_many_statements(self.stop_at[1])
         if self.statements > MOST_STATEMENTS:
-            raise TooMuch(
-                "E310",
-                f"more than {MOST_STATEMENTS:,} statements are repeated while compiling",
-                span,
-                help="repeat over steps with `unroll`, not with `for`",
-            )
+            raise too_many_statements(s.span)
 
     # --- nodes ------------------------------------------------------------------------------------
 
@@ -156,6 +156,8 @@ class Trace:
             result = self.own(ops.call(op, *brought, origin=self.origin(at), **attrs))
         except ShapeError as error:
             raise Mistake("E201", str(error), at) from None
+        if result.type.shape and max(result.type.shape) >= LARGEST_SIZE:
+            raise too_large(max(result.type.shape), at)
         self.halt(result, (h for v in brought for h in self.halts.get(v, ())))
         return result
 
@@ -239,6 +241,8 @@ class Trace:
             own = dtype_of(item)
             if (own, dtype) in (("float", "int"), ("float", "bool"), ("int", "bool")):
                 raise Mistake("E202", f"`{at.text}` is {own}, but {dtype} is needed here", at)
+            if (dtype or own) == "int" and abs(item) >= 2**63:
+                raise Mistake("E207", f"`{at.text}` is too large for a whole number", at, help="as a float it can be")
             return self.const(item, dtype or own)
         raise Mistake(
             "E202", f"a value is needed here, but `{at.text}` is {kind_of(item)}", at, help=_call_it(item, at)

@@ -64,6 +64,8 @@ class PipeOf:
     path: tuple[str, ...] | None = None
     axis: str = ""
     reverse: bool = False
+    count: int = 0
+    """Of its parts, those of pipes in it counted too."""
 
     @property
     def title(self) -> str:
@@ -149,13 +151,27 @@ def free(name: str, taken: Collection[str]) -> str:
     return found
 
 
+def free_place(wanted: tuple[str, ...], taken: dict[tuple[str, ...], int]) -> tuple[str, ...]:
+    """The same for a path, which is taken then.
+
+    `taken` remembers of each path the number tried last: a thousand layers of one name would else be counted anew each.
+    """
+    found, count = wanted, taken.get(wanted, 1)
+    while found in taken:
+        count += 1
+        found = (*wanted[:-1], f"{wanted[-1]}_{count}")
+    taken[wanted] = count
+    taken.setdefault(found, 1)
+    return found
+
+
 def is_number(item: object) -> bool:
     return isinstance(item, (bool, int, float))
 
 
 def whole_number(item: object) -> int | None:
     """The whole number that an item is: 4, and 4.0."""
-    if isinstance(item, bool) or not isinstance(item, (int, float)) or item != int(item):
+    if isinstance(item, bool) or not isinstance(item, (int, float)) or not float(item).is_integer():
         return None
     return int(item)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean
-from rnngraph.learn.optimisers import Adam, Optimiser, optimiser
+from rnngraph.learn.optimisers import OPTIMISERS, Adam, Optimiser, is_number, optimiser, shown
 
 Split = Literal["random", "last"]
 
@@ -38,7 +39,8 @@ class FitConfig:
         Raises UserError that names every option that is unknown or out of range.
         """
         chosen = {**recipe, **{name: value for name, value in overrides.items() if value is not None}}
-        problems = [_unknown(name) for name in chosen if name not in _RULES and name != "optimizer"]
+        unknown = [name for name in chosen if name not in _RULES and name != "optimizer"]
+        problems = [_unknown(name) for name in unknown[:MOST_UNKNOWN]]
         problems += [
             d for name, value in chosen.items() if name in _RULES and (d := _out_of_range(name, value))
         ]
@@ -58,28 +60,42 @@ class FitConfig:
 
 
 def _optimiser(given: Any) -> Optimiser:
-    if given is None:
-        return Adam()
-    if isinstance(given, str):
-        return optimiser(given)
-    return given if isinstance(given, Optimiser) else optimiser(*given)
+    """Of a name, of a name with settings, or of one that is ready."""
+    match given:
+        case None:
+            return Adam()
+        case Optimiser():
+            return given
+        case str(name):
+            return optimiser(name)
+        case (str(name), Mapping() as settings):
+            return optimiser(name, settings)
+    raise UserError(
+        f"`optimizer` should be the name of one, got {shown(given)}", "E701", f"as in `{'`, `'.join(OPTIMISERS)}`"
+    )
+
+
+def _number(value: Any) -> bool:
+    return is_number(value) and math.isfinite(value)
 
 
 def _whole(value: Any) -> bool:
-    return float(value).is_integer()
+    return _number(value) and value % 1 == 0
 
 
 _RULES: dict[str, tuple[str, Any, Any]] = {
     "batch": ("a whole number of rows, at least 1", lambda v: _whole(v) and v >= 1, int),
     "epochs": ("a whole number, at least 0", lambda v: _whole(v) and v >= 0, int),
-    "clip_norm": ("above 0", lambda v: v > 0, float),
-    "rate_decay": ("above 0 and at most 1", lambda v: 0 < v <= 1, float),
-    "validation": ("a fraction, at least 0 and below 1", lambda v: 0 <= v < 1, float),
-    "split": ("`random` or `last`", lambda v: v in ("random", "last"), str),
+    "clip_norm": ("above 0", lambda v: _number(v) and v > 0, float),
+    "rate_decay": ("above 0 and at most 1", lambda v: _number(v) and 0 < v <= 1, float),
+    "validation": ("a fraction, at least 0 and below 1", lambda v: _number(v) and 0 <= v < 1, float),
+    "split": ("`random` or `last`", lambda v: isinstance(v, str) and v in ("random", "last"), str),
     "patience": ("a whole number of epochs, at least 1", lambda v: _whole(v) and v >= 1, int),
     "seed": ("a whole number", _whole, int),
 }
 """Option -> what it should be, whether it is, and its type."""
+MOST_UNKNOWN = 10
+"""So many unknown options are told."""
 
 
 def _unknown(name: str) -> Diagnostic:
@@ -95,6 +111,6 @@ def _out_of_range(name: str, value: Any) -> Diagnostic | None:
     words, holds, _ = _RULES[name]
     try:
         fine = bool(holds(value))
-    except (TypeError, ValueError, OverflowError):
+    except OverflowError:  # a whole number that no float can hold
         fine = False
-    return None if fine else Diagnostic("E704", f"`{name}` should be {words}, got {value}")
+    return None if fine else Diagnostic("E704", f"`{name}` should be {words}, got {shown(value)}")

@@ -8,6 +8,7 @@ weight.
 from __future__ import annotations
 
 import math
+import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -16,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean
+from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean, told_of
 from rnngraph.files.tensors import Arrays
 
 Array = NDArray[Any]
@@ -163,7 +164,7 @@ def clip_by_global_norm(gradients: Mapping[str, Array], limit: float) -> tuple[A
     return {name: g * scale if scale != 1.0 else g for name, g in gradients.items()}, norm
 
 
-def optimiser(name: str, arguments: Mapping[str, float] | None = None) -> Optimiser:
+def optimiser(name: str, arguments: Mapping[str, Any] | None = None) -> Optimiser:
     """An optimiser by its name in a recipe (`adam`) and its settings. UserError for what it does not have."""
     arguments = arguments or {}
     if name not in OPTIMISERS:
@@ -182,22 +183,46 @@ def optimiser(name: str, arguments: Mapping[str, float] | None = None) -> Optimi
     return OPTIMISERS[name](**arguments)
 
 
+def is_number(value: Any) -> bool:
+    """Whether it is an int or a float, of Python's or of NumPy's, and no truth value."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def shown(value: Any) -> str:
+    """What was given where something else is needed: a number, a word, `adam(...)`."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:g}"
+        case int() if abs(value) < 10**40:
+            return str(value)
+        case (str(name), Mapping()):
+            return f"`{name}(...)`"
+    return told_of(value)
+
+
 def _unknown(name: str, argument: str, known: list[str]) -> Diagnostic:
     return Diagnostic(
         "E702",
         f"`{name}` has no setting `{argument}`",
-        help=did_you_mean(argument, known) or f"it has {', '.join(known)}",
+        help=did_you_mean(str(argument), known) or f"it has {', '.join(known)}",
     )
 
 
-def _out_of_range(argument: str, value: float) -> Diagnostic | None:
-    low, high = {
-        "rate": (0.0, math.inf),
-        "epsilon": (0.0, math.inf),
-        "decay": (0.0, math.inf),
-        "nesterov": (0.0, 2.0),
-    }.get(argument, (0.0, 1.0))
-    if low <= value < high:
-        return None
-    wanted = "at least 0" if high == math.inf else f"at least 0 and below {high:g}"
-    return Diagnostic("E702", f"`{argument}` should be {wanted}, got {value:g}")
+def _out_of_range(argument: str, value: Any) -> Diagnostic | None:
+    if argument == "nesterov":
+        fine, wanted = isinstance(value, bool) or value in (0, 1), "true or false"
+    else:
+        high = math.inf if argument in ("rate", "epsilon", "decay") else 1.0
+        wanted = "at least 0" if high == math.inf else f"at least 0 and below {high:g}"
+        fine = is_number(value) and 0.0 <= value < high and math.isfinite(_as_float(value))
+    return None if fine else Diagnostic("E702", f"`{argument}` should be {wanted}, got {shown(value)}")
+
+
+def _as_float(number: Any) -> float:
+    """Infinite where the number is too large for one."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf

@@ -30,13 +30,26 @@ def init(weights: Sequence[Weight], seed: int, dtype: str = "float64") -> Arrays
     """First values of all weights by full name, frozen ones too. Raises UserError for an unknown initialiser.
 
     The same (seed, name, shape, initialiser) gives the same numbers; float32 ones are the float64 ones
-    rounded.
+    rounded. What is no finite number in this type is refused: nothing that begins so could be trained.
     """
     found: Arrays = {}
-    for weight in weights:
-        value = weight.initial.value
-        found[weight.name] = _first_value(weight, seed) if value is None else computed(value, found)
-    return {name: array.astype(dtype) for name, array in found.items()}
+    with np.errstate(all="ignore"):
+        for weight in weights:
+            value = weight.initial.value
+            found[weight.name] = _first_value(weight, seed) if value is None else computed(value, found)
+            _refuse_infinite(weight, found[weight.name], dtype)
+        return {name: array.astype(dtype) for name, array in found.items()}
+
+
+def _refuse_infinite(weight: Weight, array: NDArray[Any], dtype: str) -> None:
+    bad = array[~np.isfinite(array.astype(dtype, copy=False))]
+    if not bad.size:
+        return
+    message = f"`{weight.name}` would begin with {bad.flat[0]:g}"
+    fits = bool(np.isfinite(bad).all())
+    help = f"compute in float64, or let it begin with less than {np.finfo(dtype).max:.1e}" if fits else ""
+    note = f"which is infinite in {dtype}" if fits else "which is no finite number"
+    raise UserError([Diagnostic("E653", message, weight.span, note, help=help)])
 
 
 def computed(value: Value, weights: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
@@ -100,7 +113,7 @@ def _first_value(weight: Weight, seed: int) -> NDArray[Any]:
         )
     try:
         return draw(generator(seed, weight.name), weight.shape, **{**defaults, **arguments})
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise UserError([Diagnostic("E653", f"`{weight.name}`: {error}", weight.span)]) from error
 
 

@@ -22,6 +22,9 @@ WORDS = ("all", "sqrt", *NUMBERS)
 MOST_CHUNKS = 1000
 """For `mixed`, whose optimum takes time and memory to find that grow with the square of the number of chunks."""
 
+LONGEST_COUNT = 15
+"""Digits of a number of steps or states."""
+
 SWAPPED_CHUNKS = 32
 """Into so many parts a sequence is cut whose tapes lie in a file: two of them are in memory at once."""
 
@@ -42,19 +45,26 @@ ALL = Keep("all")
 
 def parsed(text: str) -> Keep:
     """`all`, `sqrt`, `every:100`; UserError where it is none of these."""
-    kind, _, number = text.partition(":")
+    kind, colon, number = text.partition(":")
     if kind not in WORDS:
         hint = did_you_mean(kind, WORDS) or f"there are {', '.join(WORDS)}"
         raise UserError(f"`{text}` is no schedule of what to keep", "E613", hint)
     if kind not in NUMBERS:
-        if number:
+        if colon:
             raise UserError(f"`{text}`: `{kind}` takes no number", "E613", f"write `{kind}`")
         return Keep(kind)
     if not number and kind in OPTIONAL and text == kind:
         return Keep(kind, OPTIONAL[kind])
-    if not number.isdecimal() or int(number) < 1:
+    if not is_count(number):
         raise UserError(f"`{text}` does not say how many", "E613", f"give the number of {NUMBERS[kind]}")
+    if kind == "mixed" and int(number) > 100:
+        raise UserError(f"`{text}`: {number} percent are more than all", "E613", f"give the {NUMBERS[kind]}")
     return Keep(kind, int(number))
+
+
+def is_count(text: str) -> bool:
+    """Whether it is a number from 1 on, of sane size."""
+    return text.isascii() and text.isdecimal() and len(text) <= LONGEST_COUNT and int(text) >= 1
 
 
 def course(keep: Keep, steps: int, batch: int, places: Callable[[int], int]) -> Course:

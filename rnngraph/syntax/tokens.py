@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from rnngraph.diagnostics import Diagnostic
+from rnngraph.lookalikes import HIDDEN, code_point
 from rnngraph.source import Source, Span
 
 LONGEST_NUMBER = 40
@@ -59,6 +60,7 @@ def scan(source: Source, lexicon: Lexicon) -> tuple[list[Token], list[Diagnostic
     errors: list[Diagnostic] = []
     line_begins = True
     for kind, span in _pieces(source, lexicon):
+        errors += [_hidden(span, found.start()) for found in HIDDEN.finditer(span.text)] if kind else []
         if kind in lexicon.ignored:
             line_begins |= "\n" in span.text
         elif kind == "":
@@ -119,8 +121,24 @@ def _unknown(span: Span) -> Diagnostic:
             "a text ends in the line where it begins",
             help='write `"` at its end',
         )
-    shown = f"`{character}`" if character.isprintable() else f"U+{ord(character):04X}"
+    shown = f"`{character}`" if character.isprintable() else _by_number(character)
     return Diagnostic("E003", f"{shown} means nothing here", span, help=_TYPED_BY_EDITORS.get(character, ""))
+
+
+def _hidden(piece: Span, at: int) -> Diagnostic:
+    """A sign in a comment or a text that cannot be seen there, and changes what is."""
+    place = Span(piece.source, piece.start + at, piece.start + at + 1)
+    return Diagnostic(
+        "E003",
+        f"{_by_number(place.text)} is not shown, but changes how the text around it is",
+        place,
+        help="take it out: what stands there may be read as something else",
+    )
+
+
+def _by_number(character: str) -> str:
+    said = code_point(character)
+    return f"{said}," if "," in said else said
 
 
 def _bad_number(span: Span) -> Diagnostic | None:
