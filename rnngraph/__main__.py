@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 
 from rnngraph.interrupts import heard
 
@@ -14,10 +16,23 @@ def main() -> None:
             from rnngraph.cli import exit_code
 
             code = exit_code(None, asked)
+        except MemoryError:  # not even enough to say what there was none for
+            print("error: there is no memory left [E500]", file=sys.stderr)
+            code = 1
         except KeyboardInterrupt:
             print(asked.words, file=sys.stderr)
             code = asked.code
+        if asked.came:
+            _end(code)
     sys.exit(code)
+
+
+def _end(code: int) -> None:
+    """Ends the process at once: the interpreter's own end could hang on a thread, print, or change the code."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -638,9 +639,12 @@ def exit_code(arguments: Sequence[str] | None, asked: Asked | None = None) -> in
 
 def _told(error: Exception) -> Diagnostic:
     """What is said of an error that no part of the program has words for."""
+    free = _free()
     match error:
-        case MemoryError():
-            return _no_memory(error)
+        case MemoryError() | OSError(errno=errno.ENOMEM):
+            return _no_memory(error, free)
+        case SystemError() | ImportError() if free < LITTLE:  # what an import says that gets no memory
+            return _no_memory(error, free)
         case RecursionError():
             return Diagnostic("E505", "this is nested too deeply", help="make it flatter")
         case OSError(strerror=str(why)):
@@ -650,16 +654,27 @@ def _told(error: Exception) -> Diagnostic:
     return Diagnostic("E999", f"rnngraph itself failed: {said}", help="this is a bug; RNNGRAPH_TRACEBACK=1 shows where")
 
 
-def _no_memory(error: MemoryError) -> Diagnostic:
-    """What was asked for, where NumPy says it, and what there is."""
-    from rnngraph.machine import free_bytes
-    from rnngraph.program.room import megabytes
+LITTLE = 32 << 20
+"""Bytes that are free when there is hardly memory left."""
 
+
+def _free() -> int:
+    """Bytes that are free; 0 where there are not even those to find it out."""
+    try:
+        from rnngraph.machine import free_bytes
+
+        return free_bytes()
+    except Exception:
+        return 0
+
+
+def _no_memory(error: Exception, free: int) -> Diagnostic:
+    """What was asked for, where NumPy says it, and what there is."""
     shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
     asked = f" for an array of {list(shape)} {dtype}" if shape is not None and dtype is not None else ""
     return Diagnostic(
         "E500",
-        f"there is no memory left{asked}: {megabytes(free_bytes())} are free",
+        f"there is no memory left{asked}: {free / 1e6:,.1f} MB are free",
         help="take fewer steps, a smaller batch or a smaller model; `rnngraph cost` tells what a run takes",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -302,7 +303,7 @@ def refuse_infinite(made: Elaborated, dtype: str) -> None:
     given = [(i.span, i.default) for i in made.inputs if i.default is not None]
     users = [(n.origin.span, c) for n in made.graph.all_nodes() for v in n.inputs for c in _constant(v.node)]
     plain = [(None, c) for v in made.graph.outputs.values() for c in _constant(v.node)]
-    bad = {span: number for span, number in (*given, *users, *plain) if abs(number) > LARGEST_FLOAT32}
+    bad = {span: number for span, number in (*given, *users, *plain) if LARGEST_FLOAT32 < abs(number) < math.inf}
     if bad:
         help = "compute in float64, or write a number below 3.4e38"
         raise UserError(

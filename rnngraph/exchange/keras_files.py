@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.diagnostics import UserError
 from rnngraph.exchange.found import Found, Key, Said, Says
 from rnngraph.exchange.keras_config import KINDS, Entry, Path, layers_of, said_of, snake_case
 from rnngraph.exchange.naming import of_training
 from rnngraph.exchange.onnx_export import needed
+from rnngraph.files.foreign import Damaged, foreign
 from rnngraph.files.tensors import Arrays, widened
 
 
@@ -28,7 +28,7 @@ def read(path: str) -> Found:
     """The arrays of a file by name, and what it says of its layers. UserError where it cannot be read."""
     with needed("h5py"):
         import h5py
-    try:
+    with foreign(path, "Keras weights", "E697"):
         source, config, version = _opened(path)
         with h5py.File(source, "r") as file:
             if config is None and "model_config" in file.attrs:
@@ -37,15 +37,13 @@ def read(path: str) -> Found:
                 version = told.decode() if isinstance(told, bytes) else str(told)
             stored = _stored(h5py, file)
             titles = {n.rpartition("/")[0]: str(g.attrs["name"]) for n, g in _vars(h5py, file)}
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"`{path}` cannot be read as Keras weights: {error}", "E697") from error
-    arrays = {name: array for name, (array, _) in stored.items() if array is not None}
-    types = {name: kind for name, (array, kind) in stored.items() if kind and array is not None}
-    entries = layers_of(config) if config else []
-    found = named(arrays, entries or [], titles, version, types)
-    other = [f"`{name}` holds no numbers" for name in stored.keys() - arrays.keys()]
-    strange = [] if entries is not None else ["its configuration is in a form that is not known here"]
-    return replace(found, notes=(*strange, *found.notes, *sorted(other)))
+        arrays = {name: array for name, (array, _) in stored.items() if array is not None}
+        types = {name: kind for name, (array, kind) in stored.items() if kind and array is not None}
+        entries = layers_of(config) if config else []
+        found = named(arrays, entries or [], titles, version, types)
+        other = [f"`{name}` holds no numbers" for name in stored.keys() - arrays.keys()]
+        strange = [] if entries is not None else ["its configuration is in a form that is not known here"]
+        return replace(found, notes=(*strange, *found.notes, *sorted(other)))
 
 
 def _opened(path: str) -> tuple[Any, Any, str]:
@@ -71,7 +69,7 @@ def _stored(h5py: Any, file: Any) -> dict[str, tuple[Any, str]]:
         elif item.dtype.kind in "fiub":
             found[name] = np.asarray(item), ""
         elif kind:
-            raise ValueError(f"`{name}` is stored as {kind}, which NumPy cannot hold: save it as float32")
+            raise Damaged(f"`{name}` is stored as {kind}, which NumPy cannot hold: save it as float32")
         else:
             found[name] = None, ""
 

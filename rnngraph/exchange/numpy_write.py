@@ -29,13 +29,16 @@ class Names:
 
     def __init__(self, taken: Iterable[str]) -> None:
         self.taken = set(taken)
+        self.counts: dict[str, int] = {}
+        """How far each name has been counted: a static export asks for one as often as it has steps."""
 
     def fresh(self, hint: str) -> str:
         base = name = identifier(hint)
-        count = 1
+        count = self.counts.get(base, 1)
         while name in self.taken:
             count += 1
             name = f"{base}_{count}"
+        self.counts[base] = count
         self.taken.add(name)
         return name
 

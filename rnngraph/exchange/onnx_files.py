@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.diagnostics import CannotDo, UserError
+from rnngraph.diagnostics import CannotDo
 from rnngraph.exchange.found import Found, Key, Said, Says
 from rnngraph.exchange.onnx_export import needed
 from rnngraph.exchange.recognise import HARD
+from rnngraph.files.foreign import foreign
 from rnngraph.files.tensors import Arrays
 
 RECURRENT = ("LSTM", "GRU", "RNN")
@@ -29,12 +30,10 @@ def read(path: str) -> Found:
     """The arrays of the layers of a file as `NODE.W`, `NAME.kernel` and so on, and what their nodes say."""
     with needed("onnx"):
         import onnx
-    try:
+    with foreign(path, "ONNX", "E697"):
         model = onnx.load(path)
         found = _Reader(_opset(model), _given(model))
         found.walk(model.graph, {})
-    except Exception as error:  # whatever protobuf's own classes are in the installed release
-        raise UserError(f"`{path}` cannot be read as ONNX: {error}", "E697") from error
     if not found.arrays:
         raise CannotDo(f"`{path}` has no constant weights", "E697")
     return Found(found.arrays, found.says, {}, found.types, "onnx", tuple(found.notes))

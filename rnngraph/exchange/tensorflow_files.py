@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.diagnostics import CannotDo, UserError
 from rnngraph.exchange.found import Found
 from rnngraph.exchange.naming import of_training
+from rnngraph.files.foreign import Damaged, foreign, readable
 from rnngraph.files.tensors import Arrays, widened
 
 GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -29,10 +29,6 @@ _TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 5: "<i2", 6: "i1", 9: "<i8", 10
           23: "<u8"}  # fmt: skip
 _BFLOAT16, _STRING = 14, 7
 Fields = dict[int, list[Any]]
-
-
-class _Damaged(Exception):
-    """Why the bytes are no checkpoint."""
 
 
 def prefix_of(path: str) -> str | None:
@@ -65,19 +61,14 @@ def advice(prefix: str) -> str:
 
 def read(prefix: str) -> Found:
     """The variables of a checkpoint by name. UserError where it is damaged, or in a form that is not read here."""
-    try:
-        with open(f"{prefix}.index", "rb") as file:
-            entries = dict(_table(file.read()))
+    index = f"{prefix}.index"
+    with foreign(index, "a TensorFlow checkpoint", "E697", advice(prefix)):
+        entries = dict(_table(Path(index).read_bytes()))
         header = _fields(entries.pop(b"", b""))
         data = _Data(prefix, header.get(1, [1])[0], entries)
         found = {name: data.array(name) for name in data.names()}
         arrays = {name: array for name, array in found.items() if array is not None}
         names = _full_names(data, arrays)
-    except OSError as error:
-        raise CannotDo(f"cannot read `{error.filename}`: {error.strerror or error}", "E662") from error
-    except (_Damaged, KeyError, IndexError, ValueError, MemoryError, struct.error) as error:
-        told = f"`{prefix}.index` cannot be read as a TensorFlow checkpoint: {error}"
-        raise UserError(told, "E697", advice(prefix)) from error
     types = {names.get(name, name): "bfloat16" for name in arrays if data.type(name) == _BFLOAT16}
     other = sorted(found.keys() - arrays.keys() - {GRAPH})
     notes = tuple(f"`{name}` is text, or of another type that no weight has" for name in other)
@@ -91,7 +82,7 @@ def _table(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values in order."""
     footer = content[-_FOOTER:]
     if len(footer) < _FOOTER or not footer.endswith(_END):
-        raise _Damaged("it does not end like one")
+        raise Damaged("it does not end like one")
     _, at = _handle(footer, 0)
     (where, _) = _handle(footer, at)
     for _, value in _block(content, *where):
@@ -108,9 +99,9 @@ def _block(content: bytes, offset: int, size: int) -> Iterator[tuple[bytes, byte
     """The entries of a block: each key without what it shares with the one before."""
     data = content[offset : offset + size]
     if len(data) < size or len(content) <= offset + size:
-        raise _Damaged("it is cut short")
+        raise Damaged("it is cut short")
     if content[offset + size] != 0:
-        raise _Damaged("its index is compressed")
+        raise Damaged("its index is compressed")
     (restarts,) = struct.unpack("<I", data[-4:])
     end, at, key = len(data) - 4 * (restarts + 1), 0, b""
     while at < end:
@@ -194,12 +185,13 @@ class _Data:
 
     def bytes(self, entry: Fields) -> bytes:
         shard, offset, size = (entry.get(n, [0])[0] for n in (3, 4, 5))
-        with open(f"{self.prefix}.data-{shard:05d}-of-{self.shards:05d}", "rb") as file:
+        path = f"{self.prefix}.data-{shard:05d}-of-{self.shards:05d}"
+        readable(path)
+        with open(path, "rb") as file:
+            if offset + size > os.fstat(file.fileno()).st_size:
+                raise Damaged(f"`{path}` is cut short")
             file.seek(offset)
-            data = file.read(size)
-        if len(data) < size:
-            raise _Damaged(f"`{file.name}` is cut short")
-        return data
+            return file.read(size)
 
 
 def _extents(part: bytes) -> list[tuple[int, int]]:

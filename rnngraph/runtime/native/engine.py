@@ -18,6 +18,7 @@ import llvmlite.binding as llvm
 from rnngraph.diagnostics import CannotDo
 from rnngraph.files.outputs import write_aside
 from rnngraph.interrupts import held
+from rnngraph.machine import free_bytes
 
 COMMON = (
     "declare i64 @llvm.smin.i64(i64, i64)",
@@ -60,10 +61,16 @@ SELDOM = 32
 """The folder is looked through at one in so many writes."""
 
 
+ROOM = 64 << 20
+"""Bytes that have to be free before LLVM is asked for anything."""
+
+
 class Module:
     """Compiled functions by name; they live as long as this object."""
 
     def __init__(self, text: str) -> None:
+        if free_bytes() < ROOM:
+            raise MemoryError  # LLVM itself would end the process
         kept = _Kept(text)
         code = kept.read()
         module = llvm.parse_assembly(text if code is None else "")
