@@ -73,7 +73,8 @@ def check_data(
             check_contents(check, item, filled[item.name], (bounds or {}).get(item.name))
     check.report.stop_on_errors()
     arrays.update(filled)
-    return Checked(arrays, fed, check.lengths, check.sizes, seed)
+    sizes = {BATCH: 1, **check.sizes}  # a model that is given nothing runs one row
+    return Checked(arrays, fed, check.lengths, sizes, seed)
 
 
 def _names(
