@@ -11,6 +11,10 @@ from typing import Any
 from rnngraph.ir.graph import LOOP, Graph, Node, Value, body_nodes, loop_of
 
 
+MARK = "of"
+"""What keeps two first states apart that are equal: a place in the text."""
+
+
 @dataclass(frozen=True)
 class Identity:
     """Of a graph: a digest of all of it, and one for each value that the user named, by its place (`encoder.h`)."""
@@ -54,7 +58,7 @@ def _count(values: Iterable[Value], numbers: dict[Value, int]) -> None:
 
 def _said(node: Node) -> Any:
     if node.op is not LOOP:
-        return _plain(node.attrs)
+        return _plain({name: value for name, value in node.attrs.items() if name != MARK})
     loop = loop_of(node)
     return [loop.axis, loop.reverse, len(loop.carries), len(loop.slices), len(loop.captures)]
 
