@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from contextlib import suppress
 
 from rnngraph.interrupts import heard
 
 
 def main() -> None:
-    """Runs a command and ends the process with its exit code."""
+    """Runs a command and ends the process with its exit code. Warnings of other libraries are for its developers."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
     with heard() as asked:
         try:
             from rnngraph.cli import exit_code

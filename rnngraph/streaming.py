@@ -93,10 +93,18 @@ def _row(inputs: list[DataInput], line: str, number: int) -> Arrays:
         names = ", ".join(f"{i.name} ({n})" for i, n in zip(inputs, sizes, strict=True))
         raise UserError(f"line {number} has {len(numbers)} numbers, expected {sum(sizes)}: {names}", "E645")
     parts = np.split(numbers, np.cumsum(sizes)[:-1])
-    return {i.name: _typed(i, part).reshape((1, 1, *i.type.shape)) for i, part in zip(inputs, parts, strict=True)}
+    shaped = [(i, part.reshape((1, 1, *i.type.shape))) for i, part in zip(inputs, parts, strict=True)]
+    return {i.name: _typed(i, part, number) for i, part in shaped}
 
 
-def _typed(item: DataInput, numbers: Any) -> Any:
+def _typed(item: DataInput, numbers: Any, line: int) -> Any:
+    """Numbers as the input has them; UserError where an integer or a truth value is none."""
     if item.type.dtype == "float":
         return numbers
+    wanted, holds = {
+        "int": ("whole numbers", np.isfinite(numbers) & (abs(numbers) < 2**53) & (numbers == np.trunc(numbers))),
+        "bool": ("0 or 1", (numbers == 0) | (numbers == 1)),
+    }[item.type.dtype]
+    if not holds.all():
+        raise UserError(f"line {line}: `{item.name}` should hold {wanted}, got {numbers[~holds].flat[0]:g}", "E644")
     return numbers.astype(np.int64 if item.type.dtype == "int" else bool)

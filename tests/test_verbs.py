@@ -70,6 +70,13 @@ def test_stream_answers_each_line(monkeypatch: pytest.MonkeyPatch, capsys: Told)
     assert np.allclose(told, model.compile().run({"x": x[None]}, model.init(0))["y"][0], rtol=1e-13)
 
 
+@pytest.mark.parametrize("line", ["nan", "1.5", "1e300", "-inf"])
+def test_stream_takes_no_part_of_an_integer(monkeypatch: pytest.MonkeyPatch, capsys: Told, line: str) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"3\n{line}\n"))
+    assert exit_code(["run", CHARS, "--seed", "0", "--stream"]) == 2
+    assert "line 2: `text` should hold whole numbers, got " in capsys.readouterr().err
+
+
 def test_stream_tells_what_a_line_lacks(monkeypatch: pytest.MonkeyPatch, capsys: Told) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("1 2 3\n"))
     assert exit_code(["run", LSTM4, "--stream"]) == 2

@@ -10,7 +10,6 @@ from typing import Any
 
 from rnngraph.ir.graph import LOOP, Graph, Node, Value, body_nodes, loop_of
 
-
 MARK = "of"
 """What keeps two first states apart that are equal: a place in the text."""
 
