@@ -16,7 +16,7 @@ def main() -> None:
         warnings.simplefilter("ignore")
     with heard() as asked:
         try:
-            from rnngraph.cli import exit_code
+            from rnngraph.cli.main import exit_code
 
             code = exit_code(None, asked)
         except MemoryError:  # not even enough to say what there was none for

@@ -73,7 +73,7 @@ def prepared(folder: Path, verb: str) -> dict[str, str]:
 
 
 def outputs(verb: str) -> list[str]:
-    from rnngraph.arguments import Output
+    from rnngraph.cli.arguments import Output
 
     return [value_of(VERBS[verb], flag) for flag in flags(verb, Output) if flag in VERBS[verb]]
 

@@ -9,7 +9,7 @@ import pytest
 import rnngraph as rg
 from rnngraph import driver
 from rnngraph.alive import panels
-from rnngraph.cli import exit_code
+from rnngraph.cli.main import exit_code
 from rnngraph.compiled import Signature
 from rnngraph.costs import Asked, synthetic
 from rnngraph.schedule.alive import pieces

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.cli import exit_code
+from rnngraph.cli.main import exit_code
 from rnngraph.diagnostics import UserError
 from rnngraph.exchange.chosen import Wanted
 from rnngraph.exchange.numpy_export import to_numpy

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.cli import cli, exit_code
+from rnngraph.cli.main import cli, exit_code
 from rnngraph.passes.pipeline import STAGES
 from tests.running import same_bits
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.cli import exit_code
+from rnngraph.cli.main import exit_code
 from rnngraph.contest import compare
 from rnngraph.costs import Asked, differences, everything, synthetic
 from rnngraph.diagnostics import CannotDo, UserError

@@ -11,7 +11,7 @@ import pytest
 
 import rnngraph as rg
 from rnngraph import driver
-from rnngraph.cli import exit_code
+from rnngraph.cli.main import exit_code
 from rnngraph.learn.config import FitConfig
 from rnngraph.learn.data import load
 from rnngraph.learn.fit import evaluate, fit

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import rnngraph as rg
-from rnngraph.cli import cli
+from rnngraph.cli.main import cli
 from rnngraph.learn.data import load
 from tests.running import same_bits
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from rnngraph.exchange.commands import export, weights
 
 import rnngraph as rg
-from rnngraph.cli import exit_code
+from rnngraph.cli.main import exit_code
 from rnngraph.diagnostics import CannotDo, UserError
 from rnngraph.exchange import convert as converting
-from rnngraph.exchange.commands import export, weights
 from rnngraph.exchange.convert import convert
 from rnngraph.exchange.files import read
 from rnngraph.exchange.keras_files import named

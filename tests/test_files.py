@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.arguments import EmptyText, Folder, Input, Output, Real, Verb, Whole, Wholes
-from rnngraph.cli import exit_code
+from rnngraph.cli.arguments import EmptyText, Folder, Input, Output, Real, Verb, Whole, Wholes
+from rnngraph.cli.main import exit_code
 from rnngraph.files.archives import read_npz, write_npz
 from rnngraph.files.outputs import PREFIX, write_aside
 from rnngraph.files.tensors import read_tensors

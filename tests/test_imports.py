@@ -18,8 +18,8 @@ LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
     {"driver"},
-    {"alive", "bench", "contest", "options", "texts", "writing"},
-    {"costs", "traced", "exchange", "finite", "foresee", "outside", "printing", "streaming"},
+    {"alive", "bench", "contest", "texts", "writing"},
+    {"costs", "traced", "exchange", "finite", "foresee", "outside", "streaming"},
     {"growth", "rerun"},
     {"model", "formulas", "timing"},
     {"compiled"},
@@ -30,7 +30,6 @@ LAYERS: list[set[str]] = [
     {"passes", "front"},
     {"ops"},
     {"ir", "syntax"},
-    {"arguments", "terminal"},
     {"beams", "excerpt", "files"},
     {"diagnostics"},
     {"collector", "interrupts", "lookalikes", "machine", "source"},
@@ -39,7 +38,6 @@ LAYERS: list[set[str]] = [
 
 ALLOWED = {
     ("diagnostics", "excerpt"): "the text of a diagnostic is drawn when it is asked for",
-    ("exchange.commands", "options"): "every command reads its model in one way",
     ("model", "viz.notebook"): "a model draws itself",
     ("compiled", "viz.notebook"): "a program draws itself",
     ("compiled", "outside"): "a program whose run went outside runs again, slowly, to tell where",
@@ -57,9 +55,11 @@ DOORS = {
     "networkx": {"front.names", "ir.text", "passes.keep"},
     "safetensors": {"files.tensors"},
     "filelock": {"learn.checkpoint"},
-    "click": {"arguments", "cli", "exchange.commands", "options", "terminal"},
 }
 """Which modules import a library."""
+
+ROOMS = {"click": "cli"}
+"""Libraries that one whole room may import."""
 
 LEVEL = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}
 
@@ -124,6 +124,20 @@ def test_a_library_has_one_door(library: str) -> None:
     assert users <= DOORS[library], f"{library} is imported by {users - DOORS[library]}"
 
 
+@pytest.mark.parametrize("library", ROOMS)
+def test_a_library_has_one_room(library: str) -> None:
+    users = {name for name in MODULES if any(full.split(".")[0] == library for full in imports(name))}
+    assert {part(name) for name in users} == {ROOMS[library]}
+
+
+def test_a_verb_stands_in_a_file_of_its_name() -> None:
+    from rnngraph.cli.main import cli
+
+    for name, command in cli.commands.items():
+        defined = command.callback.__module__ if command.callback is not None else ""
+        assert defined == f"rnngraph.cli.{name}"
+
+
 def test_the_graph_knows_no_array_and_no_text() -> None:
     allowed = ("rnngraph.ir", "rnngraph.source", "rnngraph.diagnostics")
     for name in MODULES:
@@ -142,7 +156,7 @@ def test_importing_the_package_is_light() -> None:
 
 def test_help_is_light() -> None:
     code = (
-        "import sys\nfrom rnngraph.cli import exit_code\nexit_code(['--help'])\n"
+        "import sys\nfrom rnngraph.cli.main import exit_code\nexit_code(['--help'])\n"
         "print([m for m in ('numpy', 'lark', 'matplotlib', 'networkx') if m in sys.modules])"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
@@ -154,7 +168,7 @@ def test_a_text_is_looked_at_without_arrays(verb: str, tmp_path: Path) -> None:
     text = "model M {\n  input x: seq[3]\n  y = unroll LSTM(4) over x\n  output y\n}\n"
     (tmp_path / "m.rnn").write_text(text)
     code = (
-        f"import sys\nfrom rnngraph.cli import exit_code\nassert exit_code([{verb!r}, 'm.rnn']) == 0\n"
+        f"import sys\nfrom rnngraph.cli.main import exit_code\nassert exit_code([{verb!r}, 'm.rnn']) == 0\n"
         "print([m for m in ('numpy', 'matplotlib', 'networkx', 'llvmlite', 'rich') if m in sys.modules])"
     )
     command = [sys.executable, "-c", code]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.cli import exit_code
+from rnngraph.cli.main import exit_code
 from rnngraph.compiled import CompiledProgram
 from rnngraph.costs import Asked, differences, everything, prove, synthetic
 from rnngraph.diagnostics import CannotDo, OutsideIndex, UserError

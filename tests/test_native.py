@@ -507,7 +507,7 @@ def test_what_kernels_cannot_be() -> None:
 
 
 def test_show_names_kernels_and_what_is_left_to_numpy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from rnngraph.cli import exit_code
+    from rnngraph.cli.main import exit_code
 
     file = tmp_path / "m.rnn"
     file.write_text(DROPPED)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.cli import exit_code
+from rnngraph.cli.main import exit_code
 from rnngraph.learn import checkpoint
 from tests.verbs import MODEL, VERBS, furnish
 

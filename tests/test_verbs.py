@@ -12,7 +12,7 @@ import pytest
 
 import rnngraph as rg
 from rnngraph import driver
-from rnngraph.cli import exit_code
+from rnngraph.cli.main import exit_code
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 CHARS, LSTM4 = str(EXAMPLES / "chars.rnn"), str(EXAMPLES / "lstm4.rnn")
@@ -212,7 +212,7 @@ def test_a_training_keeps_a_checkpoint_of_its_own_until_it_is_done(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("rnngraph.printing.Bar.tell", stop)
+        patched.setattr("rnngraph.cli.printing.Bar.tell", stop)
         assert exit_code(["train", digits, *data]) == 130
     assert any(told) and kept.exists() and str(kept) in capsys.readouterr().err
     assert exit_code(["train", digits, *data, "--resume", str(kept)]) == 0

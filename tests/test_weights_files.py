@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from rnngraph.exchange.commands import weights
 
 import rnngraph as rg
 from rnngraph.diagnostics import CannotDo, UserError
 from rnngraph.exchange.chosen import Wanted
-from rnngraph.exchange.commands import weights
 from rnngraph.exchange.convert import Converted, convert
 from rnngraph.exchange.files import read
 from rnngraph.exchange.found import Found

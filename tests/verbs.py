@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 import rnngraph as rg
-from rnngraph.cli import cli
+from rnngraph.cli.main import cli
 
 MODEL = """\
 model Small(units = 4) {

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnngraph.arguments import Input, Output, Whole
+from rnngraph.cli.arguments import Input, Output, Whole
+from rnngraph.cli.terminal import say, show_all, tell, warn
 from rnngraph.diagnostics import UserError
-from rnngraph.terminal import say, show_all, tell, warn
 
 if TYPE_CHECKING:
     from rnngraph.model import Model

@@ -1,0 +1,69 @@
+"""`bench`: how fast a model is here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from rnngraph.cli.arguments import Real, Verb, Whole
+from rnngraph.cli.options import (
+    BACKEND,
+    JSON,
+    KEEP,
+    KERNELS,
+    LINES,
+    MODEL,
+    PICTURE,
+    UNROLL,
+    dtype_option,
+    read,
+    tell_profiles,
+)
+from rnngraph.cli.terminal import console, say_json, show_all, warn
+
+
+@click.command(cls=Verb)
+@MODEL
+@click.option("--steps", type=Whole(), default=100, show_default=True, help="Steps of the made-up data.")
+@click.option("--batch", type=Whole(), default=32, show_default=True, help="Rows of the made-up data.")
+@click.option("--seconds", type=Real(0), default=2.0, show_default=True, help="For which each task is run.")
+@UNROLL
+@KEEP
+@BACKEND
+@KERNELS
+@dtype_option("float32")
+@PICTURE
+@LINES
+@JSON
+def bench(
+    file: str,
+    name: str | None,
+    settings: Sequence[str],
+    steps: int,
+    batch: int,
+    seconds: float,
+    unroll: str | None,
+    keep: str | None,
+    backend: str | None,
+    kernels: str | None,
+    dtype: str | None,
+    picture: str | None,
+    lines: int,
+    as_json: bool,
+) -> None:
+    """Tell how fast the model is here, forward alone and in training: per step, beside the machine, by source line."""
+    from rnngraph import driver
+    from rnngraph.cli.printing import bench_tables
+
+    model = read(file, name, settings)
+    flags = {"unroll": unroll, "keep": keep, "backend": backend, "dtype": dtype, "kernels": kernels}
+    how = driver.scheduled(model, dtype_default="float32", **flags)
+    warn(driver.unrolling_warning(model, how.unroll, steps, True))
+    with console(stderr=True).status("") as status:
+        found = driver.bench(model, how, steps, batch, seconds, lambda text: status.update(text))
+    if as_json:
+        say_json(found.to_json())
+    else:
+        show_all(*bench_tables(found))
+    tell_profiles({speed.task: speed.profile for speed in found.speeds}, picture, 0 if as_json else lines)

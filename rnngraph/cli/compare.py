@@ -1,0 +1,98 @@
+"""`compare`: the ways to unroll, proven equal, and what each costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from rnngraph.cli.arguments import Folder, Output, Paths, Verb, Whole, Wholes
+from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, SEED, TIMES, dtype_option, read
+from rnngraph.cli.terminal import console, say_json, show_all, warn
+
+PAGE = Output("a page", "html")
+
+
+def _plot_files(given: Mapping[str, Any]) -> Paths:
+    from rnngraph.viz.plots import files
+
+    return {"--plots": [str(file) for file in files(given["plots"])]} if given["plots"] else {}
+
+
+@click.command(cls=Verb, also=_plot_files)
+@MODEL
+@click.option(
+    "--steps", type=Wholes(), default="2,10,50,100,200,500,1000", show_default=True, help="Numbers of steps to try."
+)
+@click.option("--batch", type=Whole(), default=32, show_default=True, help="Rows of the made-up data.")
+@click.option("--modes", default="static,dynamic", show_default=True, help="Ways to unroll, as for --unroll.")
+@click.option("--keep", metavar="every:K,...", help="Further rows: what is kept for the way back.")
+@click.option("--memory-limit", metavar="10MB,...", help="Further rows: the fastest that fits.")
+@click.option("--truncate", metavar="K,...", help="Further rows: gradients cut off after K steps.")
+@click.option(
+    "--repeats", type=Whole(), default=9, show_default=True, help="Later runs that are timed, of all modes in turns."
+)
+@BACKEND
+@KERNELS
+@dtype_option("float32")
+@SEED
+@click.option("--page", type=PAGE, help="Write a report with plots to this .html file.")
+@click.option("--plots", type=Folder(), help="Write the plots into this folder, as .svg and .png.")
+@click.option("--memory", type=TIMES, help="Draw what is in memory over the longest run: .svg, .png or .pdf.")
+@JSON
+def compare(
+    file: str,
+    name: str | None,
+    settings: Sequence[str],
+    steps: tuple[int, ...],
+    batch: int,
+    modes: str,
+    keep: str | None,
+    memory_limit: str | None,
+    truncate: str | None,
+    repeats: int,
+    backend: str | None,
+    kernels: str | None,
+    dtype: str | None,
+    seed: int,
+    page: str | None,
+    plots: str | None,
+    memory: str | None,
+    as_json: bool,
+) -> int:
+    """Prove that the modes give the same bits, then tell what each costs. Exit code 1 if they do not."""
+    from rnngraph import driver
+    from rnngraph.costs import Asked
+    from rnngraph.files.outputs import write_aside
+    from rnngraph.viz.plots import plots as write_plots
+    from rnngraph.viz.report import report
+    from rnngraph.viz.tables import tables
+    from rnngraph.viz.words import honest, verdict
+
+    model = read(file, name, settings)
+    how = driver.scheduled(model, backend=backend, dtype=dtype, kernels=kernels, dtype_default="float32")
+    asked = Asked(
+        tuple(m.strip() for m in modes.split(",")),
+        steps,
+        batch,
+        how.dtype,
+        repeats,
+        seed,
+        driver.schedules(keep=keep or "", memory_limit=memory_limit or "", truncate=truncate or ""),
+    )
+    warn(driver.unrolling_warning(model, "static" if "static" in asked.modes else "", max(asked.steps), True))
+    with console(stderr=True).status("") as status:
+        found = driver.compare(model, how, asked, lambda text: status.update(text))
+        if memory:
+            status.update("measuring memory over time")
+            driver.draw_memory(model, asked, memory)
+    if page:
+        write_aside(page, report(found).encode())
+    if plots:
+        write_plots(found, plots)
+    if as_json:
+        say_json(found.to_json())
+    else:
+        show_all(verdict(found), *honest(found), *found.notes, *tables(found))
+    return 0 if found.equal else 1

@@ -1,0 +1,59 @@
+"""`cost`: bytes, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from rnngraph.cli.arguments import Verb, Whole
+from rnngraph.cli.options import JSON, KEEP, KERNELS, MEMORY_LIMIT, MODEL, SWAP, TRUNCATE, UNROLL, dtype_option, read
+from rnngraph.cli.terminal import say_json, show_all
+
+
+@click.command(cls=Verb)
+@MODEL
+@click.option("--steps", type=Whole(0), default=100, show_default=True, help="Steps of the sequences.")
+@click.option("--batch", type=Whole(), default=32, show_default=True, help="Rows.")
+@click.option("--gradient", is_flag=True, help="Of a training step, not of a forward run.")
+@click.option("--lengths", is_flag=True, help="For data whose rows have lengths of their own.")
+@click.option("--lines", type=Whole(0), default=10, show_default=True, help="How many source lines to name.")
+@UNROLL
+@KEEP
+@MEMORY_LIMIT
+@TRUNCATE
+@SWAP
+@KERNELS
+@dtype_option("float32")
+@JSON
+def cost(
+    file: str,
+    name: str | None,
+    settings: Sequence[str],
+    steps: int,
+    batch: int,
+    gradient: bool,
+    lengths: bool,
+    lines: int,
+    unroll: str | None,
+    keep: str | None,
+    memory_limit: str | None,
+    truncate: str | None,
+    swap: str | None,
+    kernels: str | None,
+    dtype: str | None,
+    as_json: bool,
+) -> None:
+    """Tell the bytes of arrays that a run will take, without running anything."""
+    from rnngraph import driver
+    from rnngraph.cli.printing import cost_tables
+
+    model = read(file, name, settings)
+    flags = {"unroll": unroll, "dtype": dtype, "kernels": kernels}
+    memory = {"keep": keep, "memory_limit": memory_limit, "truncate": truncate, "swap": swap}
+    how = driver.scheduled(model, **flags, **memory, dtype_default="float32")
+    found = driver.cost(model, how, steps, batch, gradient, lengths)
+    if as_json:
+        say_json(found.to_json())
+        return
+    show_all(*cost_tables(found, lines))

@@ -1,0 +1,105 @@
+"""`export`: a model with its weights for other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from rnngraph.cli.arguments import Input, Output, Paths, Verb
+from rnngraph.cli.options import ANY, chance_told
+from rnngraph.cli.options import read as read_model
+from rnngraph.cli.terminal import say, warn
+
+
+def _beside(given: Mapping[str, Any]) -> Paths:
+    """Large weights stand in a file of their own, beside the one in Python."""
+    from rnngraph.exchange.numpy_export import beside
+
+    return {"--out": [given["out"], str(beside(given["out"]))]} if given["target"] == "numpy" else {}
+
+
+@click.command(cls=Verb, also=_beside)
+@click.argument("file", type=Input())
+@click.option("--model", "name", metavar="NAME", help="Which model, where the file has several.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, as --set units=64.")
+@click.option("--to", "target", type=click.Choice(["onnx", "numpy"]), required=True, help="The format to write.")
+@click.option("--weights", "path", type=Input(), help="A .safetensors file; new weights by --seed without it.")
+@click.option("--seed", type=ANY, default=0, show_default=True, help="Seed of new weights.")
+@click.option(
+    "--unroll",
+    type=click.Choice(["dynamic", "static"]),
+    default="dynamic",
+    show_default=True,
+    help="A loop over any number of steps, or --steps steps one after the other.",
+)
+@click.option("--steps", metavar="N|AXIS=N,...", help="Steps of a static export: of every axis, or of each.")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="[default: float32 for onnx, else float64]")
+@click.option("--lengths/--no-lengths", default=None, help="Real lengths as inputs.  [default: for numpy]")
+@click.option("--states/--no-states", default=True, show_default=True, help="Initial states as inputs.")
+@click.option("--loss", is_flag=True, help="The loss and the metrics as outputs too.")
+@click.option("--operators", is_flag=True, help="ONNX: library cells as its operators LSTM, GRU and RNN.")
+@click.option("--out", type=Output("a model", "onnx", "py"), required=True, help="The .onnx or .py file to write.")
+def export(
+    file: str,
+    name: str | None,
+    settings: Sequence[str],
+    target: str,
+    path: str | None,
+    seed: int,
+    unroll: str,
+    steps: str | None,
+    dtype: str | None,
+    lengths: bool | None,
+    states: bool,
+    loss: bool,
+    operators: bool,
+    out: str,
+) -> None:
+    """Write the model with its weights as an ONNX file, or as a Python file with nothing but NumPy in it."""
+    from rnngraph.exchange.chosen import Wanted
+    from rnngraph.exchange.flags import refuse_idle, steps_in
+    from rnngraph.files.outputs import form_of, write_aside
+
+    form_of(out, ["onnx" if target == "onnx" else "py"], f"a model in {'ONNX' if target == 'onnx' else 'NumPy'}")
+    model = read_model(file, name, settings)
+    chance_told(path, model)
+    refuse_idle(model, _written(click.get_current_context()))
+    asked = dtype or ("float32" if target == "onnx" else "float64")
+    padded = target == "numpy" if lengths is None else lengths
+    random = path is None and model.weights
+    note = f"Its weights are random numbers by seed {seed}; it is not trained." if random else ""
+    wanted = Wanted(unroll, steps_in(steps), padded, states, loss, asked, note)
+    given = _weights(path, model, seed)
+    if target == "onnx":
+        from rnngraph.exchange.onnx_export import operators_in, to_onnx
+
+        file_content = to_onnx(model, given, wanted, operators)
+        if operators and not operators_in(file_content):
+            warn("no cell of the model is exactly an operator of ONNX, so none was written")
+        write_aside(out, file_content)
+        say(f"wrote {out}")
+        return
+    from rnngraph.exchange.numpy_export import beside, to_numpy
+
+    written = to_numpy(model, given, wanted)
+    if written.arrays is not None:
+        from rnngraph.files.archives import write_npz
+
+        write_npz(beside(out), written.arrays)
+        say(f"wrote {beside(out)}")
+    write_aside(out, written.text.encode())
+    say(f"wrote {out}")
+
+
+def _written(context: click.Context) -> dict[str, Any]:
+    """The parameters that stand on the command line."""
+    source = click.core.ParameterSource.COMMANDLINE
+    return {name: value for name, value in context.params.items() if context.get_parameter_source(name) is source}
+
+
+def _weights(path: str | None, model: Any, seed: int) -> Any:
+    from rnngraph.learn.weights import load_weights
+
+    return model.init(seed) if path is None else load_weights(path)

@@ -1,0 +1,58 @@
+"""`generate`: text from a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from rnngraph.cli.arguments import EmptyText, Input, Real, Verb, Whole
+from rnngraph.cli.options import MODEL, SEED, dtype_option, read
+from rnngraph.cli.terminal import write_out
+
+
+@click.command(cls=Verb)
+@MODEL
+@click.option("--weights", required=True, type=Input(), help="The weights of a trained model.")
+@click.option(
+    "--prompt",
+    type=EmptyText(),
+    default="",
+    help="The text to begin with; token ids with commas where there is no alphabet.",
+)
+@click.option("--length", type=Whole(0), default=400, show_default=True, help="Tokens to write at most.")
+@click.option(
+    "--temperature", type=Real(0), default=1.0, show_default=True, help="Below 1 likelier text; 0 always the likeliest."
+)
+@click.option(
+    "--top-k", type=Whole(0), default=0, show_default=True, help="Draw from the K likeliest tokens; 0 from all."
+)
+@click.option(
+    "--top-p", type=Real(), default=1.0, show_default=True, help="Draw from the likeliest that hold this probability."
+)
+@click.option("--beam", type=Whole(0), default=0, show_default=True, help="Search with so many texts at once; 0 draws.")
+@click.option(
+    "--length-penalty",
+    type=Real(),
+    metavar="A",
+    help="With a beam: texts of n tokens are compared by log probability / ((5 + n) / 6) ** A (Wu and others 2016); "
+    "0 finds the likeliest.  [default: by the mean of a token]",
+)
+@click.option("--end", help="The character (or token id) that ends the text.")
+@click.option("--alphabet", type=Input(), help="A text with every character once, in the order of their ids.")
+@click.option("--tokens", help="The input that takes the text, where that is not plain.")
+@click.option("--scores", help="The output that scores the next token, where that is not plain.")
+@click.option("--data", "paths", multiple=True, type=Input(), help="Other inputs, as a source to translate.")
+@dtype_option("float32")
+@SEED
+def generate(
+    file: str, name: str | None, settings: Sequence[str], weights: str, prompt: str, paths: Sequence[str], **how: Any
+) -> None:
+    """Write text with a trained model that scores the next token at each step."""
+    from rnngraph import driver
+    from rnngraph.learn.data import load
+
+    model = read(file, name, settings)
+    how["dtype"] = driver.scheduled(model, dtype=how["dtype"], dtype_default="float32").dtype
+    write_out(driver.generated(model, weights, prompt, load(paths), **how))

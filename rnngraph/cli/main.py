@@ -1,0 +1,126 @@
+"""The command `rnngraph`: its verbs, and the one place where what goes wrong becomes a message and a number."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from rnngraph import __version__
+from rnngraph.cli.arguments import Verbs
+from rnngraph.cli.bench import bench
+from rnngraph.cli.check import check
+from rnngraph.cli.compare import compare
+from rnngraph.cli.cost import cost
+from rnngraph.cli.export import export
+from rnngraph.cli.fmt import fmt
+from rnngraph.cli.generate import generate
+from rnngraph.cli.render import render
+from rnngraph.cli.run import run
+from rnngraph.cli.show import show
+from rnngraph.cli.summary import summary
+from rnngraph.cli.terminal import open_streams, say, tell
+from rnngraph.cli.train import train
+from rnngraph.cli.weights import weights
+from rnngraph.diagnostics import Diagnostic, UserError
+from rnngraph.interrupts import Asked
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="rnngraph")
+def cli() -> None:
+    """Recurrent networks as programs: write a .rnn file, run it unrolled or as a loop, see what each costs."""
+
+
+for verb in (
+    check, fmt, show, summary, run, train, render, compare, bench, cost, generate, weights, export,
+):  # fmt: skip
+    cli.add_command(verb)
+
+
+def exit_code(arguments: Sequence[str] | None, asked: Asked | None = None) -> int:
+    """Runs a command; the one place where what goes wrong becomes a message and a number.
+
+    0: done; 1: could not be done (or the modes differ); 2: what the user wrote is wrong; 130 and 143: interrupted, or
+    asked to end.
+    """
+    asked = asked or Asked()
+    open_streams()
+    try:
+        code = cli.main(arguments, standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except UserError as error:
+        tell(error.diagnostics)
+        return asked.code if asked.came else error.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        say(asked.words, err=True)
+        return asked.code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        _abandon_output()
+        return 1
+    except Exception as error:
+        if asked.came:  # a library made another error of the interrupt
+            say(asked.words, err=True)
+            return asked.code
+        if "RNNGRAPH_TRACEBACK" in os.environ:
+            raise
+        tell([_told(error)])
+        _abandon_output()
+        return 1
+
+
+def _told(error: Exception) -> Diagnostic:
+    """What is said of an error that no part of the program has words for."""
+    free = _free()
+    match error:
+        case MemoryError() | OSError(errno=errno.ENOMEM):
+            return _no_memory(error, free)
+        case SystemError() | ImportError() if free < LITTLE:  # what an import says that gets no memory
+            return _no_memory(error, free)
+        case RecursionError():
+            return Diagnostic("E505", "this is nested too deeply", help="make it flatter")
+        case OSError(strerror=str(why)):
+            place = f"`{error.filename}`" if error.filename else "standard output"
+            return Diagnostic("E664", f"the system refuses {place}: {why}")
+    said = f"{type(error).__name__}: {error}".strip()
+    return Diagnostic("E999", f"rnngraph itself failed: {said}", help="this is a bug; RNNGRAPH_TRACEBACK=1 shows where")
+
+
+LITTLE = 32 << 20
+"""Bytes that are free when there is hardly memory left."""
+
+
+def _free() -> int:
+    """Bytes that are free; 0 where there are not even those to find it out."""
+    try:
+        from rnngraph.machine import free_bytes
+
+        return free_bytes()
+    except Exception:
+        return 0
+
+
+def _no_memory(error: Exception, free: int) -> Diagnostic:
+    """What was asked for, where NumPy says it, and what there is."""
+    shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
+    asked = f" for an array of {list(shape)} {dtype}" if shape is not None and dtype is not None else ""
+    return Diagnostic(
+        "E500",
+        f"there is no memory left{asked}: {free / 1e6:,.1f} MB are free",
+        help="take fewer steps, a smaller batch or a smaller model; `rnngraph cost` tells what a run takes",
+    )
+
+
+def _abandon_output() -> None:
+    """What cannot be written any more is not tried again when the interpreter ends."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,147 @@
+"""`train`: weights from data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rnngraph.cli.arguments import Input, Output, Paths, Real, Verb, Whole
+from rnngraph.cli.options import (
+    ANY,
+    BACKEND,
+    JSON,
+    KEEP,
+    KERNELS,
+    MEMORY_LIMIT,
+    MODEL,
+    SWAP,
+    TRUNCATE,
+    UNROLL,
+    dtype_option,
+    read,
+    refuse_together,
+)
+from rnngraph.cli.terminal import say, say_json, warn
+
+WEIGHTS = Output("weights", "safetensors")
+CHECKPOINT = Output("a checkpoint", "checkpoint", "safetensors")
+
+
+def _training_files(given: Mapping[str, Any]) -> Paths:
+    """The checkpoint that a training keeps where no option names one."""
+    from rnngraph.driver import own_checkpoint
+
+    named = given["checkpoint"] or given["resume"]
+    return (
+        {}
+        if named == given["checkpoint"] and named
+        else {"--checkpoint": [named or own_checkpoint(given["file"], given["out"])]}
+    )
+
+
+@click.command(cls=Verb, also=_training_files, same=(("--checkpoint", "--resume"),))
+@MODEL
+@click.option("--data", "paths", multiple=True, required=True, type=Input(), help="Training data; repeatable.")
+@click.option("--validation-data", "held", multiple=True, type=Input(), help="Held-back data for early stop.")
+@click.option("--test", "tests", multiple=True, type=Input(), help="Data to report on after training.")
+@click.option("--out", type=WEIGHTS, help="Write the trained weights here (.safetensors).")
+@click.option("--weights", type=Input(), help="Start from these weights.")
+@click.option("--checkpoint", type=CHECKPOINT, help="Keep the state of training here.  [default: beside --out]")
+@click.option("--resume", type=Input(), help="Go on from this checkpoint.")
+@click.option("--epochs", type=Whole(0), help="Passes over the data.")
+@click.option("--batch", type=Whole(), help="Rows per update.")
+@click.option("--optimizer", metavar="NAME", help="sgd, adam, adamw or rmsprop.")
+@click.option("--rate", type=Real(), help="Learning rate.")
+@click.option("--momentum", type=Real(), help="Momentum, of sgd and rmsprop.")
+@click.option("--decay", type=Real(), help="Weight decay, of adamw.")
+@click.option("--rate-decay", type=Real(), help="Factor of the rate after each epoch.")
+@click.option("--clip-norm", type=Real(), help="Longest norm of all gradients together.")
+@click.option("--validation", type=Real(), help="Fraction of the rows that is held back.")
+@click.option("--split", type=click.Choice(["random", "last"]), help="Which rows are held back.")
+@click.option("--patience", type=Whole(), help="Epochs without a better held-back loss before stopping.")
+@UNROLL
+@KEEP
+@MEMORY_LIMIT
+@TRUNCATE
+@SWAP
+@BACKEND
+@KERNELS
+@dtype_option("float32")
+@click.option("--seed", type=ANY, help="Seed of weights, order and masks.")
+@JSON
+def train(
+    file: str,
+    name: str | None,
+    settings: Sequence[str],
+    paths: Sequence[str],
+    held: Sequence[str],
+    tests: Sequence[str],
+    out: str | None,
+    weights: str | None,
+    checkpoint: str | None,
+    resume: str | None,
+    optimizer: str | None,
+    rate: float | None,
+    momentum: float | None,
+    decay: float | None,
+    unroll: str | None,
+    keep: str | None,
+    memory_limit: str | None,
+    truncate: str | None,
+    swap: str | None,
+    backend: str | None,
+    kernels: str | None,
+    dtype: str | None,
+    as_json: bool,
+    **overrides: Any,
+) -> None:
+    """Train the model's weights on data, as its `train` block says and flags override."""
+    from rnngraph import driver
+    from rnngraph.cli.printing import Bar, metrics_text
+    from rnngraph.learn.data import load
+
+    refuse_together(resume=resume, weights=weights)
+    refuse_together(validation=overrides["validation"], validation_data=held)
+    kept = checkpoint or resume or driver.own_checkpoint(file, out)
+    own = kept not in (checkpoint, resume)
+    model = read(file, name, settings)
+    flags = {"unroll": unroll, "backend": backend, "dtype": dtype, "kernels": kernels}
+    memory = {"keep": keep, "memory_limit": memory_limit, "truncate": truncate, "swap": swap}
+    how = driver.scheduled(model, **flags, **memory, dtype_default="float32")
+    arguments = {"rate": rate, "momentum": momentum, "decay": decay}
+    overrides["optimizer"] = driver.chosen_optimiser(model, optimizer, arguments)
+    data, validation = load(paths), load(held) if held else None
+    measure = driver.tester(model, load(tests), how) if tests else None
+    warn(driver.unrolling_warning(model, how.unroll, driver.steps_of(model, data), True))
+    if not out:
+        warn("the trained weights will not be kept", "W602", "name a file with `--out`")
+    if kept != resume and Path(kept).is_file():
+        warn(f"`{kept}` of an interrupted training is written over; `--resume {kept}` would have gone on from it")
+    with Bar(quiet=as_json) as bar:
+        fitted = driver.train(
+            model,
+            data,
+            validation,
+            overrides,
+            how=how,
+            weights=weights,
+            checkpoint=kept,
+            resume=resume,
+            progress=bar.tell,
+        )
+    if out:
+        driver.keep_weights(out, fitted.weights, data)
+    if own:
+        Path(kept).unlink(missing_ok=True)
+    report: dict[str, Any] = {"history": fitted.history, "best_epoch": fitted.best_epoch}
+    if measure is not None:
+        report["test"] = measure(dict(fitted.weights))
+    if as_json:
+        say_json(report)
+        return
+    if measure is not None:
+        say(f"test: {metrics_text(report['test'])}")
+    say(f"wrote {out}" if out else "the weights were not kept: name a file with --out")
