@@ -247,7 +247,7 @@ def test_importing_rnngraph_does_not_import_cupy() -> None:
     subprocess.run([sys.executable, "-c", "import sys, rnngraph.cli; assert 'cupy' not in sys.modules"], check=True)
 
 
-RUN = ("run", "examples/textbook.rnn", "--data", "examples/data/textbook.npz", "--backend", "cupy")
+RUN = ("run", "examples/textbook.rnn", "--data", "examples/data/textbook.npz", "--backend", "cupy", "--seed", "0")
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> str:

@@ -168,13 +168,13 @@ def test_an_unwritable_place_leaves_what_was_there(tmp_path, monkeypatch):
     assert load_weights(path)["w"].tolist() == [1, 1]
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
     with pytest.raises(CannotDo, match="cannot write"):
-        save_weights(tmp_path / "no" / "folder", {})
+        save_weights(tmp_path / "no" / "folder.safetensors", {})
 
 
 def test_a_link_stays_a_link_and_a_device_a_device(tmp_path):
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    save_weights(tmp_path / "link", {"w": np.ones(2)})
-    assert (tmp_path / "link").is_symlink() and load_weights(tmp_path / "real")["w"].tolist() == [1, 1]
+    (tmp_path / "link.safetensors").symlink_to(tmp_path / "real")
+    save_weights(tmp_path / "link.safetensors", {"w": np.ones(2)})
+    assert (tmp_path / "link.safetensors").is_symlink() and load_weights(tmp_path / "real")["w"].tolist() == [1, 1]
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     refuse_unwritable(tmp_path / "pipe")

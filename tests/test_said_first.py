@@ -217,7 +217,7 @@ PRINTING = ["cost small.rnn", "show small.rnn", "summary small.rnn", "run small.
 def test_an_output_that_takes_nothing_is_told(folder: Path, command: str) -> None:
     with open("/dev/full", "w") as full:
         done = rnngraph(command, folder, stdout=full)
-    assert done.returncode == 1 and "No space left on device [E664]" in done.stderr and "E999" not in done.stderr
+    assert done.returncode == 1 and "No space left on device [E668]" in done.stderr and "E999" not in done.stderr
 
 
 @pytest.mark.parametrize("command", ["cost small.rnn --gradient", "compare small.rnn --steps 2 --repeats 3"])

@@ -143,7 +143,7 @@ class Verb(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         for option, value in self._given(ctx.params, click.types.StringParamType):
             if value == "":
-                raise UserError(f"{option} is empty", "E622", "give it a value, or leave it out")
+                raise UserError(f"{option} is empty", "E624", "give it a value, or leave it out")
         inputs, outputs = self.inputs(ctx.params), self.outputs(ctx.params)
         for one, other in self.same:
             if one in outputs and inputs.get(other) == outputs[one]:

@@ -85,10 +85,10 @@ def _told(error: Exception) -> Diagnostic:
         case SystemError() | ImportError() if free < LITTLE:  # what an import says that gets no memory
             return _no_memory(error, free)
         case RecursionError():
-            return Diagnostic("E505", "this is nested too deeply", help="make it flatter")
+            return Diagnostic("E509", "this is nested too deeply", help="make it flatter")
         case OSError(strerror=str(why)):
             place = f"`{error.filename}`" if error.filename else "standard output"
-            return Diagnostic("E664", f"the system refuses {place}: {why}")
+            return Diagnostic("E668", f"the system refuses {place}: {why}")
     said = f"{type(error).__name__}: {error}".strip()
     return Diagnostic("E999", f"rnngraph itself failed: {said}", help="this is a bug; RNNGRAPH_TRACEBACK=1 shows where")
 
