@@ -7,7 +7,7 @@ import sys
 import warnings
 from contextlib import suppress
 
-from rnngraph.interrupts import heard
+from rnngraph.interrupts import heard, unheard
 
 
 def main() -> None:
@@ -25,8 +25,9 @@ def main() -> None:
         except KeyboardInterrupt:
             print(asked.words, file=sys.stderr)
             code = asked.code
-        if asked.came:
-            _end(code)
+        unheard()
+    if asked.came:
+        _end(code)
     sys.exit(code)
 
 

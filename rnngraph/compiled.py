@@ -23,7 +23,7 @@ from rnngraph.ir.order import Order, orders_of
 from rnngraph.ir.types import BATCH, root, size_of
 from rnngraph.learn.checks import Checked, check_data
 from rnngraph.learn.fit_labels import refuse_wrong_labels
-from rnngraph.learn.weights import shape_text
+from rnngraph.learn.weights import check_weights, shape_text
 from rnngraph.ops import const
 from rnngraph.passes.alignments import Alignment, alignments
 from rnngraph.passes.bounds import bounds
@@ -498,6 +498,7 @@ class CompiledProgram:
         self, data: Mapping[str, Any], weights: Mapping[str, Any], cotangents: Mapping[str, Any] | None
     ) -> tuple[Call, Arrays]:
         """The results of one call. What is known of data of the same form is not found out again."""
+        _refuse_unnamed(data=data, weights=weights)
         near = self.backend.near
         data, weights, cotangents = near(data), near(weights), None if cotangents is None else near(cotangents)
         form = form_of(data), "loss" if cotangents is None else form_of(cotangents)
@@ -509,12 +510,24 @@ class CompiledProgram:
         if not call.needed <= weights.keys():
             first = min(call.needed - weights.keys())
             raise UserError(f"the weights have no `{first}`", "E604", did_you_mean(first, weights))
-        results = call.run(inputs, weights)
+        results = call.run(inputs, self._fitting(weights, call.needed))
         if OUTSIDE in results and not self.made_up and self.backend.fetch(results[OUTSIDE]):
             from rnngraph.outside import explained
 
             raise explained(self, data, weights)
         return call, results
+
+    def _fitting(self, weights: Mapping[str, Any], needed: Collection[str]) -> Mapping[str, Any]:
+        """The weights, each of which has its shape and holds numbers; UserError with all that have not."""
+        shapes = self._shapes
+        if all(_fits(weights[name], shapes[name]) for name in needed):
+            return weights
+        declared = [w for w in self.made.weights if w.name in needed]
+        return {**weights, **check_weights(declared, {w.name: weights[w.name] for w in declared}, self.schedule.dtype)}
+
+    @cached_property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {w.name: w.shape for w in self.made.weights}
 
     def _prepared(
         self, data: Mapping[str, Any], cotangents: Mapping[str, Any] | None, form: Any
@@ -585,3 +598,18 @@ class CompiledProgram:
         from rnngraph.viz.notebook import program_svg
 
         return program_svg(self)
+
+
+def _fits(array: Any, shape: tuple[int, ...]) -> bool:
+    plain = getattr(array, "shape", None) == shape and array.dtype.kind in "fiu"
+    return plain and not isinstance(array, np.ma.MaskedArray)
+
+
+def _refuse_unnamed(**given: object) -> None:
+    """UserError where data or weights are no arrays by name."""
+    for what, named in given.items():
+        if not isinstance(named, Mapping):
+            raise UserError(f"the {what} should be arrays by name, got {type(named).__name__}", "E519")
+        for name in named:
+            if not isinstance(name, str):
+                raise UserError(f"the {what} should be arrays by name, and {name!r} is no name", "E519")

@@ -257,7 +257,8 @@ def metric_names(model: Model) -> list[str]:
 def made(model: Model, how: How) -> Made:
     """What makes a checkpoint this model's: all that its loss is computed by, and what else its gradients depend on."""
     graph = model.for_training.with_outputs({"loss": model.for_training.outputs["loss"]})
-    settings = {"dtype": how.dtype, "truncate": how.truncate or None}
+    frozen = [w.name for w in model.weights if w.frozen]
+    settings = {"dtype": how.dtype, "truncate": how.truncate or None, "frozen": frozen or None}
     return Made(model.block.definition, identity_of(graph), settings)
 
 

@@ -8,7 +8,7 @@ from itertools import groupby
 from unicodedata import combining, east_asian_width
 
 from rnngraph.diagnostics import Diagnostic, clipped
-from rnngraph.source import Source, Span
+from rnngraph.source import Source, Span, printable
 
 WIDEST = 120
 """Columns of a source line that are shown; of a wider one, those around the caret."""
@@ -80,7 +80,7 @@ def _mark(span: Span, text: str, primary: bool) -> _Mark:
     written = _piece(span.source, line, cut)
     start, end = column - 1 - cut, min(column - 1 - cut + span.end - span.start, len(written))
     first, last = _width(written[:start]), _width(written[: max(start, end)])
-    return _Mark(span.source, line, first, max(last, first + 1), _said(text), primary, printable(str(span)), cut)
+    return _Mark(span.source, line, first, max(last, first + 1), _said(text), primary, _clean(str(span)), cut)
 
 
 def _piece(source: Source, line: int, cut: int) -> str:
@@ -105,7 +105,7 @@ def _excerpt(
         previous = line
         for begin, shown in _windows(list(group)):
             number = paint("gutter", f" {line:>{len(margin)}} |")
-            yield f"{number} {_window(printable(shown[0].written), begin, shown[0].cut > 0)}".rstrip()
+            yield f"{number} {_window(_clean(shown[0].written), begin, shown[0].cut > 0)}".rstrip()
             for mark in shown:
                 yield f"{bar} {_underline(mark, begin, diagnostic.severity, paint)}"
 
@@ -140,13 +140,11 @@ def _underline(mark: _Mark, begin: int, severity: str, paint: _Paint) -> str:
 
 
 def _said(text: str) -> str:
-    return printable(clipped(text))
+    return _clean(clipped(text))
 
 
-def printable(text: str) -> str:
-    """Tabs as spaces; other signs that a terminal might obey are shown as unknown ones."""
-    text = text.replace("\t", " " * _TAB)
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+def _clean(text: str) -> str:
+    return printable(text, " " * _TAB)
 
 
 def _width(text: str) -> int:

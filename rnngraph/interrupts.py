@@ -5,12 +5,15 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-AGAIN = 0.05
+TWICE = 0.5
+"""Seconds in which a second signal is one with the first."""
+AGAIN = 0.6
 """Seconds until an interrupt that came where no exception gets out is raised again."""
 
 _INTERRUPTED = "interrupted"
@@ -21,6 +24,8 @@ class Asked:
     """Which signal asked the process to end, if one did."""
 
     signal: int = 0
+    until: float = 0.0
+    """Until when a further signal is taken for the same wish."""
 
     @property
     def came(self) -> bool:
@@ -41,8 +46,7 @@ def heard() -> Iterator[Asked]:
     """Inside, both signals raise KeyboardInterrupt in the main thread, and none is lost: where it comes inside of a
     call back from C code or of a destructor, whose exceptions Python only prints, it is raised again behind.
 
-    A signal that is ignored from outside (a job in the background, `nohup`) stays ignored. Afterwards both have their
-    effect at once, so that the interpreter's own end says nothing.
+    A signal that is ignored from outside (a job in the background, `nohup`) stays ignored.
     """
     asked = Asked()
     if threading.current_thread() is not threading.main_thread():
@@ -50,20 +54,29 @@ def heard() -> Iterator[Asked]:
         return
 
     def come(number: int, _: Any) -> None:
-        asked.signal = number
+        now = time.monotonic()
+        if now < asked.until:
+            return  # pressed twice: the first one is on its way out
+        asked.signal, asked.until = number, now + TWICE
         raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, come)
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+    handlers = {number: signal.signal(number, come) for number in numbers}
     before, sys.unraisablehook = sys.unraisablehook, partial(_raised_again, asked)
     try:
         yield asked
     finally:
         sys.unraisablehook = before
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number, handler in handlers.items():
             if signal.getsignal(number) is come:
-                signal.signal(number, signal.SIG_DFL)
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def unheard() -> None:
+    """From now on neither signal does anything: the process is at its end, and its exit code is known."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _raised_again(asked: Asked, unraisable: Any) -> None:

@@ -45,6 +45,13 @@ class Model:
         )
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the model was read from, imported ones too."""
+        from rnngraph.front.imports import load as follow
+
+        return follow(self.file).files
+
+    @property
     def inputs(self) -> tuple[DataInput, ...]:
         return self.made.inputs
 

@@ -8,6 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 
+def printable(text: str, tab: str = " ") -> str:
+    """Signs that a terminal might obey, and those that no encoding has, are shown as unknown ones."""
+    text = text.replace("\t", tab)
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 @dataclass(frozen=True)
 class Source:
     """One text, with the name that messages call it by."""
@@ -16,6 +22,11 @@ class Source:
     text: str = field(repr=False)
     folder: Path | None = None
     """Where its imports are looked for; None where nothing may be imported."""
+
+    @cached_property
+    def shown(self) -> str:
+        """The name as a terminal, a picture or a page may have it."""
+        return printable(self.name)
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -55,7 +66,7 @@ class Span:
 
     def __str__(self) -> str:
         line, column = self.source.place(self.start)
-        return f"{self.source.name}:{line}:{column}"
+        return f"{self.source.shown}:{line}:{column}"
 
     def to(self, other: Span) -> Span:
         """From the start of this span to the end of the other."""

@@ -192,7 +192,9 @@ def chosen(log_probabilities: Any, style: Style, rng: np.random.Generator) -> in
     """One token, drawn from what temperature, top-k and top-p leave; temperature 0 takes the likeliest."""
     if style.temperature == 0:
         return int(np.argmax(log_probabilities))
-    scaled = log_softmax(log_probabilities / style.temperature)
+    behind = log_probabilities.astype(np.float64) - log_probabilities.max()
+    with np.errstate(over="ignore"):  # a small temperature leaves the likeliest alone
+        scaled = log_softmax(np.where(behind == 0, 0.0, behind / style.temperature))
     order = np.argsort(-scaled, kind="stable")
     if style.top_k:
         order = order[: style.top_k]

@@ -37,6 +37,20 @@ def refused(path: Path, *words: str) -> None:
     assert str(path) in said and all(word in said for word in words), said
 
 
+@pytest.mark.parametrize("name", ["d.npz", "d.json", "d.csv", "w.safetensors", "w.npz", "w.onnx", "w.h5", "w.pt"])
+def test_what_is_no_file_is_not_read(tmp_path: Path, name: str) -> None:
+    """A device gives bytes without end, and a pipe cannot be looked at twice."""
+    from rnngraph.exchange.files import read as read_weights
+
+    path = tmp_path / name
+    path.symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="it is a pipe or a device, not a file"):
+        load([path]) if name.startswith("d") else read_weights(str(path))
+    if name == "w.safetensors":
+        with pytest.raises(UserError, match="it is a pipe or a device, not a file"):
+            rg.load_weights(path)
+
+
 # --- archives ----------------------------------------------------------------------------------------------------
 
 

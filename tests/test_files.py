@@ -125,6 +125,29 @@ def test_a_checkpoint_may_be_the_one_that_is_gone_on_from(folder: Path, capsys: 
     assert "would be one" in told(capsys, "train", clash)[1]
 
 
+@pytest.mark.parametrize(("verb", "flag"), [pair for pair in WRITING if pair[0] != "weights convert"])
+def test_no_output_is_a_file_that_is_imported(folder: Path, capsys: Any, verb: str, flag: str) -> None:
+    (folder / "cells").mkdir()
+    kept = Path("cells/own.rnn")
+    kept.write_text(
+        "cell Own(units) {\n  input x: [n]\n  state h: [units] = 0\n  param w: [n, units] ~ glorot_uniform\n"
+        "  h' = tanh(x @ w + h)\n  output h'\n}\n"
+    )
+    Path("small.rnn").write_text('import "cells/own.rnn"\n' + MODEL.replace("LSTM(", "Own("))
+    rg.save_weights("w.safetensors", rg.load("small.rnn").init(0))
+    before = kept.read_bytes()
+    link = f"link{Path(value_of(VERBS[verb], flag)).suffix}"
+    os.symlink("cells/own.rnn", link)
+    code, said = told(capsys, verb, with_value(VERBS[verb], flag, link))
+    assert code == 2 and "E665" in said and "would write over what `small.rnn` imports" in said, said
+    assert kept.read_bytes() == before
+
+
+def test_a_name_with_a_slash_behind_is_that_of_a_folder(folder: Path, capsys: Any) -> None:
+    code, said = told(capsys, "run", with_value(VERBS["run"], "--out", "x.npz/"))
+    assert code == 1 and "its name is that of a folder" in said and not Path("x.npz").exists()
+
+
 def test_what_stands_beside_an_export_is_no_data_of_the_user(folder: Path, capsys: Any) -> None:
     np.savez("big.npz", x=1)
     Path("big.rnn").write_text(MODEL.replace("units = 4", "units = 40"))
@@ -256,6 +279,24 @@ def test_files_from_python_have_the_same_promises(folder: Path) -> None:
     rg.save_weights("t.safetensors", turned)
     back = rg.load_weights("t.safetensors")
     assert all(np.array_equal(back[n], a) and back[n].shape == a.shape for n, a in turned.items())
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({1: np.ones(2)}, "1 is no name for an array"),
+        ({"__metadata__": np.ones(2)}, "'__metadata__' is no name for an array"),
+        ({"\udcff": np.ones(2)}, "is no name for an array"),
+        ({"w": np.array([None])}, "`w` holds object"),
+        ({"w": np.ones(2, complex)}, "`w` holds complex128"),
+        ({"w": np.array(["a"])}, "`w` holds <U1"),
+        ({"w": np.ma.masked_array([1.0, 2.0], [True, False])}, "`w` holds masked values"),
+    ],
+)
+def test_what_could_not_be_read_back_is_not_written(folder: Path, arrays: Any, words: str) -> None:
+    with pytest.raises(rg.UserError) as error:
+        rg.save_weights("o.safetensors", arrays)
+    assert words in error.value.diagnostics[0].message and not Path("o.safetensors").exists()
 
 
 def test_the_library_of_the_format_reads_what_is_written(folder: Path) -> None:

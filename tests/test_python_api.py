@@ -260,3 +260,50 @@ def test_a_weight_that_no_compiled_kernel_reads_may_be_another_array(kernels: st
     for seed in (1, 2):
         weights = model.init(seed)
         assert np.array_equal(program.run(data, weights)["y"], model.compile(kernels=kernels).run(data, weights)["y"])
+
+
+NUMBERS = "model M {\n  input x: [3]\n  param w: [3, 2] = 1\n  y = x @ w\n  output y\n  loss mean(y)\n}\n"
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ({"w": np.ones((2, 3))}, "the weight `w` should be (3, 2), got (2, 3)"),
+        ({"w": np.ones(2)}, "the weight `w` should be (3, 2), got (2,)"),
+        ({"w": np.ones((1, 1))}, "the weight `w` should be (3, 2), got (1, 1)"),
+        ({"w": 1.0}, "the weight `w` should be (3, 2), got ()"),
+        ({"w": None}, "the weight `w` should be (3, 2)"),
+        ({"w": np.full((3, 2), None)}, "the weight `w` should hold numbers, got object"),
+        ({"w": np.full((3, 2), "a")}, "the weight `w` should hold numbers"),
+        ({"w": [[1.0, 2.0], [1.0]]}, "the weight `w` should be (3, 2)"),
+        ({"w": np.ma.masked_array(np.ones((3, 2)), np.eye(3, 2))}, "the weight `w` holds masked values"),
+        (None, "the weights should be arrays by name, got NoneType"),
+        ([np.ones((3, 2))], "the weights should be arrays by name, got list"),
+        ({1: np.ones((3, 2))}, "1 is no name"),
+    ],
+)
+def test_weights_that_do_not_fit_are_told_by_name(weights: object, words: str) -> None:
+    """NumPy would repeat a row of weights, or tell a shape without a name."""
+    program = rg.parse(NUMBERS).compile(gradient=True)
+    for call in (program.run, program.gradients):
+        with pytest.raises(rg.UserError) as error:
+            call({"x": np.ones((1, 3))}, weights)  # type: ignore[arg-type,operator]
+        assert words in error.value.diagnostics[0].message
+
+
+@pytest.mark.parametrize("data", [None, [1], "x", {1: np.ones((1, 3))}])
+def test_data_that_are_no_arrays_by_name(data: object) -> None:
+    with pytest.raises(rg.UserError, match="the data should be arrays by name"):
+        rg.parse(NUMBERS).compile().run(data, {"w": np.ones((3, 2))})  # type: ignore[arg-type]
+
+
+def test_masked_data_are_refused() -> None:
+    x = np.ma.masked_array(np.ones((1, 3)), [[True, False, False]])
+    with pytest.raises(rg.UserError, match="`x` holds masked values"):
+        rg.parse(NUMBERS).compile().run({"x": x}, {"w": np.ones((3, 2))})
+
+
+def test_lists_and_whole_numbers_are_weights_too() -> None:
+    program = rg.parse(NUMBERS).compile()
+    for weights in ([[1, 2]] * 3, np.array([[1, 2]] * 3), np.array([[1, 2]] * 3, "f4")):
+        assert program.run({"x": np.ones((1, 3))}, {"w": weights})["y"].tolist() == [[3.0, 6.0]]

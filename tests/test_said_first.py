@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -203,6 +204,25 @@ def test_texts_that_a_model_writes_cannot_drive_the_terminal(folder: Path) -> No
     assert written.startswith("\x1b")
 
 
+def test_a_name_of_a_file_cannot_drive_the_terminal_either(folder: Path, capsys: Any) -> None:
+    name = "e\x1b[31mvil\n\udcff.rnn"
+    Path(name).write_text(MODEL)
+    for verb in (["cost", "--gradient"], ["show", "--kernels"], ["summary"], ["bench", "--seconds", "0"]):
+        code, out, err = told(capsys, verb[0], name, *verb[1:])
+        assert code == 0 and not {"\x1b", "\udcff"} & {*out, *err}
+    for form in ("svg", "pdf", "png", "dot"):
+        assert told(capsys, "render", name, "--out", f"o.{form}")[0] == 0
+    ElementTree.parse("o.svg")
+    assert told(capsys, "run", name, "--data", "d.npz", "--seed", "0", "--profile")[0] == 0
+
+
+def test_a_terminal_of_one_column_has_a_least_width(
+    folder: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1")
+    assert "133" in told(capsys, "summary", "small.rnn")[1]
+
+
 def rnngraph(arguments: str, folder: Path, **more: Any) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **more.pop("env", {})}
     command = [sys.executable, "-m", "rnngraph", *arguments.split()]
@@ -276,6 +296,67 @@ def test_an_option_that_cannot_be_meant(folder: Path, capsys: Any, arguments: st
     code, _, said = told(capsys, *arguments.split())
     assert code == 2 and "E999" not in said and "Traceback" not in said, said
     assert len(said) < 1500 and "Exceeds the limit" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("run small.rnn --data d.npz --stream --out s.npz", "--stream and --out exclude each other"),
+        ("run small.rnn --data d.npz --profile --out s.npz", "--profile and --out exclude each other"),
+        ("run small.rnn --data d.npz --stream --picture s.svg", "--stream and --picture exclude each other"),
+        ("run small.rnn --data d.npz --picture s.svg --out s.npz", "--picture and --out exclude each other"),
+    ],
+)
+def test_options_of_which_one_would_be_forgotten(folder: Path, capsys: Any, arguments: str, words: str) -> None:
+    code, _, said = told(capsys, *arguments.split())
+    assert code == 2 and words in said and not Path("s.npz").exists()
+
+
+def test_a_small_temperature_writes_the_likeliest(folder: Path, capsys: Any) -> None:
+    written = {}
+    for temperature in ("0", "1e-307", "1e-309", "1e-320"):
+        for dtype in ("float32", "float64"):
+            more = ["--temperature", temperature, "--dtype", dtype]
+            written[temperature, dtype] = told(capsys, "generate", *VERBS["generate"], *more)[1]
+    assert len(set(written.values())) == 1
+
+
+def test_files_are_formatted_one_by_one(folder: Path, capsys: Any) -> None:
+    Path("ugly.rnn").write_text("model   M {input x: [2]\n output x * 2 as y}\n")
+    Path("bad.rnn").write_text("model {\n")
+    code, out, err = told(capsys, "fmt", "bad.rnn", "ugly.rnn", "absent.rnn")
+    assert code == 2 and "ugly.rnn: changed" in out and "bad.rnn" in err and "absent.rnn" in err
+    assert Path("ugly.rnn").read_text().startswith("model M {")
+    os.mkfifo("pipe.rnn")
+    before = "model   M {input x: [2]\n output x * 2 as y}\n"
+    writer = subprocess.Popen([sys.executable, "-c", f"open('pipe.rnn', 'w').write({before!r})"])
+    code, out, err = told(capsys, "fmt", "pipe.rnn")
+    writer.wait()
+    assert code == 1 and "changed" not in out and "is no file that could be changed" in err
+
+
+def test_a_training_that_was_over_says_so(folder: Path, capsys: Any) -> None:
+    assert told(capsys, *TRAIN, "--checkpoint", "c.checkpoint")[0] == 0
+    code, _, said = told(capsys, *TRAIN, "--resume", "c.checkpoint", "--out", "o.safetensors")
+    assert code == 0 and "nothing was left to train: `c.checkpoint` is at epoch 1" in said
+
+
+def test_pictures_know_no_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rnngraph.viz.figure import figure_bytes
+
+    def draw(figure: Any) -> None:
+        figure.add_subplot().plot([1, 2])
+
+    before = {form: figure_bytes(draw, form, "x") for form in ("svg", "pdf", "png")}
+    Path("matplotlibrc").write_text("figure.facecolor: red\nsvg.fonttype: path\nfont.size: 30\n")
+    environment = {"SOURCE_DATE_EPOCH": "abc", "MPLBACKEND": "nonsense"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert {form: figure_bytes(draw, form, "x") for form in before} == before
+    done = rnngraph("compare small.rnn --steps 2 --repeats 1 --page p.html --memory m.pdf", folder, env=environment)
+    assert done.returncode == 0, done.stderr
+    done = rnngraph("render small.rnn --out r.pdf", folder, env=environment)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_static_export_that_no_tool_reads_is_refused(folder: Path, capsys: Any) -> None:

@@ -53,6 +53,17 @@ def test_a_signal_that_comes_while_something_must_be_whole_is_raised_behind() ->
     assert done == ["whole"]
 
 
+def test_a_second_signal_close_behind_is_one_with_the_first() -> None:
+    with heard() as asked:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        assert asked.code == 130
+        time.sleep(0.6)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

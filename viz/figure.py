@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
@@ -10,14 +12,27 @@ FORMS = ("svg", "png", "pdf")
 _UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": None}
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Without the variables of the environment by which plotting libraries choose a window or a date."""
+    before = {name: os.environ.pop(name) for name in ("MPLBACKEND", "SOURCE_DATE_EPOCH") if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+
+
 def figure_bytes(draw: Callable[[Any], None], form: str, name: str, dpi: int = 160, **options: Any) -> bytes:
     """The content of a file of one of `FORMS`: what `draw` puts on a figure of these options. `name` keeps the ids of
     one svg apart from those of another."""
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with undisturbed():
+        from matplotlib import rc_context, rcdefaults, rcParams
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
-    with rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": name}):
+    with undisturbed(), rc_context():
+        rcdefaults()  # whatever a `matplotlibrc` says
+        rcParams.update({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": name})
         figure = Figure(layout="constrained", **options)
         FigureCanvasAgg(figure)
         draw(figure)

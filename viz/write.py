@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rnngraph.diagnostics import CannotDo
 from rnngraph.files.outputs import form_of, write_aside
+from rnngraph.viz.figure import undisturbed
 from rnngraph.viz.dot import Picture, digraph
 from rnngraph.viz.palette import FONT, FONT_STACK
 from rnngraph.viz.place import places
@@ -56,8 +57,9 @@ def pdf(picture: Picture) -> bytes:
     from reportlab.graphics import renderPDF  # type: ignore[import-untyped,unused-ignore]
     from svglib.svglib import svg2rlg  # type: ignore[import-untyped,unused-ignore]
 
-    drawing = svg2rlg(BytesIO(_laid_out(picture, "svg")))
-    return bytes(renderPDF.drawToString(drawing, invariant=1))
+    with undisturbed():
+        drawing = svg2rlg(BytesIO(_laid_out(picture, "svg")))
+        return bytes(renderPDF.drawToString(drawing, invariant=1))
 
 
 def dot(picture: Picture) -> bytes:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
 from rnngraph.cli.arguments import Input, Verb
-from rnngraph.cli.terminal import say, write_out
+from rnngraph.cli.terminal import say, tell, write_out
+from rnngraph.diagnostics import CannotDo, UserError
 
 
 @click.command(cls=Verb)
@@ -16,17 +18,30 @@ from rnngraph.cli.terminal import say, write_out
 @click.option("--stdout", is_flag=True, help="Print the result instead of writing it.")
 def fmt(files: Sequence[str], only_check: bool, stdout: bool) -> int:
     """Bring FILES into their canonical form."""
-    from rnngraph import texts
-    from rnngraph.files.outputs import write_aside
-
-    changed = 0
+    code = 0
     for path in files:
-        before, after = texts.formatted(path)
-        if stdout:
-            write_out(after, end=False)
-        elif before != after:
-            changed += 1
-            say(f"{path}: {'would change' if only_check else 'changed'}")
-            if not only_check:
-                write_aside(path, after.encode())
-    return 1 if only_check and changed else 0
+        try:
+            changed = _formatted(path, only_check, stdout)
+        except UserError as error:  # of one file; the others are brought into form all the same
+            tell(error.diagnostics)
+            code = max(code, error.exit_code)
+        else:
+            code = max(code, int(only_check and changed))
+    return code
+
+
+def _formatted(path: str, only_check: bool, stdout: bool) -> bool:
+    """Whether the file was, or would be, changed."""
+    from rnngraph import texts
+    from rnngraph.files.outputs import is_device, write_aside
+
+    before, after = texts.formatted(path)
+    if stdout:
+        write_out(after, end=False)
+    elif before != after:
+        if not only_check:
+            if is_device(Path(path)):
+                raise CannotDo(f"`{path}` is no file that could be changed", "E660", "`--stdout` prints the result")
+            write_aside(path, after.encode())
+        say(f"{path}: {'would change' if only_check else 'changed'}")
+    return before != after

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnngraph.cli.arguments import Input, Output, Whole
+from rnngraph.cli.arguments import Input, Output, Verb, Whole
 from rnngraph.cli.terminal import say, show_all, tell, warn
 from rnngraph.diagnostics import UserError
+from rnngraph.files.outputs import refuse_clashes
 
 if TYPE_CHECKING:
     from rnngraph.model import Model
@@ -75,6 +76,10 @@ def read(file: str, name: str | None, settings: Sequence[str]) -> Model:
 
     model = load(file, name, **given_once([setting(text) for text in settings], "the setting", "E620"))
     tell(model.warnings)
+    context = click.get_current_context()
+    if isinstance(context.command, Verb):
+        imports = {f"what `{file}` imports": [str(path) for path in model.files[1:]]}
+        refuse_clashes(imports, context.command.outputs(context.params))
     return model
 
 

@@ -21,6 +21,7 @@ from rnngraph.cli.options import (
     chance_told,
     dtype_option,
     read,
+    refuse_together,
     tell_profiles,
 )
 from rnngraph.cli.terminal import say, say_json, tell, warn, write_out
@@ -68,6 +69,9 @@ def run(
     from rnngraph.cli.printing import results_json, results_text
     from rnngraph.learn.data import load
 
+    refuse_together(stream=stream or None, profile=profile or None, out=out)
+    refuse_together(stream=stream or None, picture=picture)
+    refuse_together(picture=picture, out=out)
     model, data = read(file, name, settings), load(paths)
     how = driver.scheduled(model, unroll=unroll, backend=backend, dtype=dtype, kernels=kernels)
     chance_told(weights, model)

@@ -12,10 +12,13 @@ from typing import Any
 import click
 
 from rnngraph.diagnostics import Diagnostic, in_order, render
-from rnngraph.excerpt import printable
+from rnngraph.source import printable
 
 WIDTH = 150
 """Columns of what is printed into a file or a pipe."""
+
+NARROWEST = 40
+"""Columns that a table has at least; in fewer it could only be blank."""
 
 _PLAIN = {"²": "^2", "³": "^3", "×": "x", "·": "*", "…": "...", "–": "-", "—": "-", "→": "->", "≤": "<=", "≥": ">="}
 """What a terminal that knows no more than ASCII shows for the signs that reports are written with."""
@@ -54,7 +57,8 @@ def cell(text: object) -> str:
 def console(stderr: bool = False) -> Any:
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
+    asked = os.environ.get("COLUMNS", "")
+    width = max(int(asked), NARROWEST) if asked.isdecimal() else None if sys.stdout.isatty() else WIDTH
     return Console(stderr=stderr, width=width)
 
 
@@ -73,6 +77,7 @@ def warn(text: str, code: str = "W600", help: str = "") -> None:
 def open_streams() -> None:
     """Makes both streams take every sign, whatever encoding the terminal has: what it has not is written around."""
     codecs.register_error("rnngraph", _around)
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # a stream that was closed takes all and keeps none
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):

@@ -101,6 +101,7 @@ def train(
     """Train the model's weights on data, as its `train` block says and flags override."""
     from rnngraph import driver
     from rnngraph.cli.printing import Bar, metrics_text
+    from rnngraph.learn.checkpoint import alone
     from rnngraph.learn.data import load
 
     refuse_together(resume=resume, weights=weights)
@@ -118,8 +119,17 @@ def train(
     warn(driver.unrolling_warning(model, how.unroll, driver.steps_of(model, data), True))
     if not out:
         warn("the trained weights will not be kept", "W602", "name a file with `--out`")
+    with alone(kept):  # before anything is said of what stands there
+        pass
     if kept != resume and Path(kept).is_file():
         warn(f"`{kept}` of an interrupted training is written over; `--resume {kept}` would have gone on from it")
+    began = False
+
+    def progress(now: Any) -> None:
+        nonlocal began
+        began = True
+        bar.tell(now)
+
     with Bar(quiet=as_json) as bar:
         fitted = driver.train(
             model,
@@ -130,8 +140,11 @@ def train(
             weights=weights,
             checkpoint=kept,
             resume=resume,
-            progress=bar.tell,
+            progress=progress,
         )
+    if not began:
+        stands = f": `{resume}` is at epoch {len(fitted.history)}" if resume else ""
+        warn(f"nothing was left to train{stands}")
     if out:
         driver.keep_weights(out, fitted.weights, data)
     if own:

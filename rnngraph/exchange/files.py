@@ -13,7 +13,7 @@ from rnngraph.diagnostics import UserError
 from rnngraph.exchange import keras_files, onnx_files, pickles, tensorflow_files
 from rnngraph.exchange.found import Found
 from rnngraph.files.archives import read_npz
-from rnngraph.files.foreign import readable
+from rnngraph.files.foreign import foreign, readable
 from rnngraph.files.tensors import read_tensors, tensor_types, widened
 from rnngraph.learn.checkpoint import best_weights
 
@@ -36,7 +36,8 @@ def read(path: str) -> Found:
             f"`{path}` is a TensorFlow checkpoint in the form of before 0.12", "E697", tensorflow_files.advice(path)
         )
     if kind.endswith(pickles.ENDINGS):
-        raise pickles.refusal(path)
+        with foreign(path, "weights", "E697"):
+            raise pickles.refusal(path)
     if kind.endswith(".npz"):
         return _npz(path)
     if kind.endswith((".h5", ".hdf5", ".keras")):

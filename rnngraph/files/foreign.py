@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,8 +42,9 @@ def foreign(path: PathLike, what: str, code: str, help: str = "") -> Iterator[No
 def readable(path: PathLike) -> None:
     """Raises CannotDo, in plain words, where `path` is no file that can be opened."""
     try:
-        with open(path, "rb"):
-            pass
+        with open(path, "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise CannotDo(f"cannot read `{path}`: it is a pipe or a device, not a file", code="E662")
     except (OSError, ValueError) as error:  # ValueError: a name with a null in it
         reason = getattr(error, "strerror", None) or error
         raise CannotDo(f"cannot read `{path}`: {reason}", code="E662") from error

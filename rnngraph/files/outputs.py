@@ -135,12 +135,16 @@ def refuse_clashes(inputs: Mapping[str, Sequence[str]], outputs: Mapping[str, Se
     for option, path, place in _places(outputs):
         if place in read:
             other, name = read[place]
-            told = f"{_one_file(path, name)}: {option} would write over what {other} reads"
+            told = f"{_one_file(path, name)}: {option} would write over {_read(other)}"
             raise UserError(told, "E665", f"give {option} another name")
         if place in written:
             other, name = written[place]
             raise UserError(f"{_one_file(path, name)}: {other} and {option} would be one", "E665", "name two files")
         written[place] = option, path
+
+
+def _read(option: str) -> str:
+    return option if option.startswith("what ") else f"what {option} reads"
 
 
 def _one_file(path: str, name: str) -> str:
@@ -176,6 +180,8 @@ def form_of(path: PathLike, forms: Iterable[str], what: str) -> str:
     """
     known = tuple(forms)
     with _told(path):
+        if os.fspath(path).endswith(os.sep):
+            raise CannotDo(f"cannot write `{path}`: its name is that of a folder", code="E660")
         found = Path(path).suffix.lower().removeprefix(".")
         if found not in known and is_device(_target(path)):
             return known[0]

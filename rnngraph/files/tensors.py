@@ -33,8 +33,8 @@ _KINDS = {"b1": "BOOL", "i1": "I8", "u1": "U8", "i2": "I16", "u2": "U16", "f2": 
 
 def write_tensors(path: PathLike, arrays: Mapping[str, Any], texts: Mapping[str, str] | None = None) -> None:
     """Write named arrays and texts as one safetensors file, aside first. Raises CannotDo where it cannot be written,
-    ValueError where an array is of a type that the format does not have."""
-    plain = {name: _little(np.asarray(array)) for name, array in arrays.items()}
+    UserError where an array has a name or a type that the format does not have."""
+    plain = {name: _little(name, array) for name, array in arrays.items()}
     order = sorted(plain, key=lambda name: (-plain[name].itemsize, name))
     told = dict(texts or {})
     told[CHECKSUM] = _checksum(plain, told)
@@ -42,7 +42,8 @@ def write_tensors(path: PathLike, arrays: Mapping[str, Any], texts: Mapping[str,
     end = 0
     for name in order:
         begin, end = end, end + plain[name].nbytes
-        header[name] = {"dtype": _kind(plain[name]), "shape": plain[name].shape, "data_offsets": [begin, end]}
+        kind = _KINDS[plain[name].dtype.str[1:]]
+        header[name] = {"dtype": kind, "shape": plain[name].shape, "data_offsets": [begin, end]}
     head = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     head += b" " * (-len(head) % 8)
     write_aside(path, len(head).to_bytes(8, "little"), head, *(_bytes(plain[name]) for name in order))
@@ -97,21 +98,21 @@ def _checksum(arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, str]) -> s
     return found.hexdigest()
 
 
-def _little(array: NDArray[Any]) -> NDArray[Any]:
-    """The array as it lies in a file: row by row, the least byte first."""
-    plain = np.ascontiguousarray(array).reshape(array.shape)
-    return plain.astype(plain.dtype.newbyteorder("<"), copy=False)
+def _little(name: object, given: Any) -> NDArray[Any]:
+    """The array as it lies in a file: row by row, the least byte first. UserError where the format has no such name or
+    no such type."""
+    if not isinstance(name, str) or name == _TEXTS or any("\ud800" <= c <= "\udfff" for c in name):
+        raise UserError(f"{name!r} is no name for an array in a safetensors file", "E666", "name it by a text")
+    array = np.asarray(given)
+    little = array.dtype.newbyteorder("<")
+    if little.str[1:] not in _KINDS or np.ma.is_masked(given):
+        what = "masked values" if np.ma.is_masked(given) else f"{array.dtype}"
+        raise UserError(f"`{name}` holds {what}, which a safetensors file does not", "E666", "save arrays of numbers")
+    return np.ascontiguousarray(array).reshape(array.shape).astype(little, copy=False)
 
 
 def _bytes(array: NDArray[Any]) -> memoryview:
     return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-
-
-def _kind(array: NDArray[Any]) -> str:
-    found = _KINDS.get(array.dtype.str[1:])
-    if found is None:
-        raise ValueError(f"a safetensors file holds no {array.dtype}")
-    return found
 
 
 def _kinds(file: Any) -> dict[str, str]:

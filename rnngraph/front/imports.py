@@ -34,6 +34,8 @@ class Loaded:
     imported: tuple[Definition, ...]
     known: Mapping[Source, Known]
     """Of each file."""
+    files: tuple[Path, ...] = ()
+    """All that was read, the file itself first."""
 
     @cached_property
     def worlds(self) -> Mapping[Source, World]:
@@ -104,7 +106,8 @@ def load(file: File) -> Loaded:
     search.follow(file, folder)
     if search.errors:
         raise UserError(search.errors)
-    return Loaded(file, definitions(file), tuple(search.found), search.known)
+    files = (*search.opened, *search.done)
+    return Loaded(file, definitions(file), tuple(search.found), search.known, files)
 
 
 class _Search:

@@ -70,6 +70,9 @@ def fitting_array(
             help=f"pad the rows, and give their real lengths as `{item.name}{LENGTHS}`",
         )
         return None
+    if np.ma.is_masked(given[item.name]):
+        check.wrong("E513", f"`{item.name}` holds masked values", item, help="fill them, or give `lengths`")
+        return None
     if not _kind(check, item, array) or not _shape(check, item, array):
         return None
     with np.errstate(over="ignore"):

@@ -277,7 +277,12 @@ def _fitted(weight: Weight, given: Mapping[str, Any], dtype: str) -> NDArray[Any
             weight.span,
             f"declared here, {shape_text(weight.shape)}",
         )
-    array = np.asarray(given[weight.name])
+    try:
+        array = np.asarray(given[weight.name])
+    except ValueError:
+        array = np.asarray(None)  # its rows differ in length
+    if np.ma.is_masked(given[weight.name]):
+        return Diagnostic("E657", f"the weight `{weight.name}` holds masked values", weight.span)
     if array.shape != weight.shape:
         return Diagnostic(
             "E656",
