@@ -109,7 +109,11 @@ class Model:
         return {"gradient": "weights", "training": True, "outputs": self.differentiated}
 
     def init(self, seed: int = 0, dtype: str = "float64") -> dict[str, Any]:
-        """New weights by name. A weight depends on the seed and its name alone."""
+        """New weights by name. A weight depends on the seed (a whole number) and its name alone."""
+        if not hasattr(seed, "__index__"):
+            raise UserError(f"a seed is a whole number, got {seed!r}", "E625")
+        if dtype not in ("float32", "float64"):
+            raise UserError(f"`{dtype}` is no type of number to compute in", "E607", "choose float32 or float64")
         from rnngraph.learn.weights import init
 
         total = sum(_count(w.shape) for w in self.weights) * (8 if dtype == "float64" else 4)

@@ -307,3 +307,18 @@ def test_lists_and_whole_numbers_are_weights_too() -> None:
     program = rg.parse(NUMBERS).compile()
     for weights in ([[1, 2]] * 3, np.array([[1, 2]] * 3), np.array([[1, 2]] * 3, "f4")):
         assert program.run({"x": np.ones((1, 3))}, {"w": weights})["y"].tolist() == [[3.0, 6.0]]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"seed": "a"}, "a seed is a whole number, got 'a'"),
+        ({"seed": None}, "a seed is a whole number, got None"),
+        ({"seed": 1.5}, r"a seed is a whole number, got 1\.5"),
+        ({"dtype": "int8"}, "`int8` is no type of number"),
+    ],
+)
+def test_new_weights_by_what_is_no_seed_or_type(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(rg.UserError, match=words):
+        rg.parse(NUMBERS).init(**given)
+    assert rg.parse(NUMBERS).init(np.int64(3), "float32")["w"].dtype == np.float32
