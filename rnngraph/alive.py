@@ -75,7 +75,7 @@ def _panel(
 
 def _line(moment: Moment) -> str:
     span = moment.step.node.origin.span if moment.step else None
-    return f"at {span.source.shown}:{span.line}" if span else ""
+    return f"at {span.at}" if span else ""
 
 
 def _measured(

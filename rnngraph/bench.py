@@ -278,4 +278,4 @@ def _place(node: Node) -> tuple[str, str]:
     span = node.origin.span
     if span is None:
         return "", "of no line"
-    return f"{span.source.shown}:{span.line}", span.source.line(span.line).strip()
+    return span.at, span.source.line(span.line).strip()

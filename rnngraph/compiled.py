@@ -498,7 +498,8 @@ class CompiledProgram:
         self, data: Mapping[str, Any], weights: Mapping[str, Any], cotangents: Mapping[str, Any] | None
     ) -> tuple[Call, Arrays]:
         """The results of one call. What is known of data of the same form is not found out again."""
-        _refuse_unnamed(data=data, weights=weights)
+        if not (isinstance(data, Mapping) and isinstance(weights, Mapping)):
+            _refuse_unnamed(data=data, weights=weights)
         near = self.backend.near
         data, weights, cotangents = near(data), near(weights), None if cotangents is None else near(cotangents)
         form = form_of(data), "loss" if cotangents is None else form_of(cotangents)
@@ -508,6 +509,7 @@ class CompiledProgram:
         else:
             call, inputs = self._prepared(data, cotangents, form)
         if not call.needed <= weights.keys():
+            _refuse_unnamed(weights=weights)
             first = min(call.needed - weights.keys())
             raise UserError(f"the weights have no `{first}`", "E604", did_you_mean(first, weights))
         results = call.run(inputs, self._fitting(weights, call.needed))
@@ -520,10 +522,14 @@ class CompiledProgram:
     def _fitting(self, weights: Mapping[str, Any], needed: Collection[str]) -> Mapping[str, Any]:
         """The weights, each of which has its shape and holds numbers; UserError with all that have not."""
         shapes = self._shapes
-        if all(_fits(weights[name], shapes[name]) for name in needed):
-            return weights
-        declared = [w for w in self.made.weights if w.name in needed]
-        return {**weights, **check_weights(declared, {w.name: weights[w.name] for w in declared}, self.schedule.dtype)}
+        for name in needed:  # as quick as can be: it is done at each call
+            array = weights[name]
+            plain = type(array) is np.ndarray or _on_device(array)
+            if not plain or array.shape != shapes[name] or array.dtype.kind not in "fiu":
+                declared = [w for w in self.made.weights if w.name in needed]
+                given = {w.name: weights[w.name] for w in declared}
+                return {**weights, **check_weights(declared, given, self.schedule.dtype)}
+        return weights
 
     @cached_property
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -533,6 +539,7 @@ class CompiledProgram:
         self, data: Mapping[str, Any], cotangents: Mapping[str, Any] | None, form: Any
     ) -> tuple[Call, Arrays]:
         """The call for such data, and what it is given; kept where only the contents can be wrong next time."""
+        _refuse_unnamed(data=data)
         checked = self.check(data)
         given = tuple(cotangents) if cotangents is not None else self._loss()
         wanted = given if self.schedule.gradient and (cotangents is not None or self._loss()) else None
@@ -600,9 +607,8 @@ class CompiledProgram:
         return program_svg(self)
 
 
-def _fits(array: Any, shape: tuple[int, ...]) -> bool:
-    plain = getattr(array, "shape", None) == shape and array.dtype.kind in "fiu"
-    return plain and not isinstance(array, np.ma.MaskedArray)
+def _on_device(array: Any) -> bool:
+    return hasattr(array, "__cuda_array_interface__")
 
 
 def _refuse_unnamed(**given: object) -> None:

@@ -230,4 +230,4 @@ def _line(step: Step) -> tuple[str, str]:
 
 
 def _place(span: Span) -> tuple[str, str]:
-    return f"{span.source.shown}:{span.line}", span.source.line(span.line).strip()
+    return span.at, span.source.line(span.line).strip()

@@ -13,6 +13,18 @@ _OF_ONE = {"memory.max": ("memory.current", "inactive_file"),
 """The file of a limit, that of what is used, and what of it the system gives back by itself (both versions)."""
 
 
+def has_room(bytes: int) -> bool:
+    """Whether the address space has so many bytes more. They are asked for and given back: quicker than `free_bytes`
+    by far, which reads files of the system."""
+    import mmap
+
+    try:
+        mmap.mmap(-1, bytes).close()
+    except (OSError, MemoryError):
+        return False
+    return True
+
+
 def free_bytes() -> int:
     """Bytes of memory that can still be had: of the machine, of the address space, of the container."""
     import psutil

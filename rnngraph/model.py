@@ -46,10 +46,8 @@ class Model:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that the model was read from, imported ones too."""
-        from rnngraph.front.imports import load as follow
-
-        return follow(self.file).files
+        """The files that the model was read from, the one that was named first."""
+        return self.made.files
 
     @property
     def inputs(self) -> tuple[DataInput, ...]:

@@ -64,6 +64,11 @@ class Span:
     def line(self) -> int:
         return self.source.place(self.start)[0]
 
+    @property
+    def at(self) -> str:
+        """The file and the line, as reports and pictures tell a place."""
+        return f"{self.source.shown}:{self.line}"
+
     def __str__(self) -> str:
         line, column = self.source.place(self.start)
         return f"{self.source.shown}:{line}:{column}"

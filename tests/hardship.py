@@ -23,6 +23,7 @@ from typing import NamedTuple
 import rnngraph as rg
 from rnngraph.files.archives import read_npz
 from rnngraph.files.outputs import PREFIX
+from tests.seeds import main
 from tests.verbs import VERBS, flags, furnish, sums, value_of
 
 ROOT = Path(__file__).parent.parent
@@ -103,7 +104,7 @@ def findings(seed: int, kind: str = "") -> list[str]:
             _wait(process, chance.uniform(0.0, 1.1) * whole.seconds)
             process.send_signal(SIGNALS[kind])
         said = process.communicate()[1]
-        told = f"{kind} {verb} (seed {seed}), code {process.returncode}: "
+        told = f"{kind} {verb}, code {process.returncode}: "
         after = {**sums(folder), **{n: whole.files[n] for n in outputs(verb) if _timed(folder / n, verb, kind)}}
         wrong = [told + w for w in _judged(verb, kind, process.returncode, said, before, after, whole.files)]
         if verb == "train" and not wrong and kind != "memory":
@@ -172,15 +173,5 @@ def _gone_on(folder: Path, whole: Undisturbed) -> list[str]:
     return [] if sums(folder)["o.safetensors"] == whole.files["o.safetensors"] else ["goes on to other bits"]
 
 
-def main(first: int, last: int, kind: str = "") -> int:
-    count = 0
-    for seed in range(first, last):
-        for wrong in findings(seed, kind):
-            count += 1
-            print(wrong, flush=True)
-    print(f"{last - first} hardships, {count} findings")
-    return 1 if count else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:4]))
+    sys.exit(main("hardships", findings))

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -22,6 +21,7 @@ from rnngraph.ir.types import BATCH
 from rnngraph.model import Model, checked_schedule
 from rnngraph.streaming import per_step
 from tests.programs import program
+from tests.seeds import main
 from tests.test_export_walk import in_numpy, in_onnx
 from tests.test_pieces import in_pieces, unequal
 
@@ -164,17 +164,5 @@ def findings(seed: int) -> list[str]:
         return list(Program(seed).findings())
 
 
-def main(first: int, last: int) -> None:
-    began = time.perf_counter()
-    for seed in range(first, last):
-        try:
-            found = findings(seed)
-        except Exception as error:  # one that fails says no less than one that is wrong
-            found = [f"{type(error).__name__}: {error}"]
-        for text in found:
-            print(f"seed {seed}: {text}", flush=True)
-    print(f"{last - first} programs in {time.perf_counter() - began:.0f} s")
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    sys.exit(main("programs", findings))

@@ -31,6 +31,7 @@ from rnngraph.learn.checkpoint import Identity, Made, Training
 from rnngraph.learn.config import FitConfig
 from rnngraph.learn.data import load
 from rnngraph.texts import check
+from tests.seeds import main
 
 LONGEST = 20
 """Seconds that a reader may take."""
@@ -269,28 +270,18 @@ def findings(seed: int, kind: str = "") -> Iterator[str]:
         except UserError as error:
             words = " ".join(d.message for d in error.diagnostics)
             if path.stem not in words and not any(d.span for d in error.diagnostics):
-                yield f"{kind} (seed {seed}): `{words[:200]}` does not name the file"
+                yield f"{kind}: `{words[:200]}` does not name the file"
         except BaseException as error:
-            yield f"{kind} (seed {seed}): {type(error).__name__}: {str(error)[:300]}"
+            yield f"{kind}: {type(error).__name__}: {str(error)[:300]}"
         finally:
             signal.alarm(0)
         if path.read_bytes() != content:
-            yield f"{kind} (seed {seed}): the file was changed"
+            yield f"{kind}: the file was changed"
 
 
 def _too_long(*_: Any) -> None:
     raise TimeoutError(f"longer than {LONGEST} s")
 
 
-def main(first: int, last: int, kind: str = "") -> int:
-    count = 0
-    for seed in range(first, last):
-        for wrong in findings(seed, kind):
-            count += 1
-            print(wrong, flush=True)
-    print(f"{last - first} mutants, {count} findings")
-    return 1 if count else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:4]))
+    sys.exit(main("mutants", findings))

@@ -23,15 +23,7 @@ from rnngraph.files.archives import read_npz, write_npz
 from rnngraph.files.outputs import PREFIX, write_aside
 from rnngraph.files.tensors import read_tensors
 from tests.running import same_bits
-from tests.verbs import COMMANDS, MODEL, VERBS, flags, furnish, sums, value_of, with_value
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RNNGRAPH_TRACEBACK", raising=False)
-    furnish(tmp_path)
-    return tmp_path
+from tests.verbs import COMMANDS, MODEL, VERBS, flags, sums, value_of, with_value
 
 
 def told(capsys: Any, verb: str, arguments: list[str]) -> tuple[int, str]:

@@ -16,19 +16,11 @@ import pytest
 import rnngraph as rg
 from rnngraph.cli.main import exit_code
 from rnngraph.learn import checkpoint
-from tests.verbs import MODEL, VERBS, furnish
+from tests.verbs import MODEL, VERBS
 
 ROOT = Path(__file__).parent.parent
 EVIL = "w\x1b]0;owned\x07\u202e\x1b[2J"
 """A name that would change a terminal's title, its direction and its contents."""
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RNNGRAPH_TRACEBACK", raising=False)
-    furnish(tmp_path)
-    return tmp_path
 
 
 def told(capsys: Any, *arguments: str) -> tuple[int, str, str]:

@@ -48,8 +48,7 @@ def tooltip(span: Span | None, types: Iterable[Type], dtype: str) -> str:
 
 def place_text(span: Span) -> str:
     """`file:line: the text of the line`."""
-    line = span.line
-    return f"{span.source.shown}:{line}: {span.source.line(line).strip()}"
+    return f"{span.at}: {span.source.line(span.line).strip()}"
 
 
 def source_text(span: Span, elided: Iterable[Span] = ()) -> str:

@@ -76,12 +76,12 @@ class Whole(_Type):
 
 
 class Real(_Type):
-    """A finite number from `least` on, or above it."""
+    """A finite number from `least` on."""
 
     name = "number"
 
-    def __init__(self, least: float = -math.inf, above: bool = False) -> None:
-        self.least, self.above = least, above
+    def __init__(self, least: float = -math.inf) -> None:
+        self.least = least
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
@@ -90,9 +90,8 @@ class Real(_Type):
             raise UserError(f"{_flag(param)} {_clipped(value)}: not a number", "E621") from None
         if not math.isfinite(found):
             raise UserError(f"{_flag(param)} {_clipped(value)}: must be finite", "E621")
-        if found < self.least or (self.above and found == self.least):
-            bound = f"above {self.least:g}" if self.above else f"{self.least:g} or more"
-            raise UserError(f"{_flag(param)} {_clipped(value)}: must be {bound}", "E621")
+        if found < self.least:
+            raise UserError(f"{_flag(param)} {_clipped(value)}: must be {self.least:g} or more", "E621")
         return found
 
 

@@ -34,12 +34,9 @@ def _training_files(given: Mapping[str, Any]) -> Paths:
     """The checkpoint that a training keeps where no option names one."""
     from rnngraph.driver import own_checkpoint
 
-    named = given["checkpoint"] or given["resume"]
-    return (
-        {}
-        if named == given["checkpoint"] and named
-        else {"--checkpoint": [named or own_checkpoint(given["file"], given["out"])]}
-    )
+    if given["checkpoint"]:
+        return {}
+    return {"--checkpoint": [given["resume"] or own_checkpoint(given["file"], given["out"])]}
 
 
 @click.command(cls=Verb, also=_training_files, same=(("--checkpoint", "--resume"),))

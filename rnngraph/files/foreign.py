@@ -8,12 +8,10 @@ import stat
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from rnngraph.diagnostics import CannotDo, UserError
-
-PathLike = str | os.PathLike[str]
+from rnngraph.files.outputs import PathLike
 
 
 class Damaged(ValueError):
@@ -92,7 +90,3 @@ def once(names: Sequence[str]) -> None:
         if name in seen:
             raise Damaged(f"`{name}` is in it twice")
         seen.add(name)
-
-
-def text_of(path: PathLike) -> str:
-    return Path(path).read_text(encoding="utf-8")

@@ -47,9 +47,9 @@ def write_aside(path: PathLike, *parts: Any, durable: bool = True) -> None:
             _synchronise(target.parent)
 
 
-def refuse_unwritable(*paths: PathLike | None) -> None:
+def refuse_unwritable(*paths: PathLike) -> None:
     """CannotDo where a file could not be written: asked before long work, so that its fruit is not lost."""
-    for path in (path for path in paths if path is not None):
+    for path in paths:
         with _told(path):
             target = _target(path)
             if not is_device(target):

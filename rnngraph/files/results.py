@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from rnngraph.diagnostics import UserError
 from rnngraph.files.archives import Arrays, write_npz
-from rnngraph.files.foreign import PathLike
-from rnngraph.files.outputs import form_of, write_aside
+from rnngraph.files.outputs import PathLike, form_of, write_aside
 from rnngraph.files.tensors import write_tensors
 
 FORMS = ("npz", "csv", "json", "safetensors")

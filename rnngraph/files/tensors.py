@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnngraph.diagnostics import UserError
-from rnngraph.files.foreign import Damaged, PathLike, foreign
-from rnngraph.files.outputs import write_aside
+from rnngraph.files.foreign import Damaged, foreign
+from rnngraph.files.outputs import PathLike, write_aside
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rnngraph.diagnostics import Diagnostic
@@ -132,3 +133,5 @@ class Elaborated:
     warnings: tuple[Diagnostic, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     output_spans: Mapping[str, Span] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+    """All that was read for it, the file that was named first."""

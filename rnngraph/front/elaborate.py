@@ -222,6 +222,7 @@ def _finished(trace: Trace, scope: Scope, loaded: Loaded) -> Elaborated:
         tuple(in_order(trace.report.warnings)),
         {n: i for n, i in bound.items() if is_number(i)},
         spans,
+        loaded.files,
     )
 
 

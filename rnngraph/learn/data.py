@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from rnngraph.diagnostics import UserError
 from rnngraph.files.archives import Arrays, read_npy, read_npz
-from rnngraph.files.foreign import Damaged, PathLike, foreign, parsed_json, whole
+from rnngraph.files.foreign import Damaged, foreign, parsed_json, whole
+from rnngraph.files.outputs import PathLike
 from rnngraph.learn.checks import Checked, check_data
 
 __all__ = ["Checked", "check_data", "load"]

@@ -18,7 +18,7 @@ import llvmlite.binding as llvm
 from rnngraph.diagnostics import CannotDo
 from rnngraph.files.outputs import write_aside
 from rnngraph.interrupts import held
-from rnngraph.machine import free_bytes
+from rnngraph.machine import has_room
 
 COMMON = (
     "declare i64 @llvm.smin.i64(i64, i64)",
@@ -69,7 +69,7 @@ class Module:
     """Compiled functions by name; they live as long as this object."""
 
     def __init__(self, text: str) -> None:
-        if free_bytes() < ROOM:
+        if not has_room(ROOM):
             raise MemoryError  # LLVM itself would end the process
         kept = _Kept(text)
         code = kept.read()

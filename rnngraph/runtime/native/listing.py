@@ -66,7 +66,7 @@ def _what(group: Group) -> str:
 
 def _lines(steps: Sequence[Step]) -> tuple[str, ...]:
     spans = [step.node.origin.span for step in steps]
-    places = [f"{span.source.shown}:{span.line}" for span in spans if span is not None]
+    places = [span.at for span in spans if span is not None]
     return tuple(dict.fromkeys(places))
 
 

@@ -1,0 +1,18 @@
+"""What several files of tests stand on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to stand in, with the files that the table of verbs names; some files of tests furnish their own."""
+    from tests.verbs import furnish
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RNNGRAPH_TRACEBACK", raising=False)
+    furnish(tmp_path)
+    return tmp_path
