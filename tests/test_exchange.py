@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from rnngraph.exchange.commands import export, weights
 
 import rnngraph as rg
+from rnngraph.cli.export import export
 from rnngraph.cli.main import exit_code
+from rnngraph.cli.weights import weights
 from rnngraph.diagnostics import CannotDo, UserError
 from rnngraph.exchange import convert as converting
 from rnngraph.exchange.convert import convert

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from rnngraph.exchange.commands import weights
 
 import rnngraph as rg
+from rnngraph.cli.weights import weights
 from rnngraph.diagnostics import CannotDo, UserError
 from rnngraph.exchange.chosen import Wanted
 from rnngraph.exchange.convert import Converted, convert
