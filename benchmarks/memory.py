@@ -91,7 +91,7 @@ def ours(mode: str) -> Callable[[int], tuple[Run, Callable[[], dict[str, Any]]]]
 
         def told() -> dict[str, Any]:
             from rnngraph.ir.text import counts
-            from rnngraph.program.objects import object_bytes
+            from rnngraph.planning.object_sizes import object_bytes
 
             bound = variant.bound(sizes)
             made, seen = variant.plan(sizes), set[int]()

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnngraph.compiled import CompiledProgram
-    from rnngraph.diagnostics import CannotDo, Diagnostic, UserError
-    from rnngraph.learn.weights import load_weights, save_weights
+    from rnngraph.diagnostics.errors import CannotDo, Diagnostic, UserError
     from rnngraph.model import Model, load, parse
+    from rnngraph.weights.weights import load_weights, save_weights
 
 _LATER = {
-    "CannotDo": "rnngraph.diagnostics",
-    "Diagnostic": "rnngraph.diagnostics",
-    "UserError": "rnngraph.diagnostics",
+    "CannotDo": "rnngraph.diagnostics.errors",
+    "Diagnostic": "rnngraph.diagnostics.errors",
+    "UserError": "rnngraph.diagnostics.errors",
     "CompiledProgram": "rnngraph.compiled",
     "Model": "rnngraph.model",
     "load": "rnngraph.model",
     "parse": "rnngraph.model",
-    "load_weights": "rnngraph.learn.weights",
-    "save_weights": "rnngraph.learn.weights",
+    "load_weights": "rnngraph.weights.weights",
+    "save_weights": "rnngraph.weights.weights",
 }
 
 __all__ = [

@@ -7,7 +7,7 @@ import sys
 import warnings
 from contextlib import suppress
 
-from rnngraph.interrupts import heard, unheard
+from rnngraph.system.interrupts import heard, unheard
 
 
 def main() -> None:

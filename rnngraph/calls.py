@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rnngraph.data.shapes import LENGTHS, target
 from rnngraph.files.tensors import Arrays
-from rnngraph.front.block import DataInput, StateInput
 from rnngraph.ir.order import Order, batch_first
 from rnngraph.ir.types import Type
-from rnngraph.learn.fitting import LENGTHS, target
+from rnngraph.language.elaboration.elaborated import DataInput, StateInput
 from rnngraph.runtime.backend import Backend
 
 Form = tuple[tuple[str, tuple[int, ...], Any], ...]

@@ -11,38 +11,38 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph import collector
 from rnngraph.calls import COTANGENT, Call, Holds, Known, call_of, contents, to_program
 from rnngraph.calls import form as form_of
 from rnngraph.calls import known as known_call
-from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean
-from rnngraph.front.block import DataInput, Elaborated, StateInput
-from rnngraph.front.obstacles import of_a_later_piece
+from rnngraph.checkpointing.chunks import Course
+from rnngraph.checkpointing.execution import Walker
+from rnngraph.checkpointing.memory_limit import Fitting
+from rnngraph.checkpointing.options import ALL, Keep, course, swapped, truncated
+from rnngraph.checkpointing.plan import Walking, state_bytes, tape_bytes, walking
+from rnngraph.checkpointing.segment_programs import Parts
+from rnngraph.checkpointing.segments import Cut, cut
+from rnngraph.checkpointing.stages import Way, ways, why_not
+from rnngraph.data.checks import Checked, check_data
+from rnngraph.data.ctc_labels import refuse_wrong_labels
+from rnngraph.diagnostics.errors import CannotDo, Diagnostic, UserError, did_you_mean
 from rnngraph.ir.graph import Graph, Value, graph_input
 from rnngraph.ir.order import Order, orders_of
 from rnngraph.ir.types import BATCH, root, size_of
-from rnngraph.learn.checks import Checked, check_data
-from rnngraph.learn.fit_labels import refuse_wrong_labels
-from rnngraph.learn.weights import check_weights, shape_text
+from rnngraph.language.elaboration.elaborated import DataInput, Elaborated, StateInput
+from rnngraph.language.elaboration.streamable import of_a_later_piece
 from rnngraph.ops import const
 from rnngraph.passes.alignments import Alignment, alignments
 from rnngraph.passes.bounds import bounds
 from rnngraph.passes.inside import OUTSIDE
 from rnngraph.passes.pipeline import stages
-from rnngraph.program.lower import lower
-from rnngraph.program.memory import Plan, plan
-from rnngraph.program.program import Program
-from rnngraph.program.room import refuse_if_too_large
+from rnngraph.planning.limits import refuse_if_too_large
+from rnngraph.planning.lowering import lower
+from rnngraph.planning.plan import Plan, plan
+from rnngraph.planning.program import Program
 from rnngraph.runtime.backend import Backend
-from rnngraph.runtime.execute import Bound
-from rnngraph.schedule.course import Course
-from rnngraph.schedule.cut import Cut, cut
-from rnngraph.schedule.fitting import Fitting
-from rnngraph.schedule.keep import ALL, Keep, course, swapped, truncated
-from rnngraph.schedule.parts import Parts
-from rnngraph.schedule.planning import Walking, state_bytes, tape_bytes, walking
-from rnngraph.schedule.stages import Way, ways, why_not
-from rnngraph.schedule.walk import Walker
+from rnngraph.runtime.execution import Bound
+from rnngraph.system import garbage
+from rnngraph.weights.weights import check_weights, shape_text
 
 Arrays = dict[str, Any]
 Elaborate = Callable[[bool, Collection[StateInput]], Elaborated]
@@ -203,7 +203,7 @@ class Variant:
         derived = {axis: size_of(axis, sizes.__getitem__) for axis in axes if axis not in sizes}
         return {**sizes, **derived}
 
-    @collector.set_aside()
+    @garbage.set_aside()
     def bound(self, sizes: Mapping[str, int]) -> Bound | Walker:
         """The program with arrays for these sizes; those of the sizes before are given back."""
         key = tuple(sorted(sizes.items()))
@@ -393,7 +393,7 @@ class CompiledProgram:
         self._calls: dict[Any, Known] = {}
         self._turn = Lock()
         began = time.perf_counter()
-        with collector.set_aside():
+        with garbage.set_aside():
             self.made = elaborate(False, ())
             main = self.variant(Signature(cotangents=self._loss() if schedule.gradient else None))
             _ = main.cuts if schedule.told and main.walks else main.program
@@ -514,7 +514,7 @@ class CompiledProgram:
             raise UserError(f"the weights have no `{first}`", "E604", did_you_mean(first, weights))
         results = call.run(inputs, self._fitting(weights, call.needed))
         if OUTSIDE in results and not self.made_up and self.backend.fetch(results[OUTSIDE]):
-            from rnngraph.outside import explained
+            from rnngraph.analysis.index_finder import explained
 
             raise explained(self, data, weights)
         return call, results

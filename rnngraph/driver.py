@@ -11,30 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnngraph.analysis.compare import compare as compare_costs
+from rnngraph.analysis.cost import Cost
+from rnngraph.analysis.equality import Asked
+from rnngraph.analysis.nan_finder import explain, unusual
+from rnngraph.analysis.results import Comparison
 from rnngraph.compiled import Arrays, CompiledProgram, Signature
-from rnngraph.contest import compare as compare_costs
-from rnngraph.costs import Asked
-from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean
+from rnngraph.data.shapes import LENGTHS
+from rnngraph.diagnostics.errors import Diagnostic, UserError, did_you_mean
 from rnngraph.files.results import Rows, write_results
-from rnngraph.finite import explain, unusual
-from rnngraph.foresee import Cost
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.identity import identity_of
 from rnngraph.ir.types import BATCH
-from rnngraph.learn.checkpoint import Made
-from rnngraph.learn.config import FitConfig
-from rnngraph.learn.fit import EVALUATED, Fitted, Progress, evaluate, fit
-from rnngraph.learn.fitting import LENGTHS
-from rnngraph.learn.weights import check_weights, load_weights, save_weights
 from rnngraph.model import LARGE_UNROLLING, Model, checked_memory, checked_schedule, load
 from rnngraph.passes.pipeline import STAGES
-from rnngraph.runtime.choose import backend_named
+from rnngraph.runtime.backends import backend_named
 from rnngraph.texts import over_defaults
-from rnngraph.viz.results import Comparison
-from rnngraph.viz.times import Profile
+from rnngraph.training.checkpoint import Made
+from rnngraph.training.config import FitConfig
+from rnngraph.training.fit import EVALUATED, Fitted, Progress, evaluate, fit
+from rnngraph.viz.profile import Profile
+from rnngraph.weights.weights import check_weights, load_weights, save_weights
 
 if TYPE_CHECKING:
-    from rnngraph.bench import Bench
+    from rnngraph.analysis.bench import Bench
 
 # --- graphs ----------------------------------------------------------------------------------------------------------
 
@@ -48,7 +48,7 @@ def show(model: Model, after: str, unroll: str, steps: int | None, gradient: boo
 
 def kernels(model: Model, how: How, steps: int | None, gradient: bool, padded: bool) -> list[Any]:
     """The compiled kernels of a model's program (`runtime.native.listing.Listed`), and what is left to NumPy."""
-    from rnngraph.runtime.native.listing import listed
+    from rnngraph.kernels.listing import listed
 
     program = replace(how, kernels="native").compiled(model, steps, gradient=gradient)
     signature = Signature(padded, cotangents=model.differentiated if gradient else None)
@@ -119,7 +119,7 @@ def read_weights(model: Model, path: str | None, seed: int, dtype: str) -> Array
     try:
         return check_weights(model.weights, given, dtype)
     except UserError as error:
-        from rnngraph.exchange.looks import hint
+        from rnngraph.exchange.conversion.detect import hint
 
         told = hint(given)
         if not told:
@@ -153,7 +153,7 @@ def run(
 
 def profiled(model: Model, data: Arrays, weights: str | None, seed: int, how: How) -> Profile:
     """Where the time of a run on data goes."""
-    from rnngraph import bench
+    from rnngraph.analysis import bench
 
     data = without_alphabet(data)
     program = how.compiled(model, steps_of(model, data))
@@ -297,7 +297,7 @@ def keep_weights(path: str, weights: Mapping[str, Any], data: Mapping[str, Any])
 def alphabet_of(weights: str, path: str | None) -> list[str]:
     """The characters of a file, or those that stand in the weight file; none where there are none."""
     from rnngraph.files.tensors import read_tensors
-    from rnngraph.syntax.parser import read_source
+    from rnngraph.language.syntax.parser import read_source
 
     if path is not None:
         return list(dict.fromkeys(read_source(Path(path)).text))
@@ -319,17 +319,17 @@ def generated(
     **style: Any,
 ) -> str:
     """The prompt and what the model writes after it, as text; as ids where there is no alphabet."""
-    from rnngraph import writing
+    from rnngraph.generation import generate
 
     data = without_alphabet(data)
-    use = writing.reader(model, tokens, scores, tuple(data))
+    use = generate.reader(model, tokens, scores, tuple(data))
     known = alphabet_of(weights, alphabet)
     if known:
-        writing.check_vocabulary(use, known)
-    begin = writing.encoded(prompt, known) if known else writing.ids(prompt, use)
-    chosen = writing.Style(end=writing.end_token(end, known, use), **style)
-    score = writing.scorer(model, use, read_weights(model, weights, 0, dtype), data, dtype, chosen.seed)
-    found = begin + writing.written(score, begin, chosen, use.behind)
+        generate.check_vocabulary(use, known)
+    begin = generate.encoded(prompt, known) if known else generate.ids(prompt, use)
+    chosen = generate.Style(end=generate.end_token(end, known, use), **style)
+    score = generate.scorer(model, use, read_weights(model, weights, 0, dtype), data, dtype, chosen.seed)
+    found = begin + generate.written(score, begin, chosen, use.behind)
     return "".join(known[i] for i in found) if known else ",".join(map(str, found))
 
 
@@ -337,7 +337,7 @@ def streamed(
     model: Model, data: Arrays, weights: str | None, seed: int, dtype: str, lines: Iterable[str]
 ) -> Iterator[str]:
     """For each line of numbers one line of results; `data` may hold first states."""
-    from rnngraph.streaming import stream
+    from rnngraph.generation.streaming import stream
 
     return stream(model, read_weights(model, weights, seed, dtype), lines, dtype, data)
 
@@ -353,8 +353,8 @@ def render(
     model: Model, out: str, unroll: str, steps: int | None, opened: bool, fold: int, gradient: bool, detail: bool
 ) -> None:
     """Draws the model to a file whose ending says how."""
+    from rnngraph.viz.files import write
     from rnngraph.viz.picture import picture
-    from rnngraph.viz.write import write
 
     graph = stage(model, "late cse" if gradient else "elaborate", "dynamic", None, gradient)
     drawn = picture(
@@ -373,14 +373,14 @@ def render(
 
 def cost(model: Model, how: How, steps: int, batch: int, gradient: bool, padded: bool = False) -> Cost:
     """The bytes of a run, or of a training step, foretold; `padded` for data whose rows have lengths of their own."""
-    from rnngraph import foresee
+    from rnngraph.analysis import cost
 
-    return foresee.cost(model, how.training_step if gradient else how.compiled, steps, batch, padded)
+    return cost.cost(model, how.training_step if gradient else how.compiled, steps, batch, padded)
 
 
 def bench(model: Model, how: How, steps: int, batch: int, seconds: float, tell: Callable[[str], None]) -> Bench:
     """How fast the model is on this machine."""
-    from rnngraph import bench
+    from rnngraph.analysis import bench
 
     compiled = {"infer": partial(how.compiled, model, steps), "train": partial(how.training_step, model, steps)}
     return bench.bench(model, how.dtype, compiled, steps, batch, seconds, tell)
@@ -404,7 +404,7 @@ def compare(model: Model, how: How, asked: Asked, tell: Callable[[str], None]) -
 
 def draw_memory(model: Model, asked: Asked, path: str) -> None:
     """Draws what each mode holds in memory over the longest run."""
-    from rnngraph.alive import panels
+    from rnngraph.analysis.memory_timeline import panels
     from rnngraph.viz.memory import picture
 
     steps = max(asked.steps)

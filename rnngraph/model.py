@@ -11,18 +11,18 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from rnngraph.checkpointing.memory_limit import bytes_in
+from rnngraph.checkpointing.options import ALL, LONGEST_COUNT, Keep, is_count, parsed
 from rnngraph.compiled import CompiledProgram, Schedule, Signature, Variant
-from rnngraph.diagnostics import CannotDo, Diagnostic, UserError, did_you_mean, told_of
-from rnngraph.front.block import Block, DataInput, Elaborated, StateInput, Weight
+from rnngraph.diagnostics.errors import CannotDo, Diagnostic, UserError, did_you_mean, told_of
+from rnngraph.diagnostics.source import Source
 from rnngraph.ir.graph import Graph, Node, body_nodes, loop_of
 from rnngraph.ir.types import BATCH
-from rnngraph.machine import free_bytes
-from rnngraph.program.room import megabytes
+from rnngraph.language.elaboration.elaborated import Block, DataInput, Elaborated, StateInput, Weight
+from rnngraph.language.syntax.ast import File
+from rnngraph.planning.limits import megabytes
 from rnngraph.runtime.backend import Backend
-from rnngraph.schedule.fitting import bytes_in
-from rnngraph.schedule.keep import ALL, LONGEST_COUNT, Keep, is_count, parsed
-from rnngraph.source import Source
-from rnngraph.syntax.ast import File
+from rnngraph.system.memory import free_bytes
 
 LARGE_UNROLLING = 100_000
 """Nodes of a static graph from which on the user is warned."""
@@ -38,7 +38,7 @@ class Model:
     def _elaborate(
         self, padded: bool, fed: Collection[StateInput], watch: tuple[str, ...] = (), training: bool = False
     ) -> Elaborated:
-        from rnngraph.front.elaborate import elaborate
+        from rnngraph.language.elaboration.elaborate import elaborate
 
         return elaborate(
             self.file, self.settings, model=self.name, padded=padded, fed=fed, watch=watch, training=training
@@ -112,7 +112,7 @@ class Model:
             raise UserError(f"a seed is a whole number, got {seed!r}", "E625")
         if dtype not in ("float32", "float64"):
             raise UserError(f"`{dtype}` is no type of number to compute in", "E607", "choose float32 or float64")
-        from rnngraph.learn.weights import init
+        from rnngraph.weights.weights import init
 
         total = sum(_count(w.shape) for w in self.weights) * (8 if dtype == "float64" else 4)
         free = free_bytes()
@@ -177,7 +177,7 @@ class Model:
             refuse_infinite(made, schedule.dtype)
             return made
 
-        from rnngraph.runtime.choose import backend_named
+        from rnngraph.runtime.backends import backend_named
 
         device = backend_named(backend, kernels) if isinstance(backend, str) else backend
         return CompiledProgram(elaborate, schedule, device)
@@ -350,14 +350,14 @@ def _count(shape: tuple[int, ...]) -> int:
 
 def load(path: str | os.PathLike[str], model: str | None = None, /, **settings: Any) -> Model:
     """The model of a `.rnn` file (by name, where there are several), with these settings."""
-    from rnngraph.syntax.parser import parse as parse_source
-    from rnngraph.syntax.parser import read_source
+    from rnngraph.language.syntax.parser import parse as parse_source
+    from rnngraph.language.syntax.parser import read_source
 
     return Model(parse_source(read_source(Path(path))), settings, model)
 
 
 def parse(text: str, model: str | None = None, /, **settings: Any) -> Model:
     """The model of a text, with these settings."""
-    from rnngraph.syntax.parser import parse as parse_source
+    from rnngraph.language.syntax.parser import parse as parse_source
 
     return Model(parse_source(Source("<text>", text)), settings, model)

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rnngraph.diagnostics import Diagnostic, UserError, did_you_mean
-from rnngraph.front.check import check as check_file
-from rnngraph.source import Span
-from rnngraph.syntax import ast
-from rnngraph.syntax.ast import Definition, Expr, File, Options
-from rnngraph.syntax.parser import parse, read_source
+from rnngraph.diagnostics.errors import Diagnostic, UserError, did_you_mean
+from rnngraph.diagnostics.source import Span
+from rnngraph.language.checking.check import check as check_file
+from rnngraph.language.syntax import ast
+from rnngraph.language.syntax.ast import Definition, Expr, File, Options
+from rnngraph.language.syntax.parser import parse, read_source
 
 Check = Callable[[Mapping[str, Any]], object]
 """Raises UserError for options, by name, that are none."""
@@ -86,7 +86,7 @@ _OPTION_OF = {
 
 def _schedule_checks() -> tuple[Check, ...]:
     from rnngraph.model import checked_memory, checked_schedule
-    from rnngraph.runtime.choose import known_backend, known_kernels
+    from rnngraph.runtime.backends import known_backend, known_kernels
 
     return (
         lambda told: checked_schedule(over_defaults(told, unroll=None)["unroll"], 1, "float64", False),
@@ -98,7 +98,7 @@ def _schedule_checks() -> tuple[Check, ...]:
 
 
 def _train_checks() -> tuple[Check, ...]:
-    from rnngraph.learn.config import FitConfig
+    from rnngraph.training.config import FitConfig
 
     return (FitConfig.from_recipe,)
 
@@ -108,7 +108,7 @@ _OPTION_CHECKS = {"schedule": _schedule_checks, "train": _train_checks}
 
 def formatted(path: str) -> tuple[str, str]:
     """A file's text as it is, and in its canonical form."""
-    from rnngraph.syntax.format import format
+    from rnngraph.language.syntax.formatter import format
 
     source = read_source(Path(path))
     return source.text, format(parse(source))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rnngraph.front.block import Block, Initial, StateVar, Weight
+from rnngraph.diagnostics.source import Source, Span
 from rnngraph.ir.graph import (
     Capture,
     Carry,
@@ -21,8 +21,8 @@ from rnngraph.ir.graph import (
     stacked,
 )
 from rnngraph.ir.types import Type
+from rnngraph.language.elaboration.elaborated import Block, Initial, StateVar, Weight
 from rnngraph.ops import call, const
-from rnngraph.source import Source, Span
 
 LSTM = Source(
     "lstm.rnn",

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 import rnngraph as rg
+from rnngraph.analysis.equality import differences, everything, synthetic
 from rnngraph.compiled import Signature
-from rnngraph.costs import differences, everything, synthetic
-from rnngraph.diagnostics import CannotDo, UserError
-from rnngraph.exchange.chosen import Wanted
+from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.exchange.export.request import Wanted
+from rnngraph.generation.streaming import per_step
 from rnngraph.ir.laws import verify
 from rnngraph.ir.types import BATCH
 from rnngraph.model import Model, checked_schedule
-from rnngraph.streaming import per_step
 from tests.programs import program
 from tests.seeds import main
 from tests.test_export_walk import in_numpy, in_onnx

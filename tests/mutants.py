@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 
 import rnngraph as rg
-from rnngraph.diagnostics import UserError
-from rnngraph.exchange.files import read as read_weights
-from rnngraph.learn import checkpoint
-from rnngraph.learn.checkpoint import Identity, Made, Training
-from rnngraph.learn.config import FitConfig
-from rnngraph.learn.data import load
+from rnngraph.data.files import load
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.exchange.formats.read import read as read_weights
 from rnngraph.texts import check
+from rnngraph.training import checkpoint
+from rnngraph.training.checkpoint import Identity, Made, Training
+from rnngraph.training.config import FitConfig
 from tests.seeds import main
 
 LONGEST = 20
@@ -118,9 +118,9 @@ def _text(path: Path) -> Any:
 
 
 def _kernels(path: Path) -> Any:
-    from rnngraph.runtime.native import engine
+    from rnngraph.kernels.cpu import llvm
 
-    kept = engine._Kept("text")
+    kept = llvm._Kept("text")
     kept.folder = path.parent
     assert kept.path is not None
     kept.path.write_bytes(path.read_bytes())
@@ -130,10 +130,10 @@ def _kernels(path: Path) -> Any:
 
 
 def _kept() -> bytes:
-    from rnngraph.runtime.native import engine
+    from rnngraph.kernels.cpu import llvm
 
-    key = engine._Kept("text").key
-    return engine.STAMP + key + hashlib.sha256(b"code").digest() + b"code"
+    key = llvm._Kept("text").key
+    return llvm.STAMP + key + hashlib.sha256(b"code").digest() + b"code"
 
 
 READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {

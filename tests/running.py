@@ -12,9 +12,9 @@ from rnngraph.ir.laws import verify
 from rnngraph.ir.types import Type
 from rnngraph.ops import TABLE
 from rnngraph.passes.pipeline import stages
-from rnngraph.program.lower import lower
-from rnngraph.program.memory import plan
-from rnngraph.runtime.execute import Bound
+from rnngraph.planning.lowering import lower
+from rnngraph.planning.plan import plan
+from rnngraph.runtime.execution import Bound
 from rnngraph.runtime.numpy import NumpyBackend
 
 

@@ -8,13 +8,13 @@ import pytest
 
 import rnngraph as rg
 from rnngraph import driver
-from rnngraph.alive import panels
+from rnngraph.analysis.equality import Asked, synthetic
+from rnngraph.analysis.memory_timeline import panels
+from rnngraph.checkpointing.execution import Walker
+from rnngraph.checkpointing.plan import Walking
+from rnngraph.checkpointing.timeline import pieces
 from rnngraph.cli.main import exit_code
 from rnngraph.compiled import Signature
-from rnngraph.costs import Asked, synthetic
-from rnngraph.schedule.alive import pieces
-from rnngraph.schedule.planning import Walking
-from rnngraph.schedule.walk import Walker
 from rnngraph.viz.memory import Panel
 from tests.models import ALL, EXAMPLES
 

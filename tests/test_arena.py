@@ -7,7 +7,7 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnngraph.program.arena import Piece, bound, placed
+from rnngraph.planning.arena import Piece, bound, placed
 
 PIECES = st.lists(
     st.builds(

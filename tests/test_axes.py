@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.diagnostics import UserError
-from rnngraph.exchange.chosen import Wanted
-from rnngraph.exchange.numpy_export import to_numpy
-from rnngraph.exchange.onnx_export import to_onnx
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.exchange.export.numpy.export import to_numpy
+from rnngraph.exchange.export.onnx.export import to_onnx
+from rnngraph.exchange.export.request import Wanted
 from rnngraph.files.tensors import Arrays
 from rnngraph.model import Model
 

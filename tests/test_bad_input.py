@@ -20,11 +20,11 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.cli.main import exit_code
-from rnngraph.diagnostics import UserError
-from rnngraph.exchange.chosen import Wanted
-from rnngraph.exchange.numpy_export import to_numpy
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.exchange.export.numpy.export import to_numpy
+from rnngraph.exchange.export.request import Wanted
+from rnngraph.generation.streaming import stream
 from rnngraph.runtime.numpy import NumpyBackend
-from rnngraph.streaming import stream
 from tests.running import same_bits
 
 ROOT = Path(__file__).parent.parent

@@ -314,9 +314,9 @@ def test_compare_proves_and_tells(folder: Path, capsys: Any) -> None:
 def test_compare_exits_1_where_the_bits_differ(folder: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel that is a little off, and more so with every call."""
     from rnngraph.ops import TABLE
-    from rnngraph.runtime import execute
+    from rnngraph.runtime import execution
 
-    plain, calls = execute.Bound.parts, [0]
+    plain, calls = execution.Bound.parts, [0]
 
     def off(self: Any, step: Any) -> Any:
         kernel, arguments = plain(self, step)
@@ -330,7 +330,7 @@ def test_compare_exits_1_where_the_bits_differ(folder: Path, capsys: Any, monkey
 
         return noisy, arguments
 
-    monkeypatch.setattr(execute.Bound, "parts", off)
+    monkeypatch.setattr(execution.Bound, "parts", off)
     asked = ["--steps", "3", "--repeats", "1", "--kernels", "numpy"]
     said = out(capsys, "compare", "small.rnn", *asked, "--batch", "2", code=1)
     assert "The modes differ in" in said

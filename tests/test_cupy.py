@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
+from rnngraph.analysis.compare import compare
+from rnngraph.analysis.equality import Asked, differences, everything, synthetic
 from rnngraph.cli.main import exit_code
-from rnngraph.contest import compare
-from rnngraph.costs import Asked, differences, everything, synthetic
-from rnngraph.diagnostics import CannotDo, UserError
+from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.runtime.cupy import CupyBackend
 from tests import stand_in
 from tests.models import ALL

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.diagnostics import UserError
+from rnngraph.data.files import load
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.tensors import write_tensors
-from rnngraph.learn import checkpoint
-from rnngraph.learn.data import load
+from rnngraph.training import checkpoint
 from tests.mutants import BEGUN, IDENTITY, READERS, WEIGHTS, findings, sound
 
 
@@ -40,7 +40,7 @@ def refused(path: Path, *words: str) -> None:
 @pytest.mark.parametrize("name", ["d.npz", "d.json", "d.csv", "w.safetensors", "w.npz", "w.onnx", "w.h5", "w.pt"])
 def test_what_is_no_file_is_not_read(tmp_path: Path, name: str) -> None:
     """A device gives bytes without end, and a pipe cannot be looked at twice."""
-    from rnngraph.exchange.files import read as read_weights
+    from rnngraph.exchange.formats.read import read as read_weights
 
     path = tmp_path / name
     path.symlink_to("/dev/zero")

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from rnngraph.diagnostics import Diagnostic, Label, UserError, did_you_mean
-from rnngraph.excerpt import WIDEST, draw
-from rnngraph.source import Source, Span
-from rnngraph.syntax.parser import parse
+from rnngraph.diagnostics.errors import Diagnostic, Label, UserError, did_you_mean
+from rnngraph.diagnostics.excerpt import WIDEST, draw
+from rnngraph.diagnostics.source import Source, Span
+from rnngraph.language.syntax.parser import parse
 
 # --- broken texts -----------------------------------------------------------------------------------
 

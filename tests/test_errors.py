@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from rnngraph.diagnostics import Diagnostic, UserError, render
-from rnngraph.front.check import check
-from rnngraph.front.elaborate import elaborate
-from rnngraph.source import Source
-from rnngraph.syntax.parser import parse
+from rnngraph.diagnostics.errors import Diagnostic, UserError, render
+from rnngraph.diagnostics.source import Source
+from rnngraph.language.checking.check import check
+from rnngraph.language.elaboration.elaborate import elaborate
+from rnngraph.language.syntax.parser import parse
 
 FOLDER = Path(__file__).parent / "cases"
 CASE = re.compile(r"## (?P<title>[^\n]+)\n\n```rnn\n(?P<text>.*?)```\n\n```text\n(?P<said>.*?)```\n", re.DOTALL)

@@ -12,9 +12,9 @@ import pytest
 import rnngraph as rg
 from rnngraph import driver
 from rnngraph.cli.main import exit_code
-from rnngraph.learn.config import FitConfig
-from rnngraph.learn.data import load
-from rnngraph.learn.fit import evaluate, fit
+from rnngraph.data.files import load
+from rnngraph.training.config import FitConfig
+from rnngraph.training.fit import evaluate, fit
 from tests.running import same_bits
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

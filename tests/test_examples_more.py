@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import rnngraph as rg
 from rnngraph.cli.main import cli
-from rnngraph.learn.data import load
+from rnngraph.data.files import load
 from tests.running import same_bits
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

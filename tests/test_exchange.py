@@ -15,13 +15,13 @@ import rnngraph as rg
 from rnngraph.cli.export import export
 from rnngraph.cli.main import exit_code
 from rnngraph.cli.weights import weights
-from rnngraph.diagnostics import CannotDo, UserError
-from rnngraph.exchange import convert as converting
-from rnngraph.exchange.convert import convert
-from rnngraph.exchange.files import read
-from rnngraph.exchange.keras_files import named
-from rnngraph.exchange.layouts import LAYOUTS
-from rnngraph.exchange.looks import hint, looks_like
+from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.exchange.conversion import convert as converting
+from rnngraph.exchange.conversion.convert import convert
+from rnngraph.exchange.conversion.detect import hint, looks_like
+from rnngraph.exchange.conversion.layouts import LAYOUTS
+from rnngraph.exchange.formats.keras import named
+from rnngraph.exchange.formats.read import read
 from rnngraph.exchange.recognise import cells
 from tests.models import ALL, over
 from tests.test_golden import NAMES as GOLDEN
@@ -228,8 +228,8 @@ def test_the_arrays_of_a_keras_file_without_a_configuration_get_their_names() ->
 @pytest.mark.parametrize("cell", ["RNN(4)", "GRU(4)", "GRU(4, reset_after = true)", "LSTM(4, peepholes = true)"])
 def test_the_operators_of_an_onnx_file_are_read(cell: str, tmp_path: Path) -> None:
     pytest.importorskip("onnx")
-    from rnngraph.exchange.chosen import Wanted
-    from rnngraph.exchange.onnx_export import to_onnx
+    from rnngraph.exchange.export.onnx.export import to_onnx
+    from rnngraph.exchange.export.request import Wanted
 
     model = rg.parse(over(cell))
     own = random_weights(model)

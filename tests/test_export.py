@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.diagnostics import UserError
-from rnngraph.exchange.chosen import Wanted, chosen
-from rnngraph.exchange.numpy_choice import WORDS
-from rnngraph.exchange.numpy_export import EMBEDDED, to_numpy
-from rnngraph.exchange.numpy_snippets import SNIPPETS
-from rnngraph.exchange.numpy_words import Words
-from rnngraph.exchange.numpy_write import RESERVED, Names, Writer, identifier
-from rnngraph.front.obstacles import of_a_later_piece
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.exchange.export.numpy.choice import WORDS
+from rnngraph.exchange.export.numpy.export import EMBEDDED, to_numpy
+from rnngraph.exchange.export.numpy.expressions import Words
+from rnngraph.exchange.export.numpy.snippets import SNIPPETS
+from rnngraph.exchange.export.numpy.statements import RESERVED, Names, Writer, identifier
+from rnngraph.exchange.export.request import Wanted, chosen
 from rnngraph.ir.graph import Graph, Value
+from rnngraph.language.elaboration.streamable import of_a_later_piece
 from rnngraph.model import Model
 from rnngraph.ops import TABLE
 from tests.models import ALL, EXAMPLES, over
@@ -219,7 +219,7 @@ def session(content: bytes) -> Any:
 
 def exported(model: Model, weights: Any, wanted: Wanted, operators: bool = False) -> bytes:
     pytest.importorskip("onnx")
-    from rnngraph.exchange.onnx_export import to_onnx
+    from rnngraph.exchange.export.onnx.export import to_onnx
 
     return to_onnx(model, weights, wanted, operators)
 
@@ -277,8 +277,8 @@ def test_every_op_in_onnx(name: str, number: int) -> None:
     pytest.importorskip("onnx")
     from onnx import helper
 
-    from rnngraph.exchange.onnx_export import rules
-    from rnngraph.exchange.onnx_scope import Scope, Whole, model_of
+    from rnngraph.exchange.export.onnx.export import rules
+    from rnngraph.exchange.export.onnx.scope import Scope, Whole, model_of
 
     attrs, types = TABLE[name].examples[number]
     graph, _, y = op_graph(name, attrs, types)
@@ -306,7 +306,7 @@ def test_every_op_is_said_or_known_to_be_unsaid() -> None:
     named = {name for name, op in TABLE.items() if op.kind not in ("leaf", "loop")}
     assert named - set(WORDS) == UNSAID_IN_NUMPY | {"history"}  # a history is written as statements
     pytest.importorskip("onnx")
-    from rnngraph.exchange.onnx_export import rules
+    from rnngraph.exchange.export.onnx.export import rules
 
     assert named - set(rules()) == UNSAID_IN_ONNX
 
@@ -344,9 +344,9 @@ def test_what_cannot_be_said_is_told_at_the_expression(target: str, monkeypatch:
     model = rg.parse("model M {\n  input x: [3]\n  y = exp(x) + 1\n  output y\n}\n")
     if target == "onnx":
         pytest.importorskip("onnx")
-        from rnngraph.exchange import onnx_rules
+        from rnngraph.exchange.export.onnx import rules
 
-        monkeypatch.delitem(onnx_rules.RULES, "exp")
+        monkeypatch.delitem(rules.RULES, "exp")
     monkeypatch.delitem(WORDS, "exp")
     with pytest.raises(UserError) as error:
         exported(model, {}, Wanted()) if target == "onnx" else to_numpy(model, {}, Wanted())

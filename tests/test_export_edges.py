@@ -14,9 +14,9 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.cli.main import exit_code
-from rnngraph.diagnostics import UserError
-from rnngraph.exchange.chosen import Wanted
-from rnngraph.exchange.numpy_export import to_numpy
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.exchange.export.numpy.export import to_numpy
+from rnngraph.exchange.export.request import Wanted
 from tests.test_export import session
 
 RNG = np.random.default_rng(0)
@@ -57,7 +57,7 @@ def numpy_run(text: str, **wanted: Any) -> Callable[..., Any]:
 
 def onnx_session(text: str, **wanted: Any) -> Any:
     pytest.importorskip("onnx")
-    from rnngraph.exchange.onnx_export import to_onnx
+    from rnngraph.exchange.export.onnx.export import to_onnx
 
     model = rg.parse(text)
     return session(to_onnx(model, model.init(1), Wanted(**wanted)))

@@ -19,21 +19,21 @@ import pytest
 from lark import Lark
 
 import rnngraph as rg
-from rnngraph.costs import synthetic
-from rnngraph.diagnostics import UserError
-from rnngraph.exchange.chosen import Wanted
-from rnngraph.exchange.numpy_export import to_numpy
-from rnngraph.exchange.numpy_write import identifier
-from rnngraph.front import functions
-from rnngraph.front.block import Block
-from rnngraph.front.builtin import TABLE as FUNCTIONS
-from rnngraph.front.imports import library
+from rnngraph.analysis.equality import synthetic
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.exchange.export.numpy.export import to_numpy
+from rnngraph.exchange.export.numpy.statements import identifier
+from rnngraph.exchange.export.request import Wanted
 from rnngraph.ir.graph import Graph, ShapeError, Value
 from rnngraph.ir.types import DType, Type
+from rnngraph.language.builtins import table
+from rnngraph.language.builtins.definition import TABLE as FUNCTIONS
+from rnngraph.language.elaboration.elaborated import Block
+from rnngraph.language.elaboration.imports import library
+from rnngraph.language.syntax import parser
+from rnngraph.language.syntax.tree_builder import Rules
 from rnngraph.model import Model
 from rnngraph.ops import TABLE
-from rnngraph.syntax import parser
-from rnngraph.syntax.build import Rules
 from tests import constructs, models
 from tests.running import SIZES, evaluate, op_graph
 from tests.test_export import UNSAID_IN_NUMPY, UNSAID_IN_ONNX, outside, said_in_numpy, session
@@ -98,7 +98,7 @@ def in_numpy(model: Model, wanted: Wanted, data: Mapping[str, Any], weights: Any
 def in_onnx(model: Model, wanted: Wanted, data: Mapping[str, Any], weights: Any = None) -> dict[str, Any]:
     """What onnxruntime makes of the exported file; inputs that have a default are left out where they are not given."""
     pytest.importorskip("onnx")
-    from rnngraph.exchange.onnx_export import to_onnx
+    from rnngraph.exchange.export.onnx.export import to_onnx
 
     made = session(to_onnx(model, weights or model.init(1), wanted))
     given = {outside(name, model): np.asarray(array) for name, array in data.items()}
@@ -202,8 +202,8 @@ def test_every_op_of_every_type(sizes: Mapping[str, int]) -> None:
     pytest.importorskip("onnx")
     from onnx import helper
 
-    from rnngraph.exchange.onnx_export import rules
-    from rnngraph.exchange.onnx_scope import Scope, Whole, model_of
+    from rnngraph.exchange.export.onnx.export import rules
+    from rnngraph.exchange.export.onnx.scope import Scope, Whole, model_of
 
     top, infos, ends, feed, want = Scope(Whole("float64", rules())), [], [], {}, {}
     top.whole.sizes = {axis: top.ints(size) for axis, size in sizes.items()}
@@ -264,7 +264,7 @@ def definitions(block: Block) -> Iterator[str]:
 
 def test_no_construct_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every rule of the grammar, every argument of every function, every cell and layer of the library."""
-    recording, own, bind = Recording(), parser._grammar(), functions._bind
+    recording, own, bind = Recording(), parser._grammar(), table._bind
     arguments, used = set[tuple[str, str]](), set[str]()
     text = resources.files("rnngraph.grammar").joinpath("rnn.lark").read_text("utf-8")
     options: dict[str, Any] = {"parser": "lalr", "lexer": parser._NoLexer, "keep_all_tokens": True}
@@ -275,7 +275,7 @@ def test_no_construct_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         arguments.update((function.name, name) for name in found)
         return found
 
-    monkeypatch.setattr(functions, "_bind", bound)
+    monkeypatch.setattr(table, "_bind", bound)
     monkeypatch.setattr(parser, "_grammar", lambda: replace(own, lark=lark))
     for one in (*TEXTS.values(), *CHANCE.values(), *(text for _, text in constructs.UNSAID), *models.ALL.values()):
         used |= set(definitions(rg.parse(one).made.block))

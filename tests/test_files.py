@@ -326,15 +326,15 @@ def test_a_name_as_long_as_a_name_may_be_can_be_written(folder: Path, capsys: An
 
 
 def test_a_cache_that_cannot_be_written_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rnngraph.runtime.native import engine
+    from rnngraph.kernels.cpu import llvm
 
     cache = folder / "cache"
     cache.mkdir(mode=0o700)
-    monkeypatch.setattr(engine, "folder", lambda: cache)
+    monkeypatch.setattr(llvm, "folder", lambda: cache)
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("rnngraph.files.outputs.os.replace", full)
-    engine.Module("define i64 @two() {\n  ret i64 2\n}")
+    llvm.Module("define i64 @two() {\n  ret i64 2\n}")
     assert list(cache.iterdir()) == []

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph import driver, foresee
+from rnngraph import driver
+from rnngraph.analysis.cost import cost, optimiser_bytes
+from rnngraph.analysis.equality import synthetic
+from rnngraph.analysis.formulas import Formula, formulas
+from rnngraph.analysis.growth import Compiled, Growth
 from rnngraph.compiled import Signature, Variant
-from rnngraph.costs import synthetic
-from rnngraph.foresee import cost
-from rnngraph.formulas import Formula, formulas
-from rnngraph.growth import Compiled, Growth
-from rnngraph.learn.optimisers import optimiser, start
 from rnngraph.model import Model
-from rnngraph.program.arena import Piece, bound
-from rnngraph.program.memory import ALIGN, lifetimes, rounded
-from rnngraph.program.timeline import timeline
+from rnngraph.planning.arena import Piece, bound
+from rnngraph.planning.plan import ALIGN, lifetimes, rounded
+from rnngraph.planning.timeline import timeline
 from rnngraph.runtime.numpy import NumpyBackend, array_bytes
 from rnngraph.runtime.unplanned import Unplanned
+from rnngraph.training.optimisers import optimiser, start
 from tests.models import ALL
 
 
@@ -188,7 +188,7 @@ def test_the_optimiser_is_told() -> None:
     for line, name in (("", "adam"), ("optimizer sgd", "sgd"), ("optimizer adamw", "adamw")):
         model = rg.parse(text + (f"\n train {{ {line} }} }}" if line else "}"))
         state = start(optimiser(name), model.init(0, "float32"))
-        assert foresee.optimiser_bytes(model, "float32") == sum(array.nbytes for array in state.values())
+        assert optimiser_bytes(model, "float32") == sum(array.nbytes for array in state.values())
 
 
 @pytest.mark.parametrize(("name", "unroll"), [("lstm", "static"), ("attention", "static"), ("tagger", "dynamic")])

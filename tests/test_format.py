@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnngraph.source import Source, Span
-from rnngraph.syntax.format import format
-from rnngraph.syntax.layout import WIDTH
-from rnngraph.syntax.parser import comments_of, parse
+from rnngraph.diagnostics.source import Source, Span
+from rnngraph.language.syntax.formatter import format
+from rnngraph.language.syntax.line_breaks import WIDTH
+from rnngraph.language.syntax.parser import comments_of, parse
 
 ROOT = Path(__file__).parent.parent
 

@@ -13,21 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rnngraph as rg
-from rnngraph.diagnostics import UserError
-from rnngraph.front.block import Block, Elaborated
-from rnngraph.front.builtin import TABLE
-from rnngraph.front.check import check
-from rnngraph.front.elaborate import elaborate
-from rnngraph.front.imports import library
-from rnngraph.front.initial import INITIALISERS
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.source import Source
 from rnngraph.ir.graph import LOOP, loop_of
 from rnngraph.ir.laws import verify
-from rnngraph.program.lower import lower
-from rnngraph.program.memory import plan
-from rnngraph.runtime.execute import Bound
+from rnngraph.language.builtins.definition import TABLE
+from rnngraph.language.checking.check import check
+from rnngraph.language.elaboration.elaborate import elaborate
+from rnngraph.language.elaboration.elaborated import Block, Elaborated
+from rnngraph.language.elaboration.imports import library
+from rnngraph.language.elaboration.initialisers import INITIALISERS
+from rnngraph.language.syntax.parser import parse, read_source
+from rnngraph.planning.lowering import lower
+from rnngraph.planning.plan import plan
+from rnngraph.runtime.execution import Bound
 from rnngraph.runtime.numpy import NumpyBackend
-from rnngraph.source import Source
-from rnngraph.syntax.parser import parse, read_source
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "grammar" / "README.md").read_text(encoding="utf-8")
@@ -95,12 +95,12 @@ def test_the_reference_lists_every_code() -> None:
     assert used <= set(re.findall(r"[EW]\d{3}", REFERENCE))
 
 
-LIBRARY = sorted(e.name for e in resources.files("rnngraph.library").iterdir() if e.name.endswith(".rnn"))
+LIBRARY = sorted(e.name for e in resources.files("rnngraph.language.library").iterdir() if e.name.endswith(".rnn"))
 
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_a_library_file_is_right(name: str) -> None:
-    entry = resources.files("rnngraph.library") / name
+    entry = resources.files("rnngraph.language.library") / name
     assert check(parse(Source(entry.name, entry.read_text(encoding="utf-8")))) == []
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.diagnostics import UserError
+from rnngraph.diagnostics.errors import UserError
 from tests.running import same_bits
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -12,23 +12,23 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
+from rnngraph.analysis.equality import Asked, differences, everything, prove, synthetic
 from rnngraph.cli.main import exit_code
 from rnngraph.compiled import CompiledProgram
-from rnngraph.costs import Asked, differences, everything, prove, synthetic
-from rnngraph.diagnostics import CannotDo, OutsideIndex, UserError
-from rnngraph.exchange.chosen import Wanted
-from rnngraph.exchange.numpy_export import to_numpy
-from rnngraph.front.elaborate import elaborate
+from rnngraph.diagnostics.errors import CannotDo, OutsideIndex, UserError
+from rnngraph.exchange.export.numpy.export import to_numpy
+from rnngraph.exchange.export.request import Wanted
 from rnngraph.ir.graph import Graph, ShapeError, Value
 from rnngraph.ir.ranges import Range, unknown
 from rnngraph.ir.types import Type
+from rnngraph.language.elaboration.elaborate import elaborate
 from rnngraph.model import Model
 from rnngraph.ops import TABLE, ranges
 from rnngraph.passes.bodies import everywhere
 from rnngraph.passes.inside import INSIDE, OUTSIDE
 from rnngraph.passes.pipeline import stages
-from rnngraph.program.lower import lower
-from rnngraph.program.program import repeats_of, steps_of
+from rnngraph.planning.lowering import lower
+from rnngraph.planning.program import repeats_of, steps_of
 from rnngraph.runtime.numpy import NumpyBackend
 from tests.running import array_of, evaluate, op_graph
 from tests.test_cupy import fake  # noqa: F401  # a fixture
@@ -622,7 +622,7 @@ def test_an_exported_function_raises_with_line_and_value(name: str) -> None:
 def test_onnxruntime_refuses(name: str) -> None:
     ort = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
-    from rnngraph.exchange.onnx_export import to_onnx
+    from rnngraph.exchange.export.onnx.export import to_onnx
 
     m, data, *_ = wrong(name)
     weights, good = m.init(0), data_of(m, GOOD[name][1])
@@ -661,7 +661,7 @@ def test_an_index_that_cannot_be_looked_for_is_told_by_its_lines(monkeypatch: py
     def no_room(*_: Any) -> Any:
         raise CannotDo("no room")
 
-    monkeypatch.setattr("rnngraph.outside.rerun", no_room)
+    monkeypatch.setattr("rnngraph.analysis.index_finder.rerun", no_room)
     m, data, *_ = wrong("carried")
     with pytest.raises(OutsideIndex) as error:
         m.compile().run(data, m.init(0))

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.diagnostics import UserError
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.tensors import Arrays
-from rnngraph.front.builtin import TABLE
 from rnngraph.ir.graph import ShapeError
 from rnngraph.ir.types import Type
+from rnngraph.language.builtins.definition import TABLE
 from rnngraph.ops import TABLE as OPS
-from rnngraph.program.lower import lower
-from rnngraph.program.memory import plan
-from rnngraph.runtime.choose import backend_named
+from rnngraph.planning.lowering import lower
+from rnngraph.planning.plan import plan
+from rnngraph.runtime.backends import backend_named
 from tests.running import SIZES, array_of, op_graph
 
 REFERENCE = (Path(__file__).parents[1] / "grammar" / "README.md").read_text(encoding="utf-8")

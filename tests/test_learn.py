@@ -10,20 +10,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rnngraph.diagnostics import CannotDo, UserError
+from rnngraph.data.files import check_data, load
+from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.diagnostics.source import Source, Span
 from rnngraph.files.outputs import refuse_unwritable, write_aside
-from rnngraph.front.block import DataInput, Initial, StateInput, Weight
 from rnngraph.ir.graph import graph_input
 from rnngraph.ir.identity import Identity as Equations
 from rnngraph.ir.types import Type
-from rnngraph.learn import batches, checkpoint, optimisers
-from rnngraph.learn.checkpoint import Made
-from rnngraph.learn.config import FitConfig
-from rnngraph.learn.data import check_data, load
-from rnngraph.learn.fit import Interrupted, evaluate, fit
-from rnngraph.learn.optimisers import SGD, Adam, AdamW, RMSprop
-from rnngraph.learn.weights import INITIALISERS, check_weights, init, load_weights, save_weights
-from rnngraph.source import Source, Span
+from rnngraph.language.elaboration.elaborated import DataInput, Initial, StateInput, Weight
+from rnngraph.training import batches, checkpoint, optimisers
+from rnngraph.training.checkpoint import Made
+from rnngraph.training.config import FitConfig
+from rnngraph.training.fit import Interrupted, evaluate, fit
+from rnngraph.training.optimisers import SGD, Adam, AdamW, RMSprop
+from rnngraph.weights.weights import INITIALISERS, check_weights, init, load_weights, save_weights
 from tests.running import same_bits
 
 HERE = Span(Source("m.rnn", "input x: seq[3]\ninput tag: seq int\n"), 0, 15)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.costs import differences, synthetic
-from rnngraph.diagnostics import UserError
-from rnngraph.front.imports import library
+from rnngraph.analysis.equality import differences, synthetic
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.language.elaboration.imports import library
 from rnngraph.viz.summary import summary
 from tests.equations import drawn, sigmoid
 from tests.models import ALL, over

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.diagnostics import Diagnostic, UserError, render
-from rnngraph.learn.config import FitConfig
+from rnngraph.diagnostics.errors import Diagnostic, UserError, render
 from rnngraph.texts import check
+from rnngraph.training.config import FitConfig
 
 ROOT = Path(__file__).parent.parent
 SECONDS = 2.0
@@ -88,7 +88,7 @@ def slipped(text: str, chance: random.Random) -> str:
 
 def texts() -> Iterator[str]:
     """Every example and every file of the library."""
-    for folder in ("examples", "rnngraph/library"):
+    for folder in ("examples", "rnngraph/language/library"):
         for path in sorted((ROOT / folder).rglob("*.rnn")):
             yield path.read_text(encoding="utf-8")
 

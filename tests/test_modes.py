@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
+from rnngraph.analysis.equality import Asked, cotangents_for, differences, everything, synthetic
 from rnngraph.compiled import Signature
-from rnngraph.costs import Asked, cotangents_for, differences, everything, synthetic
 from rnngraph.ir.laws import verify
 from rnngraph.model import Model
 from rnngraph.passes.pipeline import STAGES
@@ -173,7 +173,7 @@ def test_initial_weights_depend_on_seed_and_name_alone() -> None:
 
 @pytest.mark.parametrize("name", ["lstm", "bidirectional", "tagger"])
 def test_the_ledger_is_exact(name: str) -> None:
-    from rnngraph.contest import compare
+    from rnngraph.analysis.compare import compare
 
     asked = Asked(steps=(3, 17), batch=5, repeats=1)
     found = compare(rg.parse(ALL[name]), NumpyBackend(), asked)

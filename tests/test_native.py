@@ -17,20 +17,21 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
+from rnngraph.analysis.cost import cost
+from rnngraph.analysis.equality import cotangents_for, everything, synthetic
 from rnngraph.compiled import Signature
-from rnngraph.costs import cotangents_for, everything, synthetic
-from rnngraph.foresee import cost
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.types import Type
+from rnngraph.kernels import fusion
+from rnngraph.kernels.claims import Target
+from rnngraph.kernels.cpu import llvm
+from rnngraph.kernels.cpu.compilation import target
+from rnngraph.kernels.kernel import Product, Sums
 from rnngraph.model import Model
-from rnngraph.program.lower import lower
-from rnngraph.program.memory import plan
-from rnngraph.program.program import groups_of
-from rnngraph.runtime.native import engine, fuse
-from rnngraph.runtime.native.backend import NativeBackend
-from rnngraph.runtime.native.claim import Target
-from rnngraph.runtime.native.compile import target
-from rnngraph.runtime.native.kernels import Product, Sums
+from rnngraph.planning.lowering import lower
+from rnngraph.planning.plan import plan
+from rnngraph.planning.program import groups_of
+from rnngraph.runtime.native import NativeBackend
 from tests.models import ALL
 from tests.running import SIZES, array_of, evaluate, op_graph
 from tests.test_ops import CASES, ident
@@ -235,21 +236,21 @@ def test_an_interrupt_while_kernels_compile_is_not_lost(monkeypatch: pytest.Monk
     """It comes while LLVM calls back to have its code kept."""
     import signal
 
-    from rnngraph.runtime.native import engine
+    from rnngraph.kernels.cpu import llvm
 
     def kept(self: Any, code: bytes) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(engine._Kept, "read", lambda self: None)
-    monkeypatch.setattr(engine._Kept, "write", kept)
+    monkeypatch.setattr(llvm._Kept, "read", lambda self: None)
+    monkeypatch.setattr(llvm._Kept, "write", kept)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            engine.Module("define i64 @one() {\n  ret i64 1\n}")
+            llvm.Module("define i64 @one() {\n  ret i64 1\n}")
     finally:
         signal.signal(signal.SIGINT, before)
-    monkeypatch.setattr(engine._Kept, "write", lambda self, code: None)
-    assert engine.Module("define i64 @one() {\n  ret i64 1\n}").function("one", returns=ctypes.c_int64)() == 1
+    monkeypatch.setattr(llvm._Kept, "write", lambda self, code: None)
+    assert llvm.Module("define i64 @one() {\n  ret i64 1\n}").function("one", returns=ctypes.c_int64)() == 1
 
 
 DROPPED = """
@@ -271,7 +272,7 @@ def test_what_no_kernel_takes_numpy_does() -> None:
 
 
 def unclaimed(model: Model) -> list[Any]:
-    from rnngraph.program.program import Step, moments_of
+    from rnngraph.planning.program import Step, moments_of
 
     program = model.compile(gradient=True, training=True).main.program
     return [moment for moment in moments_of(program.code) if isinstance(moment, Step)]
@@ -330,7 +331,7 @@ def test_rows_that_are_left_out_change_no_bit(
     """Against the same kernels run over the padding as well, in arrays that begin full of NaN."""
     model = rg.parse(ALL[name])
     left_out = results(model, Spoilt(), 9, batch, "float32", unroll, padded=True)
-    monkeypatch.setattr(fuse, "without_padding", lambda program, target: program)
+    monkeypatch.setattr(fusion, "without_padding", lambda program, target: program)
     computed = results(model, Spoilt(), 9, batch, "float32", unroll, padded=True)
     assert all(np.array_equal(left_out[key], computed[key], equal_nan=True) for key in computed)
     assert not any(np.isnan(left_out[key]).any() for key in computed)
@@ -441,53 +442,53 @@ def kept(folder: Path) -> list[Path]:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("RNNGRAPH_CACHE", str(tmp_path / "kept"))
-    engine.folder.cache_clear()
+    llvm.folder.cache_clear()
     yield tmp_path / "kept"
-    engine.folder.cache_clear()
+    llvm.folder.cache_clear()
 
 
 def test_kernels_are_kept_and_read_again(cache: Path) -> None:
-    assert engine.Module(TINY).address("nothing")
+    assert llvm.Module(TINY).address("nothing")
     [file] = kept(cache)
     before = file.stat().st_mtime_ns
-    assert engine.Module(TINY).address("nothing")
+    assert llvm.Module(TINY).address("nothing")
     assert file.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", None], ids=["empty", "foreign", "one byte"])
 def test_a_damaged_file_is_made_anew(cache: Path, damage: bytes | None) -> None:
-    engine.Module(TINY)
+    llvm.Module(TINY)
     [file] = kept(cache)
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]) if damage is None else damage)
-    assert engine.Module(TINY).address("nothing")
+    assert llvm.Module(TINY).address("nothing")
     assert file.read_bytes() == whole
 
 
 def test_kernels_of_another_program_are_not_taken(cache: Path) -> None:
-    engine.Module(TINY)
+    llvm.Module(TINY)
     [file] = kept(cache)
     other = TINY.replace("nothing", "other")
-    engine.Module(other)
+    llvm.Module(other)
     [second] = [f for f in kept(cache) if f != file]
     second.write_bytes(file.read_bytes())
-    assert engine.Module(other).address("other")
+    assert llvm.Module(other).address("other")
 
 
 def test_only_so_many_are_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "FILES", 3)
-    monkeypatch.setattr(engine, "SELDOM", 1)
+    monkeypatch.setattr(llvm, "FILES", 3)
+    monkeypatch.setattr(llvm, "SELDOM", 1)
     for i in range(5):
-        engine.Module(TINY.replace("nothing", f"nothing{i}"))
+        llvm.Module(TINY.replace("nothing", f"nothing{i}"))
     assert len(kept(cache)) == 3
-    assert engine.Module(TINY.replace("nothing", "nothing0")).address("nothing0")
+    assert llvm.Module(TINY.replace("nothing", "nothing0")).address("nothing0")
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="rights are kept in another way")
 def test_a_folder_that_others_can_write_is_not_used(cache: Path) -> None:
     cache.mkdir(mode=0o700)
     cache.chmod(0o777)
-    assert engine.Module(TINY).address("nothing")
+    assert llvm.Module(TINY).address("nothing")
     assert not kept(cache)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.costs import synthetic
-from rnngraph.front.imports import library
+from rnngraph.analysis.equality import synthetic
+from rnngraph.language.elaboration.imports import library
 from tests.equations import CELLS, WIDTH, below, drawn, fresh, gru, join, run, sigmoid, softmax
 from tests.models import ALL, over
 
@@ -21,7 +21,7 @@ STEPS, BATCH = 6, 3
 
 
 def test_every_cell_names_its_paper() -> None:
-    for entry in resources.files("rnngraph.library").iterdir():
+    for entry in resources.files("rnngraph.language.library").iterdir():
         text = entry.read_text(encoding="utf-8") if entry.name.endswith(".rnn") else ""
         if "\ncell " in text and entry.name != "projected.rnn":
             comments = [line for line in text.splitlines() if line.startswith("#")]

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.costs import synthetic
-from rnngraph.diagnostics import UserError
+from rnngraph.analysis.equality import synthetic
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.generation.generate import Style, reader, scorer, written
+from rnngraph.generation.streaming import per_step, stream
 from rnngraph.model import Model
-from rnngraph.streaming import per_step, stream
-from rnngraph.writing import Style, reader, scorer, written
 from tests.models import ALL
 
 ONE_RUN = ("bidirectional", "encoder decoder", "qrnn", "attention", "shifts", "speech", "candidates")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.diagnostics import UserError
-from rnngraph.exchange.chosen import Wanted
-from rnngraph.exchange.numpy_export import to_numpy
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.exchange.export.numpy.export import to_numpy
+from rnngraph.exchange.export.request import Wanted
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.runtime.native.backend import NativeBackend
+from rnngraph.runtime.native import NativeBackend
 from rnngraph.runtime.numpy import NumpyBackend
 from tests.equations import CELLS, WIDTH, Arrays, below, drawn, fresh, log_sigmoid, run, sigmoid, softmax
 from tests.models import over

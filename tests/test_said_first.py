@@ -15,7 +15,7 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.cli.main import exit_code
-from rnngraph.learn import checkpoint
+from rnngraph.training import checkpoint
 from tests.verbs import MODEL, VERBS
 
 ROOT = Path(__file__).parent.parent
@@ -360,7 +360,7 @@ def test_a_static_export_that_no_tool_reads_is_refused(folder: Path, capsys: Any
 
 def test_a_static_export_grows_with_its_steps(folder: Path) -> None:
     """Names are counted on, not searched for from the beginning."""
-    from rnngraph.exchange.numpy_write import Names
+    from rnngraph.exchange.export.numpy.statements import Names
 
     looked = 0
 

@@ -15,13 +15,24 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
+from rnngraph.analysis.equality import cotangents_for, differences, everything, synthetic
+from rnngraph.checkpointing import mixed, revolve
+from rnngraph.checkpointing.actions import (
+    HERE,
+    Action,
+    Advance,
+    Back,
+    Load,
+    Save,
+    Visit,
+    counted,
+    from_each,
+    from_tapes,
+)
 from rnngraph.compiled import CompiledProgram, Signature
-from rnngraph.costs import cotangents_for, differences, everything, synthetic
-from rnngraph.diagnostics import CannotDo, UserError
+from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.model import Model
 from rnngraph.runtime.numpy import array_bytes
-from rnngraph.schedule import mixed, revolve
-from rnngraph.schedule.actions import HERE, Action, Advance, Back, Load, Save, Visit, counted, from_each, from_tapes
 from tests.models import ALL
 from tests.programs import program
 

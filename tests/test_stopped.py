@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.costs import differences, everything
-from rnngraph.exchange.chosen import Wanted
-from rnngraph.exchange.numpy_export import to_numpy
-from rnngraph.exchange.onnx_export import to_onnx
+from rnngraph.analysis.equality import differences, everything
+from rnngraph.exchange.export.numpy.export import to_numpy
+from rnngraph.exchange.export.onnx.export import to_onnx
+from rnngraph.exchange.export.request import Wanted
 
 RUNS = """
 cell Until(inner) {

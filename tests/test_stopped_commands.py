@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rnngraph.interrupts import heard, held
+from rnngraph.system.interrupts import heard, held
 from tests.hardship import KINDS, ROOT, findings
 from tests.verbs import VERBS, furnish
 
@@ -153,9 +153,9 @@ def test_weights_that_no_memory_is_left_for_are_told(tmp_path: Path) -> None:
 
 
 def test_what_a_container_leaves_is_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rnngraph import machine
+    from rnngraph.system import memory
 
-    before = machine.free_bytes()
+    before = memory.free_bytes()
     for version, names in {
         "2": ("memory.max", "memory.current", "inactive_file"),
         "1": ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
@@ -165,8 +165,8 @@ def test_what_a_container_leaves_is_what_is_free(tmp_path: Path, monkeypatch: py
         (top / names[0]).write_text("9000\n")
         (top / names[1]).write_text("7000\n")
         (top / names[0]).with_name("memory.stat").write_text(f"anon 1\n{names[2]} 500\n")
-        monkeypatch.setattr(machine, "CGROUP", top)
-        assert machine.free_bytes() == 2500
+        monkeypatch.setattr(memory, "CGROUP", top)
+        assert memory.free_bytes() == 2500
     (tmp_path / "2" / "memory.max").write_text("max\n")
-    monkeypatch.setattr(machine, "CGROUP", tmp_path / "2")
-    assert machine.free_bytes() > before / 2
+    monkeypatch.setattr(memory, "CGROUP", tmp_path / "2")
+    assert memory.free_bytes() > before / 2

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnngraph.diagnostics import CannotDo, UserError
-from rnngraph.source import Source, Span
-from rnngraph.syntax import ast, parser
+from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.diagnostics.source import Source, Span
+from rnngraph.language.syntax import ast, parser
 
 
 def parse(text: str) -> ast.File:

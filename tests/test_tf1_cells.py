@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.diagnostics import UserError
+from rnngraph.diagnostics.errors import UserError
 from tests import test_papers
 from tests.equations import CELLS, drawn, sigmoid
 from tests.test_golden import GOLDEN

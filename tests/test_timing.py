@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph import timing
-from rnngraph.contest import Contest
-from rnngraph.costs import Asked
-from rnngraph.runtime.choose import backend_named
-from rnngraph.timing import in_turns, spread
+from rnngraph.analysis import timing
+from rnngraph.analysis.compare import Contest
+from rnngraph.analysis.equality import Asked
+from rnngraph.analysis.timing import in_turns, spread
+from rnngraph.runtime.backends import backend_named
 
 
 @pytest.mark.parametrize(("count", "low"), [(3, 1), (5, 1), (6, 1), (9, 2), (15, 4), (25, 8)])
@@ -50,16 +50,16 @@ def test_contestants_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_row_holds_what_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every kernel of the first and of the last row is compiled before a row is timed."""
-    from rnngraph.runtime.native import engine
+    from rnngraph.kernels.cpu import llvm
 
     made = list[str]()
-    compiled = engine.Module.__init__
+    compiled = llvm.Module.__init__
 
-    def watched(self: engine.Module, text: str) -> None:
+    def watched(self: llvm.Module, text: str) -> None:
         made.append(text)
         compiled(self, text)
 
-    monkeypatch.setattr(engine.Module, "__init__", watched)
+    monkeypatch.setattr(llvm.Module, "__init__", watched)
     model = rg.parse("model M { input x: seq[3]\n y, f = unroll RNN(23) over tanh(x)\n output y\n loss mean(y * y) }")
     asked = Asked(modes=("dynamic",), steps=(2, 9), batch=5, repeats=1)
     contest = Contest(model, backend_named("numpy", "native"), asked, lambda text: None)
@@ -72,7 +72,7 @@ def test_no_row_holds_what_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_peak_is_that_of_the_registers() -> None:
     """Twice as many floats of 32 bits as of 64 go into a vector."""
-    from rnngraph.runtime.native.cores import peak
+    from rnngraph.kernels.cpu.peak_speed import peak
 
     single, double = peak("float32", 1), peak("float64", 1)
     assert double > 1e9 and single == pytest.approx(2 * double, rel=0.25)

@@ -16,25 +16,25 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from rnngraph.diagnostics import CannotDo, UserError
+from rnngraph.analysis.results import CompareRow, Comparison, Difference, LedgerEntry, Spread
+from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.ir.graph import Graph, Loop, graph_input
 from rnngraph.ir.types import Type
 from rnngraph.ops import call, const
 from rnngraph.passes.grad import gradients
 from rnngraph.viz import memory
 from rnngraph.viz.columns import columns
+from rnngraph.viz.files import _run, svg, write
 from rnngraph.viz.labels import bytes_text
 from rnngraph.viz.memory import Panel
 from rnngraph.viz.picture import picture
-from rnngraph.viz.place import places
+from rnngraph.viz.placement import places
 from rnngraph.viz.plots import plots
 from rnngraph.viz.report import report
-from rnngraph.viz.results import CompareRow, Comparison, Difference, LedgerEntry, Spread
 from rnngraph.viz.scene import Scene
+from rnngraph.viz.sentences import honest, verdict
 from rnngraph.viz.summary import as_json, summary, table, totals
 from rnngraph.viz.tables import tables
-from rnngraph.viz.words import honest, verdict
-from rnngraph.viz.write import _run, svg, write
 from tests.hand_built import stack_model
 
 

@@ -11,14 +11,14 @@ from click.testing import CliRunner
 
 import rnngraph as rg
 from rnngraph.cli.weights import weights
-from rnngraph.diagnostics import CannotDo, UserError
-from rnngraph.exchange.chosen import Wanted
-from rnngraph.exchange.convert import Converted, convert
-from rnngraph.exchange.files import read
-from rnngraph.exchange.found import Found
-from rnngraph.exchange.onnx_export import to_onnx
-from rnngraph.exchange.places import places
-from rnngraph.exchange.show import shown
+from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.exchange.conversion.convert import Converted, convert
+from rnngraph.exchange.conversion.layers import places
+from rnngraph.exchange.export.onnx.export import to_onnx
+from rnngraph.exchange.export.request import Wanted
+from rnngraph.exchange.formats.contents import Found
+from rnngraph.exchange.formats.listing import shown
+from rnngraph.exchange.formats.read import read
 from tests.models import over
 
 HERE = Path(__file__).parent / "weights"

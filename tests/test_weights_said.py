@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.diagnostics import UserError
-from rnngraph.exchange.convert import Converted, convert
-from rnngraph.exchange.files import read
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.exchange.conversion.convert import Converted, convert
+from rnngraph.exchange.formats.read import read
 from rnngraph.exchange.recognise import HARD, with_gate
 from tests.models import over
 
@@ -153,7 +153,7 @@ def test_peepholes_that_a_file_has_are_not_dropped(tmp_path: Path) -> None:
 def test_the_check_runs_what_the_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Were the comparison of options blind, the numbers would still tell."""
     node_file(tmp_path / "m.onnx", "GRU", {"linear_before_reset": 0})
-    monkeypatch.setattr("rnngraph.exchange.match.differences", lambda *_: [])
+    monkeypatch.setattr("rnngraph.exchange.conversion.matching.differences", lambda *_: [])
     with pytest.raises(UserError, match="gives other numbers than ONNX's layer"):
         converted(over("GRU(4, reset_after = true)"), tmp_path / "m.onnx", "onnx")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.diagnostics import UserError
+from rnngraph.diagnostics.errors import UserError
 
 
 def computed(body: str, x: Any, **weights: Any) -> Any:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.diagnostics import UserError
-from rnngraph.streaming import can_stream, per_step, stream
-from rnngraph.writing import Reader, Style, chosen, encoded, end_token, log_softmax, reader, scorer, written
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.generation.generate import Reader, Style, chosen, encoded, end_token, log_softmax, reader, scorer, written
+from rnngraph.generation.streaming import can_stream, per_step, stream
 
 CHARS = """
 model Chars(vocab = 5, units = 4) {

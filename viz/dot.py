@@ -11,7 +11,7 @@ from typing import Any
 import graphviz
 
 from rnngraph.viz.palette import EDGES, FAINT, FONT, FRAMES, INK, KINDS, LEGEND, PAGE, SOFT, Paint
-from rnngraph.viz.place import Places, in_order, inside
+from rnngraph.viz.placement import Places, in_order, inside
 from rnngraph.viz.scene import Box, Edge, End, Frame, Port, Scene
 
 _ROLES = {
@@ -31,7 +31,7 @@ class Picture(graphviz.Digraph):  # type: ignore[misc]
     title: str
 
     def _repr_mimebundle_(self, *_: Any, **__: Any) -> dict[str, str]:
-        from rnngraph.viz.write import svg
+        from rnngraph.viz.files import svg
 
         return {"image/svg+xml": svg(self)}
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from rnngraph.front.block import Block
+from rnngraph.language.elaboration.elaborated import Block
 from rnngraph.ir.graph import INPUT, LOOP, PARAM, Graph, Node, Value
 from rnngraph.ir.text import name_of
 from rnngraph.viz.columns import DEFAULT_STEPS

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from rnngraph.ir.graph import INPUT, LOOP, PARAM, Node, Origin, Value
-from rnngraph.source import Span
+from rnngraph.diagnostics.source import Span
 from rnngraph.viz.labels import inner, op_text, source_text, within
 
 Path = tuple[str, ...]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from rnngraph.ir.graph import Loop, Node, Value
 from rnngraph.ir.text import name_of
 from rnngraph.ir.types import DType, Type
-from rnngraph.source import Span
+from rnngraph.diagnostics.source import Span
 
 WIDTH = 38
 _LONGEST = 3 * WIDTH

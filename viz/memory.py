@@ -8,12 +8,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from rnngraph.diagnostics import UserError
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.outputs import form_of, write_aside
 from rnngraph.viz.figure import FORMS, figure_bytes
 from rnngraph.viz.palette import FAINT, INK, PAGE, SOFT
-from rnngraph.viz.results import CATEGORIES
-from rnngraph.viz.words import data
+from rnngraph.analysis.results import CATEGORIES
+from rnngraph.viz.sentences import data
 
 LOOK: Mapping[str, str] = {
     "parameters": "#a78bda",

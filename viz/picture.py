@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from rnngraph.front.block import Block
+from rnngraph.language.elaboration.elaborated import Block
 from rnngraph.ir.graph import Graph, Node
 from rnngraph.passes.inside import unwatched
 from rnngraph.passes.prune import prune

@@ -10,12 +10,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from rnngraph.diagnostics import CannotDo
+from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.files.outputs import write_aside
 from rnngraph.viz.figure import figure_bytes
 from rnngraph.viz.palette import FAINT, INK, MODE_LINES, MODES, SOFT
-from rnngraph.viz.results import CompareRow, Comparison, Spread
-from rnngraph.viz.words import data
+from rnngraph.analysis.results import CompareRow, Comparison, Spread
+from rnngraph.viz.sentences import data
 
 
 @dataclass(frozen=True)

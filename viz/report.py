@@ -7,9 +7,9 @@ from html import escape
 from importlib.resources import files
 
 from rnngraph.viz.plots import PLOTS, colour, inline, plots
-from rnngraph.viz.results import CATEGORIES, CompareRow, Comparison, Difference
+from rnngraph.analysis.results import CATEGORIES, CompareRow, Comparison, Difference
 from rnngraph.viz.tables import COLUMNS, cells, tables
-from rnngraph.viz.words import data, honest, later, verdict
+from rnngraph.viz.sentences import data, honest, later, verdict
 
 __all__ = ["plots", "report", "tables"]
 

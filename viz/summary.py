@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from math import prod
 from typing import Any
 
-from rnngraph.front.block import Block, StateVar, Weight
+from rnngraph.language.elaboration.elaborated import Block, StateVar, Weight
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnngraph.viz.results import CATEGORIES, Comparison
-from rnngraph.viz.words import data, duration, later
+from rnngraph.analysis.results import CATEGORIES, Comparison
+from rnngraph.viz.sentences import data, duration, later
 
 GRAPHS = ("nodes", "edges", "nodes with\ngradient", "edges with\ngradient", "graph", "program", "compile")
 RUNS = ("first run", "later runs", "between", "arrays", "forward\nsteps", "gradient\nerror")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnngraph.diagnostics import UserError
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.outputs import form_of, refuse_clashes, refuse_unwritable
 
 if TYPE_CHECKING:

@@ -63,12 +63,12 @@ def compare(
 ) -> int:
     """Prove that the modes give the same bits, then tell what each costs. Exit code 1 if they do not."""
     from rnngraph import driver
-    from rnngraph.costs import Asked
+    from rnngraph.analysis.equality import Asked
     from rnngraph.files.outputs import write_aside
     from rnngraph.viz.plots import plots as write_plots
     from rnngraph.viz.report import report
+    from rnngraph.viz.sentences import honest, verdict
     from rnngraph.viz.tables import tables
-    from rnngraph.viz.words import honest, verdict
 
     model = read(file, name, settings)
     how = driver.scheduled(model, backend=backend, dtype=dtype, kernels=kernels, dtype_default="float32")

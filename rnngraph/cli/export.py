@@ -15,7 +15,7 @@ from rnngraph.cli.terminal import say, warn
 
 def _beside(given: Mapping[str, Any]) -> Paths:
     """Large weights stand in a file of their own, beside the one in Python."""
-    from rnngraph.exchange.numpy_export import beside
+    from rnngraph.exchange.export.numpy.export import beside
 
     return {"--out": [given["out"], str(beside(given["out"]))]} if given["target"] == "numpy" else {}
 
@@ -58,8 +58,8 @@ def export(
     out: str,
 ) -> None:
     """Write the model with its weights as an ONNX file, or as a Python file with nothing but NumPy in it."""
-    from rnngraph.exchange.chosen import Wanted
-    from rnngraph.exchange.flags import refuse_idle, steps_in
+    from rnngraph.exchange.export.flags import refuse_idle, steps_in
+    from rnngraph.exchange.export.request import Wanted
     from rnngraph.files.outputs import form_of, write_aside
 
     form_of(out, ["onnx" if target == "onnx" else "py"], f"a model in {'ONNX' if target == 'onnx' else 'NumPy'}")
@@ -73,7 +73,7 @@ def export(
     wanted = Wanted(unroll, steps_in(steps), padded, states, loss, asked, note)
     given = _weights(path, model, seed)
     if target == "onnx":
-        from rnngraph.exchange.onnx_export import operators_in, to_onnx
+        from rnngraph.exchange.export.onnx.export import operators_in, to_onnx
 
         file_content = to_onnx(model, given, wanted, operators)
         if operators and not operators_in(file_content):
@@ -81,7 +81,7 @@ def export(
         write_aside(out, file_content)
         say(f"wrote {out}")
         return
-    from rnngraph.exchange.numpy_export import beside, to_numpy
+    from rnngraph.exchange.export.numpy.export import beside, to_numpy
 
     written = to_numpy(model, given, wanted)
     if written.arrays is not None:
@@ -100,6 +100,6 @@ def _written(context: click.Context) -> dict[str, Any]:
 
 
 def _weights(path: str | None, model: Any, seed: int) -> Any:
-    from rnngraph.learn.weights import load_weights
+    from rnngraph.weights.weights import load_weights
 
     return model.init(seed) if path is None else load_weights(path)

@@ -9,7 +9,7 @@ import click
 
 from rnngraph.cli.arguments import Input, Verb
 from rnngraph.cli.terminal import say, tell, write_out
-from rnngraph.diagnostics import CannotDo, UserError
+from rnngraph.diagnostics.errors import CannotDo, UserError
 
 
 @click.command(cls=Verb)

@@ -51,7 +51,7 @@ def generate(
 ) -> None:
     """Write text with a trained model that scores the next token at each step."""
     from rnngraph import driver
-    from rnngraph.learn.data import load
+    from rnngraph.data.files import load
 
     model = read(file, name, settings)
     how["dtype"] = driver.scheduled(model, dtype=how["dtype"], dtype_default="float32").dtype

@@ -25,8 +25,8 @@ from rnngraph.cli.summary import summary
 from rnngraph.cli.terminal import open_streams, say, tell
 from rnngraph.cli.train import train
 from rnngraph.cli.weights import weights
-from rnngraph.diagnostics import Diagnostic, UserError
-from rnngraph.interrupts import Asked
+from rnngraph.diagnostics.errors import Diagnostic, UserError
+from rnngraph.system.interrupts import Asked
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -100,7 +100,7 @@ LITTLE = 32 << 20
 def _free() -> int:
     """Bytes that are free; 0 where there are not even those to find it out."""
     try:
-        from rnngraph.machine import free_bytes
+        from rnngraph.system.memory import free_bytes
 
         return free_bytes()
     except Exception:

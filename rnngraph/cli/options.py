@@ -9,12 +9,12 @@ import click
 
 from rnngraph.cli.arguments import Input, Output, Verb, Whole
 from rnngraph.cli.terminal import say, show_all, tell, warn
-from rnngraph.diagnostics import UserError
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.outputs import refuse_clashes
 
 if TYPE_CHECKING:
     from rnngraph.model import Model
-    from rnngraph.viz.times import Profile
+    from rnngraph.viz.profile import Profile
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -124,7 +124,7 @@ def refuse_together(**given: object) -> None:
 
 def tell_profiles(profiles: Mapping[str, Profile], picture: str | None, lines: int) -> None:
     """Charts of so many lines at the terminal (of none where that is 0), and a picture where one is asked for."""
-    from rnngraph.viz.times import chart, write_picture
+    from rnngraph.viz.profile import chart, write_picture
 
     for task, profile in profiles.items() if lines else ():
         show_all(chart(task, profile, lines))

@@ -90,7 +90,7 @@ def bench_tables(found: Any) -> list[Any]:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from rnngraph.viz.words import interval
+    from rnngraph.viz.sentences import interval
 
     title = f"{found.model}: batch {found.batch}, {found.steps:,} steps, {found.how}"
     told = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)

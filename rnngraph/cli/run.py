@@ -67,7 +67,7 @@ def run(
     """Run the model on data and print its outputs, final states, loss and metrics. Exit code 1 if one is a nan."""
     from rnngraph import driver
     from rnngraph.cli.printing import results_json, results_text
-    from rnngraph.learn.data import load
+    from rnngraph.data.files import load
 
     refuse_together(stream=stream or None, profile=profile or None, out=out)
     refuse_together(stream=stream or None, picture=picture)

@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from rnngraph.diagnostics import Diagnostic, in_order, render
-from rnngraph.source import printable
+from rnngraph.diagnostics.errors import Diagnostic, in_order, render
+from rnngraph.diagnostics.source import printable
 
 WIDTH = 150
 """Columns of what is printed into a file or a pipe."""

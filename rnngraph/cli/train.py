@@ -98,8 +98,8 @@ def train(
     """Train the model's weights on data, as its `train` block says and flags override."""
     from rnngraph import driver
     from rnngraph.cli.printing import Bar, metrics_text
-    from rnngraph.learn.checkpoint import alone
-    from rnngraph.learn.data import load
+    from rnngraph.data.files import load
+    from rnngraph.training.checkpoint import alone
 
     refuse_together(resume=resume, weights=weights)
     refuse_together(validation=overrides["validation"], validation_data=held)

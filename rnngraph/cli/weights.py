@@ -13,7 +13,7 @@ from rnngraph.cli.options import read as read_model
 from rnngraph.cli.terminal import cell, say, say_json, show_all
 
 if TYPE_CHECKING:
-    from rnngraph.exchange.convert import Converted
+    from rnngraph.exchange.conversion.convert import Converted
 
 LAYOUT = click.Choice(["tf1", "keras", "torch", "onnx", "rnngraph"])
 
@@ -28,9 +28,9 @@ def weights() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 def show(file: str, as_json: bool) -> None:
     """Print name, shape, type, bytes and extent of every array of FILE, and the layout that it looks like."""
-    from rnngraph.exchange.files import read
-    from rnngraph.exchange.looks import looks_like
-    from rnngraph.exchange.show import shown
+    from rnngraph.exchange.conversion.detect import looks_like
+    from rnngraph.exchange.formats.listing import shown
+    from rnngraph.exchange.formats.read import read
 
     found = read(file)
     rows, layout = shown(found), found.layout or looks_like(found.arrays)
@@ -71,12 +71,12 @@ def convert(
     out: str,
 ) -> None:
     """Write the weights of FILE in another layout. Every layer is checked by running both definitions."""
-    from rnngraph.diagnostics import UserError
-    from rnngraph.exchange.convert import OURS
-    from rnngraph.exchange.convert import convert as converted
-    from rnngraph.exchange.files import read
-    from rnngraph.exchange.looks import TITLES, looks_like
-    from rnngraph.learn.weights import save_weights
+    from rnngraph.diagnostics.errors import UserError
+    from rnngraph.exchange.conversion.convert import OURS
+    from rnngraph.exchange.conversion.convert import convert as converted
+    from rnngraph.exchange.conversion.detect import TITLES, looks_like
+    from rnngraph.exchange.formats.read import read
+    from rnngraph.weights.weights import save_weights
 
     said = [
         given_once([_pair(text) for text in told], what, "E698")
@@ -101,7 +101,7 @@ def convert(
 
 def _tell(made: Converted) -> None:
     """What was made of what, what was assumed, and what was left out: an optimiser's arrays in one line."""
-    from rnngraph.exchange.account import OF_TRAINING
+    from rnngraph.exchange.conversion.report import OF_TRAINING
 
     for line in made.told:
         say(line)
@@ -117,7 +117,7 @@ def _tell(made: Converted) -> None:
 
 
 def _pair(text: str) -> tuple[str, str]:
-    from rnngraph.diagnostics import UserError
+    from rnngraph.diagnostics.errors import UserError
 
     ours, sign, theirs = text.partition("=")
     if not sign:

@@ -14,12 +14,12 @@ from functools import lru_cache
 from itertools import chain, product
 from typing import Any
 
-from rnngraph.front.block import Block, Elaborated
-from rnngraph.front.elaborate import elaborate
-from rnngraph.front.imports import library
+from rnngraph.diagnostics.source import Source
 from rnngraph.ir.graph import INPUT, LOOP, Graph, Loop, Node, Value, loop_of
-from rnngraph.source import Source
-from rnngraph.syntax.parser import parse
+from rnngraph.language.elaboration.elaborate import elaborate
+from rnngraph.language.elaboration.elaborated import Block, Elaborated
+from rnngraph.language.elaboration.imports import library
+from rnngraph.language.syntax.parser import parse
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
 SIGMOID = "sigmoid"

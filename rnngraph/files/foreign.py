@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rnngraph.diagnostics import CannotDo, UserError
+from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.files.outputs import PathLike
 
 

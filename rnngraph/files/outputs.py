@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rnngraph.diagnostics import CannotDo, UserError
+from rnngraph.diagnostics.errors import CannotDo, UserError
 
 PREFIX = ".rnngraph-"
 """How the name of a file begins that is not whole yet."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.diagnostics import UserError
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.archives import Arrays, write_npz
 from rnngraph.files.outputs import PathLike, form_of, write_aside
 from rnngraph.files.tensors import write_tensors

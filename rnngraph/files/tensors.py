@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.diagnostics import UserError
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.foreign import Damaged, foreign
 from rnngraph.files.outputs import PathLike, write_aside
 

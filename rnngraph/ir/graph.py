@@ -10,9 +10,9 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from rnngraph.diagnostics.source import Span
 from rnngraph.ir.ranges import Rule, unknown
 from rnngraph.ir.types import Type
-from rnngraph.source import Span
 
 Attrs = Mapping[str, Any]
 NO_ATTRS: Attrs = {}

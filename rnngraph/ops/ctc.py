@@ -20,7 +20,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from rnngraph.diagnostics import Diagnostic, UserError
+from rnngraph.diagnostics.errors import Diagnostic, UserError
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.ops.index import ramp

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import INPUT, LOOP, Graph, Node, Value, body_nodes, loop_of
 from rnngraph.ops import TABLE
-from rnngraph.source import Span
 
 _HANDS_ON = {TABLE["spread"], TABLE["identity"]}
 

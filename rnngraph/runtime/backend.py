@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from rnngraph.program.memory import Plan
-    from rnngraph.program.program import Program
-    from rnngraph.runtime.execute import Bound, Watch
+    from rnngraph.planning.plan import Plan
+    from rnngraph.planning.program import Program
+    from rnngraph.runtime.execution import Bound, Watch
 
 
 class Backend(Protocol):
@@ -92,12 +92,12 @@ class StepByStep:
     def bound(
         self, program: Program, plan: Plan, arrays: Backend | None = None, arenas: Mapping[str, Any] | None = None
     ) -> Bound:
-        from rnngraph.runtime.execute import Bound
+        from rnngraph.runtime.execution import Bound
 
         return Bound(program, plan, arrays or self, arenas)  # type: ignore[arg-type]  # its subclasses are backends
 
     def watched(self, program: Program, plan: Plan, watch: Watch, arenas: Mapping[str, Any] | None = None) -> Bound:
-        from rnngraph.runtime.execute import WatchedBound
+        from rnngraph.runtime.execution import WatchedBound
 
         return WatchedBound(program, plan, self, watch, arenas)  # type: ignore[arg-type]
 

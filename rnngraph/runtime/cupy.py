@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.diagnostics import CannotDo
+from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.runtime.backend import StepByStep
 
 INSTALL = "`pip install 'rnngraph[cupy]'` brings it (`rnngraph[cupy13]` for CUDA 13), or use `--backend numpy`"

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.diagnostics import CannotDo, UserError
-from rnngraph.machine import free_bytes
+from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.runtime.backend import StepByStep
+from rnngraph.system.memory import free_bytes
 
 DOMAIN = 389047
 """The tracemalloc domain of NumPy's array data."""

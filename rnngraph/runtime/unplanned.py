@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rnngraph.program.memory import Plan, lifetimes
-from rnngraph.program.program import Code, Entry, Group, Program, Repeat, Ring, Step, Turn, places
+from rnngraph.planning.plan import Plan, lifetimes
+from rnngraph.planning.program import Code, Entry, Group, Program, Repeat, Ring, Step, Turn, places
 from rnngraph.runtime.backend import Backend
-from rnngraph.runtime.execute import Bound, Index, viewed
+from rnngraph.runtime.execution import Bound, Index, viewed
 
 Watch = Callable[[int], None]
 """Called after each kernel, before anything is dropped, with its place in the order of lifetimes."""

@@ -1,0 +1,162 @@
+"""The ways to run a model that are set side by side, made-up data for them, and the proof that they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnngraph.analysis.results import Difference
+from rnngraph.compiled import Arrays, CompiledProgram
+from rnngraph.ir.order import orders_of
+from rnngraph.ir.types import BATCH, size_of
+from rnngraph.language.elaboration.elaborated import DataInput
+from rnngraph.model import Model
+from rnngraph.passes.bounds import reached
+from rnngraph.runtime.backend import Backend
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to compare: modes as for `--unroll`, numbers of steps, and how often to time."""
+
+    modes: tuple[str | int, ...] = ("static", "dynamic")
+    steps: tuple[int, ...] = (2, 10, 50, 100, 200, 500, 1000)
+    batch: int = 32
+    dtype: str = "float32"
+    repeats: int = 9
+    seed: int = 0
+    schedules: tuple[str, ...] = ()
+    """Further rows for each mode: "every:100", "within 512MB", "truncate 50"."""
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """Every row's name: the modes, then each with each schedule."""
+        modes = tuple(map(str, self.modes))
+        return (*modes, *(f"{mode}, {schedule}" for mode in modes for schedule in self.schedules))
+
+    @property
+    def exact(self) -> tuple[str, ...]:
+        """The ways whose gradients are the gradients."""
+        return tuple(way for way in self.ways if TRUNCATE not in way)
+
+
+TRUNCATE, WITHIN = "truncate", "within"
+
+
+# --- data of the right shapes ------------------------------------------------------------------------------------
+
+
+def synthetic(model: Model, steps: int, batch: int, seed: int, padded: bool = False) -> Arrays:
+    """Random data for a model: normal floats, ids inside their tables; `padded` adds random lengths from 0 on."""
+    rng = np.random.default_rng(seed)
+    limits, data = reached(model.graph), dict[str, Any]()
+    for item in model.inputs:
+        sizes = [batch] * (BATCH in item.type.axes) + [steps] * bool(item.axis) + list(item.type.shape)
+        data[item.name] = _random(item, sizes, limits.get(item.name, 2), rng)
+    if padded:
+        lengths = {axis: rng.integers(0, steps + 1, batch) for axis in {i.axis for i in model.inputs if i.axis}}
+        data |= {f"{i.name}.lengths": lengths[i.axis] for i in model.inputs if i.axis and BATCH in i.type.axes}
+    return data
+
+
+def _random(item: DataInput, sizes: Sequence[int], limit: int, rng: np.random.Generator) -> Any:
+    if item.type.dtype == "int":
+        return rng.integers(0, limit, sizes)
+    return rng.normal(size=sizes) if item.type.dtype == "float" else rng.integers(0, 2, sizes).astype(bool)
+
+
+def cotangents_for(model: Model, steps: int, batch: int) -> Arrays | None:
+    """Ones for every float output of a model without a loss; None where there is one."""
+    outputs = model.graph.outputs
+    if "loss" in outputs:
+        return None
+    sizes, orders = {BATCH: batch}, orders_of(model.graph)
+    found = {}
+    for name in model.outputs:
+        type = outputs[name].type
+        if type.dtype == "float":
+            lengths = [size_of(a, lambda axis: sizes.get(axis, steps)) for a in orders[name]]
+            found[name] = np.ones(lengths + list(type.shape))
+    return found
+
+
+# --- equality ----------------------------------------------------------------------------------------------------
+
+
+def everything(program: CompiledProgram, data: Arrays, weights: Arrays, cotangents: Arrays | None) -> Arrays:
+    """All results and all gradients by name."""
+    results = program.run(data, weights)
+    if not program.schedule.gradient:
+        return results
+    loss, grads = program.gradients(data, weights, cotangents)
+    return {**results, "loss": np.asarray(loss), **{f"gradient of {n}": g for n, g in grads.items()}}
+
+
+def differences(first: Arrays, second: Arrays) -> Iterator[Difference]:
+    """For each result whether the two are the same bits, and how far apart they are."""
+    for name in first:
+        a, b = np.asarray(first[name]), np.asarray(second[name])
+        same = a.shape == b.shape and a.tobytes() == b.tobytes()
+        apart = 0.0 if same or not a.size else float(np.max(np.abs(a.astype(float) - b.astype(float))))
+        yield Difference(name, apart, same)
+
+
+def prove(model: Model, backend: Backend, asked: Asked) -> tuple[Difference, ...]:
+    """Runs every mode on the same data, whole and padded, at batch 1 and as asked; the largest difference per name."""
+    worst: dict[str, Difference] = {}
+    steps = min(asked.steps)
+    for batch, padded in ((asked.batch, False), (1, False), (asked.batch, True)):
+        data = synthetic(model, steps, batch, asked.seed, padded)
+        for found in _between_modes(model, backend, asked, steps, batch, data):
+            keep_worst(worst, found)
+    return tuple(worst.values())
+
+
+def _between_modes(
+    model: Model, backend: Backend, asked: Asked, steps: int, batch: int, data: Arrays
+) -> Iterator[Difference]:
+    weights = model.init(asked.seed, asked.dtype)
+    cotangents = cotangents_for(model, steps, batch)
+    gradient = cotangents is None or bool(cotangents)
+    results = [
+        everything(compiled_for(model, backend, asked, way, steps, gradient=gradient), data, weights, cotangents)
+        for way in asked.exact
+    ]
+    for other in results[1:]:
+        yield from differences(results[0], other)
+
+
+def keep_worst(worst: dict[str, Difference], found: Difference) -> None:
+    known = worst.get(found.name)
+    if known is None or found.max_abs > known.max_abs or (known.equal and not found.equal):
+        worst[found.name] = found
+
+
+def compiled_for(
+    model: Model, backend: Backend, asked: Asked, way: str, steps: int, **what: Any
+) -> CompiledProgram:
+    """The program of one row, named as in `Asked.ways`; `what` is asked of it beside the way."""
+    mode, _, schedule = way.partition(", ")
+    word, _, value = schedule.partition(" ")
+    options: dict[str, dict[str, Any]] = {WITHIN: {"memory_limit": value}, TRUNCATE: {"truncate": value}}
+    more = options.get(word, {"keep": schedule or "all"})
+    length = steps if mode == "static" else None
+    program = model.compile(mode, length, backend, asked.dtype, **more, **what)
+    program.made_up = True
+    return program
+
+
+def step_for(model: Model, backend: Backend, asked: Asked, way: str, steps: int) -> CompiledProgram:
+    """What a step of training runs, of one row; a forward run, where nothing has a gradient."""
+    return compiled_for(model, backend, asked, way, steps, **(model.training_step if model.differentiated else {}))
+
+
+def machine(backend: Backend) -> str:
+    """What the figures were measured on, in a few words."""
+    import os
+    import platform
+
+    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {backend.runs_on}"

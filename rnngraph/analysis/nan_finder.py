@@ -1,0 +1,148 @@
+"""Where a number that is no number came from: a run is repeated one equation at a time until it appears."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnngraph.analysis.replay import Arrays, Done, Rerun, place, rerun
+from rnngraph.compiled import CompiledProgram
+from rnngraph.diagnostics.errors import CannotDo, Diagnostic, Label
+from rnngraph.diagnostics.source import Span
+from rnngraph.ir.graph import Node
+
+WORDS = {"contract": "the product", "sum_axes": "the sum over steps and rows", "scatter_rows": "the sum over rows"}
+"""What a user calls an op whose name is ours."""
+
+
+@dataclass(frozen=True)
+class Birth:
+    """The first value of a run that is nan, or infinite, though nothing that it was made from is."""
+
+    node: Node
+    value: float
+    operands: tuple[float, ...]
+    place: tuple[str, ...]
+    """In words, from the outside in: `step 17`, `row 0`, `value 3`; all count from 0."""
+    loop: Span | None
+    """Where the loop that it happened in is written."""
+
+    @property
+    def said(self) -> str:
+        """`log of -0.5 is nan here`."""
+        operands = " and ".join(f"{x:.6g}" for x in self.operands)
+        name = WORDS.get(self.node.op.name, f"`{self.node.op.name}`")
+        return f"{name}{f' of {operands}' if operands else ''} is {self.value} here"
+
+
+def unusual(results: Arrays) -> list[str]:
+    """The names of the results that hold a nan."""
+    floats = ((name, np.asarray(array)) for name, array in results.items())
+    return [name for name, array in floats if array.dtype.kind == "f" and np.isnan(array).any()]
+
+
+def explain(program: CompiledProgram, data: Arrays, weights: Arrays, gradient: bool = False) -> Diagnostic | None:
+    """The first equation and step that gives a nan (where there is none, an infinite value) for this input.
+
+    None where nothing of the kind is found, or where there is no room to look for it.
+    """
+    bad = next((name for name, array in weights.items() if not np.isfinite(np.asarray(array)).all()), None)
+    if bad is not None:
+        return Diagnostic("E532", f"the weight `{bad}` holds a value that is not finite", _declared(program, bad))
+    try:
+        nan, infinite = _first(rerun(program, data, weights, gradient))
+    except CannotDo:
+        return None
+    if nan is None and infinite is None:
+        return None
+    return _told(nan, infinite)
+
+
+def _declared(program: CompiledProgram, name: str) -> Span | None:
+    return next((w.span for w in program.made.weights if w.name == name), None)
+
+
+# --- what is looked for ------------------------------------------------------------------------------------------
+
+
+@np.errstate(all="ignore")
+def _first(run: Rerun) -> tuple[Birth | None, Birth | None]:
+    """The first nan, and the first infinite value before it."""
+    infinite: Birth | None = None
+    for done in run.steps:
+        found = _birth(done, run.loops, np.isnan)
+        if found is not None:
+            return found, infinite
+        infinite = infinite or _birth(done, run.loops, np.isinf)
+    return None, infinite
+
+
+def _birth(done: Done, loops: Mapping[Node, Span], is_bad: Callable[[Any], Any]) -> Birth | None:
+    """Of this step, if it makes a bad value from good ones."""
+    if any(array.dtype.kind == "f" and is_bad(array).any() for array in done.ins):
+        return None
+    for array, type in zip(done.outs, done.step.node.types, strict=False):
+        if array.dtype.kind == "f" and (bad := is_bad(array)).any():
+            index = tuple(int(i) for i in np.argwhere(bad)[0])  # time is the first axis: the earliest step
+            node = done.step.node
+            return Birth(
+                node,
+                float(array[index]),
+                _operands(done, array, index),
+                place(index, type, done.turns),
+                loops.get(node),
+            )
+    return None
+
+
+def _operands(done: Done, out: Any, index: tuple[int, ...]) -> tuple[float, ...]:
+    """What a pointwise op was given for this entry."""
+    if done.step.node.op.kind != "pointwise":
+        return ()
+    return tuple(float(np.broadcast_to(array, out.shape)[index]) for array in done.ins)
+
+
+# --- what is said ------------------------------------------------------------------------------------------------
+
+
+def _told(nan: Birth | None, infinite: Birth | None) -> Diagnostic:
+    birth = nan or infinite
+    assert birth is not None
+    origin = birth.node.origin
+    what = f"`{origin.name}`" if origin.name else "a value"
+    if origin.backward:
+        what = f"the gradient of {what}"
+    within = f" in `{'.'.join(origin.path)}`" if origin.path else ""
+    return Diagnostic(
+        "E532",
+        f"{what}{within} becomes {birth.value} at {', '.join(birth.place) or 'its only place'}",
+        origin.span,
+        birth.said if origin.span else "",
+        _labels(birth, infinite if nan else None),
+        _advice(infinite or birth),
+    )
+
+
+def _labels(birth: Birth, infinite: Birth | None) -> tuple[Label, ...]:
+    """Where the loop is written, and where an infinite value came first."""
+    labels = []
+    own = birth.node.origin.span
+    if birth.loop is not None and own is not None and birth.loop.source != own.source:
+        labels.append(Label(birth.loop, "run here"))
+    if infinite is not None and (span := infinite.node.origin.span) is not None:
+        labels.append(Label(span, f"{infinite.said}, before that, at {', '.join(infinite.place)}"))
+    return tuple(labels)
+
+
+def _advice(birth: Birth) -> str:
+    known = {
+        "log": "keep its operand above zero, as `log(max(x, 1e-6))` does",
+        "sqrt": "keep its operand from going below zero, as `sqrt(max(x, 0))` does",
+        "exp": "its operand is too large: subtract the largest first, or use `softmax`, `softplus` or `log_softmax`",
+    }
+    if birth.node.op.name == "div" and birth.operands[1:] == (0.0,):
+        return "keep the divisor from zero"
+    return known.get(birth.node.op.name, "")

@@ -1,0 +1,142 @@
+"""Whether one array fits its declaration: kind of numbers, rank, and the size of each axis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnngraph.diagnostics.errors import Diagnostic, Label, Report
+from rnngraph.files.tensors import Arrays
+from rnngraph.ir.types import BATCH, DType
+from rnngraph.language.elaboration.elaborated import DataInput, StateInput
+from rnngraph.weights.weights import shape_text
+
+LENGTHS = ".lengths"
+SEED = "seed"
+
+Array = NDArray[Any]
+
+
+@dataclass
+class Checking:
+    """What is being found out; each array that fits so far, and who first said the size of an axis."""
+
+    report: Report = field(default_factory=Report)
+    sizes: dict[str, int] = field(default_factory=dict)
+    said: dict[str, DataInput | StateInput] = field(default_factory=dict)
+    lengths: Arrays = field(default_factory=dict)
+    length_names: dict[str, str] = field(default_factory=dict)
+
+    def wrong(
+        self,
+        code: str,
+        message: str,
+        item: DataInput | StateInput | None = None,
+        *,
+        note: str = "",
+        labels: tuple[Label, ...] = (),
+        help: str = "",
+    ) -> None:
+        span = item.span if item else None
+        self.report.add(
+            Diagnostic(code, message, span, note or ("declared here" if span else ""), labels, help)
+        )
+
+
+def dims_of(item: DataInput | StateInput) -> tuple[str | int, ...]:
+    """What the axes of the array should be: names where any size will do."""
+    axis = item.axis if isinstance(item, DataInput) else ""
+    batch = (BATCH,) if BATCH in item.type.axes else ()
+    return (*batch, *((axis,) if axis else ()), *item.type.shape)
+
+
+def fitting_array(
+    check: Checking, item: DataInput | StateInput, given: Mapping[str, Any], dtype: str
+) -> Array | None:
+    """What is given for `item` in the type of the program, where kind, rank and sizes fit; else None."""
+    if item.name not in given:
+        return None
+    try:
+        array = np.asarray(given[item.name])
+    except ValueError:
+        check.wrong(
+            "E512",
+            f"`{item.name}` is no array: its rows differ in length",
+            item,
+            help=f"pad the rows, and give their real lengths as `{item.name}{LENGTHS}`",
+        )
+        return None
+    if np.ma.is_masked(given[item.name]):
+        check.wrong("E513", f"`{item.name}` holds masked values", item, help="fill them, or give `lengths`")
+        return None
+    if not _kind(check, item, array) or not _shape(check, item, array):
+        return None
+    with np.errstate(over="ignore"):
+        return array.astype(target(item.type.dtype, dtype), copy=False)
+
+
+def target(kind: DType, dtype: str) -> str:
+    """The name of the array type that holds a kind of value; `dtype` is that of the program's floats."""
+    return {"float": dtype, "int": "int64", "bool": "bool"}[kind]
+
+
+def _kind(check: Checking, item: DataInput | StateInput, array: Array) -> bool:
+    allowed = {"float": "fiub", "int": "iu", "bool": "b"}[item.type.dtype]
+    if array.dtype.kind in allowed:
+        return True
+    wanted = {"float": "floats", "int": "integers", "bool": "booleans"}[item.type.dtype]
+    whole = item.type.dtype == "int" and array.dtype.kind == "f"
+    check.wrong(
+        "E513",
+        f"`{item.name}` should hold {wanted}, got {array.dtype}",
+        item,
+        help=f"`{item.name}.astype(int)` makes integers of whole numbers" if whole else "",
+    )
+    return False
+
+
+def _shape(check: Checking, item: DataInput | StateInput, array: Array) -> bool:
+    dims = dims_of(item)
+    if array.ndim != len(dims):
+        check.wrong(
+            "E514", f"`{item.name}` should be {shape_text(dims)}, got {shape_text(array.shape)}", item
+        )
+        return False
+    fits = [_size(check, item, dims, i, size) for i, size in enumerate(array.shape)]
+    return all(fits)
+
+
+def _size(
+    check: Checking, item: DataInput | StateInput, dims: tuple[str | int, ...], index: int, size: int
+) -> bool:
+    """Whether one axis has the size that was declared, or that an earlier array gave it."""
+    wanted = dims[index]
+    if isinstance(wanted, int):
+        if size != wanted:
+            check.wrong(
+                "E515",
+                f"`{item.name}` has {size} values on axis {index}, expected {wanted}: it should be "
+                f"{shape_text(dims)}",
+                item,
+            )
+        return size == wanted
+    if size == 0 and wanted == BATCH:
+        check.wrong("E516", f"`{item.name}` is empty: it has no rows", item)
+        return False
+    first = check.said.setdefault(wanted, item)
+    if check.sizes.setdefault(wanted, size) == size:
+        return True
+    thing = "rows (batch)" if wanted == BATCH else f"steps ({wanted})"
+    other = (Label(first.span, f"`{first.name}` has {check.sizes[wanted]}"),) if first.span else ()
+    check.wrong(
+        "E517",
+        f"`{item.name}` has {size} {thing}, but `{first.name}` has {check.sizes[wanted]}",
+        item,
+        note=f"`{item.name}` has {size}",
+        labels=other,
+    )
+    return False

@@ -1,0 +1,56 @@
+"""The flags of `export`: the number of steps as it is written, and whether each flag has something to act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.model import Model
+
+
+def axes_of_data(model: Model) -> set[str]:
+    """The axes whose number of steps the data bring."""
+    return {i.axis for i in model.inputs if i.axis}
+
+
+def steps_in(text: str | None) -> int | dict[str, int] | None:
+    """`20`, or `source=20,target=30` by axis; None where nothing is written. UserError where it is neither."""
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",")]
+    with suppress(ValueError):
+        if len(pairs) == 1 and not pairs[0][1]:
+            return int(text)
+        found = {axis.strip(): int(steps) for axis, _, steps in pairs}
+        if len(found) == len(pairs):
+            return found
+    help = "write --steps 20, or --steps source=20,target=30"
+    raise UserError(f"--steps {text}: no number of steps, and not one for each axis", "E621", help)
+
+
+def refuse_idle(model: Model, flags: Mapping[str, Any]) -> None:
+    """UserError for a flag that was written and would change nothing. `flags` are those written, by parameter."""
+    for message, help in _idle(model, flags):
+        raise UserError(message, "E681", help)
+
+
+def _idle(model: Model, flags: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    name, static = model.block.name, flags.get("unroll") == "static"
+    if "operators" in flags and flags["target"] != "onnx":
+        yield "`--operators` is for `--to onnx`", ""
+    if "steps" in flags and not static:
+        yield "`--steps` is for a static export", "write `--unroll static` beside it; a dynamic one runs any number"
+    if static and not model.nodes_per_step and not axes_of_data(model):
+        yield f"`{name}` has no steps that `--unroll static` could lay side by side", "leave the flag out"
+    if static and "steps" in flags and not axes_of_data(model):
+        yield f"`{name}` says itself how many steps it runs", "leave out `--steps`"
+    if "loss" in flags and not any(n == "loss" or n.startswith("metric.") for n in model.graph.outputs):
+        yield f"`{name}` has neither a loss nor a metric", "leave out `--loss`"
+    if flags.get("lengths") and not axes_of_data(model):
+        yield f"`{name}` is given no sequence, so no lengths", "leave out `--lengths`"
+    if flags.get("states") and not model.states:
+        yield f"`{name}` has no state that can be given", "name the final states: `y, final = unroll ...`"
+    if "seed" in flags and "path" in flags:
+        yield "`--seed` is for new weights, and `--weights` gives them", "leave out one of the two flags"

@@ -1,0 +1,296 @@
+"""Writing text with a model that scores the next token: drawing, and beam search.
+
+Temperature; top-k (Fan, Lewis, Dauphin 2018, "Hierarchical neural story generation"); top-p (Holtzman and others 2020,
+"The curious case of neural text degeneration"). A model whose states can all be fed reads one token at a time and is
+handed its states; any other reads the whole text again for each token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnngraph.compiled import Arrays, CompiledProgram
+from rnngraph.data.shapes import SEED
+from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.generation.beam_search import Beam, searched
+from rnngraph.generation.streaming import can_stream, handed_on
+from rnngraph.ir.graph import ordered
+from rnngraph.model import Model
+from rnngraph.passes.bounds import reached
+
+
+@dataclass(frozen=True)
+class Style:
+    """How the next token is chosen: drawn, or, with a `beam` of 1 or more, searched for (`generation.beam_search`)."""
+
+    length: int = 400
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+    beam: int = 0
+    length_penalty: float | None = None
+    end: int | None = None
+
+    def __post_init__(self) -> None:
+        for fine, text in (
+            (self.length >= 0, f"a length of {self.length}: must be 0 or more"),
+            (self.temperature >= 0, f"a temperature of {self.temperature}: must be 0 or more"),
+            (self.top_k >= 0, f"top-k {self.top_k}: must be 0 (all) or more"),
+            (0 < self.top_p <= 1, f"top-p {self.top_p}: must be above 0 and at most 1"),
+            (self.beam >= 0, f"a beam of {self.beam}: must be 0 (none) or more"),
+            (self.length_penalty is None or self.beam, "a length penalty: there is no beam whose texts it compares"),
+            (
+                self.length_penalty is None or 0 <= self.length_penalty <= 10,
+                f"a length penalty of {self.length_penalty}: must be 0 to 10",
+            ),
+            (
+                not self.beam or (self.temperature, self.top_k, self.top_p) == (1, 0, 1),
+                "a beam draws nothing: temperature, top-k and top-p cannot be told with it",
+            ),
+        ):
+            if not fine:
+                raise UserError(text, "E630")
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The input that takes the text so far, and the output that scores the token after each of it."""
+
+    tokens: str
+    scores: str
+    vocabulary: int
+    behind: int = 0
+    """By how many steps the model itself shifts the text before it reads it: with 1, what it scores at a step is the
+    token of that step, not of the next."""
+
+
+def reader(model: Model, tokens: str | None = None, scores: str | None = None, known: Sequence[str] = ()) -> Reader:
+    """Which input and output of a model to write with; UserError where that is not plain.
+
+    `known` are the inputs that are given otherwise.
+    """
+    outputs = model.graph.outputs
+    scored = [
+        name
+        for name in model.outputs
+        if outputs[name].type.dtype == "float"
+        and len(outputs[name].type.shape) == 1
+        and len(outputs[name].type.axes) == 2
+    ]
+    scores = _only(scores, scored, "output that scores the next token at each step", "--scores")
+    vocabulary = outputs[scores].type.shape[0]
+    needed = _inputs_of(model, scores)
+    limits = reached(model.graph)
+    read = [
+        i.name
+        for i in model.inputs
+        if i.name in needed and i.name not in known and i.axis and i.type.dtype == "int" and not i.type.shape
+    ]
+    tokens = _only(tokens, read, "input that takes tokens", "--tokens")
+    if limits.get(tokens, vocabulary) != vocabulary:
+        raise UserError(
+            f"`{tokens}` takes {limits[tokens]} different tokens, but `{scores}` scores {vocabulary}", "E631"
+        )
+    return Reader(tokens, scores, vocabulary, _shifted(model, tokens, scores))
+
+
+def _shifted(model: Model, tokens: str, scores: str) -> int:
+    """How far the tokens are shifted towards the end on the way to the scores."""
+    graph = model.graph.with_outputs({scores: model.graph.outputs[scores]})
+    shifts = [node for node in graph.all_nodes() if node.op.name == "shift" and node.inputs[0].type.dtype == "int"]
+    of_tokens = [
+        int(node.attrs["by"])
+        for node in shifts
+        if any(n.op.name == "input" and n.attrs["name"] == tokens for n in ordered([node]))
+    ]
+    return max(of_tokens, default=0)
+
+
+def _only(given: str | None, found: Sequence[str], what: str, flag: str) -> str:
+    if given is not None:
+        if given not in found:
+            raise UserError(f"`{given}` is no {what}", "E632", f"there is {', '.join(found) or 'none'}")
+        return given
+    if len(found) != 1:
+        said = f"several {what.split()[0]}s could be meant: {', '.join(found)}" if found else f"the model has no {what}"
+        raise UserError(said, "E632", f"name it with {flag}" if found else "")
+    return found[0]
+
+
+def _inputs_of(model: Model, output: str) -> set[str]:
+    graph = model.graph.with_outputs({output: model.graph.outputs[output]})
+    return {node.attrs["name"] for node in graph.nodes() if node.op.name == "input"}
+
+
+# --- reading -----------------------------------------------------------------------------------------------------
+
+Scores = Callable[[list[list[int]], list[int]], Any]
+"""Log-probabilities (rows, vocabulary) after each row of tokens; `parents` says which old row each row continues."""
+
+
+def scorer(
+    model: Model, use: Reader, weights: Mapping[str, Any], data: Arrays, dtype: str, seed: int = 0
+) -> Scores:
+    """Reads with handed-on states where the model allows it, else the whole text each time.
+
+    `seed` is that of what the model itself draws.
+    """
+    program = model.compile(dtype=dtype, outputs=(use.scores,), states=True)
+    draws = any(v.node.attrs["kind"] == "seed" for v in model.graph.inputs.values())
+    drawing = {SEED: np.asarray(seed)} if draws and SEED not in data else {}
+    if not data and can_stream(model, (use.scores,)):
+        return _handing_on(program, use, weights, drawing)
+    return _from_the_start(program, use, weights, {**data, **drawing})
+
+
+def _handing_on(program: CompiledProgram, use: Reader, weights: Mapping[str, Any], drawing: Arrays) -> Scores:
+    states: Arrays = {}
+    read = 0
+
+    def score(rows: list[list[int]], parents: list[int]) -> Any:
+        nonlocal states, read
+        given = {name: array[parents] for name, array in states.items()}
+        results = program.run({use.tokens: np.array([row[read:] for row in rows]), **drawing, **given}, weights)
+        states = handed_on(program, results)
+        read = len(rows[0])
+        return log_softmax(results[use.scores][:, -1])
+
+    return score
+
+
+def _from_the_start(program: CompiledProgram, use: Reader, weights: Mapping[str, Any], data: Arrays) -> Scores:
+    """Reads the text again each time, with so many places held open behind it as the model shifts it by."""
+
+    def score(rows: list[list[int]], parents: list[int]) -> Any:
+        wide = {name: _wide(np.asarray(array), len(rows)) for name, array in data.items()}
+        text = np.array([row + [0] * use.behind for row in rows], np.int64)
+        results = program.run({use.tokens: text, **wide}, weights)
+        return log_softmax(results[use.scores][:, -1])
+
+    return score
+
+
+def _wide(array: Any, rows: int) -> Any:
+    """The first row of an array for all rows; the seed as it is."""
+    return np.repeat(array[:1], rows, axis=0) if array.ndim else array
+
+
+def log_softmax(scores: Any) -> Any:
+    shifted = scores.astype(np.float64) - scores.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+# --- choosing ----------------------------------------------------------------------------------------------------
+
+
+def chosen(log_probabilities: Any, style: Style, rng: np.random.Generator) -> int:
+    """One token, drawn from what temperature, top-k and top-p leave; temperature 0 takes the likeliest."""
+    if style.temperature == 0:
+        return int(np.argmax(log_probabilities))
+    behind = log_probabilities.astype(np.float64) - log_probabilities.max()
+    with np.errstate(over="ignore"):  # a small temperature leaves the likeliest alone
+        scaled = log_softmax(np.where(behind == 0, 0.0, behind / style.temperature))
+    order = np.argsort(-scaled, kind="stable")
+    if style.top_k:
+        order = order[: style.top_k]
+    if style.top_p < 1:
+        before = np.cumsum(np.exp(scaled[order])) - np.exp(scaled[order])
+        order = order[before < style.top_p]
+    left = np.exp(scaled[order])
+    return int(
+        order[np.searchsorted(np.cumsum(left), rng.random() * left.sum(), side="right").clip(max=len(order) - 1)]
+    )
+
+
+def written(score: Scores, prompt: Sequence[int], style: Style, behind: int = 0) -> list[int]:
+    """The tokens after a prompt, up to `end` (which is left out) or `length`.
+
+    A model that shifts its text (`behind`) can begin with none.
+    """
+    if not prompt and not behind:
+        raise UserError("there is no text to begin with", "E633", "give a --prompt")
+    if style.beam:
+        return searched(_told(score), prompt, Beam(style.beam, style.length, style.end, style.length_penalty))
+    return _drawn(_told(score), prompt, style)
+
+
+def _told(score: Scores) -> Scores:
+    """The same scores; CannotDo where one is no number, as nothing can be chosen by it."""
+
+    def told(rows: list[list[int]], parents: list[int]) -> Any:
+        with np.errstate(invalid="ignore"):
+            found = score(rows, parents)
+        if np.isnan(found).any():
+            raise CannotDo(
+                f"the scores after {len(rows[0])} tokens hold a nan", "E637", "`rnngraph run` tells where it comes from"
+            )
+        return found
+
+    return told
+
+
+def _drawn(score: Scores, prompt: Sequence[int], style: Style) -> list[int]:
+    rng = np.random.Generator(np.random.Philox(style.seed))
+    row = list(prompt)
+    for _ in range(style.length):
+        token = chosen(score([row], [0])[0], style, rng)
+        if token == style.end:
+            break
+        row.append(token)
+    return row[len(prompt) :]
+
+
+# --- characters --------------------------------------------------------------------------------------------------
+
+
+def encoded(text: str, alphabet: Sequence[str], what: str = "prompt") -> list[int]:
+    """The places of a text's characters in the alphabet; UserError names those that the model never read."""
+    places = {character: i for i, character in enumerate(alphabet)}
+    unknown = sorted({c for c in text if c not in places})
+    if unknown:
+        raise UserError(
+            f"the {what} has {', '.join(map(repr, unknown))}, which the model never read",
+            "E634",
+            f"it knows {''.join(alphabet)!r}",
+        )
+    return [places[c] for c in text]
+
+
+def ids(text: str, use: Reader) -> list[int]:
+    """`3,5,7` as token ids; UserError for what is none."""
+    try:
+        found = [int(part) for part in text.split(",")] if text else []
+    except ValueError:
+        raise UserError(
+            f"`{text}` is not token ids with commas between",
+            "E636",
+            "the weight file holds no alphabet; give one with --alphabet to write characters",
+        ) from None
+    if any(not 0 <= i < use.vocabulary for i in found):
+        raise UserError(f"`{text}`: token ids go from 0 to {use.vocabulary - 1}", "E636")
+    return found
+
+
+def end_token(text: str | None, alphabet: Sequence[str], use: Reader) -> int | None:
+    """The one token that ends a text; UserError where there are several."""
+    if not text:
+        return None
+    found = encoded(text, alphabet, "end") if alphabet else ids(text, use)
+    if len(found) != 1:
+        raise UserError(f"`{text}` is {len(found)} tokens, and a text ends with one", "E636")
+    return found[0]
+
+
+def check_vocabulary(use: Reader, alphabet: Sequence[str]) -> None:
+    if len(alphabet) != use.vocabulary:
+        raise UserError(
+            f"the alphabet has {len(alphabet)} characters, but `{use.scores}` scores {use.vocabulary}", "E635"
+        )
+
+
+__all__ = ["Style", "check_vocabulary", "chosen", "encoded", "end_token", "ids", "reader", "scorer", "written"]

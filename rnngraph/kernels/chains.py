@@ -1,0 +1,240 @@
+"""Which elementwise steps run as one chain, and the kernel that does them.
+
+A static program repeats the same pattern at every step. What a step is to a kernel (`Form`) and what becomes of a run
+of steps (`Made`) are found once for each pattern; then only the views differ.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rnngraph.kernels.cpu import elementwise
+from rnngraph.kernels.cpu.elementwise import Chain, Operand, Operation
+from rnngraph.kernels.kernel import Elementwise
+from rnngraph.kernels.layouts import Layout, View, Views, dense
+from rnngraph.planning.program import Entry, Group, Ring, Step, Turn
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """An elementwise step as a link of a chain: its rows, its shape, and where its operands lie in it."""
+
+    axes: tuple[str, ...]
+    shape: tuple[int, ...]
+    ins: tuple[Operand, ...]
+    out: Operand
+    op: str
+    types: tuple[str, ...]
+
+
+class Link(NamedTuple):
+    """One elementwise step, ready to be joined to others."""
+
+    step: Step
+    form: Form
+    ins: tuple[View, ...]
+    out: View
+
+
+class Made(NamedTuple):
+    """A kernel for a run of links; which of their views, told link by link, it loads and stores."""
+
+    kernel: Elementwise
+    loads: tuple[int, ...]
+    stores: tuple[int, ...]
+
+
+class Run:
+    """Links that can run entry by entry together; the views that they write and touch, by slot."""
+
+    def __init__(self) -> None:
+        self.links: list[Link] = []
+        self.written: dict[int, list[View]] = {}
+        self.touched: dict[int, list[View]] = {}
+        self.step: Hashable = None
+
+    def takes(self, link: Link, step: Hashable) -> bool:
+        """Whether a link can join: of one slot it reads what others write, and writes what they touch, as the same
+        view, or they lie apart. All whose step is told are of the same."""
+        if not self.links:
+            return True
+        if step is not None and self.step not in (None, step):
+            return False
+        first, form, out = self.links[0].form, link.form, link.out
+        if form.axes != first.axes or form.shape != first.shape:
+            return False
+        met = [(view, other) for view in link.ins for other in self.written.get(view.slot, ()) if other is not view]
+        met += [(out, other) for other in self.touched.get(out.slot, ()) if other is not out]
+        return not met or all(_lie_apart(*pair) for pair in met)
+
+    def add(self, link: Link, step: Hashable) -> None:
+        self.links.append(link)
+        self.step = self.step or step
+        self.written.setdefault(link.out.slot, []).append(link.out)
+        for view in (*link.ins, link.out):
+            touched = self.touched.setdefault(view.slot, [])
+            if view not in touched:
+                touched.append(view)
+
+
+def _lie_apart(a: View, b: View) -> bool:
+    return any(_apart(x, y) for x, y in zip(a.ref.index, b.ref.index, strict=True))
+
+
+def _apart(a: Entry, b: Entry) -> bool:
+    """Whether two indices of one dimension never meet."""
+    if isinstance(a, Turn) and isinstance(b, Turn):
+        return a.loop == b.loop and a.offset != b.offset
+    if isinstance(a, Ring) and isinstance(b, Ring):
+        return a.loop == b.loop and (a.offset - b.offset) % 2 == 1
+    if isinstance(a, slice) and isinstance(b, slice) and None not in (a.start, a.stop, b.start, b.stop):
+        return bool(a.stop <= b.start or b.stop <= a.start) if min(a.start, b.start) >= 0 else False
+    return isinstance(a, int) and isinstance(b, int) and a >= 0 and b >= 0 and a != b
+
+
+class Chains:
+    """The chains of one program. `readers` tells how often each slot is read."""
+
+    def __init__(self, views: Views, readers: Mapping[int, int], dtype: str, width: int) -> None:
+        self.views, self.readers, self.dtype, self.width = views, readers, dtype, width
+        self.forms: dict[Hashable, Form | None] = {}
+        self.made: dict[Hashable, Made | None] = {}
+
+    def link(self, step: Step) -> Link | None:
+        """The step as a link; None where it is none."""
+        op = step.node.op
+        if op.kind != "pointwise" and op.name != "reshape":
+            return None
+        ins, out = tuple([self.views.of(ref) for ref in step.ins]), self.views.of(step.outs[0])
+        pattern = (op.name, out.layout, *[view.layout for view in ins])
+        if pattern not in self.forms:
+            self.forms[pattern] = _form(op.name, out.layout, [view.layout for view in ins])
+        form = self.forms[pattern]
+        return None if form is None else Link(step, form, ins, out)
+
+    def group(self, links: Sequence[Link]) -> Group | None:
+        """The links as one kernel; None where entries do not lie in a usable order."""
+        views = [view for link in links for view in (*link.ins, link.out)]
+        names, slots = dict[View, int](), dict[int, int]()
+        wiring = tuple([names.setdefault(view, len(names)) for view in views])
+        reads = tuple([(slots.setdefault(view.slot, len(slots)), self.readers[view.slot]) for view in names])
+        pattern = (tuple([link.form for link in links]), wiring, reads)
+        if pattern not in self.made:
+            self.made[pattern] = self.chain(links, self.stored(links))
+        made = self.made[pattern]
+        if made is None:
+            return None
+        loads, stores = ([views[i].ref for i in chosen] for chosen in (made.loads, made.stores))
+        return Group(tuple([link.step for link in links]), tuple(loads), tuple(stores), made.kernel)
+
+    def stored(self, links: Sequence[Link]) -> list[bool]:
+        """For each link whether its value must reach memory: unless only later links read that very view."""
+        here = Counter(view.slot for link in links for view in link.ins)
+        last = {link.out: i for i, link in enumerate(links)}
+        return [
+            last[out] == i and not (here[out.slot] == self.readers[out.slot] and _read_after(links, out))
+            for i, (*_, out) in enumerate(links)
+        ]
+
+    def chain(self, links: Sequence[Link], stored: Sequence[bool]) -> Made | None:
+        loads: dict[tuple[View, Operand], tuple[int, int]] = {}
+        made: dict[View, int] = {}
+        stores: dict[View, tuple[int, int, Operand]] = {}
+        sources: list[list[tuple[str, int]]] = []
+        at = 0
+        for i, (link, keep) in enumerate(zip(links, stored, strict=True)):
+            sources.append([])
+            for view, operand in zip(link.ins, link.form.ins, strict=True):
+                load = None if view in made else loads.setdefault((view, operand), (len(loads), at))
+                sources[i].append(("load", load[0]) if load else ("made", made[view]))
+                at += 1
+            made[link.out] = i
+            if keep:
+                stores[link.out] = (i, at, link.form.out)
+            at += 1
+        operations = tuple(
+            Operation(
+                form.op, tuple(n if where == "load" else len(loads) + n for where, n in ins), form.types, form.out.dtype
+            )
+            for (_, form, *_), ins in zip(links, sources, strict=True)
+        )
+        operands = [*(operand for _, operand in loads), *(operand for *_, operand in stores.values())]
+        dims, flattened = _collapsed(links[0].form.shape, operands)
+        if any(o.strides[-1] not in (0, 1) for o in flattened):
+            return None
+        kept = tuple((len(loads) + i, o) for (i, *_), o in zip(stores.values(), flattened[len(loads) :], strict=True))
+        chain = Chain(dims, tuple(flattened[: len(loads)]), operations, kept, self.dtype)
+        kernel = Elementwise(links[0].form.axes, chain, self.width)
+        return Made(kernel, tuple(at for _, at in loads.values()), tuple(at for _, at, _ in stores.values()))
+
+
+def _read_after(links: Sequence[Link], out: View) -> bool:
+    """Whether every read of the slot is of this view, and comes after a link has written it."""
+    made = False
+    for link in links:
+        if any(view.slot == out.slot and not (view is out and made) for view in link.ins):
+            return False
+        made |= link.out is out
+        if link.out.slot == out.slot and link.out is not out:
+            return False
+    return True
+
+
+def _form(op: str, out: Layout | None, found: Sequence[Layout | None]) -> Form | None:
+    """None where no kernel knows the op, or its operands do not lie in the rows and the shape of its result."""
+    laid = [one for one in found if one is not None]
+    if out is None or len(laid) < len(found) or not elementwise.known(op, tuple(one.dtype for one in laid), out.dtype):
+        return None
+    axes, shape = out.axes, out.sizes
+    if op == "reshape":
+        if not laid[0].dense or laid[0].axes != axes:
+            return None
+        laid = [Layout(axes, laid[0].row, shape, dense(shape), laid[0].dtype)]
+    ins = [_operand(one, axes, shape) for one in laid]
+    known = [one for one in ins if one is not None]
+    result = _operand(out, axes, shape)
+    if len(known) < len(ins) or result is None:
+        return None
+    return Form(axes, shape, tuple(known), result, op, tuple(one.dtype for one in laid))
+
+
+def _operand(one: Layout, axes: tuple[str, ...], shape: tuple[int, ...]) -> Operand | None:
+    """An array among rows of these axes and entries of this shape."""
+    rows = _rows(one.axes, axes)
+    if rows is None or len(one.sizes) > len(shape):
+        return None
+    lacking = len(shape) - len(one.sizes)
+    strides = [0] * lacking + [s if n != 1 else 0 for s, n in zip(one.strides, one.sizes, strict=True)]
+    return Operand(one.dtype, rows, 0 if rows == "none" else one.row, tuple(strides))
+
+
+def _rows(own: tuple[str, ...], axes: tuple[str, ...]) -> str | None:
+    if not own:
+        return "none"
+    if own == axes:
+        return "each"
+    if len(axes) == 2 and len(own) == 1:
+        return "inner" if own == axes[1:] else "outer"
+    return None
+
+
+def _collapsed(shape: tuple[int, ...], operands: Sequence[Operand]) -> tuple[tuple[int, ...], list[Operand]]:
+    """Dimensions that lie in one run for all operands made one; those of size 1 left out."""
+    dims: list[int] = []
+    columns: list[tuple[int, ...]] = []
+    for size, *strides in zip(shape, *(o.strides for o in operands), strict=True):
+        if size == 1:
+            continue
+        if dims and all(before == s * size for before, s in zip(columns[-1], strides, strict=True)):
+            dims[-1] *= size
+            columns[-1] = tuple(strides)
+        else:
+            dims.append(size)
+            columns.append(tuple(strides))
+    if not dims:
+        dims, columns = [1], [tuple(0 if o.rows == "none" else 1 for o in operands)]
+    moved = [Operand(o.dtype, o.rows, o.row, tuple(c[i] for c in columns)) for i, o in enumerate(operands)]
+    return tuple(dims), moved

@@ -1,0 +1,149 @@
+"""Which steps compiled kernels take beside the elementwise ones, and as what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+
+from rnngraph.ir.graph import Node
+from rnngraph.kernels.cpu.reductions import ROW_OPS
+from rnngraph.kernels.kernel import (
+    AlongRow,
+    ColumnSums,
+    Factor,
+    Kernel,
+    Order,
+    Pack,
+    Product,
+    Sums,
+)
+from rnngraph.kernels.layouts import Layout, Views
+from rnngraph.ops.units import DOWN
+from rnngraph.planning.program import Ref, Step
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the machine gives: the program's float type, lanes of a vector, vectors across a tile, threads."""
+
+    dtype: str
+    width: int
+    across: int
+    threads: int
+    worth: float = 1.5e8
+    """So much work in a piece of code pays for telling other threads."""
+    worth_meeting: float = 2e6
+    """So much work between two meetings pays for them, where threads share columns and not rows."""
+
+    @property
+    def panel(self) -> int:
+        return self.width * self.across
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A kernel for one step with the views it reads and writes; `packed` is the matrix it needs in panels."""
+
+    kernel: Kernel
+    ins: tuple[Ref, ...]
+    outs: tuple[Ref, ...]
+    packed: tuple[Ref, Pack] | None = None
+
+
+class Claims:
+    """Claims of those steps of one program that are no links of chains."""
+
+    def __init__(self, views: Views, target: Target) -> None:
+        self.views, self.target = views, target
+        self.products: dict[Product, Product] = {}
+
+    def one(self, product: Product) -> Product:
+        """Equal kernels as one object: what tables need of a kernel is found once for each."""
+        return self.products.setdefault(product, product)
+
+    def layout(self, ref: Ref) -> Layout | None:
+        return self.views.of(ref).layout
+
+    def step(self, step: Step) -> Claimed | None:
+        """A kernel of its own for a step."""
+        name = step.node.op.name
+        if name == "contract":
+            return self.product(step)
+        if name == "sum_axes":
+            return self.column_sums(step)
+        if name in ROW_OPS:
+            return self.along_row(step)
+        return None
+
+    def product(self, step: Step) -> Claimed | None:
+        attrs = step.node.attrs
+        left, right, out = attrs["left"], attrs["right"], attrs["out"]
+        a, b = step.ins
+        if attrs["reduce"]:
+            return self.sums(step) if len(left) == len(right) == 1 and len(out) == 2 else None
+        if len(left) == 2 and len(right) == 1:
+            left, right, a, b = right, left, b, a
+        if len(left) != 1 or len(right) != 2 or len(out) != 1 or left == out:
+            return None
+        x, w, y = self.layout(a), self.layout(b), self.layout(step.outs[0])
+        if x is None or w is None or y is None or w.axes or x.axes != y.axes:
+            return None
+        if not (x.dense and y.dense and {x.dtype, w.dtype, y.dtype} == {self.target.dtype}):
+            return None
+        inner = right.index(left)
+        term, column = w.strides[inner], w.strides[1 - inner]
+        terms, width, panel = w.sizes[inner], w.sizes[1 - inner], self.target.panel
+        kernel = self.one(Product(y.axes, x.row if x.axes else 0, None, y.row, terms, width, panel))
+        return Claimed(kernel, (a,), step.outs, (b, Pack(term, column, terms, width, panel)))
+
+    def plus(self, step: Step, claimed: Claimed, add: Step) -> tuple[Product, Ref] | None:
+        """The product with what the next step adds to it, where that is all that becomes of it."""
+        kernel, product, terms = claimed.kernel, self.views.of(step.outs[0]), [self.views.of(r) for r in add.ins]
+        if not isinstance(kernel, Product) or add.node.op.name != "add" or product not in terms:
+            return None
+        [other] = [view for view in terms if view is not product] or [product]
+        beside, out = other.layout, self.layout(add.outs[0])
+        if beside is None or out is None or other.slot in (product.slot, add.outs[0].slot):
+            return None
+        whole = beside.dense and out.dense and beside.sizes == out.sizes and beside.dtype == self.target.dtype
+        if not whole or out.axes != kernel.axes or beside.axes not in ((), kernel.axes):
+            return None
+        return self.one(replace(kernel, ldd=beside.row if beside.axes else 0, ldc=out.row)), other.ref
+
+    def sums(self, step: Step) -> Claimed | None:
+        attrs = step.node.attrs
+        a, d = step.ins if attrs["out"] == attrs["left"] + attrs["right"] else step.ins[::-1]
+        x, y, z = self.layout(a), self.layout(d), self.layout(step.outs[0])
+        if x is None or y is None or z is None or z.axes or x.axes != y.axes or set(attrs["reduce"]) != set(x.axes):
+            return None
+        if not (x.dense and y.dense and z.strides[-1] == 1 and {x.dtype, y.dtype, z.dtype} == {self.target.dtype}):
+            return None
+        height, width = z.sizes
+        factor = Factor(x.row, z.strides[0], height)
+        kernel = Sums(x.axes, y.row, width, self.target.panel, order_of(step.node), (factor,))
+        return Claimed(kernel, (d, a), step.outs)
+
+    def column_sums(self, step: Step) -> Claimed | None:
+        x, y = self.layout(step.ins[0]), self.layout(step.outs[0])
+        if x is None or y is None or y.axes or not (x.dense and y.dense) or x.dtype != self.target.dtype:
+            return None
+        width = prod(x.sizes)
+        kernel = ColumnSums(x.axes, x.row, width, self.target.width, order_of(step.node))
+        return Claimed(kernel, step.ins, step.outs)
+
+    def along_row(self, step: Step) -> Claimed | None:
+        x, y = self.layout(step.ins[0]), self.layout(step.outs[0])
+        attrs = step.node.attrs
+        if x is None or y is None or x.axes != y.axes or not (x.dense and y.dense) or x.dtype != self.target.dtype:
+            return None
+        dims = attrs["dims"] if step.node.op.name == "sum" else (attrs.get("dim", -1),)
+        if {d % len(x.sizes) for d in dims} != set(range(len(x.sizes))):
+            return None
+        return Claimed(
+            AlongRow(y.axes, step.node.op.name, prod(x.sizes), x.row, y.row), step.ins, step.outs
+        )
+
+
+def order_of(node: Node) -> Order:
+    units = node.attrs.get("units")
+    return Order(units is not None, units == DOWN, bool(node.attrs.get("onto")))

@@ -1,0 +1,265 @@
+"""Matrix products on packed operands.
+
+A matrix of weights is packed into panels of a few vectors' width, once for all the steps of a sequence; a tile of
+six rows by one panel is kept in registers for a whole block of `DEPTH` terms. Each entry of a product is the sum over
+blocks of terms in order, each block one chain of fused multiply-adds. So its bits depend neither on the number of rows
+nor on which thread computes it.
+
+K. Goto, R. van de Geijn (2008), "Anatomy of high-performance matrix multiplication", ACM TOMS 34 (3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
+from rnngraph.kernels.cpu.vectors import Lanes
+
+ROWS = 6
+"""Rows of a tile: with four vectors across it takes 24 of 32 registers."""
+
+DEPTH = 256
+"""Terms of one chain."""
+
+CHUNK = 192
+"""Rows that go through all panels before the next rows do."""
+
+Plus = tuple[str, Sequence[str]]
+"""What is added to the sums of a tile: whether it is (i1), and its lines."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the product kernels of one module have in common: vectors of `width` floats, panels of `across` vectors."""
+
+    dtype: str
+    width: int
+    across: int
+
+    @property
+    def panel(self) -> int:
+        return self.width * self.across
+
+    @property
+    def element(self) -> str:
+        return "float" if self.dtype == "float32" else "double"
+
+    @property
+    def bytes(self) -> int:
+        return 4 if self.dtype == "float32" else 8
+
+
+def write(shape: Shape, declared: set[str]) -> str:
+    """The text of the kernels `product` and `pack` for one shape of panels."""
+    writer = Writer(shape, declared)
+    tiles = [writer.tile(rows) for rows in range(1, ROWS + 1)]
+    return "\n\n".join([*tiles, writer.product(), writer.pack()])
+
+
+class Writer:
+    def __init__(self, shape: Shape, declared: set[str]) -> None:
+        self.shape, self.declared = shape, declared
+
+    def lanes(self, to: Function) -> Lanes:
+        return Lanes(to, self.shape.width, self.shape.element, self.declared)
+
+    def at(self, to: Function, pointer: str, entries: Number) -> str:
+        return to.at(pointer, entries, self.shape.element)
+
+    # --- one tile ---
+
+    def tile(self, rows: int) -> str:
+        """c (+)= a @ b (+ d) for a tile of listed rows by one panel.
+
+        `%left` columns of the panel are stored; `%more` says whether to add to what stands there; `%d` may be null.
+        """
+        shape, across = self.shape, self.shape.across
+        to = Function(f"tile_{rows}", ["ptr %a", "i64 %lda", "ptr %b", "ptr %c", "i64 %ldc", "i64 %terms", "ptr %d",
+                                       "i64 %ldd", "i64 %left", "i64 %more", "ptr %rows"])  # fmt: skip
+        v = self.lanes(to)
+        sums = self.zero_sums(to, v, rows)
+        places = [to.word("%rows", i) for i in range(rows)]
+        starts = [self.at(to, "%a", to.mul(place, "%lda")) for place in places]
+        with to.loop(0, "%terms") as k:
+            b = self.at(to, "%b", to.mul(k, shape.panel))
+            columns = [v.load(self.at(to, b, j * shape.width), shape.dtype) for j in range(across)]
+            for i in range(rows):
+                self.grow(to, v, sums[i], v.load_one(self.at(to, starts[i], k), shape.dtype), columns)
+        c = [self.at(to, "%c", to.mul(place, "%ldc")) for place in places]
+        d = [self.at(to, "%d", to.mul(place, "%ldd")) for place in places]
+        added = to.let("icmp ne ptr %d, null")
+        self.stored(to, v, sums, c, [(to.let("icmp ne i64 %more, 0"), c), (added, d)])
+        return to.text()
+
+    def zero_sums(self, to: Function, v: Lanes, rows: int) -> list[list[str]]:
+        """Places for the sums of a tile."""
+        sums = [[to.variable(v.floats) for _ in range(self.shape.across)] for _ in range(rows)]
+        self.clear(to, v, sums)
+        return sums
+
+    def clear(self, to: Function, v: Lanes, sums: list[list[str]]) -> None:
+        for place in (place for row in sums for place in row):
+            to.do(f"store {v.floats} zeroinitializer, ptr {place}")
+
+    def grow(self, to: Function, v: Lanes, row: list[str], one: str, columns: list[str]) -> None:
+        """Adds one term to the sums of one row of a tile."""
+        for place, column in zip(row, columns, strict=True):
+            old = to.let(f"load {v.floats}, ptr {place}")
+            to.do(f"store {v.floats} {v.fma(one, column, old)}, ptr {place}")
+
+    def stored(self, to: Function, v: Lanes, sums: list[list[str]], lines: Sequence[str], plus: Sequence[Plus]) -> None:
+        """The sums of a tile to their lines, plus other lines in their order; a whole panel needs no masks."""
+        whole = to.let(f"icmp sge i64 %left, {self.shape.panel}")
+        with to.when(whole):
+            self.stored_columns(to, v, sums, lines, plus, [None] * self.shape.across)
+        with to.when(to.let(f"xor i1 {whole}, true")):
+            masks = [v.first(to.sub("%left", j * self.shape.width)) for j in range(self.shape.across)]
+            self.stored_columns(to, v, sums, lines, plus, masks)
+
+    def stored_columns(
+        self,
+        to: Function,
+        v: Lanes,
+        sums: list[list[str]],
+        lines: Sequence[str],
+        plus: Sequence[Plus],
+        masks: Sequence[str | None],
+    ) -> None:
+        for wanted, others in plus:
+            with to.when(wanted):
+                for sum, place in self.columns(to, v, sums, others, masks):
+                    total = v.two("fadd", to.let(f"load {v.floats}, ptr {sum}"), v.load(place, self.shape.dtype))
+                    to.do(f"store {v.floats} {total}, ptr {sum}")
+        for sum, place in self.columns(to, v, sums, lines, masks):
+            v.store(to.let(f"load {v.floats}, ptr {sum}"), place, self.shape.dtype)
+
+    def columns(
+        self, to: Function, v: Lanes, sums: list[list[str]], lines: Sequence[str], masks: Sequence[str | None]
+    ) -> Iterator[tuple[str, str]]:
+        """Every sum of a tile with its vector in these lines, under its mask."""
+        for row, line in zip(sums, lines, strict=True):
+            for j, v.mask in enumerate(masks):
+                yield row[j], self.at(to, line, j * self.shape.width)
+        v.mask = None
+
+    # --- a product with weights ---
+
+    def product(self) -> str:
+        """c = a @ b (+ d) over rows and panels; arguments a, b packed, d or null, c, lda, ldd, ldc, terms, columns, and
+        whether the panels go from the last to the first."""
+        to = Function("product", KERNEL)
+        a, b, d, c = (to.pointer("%args", i) for i in range(4))
+        lda, ldd, ldc, terms, columns = (to.word("%args", i) for i in range(4, 9))
+        panel = self.shape.panel
+        added = to.let(f"icmp ne ptr {d}, null")
+        back = to.let(f"icmp ne i64 {to.word('%args', 9)}, 0")
+        with to.loop("%r0", "%r1", CHUNK) as low:
+            tiles = _Tiles(to, to.sub(to.least(to.add(low, CHUNK), "%r1"), low))
+            rows, source, target, beside = self.listed(to, low, (a, lda), (c, ldc), (d, ldd))
+            with to.loop("%c0", "%c1") as n, to.loop(0, terms, DEPTH) as k:
+                turned = to.sub(to.sub(to.add("%c0", "%c1"), 1), n)
+                p = to.let(f"select i1 {back}, i64 {turned}, i64 {n}")
+                column, left = to.mul(p, panel), to.sub(terms, k)
+                last = to.let(f"and i1 {added}, {to.let(f'icmp sle i64 {left}, {DEPTH}')}")
+                plus = to.let(f"select i1 {last}, ptr {self.at(to, beside, column)}, ptr null")
+                block = self.at(to, b, to.add(self.places(to, p, terms), to.mul(k, panel)))
+                with tiles.each() as (first, take):
+                    self.chosen(to, take, "tile", (
+                        f"ptr {self.at(to, source, k)}", f"i64 {lda}", f"ptr {block}",
+                        f"ptr {self.at(to, target, column)}", f"i64 {ldc}", f"i64 {to.least(DEPTH, left)}",
+                        f"ptr {plus}", f"i64 {ldd}", f"i64 {to.sub(columns, column)}", f"i64 {k}",
+                        f"ptr {to.at(rows, first, 'i64')}"))  # fmt: skip
+        return to.text()
+
+    def listed(self, to: Function, low: Number, *arrays: tuple[str, str]) -> tuple[str, ...]:
+        """The list of the rows from `low` on, and the arrays (with entries from row to row) that it counts in. Without
+        a list given it is 0, 1, 2..., and the arrays begin at `low`."""
+        numbers = ", ".join(f"i64 {i}" for i in range(CHUNK))
+        self.declared.add(f"@in_order = private constant [{CHUNK} x i64] [{numbers}]")
+        given = to.let("icmp ne ptr %rows, null")
+        rows = to.let(f"select i1 {given}, ptr {to.at('%rows', low, 'i64')}, ptr @in_order")
+        start = to.let(f"select i1 {given}, i64 0, i64 {low}")
+        return rows, *(self.at(to, array, to.mul(start, row)) for array, row in arrays)
+
+    def places(self, to: Function, panel: Number, terms: Number) -> Number:
+        return to.mul(to.mul(panel, terms), self.shape.panel)
+
+    def call(self, to: Function, name: str, *arguments: str) -> None:
+        to.do(f"call void @{name}({', '.join(arguments)})")
+
+    def chosen(self, to: Function, take: Number, tile: str, arguments: tuple[str, ...]) -> None:
+        """Calls the tile of so many rows, 1 to `ROWS`."""
+        name = to.fresh()
+        cases = " ".join(f"i64 {i}, label %{name}.{i}" for i in range(1, ROWS + 1))
+        to.do(f"switch i64 {take}, label %{name}.end [{cases}]")
+        for i in range(1, ROWS + 1):
+            to.lines.append(f"{name}.{i}:")
+            self.call(to, f"{tile}_{i}", *arguments)
+            to.do(f"br label %{name}.end")
+        to.lines.append(f"{name}.end:")
+
+    # --- packing ---
+
+    def pack(self) -> str:
+        """Panels c0 to c1 of a matrix; arguments source, target, entries from term to term and from column to column,
+        terms, columns. What is beyond the last column is zero."""
+        shape = self.shape
+        to = Function("pack", KERNEL)
+        source, target = to.pointer("%args", 0), to.pointer("%args", 1)
+        term, column, terms, columns = (to.word("%args", i) for i in range(2, 6))
+        v = self.lanes(to)
+        beside = to.let(f"icmp eq i64 {column}, 1")
+        apart = to.let(f"xor i1 {beside}, true")
+        with to.loop("%c0", "%c1") as p:
+            out = self.at(to, target, self.places(to, p, terms))
+            left = to.sub(columns, to.mul(p, shape.panel))
+            with to.when(beside):
+                self.pack_rows(to, v, self.at(to, source, to.mul(p, shape.panel)), term, out, terms, left)
+            with to.when(apart), to.loop(0, shape.panel) as j:
+                known = to.let(f"icmp slt i64 {j}, {left}")
+                start = self.at(to, source, to.mul(to.add(to.mul(p, shape.panel), j), column))
+                with to.loop(0, terms) as k:
+                    place = to.let(f"select i1 {known}, ptr {self.at(to, start, to.mul(k, term))}, ptr {source}")
+                    x = to.let(f"load {shape.element}, ptr {place}")
+                    x = to.let(f"select i1 {known}, {shape.element} {x}, {shape.element} 0.0")
+                    to.do(f"store {shape.element} {x}, ptr {self.at(to, out, to.add(to.mul(k, shape.panel), j))}")
+        return to.text()
+
+    def pack_rows(
+        self, to: Function, v: Lanes, start: str, term: Number, out: str, terms: Number, left: Number, listed: str = ""
+    ) -> None:
+        """Some rows of one panel whose columns lie side by side; the listed ones, if there is a list."""
+        shape = self.shape
+        masks = [v.first(to.sub(left, j * shape.width)) for j in range(shape.across)]
+        with to.loop(0, terms) as k:
+            row = self.at(to, start, to.mul(to.word(listed, k) if listed else k, term))
+            place = self.at(to, out, to.mul(k, shape.panel))
+            for j, mask in enumerate(masks):
+                v.mask = mask
+                x = v.load(self.at(to, row, j * shape.width), shape.dtype)
+                v.mask = None
+                v.store(x, self.at(to, place, j * shape.width), shape.dtype)
+
+
+class _Tiles:
+    """Some rows as tiles of at most `ROWS`, as even as they go."""
+
+    def __init__(self, to: Function, rows: Number) -> None:
+        self.to = to
+        self.count = to.div(to.add(rows, ROWS - 1), ROWS)
+        self.fewest = to.let(f"udiv i64 {rows}, {self.count}")
+        self.larger = to.rem(rows, self.count)
+
+    @contextmanager
+    def each(self) -> Iterator[tuple[Number, Number]]:
+        """The lines of the block for each tile, given its first row and the number of its rows."""
+        to, place = self.to, self.to.variable("i64")
+        to.do(f"store i64 0, ptr {place}")
+        with to.loop(0, self.count) as i:
+            first = to.let(f"load i64, ptr {place}")
+            large = to.let(f"icmp slt i64 {i}, {self.larger}")
+            take = to.add(self.fewest, to.let(f"zext i1 {large} to i64"))
+            yield first, take
+            to.do(f"store i64 {to.add(first, take)}, ptr {place}")

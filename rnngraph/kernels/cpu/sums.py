@@ -1,0 +1,200 @@
+"""Products over all rows, as the gradients of weights are: c = a.T @ d, for several a and the same d at once.
+
+Rows are taken in chunks of about `DEPTH`. Of a chunk both factors are packed, the left one with the rows of a tile side
+by side, and stay near while every tile of the results is added to. The terms of one unit of rows are one chain of fused
+multiply-adds (of `DEPTH` at most), and the units are added in their order, so that it does not matter which units are
+computed together, nor by which thread.
+"""
+
+from __future__ import annotations
+
+from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
+from rnngraph.kernels.cpu.products import DEPTH, ROWS, Shape, Writer
+
+TALL = 96
+"""Rows of a result that are worked on together: with their terms they stay in the nearest memory but one."""
+
+
+def write(shape: Shape, sources: int, summed: bool, declared: set[str]) -> str:
+    """The kernel `sums` for so many left factors; `summed` with the plain sum of the rows of d as well.
+
+    Arguments d, the left factors, their results, the plain sum; then the entries from row to row of d, columns, rows,
+    rows of a unit, whether the units go from the last to the first, whether to add; then for each left factor its
+    entries from row to row, those of the result, and the rows of the result; then a mask over the rows, or null.
+    Columns are counted in panels.
+    """
+    writer = _Sums(shape, declared)
+    tiles = [writer.units_tile(rows) for rows in range(1, ROWS + 1)]
+    return "\n\n".join([*tiles, writer.kernel(sources, summed)])
+
+
+class _Sums(Writer):
+    def units_tile(self, rows: int) -> str:
+        """Adds the units of a chunk to one tile, in their order: of each the sum of its terms to what stands there."""
+        shape = self.shape
+        to = Function(f"units_{rows}", ["ptr %a", "ptr %b", "ptr %c", "i64 %ldc", "ptr %bounds", "i64 %count",
+                                        "i64 %back", "i64 %left", "i64 %more"])  # fmt: skip
+        v = self.lanes(to)
+        sums = self.zero_sums(to, v, rows)
+        lines = [self.at(to, "%c", to.mul(i, "%ldc")) for i in range(rows)]
+        with to.loop(0, "%count") as m:
+            low, high = self.unit(to, m)
+            self.clear(to, v, sums)
+            with to.loop(low, high) as k:
+                b, a = self.at(to, "%b", to.mul(k, shape.panel)), self.at(to, "%a", to.mul(k, ROWS))
+                columns = [v.load(self.at(to, b, j * shape.width), shape.dtype) for j in range(shape.across)]
+                for i in range(rows):
+                    self.grow(to, v, sums[i], v.load_one(self.at(to, a, i), shape.dtype), columns)
+            self.stored(to, v, sums, lines, [(self.more(to, m), lines)])
+        return to.text()
+
+    def more(self, to: Function, m: Number) -> str:
+        """Whether the unit at place m is added to what stands there."""
+        return to.let(f"icmp ne i64 {to.let(f'or i64 %more, {m}')}, 0")
+
+    def unit(self, to: Function, m: Number) -> tuple[Number, Number]:
+        """First packed row and end of the unit that comes at place m."""
+        turned = to.let("icmp ne i64 %back, 0")
+        place = to.let(f"select i1 {turned}, i64 {to.sub(to.sub('%count', 1), m)}, i64 {m}")
+        return to.word("%bounds", place), to.word("%bounds", to.add(place, 1))
+
+    def plain(self) -> str:
+        """Adds the plain sums of the units of a packed chunk."""
+        to = Function("plain", ["ptr %b", "ptr %c", "ptr %bounds", "i64 %count", "i64 %back", "i64 %left", "i64 %more"])
+        v, shape = self.lanes(to), self.shape
+        [sums] = self.zero_sums(to, v, 1)
+        with to.loop(0, "%count") as m:
+            low, high = self.unit(to, m)
+            self.clear(to, v, [sums])
+            with to.loop(low, high) as k:
+                b = self.at(to, "%b", to.mul(k, shape.panel))
+                for j, place in enumerate(sums):
+                    x = v.load(self.at(to, b, j * shape.width), shape.dtype)
+                    old = to.let(f"load {v.floats}, ptr {place}")
+                    to.do(f"store {v.floats} {v.two('fadd', old, x)}, ptr {place}")
+            self.stored(to, v, [sums], ["%c"], [(self.more(to, m), ["%c"])])
+        return to.text()
+
+    def kernel(self, sources: int, summed: bool) -> str:
+        to = Function("sums", KERNEL)
+        d = to.pointer("%args", 0)
+        first = 1 + 2 * sources + summed
+        ldd, columns, rows, unit, back, add = (to.word("%args", first + i) for i in range(6))
+        factors = [_Factor(to, i, sources, first + 6 + 3 * i) for i in range(sources)]
+        whole = to.pointer("%args", 1 + 2 * sources) if summed else ""
+        mask = to.pointer("%args", first + 6 + 3 * sources)
+        room_a, room_d = (to.variable(f"[{DEPTH * n} x {self.shape.element}]") for n in (TALL, self.shape.panel))
+        listed, bounds = to.variable(f"[{DEPTH} x i64]"), to.variable(f"[{DEPTH + 1} x i64]")
+        # Small units go together in a chunk of about DEPTH rows; a large unit is cut into several.
+        together = to.let(f"call i64 @llvm.smax.i64(i64 {to.div(DEPTH, unit)}, i64 1)")
+        width = to.mul(together, unit)
+        chunks = to.div(to.sub(to.add(rows, width), 1), width)
+        turned = to.let(f"icmp ne i64 {back}, 0")
+        with to.when(to.let(f"icmp eq i64 {to.let(f'or i64 {rows}, {add}')}, 0")):
+            self.nothing(to, factors, whole, columns)
+        with to.loop(0, chunks) as n:
+            place = to.let(f"select i1 {turned}, i64 {to.sub(to.sub(chunks, 1), n)}, i64 {n}")
+            low = to.mul(place, width)
+            high = to.least(to.add(low, width), rows)
+            with to.loop(low, high, DEPTH) as part:
+                tall = to.sub(to.least(to.add(part, DEPTH), high), part)
+                more = to.let(f"or i64 {add}, {to.add(n, to.sub(part, low))}")
+                depth, count = self.taken(to, part, tall, unit, mask, listed, bounds)
+                chunk = _Chunk(part, depth, listed, bounds, count, back, more, d, ldd, columns, room_a, room_d)
+                for i, factor in enumerate(factors):
+                    self.factor(to, factor, chunk, whole if i == 0 else "")
+        text = to.text()
+        return "\n\n".join([self.plain(), text]) if summed else text
+
+    def taken(
+        self, to: Function, first: Number, rows: Number, unit: Number, mask: str, listed: str, bounds: str
+    ) -> tuple[Number, Number]:
+        """Lists the rows of a chunk that the mask takes (all, if it is null), and where each unit begins among them.
+        Returns how many rows and how many units there are."""
+        count: Number = to.div(to.sub(to.add(rows, unit), 1), unit)
+        filled = to.variable("i64")
+        to.do(f"store i64 0, ptr {filled}")
+        masked = to.let(f"icmp ne ptr {mask}, null")
+        with to.loop(0, count) as m:
+            start = to.mul(m, unit)
+            to.do(f"store i64 {to.let(f'load i64, ptr {filled}')}, ptr {to.at(bounds, m, 'i64')}")
+            with to.loop(start, to.least(to.add(start, unit), rows)) as row:
+                place, one = to.let(f"load i64, ptr {filled}"), to.variable("i64")
+                to.do(f"store i64 1, ptr {one}")
+                with to.when(masked):
+                    byte = to.let(f"load i8, ptr {to.at(mask, to.add(first, row), 'i8')}")
+                    to.do(f"store i64 {to.let(f'zext i8 {byte} to i64')}, ptr {one}")
+                to.do(f"store i64 {row}, ptr {to.at(listed, place, 'i64')}")
+                to.do(f"store i64 {to.add(place, to.let(f'load i64, ptr {one}'))}, ptr {filled}")
+        depth = to.let(f"load i64, ptr {filled}")
+        to.do(f"store i64 {depth}, ptr {to.at(bounds, count, 'i64')}")
+        return depth, count
+
+    def factor(self, to: Function, factor: _Factor, chunk: _Chunk, whole: str) -> None:
+        """One chunk of rows of one left factor."""
+        with to.loop(0, factor.height, TALL) as top:
+            block = to.least(to.sub(factor.height, top), TALL)
+            source = self.at(to, factor.a, to.add(to.mul(chunk.first, factor.lda), top))
+            self.pack_left(to, source, factor.lda, chunk, block)
+            with to.loop("%c0", "%c1") as p:
+                column = to.mul(p, self.shape.panel)
+                left = to.sub(chunk.columns, column)
+                start = self.at(to, chunk.d, to.add(to.mul(chunk.first, chunk.ldd), column))
+                self.pack_rows(to, self.lanes(to), start, chunk.ldd, chunk.room_d, chunk.depth, left, chunk.listed)
+                if whole:
+                    with to.when(to.let(f"icmp eq i64 {top}, 0")):
+                        self.call(to, "plain", f"ptr {chunk.room_d}", f"ptr {self.at(to, whole, column)}",
+                                  f"ptr {chunk.bounds}", f"i64 {chunk.count}", f"i64 {chunk.back}", f"i64 {left}",
+                                  f"i64 {chunk.more}")  # fmt: skip
+                with to.loop(0, block, ROWS) as i:
+                    target = self.at(to, factor.c, to.add(to.mul(to.add(top, i), factor.ldc), column))
+                    self.chosen(to, to.least(to.sub(block, i), ROWS), "units",
+                                (f"ptr {self.at(to, chunk.room_a, to.mul(i, chunk.depth))}", f"ptr {chunk.room_d}",
+                                 f"ptr {target}", f"i64 {factor.ldc}", f"ptr {chunk.bounds}", f"i64 {chunk.count}",
+                                 f"i64 {chunk.back}", f"i64 {left}", f"i64 {chunk.more}"))  # fmt: skip
+
+    def nothing(self, to: Function, factors: list[_Factor], whole: str, columns: Number) -> None:
+        """Sums over no rows, in the panels of this thread."""
+        start = to.mul("%c0", self.shape.panel)
+        end = to.least(to.mul("%c1", self.shape.panel), columns)
+        for factor in factors:
+            with to.loop(0, factor.height) as i, to.loop(start, end) as j:
+                place = self.at(to, factor.c, to.add(to.mul(i, factor.ldc), j))
+                to.do(f"store {self.shape.element} 0.0, ptr {place}")
+        if whole:
+            with to.loop(start, end) as j:
+                to.do(f"store {self.shape.element} 0.0, ptr {self.at(to, whole, j)}")
+
+    def pack_left(self, to: Function, a: str, lda: Number, chunk: _Chunk, height: Number) -> None:
+        """The left factor of a chunk with the rows of each tile side by side."""
+        v, width = self.lanes(to), self.shape.width
+        with to.loop(0, height, ROWS) as i:
+            tall = to.least(to.sub(height, i), ROWS)
+            group = self.at(to, chunk.room_a, to.mul(i, chunk.depth))
+            masks = [v.first(to.sub(tall, j)) for j in range(0, ROWS, width)]
+            with to.loop(0, chunk.depth) as k:
+                source = self.at(to, a, to.add(to.mul(to.word(chunk.listed, k), lda), i))
+                out = self.at(to, group, to.mul(k, ROWS))
+                for j, v.mask in enumerate(masks):
+                    x = v.load(self.at(to, source, j * width), self.shape.dtype)
+                    v.store(x, self.at(to, out, j * width), self.shape.dtype)
+
+
+class _Factor:
+    """The arguments of one left factor and its result."""
+
+    def __init__(self, to: Function, i: int, sources: int, first: int) -> None:
+        self.a, self.c = to.pointer("%args", 1 + i), to.pointer("%args", 1 + sources + i)
+        self.lda, self.ldc, self.height = (to.word("%args", first + j) for j in range(3))
+
+
+class _Chunk:
+    """Some rows of d: those that are taken, the units that they fall into, and where they are packed."""
+
+    def __init__(self, first: Number, depth: Number, listed: str, bounds: str, count: Number, back: Number,
+                 more: Number, d: str, ldd: Number, columns: Number, room_a: str, room_d: str) -> None:  # fmt: skip
+        self.first, self.depth, self.listed, self.bounds, self.count = first, depth, listed, bounds, count
+        self.back, self.more = back, more
+        self.d, self.ldd, self.columns = d, ldd, columns
+        self.room_a, self.room_d = room_a, room_d
+

@@ -1,0 +1,352 @@
+"""The table of one thread: which kernels it runs, over which rows and columns, and where their operands are."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+from typing import Any, NamedTuple, TypeGuard
+
+from rnngraph.ir.types import BATCH
+from rnngraph.kernels.cpu import walk
+from rnngraph.kernels.cpu.compilation import Addresses
+from rnngraph.kernels.cpu.threads import walker
+from rnngraph.kernels.kernel import Elementwise, Product, rows_of
+from rnngraph.kernels.loop_products import for_all_steps
+from rnngraph.planning.plan import Plan
+from rnngraph.planning.program import ALL, Code, Entry, Group, Parity, Program, Ref, Repeat, Ring, Turn
+
+Item = Group | Repeat
+
+
+Ranges = tuple[tuple[int, int, int, int], int, int]
+"""Rows from and to, columns from and to; of rows taken through lists how far apart they are, and the lists."""
+
+
+class Share(NamedTuple):
+    """Which thread of how many, and how it takes part: by rows of the batch, or by columns."""
+
+    thread: int
+    threads: int
+    by_rows: bool
+    masked: bool = False
+    """Whether the program leaves rows out."""
+
+    @property
+    def dealt(self) -> bool:
+        """Whether rows of the batch are dealt out one by one."""
+        return self.masked and self.by_rows and self.threads > 1
+
+
+class Tables:
+    """Makes tables over the arrays of one program, `bases` for each slot."""
+
+    def __init__(self, program: Program, plan: Plan, bases: Sequence[Any], addresses: Addresses) -> None:
+        self.program, self.plan, self.bases, self.addresses = program, plan, bases, addresses
+        self.sizes = plan.sizes
+        self.known: dict[int, tuple[int, tuple[int, ...], tuple[int, ...]]] = {}
+        self.kept: list[array[int]] = []
+        self.products = Counter[int]()
+        """How many there are of each matrix in panels."""
+        self.whole: dict[int, Group] = {}
+        """Of groups of a step, by identity, those for all steps."""
+        self.given: dict[int, list[tuple[array[int], int, int]]] = {}
+        """Where the addresses of arrays stand that come from outside: table, word, bytes beyond the array's start."""
+        self.fixed: dict[int, tuple[int, int, int, int]] = {}
+        self.ranges: dict[tuple[int, str, Share], Ranges] = {}
+
+    def place(self, slot: int) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+        """Address, strides in bytes and sizes of a slot's array."""
+        if slot not in self.known:
+            base = self.bases[slot]
+            self.known[slot] = (base.__array_interface__["data"][0], base.strides, base.shape)
+        return self.known[slot]
+
+    def words(self, numbers: Sequence[int]) -> int:
+        """The address of a table of words, which lives as long as this object."""
+        return self.keep(array("q", numbers))
+
+    def keep(self, words: array[int]) -> int:
+        self.kept.append(words)
+        return words.buffer_info()[0]
+
+    def move(self, slots: set[int]) -> None:
+        """Puts the new addresses of arrays from outside in the place of the old ones."""
+        for slot in slots:
+            self.known.pop(slot, None)  # not there where no compiled kernel reads it
+            address = self.place(slot)[0]
+            for words, i, beyond in self.given.get(slot, ()):
+                words[i] = address + beyond
+
+    # --- operands ---
+
+    def operand(self, ref: Ref) -> tuple[int, list[tuple[int, int]]]:
+        """The address of a view with all running loops at place 0, and the places it follows with bytes for each."""
+        address, strides, shape = self.place(ref.slot)
+        moves = []
+        for entry, stride, size in zip(ref.index, strides, shape, strict=True):
+            if entry is ALL:
+                continue
+            fixed, place = self.start(entry, size)
+            address += fixed * stride
+            if place is not None:
+                moves.append((place, stride))
+        return address, moves
+
+    def start(self, entry: Entry, size: int) -> tuple[int, int | None]:
+        if isinstance(entry, slice):
+            return (entry.start or 0) % (size + 1) if entry.start else 0, None
+        if isinstance(entry, Turn):
+            return entry.offset, 3 * entry.loop if size > 1 else None  # a slot may have room for one step alone
+        if isinstance(entry, Ring):
+            return 0, 3 * entry.loop + 1 + entry.offset % 2
+        found = self.sizes[entry.axis] % 2 if isinstance(entry, Parity) else entry
+        return found % size if size else 0, None
+
+    # --- entries ---
+
+    def entries(self, code: Sequence[Item], share: Share) -> list[int]:
+        """The words of all entries of some code. Where one thread must not run ahead of another, all meet."""
+        code = [part for item in code for part in self.parts(item)]
+        found: list[int] = []
+        touched = _Touched(self)
+        for i, item in enumerate(code):
+            if isinstance(item, Repeat):
+                found += self.repeat(item, share)
+                if share.threads > 1:
+                    found += self.meeting()
+                touched.clear()
+                continue
+            if share.threads > 1 and touched.clash(item):
+                found[walk.BARRIER - walk.WORDS] = 1
+                touched.clear()
+            words = self.group(item, share)
+            following = code[(i + 1) % len(code)]
+            if share.threads > 1 and not _on_its_own(item, following, share):
+                words[walk.BARRIER] = 1
+                touched.clear()
+            elif share.threads > 1:
+                touched.add(item)
+            found += words
+        return found
+
+    def parts(self, item: Item) -> list[Item]:
+        """A loop with, before it, what it makes step by step for large batches alone."""
+        if not isinstance(item, Repeat):
+            return [item]
+        early = [group for group in item.body if self.is_early(group)]
+        for group in early:
+            self.whole.setdefault(id(group), for_all_steps(group, item.axis))
+        body = tuple(group for group in item.body if not self.is_early(group))
+        return [*(self.whole[id(group)] for group in early), replace(item, body=body)]
+
+    def is_early(self, item: Code) -> TypeGuard[Group]:
+        if not isinstance(item, Group):
+            return False
+        slot = self.program.slots[item.outs[0].slot]
+        return slot.passing is not None and not slot.passes(self.sizes)
+
+    def meeting(self) -> list[int]:
+        words = [0] * walk.WORDS
+        words[walk.KERNEL], words[walk.BARRIER] = walker().nothing, 1
+        return words
+
+    def group(self, group: Group, share: Share) -> list[int]:
+        kernel, words = group.kernel, [0] * walk.WORDS
+        known_as = id(kernel), group.part, share
+        part = self.ranges.get(known_as)
+        if part is None:
+            part = self.ranges[known_as] = self.part(group, share)
+        words[walk.KERNEL], words[walk.WANTED] = self.addresses.of(kernel), int(group.part == "live")
+        words[walk.ROW0 : walk.COL1 + 1], words[walk.STRIDE], words[walk.JUMP] = part
+        words[walk.ARGS], words[walk.MASK], words[walk.MOVES], words[walk.MOVING] = (
+            self.fixed.get(id(group)) or self.arguments(group)
+        )
+        return words
+
+    def arguments(self, group: Group) -> tuple[int, int, int, int]:
+        """Where the arguments of a group stand, which is the mask, how many move, and where it stands how.
+
+        All threads share those of which none moves.
+        """
+        kernel, args, moves = group.kernel, array("q"), array("q")
+        for i, ref in enumerate((*group.operands, *group.outs)):
+            if i == 2 and isinstance(kernel, Product) and kernel.ldd is None:
+                args.append(0)  # nothing to add
+            self.argument(ref, args, moves)
+        args.extend(kernel.words(self.sizes))
+        if isinstance(kernel, Product):
+            self.direction(group.ins[1].slot, args, moves)
+        mask = len(args) if group.part else 0
+        if group.part:
+            self.argument(group.ins[-1], args, moves)
+        else:
+            args.append(0)  # no mask
+        if moves:
+            return self.keep(args), mask, len(moves) // walk.MOVE, self.keep(moves)
+        return self.fixed.setdefault(id(group), (self.keep(args), mask, 0, 0))
+
+    def argument(self, ref: Ref, args: array[int], moves: array[int]) -> None:
+        """One more argument: the address of a view, and how it moves with the running loops."""
+        address, moving = self.operand(ref)
+        if self.program.categories[ref.slot] == "parameters":
+            beyond = address - self.place(ref.slot)[0]
+            given = self.given.setdefault(ref.slot, [])
+            given.append((args, len(args), beyond))
+            if moving:
+                given.append((moves, len(moves) + 1, beyond))
+        for i, (place, bytes) in enumerate(moving):
+            moves.extend([len(args), address if i == 0 else -1, place, bytes])
+        args.append(address)
+
+    def direction(self, panels: int, args: array[int], moves: array[int]) -> None:
+        """Which way a product goes over its panels: at the next step another, as what was read last is near still."""
+        if moves:
+            moves.extend([len(args), 0, moves[-2] // 3 * 3 + 1, 1])  # the parity of the steps done of that loop
+        self.products[panels] += 1
+        args.append(self.products[panels] % 2)
+
+    def part(self, group: Group, share: Share) -> Ranges:
+        """The rows and columns that fall to one thread."""
+        if group.kernel.parallel == "rows" and (group.part or (share.dealt and group.kernel.axes == (BATCH,))):
+            return self.listed(group.kernel, share)
+        return self.run_of_rows(group.kernel, share), 0, 0
+
+    def listed(self, kernel: Any, share: Share) -> Ranges:
+        """Rows taken through lists. Rows of the batch are dealt out to the threads one by one, as long ones may stand
+        side by side; of rows of all steps each thread takes lists in turn."""
+        rows, columns = rows_of(kernel.axes, self.sizes), kernel.columns(self.sizes)
+        if isinstance(kernel, Elementwise):
+            columns = kernel.chain.dims[-1]
+        if not share.by_rows:
+            if isinstance(kernel, Product):
+                return (0, rows, *_cut(columns, share)), 1, walk.LISTED
+            return (*_cut(rows, share), 0, columns), 1, walk.LISTED
+        jump = walk.LISTED * share.threads
+        if kernel.axes == (BATCH,):
+            return (share.thread, rows, 0, columns), share.threads, jump
+        return (walk.LISTED * share.thread, rows, 0, columns), 1, jump
+
+    def run_of_rows(self, kernel: Any, share: Share) -> tuple[int, int, int, int]:
+        """One run of rows, or of columns."""
+        rows, columns = rows_of(kernel.axes, self.sizes), kernel.columns(self.sizes)
+        if isinstance(kernel, Elementwise) and kernel.flat:
+            return self.run(kernel, rows, share)
+        alone = kernel.parallel == "one" or (columns < 2 and not (kernel.parallel == "rows" and share.by_rows))
+        if alone:
+            ranges = (0, rows, 0, columns) if share.thread == 0 else (0, 0, 0, 0)
+        elif kernel.parallel == "rows" and share.by_rows:
+            ranges = (*_cut(rows, share), 0, columns)
+        else:
+            ranges = (0, rows, *_cut(columns, share))
+        if not isinstance(kernel, Elementwise):
+            return ranges
+        first, last, low, high = ranges
+        return first, last, low * kernel.width, min(high * kernel.width, kernel.chain.dims[-1])
+
+    def run(self, kernel: Elementwise, rows: int, share: Share) -> tuple[int, int, int, int]:
+        """A flat chain counts the entries of all rows as one run."""
+        whole = prod(kernel.chain.dims)
+        if kernel.parallel == "one":
+            return (0, 0, 0, rows * whole) if share.thread == 0 else (0, 0, 0, 0)
+        if share.by_rows:
+            first, last = _cut(rows, share)
+            return 0, 0, first * whole, last * whole
+        low, high = _cut(-(-rows * whole // kernel.width), share)
+        return 0, 0, low * kernel.width, min(high * kernel.width, rows * whole)
+
+    # --- loops ---
+
+    def repeat(self, repeat: Repeat, share: Share) -> list[int]:
+        body, rest = self.entries(repeat.body, share), self.entries(repeat.rest, share)  # type: ignore[arg-type]
+        loop = [0] * 11
+        loop[walk.STEPS], loop[walk.REVERSE] = self.sizes[repeat.axis], int(repeat.reverse)
+        loop[walk.PLACE] = 3 * repeat.loop
+        if repeat.until is not None:
+            address, [(place, stride)] = self.operand(repeat.until)
+            flags = self.place(repeat.until.slot)[2][-1]
+            loop[walk.UNTIL], loop[walk.UNTIL_STRIDE], loop[walk.UNTIL_PLACE] = address, stride, place
+            first, last, step = (share.thread, flags, share.threads) if share.dealt else (*_cut(flags, share), 1)
+            if any(body[walk.BARRIER :: walk.WORDS]):
+                first, last, step = 0, flags, 1
+                body[walk.BARRIER - walk.WORDS] = 1  # all leave at the same step, once every flag of it stands
+            loop[walk.UNTIL_FIRST], loop[walk.UNTIL_LAST], loop[walk.UNTIL_STEP] = first, last, step
+        loop[walk.REST], loop[walk.REST_COUNT] = self.words(rest), len(rest) // walk.WORDS
+        words = [0] * walk.WORDS
+        words[walk.BODY], words[walk.COUNT] = self.words(body), len(body) // walk.WORDS
+        words[walk.LOOP] = self.words(loop)
+        return words
+
+
+class _Touched:
+    """The memory that threads have used since they last met: another slot's turn there must wait for all.
+
+    Two slots of one type at one address are no matter: a thread meets there its own rows alone, but for histories, of
+    which views begin at the first step or the second. All else in here lies apart: what is read was alive since the
+    threads met, and what is written was looked at.
+    """
+
+    LIMIT = 4000
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self.slots: set[int] = set()
+        self.starts: list[int] = []
+        self.owners: dict[int, int] = {}
+
+    def clear(self) -> None:
+        self.slots.clear()
+        self.starts.clear()
+        self.owners.clear()
+
+    def add(self, group: Group) -> None:
+        for ref in group.refs:
+            if ref.slot not in self.slots:
+                self.slots.add(ref.slot)
+                start, end = self.room(ref.slot)
+                if start < end and start not in self.owners:
+                    insort(self.starts, start)
+                    self.owners[start] = ref.slot
+
+    def room(self, slot: int) -> tuple[int, int]:
+        """Where the array of a slot starts and ends."""
+        start = self.tables.place(slot)[0]
+        return start, start + self.tables.plan.slot_bytes[slot]
+
+    def clash(self, group: Group) -> bool:
+        """Whether the group writes where another slot was used, or so many were that it is better not to look."""
+        return len(self.slots) > self.LIMIT or any(self.meets(ref.slot) for ref in group.outs)
+
+    def meets(self, slot: int) -> bool:
+        """Looks at one room alone, the last that starts before this slot's ends: those before it end before it."""
+        low, high = self.room(slot)
+        i = bisect_left(self.starts, high) - 1
+        if i < 0 or slot in self.slots:
+            return False
+        other = self.owners[self.starts[i]]
+        start, end = self.room(other)
+        one, two = self.tables.program.slots[other], self.tables.program.slots[slot]
+        own_rows = start == low and one.type == two.type and one.grow is two.grow is None
+        return end > low and not own_rows
+
+
+def _cut(size: int, share: Share) -> tuple[int, int]:
+    return size * share.thread // share.threads, size * (share.thread + 1) // share.threads
+
+
+def _on_its_own(item: Item, following: Item, share: Share) -> bool:
+    """Whether a thread may go on to the next entry while others are still at this one."""
+    if isinstance(item, Repeat) or isinstance(following, Repeat):
+        return False
+    if not (item.kernel.parallel == following.kernel.parallel == "rows" and share.by_rows):
+        return False
+    return _owner(item) == _owner(following)
+
+
+def _owner(group: Group) -> tuple[tuple[str, ...], bool]:
+    """What says which thread has which rows: their axes, and whether lists of them are taken in turn."""
+    axes = group.kernel.axes
+    return axes, bool(group.part) and axes != (BATCH,)

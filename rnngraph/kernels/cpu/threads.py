@@ -1,0 +1,118 @@
+"""Helping threads: they wait inside compiled code, and sleep when there has been nothing to do for a while."""
+
+from __future__ import annotations
+
+import os
+import threading
+from array import array
+from collections.abc import Sequence
+from ctypes import c_int64, c_void_p
+from functools import cache
+
+from rnngraph.kernels.cpu import walk
+from rnngraph.kernels.cpu.llvm import module
+
+
+def available() -> int:
+    """The number of threads to use: one for each core given to us, or fewer where `RNNGRAPH_THREADS` or
+    `OMP_NUM_THREADS` says so. Threads wait for each other, so more than there are cores would only lose."""
+    cores = cores_given()
+    for name in ("RNNGRAPH_THREADS", "OMP_NUM_THREADS"):
+        given = os.environ.get(name, "")
+        if given.isascii() and given.isdigit() and int(given):
+            return min(int(given), cores)
+    return cores
+
+
+def cores_given() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Walker:
+    """The compiled functions that walk tables."""
+
+    def __init__(self) -> None:
+        declared = set[str]()
+        text = walk.write(declared)
+        self.module = module(frozenset(declared), text)
+        self.start = self.module.function("start", c_void_p)
+        self.serve = self.module.function("serve", c_void_p, c_int64, c_int64, returns=c_int64)
+        self.nothing = self.module.address("nothing")
+
+
+@cache
+def walker() -> Walker:
+    return Walker()
+
+
+class Words:
+    """64-bit numbers in one place, on cache lines of their own, for compiled code and for Python."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self.room = array("q", [0] * (len(numbers) + 8))
+        self.first = -self.room.buffer_info()[0] % 64 // 8
+        self.address = self.room.buffer_info()[0] + 8 * self.first
+        self.write(0, numbers)
+
+    def write(self, start: int, numbers: Sequence[int]) -> None:
+        start += self.first
+        self.room[start : start + len(numbers)] = array("q", numbers)
+
+    def __getitem__(self, i: int) -> int:
+        return self.room[self.first + i]
+
+    def __setitem__(self, i: int, number: int) -> None:
+        self.room[self.first + i] = number
+
+
+def shared_words(threads: int) -> Words:
+    """What threads share."""
+    words = Words([0] * (walk.TABLE0 + 3 * threads))
+    words[walk.THREADS] = threads
+    return words
+
+
+class Pool:
+    """Threads for one process. One job runs at a time."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads, self.process = threads, os.getpid()
+        self.shared = shared_words(threads)
+        self.asleep = [False] * threads
+        self.bells = [threading.Semaphore(0) for _ in range(threads)]
+        self.job, self.busy = 0, threading.Lock()
+        for i in range(1, threads):
+            threading.Thread(target=self.serve, args=(i,), daemon=True, name=f"rnngraph-{i}").start()
+
+    def serve(self, thread: int) -> None:
+        walks, seen = walker(), 0
+        while True:
+            seen = walks.serve(self.shared.address, thread, seen)
+            self.asleep[thread] = True
+            if self.shared[walk.JOB] == seen:
+                self.bells[thread].acquire()
+            self.asleep[thread] = False
+
+    def run(self, jobs: list[tuple[int, int, int]]) -> None:
+        """Walks one table in each thread: (address, entries, address of places) for each."""
+        with self.busy:
+            self.shared.write(walk.TABLE0, [word for job in jobs for word in job])
+            self.shared[walk.COUNTER] = self.shared[walk.DONE] = 0
+            self.job += 1
+            self.shared[walk.JOB] = self.job  # before anyone is looked at: who falls asleep now looks once more
+            for i in range(1, self.threads):
+                if self.asleep[i]:
+                    self.bells[i].release()
+            walker().start(self.shared.address)
+
+
+_pools: dict[int, Pool] = {}
+
+
+def pool(threads: int) -> Pool:
+    """The threads of this process; a child of a fork starts its own."""
+    found = _pools.get(threads)
+    if found is None or found.process != os.getpid():
+        found = _pools[threads] = Pool(threads)
+    return found

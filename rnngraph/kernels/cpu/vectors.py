@@ -1,0 +1,168 @@
+"""Vectors of numbers in a kernel: the types of the lanes, loads, stores and arithmetic on whole vectors.
+
+Floats have the program's type; whole numbers are 64 bits; truth values are one bit a lane and one byte in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rnngraph.kernels.cpu.llvm_text import Function, Number
+
+ELEMENT = {"float32": "float", "float64": "double", "int64": "i64", "bool": "i1"}
+BYTES = {"float32": 4, "float64": 8, "int64": 8, "bool": 1}
+SHORT = {"float": "f32", "double": "f64", "i64": "i64", "i8": "i8", "i1": "i1"}
+
+
+@dataclass
+class Lanes:
+    """Writes operations over vectors of `width` lanes into a function.
+
+    `element` is the float type, "float" or "double"; `mask` (i1 lanes) limits memory accesses.
+    """
+
+    to: Function
+    width: int
+    element: str
+    declared: set[str]
+    mask: str | None = None
+
+    def type(self, dtype: str) -> str:
+        return f"<{self.width} x {ELEMENT[dtype]}>"
+
+    def memory(self, dtype: str) -> tuple[str, str]:
+        """The element as it lies in memory, and a vector of such."""
+        element = "i8" if dtype == "bool" else ELEMENT[dtype]
+        return element, f"<{self.width} x {element}>"
+
+    def first(self, count: Number) -> str:
+        """A mask of the first lanes: so many, at most all and at least none."""
+        many = self.to.let(f"call i64 @llvm.smax.i64(i64 {self.to.least(count, self.width)}, i64 0)")
+        vector = f"<{self.width} x i64>"
+        one = self.to.let(f"insertelement {vector} poison, i64 {many}, i32 0")
+        all = self.to.let(f"shufflevector {vector} {one}, {vector} poison, <{self.width} x i32> zeroinitializer")
+        ladder = ", ".join(f"i64 {i}" for i in range(self.width))
+        return self.to.let(f"icmp slt {vector} <{ladder}>, {all}")
+
+    # --- memory ---
+
+    def load(self, pointer: str, dtype: str) -> str:
+        element, vector = self.memory(dtype)
+        if self.mask is None:
+            found = self.to.let(f"load {vector}, ptr {pointer}, align {BYTES[dtype]}")
+        else:
+            name = f"llvm.masked.load.v{self.width}{SHORT[element]}.p0"
+            self.declared.add(f"declare {vector} @{name}(ptr, <{self.width} x i1>, {vector})")
+            place = f"ptr align {BYTES[dtype]} {pointer}"
+            found = self.to.let(
+                f"call {vector} @{name}({place}, <{self.width} x i1> {self.mask}, {vector} zeroinitializer)"
+            )
+        return self.truth(found) if dtype == "bool" else found
+
+    def truth(self, bytes: str) -> str:
+        return self.to.let(f"icmp ne <{self.width} x i8> {bytes}, zeroinitializer")
+
+    def load_one(self, pointer: str, dtype: str) -> str:
+        """One number in every lane."""
+        element, _ = self.memory(dtype)
+        one = self.to.let(f"load {element}, ptr {pointer}")
+        if dtype == "bool":
+            one = self.to.let(f"icmp ne i8 {one}, 0")
+        return self.spread(one, dtype)
+
+    def spread(self, one: str, dtype: str) -> str:
+        vector = self.type(dtype)
+        first = self.to.let(f"insertelement {vector} poison, {ELEMENT[dtype]} {one}, i32 0")
+        return self.to.let(f"shufflevector {vector} {first}, {vector} poison, <{self.width} x i32> zeroinitializer")
+
+    def store(self, value: str, pointer: str, dtype: str) -> None:
+        element, vector = self.memory(dtype)
+        if dtype == "bool":
+            value = self.to.let(f"zext <{self.width} x i1> {value} to {vector}")
+        if self.mask is None:
+            self.to.do(f"store {vector} {value}, ptr {pointer}, align {BYTES[dtype]}")
+            return
+        name = f"llvm.masked.store.v{self.width}{SHORT[element]}.p0"
+        self.declared.add(f"declare void @{name}({vector}, ptr, <{self.width} x i1>)")
+        place = f"ptr align {BYTES[dtype]} {pointer}"
+        self.to.do(f"call void @{name}({vector} {value}, {place}, <{self.width} x i1> {self.mask})")
+
+    # --- arithmetic ---
+
+    def number(self, value: float) -> str:
+        """A float in every lane, as text."""
+        return f"splat ({self.element} {_hexadecimal(value, self.element)})"
+
+    @property
+    def floats(self) -> str:
+        return f"<{self.width} x {self.element}>"
+
+    @property
+    def integers(self) -> str:
+        """Whole numbers of the width of a float, for work on its bits."""
+        return f"<{self.width} x {'i32' if self.element == 'float' else 'i64'}>"
+
+    def two(self, op: str, a: str, b: str) -> str:
+        return self.to.let(f"{op} {self.floats} {a}, {b}")
+
+    def fma(self, a: str, b: str, c: str) -> str:
+        """a * b + c, rounded once."""
+        return self.intrinsic("fma", a, b, c)
+
+    def intrinsic(self, name: str, *values: str) -> str:
+        full = f"llvm.{name}.v{self.width}{SHORT[self.element]}"
+        kinds = ", ".join([self.floats] * len(values))
+        self.declared.add(f"declare {self.floats} @{full}({kinds})")
+        return self.to.let(f"call {self.floats} @{full}({', '.join(f'{self.floats} {v}' for v in values)})")
+
+    def select(self, condition: str, a: str, b: str, vector: str) -> str:
+        return self.to.let(f"select <{self.width} x i1> {condition}, {vector} {a}, {vector} {b}")
+
+    def compare(self, how: str, a: str, b: str) -> str:
+        return self.to.let(f"fcmp {how} {self.floats} {a}, {b}")
+
+    def at_most(self, x: str, limit: str) -> str:
+        """The smaller of the two; not a number stays so."""
+        return self.select(self.compare("ogt", x, limit), limit, x, self.floats)
+
+    def at_least(self, x: str, limit: str) -> str:
+        return self.select(self.compare("olt", x, limit), limit, x, self.floats)
+
+    def polynomial(self, x: str, coefficients: tuple[float, ...]) -> str:
+        """The sum of c[i] * x**i, by Horner's rule."""
+        total = self.number(coefficients[-1])
+        for c in coefficients[-2::-1]:
+            total = self.fma(total, x, self.number(c))
+        return total
+
+    def sum(self, vector: str) -> str:
+        """The sum of the lanes, halves added to halves."""
+        return self._folded(vector, lambda a, b, kind: self.to.let(f"fadd {kind} {a}, {b}"))
+
+    def greatest(self, vector: str) -> str:
+        def larger(a: str, b: str, kind: str) -> str:
+            width = int(kind.split()[0][1:])
+            return Lanes(self.to, width, self.element, self.declared).intrinsic("maximum", a, b)
+
+        return self._folded(vector, larger)
+
+    def _folded(self, vector: str, join: Any) -> str:
+        width = self.width
+        while width > 1:
+            half, kind = width // 2, f"<{width} x {self.element}>"
+            low = ", ".join(f"i32 {i}" for i in range(half))
+            high = ", ".join(f"i32 {i + half}" for i in range(half))
+            a = self.to.let(f"shufflevector {kind} {vector}, {kind} poison, <{half} x i32> <{low}>")
+            b = self.to.let(f"shufflevector {kind} {vector}, {kind} poison, <{half} x i32> <{high}>")
+            vector = join(a, b, f"<{half} x {self.element}>")
+            width = half
+        return self.to.let(f"extractelement <1 x {self.element}> {vector}, i32 0")
+
+
+def _hexadecimal(value: float, type: str) -> str:
+    """LLVM writes floats of both kinds as the 64 bits of a double; for the narrow kind it must be exact."""
+    import struct
+
+    narrow = struct.unpack("f", struct.pack("f", value))[0] if type == "float" else value
+    return f"0x{struct.unpack('<Q', struct.pack('<d', narrow))[0]:016X}"

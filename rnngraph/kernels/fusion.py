@@ -1,0 +1,231 @@
+"""From a program of steps to one of groups, each of which a compiled kernel does at once.
+
+Elementwise steps over the same rows and shape that follow each other become one chain; what passes between them alone
+never reaches memory. Every matrix that a product needs in panels is packed once, before the first use. What no kernel
+takes stays a step.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rnngraph.ir.types import Type
+from rnngraph.kernels.chains import Chains, Link, Run
+from rnngraph.kernels.claims import Claims, Target
+from rnngraph.kernels.kernel import ColumnSums, Pack, Sums
+from rnngraph.kernels.layouts import View, Views
+from rnngraph.kernels.loop_products import taken_inward
+from rnngraph.kernels.padding import without_padding
+from rnngraph.kernels.row_masks import StepsOfRows
+from rnngraph.planning.program import (
+    Code,
+    Group,
+    Program,
+    Ref,
+    Repeat,
+    Ring,
+    Slot,
+    Step,
+    Turn,
+    groups_of,
+    moments_of,
+    steps_of,
+    watched,
+)
+
+
+def fused(program: Program, target: Target) -> Program:
+    """The same program with groups where there are kernels; its results are the same up to rounding."""
+    fuser = _Fuser(program, target)
+    ways = []
+    for way in program.ways:
+        fuser.panels.clear()  # what is run apart packs its own
+        ways.append(taken_inward(fuser.code(way, -1), fuser.slots, fuser.readers))
+    code = [item for way in ways for item in way]
+    slots = _for_threads(fuser.slots, code)
+    known = (*program.categories, *("workspace",) * (len(slots) - len(program.slots)))
+    turn = None if program.turn is None else len(ways[0])
+    made = replace(program, slots=tuple(slots), code=tuple(code), categories=known, turn=turn)
+    return without_padding(made, target)
+
+
+class _Fuser:
+    def __init__(self, program: Program, target: Target) -> None:
+        self.target, self.slots = target, list(program.slots)
+        self.views = views = Views(program.slots, target.dtype)
+        self.readers = _readers(program)
+        self.claims, self.chains = Claims(views, target), Chains(views, self.readers, target.dtype, target.width)
+        self.panels: dict[tuple[View, Pack], Ref] = {}
+        self.steps = StepsOfRows(program)
+
+    def code(self, code: Sequence[Code], level: int) -> list[Code]:
+        """Groups and steps of one level, in order."""
+        found: list[Code] = []
+        run = Run()
+        written = {ref.slot for step in steps_of(tuple(code)) for ref in step.outs}
+        at = 0
+        while at < len(code):
+            item = code[at]
+            at += 1
+            link = self.chains.link(item) if isinstance(item, Step) else None
+            step = self.steps.of(item) if isinstance(item, Step) else None
+            if link is not None and run.takes(link, step):
+                run.add(link, step)
+                continue
+            found += self.joined(run.links)
+            run = Run()
+            if link is not None:
+                run.add(link, step)
+            elif isinstance(item, Step):
+                after = code[at] if at < len(code) else None
+                groups, taken = self.single(item, after if isinstance(after, Step) else None, level, written)
+                found += groups
+                if taken and isinstance(after, Step):
+                    self.steps.of(after)
+                at += taken
+            elif isinstance(item, Repeat):
+                found += self.repeat(item)
+        return _merged(found + self.joined(run.links))
+
+    def repeat(self, repeat: Repeat) -> list[Code]:
+        """The loop, after the packing of what stays the same in it."""
+        changed = {ref.slot for step in steps_of((repeat,)) for ref in step.outs}
+        before = [group for step in steps_of(repeat.body) for group in self.packing(step, changed)]
+        body = tuple(self.code(repeat.body, repeat.loop))
+        rest = tuple(i for i in self.code(repeat.rest, repeat.loop) if not isinstance(i, Repeat))
+        return [*before, replace(repeat, body=body, rest=rest)]
+
+    def packing(self, step: Step, changed: set[int]) -> list[Group]:
+        claimed = self.claims.step(step)
+        if claimed is None or claimed.packed is None:
+            return []
+        ref, pack = claimed.packed
+        if (self.views.of(ref), pack) in self.panels:
+            return []
+        moves = any(isinstance(e, Turn | Ring) for e in ref.index)
+        return [] if moves or ref.slot in changed else [self.pack(step, ref, pack)]
+
+    def pack(self, step: Step, ref: Ref, pack: Pack) -> Group:
+        panels = pack.columns({})
+        self.slots.append(Slot(Type((), (panels, pack.terms, pack.panel))))
+        room = self.panels[self.views.of(ref), pack] = Ref(len(self.slots) - 1, (slice(None),) * 3)
+        return Group((), (ref,), (room,), pack)
+
+    def single(self, step: Step, after: Step | None, level: int, written: set[int]) -> tuple[list[Code], int]:
+        """The groups that stand for a step, and how many of those after it they stand for as well."""
+        claimed = self.claims.step(step)
+        if claimed is None:
+            return [step], 0
+        if claimed.packed is None:
+            return [Group((step,), claimed.ins, claimed.outs, claimed.kernel)], 0
+        before: list[Code] = []
+        ref, pack = claimed.packed
+        known_as = self.views.of(ref), pack
+        if known_as not in self.panels:
+            before.append(self.pack(step, ref, pack))
+        ins = (*claimed.ins, self.panels[known_as])
+        if ref.slot in written and level >= 0:
+            del self.panels[known_as]  # it is another matrix at the next step
+        out = self.views.of(step.outs[0])
+        if after is not None and (self.readers[out.slot] == 1 or self.views.of(after.outs[0]) is out):
+            plus = self.claims.plus(step, claimed, after)
+            if plus is not None:
+                return [*before, Group((step, after), (*ins, plus[1]), after.outs, plus[0])], 1
+        return [*before, Group((step,), ins, claimed.outs, claimed.kernel)], 0
+
+    def joined(self, links: list[Link]) -> list[Code]:
+        """The links as one group, or as the steps they were where their entries lie in no usable order."""
+        if not links:
+            return []
+        group = self.chains.group(links)
+        if group is not None:
+            return [group]
+        if len(links) == 1:
+            return [links[0].step]
+        return [item for link in links for item in self.joined([link])]
+
+
+def _readers(program: Program) -> Counter[int]:
+    """How often each slot is read; what is handed out or watched counts as read once more."""
+    found = Counter(ref.slot for step in program.steps for ref in step.ins)
+    found.update(ref.slot for ref in program.outputs.values())
+    found.update(watched(program.code))
+    return found
+
+
+def _merged(code: list[Code]) -> list[Code]:
+    """Sums over the same rows of the same right factor made one, at the place of the last of them."""
+    found = list(code)
+    for i, item in enumerate(code):
+        if isinstance(item, Group) and isinstance(item.kernel, Sums | ColumnSums):
+            later = _partner(code, i)
+            if later is not None:
+                other = found[later]
+                assert isinstance(other, Group)
+                found[later] = code[later] = _together(item, other)
+                found[i] = Group((), (), (), None)
+    return [item for item in found if not (isinstance(item, Group) and item.kernel is None)]
+
+
+def _partner(code: Sequence[Code], i: int) -> int | None:
+    """The next sum that this one can join: nothing between may touch what it reads or makes."""
+    first = code[i]
+    assert isinstance(first, Group)
+    read, made = {ref.slot for ref in first.ins}, {ref.slot for ref in first.outs}
+    for j in range(i + 1, len(code)):
+        item = code[j]
+        if isinstance(item, Group) and _joinable(first, item):
+            return j
+        for moment in moments_of((item,)):
+            wrote = {ref.slot for ref in moment.outs}
+            if wrote & read or {ref.slot for ref in moment.refs} & made:
+                return None
+    return None
+
+
+def _joinable(a: Group, b: Group) -> bool:
+    kinds = {type(a.kernel), type(b.kernel)}
+    if not kinds <= {Sums, ColumnSums} or Sums not in kinds or a.ins[0].key != b.ins[0].key:
+        return False
+    same = (a.kernel.axes, a.kernel.order, a.kernel.width) == (b.kernel.axes, b.kernel.order, b.kernel.width)
+    return same and not (_is_summed(a) and _is_summed(b)) and not ({r.slot for r in a.outs} & {r.slot for r in b.ins})
+
+
+def _is_summed(group: Group) -> bool:
+    return isinstance(group.kernel, ColumnSums) or bool(group.kernel.summed)
+
+
+def _together(a: Group, b: Group) -> Group:
+    """Two sums as one kernel."""
+    kernel = a.kernel if isinstance(a.kernel, Sums) else b.kernel
+    parts = [(g, g.kernel.factors if isinstance(g.kernel, Sums) else ()) for g in (a, b)]
+    factors = tuple(f for _, own in parts for f in own)
+    lefts = tuple(ref for g, own in parts for ref in g.ins[1 : 1 + len(own)])
+    results = tuple(ref for g, own in parts for ref in g.outs[: len(own)])
+    plain = tuple(ref for g, own in parts for ref in g.outs[len(own) :])
+    made = replace(kernel, factors=factors, summed=bool(plain))
+    return Group((*a.steps, *b.steps), (a.ins[0], *lefts), (*results, *plain), made)
+
+
+def _for_threads(slots: list[Slot], code: Sequence[Code]) -> list[Slot]:
+    """What a loop's body writes lives as long as the loop: its threads need not be at the same step."""
+    result = list(slots)
+    for item in code:
+        if isinstance(item, Repeat):
+            for group in groups_of(item.body):
+                for ref in group.refs:
+                    result[ref.slot] = replace(result[ref.slot], level=-1)
+    return result
+
+
+def claimed_part(code: Sequence[Code]) -> bool:
+    """Whether compiled kernels do all of it."""
+    return all(
+        claimed_part((*item.body, *item.rest)) if isinstance(item, Repeat) else isinstance(item, Group)
+        for item in code
+    )
+
+
+__all__ = ["claimed_part", "fused"]

@@ -1,0 +1,80 @@
+"""What a program's kernels are, in words: for each its size, its operations and the lines they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rnngraph.kernels.cpu.reductions import ROW_OPS
+from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Pack, Product, Sums
+from rnngraph.planning.program import Code, Group, Repeat, Step
+
+PARTS = {"": "", "live": ", rows that go on", "past": ", rows that have ended"}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One kernel, or what NumPy does: how deep in loops, what it is, its operations, its lines, and how often."""
+
+    depth: int
+    what: str
+    ops: tuple[str, ...]
+    lines: tuple[str, ...]
+    why: str = ""
+    """Why no kernel takes it; "" where one does."""
+    times: int = 1
+
+
+def listed(code: Sequence[Code]) -> list[Listed]:
+    """Kernels in the order of the program; the same one at many steps of a static program is told once."""
+    found: dict[Listed, int] = {}
+    for one in _listed(code, 0):
+        found[one] = found.get(one, 0) + 1
+    return [Listed(one.depth, one.what, one.ops, one.lines, one.why, times) for one, times in found.items()]
+
+
+def _listed(code: Sequence[Code], depth: int) -> Iterator[Listed]:
+    for item in code:
+        if isinstance(item, Repeat):
+            yield Listed(depth, f"loop over {item.axis}" + (", backwards" if item.reverse else ""), (), ())
+            yield from _listed(item.body, depth + 1)
+        elif isinstance(item, Group):
+            what = _what(item) + PARTS[item.part]
+            yield Listed(depth, what, tuple(s.node.op.name for s in item.steps), _lines(item.steps))
+        else:
+            name = item.node.op.name
+            yield Listed(depth, "NumPy", (name,), _lines((item,)), why_not(item))
+
+
+def _what(group: Group) -> str:
+    match group.kernel:
+        case Product() as k:
+            return f"product {k.terms} to {k.width}"
+        case Pack() as k:
+            return f"packing {k.terms} by {k.width}"
+        case Sums() as k:
+            heights = " + ".join(str(f.height) for f in k.factors)
+            return f"sums over rows {heights} by {k.width}"
+        case ColumnSums() as k:
+            return f"sums over rows of {k.width}"
+        case AlongRow() as k:
+            return f"{k.op} of {k.size}"
+        case Elementwise() as k:
+            return "chain over " + " by ".join(map(str, k.chain.dims))
+    raise TypeError(f"{group.kernel} is no kernel")
+
+
+def _lines(steps: Sequence[Step]) -> tuple[str, ...]:
+    spans = [step.node.origin.span for step in steps]
+    places = [span.at for span in spans if span is not None]
+    return tuple(dict.fromkeys(places))
+
+
+def why_not(step: Step) -> str:
+    """Why no kernel takes a step."""
+    name = step.node.op.name
+    if name in ("contract", "sum_axes", *ROW_OPS):
+        return f"a `{name}` over these axes has no kernel"
+    if step.node.op.kind == "pointwise":
+        return f"`{name}` has no kernel for these types, or its operands lie in no usable order"
+    return f"`{name}` has no kernel"

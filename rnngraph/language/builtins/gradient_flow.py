@@ -1,0 +1,101 @@
+"""Functions about how gradients flow, and about the states of a cell that another one runs."""
+
+from __future__ import annotations
+
+import math
+
+from rnngraph.ir.graph import Value
+from rnngraph.language.builtins.definition import Use, define
+from rnngraph.language.elaboration import calls
+from rnngraph.language.elaboration.arithmetic import broadcasts
+from rnngraph.language.elaboration.loop_levels import Place
+from rnngraph.language.elaboration.mistakes import Mistake
+from rnngraph.language.elaboration.state_rules import Reading
+from rnngraph.language.elaboration.values import Given, Instance, Item, PipeOf, Several, kind_of
+from rnngraph.language.syntax import ast
+
+
+@define("detach", "x", "same", lambda x: x)
+def _(use: Use) -> Item:
+    """The value, through which no gradient flows."""
+    return use.op("detach", use.any("x"))
+
+
+@define("straight_through", "x through", "float", lambda x, through: x)
+def _(use: Use) -> Item:
+    """The value of the first, with the gradient of the second."""
+    x, through = use.float("x"), use.float("through")
+    if not broadcasts(x.type.shape, through.type.shape):
+        raise use.mistake("E201", f"{use.has_shape('x', x)} but {use.has_shape('through', through)}", "through")
+    return use.op("straight_through", x, through)
+
+
+# --- the states of a cell that is run here --------------------------------------------------------
+
+
+@define("revise", "cell rule x", "")
+def _(use: Use) -> Item:
+    """Runs a cell on x; the next value of each of its float states becomes rule(old, new), or rule(new).
+
+    An output that is the new value of a state is the revised one.
+    """
+    rule, before = _callable(use, "rule"), len(use.trace.level.places)
+    result = _inner(use)
+    revised: dict[Value, Item] = {}
+    for place in use.trace.level.places[before:]:
+        if isinstance(place.next, Value) and place.param.type.dtype == "float":
+            new = _revised(use, rule, place, place.next)
+            revised[place.next] = place.next = new
+    outputs = tuple(revised.get(o, o) if isinstance(o, Value) else o for o in result.outputs)
+    return outputs[0] if len(outputs) == 1 else Several(outputs)
+
+
+@define("read_through", "cell rule x", "")
+def _(use: Use) -> Item:
+    """Runs a cell on x; where a product of it reads the old value of a float state, it reads rule(old) instead."""
+    trace, rule = use.trace, _callable(use, "rule")
+    reading = Reading(trace.level, len(trace.level.places), lambda old: _seen_as_vector(use, rule, old))
+    with trace.reading((*trace.readings, reading)):
+        result = _inner(use)
+    if not reading.read and not trace.report.errors:
+        raise _reads_none(use)
+    return result.item()
+
+
+def _reads_none(use: Use) -> Mistake:
+    return Mistake(
+        "E304",
+        f"no product of `{_callable(use, 'cell').title}` reads a state of its own, so there is nothing to change",
+        use.span("cell"),
+        help="what a state stores is left as it is: for that, there is `revise`",
+    )
+
+
+def _inner(use: Use) -> calls.Result:
+    """The cell that is run here on x, its states named after it."""
+    cell, at = _callable(use, "cell"), use.span("cell")
+    name = ast.Name(at.text if at.text.isidentifier() else "cell", False, at)
+    return calls.use(use.scope, cell, [use.given["x"]], use.at, calls.below(use.scope, cell, name))
+
+
+def _callable(use: Use, name: str) -> Instance | PipeOf:
+    item = calls.as_callee(use.scope, use.given[name].item, use.span(name))
+    if not isinstance(item, (Instance, PipeOf)):
+        raise use.mistake("E304", f"`{use.span(name).text}` is {kind_of(item)}, but a cell is needed here", name)
+    return item
+
+
+def _revised(use: Use, rule: Instance | PipeOf, place: Place, new: Value) -> Value:
+    old = (place.param,) if len(calls.input_names(rule)) > 1 else ()
+    return _seen_as_vector(use, rule, *old, new)
+
+
+def _seen_as_vector(use: Use, rule: Instance | PipeOf, *values: Value) -> Value:
+    """What the rule makes of values of a state. It sees each as a vector, whatever the state's own shape is."""
+    shape = values[0].type.shape
+    flat = [v if len(shape) == 1 else use.op("reshape", v, shape=(math.prod(shape),)) for v in values]
+    result = calls.use(use.scope, rule, [Given(v, use.at) for v in flat], use.at, use.scope.place).item()
+    if not isinstance(result, Value) or result.type.shape != flat[0].type.shape:
+        raise Mistake("E201", "a rule gives one value of the size of the state", use.span("rule"))
+    result = use.trace.over_batch(result, use.at)
+    return result if len(shape) == 1 else use.op("reshape", result, shape=shape)

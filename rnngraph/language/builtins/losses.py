@@ -1,0 +1,73 @@
+"""Losses and metrics: one number for each example and step."""
+
+from __future__ import annotations
+
+import math
+
+from rnngraph.ir.graph import Value
+from rnngraph.language.builtins.definition import Use, define, pair
+from rnngraph.language.elaboration import indexing
+from rnngraph.language.elaboration.index_checks import inside
+from rnngraph.language.elaboration.mistakes import Mistake
+from rnngraph.language.elaboration.values import Item
+
+
+@define("cross_entropy", "scores label", "float")
+def _(use: Use) -> Item:
+    scores = use.float("scores")
+    logs = use.op("log_softmax", scores, dim=use.dim(scores, "axis"))
+    label = use.any("label")
+    if label.type.dtype == "int":
+        _need_scores(use, scores, label)
+        return use.op("neg", indexing.chosen(use.trace, logs, label, use.at, use.span("label")))
+    if label.type.shape != scores.type.shape:
+        raise _scores_and(use, scores, label)
+    return use.op("neg", use.op("sum", use.op("mul", label, logs), dims=(-1,)))
+
+
+def _need_scores(use: Use, scores: Value, label: Value) -> None:
+    if len(scores.type.shape) != 1 or label.type.shape:
+        raise _scores_and(use, scores, label)
+
+
+def _scores_and(use: Use, scores: Value, label: Value) -> Mistake:
+    return Mistake(
+        "E201",
+        f"`{use.function}` takes one score for each class and the number of the right class, but "
+        f"{use.has_shape('scores', scores)} and {use.has_shape('label', label)} ({label.type.dtype})",
+        use.at,
+    )
+
+
+@define("accuracy", "scores label", "float")
+def _(use: Use) -> Item:
+    scores, label = use.value("scores"), use.int_value("label")
+    _need_scores(use, scores, label)
+    label = inside(use.trace, label, scores.type.shape[0], use.span("label"))
+    return use.trace.cast(use.op("eq", use.op("argmax", scores, dim=-1), label), "float", use.at)
+
+
+@define("binary_cross_entropy", "logit target positive?", "float")
+def _(use: Use) -> Item:
+    """-target log sigmoid(logit) - (1 - target) log sigmoid(-logit), as softplus(logit) - target * logit.
+
+    The first term counts `positive` times: (1 - target) logit + (1 + (positive - 1) target) softplus(-logit).
+    """
+    logit, target = pair(use, "logit", "target")
+    logit, target = (use.trace.cast(v, "float", use.at) for v in (logit, target))
+    if use.has("positive"):
+        more = use.op("mul", target, use.op("sub", use.float("positive"), use.number(1.0)))
+        right = use.op("mul", use.op("add", more, use.number(1.0)), use.op("softplus", use.op("neg", logit)))
+        return use.op("add", use.op("mul", use.op("sub", use.number(1.0), target), logit), right)
+    return use.op("sub", use.op("softplus", logit), use.op("mul", target, logit))
+
+
+@define("squared_error", "a b", "float")
+def _(use: Use) -> Item:
+    """The mean over the dimensions of the squared difference: one number for each example and step."""
+    a, b = (use.trace.cast(v, "float", use.at) for v in pair(use, "a", "b"))
+    square = use.op("square", use.op("sub", a, b))
+    rank, count = len(square.type.shape), math.prod(square.type.shape)
+    if not rank:
+        return square
+    return use.op("mul", use.op("sum", square, dims=tuple(range(-rank, 0))), use.number(1.0 / count))

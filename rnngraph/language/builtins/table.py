@@ -1,0 +1,133 @@
+"""The functions of the language by name, and calls of them."""
+
+from __future__ import annotations
+
+from rnngraph.diagnostics.errors import did_you_mean
+from rnngraph.diagnostics.source import Span
+from rnngraph.language.builtins import (
+    candidate_sampling,
+    convolution,
+    ctc,
+    dimensions,
+    elementwise,
+    gradient_flow,
+    losses,
+    masking,
+    over_time,
+    random,
+    statistics,
+    top_k,
+)
+from rnngraph.language.builtins.definition import TABLE, Function, Use
+from rnngraph.language.elaboration import expressions
+from rnngraph.language.elaboration.arguments import given_twice
+from rnngraph.language.elaboration.arithmetic import bounded
+from rnngraph.language.elaboration.mistakes import Mistake, counted
+from rnngraph.language.elaboration.scope import Scope
+from rnngraph.language.elaboration.trace import common_kind, dtype_of
+from rnngraph.language.elaboration.values import AxisName, Given, Item, Number, Part, Record
+from rnngraph.language.syntax import ast
+
+FAMILIES = (
+    candidate_sampling,
+    over_time,
+    random,
+    ctc,
+    elementwise,
+    gradient_flow,
+    masking,
+    dimensions,
+    top_k,
+    losses,
+    statistics,
+    convolution,
+)
+NAMES = frozenset({*TABLE, "record"})
+
+
+def apply(scope: Scope, name: str, arguments: tuple[ast.Argument, ...], at: Span) -> Item:
+    """A call of the function as written."""
+    if name == "record":
+        return _record(scope, arguments, at)
+    given = [Given(_axis_or_item(scope, a), a.value.span, a.name) for a in arguments]
+    return apply_to(scope, name, given, at)
+
+
+def apply_to(scope: Scope, name: str, given: list[Given], at: Span) -> Item:
+    """A call of the function on what is already evaluated."""
+    function = TABLE[name]
+    bound = _bind(function, given, at)
+    items = [g.item for g in bound.values()]
+    if function.fold and "axis" not in bound and all(isinstance(i, (bool, int, float)) for i in items):
+        return _folded(function, items, at)
+    return function.formula(Use(scope, name, at, bound))
+
+
+def _axis_or_item(scope: Scope, argument: ast.Argument) -> Item:
+    """`axis = time` names an axis, not a value."""
+    if argument.name == "axis" and isinstance(argument.value, ast.Name) and argument.value.name not in scope.names:
+        return AxisName(argument.value.name)
+    return expressions.one(scope, argument.value)
+
+
+def _bind(function: Function, given: list[Given], at: Span) -> dict[str, Given]:
+    """The arguments by parameter; where the first may be repeated, its repetitions are `x2`, `x3`, ..."""
+    names = [p.rstrip("?*") for p in function.parameters]
+    places = [names[0], *(f"{names[0]}{i + 2}" for i in range(len(given)))] if function.many else names
+    bound: dict[str, Given] = {}
+    for place, argument in enumerate(given):
+        if argument.name is None and place >= len(places):
+            raise Mistake("E303", f"`{function.name}` takes {_takes(function)}, not {len(given)}", at)
+        if argument.name is not None and argument.name not in names:
+            raise Mistake(
+                "E102",
+                f"`{function.name}` takes no `{argument.name}`",
+                argument.span,
+                help=did_you_mean(argument.name, names),
+            )
+        name = argument.name or places[place]
+        if name in bound:
+            raise given_twice(name, argument.span)
+        bound[name] = argument
+    missing = [n for p, n in zip(function.parameters, names, strict=True) if not p.endswith("?") and n not in bound]
+    if missing:
+        raise Mistake("E303", f"`{function.name}` takes {_takes(function)}: `{missing[0]}` is missing", at)
+    return bound
+
+
+def _takes(function: Function) -> str:
+    least = sum(not p.endswith("?") for p in function.parameters)
+    if function.many:
+        return f"{counted(least, 'argument')} or more"
+    most = len(function.parameters)
+    return counted(least, "argument") if least == most else f"{least} to {most} arguments"
+
+
+def _folded(function: Function, items: list[Item], at: Span) -> Number:
+    assert function.fold is not None
+    try:
+        found = bounded(function.fold(*items), at)
+    except (ValueError, OverflowError, ZeroDivisionError):
+        raise Mistake("E207", f"`{at.text}` is no number that can be held", at) from None
+    return _of_kind(found, function.gives[0], items)
+
+
+def _of_kind(number: Number, gives: str, items: list[Item]) -> Number:
+    """What a function gives of these numbers, of the kind that it would have at each step."""
+    given = common_kind({dtype_of(i) for i in items if isinstance(i, (bool, int, float))})
+    kind = {"same": given, "number": "int" if given == "int" else "float"}.get(gives, gives)
+    return float(number) if kind == "float" else int(number) if kind == "int" else bool(number)
+
+
+def _record(scope: Scope, arguments: tuple[ast.Argument, ...], at: Span) -> Record:
+    """`record(c = c0, h = h0)`: values by the names of the states that they begin."""
+    parts: dict[str, Part] = {}
+    for a in arguments:
+        if a.name is None:
+            raise Mistake("E303", "every part of a record has a name: `record(h = ...)`", a.span)
+        if a.name in parts:
+            raise given_twice(a.name, a.span)
+        parts[a.name] = Part(expressions.value(scope, a.value), a.span)
+    if not parts:
+        raise Mistake("E303", "a record needs at least one part: `record(h = ...)`", at)
+    return Record(parts)

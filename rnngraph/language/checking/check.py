@@ -1,0 +1,186 @@
+"""`check`: everything that can be said of a file, also of cells that no model uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+from rnngraph.diagnostics.errors import Diagnostic, UserError, in_order
+from rnngraph.ir.graph import Value, body_param
+from rnngraph.ir.types import BATCH, Type
+from rnngraph.language.checking import names
+from rnngraph.language.checking.statement_count import look_ahead
+from rnngraph.language.elaboration import calls, expressions, imports
+from rnngraph.language.elaboration.elaborate import attempt
+from rnngraph.language.elaboration.imports import Loaded
+from rnngraph.language.elaboration.loop_levels import Level
+from rnngraph.language.elaboration.mistakes import MOST_STATEMENTS, Echo, Mistake
+from rnngraph.language.elaboration.scope import Scope, World
+from rnngraph.language.elaboration.trace import Trace
+from rnngraph.language.elaboration.values import Given, Instance, Item
+from rnngraph.language.syntax import ast
+from rnngraph.language.syntax.ast import Definition, File
+from rnngraph.language.syntax.traversal import statements, walk
+
+SIZES_OFF = ("E201", "E203", "E205", "E206", "E207")
+"""Errors that may come from made-up sizes alone."""
+
+MOST_TRIED = 5_000
+"""A definition that no model uses and that runs more statements than this, and than it has, is not tried."""
+
+Amounts = dict[bool, dict[Any, int]]
+"""As `Trace.amounts`."""
+
+
+def check(file: File) -> list[Diagnostic]:
+    """All errors and warnings of a file, by place.
+
+    Models are elaborated. A cell or layer that no model uses is tried with made-up settings and inputs, all
+    sizes different; an error about sizes counts only if it stays when all sizes are the same.
+    """
+    try:
+        loaded = imports.load(file)
+    except UserError as error:
+        return in_order(error.diagnostics)
+    trace = Trace()
+    for diagnostic in names.check(loaded, trace.hints):
+        trace.tell(diagnostic)
+    if any(d.code == "E301" for d in trace.report.found):
+        return in_order(trace.report.found)
+    used: set[str] = set()
+    for definition in loaded.own:
+        if definition.kind == "model":
+            used |= _model(trace, loaded, definition)
+    for definition in loaded.own:
+        if definition.kind != "model" and definition.name not in used:
+            _alone(trace, loaded, definition)
+    return in_order(trace.report.found)
+
+
+def _model(trace: Trace, loaded: Loaded, model: Definition) -> set[str]:
+    """Elaborates a model as for running and as for training; the names of the definitions that it uses."""
+    used: set[str] = set()
+    for training in (False, True):
+        own = Trace(training=training, worlds=loaded.worlds, hints=trace.hints, amounts=trace.amounts)
+        numbers = _distinct()
+        attempt(own, loaded, model, {s.name: next(numbers) for s in model.settings if s.default is None})
+        for diagnostic in own.report.found:
+            trace.tell(diagnostic)
+        used |= {i.definition.name for i in own.instances if isinstance(i, Instance)}
+    return used
+
+
+def _alone(trace: Trace, loaded: Loaded, definition: Definition) -> None:
+    if any(is_cell(loaded.world, definition, s.name) for s in definition.settings if s.default is None):
+        return
+    different = _tried(loaded, definition, _distinct(), trace.amounts)
+    same = _tried(loaded, definition, _equal(), trace.amounts)
+    kept = {(d.code, d.span) for d in same}
+    for diagnostic in different:
+        too_much_again = diagnostic.code == "E310" and any(d.code == "E310" for d in trace.report.found)
+        if not too_much_again and (diagnostic.code not in SIZES_OFF or (diagnostic.code, diagnostic.span) in kept):
+            trace.tell(diagnostic)
+
+
+def _distinct() -> Iterator[int]:
+    """Sizes that only agree where the text says so."""
+    return iter([2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47] + [53] * 1000)
+
+
+def _equal() -> Iterator[int]:
+    """Sizes that always agree, and that can be split in many ways."""
+    return (12 for _ in count())
+
+
+def is_cell(world: World, definition: Definition, setting: str, asked: set[tuple[int, str]] | None = None) -> bool:
+    """Whether a setting is called, unrolled or piped, here or by a definition that it is handed to.
+
+    `asked` are those that the question was put of before, on the way here: they need no second answer.
+    """
+    asked = set() if asked is None else asked
+    if (id(definition), setting) in asked:
+        return False
+    asked.add((id(definition), setting))
+    for node in walk(definition.body):
+        match node:
+            case ast.Call(function=ast.Name(name=name)) if name == setting:
+                return True
+            case ast.Unroll(cell=ast.Name(name=name)) if name == setting:
+                return True
+            case ast.Call(function=ast.Name(name="revise" | "read_through")) if _is_named(node.arguments[:2], setting):
+                return True
+            case ast.Pipe() if any(isinstance(p, ast.Name) and p.name == setting for p in node.parts):
+                return True
+            case ast.Call(function=ast.Name(name=name)) if name in world and _handed_on(world, node, setting, asked):
+                return True
+    return False
+
+
+def _is_named(arguments: tuple[ast.Argument, ...], setting: str) -> bool:
+    return any(isinstance(a.value, ast.Name) and a.value.name == setting for a in arguments)
+
+
+def _handed_on(world: World, node: ast.Call, setting: str, asked: set[tuple[int, str]]) -> bool:
+    assert isinstance(node.function, ast.Name)
+    other = world[node.function.name]
+    for place, argument in enumerate(node.arguments):
+        if (
+            isinstance(argument.value, ast.Name)
+            and argument.value.name == setting
+            and place < len(other.settings)
+            and is_cell(world, other, argument.name or other.settings[place].name, asked)
+        ):
+            return True
+    return False
+
+
+# --- trying a definition --------------------------------------------------------------------------
+
+
+def _tried(loaded: Loaded, definition: Definition, sizes: Iterator[int], amounts: Amounts) -> list[Diagnostic]:
+    """The diagnostics of one use of a definition inside of a loop."""
+    trace = Trace(worlds=loaded.worlds, amounts=amounts)
+    scope = Scope(trace, loaded.world, definition, None, (), (), definition.name_span)
+    try:
+        settings: dict[str, Item] = {s.name: next(sizes) for s in definition.settings if s.default is None}
+        calls.fill_defaults(scope, definition, settings, definition.name_span)
+        amount = look_ahead(trace, definition, settings)
+        if MOST_STATEMENTS >= amount > max(MOST_TRIED, 4 * sum(1 for _ in statements(definition.body))):
+            return []
+        instance = Instance(definition, settings, definition.span)
+        with trace.at(Level(trace.root, "step")):
+            calls.use(scope, instance, _inputs(scope, definition, settings, sizes), definition.name_span, ())
+    except Mistake as mistake:
+        trace.tell(mistake.diagnostic)
+    except Echo:
+        pass
+    except RecursionError:
+        return []
+    return trace.report.found
+
+
+def _inputs(scope: Scope, definition: Definition, settings: dict[str, Item], sizes: Iterator[int]) -> list[Given]:
+    """A made-up value for each input: a step's value, or a whole sequence where one is declared."""
+    inner = Scope(scope.trace, scope.world, definition, None, (), (), definition.name_span)
+    for setting in definition.settings:
+        inner.bind(setting.name, settings[setting.name], "setting", setting.span)
+    found = []
+    for s in definition.body:
+        if isinstance(s, ast.Input):
+            shape = tuple(_size(inner, e, sizes) for e in s.type.sizes)
+            found.append(Given(_value(inner.trace, s, shape), s.name_span, s.name))
+    return found
+
+
+def _size(scope: Scope, e: ast.Expr, sizes: Iterator[int]) -> int:
+    if isinstance(e, ast.Name) and e.name not in scope.names:
+        scope.bind(e.name, next(sizes), "size", e.span)
+    return expressions.size(scope, e)
+
+
+def _value(trace: Trace, s: ast.Input, shape: tuple[int, ...]) -> Value:
+    if s.type.axis is None:
+        return trace.own(body_param(s.name, Type((BATCH,), shape, s.type.dtype)))
+    axis = s.type.axis or "time"
+    return trace.own(body_param(s.name, Type((axis, BATCH), shape, s.type.dtype)))

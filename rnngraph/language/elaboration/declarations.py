@@ -1,0 +1,113 @@
+"""Parameters and states: what is made where they are declared, or where they are first asked for."""
+
+from __future__ import annotations
+
+from rnngraph.diagnostics.errors import Label
+from rnngraph.ir.graph import Value, body_param
+from rnngraph.ir.types import BATCH, Type
+from rnngraph.language.elaboration import arguments, expressions, initialisers
+from rnngraph.language.elaboration.elaborated import Weight
+from rnngraph.language.elaboration.loop_levels import Place
+from rnngraph.language.elaboration.mistakes import Echo, Mistake, TooMuch
+from rnngraph.language.elaboration.recovery import poison
+from rnngraph.language.elaboration.scope import Scope
+from rnngraph.language.elaboration.values import Item
+from rnngraph.language.syntax import ast
+
+
+def declare(scope: Scope, s: ast.Param | ast.State) -> None:
+    """Makes a parameter or a state; told here, since it may be asked for from another line."""
+    scope.pending.pop(s.name, None)
+    try:
+        _refuse_twice(scope, s)
+        if isinstance(s, ast.Param):
+            _param(scope, s)
+        else:
+            _state(scope, s)
+    except TooMuch:
+        raise
+    except Mistake as mistake:
+        scope.trace.tell(mistake.diagnostic)
+        poison(scope, s)
+    except Echo:
+        poison(scope, s)
+
+
+def _refuse_twice(scope: Scope, s: ast.Param | ast.State) -> None:
+    """Two of one name, in blocks side by side, would be one weight or one state."""
+    name = ".".join((s.name, *scope.suffix))
+    if name in scope.declared:
+        first = Label(scope.declared[name], "first declared here")
+        help = f"both would be called `{name}`: give one of them another name"
+        raise Mistake("E103", f"`{s.name}` is declared twice", s.name_span, labels=(first,), help=help)
+    scope.declared[name] = s.name_span
+
+
+def _param(scope: Scope, s: ast.Param) -> None:
+    trace = scope.trace
+    if s.type.axis is not None or s.type.dtype != "float":
+        raise Mistake("E202", f"the parameter `{s.name}` must be float, and no sequence", s.type.span)
+    shape = tuple(expressions.size(scope, e) for e in s.type.sizes)
+    name = ".".join((*scope.path, s.name, *scope.suffix))
+    if name in trace.weights:
+        _check_same(scope, s, name, shape)
+    else:
+        trace.weights[name] = Weight(name, shape, initialisers.of(scope, s, shape), s.frozen, s.name_span)
+        if scope.owner is not None:
+            scope.owner.shapes[name] = (shape, scope.called_at)
+    value = trace.input(name, "weight", Type((), shape), s.name_span)
+    scope.bind(s.name, value, "param", s.name_span, s.type)
+
+
+def _check_same(scope: Scope, s: ast.Param, name: str, shape: tuple[int, ...]) -> None:
+    """An instance that is used again must see inputs of the same sizes."""
+    first = scope.trace.weights[name].shape
+    if first == shape:
+        return
+    before = scope.owner.shapes.get(name) if scope.owner else None
+    labels = (Label(before[1], f"first used here, with `{s.name}` [{_sizes(first)}]"),) if before else ()
+    raise Mistake(
+        "E205",
+        f"this use of `{'.'.join(scope.path)}` would need `{s.name}` to be [{_sizes(shape)}], "
+        f"but it is [{_sizes(first)}] already",
+        scope.called_at,
+        labels=labels,
+        help="one instance has one set of weights: make a second instance for inputs of another size",
+    )
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return ", ".join(map(str, shape))
+
+
+def _state(scope: Scope, s: ast.State) -> None:
+    trace, level = scope.trace, scope.trace.level
+    if level.parent is None:
+        if scope.owner is None:
+            raise Mistake("E311", "a model has no states of its own", s.span, help="write a `cell` and `unroll` it")
+        raise arguments.needs_unroll(scope, s.span)
+    if s.type.axis is not None:
+        raise Mistake("E202", f"the state `{s.name}` cannot be a sequence", s.type.span)
+    shape = tuple(expressions.size(scope, e) for e in s.type.sizes)
+    type = Type((BATCH,), shape, s.type.dtype)
+    name = ".".join((*scope.place, s.name, *scope.suffix))
+    trace.name = s.name
+    with trace.at(level.parent):
+        first = _first_value(scope, s, type)
+    trace.name = s.name
+    param = trace.own(body_param(name, type, trace.origin(s.name_span)))
+    place = Place(name, scope.place, param, first, s.name_span)
+    level.places.append(place)
+    scope.states[s.name] = place
+    scope.bind(s.name, param, "state", s.name_span, s.type)
+    if scope.owner is not None:
+        scope.owner.states[".".join((s.name, *scope.suffix))] = (shape, s.name_span)
+
+
+def _first_value(scope: Scope, s: ast.State, type: Type) -> Value:
+    """The value before the first step, made outside of the loop."""
+    zero = False if type.dtype == "bool" else 0
+    item: Item = zero if s.initial is None else expressions.one(scope, s.initial)
+    at = s.name_span if s.initial is None else s.initial.span
+    value = scope.trace.fit(item, type.shape, type.dtype, at, f"the state `{s.name}`")
+    return scope.trace.over_batch(scope.trace.bring(value, at), at)

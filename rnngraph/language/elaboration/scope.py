@@ -1,0 +1,170 @@
+"""The names that one body sees, and what the body has made so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rnngraph.diagnostics.errors import Label
+from rnngraph.diagnostics.source import Span
+from rnngraph.ir.graph import Value
+from rnngraph.ir.order import times
+from rnngraph.language.elaboration import step_offset
+from rnngraph.language.elaboration.loop_levels import Place
+from rnngraph.language.elaboration.mistakes import Echo, Mistake
+from rnngraph.language.elaboration.trace import Trace
+from rnngraph.language.elaboration.values import Builtin, Class, Instance, Item, Poison
+from rnngraph.language.syntax.ast import Definition, Loss, Metric, Name, Param, State, TypeSpec
+
+World = Mapping[str, Definition]
+"""Every definition that may be named: the library's, the imported ones, the file's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a name stands for, where it was declared, and with which type as written."""
+
+    item: Item
+    kind: str
+    span: Span
+    spec: TypeSpec | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Scope:
+    """One run through the body of a definition; `owner` is None for the model itself."""
+
+    trace: Trace
+    world: World
+    definition: Definition
+    owner: Instance | None
+    path: tuple[str, ...]
+    place: tuple[str, ...]
+    """Where this body stands below the unrolled cell: what its states' names begin with."""
+    called_at: Span
+    names: dict[str, Bound] = field(default_factory=dict)
+    primed: dict[str, Item] = field(default_factory=dict)
+    states: dict[str, Place] = field(default_factory=dict)
+    axes: dict[str, str] = field(default_factory=dict)
+    """What the axes named in this body's input types are called outside."""
+    pending: dict[str, Param | State] = field(default_factory=dict)
+    """Declared further down in a block that is being run."""
+    declared: dict[str, Span] = field(default_factory=dict)
+    """Parameters and states made so far, with the counts that they carry in their names."""
+    outputs: list[tuple[str | None, Item, Span]] = field(default_factory=list)
+    goals: list[tuple[Loss | Metric, Value]] = field(default_factory=list)
+    """Losses and metrics, of a model only."""
+    suffix: tuple[str, ...] = ()
+    """The counts of the compile-time loops around, which what is declared inside carries in its name."""
+
+    def bind(self, name: str, item: Item, kind: str, span: Span, spec: TypeSpec | None = None) -> None:
+        self.names[name] = Bound(item, kind, span, spec)
+
+    def bound(self, name: str) -> Bound | None:
+        return self.names.get(name)
+
+    def known(self) -> set[str]:
+        from rnngraph.language.builtins.table import NAMES
+
+        return {*self.names, *self.pending, *self.world, *NAMES, "t", "training"}
+
+    def known_states(self) -> set[str]:
+        return {*self.states, *(n for n, s in self.pending.items() if isinstance(s, State))}
+
+    def sequence_axes(self) -> tuple[str, ...]:
+        """The time axes that this body works along, in the order written."""
+        return tuple(dict.fromkeys(a for _, axes in self.sequences() for a in axes))
+
+    def sequences(self) -> list[tuple[str, tuple[str, ...]]]:
+        """The inputs that this body works along, each with its time axes.
+
+        Those that it sees step by step; where there are none, those declared as sequences, but inside of a loop these
+        are whole (a memory), and the body works along the loop alone.
+        """
+        inputs = [(n, b.spec, b.item) for n, b in self.names.items() if b.kind == "input"]
+        given = [(n, spec, times(item.type)) for n, spec, item in inputs if isinstance(item, Value)]
+        stepwise = [(n, axes) for n, spec, axes in given if axes and (spec is None or spec.axis is None)]
+        if stepwise or self.trace.level.parent is not None:
+            return stepwise
+        return [(n, axes) for n, _, axes in given if axes]
+
+
+def look_up(scope: Scope, name: Name) -> Item:
+    """What a name stands for; a Mistake where it stands for nothing, an Echo where its own line was wrong."""
+    item = _primed(scope, name) if name.primed else _plain(scope, name)
+    if isinstance(item, Poison):
+        raise Echo
+    return item
+
+
+def _plain(scope: Scope, name: Name) -> Item:
+    from rnngraph.language.builtins.table import NAMES
+    from rnngraph.language.elaboration import declarations
+
+    if name.name in scope.pending:
+        declarations.declare(scope, scope.pending[name.name])
+    if name.name in scope.names:
+        return scope.names[name.name].item
+    if name.name == "training":
+        return scope.trace.training
+    if name.name == "t":
+        return _step_index(scope, name)
+    if name.name in scope.world:
+        return Class(scope.world[name.name])
+    if name.name in NAMES:
+        return Builtin(name.name)
+    raise Mistake(
+        "E101",
+        f"there is no `{name.name}` here",
+        name.span,
+        help=scope.trace.hints.of(name.name, scope.known, id(scope.definition)),
+    )
+
+
+def _primed(scope: Scope, name: Name) -> Item:
+    if name.name in scope.primed:
+        return scope.primed[name.name]
+    if name.name in scope.pending:
+        _plain(scope, Name(name.name, False, name.span))
+    if name.name in scope.states:
+        raise Mistake(
+            "E107",
+            f"`{name.name}'` is used before it is given a value",
+            name.span,
+            labels=(Label(scope.states[name.name].span, "the state"),),
+            help=f"move the line `{name.name}' = ...` above this one, or read the old value `{name.name}`",
+        )
+    hint = scope.trace.hints.of(name.name, scope.known_states, ("state", id(scope.definition)))
+    raise Mistake(
+        "E106",
+        f"`{name.name}'` is the next value of a state, but there is no state `{name.name}`",
+        name.span,
+        help=f"{hint[:-2]}'`?" if hint.endswith("`?") else hint or f"declare it: `state {name.name}: [...]`",
+    )
+
+
+def _only_axis(name: Name, given: str, axes: tuple[str, ...]) -> str:
+    """The axis that `t` counts along."""
+    if len(axes) > 1:
+        raise Mistake(
+            "E305",
+            f"`t` is the index of one step, but `{given}` runs over {' and '.join(axes)}",
+            name.span,
+            help="the index along one of them is `position(axis = NAME)`",
+        )
+    return axes[0]
+
+
+def _step_index(scope: Scope, name: Name) -> Item:
+    trace = scope.trace
+    along = scope.sequences()
+    if along:
+        return step_offset.along(trace, _only_axis(name, *along[0]), name.span)
+    if trace.level.parent is not None:
+        return step_offset.step(trace, trace.level, name.span)
+    raise Mistake(
+        "E101",
+        "`t`, the index of the step, has a meaning only inside of what runs step by step",
+        name.span,
+        help="use it in a cell that is unrolled",
+    )

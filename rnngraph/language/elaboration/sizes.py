@@ -1,0 +1,25 @@
+"""Lengths of dimensions: positive, and of sane size."""
+
+from __future__ import annotations
+
+from rnngraph.diagnostics.source import Span
+from rnngraph.language.elaboration.mistakes import Mistake
+
+LARGEST_SIZE = 2**31
+
+
+def checked_size(found: int, at: Span) -> int:
+    """The size, or a Mistake."""
+    if found < 1:
+        raise Mistake("E203", f"a size must be positive, not {_shown(found, at)}", at)
+    if found >= LARGEST_SIZE:
+        raise too_large(found, at)
+    return found
+
+
+def too_large(found: int, at: Span) -> Mistake:
+    return Mistake("E203", f"a size must be below {LARGEST_SIZE:,}, not {_shown(found, at)}", at)
+
+
+def _shown(found: int, at: Span) -> str:
+    return at.text if at.text.strip() == str(found) else f"`{at.text}` = {found:,}"

@@ -1,0 +1,51 @@
+"""What products read of the states of a cell, where a wrapper puts a rule in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rnngraph.ir.graph import PARAM, Node, Rewriter, Value, rebuilt
+from rnngraph.language.elaboration.loop_levels import Level
+
+if TYPE_CHECKING:
+    from rnngraph.language.elaboration.trace import Trace
+
+
+@dataclass(eq=False)
+class Reading:
+    """The rule of one wrapper, for the states that `level` has from its place `first` on."""
+
+    level: Level
+    first: int
+    rule: Callable[[Value], Value]
+    read: dict[Value, Value] = field(default_factory=dict)
+    """Old values of states that a product has asked for, and what it reads instead."""
+    products: set[Node] = field(default_factory=set)
+    """Made already, of what they should read: nothing behind them is looked at again."""
+
+    def of(self, trace: Trace, value: Value) -> Value:
+        """The value, made of what the rule makes of old states. A new value of a state is as it is."""
+        if trace.home[value.node] is not self.level:
+            return value
+        rewriter = Rewriter(lambda node, inputs: self._remade(trace, node, inputs))
+        nexts = (p.next.node for p in self.level.places[self.first :] if isinstance(p.next, Value))
+        news = (node for node in nexts if node.op is not PARAM)
+        rewriter.map |= {v: v for node in (*self.products, *news) for v in node.values}
+        return rewriter.run((value,))[0]
+
+    def _remade(self, trace: Trace, node: Node, inputs: tuple[Value, ...]) -> Node | tuple[Value, ...]:
+        if node.op is PARAM:
+            return (self._handed(trace, Value(node)),)
+        new = rebuilt(node, inputs)
+        trace.home[new] = self.level
+        return new
+
+    def _handed(self, trace: Trace, param: Value) -> Value:
+        """What stands for something that a step is handed: a state, or else itself."""
+        owned = param.type.dtype == "float" and any(p.param == param for p in self.level.places[self.first :])
+        if owned and param not in self.read:
+            with trace.at(self.level), trace.reading(()):
+                self.read[param] = self.rule(param)
+        return self.read.get(param, param)

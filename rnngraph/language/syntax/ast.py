@@ -1,0 +1,353 @@
+"""The forms of the language, one frozen dataclass each, every one with its place in the source.
+
+Only the parser makes them; only `front` and the formatter read them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rnngraph.diagnostics.source import Source, Span
+
+# --- expressions ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """`3`, `0.5`, `1e-4`."""
+
+    value: int | float
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Bool:
+    """`true`, `false`."""
+
+    value: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """`"cells.rnn"`."""
+
+    value: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """`h`, or `h'` where `primed`."""
+
+    name: str
+    primed: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """`final.h`: one part of a record."""
+
+    record: Expr
+    name: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a call; `name` is None where it is given by position."""
+
+    name: str | None
+    value: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`tanh(x)`, `LSTM(units = 4)`, `LSTM(4)(x)`."""
+
+    function: Expr
+    arguments: tuple[Argument, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """`start:stop` inside an index; either end may be missing."""
+
+    start: Expr | None
+    stop: Expr | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """`x[0]`, `x[1:3]`, `table[token]`, `m[0, 1:2]`."""
+
+    value: Expr
+    indices: tuple[Expr | Range, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    """`-x`, `not x`."""
+
+    operator: Literal["-", "not"]
+    operand: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """`or`, `and`, comparisons, `+ - * / % @ **`, loosest first. `//` divides sizes."""
+
+    operator: Literal["or", "and", "==", "!=", "<", "<=", ">", ">=", "+", "-", "*", "/", "//", "%", "@", "**"]
+    left: Expr
+    right: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Pipe:
+    """`LSTM(4) >> LSTM(5)`: the parts in order, flattened."""
+
+    parts: tuple[Expr, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """`[x, h]`: concatenation."""
+
+    parts: tuple[Expr, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """`memory = m` after `with`."""
+
+    name: str
+    value: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Unroll:
+    """`unroll CELL over x, dx reversed with memory = m for 50 from thought`; each part may be missing."""
+
+    cell: Expr
+    over: tuple[Expr, ...]
+    reversed: bool
+    constants: tuple[Binding, ...]
+    steps: Expr | None
+    initial: Expr | None
+    span: Span
+
+
+Expr = (
+    Number | Bool | Text | Name | Field | Call | Index | Unary | Binary | Pipe | Join | Unroll
+)
+
+# --- types ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TypeSpec:
+    """`[n, 3]`, `int`, `seq[3]`, `seq int`, `seq@source[3] int`, `bool`, `float`, `[3] int`.
+
+    `axis` is None for one value, "" for plain `seq`, or the name after `@`.
+    `sizes` is empty for a single number. `dtype` is "float" where none is written.
+    """
+
+    axis: str | None
+    sizes: tuple[Expr, ...]
+    dtype: Literal["float", "int", "bool"]
+    span: Span
+
+
+# --- statements -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """`input x: [n]`; with `default` (`input x: [n] = 0`) it may be left out."""
+
+    name: str
+    type: TypeSpec
+    default: Expr | None
+    span: Span
+    name_span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`state h: [units] = 0`; zero where no value is written."""
+
+    name: str
+    type: TypeSpec
+    initial: Expr | None
+    span: Span
+    name_span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """`param kernel: [n, units] ~ glorot_uniform`, `param b: [units] = 0`, `frozen param ...`.
+
+    `initial` is the expression after `~` (a Name or Call of an initialiser) where `drawn`, else after `=`.
+    """
+
+    name: str
+    type: TypeSpec
+    initial: Expr | None
+    drawn: bool
+    frozen: bool
+    span: Span
+    name_span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The left side of a definition: `y`, `h'`, or `_` for a value that is not wanted."""
+
+    name: str
+    primed: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """`a, b = split(x, 2)`, `h' = tanh(x)`, `y, final = unroll ...`."""
+
+    targets: tuple[Target, ...]
+    value: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class OutputItem:
+    """One of the values after `output`; `name` is what follows `as`."""
+
+    value: Expr
+    name: str | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """`output y, final`, `output argmax(scores) as predicted`."""
+
+    items: tuple[OutputItem, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """`loss cross_entropy(scores, tag)`; several are added up."""
+
+    value: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """`metric accuracy(scores, tag)`, `metric mean(y) as level`."""
+
+    value: Expr
+    name: str | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """`stop token' == end`."""
+
+    value: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class For:
+    """`for k in 1..depth { ... }`: repeated while compiling, both ends included."""
+
+    name: str
+    first: Expr
+    last: Expr
+    body: tuple[Statement, ...]
+    span: Span
+    name_span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class If:
+    """`if peepholes { ... } else { ... }`: chosen while compiling; `else if` nests in `orelse`."""
+
+    condition: Expr
+    body: tuple[Statement, ...]
+    orelse: tuple[Statement, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """`epochs 20`, `optimizer adam(rate = 0.001)` in a `train` or `schedule` block."""
+
+    name: str
+    value: Expr
+    span: Span
+    name_span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`train { ... }` or `schedule { ... }` inside a model or at top level."""
+
+    kind: Literal["train", "schedule"]
+    options: tuple[Option, ...]
+    span: Span
+
+
+Statement = Input | State | Param | Assign | Output | Loss | Metric | Stop | For | If | Options
+
+# --- definitions ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One of the settings in parentheses: `units`, `activation = tanh`."""
+
+    name: str
+    default: Expr | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """`cell LSTM(units) { ... }`, `layer ...`, `model ...`."""
+
+    kind: Literal["cell", "layer", "model"]
+    name: str
+    settings: tuple[Setting, ...]
+    body: tuple[Statement, ...]
+    span: Span
+    name_span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """`import "cells.rnn"`."""
+
+    path: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A whole text, in the order written."""
+
+    source: Source
+    items: tuple[Import | Definition | Options, ...]

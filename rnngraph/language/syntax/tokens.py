@@ -1,0 +1,157 @@
+"""Text to tokens. What the words are is said by the terminals of the grammar, nothing is repeated here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from rnngraph.diagnostics.errors import Diagnostic
+from rnngraph.diagnostics.lookalikes import HIDDEN, code_point
+from rnngraph.diagnostics.source import Source, Span
+
+LONGEST_NUMBER = 40
+_NUMBER = re.compile(r"[0-9]+(_[0-9]+)*(\.[0-9]+(_[0-9]+)*)?([eE][+-]?[0-9]+)?")
+_BEHIND_NUMBER = re.compile(r"\w+|\.(?![.\w])")
+
+_TYPED_BY_EDITORS = {
+    **dict.fromkeys("“”„«»", 'write a plain `"`'),
+    **dict.fromkeys("‘’′`´", "write a plain `'`"),
+    **dict.fromkeys("−–—", "write a plain `-`"),
+    **dict.fromkeys("×·∗", "write `*`"),
+    "÷": "write `/`",
+    "≤": "write `<=`",
+    "≥": "write `>=`",
+    "≠": "write `!=`",
+    "!": "write `not`",
+    "&": "write `and`",
+    "|": "write `or`",
+    "^": "a power is written `**`",
+    ";": "statements are separated by white space only",
+    "?": "a choice is written `where(condition, a, b)`",
+    "'": "the next value of a state is written `h'`, and a text in double quotes",
+    "\\": "a statement may go on in the next line without a sign",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of text and the name of its terminal."""
+
+    type: str
+    text: str
+    span: Span
+    first: bool
+    """Whether it begins its line."""
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """The terminals of the grammar: one pattern of all, the reserved words, and what is skipped."""
+
+    pattern: re.Pattern[str]
+    words: Mapping[str, str]
+    ignored: frozenset[str]
+
+
+def scan(source: Source, lexicon: Lexicon) -> tuple[list[Token], list[Diagnostic]]:
+    """All tokens that the text holds, and what in it belongs to none."""
+    tokens: list[Token] = []
+    errors: list[Diagnostic] = []
+    line_begins = True
+    for kind, span in _pieces(source, lexicon):
+        errors += [_hidden(span, found.start()) for found in HIDDEN.finditer(span.text)] if kind else []
+        if kind in lexicon.ignored:
+            line_begins |= "\n" in span.text
+        elif kind == "":
+            errors.append(_unknown(span))
+            line_begins = False
+        else:
+            field = tokens and tokens[-1].type == "DOT" and not line_begins
+            type = kind if field or kind != "NAME" else lexicon.words.get(span.text, kind)
+            trouble = _bad_number(span) if kind in ("INTEGER", "DECIMAL") else None
+            tokens.append(Token(type, "0" if trouble else span.text, span, line_begins))
+            errors += [trouble] if trouble else []
+            line_begins = False
+    return tokens, errors
+
+
+def comments(source: Source, lexicon: Lexicon) -> list[Span]:
+    """The comments of a text, in order."""
+    return [span for kind, span in _pieces(source, lexicon) if kind == "COMMENT"]
+
+
+def _pieces(source: Source, lexicon: Lexicon) -> Iterator[tuple[str, Span]]:
+    """Every stretch of the text with its terminal; "" where it has none."""
+    text, at = source.text, 0
+    while at < len(text):
+        match = lexicon.pattern.match(text, at)
+        end = match.end() if match else _past_unknown(text, at)
+        kind = match.lastgroup or "" if match else ""
+        if kind in ("INTEGER", "DECIMAL"):
+            end = _past_number(text, end)
+        yield kind, Span(source, at, end)
+        at = end
+
+
+def _past_number(text: str, at: int) -> int:
+    """`4units` and `1.` are told as one mistake, not as a number and what is behind it."""
+    rest = _BEHIND_NUMBER.match(text, at)
+    return rest.end() if rest else at
+
+
+def _past_unknown(text: str, at: int) -> int:
+    """The end of a run of one unknown character, or of the line where a text is not closed."""
+    if text[at] == '"':
+        end = text.find("\n", at)
+        return end if end >= 0 else len(text)
+    end = at
+    while end < len(text) and text[end] == text[at]:
+        end += 1
+    return end
+
+
+def _unknown(span: Span) -> Diagnostic:
+    character = span.text[0]
+    if character == '"':
+        return Diagnostic(
+            "E003",
+            "this text is not closed",
+            span,
+            "a text ends in the line where it begins",
+            help='write `"` at its end',
+        )
+    shown = f"`{character}`" if character.isprintable() else _by_number(character)
+    return Diagnostic("E003", f"{shown} means nothing here", span, help=_TYPED_BY_EDITORS.get(character, ""))
+
+
+def _hidden(piece: Span, at: int) -> Diagnostic:
+    """A sign in a comment or a text that cannot be seen there, and changes what is."""
+    place = Span(piece.source, piece.start + at, piece.start + at + 1)
+    return Diagnostic(
+        "E003",
+        f"{_by_number(place.text)} is not shown, but changes how the text around it is",
+        place,
+        help="take it out: what stands there may be read as something else",
+    )
+
+
+def _by_number(character: str) -> str:
+    said = code_point(character)
+    return f"{said}," if "," in said else said
+
+
+def _bad_number(span: Span) -> Diagnostic | None:
+    if len(span.text) > LONGEST_NUMBER:
+        return Diagnostic("E003", f"a number has at most {LONGEST_NUMBER} characters", span)
+    number = _NUMBER.match(span.text)
+    assert number
+    rest = span.text[number.end() :]
+    if rest:
+        digits = number.group()
+        product = f"a product is written `{digits} * {rest}`" if rest[0].isalpha() else ""
+        mended = f"write `{digits}.0`" if rest == "." else product
+        return Diagnostic("E003", f"`{span.text}` is no number", span, help=mended)
+    if float(number.group()) == float("inf"):
+        return Diagnostic("E003", f"`{span.text}` is larger than any number", span)
+    return None

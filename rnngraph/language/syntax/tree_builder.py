@@ -1,0 +1,222 @@
+"""The meaning of each rule of the grammar: what form of the tree it makes of its parts.
+
+A method has the name of its rule (or of its alternative), gets the span of what was matched and then what
+its parts made, tokens that only separate left out. It is called as soon as the rule is complete, so no tree
+is walked, and a text nested too deeply is refused while it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rnngraph.diagnostics.errors import Diagnostic
+from rnngraph.diagnostics.source import Span
+from rnngraph.language.syntax import ast
+from rnngraph.language.syntax.tokens import Token
+
+DEEPEST = 250
+"""Forms within forms. Later stages call themselves once for each."""
+
+_SEPARATORS = {
+    "IMPORT", "INPUT", "STATE", "PARAM", "OUTPUT", "LOSS", "METRIC", "STOP", "UNROLL", "OVER", "WITH", "FOR",
+    "FOR_EACH", "FROM", "AS", "IF", "ELSE", "IN", "SEQ", "IS", "DRAWN", "COLON", "COMMA", "DOT", "UPTO",
+    "PIPE", "OPEN_PAREN", "CLOSE_PAREN", "OPEN_BRACKET", "CLOSE_BRACKET", "OPEN_BRACE", "CLOSE_BRACE",
+}  # fmt: skip
+"""Tokens that are clear from the rule they stand in."""
+
+
+class Refused(Exception):
+    """What the grammar allows and the language does not."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        self.diagnostic = diagnostic
+
+
+def too_deep(span: Span) -> Refused:
+    """For a form that begins there."""
+    begin = Span(span.source, span.start, span.start + 1)
+    help = f"at most {DEEPEST} operations may be within each other; give parts of it names"
+    return Refused(Diagnostic("E004", "this is nested too deeply", begin, help=help))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a rule made, the text it covers (with parentheses), and how many forms are within each other."""
+
+    value: Any
+    span: Span
+    depth: int
+
+
+def _only(span: Span, value: Any) -> Any:
+    return value
+
+
+def _all(span: Span, *values: Any) -> tuple[Any, ...]:
+    return tuple(value for value in values if value is not None)
+
+
+def _rule(make: Callable[..., Any]) -> staticmethod[[list[Part | Token | None]], Part | None]:
+    """A rule of the grammar from a function of its span and its values. Nothing matched makes nothing."""
+
+    def call(parts: list[Part | Token | None]) -> Part | None:
+        matched = [part for part in parts if part is not None]
+        if not matched:
+            return None
+        span = matched[0].span.to(matched[-1].span)
+        depth = (make not in (_only, _all)) + max(
+            (part.depth for part in matched if isinstance(part, Part)), default=0
+        )
+        if depth > DEEPEST:
+            raise too_deep(span)
+        return Part(make(span, *[_value(part) for part in parts if _speaks(part)]), span, depth)
+
+    return staticmethod(call)
+
+
+def _speaks(part: Part | Token | None) -> bool:
+    return not isinstance(part, Token) or part.type not in _SEPARATORS
+
+
+def _value(part: Part | Token | None) -> Any:
+    return part.value if isinstance(part, Part) else part
+
+
+def _word(parts: list[Token]) -> Part:
+    """A name, or a keyword where it can be nothing but a name."""
+    return Part(parts[0], parts[0].span, 0)
+
+
+def _start(parts: list[Part]) -> tuple[ast.Import | ast.Definition | ast.Options, ...]:
+    return tuple(part.value for part in parts)
+
+
+def _definition(
+    span: Span,
+    kind: Token,
+    name: Token,
+    settings: tuple[ast.Setting, ...] | None,
+    body: tuple[ast.Statement, ...],
+) -> ast.Definition:
+    return ast.Definition(kind.text, name.text, settings or (), body, span, name.span)  # type: ignore[arg-type]
+
+
+def _param(
+    span: Span, frozen: Token | None, name: Token, type: ast.TypeSpec, initial: tuple[bool, ast.Expr] | None
+) -> ast.Param:
+    drawn, value = initial or (False, None)
+    return ast.Param(name.text, type, value, drawn, frozen is not None, span, name.span)
+
+
+def _if(
+    span: Span, condition: ast.Expr, body: tuple[ast.Statement, ...], orelse: tuple[ast.Statement, ...] | None
+) -> ast.If:
+    return ast.If(condition, body, orelse or (), span)
+
+
+def _over(span: Span, *values: Any) -> tuple[tuple[ast.Expr, ...], bool]:
+    backwards = isinstance(values[-1], Token)
+    return (values[:-1] if backwards else values), backwards
+
+
+def _unroll(
+    span: Span,
+    cell: ast.Expr,
+    over: tuple[tuple[ast.Expr, ...], bool] | None,
+    constants: tuple[ast.Binding, ...] | None,
+    steps: ast.Expr | None,
+    initial: ast.Expr | None,
+) -> ast.Unroll:
+    if not over and not steps:
+        help = "write `over` and a sequence, or `for` and a number of steps"
+        raise Refused(Diagnostic("E001", "this `unroll` does not say over what", span, help=help))
+    sequences, backwards = over or ((), False)
+    return ast.Unroll(cell, sequences, backwards, constants or (), steps, initial, span)
+
+
+def _binary(span: Span, left: ast.Expr, operator: Token, right: ast.Expr) -> ast.Binary:
+    return ast.Binary(operator.text, left, right, span)  # type: ignore[arg-type]
+
+
+def _unary(span: Span, operator: Token, operand: ast.Expr) -> ast.Unary:
+    return ast.Unary(operator.text, operand, span)  # type: ignore[arg-type]
+
+
+def _argument(span: Span, value: ast.Expr) -> ast.Argument:
+    return ast.Argument(None, value, span)
+
+
+def _type(
+    axis: str | None, sizes: tuple[ast.Expr, ...] | None, dtype: str | None, span: Span
+) -> ast.TypeSpec:
+    return ast.TypeSpec(axis, sizes or (), dtype or "float", span)  # type: ignore[arg-type]
+
+
+class Rules:
+    """One entry for every rule of `rnn.lark`, in its order."""
+
+    start = staticmethod(_start)
+    imported = _rule(lambda span, path: ast.Import(path.text[1:-1], span))
+    definition = _rule(_definition)
+    settings = _rule(_all)
+    setting = _rule(lambda span, name, value: ast.Setting(name.text, value, span))
+    value = _rule(_only)
+    block = _rule(_all)
+
+    input = _rule(lambda span, name, type, value: ast.Input(name.text, type, value, span, name.span))
+    state = _rule(lambda span, name, type, value: ast.State(name.text, type, value, span, name.span))
+    param = _rule(_param)
+    drawn = _rule(lambda span, value: (True, value))
+    fixed = _rule(lambda span, value: (False, value))
+    assign = _rule(lambda span, targets, value: ast.Assign(targets, value, span))
+    targets = _rule(_all)
+    target = _rule(lambda span, name: ast.Target(name.text.rstrip("'"), name.type == "PRIMED", span))
+    output = _rule(lambda span, *items: ast.Output(items, span))
+    output_item = _rule(lambda span, value, alias: ast.OutputItem(value, alias, span))
+    loss = _rule(lambda span, value: ast.Loss(value, span))
+    metric = _rule(lambda span, value, alias: ast.Metric(value, alias, span))
+    stop = _rule(lambda span, value: ast.Stop(value, span))
+    alias = _rule(lambda span, name: name.text)
+    each = _rule(lambda span, name, first, last, body: ast.For(name.text, first, last, body, span, name.span))
+    choice = _rule(_if)
+    otherwise = _rule(lambda span, body: body if isinstance(body, tuple) else (body,))
+    options = _rule(lambda span, kind, *options: ast.Options(kind.text, options, span))
+    option = _rule(lambda span, name, value: ast.Option(name.text, value, span, name.span))
+
+    type = _rule(lambda span, axis, sizes, dtype: _type(axis, sizes, dtype, span))
+    value_type = _rule(lambda span, sizes, dtype: _type(None, sizes, dtype, span))
+    single_type = _rule(lambda span, dtype: _type(None, None, dtype, span))
+    axis = _rule(lambda span, *name: name[-1].text if name and name[-1] else "")
+    sizes = _rule(_all)
+    dtype = _rule(lambda span, word: word.text)
+
+    unroll = _rule(_unroll)
+    over = _rule(_over)
+    constants = _rule(_all)
+    binding = _rule(lambda span, name, value: ast.Binding(name.text, value, span))
+    steps = _rule(_only)
+    initial = _rule(_only)
+    pipe = _rule(lambda span, *parts: ast.Pipe(parts, span))
+    binary = _rule(_binary)
+    unary = _rule(_unary)
+    call = _rule(lambda span, function, arguments: ast.Call(function, arguments, span))
+    index = _rule(lambda span, value, indices: ast.Index(value, indices, span))
+    field = _rule(lambda span, record, name: ast.Field(record, name.text, span))
+    arguments = _rule(_all)
+    argument = _rule(_argument)
+    named_argument = _rule(lambda span, name, value: ast.Argument(name.text, value, span))
+    indices = _rule(_all)
+    range = _rule(lambda span, start, stop: ast.Range(start, stop, span))
+    range_end = _rule(_only)
+    name = _rule(lambda span, word: ast.Name(word.text, False, span))
+    primed = _rule(lambda span, word: ast.Name(word.text[:-1], True, span))
+    integer = _rule(lambda span, digits: ast.Number(int(digits.text.replace("_", "")), span))
+    decimal = _rule(lambda span, digits: ast.Number(float(digits.text), span))
+    true = _rule(lambda span, word: ast.Bool(True, span))
+    false = _rule(lambda span, word: ast.Bool(False, span))
+    text = _rule(lambda span, quoted: ast.Text(quoted.text[1:-1], span))
+    group = _rule(_only)
+    join = _rule(lambda span, *parts: ast.Join(parts, span))
+    word = staticmethod(_word)

@@ -1,0 +1,184 @@
+"""A program with arrays whose groups are run by compiled kernels, and the rest by NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from rnngraph.kernels.claims import Target
+from rnngraph.kernels.cpu import walk
+from rnngraph.kernels.cpu.compilation import Addresses
+from rnngraph.kernels.cpu.thread_tables import Item, Share, Tables
+from rnngraph.kernels.cpu.threads import Words, pool, shared_words, walker
+from rnngraph.kernels.cpu.walk import WORDS
+from rnngraph.kernels.fusion import claimed_part
+from rnngraph.kernels.kernel import rows_of
+from rnngraph.planning.plan import Plan
+from rnngraph.planning.program import Code, Group, Program, Ref, Repeat, Step, groups_of, steps_of
+from rnngraph.runtime.backend import Backend
+from rnngraph.runtime.execution import Bound, Index, Watch, Writer
+
+
+class NativeBound(Bound):
+    """Like `Bound`; consecutive groups and loops of groups are one call each."""
+
+    def __init__(
+        self, program: Program, plan: Plan, backend: Backend, target: Target, arenas: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(program, plan, backend, arenas)
+        self.target = target
+        self.addresses = Addresses((g.kernel for g in groups_of(program.code)), target)
+        self.masked = any(group.part for group in groups_of(program.code))
+        self.no_places = [0] * (3 * _loops(program.code) + 3)
+        """The places of all loops before any runs."""
+        self.places = Words(self.no_places)
+        self.alone: list[Words] = []
+        """What a thread that works alone is told: a table in each."""
+        self.tables = Tables(program, plan, self.bases, self.addresses)
+
+    def made_calls(self, code: Sequence[Code]) -> list[Callable[[], Any]]:
+        calls: list[Callable[[], Any]] = []
+        for native, piece in self.pieces(code):
+            calls += [self.together(piece)] if native else [self.call(item) for item in piece]
+        return calls
+
+    def pieces(self, code: Sequence[Code]) -> Iterator[tuple[bool, list[Any]]]:
+        """The code in runs of what compiled kernels do alone, and the rest."""
+        run: list[Code] = []
+        kind = False
+        for item in code:
+            native = claimed_part((item,))
+            if run and native != kind:
+                yield kind, run
+                run = []
+            kind = native
+            run.append(item)
+        if run:
+            yield kind, run
+
+    def rebind(self, changed: set[int]) -> None:
+        super().rebind(changed)
+        self.tables.move(changed)
+
+    def together(self, code: Sequence[Item]) -> Callable[[], Any]:
+        """One call for a piece of code that compiled kernels do alone."""
+        threads = self.target.threads if self.work(code) >= self.target.worth else 1
+        by_rows = self.rows(code) >= 2 * threads
+        if threads == 1 or not (by_rows or self.work_together(code) >= self.target.worth_meeting):
+            return self.walked(code)
+        jobs = []
+        for i in range(threads):
+            words = self.tables.entries(code, Share(i, threads, by_rows, self.masked))
+            places = self.tables.words(self.no_places)
+            jobs.append((self.tables.words(words), len(words) // WORDS, places))
+        return partial(_share_out, threads, jobs)
+
+    def walked(self, code: Sequence[Item]) -> Callable[[], Any]:
+        words = self.tables.entries(code, Share(0, 1, True))
+        table = self.tables.words(words)
+        alone = shared_words(1)
+        alone.write(walk.TABLE0, [table, len(words) // WORDS, self.places.address])
+        self.alone.append(alone)
+        return partial(walker().start, alone.address)  # one number is handed over sooner than five
+
+    def work(self, code: Sequence[Code]) -> float:
+        total = 0.0
+        for item in code:
+            if isinstance(item, Repeat):
+                total += self.plan.sizes[item.axis] * self.work(item.body)
+            elif isinstance(item, Group):
+                total += item.kernel.work(self.plan.sizes)
+        return total
+
+    def work_together(self, code: Sequence[Code]) -> float:
+        """The work of the largest kernel that every step of a loop waits for, or of the largest where there is none."""
+        inner = [i for i in code if isinstance(i, Repeat)]
+        return max((g.kernel.work(self.plan.sizes) for g in groups_of(inner or code)), default=0.0)
+
+    def rows(self, code: Sequence[Code]) -> int:
+        """The rows of the loops of a piece of code, or of its largest kernel where it has none."""
+        found = [
+            rows_of(g.kernel.axes, self.plan.sizes)
+            for item in code
+            if isinstance(item, Repeat)
+            for g in groups_of((item,))
+            if g.kernel.axes
+        ]
+        if found:
+            return max(found)
+        return max((rows_of(g.kernel.axes, self.plan.sizes) for g in groups_of(code)), default=1)
+
+    def call(self, item: Code) -> Callable[[], Any]:
+        if isinstance(item, Group):
+            return self.walked([item])
+        if isinstance(item, Repeat):
+            return _NativeWriter(self).function(item)
+        return super().call(item)
+
+
+class WatchedNativeBound(NativeBound):
+    """Runs group by group on one thread, with something around each."""
+
+    def __init__(
+        self,
+        program: Program,
+        plan: Plan,
+        backend: Backend,
+        target: Target,
+        watch: Watch,
+        arenas: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(program, plan, backend, target, arenas)
+        self.watch = watch
+
+    def pieces(self, code: Sequence[Code]) -> Iterator[tuple[bool, list[Any]]]:
+        yield from ((isinstance(item, Group), [item]) for item in code)
+
+    def together(self, code: Sequence[Item]) -> Callable[[], Any]:
+        return self.walked(code)
+
+    def walked(self, code: Sequence[Item]) -> Callable[[], Any]:
+        return self.watch(super().walked(code), tuple(steps_of(tuple(code))))
+
+    def parts(self, step: Step) -> tuple[Callable[..., Any], list[tuple[Ref, Index]]]:
+        kernel, arguments = super().parts(step)
+        return self.watch(kernel, (step,)), arguments
+
+
+class _NativeWriter(Writer):
+    """Writes the function of a repeat some steps of which NumPy does."""
+
+    bound: NativeBound
+
+    def turn(self, repeat: Repeat, size: int, depth: int) -> None:
+        self.names["places"] = self.bound.places
+        super().turn(repeat, size, depth)
+
+    def placed(self, repeat: Repeat, depth: int) -> None:
+        at, n = 3 * repeat.loop, f"n{repeat.loop}"
+        self.line(depth, f"places[{at}] = t{repeat.loop}; places[{at + 1}] = {n} & 1; places[{at + 2}] = {n} & 1 ^ 1")
+
+    def body(self, code: Sequence[Code], depth: int) -> None:
+        rows: dict[tuple[str, str], str] = {}
+        for native, items in self.bound.pieces(code):
+            if native:
+                key = id(items[0])
+                if key not in self.known:
+                    self.known[key] = self.name("w", self.bound.walked(items))
+                self.line(depth, f"{self.known[key]}()")
+                continue
+            for item in items:
+                if isinstance(item, Repeat):
+                    self.repeat(item, depth)
+                elif isinstance(item, Step):
+                    self.step(item, depth, rows)
+
+
+def _share_out(threads: int, jobs: list[tuple[int, int, int]]) -> None:
+    """Walks one table in each thread of this process, which may be a child of the one that made the tables."""
+    pool(threads).run(jobs)
+
+
+def _loops(code: Sequence[Code]) -> int:
+    return max((max(i.loop, _loops(i.body)) for i in code if isinstance(i, Repeat)), default=0)

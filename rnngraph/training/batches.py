@@ -1,0 +1,93 @@
+"""Rows of the data: how they are held back, shuffled and cut into batches, by seed and place alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnngraph.data.shapes import LENGTHS, SEED
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.files.tensors import Arrays
+from rnngraph.training.config import Split
+
+Rows = NDArray[np.int64]
+"""Numbers of rows, counted from 0."""
+
+
+def row_count(data: Mapping[str, Any]) -> int:
+    """The number of rows, axis 0 of every array. Raises UserError where arrays disagree or there are none."""
+    counts = {name: len(array) for name, array in data.items() if np.ndim(array) > 0}
+    if not counts or 0 in counts.values():
+        raise UserError("there are no rows to learn from", code="E710")
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"`{name}` has {count}" for name, count in counts.items())
+        raise UserError(f"the data differs in its number of rows: {told}", code="E710")
+    return next(iter(counts.values()))
+
+
+def take(data: Mapping[str, Any], rows: Rows) -> Arrays:
+    """The given rows of every array; single numbers are kept."""
+    return {name: np.asarray(a)[rows] if np.ndim(a) > 0 else np.asarray(a) for name, a in data.items()}
+
+
+def parted(rows: int, fraction: float, how: Split, seed: int) -> tuple[Rows, Rows]:
+    """Which rows are learnt from, and which fraction is held back (at least one row). UserError with one row."""
+    held = max(1, round(rows * fraction))
+    if held >= rows:
+        raise UserError(
+            f"{rows} rows cannot be split: none would be left to learn from",
+            code="E711",
+            help="give more rows, or a smaller `validation`",
+        )
+    order = _generator(seed, 0, 1).permutation(rows) if how == "random" else np.arange(rows)
+    return np.sort(order[:-held]), np.sort(order[-held:])
+
+
+@lru_cache(maxsize=2)
+def shuffled(rows: int, seed: int, epoch: int) -> Rows:
+    """The order of the rows in one epoch: a permutation by (seed, epoch), read-only."""
+    order = _generator(seed, epoch, 0).permutation(rows)
+    order.flags.writeable = False
+    return order
+
+
+def members(rows: int, size: int, seed: int, epoch: int, index: int) -> Rows:
+    """The rows of batch `index` of an epoch."""
+    return shuffled(rows, seed, epoch)[index * size : (index + 1) * size]
+
+
+def batch(data: Mapping[str, Any], size: int, seed: int, epoch: int, index: int) -> Arrays:
+    """Batch `index` of an epoch: its rows, and a `seed` of its own for what is random in the model."""
+    rows = take(data, members(row_count(data), size, seed, epoch, index))
+    return {**rows, SEED: np.array(_generator(seed, epoch, 2, index).integers(2**31))}
+
+
+def trim(rows: Arrays, sequences: Mapping[str, str]) -> Arrays:
+    """Without the steps that are padding in every row. `sequences` maps inputs to their time axes.
+
+    Only axes with lengths get shorter, all inputs on one axis alike, and to one step at least.
+    """
+    longest = {
+        axis: max(1, int(rows[name + LENGTHS].max()))
+        for name, axis in sequences.items()
+        if name + LENGTHS in rows
+    }
+    return {
+        name: array[:, : longest[sequences[name]]] if sequences.get(name) in longest else array
+        for name, array in rows.items()
+    }
+
+
+def chunks(rows: int, size: int) -> Sequence[Rows]:
+    """The rows in order, `size` at a time."""
+    return [np.arange(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def _generator(*key: int) -> np.random.Generator:
+    """Random numbers by whole numbers alone; negative seeds are told apart from positive ones."""
+    entropy = [part for number in key for part in (abs(number), int(number < 0))]
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))

@@ -1,0 +1,226 @@
+"""Where a training run stands, and keeping it in a file that survives being killed at any moment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.files.foreign import Damaged, foreign, parsed_json
+from rnngraph.files.outputs import PathLike, is_device
+from rnngraph.files.tensors import Arrays, read_tensors, write_tensors
+from rnngraph.ir.identity import Identity as Equations
+from rnngraph.training.config import FitConfig
+from rnngraph.weights.weights import shape_text
+
+KIND = "rnngraph checkpoint 2"
+_MAY_CHANGE = {"epochs", "patience"}
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that a run needs to go on: nothing else is remembered between two batches.
+
+    `epoch` and `batch` count what is finished; `loss_sum` and `rows` belong to the epoch under way.
+    `history` has one record of numbers by name for each finished epoch.
+    """
+
+    weights: Arrays
+    state: Arrays
+    epoch: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    rows: int = 0
+    best: Arrays | None = None
+    best_loss: float | None = None
+    best_epoch: int = 0
+    history: tuple[dict[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Made:
+    """What is trained: the model's name, its equations, and what else its numbers depend on, by name (the dtype)."""
+
+    name: str = ""
+    equations: Equations = field(default_factory=lambda: Equations("", {}))
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a checkpoint belongs to: the model, the settings, and the data, by a digest of each array."""
+
+    model: Made
+    config: FitConfig
+    rows: int
+    data: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        equations = {"whole": self.model.equations.whole, "values": dict(self.model.equations.values)}
+        made = {"name": self.model.name, "equations": equations, "settings": dict(self.model.settings)}
+        return {"model": made, "config": self.config.as_json(), "rows": self.rows, "data": dict(self.data)}
+
+
+def digests(data: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """A digest of each array by name: of its type, its shape and all of its bytes."""
+    return {f"{prefix}{name}": _digest(np.asarray(array)) for name, array in sorted(data.items())}
+
+
+def _digest(array: Any) -> str:
+    found = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
+
+
+def save(path: PathLike, training: Training, identity: Identity) -> None:
+    """Write a checkpoint aside and move it into place. Raises CannotDo where it cannot be written."""
+    groups = {"weights": training.weights, "state": training.state, "best": training.best or {}}
+    arrays = {f"{group}/{name}": array for group, named in groups.items() for name, array in named.items()}
+    place = {name: getattr(training, name) for name in _PLACE}
+    texts = {"kind": KIND, "training": json.dumps(place), "identity": json.dumps(identity.as_json())}
+    write_tensors(path, arrays, texts)
+
+
+def resume(path: PathLike, identity: Identity, begun: Training) -> Training:
+    """The run that a checkpoint holds; `begun` is the same run at its beginning.
+
+    Raises CannotDo where there is no file, UserError where it is damaged, no checkpoint, of another model,
+    or made with other settings or data (only `epochs` and `patience` may differ: the batches to come must
+    be the same).
+    """
+    arrays, texts = read_tensors(path, checked=lambda texts: texts.get("kind") == KIND)
+    if texts.get("kind") != KIND:
+        raise UserError(f"`{path}` is no checkpoint", "E720", "it may hold weights alone: start from them")
+    with foreign(path, "a checkpoint", "E720"):
+        told = parsed_json(texts["identity"])
+        place = _place(parsed_json(texts["training"]))
+        _same_model(path, told, _group(arrays, "weights"), identity, begun)
+        _same_run(path, told, identity)
+        return Training(
+            _like(begun.weights, _group(arrays, "weights")),
+            _like(begun.state, _group(arrays, "state")),
+            best=_like(begun.weights, best) if (best := _group(arrays, "best")) else None,
+            **place,
+        )
+
+
+@contextmanager
+def alone(path: PathLike | None) -> Iterator[None]:
+    """Keeps every other training away from the checkpoint at `path`. CannotDo where one has it already."""
+    from filelock import FileLock, Timeout
+
+    if path is None or is_device(Path(path)):
+        yield
+        return
+    place = Path(os.path.realpath(path))
+    lock = FileLock(place.with_name(f".{place.name[:200]}.lock"), blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        help = "let it end, or name another file with `--checkpoint`"
+        raise CannotDo(f"another training keeps its state in `{path}`", "E723", help) from None
+    except OSError as error:
+        raise CannotDo(f"cannot write beside `{path}`: {error.strerror or error}", "E660") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.unlink(lock.lock_file)
+        lock.release()
+
+
+def best_weights(arrays: Arrays, metadata: Mapping[str, str]) -> Arrays:
+    """Of a checkpoint its best weights (its last, where nothing is held back); of other files all arrays."""
+    if metadata.get("kind") != KIND:
+        return arrays
+    return _group(arrays, "best") or _group(arrays, "weights")
+
+
+_PLACE = ("epoch", "batch", "loss_sum", "rows", "best_loss", "best_epoch", "history")
+
+
+def _group(arrays: Arrays, group: str) -> Arrays:
+    return {name.removeprefix(f"{group}/"): a for name, a in arrays.items() if name.startswith(f"{group}/")}
+
+
+def _place(told: Any) -> dict[str, Any]:
+    """Where a run stands, every number looked at."""
+    counts = [told[name] for name in ("epoch", "batch", "rows", "best_epoch")]
+    sums = [told["loss_sum"], *([told["best_loss"]] if told["best_loss"] is not None else [])]
+    records = [number for record in told["history"] for number in record.values()]
+    whole = all(type(n) is int and n >= 0 for n in counts)
+    if not whole or not all(type(n) in (int, float) for n in (*sums, *records)):
+        raise Damaged("it does not say where the training stood")
+    return {**{name: told[name] for name in _PLACE}, "history": tuple(told["history"])}
+
+
+def _like(begun: Arrays, found: Arrays) -> Arrays:
+    """The arrays in the order of those at the beginning, of which each has its like."""
+    if {n: (a.shape, a.dtype) for n, a in begun.items()} != {n: (a.shape, a.dtype) for n, a in found.items()}:
+        raise Damaged("it does not hold the arrays of such a training")
+    return {name: found[name] for name in begun}
+
+
+def _same_model(path: object, told: Mapping[str, Any], weights: Arrays, identity: Identity, begun: Training) -> None:
+    ours, theirs = ({name: a.shape for name, a in named.items()} for named in (begun.weights, weights))
+    for name in sorted({*ours, *theirs}):
+        if ours.get(name) != theirs.get(name):
+            here, there = (shape_text(s[name]) if name in s else "missing" for s in (ours, theirs))
+            raise UserError(
+                f"`{path}` is the checkpoint of another model: `{name}` is {there} there and {here} here",
+                code="E721",
+            )
+    made = told["model"]
+    before = Equations(str(made["equations"]["whole"]), dict(made["equations"]["values"]))
+    equations = identity.model.equations
+    if made["name"] != identity.model.name or before.whole != equations.whole:
+        raise UserError(
+            f"`{path}` is the checkpoint of another model: {_changed(before, equations)}",
+            code="E721",
+            help="train it anew, or start from its weights",
+        )
+
+
+def _changed(before: Equations, now: Equations) -> str:
+    """Which equations are others, a few by name."""
+    names = [f"`{name.rstrip(chr(39))}`" for name in now.differing(before)]
+    few = ", ".join(dict.fromkeys(names[:4])) + (", ..." if len(names) > 4 else "")
+    told = "its equations or settings were changed since"
+    return f"{told}: {few} {'are' if len(names) > 1 else 'is'} computed otherwise" if names else told
+
+
+def _same_run(path: object, told: Mapping[str, Any], identity: Identity) -> None:
+    ours = json.loads(json.dumps({**identity.model.settings, **identity.config.as_json()}))
+    before = {**told["model"]["settings"], **told["config"]}
+    differ = [n for n in ours if n not in _MAY_CHANGE and ours[n] != before.get(n)]
+    if differ:
+        words = "; ".join(f"{n} was {_words(before.get(n))}, now {_words(ours[n])}" for n in differ)
+        raise UserError(
+            f"`{path}` was made with other settings: {words}",
+            code="E722",
+            help="resume with the same settings, or start anew from its weights",
+        )
+    if told["rows"] != identity.rows:
+        raise UserError(f"`{path}` was made with {told['rows']} rows of data, now there are {identity.rows}", "E722")
+    data = {**told["data"], **identity.data}
+    others = [f"`{name}`" for name in sorted(data) if told["data"].get(name) != identity.data.get(name)]
+    if others:
+        raise UserError(
+            f"`{path}` was made with other data: {', '.join(others)} {'are' if len(others) > 1 else 'is'} not the same",
+            code="E722",
+            help="resume with the same data, or start anew from its weights",
+        )
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{value['name']}({', '.join(f'{k} = {v}' for k, v in value.items() if k != 'name')})"
+    return "not set" if value is None else str(value)

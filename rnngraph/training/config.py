@@ -1,0 +1,116 @@
+"""The settings of a training run: from the model's `train` block, overridden by flags."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from rnngraph.diagnostics.errors import Diagnostic, UserError, did_you_mean
+from rnngraph.training.optimisers import OPTIMISERS, Adam, Optimiser, is_number, optimiser, shown
+
+Split = Literal["random", "last"]
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How to train. A run with the same settings, data and first weights gives the same bits.
+
+    `clip_norm` shortens longer gradients; `rate_decay` multiplies the rate after each epoch; `validation`
+    is the fraction of the rows held back, drawn at random or the `last` ones; `patience` is the number of
+    epochs without a better held-back loss after which training stops.
+    """
+
+    optimizer: Optimiser = field(default_factory=Adam)
+    batch: int = 32
+    epochs: int = 10
+    clip_norm: float | None = None
+    rate_decay: float = 1.0
+    validation: float = 0.0
+    split: Split = "random"
+    patience: int | None = None
+    seed: int = 0
+
+    @classmethod
+    def from_recipe(cls, recipe: Mapping[str, Any], **overrides: Any) -> FitConfig:
+        """Of a `train` block: `optimizer` is a name or (name, settings). None overrides nothing.
+
+        Raises UserError that names every option that is unknown or out of range.
+        """
+        chosen = {**recipe, **{name: value for name, value in overrides.items() if value is not None}}
+        unknown = [name for name in chosen if name not in _RULES and name != "optimizer"]
+        problems = [_unknown(name) for name in unknown[:MOST_UNKNOWN]]
+        problems += [
+            d for name, value in chosen.items() if name in _RULES and (d := _out_of_range(name, value))
+        ]
+        try:
+            chosen["optimizer"] = _optimiser(chosen.get("optimizer"))
+        except UserError as error:
+            problems += error.diagnostics
+        if problems:
+            raise UserError(problems)
+        return cls(**{name: _RULES[name][2](v) if name in _RULES else v for name, v in chosen.items()})
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            **asdict(self),
+            "optimizer": {"name": type(self.optimizer).__name__.lower(), **asdict(self.optimizer)},
+        }
+
+
+def _optimiser(given: Any) -> Optimiser:
+    """Of a name, of a name with settings, or of one that is ready."""
+    match given:
+        case None:
+            return Adam()
+        case Optimiser():
+            return given
+        case str(name):
+            return optimiser(name)
+        case (str(name), Mapping() as settings):
+            return optimiser(name, settings)
+    raise UserError(
+        f"`optimizer` should be the name of one, got {shown(given)}", "E701", f"as in `{'`, `'.join(OPTIMISERS)}`"
+    )
+
+
+def _number(value: Any) -> bool:
+    return is_number(value) and math.isfinite(value)
+
+
+def _whole(value: Any) -> bool:
+    return _number(value) and value % 1 == 0
+
+
+_RULES: dict[str, tuple[str, Any, Any]] = {
+    "batch": ("a whole number of rows, at least 1", lambda v: _whole(v) and v >= 1, int),
+    "epochs": ("a whole number, at least 0", lambda v: _whole(v) and v >= 0, int),
+    "clip_norm": ("above 0", lambda v: _number(v) and v > 0, float),
+    "rate_decay": ("above 0 and at most 1", lambda v: _number(v) and 0 < v <= 1, float),
+    "validation": ("a fraction, at least 0 and below 1", lambda v: _number(v) and 0 <= v < 1, float),
+    "split": ("`random` or `last`", lambda v: isinstance(v, str) and v in ("random", "last"), str),
+    "patience": ("a whole number of epochs, at least 1", lambda v: _whole(v) and v >= 1, int),
+    "seed": ("a whole number", _whole, int),
+}
+"""Option -> what it should be, whether it is, and its type."""
+MOST_UNKNOWN = 10
+"""So many unknown options are told."""
+
+
+def _unknown(name: str) -> Diagnostic:
+    known = ["optimizer", *_RULES]
+    return Diagnostic(
+        "E703",
+        f"training has no option `{name}`",
+        help=did_you_mean(name, known) or f"it has {', '.join(known)}",
+    )
+
+
+def _out_of_range(name: str, value: Any) -> Diagnostic | None:
+    words, holds, _ = _RULES[name]
+    try:
+        fine = bool(holds(value))
+    except OverflowError:  # a whole number that no float can hold
+        fine = False
+    return None if fine else Diagnostic("E704", f"`{name}` should be {words}, got {shown(value)}")

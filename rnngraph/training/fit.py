@@ -1,0 +1,319 @@
+"""The training loop: one pure step per batch, so that a run can be stopped and taken up between any two."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnngraph.diagnostics.errors import CannotDo, Diagnostic, OutsideIndex, UserError
+from rnngraph.files.tensors import Arrays
+from rnngraph.system.interrupts import held
+from rnngraph.training import batches, checkpoint, optimisers
+from rnngraph.training.batch_rows import Split, split, told_by
+from rnngraph.training.batches import Rows
+from rnngraph.training.checkpoint import Identity, Made, Training, digests
+from rnngraph.training.config import FitConfig
+
+EVALUATED = 1024
+"""So many rows are evaluated at once."""
+
+Record = dict[str, float]
+Explain = Callable[[Mapping[str, Any], Mapping[str, Any]], Diagnostic | None]
+"""Tells where a batch, with these weights, first gives a value that is not finite."""
+
+
+class Trainable(Protocol):
+    """A program with gradients: the loss of a batch (its mean over rows), and gradients of the weights by
+    name.
+    """
+
+    def gradients(
+        self, data: Mapping[str, Any], weights: Mapping[str, Any]
+    ) -> tuple[float, Mapping[str, NDArray[Any]]]: ...
+
+
+class Evaluable(Protocol):
+    """A program without what is random in training; its results hold `loss` and the metrics by name."""
+
+    def run(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> Mapping[str, NDArray[Any]]: ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Told after every batch. `loss` is the mean so far in this epoch; `record` is there once it is over."""
+
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+    loss: float
+    record: Record | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The weights to use (the best where rows were held back), and one record per epoch.
+
+    A record holds `epoch`, `loss` and, where rows are held back, `validation.loss` and `validation.METRIC`.
+    """
+
+    weights: Arrays
+    history: tuple[Record, ...]
+    best_epoch: int | None
+    stopped_early: bool
+
+
+class Interrupted(CannotDo):
+    """Training was stopped by Ctrl-C; `path` is the checkpoint that holds where it stood, or None."""
+
+    exit_code = 130
+
+    def __init__(self, training: Training, path: str | os.PathLike[str] | None) -> None:
+        self.path = path
+        place = f"training was interrupted in epoch {training.epoch + 1}, after {training.batch} batches"
+        kept = (
+            f"; `{path}` holds where it stood"
+            if path
+            else "; no checkpoint was asked for, so nothing is kept"
+        )
+        super().__init__(place + kept, code="E730", help="go on with `--resume`" if path else "")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What stays the same during a run."""
+
+    program: Trainable
+    config: FitConfig
+    split: Split
+    evaluator: Evaluable | None
+    metrics: tuple[str, ...]
+    frozen: frozenset[str]
+    sequences: Mapping[str, str]
+    identity: Identity
+    path: str | os.PathLike[str] | None
+    together: int = EVALUATED
+    progress: Callable[[Progress], None] | None = field(default=None)
+    explain: Explain | None = field(default=None)
+
+    @property
+    def count(self) -> int:
+        return len(self.split.numbers)
+
+    @property
+    def batches(self) -> int:
+        return math.ceil(self.count / self.config.batch)
+
+    def members(self, training: Training) -> Rows:
+        """The rows of the data that the next batch has."""
+        config = self.config
+        rows = batches.members(self.count, config.batch, config.seed, training.epoch, training.batch)
+        return self.split.numbers[rows]
+
+
+def fit(
+    program: Trainable,
+    weights: Mapping[str, NDArray[Any]],
+    data: Mapping[str, Any],
+    config: FitConfig,
+    *,
+    validation: Mapping[str, Any] | None = None,
+    evaluator: Evaluable | None = None,
+    metrics: Iterable[str] = (),
+    frozen: Collection[str] = (),
+    sequences: Mapping[str, str] | None = None,
+    path: str | os.PathLike[str] | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    model: Made | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    explain: Explain | None = None,
+    together: int = EVALUATED,
+) -> Fitted:
+    """Train on `data` (rows are axis 0 of every array) and give the weights to use.
+
+    `validation` is held-back data; without it `config.validation` of the rows are. `evaluator` gives their
+    loss and `metrics`. `sequences` maps inputs to time axes, for programs of any number of steps: batches
+    with lengths are then cut to their longest row. A checkpoint is written to `path` after every epoch and
+    when interrupted; `resume` is one to go on from, which gives the same bits as if there had been no stop.
+    `model` says what is trained, so that another one's checkpoint is refused. `explain` is asked for the place
+    where a loss or gradient that is not finite comes from. At most `together` rows are evaluated at once.
+
+    Raises Interrupted after Ctrl-C, CannotDo where the loss is no longer finite or another training has the
+    checkpoint, UserError for wrong settings.
+    """
+    parts = split(data, validation, config)
+    if config.patience is not None and parts.held is None:
+        raise UserError(
+            "`patience` needs rows that are held back",
+            code="E712",
+            help="set `validation` to a fraction of the rows, or give held-back data",
+        )
+    if parts.held is not None and evaluator is None:
+        raise ValueError("held-back rows need an evaluator")
+    other = digests(validation, "held back: ") if validation is not None else {}
+    known = digests(data) | other if path is not None or resume is not None else {}
+    job = _Job(
+        program,
+        config,
+        parts,
+        evaluator,
+        tuple(metrics),
+        frozenset(frozen),
+        sequences or {},
+        Identity(model or Made(), config, len(parts.numbers), known),
+        path,
+        together,
+        progress,
+        explain,
+    )
+    training = _fresh(job, weights)
+    with checkpoint.alone(path):
+        if resume:
+            training = checkpoint.resume(resume, job.identity, training)
+        return _finished(job, _trained(job, training))
+
+
+def evaluate(
+    program: Evaluable,
+    data: Mapping[str, Any],
+    weights: Mapping[str, Any],
+    metrics: Iterable[str] = (),
+    size: int = EVALUATED,
+) -> Record:
+    """`loss` and the metrics of all rows.
+
+    At most `size` rows run at once; of more rows the results are means over such parts, weighted by their
+    rows (which, for a loss per step and rows of different lengths, is not quite the mean over all steps).
+    """
+    count, names = batches.row_count(data), ("loss", *metrics)
+    sums = dict.fromkeys(names, 0.0)
+    for part in batches.chunks(count, size):
+        with told_by(part, "the data"):
+            results = program.run(batches.take(data, part), weights)
+        for name in names:
+            sums[name] += float(results[name]) * len(part)
+    return {name: total / count for name, total in sums.items()}
+
+
+# --- the loop ------------------------------------------------------------------------------------------
+
+
+def _fresh(job: _Job, weights: Mapping[str, NDArray[Any]]) -> Training:
+    trained = {name: w for name, w in weights.items() if name not in job.frozen}
+    return Training(dict(weights), optimisers.start(job.config.optimizer, trained))
+
+
+def _trained(job: _Job, training: Training) -> Training:
+    """One batch after another; `training` is replaced whole, so an interruption never sees half an update."""
+    try:
+        while training.epoch < job.config.epochs and not _out_of_patience(job, training):
+            if training.batch < job.batches:  # else it was interrupted between the last batch and its record
+                training = _batch(job, training)
+            record = None
+            if training.batch == job.batches:
+                training = _close_epoch(job, training)
+                record = training.history[-1]
+                _keep(job, training)
+            _tell(job, training, record)
+    except KeyboardInterrupt:
+        _keep(job, training)
+        raise Interrupted(training, job.path) from None
+    except OutsideIndex as error:
+        _keep(job, training)
+        kept = f"{error.note}; `{job.path}` holds the weights so far" if job.path is not None else error.note
+        raise OutsideIndex(error.plain, error.row, kept) from None
+    return training
+
+
+def _batch(job: _Job, training: Training) -> Training:
+    """The run after one more batch. What overflows is told by `_diverged`, here or in the next batch."""
+    with np.errstate(all="ignore"):
+        return _updated(job, training)
+
+
+def _updated(job: _Job, training: Training) -> Training:
+    config = job.config
+    rows = batches.batch(job.split.learnt, config.batch, config.seed, training.epoch, training.batch)
+    rows = batches.trim(rows, job.sequences)
+    with told_by(job.members(training), "the data", f"in epoch {training.epoch + 1}, batch {training.batch + 1}"):
+        loss, gradients = job.program.gradients(rows, training.weights)
+    mine = {
+        name: gradients[name] for name in training.weights if name in gradients and name not in job.frozen
+    }
+    limit = config.clip_norm if config.clip_norm is not None else math.inf
+    clipped, norm = optimisers.clip_by_global_norm(mine, limit)
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise _diverged(job, training, rows, "loss" if not math.isfinite(loss) else "gradient")
+    rated = replace(config.optimizer, rate=config.optimizer.rate * config.rate_decay**training.epoch)
+    weights, state = optimisers.update(rated, training.weights, clipped, training.state)
+    size = min(config.batch, job.count - training.batch * config.batch)
+    return replace(
+        training,
+        weights=weights,
+        state=state,
+        batch=training.batch + 1,
+        loss_sum=training.loss_sum + float(loss) * size,
+        rows=training.rows + size,
+    )
+
+
+def _close_epoch(job: _Job, training: Training) -> Training:
+    """The run with its epoch on record, and the weights kept if they are the best so far."""
+    epoch = training.epoch + 1
+    record: Record = {"epoch": epoch, "loss": training.loss_sum / training.rows}
+    closed = replace(training, epoch=epoch, batch=0, loss_sum=0.0, rows=0)
+    if job.split.held is not None and job.evaluator is not None:
+        with told_by(job.split.held_numbers, job.split.held_from, f"after epoch {epoch}"):
+            found = evaluate(job.evaluator, job.split.held, training.weights, job.metrics, job.together)
+        record.update({f"validation.{name}": value for name, value in found.items()})
+        if training.best_loss is None or found["loss"] < training.best_loss:
+            closed = replace(closed, best=training.weights, best_loss=found["loss"], best_epoch=epoch)
+    return replace(closed, history=(*training.history, record))
+
+
+def _out_of_patience(job: _Job, training: Training) -> bool:
+    return job.config.patience is not None and training.epoch - training.best_epoch >= job.config.patience
+
+
+def _keep(job: _Job, training: Training) -> None:
+    if job.path is not None:
+        with held():
+            checkpoint.save(job.path, training, job.identity)
+
+
+def _tell(job: _Job, training: Training, record: Record | None) -> None:
+    if job.progress is None:
+        return
+    if record is not None:
+        told = Progress(training.epoch, job.config.epochs, job.batches, job.batches, record["loss"], record)
+    else:
+        mean = training.loss_sum / training.rows
+        told = Progress(training.epoch + 1, job.config.epochs, training.batch, job.batches, mean)
+    job.progress(told)
+
+
+def _diverged(job: _Job, training: Training, rows: Mapping[str, Any], what: str) -> CannotDo:
+    kept = f"; `{job.path}` holds the end of epoch {training.epoch}" if job.path and training.epoch else ""
+    said = f"the {what} was no longer finite in epoch {training.epoch + 1}, batch {training.batch + 1}{kept}"
+    cause = job.explain(rows, training.weights) if job.explain else None
+    found = cause or Diagnostic("E731", "")
+    said += f": {cause.message}" if cause else ""
+    help = "; ".join(filter(None, (found.help, "try a smaller `rate`, or `clip_norm 1`")))
+    return CannotDo([replace(found, code="E731", message=said, help=help)])
+
+
+def _finished(job: _Job, training: Training) -> Fitted:
+    if training.best is None:
+        return Fitted(training.weights, training.history, None, False)
+    return Fitted(
+        training.best,
+        training.history,
+        training.best_epoch,
+        training.epoch < job.config.epochs and _out_of_patience(job, training),
+    )

@@ -1,0 +1,309 @@
+"""Weights: how they begin, how they are kept, and whether they fit the model.
+
+Every weight is drawn from a generator of its own, keyed by (seed, name): neither the order of the weights nor
+the presence of others changes a number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnngraph.diagnostics.errors import Diagnostic, UserError, did_you_mean
+from rnngraph.files.outputs import form_of
+from rnngraph.files.tensors import Arrays, read_tensors, write_tensors
+from rnngraph.ir.graph import INPUT, Graph, Node, Value, ordered
+from rnngraph.ir.types import BATCH
+from rnngraph.language.elaboration.elaborated import Weight
+
+Shape = tuple[int, ...]
+Draw = Callable[..., NDArray[Any]]
+
+
+def init(weights: Sequence[Weight], seed: int, dtype: str = "float64") -> Arrays:
+    """First values of all weights by full name, frozen ones too. Raises UserError for an unknown initialiser.
+
+    The same (seed, name, shape, initialiser) gives the same numbers; float32 ones are the float64 ones
+    rounded. What is no finite number in this type is refused: nothing that begins so could be trained.
+    """
+    found: Arrays = {}
+    with np.errstate(all="ignore"):
+        for weight in weights:
+            value = weight.initial.value
+            found[weight.name] = _first_value(weight, seed) if value is None else computed(value, found)
+            _refuse_infinite(weight, found[weight.name], dtype)
+        return {name: array.astype(dtype) for name, array in found.items()}
+
+
+def _refuse_infinite(weight: Weight, array: NDArray[Any], dtype: str) -> None:
+    bad = array[~np.isfinite(array.astype(dtype, copy=False))]
+    if not bad.size:
+        return
+    message = f"`{weight.name}` would begin with {bad.flat[0]:g}"
+    fits = bool(np.isfinite(bad).all())
+    help = f"compute in float64, or let it begin with less than {np.finfo(dtype).max:.1e}" if fits else ""
+    note = f"which is infinite in {dtype}" if fits else "which is no finite number"
+    raise UserError([Diagnostic("E653", message, weight.span, note, help=help)])
+
+
+def computed(value: Value, weights: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """A value of the graph that depends on weights alone; one row of it, where it has rows. UserError where it chooses
+    by an index that lies outside."""
+    from rnngraph.planning.lowering import lower
+    from rnngraph.planning.plan import plan
+    from rnngraph.runtime.execution import Bound
+    from rnngraph.runtime.numpy import NumpyBackend
+
+    inputs = {n.attrs["name"]: Value(n) for n in ordered([value.node]) if n.op is INPUT}
+    looks = {f"index {i}": n for i, n in enumerate(ordered([value.node])) if n.op.name == "inside"}
+    program = lower(Graph(inputs, {"value": value, **{name: n.inputs[0] for name, n in looks.items()}}))
+    results = Bound(program, plan(program, {BATCH: 1}, "float64"), NumpyBackend()).run({}, weights)
+    for name, node in looks.items():
+        _refuse_outside(node, results[name])
+    return np.array(results["value"])
+
+
+def _refuse_outside(node: Node, ids: NDArray[Any]) -> None:
+    bad, size = ids[(ids < 0) | (ids >= node.attrs["size"])], node.attrs["size"]
+    if bad.size:
+        raise UserError(
+            [Diagnostic("E540", f"an index is {bad.flat[0]}, expected 0 to {size - 1}", node.origin.span)],
+        )
+
+
+def generator(seed: int, name: str) -> np.random.Generator:
+    """A stream of random numbers that depends on `seed` and `name` alone (Philox: Salmon et al., SC 2011)."""
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+
+
+def _first_value(weight: Weight, seed: int) -> NDArray[Any]:
+    name, arguments = weight.initial.name, dict(weight.initial.arguments)
+    if name not in INITIALISERS:
+        raise UserError(
+            [
+                Diagnostic(
+                    "E651",
+                    f"no initialiser is called `{name}`",
+                    weight.span,
+                    f"of `{weight.name}`",
+                    help=did_you_mean(name, INITIALISERS) or f"there are {', '.join(sorted(INITIALISERS))}",
+                )
+            ]
+        )
+    draw, defaults = INITIALISERS[name]
+    unknown = sorted(set(arguments) - set(defaults))
+    if unknown:
+        raise UserError(
+            [
+                Diagnostic(
+                    "E652",
+                    f"`{name}` has no argument `{unknown[0]}`",
+                    weight.span,
+                    f"of `{weight.name}`",
+                    help=did_you_mean(unknown[0], defaults) or f"it has {', '.join(defaults) or 'none'}",
+                )
+            ]
+        )
+    try:
+        return draw(generator(seed, weight.name), weight.shape, **{**defaults, **arguments})
+    except (ValueError, OverflowError) as error:
+        raise UserError([Diagnostic("E653", f"`{weight.name}`: {error}", weight.span)]) from error
+
+
+# --- initialisers: (generator, shape, arguments) -> array ------------------------------------------------
+
+
+def fans(shape: Shape) -> tuple[int, int]:
+    """Values in and values out of a weight: the rows and the columns of a matrix.
+
+    A vector counts as (n, n), a single number as (1, 1); dimensions before the last two are those of a
+    convolution's window and multiply both.
+    """
+    if len(shape) < 2:
+        size = math.prod(shape)
+        return size, size
+    window = math.prod(shape[:-2])
+    return window * shape[-2], window * shape[-1]
+
+
+def _constant(rng: np.random.Generator, shape: Shape, value: float) -> NDArray[Any]:
+    return np.full(shape, float(value))
+
+
+def _uniform(rng: np.random.Generator, shape: Shape, low: float, high: float) -> NDArray[Any]:
+    if not low <= high:
+        raise ValueError(f"`uniform` from {low:g} to {high:g} is empty")
+    return np.asarray(rng.uniform(low, high, shape))
+
+
+def _normal(rng: np.random.Generator, shape: Shape, mean: float, std: float) -> NDArray[Any]:
+    if not std >= 0:
+        raise ValueError(f"`normal` has a negative std, {std:g}")
+    return np.asarray(rng.normal(mean, std, shape))
+
+
+def _truncated_normal(rng: np.random.Generator, shape: Shape, mean: float, std: float) -> NDArray[Any]:
+    """Normal values of which those beyond two deviations are drawn again."""
+    if not std >= 0:
+        raise ValueError(f"`truncated_normal` has a negative std, {std:g}")
+    values = np.asarray(rng.standard_normal(shape))
+    while (far := np.abs(values) > 2).any():
+        values[far] = rng.standard_normal(int(far.sum()))
+    return mean + std * values
+
+
+def _scaled(share: Callable[[int, int], float], normal: bool) -> Draw:
+    """Values of variance gain^2 / share(fan_in, fan_out)."""
+
+    def draw(rng: np.random.Generator, shape: Shape, gain: float) -> NDArray[Any]:
+        deviation = gain / math.sqrt(max(share(*fans(shape)), 1.0))
+        if normal:
+            return np.asarray(rng.normal(0.0, deviation, shape))
+        return np.asarray(rng.uniform(-1.0, 1.0, shape)) * (deviation * math.sqrt(3.0))
+
+    return draw
+
+
+def _orthogonal(rng: np.random.Generator, shape: Shape, gain: float) -> NDArray[Any]:
+    """Rows or columns, whichever are fewer, of length `gain` and at right angles (Saxe et al., ICLR 2014)."""
+    if len(shape) < 2:
+        raise ValueError(f"`orthogonal` is for matrices, not for a shape of {list(shape)}")
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+    q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)  # else the signs would not be evenly spread
+    return np.asarray(gain * (q if rows >= columns else q.T).reshape(shape))
+
+
+def _identity(rng: np.random.Generator, shape: Shape, gain: float) -> NDArray[Any]:
+    """Ones on the diagonal (Le, Jaitly, Hinton 2015: recurrent networks of rectified units)."""
+    if len(shape) != 2:
+        raise ValueError(f"`identity` is for matrices, not for a shape of {list(shape)}")
+    return gain * np.eye(*shape)
+
+
+def _mean_fan(rows: int, columns: int) -> float:
+    return (rows + columns) / 2
+
+
+def _fan_in(rows: int, columns: int) -> float:
+    return float(rows)
+
+
+def _half_fan_in(rows: int, columns: int) -> float:
+    return rows / 2
+
+
+INITIALISERS: dict[str, tuple[Draw, dict[str, float]]] = {
+    "constant": (_constant, {"value": 0.0}),
+    "zeros": (lambda rng, shape: _constant(rng, shape, 0.0), {}),
+    "ones": (lambda rng, shape: _constant(rng, shape, 1.0), {}),
+    "uniform": (_uniform, {"low": -0.05, "high": 0.05}),
+    "normal": (_normal, {"mean": 0.0, "std": 1.0}),
+    "truncated_normal": (_truncated_normal, {"mean": 0.0, "std": 1.0}),
+    "glorot_uniform": (_scaled(_mean_fan, normal=False), {"gain": 1.0}),  # Glorot, Bengio, AISTATS 2010
+    "glorot_normal": (_scaled(_mean_fan, normal=True), {"gain": 1.0}),
+    "he_uniform": (_scaled(_half_fan_in, normal=False), {"gain": 1.0}),  # He et al., ICCV 2015
+    "he_normal": (_scaled(_half_fan_in, normal=True), {"gain": 1.0}),
+    "lecun_uniform": (_scaled(_fan_in, normal=False), {"gain": 1.0}),  # LeCun et al., Efficient BackProp 1998
+    "lecun_normal": (_scaled(_fan_in, normal=True), {"gain": 1.0}),
+    "orthogonal": (_orthogonal, {"gain": 1.0}),
+    "identity": (_identity, {"gain": 1.0}),
+}
+"""Name -> how it draws, and its arguments in order with what they are when not written."""
+
+
+# --- files and checks ------------------------------------------------------------------------------------
+
+
+def save_weights(
+    path: str | os.PathLike[str],
+    weights: Mapping[str, NDArray[Any]],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write weights by name as a .safetensors file, aside first.
+
+    Raises CannotDo where it cannot, UserError where the name of the file has another ending.
+    """
+    form_of(path, ("safetensors",), "weights")
+    write_tensors(path, weights, metadata)
+
+
+def load_weights(path: str | os.PathLike[str]) -> Arrays:
+    """The arrays of a safetensors file by name. A checkpoint gives its best weights.
+
+    Raises CannotDo where there is no readable file, UserError where it is cut short or another kind of file.
+    """
+    from rnngraph.training.checkpoint import best_weights
+
+    arrays, metadata = read_tensors(path)
+    return best_weights(arrays, metadata)
+
+
+def check_weights(declared: Sequence[Weight], given: Mapping[str, Any], dtype: str = "float64") -> Arrays:
+    """The given weights as arrays of `dtype`, in the declared order; UserError names everything that is
+    wrong.
+    """
+    by_name = {weight.name: weight for weight in declared}
+    problems = [_unknown(name, by_name) for name in given if name not in by_name]
+    arrays: Arrays = {}
+    for weight in declared:
+        found = _fitted(weight, given, dtype)
+        if isinstance(found, Diagnostic):
+            problems.append(found)
+        else:
+            arrays[weight.name] = found
+    if problems:
+        raise UserError(problems)
+    return arrays
+
+
+def _unknown(name: str, declared: Mapping[str, Weight]) -> Diagnostic:
+    known = f"it has {', '.join(f'`{n}`' for n in list(declared)[:8])}" if declared else "it has none"
+    return Diagnostic("E654", f"the model has no weight `{name}`", help=did_you_mean(name, declared) or known)
+
+
+def _fitted(weight: Weight, given: Mapping[str, Any], dtype: str) -> NDArray[Any] | Diagnostic:
+    if weight.name not in given:
+        return Diagnostic(
+            "E655",
+            f"no value is given for the weight `{weight.name}`",
+            weight.span,
+            f"declared here, {shape_text(weight.shape)}",
+        )
+    try:
+        array = np.asarray(given[weight.name])
+    except ValueError:
+        array = np.asarray(None)  # its rows differ in length
+    if np.ma.is_masked(given[weight.name]):
+        return Diagnostic("E657", f"the weight `{weight.name}` holds masked values", weight.span)
+    if array.shape != weight.shape:
+        return Diagnostic(
+            "E656",
+            f"the weight `{weight.name}` should be {shape_text(weight.shape)}, got {shape_text(array.shape)}",
+            weight.span,
+            "declared here",
+        )
+    if array.dtype.kind not in "fiu":
+        return Diagnostic(
+            "E657", f"the weight `{weight.name}` should hold numbers, got {array.dtype}", weight.span
+        )
+    with np.errstate(over="ignore"):
+        cast = array.astype(dtype, copy=False)
+    if not np.isfinite(cast).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(cast))[0])
+        return Diagnostic(
+            "E658", f"the weight `{weight.name}` holds {array[at]} at {shape_text(at)}", weight.span
+        )
+    return cast
+
+
+def shape_text(shape: Sequence[object]) -> str:
+    """`(batch, time, 3)`; a single number is `()`."""
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"

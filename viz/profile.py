@@ -1,0 +1,130 @@
+"""Where the time of a run goes, by source line: as data, as a chart for the terminal, and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.files.outputs import form_of, write_aside
+from rnngraph.viz.figure import FORMS, figure_bytes
+from rnngraph.viz.palette import FAINT, INK, KINDS, SOFT
+from rnngraph.viz.sentences import duration
+
+BAR = 24
+"""Columns of the longest bar in the terminal."""
+
+
+@dataclass(frozen=True)
+class LineTime:
+    """Seconds of one run that the kernels of one line of source take, forward and backward."""
+
+    place: str
+    text: str
+    forward: float
+    backward: float
+
+    @property
+    def seconds(self) -> float:
+        return self.forward + self.backward
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The lines of a run, the slowest first, and the seconds of that run, with clocks in between."""
+
+    lines: tuple[LineTime, ...]
+    seconds: float
+
+    @property
+    def shown(self) -> tuple[LineTime, ...]:
+        """The lines, and what is left beside them, where there is any."""
+        left = self.seconds - sum(line.seconds for line in self.lines)
+        beside = LineTime("", "beside the kernels: clocks, calls, copies", left, 0.0)
+        return (*self.lines, beside) if left > 0 else self.lines
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def chart(task: str, profile: Profile, most: int) -> Any:
+    """A `rich` table with a bar for each of the slowest lines: plain for forward, hatched for backward."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    rows = _most(profile, most)
+    longest = max((line.seconds for line in rows), default=0.0) or 1.0
+    told = Table(
+        title=f"{task}: where the time goes", title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
+    for name, justify in (("", "right"), ("time", "right"), ("", "left"), ("line", "left"), ("", "left")):
+        told.add_column(name, justify=justify, no_wrap=name != "")  # type: ignore[arg-type]
+    for line in rows:
+        forward, backward = (round(BAR * part / longest) for part in (line.forward, line.backward))
+        told.add_row(
+            f"{100 * line.seconds / profile.seconds:.0f} %",
+            duration(line.seconds),
+            f"[green]{'█' * forward}[/][dark_orange]{'▒' * backward}[/]",
+            escape(line.place),
+            escape(line.text),
+        )
+    if any(line.backward for line in rows):
+        told.caption, told.caption_justify = "[green]█[/] forward  [dark_orange]▒[/] backward", "left"
+    return told
+
+
+def _most(profile: Profile, most: int) -> tuple[LineTime, ...]:
+    """The slowest lines, the others as one."""
+    rows = tuple(sorted(profile.shown, key=lambda line: -line.seconds))
+    if len(rows) <= most + 1:
+        return rows
+    rest = rows[most:]
+    forward, backward = (sum(part) for part in zip(*((r.forward, r.backward) for r in rest), strict=True))
+    return (*rows[:most], LineTime("", f"{len(rest)} other lines", forward, backward))
+
+
+def write_picture(profiles: Mapping[str, Profile], path: str, most: int) -> None:
+    """For each task horizontal bars, one for each of the slowest lines."""
+    form = form_of(path, FORMS, "a picture")
+    write_aside(path, _drawn({task: _most(profile, most)[::-1] for task, profile in profiles.items()}, form))
+
+
+def _drawn(tasks: Mapping[str, Sequence[LineTime]], form: str) -> bytes:
+    heights = [1 + len(rows) for rows in tasks.values()]
+
+    def draw(figure: Any) -> None:
+        panels = figure.subplots(len(tasks), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
+        for axes, (task, rows) in zip(panels, tasks.items(), strict=True):
+            _bars(axes, rows)
+            _dress(axes, f"{task}: milliseconds by source line")
+
+    return figure_bytes(draw, form, "times", figsize=(9, 0.6 + 0.34 * sum(heights)))
+
+
+def _bars(axes: Any, rows: Sequence[LineTime]) -> None:
+    forward, backward = (
+        [1e3 * part for part in parts] for parts in zip(*((r.forward, r.backward) for r in rows), strict=True)
+    )
+    places = range(len(rows))
+    axes.barh(places, forward, color=KINDS["pointwise"].line, label="forward", height=0.7)
+    if any(backward):
+        axes.barh(places, backward, left=forward, color=KINDS["backward"].line, label="backward", height=0.7)
+        axes.legend(loc="lower right", frameon=False, fontsize=9, labelcolor=INK)
+    axes.set_yticks(places, [_label(line) for line in rows], parse_math=False)
+
+
+def _dress(axes: Any, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=11, color=INK)
+    axes.tick_params(colors=SOFT, labelsize=9, length=0)
+    axes.grid(True, axis="x", color=FAINT, linewidth=0.6, alpha=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
+
+
+def _label(line: LineTime) -> str:
+    text = line.text if len(line.text) <= 60 else f"{line.text[:57]}..."
+    number = line.place.rpartition(":")[2]
+    return f"{text}   {number}" if number else text
