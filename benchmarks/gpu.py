@@ -41,8 +41,8 @@ from contest.cells import CELLS  # noqa: E402
 from contest.ours import compiled  # noqa: E402
 from contest.problem import TASKS, Absent, Problem, Size, model, problem  # noqa: E402
 
-from rnngraph.calls import call_of  # noqa: E402
-from rnngraph.compiled import Signature  # noqa: E402
+from rnngraph.compilation.calls import call_of  # noqa: E402
+from rnngraph.compilation.variant import Signature  # noqa: E402
 
 CONTESTS = (
     "lstm:32,100,512,512", "lstm:32,100,128,128", "gru:32,100,512,512", "layer_norm_lstm:32,100,512,512",

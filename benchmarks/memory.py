@@ -80,7 +80,7 @@ def ours(mode: str) -> Callable[[int], tuple[Run, Callable[[], dict[str, Any]]]]
         import numpy as np
 
         import rnngraph as rg
-        from rnngraph.compiled import Signature
+        from rnngraph.compilation.variant import Signature
 
         model = rg.parse(TEXT)
         program = model.compile(mode, steps, dtype="float32", gradient="weights")

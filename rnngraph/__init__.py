@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnngraph.compiled import CompiledProgram
-    from rnngraph.diagnostics.errors import CannotDo, Diagnostic, UserError
+    from rnngraph.diagnostics.diagnostic import Diagnostic
+    from rnngraph.diagnostics.errors import CannotDo, UserError
     from rnngraph.model import Model, load, parse
-    from rnngraph.weights.weights import load_weights, save_weights
+    from rnngraph.weights.files import load_weights, save_weights
 
 _LATER = {
     "CannotDo": "rnngraph.diagnostics.errors",
@@ -24,8 +25,8 @@ _LATER = {
     "Model": "rnngraph.model",
     "load": "rnngraph.model",
     "parse": "rnngraph.model",
-    "load_weights": "rnngraph.weights.weights",
-    "save_weights": "rnngraph.weights.weights",
+    "load_weights": "rnngraph.weights.files",
+    "save_weights": "rnngraph.weights.files",
 }
 
 __all__ = [

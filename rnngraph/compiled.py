@@ -3,317 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from rnngraph.calls import COTANGENT, Call, Holds, Known, call_of, contents, to_program
-from rnngraph.calls import form as form_of
-from rnngraph.calls import known as known_call
-from rnngraph.checkpointing.chunks import Course
 from rnngraph.checkpointing.execution import Walker
-from rnngraph.checkpointing.memory_limit import Fitting
-from rnngraph.checkpointing.options import ALL, Keep, course, swapped, truncated
-from rnngraph.checkpointing.plan import Walking, state_bytes, tape_bytes, walking
-from rnngraph.checkpointing.segment_programs import Parts
-from rnngraph.checkpointing.segments import Cut, cut
-from rnngraph.checkpointing.stages import Way, ways, why_not
+from rnngraph.compilation.calls import COTANGENT, Call, Holds, Known, call_of, contents
+from rnngraph.compilation.calls import form as form_of
+from rnngraph.compilation.calls import known as known_call
+from rnngraph.compilation.schedule import Schedule
+from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.data.checks import Checked, check_data
 from rnngraph.data.ctc_labels import refuse_wrong_labels
-from rnngraph.diagnostics.errors import CannotDo, Diagnostic, UserError, did_you_mean
-from rnngraph.ir.graph import Graph, Value, graph_input
-from rnngraph.ir.order import Order, orders_of
+from rnngraph.debugging.index_finder import explained
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.suggestions import did_you_mean
+from rnngraph.ir.graph import Graph
 from rnngraph.ir.types import BATCH, root, size_of
 from rnngraph.language.elaboration.elaborated import DataInput, Elaborated, StateInput
 from rnngraph.language.elaboration.streamable import of_a_later_piece
-from rnngraph.ops import const
 from rnngraph.passes.alignments import Alignment, alignments
 from rnngraph.passes.bounds import bounds
 from rnngraph.passes.inside import OUTSIDE
-from rnngraph.passes.pipeline import stages
-from rnngraph.planning.limits import refuse_if_too_large
-from rnngraph.planning.lowering import lower
-from rnngraph.planning.plan import Plan, plan
-from rnngraph.planning.program import Program
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execution import Bound
 from rnngraph.system import garbage
-from rnngraph.weights.weights import check_weights, shape_text
+from rnngraph.weights.checks import check_weights, shape_text
 
 Arrays = dict[str, Any]
 Elaborate = Callable[[bool, Collection[StateInput]], Elaborated]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How a model is run: what is outside the file and changes only the cost.
-
-    `unroll` is "static", "dynamic" or the number of steps in one turn of the loop; `steps` the number of steps of
-    a static program, one number or one for each time axis; `gradient` False, True, or "weights" where the
-    gradients of data and states are not wanted.
-    """
-
-    unroll: str | int = "dynamic"
-    steps: int | Mapping[str, int] | None = None
-    dtype: str = "float64"
-    gradient: bool | str = False
-    keep: Keep = ALL
-    """What is kept for the way back, and what is computed again."""
-    limit: int | None = None
-    """The bytes that a run may take: where nothing else is said of what to keep, the fastest way that fits is taken."""
-    truncate: int | None = None
-    """The number of steps after which gradients through states are cut off."""
-    swap: str = ""
-    """The folder of a file for what is kept for the way back; "" for memory."""
-
-    @property
-    def static(self) -> bool:
-        return self.unroll == "static"
-
-    @property
-    def told(self) -> bool:
-        """Whether it is told what is to be computed again."""
-        return self.keep != ALL or self.truncate is not None or bool(self.swap)
-
-    def steps_of(self, axis: str) -> int:
-        return size_of(axis, self._given_steps)
-
-    def _given_steps(self, axis: str) -> int:
-        if isinstance(self.steps, Mapping):
-            if axis not in self.steps:
-                raise UserError(f"a static program needs a number of steps for the axis `{axis}`", "E601")
-            return self.steps[axis]
-        assert self.steps is not None
-        return self.steps
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What was given: lengths or not, which states, and cotangents of which outputs (None: forward alone)."""
-
-    padded: bool = False
-    fed: frozenset[str] = frozenset()
-    cotangents: tuple[str, ...] | None = None
-
-
-class Steps(dict[str, int]):
-    """The number of steps of each axis of a static program, asked of its schedule."""
-
-    def __init__(self, schedule: Schedule) -> None:
-        super().__init__()
-        self.schedule = schedule
-
-    def __missing__(self, axis: str) -> int:
-        return self.schedule.steps_of(axis)
-
-
-@dataclass(frozen=True, eq=False)
-class Variant:
-    """The program for one signature. Plans and arrays are kept for the sizes last used."""
-
-    elaborated: Elaborated
-    schedule: Schedule
-    signature: Signature
-    backend: Backend
-    _bound: dict[tuple[tuple[str, int], ...], Bound | Walker] = field(default_factory=dict)
-
-    def stages(self) -> Iterator[tuple[str, Graph]]:
-        """Every stage of compilation by name, from the elaborated graph on."""
-        made, signature = self.elaborated, self.signature
-        graph, cotangents, wrt = made.graph, None, dict[str, Value]()
-        if signature.cotangents is not None:
-            graph, cotangents = with_cotangents(graph, signature.cotangents)
-            wrt = _wanted(made, self.schedule.gradient)
-        yield from stages(graph, cotangents, wrt, self.schedule.unroll, Steps(self.schedule))
-
-    @cached_property
-    def graph(self) -> Graph:
-        """The graph as it is lowered where all steps are computed in one go."""
-        if not self.walks:
-            return self._passed[-1]
-        *_, (_, graph) = self.stages()
-        return graph
-
-    @cached_property
-    def _passed(self) -> tuple[Graph, Graph]:
-        """The last stage that has loops, and the last one that is needed."""
-        looped, graph = self.elaborated.graph, self.elaborated.graph
-        for name, graph in self.stages():
-            if name == "units":
-                looped = graph
-                if self.walks:
-                    break
-        return looped, graph
-
-    @cached_property
-    def program(self) -> Program:
-        return self.backend.adapted(lower(self.graph), self.schedule.dtype)
-
-    @cached_property
-    def _given(self) -> dict[str, str]:
-        """What the graph reads from outside, by name, with its kind."""
-        return {n.attrs["name"]: n.attrs["kind"] for n in self.looped.nodes() if n.op.name == "input"}
-
-    @cached_property
-    def orders(self) -> dict[str, Order]:
-        """Of each result its axes as the user meets them."""
-        return orders_of(self.elaborated.graph)
-
-    def turned(self, name: str) -> list[int]:
-        """The axes of an input in the program's order, as positions in the user's."""
-        order = self.orders[name.removeprefix(COTANGENT)] if name.startswith(COTANGENT) else None
-        return to_program(self.looped.inputs[name].type, order)
-
-    @property
-    def arrays(self) -> list[Bound | Walker]:
-        """What has arrays now."""
-        return list(self._bound.values())
-
-    @property
-    def inputs(self) -> list[str]:
-        return [name for name, kind in self._given.items() if kind != "weight"]
-
-    @property
-    def weights(self) -> list[str]:
-        return [name for name, kind in self._given.items() if kind == "weight"]
-
-    def plan(self, sizes: Mapping[str, int]) -> Plan | Walking:
-        """Everything about the memory of a run, before it."""
-        keep, limit = self.schedule.keep, self.schedule.limit
-        if not self.walks or not self.schedule.told:
-            made = self.everything(sizes)
-            return made if limit is None or made.total <= limit else self.fitted(sizes, limit, made)
-        walked = self.walking(sizes)
-        if limit is not None and walked.total > limit:
-            raise too_small(limit, walked.total, f"`--keep {keep}` does not fit", "`--keep all` leaves the choice open")
-        return walked
-
-    def everything(self, sizes: Mapping[str, int]) -> Plan:
-        """Of a run that keeps everything."""
-        return plan(self.program, self.all_sizes(sizes), self.schedule.dtype)
-
-    def all_sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
-        """The sizes of the data's axes, and of those that the model fixes."""
-        graph = self.looped if self.walks else None
-        axes = self.program.axes if graph is None else axes_of(graph)
-        derived = {axis: size_of(axis, sizes.__getitem__) for axis in axes if axis not in sizes}
-        return {**sizes, **derived}
-
-    @garbage.set_aside()
-    def bound(self, sizes: Mapping[str, int]) -> Bound | Walker:
-        """The program with arrays for these sizes; those of the sizes before are given back."""
-        key = tuple(sorted(sizes.items()))
-        if key not in self._bound:
-            self._bound.clear()
-            made = self.plan(sizes)
-            if isinstance(made, Plan):
-                refuse_if_too_large(self.program, made, self.backend.free_bytes(), self.schedule.static)
-            elif made.total > (free := self.backend.free_bytes()):
-                raise too_small(free, made.total, "so much is free", "`--memory-limit` finds a way that fits")
-            self._bound[key] = self.with_arrays(made)
-        return self._bound[key]
-
-    def with_arrays(self, made: Plan | Walking, arrays: Backend | None = None) -> Bound | Walker:
-        """What was planned, with arrays, which `arrays` is asked for where it is given."""
-        if isinstance(made, Plan):
-            return self.backend.bound(self.program, made, arrays)
-        return Walker(made, self.backend, arrays)
-
-    def graphs(self, sizes: Mapping[str, int]) -> list[Graph]:
-        """The graphs that are lowered for these sizes."""
-        made = self.plan(sizes)
-        return [self.graph] if isinstance(made, Plan) else [part.graph for part in made.parts.values()]
-
-    def evaluations(self, sizes: Mapping[str, int]) -> float:
-        """Forward steps that are computed for each step of a sequence."""
-        made = self.plan(sizes)
-        return made.course.evaluations if isinstance(made, Walking) else 1.0
-
-    # --- a few steps at a time ---
-
-    @property
-    def walks(self) -> bool:
-        """Whether steps are computed a few at a time, some of them again."""
-        chosen = self.schedule.told or self.schedule.limit is not None
-        return chosen and self.signature.cotangents is not None
-
-    @property
-    def looped(self) -> Graph:
-        """The last stage that has loops, whatever the mode."""
-        return self._passed[0]
-
-    @cached_property
-    def cuts(self) -> dict[Way, tuple[int, Parts]]:
-        """The graph cut for each way to walk along an axis, and how much is kept on it for a step."""
-        found = ways(self.looped)
-        if not found:
-            raise no_walk(self.looped, self.schedule.keep)
-        return {way: (kept, self.parts(cut(self.looped, way))) for way, kept in found.items()}
-
-    def parts(self, cut: Cut) -> Parts:
-        schedule, backend = self.schedule, self.backend
-        return Parts(cut, schedule.unroll, Steps(schedule), lambda program: backend.adapted(program, schedule.dtype))
-
-    def way(self, sizes: Mapping[str, int]) -> Way:
-        """The way on which the most is kept, where everything is."""
-        return max(self.cuts, key=lambda w: sizes[w.axis] * self.cuts[w][0])
-
-    def walking(self, sizes: Mapping[str, int]) -> Walking:
-        """Everything about a run by the schedule."""
-        sizes, dtype = self.all_sizes(sizes), self.schedule.dtype
-        way = self.way(sizes)
-        parts = self.cuts[way][1]
-
-        def places(chunk: int) -> int:
-            return 1 + -(-tape_bytes(parts, chunk, sizes, dtype) // state_bytes(parts.cut, sizes, dtype))
-
-        steps, batch = sizes[way.axis], sizes.get(BATCH, 1)
-        if self.schedule.truncate:
-            made = truncated(steps, self.schedule.truncate)
-        elif self.schedule.swap:
-            made = swapped(steps, batch, self.schedule.swap, places)
-        else:
-            made = course(self.schedule.keep, steps, batch, places)
-        return walking(parts, replace(made, reverse=way.reverse), sizes, dtype)
-
-    def walked(self, course: Course, sizes: Mapping[str, int]) -> Walking:
-        """Everything about a run by a course, over as many steps as the sizes say."""
-        full = self.all_sizes(sizes)
-        way = self.way(full)
-        return walking(self.cuts[way][1], replace(course, steps=full[way.axis]), full, self.schedule.dtype)
-
-    def fitted(self, sizes: Mapping[str, int], limit: int, everything: Plan) -> Walking:
-        """The fastest run that fits; CannotDo where none does. `everything` is the plan that keeps all."""
-        if not self.walks or not ways(self.looped):
-            raise too_small(limit, everything.total, "", "nothing of this run can be computed again")
-        full = self.all_sizes(sizes)
-        way = self.way(full)
-        fitting = self.fitting(way, full)
-        found = fitting.best(limit)
-        if found is None:
-            need = min(everything.total, fitting.least())
-            raise too_small(limit, need, "", self.what_fits(way, sizes, limit))
-        return walking(fitting.parts, found.course, full, self.schedule.dtype)
-
-    def fitting(self, way: Way, sizes: Mapping[str, int]) -> Fitting:
-        batch = sizes.get(BATCH, 1)
-        return Fitting(self.cuts[way][1], sizes[way.axis], sizes, self.schedule.dtype, batch, way.reverse)
-
-    def what_fits(self, way: Way, sizes: Mapping[str, int], limit: int) -> str:
-        """The longest sequence that would fit, in words."""
-        low, high = 0, sizes.get(way.axis, 0)
-        while low < high:
-            middle = (low + high + 1) // 2
-            fits = self.fitting(way, self.all_sizes({**sizes, way.axis: middle})).least() <= limit
-            low, high = (middle, high) if fits else (low, middle - 1)
-        batch = sizes.get(BATCH, 1)
-        if low:
-            return f"{low:,} steps would fit with a batch of {batch:,}, or a smaller batch"
-        return f"not even one step fits with a batch of {batch:,}"
 
 
 def refuse_obstacles(made: Elaborated, state: StateInput) -> None:
@@ -334,48 +57,6 @@ def _refuse_forgotten(made: Elaborated, state: StateInput, checked: Checked) -> 
         help = f"give the states of every loop that goes on; `output {missing[0].record}` hands these out"
         told = f"the data has `{state.name}` but no {names}"
         raise UserError([Diagnostic("E511", told, missing[0].span, "declared here", help=help)])
-
-
-def too_small(limit: int, need: int, reason: str, help: str) -> CannotDo:
-    """The limit cannot be kept, with the fewest bytes that would do."""
-    why = f"{reason}: " if reason else ""
-    return CannotDo([Diagnostic("E616", f"{why}a limit of {limit:,} bytes; at least {need:,} are needed", help=help)])
-
-
-def no_walk(graph: Graph, keep: Keep) -> CannotDo:
-    """Why no loop of a graph can be computed again, with the line of one that cannot."""
-    loop = next((n for n in graph.nodes() if n.op.kind == "loop"), None)
-    reason = why_not(loop) if loop else "the model has no loop whose steps could be computed again"
-    span = loop.origin.span if loop else None
-    return CannotDo([Diagnostic("E614", f"`--keep {keep}`: {reason}", span, help="`--keep all` runs any model")])
-
-
-def axes_of(graph: Graph) -> set[str]:
-    """Every axis that a value of a graph has, or a loop runs along."""
-    nodes = list(graph.all_nodes())
-    loops = {node.attrs["loop"].axis for node in nodes if node.op.kind == "loop"}
-    return loops | {axis for node in nodes for type in node.types for axis in type.axes}
-
-
-def with_cotangents(graph: Graph, names: tuple[str, ...]) -> tuple[Graph, dict[Value, Value]]:
-    """The graph with an input for the cotangent of each named output; the loss's own is one."""
-    inputs, pairs = dict(graph.inputs), {}
-    for name in names:
-        value = graph.outputs[name]
-        if name == "loss":
-            pairs[value] = const(1.0)
-        else:
-            pairs[value] = inputs[f"cot:{name}"] = graph_input(f"cot:{name}", "cotangent", value.type)
-    return Graph(inputs, graph.outputs), pairs
-
-
-def _wanted(made: Elaborated, gradient: bool | str) -> dict[str, Value]:
-    inputs = made.graph.inputs
-    wrt = {w.name: inputs[w.name] for w in made.weights if not w.frozen and w.name in inputs}
-    if gradient == "weights":
-        return wrt
-    wrt |= {i.name: inputs[i.name] for i in made.inputs if i.type.dtype == "float" and i.name in inputs}
-    return wrt | {s.name: s.value for s in made.states if s.type.dtype == "float"}
 
 
 class CompiledProgram:
@@ -514,8 +195,6 @@ class CompiledProgram:
             raise UserError(f"the weights have no `{first}`", "E604", did_you_mean(first, weights))
         results = call.run(inputs, self._fitting(weights, call.needed))
         if OUTSIDE in results and not self.made_up and self.backend.fetch(results[OUTSIDE]):
-            from rnngraph.analysis.index_finder import explained
-
             raise explained(self, data, weights)
         return call, results
 

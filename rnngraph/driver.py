@@ -14,11 +14,14 @@ import numpy as np
 from rnngraph.analysis.compare import compare as compare_costs
 from rnngraph.analysis.cost import Cost
 from rnngraph.analysis.equality import Asked
-from rnngraph.analysis.nan_finder import explain, unusual
-from rnngraph.analysis.results import Comparison
-from rnngraph.compiled import Arrays, CompiledProgram, Signature
+from rnngraph.analysis.results import Comparison, Profile
+from rnngraph.compilation.variant import Signature
+from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.data.shapes import LENGTHS
-from rnngraph.diagnostics.errors import Diagnostic, UserError, did_you_mean
+from rnngraph.debugging.nan_finder import explain, unusual
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.files.results import Rows, write_results
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.identity import identity_of
@@ -30,8 +33,8 @@ from rnngraph.texts import over_defaults
 from rnngraph.training.checkpoint import Made
 from rnngraph.training.config import FitConfig
 from rnngraph.training.fit import EVALUATED, Fitted, Progress, evaluate, fit
-from rnngraph.viz.profile import Profile
-from rnngraph.weights.weights import check_weights, load_weights, save_weights
+from rnngraph.weights.checks import check_weights
+from rnngraph.weights.files import load_weights, save_weights
 
 if TYPE_CHECKING:
     from rnngraph.analysis.bench import Bench

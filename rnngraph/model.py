@@ -13,9 +13,13 @@ from typing import Any
 
 from rnngraph.checkpointing.memory_limit import bytes_in
 from rnngraph.checkpointing.options import ALL, LONGEST_COUNT, Keep, is_count, parsed
-from rnngraph.compiled import CompiledProgram, Schedule, Signature, Variant
-from rnngraph.diagnostics.errors import CannotDo, Diagnostic, UserError, did_you_mean, told_of
+from rnngraph.compilation.schedule import Schedule
+from rnngraph.compilation.variant import Signature, Variant
+from rnngraph.compiled import CompiledProgram
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
 from rnngraph.diagnostics.source import Source
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Graph, Node, body_nodes, loop_of
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import Block, DataInput, Elaborated, StateInput, Weight
@@ -112,7 +116,7 @@ class Model:
             raise UserError(f"a seed is a whole number, got {seed!r}", "E625")
         if dtype not in ("float32", "float64"):
             raise UserError(f"`{dtype}` is no type of number to compute in", "E607", "choose float32 or float64")
-        from rnngraph.weights.weights import init
+        from rnngraph.weights.initialisation import init
 
         total = sum(_count(w.shape) for w in self.weights) * (8 if dtype == "float64" else 4)
         free = free_bytes()

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rnngraph.diagnostics.errors import Diagnostic, UserError, did_you_mean
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Span
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.language.checking.check import check as check_file
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition, Expr, File, Options

@@ -13,7 +13,7 @@ import numpy as np
 
 import rnngraph as rg
 from rnngraph.analysis.equality import differences, everything, synthetic
-from rnngraph.compiled import Signature
+from rnngraph.compilation.variant import Signature
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.exchange.export.request import Wanted
 from rnngraph.generation.streaming import per_step

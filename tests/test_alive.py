@@ -10,12 +10,12 @@ import rnngraph as rg
 from rnngraph import driver
 from rnngraph.analysis.equality import Asked, synthetic
 from rnngraph.analysis.memory_timeline import panels
+from rnngraph.analysis.results import Panel
 from rnngraph.checkpointing.execution import Walker
 from rnngraph.checkpointing.plan import Walking
 from rnngraph.checkpointing.timeline import pieces
 from rnngraph.cli.main import exit_code
-from rnngraph.compiled import Signature
-from rnngraph.viz.memory import Panel
+from rnngraph.compilation.variant import Signature
 from tests.models import ALL, EXAMPLES
 
 ASKED = Asked(steps=(3, 12), batch=4)

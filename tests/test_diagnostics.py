@@ -6,9 +6,11 @@ import re
 
 import pytest
 
-from rnngraph.diagnostics.errors import Diagnostic, Label, UserError, did_you_mean
+from rnngraph.diagnostics.diagnostic import Diagnostic, Label
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.excerpt import WIDEST, draw
 from rnngraph.diagnostics.source import Source, Span
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.language.syntax.parser import parse
 
 # --- broken texts -----------------------------------------------------------------------------------

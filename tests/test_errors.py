@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from rnngraph.diagnostics.errors import Diagnostic, UserError, render
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.excerpt import render
 from rnngraph.diagnostics.source import Source
 from rnngraph.language.checking.check import check
 from rnngraph.language.elaboration.elaborate import elaborate

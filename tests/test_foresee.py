@@ -16,7 +16,7 @@ from rnngraph.analysis.cost import cost, optimiser_bytes
 from rnngraph.analysis.equality import synthetic
 from rnngraph.analysis.formulas import Formula, formulas
 from rnngraph.analysis.growth import Compiled, Growth
-from rnngraph.compiled import Signature, Variant
+from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.model import Model
 from rnngraph.planning.arena import Piece, bound
 from rnngraph.planning.plan import ALIGN, lifetimes, rounded

@@ -661,7 +661,7 @@ def test_an_index_that_cannot_be_looked_for_is_told_by_its_lines(monkeypatch: py
     def no_room(*_: Any) -> Any:
         raise CannotDo("no room")
 
-    monkeypatch.setattr("rnngraph.analysis.index_finder.rerun", no_room)
+    monkeypatch.setattr("rnngraph.debugging.index_finder.rerun", no_room)
     m, data, *_ = wrong("carried")
     with pytest.raises(OutsideIndex) as error:
         m.compile().run(data, m.init(0))

@@ -23,7 +23,9 @@ from rnngraph.training.checkpoint import Made
 from rnngraph.training.config import FitConfig
 from rnngraph.training.fit import Interrupted, evaluate, fit
 from rnngraph.training.optimisers import SGD, Adam, AdamW, RMSprop
-from rnngraph.weights.weights import INITIALISERS, check_weights, init, load_weights, save_weights
+from rnngraph.weights.checks import check_weights
+from rnngraph.weights.files import load_weights, save_weights
+from rnngraph.weights.initialisation import INITIALISERS, init
 from tests.running import same_bits
 
 HERE = Span(Source("m.rnn", "input x: seq[3]\ninput tag: seq int\n"), 0, 15)

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.diagnostics.errors import Diagnostic, UserError, render
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.excerpt import render
 from rnngraph.texts import check
 from rnngraph.training.config import FitConfig
 

@@ -9,7 +9,7 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.analysis.equality import Asked, cotangents_for, differences, everything, synthetic
-from rnngraph.compiled import Signature
+from rnngraph.compilation.variant import Signature
 from rnngraph.ir.laws import verify
 from rnngraph.model import Model
 from rnngraph.passes.pipeline import STAGES

@@ -19,7 +19,7 @@ import pytest
 import rnngraph as rg
 from rnngraph.analysis.cost import cost
 from rnngraph.analysis.equality import cotangents_for, everything, synthetic
-from rnngraph.compiled import Signature
+from rnngraph.compilation.variant import Signature
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.types import Type
 from rnngraph.kernels import fusion

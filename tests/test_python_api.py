@@ -126,8 +126,10 @@ def test_a_watched_value_is_recorded_at_every_step(data: dict[str, Any]) -> None
 def test_any_stage_is_a_networkx_graph() -> None:
     import networkx
 
+    from rnngraph.ir.text import to_networkx
+
     program = rg.parse(TEXT).compile(gradient=True)
-    found = program.graph.to_networkx()
+    found = to_networkx(program.graph)
     assert isinstance(found, networkx.DiGraph) and networkx.is_directed_acyclic_graph(found)
     assert {"op", "type"} <= set(found.nodes[next(iter(found))])
 

@@ -29,7 +29,8 @@ from rnngraph.checkpointing.actions import (
     from_each,
     from_tapes,
 )
-from rnngraph.compiled import CompiledProgram, Signature
+from rnngraph.compilation.variant import Signature
+from rnngraph.compiled import CompiledProgram
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.model import Model
 from rnngraph.runtime.numpy import array_bytes

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from rnngraph.analysis.results import CompareRow, Comparison, Difference, LedgerEntry, Spread
+from rnngraph.analysis.results import CompareRow, Comparison, Difference, LedgerEntry, Panel, Spread
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.ir.graph import Graph, Loop, graph_input
 from rnngraph.ir.types import Type
@@ -26,7 +26,6 @@ from rnngraph.viz import memory
 from rnngraph.viz.columns import columns
 from rnngraph.viz.files import _run, svg, write
 from rnngraph.viz.labels import bytes_text
-from rnngraph.viz.memory import Panel
 from rnngraph.viz.picture import picture
 from rnngraph.viz.placement import places
 from rnngraph.viz.plots import plots

@@ -24,22 +24,9 @@ _ROLES = {
 _MANY_EDGES = 600
 
 
-class Picture(graphviz.Digraph):  # type: ignore[misc]
-    """A scene as DOT (`source`), which draws itself in a notebook."""
-
-    scene: Scene
-    title: str
-
-    def _repr_mimebundle_(self, *_: Any, **__: Any) -> dict[str, str]:
-        from rnngraph.viz.files import svg
-
-        return {"image/svg+xml": svg(self)}
-
-
-def digraph(scene: Scene, title: str = "", places: Places | None = None) -> Picture:
+def digraph(scene: Scene, title: str = "", places: Places | None = None) -> Any:
     """The DOT text of a scene: for `dot`, or with places for `neato -n`."""
-    dot = Picture("model", graph_attr=_page(scene, title), node_attr=_node(), edge_attr=_edge())
-    dot.scene, dot.title = scene, title
+    dot = graphviz.Digraph("model", graph_attr=_page(scene, title), node_attr=_node(), edge_attr=_edge())
     _Writer(scene, places).fill(dot, "")
     if places is None:
         _columns(dot, scene)

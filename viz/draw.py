@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from rnngraph.language.elaboration.elaborated import Block
 from rnngraph.ir.graph import INPUT, LOOP, PARAM, Graph, Node, Value
 from rnngraph.ir.text import name_of
+from rnngraph.language.elaboration.elaborated import Block
 from rnngraph.viz.columns import DEFAULT_STEPS
 from rnngraph.viz.groups import TRANSPARENT, Close, Group, Path, chunks, groups_of, inner_groups, singles
 from rnngraph.viz.labels import (

@@ -7,17 +7,20 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, distribution
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.files.outputs import form_of, write_aside
+from rnngraph.viz.dot import digraph
 from rnngraph.viz.figure import undisturbed
-from rnngraph.viz.dot import Picture, digraph
 from rnngraph.viz.palette import FONT, FONT_STACK
 from rnngraph.viz.placement import places
+from rnngraph.viz.scene import Scene
 
 PNG_DOTS_PER_INCH = 144
 _LARGEST_PNG = 12_000
@@ -29,6 +32,22 @@ LONGEST_LAYOUT = 20.0
 _MANY_EDGES = 600
 """Curves round boxes take long for more than these."""
 _SMALLER = "draw less of it: loops `--closed`, fewer columns with `--fold 4`, or without `--gradient` or `--detail`"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A scene with its title, which draws itself in a notebook."""
+
+    scene: Scene
+    title: str = ""
+
+    @cached_property
+    def source(self) -> str:
+        """As DOT."""
+        return str(digraph(self.scene, self.title).source)
+
+    def _repr_mimebundle_(self, *_: Any, **__: Any) -> dict[str, str]:
+        return {"image/svg+xml": svg(self)}
 
 
 def write(picture: Picture, path: str | Path) -> None:
@@ -63,7 +82,7 @@ def pdf(picture: Picture) -> bytes:
 
 
 def dot(picture: Picture) -> bytes:
-    return str(picture.source).encode()
+    return picture.source.encode()
 
 
 WRITERS: dict[str, Callable[[Picture], bytes]] = {
@@ -76,7 +95,7 @@ WRITERS: dict[str, Callable[[Picture], bytes]] = {
 
 def _laid_out(picture: Picture, form: str, *options: str) -> bytes:
     """What `dot` makes of the picture, the columns of unrolled loops in their places."""
-    source = str(picture.source)
+    source = picture.source
     if picture.scene.lanes:
         found = places(picture.scene, _run(source, ["-Tjson0"], ["none"]))
         source = str(digraph(picture.scene, picture.title, found).source)

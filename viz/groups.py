@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from rnngraph.ir.graph import INPUT, LOOP, PARAM, Node, Origin, Value
 from rnngraph.diagnostics.source import Span
+from rnngraph.ir.graph import INPUT, LOOP, PARAM, Node, Origin, Value
 from rnngraph.viz.labels import inner, op_text, source_text, within
 
 Path = tuple[str, ...]

@@ -6,10 +6,10 @@ import re
 import textwrap
 from collections.abc import Iterable
 
+from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Loop, Node, Value
 from rnngraph.ir.text import name_of
 from rnngraph.ir.types import DType, Type
-from rnngraph.diagnostics.source import Span
 
 WIDTH = 38
 _LONGEST = 3 * WIDTH

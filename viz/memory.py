@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from rnngraph.diagnostics.errors import UserError
+from rnngraph.analysis.results import CATEGORIES, Panel
 from rnngraph.files.outputs import form_of, write_aside
 from rnngraph.viz.figure import FORMS, figure_bytes
 from rnngraph.viz.palette import FAINT, INK, PAGE, SOFT
-from rnngraph.analysis.results import CATEGORIES
 from rnngraph.viz.sentences import data
 
 LOOK: Mapping[str, str] = {
@@ -30,30 +27,6 @@ ABREAST = 3
 """So many panels stand side by side; more take another row."""
 COLUMNS = 400
 """So many columns of a panel differ; of more moments each shows the highest that it stands for."""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One schedule. `starts` are the kernels that ran before each moment, `bytes` what is alive in it by category, in
-    the order of `CATEGORIES`; `measured` are pairs of kernels that ran before and bytes as a tracer saw them.
-    """
-
-    title: str
-    starts: tuple[int, ...]
-    bytes: tuple[tuple[int, ...], ...]
-    end: int
-    backward: int | None
-    """Kernels that run before the backward pass; None where there is none."""
-    measured: tuple[tuple[int, int], ...]
-    allocated: int
-    peak_line: str
-
-    @property
-    def peak(self) -> tuple[int, int]:
-        """Where the most is alive, in kernels, and how much."""
-        highest = max(range(len(self.starts)), key=lambda i: sum(self.bytes[i]))
-        stop = self.starts[highest + 1] if highest + 1 < len(self.starts) else self.end
-        return (self.starts[highest] + stop) // 2, sum(self.bytes[highest])
 
 
 def picture(panels: Sequence[Panel], heading: str, path: str | Path) -> None:
@@ -175,7 +148,9 @@ def _legend(figure: Any, panels: Sequence[Panel]) -> None:
     handles: list[Any] = [Patch(color=LOOK[c], label=WORDS.get(c, c)) for c in shown]
     handles.append(Line2D([], [], color=INK, linewidth=1.1, label="predicted"))
     if any(panel.measured for panel in panels):
-        dot: dict[str, Any] = {"marker": "o", "markersize": 4.2, "markerfacecolor": PAGE, "markeredgecolor": INK, "linestyle": ""}
+        dot: dict[str, Any] = {
+            "marker": "o", "markersize": 4.2, "markerfacecolor": PAGE, "markeredgecolor": INK, "linestyle": "",
+        }  # fmt: skip
         word = "measured" if all(panel.measured for panel in panels) else "measured (where all is kept)"
         handles.append(Line2D([], [], label=word, **dot))
     figure.legend(

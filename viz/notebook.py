@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from rnngraph.language.elaboration.elaborated import Block, Elaborated
 from rnngraph.ir.graph import Graph
-from rnngraph.viz.picture import picture
+from rnngraph.language.elaboration.elaborated import Block, Elaborated
 from rnngraph.viz.files import svg
+from rnngraph.viz.picture import picture
 
 
 class Drawn(Protocol):

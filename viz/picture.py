@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from rnngraph.language.elaboration.elaborated import Block
 from rnngraph.ir.graph import Graph, Node
+from rnngraph.language.elaboration.elaborated import Block
 from rnngraph.passes.inside import unwatched
 from rnngraph.passes.prune import prune
 from rnngraph.viz.columns import DEFAULT_STEPS
@@ -50,9 +50,9 @@ def picture(
         block,
         Options(unrolled, opened, detail, steps, fold, dtype, 0, budget),
     )
-    from rnngraph.viz.dot import digraph
+    from rnngraph.viz.files import Picture
 
-    return digraph(scene, title)
+    return Picture(scene, title)
 
 
 def forward_only(graph: Graph) -> Graph:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from rnngraph.analysis.results import CompareRow, Comparison, Spread
 from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.files.outputs import write_aside
 from rnngraph.viz.figure import figure_bytes
 from rnngraph.viz.palette import FAINT, INK, MODE_LINES, MODES, SOFT
-from rnngraph.analysis.results import CompareRow, Comparison, Spread
 from rnngraph.viz.sentences import data
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from io import BytesIO
-from pathlib import Path
 from typing import Any
 
-from rnngraph.diagnostics.errors import UserError
+from rnngraph.analysis.results import LineTime, Profile
 from rnngraph.files.outputs import form_of, write_aside
 from rnngraph.viz.figure import FORMS, figure_bytes
 from rnngraph.viz.palette import FAINT, INK, KINDS, SOFT
@@ -16,38 +13,6 @@ from rnngraph.viz.sentences import duration
 
 BAR = 24
 """Columns of the longest bar in the terminal."""
-
-
-@dataclass(frozen=True)
-class LineTime:
-    """Seconds of one run that the kernels of one line of source take, forward and backward."""
-
-    place: str
-    text: str
-    forward: float
-    backward: float
-
-    @property
-    def seconds(self) -> float:
-        return self.forward + self.backward
-
-
-@dataclass(frozen=True)
-class Profile:
-    """The lines of a run, the slowest first, and the seconds of that run, with clocks in between."""
-
-    lines: tuple[LineTime, ...]
-    seconds: float
-
-    @property
-    def shown(self) -> tuple[LineTime, ...]:
-        """The lines, and what is left beside them, where there is any."""
-        left = self.seconds - sum(line.seconds for line in self.lines)
-        beside = LineTime("", "beside the kernels: clocks, calls, copies", left, 0.0)
-        return (*self.lines, beside) if left > 0 else self.lines
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def chart(task: str, profile: Profile, most: int) -> Any:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from html import escape
 from importlib.resources import files
 
-from rnngraph.viz.plots import PLOTS, colour, inline, plots
 from rnngraph.analysis.results import CATEGORIES, CompareRow, Comparison, Difference
-from rnngraph.viz.tables import COLUMNS, cells, tables
+from rnngraph.viz.plots import PLOTS, colour, inline, plots
 from rnngraph.viz.sentences import data, honest, later, verdict
+from rnngraph.viz.tables import COLUMNS, cells, tables
 
 __all__ = ["plots", "report", "tables"]
 

@@ -22,7 +22,8 @@ def honest(results: Comparison) -> tuple[str, ...]:
         return ()
     steps = max(both)
     static, dynamic = both[steps]["static"], both[steps]["dynamic"]
-    return (_graphs(steps, static, dynamic), _saved(steps, static, dynamic), _speed(steps, static, dynamic, results.repeats))
+    rows = steps, static, dynamic
+    return _graphs(*rows), _saved(*rows), _speed(*rows, results.repeats)
 
 
 def _graphs(steps: int, static: CompareRow, dynamic: CompareRow) -> str:

@@ -76,8 +76,8 @@ def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) ->
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    looks: dict[str, Any] = {"title_justify": "left", "title_style": "bold", "pad_edge": False, "collapse_padding": True}
-    table = Table(title=title, box=SIMPLE_HEAD, **looks)
+    looks: dict[str, Any] = {"title_justify": "left", "title_style": "bold", "pad_edge": False}
+    table = Table(title=title, box=SIMPLE_HEAD, collapse_padding=True, **looks)
     names = LEDGER_COLUMNS if columns == LEDGER_COLUMNS else COLUMNS
     places = [names.index(column) for column in columns]
     for column in columns:

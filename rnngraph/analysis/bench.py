@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from rnngraph.analysis.equality import cotangents_for, machine, synthetic
-from rnngraph.analysis.results import Spread
+from rnngraph.analysis.results import LineTime, Profile, Spread
 from rnngraph.analysis.timing import repeated, spread
 from rnngraph.checkpointing.execution import Walker
 from rnngraph.checkpointing.options import ALL
-from rnngraph.compiled import Arrays, CompiledProgram, Signature, Variant
+from rnngraph.compilation.variant import Signature, Variant
+from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.ir.graph import LOOP, Node, body_nodes, loop_of
 from rnngraph.ir.types import Type
 from rnngraph.language.elaboration.mistakes import counted
@@ -25,7 +26,6 @@ from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import Program, Step
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execution import Bound, Watch
-from rnngraph.viz.profile import LineTime, Profile
 
 EDGE = 2048
 """Rows and columns of a large product, for machines whose cores cannot be asked."""

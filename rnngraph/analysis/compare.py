@@ -31,7 +31,8 @@ from rnngraph.analysis.growth import Growth
 from rnngraph.analysis.measured_bytes import measured_bytes
 from rnngraph.analysis.results import CompareRow, Comparison, Difference, Spread
 from rnngraph.analysis.timing import in_turns, seconds
-from rnngraph.compiled import Arrays, CompiledProgram, Signature, Variant
+from rnngraph.compilation.variant import Signature, Variant
+from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.ir.text import counts
 from rnngraph.model import Model, checked_schedule

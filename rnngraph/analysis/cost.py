@@ -12,7 +12,7 @@ from rnngraph.checkpointing.arenas import SHARED
 from rnngraph.checkpointing.chunks import Course
 from rnngraph.checkpointing.plan import HELD, Walking
 from rnngraph.checkpointing.timeline import own_bytes
-from rnngraph.compiled import Variant
+from rnngraph.compilation.variant import Variant
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.text import counts
 from rnngraph.model import Model

@@ -15,7 +15,8 @@ from fractions import Fraction
 from rnngraph.analysis.formulas import Formula, Sizes, formulas
 from rnngraph.checkpointing.options import telling, within
 from rnngraph.checkpointing.plan import Walking
-from rnngraph.compiled import CompiledProgram, Signature, Variant
+from rnngraph.compilation.variant import Signature, Variant
+from rnngraph.compiled import CompiledProgram
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.language.elaboration.resize import UNITS, resized, width
 from rnngraph.model import Model

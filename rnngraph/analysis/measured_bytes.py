@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnngraph.analysis.results import LedgerEntry
-from rnngraph.compiled import Arrays, CompiledProgram, Variant
+from rnngraph.compilation.variant import Variant
+from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.planning.arena import Piece
 from rnngraph.planning.plan import PLANNED, Plan, lifetimes, rounded, shares
 from rnngraph.planning.program import CATEGORIES

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from rnngraph.analysis.equality import Asked, cotangents_for, step_for, synthetic
+from rnngraph.analysis.results import Panel
 from rnngraph.checkpointing.plan import Walking
 from rnngraph.checkpointing.timeline import moments as walked_moments
-from rnngraph.compiled import Signature, Variant
+from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.model import Model
 from rnngraph.planning.plan import Plan
 from rnngraph.planning.timeline import Moment, timeline
 from rnngraph.runtime.numpy import NumpyBackend, array_bytes
 from rnngraph.runtime.unplanned import Unplanned
-from rnngraph.viz.memory import Panel
 
 POINTS = 24
 """So many measured points are spread over a run, and one more at its peak."""

@@ -1,4 +1,4 @@
-"""What `compare` measured, as plain data."""
+"""What `compare`, a profile and a walk through memory found, as plain data."""
 
 from __future__ import annotations
 
@@ -111,3 +111,59 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         """Plain lists, mappings, numbers and text."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class LineTime:
+    """Seconds of one run that the kernels of one line of source take, forward and backward."""
+
+    place: str
+    text: str
+    forward: float
+    backward: float
+
+    @property
+    def seconds(self) -> float:
+        return self.forward + self.backward
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The lines of a run, the slowest first, and the seconds of that run, with clocks in between."""
+
+    lines: tuple[LineTime, ...]
+    seconds: float
+
+    @property
+    def shown(self) -> tuple[LineTime, ...]:
+        """The lines, and what is left beside them, where there is any."""
+        left = self.seconds - sum(line.seconds for line in self.lines)
+        beside = LineTime("", "beside the kernels: clocks, calls, copies", left, 0.0)
+        return (*self.lines, beside) if left > 0 else self.lines
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One schedule. `starts` are the kernels that ran before each moment, `bytes` what is alive in it by category, in
+    the order of `CATEGORIES`; `measured` are pairs of kernels that ran before and bytes as a tracer saw them.
+    """
+
+    title: str
+    starts: tuple[int, ...]
+    bytes: tuple[tuple[int, ...], ...]
+    end: int
+    backward: int | None
+    """Kernels that run before the backward pass; None where there is none."""
+    measured: tuple[tuple[int, int], ...]
+    allocated: int
+    peak_line: str
+
+    @property
+    def peak(self) -> tuple[int, int]:
+        """Where the most is alive, in kernels, and how much."""
+        highest = max(range(len(self.starts)), key=lambda i: sum(self.bytes[i]))
+        stop = self.starts[highest + 1] if highest + 1 < len(self.starts) else self.end
+        return (self.starts[highest] + stop) // 2, sum(self.bytes[highest])

@@ -14,9 +14,9 @@ from rnngraph.checkpointing.segments import COTANGENT, END, MADE, STATE, STEPS, 
 from rnngraph.checkpointing.stages import AFTER, BACK, BEFORE, BETWEEN, LAST_WITHIN, THERE, WALKS
 from rnngraph.checkpointing.swap import SwapFile
 from rnngraph.diagnostics.errors import CannotDo
-from rnngraph.ir.types import Type
+from rnngraph.ir.types import Dtypes, Type
 from rnngraph.planning.plan import ALIGN, PLANNED, rounded
-from rnngraph.runtime.backend import Backend, Dtypes
+from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execution import Bound, address, viewed
 
 Arrays = dict[str, Any]

@@ -9,7 +9,8 @@ from math import isqrt
 from rnngraph.checkpointing.actions import from_each, from_tapes
 from rnngraph.checkpointing.chunks import Course, revolving
 from rnngraph.checkpointing.mixed import mixed
-from rnngraph.diagnostics.errors import UserError, did_you_mean
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ops.units import unit
 
 NUMBERS = {

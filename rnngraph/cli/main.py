@@ -25,7 +25,8 @@ from rnngraph.cli.summary import summary
 from rnngraph.cli.terminal import open_streams, say, tell
 from rnngraph.cli.train import train
 from rnngraph.cli.weights import weights
-from rnngraph.diagnostics.errors import Diagnostic, UserError
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.system.interrupts import Asked
 
 

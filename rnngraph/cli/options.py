@@ -13,8 +13,8 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.outputs import refuse_clashes
 
 if TYPE_CHECKING:
+    from rnngraph.analysis.results import Profile
     from rnngraph.model import Model
-    from rnngraph.viz.profile import Profile
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

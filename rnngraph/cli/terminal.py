@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from rnngraph.diagnostics.errors import Diagnostic, in_order, render
+from rnngraph.diagnostics.diagnostic import Diagnostic, in_order
+from rnngraph.diagnostics.excerpt import render
 from rnngraph.diagnostics.source import printable
 
 WIDTH = 150

@@ -10,11 +10,11 @@ import numpy as np
 
 from rnngraph.data.contents import check_contents, check_finite, check_lengths, check_start
 from rnngraph.data.shapes import LENGTHS, SEED, Checking, dims_of, fitting_array, target
-from rnngraph.diagnostics.errors import did_you_mean
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.files.tensors import Arrays
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
-from rnngraph.weights.weights import shape_text
+from rnngraph.weights.checks import shape_text
 
 
 @dataclass(frozen=True)

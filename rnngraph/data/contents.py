@@ -9,7 +9,7 @@ import numpy as np
 from rnngraph.data.shapes import LENGTHS, Array, Checking, dims_of
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
-from rnngraph.weights.weights import shape_text
+from rnngraph.weights.checks import shape_text
 
 
 def check_lengths(check: Checking, item: DataInput, value: Any) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from rnngraph.data.checks import Checked
 from rnngraph.data.shapes import Array
-from rnngraph.diagnostics.errors import Diagnostic, UserError
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.ir.types import BATCH, every, size_of
 from rnngraph.language.elaboration.mistakes import counted
 from rnngraph.ops.ctc import WHAT_ENDS, no_class

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.diagnostics.errors import Diagnostic, Label, Report
+from rnngraph.diagnostics.diagnostic import Diagnostic, Label
+from rnngraph.diagnostics.errors import Report
 from rnngraph.files.tensors import Arrays
 from rnngraph.ir.types import BATCH, DType
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
-from rnngraph.weights.weights import shape_text
+from rnngraph.weights.checks import shape_text
 
 LENGTHS = ".lengths"
 SEED = "seed"

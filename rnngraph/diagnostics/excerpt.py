@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from unicodedata import combining, east_asian_width
 
-from rnngraph.diagnostics.errors import Diagnostic, clipped
+from rnngraph.diagnostics.diagnostic import Diagnostic, clipped
 from rnngraph.diagnostics.source import Source, Span, printable
 
 WIDEST = 120
@@ -45,7 +45,7 @@ class _Mark:
         return _piece(self.source, self.line, self.cut)
 
 
-def draw(diagnostic: Diagnostic, colour: bool = False) -> str:
+def render(diagnostic: Diagnostic, colour: bool = False) -> str:
     """The text of one diagnostic, without an end of line after the last."""
     paint = _paint if colour else _plain
     marks = _marks(diagnostic)

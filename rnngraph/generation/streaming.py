@@ -10,7 +10,8 @@ import numpy as np
 
 from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.data.shapes import SEED
-from rnngraph.diagnostics.errors import Diagnostic, OutsideIndex, UserError
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import OutsideIndex, UserError
 from rnngraph.files.foreign import parsed_json
 from rnngraph.files.results import plain_values
 from rnngraph.ir.types import BATCH

@@ -244,12 +244,6 @@ class Graph:
     def with_outputs(self, outputs: Mapping[str, Value]) -> Graph:
         return Graph(self.inputs, outputs)
 
-    def to_networkx(self) -> Any:
-        """A directed graph of this stage: nodes are numbers with `op`, `type`, `line`; a body's edges lie inside it."""
-        from rnngraph.ir.text import to_networkx
-
-        return to_networkx(self)
-
 
 def ordered(roots: Iterable[Node], known: Container[Value] = ()) -> list[Node]:
     """Every node that the roots need, at their own level, each after its inputs; stable and not recursive.

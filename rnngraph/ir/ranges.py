@@ -10,13 +10,10 @@ Here stand ranges and what the entries of the table of ops say of them; `ops.ran
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
-from rnngraph.ir.types import is_fixed, size_of
-
-if TYPE_CHECKING:
-    from rnngraph.ir.graph import Node
+from rnngraph.ir.types import Type, is_fixed, size_of
 
 
 class Range(NamedTuple):
@@ -29,6 +26,29 @@ class Range(NamedTuple):
     def within(self, size: int) -> bool:
         """Whether every such whole number chooses among `size`."""
         return self.low >= 0 and self.high < size
+
+
+class Operand(Protocol):
+    """A value, as far as a rule looks at it: its type, and the op that made it."""
+
+    @property
+    def type(self) -> Type: ...
+
+    @property
+    def op(self) -> Any: ...
+
+
+class Application(Protocol):
+    """A node, as far as a rule looks at it."""
+
+    @property
+    def attrs(self) -> Mapping[str, Any]: ...
+
+    @property
+    def inputs(self) -> Sequence[Operand]: ...
+
+    @property
+    def types(self) -> Sequence[Type]: ...
 
 
 Rule = Callable[..., Range]
@@ -52,22 +72,22 @@ def united(*ranges: Range) -> Range:
     return Range(min(r.low for r in ranges), max(r.high for r in ranges), all(r.finite for r in ranges))
 
 
-def unknown(node: Node, *x: Range) -> Range:
+def unknown(node: Application, *x: Range) -> Range:
     """Any number, as finite as what it is made of."""
     return Range(-INF, INF, all(r.finite for r in x))
 
 
-def same(node: Node, x: Range, *others: Range) -> Range:
+def same(node: Application, x: Range, *others: Range) -> Range:
     """Values of the first operand, at other places."""
     return x
 
 
-def any_of(node: Node, *x: Range) -> Range:
+def any_of(node: Application, *x: Range) -> Range:
     """Values of any of the operands."""
     return united(*x)
 
 
-def same_or_zero(node: Node, x: Range, *others: Range) -> Range:
+def same_or_zero(node: Application, x: Range, *others: Range) -> Range:
     """Values of the first operand, and 0 where there is none."""
     return united(x, ZERO)
 
@@ -88,7 +108,7 @@ def rising(f: Callable[[float], float]) -> Rule:
     return lambda node, x: Range(at(x.low), at(x.high), x.finite)
 
 
-def summed(node: Node, x: Range) -> Range:
+def summed(node: Application, x: Range) -> Range:
     """Of one value or more: what is known of the sign of each holds for the sum."""
     return Range(x.low if x.low >= 0 else -INF, x.high if x.high <= 0 else INF, x.finite)
 
@@ -96,69 +116,69 @@ def summed(node: Node, x: Range) -> Range:
 # --- arithmetic ----------------------------------------------------------------------------------------------------
 
 
-def negated(node: Node, x: Range) -> Range:
+def negated(node: Application, x: Range) -> Range:
     return Range(-x.high, -x.low, x.finite)
 
 
-def absolute(node: Node, x: Range) -> Range:
+def absolute(node: Application, x: Range) -> Range:
     return Range(max(0, x.low, -x.high), max(abs(x.low), abs(x.high)), x.finite)
 
 
-def squared(node: Node, x: Range) -> Range:
+def squared(node: Application, x: Range) -> Range:
     size = absolute(node, x)
     return Range(_times(size.low, size.low), _times(size.high, size.high), x.finite)
 
 
-def added(node: Node, a: Range, b: Range) -> Range:
+def added(node: Application, a: Range, b: Range) -> Range:
     return _between(a.low + b.low, a.high + b.high, a.finite and b.finite)
 
 
-def subtracted(node: Node, a: Range, b: Range) -> Range:
+def subtracted(node: Application, a: Range, b: Range) -> Range:
     return added(node, a, negated(node, b))
 
 
-def multiplied(node: Node, a: Range, b: Range) -> Range:
+def multiplied(node: Application, a: Range, b: Range) -> Range:
     return squared(node, a) if node.inputs[0] == node.inputs[1] else _product(a, b)
 
 
-def divided(node: Node, a: Range, b: Range) -> Range:
+def divided(node: Application, a: Range, b: Range) -> Range:
     return _product(a, inverse(node, b))
 
 
-def inverse(node: Node, x: Range) -> Range:
+def inverse(node: Application, x: Range) -> Range:
     return Range(_over(x.high), _over(x.low), x.finite) if _has_no_zero(x) else POLE
 
 
-def logarithm(node: Node, x: Range) -> Range:
+def logarithm(node: Application, x: Range) -> Range:
     return rising(math.log)(node, x) if x.low > 0 else POLE
 
 
-def root(node: Node, x: Range) -> Range:
+def root(node: Application, x: Range) -> Range:
     return rising(math.sqrt)(node, x) if x.low >= 0 else POLE
 
 
-def power(node: Node, a: Range, b: Range) -> Range:
+def power(node: Application, a: Range, b: Range) -> Range:
     finite = a.finite and b.finite
     if a.low > 0:
         return Range(TINY, INF, finite)
     return Range(0.0, INF, finite) if a.low >= 0 and b.low >= 0 else POLE
 
 
-def remainder(node: Node, a: Range, b: Range) -> Range:
+def remainder(node: Application, a: Range, b: Range) -> Range:
     if b.low > 0:
         return Range(0, b.high - (node.types[0].dtype == "int"), a.finite and b.finite)
     return unknown(node, a, b) if _has_no_zero(b) else POLE
 
 
-def larger(node: Node, a: Range, b: Range) -> Range:
+def larger(node: Application, a: Range, b: Range) -> Range:
     return Range(max(a.low, b.low), max(a.high, b.high), a.finite and b.finite)
 
 
-def smaller(node: Node, a: Range, b: Range) -> Range:
+def smaller(node: Application, a: Range, b: Range) -> Range:
     return Range(min(a.low, b.low), min(a.high, b.high), a.finite and b.finite)
 
 
-def cast(node: Node, x: Range) -> Range:
+def cast(node: Application, x: Range) -> Range:
     """Of floats only those are sure that come from whole numbers, or are written: others may be rounded."""
     source = node.inputs[0]
     if node.types[0].dtype != "int" or source.type.dtype != "float":
@@ -189,7 +209,7 @@ def _steps(axis: str) -> int:
     return size_of(axis, none.__getitem__)
 
 
-def entry(node: Node, x: Range) -> Range:
+def entry(node: Application, x: Range) -> Range:
     """The places along the dimension of the first operand that is looked through."""
     return Range(0, node.inputs[0].type.shape[node.attrs.get("dim", -1)] - 1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -82,3 +82,14 @@ def size_of(axis: str, given: Callable[[str], int]) -> int:
     if base:
         return -(-size_of(base, given) // by)
     return int(axis.removesuffix(FIXED)) if axis.endswith(FIXED) else given(axis)
+
+
+@dataclass(frozen=True)
+class Dtypes:
+    """The array types of one program."""
+
+    float: str
+
+    def of(self, kind: str) -> str:
+        names: Mapping[str, str] = {"float": self.float, "int": "int64", "bool": "bool"}
+        return names[kind]

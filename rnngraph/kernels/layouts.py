@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from math import prod
 
-from rnngraph.ir.types import Type
+from rnngraph.ir.types import Dtypes, Type
 from rnngraph.planning.program import Ref, Slot
-from rnngraph.runtime.backend import Dtypes
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from rnngraph.diagnostics.errors import Diagnostic, UserError
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.ops.index import ramp

@@ -12,7 +12,8 @@ from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
-from rnngraph.diagnostics.errors import Diagnostic, UserError
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import BATCH, Type, union
 from rnngraph.ops.index import ramp

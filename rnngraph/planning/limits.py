@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rnngraph.diagnostics.errors import CannotDo, Diagnostic
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.types import BATCH, is_fixed
 from rnngraph.planning.plan import Plan, plan

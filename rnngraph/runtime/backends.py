@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from rnngraph.diagnostics.errors import CannotDo, UserError, did_you_mean
+from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.runtime.backend import Backend
 
 NAMES = ("numpy", "cupy")

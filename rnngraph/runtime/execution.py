@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from rnngraph.ir.types import Type
+from rnngraph.ir.types import Dtypes, Type
 from rnngraph.planning.plan import ALIGN, Plan
 from rnngraph.planning.program import Code, Parity, Program, Ref, Repeat, Ring, Step, Turn
-from rnngraph.runtime.backend import Backend, Dtypes
+from rnngraph.runtime.device import Device
 from rnngraph.system import garbage
 
 Index = tuple[Any, ...]
@@ -38,7 +38,7 @@ class Bound:
     """A program with arrays: views of its arenas, bound to one set of sizes."""
 
     def __init__(
-        self, program: Program, plan: Plan, backend: Backend, arenas: Mapping[str, Any] | None = None
+        self, program: Program, plan: Plan, backend: Device, arenas: Mapping[str, Any] | None = None
     ) -> None:
         """`arenas` are of bytes, by name, where the program is to share those of others."""
         self.program, self.plan, self.backend = program, plan, backend
@@ -188,7 +188,7 @@ class WatchedBound(Bound):
     """Runs step by step, with something around each kernel."""
 
     def __init__(
-        self, program: Program, plan: Plan, backend: Backend, watch: Watch, arenas: Mapping[str, Any] | None = None
+        self, program: Program, plan: Plan, backend: Device, watch: Watch, arenas: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__(program, plan, backend, arenas)
         self.watch = watch

@@ -11,7 +11,7 @@ from rnngraph.kernels.cpu.threads import walker
 from rnngraph.kernels.fusion import fused
 from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import Program
-from rnngraph.runtime.backend import Backend
+from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Watch
 from rnngraph.runtime.native_execution import NativeBound, WatchedNativeBound
 from rnngraph.runtime.numpy import NumpyBackend
@@ -31,7 +31,7 @@ class NativeBackend(NumpyBackend):
         return fused(program, self.target(dtype))
 
     def bound(
-        self, program: Program, plan: Plan, arrays: Backend | None = None, arenas: Mapping[str, Any] | None = None
+        self, program: Program, plan: Plan, arrays: Device | None = None, arenas: Mapping[str, Any] | None = None
     ) -> Bound:
         return NativeBound(program, plan, arrays or self, self.target(plan.dtype), arenas)
 

@@ -16,7 +16,7 @@ from rnngraph.kernels.fusion import claimed_part
 from rnngraph.kernels.kernel import rows_of
 from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import Code, Group, Program, Ref, Repeat, Step, groups_of, steps_of
-from rnngraph.runtime.backend import Backend
+from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Index, Watch, Writer
 
 
@@ -24,7 +24,7 @@ class NativeBound(Bound):
     """Like `Bound`; consecutive groups and loops of groups are one call each."""
 
     def __init__(
-        self, program: Program, plan: Plan, backend: Backend, target: Target, arenas: Mapping[str, Any] | None = None
+        self, program: Program, plan: Plan, backend: Device, target: Target, arenas: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__(program, plan, backend, arenas)
         self.target = target
@@ -124,7 +124,7 @@ class WatchedNativeBound(NativeBound):
         self,
         program: Program,
         plan: Plan,
-        backend: Backend,
+        backend: Device,
         target: Target,
         watch: Watch,
         arenas: Mapping[str, Any] | None = None,

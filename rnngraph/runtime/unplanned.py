@@ -13,7 +13,7 @@ from typing import Any
 
 from rnngraph.planning.plan import Plan, lifetimes
 from rnngraph.planning.program import Code, Entry, Group, Program, Repeat, Ring, Step, Turn, places
-from rnngraph.runtime.backend import Backend
+from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Index, viewed
 
 Watch = Callable[[int], None]
@@ -23,7 +23,7 @@ Watch = Callable[[int], None]
 class Unplanned(Bound):
     """A program whose slots are arrays of their own, alive from the first to the last place that needs them."""
 
-    def __init__(self, program: Program, plan: Plan, backend: Backend, watch: Watch) -> None:
+    def __init__(self, program: Program, plan: Plan, backend: Device, watch: Watch) -> None:
         self.watch = watch
         self.born, self.dead = defaultdict[int, list[int]](list), defaultdict[int, list[int]](list)
         for slot, (first, last) in enumerate(lifetimes(program)):

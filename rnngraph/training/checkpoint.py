@@ -19,9 +19,9 @@ from rnngraph.files.outputs import PathLike, is_device
 from rnngraph.files.tensors import Arrays, read_tensors, write_tensors
 from rnngraph.ir.identity import Identity as Equations
 from rnngraph.training.config import FitConfig
-from rnngraph.weights.weights import shape_text
+from rnngraph.weights.checks import shape_text
+from rnngraph.weights.files import CHECKPOINT, group_of
 
-KIND = "rnngraph checkpoint 2"
 _MAY_CHANGE = {"epochs", "patience"}
 
 
@@ -85,7 +85,7 @@ def save(path: PathLike, training: Training, identity: Identity) -> None:
     groups = {"weights": training.weights, "state": training.state, "best": training.best or {}}
     arrays = {f"{group}/{name}": array for group, named in groups.items() for name, array in named.items()}
     place = {name: getattr(training, name) for name in _PLACE}
-    texts = {"kind": KIND, "training": json.dumps(place), "identity": json.dumps(identity.as_json())}
+    texts = {"kind": CHECKPOINT, "training": json.dumps(place), "identity": json.dumps(identity.as_json())}
     write_tensors(path, arrays, texts)
 
 
@@ -96,18 +96,18 @@ def resume(path: PathLike, identity: Identity, begun: Training) -> Training:
     or made with other settings or data (only `epochs` and `patience` may differ: the batches to come must
     be the same).
     """
-    arrays, texts = read_tensors(path, checked=lambda texts: texts.get("kind") == KIND)
-    if texts.get("kind") != KIND:
+    arrays, texts = read_tensors(path, checked=lambda texts: texts.get("kind") == CHECKPOINT)
+    if texts.get("kind") != CHECKPOINT:
         raise UserError(f"`{path}` is no checkpoint", "E720", "it may hold weights alone: start from them")
     with foreign(path, "a checkpoint", "E720"):
         told = parsed_json(texts["identity"])
         place = _place(parsed_json(texts["training"]))
-        _same_model(path, told, _group(arrays, "weights"), identity, begun)
+        _same_model(path, told, group_of(arrays, "weights"), identity, begun)
         _same_run(path, told, identity)
         return Training(
-            _like(begun.weights, _group(arrays, "weights")),
-            _like(begun.state, _group(arrays, "state")),
-            best=_like(begun.weights, best) if (best := _group(arrays, "best")) else None,
+            _like(begun.weights, group_of(arrays, "weights")),
+            _like(begun.state, group_of(arrays, "state")),
+            best=_like(begun.weights, best) if (best := group_of(arrays, "best")) else None,
             **place,
         )
 
@@ -137,18 +137,7 @@ def alone(path: PathLike | None) -> Iterator[None]:
         lock.release()
 
 
-def best_weights(arrays: Arrays, metadata: Mapping[str, str]) -> Arrays:
-    """Of a checkpoint its best weights (its last, where nothing is held back); of other files all arrays."""
-    if metadata.get("kind") != KIND:
-        return arrays
-    return _group(arrays, "best") or _group(arrays, "weights")
-
-
 _PLACE = ("epoch", "batch", "loss_sum", "rows", "best_loss", "best_epoch", "history")
-
-
-def _group(arrays: Arrays, group: str) -> Arrays:
-    return {name.removeprefix(f"{group}/"): a for name, a in arrays.items() if name.startswith(f"{group}/")}
 
 
 def _place(told: Any) -> dict[str, Any]:

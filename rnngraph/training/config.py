@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from rnngraph.diagnostics.errors import Diagnostic, UserError, did_you_mean
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.training.optimisers import OPTIMISERS, Adam, Optimiser, is_number, optimiser, shown
 
 Split = Literal["random", "last"]

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.diagnostics.errors import CannotDo, Diagnostic, OutsideIndex, UserError
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import CannotDo, OutsideIndex, UserError
 from rnngraph.files.tensors import Arrays
 from rnngraph.system.interrupts import held
 from rnngraph.training import batches, checkpoint, optimisers

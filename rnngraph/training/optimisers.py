@@ -17,7 +17,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.diagnostics.errors import Diagnostic, UserError, did_you_mean, told_of
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError, told_of
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.files.tensors import Arrays
 
 Array = NDArray[Any]

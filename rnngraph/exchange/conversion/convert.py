@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.diagnostics.errors import Diagnostic, UserError
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.conversion import options
 from rnngraph.exchange.conversion.layers import Place, Plain, places
 from rnngraph.exchange.conversion.layouts import LAYOUTS, Layout, Unsayable, write_plain
@@ -27,7 +28,7 @@ from rnngraph.exchange.formats.torch import whole
 from rnngraph.exchange.recognise import SIGMOID
 from rnngraph.files.tensors import Arrays
 from rnngraph.model import Model
-from rnngraph.weights.weights import check_weights
+from rnngraph.weights.checks import check_weights
 
 OURS = "rnngraph"
 NAMES = (*LAYOUTS, OURS)

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rnngraph.diagnostics.errors import UserError, did_you_mean
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.exchange.conversion.layers import Place, Plain
 from rnngraph.exchange.formats.contents import Said, Says
 from rnngraph.exchange.recognise import ACTIVATIONS, HARD, SIGMOID

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rnngraph.diagnostics.errors import Diagnostic, UserError
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.conversion import options
 from rnngraph.exchange.conversion.layers import Place, Plain
 from rnngraph.exchange.conversion.layouts import Layout
@@ -15,7 +16,7 @@ from rnngraph.exchange.conversion.naming import Groups, of_training
 from rnngraph.exchange.formats.contents import Found
 from rnngraph.files.tensors import Arrays
 from rnngraph.model import Model
-from rnngraph.weights.weights import shape_text
+from rnngraph.weights.checks import shape_text
 
 OF_TRAINING = "kept by the optimiser"
 

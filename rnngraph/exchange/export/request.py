@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.calls import known_as, to_user
-from rnngraph.compiled import Schedule, Steps
+from rnngraph.compilation.calls import known_as, to_user
+from rnngraph.compilation.schedule import Schedule, Steps
 from rnngraph.data.shapes import target
-from rnngraph.diagnostics.errors import CannotDo, Diagnostic, UserError, did_you_mean
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.exchange.export.early_exit import without_early_exit
 from rnngraph.files.tensors import Arrays
 from rnngraph.ir.graph import INPUT, LOOP, Graph, Node, Value, loop_of, ordered
@@ -29,7 +31,8 @@ from rnngraph.model import Model, checked_schedule
 from rnngraph.passes.cse import unnamed
 from rnngraph.passes.inside import without_proven
 from rnngraph.passes.pipeline import stages
-from rnngraph.weights.weights import check_weights, computed
+from rnngraph.weights.checks import check_weights
+from rnngraph.weights.initialisation import computed
 
 LENGTHS = "lengths@"
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.exchange.formats.contents import HALF, Found
-from rnngraph.weights.weights import shape_text
+from rnngraph.weights.checks import shape_text
 
 
 def shown(found: Found) -> list[tuple[str, str, str, int, str, str, str]]:

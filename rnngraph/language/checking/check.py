@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-from rnngraph.diagnostics.errors import Diagnostic, UserError, in_order
+from rnngraph.diagnostics.diagnostic import Diagnostic, in_order
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.ir.graph import Value, body_param
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.language.checking import names

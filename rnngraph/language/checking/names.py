@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from rnngraph.diagnostics.errors import Diagnostic, Hints, Label, nearest
+from rnngraph.diagnostics.diagnostic import Diagnostic, Label
 from rnngraph.diagnostics.source import Source, Span
+from rnngraph.diagnostics.suggestions import Hints, nearest
 from rnngraph.language.builtins.table import NAMES
 from rnngraph.language.elaboration.imports import Known, Loaded, twice
 from rnngraph.language.elaboration.scope import World

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from rnngraph.diagnostics.errors import Label, did_you_mean
+from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.diagnostics.source import Span
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration import expressions

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rnngraph.diagnostics.errors import Label, did_you_mean
+from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.diagnostics.source import Span
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Value
 from rnngraph.language.builtins import table
 from rnngraph.language.elaboration import expressions, statements

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnngraph.diagnostics.errors import Label
+from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.ir.graph import Value, body_param
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.language.elaboration import arguments, expressions, initialisers

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 
-from rnngraph.diagnostics.errors import Diagnostic, UserError, did_you_mean, in_order, told_of
+from rnngraph.diagnostics.diagnostic import Diagnostic, in_order
+from rnngraph.diagnostics.errors import UserError, told_of
 from rnngraph.diagnostics.source import Span
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Graph, Value
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.language.checking import names

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rnngraph.diagnostics.errors import Diagnostic
+from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Graph, Value
 from rnngraph.ir.types import Type

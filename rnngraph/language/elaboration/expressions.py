@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rnngraph.diagnostics.errors import did_you_mean
 from rnngraph.diagnostics.source import Span
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import DType
 from rnngraph.language.elaboration import arithmetic, calls, indexing, loops, matrix_products

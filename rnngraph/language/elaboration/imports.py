@@ -11,7 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import cast
 
-from rnngraph.diagnostics.errors import Diagnostic, Label, UserError
+from rnngraph.diagnostics.diagnostic import Diagnostic, Label
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source
 from rnngraph.language.elaboration.scope import World
 from rnngraph.language.syntax import ast

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnngraph.diagnostics.errors import did_you_mean
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import INPUT, ordered
 from rnngraph.language.elaboration import expressions
 from rnngraph.language.elaboration.arguments import given_twice

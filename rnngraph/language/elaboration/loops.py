@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rnngraph.diagnostics.errors import did_you_mean
 from rnngraph.diagnostics.source import Span
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Capture, Carry, Loop, Slice, Value, body_param, loop_node
 from rnngraph.ir.types import EVERY, FIXED
 from rnngraph.language.elaboration import calls, expressions, first_states, stops

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnngraph.diagnostics.errors import Label
+from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Value
 from rnngraph.language.elaboration import expressions

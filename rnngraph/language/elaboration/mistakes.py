@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnngraph.diagnostics.errors import Diagnostic, Label
+from rnngraph.diagnostics.diagnostic import Diagnostic, Label
 from rnngraph.diagnostics.source import Span
 
 

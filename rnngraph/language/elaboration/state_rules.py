@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from rnngraph.ir.graph import PARAM, Node, Rewriter, Value, rebuilt
 from rnngraph.language.elaboration.loop_levels import Level
 
-if TYPE_CHECKING:
-    from rnngraph.language.elaboration.trace import Trace
+
+class Building(Protocol):
+    """The graph under construction, as far as a rule looks at it: see `trace.Trace`."""
+
+    home: dict[Node, Level]
+
+    def at(self, level: Level) -> AbstractContextManager[None]: ...
+
+    def reading(self, readings: tuple[()]) -> AbstractContextManager[None]: ...
 
 
 @dataclass(eq=False)
@@ -25,7 +33,7 @@ class Reading:
     products: set[Node] = field(default_factory=set)
     """Made already, of what they should read: nothing behind them is looked at again."""
 
-    def of(self, trace: Trace, value: Value) -> Value:
+    def of(self, trace: Building, value: Value) -> Value:
         """The value, made of what the rule makes of old states. A new value of a state is as it is."""
         if trace.home[value.node] is not self.level:
             return value
@@ -35,14 +43,14 @@ class Reading:
         rewriter.map |= {v: v for node in (*self.products, *news) for v in node.values}
         return rewriter.run((value,))[0]
 
-    def _remade(self, trace: Trace, node: Node, inputs: tuple[Value, ...]) -> Node | tuple[Value, ...]:
+    def _remade(self, trace: Building, node: Node, inputs: tuple[Value, ...]) -> Node | tuple[Value, ...]:
         if node.op is PARAM:
             return (self._handed(trace, Value(node)),)
         new = rebuilt(node, inputs)
         trace.home[new] = self.level
         return new
 
-    def _handed(self, trace: Trace, param: Value) -> Value:
+    def _handed(self, trace: Building, param: Value) -> Value:
         """What stands for something that a step is handed: a state, or else itself."""
         owned = param.type.dtype == "float" and any(p.param == param for p in self.level.places[self.first :])
         if owned and param not in self.read:

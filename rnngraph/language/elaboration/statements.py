@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rnngraph.diagnostics.errors import Label
+from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration import calls, declarations, expressions, loops, stops

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from rnngraph.diagnostics.errors import Diagnostic
+from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.ir.graph import LOOP, Graph, Loop, Node, Value, body_nodes, every, loop_of, ordered
 from rnngraph.ir.types import is_fixed, root
 from rnngraph.language.elaboration.elaborated import Elaborated, StateInput

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rnngraph import ops
-from rnngraph.diagnostics.errors import Diagnostic, Hints, Label, Report
+from rnngraph.diagnostics.diagnostic import Diagnostic, Label
+from rnngraph.diagnostics.errors import Report
 from rnngraph.diagnostics.source import Source, Span
+from rnngraph.diagnostics.suggestions import Hints
 from rnngraph.ir.graph import Capture, Node, Origin, ShapeError, Value, body_param, graph_input, make
 from rnngraph.ir.types import BATCH, DType, Type, every, is_fixed
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput, Weight

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rnngraph.diagnostics.errors import Label
+from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.diagnostics.source import Span
 from rnngraph.language.elaboration import expressions
 from rnngraph.language.elaboration.arguments import given_twice

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from rnngraph.diagnostics.errors import Diagnostic, Label
+from rnngraph.diagnostics.diagnostic import Diagnostic, Label
 from rnngraph.ir.graph import LOOP, PARAM, Graph, Node, Value, body_param, every, loop_of
 from rnngraph.language.elaboration.elaborated import Weight
 from rnngraph.ops import Formula

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rnngraph.diagnostics.errors import Diagnostic, Label
+from rnngraph.diagnostics.diagnostic import Diagnostic, Label
 from rnngraph.diagnostics.source import Span
 from rnngraph.language.syntax.tokens import Token
 

@@ -13,7 +13,8 @@ from typing import Any
 from lark import Lark, UnexpectedToken
 from lark.lexer import Lexer
 
-from rnngraph.diagnostics.errors import CannotDo, Diagnostic, UserError, in_order
+from rnngraph.diagnostics.diagnostic import Diagnostic, in_order
+from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.source import Source, Span
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.brackets import Repaired, repair

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
-from rnngraph.diagnostics.errors import Diagnostic, did_you_mean
+from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.source import Source, Span
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.language.syntax.tokens import Token
 
 _ITEMS = ("cell", "layer", "model", "import", "train", "schedule")

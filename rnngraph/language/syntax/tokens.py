@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from rnngraph.diagnostics.errors import Diagnostic
+from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.lookalikes import HIDDEN, code_point
 from rnngraph.diagnostics.source import Source, Span
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rnngraph.diagnostics.errors import Diagnostic
+from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.source import Span
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.tokens import Token

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.compiled import Steps
+from rnngraph.compilation.schedule import Steps
 from rnngraph.exchange.export.early_exit import early_exits
 from rnngraph.exchange.export.numpy.expressions import Text, Words, call
 from rnngraph.exchange.export.numpy.snippets import SNIPPETS

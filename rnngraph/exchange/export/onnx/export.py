@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rnngraph.diagnostics.errors import CannotDo, Diagnostic, UserError
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.exchange.export.numpy.choice import WORDS
 from rnngraph.exchange.export.request import LENGTHS, Chosen, Port, Wanted, axes_of, cannot_say, chosen
 from rnngraph.ir.graph import Graph, Node

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngraph.analysis.replay import Arrays, Done, Rerun, place, rerun
-from rnngraph.compiled import CompiledProgram
-from rnngraph.diagnostics.errors import CannotDo, Diagnostic, Label, OutsideIndex
+from rnngraph.debugging.replay import Arrays, Compiled, Done, Rerun, place, rerun
+from rnngraph.diagnostics.diagnostic import Diagnostic, Label
+from rnngraph.diagnostics.errors import CannotDo, OutsideIndex
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import BATCH, union
@@ -28,7 +28,7 @@ class Choice(NamedTuple):
     loop: Span | None
 
 
-def explained(program: CompiledProgram, data: Arrays, weights: Arrays) -> OutsideIndex:
+def explained(program: Compiled, data: Arrays, weights: Arrays) -> OutsideIndex:
     """The error of a run that went outside somewhere: the first place in the order in which things are computed.
 
     Where there is no room to look for it, or it does not come again (other kernels round otherwise), the error names
@@ -88,7 +88,7 @@ def _said(found: Choice) -> Diagnostic:
     )
 
 
-def _unfound(program: CompiledProgram) -> Diagnostic:
+def _unfound(program: Compiled) -> Diagnostic:
     looks = [node for node in without_proven(program.made.graph).all_nodes() if node.op is INSIDE]
     spans = list(dict.fromkeys(node.origin.span for node in looks if node.origin.span))
     first, others = (spans[0] if spans else None), tuple(Label(span, "or here") for span in spans[1:])

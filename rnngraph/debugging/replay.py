@@ -7,11 +7,13 @@ carries its own name and place. It is slow, and only made when there is somethin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from rnngraph.compiled import CompiledProgram, Signature, Variant, with_cotangents
+from rnngraph.compilation.schedule import Schedule
+from rnngraph.compilation.variant import Signature, Variant, with_cotangents
+from rnngraph.data.checks import Checked
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import LOOP, Graph, Node, body_nodes, loop_of
 from rnngraph.ir.types import BATCH, EVERY, FIXED, Type, size_of
@@ -21,9 +23,24 @@ from rnngraph.planning.limits import refuse_if_too_large
 from rnngraph.planning.lowering import lower
 from rnngraph.planning.plan import plan
 from rnngraph.planning.program import Code, Program, Ref, Repeat, Ring, Step, Turn
+from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execution import Bound, viewed
 
 Arrays = Mapping[str, Any]
+
+
+class Compiled(Protocol):
+    """A compiled program, as far as it is run again: see `compiled.CompiledProgram`."""
+
+    made: Elaborated
+    schedule: Schedule
+    backend: Backend
+
+    def check(self, data: Arrays) -> Checked: ...
+
+    def variant(self, signature: Signature) -> Variant: ...
+
+    def input(self, name: str, variant: Variant, checked: Checked, cotangents: Arrays) -> Any: ...
 
 
 class At(NamedTuple):
@@ -50,7 +67,7 @@ class Rerun(NamedTuple):
     loops: Mapping[Node, Span]
 
 
-def rerun(program: CompiledProgram, data: Arrays, weights: Arrays, gradient: bool = False) -> Rerun:
+def rerun(program: Compiled, data: Arrays, weights: Arrays, gradient: bool = False) -> Rerun:
     """A program's run on these data, forward or with the gradients of its loss. CannotDo where there is no room."""
     checked = program.check({name: _without_holes(array) for name, array in data.items()})
     signature = Signature(bool(checked.lengths), frozenset(checked.states), ("loss",) if gradient else None)

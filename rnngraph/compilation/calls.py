@@ -18,7 +18,7 @@ from rnngraph.files.tensors import Arrays
 from rnngraph.ir.order import Order, batch_first
 from rnngraph.ir.types import Type
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
-from rnngraph.runtime.backend import Backend
+from rnngraph.runtime.device import Device
 
 Form = tuple[tuple[str, tuple[int, ...], Any], ...]
 Holds = tuple[tuple[str, Callable[[Any], bool]], ...]
@@ -35,7 +35,7 @@ class Runs(Protocol):
     """What has arrays and can be run."""
 
     @property
-    def backend(self) -> Backend:
+    def backend(self) -> Device:
         """Who owns the arrays."""
 
     def run(self, inputs: Mapping[str, Any], weights: Mapping[str, Any]) -> Arrays:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.analysis.replay import Arrays, Done, Rerun, place, rerun
-from rnngraph.compiled import CompiledProgram
-from rnngraph.diagnostics.errors import CannotDo, Diagnostic, Label
+from rnngraph.debugging.replay import Arrays, Compiled, Done, Rerun, place, rerun
+from rnngraph.diagnostics.diagnostic import Diagnostic, Label
+from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Node
 
@@ -44,7 +44,7 @@ def unusual(results: Arrays) -> list[str]:
     return [name for name, array in floats if array.dtype.kind == "f" and np.isnan(array).any()]
 
 
-def explain(program: CompiledProgram, data: Arrays, weights: Arrays, gradient: bool = False) -> Diagnostic | None:
+def explain(program: Compiled, data: Arrays, weights: Arrays, gradient: bool = False) -> Diagnostic | None:
     """The first equation and step that gives a nan (where there is none, an infinite value) for this input.
 
     None where nothing of the kind is found, or where there is no room to look for it.
@@ -61,7 +61,7 @@ def explain(program: CompiledProgram, data: Arrays, weights: Arrays, gradient: b
     return _told(nan, infinite)
 
 
-def _declared(program: CompiledProgram, name: str) -> Span | None:
+def _declared(program: Compiled, name: str) -> Span | None:
     return next((w.span for w in program.made.weights if w.name == name), None)
 
 

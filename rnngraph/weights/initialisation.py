@@ -1,4 +1,4 @@
-"""Weights: how they begin, how they are kept, and whether they fit the model.
+"""How weights begin.
 
 Every weight is drawn from a generator of its own, keyed by (seed, name): neither the order of the weights nor
 the presence of others changes a number.
@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.diagnostics.errors import Diagnostic, UserError, did_you_mean
-from rnngraph.files.outputs import form_of
-from rnngraph.files.tensors import Arrays, read_tensors, write_tensors
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.suggestions import did_you_mean
+from rnngraph.files.tensors import Arrays
 from rnngraph.ir.graph import INPUT, Graph, Node, Value, ordered
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import Weight
@@ -217,93 +217,3 @@ INITIALISERS: dict[str, tuple[Draw, dict[str, float]]] = {
     "identity": (_identity, {"gain": 1.0}),
 }
 """Name -> how it draws, and its arguments in order with what they are when not written."""
-
-
-# --- files and checks ------------------------------------------------------------------------------------
-
-
-def save_weights(
-    path: str | os.PathLike[str],
-    weights: Mapping[str, NDArray[Any]],
-    metadata: Mapping[str, str] | None = None,
-) -> None:
-    """Write weights by name as a .safetensors file, aside first.
-
-    Raises CannotDo where it cannot, UserError where the name of the file has another ending.
-    """
-    form_of(path, ("safetensors",), "weights")
-    write_tensors(path, weights, metadata)
-
-
-def load_weights(path: str | os.PathLike[str]) -> Arrays:
-    """The arrays of a safetensors file by name. A checkpoint gives its best weights.
-
-    Raises CannotDo where there is no readable file, UserError where it is cut short or another kind of file.
-    """
-    from rnngraph.training.checkpoint import best_weights
-
-    arrays, metadata = read_tensors(path)
-    return best_weights(arrays, metadata)
-
-
-def check_weights(declared: Sequence[Weight], given: Mapping[str, Any], dtype: str = "float64") -> Arrays:
-    """The given weights as arrays of `dtype`, in the declared order; UserError names everything that is
-    wrong.
-    """
-    by_name = {weight.name: weight for weight in declared}
-    problems = [_unknown(name, by_name) for name in given if name not in by_name]
-    arrays: Arrays = {}
-    for weight in declared:
-        found = _fitted(weight, given, dtype)
-        if isinstance(found, Diagnostic):
-            problems.append(found)
-        else:
-            arrays[weight.name] = found
-    if problems:
-        raise UserError(problems)
-    return arrays
-
-
-def _unknown(name: str, declared: Mapping[str, Weight]) -> Diagnostic:
-    known = f"it has {', '.join(f'`{n}`' for n in list(declared)[:8])}" if declared else "it has none"
-    return Diagnostic("E654", f"the model has no weight `{name}`", help=did_you_mean(name, declared) or known)
-
-
-def _fitted(weight: Weight, given: Mapping[str, Any], dtype: str) -> NDArray[Any] | Diagnostic:
-    if weight.name not in given:
-        return Diagnostic(
-            "E655",
-            f"no value is given for the weight `{weight.name}`",
-            weight.span,
-            f"declared here, {shape_text(weight.shape)}",
-        )
-    try:
-        array = np.asarray(given[weight.name])
-    except ValueError:
-        array = np.asarray(None)  # its rows differ in length
-    if np.ma.is_masked(given[weight.name]):
-        return Diagnostic("E657", f"the weight `{weight.name}` holds masked values", weight.span)
-    if array.shape != weight.shape:
-        return Diagnostic(
-            "E656",
-            f"the weight `{weight.name}` should be {shape_text(weight.shape)}, got {shape_text(array.shape)}",
-            weight.span,
-            "declared here",
-        )
-    if array.dtype.kind not in "fiu":
-        return Diagnostic(
-            "E657", f"the weight `{weight.name}` should hold numbers, got {array.dtype}", weight.span
-        )
-    with np.errstate(over="ignore"):
-        cast = array.astype(dtype, copy=False)
-    if not np.isfinite(cast).all():
-        at = tuple(int(i) for i in np.argwhere(~np.isfinite(cast))[0])
-        return Diagnostic(
-            "E658", f"the weight `{weight.name}` holds {array[at]} at {shape_text(at)}", weight.span
-        )
-    return cast
-
-
-def shape_text(shape: Sequence[object]) -> str:
-    """`(batch, time, 3)`; a single number is `()`."""
-    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"

@@ -1,0 +1,1 @@
+"""Debugging: where a nan, or an index that lies outside, first appeared."""

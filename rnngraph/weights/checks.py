@@ -1,0 +1,78 @@
+"""Whether weights that were given fit the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.suggestions import did_you_mean
+from rnngraph.files.tensors import Arrays
+from rnngraph.language.elaboration.elaborated import Weight
+
+
+def check_weights(declared: Sequence[Weight], given: Mapping[str, Any], dtype: str = "float64") -> Arrays:
+    """The given weights as arrays of `dtype`, in the declared order; UserError names everything that is
+    wrong.
+    """
+    by_name = {weight.name: weight for weight in declared}
+    problems = [_unknown(name, by_name) for name in given if name not in by_name]
+    arrays: Arrays = {}
+    for weight in declared:
+        found = _fitted(weight, given, dtype)
+        if isinstance(found, Diagnostic):
+            problems.append(found)
+        else:
+            arrays[weight.name] = found
+    if problems:
+        raise UserError(problems)
+    return arrays
+
+
+def _unknown(name: str, declared: Mapping[str, Weight]) -> Diagnostic:
+    known = f"it has {', '.join(f'`{n}`' for n in list(declared)[:8])}" if declared else "it has none"
+    return Diagnostic("E654", f"the model has no weight `{name}`", help=did_you_mean(name, declared) or known)
+
+
+def _fitted(weight: Weight, given: Mapping[str, Any], dtype: str) -> NDArray[Any] | Diagnostic:
+    if weight.name not in given:
+        return Diagnostic(
+            "E655",
+            f"no value is given for the weight `{weight.name}`",
+            weight.span,
+            f"declared here, {shape_text(weight.shape)}",
+        )
+    try:
+        array = np.asarray(given[weight.name])
+    except ValueError:
+        array = np.asarray(None)  # its rows differ in length
+    if np.ma.is_masked(given[weight.name]):
+        return Diagnostic("E657", f"the weight `{weight.name}` holds masked values", weight.span)
+    if array.shape != weight.shape:
+        return Diagnostic(
+            "E656",
+            f"the weight `{weight.name}` should be {shape_text(weight.shape)}, got {shape_text(array.shape)}",
+            weight.span,
+            "declared here",
+        )
+    if array.dtype.kind not in "fiu":
+        return Diagnostic(
+            "E657", f"the weight `{weight.name}` should hold numbers, got {array.dtype}", weight.span
+        )
+    with np.errstate(over="ignore"):
+        cast = array.astype(dtype, copy=False)
+    if not np.isfinite(cast).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(cast))[0])
+        return Diagnostic(
+            "E658", f"the weight `{weight.name}` holds {array[at]} at {shape_text(at)}", weight.span
+        )
+    return cast
+
+
+def shape_text(shape: Sequence[object]) -> str:
+    """`(batch, time, 3)`; a single number is `()`."""
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
