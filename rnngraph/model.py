@@ -24,6 +24,7 @@ from rnngraph.ir.graph import Graph, Node, body_nodes, loop_of
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import Block, DataInput, Elaborated, StateInput, Weight
 from rnngraph.language.syntax.ast import File
+from rnngraph.passes.pipeline import STAGES
 from rnngraph.planning.limits import megabytes
 from rnngraph.runtime.backend import Backend
 from rnngraph.system.memory import free_bytes
@@ -193,6 +194,19 @@ class Model:
         made = self._elaborate(signature.padded, [s for s in self.states if s.name in signature.fed])
         yield from Variant(made, schedule, signature, NumpyBackend()).stages()
 
+    def stage(
+        self, after: str, unroll: str, steps: int | None, gradient: bool = False, padded: bool = False
+    ) -> Graph:
+        """The graph after a stage of the pipeline; with `gradient`, of the loss (or of every float output); `padded`
+        for data whose rows have lengths of their own. UserError where there is no such stage."""
+        if after not in STAGES:
+            known = f"the stages are {', '.join(STAGES)}"
+            raise UserError(f"there is no stage `{after}`", "E610", did_you_mean(after, STAGES) or known)
+        schedule = checked_schedule(unroll, steps, "float64", gradient)
+        self.refuse_too_long(schedule)
+        signature = Signature(padded, cotangents=self.differentiated if gradient else None)
+        return next(graph for name, graph in self.stages(schedule, signature) if name == after)
+
     @cached_property
     def nodes_per_step(self) -> dict[str, int]:
         """For each time axis, the nodes in the bodies of the loops over it."""
@@ -211,6 +225,15 @@ class Model:
         """About how many nodes the static graph has; with gradient about three times as many."""
         forward = sum(n * schedule.steps_of(axis) for axis, n in self.nodes_per_step.items())
         return forward * (3 if schedule.gradient else 1)
+
+    def unrolling_warning(self, unroll: str, steps: Mapping[str, int] | int | None, gradient: bool) -> str:
+        """What to say of a static graph that will be very large, or nothing."""
+        if unroll != "static" or not steps:
+            return ""
+        nodes = self.static_nodes(checked_schedule("static", steps, "float64", gradient))
+        if nodes < LARGE_UNROLLING:
+            return ""
+        return f"static unrolling makes about {nodes:,} nodes here; `--unroll dynamic` keeps one copy of the cell"
 
     def refuse_too_long(self, schedule: Schedule) -> None:
         """CannotDo where a static graph for so many steps has no room."""

@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 
 import rnngraph as rg
+from rnngraph.check import check
 from rnngraph.data.files import load
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.formats.read import read as read_weights
-from rnngraph.texts import check
 from rnngraph.training import checkpoint
 from rnngraph.training.checkpoint import Identity, Made, Training
 from rnngraph.training.config import FitConfig

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import rnngraph as rg
-from rnngraph import driver
+from rnngraph.analysis.cost import cost
 from rnngraph.analysis.equality import Asked, synthetic
 from rnngraph.analysis.memory_timeline import panels
 from rnngraph.analysis.results import Panel
@@ -16,6 +16,7 @@ from rnngraph.checkpointing.plan import Walking
 from rnngraph.checkpointing.timeline import pieces
 from rnngraph.cli.main import exit_code
 from rnngraph.compilation.variant import Signature
+from rnngraph.run_options import RunOptions
 from tests.models import ALL, EXAMPLES
 
 ASKED = Asked(steps=(3, 12), batch=4)
@@ -51,7 +52,7 @@ def test_a_model_without_a_loss_is_drawn_with_the_gradients_of_its_outputs() -> 
 def test_a_schedule_has_a_panel_with_the_peak_that_cost_foretells(name: str, keep: str) -> None:
     model = rg.parse(ALL[name])
     everything, panel = panels(model, Asked(modes=("dynamic",), steps=(STEPS,), batch=32, schedules=(keep,)))
-    told = driver.cost(model, driver.How(dtype="float32", keep=keep, kernels="numpy"), STEPS, 32, gradient=True)
+    told = cost(model, RunOptions(dtype="float32", keep=keep, kernels="numpy").training_step, STEPS, 32)
     assert panel.title == f"dynamic, {keep}" and not panel.measured
     assert panel.peak[1] == told.peak.bytes <= panel.allocated == told.total
     assert panel.peak[1] < everything.peak[1] and panel.peak_line.startswith("at ")

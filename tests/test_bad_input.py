@@ -357,9 +357,8 @@ def test_weights_that_do_not_fit_are_refused(folder: Path, capsys: Any, changes:
 def test_an_unwritable_output_is_told_before_the_work(
     folder: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, arguments: list[str], place: str
 ) -> None:
-    monkeypatch.setattr("rnngraph.driver.run", None)
-    monkeypatch.setattr("rnngraph.driver.train", None)
-    monkeypatch.setattr("rnngraph.driver.compare", None)
+    for work in ("debugging.nan_finder.run_and_explain", "training.train.train", "analysis.compare.compare"):
+        monkeypatch.setattr(f"rnngraph.{work}", None)
     endings = {"run": ".npz", "train": ".safetensors", "compare": ".html"}
     path = place if place == "." else place + endings[arguments[0]]
     refused(capsys, 1, f"cannot write `{path}`", *arguments, path)
@@ -423,7 +422,7 @@ def test_a_static_unrolling_past_memory_is_refused(folder: Path, capsys: Any) ->
 def test_a_static_unrolling_past_patience_is_warned_of(
     folder: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rnngraph.driver.LARGE_UNROLLING", 20)
+    monkeypatch.setattr("rnngraph.model.LARGE_UNROLLING", 20)
     for arguments in (["run"], ["train", "--epochs", "1"]):
         told = Told(capsys, arguments[0], "plain.rnn", "--data", "x.npz", "--unroll", "static", *arguments[1:])
         assert told.code == 0
@@ -504,10 +503,11 @@ def test_a_bug_of_ours_is_called_one(folder: Path, capsys: Any, monkeypatch: pyt
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("oh")
 
-    monkeypatch.setattr("rnngraph.driver.run", broken)
+    run = "rnngraph.debugging.nan_finder.run_and_explain"
+    monkeypatch.setattr(run, broken)
     assert exit_code(["run", "plain.rnn", "--data", "x.npz"]) == 1
     assert "rnngraph itself failed: RuntimeError: oh" in capsys.readouterr().err
-    monkeypatch.setattr("rnngraph.driver.run", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    monkeypatch.setattr(run, lambda *_: (_ for _ in ()).throw(MemoryError()))
     assert exit_code(["run", "plain.rnn", "--data", "x.npz"]) == 1
     assert "no memory left" in capsys.readouterr().err
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph import driver
 from rnngraph.cli.main import exit_code
+from rnngraph.data.alphabet import keep_weights, without_alphabet
 from rnngraph.data.files import load
 from rnngraph.training.config import FitConfig
 from rnngraph.training.fit import evaluate, fit
@@ -44,7 +44,7 @@ PLAIN = [
 
 def arrays(path):
     """The arrays of a data file, without what is told of them."""
-    return driver.without_alphabet(load([path]))
+    return without_alphabet(load([path]))
 
 
 def data_of(name, rows=3, steps=20):
@@ -134,7 +134,7 @@ def test_a_text_read_in_parts_is_a_text_read_at_once():
 
 def test_a_model_writes_text_by_seed(tmp_path, capsys):
     path = tmp_path / "chars.safetensors"
-    driver.keep_weights(path, rg.load(EXAMPLES / "chars.rnn").init(0, "float32"), data_of("chars") | alphabet())
+    keep_weights(path, rg.load(EXAMPLES / "chars.rnn").init(0, "float32"), data_of("chars") | alphabet())
     texts = []
     for seed in ("1", "1", "2"):
         arguments = ["--weights", str(path), "--prompt", "It is", "--length", "30", "--seed", seed]

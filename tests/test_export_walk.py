@@ -26,8 +26,8 @@ from rnngraph.exchange.export.numpy.statements import identifier
 from rnngraph.exchange.export.request import Wanted
 from rnngraph.ir.graph import Graph, ShapeError, Value
 from rnngraph.ir.types import DType, Type
-from rnngraph.language.builtins import table
-from rnngraph.language.builtins.definition import TABLE as FUNCTIONS
+from rnngraph.language.builtins import application
+from rnngraph.language.builtins.registry import TABLE as FUNCTIONS
 from rnngraph.language.elaboration.elaborated import Block
 from rnngraph.language.elaboration.imports import library
 from rnngraph.language.syntax import parser
@@ -264,7 +264,7 @@ def definitions(block: Block) -> Iterator[str]:
 
 def test_no_construct_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every rule of the grammar, every argument of every function, every cell and layer of the library."""
-    recording, own, bind = Recording(), parser._grammar(), table._bind
+    recording, own, bind = Recording(), parser._grammar(), application._bind
     arguments, used = set[tuple[str, str]](), set[str]()
     text = resources.files("rnngraph.grammar").joinpath("rnn.lark").read_text("utf-8")
     options: dict[str, Any] = {"parser": "lalr", "lexer": parser._NoLexer, "keep_all_tokens": True}
@@ -275,7 +275,7 @@ def test_no_construct_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         arguments.update((function.name, name) for name in found)
         return found
 
-    monkeypatch.setattr(table, "_bind", bound)
+    monkeypatch.setattr(application, "_bind", bound)
     monkeypatch.setattr(parser, "_grammar", lambda: replace(own, lark=lark))
     for one in (*TEXTS.values(), *CHANCE.values(), *(text for _, text in constructs.UNSAID), *models.ALL.values()):
         used |= set(definitions(rg.parse(one).made.block))

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph import driver
 from rnngraph.analysis.cost import cost, optimiser_bytes
 from rnngraph.analysis.equality import synthetic
 from rnngraph.analysis.formulas import Formula, formulas
@@ -21,8 +20,10 @@ from rnngraph.model import Model
 from rnngraph.planning.arena import Piece, bound
 from rnngraph.planning.plan import ALIGN, lifetimes, rounded
 from rnngraph.planning.timeline import timeline
+from rnngraph.run_options import RunOptions
 from rnngraph.runtime.numpy import NumpyBackend, array_bytes
 from rnngraph.runtime.unplanned import Unplanned
+from rnngraph.training import train as training
 from rnngraph.training.optimisers import optimiser, start
 from tests.models import ALL
 
@@ -267,7 +268,7 @@ def test_the_law_of_a_limit_is_that_of_the_way_that_was_found() -> None:
     model, rows = rg.parse(UNITS.format(cell="LSTM(units)")), 32
 
     def growth(limit: str) -> Growth:
-        return Growth(model, driver.How(dtype="float32", kernels="numpy", memory_limit=limit).training_step, 400, rows)
+        return Growth(model, RunOptions(dtype="float32", kernels="numpy", memory_limit=limit).training_step, 400, rows)
 
     found = growth("150kB")
     told, course = found.laws(), found.made.course
@@ -298,11 +299,11 @@ def test_cost_tells_what_a_step_of_training_takes(
     flags: dict[str, str], padded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The program that `train` hands to the training loop, with its arrays."""
-    model, how = rg.parse(CHARS), driver.How(dtype="float32", kernels="numpy", **flags)
+    model, options = rg.parse(CHARS), RunOptions(dtype="float32", kernels="numpy", **flags)
     data = synthetic(model, 60, 32, 0, padded)
     if padded:
         data |= {name: np.full(32, 60) for name in data if name.endswith(".lengths")}
-    told, seen = driver.cost(model, how, 60, 32, gradient=True, padded=padded), list[int]()
+    told, seen = cost(model, options.training_step, 60, 32, padded), list[int]()
 
     def watched(program: Any, weights: Any, rows: Any, *rest: Any, **more: Any) -> None:
         tracemalloc.start()
@@ -312,9 +313,8 @@ def test_cost_tells_what_a_step_of_training_takes(
         (variant,) = [v for v in program._variants.values() if v.arrays]
         seen.append(variant.plan(program.check(rows).sizes).total)
 
-    monkeypatch.setattr(driver, "fit", watched)
-    rest: dict[str, Any] = {"weights": None, "checkpoint": None, "resume": None, "progress": None}
-    driver.train(model, data, None, {}, how=how, **rest)
+    monkeypatch.setattr(training, "fit", watched)
+    training.train(model, data, None, {}, options=options)
     assert told.total == seen[1]
     arrays = told.total - told.bytes["parameters"]
     assert arrays <= seen[0] < arrays + told.bytes["parameters"] + 20_000

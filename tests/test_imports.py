@@ -17,10 +17,10 @@ PACKAGE = ROOT / "rnngraph"
 LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
-    {"driver", "texts"},
     {"viz"},
-    {"analysis", "exchange", "generation"},
+    {"analysis", "check", "exchange", "generation"},
     {"training"},
+    {"run_options"},
     {"model"},
     {"compiled"},
     {"debugging"},

@@ -571,10 +571,10 @@ def test_held_back_rows_are_told_by_their_own_number(folder: Path, capsys: pytes
 
 
 def test_a_stream_names_its_line(folder: Path) -> None:
-    from rnngraph.driver import streamed
+    from rnngraph.generation.streaming import stream
 
     m = rg.parse(CARRIED)
-    told = streamed(m, {}, None, 0, "float64", iter(["1", "1", "1", "1", "1"]))
+    told = stream(m, m.init(0), iter(["1", "1", "1", "1", "1"]), "float64", {})
     with pytest.raises(OutsideIndex, match=r"an index is 3 at step .*line 4"):
         list(told)
 

@@ -18,7 +18,7 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.tensors import Arrays
 from rnngraph.ir.graph import ShapeError
 from rnngraph.ir.types import Type
-from rnngraph.language.builtins.definition import TABLE
+from rnngraph.language.builtins.registry import TABLE
 from rnngraph.ops import TABLE as OPS
 from rnngraph.planning.lowering import lower
 from rnngraph.planning.plan import plan

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
+from rnngraph.check import check
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.excerpt import render
-from rnngraph.texts import check
 from rnngraph.training.config import FitConfig
 
 ROOT = Path(__file__).parent.parent

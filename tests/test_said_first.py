@@ -62,7 +62,8 @@ def test_an_export_says_that_its_weights_are_random(folder: Path, capsys: Any, t
 def test_that_weights_are_not_kept_is_said_first(
     folder: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rnngraph.driver.train", lambda *_, **__: (_ for _ in ()).throw(rg.UserError("here", "E000")))
+    failing: Any = lambda *_, **__: (_ for _ in ()).throw(rg.UserError("here", "E000"))  # noqa: E731
+    monkeypatch.setattr("rnngraph.training.train.train", failing)
     said = told(capsys, *TRAIN)[2]
     assert said.index("W602") < said.index("here")
     assert "W602" not in told(capsys, *TRAIN, "--out", "o.safetensors")[2]
@@ -82,7 +83,7 @@ def test_a_mistake_is_found_before_the_training(
     folder: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, more: list[str], words: str
 ) -> None:
     np.savez("wrong.npz", x=np.ones((4, 6, 3)))
-    monkeypatch.setattr("rnngraph.driver.fit", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr("rnngraph.training.train.fit", lambda *_, **__: pytest.fail("trained"))
     code, _, said = told(capsys, *TRAIN, "--out", "o.safetensors", *more)
     assert code in (1, 2) and words in said
 

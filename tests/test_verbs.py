@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph import driver
 from rnngraph.cli.main import exit_code
+from rnngraph.data.alphabet import keep_weights
+from rnngraph.run_options import RunOptions, run_options
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 CHARS, LSTM4 = str(EXAMPLES / "chars.rnn"), str(EXAMPLES / "lstm4.rnn")
@@ -25,7 +26,7 @@ def weights(tmp_path: Path) -> str:
     """New weights of the character model, with the alphabet of its data."""
     path = tmp_path / "chars.safetensors"
     with np.load(EXAMPLES / "data" / "chars-train.npz") as data:
-        driver.keep_weights(str(path), rg.load(CHARS).init(0, "float32"), {"alphabet": data["alphabet"]})
+        keep_weights(str(path), rg.load(CHARS).init(0, "float32"), {"alphabet": data["alphabet"]})
     return str(path)
 
 
@@ -140,10 +141,10 @@ model M {
 def test_a_schedule_block_is_overridden_by_flags() -> None:
     model = rg.parse(SCHEDULED)
     flags: dict[str, Any] = {"unroll": None, "backend": None, "dtype": None}
-    assert driver.scheduled(model, **flags) == driver.How("static", "numpy", "float32")
-    assert driver.scheduled(model, **{**flags, "unroll": "dynamic"}).unroll == "dynamic"
+    assert run_options(model, **flags) == RunOptions("static", "numpy", "float32")
+    assert run_options(model, **{**flags, "unroll": "dynamic"}).unroll == "dynamic"
     plain = rg.parse(SCHEDULED.replace("schedule { unroll static dtype float32 }", ""))
-    assert driver.scheduled(plain, **flags, dtype_default="float32").dtype == "float32"
+    assert run_options(plain, **flags, dtype_default="float32").dtype == "float32"
 
 
 def test_check_tells_options_that_are_none(tmp_path: Path, capsys: Told) -> None:

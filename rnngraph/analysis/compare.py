@@ -35,7 +35,7 @@ from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.ir.text import counts
-from rnngraph.model import Model, checked_schedule
+from rnngraph.model import Model, checked_memory, checked_schedule
 from rnngraph.planning.limits import megabytes, refuse_if_too_large
 from rnngraph.planning.plan import Plan
 from rnngraph.runtime.backend import Backend
@@ -48,6 +48,8 @@ def compare(model: Model, backend: Backend, asked: Asked, tell: Tell = lambda te
 
     CannotDo, before anything is allocated, where the largest of them do not fit together.
     """
+    for mode in asked.modes:
+        checked_schedule(mode, asked.steps[0], asked.dtype, True)
     refuse_what_cannot_fit(model, backend, asked)
     tell("proving that the modes agree")
     worst = {d.name: d for d in prove(model, backend, asked)}
@@ -254,3 +256,12 @@ def _law(law: Formula, category: str, rows: Sequence[CompareRow]) -> str:
     """In words; "about", where one of these rows lies beside it."""
     told = [(row.steps, e.predicted) for row in rows for e in row.ledger if e.category == category]
     return str(replace(law, exact=law.exact and all(law.at((steps, 1, 1)) == bytes for steps, bytes in told)))
+
+
+def schedules(keep: str, memory_limit: str, truncate: str) -> tuple[str, ...]:
+    """The rows asked for by lists such as `every:100,sqrt`; UserError for what is no schedule."""
+    lists = {"keep": ("", keep), "memory_limit": ("within ", memory_limit), "truncate": ("truncate ", truncate)}
+    named = [(o, word, v.strip()) for o, (word, text) in lists.items() for v in text.split(",") if v.strip()]
+    for option, _, value in named:
+        checked_memory(**{option: value})
+    return tuple(word + value for _, word, value in named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import click
 
@@ -53,15 +54,18 @@ def bench(
     as_json: bool,
 ) -> None:
     """Tell how fast the model is here, forward alone and in training: per step, beside the machine, by source line."""
-    from rnngraph import driver
+    from rnngraph.analysis.bench import bench as measured
     from rnngraph.cli.printing import bench_tables
+    from rnngraph.run_options import run_options
 
     model = read(file, name, settings)
     flags = {"unroll": unroll, "keep": keep, "backend": backend, "dtype": dtype, "kernels": kernels}
-    how = driver.scheduled(model, dtype_default="float32", **flags)
-    warn(driver.unrolling_warning(model, how.unroll, steps, True))
+    options = run_options(model, dtype_default="float32", **flags)
+    warn(model.unrolling_warning(options.unroll, steps, True))
     with console(stderr=True).status("") as status:
-        found = driver.bench(model, how, steps, batch, seconds, lambda text: status.update(text))
+        infer, train = (partial(made, model, steps) for made in (options.compiled, options.training_step))
+        tasks = {"infer": infer, "train": train}
+        found = measured(model, options.dtype, tasks, steps, batch, seconds, lambda text: status.update(text))
     if as_json:
         say_json(found.to_json())
     else:

@@ -16,9 +16,9 @@ from rnngraph.cli.terminal import say, say_json, tell
 @JSON
 def check(files: Sequence[str], as_json: bool) -> int:
     """Tell every error and warning of FILES. Exit code 2 if there is an error."""
-    from rnngraph import texts
+    from rnngraph.check import check as check_file
 
-    found = [d for path in files for d in texts.check(path)]
+    found = [d for path in files for d in check_file(path)]
     if as_json:
         say_json([d.as_json() for d in found], indent=2)
     else:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rnngraph.cli.arguments import Folder, Output, Paths, Verb, Whole, Wholes
 from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, SEED, TIMES, dtype_option, read
 from rnngraph.cli.terminal import console, say_json, show_all, warn
+
+if TYPE_CHECKING:
+    from rnngraph.analysis.equality import Asked
+    from rnngraph.model import Model
 
 PAGE = Output("a page", "html")
 
@@ -62,31 +66,35 @@ def compare(
     as_json: bool,
 ) -> int:
     """Prove that the modes give the same bits, then tell what each costs. Exit code 1 if they do not."""
-    from rnngraph import driver
+    from rnngraph.analysis.compare import compare as compared
+    from rnngraph.analysis.compare import schedules
     from rnngraph.analysis.equality import Asked
     from rnngraph.files.outputs import write_aside
+    from rnngraph.run_options import run_options
+    from rnngraph.runtime.backends import backend_named
     from rnngraph.viz.plots import plots as write_plots
     from rnngraph.viz.report import report
     from rnngraph.viz.sentences import honest, verdict
     from rnngraph.viz.tables import tables
 
     model = read(file, name, settings)
-    how = driver.scheduled(model, backend=backend, dtype=dtype, kernels=kernels, dtype_default="float32")
+    options = run_options(model, backend=backend, dtype=dtype, kernels=kernels, dtype_default="float32")
     asked = Asked(
         tuple(m.strip() for m in modes.split(",")),
         steps,
         batch,
-        how.dtype,
+        options.dtype,
         repeats,
         seed,
-        driver.schedules(keep=keep or "", memory_limit=memory_limit or "", truncate=truncate or ""),
+        schedules(keep=keep or "", memory_limit=memory_limit or "", truncate=truncate or ""),
     )
-    warn(driver.unrolling_warning(model, "static" if "static" in asked.modes else "", max(asked.steps), True))
+    warn(model.unrolling_warning("static" if "static" in asked.modes else "", max(asked.steps), True))
     with console(stderr=True).status("") as status:
-        found = driver.compare(model, how, asked, lambda text: status.update(text))
+        chosen = backend_named(options.backend, options.kernels or None)
+        found = compared(model, chosen, asked, lambda text: status.update(text))
         if memory:
             status.update("measuring memory over time")
-            driver.draw_memory(model, asked, memory)
+            _draw_memory(model, asked, memory)
     if page:
         write_aside(page, report(found).encode())
     if plots:
@@ -96,3 +104,13 @@ def compare(
     else:
         show_all(verdict(found), *honest(found), *found.notes, *tables(found))
     return 0 if found.equal else 1
+
+
+def _draw_memory(model: Model, asked: Asked, path: str) -> None:
+    """Draws what each mode holds in memory over the longest run."""
+    from rnngraph.analysis.memory_timeline import panels
+    from rnngraph.viz.memory import picture
+
+    steps = max(asked.steps)
+    heading = f"{model.block.definition}: bytes alive, {steps:,} steps, batch {asked.batch:,}, {asked.dtype}"
+    picture(list(panels(model, asked)), heading, path)

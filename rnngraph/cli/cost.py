@@ -45,14 +45,16 @@ def cost(
     as_json: bool,
 ) -> None:
     """Tell the bytes of arrays that a run will take, without running anything."""
-    from rnngraph import driver
+    from rnngraph.analysis.cost import cost as predicted
     from rnngraph.cli.printing import cost_tables
+    from rnngraph.run_options import run_options
 
     model = read(file, name, settings)
     flags = {"unroll": unroll, "dtype": dtype, "kernels": kernels}
     memory = {"keep": keep, "memory_limit": memory_limit, "truncate": truncate, "swap": swap}
-    how = driver.scheduled(model, **flags, **memory, dtype_default="float32")
-    found = driver.cost(model, how, steps, batch, gradient, lengths)
+    options = run_options(model, **flags, **memory, dtype_default="float32")
+    compiled = options.training_step if gradient else options.compiled
+    found = predicted(model, compiled, steps, batch, lengths)
     if as_json:
         say_json(found.to_json())
         return

@@ -32,10 +32,12 @@ def fmt(files: Sequence[str], only_check: bool, stdout: bool) -> int:
 
 def _formatted(path: str, only_check: bool, stdout: bool) -> bool:
     """Whether the file was, or would be, changed."""
-    from rnngraph import texts
     from rnngraph.files.outputs import is_device, write_aside
+    from rnngraph.language.syntax.formatter import format
+    from rnngraph.language.syntax.parser import parse, read_source
 
-    before, after = texts.formatted(path)
+    source = read_source(Path(path))
+    before, after = source.text, format(parse(source))
     if stdout:
         write_out(after, end=False)
     elif before != after:

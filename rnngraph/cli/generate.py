@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rnngraph.cli.arguments import EmptyText, Input, Real, Verb, Whole
-from rnngraph.cli.options import MODEL, SEED, dtype_option, read
+from rnngraph.cli.options import MODEL, SEED, dtype_option, read, read_weights
 from rnngraph.cli.terminal import write_out
 
 
@@ -47,12 +47,24 @@ from rnngraph.cli.terminal import write_out
 @dtype_option("float32")
 @SEED
 def generate(
-    file: str, name: str | None, settings: Sequence[str], weights: str, prompt: str, paths: Sequence[str], **how: Any
+    file: str,
+    name: str | None,
+    settings: Sequence[str],
+    weights: str,
+    prompt: str,
+    alphabet: str | None,
+    paths: Sequence[str],
+    dtype: str | None,
+    **style: Any,
 ) -> None:
     """Write text with a trained model that scores the next token at each step."""
-    from rnngraph import driver
+    from rnngraph.data.alphabet import alphabet_of
     from rnngraph.data.files import load
+    from rnngraph.generation.generate import generated
+    from rnngraph.run_options import run_options
 
     model = read(file, name, settings)
-    how["dtype"] = driver.scheduled(model, dtype=how["dtype"], dtype_default="float32").dtype
-    write_out(driver.generated(model, weights, prompt, load(paths), **how))
+    dtype = run_options(model, dtype=dtype, dtype_default="float32").dtype
+    data, known = load(paths), alphabet_of(weights, alphabet)
+    given = read_weights(model, weights, 0, dtype)
+    write_out(generated(model, given, prompt, data, alphabet=known, dtype=dtype, **style))

@@ -9,6 +9,7 @@ import click
 
 from rnngraph.cli.arguments import Input, Output, Verb, Whole
 from rnngraph.cli.terminal import say, show_all, tell, warn
+from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.outputs import refuse_clashes
 
@@ -81,6 +82,24 @@ def read(file: str, name: str | None, settings: Sequence[str]) -> Model:
         imports = {f"what `{file}` imports": [str(path) for path in model.files[1:]]}
         refuse_clashes(imports, context.command.outputs(context.params))
     return model
+
+
+def read_weights(model: Model, path: str | None, seed: int, dtype: str) -> dict[str, Any]:
+    """The weights of a file, checked against the model, or new ones."""
+    if path is None:
+        return model.init(seed, dtype)
+    from rnngraph.exchange.conversion.detect import hint
+    from rnngraph.weights.checks import check_weights
+    from rnngraph.weights.files import load_weights
+
+    given = load_weights(path)
+    try:
+        return check_weights(model.weights, given, dtype)
+    except UserError as error:
+        told = hint(given)
+        if not told:
+            raise
+        raise UserError([*error.diagnostics, Diagnostic("E546", f"`{path}` is of another layout", help=told)]) from None
 
 
 def given_once(pairs: Sequence[tuple[str, Any]], what: str, code: str) -> dict[str, Any]:

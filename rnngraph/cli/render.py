@@ -37,9 +37,10 @@ def render(
     detail: bool,
 ) -> None:
     """Draw the model: one box per cell and layer, loops opened or closed, or the steps side by side."""
-    from rnngraph import driver
+    from rnngraph.run_options import run_options
+    from rnngraph.viz.render import render as draw
 
     model = read(file, name, settings)
-    unroll = driver.scheduled(model, unroll=unroll).unroll
-    driver.render(model, out, unroll, steps, opened, fold, gradient, detail)
+    unroll = run_options(model, unroll=unroll).unroll
+    draw(model, out, unroll, steps, opened, fold, gradient, detail)
     say(f"wrote {out}")

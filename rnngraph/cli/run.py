@@ -21,6 +21,7 @@ from rnngraph.cli.options import (
     chance_told,
     dtype_option,
     read,
+    read_weights,
     refuse_together,
     tell_profiles,
 )
@@ -65,33 +66,45 @@ def run(
     as_json: bool,
 ) -> int:
     """Run the model on data and print its outputs, final states, loss and metrics. Exit code 1 if one is a nan."""
-    from rnngraph import driver
+    import numpy as np
+
     from rnngraph.cli.printing import results_json, results_text
+    from rnngraph.data.alphabet import without_alphabet
     from rnngraph.data.files import load
+    from rnngraph.data.results import save_results
+    from rnngraph.data.shapes import steps_of
+    from rnngraph.debugging.nan_finder import run_and_explain
+    from rnngraph.run_options import run_options
 
     refuse_together(stream=stream or None, profile=profile or None, out=out)
     refuse_together(stream=stream or None, picture=picture)
     refuse_together(picture=picture, out=out)
-    model, data = read(file, name, settings), load(paths)
-    how = driver.scheduled(model, unroll=unroll, backend=backend, dtype=dtype, kernels=kernels)
+    model, data = read(file, name, settings), without_alphabet(load(paths))
+    options = run_options(model, unroll=unroll, backend=backend, dtype=dtype, kernels=kernels)
     chance_told(weights, model)
+    steps, seeded = steps_of(model.inputs, data), {"seed": np.int64(seed), **data}
+    given = read_weights(model, weights, seed, options.dtype)
     if profile or picture:
-        warn(driver.unrolling_warning(model, how.unroll, driver.steps_of(model, data), False))
-        found = driver.profiled(model, data, weights, seed, how)
+        from rnngraph.analysis.bench import profiled
+
+        warn(model.unrolling_warning(options.unroll, steps, False))
+        found = profiled(options.compiled(model, steps), seeded, given)
         if as_json:
             say_json(found.to_json())
         tell_profiles({"run": found}, picture, 0 if as_json else lines)
         return 0
     if stream:
-        for line in driver.streamed(model, data, weights, seed, how.dtype, sys.stdin):
+        from rnngraph.generation.streaming import stream as streamed
+
+        for line in streamed(model, given, sys.stdin, options.dtype, data):
             write_out(line)
             sys.stdout.flush()
         return 0
     watched = tuple(w.strip() for w in (watch or "").split(",") if w.strip())
-    warn(driver.unrolling_warning(model, how.unroll, driver.steps_of(model, data), False))
-    results, trouble = driver.run(model, data, weights, seed, how, watched)
+    warn(model.unrolling_warning(options.unroll, steps, False))
+    results, trouble = run_and_explain(options.compiled(model, steps, watch=watched), seeded, given)
     if out:
-        written = driver.save_results(out, model, data, results)
+        written = save_results(out, model.graph, model.inputs, data, results)
         say(f"wrote {out}: {', '.join(written)}", err=as_json)
         if left := [name for name in results if name not in written]:
             warn(f"a table has no place for {', '.join(left)}", help="an .npz, .json or .safetensors file holds all")

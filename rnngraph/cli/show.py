@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from rnngraph.cli.arguments import Verb, Whole
 from rnngraph.cli.options import MODEL, UNROLL, read
 from rnngraph.cli.terminal import say, show_all, warn
+
+if TYPE_CHECKING:
+    from rnngraph.kernels.listing import Listed
+    from rnngraph.model import Model
+    from rnngraph.run_options import RunOptions
 
 
 @click.command(cls=Verb)
@@ -31,13 +38,24 @@ def show(
     kernels: bool,
 ) -> None:
     """Print the graph as text after a stage of compilation, or the kernels that it is run by."""
-    from rnngraph import driver
     from rnngraph.cli.printing import kernel_table
+    from rnngraph.ir.text import show as graph_text
+    from rnngraph.run_options import run_options
 
     model = read(file, name, settings)
-    how = driver.scheduled(model, unroll=unroll)
-    warn(driver.unrolling_warning(model, how.unroll, steps, gradient))
+    options = run_options(model, unroll=unroll)
+    warn(model.unrolling_warning(options.unroll, steps, gradient))
     if kernels:
-        show_all(kernel_table(driver.kernels(model, how, steps, gradient, lengths)))
+        show_all(kernel_table(_kernels(model, options, steps, gradient, lengths)))
         return
-    say(driver.show(model, after, how.unroll, steps, gradient, lengths))
+    say(graph_text(model.stage(after, options.unroll, steps, gradient, lengths)))
+
+
+def _kernels(model: Model, options: RunOptions, steps: int | None, gradient: bool, padded: bool) -> list[Listed]:
+    """The compiled kernels of a model's program, and what is left to NumPy."""
+    from rnngraph.compilation.variant import Signature
+    from rnngraph.kernels.listing import listed
+
+    program = replace(options, kernels="native").compiled(model, steps, gradient=gradient)
+    signature = Signature(padded, cotangents=model.differentiated if gradient else None)
+    return listed(program.variant(signature).program.code)

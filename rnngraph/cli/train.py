@@ -22,6 +22,7 @@ from rnngraph.cli.options import (
     UNROLL,
     dtype_option,
     read,
+    read_weights,
     refuse_together,
 )
 from rnngraph.cli.terminal import say, say_json, warn
@@ -32,7 +33,7 @@ CHECKPOINT = Output("a checkpoint", "checkpoint", "safetensors")
 
 def _training_files(given: Mapping[str, Any]) -> Paths:
     """The checkpoint that a training keeps where no option names one."""
-    from rnngraph.driver import own_checkpoint
+    from rnngraph.training.checkpoint import own_checkpoint
 
     if given["checkpoint"]:
         return {}
@@ -96,30 +97,37 @@ def train(
     **overrides: Any,
 ) -> None:
     """Train the model's weights on data, as its `train` block says and flags override."""
-    from rnngraph import driver
     from rnngraph.cli.printing import Bar, metrics_text
+    from rnngraph.data.alphabet import keep_weights
     from rnngraph.data.files import load
-    from rnngraph.training.checkpoint import alone
+    from rnngraph.data.shapes import steps_of
+    from rnngraph.run_options import run_options
+    from rnngraph.training.checkpoint import alone, own_checkpoint
+    from rnngraph.training.config import FitConfig
+    from rnngraph.training.train import chosen_optimiser, tester
+    from rnngraph.training.train import train as trained
 
     refuse_together(resume=resume, weights=weights)
     refuse_together(validation=overrides["validation"], validation_data=held)
-    kept = checkpoint or resume or driver.own_checkpoint(file, out)
+    kept = checkpoint or resume or own_checkpoint(file, out)
     own = kept not in (checkpoint, resume)
     model = read(file, name, settings)
     flags = {"unroll": unroll, "backend": backend, "dtype": dtype, "kernels": kernels}
     memory = {"keep": keep, "memory_limit": memory_limit, "truncate": truncate, "swap": swap}
-    how = driver.scheduled(model, **flags, **memory, dtype_default="float32")
+    options = run_options(model, **flags, **memory, dtype_default="float32")
     arguments = {"rate": rate, "momentum": momentum, "decay": decay}
-    overrides["optimizer"] = driver.chosen_optimiser(model, optimizer, arguments)
+    overrides["optimizer"] = chosen_optimiser(model, optimizer, arguments)
     data, validation = load(paths), load(held) if held else None
-    measure = driver.tester(model, load(tests), how) if tests else None
-    warn(driver.unrolling_warning(model, how.unroll, driver.steps_of(model, data), True))
+    measure = tester(model, load(tests), options) if tests else None
+    warn(model.unrolling_warning(options.unroll, steps_of(model.inputs, data), True))
     if not out:
         warn("the trained weights will not be kept", "W602", "name a file with `--out`")
     with alone(kept):  # before anything is said of what stands there
         pass
     if kept != resume and Path(kept).is_file():
         warn(f"`{kept}` of an interrupted training is written over; `--resume {kept}` would have gone on from it")
+    seed = FitConfig.from_recipe(model.recipe, **overrides).seed
+    first = read_weights(model, weights, seed, options.dtype) if weights else None
     began = False
 
     def progress(now: Any) -> None:
@@ -128,13 +136,13 @@ def train(
         bar.tell(now)
 
     with Bar(quiet=as_json) as bar:
-        fitted = driver.train(
+        fitted = trained(
             model,
             data,
             validation,
             overrides,
-            how=how,
-            weights=weights,
+            options=options,
+            weights=first,
             checkpoint=kept,
             resume=resume,
             progress=progress,
@@ -143,7 +151,7 @@ def train(
         stands = f": `{resume}` is at epoch {len(fitted.history)}" if resume else ""
         warn(f"nothing was left to train{stands}")
     if out:
-        driver.keep_weights(out, fitted.weights, data)
+        keep_weights(out, fitted.weights, data)
     if own:
         Path(kept).unlink(missing_ok=True)
     report: dict[str, Any] = {"history": fitted.history, "best_epoch": fitted.best_epoch}

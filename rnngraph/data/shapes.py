@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,3 +141,13 @@ def _size(
         labels=other,
     )
     return False
+
+
+def steps_of(inputs: Iterable[DataInput], data: Mapping[str, Any]) -> dict[str, int]:
+    """The number of steps of each time axis, from the data."""
+    found: dict[str, int] = {}
+    for item in inputs:
+        array = data.get(item.name)
+        if item.axis and array is not None and np.ndim(array) >= 2:
+            found.setdefault(item.axis, np.shape(array)[1])
+    return found

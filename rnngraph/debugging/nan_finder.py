@@ -146,3 +146,12 @@ def _advice(birth: Birth) -> str:
     if birth.node.op.name == "div" and birth.operands[1:] == (0.0,):
         return "keep the divisor from zero"
     return known.get(birth.node.op.name, "")
+
+
+def run_and_explain(program: Compiled, data: Arrays, weights: Arrays) -> tuple[Arrays, Diagnostic | None]:
+    """Every result of a program on data; where one holds a nan, what is to be said of it."""
+    results = program.run(data, weights)
+    bad = unusual(results)
+    if not bad:
+        return results, None
+    return results, explain(program, data, weights) or Diagnostic("E532", f"`{bad[0]}` holds a nan")

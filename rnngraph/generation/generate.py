@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.compiled import Arrays, CompiledProgram
+from rnngraph.data.alphabet import without_alphabet
 from rnngraph.data.shapes import SEED
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.generation.beam_search import Beam, searched
@@ -294,3 +295,32 @@ def check_vocabulary(use: Reader, alphabet: Sequence[str]) -> None:
 
 
 __all__ = ["Style", "check_vocabulary", "chosen", "encoded", "end_token", "ids", "reader", "scorer", "written"]
+
+
+def generated(
+    model: Model,
+    weights: Mapping[str, Any],
+    prompt: str,
+    data: Mapping[str, Any],
+    *,
+    alphabet: Sequence[str] = (),
+    end: str | None = None,
+    tokens: str | None = None,
+    scores: str | None = None,
+    dtype: str = "float32",
+    **style: Any,
+) -> str:
+    """The prompt and what the model writes after it, as text; as ids where there is no alphabet.
+
+    `style` are the fields of `Style`. UserError where the model does not score a next token, or the prompt has
+    characters that the alphabet lacks.
+    """
+    data = without_alphabet(data)
+    use = reader(model, tokens, scores, tuple(data))
+    if alphabet:
+        check_vocabulary(use, alphabet)
+    begin = encoded(prompt, alphabet) if alphabet else ids(prompt, use)
+    chosen = Style(end=end_token(end, alphabet, use), **style)
+    score = scorer(model, use, weights, data, dtype, chosen.seed)
+    found = begin + written(score, begin, chosen, use.behind)
+    return "".join(alphabet[i] for i in found) if alphabet else ",".join(map(str, found))

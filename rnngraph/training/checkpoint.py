@@ -213,3 +213,8 @@ def _words(value: Any) -> str:
     if isinstance(value, dict):
         return f"{value['name']}({', '.join(f'{k} = {v}' for k, v in value.items() if k != 'name')})"
     return "not set" if value is None else str(value)
+
+
+def own_checkpoint(file: str, out: str | None) -> str:
+    """Where training keeps its state while it runs, where the user names no place."""
+    return f"{out or Path(file).stem}.checkpoint"

@@ -14,8 +14,8 @@ from typing import Any
 
 from rnngraph.exchange.recognise import Cell, loops_of
 from rnngraph.ir.graph import Node, loop_of
-from rnngraph.language.elaboration.calls import snake_case
 from rnngraph.language.elaboration.elaborated import Block, Elaborated
+from rnngraph.language.elaboration.instantiation import snake_case
 
 PLAIN = {"Dense": "identity", "Embedding": None, "LayerNorm": 1e-5}
 """The library's layers without states that others have, and what their one option is if nothing is written."""

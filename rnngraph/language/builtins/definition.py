@@ -9,6 +9,7 @@ from typing import Any
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH, is_fixed
+from rnngraph.language.builtins.registry import TABLE, Function
 from rnngraph.language.elaboration.arithmetic import alike, broadcasts, number_value
 from rnngraph.language.elaboration.mistakes import Mistake, shape_in_words
 from rnngraph.language.elaboration.scope import Scope
@@ -137,30 +138,6 @@ class Use:
 
     def mistake(self, code: str, message: str, name: str) -> Mistake:
         return Mistake(code, message, self.span(name))
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """Its parameters (`?`: may be left out, `*`: may be repeated), and what it gives.
-
-    `gives` is the kind of each result: `float`, `int`, `bool`; `same` as what it is given; `number`: an int of ints,
-    else a float.
-    """
-
-    name: str
-    parameters: tuple[str, ...]
-    gives: tuple[str, ...]
-    formula: Callable[[Use], Item]
-    fold: Callable[..., Number] | None = None
-    """The same on numbers that are known while compiling."""
-
-    @property
-    def many(self) -> bool:
-        """Whether the first parameter may be repeated."""
-        return self.parameters[0].endswith("*")
-
-
-TABLE: dict[str, Function] = {}
 
 
 def define(name: str, parameters: str, gives: str, fold: Callable[..., Number] | None = None) -> Callable[..., Any]:

@@ -8,7 +8,8 @@ from functools import partial
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Value
-from rnngraph.language.builtins.definition import TABLE, Function, Use, define
+from rnngraph.language.builtins.definition import Use, define
+from rnngraph.language.builtins.registry import TABLE, Function
 from rnngraph.language.elaboration import indexing, sequences
 from rnngraph.language.elaboration.arithmetic import alike, number_value
 from rnngraph.language.elaboration.index_checks import inside

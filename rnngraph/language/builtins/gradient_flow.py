@@ -6,7 +6,7 @@ import math
 
 from rnngraph.ir.graph import Value
 from rnngraph.language.builtins.definition import Use, define
-from rnngraph.language.elaboration import calls
+from rnngraph.language.elaboration import calls, instantiation
 from rnngraph.language.elaboration.arithmetic import broadcasts
 from rnngraph.language.elaboration.loop_levels import Place
 from rnngraph.language.elaboration.mistakes import Mistake
@@ -75,18 +75,18 @@ def _inner(use: Use) -> calls.Result:
     """The cell that is run here on x, its states named after it."""
     cell, at = _callable(use, "cell"), use.span("cell")
     name = ast.Name(at.text if at.text.isidentifier() else "cell", False, at)
-    return calls.use(use.scope, cell, [use.given["x"]], use.at, calls.below(use.scope, cell, name))
+    return calls.use(use.scope, cell, [use.given["x"]], use.at, instantiation.below(use.scope, cell, name))
 
 
 def _callable(use: Use, name: str) -> Instance | PipeOf:
-    item = calls.as_callee(use.scope, use.given[name].item, use.span(name))
+    item = instantiation.as_callee(use.scope, use.given[name].item, use.span(name))
     if not isinstance(item, (Instance, PipeOf)):
         raise use.mistake("E304", f"`{use.span(name).text}` is {kind_of(item)}, but a cell is needed here", name)
     return item
 
 
 def _revised(use: Use, rule: Instance | PipeOf, place: Place, new: Value) -> Value:
-    old = (place.param,) if len(calls.input_names(rule)) > 1 else ()
+    old = (place.param,) if len(instantiation.input_names(rule)) > 1 else ()
     return _seen_as_vector(use, rule, *old, new)
 
 

@@ -12,7 +12,7 @@ from rnngraph.ir.graph import Value, body_param
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.language.checking import names
 from rnngraph.language.checking.statement_count import look_ahead
-from rnngraph.language.elaboration import calls, expressions, imports
+from rnngraph.language.elaboration import calls, expressions, imports, instantiation
 from rnngraph.language.elaboration.elaborate import attempt
 from rnngraph.language.elaboration.imports import Loaded
 from rnngraph.language.elaboration.loop_levels import Level
@@ -145,7 +145,7 @@ def _tried(loaded: Loaded, definition: Definition, sizes: Iterator[int], amounts
     scope = Scope(trace, loaded.world, definition, None, (), (), definition.name_span)
     try:
         settings: dict[str, Item] = {s.name: next(sizes) for s in definition.settings if s.default is None}
-        calls.fill_defaults(scope, definition, settings, definition.name_span)
+        instantiation.fill_defaults(scope, definition, settings, definition.name_span)
         amount = look_ahead(trace, definition, settings)
         if MOST_STATEMENTS >= amount > max(MOST_TRIED, 4 * sum(1 for _ in statements(definition.body))):
             return []

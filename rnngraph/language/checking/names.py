@@ -10,7 +10,8 @@ from typing import Any
 from rnngraph.diagnostics.diagnostic import Diagnostic, Label
 from rnngraph.diagnostics.source import Source, Span
 from rnngraph.diagnostics.suggestions import Hints, nearest
-from rnngraph.language.builtins.table import NAMES
+from rnngraph.language.builtins.registry import is_function, names
+from rnngraph.language.elaboration import forms  # noqa: F401 fills the registries
 from rnngraph.language.elaboration.imports import Known, Loaded, twice
 from rnngraph.language.elaboration.scope import World
 from rnngraph.language.syntax import ast
@@ -176,14 +177,14 @@ class _Body:
         local = self._local()
 
         def known() -> set[str]:
-            return {*local, *self.world, *NAMES, *SPECIAL}
+            return {*local, *self.world, *names(), *SPECIAL}
 
         for name in self.read:
             if name.name in local:
                 continue
             if len(self.brought.get(name.name, ())) > 1:
                 self._brought_twice(name)
-            if not name.primed and not any(name.name in words for words in (self.world, NAMES, SPECIAL)):
+            if not name.primed and not (name.name in self.world or is_function(name.name) or name.name in SPECIAL):
                 hint = self.hints.of(name.name, known, id(self.definition))
                 self.tell("E101", f"there is no `{name.name}` here", name.span, hint)
 

@@ -199,7 +199,7 @@ def _gives_settings(made: _Known | None, e: ast.Call) -> bool:
 
 
 def _held(made: _Known | None) -> _Known | None:
-    """What a name stands for: a definition that needs no settings is an instance there, as in `calls.held`."""
+    """What a name stands for: a definition that needs no settings is an instance there, as in `instantiation.held`."""
     needed = isinstance(made, _Kind) and any(s.default is None for s in made.definition.settings)
     return _Made(made.definition, made.key) if isinstance(made, _Kind) and not needed else made
 

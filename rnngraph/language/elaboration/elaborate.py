@@ -11,13 +11,16 @@ from rnngraph.diagnostics.source import Span
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Graph, Value
 from rnngraph.ir.types import BATCH, Type
+from rnngraph.language.builtins.registry import is_function
+from rnngraph.language.builtins.registry import names as function_names
 from rnngraph.language.checking import names
 from rnngraph.language.checking.statement_count import look_ahead
 from rnngraph.language.elaboration import (
-    calls,
     expressions,
+    forms,  # noqa: F401 fills the registries
     imports,
     instances,
+    instantiation,
     model_outputs,
     statements,
     step_offset,
@@ -142,21 +145,19 @@ def _bind_settings(scope: Scope, settings: Mapping[str, object]) -> None:
             )
         else:
             item = expressions.one(scope, setting.default)
-        scope.bind(setting.name, calls.held(scope, item, setting.span), "setting", setting.span)
+        scope.bind(setting.name, instantiation.held(scope, item, setting.span), "setting", setting.span)
 
 
 def _from_outside(scope: Scope, name: str, given: object) -> Item:
     """A number or bool, or the name of a function, cell or layer."""
-    from rnngraph.language.builtins.table import NAMES
-
     number = _as_number(given)
     if number is not None and _can_be_held(number):
         return number
     if isinstance(given, str) and given in scope.world:
         return Class(scope.world[given])
-    if isinstance(given, str) and given in NAMES:
+    if isinstance(given, str) and is_function(given):
         return Builtin(given)
-    hint = did_you_mean(given, {*NAMES, *scope.world}) if isinstance(given, str) else ""
+    hint = did_you_mean(given, {*function_names(), *scope.world}) if isinstance(given, str) else ""
     if isinstance(number, int):
         hint = f"a whole number is {LARGEST_NUMBER:,} at most"
     raise UserError(f"the setting `{name}` cannot be {told_of(given)}", "E102", hint or _SETTINGS_ARE)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from rnngraph.diagnostics.source import Span
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import DType
-from rnngraph.language.elaboration import arithmetic, calls, indexing, loops, matrix_products
 from rnngraph.language.elaboration.mistakes import Echo, Mistake
-from rnngraph.language.elaboration.scope import Scope, look_up
+from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.sizes import checked_size
 from rnngraph.language.elaboration.values import (
-    Builtin,
-    Class,
-    Instance,
     Item,
     Number,
     Part,
-    PipeOf,
     Poison,
     Record,
     Several,
@@ -27,8 +25,19 @@ from rnngraph.language.elaboration.values import (
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Expr
 
-MOST_PARTS = 10_000
-"""Cells and layers in one pipe, those of pipes in it counted too."""
+Form = TypeVar("Form", bound=Callable[..., Item])
+FORMS: dict[type, Callable[..., Item]] = {}
+"""What evaluates each form of expression. Files put theirs here (`form`), so that no two have to import each other."""
+
+
+def form(kind: type) -> Callable[[Form], Form]:
+    """What is decorated evaluates expressions of this class."""
+
+    def add(evaluated: Form) -> Form:
+        FORMS[kind] = evaluated
+        return evaluated
+
+    return add
 
 
 def evaluate(scope: Scope, e: Expr) -> Item:
@@ -38,24 +47,7 @@ def evaluate(scope: Scope, e: Expr) -> Item:
             return e.value
         case ast.Text():
             raise Mistake("E202", "a text has no meaning here", e.span)
-        case ast.Name():
-            return look_up(scope, e)
-        case ast.Field():
-            return _field(scope, e)
-        case ast.Call():
-            return calls.call(scope, e)
-        case ast.Index():
-            return indexing.index(scope, e)
-        case ast.Unary():
-            return _unary(scope, e)
-        case ast.Binary():
-            return _binary(scope, e)
-        case ast.Pipe():
-            return _pipe(scope, e)
-        case ast.Join():
-            return matrix_products.join(scope, e)
-        case ast.Unroll():
-            return loops.unroll(scope, e)
+    return FORMS[type(e)](scope, e)
 
 
 def one(scope: Scope, e: Expr) -> Item:
@@ -113,33 +105,7 @@ def size(scope: Scope, e: Expr) -> int:
 # --- the small forms ------------------------------------------------------------------------------
 
 
-def _unary(scope: Scope, e: ast.Unary) -> Item:
-    item = one(scope, e.operand)
-    rule = arithmetic.negative if e.operator == "-" else arithmetic.inverse
-    return rule(scope.trace, item, e.span, e.operand.span)
-
-
-def _binary(scope: Scope, e: ast.Binary) -> Item:
-    """From the left, without recursion: a sum may have thousands of terms."""
-    chain: list[ast.Binary] = []
-    left: Expr = e
-    while isinstance(left, ast.Binary):
-        chain.append(left)
-        left = left.left
-    item = one(scope, left)
-    for link in reversed(chain):
-        item = _applied(scope, link, item)
-    return item
-
-
-def _applied(scope: Scope, e: ast.Binary, left: Item) -> Item:
-    right = one(scope, e.right)
-    if e.operator == "@":
-        return matrix_products.product(scope, e, left, right)
-    matrix_products.check_broadcast(scope, e, left, right)
-    return arithmetic.binary(scope.trace, e.operator, left, right, e.span, (e.left.span, e.right.span))
-
-
+@form(ast.Field)
 def _field(scope: Scope, e: ast.Field) -> Item:
     record = one(scope, e.record)
     if not isinstance(record, Record):
@@ -154,26 +120,6 @@ def _field(scope: Scope, e: ast.Field) -> Item:
             help=did_you_mean(e.name, known) or "it has " + ", ".join(f"`{k}`" for k in known),
         )
     return found.value if isinstance(found, Part) else found
-
-
-def _pipe(scope: Scope, e: ast.Pipe) -> Item:
-    parts: list[Instance | PipeOf | Builtin] = []
-    for part in e.parts:
-        item = one(scope, part)
-        if isinstance(item, Class):
-            item = calls.instantiate(scope, item.definition, (), part.span)
-        if not isinstance(item, (Instance, PipeOf, Builtin)):
-            raise Mistake(
-                "E304",
-                f"`>>` joins cells and layers, but `{part.span.text}` is {kind_of(item)}",
-                part.span,
-                help="write `LAYER(...)(x)` to apply one to a value",
-            )
-        parts.append(item)
-    pipe = PipeOf(tuple(parts), e.span, count=sum(p.count if isinstance(p, PipeOf) else 1 for p in parts))
-    if pipe.count > MOST_PARTS:
-        raise Mistake("E310", f"this joins {pipe.count:,} cells and layers; {MOST_PARTS:,} are the most", e.span)
-    return pipe
 
 
 def _short(span: Span) -> str:

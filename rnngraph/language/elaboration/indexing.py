@@ -6,6 +6,7 @@ from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import DType
 from rnngraph.language.elaboration import expressions
+from rnngraph.language.elaboration.expressions import form
 from rnngraph.language.elaboration.index_checks import inside, no_entry
 from rnngraph.language.elaboration.mistakes import Mistake, counted, shape_in_words
 from rnngraph.language.elaboration.scope import Scope
@@ -14,6 +15,7 @@ from rnngraph.language.elaboration.values import Item, Numbers, Several, whole_n
 from rnngraph.language.syntax import ast
 
 
+@form(ast.Index)
 def index(scope: Scope, e: ast.Index) -> Item:
     """Whole numbers and ranges choose along the dimensions from the left; an int value chooses a row."""
     item = expressions.one(scope, e.value)

@@ -9,7 +9,8 @@ from rnngraph.diagnostics.source import Span
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Capture, Carry, Loop, Slice, Value, body_param, loop_node
 from rnngraph.ir.types import EVERY, FIXED
-from rnngraph.language.elaboration import calls, expressions, first_states, stops
+from rnngraph.language.elaboration import calls, expressions, first_states, instantiation, stops
+from rnngraph.language.elaboration.expressions import form
 from rnngraph.language.elaboration.loop_levels import Halt, Level, Place, Watched
 from rnngraph.language.elaboration.mistakes import Mistake, counted
 from rnngraph.language.elaboration.scope import Scope
@@ -31,6 +32,7 @@ Cell = Instance | PipeOf
 MOST_STEPS = 2**31
 
 
+@form(ast.Unroll)
 def unroll(scope: Scope, e: ast.Unroll, targets: Sequence[ast.Target] = ()) -> Unrolled:
     """Runs a cell step by step: over sequences, or `for` a fixed number of steps.
 
@@ -90,9 +92,9 @@ def _cell(scope: Scope, e: ast.Expr) -> Cell:
             e.span,
             help="write the cell without its input: `unroll CELL over x`",
         )
-    callee = calls.as_callee(scope, item, e.span) if not is_number(item) else item
+    callee = instantiation.as_callee(scope, item, e.span) if not is_number(item) else item
     if isinstance(callee, (Instance, PipeOf)):
-        calls.name_inline(scope, callee)
+        instantiation.name_inline(scope, callee)
         return callee
     raise Mistake("E304", f"`unroll` runs a cell, but `{e.span.text}` is {kind_of(item)}", e.span)
 
@@ -108,7 +110,7 @@ def _begin(scope: Scope, e: ast.Unroll, cell: Cell) -> tuple[Level, list[Given]]
     level = Level(scope.trace.level, axis, e.reversed)
     _begin_halts(scope.trace, level, sequences)
     cell.axis, cell.reverse = axis, e.reversed
-    names = [n for n in calls.input_names(cell) if n not in {c.name for c in constants}]
+    names = [n for n in instantiation.input_names(cell) if n not in {c.name for c in constants}]
     if len(sequences) > max(len(names), 1):
         raise Mistake(
             "E303",
@@ -127,7 +129,7 @@ def _begin_halts(trace: Trace, level: Level, sequences: Sequence[tuple[Value, Sp
 
 def _constants(scope: Scope, e: ast.Unroll, cell: Cell) -> list[Given]:
     """`with memory = m`: the same at every step."""
-    known, found = calls.input_names(cell), []
+    known, found = instantiation.input_names(cell), []
     for binding in e.constants:
         if binding.name not in known:
             raise Mistake(

@@ -9,7 +9,7 @@ from rnngraph.diagnostics.diagnostic import Diagnostic, Label
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
-from rnngraph.language.elaboration.calls import snake_case
+from rnngraph.language.elaboration.instantiation import snake_case
 from rnngraph.language.elaboration.mistakes import Mistake, shape_in_words
 from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.trace import Trace

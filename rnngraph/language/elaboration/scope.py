@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Value
 from rnngraph.ir.order import times
-from rnngraph.language.elaboration import step_offset
+from rnngraph.language.builtins.registry import names
 from rnngraph.language.elaboration.loop_levels import Place
-from rnngraph.language.elaboration.mistakes import Echo, Mistake
 from rnngraph.language.elaboration.trace import Trace
-from rnngraph.language.elaboration.values import Builtin, Class, Instance, Item, Poison
-from rnngraph.language.syntax.ast import Definition, Loss, Metric, Name, Param, State, TypeSpec
+from rnngraph.language.elaboration.values import Instance, Item
+from rnngraph.language.syntax.ast import Definition, Loss, Metric, Param, State, TypeSpec
 
 World = Mapping[str, Definition]
 """Every definition that may be named: the library's, the imported ones, the file's own."""
@@ -64,9 +62,7 @@ class Scope:
         return self.names.get(name)
 
     def known(self) -> set[str]:
-        from rnngraph.language.builtins.table import NAMES
-
-        return {*self.names, *self.pending, *self.world, *NAMES, "t", "training"}
+        return {*self.names, *self.pending, *self.world, *names(), "t", "training"}
 
     def known_states(self) -> set[str]:
         return {*self.states, *(n for n, s in self.pending.items() if isinstance(s, State))}
@@ -87,84 +83,3 @@ class Scope:
         if stepwise or self.trace.level.parent is not None:
             return stepwise
         return [(n, axes) for n, _, axes in given if axes]
-
-
-def look_up(scope: Scope, name: Name) -> Item:
-    """What a name stands for; a Mistake where it stands for nothing, an Echo where its own line was wrong."""
-    item = _primed(scope, name) if name.primed else _plain(scope, name)
-    if isinstance(item, Poison):
-        raise Echo
-    return item
-
-
-def _plain(scope: Scope, name: Name) -> Item:
-    from rnngraph.language.builtins.table import NAMES
-    from rnngraph.language.elaboration import declarations
-
-    if name.name in scope.pending:
-        declarations.declare(scope, scope.pending[name.name])
-    if name.name in scope.names:
-        return scope.names[name.name].item
-    if name.name == "training":
-        return scope.trace.training
-    if name.name == "t":
-        return _step_index(scope, name)
-    if name.name in scope.world:
-        return Class(scope.world[name.name])
-    if name.name in NAMES:
-        return Builtin(name.name)
-    raise Mistake(
-        "E101",
-        f"there is no `{name.name}` here",
-        name.span,
-        help=scope.trace.hints.of(name.name, scope.known, id(scope.definition)),
-    )
-
-
-def _primed(scope: Scope, name: Name) -> Item:
-    if name.name in scope.primed:
-        return scope.primed[name.name]
-    if name.name in scope.pending:
-        _plain(scope, Name(name.name, False, name.span))
-    if name.name in scope.states:
-        raise Mistake(
-            "E107",
-            f"`{name.name}'` is used before it is given a value",
-            name.span,
-            labels=(Label(scope.states[name.name].span, "the state"),),
-            help=f"move the line `{name.name}' = ...` above this one, or read the old value `{name.name}`",
-        )
-    hint = scope.trace.hints.of(name.name, scope.known_states, ("state", id(scope.definition)))
-    raise Mistake(
-        "E106",
-        f"`{name.name}'` is the next value of a state, but there is no state `{name.name}`",
-        name.span,
-        help=f"{hint[:-2]}'`?" if hint.endswith("`?") else hint or f"declare it: `state {name.name}: [...]`",
-    )
-
-
-def _only_axis(name: Name, given: str, axes: tuple[str, ...]) -> str:
-    """The axis that `t` counts along."""
-    if len(axes) > 1:
-        raise Mistake(
-            "E305",
-            f"`t` is the index of one step, but `{given}` runs over {' and '.join(axes)}",
-            name.span,
-            help="the index along one of them is `position(axis = NAME)`",
-        )
-    return axes[0]
-
-
-def _step_index(scope: Scope, name: Name) -> Item:
-    trace = scope.trace
-    along = scope.sequences()
-    if along:
-        return step_offset.along(trace, _only_axis(name, *along[0]), name.span)
-    if trace.level.parent is not None:
-        return step_offset.step(trace, trace.level, name.span)
-    raise Mistake(
-        "E101",
-        "`t`, the index of the step, has a meaning only inside of what runs step by step",
-        name.span,
-        help="use it in a cell that is unrolled",
-    )

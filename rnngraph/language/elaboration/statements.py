@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
-from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.ir.graph import Value
-from rnngraph.ir.types import BATCH
-from rnngraph.language.elaboration import calls, declarations, expressions, loops, stops
-from rnngraph.language.elaboration.loop_levels import Place, Watched
-from rnngraph.language.elaboration.mistakes import MOST_REPETITIONS, Echo, Mistake, TooMuch, counted, shape_in_words
-from rnngraph.language.elaboration.recovery import FIXED, poison
-from rnngraph.language.elaboration.scope import Scope, look_up
+from rnngraph.language.elaboration import declarations, expressions, stops
+from rnngraph.language.elaboration.loop_levels import Place
+from rnngraph.language.elaboration.mistakes import MOST_REPETITIONS, Echo, Mistake, TooMuch
+from rnngraph.language.elaboration.recovery import poison
+from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.trace import dtype_of
 from rnngraph.language.elaboration.values import (
     POISON,
     Item,
-    Numbers,
     PipeOf,
-    Poison,
     Several,
     Unrolled,
-    is_literal,
     kind_of,
 )
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Statement
+
+Rule = TypeVar("Rule", bound=Callable[..., None])
+RULES: dict[type, Callable[..., None]] = {}
+"""What runs a statement that is not run here, by its class: see `expressions.FORMS`."""
+
+
+def rule(kind: type) -> Callable[[Rule], Rule]:
+    """What is decorated runs statements of this class."""
+
+    def add(run: Rule) -> Rule:
+        RULES[kind] = run
+        return run
+
+    return add
 
 
 def run(scope: Scope, body: Iterable[Statement]) -> None:
@@ -51,8 +61,6 @@ def _execute(scope: Scope, s: Statement) -> None:
         case ast.Param() | ast.State():
             if scope.pending.get(s.name) is s:
                 declarations.declare(scope, s)
-        case ast.Assign():
-            _assign(scope, s)
         case ast.Output():
             _output(scope, s)
         case ast.For():
@@ -65,6 +73,8 @@ def _execute(scope: Scope, s: Statement) -> None:
             scope.goals.append((s, expressions.value(scope, s.value)))
         case ast.Input() | ast.Options():
             pass
+        case _:
+            RULES[type(s)](scope, s)
 
 
 def finish(scope: Scope) -> None:
@@ -89,145 +99,6 @@ def finish(scope: Scope) -> None:
 
 def no_next(name: str, place: Place) -> Mistake:
     return Mistake("E302", f"the state `{name}` has no next value", place.span, help=f"write `{name}' = ...`")
-
-
-# --- definitions ----------------------------------------------------------------------------------
-
-
-def _assign(scope: Scope, s: ast.Assign) -> None:
-    scope.trace.name = ", ".join(t.name + "'" * t.primed for t in s.targets)
-    if isinstance(s.value, ast.Unroll):
-        item: Item = loops.unroll(scope, s.value, s.targets)
-    else:
-        item = calls.held(scope, expressions.evaluate(scope, s.value), s.value.span)
-    if len(s.targets) == 1 and s.targets[0].name != "_":
-        calls.adopt(scope.trace, item, (*scope.path, s.targets[0].name, *scope.suffix))
-    for target, part in zip(s.targets, _parts(item, s), strict=True):
-        _bind(scope, target, part, s)
-
-
-def _parts(item: Item, s: ast.Assign) -> tuple[Item, ...]:
-    """One item for each target."""
-    wanted = len(s.targets)
-    if isinstance(item, Unrolled):
-        if wanted == len(item.outputs):
-            return item.outputs
-        if wanted == len(item.outputs) + 1:
-            return (*item.outputs, item.final)
-        raise _count(s, f"gives {counted(len(item.outputs), 'sequence')} and the final state")
-    if isinstance(item, Several):
-        if wanted == len(item.items):
-            return item.items
-        raise _count(s, f"gives {counted(len(item.items), 'value')}")
-    if isinstance(item, Numbers) and wanted == len(item.items) > 1:
-        return item.items
-    if wanted != 1:
-        raise _count(s, "gives 1 value")
-    return (item,)
-
-
-def _count(s: ast.Assign, gives: str) -> Mistake:
-    first, last = s.targets[0].span, s.targets[-1].span
-    return Mistake(
-        "E308",
-        f"{counted(len(s.targets), 'name')} on the left, but the right side {gives}",
-        first.to(last),
-        help="`_` stands for a value that is not wanted",
-    )
-
-
-def _bind(scope: Scope, target: ast.Target, item: Item, s: ast.Assign) -> None:
-    if target.name == "_":
-        return
-    if target.primed:
-        _bind_next(scope, target, item, s)
-        return
-    before = scope.bound(target.name)
-    kind, where = (before.kind, before.span) if before else ("", target.span)
-    if target.name in scope.pending:
-        declared = scope.pending[target.name]
-        kind, where = type(declared).__name__.lower(), declared.name_span
-    if kind in FIXED:
-        hint = f"its next value is `{target.name}'`" if kind == "state" else "take another name"
-        raise Mistake(
-            "E103",
-            f"`{target.name}` is {_an(kind)} and cannot be given another value",
-            target.span,
-            labels=(Label(where, "declared here"),),
-            help=hint,
-        )
-    scope.bind(target.name, item, "value", target.span)
-    _notice(scope, target.name, item)
-
-
-def _an(kind: str) -> str:
-    return {
-        "input": "an input",
-        "param": "a parameter",
-        "size": "a size",
-        "loop": "the count of a `for`",
-    }.get(
-        kind,
-        f"a {kind}",
-    )
-
-
-def _bind_next(scope: Scope, target: ast.Target, item: Item, s: ast.Assign) -> None:
-    if target.name in scope.pending:
-        declarations.declare(scope, scope.pending[target.name])
-    if target.name not in scope.states:
-        if isinstance(getattr(scope.bound(target.name), "item", None), Poison):
-            raise Echo
-        look_up(scope, ast.Name(target.name, True, target.span))
-    place = scope.states[target.name]
-    if isinstance(place.next, Value):
-        raise Mistake(
-            "E306",
-            f"the state `{target.name}` has two next values",
-            target.span,
-            labels=(Label(place.next_span or place.span, "the first is here"),),
-        )
-    if isinstance(item, Poison):
-        raise Echo
-    value = _next_value(scope, target, place, item, s)
-    place.next, place.next_span = value, target.span
-    scope.primed[target.name] = value
-    _notice(scope, target.name, value)
-
-
-def _next_value(scope: Scope, target: ast.Target, place: Place, item: Item, s: ast.Assign) -> Value:
-    trace, type = scope.trace, place.param.type
-    value = trace.lift(item, s.value.span, type.dtype if is_literal(item) else None)
-    if len(s.targets) == 1 and value.type.shape not in (type.shape, ()):
-        raise Mistake(
-            "E201",
-            f"the state `{target.name}` has {shape_in_words(type.shape)}, but its next value has "
-            f"{shape_in_words(value.type.shape)}",
-            s.value.span,
-            labels=(Label(place.span, "declared here"),),
-        )
-    value = trace.fit(value, type.shape, type.dtype, s.value.span, f"the state `{target.name}`")
-    value = trace.over_batch(value, s.value.span)
-    if value.type.axes != (BATCH,):
-        raise Mistake(
-            "E305",
-            f"the next value of `{target.name}` is a sequence, but a state has one value at each step",
-            s.value.span,
-            labels=(Label(place.span, "declared here"),),
-        )
-    return trace.bring(value, s.value.span)
-
-
-def _notice(scope: Scope, name: str, item: Item) -> None:
-    """Keeps a named value that is to be watched."""
-    if not isinstance(item, Value):
-        return
-    trace = scope.trace
-    full = ".".join((*scope.path, name, *scope.suffix))
-    trace.watchable.add(full)
-    if any(full == w or full.endswith("." + w) for w in trace.watch):
-        trace.level.watched = [w for w in trace.level.watched if w.scope is not scope or w.name != full]
-        trace.level.watched.append(Watched(full, item, scope))
 
 
 # --- the other forms ------------------------------------------------------------------------------

@@ -1,12 +1,13 @@
-"""`[a, b]` and `a @ b`, and what is said where sizes do not fit."""
+"""Operators: `-a`, `a + b`, `a @ b`, `[a, b]`, and what is said where sizes do not fit."""
 
 from __future__ import annotations
 
 from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Value
-from rnngraph.language.elaboration import expressions
+from rnngraph.language.elaboration import arithmetic, expressions
 from rnngraph.language.elaboration.arithmetic import LOGIC, alike, broadcasts
+from rnngraph.language.elaboration.expressions import form
 from rnngraph.language.elaboration.mistakes import Mistake, counted, shape_in_words
 from rnngraph.language.elaboration.scope import Bound, Scope
 from rnngraph.language.elaboration.values import Item, Numbers
@@ -14,6 +15,36 @@ from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Expr
 
 
+@form(ast.Unary)
+def _unary(scope: Scope, e: ast.Unary) -> Item:
+    item = expressions.one(scope, e.operand)
+    rule = arithmetic.negative if e.operator == "-" else arithmetic.inverse
+    return rule(scope.trace, item, e.span, e.operand.span)
+
+
+@form(ast.Binary)
+def _binary(scope: Scope, e: ast.Binary) -> Item:
+    """From the left, without recursion: a sum may have thousands of terms."""
+    chain: list[ast.Binary] = []
+    left: Expr = e
+    while isinstance(left, ast.Binary):
+        chain.append(left)
+        left = left.left
+    item = expressions.one(scope, left)
+    for link in reversed(chain):
+        item = _applied(scope, link, item)
+    return item
+
+
+def _applied(scope: Scope, e: ast.Binary, left: Item) -> Item:
+    right = expressions.one(scope, e.right)
+    if e.operator == "@":
+        return product(scope, e, left, right)
+    check_broadcast(scope, e, left, right)
+    return arithmetic.binary(scope.trace, e.operator, left, right, e.span, (e.left.span, e.right.span))
+
+
+@form(ast.Join)
 def join(scope: Scope, e: ast.Join) -> Item:
     """Concatenation on the last dimension, a number counting as one value; numbers alone stay so."""
     items = [expressions.one(scope, part) for part in e.parts]

@@ -1,24 +1,11 @@
-"""The functions of the language by name, and calls of them."""
+"""Calls of the functions of the language: arguments to parameters, numbers folded while compiling."""
 
 from __future__ import annotations
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.diagnostics.suggestions import did_you_mean
-from rnngraph.language.builtins import (
-    candidate_sampling,
-    convolution,
-    ctc,
-    dimensions,
-    elementwise,
-    gradient_flow,
-    losses,
-    masking,
-    over_time,
-    random,
-    statistics,
-    top_k,
-)
-from rnngraph.language.builtins.definition import TABLE, Function, Use
+from rnngraph.language.builtins.definition import Use
+from rnngraph.language.builtins.registry import TABLE, Function
 from rnngraph.language.elaboration import expressions
 from rnngraph.language.elaboration.arguments import given_twice
 from rnngraph.language.elaboration.arithmetic import bounded
@@ -27,22 +14,6 @@ from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.trace import common_kind, dtype_of
 from rnngraph.language.elaboration.values import AxisName, Given, Item, Number, Part, Record
 from rnngraph.language.syntax import ast
-
-FAMILIES = (
-    candidate_sampling,
-    over_time,
-    random,
-    ctc,
-    elementwise,
-    gradient_flow,
-    masking,
-    dimensions,
-    top_k,
-    losses,
-    statistics,
-    convolution,
-)
-NAMES = frozenset({*TABLE, "record"})
 
 
 def apply(scope: Scope, name: str, arguments: tuple[ast.Argument, ...], at: Span) -> Item:

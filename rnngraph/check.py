@@ -1,4 +1,4 @@
-"""What is done with the text of a file alone: checking, and bringing into form. Nothing heavy is imported for it."""
+"""Everything that can be said of a file: its definitions, its `train` and `schedule` blocks. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Span
-from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.language.checking.check import check as check_file
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition, Expr, File, Options
 from rnngraph.language.syntax.parser import parse, read_source
+from rnngraph.run_options import over_defaults
 
 Check = Callable[[Mapping[str, Any]], object]
 """Raises UserError for options, by name, that are none."""
@@ -106,37 +106,3 @@ def _train_checks() -> tuple[Check, ...]:
 
 
 _OPTION_CHECKS = {"schedule": _schedule_checks, "train": _train_checks}
-
-
-def formatted(path: str) -> tuple[str, str]:
-    """A file's text as it is, and in its canonical form."""
-    from rnngraph.language.syntax.formatter import format
-
-    source = read_source(Path(path))
-    return source.text, format(parse(source))
-
-
-# --- schedule blocks -------------------------------------------------------------------------------------------------
-
-SCHEDULE = {
-    "unroll": "dynamic",
-    "backend": "numpy",
-    "dtype": "float64",
-    "kernels": "",
-    "keep": "all",
-    "memory_limit": "",
-    "truncate": "",
-    "swap": "",
-}
-"""The options of a `schedule` block, and what holds where nobody says; no kernels: the best that can be had."""
-
-
-def over_defaults(block: Mapping[str, Any], **flags: str | None) -> dict[str, str]:
-    """Flags over the options of a block over the defaults; UserError for an option that there is not."""
-    for name in block:
-        if name not in SCHEDULE:
-            hint = did_you_mean(name, SCHEDULE) or f"there are {', '.join(SCHEDULE)}"
-            raise UserError(f"`{name}` is no option of a `schedule` block", "E612", hint)
-    own = {name.removesuffix("_default"): value for name, value in flags.items() if name.endswith("_default")}
-    asked = [name for name in flags if not name.endswith("_default")]
-    return {name: str(flags[name] or block.get(name) or own.get(name) or SCHEDULE[name]) for name in asked}

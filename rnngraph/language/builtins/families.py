@@ -1,0 +1,33 @@
+"""All families of functions: whoever imports this has filled the registry."""
+
+from __future__ import annotations
+
+from rnngraph.language.builtins import (
+    candidate_sampling,
+    convolution,
+    ctc,
+    dimensions,
+    elementwise,
+    gradient_flow,
+    losses,
+    masking,
+    over_time,
+    random,
+    statistics,
+    top_k,
+)
+
+FAMILIES = (
+    candidate_sampling,
+    over_time,
+    random,
+    ctc,
+    elementwise,
+    gradient_flow,
+    masking,
+    dimensions,
+    top_k,
+    losses,
+    statistics,
+    convolution,
+)

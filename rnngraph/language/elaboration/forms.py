@@ -1,0 +1,9 @@
+"""Every file with a form of expression, a statement or functions of its own: whoever imports this has filled the
+registries."""
+
+from __future__ import annotations
+
+from rnngraph.language.builtins import families
+from rnngraph.language.elaboration import assignments, calls, indexing, instantiation, lookup, loops, operators
+
+FORMS = (assignments, calls, families, indexing, instantiation, lookup, loops, operators)

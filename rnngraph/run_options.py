@@ -1,0 +1,64 @@
+"""How a model is run: flags over the options of its `schedule` block over what holds where nobody says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from rnngraph.compiled import CompiledProgram
+    from rnngraph.model import Model
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a model is run: the options of a `schedule` block, of the flags and of `Model.compile`."""
+
+    unroll: str = "dynamic"
+    backend: str = "numpy"
+    dtype: str = "float64"
+    kernels: str = ""
+    keep: str = "all"
+    memory_limit: str = ""
+    truncate: str = ""
+    swap: str = ""
+
+    def compiled(self, model: Model, steps: int | Mapping[str, int] | None = None, **more: Any) -> CompiledProgram:
+        """The model compiled so; `steps` are those of a static program."""
+        steps = steps if self.unroll == "static" else None
+        settings = {
+            "kernels": self.kernels or None,
+            "keep": self.keep,
+            "memory_limit": self.memory_limit or None,
+            "truncate": self.truncate or None,
+            "swap": self.swap,
+        }
+        return model.compile(self.unroll, steps, self.backend, self.dtype, **{**settings, **more})
+
+    def training_step(self, model: Model, steps: int | Mapping[str, int] | None = None) -> CompiledProgram:
+        """What a step of training runs."""
+        return self.compiled(model, steps, **model.training_step)
+
+
+SCHEDULE: Mapping[str, str] = asdict(RunOptions())
+"""What holds where neither flag nor `schedule` block says; no kernels: the best that can be had."""
+
+
+def run_options(model: Model, **flags: str | None) -> RunOptions:
+    """How to run: flags over the model's `schedule` block over the defaults; `x_default` is a verb's own of `x`."""
+    return RunOptions(**over_defaults(model.made.schedule, **flags))
+
+
+def over_defaults(block: Mapping[str, Any], **flags: str | None) -> dict[str, str]:
+    """Flags over the options of a block over the defaults; UserError for an option that there is not."""
+    for name in block:
+        if name not in SCHEDULE:
+            hint = did_you_mean(name, SCHEDULE) or f"there are {', '.join(SCHEDULE)}"
+            raise UserError(f"`{name}` is no option of a `schedule` block", "E612", hint)
+    own = {name.removesuffix("_default"): value for name, value in flags.items() if name.endswith("_default")}
+    asked = [name for name in flags if not name.endswith("_default")]
+    return {name: str(flags[name] or block.get(name) or own.get(name) or SCHEDULE[name]) for name in asked}
