@@ -23,9 +23,9 @@ from rnngraph.compilation.variant import Signature
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.types import Type
 from rnngraph.kernels import fusion
-from rnngraph.kernels.claims import Target
 from rnngraph.kernels.cpu import llvm
 from rnngraph.kernels.cpu.compilation import target
+from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.kernel import Product, Sums
 from rnngraph.model import Model
 from rnngraph.planning.lowering import lower
@@ -40,7 +40,7 @@ VECTORS = [(64, 4), (32, 2), (16, 4)]
 """Bytes of a vector and vectors across a tile: AVX-512, AVX2, NEON."""
 
 
-def machine(bytes: int = 64, across: int = 4, **more: Any) -> Callable[[str], Target]:
+def machine(bytes: int = 64, across: int = 4, **more: Any) -> Callable[[str], CpuTarget]:
     return lambda dtype: replace(target(dtype), width=bytes // (4 if dtype == "float32" else 8), across=across, **more)
 
 

@@ -11,10 +11,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from rnngraph.kernels.cpu import elementwise
-from rnngraph.kernels.cpu.elementwise import Chain, Operand, Operation
+from rnngraph.kernels.chain import Chain, Operand, Operation
 from rnngraph.kernels.kernel import Elementwise
 from rnngraph.kernels.layouts import Layout, View, Views, dense
+from rnngraph.kernels.target import Target
 from rnngraph.planning.program import Entry, Group, Ring, Step, Turn
 
 
@@ -98,8 +98,8 @@ def _apart(a: Entry, b: Entry) -> bool:
 class Chains:
     """The chains of one program. `readers` tells how often each slot is read."""
 
-    def __init__(self, views: Views, readers: Mapping[int, int], dtype: str, width: int) -> None:
-        self.views, self.readers, self.dtype, self.width = views, readers, dtype, width
+    def __init__(self, views: Views, readers: Mapping[int, int], target: Target) -> None:
+        self.views, self.readers, self.target, self.dtype = views, readers, target, target.dtype
         self.forms: dict[Hashable, Form | None] = {}
         self.made: dict[Hashable, Made | None] = {}
 
@@ -111,7 +111,7 @@ class Chains:
         ins, out = tuple([self.views.of(ref) for ref in step.ins]), self.views.of(step.outs[0])
         pattern = (op.name, out.layout, *[view.layout for view in ins])
         if pattern not in self.forms:
-            self.forms[pattern] = _form(op.name, out.layout, [view.layout for view in ins])
+            self.forms[pattern] = _form(op.name, out.layout, [view.layout for view in ins], self.target)
         form = self.forms[pattern]
         return None if form is None else Link(step, form, ins, out)
 
@@ -167,7 +167,7 @@ class Chains:
             return None
         kept = tuple((len(loads) + i, o) for (i, *_), o in zip(stores.values(), flattened[len(loads) :], strict=True))
         chain = Chain(dims, tuple(flattened[: len(loads)]), operations, kept, self.dtype)
-        kernel = Elementwise(links[0].form.axes, chain, self.width)
+        kernel = Elementwise(links[0].form.axes, chain)
         return Made(kernel, tuple(at for _, at in loads.values()), tuple(at for _, at, _ in stores.values()))
 
 
@@ -183,10 +183,10 @@ def _read_after(links: Sequence[Link], out: View) -> bool:
     return True
 
 
-def _form(op: str, out: Layout | None, found: Sequence[Layout | None]) -> Form | None:
+def _form(op: str, out: Layout | None, found: Sequence[Layout | None], target: Target) -> Form | None:
     """None where no kernel knows the op, or its operands do not lie in the rows and the shape of its result."""
     laid = [one for one in found if one is not None]
-    if out is None or len(laid) < len(found) or not elementwise.known(op, tuple(one.dtype for one in laid), out.dtype):
+    if out is None or len(laid) < len(found) or not target.elementwise(op, tuple(o.dtype for o in laid), out.dtype):
         return None
     axes, shape = out.axes, out.sizes
     if op == "reshape":

@@ -6,48 +6,28 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from rnngraph.ir.graph import Node
-from rnngraph.kernels.cpu.reductions import ROW_OPS
 from rnngraph.kernels.kernel import (
     AlongRow,
     ColumnSums,
     Factor,
     Kernel,
     Order,
-    Pack,
     Product,
     Sums,
 )
 from rnngraph.kernels.layouts import Layout, Views
+from rnngraph.kernels.target import Target
 from rnngraph.ops.units import DOWN
 from rnngraph.planning.program import Ref, Step
 
 
 @dataclass(frozen=True)
-class Target:
-    """What the machine gives: the program's float type, lanes of a vector, vectors across a tile, threads."""
-
-    dtype: str
-    width: int
-    across: int
-    threads: int
-    worth: float = 1.5e8
-    """So much work in a piece of code pays for telling other threads."""
-    worth_meeting: float = 2e6
-    """So much work between two meetings pays for them, where threads share columns and not rows."""
-
-    @property
-    def panel(self) -> int:
-        return self.width * self.across
-
-
-@dataclass(frozen=True)
 class Claimed:
-    """A kernel for one step with the views it reads and writes; `packed` is the matrix it needs in panels."""
+    """A kernel for one step with the views it reads and writes."""
 
     kernel: Kernel
     ins: tuple[Ref, ...]
     outs: tuple[Ref, ...]
-    packed: tuple[Ref, Pack] | None = None
 
 
 class Claims:
@@ -71,7 +51,7 @@ class Claims:
             return self.product(step)
         if name == "sum_axes":
             return self.column_sums(step)
-        if name in ROW_OPS:
+        if self.target.along_row(name):
             return self.along_row(step)
         return None
 
@@ -92,9 +72,9 @@ class Claims:
             return None
         inner = right.index(left)
         term, column = w.strides[inner], w.strides[1 - inner]
-        terms, width, panel = w.sizes[inner], w.sizes[1 - inner], self.target.panel
-        kernel = self.one(Product(y.axes, x.row if x.axes else 0, None, y.row, terms, width, panel))
-        return Claimed(kernel, (a,), step.outs, (b, Pack(term, column, terms, width, panel)))
+        terms, width = w.sizes[inner], w.sizes[1 - inner]
+        kernel = self.one(Product(y.axes, x.row if x.axes else 0, None, y.row, term, column, terms, width))
+        return Claimed(kernel, (a, b), step.outs)
 
     def plus(self, step: Step, claimed: Claimed, add: Step) -> tuple[Product, Ref] | None:
         """The product with what the next step adds to it, where that is all that becomes of it."""
@@ -120,7 +100,7 @@ class Claims:
             return None
         height, width = z.sizes
         factor = Factor(x.row, z.strides[0], height)
-        kernel = Sums(x.axes, y.row, width, self.target.panel, order_of(step.node), (factor,))
+        kernel = Sums(x.axes, y.row, width, order_of(step.node), (factor,))
         return Claimed(kernel, (d, a), step.outs)
 
     def column_sums(self, step: Step) -> Claimed | None:
@@ -128,7 +108,7 @@ class Claims:
         if x is None or y is None or y.axes or not (x.dense and y.dense) or x.dtype != self.target.dtype:
             return None
         width = prod(x.sizes)
-        kernel = ColumnSums(x.axes, x.row, width, self.target.width, order_of(step.node))
+        kernel = ColumnSums(x.axes, x.row, width, order_of(step.node))
         return Claimed(kernel, step.ins, step.outs)
 
     def along_row(self, step: Step) -> Claimed | None:

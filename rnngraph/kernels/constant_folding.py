@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rnngraph.kernels.cpu.elementwise import COPIES, Chain, Operation
+from rnngraph.kernels.chain import COPIES, Chain, Operation
 
 ZERO, FALSE, TRUE = "zero", "false", "true"
 Known = int | str

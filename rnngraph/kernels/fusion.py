@@ -11,27 +11,21 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rnngraph.ir.types import Type
 from rnngraph.kernels.chains import Chains, Link, Run
-from rnngraph.kernels.claims import Claims, Target
-from rnngraph.kernels.kernel import ColumnSums, Pack, Sums
-from rnngraph.kernels.layouts import View, Views
+from rnngraph.kernels.claims import Claims
+from rnngraph.kernels.kernel import ColumnSums, Sums
+from rnngraph.kernels.layouts import Views
 from rnngraph.kernels.loop_products import taken_inward
 from rnngraph.kernels.padding import without_padding
 from rnngraph.kernels.row_masks import StepsOfRows
+from rnngraph.kernels.target import Target
 from rnngraph.planning.program import (
     Code,
     Group,
     Program,
-    Ref,
     Repeat,
-    Ring,
-    Slot,
     Step,
-    Turn,
-    groups_of,
     moments_of,
-    steps_of,
     watched,
 )
 
@@ -41,13 +35,10 @@ def fused(program: Program, target: Target) -> Program:
     fuser = _Fuser(program, target)
     ways = []
     for way in program.ways:
-        fuser.panels.clear()  # what is run apart packs its own
-        ways.append(taken_inward(fuser.code(way, -1), fuser.slots, fuser.readers))
+        ways.append(taken_inward(fuser.code(way), fuser.slots, fuser.readers, target))
     code = [item for way in ways for item in way]
-    slots = _for_threads(fuser.slots, code)
-    known = (*program.categories, *("workspace",) * (len(slots) - len(program.slots)))
     turn = None if program.turn is None else len(ways[0])
-    made = replace(program, slots=tuple(slots), code=tuple(code), categories=known, turn=turn)
+    made = replace(program, slots=tuple(fuser.slots), code=tuple(code), turn=turn)
     return without_padding(made, target)
 
 
@@ -56,15 +47,13 @@ class _Fuser:
         self.target, self.slots = target, list(program.slots)
         self.views = views = Views(program.slots, target.dtype)
         self.readers = _readers(program)
-        self.claims, self.chains = Claims(views, target), Chains(views, self.readers, target.dtype, target.width)
-        self.panels: dict[tuple[View, Pack], Ref] = {}
+        self.claims, self.chains = Claims(views, target), Chains(views, self.readers, target)
         self.steps = StepsOfRows(program)
 
-    def code(self, code: Sequence[Code], level: int) -> list[Code]:
+    def code(self, code: Sequence[Code]) -> list[Code]:
         """Groups and steps of one level, in order."""
         found: list[Code] = []
         run = Run()
-        written = {ref.slot for step in steps_of(tuple(code)) for ref in step.outs}
         at = 0
         while at < len(code):
             item = code[at]
@@ -80,7 +69,7 @@ class _Fuser:
                 run.add(link, step)
             elif isinstance(item, Step):
                 after = code[at] if at < len(code) else None
-                groups, taken = self.single(item, after if isinstance(after, Step) else None, level, written)
+                groups, taken = self.single(item, after if isinstance(after, Step) else None)
                 found += groups
                 if taken and isinstance(after, Step):
                     self.steps.of(after)
@@ -90,50 +79,20 @@ class _Fuser:
         return _merged(found + self.joined(run.links))
 
     def repeat(self, repeat: Repeat) -> list[Code]:
-        """The loop, after the packing of what stays the same in it."""
-        changed = {ref.slot for step in steps_of((repeat,)) for ref in step.outs}
-        before = [group for step in steps_of(repeat.body) for group in self.packing(step, changed)]
-        body = tuple(self.code(repeat.body, repeat.loop))
-        rest = tuple(i for i in self.code(repeat.rest, repeat.loop) if not isinstance(i, Repeat))
-        return [*before, replace(repeat, body=body, rest=rest)]
+        rest = tuple(i for i in self.code(repeat.rest) if not isinstance(i, Repeat))
+        return [replace(repeat, body=tuple(self.code(repeat.body)), rest=rest)]
 
-    def packing(self, step: Step, changed: set[int]) -> list[Group]:
-        claimed = self.claims.step(step)
-        if claimed is None or claimed.packed is None:
-            return []
-        ref, pack = claimed.packed
-        if (self.views.of(ref), pack) in self.panels:
-            return []
-        moves = any(isinstance(e, Turn | Ring) for e in ref.index)
-        return [] if moves or ref.slot in changed else [self.pack(step, ref, pack)]
-
-    def pack(self, step: Step, ref: Ref, pack: Pack) -> Group:
-        panels = pack.columns({})
-        self.slots.append(Slot(Type((), (panels, pack.terms, pack.panel))))
-        room = self.panels[self.views.of(ref), pack] = Ref(len(self.slots) - 1, (slice(None),) * 3)
-        return Group((), (ref,), (room,), pack)
-
-    def single(self, step: Step, after: Step | None, level: int, written: set[int]) -> tuple[list[Code], int]:
-        """The groups that stand for a step, and how many of those after it they stand for as well."""
+    def single(self, step: Step, after: Step | None) -> tuple[list[Code], int]:
+        """The group that stands for a step, and how many of those after it it stands for as well."""
         claimed = self.claims.step(step)
         if claimed is None:
             return [step], 0
-        if claimed.packed is None:
-            return [Group((step,), claimed.ins, claimed.outs, claimed.kernel)], 0
-        before: list[Code] = []
-        ref, pack = claimed.packed
-        known_as = self.views.of(ref), pack
-        if known_as not in self.panels:
-            before.append(self.pack(step, ref, pack))
-        ins = (*claimed.ins, self.panels[known_as])
-        if ref.slot in written and level >= 0:
-            del self.panels[known_as]  # it is another matrix at the next step
         out = self.views.of(step.outs[0])
         if after is not None and (self.readers[out.slot] == 1 or self.views.of(after.outs[0]) is out):
             plus = self.claims.plus(step, claimed, after)
             if plus is not None:
-                return [*before, Group((step, after), (*ins, plus[1]), after.outs, plus[0])], 1
-        return [*before, Group((step,), ins, claimed.outs, claimed.kernel)], 0
+                return [Group((step, after), (*claimed.ins, plus[1]), after.outs, plus[0])], 1
+        return [Group((step,), claimed.ins, claimed.outs, claimed.kernel)], 0
 
     def joined(self, links: list[Link]) -> list[Code]:
         """The links as one group, or as the steps they were where their entries lie in no usable order."""
@@ -209,23 +168,9 @@ def _together(a: Group, b: Group) -> Group:
     return Group((*a.steps, *b.steps), (a.ins[0], *lefts), (*results, *plain), made)
 
 
-def _for_threads(slots: list[Slot], code: Sequence[Code]) -> list[Slot]:
-    """What a loop's body writes lives as long as the loop: its threads need not be at the same step."""
-    result = list(slots)
-    for item in code:
-        if isinstance(item, Repeat):
-            for group in groups_of(item.body):
-                for ref in group.refs:
-                    result[ref.slot] = replace(result[ref.slot], level=-1)
-    return result
-
-
 def claimed_part(code: Sequence[Code]) -> bool:
     """Whether compiled kernels do all of it."""
     return all(
         claimed_part((*item.body, *item.rest)) if isinstance(item, Repeat) else isinstance(item, Group)
         for item in code
     )
-
-
-__all__ = ["claimed_part", "fused"]

@@ -1,4 +1,4 @@
-"""What compiled kernels do, as data: what they need beside addresses, and how they are shared out among threads."""
+"""What kernels do, as data: whatever machine they are written for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import prod
 from typing import Protocol
 
 from rnngraph.ir.types import BATCH
-from rnngraph.kernels.cpu.elementwise import Chain
+from rnngraph.kernels.chain import Chain
 from rnngraph.ops.units import unit
 
 Sizes = Mapping[str, int]
@@ -26,14 +26,8 @@ class Kernel(Protocol):
         """The axes whose entries are its rows."""
 
     @property
-    def parallel(self) -> str:
-        """"rows" where each row is on its own, "columns" where a part of the columns needs all rows, else "one"."""
-
-    def words(self, sizes: Sizes) -> tuple[int, ...]:
-        """What follows the addresses in its arguments."""
-
-    def columns(self, sizes: Sizes) -> int:
-        """Into how many parts its columns can be cut."""
+    def title(self) -> str:
+        """What it does, in a few words."""
 
     def work(self, sizes: Sizes) -> float:
         """Roughly how many additions and multiplications it takes."""
@@ -45,7 +39,6 @@ class Elementwise:
 
     axes: tuple[str, ...]
     chain: Chain
-    width: int
     by_row: bool = False
 
     @property
@@ -54,14 +47,8 @@ class Elementwise:
         return self.chain.flat and not self.by_row
 
     @property
-    def parallel(self) -> str:
-        return "rows" if self.axes else "one"
-
-    def words(self, sizes: Sizes) -> tuple[int, ...]:
-        return (sizes[self.axes[1]] if len(self.axes) == 2 else 1,)
-
-    def columns(self, sizes: Sizes) -> int:
-        return -(-self.chain.dims[-1] // self.width)
+    def title(self) -> str:
+        return "chain over " + " by ".join(map(str, self.chain.dims))
 
     def work(self, sizes: Sizes) -> float:
         return 4.0 * rows_of(self.axes, sizes) * prod(self.chain.dims) * max(1, len(self.chain.operations))
@@ -69,50 +56,27 @@ class Elementwise:
 
 @dataclass(frozen=True)
 class Product:
-    """Rows times a packed matrix, maybe plus an array; addresses: left factor, packed matrix, array, result.
+    """Rows times a matrix, maybe plus an array; addresses: left factor, matrix, array, result.
 
-    `ldd` is None where there is nothing to add.
+    From row to row there are `lda`, `ldd` and `ldc` entries (`ldd` is None where there is nothing to add); in the
+    matrix `term` entries from one of its `terms` rows to the next, `column` from one of its `width` columns.
     """
 
     axes: tuple[str, ...]
     lda: int
     ldd: int | None
     ldc: int
-    terms: int
-    width: int
-    panel: int
-    parallel: str = "rows"
-
-    def words(self, sizes: Sizes) -> tuple[int, ...]:
-        return self.lda, self.ldd or 0, self.ldc, self.terms, self.width
-
-    def columns(self, sizes: Sizes) -> int:
-        return -(-self.width // self.panel)
-
-    def work(self, sizes: Sizes) -> float:
-        return 2.0 * rows_of(self.axes, sizes) * self.terms * self.width
-
-
-@dataclass(frozen=True)
-class Pack:
-    """A matrix into panels; addresses: matrix, panels."""
-
     term: int
     column: int
     terms: int
     width: int
-    panel: int
-    axes: tuple[str, ...] = ()
-    parallel: str = "columns"
 
-    def words(self, sizes: Sizes) -> tuple[int, ...]:
-        return self.term, self.column, self.terms, self.width
-
-    def columns(self, sizes: Sizes) -> int:
-        return -(-self.width // self.panel)
+    @property
+    def title(self) -> str:
+        return f"product {self.terms} to {self.width}"
 
     def work(self, sizes: Sizes) -> float:
-        return 4.0 * self.terms * self.width
+        return 2.0 * rows_of(self.axes, sizes) * self.terms * self.width
 
 
 @dataclass(frozen=True)
@@ -148,18 +112,13 @@ class Sums:
     axes: tuple[str, ...]
     ldd: int
     width: int
-    panel: int
     order: Order
     factors: tuple[Factor, ...]
     summed: bool = False
-    parallel: str = "columns"
 
-    def words(self, sizes: Sizes) -> tuple[int, ...]:
-        factors = tuple(n for f in self.factors for n in (f.lda, f.ldc, f.height))
-        return self.ldd, self.width, *self.order.words(self.axes, sizes), *factors
-
-    def columns(self, sizes: Sizes) -> int:
-        return -(-self.width // self.panel)
+    @property
+    def title(self) -> str:
+        return f"sums over rows {' + '.join(str(f.height) for f in self.factors)} by {self.width}"
 
     def work(self, sizes: Sizes) -> float:
         height = sum(f.height for f in self.factors)
@@ -173,15 +132,11 @@ class ColumnSums:
     axes: tuple[str, ...]
     row: int
     width: int
-    lanes: int
     order: Order
-    parallel: str = "columns"
 
-    def words(self, sizes: Sizes) -> tuple[int, ...]:
-        return self.row, self.width, *self.order.words(self.axes, sizes)
-
-    def columns(self, sizes: Sizes) -> int:
-        return -(-self.width // self.lanes)
+    @property
+    def title(self) -> str:
+        return f"sums over rows of {self.width}"
 
     def work(self, sizes: Sizes) -> float:
         return 4.0 * rows_of(self.axes, sizes) * self.width
@@ -198,14 +153,8 @@ class AlongRow:
     result: int
 
     @property
-    def parallel(self) -> str:
-        return "rows" if self.axes else "one"
-
-    def words(self, sizes: Sizes) -> tuple[int, ...]:
-        return ()
-
-    def columns(self, sizes: Sizes) -> int:
-        return 1
+    def title(self) -> str:
+        return f"{self.op} of {self.size}"
 
     def work(self, sizes: Sizes) -> float:
         return 10.0 * rows_of(self.axes, sizes) * self.size

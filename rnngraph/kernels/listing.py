@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rnngraph.kernels.cpu.reductions import ROW_OPS
-from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Pack, Product, Sums
 from rnngraph.planning.program import Code, Group, Repeat, Step
 
+SHAPED = ("contract", "sum_axes", "sum", "max_over", "softmax", "log_softmax")
+"""Ops that have kernels for some axes and dimensions."""
 PARTS = {"": "", "live": ", rows that go on", "past": ", rows that have ended"}
 
 
@@ -39,29 +39,11 @@ def _listed(code: Sequence[Code], depth: int) -> Iterator[Listed]:
             yield Listed(depth, f"loop over {item.axis}" + (", backwards" if item.reverse else ""), (), ())
             yield from _listed(item.body, depth + 1)
         elif isinstance(item, Group):
-            what = _what(item) + PARTS[item.part]
+            what = item.kernel.title + PARTS[item.part]
             yield Listed(depth, what, tuple(s.node.op.name for s in item.steps), _lines(item.steps))
         else:
             name = item.node.op.name
             yield Listed(depth, "NumPy", (name,), _lines((item,)), why_not(item))
-
-
-def _what(group: Group) -> str:
-    match group.kernel:
-        case Product() as k:
-            return f"product {k.terms} to {k.width}"
-        case Pack() as k:
-            return f"packing {k.terms} by {k.width}"
-        case Sums() as k:
-            heights = " + ".join(str(f.height) for f in k.factors)
-            return f"sums over rows {heights} by {k.width}"
-        case ColumnSums() as k:
-            return f"sums over rows of {k.width}"
-        case AlongRow() as k:
-            return f"{k.op} of {k.size}"
-        case Elementwise() as k:
-            return "chain over " + " by ".join(map(str, k.chain.dims))
-    raise TypeError(f"{group.kernel} is no kernel")
 
 
 def _lines(steps: Sequence[Step]) -> tuple[str, ...]:
@@ -73,7 +55,7 @@ def _lines(steps: Sequence[Step]) -> tuple[str, ...]:
 def why_not(step: Step) -> str:
     """Why no kernel takes a step."""
     name = step.node.op.name
-    if name in ("contract", "sum_axes", *ROW_OPS):
+    if name in SHAPED:
         return f"a `{name}` over these axes has no kernel"
     if step.node.op.kind == "pointwise":
         return f"`{name}` has no kernel for these types, or its operands lie in no usable order"

@@ -12,14 +12,13 @@ from dataclasses import replace
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.kernel import Product
+from rnngraph.kernels.target import Target
 from rnngraph.planning.program import Code, Group, Ref, Repeat, Slot, Turn, moments_of, steps_of
 
-NEAR = 2**21
-"""Entries of a matrix that a nearby memory holds beside the loop's own. A larger one comes from far away at each step,
-and is worth reading for many rows at once."""
 
-
-def taken_inward(code: Sequence[Code], slots: list[Slot], readers: Mapping[int, int]) -> list[Code]:
+def taken_inward(
+    code: Sequence[Code], slots: list[Slot], readers: Mapping[int, int], target: Target
+) -> list[Code]:
     """The code outside of all loops with such products in theirs; marks the slots of what they make.
 
     `readers` tells how often each slot is read in the whole program.
@@ -28,7 +27,7 @@ def taken_inward(code: Sequence[Code], slots: list[Slot], readers: Mapping[int, 
     for i, item in enumerate(code):
         if not isinstance(item, Repeat) or not all(isinstance(moment, Group) for moment in moments_of((item,))):
             continue
-        taken = [at for at in range(i) if _takes(code, at, i, readers)]
+        taken = [at for at in range(i) if _takes(code, at, i, readers, target)]
         body = [_at_step(code[at], item) for at in taken]
         found[i] = replace(item, body=(*body, *item.body))
         for slot in (group.outs[0].slot for group in body):
@@ -37,14 +36,14 @@ def taken_inward(code: Sequence[Code], slots: list[Slot], readers: Mapping[int, 
     return [item for i, item in enumerate(found) if i not in gone]
 
 
-def _takes(code: Sequence[Code], at: int, loop: int, readers: Mapping[int, int]) -> bool:
+def _takes(code: Sequence[Code], at: int, loop: int, readers: Mapping[int, int], target: Target) -> bool:
     """Whether the loop alone reads what the group makes, each step its own, and nothing up to its end changes what the
     group reads."""
     group, repeat = code[at], code[loop]
     assert isinstance(repeat, Repeat)
     if not isinstance(group, Group) or not isinstance(group.kernel, Product):
         return False
-    if group.kernel.axes != (repeat.axis, BATCH) or group.kernel.terms * group.kernel.width > NEAR:
+    if group.kernel.axes != (repeat.axis, BATCH) or group.kernel.terms * group.kernel.width > target.near:
         return False
     made, read = group.outs[0], {ref.slot for ref in group.ins}
     here, within = _reads(repeat, made.slot), _reads(group, made.slot)

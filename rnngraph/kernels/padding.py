@@ -14,11 +14,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 
 from rnngraph.ir.types import BATCH
-from rnngraph.kernels.claims import Target
+from rnngraph.kernels.chain import Chain, Operand, Operation
 from rnngraph.kernels.constant_folding import FALSE, TRUE, ZERO, Known, folded, remaining
-from rnngraph.kernels.cpu.elementwise import Chain, Operand, Operation
 from rnngraph.kernels.kernel import AlongRow, Elementwise, Kernel, Product, Sums
 from rnngraph.kernels.row_masks import Masks, Moment, Site, masks_of
+from rnngraph.kernels.target import Target
 from rnngraph.planning.program import Code, Group, Program, Ref, Repeat, watched
 
 
@@ -50,7 +50,7 @@ def _replaced(code: Sequence[Code], groups: Mapping[int, tuple[Moment, ...]]) ->
 class _Analysis:
     def __init__(self, program: Program, masks: Masks, target: Target) -> None:
         self.program, self.masks = program, masks
-        self.dtype, self.width = target.dtype, target.width
+        self.dtype = target.dtype
         self.sites, self.access = masks.sites, masks.access
         self.zeros = {slot for node, slot in program.constants if node.op.name == "const" and not node.attrs["value"]}
         self.folds = _Folds()
@@ -186,7 +186,7 @@ class _Analysis:
         else:
             ins = [i for i in range(2, len(item.ins)) if not self.known(site.ins[i], site)]
             chain = _handed_on(kernel, self.dtype) if ins else _nothing(kernel, self.dtype)
-            made = Elementwise(kernel.axes, chain, self.width, by_row=True)
+            made = Elementwise(kernel.axes, chain, by_row=True)
         outs = tuple(item.outs[i] for i in stores)
         return (Group((), (*(item.ins[i] for i in ins), mask), outs, made, "past"),)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rnngraph.kernels.claims import Target
+from rnngraph.kernels.cpu.adaptation import adapted
 from rnngraph.kernels.cpu.compilation import target
+from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.cpu.threads import walker
-from rnngraph.kernels.fusion import fused
 from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import Program
 from rnngraph.runtime.device import Device
@@ -22,13 +22,13 @@ class NativeBackend(NumpyBackend):
 
     kernels = "native"
 
-    def __init__(self, target: Callable[[str], Target] = target) -> None:
+    def __init__(self, target: Callable[[str], CpuTarget] = target) -> None:
         """`target` tells what the machine gives to programs of a float type."""
         self.target = target
         walker()  # so that what is missing shows here
 
     def adapted(self, program: Program, dtype: str) -> Program:
-        return fused(program, self.target(dtype))
+        return adapted(program, self.target(dtype))
 
     def bound(
         self, program: Program, plan: Plan, arrays: Device | None = None, arenas: Mapping[str, Any] | None = None

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from rnngraph.kernels.claims import Target
 from rnngraph.kernels.cpu import walk
 from rnngraph.kernels.cpu.compilation import Addresses
+from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.cpu.thread_tables import Item, Share, Tables
 from rnngraph.kernels.cpu.threads import Words, pool, shared_words, walker
 from rnngraph.kernels.cpu.walk import WORDS
@@ -24,7 +24,7 @@ class NativeBound(Bound):
     """Like `Bound`; consecutive groups and loops of groups are one call each."""
 
     def __init__(
-        self, program: Program, plan: Plan, backend: Device, target: Target, arenas: Mapping[str, Any] | None = None
+        self, program: Program, plan: Plan, backend: Device, target: CpuTarget, arenas: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__(program, plan, backend, arenas)
         self.target = target
@@ -125,7 +125,7 @@ class WatchedNativeBound(NativeBound):
         program: Program,
         plan: Plan,
         backend: Device,
-        target: Target,
+        target: CpuTarget,
         watch: Watch,
         arenas: Mapping[str, Any] | None = None,
     ) -> None:

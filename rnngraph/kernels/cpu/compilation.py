@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from rnngraph.kernels.claims import Target
 from rnngraph.kernels.cpu import elementwise, products, reductions, sums
 from rnngraph.kernels.cpu.llvm import Module, across, module, vector_bytes
+from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.cpu.threads import available
 from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Kernel, Product, Sums
 
 
-def target(dtype: str) -> Target:
+def target(dtype: str) -> CpuTarget:
     """What this machine gives a program of one float type."""
-    return Target(dtype, vector_bytes() // (4 if dtype == "float32" else 8), across(), available())
+    return CpuTarget(dtype, vector_bytes() // (4 if dtype == "float32" else 8), across(), available())
 
 
 class Addresses:
     """Where each kernel starts; compiled together at the first question."""
 
-    def __init__(self, kernels: Iterable[Kernel], machine: Target) -> None:
+    def __init__(self, kernels: Iterable[Kernel], machine: CpuTarget) -> None:
         self.machine = machine
         texts: dict[tuple[object, ...], str] = {}
         declared = set[str]()
@@ -60,7 +60,7 @@ def _key(kernel: Kernel) -> tuple[object, ...] | None:
     return None
 
 
-def _written(kernel: Kernel, name: str, machine: Target, declared: set[str]) -> str:
+def _written(kernel: Kernel, name: str, machine: CpuTarget, declared: set[str]) -> str:
     if isinstance(kernel, Elementwise):
         return elementwise.write(kernel.chain, name, machine.width, kernel.flat, declared)
     assert isinstance(kernel, AlongRow)

@@ -7,56 +7,11 @@ in memory is known when the kernel is written, but for its address and the numbe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import prod
 
+from rnngraph.kernels.chain import COPIES, Chain, Operand, Operation
 from rnngraph.kernels.cpu import math_functions
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.vectors import BYTES, Lanes
-
-
-@dataclass(frozen=True)
-class Operand:
-    """An array as a kernel meets it: entries from row to row and from place to place, 0 where it does not move.
-
-    `rows` says which row of the array a row of the kernel reads: "each" its own, "none" the same always, "inner" and
-    "outer" the place on the last or the first of two axes, whose size then follows the addresses in the table.
-    """
-
-    dtype: str
-    rows: str
-    row: int
-    strides: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Operation:
-    """An op by name, the numbers of its values (loads first, then operations), and their types."""
-
-    op: str
-    ins: tuple[int, ...]
-    types: tuple[str, ...]
-    result: str
-
-
-@dataclass(frozen=True)
-class Chain:
-    """Elementwise operations over the entries of `dims` in each row."""
-
-    dims: tuple[int, ...]
-    loads: tuple[Operand, ...]
-    operations: tuple[Operation, ...]
-    stores: tuple[tuple[int, Operand], ...]
-    dtype: str
-
-    @property
-    def flat(self) -> bool:
-        """Whether rows and entries make one run of numbers for every operand that moves."""
-        size = prod(self.dims)
-        return all(
-            (o.rows == "each" and o.row == size and o.strides == (1,)) or (o.rows == "none" and not any(o.strides))
-            for o in (*self.loads, *(o for _, o in self.stores))
-        )
 
 
 def write(chain: Chain, name: str, width: int, flat: bool, declared: set[str]) -> str:
@@ -151,7 +106,6 @@ class _Writer:
 COMPARE = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
 COMPARE_INT = {"lt": "slt", "le": "sle", "gt": "sgt", "ge": "sge", "eq": "eq", "ne": "ne"}
 ARITHMETIC = {"add": "add", "sub": "sub", "mul": "mul"}
-COPIES = {"identity", "detach", "broadcast", "spread", "straight_through", "reshape"}
 
 LITERALS = {"zero": "zeroinitializer", "one": "splat (i1 true)"}
 """Values that stand for themselves: 0 or false, and true."""
@@ -254,6 +208,3 @@ def _cast(v: Lanes, x: str, source: str, target: str) -> str:
 
 def _plain(dtype: str) -> str:
     return "float" if dtype.startswith("float") else dtype
-
-
-__all__ = ["Chain", "Operand", "Operation", "apply", "known", "write"]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeGuard
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.cpu import walk
 from rnngraph.kernels.cpu.compilation import Addresses
+from rnngraph.kernels.cpu.sharing import arguments_of, columns_of, parallel
 from rnngraph.kernels.cpu.threads import walker
 from rnngraph.kernels.kernel import Elementwise, Product, rows_of
 from rnngraph.kernels.loop_products import for_all_steps
@@ -46,7 +47,7 @@ class Tables:
 
     def __init__(self, program: Program, plan: Plan, bases: Sequence[Any], addresses: Addresses) -> None:
         self.program, self.plan, self.bases, self.addresses = program, plan, bases, addresses
-        self.sizes = plan.sizes
+        self.sizes, self.target = plan.sizes, addresses.machine
         self.known: dict[int, tuple[int, tuple[int, ...], tuple[int, ...]]] = {}
         self.kept: list[array[int]] = []
         self.products = Counter[int]()
@@ -177,7 +178,7 @@ class Tables:
             if i == 2 and isinstance(kernel, Product) and kernel.ldd is None:
                 args.append(0)  # nothing to add
             self.argument(ref, args, moves)
-        args.extend(kernel.words(self.sizes))
+        args.extend(arguments_of(kernel, self.sizes))
         if isinstance(kernel, Product):
             self.direction(group.ins[1].slot, args, moves)
         mask = len(args) if group.part else 0
@@ -211,52 +212,52 @@ class Tables:
 
     def part(self, group: Group, share: Share) -> Ranges:
         """The rows and columns that fall to one thread."""
-        if group.kernel.parallel == "rows" and (group.part or (share.dealt and group.kernel.axes == (BATCH,))):
+        if parallel(group.kernel) == "rows" and (group.part or (share.dealt and group.kernel.axes == (BATCH,))):
             return self.listed(group.kernel, share)
         return self.run_of_rows(group.kernel, share), 0, 0
 
     def listed(self, kernel: Any, share: Share) -> Ranges:
         """Rows taken through lists. Rows of the batch are dealt out to the threads one by one, as long ones may stand
         side by side; of rows of all steps each thread takes lists in turn."""
-        rows, columns = rows_of(kernel.axes, self.sizes), kernel.columns(self.sizes)
+        rows, parts = rows_of(kernel.axes, self.sizes), columns_of(kernel, self.target)
         if isinstance(kernel, Elementwise):
-            columns = kernel.chain.dims[-1]
+            parts = kernel.chain.dims[-1]
         if not share.by_rows:
             if isinstance(kernel, Product):
-                return (0, rows, *_cut(columns, share)), 1, walk.LISTED
-            return (*_cut(rows, share), 0, columns), 1, walk.LISTED
+                return (0, rows, *_cut(parts, share)), 1, walk.LISTED
+            return (*_cut(rows, share), 0, parts), 1, walk.LISTED
         jump = walk.LISTED * share.threads
         if kernel.axes == (BATCH,):
-            return (share.thread, rows, 0, columns), share.threads, jump
-        return (walk.LISTED * share.thread, rows, 0, columns), 1, jump
+            return (share.thread, rows, 0, parts), share.threads, jump
+        return (walk.LISTED * share.thread, rows, 0, parts), 1, jump
 
     def run_of_rows(self, kernel: Any, share: Share) -> tuple[int, int, int, int]:
         """One run of rows, or of columns."""
-        rows, columns = rows_of(kernel.axes, self.sizes), kernel.columns(self.sizes)
+        rows, parts = rows_of(kernel.axes, self.sizes), columns_of(kernel, self.target)
         if isinstance(kernel, Elementwise) and kernel.flat:
             return self.run(kernel, rows, share)
-        alone = kernel.parallel == "one" or (columns < 2 and not (kernel.parallel == "rows" and share.by_rows))
+        alone = parallel(kernel) == "one" or (parts < 2 and not (parallel(kernel) == "rows" and share.by_rows))
         if alone:
-            ranges = (0, rows, 0, columns) if share.thread == 0 else (0, 0, 0, 0)
-        elif kernel.parallel == "rows" and share.by_rows:
-            ranges = (*_cut(rows, share), 0, columns)
+            ranges = (0, rows, 0, parts) if share.thread == 0 else (0, 0, 0, 0)
+        elif parallel(kernel) == "rows" and share.by_rows:
+            ranges = (*_cut(rows, share), 0, parts)
         else:
-            ranges = (0, rows, *_cut(columns, share))
+            ranges = (0, rows, *_cut(parts, share))
         if not isinstance(kernel, Elementwise):
             return ranges
         first, last, low, high = ranges
-        return first, last, low * kernel.width, min(high * kernel.width, kernel.chain.dims[-1])
+        return first, last, low * self.target.width, min(high * self.target.width, kernel.chain.dims[-1])
 
     def run(self, kernel: Elementwise, rows: int, share: Share) -> tuple[int, int, int, int]:
         """A flat chain counts the entries of all rows as one run."""
         whole = prod(kernel.chain.dims)
-        if kernel.parallel == "one":
+        if parallel(kernel) == "one":
             return (0, 0, 0, rows * whole) if share.thread == 0 else (0, 0, 0, 0)
         if share.by_rows:
             first, last = _cut(rows, share)
             return 0, 0, first * whole, last * whole
-        low, high = _cut(-(-rows * whole // kernel.width), share)
-        return 0, 0, low * kernel.width, min(high * kernel.width, rows * whole)
+        low, high = _cut(-(-rows * whole // self.target.width), share)
+        return 0, 0, low * self.target.width, min(high * self.target.width, rows * whole)
 
     # --- loops ---
 
@@ -341,7 +342,7 @@ def _on_its_own(item: Item, following: Item, share: Share) -> bool:
     """Whether a thread may go on to the next entry while others are still at this one."""
     if isinstance(item, Repeat) or isinstance(following, Repeat):
         return False
-    if not (item.kernel.parallel == following.kernel.parallel == "rows" and share.by_rows):
+    if not (parallel(item.kernel) == parallel(following.kernel) == "rows" and share.by_rows):
         return False
     return _owner(item) == _owner(following)
 

@@ -1,0 +1,53 @@
+"""A chain as data: elementwise operations over the same rows and shape, what they load and what they store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+COPIES = {"identity", "detach", "broadcast", "spread", "straight_through", "reshape"}
+"""Operations whose result has the numbers of what they are given."""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An array as a kernel meets it: entries from row to row and from place to place, 0 where it does not move.
+
+    `rows` says which row of the array a row of the kernel reads: "each" its own, "none" the same always, "inner" and
+    "outer" the place on the last or the first of two axes, whose size then follows the addresses in the table.
+    """
+
+    dtype: str
+    rows: str
+    row: int
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An op by name, the numbers of its values (loads first, then operations), and their types."""
+
+    op: str
+    ins: tuple[int, ...]
+    types: tuple[str, ...]
+    result: str
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Elementwise operations over the entries of `dims` in each row."""
+
+    dims: tuple[int, ...]
+    loads: tuple[Operand, ...]
+    operations: tuple[Operation, ...]
+    stores: tuple[tuple[int, Operand], ...]
+    dtype: str
+
+    @property
+    def flat(self) -> bool:
+        """Whether rows and entries make one run of numbers for every operand that moves."""
+        size = prod(self.dims)
+        return all(
+            (o.rows == "each" and o.row == size and o.strides == (1,)) or (o.rows == "none" and not any(o.strides))
+            for o in (*self.loads, *(o for _, o in self.stores))
+        )

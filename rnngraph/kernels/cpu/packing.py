@@ -1,0 +1,110 @@
+"""Matrices in panels: each is packed once before the first product that reads it, outside of a loop where it stays the
+same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rnngraph.ir.types import Type
+from rnngraph.kernels.cpu.target import CpuTarget
+from rnngraph.kernels.kernel import Product, Sizes
+from rnngraph.kernels.layouts import View, Views
+from rnngraph.planning.program import Code, Group, Program, Ref, Repeat, Ring, Slot, Turn, groups_of, moments_of
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A matrix into panels; addresses: matrix, panels."""
+
+    term: int
+    column: int
+    terms: int
+    width: int
+    axes: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return f"packing {self.terms} by {self.width}"
+
+    def work(self, sizes: Sizes) -> float:
+        return 4.0 * self.terms * self.width
+
+
+def packed(program: Program, target: CpuTarget) -> Program:
+    """The program with its matrices in panels."""
+    packing = _Packing(program, target)
+    ways = [packing.way(way) for way in program.ways]
+    added = len(packing.slots) - len(program.slots)
+    return replace(
+        program,
+        slots=tuple(packing.slots),
+        code=tuple(item for way in ways for item in way),
+        categories=(*program.categories, *("workspace",) * added),
+        turn=None if program.turn is None else len(ways[0]),
+    )
+
+
+class _Packing:
+    def __init__(self, program: Program, target: CpuTarget) -> None:
+        self.slots, self.panel = list(program.slots), target.panel
+        self.views = Views(program.slots, target.dtype)
+        self.panels: dict[tuple[View, Pack], Ref] = {}
+
+    def way(self, code: Sequence[Code]) -> list[Code]:
+        """Code that is run by itself: it packs what it needs."""
+        self.panels.clear()
+        return self.code(code, -1)
+
+    def code(self, code: Sequence[Code], level: int) -> list[Code]:
+        found: list[Code] = []
+        changed = _written(code)
+        for item in code:
+            if isinstance(item, Repeat):
+                found += self.repeat(item)
+            elif isinstance(item, Group) and isinstance(item.kernel, Product):
+                found += self.product(item, level >= 0 and item.ins[1].slot in changed)
+            else:
+                found.append(item)
+        return found
+
+    def repeat(self, repeat: Repeat) -> list[Code]:
+        """The loop, after the packing of what stays the same in it."""
+        changed = _written((repeat,))
+        before = [pack for group in groups_of(repeat.body) for pack in self.ahead(group, changed)]
+        body = tuple(self.code(repeat.body, repeat.loop))
+        rest = tuple(i for i in self.code(repeat.rest, repeat.loop) if not isinstance(i, Repeat))
+        return [*before, replace(repeat, body=body, rest=rest)]
+
+    def ahead(self, group: Group, changed: set[int]) -> list[Group]:
+        """The packing of a product's matrix in front of a loop, where it is the same at each step."""
+        if not isinstance(group.kernel, Product):
+            return []
+        matrix = group.ins[1]
+        moves = any(isinstance(entry, Turn | Ring) for entry in matrix.index)
+        return [] if moves or matrix.slot in changed or self.known(group) in self.panels else [self.pack(group)]
+
+    def product(self, group: Group, changes: bool) -> list[Group]:
+        """The product over panels; `changes` where its matrix is another one at the next step."""
+        key = self.known(group)
+        before = [] if key in self.panels else [self.pack(group)]
+        left, _, *rest = group.ins
+        found = replace(group, ins=(left, self.panels[key], *rest))
+        if changes:
+            del self.panels[key]
+        return [*before, found]
+
+    def known(self, group: Group) -> tuple[View, Pack]:
+        kernel = group.kernel
+        return self.views.of(group.ins[1]), Pack(kernel.term, kernel.column, kernel.terms, kernel.width)
+
+    def pack(self, group: Group) -> Group:
+        key = self.known(group)
+        pack = key[1]
+        self.slots.append(Slot(Type((), (-(-pack.width // self.panel), pack.terms, self.panel))))
+        room = self.panels[key] = Ref(len(self.slots) - 1, (slice(None),) * 3)
+        return Group((), (group.ins[1],), (room,), pack)
+
+
+def _written(code: Sequence[Code]) -> set[int]:
+    return {ref.slot for moment in moments_of(tuple(code)) for ref in moment.outs}

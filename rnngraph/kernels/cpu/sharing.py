@@ -1,0 +1,48 @@
+"""How a kernel is shared out among threads, and what it is given beside addresses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rnngraph.kernels.cpu.packing import Pack
+from rnngraph.kernels.cpu.target import CpuTarget
+from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Product, Sizes, Sums
+
+
+def parallel(kernel: Any) -> str:
+    """"rows" where each row is on its own, "columns" where a part of the columns needs all rows, else "one"."""
+    match kernel:
+        case Product():
+            return "rows"
+        case Elementwise() | AlongRow():
+            return "rows" if kernel.axes else "one"
+    return "columns"
+
+
+def columns_of(kernel: Any, target: CpuTarget) -> int:
+    """Into how many parts its columns can be cut."""
+    match kernel:
+        case Elementwise():
+            return -(-kernel.chain.dims[-1] // target.width)
+        case ColumnSums():
+            return -(-kernel.width // target.width)
+        case Product() | Pack() | Sums():
+            return -(-kernel.width // target.panel)
+    return 1
+
+
+def arguments_of(kernel: Any, sizes: Sizes) -> tuple[int, ...]:
+    """What follows the addresses in its arguments."""
+    match kernel:
+        case Elementwise():
+            return (sizes[kernel.axes[1]] if len(kernel.axes) == 2 else 1,)
+        case Product():
+            return kernel.lda, kernel.ldd or 0, kernel.ldc, kernel.terms, kernel.width
+        case Pack():
+            return kernel.term, kernel.column, kernel.terms, kernel.width
+        case Sums():
+            factors = tuple(n for f in kernel.factors for n in (f.lda, f.ldc, f.height))
+            return kernel.ldd, kernel.width, *kernel.order.words(kernel.axes, sizes), *factors
+        case ColumnSums():
+            return kernel.row, kernel.width, *kernel.order.words(kernel.axes, sizes)
+    return ()

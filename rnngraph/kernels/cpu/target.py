@@ -1,0 +1,35 @@
+"""What the code generator for CPUs can do, and what this machine gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rnngraph.kernels.cpu import elementwise
+from rnngraph.kernels.cpu.reductions import ROW_OPS
+
+
+@dataclass(frozen=True)
+class CpuTarget:
+    """A CPU for programs of one float type: lanes of a vector, vectors across a tile, threads."""
+
+    dtype: str
+    width: int
+    across: int
+    threads: int
+    worth: float = 1.5e8
+    """So much work in a piece of code pays for telling other threads."""
+    worth_meeting: float = 2e6
+    """So much work between two meetings pays for them, where threads share columns and not rows."""
+    near: int = 2**21
+    """Entries of a matrix that the caches hold beside a loop's own."""
+
+    @property
+    def panel(self) -> int:
+        """Columns of a matrix that are packed side by side: as many as a tile has."""
+        return self.width * self.across
+
+    def elementwise(self, op: str, types: tuple[str, ...], result: str) -> bool:
+        return elementwise.known(op, types, result)
+
+    def along_row(self, op: str) -> bool:
+        return op in ROW_OPS

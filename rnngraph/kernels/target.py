@@ -1,0 +1,24 @@
+"""What a code generator is asked while a program is fused for it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Target(Protocol):
+    """A machine, for programs of one float type."""
+
+    @property
+    def dtype(self) -> str:
+        """The float type."""
+
+    @property
+    def near(self) -> int:
+        """Entries of a matrix that a nearby memory holds beside a loop's own. A larger one comes from far away at each
+        step, and is worth reading for many rows at once."""
+
+    def elementwise(self, op: str, types: tuple[str, ...], result: str) -> bool:
+        """Whether a chain can hold this op on operands of these types."""
+
+    def along_row(self, op: str) -> bool:
+        """Whether there is a kernel for this op along each row."""
