@@ -38,16 +38,34 @@ class Model:
 
     def __init__(self, file: File, settings: Mapping[str, Any], name: str | None = None) -> None:
         self.file, self.settings, self.name = file, dict(settings), name
+        self._known: dict[Any, Elaborated] = {}
         self.made: Elaborated = self._elaborate(False, ())
+
+    def anew(self) -> Model:
+        """The same model, of which nothing is known yet: what is compiled of it is compiled from the start."""
+        return Model(self.file, self.settings, self.name)
 
     def _elaborate(
         self, padded: bool, fed: Collection[StateInput], watch: tuple[str, ...] = (), training: bool = False
     ) -> Elaborated:
+        """The model made into a graph, once for each choice."""
         from rnngraph.language.elaboration.elaborate import elaborate
 
-        return elaborate(
-            self.file, self.settings, model=self.name, padded=padded, fed=fed, watch=watch, training=training
-        )
+        key = padded, frozenset(state.name for state in fed), tuple(watch), training
+        if key not in self._known:
+            self._known[key] = elaborate(
+                self.file, self.settings, model=self.name, padded=padded, fed=fed, watch=watch, training=training
+            )
+        return self._known[key]
+
+    def _narrowed(self, made: Elaborated, outputs: tuple[str, ...] | None, states: bool) -> Elaborated:
+        """It with the outputs that are wanted, once for each choice."""
+        if outputs is None and not states:
+            return made
+        key = id(made), None if outputs is None else tuple(outputs), states
+        if key not in self._known:
+            self._known[key] = _narrowed(made, outputs, states)
+        return self._known[key]
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -176,9 +194,7 @@ class Model:
         self.refuse_too_long(schedule)
 
         def elaborate(padded: bool, fed: Collection[StateInput]) -> Elaborated:
-            plain = not (padded or fed or watch or training)
-            made = self.made if plain else self._elaborate(padded, fed, watch, training)
-            made = made if outputs is None and not states else _narrowed(made, outputs, states)
+            made = self._narrowed(self._elaborate(padded, fed, watch, training), outputs, states)
             refuse_infinite(made, schedule.dtype)
             return made
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+
+import rnngraph as rg
+from rnngraph.model import Model
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.rnn"))
 
@@ -556,3 +560,15 @@ model Logarithms {
 """Poles behind masks: what stands there must not reach a result or a gradient."""
 
 ALL = CELLS | LAYERS | NESTED | POLES
+
+
+@cache
+def parsed(name: str) -> Model:
+    """A model of `ALL`, the same one in every test: what was compiled of it once is not compiled again."""
+    return rg.parse(ALL[name])
+
+
+@cache
+def loaded(path: Path) -> Model:
+    """A model of `EXAMPLES`, the same one in every test."""
+    return rg.load(path)

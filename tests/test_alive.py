@@ -17,7 +17,7 @@ from rnngraph.checkpointing.timeline import pieces
 from rnngraph.cli.main import exit_code
 from rnngraph.compilation.variant import Signature
 from rnngraph.run_options import RunOptions
-from tests.models import ALL, EXAMPLES
+from tests.models import EXAMPLES, parsed
 
 ASKED = Asked(steps=(3, 12), batch=4)
 STEPS = 25
@@ -34,7 +34,7 @@ def alive(panel: Panel, ran: int) -> int:
 
 @pytest.mark.parametrize("name", ["lstm", "tagger", "bidirectional", "attention"])
 def test_measured_points_lie_on_the_line(name: str) -> None:
-    for panel in panels(rg.parse(ALL[name]), ASKED):
+    for panel in panels(parsed(name), ASKED):
         assert len(panel.measured) > 8
         for ran, bytes in panel.measured:
             assert bytes == alive(panel, ran), (panel.title, ran)
@@ -50,7 +50,7 @@ def test_a_model_without_a_loss_is_drawn_with_the_gradients_of_its_outputs() -> 
 @pytest.mark.parametrize("name", ["lstm", "tagger"])
 @pytest.mark.parametrize("keep", ["sqrt", "revolve:2", "mixed:40"])
 def test_a_schedule_has_a_panel_with_the_peak_that_cost_foretells(name: str, keep: str) -> None:
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     everything, panel = panels(model, Asked(modes=("dynamic",), steps=(STEPS,), batch=32, schedules=(keep,)))
     told = cost(model, RunOptions(dtype="float32", keep=keep, kernels="numpy").training_step, STEPS, 32)
     assert panel.title == f"dynamic, {keep}" and not panel.measured
@@ -76,7 +76,7 @@ def test_a_schedule_is_drawn_in_the_order_in_which_it_runs(keep: str, monkeypatc
 
     monkeypatch.setattr(Walker, "whole", seen_whole)
     monkeypatch.setattr(Walker, "segment", seen_segment)
-    model = rg.parse(ALL["tagger"])
+    model = parsed("tagger")
     program = model.compile(gradient=True, keep=keep)
     program.gradients(synthetic(model, STEPS, 32, 0), model.init(0))
     made = program.variant(Signature(cotangents=("loss",))).plan(model.sizes(STEPS, 32))

@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import rnngraph as rg
 from rnngraph.analysis.compare import compare
 from rnngraph.analysis.equality import Asked, differences, everything, synthetic
 from rnngraph.cli.main import exit_code
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.runtime.cupy import CupyBackend
 from tests import stand_in
-from tests.models import ALL
+from tests.models import ALL, parsed
 
 
 def usable() -> bool:
@@ -59,7 +58,7 @@ def off(found: Mapping[str, Any], right: Mapping[str, Any]) -> float:
 @pytest.mark.usefixtures("fake")
 @pytest.mark.parametrize("name", ALL)
 def test_the_backend_needs_nothing_that_cupy_has_not(name: str) -> None:
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     data, weights = synthetic(model, 4, 3, 0, padded=True), model.init(0)
     results = []
     for backend in ("numpy", "cupy"):
@@ -72,7 +71,7 @@ def test_the_backend_needs_nothing_that_cupy_has_not(name: str) -> None:
 @on_a_device
 @pytest.mark.parametrize("name", ALL)
 def test_on_a_device(name: str) -> None:
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     data, weights = synthetic(model, 5, 3, 0, padded=True), model.init(0)
     static = everything(model.compile("static", 5, "cupy", gradient=True, training=True), data, weights, None)
     dynamic = everything(model.compile("dynamic", None, "cupy", gradient=True, training=True), data, weights, None)
@@ -127,7 +126,7 @@ def test_an_array_of_another_device_is_refused(cupy: Any) -> None:
 
 @pytest.mark.parametrize("name", ["two speeds", "tagger"])
 def test_arrays_of_the_device_are_taken_as_data_lengths_and_weights(name: str, cupy: Any) -> None:
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     program, weights = model.compile(backend="cupy", gradient=True), model.init(0)
     for padded in (True, False):
         data = synthetic(model, 4, 3, 0, padded=padded)
@@ -144,7 +143,7 @@ def on(cupy: Any, arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def test_weights_may_be_strided_or_of_another_type(cupy: Any) -> None:
-    model = rg.parse(ALL["lstm"])
+    model = parsed("lstm")
     program, weights, data = model.compile(backend="cupy"), model.init(0, "float32"), synthetic(model, 4, 3, 0)
     right = model.compile().run(data, weights)
     assert off(program.run(data, on(cupy, weights)), right) < 1e-9
@@ -154,7 +153,7 @@ def test_weights_may_be_strided_or_of_another_type(cupy: Any) -> None:
 
 
 def test_cotangents_may_be_on_the_device(cupy: Any) -> None:
-    model = rg.parse(ALL["gru"])
+    model = parsed("gru")
     data, weights = synthetic(model, 4, 3, 0), model.init(0)
     cotangents = {"y": np.random.default_rng(1).normal(size=(3, 4, 5))}
     loss, right = model.compile(gradient=True).gradients(data, weights, cotangents)
@@ -165,7 +164,7 @@ def test_cotangents_may_be_on_the_device(cupy: Any) -> None:
 
 
 def test_nan_in_data_of_the_device_is_told(cupy: Any) -> None:
-    model = rg.parse(ALL["gru"])
+    model = parsed("gru")
     program, weights, data = model.compile(backend="cupy"), model.init(0), synthetic(model, 4, 3, 0)
     program.run(on(cupy, data), weights)
     data["x"][1, 2, 0] = np.nan
@@ -174,7 +173,7 @@ def test_nan_in_data_of_the_device_is_told(cupy: Any) -> None:
 
 
 def test_a_program_stays_on_its_device_whichever_is_current(cupy: Any) -> None:
-    model = rg.parse(ALL["two speeds"])
+    model = parsed("two speeds")
     data, weights = synthetic(model, 4, 3, 0), model.init(0)
     right = everything(model.compile(gradient=True), data, weights, None)
     program = model.compile(backend="cupy", gradient=True)
@@ -195,7 +194,7 @@ class Foreign:
 
 
 def test_arrays_of_other_libraries_are_read_on_the_device(cupy: Any) -> None:
-    model = rg.parse(ALL["lstm"])
+    model = parsed("lstm")
     program, weights, data = model.compile(backend="cupy"), model.init(0), synthetic(model, 4, 3, 0)
     right = model.compile().run(data, weights)
     theirs = [{name: Foreign(array) for name, array in on(cupy, given).items()} for given in (data, weights)]
@@ -205,7 +204,7 @@ def test_arrays_of_other_libraries_are_read_on_the_device(cupy: Any) -> None:
 
 @pytest.mark.parametrize("name", ["bidirectional", "tagger"])
 def test_a_gradient_is_walked_on_the_device(name: str, cupy: Any) -> None:
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     data, weights = synthetic(model, 5, 3, 0, padded=True), model.init(0)
     right = everything(model.compile(gradient=True), data, weights, None)
     program = model.compile(backend="cupy", gradient=True, keep="every:2")
@@ -215,7 +214,7 @@ def test_a_gradient_is_walked_on_the_device(name: str, cupy: Any) -> None:
 
 @pytest.mark.parametrize("kernels", ["native", "numpy"])
 def test_the_numpy_backend_says_that_it_reads_no_device(kernels: str, cupy: Any) -> None:
-    model = rg.parse(ALL["gru"])
+    model = parsed("gru")
     program, data, weights = model.compile(kernels=kernels), synthetic(model, 4, 3, 0), model.init(0)
     for given in ((on(cupy, data), weights), (data, on(cupy, weights))):
         with pytest.raises(UserError, match="backend numpy does not read"):
@@ -233,7 +232,7 @@ def test_ids_outside_go_to_the_nearest_row(cupy: Any) -> None:
 
 
 def test_compare_measures_what_the_pool_hands_out(cupy: Any) -> None:
-    model = rg.parse(ALL["lstm"])
+    model = parsed("lstm")
     found = compare(model, CupyBackend(), Asked(steps=(3, 6), batch=4, repeats=1))
     assert found.equal and "512 bytes" in found.notes[0] and "CuPy" in found.machine
     for row in found.rows:

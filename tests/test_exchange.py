@@ -23,7 +23,7 @@ from rnngraph.exchange.conversion.layouts import LAYOUTS
 from rnngraph.exchange.formats.keras import named
 from rnngraph.exchange.formats.read import read
 from rnngraph.exchange.recognise import cells
-from tests.models import ALL, over
+from tests.models import over, parsed
 from tests.test_golden import NAMES as GOLDEN
 from tests.test_golden import Written, close
 
@@ -76,7 +76,7 @@ def test_a_cell_goes_to_each_tool_that_has_it_and_comes_back(cell: str, tool: st
 
 @pytest.mark.parametrize("tool", LAYOUTS)
 def test_layers_without_states_come_along(tool: str) -> None:
-    model = rg.parse(ALL["tagger"])
+    model = parsed("tagger")
     own = random_weights(model)
     back = convert(model, convert(model, own, "rnngraph", tool).arrays, tool, "rnngraph")
     assert all(np.allclose(back.arrays[name], array, rtol=0, atol=1e-15) for name, array in own.items())
@@ -244,7 +244,7 @@ def test_the_operators_of_an_onnx_file_are_read(cell: str, tmp_path: Path) -> No
 
 
 def test_a_layer_that_fits_two_modules_is_asked_about() -> None:
-    model = rg.parse(ALL["encoder decoder"])
+    model = parsed("encoder decoder")
     theirs = convert(model, random_weights(model), "rnngraph", "torch").arrays
     renamed = {n.replace("lstm_2.", "writer.").replace("lstm.", "reader."): a for n, a in theirs.items()}
     with pytest.raises(UserError, match=r"`lstm` could be any of `reader`, `writer`") as error:

@@ -25,7 +25,7 @@ from rnngraph.ir.graph import Graph, Value
 from rnngraph.language.elaboration.streamable import of_a_later_piece
 from rnngraph.model import Model
 from rnngraph.ops import TABLE
-from tests.models import ALL, EXAMPLES, over
+from tests.models import ALL, EXAMPLES, over, parsed
 from tests.running import SIZES, array_of, evaluate, op_graph
 
 STEPS, ROWS = 4, 3
@@ -166,10 +166,10 @@ def test_small_weights_stand_in_the_file_to_the_last_bit() -> None:
 
 
 def test_a_loop_with_stop_is_left_early() -> None:
-    model = rg.parse(ALL["stop"])
+    model = parsed("stop")
     text = to_numpy(model, model.init(), Wanted()).text
     assert "            break" in text
-    assert "break" not in to_numpy(rg.parse(ALL["lstm"]), rg.parse(ALL["lstm"]).init(), Wanted(lengths=True)).text
+    assert "break" not in to_numpy(parsed("lstm"), parsed("lstm").init(), Wanted(lengths=True)).text
 
 
 def test_inputs_may_be_called_like_the_function_s_own_names() -> None:
@@ -357,12 +357,12 @@ def test_what_cannot_be_said_is_told_at_the_expression(target: str, monkeypatch:
 
 def test_operators_are_for_loops_alone() -> None:
     pytest.importorskip("onnx")
-    model = rg.parse(ALL["rnn"])
+    model = parsed("rnn")
     with pytest.raises(UserError, match="static"):
         exported(model, model.init(), Wanted("static", 3), operators=True)
 
 
 def test_a_static_export_needs_its_number_of_steps() -> None:
-    model = rg.parse(ALL["rnn"])
+    model = parsed("rnn")
     with pytest.raises(UserError, match="number of steps"):
         to_numpy(model, model.init(), Wanted("static"))

@@ -25,7 +25,7 @@ from rnngraph.runtime.numpy import NumpyBackend, array_bytes
 from rnngraph.runtime.unplanned import Unplanned
 from rnngraph.training import train as training
 from rnngraph.training.optimisers import optimiser, start
-from tests.models import ALL
+from tests.models import ALL, parsed
 
 
 def variant_of(
@@ -49,7 +49,7 @@ def laws_of(model: Model, unroll: str, steps: int, rows: int) -> dict[str, Formu
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("unroll", ["static", "dynamic"])
 def test_prediction_is_measurement(name: str, unroll: str) -> None:
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     variant = variant_of(model, unroll, 13)
     made = variant.plan(model.sizes(13, 5))
     tracemalloc.start()
@@ -65,7 +65,7 @@ def test_prediction_is_measurement(name: str, unroll: str) -> None:
 def test_bytes_over_time_are_measurement(name: str, unroll: str) -> None:
     """With every array made when it is first needed and dropped after its last use, the tracer sees what was told
     at every step and in every turn of a loop; and no array was dropped too soon, for the results are the same bits."""
-    model, steps, batch = rg.parse(ALL[name]), 4, 3
+    model, steps, batch = parsed(name), 4, 3
     variant = variant_of(model, unroll, steps, kernels="numpy")
     program = model.compile("dynamic", dtype="float32", gradient=True, kernels="numpy")
     checked = program.check(synthetic(model, steps, batch, 1))
@@ -93,7 +93,7 @@ def test_bytes_over_time_are_measurement(name: str, unroll: str) -> None:
 
 @pytest.mark.parametrize("unroll", ["static", "dynamic"])
 def test_the_peak_is_told_with_its_lines(unroll: str) -> None:
-    model = rg.parse(ALL["tagger"])
+    model = parsed("tagger")
     told = cost(model, compiled(unroll, kernels=None), 20, 16)
     assert sum(line.bytes for line in told.lines) == told.peak.bytes <= told.total
     assert told.peak.bytes == max(moment.total for moment in told.moments)
@@ -105,7 +105,7 @@ def test_the_peak_is_told_with_its_lines(unroll: str) -> None:
 
 
 def test_a_long_series_keeps_its_peak() -> None:
-    model = rg.parse(ALL["lstm"])
+    model = parsed("lstm")
     told = cost(model, compiled("static", gradient=True), 60, 2)
     series = told.to_json()["over_time"]
     assert len(told.moments) > 1000 >= len(series["calls"])
@@ -125,7 +125,7 @@ GAPS = {
 @pytest.mark.parametrize("gradient", [True, False])
 def test_arenas_are_tight(name: str, unroll: str, gradient: bool) -> None:
     """Within 2 % of the largest sum of sizes alive at once, which no placing can beat."""
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     for steps, batch in ((20, 16), (7, 3), (1, 1), (50, 4)):
         variant = variant_of(model, unroll, steps, gradient)
         made, lives = variant.plan(model.sizes(steps, batch)), lifetimes(variant.program)
@@ -179,7 +179,7 @@ def test_units_are_those_that_are_written() -> None:
 
 def test_a_law_that_is_only_near_says_so() -> None:
     """At 3 rows of 5 units every row of numbers is rounded up to the alignment."""
-    model = rg.parse(ALL["lstm"])
+    model = parsed("lstm")
     told = laws_of(model, "dynamic", 7, 3)["workspace"]
     assert not told.exact and str(told).startswith("about ")
 
@@ -195,7 +195,7 @@ def test_the_optimiser_is_told() -> None:
 @pytest.mark.parametrize(("name", "unroll"), [("lstm", "static"), ("attention", "static"), ("tagger", "dynamic")])
 def test_graph_and_program_take_less_than_a_kilobyte_a_node(name: str, unroll: str) -> None:
     """The walk over the objects finds what Python's tracer sees, but for what compiled kernels share."""
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     made = compiled(unroll, kernels=None)
     told = cost(model, made, 40, 4).objects
     old = made(model, 40).variant(Signature(cotangents=("loss",)))

@@ -17,7 +17,7 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.language.elaboration.imports import library
 from rnngraph.viz.summary import summary
 from tests.equations import drawn, sigmoid
-from tests.models import ALL, over
+from tests.models import ALL, over, parsed
 
 # --- wrappers -----------------------------------------------------------------------------------------------
 
@@ -429,7 +429,7 @@ def test_the_library_does_not_see_what_a_file_calls_its_own() -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_model_has_a_picture_and_rows_in_the_summary(name: str) -> None:
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     assert "<svg" in model._repr_svg_()
     rows = summary(model.block, model.weights)
     assert sum(r.values for r in rows) == sum(w.size for w in model.init().values())

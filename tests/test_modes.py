@@ -14,10 +14,10 @@ from rnngraph.ir.laws import verify
 from rnngraph.model import Model
 from rnngraph.passes.pipeline import STAGES
 from rnngraph.runtime.numpy import NumpyBackend
-from tests.models import ALL, EXAMPLES
+from tests.models import ALL, EXAMPLES, loaded, parsed
 
-MODELS = {**{n: (lambda text=text: rg.parse(text)) for n, text in ALL.items()},
-          **{p.stem: (lambda path=p: rg.load(path)) for p in EXAMPLES}}  # fmt: skip
+MODELS = {**{n: (lambda n=n: parsed(n)) for n in ALL},
+          **{p.stem: (lambda path=p: loaded(path)) for p in EXAMPLES}}  # fmt: skip
 
 
 def programs(model: Model, steps: int, **more: Any) -> list[Any]:
@@ -54,7 +54,7 @@ def test_same_bits_while_training(name: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_padding_never_matters(name: str) -> None:
     """NaN in the padding changes nothing; rows of length 0 are fine; each row gets what it would get alone."""
-    model, steps = rg.parse(ALL[name]), 5
+    model, steps = parsed(name), 5
     weights = model.init(2)
     data = synthetic(model, steps, 4, 3)
     lengths = np.array([5, 0, 2, 4])
@@ -85,7 +85,7 @@ def test_padding_never_matters(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_gradients_agree_with_finite_differences(name: str) -> None:
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     weights, data = model.init(3), synthetic(model, 4, 2, 5)
     rng = np.random.default_rng(0)
     weights = {k: w + 0.1 * rng.normal(size=w.shape) for k, w in weights.items()}
@@ -132,7 +132,7 @@ def test_every_stage_keeps_the_law(name: str) -> None:
 
 @pytest.mark.parametrize("unroll", ["static", "dynamic"])
 def test_no_steps_at_all(unroll: str) -> None:
-    model = rg.parse(ALL["stack"])
+    model = parsed("stack")
     program = model.compile(unroll, 0 if unroll == "static" else None, gradient=True)
     weights = model.init(0)
     starts = {s.name: np.full((2, *s.type.shape), 0.25) for s in model.states}
@@ -144,7 +144,7 @@ def test_no_steps_at_all(unroll: str) -> None:
 
 
 def test_a_dynamic_program_runs_any_size() -> None:
-    model = rg.parse(ALL["lstm"])
+    model = parsed("lstm")
     program, weights = model.compile(), model.init(0)
     for batch, steps in ((2, 3), (1, 9), (5, 1), (2, 3)):
         data = synthetic(model, steps, batch, 0)
@@ -153,7 +153,7 @@ def test_a_dynamic_program_runs_any_size() -> None:
 
 
 def test_final_states_go_on_where_they_stopped() -> None:
-    model = rg.parse(ALL["stack"])
+    model = parsed("stack")
     program, weights = model.compile(), model.init(0)
     x = synthetic(model, 6, 2, 0)["x"]
     whole = program.run({"x": x}, weights)
@@ -165,10 +165,10 @@ def test_final_states_go_on_where_they_stopped() -> None:
 
 
 def test_initial_weights_depend_on_seed_and_name_alone() -> None:
-    one = rg.parse(ALL["stack"]).init(4)
+    one = parsed("stack").init(4)
     again = rg.parse(ALL["stack"] + ALL["tagger"].replace("Tagger", "Other"), "Walk").init(4)
     assert all(np.array_equal(one[k], again[k]) for k in one)
-    assert not np.array_equal(rg.parse(ALL["stack"]).init(5)["net.0.kernel"], one["net.0.kernel"])
+    assert not np.array_equal(parsed("stack").init(5)["net.0.kernel"], one["net.0.kernel"])
 
 
 @pytest.mark.parametrize("name", ["lstm", "bidirectional", "tagger"])
@@ -176,7 +176,7 @@ def test_the_ledger_is_exact(name: str) -> None:
     from rnngraph.analysis.compare import compare
 
     asked = Asked(steps=(3, 17), batch=5, repeats=1)
-    found = compare(rg.parse(ALL[name]), NumpyBackend(), asked)
+    found = compare(parsed(name), NumpyBackend(), asked)
     assert found.equal
     for row in found.rows:
         for entry in row.ledger:

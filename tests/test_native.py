@@ -32,7 +32,7 @@ from rnngraph.planning.lowering import lower
 from rnngraph.planning.plan import plan
 from rnngraph.planning.program import groups_of
 from rnngraph.runtime.native import NativeBackend
-from tests.models import ALL
+from tests.models import ALL, parsed
 from tests.running import SIZES, array_of, evaluate, op_graph
 from tests.test_ops import CASES, ident
 
@@ -127,7 +127,7 @@ def results(
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("padded", [False, True], ids=["full", "padded"])
 def test_models_give_what_numpy_gives(name: str, padded: bool) -> None:
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     backends = (rg_numpy(), NativeBackend())
     expected, got = (results(model, backend, 5, 3, "float64", padded=padded) for backend in backends)
     for key, array in expected.items():
@@ -138,7 +138,7 @@ def test_models_give_what_numpy_gives(name: str, padded: bool) -> None:
 @pytest.mark.parametrize("padded", [False, True], ids=["full", "padded"])
 def test_forward_programs_give_what_numpy_gives(name: str, padded: bool) -> None:
     """Alone they keep no states for a way back, and may leave loops early."""
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     data, weights = synthetic(model, 5, 17, 1, padded), model.init(1)
     threads = (NativeBackend(machine(threads=n, worth=0, worth_meeting=0)) for n in (1, 2))
     expected, *found = (model.compile(backend=backend).run(data, weights) for backend in (rg_numpy(), *threads))
@@ -156,7 +156,7 @@ def rg_numpy() -> Any:
 @pytest.mark.parametrize(("batch", "padded"), [(1, False), (5, False), (1, True), (5, True)])
 def test_bits_do_not_depend_on_the_number_of_threads(name: str, batch: int, padded: bool) -> None:
     """Threads share rows of a larger batch, and columns of a single row."""
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     shared: dict[str, Any] = {"worth": 0, "worth_meeting": 0}
     alone, *others = (
         results(model, NativeBackend(machine(threads=n, **shared)), 5, batch, "float32", padded=padded)
@@ -170,7 +170,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(name: str, batch: int, padd
 @pytest.mark.parametrize("batch", [5, 20])
 def test_static_programs_have_the_same_bits_on_two_threads(name: str, batch: int) -> None:
     """Of a large batch a loop makes the products with its sequence step by step, a static program all at once."""
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     backend = NativeBackend(machine(threads=2, worth=0, worth_meeting=0))
     ways: list[str | int] = ["dynamic", "static", 4]
     dynamic, *others = (results(model, backend, 9, batch, "float32", way) for way in ways)
@@ -329,7 +329,7 @@ def test_rows_that_are_left_out_change_no_bit(
     name: str, unroll: str, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against the same kernels run over the padding as well, in arrays that begin full of NaN."""
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     left_out = results(model, Spoilt(), 9, batch, "float32", unroll, padded=True)
     monkeypatch.setattr(fusion, "without_padding", lambda program, target: program)
     computed = results(model, Spoilt(), 9, batch, "float32", unroll, padded=True)
@@ -339,7 +339,7 @@ def test_rows_that_are_left_out_change_no_bit(
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "stack", "bidirectional", "layer norm lstm"])
 def test_all_large_kernels_leave_out_rows_that_have_ended(name: str) -> None:
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     outputs = tuple(n for n, v in model.made.graph.outputs.items() if v.type.dtype == "float")
     program = model.compile(gradient=True).variant(Signature(True, cotangents=outputs)).program
     found = [g for g in groups_of(program.code) if isinstance(g.kernel, Product | Sums) and len(g.kernel.axes) > 0]

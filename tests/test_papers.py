@@ -15,7 +15,7 @@ import rnngraph as rg
 from rnngraph.analysis.equality import synthetic
 from rnngraph.language.elaboration.imports import library
 from tests.equations import CELLS, WIDTH, below, drawn, fresh, gru, join, run, sigmoid, softmax
-from tests.models import ALL, over
+from tests.models import ALL, over, parsed
 
 STEPS, BATCH = 6, 3
 
@@ -175,7 +175,7 @@ def test_multiplicative_attention_hands_on_what_it_found_or_what_it_made_of_it(u
 
 
 def test_attention_weighs_the_real_steps_of_its_memory() -> None:
-    model = rg.parse(ALL["attention general"])
+    model = parsed("attention general")
     w, data = drawn(model), synthetic(model, 4, 2, 0)
     data["source.lengths"] = np.array([3, 1])
     data["source"][0, 3:] = np.nan

@@ -16,7 +16,7 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.generation.generate import Style, reader, scorer, written
 from rnngraph.generation.streaming import per_step, stream
 from rnngraph.model import Model
-from tests.models import ALL
+from tests.models import ALL, parsed
 
 ONE_RUN = ("bidirectional", "encoder decoder", "qrnn", "attention", "shifts", "speech", "candidates")
 """Hand on nothing: each run of these is one of a whole sequence."""
@@ -134,7 +134,7 @@ def assert_pieces(
 
 @pytest.mark.parametrize("name", [n for n in ALL if n not in (*ONE_RUN, *REFUSED)])
 def test_pieces_give_the_bits_of_one_run(name: str) -> None:
-    model, place = rg.parse(ALL[name]), list(ALL).index(name)
+    model, place = parsed(name), list(ALL).index(name)
     rng = np.random.default_rng(place)
     unroll, dtype, kernels = WAYS[place % len(WAYS)]
     steps, batch, cut = (4, 2, 1) if unroll == "static" else (9, int(rng.integers(1, 4)), 3)
@@ -346,6 +346,6 @@ def test_generate_writes_what_the_model_scores(hides: bool) -> None:
 
 def test_a_step_at_a_time_needs_no_more_than_one_step() -> None:
     """Attention over a memory that comes line by line would see a line of it."""
-    model = rg.parse(ALL["attention general"])
+    model = parsed("attention general")
     with pytest.raises(UserError, match="`softmax` looks at more than one step"):
         next(stream(model, model.init(0), ["1 2 3 4 5 6"], "float64", {}))

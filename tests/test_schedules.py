@@ -34,7 +34,7 @@ from rnngraph.compiled import CompiledProgram
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.model import Model
 from rnngraph.runtime.numpy import array_bytes
-from tests.models import ALL
+from tests.models import ALL, parsed
 from tests.programs import program
 
 WITHOUT_LOOPS = ("shifts", "lines", "bags", "ranking")
@@ -56,7 +56,7 @@ def unequal(model: Model, unroll: str, steps: int, batch: int, keep: str, padded
 @pytest.mark.parametrize("name", LOOPS)
 def test_the_same_bits(name: str) -> None:
     """Units of 16 steps at batch 2, of one step at batch 40; a last chunk that is shorter; lengths within a chunk."""
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     assert not unequal(model, "dynamic", 70, 2, "every:32", False)
     assert not unequal(model, "dynamic", 9, 40, "every:2", True)
     assert not unequal(model, "static", 20, 2, "sqrt", True)
@@ -88,7 +88,7 @@ def test_what_the_way_there_makes_of_all_steps_is_read_on_the_way_back(loss: str
 def test_told_bytes_are_taken(name: str, unroll: str, kernels: str, keep: str) -> None:
     import tracemalloc
 
-    model, steps, batch = rg.parse(ALL[name]), 100, 3
+    model, steps, batch = parsed(name), 100, 3
     program = compiled(model, unroll, steps, keep, dtype="float32", kernels=kernels)
     variant = program.variant(Signature(cotangents=("loss",)))
     told = variant.plan(model.sizes(steps, batch))
@@ -103,7 +103,7 @@ def test_told_bytes_are_taken(name: str, unroll: str, kernels: str, keep: str) -
 @pytest.mark.parametrize("name", ["stack", "tagger", "depth"])
 @pytest.mark.parametrize("unroll", ["static", "dynamic"])
 def test_less_is_kept(name: str, unroll: str) -> None:
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     sizes = model.sizes(100, 3)
     totals = [compiled(model, unroll, 100, keep, kernels="numpy").main.plan(sizes).total for keep in ("all", "sqrt")]
     assert totals[1] < 0.8 * totals[0]
@@ -130,7 +130,7 @@ def test_a_step_of_training_takes_what_it_was_told_to() -> None:
 
 @pytest.mark.parametrize("unroll", ["static", "dynamic"])
 def test_no_steps_at_all(unroll: str) -> None:
-    model = rg.parse(ALL["stack"])
+    model = parsed("stack")
     starts = {s.name: np.full((2, *s.type.shape), 0.25) for s in model.states}
     data, weights = {"x": np.zeros((2, 0, 3)), **starts}, model.init(0)
     results = [everything(compiled(model, unroll, 0, keep), data, weights, None) for keep in ("all", "every:4")]
@@ -138,7 +138,7 @@ def test_no_steps_at_all(unroll: str) -> None:
 
 
 def test_a_program_is_run_again_with_other_weights_and_sizes() -> None:
-    model = rg.parse(ALL["lstm"])
+    model = parsed("lstm")
     plain, program = model.compile(gradient=True), model.compile(gradient=True, keep="sqrt")
     for seed, steps, batch in ((0, 50, 3), (1, 50, 3), (2, 90, 1), (3, 50, 3)):
         data, weights = synthetic(model, steps, batch, seed), model.init(seed)
@@ -149,13 +149,13 @@ def test_a_program_is_run_again_with_other_weights_and_sizes() -> None:
 @pytest.mark.parametrize("text", ["none", "every", "every:0", "every:x", "sqrt:3", ""])
 def test_what_is_no_schedule(text: str) -> None:
     with pytest.raises(UserError, match="E613"):
-        rg.parse(ALL["lstm"]).compile(gradient=True, keep=text)
+        parsed("lstm").compile(gradient=True, keep=text)
 
 
 @pytest.mark.parametrize("name", WITHOUT_LOOPS)
 def test_what_cannot_be_computed_again_is_refused(name: str) -> None:
     with pytest.raises(CannotDo, match="E614"):
-        rg.parse(ALL[name]).compile(gradient=True, keep="sqrt")
+        parsed(name).compile(gradient=True, keep="sqrt")
 
 
 # --- schedules as data ---------------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ def test_a_state_for_each_chunk_or_a_tape() -> None:
 @pytest.mark.parametrize("name", ["lstm", "tagger", "bidirectional"])
 @pytest.mark.parametrize("batch", [2, 40])
 def test_more_memory_is_never_slower(name: str, batch: int) -> None:
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     sizes, plain = model.sizes(300, batch), model.compile(gradient=True)
     everything, before = plain.main.plan(sizes).total, float("inf")
     accepted = False
@@ -281,7 +281,7 @@ def test_more_memory_is_never_slower(name: str, batch: int) -> None:
 
 
 def test_the_bits_do_not_depend_on_the_limit() -> None:
-    model = rg.parse(ALL["tagger"])
+    model = parsed("tagger")
     data, weights = synthetic(model, 200, 3, 0, True), model.init(0)
     whole = everything(model.compile(gradient=True), data, weights, None)
     for part in (0.3, 0.5, 0.8):
@@ -291,7 +291,7 @@ def test_the_bits_do_not_depend_on_the_limit() -> None:
 
 
 def test_a_limit_that_is_too_small_names_what_would_do() -> None:
-    model = rg.parse(ALL["lstm"])
+    model = parsed("lstm")
     sizes = model.sizes(500, 4)
     with pytest.raises(CannotDo, match="E616") as raised:
         model.compile(gradient=True, memory_limit=9000).main.plan(sizes)
@@ -304,7 +304,7 @@ def test_a_limit_that_is_too_small_names_what_would_do() -> None:
 @pytest.mark.parametrize("text", ["much", "-3MB", "0", "12 parsecs", " "])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(UserError, match="E615"):
-        rg.parse(ALL["lstm"]).compile(gradient=True, memory_limit=text)
+        parsed("lstm").compile(gradient=True, memory_limit=text)
 
 
 def test_an_output_may_have_the_name_of_an_input() -> None:
@@ -326,7 +326,7 @@ def test_an_output_may_have_the_name_of_an_input() -> None:
 
 def test_a_gradient_is_cut_off_at_borders() -> None:
     """The first state's gradient is that of the first steps alone; weights get the sum of the pieces' gradients."""
-    model = rg.parse(ALL["lstm"])
+    model = parsed("lstm")
     data, weights = synthetic(model, 12, 2, 0), model.init(0)
     states = {s.name: np.zeros((2, *s.type.shape)) for s in model.states}
     _, cut = model.compile(gradient=True, truncate=4).gradients({**data, **states}, weights)
@@ -343,7 +343,7 @@ def test_a_gradient_is_cut_off_at_borders() -> None:
 
 
 def test_a_cut_behind_the_end_cuts_nothing() -> None:
-    model = rg.parse(ALL["lstm"])
+    model = parsed("lstm")
     data, weights = synthetic(model, 40, 2, 0), model.init(0)
     found = [everything(model.compile(gradient=True, truncate=k), data, weights, None) for k in (None, 64)]
     assert all(d.equal for d in differences(*found))
@@ -356,7 +356,7 @@ def test_a_cut_behind_the_end_cuts_nothing() -> None:
 @pytest.mark.parametrize("unroll", ["static", "dynamic"])
 def test_tapes_in_a_file(name: str, unroll: str, tmp_path: Path) -> None:
     """The same bits in less memory, and nothing is left behind, also while it runs."""
-    model = rg.parse(ALL[name])
+    model = parsed(name)
     data, weights = synthetic(model, 100, 2, 0, True), model.init(0)
     whole = everything(compiled(model, unroll, 100, "all"), data, weights, None)
     program = compiled(model, unroll, 100, "all", swap=str(tmp_path))
@@ -367,7 +367,7 @@ def test_tapes_in_a_file(name: str, unroll: str, tmp_path: Path) -> None:
 
 
 def test_a_disk_without_room_is_found_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = rg.parse(ALL["lstm"])
+    model = parsed("lstm")
     data, weights = synthetic(model, 200, 2, 0), model.init(0)
     with pytest.raises(CannotDo, match="E619"):
         model.compile(gradient=True, swap=str(tmp_path / "nowhere")).gradients(data, weights)
@@ -380,7 +380,7 @@ def test_a_disk_that_fills_up_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
     def full(*ignored: Any) -> int:
         raise OSError(28, "No space left on device")
 
-    model = rg.parse(ALL["lstm"])
+    model = parsed("lstm")
     data, weights = synthetic(model, 200, 2, 0), model.init(0)
     monkeypatch.setattr(os, "pwrite", full)
     with pytest.raises(CannotDo, match="No space left"):
@@ -391,7 +391,7 @@ def test_a_disk_that_fills_up_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_one_way_to_save_memory_at_a_time() -> None:
     for more in ({"keep": "sqrt", "truncate": 5}, {"keep": "sqrt", "swap": "/tmp"}, {"truncate": 5, "swap": "/tmp"}):
         with pytest.raises(UserError, match="E618"):
-            rg.parse(ALL["lstm"]).compile(gradient=True, **more)  # type: ignore[arg-type]
+            parsed("lstm").compile(gradient=True, **more)  # type: ignore[arg-type]
 
 
 # --- random models -------------------------------------------------------------------------------------------------

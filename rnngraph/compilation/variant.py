@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from rnngraph.checkpointing.chunks import Course
 from rnngraph.checkpointing.execution import Walker
@@ -23,7 +25,7 @@ from rnngraph.ir.order import Order, orders_of
 from rnngraph.ir.types import BATCH, size_of
 from rnngraph.language.elaboration.elaborated import Elaborated
 from rnngraph.ops import const
-from rnngraph.passes.pipeline import stages
+from rnngraph.passes.pipeline import looped_stages, stages, unrolled
 from rnngraph.planning.limits import refuse_if_too_large
 from rnngraph.planning.lowering import lower
 from rnngraph.planning.plan import Plan, plan
@@ -54,31 +56,18 @@ class Variant:
 
     def stages(self) -> Iterator[tuple[str, Graph]]:
         """Every stage of compilation by name, from the elaborated graph on."""
-        made, signature = self.elaborated, self.signature
-        graph, cotangents, wrt = made.graph, None, dict[str, Value]()
-        if signature.cotangents is not None:
-            graph, cotangents = with_cotangents(graph, signature.cotangents)
-            wrt = _wanted(made, self.schedule.gradient)
-        yield from stages(graph, cotangents, wrt, self.schedule.unroll, Steps(self.schedule))
+        asked = differentiated(self.elaborated, self.signature.cotangents, self.schedule.gradient)
+        yield from stages(*asked, self.schedule.unroll, Steps(self.schedule))
+
+    @property
+    def looped(self) -> Graph:
+        """The last stage that has loops, the same in every mode."""
+        return looped(self.elaborated, self.signature.cotangents, self.schedule.gradient)
 
     @cached_property
     def graph(self) -> Graph:
         """The graph as it is lowered where all steps are computed in one go."""
-        if not self.walks:
-            return self._passed[-1]
-        *_, (_, graph) = self.stages()
-        return graph
-
-    @cached_property
-    def _passed(self) -> tuple[Graph, Graph]:
-        """The last stage that has loops, and the last one that is needed."""
-        looped, graph = self.elaborated.graph, self.elaborated.graph
-        for name, graph in self.stages():
-            if name == "units":
-                looped = graph
-                if self.walks:
-                    break
-        return looped, graph
+        return unrolled(self.looped, self.schedule.unroll, Steps(self.schedule))
 
     @cached_property
     def program(self) -> Program:
@@ -172,11 +161,6 @@ class Variant:
         chosen = self.schedule.told or self.schedule.limit is not None
         return chosen and self.signature.cotangents is not None
 
-    @property
-    def looped(self) -> Graph:
-        """The last stage that has loops, whatever the mode."""
-        return self._passed[0]
-
     @cached_property
     def cuts(self) -> dict[Way, tuple[int, Parts]]:
         """The graph cut for each way to walk along an axis, and how much is kept on it for a step."""
@@ -266,6 +250,29 @@ def axes_of(graph: Graph) -> set[str]:
     nodes = list(graph.all_nodes())
     loops = {node.attrs["loop"].axis for node in nodes if node.op.kind == "loop"}
     return loops | {axis for node in nodes for type in node.types for axis in type.axes}
+
+
+_LOOPED: WeakKeyDictionary[Elaborated, dict[Any, Graph]] = WeakKeyDictionary()
+
+
+def looped(made: Elaborated, cotangents: tuple[str, ...] | None, gradient: bool | str) -> Graph:
+    """The graph behind all passes that come before the mode is chosen. They run once for a model, whatever the modes
+    and schedules that it is compiled for."""
+    known = _LOOPED.setdefault(made, {})
+    key = cotangents, cotangents is not None and gradient
+    if key not in known:
+        *_, (_, known[key]) = looped_stages(*differentiated(made, cotangents, gradient))
+    return known[key]
+
+
+def differentiated(
+    made: Elaborated, cotangents: tuple[str, ...] | None, gradient: bool | str
+) -> tuple[Graph, dict[Value, Value] | None, dict[str, Value]]:
+    """What `pipeline.stages` is told: the graph, the cotangents of outputs, and what gradients are wanted of."""
+    if cotangents is None:
+        return made.graph, None, {}
+    graph, pairs = with_cotangents(made.graph, cotangents)
+    return graph, pairs, _wanted(made, gradient)
 
 
 def with_cotangents(graph: Graph, names: tuple[str, ...]) -> tuple[Graph, dict[Value, Value]]:

@@ -47,7 +47,24 @@ def stages(
     steps: Mapping[str, int],
     watch: bool = True,
 ) -> Iterator[tuple[str, Graph]]:
-    """Every stage by name. `turn` is "static", "dynamic" or the number of steps per turn of the loop.
+    """Every stage by name: see `looped_stages` and `unrolled`."""
+    found = graph
+    for name, found in looped_stages(graph, cotangents, wrt, watch):
+        yield name, found
+    yield "unroll", unrolled(found, turn, steps)
+
+
+def unrolled(graph: Graph, turn: str | int, steps: Mapping[str, int]) -> Graph:
+    """The last stage, where the modes differ: `turn` is "static", "dynamic" or the number of steps per turn."""
+    if turn == "static":
+        return unroll(graph, steps)
+    return in_turns(graph, turn) if isinstance(turn, int) and turn > 1 else graph
+
+
+def looped_stages(
+    graph: Graph, cotangents: Mapping[Value, Value] | None, wrt: Mapping[str, Value], watch: bool = True
+) -> Iterator[tuple[str, Graph]]:
+    """The stages before the mode is chosen, by name.
 
     `cotangents` None means no gradients. `watch` False leaves each look at an integer that chooses where it is, for
     those who say it in another language. Values are tracked through the early passes by standing among the outputs,
@@ -74,11 +91,6 @@ def stages(
     if cotangents is not None:
         graph = in_units(graph)  # what may be computed a few steps at a time gives the same bits as all at once
     yield "units", graph
-    if turn == "static":
-        graph = unroll(graph, steps)
-    elif isinstance(turn, int) and turn > 1:
-        graph = in_turns(graph, turn)
-    yield "unroll", graph
 
 
 def _visible(graph: Graph) -> Graph:

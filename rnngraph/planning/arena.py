@@ -201,12 +201,13 @@ def _repairs(pieces: Sequence[Piece], least: int, beside: Beside) -> Iterator[Pl
 
 def _lowest(order: Sequence[int], pieces: Sequence[Piece], beside: Beside) -> Placing:
     """Each piece, in this order, at the lowest start that those before it leave free."""
-    starts = [-1] * len(pieces)
-    height = 0
+    rooms: list[tuple[int, int] | None] = [None] * len(pieces)
+    starts, height = [0] * len(pieces), 0
     for i in order:
-        taken = sorted((starts[o], starts[o] + pieces[o].size) for o in beside[i] if starts[o] >= 0)
-        starts[i] = _gap(taken, pieces[i].size)
-        height = max(height, starts[i] + pieces[i].size)
+        size = pieces[i].size
+        start = starts[i] = _gap(sorted([room for o in beside[i] if (room := rooms[o])]), size)
+        rooms[i] = (start, start + size)
+        height = max(height, start + size)
     return Placing(height, tuple(starts))
 
 

@@ -110,7 +110,7 @@ class StateInput:
         return "@" not in self.name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Elaborated:
     """A model made into a graph, for one choice of settings and of what is given.
 
