@@ -206,8 +206,10 @@ def _lowest(order: Sequence[int], pieces: Sequence[Piece], beside: Beside) -> Pl
     for i in order:
         size = pieces[i].size
         start = starts[i] = _gap(sorted([room for o in beside[i] if (room := rooms[o])]), size)
-        rooms[i] = (start, start + size)
-        height = max(height, start + size)
+        end = start + size
+        rooms[i] = (start, end)
+        if end > height:
+            height = end
     return Placing(height, tuple(starts))
 
 
@@ -217,5 +219,6 @@ def _gap(taken: Sequence[tuple[int, int]], size: int) -> int:
     for start, stop in taken:
         if start - end >= size:
             break
-        end = max(end, stop)
+        if stop > end:
+            end = stop
     return end
