@@ -10,7 +10,7 @@ import pytest
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to stand in, with the files that the table of verbs names; some files of tests furnish their own."""
-    from tests.verbs import furnish
+    from tests.support.verbs import furnish
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RNNGRAPH_TRACEBACK", raising=False)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support.paths import ROOT
+
 HANDED_OUT = {".py", ".lark", ".rnn", ".html", ".css", ".js", ".typed"}
 
 

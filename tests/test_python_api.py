@@ -12,8 +12,9 @@ import rnngraph as rg
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.export.numpy.export import to_numpy
 from rnngraph.exchange.export.request import Wanted
+from tests.support.paths import ROOT
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = ROOT / "examples"
 
 TEXT = """\
 model Two(units = 4) {

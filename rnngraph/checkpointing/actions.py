@@ -3,8 +3,8 @@
 What is kept lies in places that are numbered: a state takes one, a tape several, the last of them for the state behind
 its chunk.
 
-Each generator of actions is a law about memory and work; `tests/test_schedules.py` plays them on a toy machine that
-only counts.
+Each generator of actions is a law about memory and work; `tests/checkpointing/test_schedules.py` plays them on a toy
+machine that only counts.
 """
 
 from __future__ import annotations

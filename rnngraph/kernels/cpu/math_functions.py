@@ -2,7 +2,7 @@
 
 The coefficients are minimax fits of the relative error (Lawson's iteration over Chebyshev nodes in 40 digits), one set
 for each width of float. Largest errors seen, in units in the last place, are in docs/native.md and held by
-tests/test_native.py.
+tests/kernels/test_native.py.
 """
 
 from __future__ import annotations

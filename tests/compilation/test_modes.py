@@ -1,0 +1,209 @@
+"""One text, three lowerings, the same bits: results and all gradients, at awkward sizes, with padding too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngraph as rg
+from rnngraph.analysis.equality import Asked, cotangents_for, differences, everything, synthetic
+from rnngraph.compilation.variant import Signature
+from rnngraph.ir.laws import verify
+from rnngraph.model import Model
+from rnngraph.passes.pipeline import STAGES
+from rnngraph.runtime.numpy import NumpyBackend
+from tests.support.models import ALL, EXAMPLES, loaded, parsed
+
+MODELS = {**{n: (lambda n=n: parsed(n)) for n in ALL},
+          **{p.stem: (lambda path=p: loaded(path)) for p in EXAMPLES}}  # fmt: skip
+
+
+def programs(model: Model, steps: int, **more: Any) -> list[Any]:
+    ways = (("static", steps), ("dynamic", None), (3, None))
+    return [model.compile(unroll, n, gradient=True, **more) for unroll, n in ways]
+
+
+def assert_same(model: Model, data: Any, weights: Any, steps: int, batch: int, **more: Any) -> dict[str, Any]:
+    cotangents = cotangents_for(model, steps, batch)
+    if cotangents == {}:
+        cotangents = None
+    found = [everything(p, data, weights, cotangents) for p in programs(model, steps, **more)]
+    for other in found[1:]:
+        unequal = [d for d in differences(found[0], other) if not d.equal]
+        assert not unequal
+    return found[0]
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("steps", "batch"), [(1, 1), (4, 1), (5, 3), (7, 2)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_same_bits(name: str, steps: int, batch: int, dtype: str) -> None:
+    model = MODELS[name]()
+    assert_same(model, synthetic(model, steps, batch, 1), model.init(1, dtype), steps, batch, dtype=dtype)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_same_bits_while_training(name: str) -> None:
+    model = MODELS[name]()
+    if "loss" in model.graph.outputs:
+        assert_same(model, synthetic(model, 5, 3, 1), model.init(1), 5, 3, training=True)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_padding_never_matters(name: str) -> None:
+    """NaN in the padding changes nothing; rows of length 0 are fine; each row gets what it would get alone."""
+    model, steps = parsed(name), 5
+    weights = model.init(2)
+    data = synthetic(model, steps, 4, 3)
+    lengths = np.array([5, 0, 2, 4])
+    sequences = [i for i in model.inputs if i.axis]
+    data |= {f"{i.name}.lengths": lengths for i in sequences}
+    dirty = {k: np.array(v, copy=True) for k, v in data.items()}
+    for item in sequences:
+        for row, length in enumerate(lengths):
+            dirty[item.name][row, length:] = np.nan if item.type.dtype == "float" else 0
+    clean = assert_same(model, data, weights, steps, 4)
+    spoilt = assert_same(model, dirty, weights, steps, 4)
+    assert not [d for d in differences(clean, spoilt) if not d.equal]
+    assert all(np.isfinite(v).all() for v in clean.values())
+    program = model.compile()
+    together = program.run(data, weights)
+    for row, length in enumerate(lengths):
+        if not length:
+            continue
+        alone = {i.name: data[i.name][row : row + 1, :length] for i in sequences}
+        for key, value in program.run(alone, weights).items():
+            if value.ndim > 1 and model.graph.outputs[key].type.axes[0] != "batch":
+                own = value.shape[1]  # the length, or of every second step, or of a fixed number of steps
+                assert np.allclose(together[key][row, :own], value[0], rtol=1e-12, atol=1e-13)
+                assert not np.any(together[key][row, own:])
+            elif value.ndim and key in model.graph.outputs and value.shape[0] == 1:
+                assert np.allclose(together[key][row], value[0], rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_gradients_agree_with_finite_differences(name: str) -> None:
+    model = parsed(name)
+    weights, data = model.init(3), synthetic(model, 4, 2, 5)
+    rng = np.random.default_rng(0)
+    weights = {k: w + 0.1 * rng.normal(size=w.shape) for k, w in weights.items()}
+    program = model.compile(gradient=True, training=True)
+    for s in program.made.states:
+        first = rng.normal(size=(2, *s.type.shape)) * 0.3
+        data[s.name] = first if s.type.dtype == "float" else np.zeros_like(first, s.type.dtype)
+    _, grads = program.gradients(data, weights)
+
+    def loss(name: str, array: Any) -> float:
+        if name in weights:
+            return program.gradients(data, {**weights, name: array})[0]
+        return program.gradients({**data, name: array}, weights)[0]
+
+    step = 1e-6
+    for key, grad in grads.items():
+        array = np.asarray(weights.get(key, data.get(key)), float)
+        for place in rng.choice(array.size, size=min(4, array.size), replace=False):
+            shifted = []
+            for sign in (1, -1):
+                moved = array.copy()
+                moved.reshape(-1)[place] += sign * step
+                shifted.append(loss(key, moved))
+            expected = (shifted[0] - shifted[1]) / (2 * step)
+            assert grad.reshape(-1)[place] == pytest.approx(expected, rel=2e-5, abs=2e-8), key
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_stage_keeps_the_law(name: str) -> None:
+    model = MODELS[name]()
+    from rnngraph.model import checked_schedule
+
+    for padded in (False, True):
+        outputs = [n for n in model.outputs if model.graph.outputs[n].type.dtype == "float"]
+        cotangents = ("loss",) if "loss" in model.graph.outputs else tuple(outputs)
+        seen = []
+        for unroll, steps in (("static", 3), ("dynamic", None)):
+            schedule = checked_schedule(unroll, steps, "float64", True)
+            for stage, graph in model.stages(schedule, Signature(padded, cotangents=cotangents)):
+                verify(graph, "static" if stage == "unroll" and unroll == "static" else "")
+                seen.append(stage)
+        assert tuple(seen) == STAGES * 2
+
+
+@pytest.mark.parametrize("unroll", ["static", "dynamic"])
+def test_no_steps_at_all(unroll: str) -> None:
+    model = parsed("stack")
+    program = model.compile(unroll, 0 if unroll == "static" else None, gradient=True)
+    weights = model.init(0)
+    starts = {s.name: np.full((2, *s.type.shape), 0.25) for s in model.states}
+    results = program.run({"x": np.zeros((2, 0, 3)), **starts}, weights)
+    assert results["y"].shape == (2, 0, 5)
+    assert all(np.array_equal(results[name], start) for name, start in starts.items())
+    _, grads = program.gradients({"x": np.zeros((2, 0, 3))}, weights)
+    assert all(not g.any() for g in grads.values())
+
+
+def test_a_dynamic_program_runs_any_size() -> None:
+    model = parsed("lstm")
+    program, weights = model.compile(), model.init(0)
+    for batch, steps in ((2, 3), (1, 9), (5, 1), (2, 3)):
+        data = synthetic(model, steps, batch, 0)
+        fresh = model.compile("static", steps).run(data, weights)
+        assert not [d for d in differences(program.run(data, weights), fresh) if not d.equal]
+
+
+def test_final_states_go_on_where_they_stopped() -> None:
+    model = parsed("stack")
+    program, weights = model.compile(), model.init(0)
+    x = synthetic(model, 6, 2, 0)["x"]
+    whole = program.run({"x": x}, weights)
+    first = program.run({"x": x[:, :4]}, weights)
+    states = {k: v for k, v in first.items() if k.startswith("final.")}
+    second = program.run({"x": x[:, 4:], **states}, weights)
+    assert np.allclose(second["y"], whole["y"][:, 4:], rtol=1e-13)
+    assert np.allclose(second["final.0.c"], whole["final.0.c"], rtol=1e-13)
+
+
+def test_initial_weights_depend_on_seed_and_name_alone() -> None:
+    one = parsed("stack").init(4)
+    again = rg.parse(ALL["stack"] + ALL["tagger"].replace("Tagger", "Other"), "Walk").init(4)
+    assert all(np.array_equal(one[k], again[k]) for k in one)
+    assert not np.array_equal(parsed("stack").init(5)["net.0.kernel"], one["net.0.kernel"])
+
+
+@pytest.mark.parametrize("name", ["lstm", "bidirectional", "tagger"])
+def test_the_ledger_is_exact(name: str) -> None:
+    from rnngraph.analysis.compare import compare
+
+    asked = Asked(steps=(3, 17), batch=5, repeats=1)
+    found = compare(parsed(name), NumpyBackend(), asked)
+    assert found.equal
+    for row in found.rows:
+        for entry in row.ledger:
+            assert entry.predicted == entry.measured, (row.mode, row.steps, entry)
+    saved = {(r.mode, r.steps): {e.category: e.predicted for e in r.ledger}["saved"] for r in found.rows}
+    assert saved["static", 17] == saved["dynamic", 17]
+
+
+def test_kernels_allocate_nothing() -> None:
+    """A run makes no array beside those of the plan.
+
+    What the tracer sees beside it, NumPy's own buffers of 8,192 numbers, is far under the smallest large array.
+    """
+    import tracemalloc
+
+    model = rg.parse(ALL["tagger"].replace("vocab = 11", "vocab = 300").replace("units = 4", "units = 1024"))
+    for unroll in ("static", "dynamic"):
+        data = synthetic(model, 20, 64, 0)
+        program = model.compile(unroll, 20 if unroll == "static" else None, gradient="weights")
+        weights = model.init(0)
+        variant = program.variant(Signature(cotangents=("loss",)))
+        checked = program.check(data)
+        bound = variant.bound(checked.sizes)
+        inputs = {n: program.input(n, variant, checked, {}) for n in variant.program.inputs}
+        bound.run(inputs, weights)
+        tracemalloc.start()
+        bound.run(inputs, weights)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 250_000 < 64 * 1024 * 8

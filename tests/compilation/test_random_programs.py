@@ -1,0 +1,14 @@
+"""Random programs: whatever can be written, all ways to run it agree (see `tests/support/machine.py`)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.machine import findings
+
+SEEDS = 8
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_nothing_is_wrong_with_a_random_program(seed: int) -> None:
+    assert findings(seed) == []

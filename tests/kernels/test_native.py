@@ -1,0 +1,518 @@
+"""Compiled kernels: what NumPy computes up to rounding, the same bits however work is shared out, and their files."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngraph as rg
+from rnngraph.analysis.cost import cost
+from rnngraph.analysis.equality import cotangents_for, everything, synthetic
+from rnngraph.compilation.variant import Signature
+from rnngraph.ir.graph import Graph
+from rnngraph.ir.types import Type
+from rnngraph.kernels import fusion
+from rnngraph.kernels.cpu import llvm
+from rnngraph.kernels.cpu.compilation import target
+from rnngraph.kernels.cpu.target import CpuTarget
+from rnngraph.kernels.kernel import Product, Sums
+from rnngraph.model import Model
+from rnngraph.planning.lowering import lower
+from rnngraph.planning.plan import plan
+from rnngraph.planning.program import groups_of
+from rnngraph.runtime.native import NativeBackend
+from tests.ops.test_ops import CASES, ident
+from tests.support.models import ALL, parsed
+from tests.support.running import SIZES, array_of, evaluate, op_graph
+
+VECTORS = [(64, 4), (32, 2), (16, 4)]
+"""Bytes of a vector and vectors across a tile: AVX-512, AVX2, NEON."""
+
+
+def machine(bytes: int = 64, across: int = 4, **more: Any) -> Callable[[str], CpuTarget]:
+    return lambda dtype: replace(target(dtype), width=bytes // (4 if dtype == "float32" else 8), across=across, **more)
+
+
+def natively(graph: Graph, arrays: Any, sizes: Any, dtype: str, backend: NativeBackend) -> dict[str, Any]:
+    program = backend.adapted(lower(graph), dtype)
+    bound = backend.bound(program, plan(program, sizes, dtype))
+    return {n: np.array(a) for n, a in bound.run({n: arrays[n] for n in program.inputs}, {}).items()}
+
+
+# --- every op ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES, ids=ident)
+@pytest.mark.parametrize("vectors", VECTORS, ids=str)
+def test_ops_give_what_numpy_gives(case: Any, vectors: tuple[int, int]) -> None:
+    name, attrs, types = case
+    graph, _, _ = op_graph(name, attrs, types)
+    rng = np.random.default_rng(3)
+    arrays = {f"x{i}": array_of(t, rng) for i, t in enumerate(types)}
+    expected = evaluate(graph, arrays)["y"]
+    got = natively(graph, arrays, SIZES, "float64", NativeBackend(machine(*vectors)))["y"]
+    assert got.dtype == expected.dtype and got.shape == expected.shape
+    assert np.allclose(got, expected, rtol=1e-13, atol=1e-14)
+
+
+# --- fast functions ----------------------------------------------------------------------------------------------
+
+EXACT = {
+    "tanh": np.tanh,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "exp": np.exp,
+    "log": lambda x: np.log(np.abs(x)),
+    "softplus": lambda x: np.where(x > 0, x, 0) + np.log1p(np.exp(-np.abs(x))),
+}
+ULPS = {"tanh": 5.0, "sigmoid": 3.0, "exp": 2.0, "log": 2.0, "softplus": 4.0}
+"""Units in the last place that a function may be off; docs/native.md has what was seen."""
+
+
+@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_fast_functions_are_right_to_a_few_units_in_the_last_place(name: str, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=20000) * s for s in (1e-3, 0.3, 2.0, 8.0)]).astype(dtype).reshape(-1, 10)
+    x = np.abs(x) if name == "log" else x
+    graph, _, _ = op_graph(name, {}, (Type(("batch",), (10,)),))
+    got = natively(graph, {"x0": x}, {"batch": len(x)}, dtype, NativeBackend())["y"]
+    exact = EXACT[name](x.astype(np.longdouble))
+    off = np.abs(got - exact) / np.spacing(np.abs(exact).astype(dtype))
+    assert float(off.max()) <= ULPS[name]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_fast_functions_far_out(dtype: str) -> None:
+    far = np.array([[-np.inf, -1e4, -100.0, 0.0, 100.0, 1e4, np.inf, np.nan]], dtype)
+    for name in ("tanh", "sigmoid", "exp", "softplus"):
+        graph, _, _ = op_graph(name, {}, (Type(("batch",), (8,)),))
+        got = natively(graph, {"x0": far}, {"batch": 1}, dtype, NativeBackend())["y"][0]
+        with np.errstate(all="ignore"):
+            exact = EXACT[name](far[0].astype(np.longdouble)).astype(dtype)
+        assert np.isnan(got[-1])
+        assert np.allclose(got[:-1], exact[:-1], rtol=1e-5, atol=np.finfo(dtype).tiny)
+        assert got[1] == exact[1]
+
+
+# --- whole models ------------------------------------------------------------------------------------------------
+
+
+def results(
+    model: Model,
+    backend: Any,
+    steps: int,
+    batch: int,
+    dtype: str,
+    unroll: str | int = "dynamic",
+    padded: bool = False,
+    **more: Any,
+) -> dict[str, Any]:
+    length = steps if unroll == "static" else None
+    program = model.compile(unroll, length, backend=backend, dtype=dtype, gradient=True, **more)
+    cotangents = cotangents_for(model, steps, batch) or None
+    return everything(program, synthetic(model, steps, batch, 1, padded), model.init(1, dtype), cotangents)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("padded", [False, True], ids=["full", "padded"])
+def test_models_give_what_numpy_gives(name: str, padded: bool) -> None:
+    model = parsed(name)
+    backends = (rg_numpy(), NativeBackend())
+    expected, got = (results(model, backend, 5, 3, "float64", padded=padded) for backend in backends)
+    for key, array in expected.items():
+        assert np.allclose(got[key], array, rtol=1e-8, atol=1e-9), key
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("padded", [False, True], ids=["full", "padded"])
+def test_forward_programs_give_what_numpy_gives(name: str, padded: bool) -> None:
+    """Alone they keep no states for a way back, and may leave loops early."""
+    model = parsed(name)
+    data, weights = synthetic(model, 5, 17, 1, padded), model.init(1)
+    threads = (NativeBackend(machine(threads=n, worth=0, worth_meeting=0)) for n in (1, 2))
+    expected, *found = (model.compile(backend=backend).run(data, weights) for backend in (rg_numpy(), *threads))
+    for got in found:
+        assert all(np.allclose(got[key], array, rtol=1e-8, atol=1e-9) for key, array in expected.items())
+
+
+def rg_numpy() -> Any:
+    from rnngraph.runtime.numpy import NumpyBackend
+
+    return NumpyBackend()
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(("batch", "padded"), [(1, False), (5, False), (1, True), (5, True)])
+def test_bits_do_not_depend_on_the_number_of_threads(name: str, batch: int, padded: bool) -> None:
+    """Threads share rows of a larger batch, and columns of a single row."""
+    model = parsed(name)
+    shared: dict[str, Any] = {"worth": 0, "worth_meeting": 0}
+    alone, *others = (
+        results(model, NativeBackend(machine(threads=n, **shared)), 5, batch, "float32", padded=padded)
+        for n in (1, 2, 3)
+    )
+    for other in others:
+        assert all(np.array_equal(alone[key], other[key], equal_nan=True) for key in alone)
+
+
+@pytest.mark.parametrize("name", ["stack", "lstm", "layer norm lstm", "bidirectional"])
+@pytest.mark.parametrize("batch", [5, 20])
+def test_static_programs_have_the_same_bits_on_two_threads(name: str, batch: int) -> None:
+    """Of a large batch a loop makes the products with its sequence step by step, a static program all at once."""
+    model = parsed(name)
+    backend = NativeBackend(machine(threads=2, worth=0, worth_meeting=0))
+    ways: list[str | int] = ["dynamic", "static", 4]
+    dynamic, *others = (results(model, backend, 9, batch, "float32", way) for way in ways)
+    for other in others:
+        assert all(np.array_equal(dynamic[key], other[key]) for key in dynamic)
+
+
+PLAIN = """
+model M(inputs = 3, units = 5) {
+  input x: seq[inputs]
+  y, _ = unroll LSTM(units) over x
+  output y
+}
+"""
+
+
+@pytest.mark.parametrize(("units", "inputs"), [(1, 1), (16, 3), (17, 64), (70, 7), (130, 300)])
+@pytest.mark.parametrize("vectors", VECTORS, ids=str)
+def test_odd_sizes(units: int, inputs: int, vectors: tuple[int, int]) -> None:
+    model = rg.parse(PLAIN, units=units, inputs=inputs)
+    for steps, batch in ((3, 1), (2, 7), (40, 33)):
+        expected = results(model, rg_numpy(), steps, batch, "float64")
+        got = results(model, NativeBackend(machine(*vectors)), steps, batch, "float64")
+        for key, array in expected.items():
+            assert np.allclose(got[key], array, rtol=1e-9, atol=1e-10), key
+
+
+def test_a_large_batch_needs_no_room_for_its_products_with_all_steps() -> None:
+    model = rg.parse(PLAIN)
+
+    def workspace(steps: int, batch: int) -> int:
+        made = cost(model, lambda m, steps: m.compile(backend=NativeBackend(machine())), steps, batch)
+        return made.bytes["workspace"]
+
+    assert workspace(50, 32) == workspace(500, 32)
+    assert workspace(50, 4) < workspace(500, 4)
+
+
+def test_errors_are_no_larger_than_those_of_numpys_own_products() -> None:
+    """Against float64, over many steps and rows."""
+    model = rg.parse(PLAIN, units=128, inputs=64)
+    exact = results(model, rg_numpy(), 200, 32, "float64")
+    off = {}
+    for kernels, backend in (("numpy", rg_numpy()), ("native", NativeBackend())):
+        found = results(model, backend, 200, 32, "float32")
+        off[kernels] = {k: np.abs(found[k] - exact[k]).max() / np.abs(exact[k]).max() for k in exact}
+    assert max(off["native"].values()) <= 2 * max(off["numpy"].values())
+
+
+def test_new_weights_and_weights_changed_in_place_are_seen() -> None:
+    model = rg.parse(PLAIN)
+    program, data, weights = model.compile(), synthetic(model, 4, 2, 0), model.init(0)
+    first = program.run(data, weights)["y"]
+    other = {name: 2 * array for name, array in weights.items()}
+    second = program.run(data, other)["y"]
+    for array in weights.values():
+        array *= 2
+    assert np.array_equal(second, program.run(data, weights)["y"])
+    assert not np.array_equal(first, second)
+
+
+def test_an_interrupt_while_kernels_compile_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes while LLVM calls back to have its code kept."""
+    import signal
+
+    from rnngraph.kernels.cpu import llvm
+
+    def kept(self: Any, code: bytes) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(llvm._Kept, "read", lambda self: None)
+    monkeypatch.setattr(llvm._Kept, "write", kept)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            llvm.Module("define i64 @one() {\n  ret i64 1\n}")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    monkeypatch.setattr(llvm._Kept, "write", lambda self, code: None)
+    assert llvm.Module("define i64 @one() {\n  ret i64 1\n}").function("one", returns=ctypes.c_int64)() == 1
+
+
+DROPPED = """
+model M {
+  input x: seq[4]
+  y, _ = unroll DropoutAround(LSTM(6), states = 0.5) over x
+  output y
+  loss mean(y * y)
+}
+"""
+
+
+def test_what_no_kernel_takes_numpy_does() -> None:
+    model = rg.parse(DROPPED)
+    numbers = [results(model, b, 6, 3, "float64", training=True) for b in (rg_numpy(), NativeBackend())]
+    assert all(np.allclose(numbers[0][key], numbers[1][key], rtol=1e-9, atol=1e-10) for key in numbers[0])
+    ops = [step.node.op.name for step in unclaimed(model)]
+    assert "uniform" in ops
+
+
+def unclaimed(model: Model) -> list[Any]:
+    from rnngraph.planning.program import Step, moments_of
+
+    program = model.compile(gradient=True, training=True).main.program
+    return [moment for moment in moments_of(program.code) if isinstance(moment, Step)]
+
+
+# --- more than one caller ----------------------------------------------------------------------------------------
+
+
+def shared_program() -> tuple[Any, Any, Any]:
+    model = rg.parse(PLAIN)
+    backend = NativeBackend(machine(threads=2, worth=0, worth_meeting=0))
+    return model, model.compile(backend=backend, dtype="float32"), model.init(0, "float32")
+
+
+def test_threads_that_share_a_program_take_turns() -> None:
+    model, program, weights = shared_program()
+    data = [synthetic(model, 40, 6, seed) for seed in range(8)]
+    alone = [program.run(one, weights)["y"] for one in data]
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(10):
+            found = list(threads.map(lambda one: program.run(one, weights)["y"], data))
+            assert all(np.array_equal(a, b) for a, b in zip(alone, found, strict=True))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_child_of_a_fork_has_threads_of_its_own() -> None:
+    model, program, weights = shared_program()
+    data = synthetic(model, 40, 6, 0)
+    expected = program.run(data, weights)["y"]
+    context = multiprocessing.get_context("fork")
+    told = context.Queue()
+    child = context.Process(target=lambda: told.put(program.run(data, weights)["y"]), daemon=True)
+    child.start()
+    assert np.array_equal(told.get(timeout=60), expected)
+    child.join()
+
+
+# --- ragged batches ----------------------------------------------------------------------------------------------
+
+
+class Spoilt(NativeBackend):
+    """Arrays begin full of NaN."""
+
+    def empty(self, size: int) -> Any:
+        array = super().empty(size)
+        array.fill(255)
+        return array
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(("unroll", "batch"), [("dynamic", 7), ("dynamic", 17), ("static", 7)])
+def test_rows_that_are_left_out_change_no_bit(
+    name: str, unroll: str, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the same kernels run over the padding as well, in arrays that begin full of NaN."""
+    model = parsed(name)
+    left_out = results(model, Spoilt(), 9, batch, "float32", unroll, padded=True)
+    monkeypatch.setattr(fusion, "without_padding", lambda program, target: program)
+    computed = results(model, Spoilt(), 9, batch, "float32", unroll, padded=True)
+    assert all(np.array_equal(left_out[key], computed[key], equal_nan=True) for key in computed)
+    assert not any(np.isnan(left_out[key]).any() for key in computed)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "stack", "bidirectional", "layer norm lstm"])
+def test_all_large_kernels_leave_out_rows_that_have_ended(name: str) -> None:
+    model = parsed(name)
+    outputs = tuple(n for n, v in model.made.graph.outputs.items() if v.type.dtype == "float")
+    program = model.compile(gradient=True).variant(Signature(True, cotangents=outputs)).program
+    found = [g for g in groups_of(program.code) if isinstance(g.kernel, Product | Sums) and len(g.kernel.axes) > 0]
+    assert found and all(group.part == "live" for group in found)
+
+
+OWN_MASKS = {
+    "mask of a step": """
+cell Gated {
+  input x: [n]
+  state h: [n] = 0
+  h' = tanh(x + h * 0.5)
+  output where(h[0] > 0, h', 0)
+}
+cell Mean {
+  input y: [n]
+  state s: [n] = 0
+  s' = 0.5 * s + y
+  output s'
+}
+model M {
+  input x: seq[4]
+  y, _ = unroll Gated() over x
+  z, _ = unroll Mean() over y
+  output z
+}
+""",
+    "mask of a row": """
+cell Switched {
+  input x: [n]
+  input flag: [1]
+  state h: [n] = 0
+  param W: [n, n] ~ glorot_uniform
+  h' = where(flag[0] > 0, tanh(x @ W + h), h)
+  output h'
+}
+model M {
+  input x: seq[4]
+  input flag: [1]
+  y, _ = unroll Switched over x with flag = flag
+  output y
+}
+""",
+}
+"""Models that choose by masks of their own, which do not speak of all steps at once."""
+
+
+@pytest.mark.parametrize("name", OWN_MASKS)
+@pytest.mark.parametrize("batch", [3, 17])
+def test_masks_hold_for_their_own_step_and_for_all_rows(name: str, batch: int) -> None:
+    model = rg.parse(OWN_MASKS[name])
+    data, weights = synthetic(model, 9, batch, 1), model.init(1)
+    expected, got = (model.compile(backend=b).run(data, weights) for b in (rg_numpy(), Spoilt()))
+    assert all(np.allclose(got[key], array, rtol=1e-9, atol=1e-10) for key, array in expected.items())
+
+
+INNER_LOOP = """
+cell Slow(u) {
+  state s: [u] = 0
+  s' = tanh(0.5 * s + 0.1)
+  output s'
+}
+cell Outer {
+  input x: [n]
+  state h: [n] = 0
+  _, inner = unroll Slow(n) for 4 from h
+  h' = tanh(x + inner.s)
+  output h'
+}
+model M {
+  input x: seq[4]
+  y, _ = unroll Outer over x
+  output y
+}
+"""
+
+
+def test_threads_that_meet_in_a_loop_leave_it_at_the_same_step() -> None:
+    """The inner loop ends with a meeting; the outer one ends with the longest row."""
+    model = rg.parse(INNER_LOOP)
+    lengths = np.random.default_rng(0).integers(0, 25, size=24)
+    data, weights = synthetic(model, 40, 24, 1) | {"x.lengths": lengths}, model.init(1)
+    expected = model.compile(backend=rg_numpy()).run(data, weights)["y"]
+    for threads in (1, 2, 3):
+        program = model.compile(backend=NativeBackend(machine(threads=threads, worth=0, worth_meeting=0)))
+        first, *others = (program.run(data, weights)["y"] for _ in range(20))
+        assert np.allclose(first, expected, rtol=1e-9, atol=1e-10)
+        assert all(np.array_equal(first, other) for other in others)
+
+
+# --- kernels kept on disk ----------------------------------------------------------------------------------------
+
+TINY = "define void @nothing() {\nentry:\n  ret void\n}\n"
+
+
+def kept(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.kernels"))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("RNNGRAPH_CACHE", str(tmp_path / "kept"))
+    llvm.folder.cache_clear()
+    yield tmp_path / "kept"
+    llvm.folder.cache_clear()
+
+
+def test_kernels_are_kept_and_read_again(cache: Path) -> None:
+    assert llvm.Module(TINY).address("nothing")
+    [file] = kept(cache)
+    before = file.stat().st_mtime_ns
+    assert llvm.Module(TINY).address("nothing")
+    assert file.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense", None], ids=["empty", "foreign", "one byte"])
+def test_a_damaged_file_is_made_anew(cache: Path, damage: bytes | None) -> None:
+    llvm.Module(TINY)
+    [file] = kept(cache)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]) if damage is None else damage)
+    assert llvm.Module(TINY).address("nothing")
+    assert file.read_bytes() == whole
+
+
+def test_kernels_of_another_program_are_not_taken(cache: Path) -> None:
+    llvm.Module(TINY)
+    [file] = kept(cache)
+    other = TINY.replace("nothing", "other")
+    llvm.Module(other)
+    [second] = [f for f in kept(cache) if f != file]
+    second.write_bytes(file.read_bytes())
+    assert llvm.Module(other).address("other")
+
+
+def test_only_so_many_are_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llvm, "FILES", 3)
+    monkeypatch.setattr(llvm, "SELDOM", 1)
+    for i in range(5):
+        llvm.Module(TINY.replace("nothing", f"nothing{i}"))
+    assert len(kept(cache)) == 3
+    assert llvm.Module(TINY.replace("nothing", "nothing0")).address("nothing0")
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="rights are kept in another way")
+def test_a_folder_that_others_can_write_is_not_used(cache: Path) -> None:
+    cache.mkdir(mode=0o700)
+    cache.chmod(0o777)
+    assert llvm.Module(TINY).address("nothing")
+    assert not kept(cache)
+
+
+def test_a_run_without_a_place_for_kernels(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    env = {**os.environ, "RNNGRAPH_CACHE": str(tmp_path / "file" / "below")}
+    code = "import rnngraph as rg; m = rg.parse('model M { input x: seq[2]\\n output relu(x) as y }'); m.compile()"
+    assert subprocess.run([sys.executable, "-c", code], env=env, check=False).returncode == 0
+
+
+def test_what_kernels_cannot_be() -> None:
+    model = rg.parse(PLAIN)
+    with pytest.raises(rg.UserError, match="no kernels `fast`"):
+        model.compile(kernels="fast")
+    assert model.compile(kernels="numpy").backend.kernels == "numpy"
+    assert model.compile(kernels="native").backend.kernels == "native"
+
+
+def test_show_names_kernels_and_what_is_left_to_numpy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from rnngraph.cli.main import exit_code
+
+    file = tmp_path / "m.rnn"
+    file.write_text(DROPPED)
+    assert exit_code(["show", str(file), "--kernels", "--gradient"]) == 0
+    told = capsys.readouterr().out
+    assert "loop over time, backwards" in told and "product 6 to 24" in told
+    assert "nothing is left to NumPy" in told

@@ -1,0 +1,180 @@
+"""Imports point downwards only, and each heavy library has one door; read from the source, not by importing."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+PACKAGE = ROOT / "rnngraph"
+
+LAYERS: list[set[str]] = [
+    {"__main__"},
+    {"cli"},
+    {"viz"},
+    {"analysis", "check", "exchange", "generation"},
+    {"training"},
+    {"run_options"},
+    {"model"},
+    {"compiled"},
+    {"debugging"},
+    {"compilation"},
+    {"data", "checkpointing"},
+    {"weights"},
+    {"runtime"},
+    {"kernels"},
+    {"planning"},
+    {"passes", "language"},
+    {"ops"},
+    {"ir"},
+    {"files"},
+    {"diagnostics"},
+    {"system"},
+]
+"""From the top down. A module may import from lower layers and from its own part, not from its neighbours."""
+
+ALLOWED = {
+    ("model", "viz.notebook"): "a model draws itself",
+    ("compiled", "viz.notebook"): "a program draws itself",
+}
+"""Imports that do not point downwards, inside functions, each with its reason."""
+
+DOORS = {
+    "cupy": {"runtime.cupy"},
+    "cupyx": {"runtime.cupy"},
+    "lark": {"language.syntax.parser", "language.syntax.tree_builder"},
+    "llvmlite": {"kernels.cpu.llvm"},
+    "matplotlib": {"viz.figure", "viz.memory"},
+    "graphviz": {"viz.dot", "viz.files"},
+    "graphviz_pure": {"viz.files"},
+    "networkx": {"language.checking.names", "ir.text", "passes.keep"},
+    "safetensors": {"files.tensors"},
+    "filelock": {"training.checkpoint"},
+}
+"""Which modules import a library."""
+
+ROOMS = {"click": "cli"}
+"""Libraries that one whole room may import."""
+
+LEVEL = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}
+
+
+def modules() -> dict[str, Path]:
+    """Every module by its name below `rnngraph`, those behind the links too."""
+    folders = [PACKAGE, *(p for p in PACKAGE.iterdir() if p.is_dir())]
+    files = {f for folder in folders for f in (folder.glob("*.py") if folder == PACKAGE else folder.rglob("*.py"))}
+    return {".".join(f.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): f for f in files}
+
+
+MODULES = modules()
+
+
+def imports(name: str) -> Iterator[str]:
+    """What a module imports, anywhere in it, by full name."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def ours(name: str) -> set[str]:
+    """The modules of rnngraph that a module imports."""
+    found = set()
+    for full in imports(name):
+        inside = full.removeprefix("rnngraph.")
+        if inside != full:
+            found.add(inside if inside in MODULES else inside.rpartition(".")[0] or "__init__")
+    return found
+
+
+def part(name: str) -> str:
+    return name.split(".")[0]
+
+
+def test_every_module_has_a_layer() -> None:
+    parts = {part(name) for name in MODULES} - {"__init__", "grammar", "library"}
+    assert parts <= set(LEVEL), f"without a layer: {parts - set(LEVEL)}"
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_point_downwards(name: str) -> None:
+    if part(name) in ("__init__", "grammar", "library"):
+        return
+    for other in ours(name) - {"__init__"}:
+        same, lower = part(other) == part(name), LEVEL[part(other)] > LEVEL[part(name)]
+        assert (name, other) in ALLOWED or same or lower, f"{name} imports {other}"
+
+
+def test_exceptions_are_still_needed() -> None:
+    for name, other in ALLOWED:
+        assert other in ours(name)
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_a_library_has_one_door(library: str) -> None:
+    users = {name for name in MODULES if any(full.split(".")[0] == library for full in imports(name))}
+    assert users <= DOORS[library], f"{library} is imported by {users - DOORS[library]}"
+
+
+@pytest.mark.parametrize("library", ROOMS)
+def test_a_library_has_one_room(library: str) -> None:
+    users = {name for name in MODULES if any(full.split(".")[0] == library for full in imports(name))}
+    assert {part(name) for name in users} == {ROOMS[library]}
+
+
+def test_a_verb_stands_in_a_file_of_its_name() -> None:
+    from rnngraph.cli.main import cli
+
+    for name, command in cli.commands.items():
+        defined = command.callback.__module__ if command.callback is not None else ""
+        assert defined == f"rnngraph.cli.{name}"
+
+
+def test_the_graph_knows_no_array_and_no_text() -> None:
+    allowed = ("rnngraph.ir", "rnngraph.diagnostics.source", "rnngraph.diagnostics.errors")
+    for name in MODULES:
+        if part(name) == "ir":
+            for full in imports(name):
+                known = full.split(".")[0] in sys.stdlib_module_names or full.startswith(allowed)
+                assert known or (full == "networkx" and name == "ir.text"), f"{name} imports {full}"
+
+
+def test_importing_the_package_is_light() -> None:
+    heavy = "numpy cupy lark matplotlib click rich graphviz networkx safetensors psutil"
+    code = f"import sys, rnngraph; print([m for m in {heavy.split()!r} if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert said.strip() == "[]"
+
+
+def test_help_is_light() -> None:
+    code = (
+        "import sys\nfrom rnngraph.cli.main import exit_code\nexit_code(['--help'])\n"
+        "print([m for m in ('numpy', 'lark', 'matplotlib', 'networkx') if m in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert said.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("verb", ["check", "fmt"])
+def test_a_text_is_looked_at_without_arrays(verb: str, tmp_path: Path) -> None:
+    text = "model M {\n  input x: seq[3]\n  y = unroll LSTM(4) over x\n  output y\n}\n"
+    (tmp_path / "m.rnn").write_text(text)
+    code = (
+        f"import sys\nfrom rnngraph.cli.main import exit_code\nassert exit_code([{verb!r}, 'm.rnn']) == 0\n"
+        "print([m for m in ('numpy', 'matplotlib', 'networkx', 'llvmlite', 'rich') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert said.stdout.splitlines()[-1] == "[]"

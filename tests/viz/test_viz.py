@@ -1,0 +1,414 @@
+"""Pictures, the summary, and the page of `compare`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from dataclasses import replace
+from html.parser import HTMLParser
+from io import StringIO
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from rich.console import Console
+
+from rnngraph.analysis.results import CompareRow, Comparison, Difference, LedgerEntry, Panel, Spread
+from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.ir.graph import Graph, Loop, graph_input
+from rnngraph.ir.types import Type
+from rnngraph.ops import call, const
+from rnngraph.passes.grad import gradients
+from rnngraph.viz import memory
+from rnngraph.viz.columns import columns
+from rnngraph.viz.files import _run, svg, write
+from rnngraph.viz.labels import bytes_text
+from rnngraph.viz.picture import picture
+from rnngraph.viz.placement import places
+from rnngraph.viz.plots import plots
+from rnngraph.viz.report import report
+from rnngraph.viz.scene import Scene
+from rnngraph.viz.sentences import honest, verdict
+from rnngraph.viz.summary import as_json, summary, table, totals
+from rnngraph.viz.tables import tables
+from tests.support.hand_built import stack_model
+
+
+def scene(**options: Any) -> Scene:
+    graph, block = stack_model()
+    found: Scene = picture(graph, block, **options).scene
+    return found
+
+
+def differentiated() -> Graph:
+    graph, _ = stack_model()
+    wanted = {name: value for name, value in graph.inputs.items() if name != "x"}
+    return gradients(graph, {graph.outputs["loss"]: const(1.0)}, wanted)
+
+
+def titles(found: Scene, kind: str) -> list[str]:
+    return [box.title for box in found.boxes.values() if box.kind == kind]
+
+
+def texts(found: Scene) -> set[str]:
+    return {" ".join(box.lines) for box in found.boxes.values()}
+
+
+# --- what is drawn ---
+
+
+def test_a_closed_loop_has_a_port_for_each_binding() -> None:
+    (loop,) = [box for box in scene().boxes.values() if box.kind == "loop"]
+    assert loop.title == "LSTM(4) >> LSTM(5) over time"
+    assert [(p.role, p.label, p.detail) for p in loop.ports] == [
+        ("carry", "0.c", "[4]"), ("carry", "0.h", "[4]"), ("carry", "1.c", "[5]"), ("carry", "1.h", "[5]"),
+        ("per step", "x", "[3]"),
+        ("captured", "0.kernel", "[7, 16]"), ("captured", "0.bias", "[16]"),
+        ("captured", "1.kernel", "[9, 20]"), ("captured", "1.bias", "[20]"),
+        ("last", "0.c", "[4]"), ("last", "0.h", "[4]"), ("last", "1.c", "[5]"), ("last", "1.h", "[5]"),
+        ("stacked", "1.h", "[5]"),
+    ]  # fmt: skip
+
+
+def test_an_open_loop_shows_the_users_equations_and_feeds_back() -> None:
+    found = scene(opened=True)
+    assert {"[x, h] @ kernel", "split(... + bias, 4)", "sigmoid(o) * tanh(c')"} <= texts(found)
+    assert "sigmoid(f + forget_bias) * c + sigmoid(i) * tanh(j)" in texts(found)
+    assert "i, j, f, o" in titles(found, "pointwise")
+    back = [edge for edge in found.edges if edge.back]
+    assert len(back) == 4
+    assert all(found.boxes[edge.head.box].kind == "state" for edge in back)
+    assert {frame.title for frame in found.frames.values()} >= {"LSTM 0", "LSTM 1"}
+
+
+def test_parameters_are_drawn_once() -> None:
+    for options in ({}, {"opened": True}, {"unrolled": True}, {"unrolled": True, "opened": True}):
+        assert sorted(titles(scene(**options), "parameter")) == ["stack.0", "stack.1"]
+
+
+def test_detail_shows_every_op() -> None:
+    plain, fine = scene(opened=True), scene(opened=True, detail=True)
+    assert titles(fine, "pointwise").count("sigmoid") == 6
+    assert len(fine.boxes) > 2 * len(plain.boxes)
+
+
+def test_a_static_picture_has_a_box_for_each_cell_and_folds_the_middle() -> None:
+    found = scene(unrolled=True, steps=50)
+    assert titles(found, "block") == ["LSTM"] * 6
+    assert titles(found, "folded") == ["... 47 more steps ..."]
+    steps = [frame.title for frame in found.frames.values() if frame.kind == "step" and frame.title]
+    assert steps == ["t = 0", "t = 1", "t = 49"]
+    assert {"x[0]", "x[1]", "x[2..48]", "x[49]"} == set(titles(found, "input"))
+    assert {"y[0]", "y[49]"} < set(titles(found, "output"))
+
+
+def test_a_static_picture_costs_the_same_for_any_number_of_steps() -> None:
+    began = time.process_time()
+    found = scene(unrolled=True, opened=True, steps=10**9)
+    assert time.process_time() - began < 1
+    assert titles(found, "folded") == ["... 999,999,997 more steps ..."]
+
+
+@pytest.mark.parametrize(("steps", "fold", "shown"), [(1, 6, 1), (6, 6, 6), (7, 6, 4), (50, 12, 7), (3, 1, 3)])
+def test_columns(steps: int, fold: int, shown: int) -> None:
+    found = columns(Loop("time", False, (), (), (), ()), steps, fold)
+    assert len(found) == shown
+    assert sum(column.skipped or 1 for column in found) == steps
+    assert [column.step for column in found] == sorted(column.step for column in found)
+
+
+def test_a_counted_loop_has_its_own_number_of_columns() -> None:
+    assert len(columns(Loop("3@for", False, (), (), (), ()), 50)) == 3
+
+
+def test_columns_stand_in_the_order_of_time_and_boxes_do_not_overlap() -> None:
+    graph, block = stack_model()
+    for opened in (False, True):
+        drawn = picture(graph, block, unrolled=True, opened=opened)
+        found = places(drawn.scene, _run(drawn.source, ["-Tjson0"], ["none"]))
+        frames = [key for key in drawn.scene.lanes[0] if key in found.areas]
+        areas = [found.areas[key] for key in frames]
+        assert len(areas) == 5
+        assert all(a.right <= b.left for a, b in pairwise(areas))
+        spots = [spot.edges for spot in found.spots.values()]
+        for i, a in enumerate(spots):
+            for b in spots[:i]:
+                assert a.right <= b.left or b.right <= a.left or a.top <= b.bottom or b.top <= a.bottom
+
+
+def test_the_backward_pass_is_drawn_on_request_only() -> None:
+    graph, (_, block) = differentiated(), stack_model()
+    forward, backward = picture(graph, block).scene, picture(graph, block, backward=True).scene
+    assert not titles(forward, "backward")
+    assert "gradient of LSTM(4) >> LSTM(5) over time" in titles(backward, "backward")
+    saved = [p.detail for box in backward.boxes.values() for p in box.ports if p.key == "saved"]
+    assert saved == ["14 values", "14 values"]
+
+
+def test_the_loss_has_one_box() -> None:
+    assert titles(scene(), "loss") == ["loss"]
+
+
+def test_tooltips_tell_line_type_and_bytes() -> None:
+    (box,) = [b for b in scene(opened=True).boxes.values() if b.title == "c'" and b.detail == "[4]"]
+    assert box.tooltip.splitlines() == [
+        "lstm.rnn:9: c' = sigmoid(f + forget_bias) * c + sigmoid(i) * tanh(j)",
+        "batch[4] float",
+        "batch x 4 floats = 16 B x batch (float32)",
+    ]
+
+
+def test_bytes_follow_the_dtype() -> None:
+    assert bytes_text(Type(("time", "batch"), (3, 5)), "float64") == (
+        "time x batch x 15 floats = 120 B x time x batch (float64)"
+    )
+    assert bytes_text(Type((), (), "bool"), "float32") == "1 bool = 1 B (bool)"
+
+
+# --- folding ---
+
+
+def test_too_many_boxes_are_folded_by_instance_and_the_picture_says_so() -> None:
+    found = scene(opened=True, budget=12)
+    assert len(found.boxes) <= 12
+    assert found.notes == ("instances of cells and layers are closed (it has more than 12 boxes)",)
+
+
+def test_a_graph_without_instances_still_fits() -> None:
+    value = x = graph_input("x", "data", Type(("batch",), (3,)))
+    kernel = graph_input("kernel", "weight", Type((), (3, 3)))
+    for _ in range(20_000):
+        value = call("contract", value, kernel, left="n", right="nm", out="m", reduce=())
+    found = picture(Graph({"x": x, "kernel": kernel}, {"y": value}), None, budget=100).scene
+    assert len(found.boxes) <= 100
+    assert "operations in a row" in found.notes[0]
+
+
+# --- files ---
+
+
+@pytest.mark.parametrize("unrolled", [False, True])
+@pytest.mark.parametrize(
+    ("ending", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF"), ("dot", b"digraph")]
+)
+def test_every_form_is_written(tmp_path: Path, ending: str, start: bytes, unrolled: bool) -> None:
+    graph, block = stack_model()
+    path = tmp_path / f"model.{ending}"
+    write(picture(graph, block, unrolled=unrolled), path)
+    assert path.read_bytes().startswith(start)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_svg_is_sound_and_has_the_tooltips() -> None:
+    graph, block = stack_model()
+    text = svg(picture(graph, block, opened=True))
+    ElementTree.fromstring(text.encode())
+    assert "lstm.rnn:9: c" in text
+    assert "Helvetica Neue" in text
+
+
+def test_text_of_the_user_is_escaped() -> None:
+    x = graph_input('<b>:&"x"', "data", Type(("batch",), (3,)))
+    ElementTree.fromstring(svg(picture(Graph({"x": x}, {"<y>": call("tanh", x)}))).encode())
+
+
+def test_an_unknown_ending_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"\.svg, \.png, \.pdf or \.dot"):
+        write(picture(*stack_model()), tmp_path / "model.jpeg")
+
+
+def test_what_cannot_be_written_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(CannotDo, match="cannot write"):
+        write(picture(*stack_model()), tmp_path / "file" / "model.svg")
+    with pytest.raises(CannotDo, match="cannot write"):
+        write(picture(*stack_model()), tmp_path / "missing" / "model.svg")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_picture_draws_itself_in_a_notebook() -> None:
+    assert "<svg" in picture(*stack_model())._repr_mimebundle_()["image/svg+xml"]
+
+
+# --- summary ---
+
+
+def test_summary_has_a_row_for_each_instance() -> None:
+    _, block = stack_model()
+    rows = summary(block)
+    assert [(r.depth, r.name, r.definition, r.values) for r in rows] == [
+        (0, "Stack", "Stack", 0), (1, "stack", "", 0), (2, "0", "LSTM", 128), (2, "1", "LSTM", 200),
+    ]  # fmt: skip
+    assert rows[2].states == (("c", (4,)), ("h", (4,)))
+    assert rows[2].shared == "shared by every time step"
+    assert totals(rows) == {"values": 328, "trained": 308, "frozen": 20}
+
+
+def test_summary_as_table_and_json() -> None:
+    _, block = stack_model()
+    console = Console(width=140, record=True, file=StringIO())
+    console.print(table(block))
+    text = console.export_text()
+    assert "328 (20 frozen)" in text
+    assert "kernel [7, 16]" in text
+    assert json.loads(json.dumps(as_json(block)))["totals"]["values"] == 328
+
+
+# --- the page of compare ---
+
+
+def comparison(equal: bool = True, name: str = "lstm.rnn") -> Comparison:
+    rows = tuple(row(mode, steps) for steps in (2, 10, 100) for mode in ("static", "dynamic"))
+    differences = (Difference("y", 0.0, True), Difference("grad:kernel", 0.0 if equal else 2e-9, equal))
+    return Comparison(name, 32, "float32", "numpy", equal, differences, rows, ("A note.",), "2 cores")
+
+
+def row(mode: str, steps: int) -> CompareRow:
+    nodes = 40 * steps if mode == "static" else 60
+    ledger = (
+        LedgerEntry("parameters", 1312, 1312, "1,312 B"),
+        LedgerEntry("saved", 25_600 * steps, 25_600 * steps, "25,600 T"),
+        LedgerEntry("workspace", 1024, 2048, "1,024 B"),
+    )
+    sizes = (nodes, nodes, 3 * nodes, 4 * nodes, 500 * nodes, 900 * nodes)
+    return CompareRow(mode, steps, *sizes, nodes / 1e4, 3.0, Spread(2.0, 1.9, 2.3), ledger)
+
+
+class Tags(HTMLParser):
+    """Checks that every opened element is closed in order."""
+
+    VOID = frozenset({"meta", "br"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_needs_nothing_else() -> None:
+    page = report(comparison(name="<script>lstm"))
+    tags = Tags()
+    tags.feed(page)
+    assert not tags.open
+    assert tags.seen.count("svg") == 4
+    assert not {"script", "link", "img"} & set(tags.seen)
+    assert "same bits" in page
+    assert "25,600 T" in page
+    assert "A note." in page
+
+
+def test_ids_of_the_plots_do_not_meet() -> None:
+    page = report(comparison())
+    ids = [part.partition('"')[0] for part in page.split(' id="')[1:]]
+    assert len(ids) == len(set(ids)) > 10
+
+
+def test_the_verdict_names_what_differs() -> None:
+    assert verdict(comparison()) == "The modes give the same bits: all 2 outputs and gradients are equal."
+    assert "grad:kernel by up to 2e-09" in verdict(comparison(equal=False))
+    assert "class='verdict differs'" in report(comparison(equal=False))
+
+
+def test_the_notes_are_backed_by_the_numbers() -> None:
+    graphs, saved, speed = honest(comparison())
+    assert "12,000 nodes static against 180 dynamic" in graphs
+    assert "the same in both modes: 2.6 MB at 100 steps" in saved
+    assert "no difference beyond the noise: 2 ms (1.9 to 2.3) static, 2 ms (1.9 to 2.3) dynamic" in speed
+
+
+def test_the_notes_do_not_claim_what_the_numbers_deny() -> None:
+    turned = Comparison("m", 1, "float32", "numpy", True, (), (row("dynamic", 2), row("static", 1)))
+    assert honest(turned) == ()
+    small = Comparison("m", 1, "float32", "numpy", True, (), (row("dynamic", 1), row("static", 1)))
+    assert honest(small)[0].startswith("A loop does not shrink the graph here")
+    for low, said in ((1.9, "no difference beyond the noise"), (2.4, "the static mode is 1.50 times as fast")):
+        slow = [replace(r, later_ms=Spread(3.0, low, 3.1)) if r.mode == "dynamic" else r for r in small.rows]
+        assert said in honest(replace(small, rows=tuple(slow)))[2]
+        assert "each measured once, which tells no" in honest(replace(small, rows=tuple(slow), repeats=1))[2]
+    bare = tuple(replace(r, ledger=()) for r in small.rows)
+    assert "Nothing but inputs and outputs" in honest(replace(small, rows=bare))[1]
+
+
+def test_tables_show_cost_and_ledger() -> None:
+    """Every column in 100 columns, nothing cut, also with the longest names of schedules."""
+    rows = [replace(r, mode=f"{r.mode}, within 512MB", gradient_error=0.25, evaluations=1.5) for r in comparison().rows]
+    for shown in (comparison(), replace(comparison(), rows=tuple(rows))):
+        console = Console(width=100, record=True, file=StringIO())
+        for found in tables(shown):
+            console.print(found)
+        text = console.export_text()
+        assert "12,000" in text and "2,560,000 B" in text and "1.9 to 2.3" in text
+        assert "…" not in text and max(map(len, text.splitlines())) <= 100
+        for line in text.splitlines():
+            assert not line.startswith(("static", "dynamic")) or len(line.split()) > 5
+
+
+def test_plots_are_written_as_svg_and_png(tmp_path: Path) -> None:
+    files = plots(comparison(), tmp_path / "plots")
+    assert len(files) == 8
+    assert {file.suffix for file in files} == {".svg", ".png"}
+    assert all(file.stat().st_size > 1000 for file in files)
+
+
+def test_results_are_plain_data() -> None:
+    found = json.loads(json.dumps(comparison().to_json()))
+    assert found["rows"][0]["ledger"][0] == {
+        "category": "parameters", "predicted": 1312, "measured": 1312, "law": "1,312 B",
+    }  # fmt: skip
+
+
+def test_curves_that_take_too_long_become_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def slow(command: list[str], **rest: Any) -> subprocess.CompletedProcess[bytes]:
+        tried.append(command[-1])
+        if tried[-1] != "-Gsplines=line":
+            raise subprocess.TimeoutExpired(command, rest["timeout"])
+        return subprocess.CompletedProcess(command, 0, b"drawn", b"")
+
+    monkeypatch.setattr(subprocess, "run", slow)
+    assert _run("digraph {}", [], ["spline", "line"]) == b"drawn"
+    with pytest.raises(CannotDo, match="it took longer than 20 seconds") as error:
+        _run("digraph {}", [], ["spline"])
+    assert "--fold" in (error.value.diagnostics[0].help or "")
+
+
+PANELS = tuple(
+    Panel(
+        mode, (0, 4, 90), ((0, 8, 8, 2_000, 0, 600 + extra), (0, 8, 8, 2_000, 0, 900), (0, 8, 8, 1_000, 300, 10)), 100,
+        40, ((0, 2_616 + extra), (50, 2_916)), 3_000, "at lstm.rnn:7",
+    )
+    for mode, extra in (("static", 0), ("dynamic", 50))
+)  # fmt: skip
+
+
+def test_the_picture_of_memory_says_what_it_shows() -> None:
+    text = memory.drawn(PANELS, "LSTM4: bytes alive", "svg").decode()
+    words = "".join(element.text or "" for element in ElementTree.fromstring(text).iter())
+    for told in ("LSTM4: bytes alive", "static", "dynamic", "forward", "backward", "saved for backward", "measured"):
+        assert told in words
+    assert words.count("peak 2,916 B  at lstm.rnn:7") == 2 and words.count("allocated 3,000 B") == 2
+    assert "parameters" not in words  # there are none here
+
+
+def test_the_peak_is_where_most_is_alive() -> None:
+    assert PANELS[0].peak == (47, 2_916)
+
+
+def test_a_picture_of_memory_is_written_by_its_ending(tmp_path: Path) -> None:
+    for form in ("svg", "png", "pdf"):
+        memory.picture(PANELS, "x", tmp_path / f"m.{form}")
+        assert (tmp_path / f"m.{form}").stat().st_size > 5_000
+    with pytest.raises(UserError, match="form of a picture"):
+        memory.picture(PANELS, "x", tmp_path / "m.txt")
