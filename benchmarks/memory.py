@@ -5,9 +5,9 @@
 An LSTM of 128 units over 64 inputs, batch 32, float32: outputs, the mean of their squares, and the gradients of every
 weight. Each contestant runs in a process of its own on one thread, first once at 10 steps (so that what its libraries
 load is there), then twice at the size that is measured. Told is the highest resident memory of the process above what
-it was after importing; for ours, also the bytes of arrays that were foretold and those that were allocated, and what
+it was after importing; for ours, also the bytes of arrays that were predicted and those that were allocated, and what
 graph and program take. Beside them stand figures of TensorFlow 1, measured with the same cell, sizes and loss. Exit
-code 1 where a promise is broken: foretold bytes that are not the allocated ones, or a graph and program of a kilobyte
+code 1 where a promise is broken: predicted bytes that are not the allocated ones, or a graph and program of a kilobyte
 or more a node.
 """
 
@@ -99,7 +99,7 @@ def ours(mode: str) -> Callable[[int], tuple[Run, Callable[[], dict[str, Any]]]]
             taken = sum(arena.nbytes for arena in bound.arenas.values())
             objects = object_bytes(variant.graph, seen) + object_bytes(variant.program, seen)
             return {
-                "foretold": made.total,
+                "predicted": made.total,
                 "allocated": taken + sum(array.nbytes for array in weights.values()),
                 "saved": made.bytes["saved"],
                 "nodes": counts(variant.graph)[0],
@@ -166,7 +166,7 @@ def torch_loop(checkpointed: bool) -> Callable[[int], tuple[Run, Callable[[], di
 
 
 def jax_scan(checkpointed: bool) -> Callable[[int], tuple[Run, Callable[[], dict[str, Any]]]]:
-    """`lax.scan` over steps; with checkpoints, over parts, each recomputed on the way back."""
+    """`lax.scan` over steps; with checkpoints, over parts, each recomputed in the backward pass."""
 
     def prepare(steps: int) -> tuple[Run, Callable[[], dict[str, Any]]]:
         import jax
@@ -268,14 +268,14 @@ def _cell(row: Mapping[str, Any] | None) -> str:
 
 
 def own_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What was foretold of ours, as Markdown."""
+    """What was predicted of ours, as Markdown."""
     lines = [
-        "| ours | steps | foretold MB | allocated MB | saved MB | nodes | graph and program MB | bytes a node |",
+        "| ours | steps | predicted MB | allocated MB | saved MB | nodes | graph and program MB | bytes a node |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
-        if "foretold" in row:
-            mb = [f"{row[key] / 1e6:,.3f}" for key in ("foretold", "allocated", "saved")]
+        if "predicted" in row:
+            mb = [f"{row[key] / 1e6:,.3f}" for key in ("predicted", "allocated", "saved")]
             objects = f"{row['objects'] / 1e6:,.2f} | {row['objects'] / row['nodes']:,.0f}"
             lines.append(
                 f"| {row['name'].split()[-1]} | {row['steps']:,} | {' | '.join(mb)} | {row['nodes']:,} | {objects} |"
@@ -285,9 +285,9 @@ def own_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def broken(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The promises that do not hold."""
-    own = [row for row in rows if "foretold" in row]
+    own = [row for row in rows if "predicted" in row]
     found = [
-        f"{r['name']}, {r['steps']:,} steps: other bytes than foretold" for r in own if r["foretold"] != r["allocated"]
+        f"{r['name']}, {r['steps']:,} steps: not the bytes predicted" for r in own if r["predicted"] != r["allocated"]
     ]
     large = [r for r in own if "static" in r["name"] and r["objects"] >= 1024 * r["nodes"]]
     return found + [f"{r['name']}, {r['steps']:,} steps: a kilobyte a node or more" for r in large]

@@ -1,4 +1,7 @@
-"""Everything that can be said of a file: its definitions, its `train` and `schedule` blocks. Imports nothing heavy."""
+"""Everything that is wrong in a file: in its definitions, in its `train` and `schedule` blocks.
+
+Nothing heavy is imported for it.
+"""
 
 from __future__ import annotations
 

@@ -178,10 +178,10 @@ class Model:
         values inside cells that are recorded at every step. `outputs` names those that are wanted, where not all are:
         what only the others need is neither computed nor asked of the data. `states` adds every final state that can
         be fed again, under its name. `kernels` is "native" (compiled here) or "numpy"; None takes compiled ones where
-        they can be had. `keep` says what is kept for the way back: "all", "every:100" (steps), "sqrt", "revolve:50"
-        (states) or "mixed:5" (percent of all); the rest is computed again, with the same bits. `memory_limit` ("512MB",
-        or bytes) takes the fastest of these ways that fits. `truncate` is a number of steps: gradients through states
-        stop at its multiples, which is not the gradient any more. `swap` is a folder: all is
+        they can be had. `keep` says what is kept for the backward pass: "all", "every:100" (steps), "sqrt",
+        "revolve:50" (states) or "mixed:5" (percent of all); the rest is computed again, with the same bits.
+        `memory_limit` ("512MB", or bytes) takes the fastest of these ways that fits. `truncate` is a number of steps:
+        gradients through states stop at its multiples, which is not the gradient any more. `swap` is a folder: all is
         kept, in a file there.
         """
         words = {"dtype": dtype, "keep": keep, "swap": swap, "kernels": "" if kernels is None else kernels}
@@ -310,7 +310,7 @@ def checked_schedule(
 
 
 def _refuse_odd(name: str, value: object) -> None:
-    """UserError for what is neither text nor a number of sane size."""
+    """UserError for what is neither text nor a number of reasonable size."""
     if not isinstance(value, (str, float, Integral)) or (isinstance(value, Integral) and abs(int(value)) > 10**18):
         raise _odd(name, value)
 

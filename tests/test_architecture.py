@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import os
+import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 from tests.support.paths import ROOT
@@ -77,7 +80,7 @@ MODULES = modules()
 
 
 def imports(name: str) -> Iterator[str]:
-    """What a module imports, anywhere in it, by full name."""
+    """What a module imports, anywhere in it, by full name, for types alone too."""
     tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -178,3 +181,30 @@ def test_a_text_is_looked_at_without_arrays(verb: str, tmp_path: Path) -> None:
         command, capture_output=True, text=True, check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
     assert said.stdout.splitlines()[-1] == "[]"
+
+
+def test_no_two_files_import_each_other() -> None:
+    graph = nx.DiGraph((name, other) for name in MODULES for other in ours(name) - {"__init__"})
+    assert [sorted(c) for c in nx.strongly_connected_components(graph) if len(c) > 1] == []
+
+
+def test_shared_kernels_know_no_cpu() -> None:
+    for name in MODULES:
+        if part(name) == "kernels" and not name.startswith("kernels.cpu"):
+            assert not [other for other in ours(name) if other.startswith("kernels.cpu")], name
+
+
+def test_the_map_is_of_these_rooms() -> None:
+    """`python docs/pictures/rooms.py` draws it anew."""
+    scope = runpy.run_path(str(ROOT / "docs" / "pictures" / "rooms.py"))
+    assert scope["dot"]() == (ROOT / "docs" / "pictures" / "rooms.dot").read_text(encoding="utf-8")
+
+
+def test_the_documents_name_files_that_are_there() -> None:
+    for page in (*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        if page.name == "decisions.md":  # a diary: its names are those of their day
+            continue
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"`((?:[a-z_0-9]+/)+(?:[a-z_0-9]+\.(?:py|rnn|md|lark))?)`", text):
+            places = [ROOT / name, ROOT / "rnngraph" / name, ROOT / "docs" / name]
+            assert any(p.exists() for p in places), f"{page.name} names {name}"

@@ -19,7 +19,7 @@ LAYERS = {
     "rnn": keras.layers.SimpleRNN,
 }
 GATES = {"lstm": (0, 2, 1, 3), "lstm_stack": (0, 2, 1, 3), "gru": (1, 0, 2), "rnn": (0,)}
-"""Where the gates of its layers stand in ours; each order is its own way back."""
+"""Where the gates of its layers stand in ours; each order is its own inverse."""
 
 
 def layer(p: Problem, task: str, cell: str) -> Prepared:

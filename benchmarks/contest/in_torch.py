@@ -16,7 +16,7 @@ torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 LAYERS = {"lstm": torch.nn.LSTM, "lstm_stack": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
 GATES = {"lstm": (0, 2, 1, 3), "lstm_stack": (0, 2, 1, 3), "gru": (0, 1, 2), "rnn": (0,)}
-"""Where the gates of its layers stand in ours; each order is its own way back."""
+"""Where the gates of its layers stand in ours; each order is its own inverse."""
 
 
 class Ops:
@@ -72,7 +72,7 @@ def loop(p: Problem, task: str, cell: str, **where: Any) -> Prepared:
     def network(x: Any) -> Any:
         for weights in layers:
             states, shown = (zero,) * p.cell.states, []
-            parts = [part.unbind(0) for part in p.cell.inputs(x, weights)]  # indexed, the way back would be quadratic
+            parts = [part.unbind(0) for part in p.cell.inputs(x, weights)]  # indexed, its gradient would be quadratic
             for now in zip(*parts, strict=True):
                 states = p.cell.step(Ops, now, states, weights)
                 shown.append(states[-1])

@@ -1,0 +1,1 @@
+"""Analysis: what runs cost, predicted and measured; whether the modes agree."""

@@ -1,1 +1,1 @@
-"""Schedules over time: which steps are computed when, again or not, and where what they leave behind is kept."""
+"""Gradient checkpointing over time: which states are kept, which steps run again, what is swapped to a file."""

@@ -18,7 +18,7 @@ HERE = -1
 
 
 class Visit(NamedTuple):
-    """The first time that a chunk is computed: outputs are written; what its way back needs is kept on a tape."""
+    """The first time that a chunk is computed: outputs are written; what its backward pass needs is kept on a tape."""
 
     chunk: int
     tape: int | None = None
@@ -44,7 +44,7 @@ class Load(NamedTuple):
 
 
 class Back(NamedTuple):
-    """The way back over a chunk: from its tape, or computing it once more from the state before it."""
+    """The backward pass over a chunk: from its tape, or computing it once more from the state before it."""
 
     chunk: int
     tape: int | None = None
@@ -64,7 +64,7 @@ def evaluates(action: Action) -> TypeGuard[Visit | Advance | Back]:
 class Counts(NamedTuple):
     """The places that are needed, and how often each kind of computing is done, of one chunk set apart and the others.
 
-    The kinds are those of parts: `first`, `again` (with what the way back needs), `advance` (for the state alone).
+    The kinds are those of parts: `first`, `again` (with what the backward pass needs), `advance` (for the state alone).
     """
 
     places: int

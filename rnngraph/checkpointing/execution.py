@@ -161,7 +161,7 @@ class Walker:
         return (chunk - 1) * self.walking.course.tape if chunk else None
 
     def turn(self) -> None:
-        """Between the walks: once, before the first way back."""
+        """Between the walks: once, before the first backward pass."""
         if not self.turned:
             self.turned = True
             self.finish(THERE, self.states)

@@ -3,7 +3,7 @@
 A. Gruslys, R. Munos, I. Danihelka, M. Lanctot, A. Graves (2016), "Memory-Efficient Backpropagation Through Time",
 arXiv 1606.03401, section 3.4.
 
-A state takes one unit of memory; a tape, all that the way back over a chunk needs and the state behind it, takes some
+A state takes one unit of memory; a tape, all that the backward pass over a chunk needs and the state behind it, some
 more and saves computing the chunk again. What is kept lies on a stack: what is kept later is needed earlier.
 """
 

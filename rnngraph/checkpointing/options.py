@@ -1,4 +1,4 @@
-"""What a user may ask for: what is kept for the way back, and what is computed again."""
+"""What a user may ask for: what is kept for the backward pass, and what is computed again."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def parsed(text: str) -> Keep:
 
 
 def is_count(text: str) -> bool:
-    """Whether it is a number from 1 on, of sane size."""
+    """Whether it is a number from 1 on, of reasonable size."""
     return text.isascii() and text.isdecimal() and len(text) <= LONGEST_COUNT and int(text) >= 1
 
 

@@ -16,7 +16,7 @@ Key = tuple[str, int]
 """A part: `whole` and its stage, or what is computed of a chunk and of how many steps."""
 
 KEPT, HELD = "kept", "held:"
-"""The region of what is kept for the way back, and the first part of the names of those of held values."""
+"""The region of what is kept for the backward pass, and the first part of the names of those of held values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def packed_bytes(carried: Iterable[Carried], sizes: Mapping[str, int], dtype: st
 
 
 def tape_bytes(parts: Parts, chunk: int, sizes: Mapping[str, int], dtype: str) -> int:
-    """What the way back over a chunk needs of the way there."""
+    """What the backward pass over a chunk needs of the forward pass."""
     return max(parts.plan(kind, chunk, sizes, dtype).bytes["saved"] for kind in ("first", "again"))
 
 

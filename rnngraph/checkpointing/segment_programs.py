@@ -119,13 +119,13 @@ def _by_reference(program: Program, inputs: set[str], outputs: set[str], kept: s
 
 
 def _turning(code: Sequence[Code]) -> int:
-    """How many items come before the first one of the way back."""
+    """How many items come before the first one of the backward pass."""
     back = (any(step.node.origin.backward for step in steps_of((item,))) for item in code)
     return next((i for i, is_back in enumerate(back) if is_back), len(code))
 
 
 def _crossing(program: Program) -> set[int]:
-    """The slots that the way there writes and the way back reads."""
+    """The slots that the forward pass writes and the backward pass reads."""
     there, back = program.ways
     written = {ref.slot for moment in moments_of(there) for ref in moment.outs}
     return {ref.slot for moment in moments_of(back) for ref in moment.ins} & written

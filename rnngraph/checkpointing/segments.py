@@ -3,9 +3,9 @@
 The graphs talk to each other by names. A value that one stage makes and another reads, or the user, is *held*: an array
 of its own for the whole run. A segment reads and writes its rows of what is long; what has no time is the same for all.
 
-Names that only a segment's graph has: `state:0`, `state:1` ... are what the loops on the way there carry, given at the
-segment's first step and handed out at its last; `cotangent:0` ... the same on the way back, the other way round.
-`made:NAME` is a held value that the way there has made, as the way back of the same graph reads it.
+Names that only a segment's graph has: `state:0`, `state:1` ... are what the loops in the forward pass carry, given at
+the segment's first step and handed out at its last; `cotangent:0` ... the same in the backward pass, reversed.
+`made:NAME` is a held value that the forward pass has made, as the backward pass of the same graph reads it.
 `end:NAME` is a held value at the sequence's last step, zeros elsewhere. `within:NAME` are lengths counted from the
 segment's first step, 0 where a row ends in another segment.
 """
@@ -75,7 +75,7 @@ class Carried:
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """`wholes` by stage; `first` is what the first walk does for a segment, with the way back of the same segment;
+    """`wholes` by stage; `first` is what the first walk does for a segment, with the backward pass of the same segment;
     `again` computes a segment once more and goes back over it; `advance` only brings the states on."""
 
     way: Way

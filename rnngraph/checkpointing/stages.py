@@ -29,7 +29,7 @@ ANYWHERE = (INPUT, CONST, IOTA)
 
 
 class Way(NamedTuple):
-    """The axis that is walked along, and whether the way there goes from its last step to its first."""
+    """The axis that is walked along, and whether the forward pass goes from its last step to its first."""
 
     axis: str
     reverse: bool = False
@@ -87,7 +87,7 @@ def _stage(node: Node, way: Way, found: Mapping[Node, int], at_once: bool) -> in
 
 def why_not(node: Node) -> str:
     """Why a loop that could not be walked could not."""
-    return "this loop, or its way back, needs the whole of another sequence over the same axis first"
+    return "this loop, or its backward pass, needs the whole of another sequence over the same axis first"
 
 
 def touches(node: Node, axis: str) -> bool:

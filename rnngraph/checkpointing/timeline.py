@@ -17,7 +17,7 @@ SAVED = CATEGORIES.index("saved")
 
 
 class Piece(NamedTuple):
-    """A part as it is run once: over its way there, its way back, or both."""
+    """A part as it is run once: over its forward pass, its backward pass, or both."""
 
     key: Key
     there: bool = True
@@ -74,7 +74,7 @@ def own_bytes(program: Program, slot_bytes: Sequence[int]) -> list[int]:
 
 
 def _halves(walking: Walking, key: Key) -> tuple[tuple[Moment, ...], tuple[Moment, ...]]:
-    """The moments of a part on its way there and on its way back."""
+    """The moments of a part in its forward pass and in its backward pass."""
     program, plan = walking.parts[key].program, walking.plans[key]
     found = timeline(program, plan.sizes, own_bytes(program, plan.slot_bytes))
     return found[: program.turn], found[program.turn :]

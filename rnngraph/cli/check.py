@@ -24,5 +24,5 @@ def check(files: Sequence[str], as_json: bool) -> int:
     else:
         tell(found)
         if not found:
-            say(f"{', '.join(files)}: nothing to complain of")
+            say(f"{', '.join(files)}: no problems found")
     return 2 if any(d.severity == "error" for d in found) else 0

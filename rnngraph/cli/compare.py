@@ -31,7 +31,7 @@ def _plot_files(given: Mapping[str, Any]) -> Paths:
 )
 @click.option("--batch", type=Whole(), default=32, show_default=True, help="Rows of the made-up data.")
 @click.option("--modes", default="static,dynamic", show_default=True, help="Ways to unroll, as for --unroll.")
-@click.option("--keep", metavar="every:K,...", help="Further rows: what is kept for the way back.")
+@click.option("--keep", metavar="every:K,...", help="Further rows: what is kept for the backward pass.")
 @click.option("--memory-limit", metavar="10MB,...", help="Further rows: the fastest that fits.")
 @click.option("--truncate", metavar="K,...", help="Further rows: gradients cut off after K steps.")
 @click.option(

@@ -51,12 +51,12 @@ KERNELS = click.option("--kernels", help="native (compiled here) or numpy.  [def
 KEEP = click.option(
     "--keep",
     metavar="all|every:K|sqrt|revolve:SLOTS|mixed:PERCENT",
-    help="What is kept for the way back; the rest is computed again.  [default: the `schedule` block's, else all]",
+    help="What is kept for the backward pass; the rest is computed again.  [default: the `schedule` block's, else all]",
 )
 MEMORY_LIMIT = click.option(
     "--memory-limit", metavar="512MB", help="Take the fastest way that fits: what is kept, what is computed again."
 )
-SWAP = click.option("--swap", metavar="FOLDER", help="Keep what the way back needs in a file of this folder.")
+SWAP = click.option("--swap", metavar="FOLDER", help="Keep what the backward pass needs in a file of this folder.")
 TRUNCATE = click.option(
     "--truncate", metavar="K", help="Gradients through states stop at every K-th step: not the gradient any more."
 )

@@ -45,7 +45,7 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
 
 
 def kernel_table(kernels: Sequence[Any]) -> Any:
-    """Compiled kernels (`runtime.native.listing.Listed`) with the source lines that they compute."""
+    """Compiled kernels (`kernels.listing.Listed`) with the source lines that they compute."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -61,7 +61,7 @@ def kernel_table(kernels: Sequence[Any]) -> Any:
 
 
 def cost_tables(cost: Any, lines: int) -> list[Any]:
-    """A foretold cost (`foresee.Cost`): by category with its law, and the lines that answer for the peak."""
+    """A predicted cost (`analysis.cost.Cost`): by category with its law, and the lines that answer for the peak."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -127,7 +127,7 @@ class Bar:
         self.progress.stop()
 
     def tell(self, now: Any) -> None:
-        """Takes a `learn.fit.Progress`."""
+        """Takes a `training.fit.Progress`."""
         self.progress.update(
             self.task, completed=now.batch, total=now.batches, epoch=f"{now.epoch}/{now.epochs}", loss=now.loss
         )

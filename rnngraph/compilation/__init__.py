@@ -1,1 +1,1 @@
-"""Compilation: how a model is to be compiled, and the program that each call of it needs."""
+"""Compilation: how a model is to be compiled, and the program that each kind of call needs."""

@@ -112,7 +112,7 @@ class Known:
     holds: Holds
 
     def takes(self, data: Mapping[str, Any]) -> bool:
-        """Whether there is nothing to complain of; where there is, the full check finds the words."""
+        """Whether there are no problems; where there are, the full check finds the words."""
         return all(holds(data[name]) for name, holds in self.holds)
 
     def inputs(self, data: Mapping[str, Any], cotangents: Mapping[str, Any]) -> Arrays:

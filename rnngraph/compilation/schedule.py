@@ -24,13 +24,13 @@ class Schedule:
     dtype: str = "float64"
     gradient: bool | str = False
     keep: Keep = ALL
-    """What is kept for the way back, and what is computed again."""
+    """What is kept for the backward pass, and what is computed again."""
     limit: int | None = None
     """The bytes that a run may take: where nothing else is said of what to keep, the fastest way that fits is taken."""
     truncate: int | None = None
     """The number of steps after which gradients through states are cut off."""
     swap: str = ""
-    """The folder of a file for what is kept for the way back; "" for memory."""
+    """The folder of a file for what is kept for the backward pass; "" for memory."""
 
     @property
     def static(self) -> bool:

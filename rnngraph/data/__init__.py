@@ -1,0 +1,1 @@
+"""Data: arrays from files, and whether they fit what a model declares."""

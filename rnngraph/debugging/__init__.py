@@ -1,1 +1,1 @@
-"""Debugging: where a nan, or an index that lies outside, first appeared."""
+"""Debugging: where a nan, or an index outside of its table, first appeared."""

@@ -1,1 +1,1 @@
-"""What comes from elsewhere and goes elsewhere: weights in other layouts, models in other formats."""
+"""Exchange: weights from and to other tools, models out as ONNX or NumPy."""

@@ -1,1 +1,1 @@
-"""Files: what is read of them, and how they are written."""
+"""Files: written whole or not at all; bytes of others read with care."""

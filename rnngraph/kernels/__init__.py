@@ -1,1 +1,1 @@
-"""Compiled kernels: from groups of steps to machine code, and tables that walk them."""
+"""Kernels: which steps of a program run as one, and as what; true of any device."""

@@ -4,7 +4,7 @@ The bits of a product may depend on how many rows it has, and those of a sum on 
 which steps are computed together (a schedule may compute a few at a time, and some of them again), the steps of a
 sequence are cut into *units* of one size, and every op that meets all steps at once works unit by unit. A unit's rows
 go through one product (NumPy makes one for each step, see `Backend.each_step`); a sum over time is
-((0 + u1) + u2) + ..., on the way back from the last unit to the first.
+((0 + u1) + u2) + ..., in the backward pass from the last unit to the first.
 
 A node that does so has the attribute `units`: UP or DOWN the steps. With the attribute `onto` it adds to what stands in
 its output: the sum over the units that were visited before.

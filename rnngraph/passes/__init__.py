@@ -1,0 +1,1 @@
+"""Passes: graph to graph, the gradient among them; `pipeline` is their order."""

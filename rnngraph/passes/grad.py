@@ -368,7 +368,7 @@ def _closed(
                 stacks.append(value)
             slices.append((value, value, param))
     carries = tuple(c._replace(next=v) for c, v in zip(loop.carries, forward[:n], strict=True))
-    # The way back visits every step, so the way there must too.
+    # The backward pass visits every step, so the forward pass must too.
     kept = replace(loop, carries=carries, stacks=tuple(stacks), until=None)
     rewriter = Rewriter(_again)
     rewriter.map.update(mapping)
@@ -376,7 +376,7 @@ def _closed(
 
 
 def _again(node: Node, inputs: tuple[Value, ...]) -> Node | None:
-    """Forward work that is done a second time belongs to the way back."""
+    """Forward work that is done a second time belongs to the backward pass."""
     if node.origin.backward or inputs == node.inputs:
         return None
     return make(node.op, inputs, node.attrs, _backward(node.origin))

@@ -1,4 +1,4 @@
-"""What a forward loop keeps for the way back, and what is computed again from that: a minimum cut over the body.
+"""What a forward loop keeps for the backward pass, and what is computed again from that: a minimum cut over the body.
 
 Every value that the backward body mentions must be had: kept by the forward loop, at the price of its size, or made
 again by cheap ops from values that are. What is kept anyway (data, captured weights, states with a history) has no
@@ -33,7 +33,7 @@ def _cheap(node: Node) -> bool:
 
 
 def _free_values(loop: Loop, wanted: Sequence[Value]) -> set[Value]:
-    """Values that are there on the way back whatever is decided here."""
+    """Values that are there in the backward pass whatever is decided here."""
     free = {c.param for c in loop.captures} | set(loop.stacks)
     free |= {s.param for s in loop.slices if s.sequence.op is INPUT}
     if loop.counter:

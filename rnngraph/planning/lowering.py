@@ -38,7 +38,7 @@ MADE_BY_STEP = ("pointwise", "general")
 def lower(graph: Graph, there_first: bool = False) -> Program:
     """The program of a graph, loops as repeats; the same for any sizes.
 
-    With `there_first` all that the way back has no part in comes before it.
+    With `there_first` all that the backward pass has no part in comes before it.
     """
     lowering, nodes = _Lowering(), graph.nodes()
     outputs = lowering.top(graph, _there_first(nodes) if there_first else nodes)

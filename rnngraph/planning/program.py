@@ -195,7 +195,7 @@ class Program:
     categories: tuple[str, ...] = field(default=(), repr=False)
     """For each slot, which part of the ledger its bytes belong to."""
     turn: int | None = None
-    """Where the code of the way back begins, in a program whose two ways are run apart."""
+    """Where the code of the backward pass begins, in a program whose two ways are run apart."""
 
     @property
     def ways(self) -> tuple[tuple[Code, ...], ...]:

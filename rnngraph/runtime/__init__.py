@@ -1,0 +1,1 @@
+"""Runtime: backends, and programs run with arrays."""

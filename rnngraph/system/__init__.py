@@ -1,0 +1,1 @@
+"""The machine and the interpreter: signals, free memory, the garbage collector."""

@@ -1,1 +1,1 @@
-"""Learning: data and weights in and out, optimisers, the training loop and its checkpoints."""
+"""Training: batches, optimisers, the loop, its checkpoints."""

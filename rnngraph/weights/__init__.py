@@ -1,0 +1,1 @@
+"""Weights: how they begin, how they are stored, whether they fit a model."""

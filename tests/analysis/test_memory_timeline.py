@@ -22,7 +22,7 @@ from tests.support.models import EXAMPLES, parsed
 ASKED = Asked(steps=(3, 12), batch=4)
 STEPS = 25
 """Whole chunks for `sqrt`: a shorter last one would be the only one to go back from its first computation, and `cost`,
-which asks not which way a part is run, would foretell a little more."""
+which asks not which way a part is run, would predict a little more."""
 LSTM4 = str(next(path for path in EXAMPLES if path.stem == "lstm4"))
 
 
@@ -49,7 +49,7 @@ def test_a_model_without_a_loss_is_drawn_with_the_gradients_of_its_outputs() -> 
 
 @pytest.mark.parametrize("name", ["lstm", "tagger"])
 @pytest.mark.parametrize("keep", ["sqrt", "revolve:2", "mixed:40"])
-def test_a_schedule_has_a_panel_with_the_peak_that_cost_foretells(name: str, keep: str) -> None:
+def test_a_schedule_has_a_panel_with_the_peak_that_cost_predicts(name: str, keep: str) -> None:
     model = parsed(name)
     everything, panel = panels(model, Asked(modes=("dynamic",), steps=(STEPS,), batch=32, schedules=(keep,)))
     told = cost(model, RunOptions(dtype="float32", keep=keep, kernels="numpy").training_step, STEPS, 32)

@@ -1,4 +1,4 @@
-"""Schedules over time: whatever is kept or computed again, the bits are the same, and the bytes are those foretold."""
+"""Schedules over time: whatever is kept or computed again, the bits are the same, and the bytes are those predicted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verbs that write text, stream, foretell and exchange, and the `schedule` block, through the command line."""
+"""The verbs that write text, stream, predict and exchange, and the `schedule` block, through the command line."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_cost_tells_what_rows_with_lengths_take(capsys: Told) -> None:
     assert totals[0] < totals[1]
 
 
-def test_a_limit_that_training_keeps_is_kept_by_what_is_foretold(capsys: Told) -> None:
+def test_a_limit_that_training_keeps_is_kept_by_what_is_predicted(capsys: Told) -> None:
     """All outputs of so many steps would not fit."""
     asked = ["--steps", "10000", "--batch", "4", "--gradient", "--memory-limit", "6MB", "--json"]
     assert exit_code(["cost", CHARS, *asked]) == 0

@@ -137,7 +137,7 @@ def test_models_give_what_numpy_gives(name: str, padded: bool) -> None:
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("padded", [False, True], ids=["full", "padded"])
 def test_forward_programs_give_what_numpy_gives(name: str, padded: bool) -> None:
-    """Alone they keep no states for a way back, and may leave loops early."""
+    """Alone they keep no states for a backward pass, and may leave loops early."""
     model = parsed(name)
     data, weights = synthetic(model, 5, 17, 1, padded), model.init(1)
     threads = (NativeBackend(machine(threads=n, worth=0, worth_meeting=0)) for n in (1, 2))

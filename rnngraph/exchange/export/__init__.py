@@ -1,0 +1,1 @@
+"""Models in other formats, from the compiled graph."""

@@ -1,0 +1,1 @@
+"""Files of weights of other tools, read without running anything in them."""

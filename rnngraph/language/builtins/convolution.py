@@ -1,4 +1,4 @@
-"""Convolutions, poolings, dilations of images and lines. The channels stand last; the batch is nobody's business."""
+"""Convolutions, poolings, dilations of images and lines. The channels stand last; the batch is not looked at."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Elaboration: a model's statements run once, and what they do becomes a graph."""

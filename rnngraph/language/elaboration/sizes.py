@@ -1,4 +1,4 @@
-"""Lengths of dimensions: positive, and of sane size."""
+"""Lengths of dimensions: positive, and of reasonable size."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The standard cells and layers, in the language itself."""

@@ -1,0 +1,1 @@
+"""A model as one Python file with nothing but NumPy in it."""
