@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rnngraph.diagnostics.diagnostic import Diagnostic
     from rnngraph.diagnostics.errors import CannotDo, UserError
     from rnngraph.model import Model, load, parse
-    from rnngraph.weights.files import load_weights, save_weights
+    from rnngraph.weights.save_load import load_weights, save_weights
 
 _LATER = {
     "CannotDo": "rnngraph.diagnostics.errors",
@@ -25,8 +25,8 @@ _LATER = {
     "Model": "rnngraph.model",
     "load": "rnngraph.model",
     "parse": "rnngraph.model",
-    "load_weights": "rnngraph.weights.files",
-    "save_weights": "rnngraph.weights.files",
+    "load_weights": "rnngraph.weights.save_load",
+    "save_weights": "rnngraph.weights.save_load",
 }
 
 __all__ = [

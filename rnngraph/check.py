@@ -91,7 +91,7 @@ _OPTION_OF = {
 
 def _schedule_checks() -> tuple[Check, ...]:
     from rnngraph.model import checked_memory, checked_schedule
-    from rnngraph.runtime.backends import known_backend, known_kernels
+    from rnngraph.runtime.choose_backend import known_backend, known_kernels
 
     return (
         lambda told: checked_schedule(over_defaults(told, unroll=None)["unroll"], 1, "float64", False),

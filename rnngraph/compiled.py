@@ -28,8 +28,8 @@ from rnngraph.ir.types import BATCH, root, size_of
 from rnngraph.language.elaboration.elaborated import DataInput, Elaborated, StateInput
 from rnngraph.language.elaboration.streamable import of_a_later_piece
 from rnngraph.passes.alignments import Alignment, alignments
-from rnngraph.passes.bounds import bounds
-from rnngraph.passes.inside import OUTSIDE
+from rnngraph.passes.index_checks import OUTSIDE
+from rnngraph.passes.index_sizes import bounds
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execution import Bound
 from rnngraph.system import garbage

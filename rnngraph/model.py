@@ -198,7 +198,7 @@ class Model:
             refuse_infinite(made, schedule.dtype)
             return made
 
-        from rnngraph.runtime.backends import backend_named
+        from rnngraph.runtime.choose_backend import backend_named
 
         device = backend_named(backend, kernels) if isinstance(backend, str) else backend
         return CompiledProgram(elaborate, schedule, device)

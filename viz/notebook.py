@@ -7,8 +7,8 @@ from typing import Protocol
 
 from rnngraph.ir.graph import Graph
 from rnngraph.language.elaboration.elaborated import Block, Elaborated
-from rnngraph.viz.files import svg
 from rnngraph.viz.picture import picture
+from rnngraph.viz.write import svg
 
 
 class Drawn(Protocol):

@@ -12,7 +12,7 @@ from typing import Any
 
 from rnngraph.ir.graph import Graph, Node
 from rnngraph.language.elaboration.elaborated import Block
-from rnngraph.passes.inside import unwatched
+from rnngraph.passes.index_checks import unwatched
 from rnngraph.passes.prune import prune
 from rnngraph.viz.columns import DEFAULT_STEPS
 from rnngraph.viz.draw import Drawer, Options
@@ -50,7 +50,7 @@ def picture(
         block,
         Options(unrolled, opened, detail, steps, fold, dtype, 0, budget),
     )
-    from rnngraph.viz.files import Picture
+    from rnngraph.viz.write import Picture
 
     return Picture(scene, title)
 

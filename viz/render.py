@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rnngraph.model import Model
-from rnngraph.viz.files import write
 from rnngraph.viz.picture import picture
+from rnngraph.viz.write import write
 
 BOXES, GRADIENT_BOXES = 400, 60
 """Boxes from which on instances are drawn closed; a backward pass crosses the whole picture, so it gets fewer."""

@@ -134,7 +134,7 @@ def _seconds(
 def peak(backend: Backend, dtype: str) -> tuple[float, str]:
     """Floating-point operations per second that the machine can do, and of what: of the cores that products run on."""
     if backend.name == "numpy":
-        with suppress(ImportError, OSError, RuntimeError):  # as in `runtime.backends`: nothing can be compiled here
+        with suppress(ImportError, OSError, RuntimeError):  # nothing can be compiled here
             from rnngraph.kernels.cpu import peak_speed, threads
 
             count = threads.available() if backend.kernels == "native" else threads.cores_given()

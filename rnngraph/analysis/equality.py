@@ -14,7 +14,7 @@ from rnngraph.ir.order import orders_of
 from rnngraph.ir.types import BATCH, size_of
 from rnngraph.language.elaboration.elaborated import DataInput
 from rnngraph.model import Model
-from rnngraph.passes.bounds import reached
+from rnngraph.passes.index_sizes import reached
 from rnngraph.runtime.backend import Backend
 
 

@@ -10,7 +10,7 @@ from rnngraph.checkpointing.chunks import Course, revolving
 from rnngraph.checkpointing.plan import least, state_bytes, tape_bytes
 from rnngraph.checkpointing.segment_programs import Parts
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.ops.units import unit
+from rnngraph.ops.summation_order import unit
 
 FEW_CHUNKS = 64
 """Up to so many chunks the optimum over states and tapes is searched for; beyond, that over states is known anyway."""

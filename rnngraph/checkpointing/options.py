@@ -11,7 +11,7 @@ from rnngraph.checkpointing.chunks import Course, revolving
 from rnngraph.checkpointing.mixed import mixed
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
-from rnngraph.ops.units import unit
+from rnngraph.ops.summation_order import unit
 
 NUMBERS = {
     "every": "steps between kept states, as in every:100",

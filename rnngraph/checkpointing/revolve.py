@@ -47,8 +47,8 @@ def split(chunks: int, slots: int) -> int:
 def counts(chunks: int, slots: int, apart: int) -> Counts:
     """What the actions come to, known without them; the chunk set `apart` is the first or the last.
 
-    Every chunk is computed for the first time once, every one but the last once more in the backward pass, and the others
-    of its times only for the state behind it.
+    Every chunk is computed for the first time once, every one but the last once more in the backward pass, and its
+    other times only for the state behind it.
     """
     if not chunks:
         return Counts(0, {})

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from rnngraph.ir.graph import INPUT, LOOP, Graph, Node, Value, loop_of
 from rnngraph.ops import TABLE
-from rnngraph.ops.units import descending, leading
+from rnngraph.ops.summation_order import descending, leading
 
 BEFORE, THERE, BETWEEN, BACK, AFTER = range(5)
 WALKS = (THERE, BACK)
@@ -64,7 +64,7 @@ def ways(graph: Graph) -> dict[Way, int]:
 
 
 def stages(graph: Graph, way: Way) -> Stages:
-    """The stages of a graph whose sums are in units (see `passes.units`)."""
+    """The stages of a graph whose sums are in units (see `passes.summation_order`)."""
     nodes = graph.nodes()
     early, between = _at_once(nodes, way, False), _at_once(nodes, way, True)
     found: dict[Node, int] = {}

@@ -20,7 +20,7 @@ from rnngraph.diagnostics.errors import CannotDo
 
 
 class SwapFile:
-    """Places for tapes in a file, with the interface of `execution.Store`; `buffer` holds the one tape that is on its way.
+    """Places for tapes in a file, with the interface of `execution.Store`; `buffer` holds the one tape that is moving.
 
     CannotDo where the disk has no room for `size` bytes.
     """

@@ -71,7 +71,7 @@ def compare(
     from rnngraph.analysis.equality import Asked
     from rnngraph.files.outputs import write_aside
     from rnngraph.run_options import run_options
-    from rnngraph.runtime.backends import backend_named
+    from rnngraph.runtime.choose_backend import backend_named
     from rnngraph.viz.plots import plots as write_plots
     from rnngraph.viz.report import report
     from rnngraph.viz.sentences import honest, verdict

@@ -100,6 +100,6 @@ def _written(context: click.Context) -> dict[str, Any]:
 
 
 def _weights(path: str | None, model: Any, seed: int) -> Any:
-    from rnngraph.weights.files import load_weights
+    from rnngraph.weights.save_load import load_weights
 
     return model.init(seed) if path is None else load_weights(path)

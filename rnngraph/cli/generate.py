@@ -59,7 +59,7 @@ def generate(
 ) -> None:
     """Write text with a trained model that scores the next token at each step."""
     from rnngraph.data.alphabet import alphabet_of
-    from rnngraph.data.files import load
+    from rnngraph.data.read import load
     from rnngraph.generation.generate import generated
     from rnngraph.run_options import run_options
 

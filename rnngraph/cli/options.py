@@ -90,7 +90,7 @@ def read_weights(model: Model, path: str | None, seed: int, dtype: str) -> dict[
         return model.init(seed, dtype)
     from rnngraph.exchange.conversion.detect import hint
     from rnngraph.weights.checks import check_weights
-    from rnngraph.weights.files import load_weights
+    from rnngraph.weights.save_load import load_weights
 
     given = load_weights(path)
     try:

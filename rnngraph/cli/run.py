@@ -70,7 +70,7 @@ def run(
 
     from rnngraph.cli.printing import results_json, results_text
     from rnngraph.data.alphabet import without_alphabet
-    from rnngraph.data.files import load
+    from rnngraph.data.read import load
     from rnngraph.data.results import save_results
     from rnngraph.data.shapes import steps_of
     from rnngraph.debugging.nan_finder import run_and_explain

@@ -99,7 +99,7 @@ def train(
     """Train the model's weights on data, as its `train` block says and flags override."""
     from rnngraph.cli.printing import Bar, metrics_text
     from rnngraph.data.alphabet import keep_weights
-    from rnngraph.data.files import load
+    from rnngraph.data.read import load
     from rnngraph.data.shapes import steps_of
     from rnngraph.run_options import run_options
     from rnngraph.training.checkpoint import alone, own_checkpoint

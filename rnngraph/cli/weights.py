@@ -76,7 +76,7 @@ def convert(
     from rnngraph.exchange.conversion.convert import convert as converted
     from rnngraph.exchange.conversion.detect import TITLES, looks_like
     from rnngraph.exchange.formats.read import read
-    from rnngraph.weights.files import save_weights
+    from rnngraph.weights.save_load import save_weights
 
     said = [
         given_once([_pair(text) for text in told], what, "E698")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.files.tensors import Arrays
-from rnngraph.weights.files import save_weights
+from rnngraph.weights.save_load import save_weights
 
 ALPHABET = "alphabet"
 """The name, in data and in the notes of a weight file, of the characters that ids stand for."""

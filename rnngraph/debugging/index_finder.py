@@ -12,7 +12,7 @@ from rnngraph.diagnostics.errors import CannotDo, OutsideIndex
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import BATCH, union
-from rnngraph.passes.inside import INSIDE, without_proven
+from rnngraph.passes.index_checks import INSIDE, without_proven
 
 SHORT = 30
 """Characters of an expression that a piece of advice repeats."""

@@ -21,7 +21,7 @@ from rnngraph.generation.beam_search import Beam, searched
 from rnngraph.generation.streaming import can_stream, handed_on
 from rnngraph.ir.graph import ordered
 from rnngraph.model import Model
-from rnngraph.passes.bounds import reached
+from rnngraph.passes.index_sizes import reached
 
 
 @dataclass(frozen=True)

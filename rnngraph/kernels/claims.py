@@ -17,7 +17,7 @@ from rnngraph.kernels.kernel import (
 )
 from rnngraph.kernels.layouts import Layout, Views
 from rnngraph.kernels.target import Target
-from rnngraph.ops.units import DOWN
+from rnngraph.ops.summation_order import DOWN
 from rnngraph.planning.program import Ref, Step
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rnngraph.kernels.chains import Chains, Link, Run
+from rnngraph.kernels.chain_building import Chains, Link, Run
 from rnngraph.kernels.claims import Claims
 from rnngraph.kernels.kernel import ColumnSums, Sums
 from rnngraph.kernels.layouts import Views

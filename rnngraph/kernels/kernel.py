@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import Chain
-from rnngraph.ops.units import unit
+from rnngraph.ops.summation_order import unit
 
 Sizes = Mapping[str, int]
 
@@ -81,7 +81,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Order:
-    """How a sum over rows goes: unit by unit of steps (see `ops.units`) or straight, which way, whether it adds."""
+    """How a sum over rows goes: in units of steps (see `ops.summation_order`) or straight, which way, whether to add."""
 
     units: bool
     back: bool

@@ -8,8 +8,8 @@ from typing import Any
 from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type, union
+from rnngraph.ops.summation_order import pieces
 from rnngraph.ops.table import FLOAT, Formula, define, no_rule, no_truth
-from rnngraph.ops.units import pieces
 
 _IDS = Type(("time", "batch"), (), "int")
 

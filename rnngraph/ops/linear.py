@@ -12,8 +12,8 @@ from typing import Any
 
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type, union
+from rnngraph.ops.summation_order import leading, part, pieces
 from rnngraph.ops.table import Formula, define, no_truth, same_dtype
-from rnngraph.ops.units import leading, part, pieces
 
 
 def _infer(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:

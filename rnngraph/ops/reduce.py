@@ -8,8 +8,8 @@ from typing import Any
 from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type
+from rnngraph.ops.summation_order import part, pieces
 from rnngraph.ops.table import FLOAT, Formula, define, dim_of, no_rule, no_truth, positions
-from rnngraph.ops.units import part, pieces
 
 _MATRIX = Type(("batch",), (2, 3))
 

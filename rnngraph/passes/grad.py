@@ -42,7 +42,7 @@ from rnngraph.ir.types import Type
 from rnngraph.ops import Formula, call, const
 from rnngraph.ops.ranges import Known, note
 from rnngraph.ops.table import TABLE
-from rnngraph.passes.keep import made_again
+from rnngraph.passes.saved_values import made_again
 
 
 def gradients(graph: Graph, cotangents: Mapping[Value, Value], wrt: Mapping[str, Value]) -> Graph:

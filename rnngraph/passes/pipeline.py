@@ -8,12 +8,12 @@ from rnngraph.ir.graph import Graph, Value
 from rnngraph.passes.cse import cse, unnamed
 from rnngraph.passes.grad import gradients
 from rnngraph.passes.hoist import hoist, merge_sums
-from rnngraph.passes.inside import watched
+from rnngraph.passes.index_checks import watched
+from rnngraph.passes.merge_products import share
 from rnngraph.passes.prune import prune
-from rnngraph.passes.share import share
 from rnngraph.passes.sink import sink
 from rnngraph.passes.split import regroup, split
-from rnngraph.passes.units import in_units
+from rnngraph.passes.summation_order import in_units
 from rnngraph.passes.unroll import in_turns, unroll
 
 Pass = Callable[[Graph], Graph]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rnngraph.kernels.cpu.adaptation import adapted
-from rnngraph.kernels.cpu.compilation import target
+from rnngraph.kernels.cpu.modules import target
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.cpu.threads import walker
 from rnngraph.planning.plan import Plan

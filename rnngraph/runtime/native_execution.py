@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from rnngraph.kernels.cpu import walk
-from rnngraph.kernels.cpu.compilation import Addresses
+from rnngraph.kernels.cpu.modules import Addresses
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.cpu.thread_tables import Item, Share, Tables
 from rnngraph.kernels.cpu.threads import Words, pool, shared_words, walker

@@ -20,7 +20,7 @@ from rnngraph.files.tensors import Arrays, read_tensors, write_tensors
 from rnngraph.ir.identity import Identity as Equations
 from rnngraph.training.config import FitConfig
 from rnngraph.weights.checks import shape_text
-from rnngraph.weights.files import CHECKPOINT, group_of
+from rnngraph.weights.save_load import CHECKPOINT, group_of
 
 _MAY_CHANGE = {"epochs", "patience"}
 

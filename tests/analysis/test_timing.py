@@ -12,7 +12,7 @@ from rnngraph.analysis import timing
 from rnngraph.analysis.compare import Contest
 from rnngraph.analysis.equality import Asked
 from rnngraph.analysis.timing import in_turns, spread
-from rnngraph.runtime.backends import backend_named
+from rnngraph.runtime.choose_backend import backend_named
 
 
 @pytest.mark.parametrize(("count", "low"), [(3, 1), (5, 1), (6, 1), (9, 2), (15, 4), (25, 8)])
@@ -50,16 +50,16 @@ def test_contestants_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_row_holds_what_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every kernel of the first and of the last row is compiled before a row is timed."""
-    from rnngraph.kernels.cpu import llvm
+    from rnngraph.kernels.cpu import machine_code
 
     made = list[str]()
-    compiled = llvm.Module.__init__
+    compiled = machine_code.Module.__init__
 
-    def watched(self: llvm.Module, text: str) -> None:
+    def watched(self: machine_code.Module, text: str) -> None:
         made.append(text)
         compiled(self, text)
 
-    monkeypatch.setattr(llvm.Module, "__init__", watched)
+    monkeypatch.setattr(machine_code.Module, "__init__", watched)
     model = rg.parse("model M { input x: seq[3]\n y, f = unroll RNN(23) over tanh(x)\n output y\n loss mean(y * y) }")
     asked = Asked(modes=("dynamic",), steps=(2, 9), batch=5, repeats=1)
     contest = Contest(model, backend_named("numpy", "native"), asked, lambda text: None)

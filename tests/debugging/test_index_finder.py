@@ -25,7 +25,7 @@ from rnngraph.language.elaboration.elaborate import elaborate
 from rnngraph.model import Model
 from rnngraph.ops import TABLE, ranges
 from rnngraph.passes.bodies import everywhere
-from rnngraph.passes.inside import INSIDE, OUTSIDE
+from rnngraph.passes.index_checks import INSIDE, OUTSIDE
 from rnngraph.passes.pipeline import stages
 from rnngraph.planning.lowering import lower
 from rnngraph.planning.program import repeats_of, steps_of

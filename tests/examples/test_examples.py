@@ -11,7 +11,7 @@ import pytest
 import rnngraph as rg
 from rnngraph.cli.main import exit_code
 from rnngraph.data.alphabet import keep_weights, without_alphabet
-from rnngraph.data.files import load
+from rnngraph.data.read import load
 from rnngraph.training.config import FitConfig
 from rnngraph.training.fit import evaluate, fit
 from tests.support.paths import ROOT

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import rnngraph as rg
 from rnngraph.cli.main import cli
-from rnngraph.data.files import load
+from rnngraph.data.read import load
 from tests.support.paths import ROOT
 from tests.support.running import same_bits
 

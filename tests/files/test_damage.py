@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.data.files import load
+from rnngraph.data.read import load
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.tensors import write_tensors
 from rnngraph.training import checkpoint

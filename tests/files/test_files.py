@@ -327,15 +327,15 @@ def test_a_name_as_long_as_a_name_may_be_can_be_written(folder: Path, capsys: An
 
 
 def test_a_cache_that_cannot_be_written_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rnngraph.kernels.cpu import llvm
+    from rnngraph.kernels.cpu import machine_code
 
     cache = folder / "cache"
     cache.mkdir(mode=0o700)
-    monkeypatch.setattr(llvm, "folder", lambda: cache)
+    monkeypatch.setattr(machine_code, "folder", lambda: cache)
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("rnngraph.files.outputs.os.replace", full)
-    llvm.Module("define i64 @two() {\n  ret i64 2\n}")
+    machine_code.Module("define i64 @two() {\n  ret i64 2\n}")
     assert list(cache.iterdir()) == []

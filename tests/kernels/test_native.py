@@ -23,8 +23,8 @@ from rnngraph.compilation.variant import Signature
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.types import Type
 from rnngraph.kernels import fusion
-from rnngraph.kernels.cpu import llvm
-from rnngraph.kernels.cpu.compilation import target
+from rnngraph.kernels.cpu import machine_code
+from rnngraph.kernels.cpu.modules import target
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.kernel import Product, Sums
 from rnngraph.model import Model
@@ -236,21 +236,21 @@ def test_an_interrupt_while_kernels_compile_is_not_lost(monkeypatch: pytest.Monk
     """It comes while LLVM calls back to have its code kept."""
     import signal
 
-    from rnngraph.kernels.cpu import llvm
+    from rnngraph.kernels.cpu import machine_code
 
     def kept(self: Any, code: bytes) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(llvm._Kept, "read", lambda self: None)
-    monkeypatch.setattr(llvm._Kept, "write", kept)
+    monkeypatch.setattr(machine_code._Kept, "read", lambda self: None)
+    monkeypatch.setattr(machine_code._Kept, "write", kept)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            llvm.Module("define i64 @one() {\n  ret i64 1\n}")
+            machine_code.Module("define i64 @one() {\n  ret i64 1\n}")
     finally:
         signal.signal(signal.SIGINT, before)
-    monkeypatch.setattr(llvm._Kept, "write", lambda self, code: None)
-    assert llvm.Module("define i64 @one() {\n  ret i64 1\n}").function("one", returns=ctypes.c_int64)() == 1
+    monkeypatch.setattr(machine_code._Kept, "write", lambda self, code: None)
+    assert machine_code.Module("define i64 @one() {\n  ret i64 1\n}").function("one", returns=ctypes.c_int64)() == 1
 
 
 DROPPED = """
@@ -442,53 +442,53 @@ def kept(folder: Path) -> list[Path]:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("RNNGRAPH_CACHE", str(tmp_path / "kept"))
-    llvm.folder.cache_clear()
+    machine_code.folder.cache_clear()
     yield tmp_path / "kept"
-    llvm.folder.cache_clear()
+    machine_code.folder.cache_clear()
 
 
 def test_kernels_are_kept_and_read_again(cache: Path) -> None:
-    assert llvm.Module(TINY).address("nothing")
+    assert machine_code.Module(TINY).address("nothing")
     [file] = kept(cache)
     before = file.stat().st_mtime_ns
-    assert llvm.Module(TINY).address("nothing")
+    assert machine_code.Module(TINY).address("nothing")
     assert file.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", None], ids=["empty", "foreign", "one byte"])
 def test_a_damaged_file_is_made_anew(cache: Path, damage: bytes | None) -> None:
-    llvm.Module(TINY)
+    machine_code.Module(TINY)
     [file] = kept(cache)
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]) if damage is None else damage)
-    assert llvm.Module(TINY).address("nothing")
+    assert machine_code.Module(TINY).address("nothing")
     assert file.read_bytes() == whole
 
 
 def test_kernels_of_another_program_are_not_taken(cache: Path) -> None:
-    llvm.Module(TINY)
+    machine_code.Module(TINY)
     [file] = kept(cache)
     other = TINY.replace("nothing", "other")
-    llvm.Module(other)
+    machine_code.Module(other)
     [second] = [f for f in kept(cache) if f != file]
     second.write_bytes(file.read_bytes())
-    assert llvm.Module(other).address("other")
+    assert machine_code.Module(other).address("other")
 
 
 def test_only_so_many_are_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llvm, "FILES", 3)
-    monkeypatch.setattr(llvm, "SELDOM", 1)
+    monkeypatch.setattr(machine_code, "FILES", 3)
+    monkeypatch.setattr(machine_code, "SELDOM", 1)
     for i in range(5):
-        llvm.Module(TINY.replace("nothing", f"nothing{i}"))
+        machine_code.Module(TINY.replace("nothing", f"nothing{i}"))
     assert len(kept(cache)) == 3
-    assert llvm.Module(TINY.replace("nothing", "nothing0")).address("nothing0")
+    assert machine_code.Module(TINY.replace("nothing", "nothing0")).address("nothing0")
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="rights are kept in another way")
 def test_a_folder_that_others_can_write_is_not_used(cache: Path) -> None:
     cache.mkdir(mode=0o700)
     cache.chmod(0o777)
-    assert llvm.Module(TINY).address("nothing")
+    assert machine_code.Module(TINY).address("nothing")
     assert not kept(cache)
 
 

@@ -21,7 +21,7 @@ from rnngraph.language.builtins.registry import TABLE
 from rnngraph.ops import TABLE as OPS
 from rnngraph.planning.lowering import lower
 from rnngraph.planning.plan import plan
-from rnngraph.runtime.backends import backend_named
+from rnngraph.runtime.choose_backend import backend_named
 from tests.support.paths import ROOT
 from tests.support.running import SIZES, array_of, op_graph
 

@@ -25,7 +25,7 @@ import numpy as np
 
 import rnngraph as rg
 from rnngraph.check import check
-from rnngraph.data.files import load
+from rnngraph.data.read import load
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.formats.read import read as read_weights
 from rnngraph.training import checkpoint
@@ -119,9 +119,9 @@ def _text(path: Path) -> Any:
 
 
 def _kernels(path: Path) -> Any:
-    from rnngraph.kernels.cpu import llvm
+    from rnngraph.kernels.cpu import machine_code
 
-    kept = llvm._Kept("text")
+    kept = machine_code._Kept("text")
     kept.folder = path.parent
     assert kept.path is not None
     kept.path.write_bytes(path.read_bytes())
@@ -131,10 +131,10 @@ def _kernels(path: Path) -> Any:
 
 
 def _kept() -> bytes:
-    from rnngraph.kernels.cpu import llvm
+    from rnngraph.kernels.cpu import machine_code
 
-    key = llvm._Kept("text").key
-    return llvm.STAMP + key + hashlib.sha256(b"code").digest() + b"code"
+    key = machine_code._Kept("text").key
+    return machine_code.STAMP + key + hashlib.sha256(b"code").digest() + b"code"
 
 
 READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {

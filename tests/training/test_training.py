@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rnngraph.data.files import check_data, load
+from rnngraph.data.read import check_data, load
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.source import Source, Span
 from rnngraph.files.outputs import refuse_unwritable, write_aside
@@ -24,8 +24,8 @@ from rnngraph.training.config import FitConfig
 from rnngraph.training.fit import Interrupted, evaluate, fit
 from rnngraph.training.optimisers import SGD, Adam, AdamW, RMSprop
 from rnngraph.weights.checks import check_weights
-from rnngraph.weights.files import load_weights, save_weights
 from rnngraph.weights.initialisation import INITIALISERS, init
+from rnngraph.weights.save_load import load_weights, save_weights
 from tests.support.running import same_bits
 
 HERE = Span(Source("m.rnn", "input x: seq[3]\ninput tag: seq int\n"), 0, 15)

@@ -24,7 +24,6 @@ from rnngraph.ops import call, const
 from rnngraph.passes.grad import gradients
 from rnngraph.viz import memory
 from rnngraph.viz.columns import columns
-from rnngraph.viz.files import _run, svg, write
 from rnngraph.viz.labels import bytes_text
 from rnngraph.viz.picture import picture
 from rnngraph.viz.placement import places
@@ -34,6 +33,7 @@ from rnngraph.viz.scene import Scene
 from rnngraph.viz.sentences import honest, verdict
 from rnngraph.viz.summary import as_json, summary, table, totals
 from rnngraph.viz.tables import tables
+from rnngraph.viz.write import _run, svg, write
 from tests.support.hand_built import stack_model
 
 

@@ -29,7 +29,7 @@ from rnngraph.language.elaboration.elaborated import Elaborated, StateInput
 from rnngraph.language.elaboration.streamable import of_a_later_piece
 from rnngraph.model import Model, checked_schedule
 from rnngraph.passes.cse import unnamed
-from rnngraph.passes.inside import without_proven
+from rnngraph.passes.index_checks import without_proven
 from rnngraph.passes.pipeline import stages
 from rnngraph.weights.checks import check_weights
 from rnngraph.weights.initialisation import computed

@@ -15,7 +15,7 @@ from rnngraph.exchange.formats.contents import Found
 from rnngraph.files.archives import read_npz
 from rnngraph.files.foreign import foreign, readable
 from rnngraph.files.tensors import read_tensors, tensor_types, widened
-from rnngraph.weights.files import best_weights
+from rnngraph.weights.save_load import best_weights
 
 
 def read(path: str) -> Found:

@@ -11,8 +11,8 @@ from threading import Barrier
 
 import numpy as np
 
-from rnngraph.kernels.cpu.llvm import module, vector_bytes
 from rnngraph.kernels.cpu.llvm_text import Function
+from rnngraph.kernels.cpu.machine_code import module, vector_bytes
 from rnngraph.kernels.cpu.vectors import Lanes
 
 CHAINS = 12

@@ -1,7 +1,7 @@
 """Kernels for sums over all rows, and for sums, largest entries and softmax along each row.
 
 The order of every sum depends on sizes alone: along a row lanes add up side by side and then in halves; over rows the
-terms of a unit are added in order, and the units in theirs (see `ops.units`).
+terms of a unit are added in order, and the units in theirs (see `ops.summation_order`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.cpu import walk
-from rnngraph.kernels.cpu.compilation import Addresses
+from rnngraph.kernels.cpu.modules import Addresses
 from rnngraph.kernels.cpu.sharing import arguments_of, columns_of, parallel
 from rnngraph.kernels.cpu.threads import walker
 from rnngraph.kernels.kernel import Elementwise, Product, rows_of

@@ -10,7 +10,7 @@ from ctypes import c_int64, c_void_p
 from functools import cache
 
 from rnngraph.kernels.cpu import walk
-from rnngraph.kernels.cpu.llvm import module
+from rnngraph.kernels.cpu.machine_code import module
 
 
 def available() -> int:

@@ -1,7 +1,7 @@
 """Whether integers that choose lie inside of what they choose from.
 
 The language puts an `inside` in front of each integer that chooses. What is known to be inside needs none, and of the
-others a run looks at all at once, by `outside` (see `passes.inside`): so looking costs a step of a loop nothing.
+others a run looks at all at once, by `outside` (see `passes.index_checks`): so looking costs a step of a loop nothing.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from rnngraph.ir.ranges import Range
 from rnngraph.ops import TABLE, call, ranges
 from rnngraph.ops.ranges import Known
 from rnngraph.passes.bodies import everywhere, with_results
-from rnngraph.passes.bounds import bounds
+from rnngraph.passes.index_sizes import bounds
 
 INSIDE = TABLE["inside"]
 OUTSIDE = "outside:"

@@ -1,10 +1,13 @@
-"""Marks what meets all steps at once at the top level, so that it works through them unit by unit: see `ops.units`."""
+"""Marks what meets all steps at once at the top level, so that it works through them unit by unit.
+
+See `ops.summation_order`.
+"""
 
 from __future__ import annotations
 
 from rnngraph.ir.graph import LOOP, Graph, Node, Value, loop_of, make, rewrite
 from rnngraph.ops import TABLE
-from rnngraph.ops.units import DOWN, UP, leading
+from rnngraph.ops.summation_order import DOWN, UP, leading
 
 SUMS = tuple(TABLE[name] for name in ("sum_axes", "scatter_rows"))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from rnngraph.kernels.cpu import elementwise, products, reductions, sums
-from rnngraph.kernels.cpu.llvm import Module, across, module, vector_bytes
+from rnngraph.kernels.cpu.machine_code import Module, across, module, vector_bytes
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.cpu.threads import available
 from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Kernel, Product, Sums
