@@ -81,7 +81,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Order:
-    """How a sum over rows goes: in units of steps (see `ops.summation_order`) or straight, which way, whether to add."""
+    """How a sum over rows goes: in units (see `ops.summation_order`) or straight, which way, whether to add."""
 
     units: bool
     back: bool
