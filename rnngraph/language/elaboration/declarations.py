@@ -8,8 +8,8 @@ from rnngraph.ir.types import BATCH, Type
 from rnngraph.language.elaboration import arguments, expressions, initialisers
 from rnngraph.language.elaboration.elaborated import Weight
 from rnngraph.language.elaboration.loop_levels import Place
-from rnngraph.language.elaboration.mistakes import Echo, Mistake, TooMuch
-from rnngraph.language.elaboration.recovery import poison
+from rnngraph.language.elaboration.mistakes import Mistake
+from rnngraph.language.elaboration.recovery import recovered
 from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.values import Item
 from rnngraph.language.syntax import ast
@@ -18,19 +18,12 @@ from rnngraph.language.syntax import ast
 def declare(scope: Scope, s: ast.Param | ast.State) -> None:
     """Makes a parameter or a state; told here, since it may be asked for from another line."""
     scope.pending.pop(s.name, None)
-    try:
+    with recovered(scope, s):
         _refuse_twice(scope, s)
         if isinstance(s, ast.Param):
             _param(scope, s)
         else:
             _state(scope, s)
-    except TooMuch:
-        raise
-    except Mistake as mistake:
-        scope.trace.tell(mistake.diagnostic)
-        poison(scope, s)
-    except Echo:
-        poison(scope, s)
 
 
 def _refuse_twice(scope: Scope, s: ast.Param | ast.State) -> None:

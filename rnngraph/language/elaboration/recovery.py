@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rnngraph.language.elaboration.mistakes import Echo, Mistake, TooMuch
 from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.values import POISON
 from rnngraph.language.syntax import ast
@@ -9,6 +13,20 @@ from rnngraph.language.syntax.ast import Statement
 
 FIXED = ("input", "param", "state", "setting", "size", "loop")
 """Kinds of names that are given a value once, by what declares them."""
+
+
+@contextmanager
+def recovered(scope: Scope, s: Statement) -> Iterator[None]:
+    """A mistake in the statement that is run here is told, and poisons what the statement would have defined."""
+    try:
+        yield
+    except TooMuch:
+        raise
+    except Mistake as mistake:
+        scope.trace.tell(mistake.diagnostic)
+        poison(scope, s)
+    except Echo:
+        poison(scope, s)
 
 
 def poison(scope: Scope, s: Statement) -> None:

@@ -9,7 +9,7 @@ from rnngraph.ir.graph import Value
 from rnngraph.language.elaboration import declarations, expressions, stops
 from rnngraph.language.elaboration.loop_levels import Place
 from rnngraph.language.elaboration.mistakes import MOST_REPETITIONS, Echo, Mistake, TooMuch
-from rnngraph.language.elaboration.recovery import poison
+from rnngraph.language.elaboration.recovery import recovered
 from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.trace import dtype_of
 from rnngraph.language.elaboration.values import (
@@ -43,16 +43,9 @@ def run(scope: Scope, body: Iterable[Statement]) -> None:
     body = tuple(body)
     scope.pending |= {s.name: s for s in body if isinstance(s, (ast.Param, ast.State))}
     for statement in body:
-        try:
+        with recovered(scope, statement):
             scope.trace.count_statement(statement)
             _execute(scope, statement)
-        except TooMuch:
-            raise
-        except Mistake as mistake:
-            scope.trace.tell(mistake.diagnostic)
-            poison(scope, statement)
-        except Echo:
-            poison(scope, statement)
         scope.trace.name = ""
 
 
