@@ -1,4 +1,5 @@
-"""The compiled kernels of a program: its own chains in one module, products and sums from modules that all share."""
+"""The compiled kernels of a program: its chains, in one module with those that no program before had; products and sums
+of any size."""
 
 from __future__ import annotations
 
@@ -17,19 +18,24 @@ def target(dtype: str) -> CpuTarget:
     return CpuTarget(dtype, vector_bytes() // (4 if dtype == "float32" else 8), across(), available())
 
 
+_KNOWN: dict[tuple[object, ...], tuple[Module, str]] = {}
+"""The module of each kernel that was compiled in this process, and its name there."""
+
+
 class Addresses:
-    """Where each kernel starts; compiled together at the first question."""
+    """Where each kernel starts. What no program before has needed is compiled together at the first question."""
 
     def __init__(self, kernels: Iterable[Kernel], machine: CpuTarget) -> None:
         self.machine = machine
         texts: dict[tuple[object, ...], str] = {}
         declared = set[str]()
         for kernel in kernels:
-            key = _key(kernel)
-            if key is not None and key not in texts:
+            key = _key(kernel, machine)
+            if key is not None and key not in texts and key not in _KNOWN:
                 texts[key] = _written(kernel, f"k{len(texts)}", machine, declared)
-        self.names = {key: f"k{i}" for i, key in enumerate(texts)}
-        self.module = module(frozenset(declared), *texts.values()) if texts else None
+        if texts:
+            made = module(frozenset(declared), *texts.values())
+            _KNOWN.update({key: (made, f"k{i}") for i, key in enumerate(texts)})
         self.known: dict[int, int] = {}
 
     def of(self, kernel: Kernel) -> int:
@@ -39,10 +45,10 @@ class Addresses:
         return self.known[id(kernel)]
 
     def found(self, kernel: Kernel) -> int:
-        key = _key(kernel)
+        key = _key(kernel, self.machine)
         if key is not None:
-            assert self.module is not None
-            return self.module.address(self.names[key])
+            compiled, name = _KNOWN[key]
+            return compiled.address(name)
         shape = products.Shape(self.machine.dtype, self.machine.width, self.machine.across)
         if isinstance(kernel, ColumnSums):
             return column_sums(shape).address("columns")
@@ -51,12 +57,12 @@ class Addresses:
         return product_kernels(shape).address("product" if isinstance(kernel, Product) else "pack")
 
 
-def _key(kernel: Kernel) -> tuple[object, ...] | None:
-    """What makes the text of a kernel of the program's own; None for those that all share."""
+def _key(kernel: Kernel, machine: CpuTarget) -> tuple[object, ...] | None:
+    """What makes the text of a kernel that is written for its program; None for those of any size."""
     if isinstance(kernel, Elementwise):
-        return (kernel.chain, kernel.flat)
+        return (machine.width, kernel.chain, kernel.flat)
     if isinstance(kernel, AlongRow):
-        return (kernel.op, kernel.size, kernel.row, kernel.result)
+        return (machine.width, machine.dtype, kernel.op, kernel.size, kernel.row, kernel.result)
     return None
 
 
