@@ -26,9 +26,9 @@ from rnngraph.cli.terminal import console, say_json, show_all, warn
 
 @click.command(cls=Verb)
 @MODEL
-@click.option("--steps", type=Whole(), default=100, show_default=True, help="Steps of the made-up data.")
-@click.option("--batch", type=Whole(), default=32, show_default=True, help="Rows of the made-up data.")
-@click.option("--seconds", type=Real(0), default=2.0, show_default=True, help="For which each task is run.")
+@click.option("--steps", type=Whole(), default=100, show_default=True, help="Steps of the synthetic data.")
+@click.option("--batch", type=Whole(), default=32, show_default=True, help="Rows of the synthetic data.")
+@click.option("--seconds", type=Real(0), default=2.0, show_default=True, help="Time to run each task.")
 @UNROLL
 @KEEP
 @BACKEND
@@ -53,7 +53,7 @@ def bench(
     lines: int,
     as_json: bool,
 ) -> None:
-    """Tell how fast the model is here, forward alone and in training: per step, beside the machine, by source line."""
+    """Measure the model's speed, forward only and in training: per step, against the machine, by source line."""
     from rnngraph.analysis.bench import bench as measured
     from rnngraph.cli.printing import bench_tables
     from rnngraph.run_options import run_options

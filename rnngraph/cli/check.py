@@ -15,7 +15,7 @@ from rnngraph.cli.terminal import say, say_json, tell
 @click.argument("files", nargs=-1, required=True, type=Input())
 @JSON
 def check(files: Sequence[str], as_json: bool) -> int:
-    """Tell every error and warning of FILES. Exit code 2 if there is an error."""
+    """Report every error and warning in FILES. Exit code 2 if there is an error."""
     from rnngraph.check import check as check_file
 
     found = [d for path in files for d in check_file(path)]

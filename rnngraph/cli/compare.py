@@ -29,21 +29,19 @@ def _plot_files(given: Mapping[str, Any]) -> Paths:
 @click.option(
     "--steps", type=Wholes(), default="2,10,50,100,200,500,1000", show_default=True, help="Numbers of steps to try."
 )
-@click.option("--batch", type=Whole(), default=32, show_default=True, help="Rows of the made-up data.")
-@click.option("--modes", default="static,dynamic", show_default=True, help="Ways to unroll, as for --unroll.")
-@click.option("--keep", metavar="every:K,...", help="Further rows: what is kept for the backward pass.")
-@click.option("--memory-limit", metavar="10MB,...", help="Further rows: the fastest that fits.")
-@click.option("--truncate", metavar="K,...", help="Further rows: gradients cut off after K steps.")
-@click.option(
-    "--repeats", type=Whole(), default=9, show_default=True, help="Later runs that are timed, of all modes in turns."
-)
+@click.option("--batch", type=Whole(), default=32, show_default=True, help="Rows of the synthetic data.")
+@click.option("--modes", default="static,dynamic", show_default=True, help="Modes, as for --unroll.")
+@click.option("--keep", metavar="every:K,...", help="More rows: what is kept for the backward pass.")
+@click.option("--memory-limit", metavar="10MB,...", help="More rows: the fastest schedule that fits.")
+@click.option("--truncate", metavar="K,...", help="More rows: gradients truncated after K steps.")
+@click.option("--repeats", type=Whole(), default=9, show_default=True, help="Later runs to time, modes in turn.")
 @BACKEND
 @KERNELS
 @dtype_option("float32")
 @SEED
 @click.option("--page", type=PAGE, help="Write a report with plots to this .html file.")
 @click.option("--plots", type=Folder(), help="Write the plots into this folder, as .svg and .png.")
-@click.option("--memory", type=TIMES, help="Draw what is in memory over the longest run: .svg, .png or .pdf.")
+@click.option("--memory", type=TIMES, help="Draw memory use over the longest run: .svg, .png or .pdf.")
 @JSON
 def compare(
     file: str,
@@ -65,7 +63,7 @@ def compare(
     memory: str | None,
     as_json: bool,
 ) -> int:
-    """Prove that the modes give the same bits, then tell what each costs. Exit code 1 if they do not."""
+    """Verify that the modes give the same bits, then report what each costs. Exit code 1 if they do not."""
     from rnngraph.analysis.compare import compare as compared
     from rnngraph.analysis.compare import schedules
     from rnngraph.analysis.equality import Asked

@@ -15,9 +15,9 @@ from rnngraph.cli.terminal import say_json, show_all
 @MODEL
 @click.option("--steps", type=Whole(0), default=100, show_default=True, help="Steps of the sequences.")
 @click.option("--batch", type=Whole(), default=32, show_default=True, help="Rows.")
-@click.option("--gradient", is_flag=True, help="Of a training step, not of a forward run.")
-@click.option("--lengths", is_flag=True, help="For data whose rows have lengths of their own.")
-@click.option("--lines", type=Whole(0), default=10, show_default=True, help="How many source lines to name.")
+@click.option("--gradient", is_flag=True, help="For a training step, not a forward run.")
+@click.option("--lengths", is_flag=True, help="For data whose rows have lengths.")
+@click.option("--lines", type=Whole(0), default=10, show_default=True, help="Number of source lines to list.")
 @UNROLL
 @KEEP
 @MEMORY_LIMIT
@@ -44,7 +44,7 @@ def cost(
     dtype: str | None,
     as_json: bool,
 ) -> None:
-    """Tell the bytes of arrays that a run will take, without running anything."""
+    """Predict the bytes of arrays that a run will take, without running anything."""
     from rnngraph.analysis.cost import cost as predicted
     from rnngraph.cli.printing import cost_tables
     from rnngraph.run_options import run_options

@@ -22,24 +22,24 @@ def _beside(given: Mapping[str, Any]) -> Paths:
 
 @click.command(cls=Verb, also=_beside)
 @click.argument("file", type=Input())
-@click.option("--model", "name", metavar="NAME", help="Which model, where the file has several.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, as --set units=64.")
+@click.option("--model", "name", metavar="NAME", help="Which model, if the file has several.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, such as --set units=64.")
 @click.option("--to", "target", type=click.Choice(["onnx", "numpy"]), required=True, help="The format to write.")
-@click.option("--weights", "path", type=Input(), help="A .safetensors file; new weights by --seed without it.")
+@click.option("--weights", "path", type=Input(), help="A .safetensors file; without it, new weights by --seed.")
 @click.option("--seed", type=ANY, default=0, show_default=True, help="Seed of new weights.")
 @click.option(
     "--unroll",
     type=click.Choice(["dynamic", "static"]),
     default="dynamic",
     show_default=True,
-    help="A loop over any number of steps, or --steps steps one after the other.",
+    help="A loop over any number of steps, or --steps unrolled steps.",
 )
-@click.option("--steps", metavar="N|AXIS=N,...", help="Steps of a static export: of every axis, or of each.")
+@click.option("--steps", metavar="N|AXIS=N,...", help="Steps of a static export: for all axes, or for each.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="[default: float32 for onnx, else float64]")
 @click.option("--lengths/--no-lengths", default=None, help="Real lengths as inputs.  [default: for numpy]")
 @click.option("--states/--no-states", default=True, show_default=True, help="Initial states as inputs.")
 @click.option("--loss", is_flag=True, help="The loss and the metrics as outputs too.")
-@click.option("--operators", is_flag=True, help="ONNX: library cells as its operators LSTM, GRU and RNN.")
+@click.option("--operators", is_flag=True, help="ONNX: library cells as the operators LSTM, GRU and RNN.")
 @click.option("--out", type=Output("a model", "onnx", "py"), required=True, help="The .onnx or .py file to write.")
 def export(
     file: str,
@@ -57,7 +57,7 @@ def export(
     operators: bool,
     out: str,
 ) -> None:
-    """Write the model with its weights as an ONNX file, or as a Python file with nothing but NumPy in it."""
+    """Write the model with its weights as an ONNX file, or as a Python file that needs only NumPy."""
     from rnngraph.exchange.export.flags import refuse_idle, steps_in
     from rnngraph.exchange.export.request import Wanted
     from rnngraph.files.outputs import form_of, write_aside

@@ -17,7 +17,7 @@ from rnngraph.diagnostics.errors import CannotDo, UserError
 @click.option("--check", "only_check", is_flag=True, help="Write nothing; exit code 1 if a file would change.")
 @click.option("--stdout", is_flag=True, help="Print the result instead of writing it.")
 def fmt(files: Sequence[str], only_check: bool, stdout: bool) -> int:
-    """Bring FILES into their canonical form."""
+    """Rewrite FILES in canonical form."""
     code = 0
     for path in files:
         try:

@@ -19,31 +19,31 @@ from rnngraph.cli.terminal import write_out
     "--prompt",
     type=EmptyText(),
     default="",
-    help="The text to begin with; token ids with commas where there is no alphabet.",
+    help="The initial text; comma-separated token ids if there is no alphabet.",
 )
-@click.option("--length", type=Whole(0), default=400, show_default=True, help="Tokens to write at most.")
+@click.option("--length", type=Whole(0), default=400, show_default=True, help="Maximum number of tokens.")
 @click.option(
-    "--temperature", type=Real(0), default=1.0, show_default=True, help="Below 1 likelier text; 0 always the likeliest."
-)
-@click.option(
-    "--top-k", type=Whole(0), default=0, show_default=True, help="Draw from the K likeliest tokens; 0 from all."
+    "--temperature", type=Real(0), default=1.0, show_default=True, help="Below 1 more likely text; 0 the most likely."
 )
 @click.option(
-    "--top-p", type=Real(), default=1.0, show_default=True, help="Draw from the likeliest that hold this probability."
+    "--top-k", type=Whole(0), default=0, show_default=True, help="Draw from the K most likely tokens; 0: all."
 )
-@click.option("--beam", type=Whole(0), default=0, show_default=True, help="Search with so many texts at once; 0 draws.")
+@click.option(
+    "--top-p", type=Real(), default=1.0, show_default=True, help="Draw from the likeliest with this total probability."
+)
+@click.option("--beam", type=Whole(0), default=0, show_default=True, help="Width of a beam search; 0: sampling.")
 @click.option(
     "--length-penalty",
     type=Real(),
     metavar="A",
     help="With a beam: texts of n tokens are compared by log probability / ((5 + n) / 6) ** A (Wu and others 2016); "
-    "0 finds the likeliest.  [default: by the mean of a token]",
+    "0: by log probability.  [default: by the mean per token]",
 )
 @click.option("--end", help="The character (or token id) that ends the text.")
 @click.option("--alphabet", type=Input(), help="A text with every character once, in the order of their ids.")
-@click.option("--tokens", help="The input that takes the text, where that is not plain.")
-@click.option("--scores", help="The output that scores the next token, where that is not plain.")
-@click.option("--data", "paths", multiple=True, type=Input(), help="Other inputs, as a source to translate.")
+@click.option("--tokens", help="The input that takes the text, if ambiguous.")
+@click.option("--scores", help="The output that scores the next token, if ambiguous.")
+@click.option("--data", "paths", multiple=True, type=Input(), help="Other inputs, such as a source to translate.")
 @dtype_option("float32")
 @SEED
 def generate(

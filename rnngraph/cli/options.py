@@ -37,31 +37,31 @@ DATA = click.option(
 FILE = click.argument("file", type=Input())
 MODEL = option_group(
     FILE,
-    click.option("--model", "name", metavar="NAME", help="Which model, where the file has several."),
-    click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, as --set units=64."),
+    click.option("--model", "name", metavar="NAME", help="Which model, if the file has several."),
+    click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, such as --set units=64."),
 )
 UNROLL = click.option(
     "--unroll",
     metavar="static|dynamic|K",
     help="One copy of the cell per step, a while-loop, or K steps per turn of the loop."
-    "  [default: what the model's `schedule` block says, else dynamic]",
+    "  [default: the model's `schedule` block's, else dynamic]",
 )
 BACKEND = click.option("--backend", help="numpy or cupy.  [default: the `schedule` block's, else numpy]")
-KERNELS = click.option("--kernels", help="native (compiled here) or numpy.  [default: native where it can be had]")
+KERNELS = click.option("--kernels", help="native (compiled) or numpy.  [default: native if available]")
 KEEP = click.option(
     "--keep",
     metavar="all|every:K|sqrt|revolve:SLOTS|mixed:PERCENT",
-    help="What is kept for the backward pass; the rest is computed again.  [default: the `schedule` block's, else all]",
+    help="What is kept for the backward pass; the rest is recomputed.  [default: the `schedule` block's, else all]",
 )
 MEMORY_LIMIT = click.option(
-    "--memory-limit", metavar="512MB", help="Take the fastest way that fits: what is kept, what is computed again."
+    "--memory-limit", metavar="512MB", help="Use the fastest schedule that fits: what is kept, what is recomputed."
 )
-SWAP = click.option("--swap", metavar="FOLDER", help="Keep what the backward pass needs in a file of this folder.")
+SWAP = click.option("--swap", metavar="FOLDER", help="Keep what the backward pass needs in a file in this folder.")
 TRUNCATE = click.option(
-    "--truncate", metavar="K", help="Gradients through states stop at every K-th step: not the gradient any more."
+    "--truncate", metavar="K", help="Stop gradients through states at every K-th step: not the exact gradient."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
-LINES = click.option("--lines", type=Whole(), default=12, show_default=True, help="Source lines to show the time of.")
+LINES = click.option("--lines", type=Whole(), default=12, show_default=True, help="Number of source lines to time.")
 PICTURE = click.option("--picture", type=TIMES, help="Draw the times by line: .svg, .png or .pdf.")
 SEED = click.option("--seed", type=ANY, default=0, show_default=True, help="Seed of new weights and of random numbers.")
 

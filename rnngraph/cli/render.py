@@ -18,11 +18,11 @@ PICTURES = Output("a picture", "svg", "png", "pdf", "dot")
 @click.option("--out", required=True, type=PICTURES, help="The picture: .svg, .png, .pdf or .dot.")
 @UNROLL
 @click.option("--steps", type=Whole(), help="Steps of a static picture.  [default: 50]")
-@click.option("--opened/--closed", default=True, show_default=True, help="Loops with their insides, or as one box.")
+@click.option("--opened/--closed", default=True, show_default=True, help="Loops with their bodies, or as one box.")
 @click.option(
     "--fold", type=Whole(), default=6, show_default=True, help="Columns of a static picture; the middle is folded."
 )
-@click.option("--gradient", is_flag=True, help="With the backward graph.")
+@click.option("--gradient", is_flag=True, help="With the backward pass.")
 @click.option("--detail", is_flag=True, help="Every operation, not one box per equation.")
 def render(
     file: str,

@@ -33,11 +33,11 @@ RESULTS = Output("results", "npz", "csv", "json", "safetensors")
 @click.command(cls=Verb)
 @MODEL
 @DATA
-@click.option("--weights", type=Input(), help="A .safetensors file; new weights by --seed without it.")
+@click.option("--weights", type=Input(), help="A .safetensors file; without it, new weights by --seed.")
 @click.option("--out", type=RESULTS, help="Write every result: .npz, .json, .safetensors; .csv for a table.")
 @click.option("--watch", metavar="H,C,I", help="Values inside cells to record at every step.")
 @click.option("--stream", is_flag=True, help="Read a line per step from standard input; write each step's outputs.")
-@click.option("--profile", is_flag=True, help="Instead of results, show by source line where the time goes.")
+@click.option("--profile", is_flag=True, help="Show the time by source line instead of results.")
 @PICTURE
 @LINES
 @UNROLL
@@ -65,7 +65,7 @@ def run(
     seed: int,
     as_json: bool,
 ) -> int:
-    """Run the model on data and print its outputs, final states, loss and metrics. Exit code 1 if one is a nan."""
+    """Run the model on data and print its outputs, final states, loss and metrics. Exit code 1 if one is NaN."""
     import numpy as np
 
     from rnngraph.cli.printing import results_json, results_text

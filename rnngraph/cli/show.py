@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 @UNROLL
 @click.option("--steps", type=Whole(0), help="Steps of a static graph.")
 @click.option("--gradient", is_flag=True, help="With the backward pass.")
-@click.option("--lengths", is_flag=True, help="For data whose rows have lengths of their own.")
-@click.option("--kernels", is_flag=True, help="The compiled kernels, and what is left to NumPy and why.")
+@click.option("--lengths", is_flag=True, help="For data whose rows have lengths.")
+@click.option("--kernels", is_flag=True, help="The compiled kernels, and what NumPy runs and why.")
 def show(
     file: str,
     name: str | None,
@@ -37,7 +37,7 @@ def show(
     lengths: bool,
     kernels: bool,
 ) -> None:
-    """Print the graph as text after a stage of compilation, or the kernels that it is run by."""
+    """Print the graph as text after a stage of compilation, or the kernels that run it."""
     from rnngraph.cli.printing import kernel_table
     from rnngraph.ir.text import show as graph_text
     from rnngraph.run_options import run_options

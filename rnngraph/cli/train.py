@@ -43,21 +43,21 @@ def _training_files(given: Mapping[str, Any]) -> Paths:
 @click.command(cls=Verb, also=_training_files, same=(("--checkpoint", "--resume"),))
 @MODEL
 @click.option("--data", "paths", multiple=True, required=True, type=Input(), help="Training data; repeatable.")
-@click.option("--validation-data", "held", multiple=True, type=Input(), help="Held-back data for early stop.")
-@click.option("--test", "tests", multiple=True, type=Input(), help="Data to report on after training.")
+@click.option("--validation-data", "held", multiple=True, type=Input(), help="Validation data for early stopping.")
+@click.option("--test", "tests", multiple=True, type=Input(), help="Test data to evaluate after training.")
 @click.option("--out", type=WEIGHTS, help="Write the trained weights here (.safetensors).")
 @click.option("--weights", type=Input(), help="Start from these weights.")
-@click.option("--checkpoint", type=CHECKPOINT, help="Keep the state of training here.  [default: beside --out]")
-@click.option("--resume", type=Input(), help="Go on from this checkpoint.")
+@click.option("--checkpoint", type=CHECKPOINT, help="Save the state of training here.  [default: beside --out]")
+@click.option("--resume", type=Input(), help="Continue from this checkpoint.")
 @click.option("--epochs", type=Whole(0), help="Passes over the data.")
 @click.option("--batch", type=Whole(), help="Rows per update.")
 @click.option("--optimizer", metavar="NAME", help="sgd, adam, adamw or rmsprop.")
 @click.option("--rate", type=Real(), help="Learning rate.")
-@click.option("--momentum", type=Real(), help="Momentum, of sgd and rmsprop.")
-@click.option("--decay", type=Real(), help="Weight decay, of adamw.")
-@click.option("--rate-decay", type=Real(), help="Factor of the rate after each epoch.")
-@click.option("--clip-norm", type=Real(), help="Longest norm of all gradients together.")
-@click.option("--validation", type=Real(), help="Fraction of the rows that is held back.")
+@click.option("--momentum", type=Real(), help="Momentum, for sgd and rmsprop.")
+@click.option("--decay", type=Real(), help="Weight decay, for adamw.")
+@click.option("--rate-decay", type=Real(), help="Factor on the rate after each epoch.")
+@click.option("--clip-norm", type=Real(), help="Maximum norm of all gradients together.")
+@click.option("--validation", type=Real(), help="Fraction of rows held back.")
 @click.option("--split", type=click.Choice(["random", "last"]), help="Which rows are held back.")
 @click.option("--patience", type=Whole(), help="Epochs without a better held-back loss before stopping.")
 @UNROLL
@@ -96,7 +96,7 @@ def train(
     as_json: bool,
     **overrides: Any,
 ) -> None:
-    """Train the model's weights on data, as its `train` block says and flags override."""
+    """Train the model's weights on data, with its `train` block, overridden by flags."""
     from rnngraph.cli.printing import Bar, metrics_text
     from rnngraph.data.alphabet import keep_weights
     from rnngraph.data.read import load

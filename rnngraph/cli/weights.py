@@ -20,14 +20,14 @@ LAYOUT = click.Choice(["tf1", "keras", "torch", "onnx", "rnngraph"])
 
 @click.group(cls=Verbs)
 def weights() -> None:
-    """Look at files of weights, and convert them from and to other tools."""
+    """Show weight files, and convert them from and to other tools."""
 
 
 @weights.command()
 @click.argument("file", type=Input())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 def show(file: str, as_json: bool) -> None:
-    """Print name, shape, type, bytes and extent of every array of FILE, and the layout that it looks like."""
+    """Print name, shape, type, bytes and range of every array of FILE, and its likely layout."""
     from rnngraph.exchange.conversion.detect import looks_like
     from rnngraph.exchange.formats.listing import shown
     from rnngraph.exchange.formats.read import read
@@ -51,13 +51,13 @@ def show(file: str, as_json: bool) -> None:
 
 @weights.command()
 @click.argument("file", type=Input())
-@click.option("--from", "source", type=LAYOUT, help="The layout of FILE; seen from its names without it.")
+@click.option("--from", "source", type=LAYOUT, help="The layout of FILE.  [default: detected from its names]")
 @click.option("--to", "target", type=LAYOUT, default="rnngraph", show_default=True, help="The layout to write.")
 @click.option("--model", "model_file", type=Input(), required=True, help="The .rnn file that the weights are for.")
-@click.option("--name", metavar="NAME", help="Which model, where the file has several.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, as --set units=64.")
-@click.option("--map", "pairs", multiple=True, metavar="OURS=THEIRS", help="A layer and its module elsewhere.")
-@click.option("--assume", multiple=True, metavar="OPTION=VALUE", help="What the file does not say: forget_bias=0.")
+@click.option("--name", metavar="NAME", help="Which model, if the file has several.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, such as --set units=64.")
+@click.option("--map", "pairs", multiple=True, metavar="OURS=THEIRS", help="A layer and its module in the other tool.")
+@click.option("--assume", multiple=True, metavar="OPTION=VALUE", help="What the file does not contain: forget_bias=0.")
 @click.option("--out", type=Output("weights", "safetensors"), required=True, help="The .safetensors file to write.")
 def convert(
     file: str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -201,7 +202,7 @@ def test_graph_and_program_take_less_than_a_kilobyte_a_node(name: str, unroll: s
     old = made(model, 40).variant(Signature(cotangents=("loss",)))
     gc.collect()
     tracemalloc.start()
-    fresh = Variant(old.elaborated, old.schedule, old.signature, old.backend)
+    fresh = Variant(replace(old.elaborated), old.schedule, old.signature, old.backend)
     _ = fresh.program
     gc.collect()
     traced = tracemalloc.get_traced_memory()[0]

@@ -26,10 +26,13 @@ def programs(model: Model, steps: int, **more: Any) -> list[Any]:
 
 
 def assert_same(model: Model, data: Any, weights: Any, steps: int, batch: int, **more: Any) -> dict[str, Any]:
-    cotangents = cotangents_for(model, steps, batch)
-    if cotangents == {}:
-        cotangents = None
-    found = [everything(p, data, weights, cotangents) for p in programs(model, steps, **more)]
+    return agree(programs(model, steps, **more), model, data, weights, steps, batch)
+
+
+def agree(programs: list[Any], model: Model, data: Any, weights: Any, steps: int, batch: int) -> dict[str, Any]:
+    """What all of the programs give, to the same bits."""
+    cotangents = cotangents_for(model, steps, batch) or None
+    found = [everything(p, data, weights, cotangents) for p in programs]
     for other in found[1:]:
         unequal = [d for d in differences(found[0], other) if not d.equal]
         assert not unequal
@@ -37,11 +40,14 @@ def assert_same(model: Model, data: Any, weights: Any, steps: int, batch: int, *
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize(("steps", "batch"), [(1, 1), (4, 1), (5, 3), (7, 2)])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_same_bits(name: str, steps: int, batch: int, dtype: str) -> None:
+def test_same_bits(name: str, dtype: str) -> None:
     model = MODELS[name]()
-    assert_same(model, synthetic(model, steps, batch, 1), model.init(1, dtype), steps, batch, dtype=dtype)
+    weights = model.init(1, dtype)
+    loops = [model.compile(unroll, gradient=True, dtype=dtype) for unroll in ("dynamic", 3)]
+    for steps, batch in ((1, 1), (4, 1), (5, 3), (7, 2)):
+        static = model.compile("static", steps, gradient=True, dtype=dtype)
+        agree([static, *loops], model, synthetic(model, steps, batch, 1), weights, steps, batch)
 
 
 @pytest.mark.parametrize("name", MODELS)

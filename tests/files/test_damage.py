@@ -17,6 +17,7 @@ from rnngraph.data.read import load
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.tensors import write_tensors
 from rnngraph.training import checkpoint
+from rnngraph.weights.save_load import CHECKPOINT
 from tests.support.mutants import BEGUN, IDENTITY, READERS, WEIGHTS, findings, sound
 
 
@@ -144,7 +145,7 @@ def test_a_table_with_a_number_of_5000_digits(tmp_path: Path) -> None:
 
 def texts(**changes: str) -> dict[str, str]:
     place = {"epoch": 1, "batch": 0, "loss_sum": 0.0, "rows": 0, "best_loss": None, "best_epoch": 0, "history": []}
-    whole = {"kind": checkpoint.KIND, "training": json.dumps(place), "identity": json.dumps(IDENTITY.as_json())}
+    whole = {"kind": CHECKPOINT, "training": json.dumps(place), "identity": json.dumps(IDENTITY.as_json())}
     return {**whole, **changes}
 
 

@@ -1,4 +1,4 @@
-"""Runs what is looked for by seeds, from the command line: `python -m tests.MODULE FIRST LAST [KIND]`."""
+"""Runs what is looked for by seeds, from the command line: `python -m tests.support.MODULE FIRST LAST [KIND]`."""
 
 from __future__ import annotations
 

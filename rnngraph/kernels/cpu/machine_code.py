@@ -66,9 +66,10 @@ ROOM = 64 << 20
 
 
 class Module:
-    """Compiled functions by name; they live as long as this object."""
+    """Compiled functions by name; they live as long as this object. `often` for those that every program shares: there
+    all that LLVM can do is worth its time. A chain is written as it should run; little is left to be done to it."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, often: bool = False) -> None:
         if not has_room(ROOM):
             raise MemoryError  # LLVM itself would end the process
         kept = _Kept(text)
@@ -76,7 +77,7 @@ class Module:
         module = llvm.parse_assembly(text if code is None else "")
         if code is None:
             module.verify()
-            _optimise(module)
+            _optimise(module, often)
         self.engine = llvm.create_mcjit_compiler(module, _machine())
         if code is None:
             self.engine.set_object_cache(lambda _, compiled: kept.write(compiled))
@@ -95,16 +96,23 @@ class Module:
 
 
 @cache
-def module(declared: frozenset[str], *texts: str) -> Module:
+def module(declared: frozenset[str], *texts: str, often: bool = False) -> Module:
     """The functions of some texts, which use what is declared; compiled once in a process."""
-    return Module("\n".join([*sorted({*COMMON, *declared}), *texts]))
+    return Module("\n".join([*sorted({*COMMON, *declared}), *texts]), often)
 
 
-def _optimise(module: Any) -> None:
+def _optimise(module: Any, often: bool) -> None:
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
     builder = llvm.create_pass_builder(_machine(), options)
-    builder.getModulePassManager().run(module, builder)
+    if often:
+        builder.getModulePassManager().run(module, builder)
+        return
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_sroa_pass()  # counters of loops into registers
+    passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
+    passes.run(module, builder)
 
 
 # --- kept on disk ----------------------------------------------------------------------------------------------

@@ -78,18 +78,18 @@ def _written(kernel: Kernel, name: str, machine: CpuTarget, declared: set[str]) 
 def product_kernels(shape: products.Shape) -> Module:
     declared = set[str]()
     text = products.write(shape, declared)
-    return module(frozenset(declared), text)
+    return module(frozenset(declared), text, often=True)
 
 
 @cache
 def sum_kernels(shape: products.Shape, sources: int, summed: bool) -> Module:
     declared = set[str]()
     text = sums.write(shape, sources, summed, declared)
-    return module(frozenset(declared), text)
+    return module(frozenset(declared), text, often=True)
 
 
 @cache
 def column_sums(shape: products.Shape) -> Module:
     declared = set[str]()
     text = reductions.write_columns("columns", shape.dtype, shape.width, declared)
-    return module(frozenset(declared), text)
+    return module(frozenset(declared), text, often=True)
