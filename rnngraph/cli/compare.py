@@ -34,7 +34,7 @@ def _plot_files(given: Mapping[str, Any]) -> Paths:
 @click.option("--keep", metavar="every:K,...", help="More rows: what is kept for the backward pass.")
 @click.option("--memory-limit", metavar="10MB,...", help="More rows: the fastest schedule that fits.")
 @click.option("--truncate", metavar="K,...", help="More rows: gradients truncated after K steps.")
-@click.option("--repeats", type=Whole(), default=9, show_default=True, help="Later runs to time, modes in turn.")
+@click.option("--repeats", type=Whole(), default=9, show_default=True, help="Later runs to time, with modes in turn.")
 @BACKEND
 @KERNELS
 @dtype_option("float32")

@@ -23,7 +23,7 @@ from rnngraph.cli.terminal import write_out
 )
 @click.option("--length", type=Whole(0), default=400, show_default=True, help="Maximum number of tokens.")
 @click.option(
-    "--temperature", type=Real(0), default=1.0, show_default=True, help="Below 1 more likely text; 0 the most likely."
+    "--temperature", type=Real(0), default=1.0, show_default=True, help="Below 1: more likely text; 0: the most likely."
 )
 @click.option(
     "--top-k", type=Whole(0), default=0, show_default=True, help="Draw from the K most likely tokens; 0: all."

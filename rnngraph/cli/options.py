@@ -43,8 +43,8 @@ MODEL = option_group(
 UNROLL = click.option(
     "--unroll",
     metavar="static|dynamic|K",
-    help="One copy of the cell per step, a while-loop, or K steps per turn of the loop."
-    "  [default: the model's `schedule` block's, else dynamic]",
+    help="One copy of the cell per step, a while-loop, or K steps per loop iteration."
+    "  [default: the `schedule` block's, else dynamic]",
 )
 BACKEND = click.option("--backend", help="numpy or cupy.  [default: the `schedule` block's, else numpy]")
 KERNELS = click.option("--kernels", help="native (compiled) or numpy.  [default: native if available]")
@@ -61,7 +61,7 @@ TRUNCATE = click.option(
     "--truncate", metavar="K", help="Stop gradients through states at every K-th step: not the exact gradient."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
-LINES = click.option("--lines", type=Whole(), default=12, show_default=True, help="Number of source lines to time.")
+LINES = click.option("--lines", type=Whole(), default=12, show_default=True, help="Number of source lines to show.")
 PICTURE = click.option("--picture", type=TIMES, help="Draw the times by line: .svg, .png or .pdf.")
 SEED = click.option("--seed", type=ANY, default=0, show_default=True, help="Seed of new weights and of random numbers.")
 

@@ -55,7 +55,7 @@ def _training_files(given: Mapping[str, Any]) -> Paths:
 @click.option("--rate", type=Real(), help="Learning rate.")
 @click.option("--momentum", type=Real(), help="Momentum, for sgd and rmsprop.")
 @click.option("--decay", type=Real(), help="Weight decay, for adamw.")
-@click.option("--rate-decay", type=Real(), help="Factor on the rate after each epoch.")
+@click.option("--rate-decay", type=Real(), help="Rate factor after each epoch.")
 @click.option("--clip-norm", type=Real(), help="Maximum norm of all gradients together.")
 @click.option("--validation", type=Real(), help="Fraction of rows held back.")
 @click.option("--split", type=click.Choice(["random", "last"]), help="Which rows are held back.")
