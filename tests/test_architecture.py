@@ -63,7 +63,7 @@ DOORS = {
 }
 """Which modules import a library."""
 
-ROOMS = {"click": "cli"}
+ROOMS = {"click": "cli", "rich": "cli"}
 """Libraries that one whole room may import."""
 
 LEVEL = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}

@@ -1,4 +1,4 @@
-"""Where the time of a run goes, by source line: as data, as a chart for the terminal, and as a picture."""
+"""Where the time of a run goes, by source line: the slowest lines, and a picture of them."""
 
 from __future__ import annotations
 
@@ -9,39 +9,9 @@ from rnngraph.analysis.results import LineTime, Profile
 from rnngraph.files.outputs import form_of, write_aside
 from rnngraph.viz.figure import FORMS, figure_bytes
 from rnngraph.viz.palette import FAINT, INK, KINDS, SOFT
-from rnngraph.viz.sentences import duration
-
-BAR = 24
-"""Columns of the longest bar in the terminal."""
 
 
-def chart(task: str, profile: Profile, most: int) -> Any:
-    """A `rich` table with a bar for each of the slowest lines: plain for forward, hatched for backward."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    rows = _most(profile, most)
-    longest = max((line.seconds for line in rows), default=0.0) or 1.0
-    told = Table(
-        title=f"{task}: where the time goes", title_justify="left", title_style="bold", box=None, pad_edge=False
-    )
-    for name, justify in (("", "right"), ("time", "right"), ("", "left"), ("line", "left"), ("", "left")):
-        told.add_column(name, justify=justify, no_wrap=name != "")  # type: ignore[arg-type]
-    for line in rows:
-        forward, backward = (round(BAR * part / longest) for part in (line.forward, line.backward))
-        told.add_row(
-            f"{100 * line.seconds / profile.seconds:.0f} %",
-            duration(line.seconds),
-            f"[green]{'█' * forward}[/][dark_orange]{'▒' * backward}[/]",
-            escape(line.place),
-            escape(line.text),
-        )
-    if any(line.backward for line in rows):
-        told.caption, told.caption_justify = "[green]█[/] forward  [dark_orange]▒[/] backward", "left"
-    return told
-
-
-def _most(profile: Profile, most: int) -> tuple[LineTime, ...]:
+def slowest(profile: Profile, most: int) -> tuple[LineTime, ...]:
     """The slowest lines, the others as one."""
     rows = tuple(sorted(profile.shown, key=lambda line: -line.seconds))
     if len(rows) <= most + 1:
@@ -54,7 +24,7 @@ def _most(profile: Profile, most: int) -> tuple[LineTime, ...]:
 def write_picture(profiles: Mapping[str, Profile], path: str, most: int) -> None:
     """For each task horizontal bars, one for each of the slowest lines."""
     form = form_of(path, FORMS, "a picture")
-    write_aside(path, _drawn({task: _most(profile, most)[::-1] for task, profile in profiles.items()}, form))
+    write_aside(path, _drawn({task: slowest(profile, most)[::-1] for task, profile in profiles.items()}, form))
 
 
 def _drawn(tasks: Mapping[str, Sequence[LineTime]], form: str) -> bytes:

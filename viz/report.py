@@ -9,9 +9,9 @@ from importlib.resources import files
 from rnngraph.analysis.results import CATEGORIES, CompareRow, Comparison, Difference
 from rnngraph.viz.plots import PLOTS, colour, inline, plots
 from rnngraph.viz.sentences import data, honest, later, verdict
-from rnngraph.viz.tables import COLUMNS, cells, tables
+from rnngraph.viz.tables import COLUMNS, cells
 
-__all__ = ["plots", "report", "tables"]
+__all__ = ["plots", "report"]
 
 _MOST_DIFFERENCES = 40
 

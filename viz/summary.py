@@ -57,31 +57,6 @@ def as_json(block: Block) -> dict[str, Any]:
     return {"blocks": [asdict(row) for row in rows], "totals": totals(rows)}
 
 
-def table(block: Block) -> Any:
-    """A `rich` table of the rows and their total."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    rows = summary(block)
-    found = Table(box=SIMPLE_HEAD, pad_edge=False, show_footer=True)
-    count = totals(rows)
-    frozen = f" ({count['frozen']:,} frozen)" if count["frozen"] else ""
-    for name, footer in (("block", "total"), ("definition", ""), ("states", ""), ("weights", "")):
-        found.add_column(name, footer=footer)
-    found.add_column("values", f"{count['values']:,}{frozen}", justify="right")
-    found.add_column("", "")
-    for row in rows:
-        found.add_row(
-            "  " * row.depth + row.name,
-            f"{row.kind} {row.definition}".strip() if row.definition else row.kind,
-            "\n".join(f"{name} {shape_text(shape)}" for name, shape in row.states),
-            "\n".join(f"{n} {shape_text(s)}{' frozen' if frozen else ''}" for n, s, frozen in row.weights),
-            f"{row.values:,}" if row.values else "",
-            row.shared,
-        )
-    return found
-
-
 def shape_text(shape: tuple[int, ...]) -> str:
     return f"[{', '.join(map(str, shape))}]"
 

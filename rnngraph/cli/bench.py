@@ -55,7 +55,7 @@ def bench(
 ) -> None:
     """Measure the model's speed, forward only and in training: per step, against the machine, by source line."""
     from rnngraph.analysis.bench import bench as measured
-    from rnngraph.cli.printing import bench_tables
+    from rnngraph.cli.tables import bench_tables
     from rnngraph.run_options import run_options
 
     model = read(file, name, settings)

@@ -67,13 +67,13 @@ def compare(
     from rnngraph.analysis.compare import compare as compared
     from rnngraph.analysis.compare import schedules
     from rnngraph.analysis.equality import Asked
+    from rnngraph.cli.tables import comparison_tables
     from rnngraph.files.outputs import write_aside
     from rnngraph.run_options import run_options
     from rnngraph.runtime.choose_backend import backend_named
     from rnngraph.viz.plots import plots as write_plots
     from rnngraph.viz.report import report
     from rnngraph.viz.sentences import honest, verdict
-    from rnngraph.viz.tables import tables
 
     model = read(file, name, settings)
     options = run_options(model, backend=backend, dtype=dtype, kernels=kernels, dtype_default="float32")
@@ -100,7 +100,7 @@ def compare(
     if as_json:
         say_json(found.to_json())
     else:
-        show_all(verdict(found), *honest(found), *found.notes, *tables(found))
+        show_all(verdict(found), *honest(found), *found.notes, *comparison_tables(found))
     return 0 if found.equal else 1
 
 

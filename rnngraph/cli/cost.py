@@ -46,7 +46,7 @@ def cost(
 ) -> None:
     """Predict the bytes of arrays that a run will take, without running anything."""
     from rnngraph.analysis.cost import cost as predicted
-    from rnngraph.cli.printing import cost_tables
+    from rnngraph.cli.tables import cost_tables
     from rnngraph.run_options import run_options
 
     model = read(file, name, settings)

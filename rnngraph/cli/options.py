@@ -143,10 +143,11 @@ def refuse_together(**given: object) -> None:
 
 def tell_profiles(profiles: Mapping[str, Profile], picture: str | None, lines: int) -> None:
     """Charts of so many lines at the terminal (of none where that is 0), and a picture where one is asked for."""
-    from rnngraph.viz.profile import chart, write_picture
+    from rnngraph.cli.tables import profile_table
+    from rnngraph.viz.profile import write_picture
 
     for task, profile in profiles.items() if lines else ():
-        show_all(chart(task, profile, lines))
+        show_all(profile_table(task, profile, lines))
     if picture is not None:
         write_picture(profiles, picture, max(lines, 12))
         say(f"wrote {picture}", err=not lines)

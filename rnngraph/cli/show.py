@@ -38,7 +38,7 @@ def show(
     kernels: bool,
 ) -> None:
     """Print the graph as text after a stage of compilation, or the kernels that run it."""
-    from rnngraph.cli.printing import kernel_table
+    from rnngraph.cli.tables import kernel_table
     from rnngraph.ir.text import show as graph_text
     from rnngraph.run_options import run_options
 

@@ -16,11 +16,11 @@ from rnngraph.cli.terminal import say_json, show_all
 @JSON
 def summary(file: str, name: str | None, settings: Sequence[str], as_json: bool) -> None:
     """A table of the model's blocks, weights and states."""
+    from rnngraph.cli.tables import summary_table
     from rnngraph.viz.summary import as_json as summary_json
-    from rnngraph.viz.summary import table
 
     model = read(file, name, settings)
     if as_json:
         say_json(summary_json(model.block), indent=2)
     else:
-        show_all(table(model.block))
+        show_all(summary_table(model.block))

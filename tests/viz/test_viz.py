@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 
 from rnngraph.analysis.results import CompareRow, Comparison, Difference, LedgerEntry, Panel, Spread
+from rnngraph.cli.tables import comparison_tables, summary_table
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.ir.graph import Graph, Loop, graph_input
 from rnngraph.ir.types import Type
@@ -31,8 +32,7 @@ from rnngraph.viz.plots import plots
 from rnngraph.viz.report import report
 from rnngraph.viz.scene import Scene
 from rnngraph.viz.sentences import honest, verdict
-from rnngraph.viz.summary import as_json, summary, table, totals
-from rnngraph.viz.tables import tables
+from rnngraph.viz.summary import as_json, summary, totals
 from rnngraph.viz.write import _run, svg, write
 from tests.support.hand_built import stack_model
 
@@ -250,7 +250,7 @@ def test_summary_has_a_row_for_each_instance() -> None:
 def test_summary_as_table_and_json() -> None:
     _, block = stack_model()
     console = Console(width=140, record=True, file=StringIO())
-    console.print(table(block))
+    console.print(summary_table(block))
     text = console.export_text()
     assert "328 (20 frozen)" in text
     assert "kernel [7, 16]" in text
@@ -345,7 +345,7 @@ def test_tables_show_cost_and_ledger() -> None:
     rows = [replace(r, mode=f"{r.mode}, within 512MB", gradient_error=0.25, evaluations=1.5) for r in comparison().rows]
     for shown in (comparison(), replace(comparison(), rows=tuple(rows))):
         console = Console(width=100, record=True, file=StringIO())
-        for found in tables(shown):
+        for found in comparison_tables(shown):
             console.print(found)
         text = console.export_text()
         assert "12,000" in text and "2,560,000 B" in text and "1.9 to 2.3" in text
