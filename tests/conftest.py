@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
+
+gc.set_threshold(50_000, 50, 50)  # a sixth of the time went into looking through models that all tests share
 
 
 @pytest.fixture

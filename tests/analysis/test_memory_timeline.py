@@ -20,7 +20,7 @@ from rnngraph.run_options import RunOptions
 from tests.support.models import EXAMPLES, parsed
 
 ASKED = Asked(steps=(3, 12), batch=4)
-STEPS = 25
+STEPS = 16
 """Whole chunks for `sqrt`: a shorter last one would be the only one to go back from its first computation, and `cost`,
 which asks not which way a part is run, would predict a little more."""
 LSTM4 = str(next(path for path in EXAMPLES if path.stem == "lstm4"))

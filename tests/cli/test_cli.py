@@ -352,7 +352,7 @@ def test_the_readme_shows_every_verb_of_the_tour() -> None:
 def test_the_commands_of_the_readme_work(folder: Path, capsys: Any, command: str) -> None:
     Path("examples").symlink_to(EXAMPLES)
     arguments = [str(path) for part in command.split() for path in sorted(Path().glob(part)) or [part]]
-    quick = {"train": ["--epochs", "1"], "compare": ["--steps", "2,3", "--repeats", "1"]}
+    quick = {"train": ["--epochs", "1"], "compare": ["--steps", "3", "--repeats", "1"]}
     out(capsys, *arguments, *quick.get(arguments[0], []))
 
 

@@ -16,6 +16,7 @@ from rnngraph.exchange.conversion.convert import Converted, convert
 from rnngraph.exchange.formats.read import read
 from rnngraph.exchange.recognise import HARD, with_gate
 from tests.support.models import over
+from tests.support.paths import ROOT
 
 HERE = Path(__file__).parent / "weights"
 EXPECTED = dict(np.load(HERE / "expected.npz"))
@@ -272,7 +273,7 @@ def test_a_direction_that_names_tell_counts(tool: str) -> None:
 
 
 def test_what_tensorflow_1_does_not_keep_is_told_and_can_be_told() -> None:
-    golden = np.load(HERE.parent / "golden" / "basic_lstm_forget_bias_0.npz")
+    golden = np.load(ROOT / "tests" / "tensorflow" / "golden" / "basic_lstm_forget_bias_0.npz")
     text = over("LSTM(4)").replace("output", "output Embedding(17, 3)(id) as e,")
     text = text.replace("net =", "input id: seq int\n  net =")
     model, own = converted(text, HERE / "tf1.ckpt", "tf1")
