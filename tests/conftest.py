@@ -7,7 +7,19 @@ from pathlib import Path
 
 import pytest
 
-gc.set_threshold(50_000, 50, 50)  # a sixth of the time went into looking through models that all tests share
+gc.set_threshold(50_000, 50, 50)
+TESTS = 0
+"""How many this process has begun."""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What stays (models that all tests share, compiled kernels) is set apart now and then: else each collection that a
+    comparison asks for would look through all of it again."""
+    global TESTS
+    TESTS += 1
+    if TESTS % 50 == 0:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture
