@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     global TESTS
     TESTS += 1
     if TESTS % 50 == 0:
-        gc.collect()
+        with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # not this test's, whosever it is
+            gc.collect()
         gc.freeze()
 
 

@@ -17,6 +17,7 @@ import pytest
 import rnngraph as rg
 from rnngraph.cli.main import cli, exit_code
 from rnngraph.passes.pipeline import STAGES
+from tests.support.arrays import arrays
 from tests.support.paths import ROOT
 from tests.support.running import same_bits
 
@@ -173,7 +174,7 @@ def test_run_as_json_has_every_bit(capsys: Any) -> None:
 def test_run_writes_and_watches(folder: Path, capsys: Any, unroll: str) -> None:
     arguments = ["run", "small.rnn", "--data", "small.npz", "--unroll", unroll, "--out", "r.npz", "--watch", "h,i,c"]
     assert "wrote r.npz" in out(capsys, *arguments)
-    found = np.load("r.npz")
+    found = arrays("r.npz")
     assert {"guess", "final.h", "final.c", "loss", "distance", "h", "i", "c"} <= set(found)
     assert found["h"].shape == found["i"].shape == (32, 6, 4)
     assert np.array_equal(found["h"][:, -1], found["final.h"])
@@ -194,7 +195,7 @@ def test_watched_values_are_the_same_in_both_modes(folder: Path, capsys: Any) ->
             "--watch",
             "h,f,o",
         )
-    static, dynamic = np.load("static.npz"), np.load("dynamic.npz")
+    static, dynamic = arrays("static.npz"), arrays("dynamic.npz")
     assert set(static) == set(dynamic)
     assert all(np.array_equal(static[name], dynamic[name]) for name in static)
 
@@ -214,7 +215,7 @@ def test_names_of_results_may_be_anything(folder: Path, capsys: Any) -> None:
     Path("names.rnn").write_text("model M {\n  input x: [3]\n  output x as file, x + 1 as allow_pickle\n}\n")
     np.savez("x.npz", x=np.zeros((2, 3)))
     out(capsys, "run", "names.rnn", "--data", "x.npz", "--out", "r.npz")
-    assert set(np.load("r.npz")) == {"file", "allow_pickle"}
+    assert set(arrays("r.npz")) == {"file", "allow_pickle"}
 
 
 def test_one_model_of_several(folder: Path, capsys: Any) -> None:

@@ -19,6 +19,7 @@ from rnngraph.exchange.export.request import Wanted
 from rnngraph.exchange.formats.contents import Found
 from rnngraph.exchange.formats.listing import shown
 from rnngraph.exchange.formats.read import read
+from tests.support.arrays import arrays
 from tests.support.models import over
 
 HERE = Path(__file__).parent / "weights"
@@ -408,7 +409,7 @@ def test_tensorflow_s_cells_for_cudnn_add_no_forget_bias() -> None:
 
 @pytest.mark.parametrize("name", ["tf1.ckpt", "tf1.ckpt.index", "tf1.ckpt.data-00000-of-00001", "folder", "saved"])
 def test_a_checkpoint_of_tensorflow_is_read_by_any_of_its_names(name: str, tmp_path: Path) -> None:
-    expected = np.load(HERE / "expected.npz")
+    expected = arrays(HERE / "expected.npz")
     place = {"folder": tmp_path, "saved": tmp_path / "variables"}.get(name)
     if place is not None:
         place.mkdir(exist_ok=True)

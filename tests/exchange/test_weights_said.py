@@ -15,6 +15,7 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.conversion.convert import Converted, convert
 from rnngraph.exchange.formats.read import read
 from rnngraph.exchange.recognise import HARD, with_gate
+from tests.support.arrays import arrays
 from tests.support.models import over
 from tests.support.paths import ROOT
 
@@ -273,7 +274,7 @@ def test_a_direction_that_names_tell_counts(tool: str) -> None:
 
 
 def test_what_tensorflow_1_does_not_keep_is_told_and_can_be_told() -> None:
-    golden = np.load(ROOT / "tests" / "tensorflow" / "golden" / "basic_lstm_forget_bias_0.npz")
+    golden = arrays(ROOT / "tests" / "tensorflow" / "golden" / "basic_lstm_forget_bias_0.npz")
     text = over("LSTM(4)").replace("output", "output Embedding(17, 3)(id) as e,")
     text = text.replace("net =", "input id: seq int\n  net =")
     model, own = converted(text, HERE / "tf1.ckpt", "tf1")
