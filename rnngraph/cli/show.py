@@ -54,8 +54,9 @@ def show(
 def _kernels(model: Model, options: RunOptions, steps: int | None, gradient: bool, padded: bool) -> list[Listed]:
     """The compiled kernels of a model's program, and what is left to NumPy."""
     from rnngraph.compilation.variant import Signature
+    from rnngraph.kernels.cpu.modules import target
     from rnngraph.kernels.listing import listed
 
     program = replace(options, kernels="native").compiled(model, steps, gradient=gradient)
     signature = Signature(padded, cotangents=model.differentiated if gradient else None)
-    return listed(program.variant(signature).program.code)
+    return listed(program.variant(signature).program.code, target(options.dtype))

@@ -103,7 +103,6 @@ def train(
     from rnngraph.data.shapes import steps_of
     from rnngraph.run_options import run_options
     from rnngraph.training.checkpoint import alone, own_checkpoint
-    from rnngraph.training.config import FitConfig
     from rnngraph.training.train import chosen_optimiser, tester
     from rnngraph.training.train import train as trained
 
@@ -126,8 +125,7 @@ def train(
         pass
     if kept != resume and Path(kept).is_file():
         warn(f"`{kept}` of an interrupted training is written over; `--resume {kept}` would have gone on from it")
-    seed = FitConfig.from_recipe(model.recipe, **overrides).seed
-    first = read_weights(model, weights, seed, options.dtype) if weights else None
+    first = read_weights(model, weights, 0, options.dtype) if weights else None
     began = False
 
     def progress(now: Any) -> None:

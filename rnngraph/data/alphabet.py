@@ -36,5 +36,3 @@ def alphabet_of(weights: str, path: str | None) -> list[str]:
         return list(dict.fromkeys(read_source(Path(path)).text))
     _, notes = read_tensors(weights)
     return list(json.loads(notes.get(ALPHABET, "[]")))
-
-

@@ -31,5 +31,3 @@ def table_rows(graph: Graph, inputs: Sequence[DataInput], data: Mapping[str, Any
     given = [data[f"{i.name}{LENGTHS}"] for i in inputs if stepped and i.axis == stepped[0]
              and f"{i.name}{LENGTHS}" in data]  # fmt: skip
     return Rows(names, stepped is not None, np.asarray(given[0]) if given else None)
-
-

@@ -75,5 +75,3 @@ def told_of(given: object) -> str:
     if given is None or isinstance(given, (str, Real)):
         return f"`{given}`"
     return f"a value of the type `{type(given).__name__}`"
-
-

@@ -47,5 +47,3 @@ class Hints:
             self.left -= len(words)
             self.found[key] = did_you_mean(name, words)
         return self.found[key]
-
-

@@ -33,9 +33,7 @@ from rnngraph.planning.program import (
 def fused(program: Program, target: Target) -> Program:
     """The same program with groups where there are kernels; its results are the same up to rounding."""
     fuser = _Fuser(program, target)
-    ways = []
-    for way in program.ways:
-        ways.append(taken_inward(fuser.code(way), fuser.slots, fuser.readers, target))
+    ways = [taken_inward(fuser.code(way), fuser.slots, fuser.readers, target) for way in program.ways]
     code = [item for way in ways for item in way]
     turn = None if program.turn is None else len(ways[0])
     made = replace(program, slots=tuple(fuser.slots), code=tuple(code), turn=turn)
@@ -44,7 +42,7 @@ def fused(program: Program, target: Target) -> Program:
 
 class _Fuser:
     def __init__(self, program: Program, target: Target) -> None:
-        self.target, self.slots = target, list(program.slots)
+        self.slots = list(program.slots)
         self.views = views = Views(program.slots, target.dtype)
         self.readers = _readers(program)
         self.claims, self.chains = Claims(views, target), Chains(views, self.readers, target)
@@ -69,30 +67,27 @@ class _Fuser:
                 run.add(link, step)
             elif isinstance(item, Step):
                 after = code[at] if at < len(code) else None
-                groups, taken = self.single(item, after if isinstance(after, Step) else None)
-                found += groups
-                if taken and isinstance(after, Step):
+                one = self.single(item, after if isinstance(after, Step) else None)
+                found.append(one)
+                if isinstance(one, Group) and len(one.steps) == 2 and isinstance(after, Step):
                     self.steps.of(after)
-                at += taken
+                    at += 1
             elif isinstance(item, Repeat):
-                found += self.repeat(item)
+                rest = tuple(i for i in self.code(item.rest) if not isinstance(i, Repeat))
+                found.append(replace(item, body=tuple(self.code(item.body)), rest=rest))
         return _merged(found + self.joined(run.links))
 
-    def repeat(self, repeat: Repeat) -> list[Code]:
-        rest = tuple(i for i in self.code(repeat.rest) if not isinstance(i, Repeat))
-        return [replace(repeat, body=tuple(self.code(repeat.body)), rest=rest)]
-
-    def single(self, step: Step, after: Step | None) -> tuple[list[Code], int]:
-        """The group that stands for a step, and how many of those after it it stands for as well."""
+    def single(self, step: Step, after: Step | None) -> Code:
+        """The group that stands for a step, and for the one after it where its kernel does that too; else the step."""
         claimed = self.claims.step(step)
         if claimed is None:
-            return [step], 0
+            return step
         out = self.views.of(step.outs[0])
         if after is not None and (self.readers[out.slot] == 1 or self.views.of(after.outs[0]) is out):
             plus = self.claims.plus(step, claimed, after)
             if plus is not None:
-                return [Group((step, after), (*claimed.ins, plus[1]), after.outs, plus[0])], 1
-        return [Group((step,), claimed.ins, claimed.outs, claimed.kernel)], 0
+                return Group((step, after), (*claimed.ins, plus[1]), after.outs, plus[0])
+        return Group((step,), claimed.ins, claimed.outs, claimed.kernel)
 
     def joined(self, links: list[Link]) -> list[Code]:
         """The links as one group, or as the steps they were where their entries lie in no usable order."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rnngraph.kernels.target import Target
 from rnngraph.planning.program import Code, Group, Repeat, Step
 
-SHAPED = ("contract", "sum_axes", "sum", "max_over", "softmax", "log_softmax")
-"""Ops that have kernels for some axes and dimensions."""
 PARTS = {"": "", "live": ", rows that go on", "past": ", rows that have ended"}
 
 
@@ -25,25 +24,25 @@ class Listed:
     times: int = 1
 
 
-def listed(code: Sequence[Code]) -> list[Listed]:
+def listed(code: Sequence[Code], target: Target) -> list[Listed]:
     """Kernels in the order of the program; the same one at many steps of a static program is told once."""
     found: dict[Listed, int] = {}
-    for one in _listed(code, 0):
+    for one in _listed(code, 0, target):
         found[one] = found.get(one, 0) + 1
     return [Listed(one.depth, one.what, one.ops, one.lines, one.why, times) for one, times in found.items()]
 
 
-def _listed(code: Sequence[Code], depth: int) -> Iterator[Listed]:
+def _listed(code: Sequence[Code], depth: int, target: Target) -> Iterator[Listed]:
     for item in code:
         if isinstance(item, Repeat):
             yield Listed(depth, f"loop over {item.axis}" + (", backwards" if item.reverse else ""), (), ())
-            yield from _listed(item.body, depth + 1)
+            yield from _listed(item.body, depth + 1, target)
         elif isinstance(item, Group):
             what = item.kernel.title + PARTS[item.part]
             yield Listed(depth, what, tuple(s.node.op.name for s in item.steps), _lines(item.steps))
         else:
             name = item.node.op.name
-            yield Listed(depth, "NumPy", (name,), _lines((item,)), why_not(item))
+            yield Listed(depth, "NumPy", (name,), _lines((item,)), why_not(item, target))
 
 
 def _lines(steps: Sequence[Step]) -> tuple[str, ...]:
@@ -52,10 +51,10 @@ def _lines(steps: Sequence[Step]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(places))
 
 
-def why_not(step: Step) -> str:
+def why_not(step: Step, target: Target) -> str:
     """Why no kernel takes a step."""
     name = step.node.op.name
-    if name in SHAPED:
+    if name in ("contract", "sum_axes") or target.along_row(name):
         return f"a `{name}` over these axes has no kernel"
     if step.node.op.kind == "pointwise":
         return f"`{name}` has no kernel for these types, or its operands lie in no usable order"

@@ -102,5 +102,3 @@ def tester(model: Model, data: Arrays, options: RunOptions) -> Callable[[Arrays]
 def _together(options: RunOptions, config: FitConfig) -> int:
     """How many rows are evaluated at once: within a limit no more than are trained on."""
     return config.batch if options.memory_limit else EVALUATED
-
-

@@ -60,16 +60,12 @@ def _fitted(weight: Weight, given: Mapping[str, Any], dtype: str) -> NDArray[Any
             "declared here",
         )
     if array.dtype.kind not in "fiu":
-        return Diagnostic(
-            "E657", f"the weight `{weight.name}` should hold numbers, got {array.dtype}", weight.span
-        )
+        return Diagnostic("E657", f"the weight `{weight.name}` should hold numbers, got {array.dtype}", weight.span)
     with np.errstate(over="ignore"):
         cast = array.astype(dtype, copy=False)
     if not np.isfinite(cast).all():
         at = tuple(int(i) for i in np.argwhere(~np.isfinite(cast))[0])
-        return Diagnostic(
-            "E658", f"the weight `{weight.name}` holds {array[at]} at {shape_text(at)}", weight.span
-        )
+        return Diagnostic("E658", f"the weight `{weight.name}` holds {array[at]} at {shape_text(at)}", weight.span)
     return cast
 
 

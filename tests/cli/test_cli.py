@@ -20,6 +20,7 @@ from rnngraph.passes.pipeline import STAGES
 from tests.support.arrays import arrays
 from tests.support.paths import ROOT
 from tests.support.running import same_bits
+from tests.support.verbs import MODEL
 
 EXAMPLES = ROOT / "examples"
 DATA = EXAMPLES / "data"
@@ -28,23 +29,9 @@ WITH_DATA = [*TEXTBOOK, "--data", str(DATA / "textbook.npz"), "--weights", str(D
 
 VERBS = ["check", "compare", "fmt", "render", "run", "show", "summary", "train"]
 
-SMALL = """\
-model Small(units = 4) {
-  input x: seq[3]
-  input size: seq[]
-  y, final = unroll LSTM(units) over x
-  guess = Dense(1)(y)
-  output guess, final
-  loss mean((guess[0] - size) * (guess[0] - size))
-  metric mean(abs(guess[0] - size)) as distance
-  train {
-    optimizer adam(rate = 0.01)
-    batch 8
-    epochs 3
-    validation 0.25
-  }
-}
-"""
+SMALL = MODEL.replace("  train {", "  metric mean(abs(guess[0] - size)) as distance\n  train {").replace(
+    "    epochs 2\n", "    epochs 3\n    validation 0.25\n"
+)
 
 
 @pytest.fixture

@@ -80,30 +80,30 @@ class _Packing:
         """The packing of a product's matrix in front of a loop, where it is the same at each step."""
         if not isinstance(group.kernel, Product):
             return []
-        matrix = group.ins[1]
+        matrix, key = group.ins[1], self.key(group)
         moves = any(isinstance(entry, Turn | Ring) for entry in matrix.index)
-        return [] if moves or matrix.slot in changed or self.known(group) in self.panels else [self.pack(group)]
+        return [] if moves or matrix.slot in changed or key in self.panels else [self.pack(matrix, key)]
 
     def product(self, group: Group, changes: bool) -> list[Group]:
         """The product over panels; `changes` where its matrix is another one at the next step."""
-        key = self.known(group)
-        before = [] if key in self.panels else [self.pack(group)]
-        left, _, *rest = group.ins
+        left, matrix, *rest = group.ins
+        key = self.key(group)
+        before = [] if key in self.panels else [self.pack(matrix, key)]
         found = replace(group, ins=(left, self.panels[key], *rest))
         if changes:
             del self.panels[key]
         return [*before, found]
 
-    def known(self, group: Group) -> tuple[View, Pack]:
+    def key(self, group: Group) -> tuple[View, Pack]:
+        """A product's matrix, and how it is packed."""
         kernel = group.kernel
         return self.views.of(group.ins[1]), Pack(kernel.term, kernel.column, kernel.terms, kernel.width)
 
-    def pack(self, group: Group) -> Group:
-        key = self.known(group)
-        pack = key[1]
+    def pack(self, matrix: Ref, key: tuple[View, Pack]) -> Group:
+        _, pack = key
         self.slots.append(Slot(Type((), (-(-pack.width // self.panel), pack.terms, self.panel))))
         room = self.panels[key] = Ref(len(self.slots) - 1, (slice(None),) * 3)
-        return Group((), (group.ins[1],), (room,), pack)
+        return Group((), (matrix,), (room,), pack)
 
 
 def _written(code: Sequence[Code]) -> set[int]:

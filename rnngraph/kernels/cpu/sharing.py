@@ -10,7 +10,7 @@ from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Product, 
 
 
 def parallel(kernel: Any) -> str:
-    """"rows" where each row is on its own, "columns" where a part of the columns needs all rows, else "one"."""
+    """ "rows" where each row is on its own, "columns" where a part of the columns needs all rows, else "one"."""
     match kernel:
         case Product():
             return "rows"

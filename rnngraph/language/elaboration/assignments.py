@@ -151,5 +151,3 @@ def _notice(scope: Scope, name: str, item: Item) -> None:
     if any(full == w or full.endswith("." + w) for w in trace.watch):
         trace.level.watched = [w for w in trace.level.watched if w.scope is not scope or w.name != full]
         trace.level.watched.append(Watched(full, item, scope))
-
-

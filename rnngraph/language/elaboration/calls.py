@@ -36,6 +36,7 @@ from rnngraph.language.syntax import ast
 DEEPEST = 50
 """Instances inside of each other: more than any model, and what stops one that contains itself."""
 
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What the body of an instance gives, in the order of its outputs."""

@@ -26,7 +26,6 @@ MOST_PARTS = 10_000
 Callee = Instance | PipeOf | Builtin
 
 
-
 def as_callee(scope: Scope, item: Item, at: Span) -> Callee:
     """What can be applied or unrolled: a definition whose settings have defaults counts too."""
     if isinstance(item, Class):
