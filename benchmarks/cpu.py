@@ -258,7 +258,7 @@ def size_of(text: str) -> Size:
     try:
         size = Size(*map(int, text.split(",")))
     except (TypeError, ValueError):
-        raise argparse.ArgumentTypeError(f"`{text}` is no batch,steps,inputs,units") from None
+        raise argparse.ArgumentTypeError(f"`{text}` is not of the form batch,steps,inputs,units") from None
     if min(size) < 1:
         raise argparse.ArgumentTypeError(f"`{text}`: every number must be 1 or more")
     return size

@@ -20,7 +20,7 @@ def main() -> None:
 
             code = exit_code(None, asked)
         except MemoryError:  # not even enough to say what there was none for
-            print("error: there is no memory left [E500]", file=sys.stderr)
+            print("error: memory is exhausted [E500]", file=sys.stderr)
             code = 1
         except KeyboardInterrupt:
             print(asked.words, file=sys.stderr)

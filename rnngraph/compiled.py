@@ -42,7 +42,7 @@ Elaborate = Callable[[bool, Collection[StateInput]], Elaborated]
 def refuse_obstacles(made: Elaborated, state: StateInput) -> None:
     """UserError where results would be others than those of the whole sequence, of which steps are over already."""
     found = of_a_later_piece(made, state)
-    told = [replace(d, message=f"this cannot go on where `{state.name}` says: {d.message}") for d in found]
+    told = [replace(d, message=f"this run cannot continue from `{state.name}`: {d.message}") for d in found]
     if told:
         raise UserError(told)
 
@@ -54,7 +54,7 @@ def _refuse_forgotten(made: Elaborated, state: StateInput, checked: Checked) -> 
     missing = [s for s in along if s.name not in checked.states]
     if missing:
         names = " and no ".join(f"`{s.name}`" for s in missing)
-        help = f"give the states of every loop that goes on; `output {missing[0].record}` hands these out"
+        help = f"give the states of every loop that continues; `output {missing[0].record}` outputs them"
         told = f"the data has `{state.name}` but no {names}"
         raise UserError([Diagnostic("E511", told, missing[0].span, "declared here", help=help)])
 
@@ -297,4 +297,4 @@ def _refuse_unnamed(**given: object) -> None:
             raise UserError(f"the {what} should be arrays by name, got {type(named).__name__}", "E519")
         for name in named:
             if not isinstance(name, str):
-                raise UserError(f"the {what} should be arrays by name, and {name!r} is no name", "E519")
+                raise UserError(f"the {what} should be arrays by name, and {name!r} is not a name", "E519")

@@ -134,7 +134,7 @@ class Model:
         if not hasattr(seed, "__index__"):
             raise UserError(f"a seed is a whole number, got {seed!r}", "E625")
         if dtype not in ("float32", "float64"):
-            raise UserError(f"`{dtype}` is no type of number to compute in", "E607", "choose float32 or float64")
+            raise UserError(f"`{dtype}` is not a number type to compute with", "E607", "choose float32 or float64")
         from rnngraph.weights.initialisation import init
 
         total = sum(_count(w.shape) for w in self.weights) * (8 if dtype == "float64" else 4)
@@ -258,7 +258,7 @@ class Model:
         need, free = self.static_nodes(schedule) * 1500, free_bytes()
         if need > free:
             raise CannotDo(
-                f"a static graph of so many steps has about {self.static_nodes(schedule):,} nodes and takes about"
+                f"a static graph of this many steps has about {self.static_nodes(schedule):,} nodes and takes about"
                 f" {megabytes(need)}; {megabytes(free)} are free",
                 "E504",
                 help="`--unroll dynamic` runs any number of steps with one copy of the cell",
@@ -290,21 +290,21 @@ def checked_schedule(
         unroll = int(unroll)
     if unroll not in ("static", "dynamic") and not (is_whole(unroll) and int(unroll) >= 1):
         raise UserError(
-            f"`{unroll}` is no way to unroll", "E606", "choose static, dynamic, or a number of steps per turn"
+            f"`{unroll}` is not a way to unroll", "E606", "choose static, dynamic, or a number of steps per iteration"
         )
     if dtype not in ("float32", "float64"):
-        raise UserError(f"`{dtype}` is no type of number to compute in", "E607", "choose float32 or float64")
+        raise UserError(f"`{dtype}` is not a number type to compute with", "E607", "choose float32 or float64")
     if unroll == "static":
         if steps is None:
             raise UserError(
-                "a static program is for one number of steps, and none was given",
+                "a static program needs a number of steps, and none was given",
                 "E601",
                 "say steps=50, or `--steps 50`",
             )
         for n in steps.values() if isinstance(steps, Mapping) else [steps]:
             _refuse_odd("steps", n)
             if not is_whole(n) or n < 0:
-                raise UserError(f"{n} is no number of steps", "E601", "give a number from 0 on")
+                raise UserError(f"{n} is not a number of steps", "E601", "give a number of at least 0")
     unroll = unroll if isinstance(unroll, str) else int(unroll)
     return Schedule(unroll, steps, dtype, gradient, *checked_memory(keep, memory_limit, truncate, swap))
 
@@ -336,7 +336,7 @@ def checked_memory(
             _refuse_odd(name, value)
     kept, cut_off = parsed(keep), "" if truncate is None else str(truncate)
     if cut_off and not is_count(cut_off):
-        raise UserError(f"gradients cannot be cut off after {truncate} steps", "E618", "say --truncate 50, or so")
+        raise UserError(f"gradients cannot be truncated after {truncate} steps", "E618", "say --truncate 50, or so")
     flags = (("keep", keep if kept != ALL else ""), ("truncate", cut_off), ("swap", swap))
     told = [f"--{flag} {value}" for flag, value in flags if value]
     if len(told) > 1:

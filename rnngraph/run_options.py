@@ -58,7 +58,7 @@ def over_defaults(block: Mapping[str, Any], **flags: str | None) -> dict[str, st
     for name in block:
         if name not in SCHEDULE:
             hint = did_you_mean(name, SCHEDULE) or f"there are {', '.join(SCHEDULE)}"
-            raise UserError(f"`{name}` is no option of a `schedule` block", "E612", hint)
+            raise UserError(f"`{name}` is not an option of a `schedule` block", "E612", hint)
     own = {name.removesuffix("_default"): value for name, value in flags.items() if name.endswith("_default")}
     asked = [name for name in flags if not name.endswith("_default")]
     return {name: str(flags[name] or block.get(name) or own.get(name) or SCHEDULE[name]) for name in asked}

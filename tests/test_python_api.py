@@ -282,7 +282,7 @@ NUMBERS = "model M {\n  input x: [3]\n  param w: [3, 2] = 1\n  y = x @ w\n  outp
         ({"w": np.ma.masked_array(np.ones((3, 2)), np.eye(3, 2))}, "the weight `w` holds masked values"),
         (None, "the weights should be arrays by name, got NoneType"),
         ([np.ones((3, 2))], "the weights should be arrays by name, got list"),
-        ({1: np.ones((3, 2))}, "1 is no name"),
+        ({1: np.ones((3, 2))}, "1 is not a name"),
     ],
 )
 def test_weights_that_do_not_fit_are_told_by_name(weights: object, words: str) -> None:
@@ -318,7 +318,7 @@ def test_lists_and_whole_numbers_are_weights_too() -> None:
         ({"seed": "a"}, "a seed is a whole number, got 'a'"),
         ({"seed": None}, "a seed is a whole number, got None"),
         ({"seed": 1.5}, r"a seed is a whole number, got 1\.5"),
-        ({"dtype": "int8"}, "`int8` is no type of number"),
+        ({"dtype": "int8"}, "`int8` is not a number type"),
     ],
 )
 def test_new_weights_by_what_is_no_seed_or_type(given: dict[str, Any], words: str) -> None:

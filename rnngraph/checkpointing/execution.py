@@ -61,7 +61,7 @@ class Walker:
         self.store: Store | SwapFile = Store(backend, self.region(KEPT), width)
         if course.swap:
             if backend.name != "numpy":
-                raise CannotDo(f"--swap goes with the backend numpy, not {backend.name}", "E619", "leave it out")
+                raise CannotDo(f"--swap works with the backend numpy, not {backend.name}", "E619", "leave it out")
             self.store = SwapFile(course.swap, course.places * width, width, self.region(KEPT))
         self.taped: dict[int, str] = {}
         self.last: Bound | None = None

@@ -34,7 +34,7 @@ def bytes_in(text: str | int) -> int:
     except (ValueError, KeyError, OverflowError):
         found = 0
     if found <= 0:
-        raise UserError(f"`{text}` is no size of memory", "E615", "write it as 512MB or 2GB")
+        raise UserError(f"`{text}` is not a memory size", "E615", "write it as 512MB or 2GB")
     return found
 
 

@@ -49,7 +49,7 @@ def parsed(text: str) -> Keep:
     kind, colon, number = text.partition(":")
     if kind not in WORDS:
         hint = did_you_mean(kind, WORDS) or f"there are {', '.join(WORDS)}"
-        raise UserError(f"`{text}` is no schedule of what to keep", "E613", hint)
+        raise UserError(f"`{text}` is not a schedule of what to keep", "E613", hint)
     if kind not in NUMBERS:
         if colon:
             raise UserError(f"`{text}`: `{kind}` takes no number", "E613", f"write `{kind}`")
@@ -59,7 +59,7 @@ def parsed(text: str) -> Keep:
     if not is_count(number):
         raise UserError(f"`{text}` does not say how many", "E613", f"give the number of {NUMBERS[kind]}")
     if kind == "mixed" and int(number) > 100:
-        raise UserError(f"`{text}`: {number} percent are more than all", "E613", f"give the {NUMBERS[kind]}")
+        raise UserError(f"`{text}`: {number} percent is more than all", "E613", f"give the {NUMBERS[kind]}")
     return Keep(kind, int(number))
 
 

@@ -77,7 +77,7 @@ def export(
 
         file_content = to_onnx(model, given, wanted, operators)
         if operators and not operators_in(file_content):
-            warn("no cell of the model is exactly an operator of ONNX, so none was written")
+            warn("no cell of the model is exactly an ONNX operator, so none was written")
         write_aside(out, file_content)
         say(f"wrote {out}")
         return

@@ -43,7 +43,7 @@ def _formatted(path: str, only_check: bool, stdout: bool) -> bool:
     elif before != after:
         if not only_check:
             if is_device(Path(path)):
-                raise CannotDo(f"`{path}` is no file that could be changed", "E660", "`--stdout` prints the result")
+                raise CannotDo(f"`{path}` is not a file that can be changed", "E660", "`--stdout` prints the result")
             write_aside(path, after.encode())
         say(f"{path}: {'would change' if only_check else 'changed'}")
     return before != after

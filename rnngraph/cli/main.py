@@ -114,7 +114,7 @@ def _no_memory(error: Exception, free: int) -> Diagnostic:
     asked = f" for an array of {list(shape)} {dtype}" if shape is not None and dtype is not None else ""
     return Diagnostic(
         "E500",
-        f"there is no memory left{asked}: {free / 1e6:,.1f} MB are free",
+        f"memory is exhausted{asked}: {free / 1e6:,.1f} MB are free",
         help="take fewer steps, a smaller batch or a smaller model; `rnngraph cost` tells what a run takes",
     )
 

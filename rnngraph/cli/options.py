@@ -99,7 +99,7 @@ def read_weights(model: Model, path: str | None, seed: int, dtype: str) -> dict[
         told = hint(given)
         if not told:
             raise
-        raise UserError([*error.diagnostics, Diagnostic("E546", f"`{path}` is of another layout", help=told)]) from None
+        raise UserError([*error.diagnostics, Diagnostic("E546", f"`{path}` has another layout", help=told)]) from None
 
 
 def given_once(pairs: Sequence[tuple[str, Any]], what: str, code: str) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def setting(text: str) -> tuple[str, Any]:
     """`units=64` as a name and a number, true or false, or a word."""
     name, sign, value = text.partition("=")
     if not sign or not name:
-        raise UserError(f"`{text}` is no setting", "E620", "write it as --set units=64")
+        raise UserError(f"`{text}` is not a setting", "E620", "write it as --set units=64")
     if value in ("true", "false"):
         return name, value == "true"
     for kind in (int, float):
@@ -131,7 +131,7 @@ def chance_told(weights: str | None, model: Model) -> None:
     """Warns where the numbers of a run or an export are drawn, and nobody asked for that by `--seed`."""
     source = click.get_current_context().get_parameter_source("seed")
     if weights is None and model.weights and source is not click.core.ParameterSource.COMMANDLINE:
-        warn("no `--weights`: the weights are random numbers, by seed 0", "W601", "`--seed 0` says that this is meant")
+        warn("no `--weights`: the weights are random numbers, by seed 0", "W601", "add `--seed 0` if this is intended")
 
 
 def refuse_together(**given: object) -> None:

@@ -25,7 +25,7 @@ def results_text(results: Mapping[str, Any]) -> str:
         parts.append(f"{name}{shape} = {body}" if not array.ndim else f"{name}{shape}\n{body}")
     big = [name for name, value in results.items() if np.size(value) > SMALL]
     if big:
-        parts.append(f"({', '.join(big)}: not shown whole; write everything with --out results.npz)")
+        parts.append(f"({', '.join(big)}: not shown in full; write everything with --out results.npz)")
     return "\n\n".join(parts)
 
 

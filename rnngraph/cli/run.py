@@ -107,7 +107,7 @@ def run(
         written = save_results(out, model.graph, model.inputs, data, results)
         say(f"wrote {out}: {', '.join(written)}", err=as_json)
         if left := [name for name in results if name not in written]:
-            warn(f"a table has no place for {', '.join(left)}", help="an .npz, .json or .safetensors file holds all")
+            warn(f"a table cannot hold {', '.join(left)}", help="an .npz, .json or .safetensors file can")
     if as_json:
         say_json(results_json(results, whole=not out))
     elif not out:

@@ -120,11 +120,11 @@ def train(
     measure = tester(model, load(tests), options) if tests else None
     warn(model.unrolling_warning(options.unroll, steps_of(model.inputs, data), True))
     if not out:
-        warn("the trained weights will not be kept", "W602", "name a file with `--out`")
+        warn("the trained weights will not be saved", "W602", "name a file with `--out`")
     with alone(kept):  # before anything is said of what stands there
         pass
     if kept != resume and Path(kept).is_file():
-        warn(f"`{kept}` of an interrupted training is written over; `--resume {kept}` would have gone on from it")
+        warn(f"`{kept}` of an interrupted training is overwritten; `--resume {kept}` would continue from it")
     first = read_weights(model, weights, 0, options.dtype) if weights else None
     began = False
 
@@ -147,7 +147,7 @@ def train(
         )
     if not began:
         stands = f": `{resume}` is at epoch {len(fitted.history)}" if resume else ""
-        warn(f"nothing was left to train{stands}")
+        warn(f"nothing is left to train{stands}")
     if out:
         keep_weights(out, fitted.weights, data)
     if own:
@@ -160,4 +160,4 @@ def train(
         return
     if measure is not None:
         say(f"test: {metrics_text(report['test'])}")
-    say(f"wrote {out}" if out else "the weights were not kept: name a file with --out")
+    say(f"wrote {out}" if out else "the weights were not saved: name a file with --out")

@@ -85,13 +85,13 @@ def convert(
     found = read(file)
     layout = source or found.layout or looks_like(found.arrays)
     if source is None and layout and not found.layout:
-        say(f"read as {TITLES[layout]}'s, which the names look like; `--from` says otherwise")
+        say(f"read as {TITLES[layout]}'s, judging by the names; `--from` overrides this")
     model = read_model(model_file, name, settings)
     if layout is None and not found.arrays.keys() & {w.name for w in model.weights}:
         raise UserError(
-            f"the names in `{file}` are not this model's, nor do they look like those of another tool",
+            f"the names in `{file}` are neither this model's nor those of a known tool",
             "E690",
-            f"say which tool wrote it, as `--from torch`; it has {', '.join(f'`{n}`' for n in list(found.arrays)[:6])}",
+            f"name its tool, as in `--from torch`; it has {', '.join(f'`{n}`' for n in list(found.arrays)[:6])}",
         )
     made = converted(model, found, layout or OURS, target, *said)
     save_weights(out, made.arrays)
@@ -110,10 +110,10 @@ def _tell(made: Converted) -> None:
     trained = [name for name, why in made.left.items() if why == OF_TRAINING]
     for name, why in made.left.items():
         if why != OF_TRAINING:
-            told = f"`{name}` has no place in the model and was left out{f' ({why})' if why else ''}"
+            told = f"`{name}` is not in the model and was left out{f' ({why})' if why else ''}"
             say(f"warning: {told}", err=True)
     if trained:
-        say(f"warning: left out what an optimiser keeps: {len(trained)} arrays as `{trained[0]}`", err=True)
+        say(f"warning: left out the state of an optimiser: {len(trained)} arrays as `{trained[0]}`", err=True)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -121,5 +121,5 @@ def _pair(text: str) -> tuple[str, str]:
 
     ours, sign, theirs = text.partition("=")
     if not sign:
-        raise UserError(f"`{text}` is no pair", "E698", "write it as `--map encoder=lstm` or `--assume forget_bias=0`")
+        raise UserError(f"`{text}` is not a pair", "E698", "write it as `--map encoder=lstm`, `--assume forget_bias=0`")
     return ours, theirs

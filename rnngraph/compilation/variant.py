@@ -109,7 +109,7 @@ class Variant:
             return made if limit is None or made.total <= limit else self.fitted(sizes, limit, made)
         walked = self.walking(sizes)
         if limit is not None and walked.total > limit:
-            raise too_small(limit, walked.total, f"`--keep {keep}` does not fit", "`--keep all` leaves the choice open")
+            raise too_small(limit, walked.total, f"`--keep {keep}` does not fit", "`--keep all` leaves it the choice")
         return walked
 
     def everything(self, sizes: Mapping[str, int]) -> Plan:
@@ -133,7 +133,7 @@ class Variant:
             if isinstance(made, Plan):
                 refuse_if_too_large(self.program, made, self.backend.free_bytes(), self.schedule.static)
             elif made.total > (free := self.backend.free_bytes()):
-                raise too_small(free, made.total, "so much is free", "`--memory-limit` finds a way that fits")
+                raise too_small(free, made.total, "that is what is free", "`--memory-limit` finds a schedule that fits")
             self._bound[key] = self.with_arrays(made)
         return self._bound[key]
 
@@ -204,7 +204,7 @@ class Variant:
     def fitted(self, sizes: Mapping[str, int], limit: int, everything: Plan) -> Walking:
         """The fastest run that fits; CannotDo where none does. `everything` is the plan that keeps all."""
         if not self.walks or not ways(self.looped):
-            raise too_small(limit, everything.total, "", "nothing of this run can be computed again")
+            raise too_small(limit, everything.total, "", "nothing of this run can be recomputed")
         full = self.all_sizes(sizes)
         way = self.way(full)
         fitting = self.fitting(way, full)
@@ -240,7 +240,7 @@ def too_small(limit: int, need: int, reason: str, help: str) -> CannotDo:
 def no_walk(graph: Graph, keep: Keep) -> CannotDo:
     """Why no loop of a graph can be computed again, with the line of one that cannot."""
     loop = next((n for n in graph.nodes() if n.op.kind == "loop"), None)
-    reason = why_not(loop) if loop else "the model has no loop whose steps could be computed again"
+    reason = why_not(loop) if loop else "the model has no loop whose steps could be recomputed"
     span = loop.origin.span if loop else None
     return CannotDo([Diagnostic("E614", f"`--keep {keep}`: {reason}", span, help="`--keep all` runs any model")])
 

@@ -66,7 +66,7 @@ def check_finite(check: Checking, item: DataInput | StateInput, array: Array, re
     if bad.any():
         check.wrong(
             "E530",
-            f"`{item.name}` holds {_value_at(item, array, bad)}, which is no finite {array.dtype}",
+            f"`{item.name}` holds {_value_at(item, array, bad)}, which is not a finite {array.dtype}",
             item,
         )
 
@@ -78,7 +78,7 @@ def check_start(check: Checking, state: StateInput, array: Array) -> None:
     going = check.lengths.get(state.axis, np.ones_like(array)) > 0
     for wrong, expected in (
         (array < 0, "0 or more"),
-        (going & (array % state.stride != 0), f"a multiple of {state.stride}: the model takes so many steps at a time"),
+        (going & (array % state.stride != 0), f"a multiple of {state.stride}, the steps the model takes at a time"),
     ):
         if wrong.any():
             check.wrong("E524", f"`{state.name}` holds {_value_at(state, array, wrong)}, expected {expected}", state)
@@ -93,7 +93,7 @@ def _within(check: Checking, item: DataInput, array: Array, real: Array | None, 
             "E531",
             f"`{item.name}` holds {_value_at(item, array, bad)}, expected 0 to {bound - 1}",
             item,
-            help=f"what it chooses from has {bound} entries",
+            help=f"the indexed dimension has {bound} entries",
         )
 
 

@@ -40,7 +40,7 @@ def _read(path: PathLike) -> Arrays:
     ending = Path(path).suffix.lower()
     if ending not in _READERS:
         raise UserError(
-            f"`{path}` is of no known kind", code="E542", help=f"data is read from {', '.join(_READERS)}"
+            f"`{path}` is of an unknown kind", code="E542", help=f"data is read from {', '.join(_READERS)}"
         )
     return _READERS[ending](path)
 
@@ -74,7 +74,7 @@ def _column(name: str, cells: list[str]) -> NDArray[Any]:
     """Whole numbers where all cells are written so, else floats."""
     wrong = next((i for i, cell in enumerate(cells) if not _is_number(cell)), None)
     if wrong is not None:
-        raise Damaged(f"`{cells[wrong][:60]}` in row {wrong + 1} of column `{name}` is no number")
+        raise Damaged(f"`{cells[wrong][:60]}` in row {wrong + 1} of column `{name}` is not a number")
     if all(cell.lstrip("+-").isdigit() for cell in cells):
         return _plain(name, [whole(cell) for cell in cells])
     return np.array([float(cell) for cell in cells])
@@ -101,9 +101,9 @@ def _plain(name: str, value: object) -> NDArray[Any]:
     try:
         array = np.array(value)
     except (ValueError, OverflowError, RecursionError) as error:
-        raise Damaged(f"the lists of `{name}` differ in length, or hold numbers beyond 64 bits") from error
+        raise Damaged(f"the lists of `{name}` differ in length, or hold numbers of more than 64 bits") from error
     if array.dtype.kind not in "biuf":
-        raise Damaged(f"`{name}` holds something else than numbers")
+        raise Damaged(f"`{name}` holds something other than numbers")
     return array
 
 

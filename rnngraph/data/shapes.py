@@ -66,7 +66,7 @@ def fitting_array(
     except ValueError:
         check.wrong(
             "E512",
-            f"`{item.name}` is no array: its rows differ in length",
+            f"`{item.name}` is not an array: its rows differ in length",
             item,
             help=f"pad the rows, and give their real lengths as `{item.name}{LENGTHS}`",
         )
@@ -95,7 +95,7 @@ def _kind(check: Checking, item: DataInput | StateInput, array: Array) -> bool:
         "E513",
         f"`{item.name}` should hold {wanted}, got {array.dtype}",
         item,
-        help=f"`{item.name}.astype(int)` makes integers of whole numbers" if whole else "",
+        help=f"`{item.name}.astype(int)` converts whole numbers to integers" if whole else "",
     )
     return False
 

@@ -82,7 +82,7 @@ def _said(found: Choice) -> Diagnostic:
         "E540",
         f"an index is {found.value}{where}, expected 0 to {size - 1}",
         span,
-        f"what it chooses from has {size} entries",
+        f"the indexed dimension has {size} entries",
         (Label(found.loop, "run here"),) if away and found.loop else (),
         _guard(found),
     )
@@ -92,7 +92,7 @@ def _unfound(program: Compiled) -> Diagnostic:
     looks = [node for node in without_proven(program.made.graph).all_nodes() if node.op is INSIDE]
     spans = list(dict.fromkeys(node.origin.span for node in looks if node.origin.span))
     first, others = (spans[0] if spans else None), tuple(Label(span, "or here") for span in spans[1:])
-    return Diagnostic("E540", "an index lies outside of what it chooses from", first, "here", others, "guard it")
+    return Diagnostic("E540", "an index is out of range", first, "here", others, "guard it")
 
 
 def _guard(found: Choice) -> str:

@@ -1,4 +1,4 @@
-"""Where a number that is no number came from: a run is repeated one equation at a time until it appears."""
+"""Where a value that is not finite came from: a run is repeated one equation at a time until it appears."""
 
 from __future__ import annotations
 
@@ -140,11 +140,11 @@ def _labels(birth: Birth, infinite: Birth | None) -> tuple[Label, ...]:
 def _advice(birth: Birth) -> str:
     known = {
         "log": "keep its operand above zero, as `log(max(x, 1e-6))` does",
-        "sqrt": "keep its operand from going below zero, as `sqrt(max(x, 0))` does",
+        "sqrt": "keep its operand at zero or above, as `sqrt(max(x, 0))` does",
         "exp": "its operand is too large: subtract the largest first, or use `softmax`, `softplus` or `log_softmax`",
     }
     if birth.node.op.name == "div" and birth.operands[1:] == (0.0,):
-        return "keep the divisor from zero"
+        return "keep the divisor away from zero"
     return known.get(birth.node.op.name, "")
 
 

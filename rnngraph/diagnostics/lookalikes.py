@@ -36,7 +36,7 @@ def told_apart(written: str, meant: str) -> str:
         letter = next((c for c in written if latin(c) != c), written[:1])
         other = latin(letter)
     instead = f"`{other}`" if other.isascii() else _numbered(other)
-    return f"`{written}` has {_numbered(letter)} in place of {instead}"
+    return f"`{written}` has {_numbered(letter)} instead of {instead}"
 
 
 def _numbered(letter: str) -> str:

@@ -53,7 +53,7 @@ def _zip(path: PathLike) -> PathLike:
     if not zipfile.is_zipfile(path):
         with open(path, "rb") as file:
             start = file.read(len(npy.MAGIC_PREFIX))
-        raise Damaged("it is one array, not an archive of arrays" if start == npy.MAGIC_PREFIX else "it is no archive")
+        raise Damaged("it is a single array, no archive" if start == npy.MAGIC_PREFIX else "it is not an archive")
     return path
 
 
@@ -65,9 +65,9 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: PathLike) -
     if member.flag_bits & 0x1:
         raise Damaged(f"`{_name(member)}` is encrypted")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 0x20:
-        raise Damaged(f"`{_name(member)}` is packed in a way that NumPy does not write")
+        raise Damaged(f"`{_name(member)}` is compressed in a way that NumPy does not write")
     if not member.filename.endswith(".npy"):
-        raise Damaged(f"`{member.filename}` in it is no array")
+        raise Damaged(f"`{member.filename}` in it is not an array")
     with archive.open(member) as file:
         return _array(file, member.file_size, path)
 
@@ -83,11 +83,11 @@ def _array(file: IO[bytes], size: int, path: PathLike) -> NDArray[Any]:
         )
     start = file.tell()
     if math.prod(shape) * dtype.itemsize > size - start:
-        raise Damaged("it ends before its array does")
+        raise Damaged("it ends before its array is complete")
     file.seek(0)
     found: NDArray[Any] = npy.read_array(file, allow_pickle=False, max_header_size=_HEADER)
     if file.read(1):
-        raise Damaged("there is more in it than its array")
+        raise Damaged("it holds more than its array")
     return found
 
 
@@ -95,6 +95,6 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     version = npy.read_magic(file)
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read is None:
-        raise Damaged(f"it is of version {version[0]} of its format, which no array of numbers needs")
+        raise Damaged(f"it is of version {version[0]} of its format, which is not known")
     shape, _, dtype = read(file, max_header_size=_HEADER)
     return shape, dtype

@@ -38,7 +38,7 @@ def foreign(path: PathLike, what: str, code: str, help: str = "") -> Iterator[No
 
 
 def readable(path: PathLike) -> None:
-    """Raises CannotDo, in plain words, where `path` is no file that can be opened."""
+    """Raises CannotDo, in plain words, where `path` is not a file that can be opened."""
     try:
         with open(path, "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -53,12 +53,12 @@ def reason(error: BaseException) -> str:
     if isinstance(error, Damaged):
         return str(error)
     if isinstance(error, json.JSONDecodeError):
-        return f"line {error.lineno}, column {error.colno} is no JSON"
+        return f"line {error.lineno}, column {error.colno} is not JSON"
     if isinstance(error, UnicodeDecodeError):
-        return f"byte {error.start} is no text in UTF-8"
+        return f"byte {error.start} is not UTF-8 text"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return "it is damaged, cut short, or of another kind"
+    return "it is damaged, incomplete, or of another kind"
 
 
 def parsed_json(text: str | bytes) -> Any:
@@ -72,7 +72,7 @@ def parsed_json(text: str | bytes) -> Any:
     try:
         return json.loads(text, object_pairs_hook=made, parse_int=whole)
     except RecursionError:
-        raise Damaged("its brackets are too deep") from None
+        raise Damaged("its brackets are nested too deeply") from None
 
 
 def whole(digits: str) -> int:
@@ -88,5 +88,5 @@ def once(names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise Damaged(f"`{name}` is in it twice")
+            raise Damaged(f"`{name}` occurs in it twice")
         seen.add(name)

@@ -148,7 +148,7 @@ def _read(option: str) -> str:
 
 
 def _one_file(path: str, name: str) -> str:
-    return f"`{path}`" if path == name else f"`{path}` and `{name}` are one file"
+    return f"`{path}`" if path == name else f"`{path}` and `{name}` are the same file"
 
 
 def _places(named: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, object]]:
@@ -189,4 +189,4 @@ def form_of(path: PathLike, forms: Iterable[str], what: str) -> str:
         return found
     endings = [f".{form}" for form in known]
     told = f"{', '.join(endings[:-1])} or {endings[-1]}" if len(endings) > 1 else endings[0]
-    raise UserError(f"cannot tell the form of {what} from `{path}`", "E911", f"end its name in {told}")
+    raise UserError(f"cannot determine the format of {what} from `{path}`", "E911", f"end its name with {told}")

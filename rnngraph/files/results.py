@@ -67,7 +67,7 @@ def _plain(value: Any) -> Any:
 def _table(path: PathLike, arrays: Arrays, rows: Rows) -> str:
     """Rows and steps count from 0; `y[2]` is the value of `y` at index 2; steps behind a row's end are left out."""
     if not rows.names:
-        raise UserError(f"no result has rows, so there is no table for `{path}`", "E667", "end its name in .npz")
+        raise UserError(f"no result has rows, so there is no table for `{path}`", "E667", "end its name with .npz")
     first = arrays[rows.names[0]]
     places = list(_steps(first, rows.lengths)) if rows.steps else [(row,) for row in range(len(first))]
     columns = [c for name in rows.names for c in _columns(name, arrays[name], 1 + rows.steps)]

@@ -56,7 +56,7 @@ def read_tensors(
 
     A checksum is looked at where there is one; `checked` says of the texts of a file that there has to be one.
 
-    Raises CannotDo where there is no readable file, UserError where it is cut short, damaged or of another
+    Raises CannotDo where there is no readable file, UserError where it is incomplete, damaged or of another
     kind, or holds numbers of 8 bits and less.
     """
     from safetensors import safe_open
@@ -73,7 +73,7 @@ def read_tensors(
         if checksum is None and not checked(texts):
             return arrays, texts
         if checksum != _checksum(arrays, texts):
-            raise Damaged("its bytes are not those that were written")
+            raise Damaged("its bytes have changed since it was written")
         return arrays, texts
 
 
@@ -102,12 +102,12 @@ def _little(name: object, given: Any) -> NDArray[Any]:
     """The array as it lies in a file: row by row, the least byte first. UserError where the format has no such name or
     no such type."""
     if not isinstance(name, str) or name == _TEXTS or any("\ud800" <= c <= "\udfff" for c in name):
-        raise UserError(f"{name!r} is no name for an array in a safetensors file", "E666", "name it by a text")
+        raise UserError(f"{name!r} cannot name an array in a safetensors file", "E666", "its name must be a string")
     array = np.asarray(given)
     little = array.dtype.newbyteorder("<")
     if little.str[1:] not in _KINDS or np.ma.is_masked(given):
         what = "masked values" if np.ma.is_masked(given) else f"{array.dtype}"
-        raise UserError(f"`{name}` holds {what}, which a safetensors file does not", "E666", "save arrays of numbers")
+        raise UserError(f"`{name}` holds {what}, which a safetensors file cannot", "E666", "save arrays of numbers")
     return np.ascontiguousarray(array).reshape(array.shape).astype(little, copy=False)
 
 
@@ -127,7 +127,7 @@ def _refuse_narrow(path: PathLike, kinds: Mapping[str, str]) -> None:
             raise UserError(
                 f"`{name}` of `{path}` is stored as float{kind[1]} ({kind}), which NumPy cannot hold",
                 code="E663",
-                help="such numbers count times a scale that the tool which wrote them knows: "
+                help="such numbers need a scale that only the tool which wrote them knows: "
                 "save them from there as float32, or as bfloat16",
             )
 
@@ -167,17 +167,17 @@ def _advice(path: PathLike) -> str:
     other = Path(path).suffix.lower() in (".npz", ".h5", ".hdf5", ".keras", ".onnx", ".index")
     if other:
         return f"`rnngraph weights convert {path} --model FILE.rnn --out weights.safetensors` makes one of it"
-    return "it may have been cut short while it was copied, or be another kind of file"
+    return "it may have been copied incompletely, or be another kind of file"
 
 
 def _reason(error: Exception) -> str:
     """What the library says, in plain words."""
     known = {
         "headertoosmall": "it is too short",
-        "headertoolarge": "it does not begin like one",
-        "invalidheaderlength": "it ends before its own header does",
-        "incompletebuffer": "it ends before its last array does",
-        "incompletemetadata": "it ends before its last array does",
+        "headertoolarge": "it does not start like one",
+        "invalidheaderlength": "it ends before its header is complete",
+        "incompletebuffer": "it ends before its last array is complete",
+        "incompletemetadata": "it ends before its last array is complete",
         "invalidheader": "its header is damaged",
     }
     squeezed = str(error).replace(" ", "").lower()  # some versions say `HeaderTooLarge`, others `header too large`

@@ -44,14 +44,14 @@ class Style:
             (self.top_k >= 0, f"top-k {self.top_k}: must be 0 (all) or more"),
             (0 < self.top_p <= 1, f"top-p {self.top_p}: must be above 0 and at most 1"),
             (self.beam >= 0, f"a beam of {self.beam}: must be 0 (none) or more"),
-            (self.length_penalty is None or self.beam, "a length penalty: there is no beam whose texts it compares"),
+            (self.length_penalty is None or self.beam, "a length penalty: it needs a beam"),
             (
                 self.length_penalty is None or 0 <= self.length_penalty <= 10,
                 f"a length penalty of {self.length_penalty}: must be 0 to 10",
             ),
             (
                 not self.beam or (self.temperature, self.top_k, self.top_p) == (1, 0, 1),
-                "a beam draws nothing: temperature, top-k and top-p cannot be told with it",
+                "a beam search does not sample: leave out temperature, top-k and top-p",
             ),
         ):
             if not fine:
@@ -115,10 +115,10 @@ def _shifted(model: Model, tokens: str, scores: str) -> int:
 def _only(given: str | None, found: Sequence[str], what: str, flag: str) -> str:
     if given is not None:
         if given not in found:
-            raise UserError(f"`{given}` is no {what}", "E632", f"there is {', '.join(found) or 'none'}")
+            raise UserError(f"`{given}` is not an {what}", "E632", f"there is {', '.join(found) or 'none'}")
         return given
     if len(found) != 1:
-        said = f"several {what.split()[0]}s could be meant: {', '.join(found)}" if found else f"the model has no {what}"
+        said = f"several {what.split()[0]}s are possible: {', '.join(found)}" if found else f"the model has no {what}"
         raise UserError(said, "E632", f"name it with {flag}" if found else "")
     return found[0]
 
@@ -214,14 +214,14 @@ def written(score: Scores, prompt: Sequence[int], style: Style, behind: int = 0)
     A model that shifts its text (`behind`) can begin with none.
     """
     if not prompt and not behind:
-        raise UserError("there is no text to begin with", "E633", "give a --prompt")
+        raise UserError("there is no initial text", "E633", "give a --prompt")
     if style.beam:
         return searched(_told(score), prompt, Beam(style.beam, style.length, style.end, style.length_penalty))
     return _drawn(_told(score), prompt, style)
 
 
 def _told(score: Scores) -> Scores:
-    """The same scores; CannotDo where one is no number, as nothing can be chosen by it."""
+    """The same scores; CannotDo where one is not a number, as nothing can be chosen by it."""
 
     def told(rows: list[list[int]], parents: list[int]) -> Any:
         with np.errstate(invalid="ignore"):
@@ -255,7 +255,7 @@ def encoded(text: str, alphabet: Sequence[str], what: str = "prompt") -> list[in
     unknown = sorted({c for c in text if c not in places})
     if unknown:
         raise UserError(
-            f"the {what} has {', '.join(map(repr, unknown))}, which the model never read",
+            f"the {what} has {', '.join(map(repr, unknown))}, which the model was not trained on",
             "E634",
             f"it knows {''.join(alphabet)!r}",
         )
@@ -283,7 +283,7 @@ def end_token(text: str | None, alphabet: Sequence[str], use: Reader) -> int | N
         return None
     found = encoded(text, alphabet, "end") if alphabet else ids(text, use)
     if len(found) != 1:
-        raise UserError(f"`{text}` is {len(found)} tokens, and a text ends with one", "E636")
+        raise UserError(f"`{text}` is {len(found)} tokens, but the end must be one token", "E636")
     return found[0]
 
 

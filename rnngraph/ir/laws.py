@@ -49,7 +49,7 @@ def _loop(node: Node, around: frozenset[str]) -> None:
             raise Broken(f"{node}: carry {c.param.node.attrs['name']} changes its type: {c.init.type}, {c.next.type}")
     for s in loop.slices:
         if s.param.type != s.sequence.type.with_axes(a for a in s.sequence.type.axes if a != loop.axis):
-            raise Broken(f"{node}: slice {s.param.node.attrs['name']} is no row of its sequence")
+            raise Broken(f"{node}: slice {s.param.node.attrs['name']} is not a row of its sequence")
         if loop.axis not in s.sequence.type.axes:
             raise Broken(f"{node}: a slice of what has no {loop.axis}")
     for capture in loop.captures:

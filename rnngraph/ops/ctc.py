@@ -148,10 +148,10 @@ def _no_class(backend: Any, node: Node, labels: Any, wrong: Any) -> UserError:
 def no_class(blank: int, classes: int, value: int, row: int, place: int) -> str:
     """What is wrong with a label, in words that go on behind "the labels hold"."""
     where = f"{value} at row {row}, place {place}"
-    return f"{where}, which is no class: they go from 0 to {classes - 1}, the blank is {blank}"
+    return f"{where}, which is not a class: they go from 0 to {classes - 1}, the blank is {blank}"
 
 
-WHAT_ENDS = "the labels of a row end at the first blank, or where their lengths say"
+WHAT_ENDS = "the labels of a row end at the first blank, or at their given length"
 
 
 # --- forwards ----------------------------------------------------------------------------------

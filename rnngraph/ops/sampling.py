@@ -79,7 +79,7 @@ def _draw(backend: Any, node: Node) -> Callable[..., None]:
 def _refuse_too_few(xp: Any, node: Node, weights: Any, r: SimpleNamespace) -> None:
     xp.greater_equal(weights, 0, r.positive)
     if not r.positive.all():
-        raise _refused(node, "the weight of a class is negative, or no number: no class can be drawn by it")
+        raise _refused(node, "the weight of a class is negative or not a number")
     xp.greater(weights, 0, r.positive)
     xp.sum(r.positive, axis=-1, out=r.possible)
     least = int(r.possible.min())

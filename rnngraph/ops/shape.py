@@ -162,7 +162,7 @@ define(
 def _transpose_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
     (x,) = types
     if sorted(attrs["perm"]) != list(range(len(x.shape))):
-        raise ShapeError(f"{list(attrs['perm'])} is no order of {len(x.shape)} dimensions")
+        raise ShapeError(f"{list(attrs['perm'])} is not an order of {len(x.shape)} dimensions")
     return (Type(x.axes, tuple(x.shape[i] for i in attrs["perm"]), x.dtype),)
 
 

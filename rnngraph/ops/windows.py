@@ -2,7 +2,7 @@
 
 `patches` lays the windows of all places side by side, so that a convolution is one product with the kernel; `unpatch`,
 its transpose, adds them up again. The channels stand last. Place o of the result looks at
-`o * stride + k * dilation - before` for every k of the window; what lies outside of the image is `fill`.
+`o * stride + k * dilation - before` for every k of the window; what lies outside the image is `fill`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ DOMAIN = 389047
 """The tracemalloc domain of NumPy's array data."""
 
 ELSEWHERE = (
-    "an array is in the memory of a GPU, which the backend numpy does not read",
+    "an array is in GPU memory, which the backend numpy cannot read",
     "E622",
     "compile for the backend cupy, or give a NumPy array",
 )

@@ -50,7 +50,7 @@ def _of_container() -> Iterator[int]:
     """What a control group of Linux leaves."""
     for folder in _folders():
         for limit, (used, given_back) in _OF_ONE.items():
-            with suppress(OSError, ValueError):  # `max` is no number: there is no limit
+            with suppress(OSError, ValueError):  # `max` is not a number: there is no limit
                 most = int((folder / limit).read_text())
                 told = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
                 yield most - int((folder / used).read_text()) + int(told.get(given_back, 0))

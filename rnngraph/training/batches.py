@@ -22,10 +22,10 @@ def row_count(data: Mapping[str, Any]) -> int:
     """The number of rows, axis 0 of every array. Raises UserError where arrays disagree or there are none."""
     counts = {name: len(array) for name, array in data.items() if np.ndim(array) > 0}
     if not counts or 0 in counts.values():
-        raise UserError("there are no rows to learn from", code="E710")
+        raise UserError("there are no rows to train on", code="E710")
     if len(set(counts.values())) > 1:
         told = ", ".join(f"`{name}` has {count}" for name, count in counts.items())
-        raise UserError(f"the data differs in its number of rows: {told}", code="E710")
+        raise UserError(f"the data has different numbers of rows: {told}", code="E710")
     return next(iter(counts.values()))
 
 
@@ -39,7 +39,7 @@ def parted(rows: int, fraction: float, how: Split, seed: int) -> tuple[Rows, Row
     held = max(1, round(rows * fraction))
     if held >= rows:
         raise UserError(
-            f"{rows} rows cannot be split: none would be left to learn from",
+            f"{rows} rows cannot be split: none would be left to train on",
             code="E711",
             help="give more rows, or a smaller `validation`",
         )

@@ -98,7 +98,7 @@ def resume(path: PathLike, identity: Identity, begun: Training) -> Training:
     """
     arrays, texts = read_tensors(path, checked=lambda texts: texts.get("kind") == CHECKPOINT)
     if texts.get("kind") != CHECKPOINT:
-        raise UserError(f"`{path}` is no checkpoint", "E720", "it may hold weights alone: start from them")
+        raise UserError(f"`{path}` is not a checkpoint", "E720", "it may hold only weights: start from them")
     with foreign(path, "a checkpoint", "E720"):
         told = parsed_json(texts["identity"])
         place = _place(parsed_json(texts["training"]))
@@ -125,8 +125,8 @@ def alone(path: PathLike | None) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        help = "let it end, or name another file with `--checkpoint`"
-        raise CannotDo(f"another training keeps its state in `{path}`", "E723", help) from None
+        help = "wait until it ends, or name another file with `--checkpoint`"
+        raise CannotDo(f"another training saves its state in `{path}`", "E723", help) from None
     except OSError as error:
         raise CannotDo(f"cannot write beside `{path}`: {error.strerror or error}", "E660") from error
     try:
@@ -147,14 +147,14 @@ def _place(told: Any) -> dict[str, Any]:
     records = [number for record in told["history"] for number in record.values()]
     whole = all(type(n) is int and n >= 0 for n in counts)
     if not whole or not all(type(n) in (int, float) for n in (*sums, *records)):
-        raise Damaged("it does not say where the training stood")
+        raise Damaged("it does not say how far the training was")
     return {**{name: told[name] for name in _PLACE}, "history": tuple(told["history"])}
 
 
 def _like(begun: Arrays, found: Arrays) -> Arrays:
     """The arrays in the order of those at the beginning, of which each has its like."""
     if {n: (a.shape, a.dtype) for n, a in begun.items()} != {n: (a.shape, a.dtype) for n, a in found.items()}:
-        raise Damaged("it does not hold the arrays of such a training")
+        raise Damaged("it does not hold the arrays of this training")
     return {name: found[name] for name in begun}
 
 
@@ -174,7 +174,7 @@ def _same_model(path: object, told: Mapping[str, Any], weights: Arrays, identity
         raise UserError(
             f"`{path}` is the checkpoint of another model: {_changed(before, equations)}",
             code="E721",
-            help="train it anew, or start from its weights",
+            help="train again, or start from its weights",
         )
 
 
@@ -182,7 +182,7 @@ def _changed(before: Equations, now: Equations) -> str:
     """Which equations are others, a few by name."""
     names = [f"`{name.rstrip(chr(39))}`" for name in now.differing(before)]
     few = ", ".join(dict.fromkeys(names[:4])) + (", ..." if len(names) > 4 else "")
-    told = "its equations or settings were changed since"
+    told = "its equations or settings have changed since"
     return f"{told}: {few} {'are' if len(names) > 1 else 'is'} computed otherwise" if names else told
 
 
@@ -195,7 +195,7 @@ def _same_run(path: object, told: Mapping[str, Any], identity: Identity) -> None
         raise UserError(
             f"`{path}` was made with other settings: {words}",
             code="E722",
-            help="resume with the same settings, or start anew from its weights",
+            help="resume with the same settings, or start again from its weights",
         )
     if told["rows"] != identity.rows:
         raise UserError(f"`{path}` was made with {told['rows']} rows of data, now there are {identity.rows}", "E722")
@@ -205,7 +205,7 @@ def _same_run(path: object, told: Mapping[str, Any], identity: Identity) -> None
         raise UserError(
             f"`{path}` was made with other data: {', '.join(others)} {'are' if len(others) > 1 else 'is'} not the same",
             code="E722",
-            help="resume with the same data, or start anew from its weights",
+            help="resume with the same data, or start again from its weights",
         )
 
 

@@ -73,7 +73,7 @@ def _optimiser(given: Any) -> Optimiser:
         case (str(name), Mapping() as settings):
             return optimiser(name, settings)
     raise UserError(
-        f"`optimizer` should be the name of one, got {shown(given)}", "E701", f"as in `{'`, `'.join(OPTIMISERS)}`"
+        f"`optimizer` should name an optimizer, got {shown(given)}", "E701", f"as in `{'`, `'.join(OPTIMISERS)}`"
     )
 
 

@@ -71,7 +71,7 @@ class Fitted:
 
 
 class Interrupted(CannotDo):
-    """Training was stopped by Ctrl-C; `path` is the checkpoint that holds where it stood, or None."""
+    """Training was stopped by Ctrl-C; `path` is the checkpoint that holds its state, or None."""
 
     exit_code = 130
 
@@ -79,11 +79,11 @@ class Interrupted(CannotDo):
         self.path = path
         place = f"training was interrupted in epoch {training.epoch + 1}, after {training.batch} batches"
         kept = (
-            f"; `{path}` holds where it stood"
+            f"; `{path}` holds its state"
             if path
-            else "; no checkpoint was asked for, so nothing is kept"
+            else "; no checkpoint was requested, so nothing is saved"
         )
-        super().__init__(place + kept, code="E730", help="go on with `--resume`" if path else "")
+        super().__init__(place + kept, code="E730", help="continue with `--resume`" if path else "")
 
 
 @dataclass(frozen=True)
@@ -151,12 +151,12 @@ def fit(
     parts = split(data, validation, config)
     if config.patience is not None and parts.held is None:
         raise UserError(
-            "`patience` needs rows that are held back",
+            "`patience` needs validation rows",
             code="E712",
             help="set `validation` to a fraction of the rows, or give held-back data",
         )
     if parts.held is not None and evaluator is None:
-        raise ValueError("held-back rows need an evaluator")
+        raise ValueError("validation rows need an evaluator")
     other = digests(validation, "held back: ") if validation is not None else {}
     known = digests(data) | other if path is not None or resume is not None else {}
     job = _Job(

@@ -47,8 +47,8 @@ def _refuse_infinite(weight: Weight, array: NDArray[Any], dtype: str) -> None:
         return
     message = f"`{weight.name}` would begin with {bad.flat[0]:g}"
     fits = bool(np.isfinite(bad).all())
-    help = f"compute in float64, or let it begin with less than {np.finfo(dtype).max:.1e}" if fits else ""
-    note = f"which is infinite in {dtype}" if fits else "which is no finite number"
+    help = f"compute in float64, or initialise it with less than {np.finfo(dtype).max:.1e}" if fits else ""
+    note = f"which is infinite in {dtype}" if fits else "which is not a finite number"
     raise UserError([Diagnostic("E653", message, weight.span, note, help=help)])
 
 

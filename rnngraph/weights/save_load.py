@@ -31,7 +31,7 @@ def save_weights(
 def load_weights(path: str | os.PathLike[str]) -> Arrays:
     """The arrays of a safetensors file by name. A checkpoint gives its best weights.
 
-    Raises CannotDo where there is no readable file, UserError where it is cut short or another kind of file.
+    Raises CannotDo where there is no readable file, UserError where it is incomplete or another kind of file.
     """
     arrays, metadata = read_tensors(path)
     return best_weights(arrays, metadata)

@@ -98,4 +98,4 @@ def test_compare_draws_memory(tmp_path: Path) -> None:
 
 def test_a_picture_of_another_kind_is_refused_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(["compare", LSTM4, "--memory", "memory.txt"]) == 2
-    assert "end its name in .svg, .png or .pdf" in capsys.readouterr().err
+    assert "end its name with .svg, .png or .pdf" in capsys.readouterr().err

@@ -125,7 +125,7 @@ TEXTS = {
     "a name that is not there": ("model M {\n  input x: [3]\n  output y\n}\n", "y", 3),
     "import from outside": (
         'import "../../etc/passwd"\nmodel M {\n  input x: [3]\n  output x\n}\n',
-        "not below the folder",
+        "not inside the folder",
         1,
     ),
     "import of itself": ('import "model.rnn"\nmodel M {\n  input x: [3]\n  output x\n}\n', "model.rnn", 1),
@@ -255,15 +255,15 @@ def test_broken_data_is_refused(folder: Path, capsys: Any, name: str, content: b
 def test_data_under_one_name_twice_is_refused(folder: Path, capsys: Any) -> None:
     """Only the last of them would be seen."""
     write("twice.json", '{"x": [[[1, 2, 3]]], "x": [[[4, 5, 6]]]}')
-    refused(capsys, 2, "`x` is in it twice", "run", "plain.rnn", "--data", "twice.json")
+    refused(capsys, 2, "`x` occurs in it twice", "run", "plain.rnn", "--data", "twice.json")
     content = io.BytesIO()
     np.save(content, floats(1, 2, 3))
     with zipfile.ZipFile("twice.npz", "w") as archive, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for _ in range(2):
             archive.writestr("x.npy", content.getvalue())
-    refused(capsys, 2, "`x` is in it twice", "run", "plain.rnn", "--data", "twice.npz")
-    with pytest.raises(UserError, match="line 1: `x` is in it twice"):
+    refused(capsys, 2, "`x` occurs in it twice", "run", "plain.rnn", "--data", "twice.npz")
+    with pytest.raises(UserError, match="line 1: `x` occurs in it twice"):
         model = rg.load("plain.rnn")
         list(stream(model, model.init(0), ['{"x": [1, 2, 3], "x": [4, 5, 6]}'], "float64", {}))
 
@@ -366,7 +366,7 @@ def test_an_unwritable_output_is_told_before_the_work(
 
 def test_an_unwritable_picture(folder: Path, capsys: Any) -> None:
     refused(capsys, 1, "cannot write `absent/m.svg`", "render", "plain.rnn", "--out", "absent/m.svg")
-    refused(capsys, 2, "cannot tell the form", "render", "plain.rnn", "--out", "m.gif")
+    refused(capsys, 2, "cannot determine the format", "render", "plain.rnn", "--out", "m.gif")
 
 
 @pytest.mark.parametrize("verb", ["run", "train"])
@@ -415,7 +415,7 @@ def test_a_comparison_larger_than_memory_is_refused_before_its_data_is_made(fold
 
 def test_a_static_unrolling_past_memory_is_refused(folder: Path, capsys: Any) -> None:
     for arguments in (["show", "plain.rnn", "--unroll", "static", "--steps"], ["compare", "plain.rnn", "--steps"]):
-        told = refused(capsys, 1, "a static graph of so many steps", *arguments, "1000000000")
+        told = refused(capsys, 1, "a static graph of this many steps", *arguments, "1000000000")
         assert "--unroll dynamic" in told.err
 
 
@@ -441,15 +441,15 @@ def test_weights_larger_than_memory_are_refused(folder: Path, capsys: Any) -> No
 @pytest.mark.parametrize(
     "arguments, code, words",
     [
-        (["--unroll", "bogus"], 2, "`bogus` is no way to unroll"),
-        (["--unroll", "0"], 2, "`0` is no way to unroll"),
-        (["--unroll", "-1"], 2, "`-1` is no way to unroll"),
-        (["--dtype", "float16"], 2, "`float16` is no type"),
+        (["--unroll", "bogus"], 2, "`bogus` is not a way to unroll"),
+        (["--unroll", "0"], 2, "`0` is not a way to unroll"),
+        (["--unroll", "-1"], 2, "`-1` is not a way to unroll"),
+        (["--dtype", "float16"], 2, "`float16` is not a number type"),
         (["--backend", "tpu"], 2, "there is no backend `tpu`"),
-        (["--set", "units"], 2, "`units` is no setting"),
+        (["--set", "units"], 2, "`units` is not a setting"),
         (["--set", "units=4"], 2, "has no setting `units`"),
         (["--set", "units=4", "--set", "deep=1", "--set", "units=5"], 2, "the setting `units` is given twice"),
-        (["--watch", "y,final,y"], 2, "`y` is to be watched twice"),
+        (["--watch", "y,final,y"], 2, "`y` is named twice in what to watch"),
         (["--model", "Other"], 2, "there is no model `Other`"),
         (["--watch", "nosuch"], 2, "nosuch"),
         (["--bogus"], 2, "No such option"),
@@ -470,7 +470,7 @@ def test_wrong_arguments(folder: Path, capsys: Any, arguments: list[str], code: 
         (["--batch", "0"], "--batch 0: must be 1 or more"),
         (["--clip-norm", "-1"], "`clip_norm`"),
         (["--validation", "2"], "`validation`"),
-        (["--patience", "3"], "`patience` needs rows that are held back"),
+        (["--patience", "3"], "`patience` needs validation rows"),
         (["--split", "bogus"], "Invalid value"),
     ],
 )
@@ -487,7 +487,7 @@ def test_wrong_training(folder: Path, capsys: Any, arguments: list[str], words: 
         (["compare", "plain.rnn", "--steps", "a,b"], "not whole numbers"),
         (["compare", "plain.rnn", "--steps", "2,-1"], "0 or more"),
         (["compare", "plain.rnn", "--steps", "2", "--batch", "0"], "must be 1 or more"),
-        (["compare", "plain.rnn", "--steps", "2", "--modes", "static,both"], "`both` is no way to unroll"),
+        (["compare", "plain.rnn", "--steps", "2", "--modes", "static,both"], "`both` is not a way to unroll"),
         (["render", "plain.rnn", "--out", "m.svg", "--fold", "0"], "must be 1 or more"),
         (["render", "plain.rnn", "--out", "m.svg", "--steps", "-3"], "must be 1 or more"),
         (["train", "words.rnn", "--data", "x.npz"], "the model has no loss"),
@@ -509,7 +509,7 @@ def test_a_bug_of_ours_is_called_one(folder: Path, capsys: Any, monkeypatch: pyt
     assert "rnngraph itself failed: RuntimeError: oh" in capsys.readouterr().err
     monkeypatch.setattr(run, lambda *_: (_ for _ in ()).throw(MemoryError()))
     assert exit_code(["run", "plain.rnn", "--data", "x.npz"]) == 1
-    assert "no memory left" in capsys.readouterr().err
+    assert "memory is exhausted" in capsys.readouterr().err
 
 
 # --- numbers that are none ---------------------------------------------------------------------------------------
@@ -648,7 +648,7 @@ def test_ctrl_c_keeps_and_names_the_checkpoint(folder: Path, capsys: Any) -> Non
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130, said
-    assert "training was interrupted in epoch" in said and "`state.checkpoint` holds where it stood" in said
+    assert "training was interrupted in epoch" in said and "`state.checkpoint` holds its state" in said
     assert "Traceback" not in said
     goes_on(capsys)
 
@@ -676,7 +676,7 @@ def goes_on(capsys: Any) -> None:
     "arguments, code, words",
     [
         (["--resume", "absent.checkpoint"], 1, "cannot read `absent.checkpoint`"),
-        (["--resume", "w.safetensors"], 2, "is no checkpoint"),
+        (["--resume", "w.safetensors"], 2, "is not a checkpoint"),
         (["--resume", "half.checkpoint"], 2, "cannot be read as a safetensors file"),
         (["--resume", "state.checkpoint", "--rate", "0.7"], 2, "was made with other settings"),
     ],

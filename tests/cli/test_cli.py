@@ -230,7 +230,7 @@ def test_train_learns_tells_and_writes(folder: Path, capsys: Any) -> None:
 
 def test_train_says_where_the_weights_went(folder: Path, capsys: Any) -> None:
     common = ["train", "small.rnn", "--data", "small.npz", "--epochs", "1"]
-    assert "the weights were not kept" in out(capsys, *common)
+    assert "the weights were not saved" in out(capsys, *common)
     assert "wrote w.safetensors" in out(capsys, *common, "--out", "w.safetensors")
 
 
@@ -386,7 +386,7 @@ def test_every_cell_of_the_contest_is_right(tmp_path: Path) -> None:
 
 
 def test_the_contest_refuses_what_it_does_not_know(tmp_path: Path) -> None:
-    for arguments, told in ((["--cells", "lstn"], "no `lstn`"), (["--sizes", "3,4"], "`3,4` is no batch,steps")):
+    for arguments, told in ((["--cells", "lstn"], "no `lstn`"), (["--sizes", "3,4"], "not of the form batch")):
         done = benchmark("cpu.py", arguments, tmp_path)
         assert done.returncode and told in done.stderr
 

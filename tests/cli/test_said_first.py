@@ -107,7 +107,7 @@ OWN = changed(MODEL, "LSTM(units)", "Own(units)") + (
     [
         ("tanh(x @ w + h)", "sigmoid(x @ w + h)", "`own.h` is computed otherwise"),
         ("x @ w + h)", "x @ w - h)", "`own.h` is computed otherwise"),
-        ("loss mean((guess", "loss 2 * mean((guess", "its equations or settings were changed since"),
+        ("loss mean((guess", "loss 2 * mean((guess", "its equations or settings have changed since"),
         ("rate = 0.01", "rate = 0.02", "optimizer was adam"),
         ("batch 8", "batch 4", "batch was 8, now 4"),
     ],
@@ -154,7 +154,7 @@ def test_a_second_training_into_one_checkpoint_is_refused(folder: Path, capsys: 
     command = (*TRAIN, "--checkpoint", "c.checkpoint")
     with checkpoint.alone("c.checkpoint"):
         code, _, said = told(capsys, *command)
-        assert code == 1 and "another training keeps its state in `c.checkpoint`" in said
+        assert code == 1 and "another training saves its state in `c.checkpoint`" in said
         assert told(capsys, *TRAIN, "--checkpoint", "other.checkpoint")[0] == 0
     Path(".c.checkpoint.lock").write_text("")  # of a training that was killed
     assert told(capsys, *command)[0] == 0
@@ -325,13 +325,13 @@ def test_files_are_formatted_one_by_one(folder: Path, capsys: Any) -> None:
     writer = subprocess.Popen([sys.executable, "-c", f"open('pipe.rnn', 'w').write({before!r})"])
     code, out, err = told(capsys, "fmt", "pipe.rnn")
     writer.wait()
-    assert code == 1 and "changed" not in out and "is no file that could be changed" in err
+    assert code == 1 and "changed" not in out and "is not a file that can be changed" in err
 
 
 def test_a_training_that_was_over_says_so(folder: Path, capsys: Any) -> None:
     assert told(capsys, *TRAIN, "--checkpoint", "c.checkpoint")[0] == 0
     code, _, said = told(capsys, *TRAIN, "--resume", "c.checkpoint", "--out", "o.safetensors")
-    assert code == 0 and "nothing was left to train: `c.checkpoint` is at epoch 1" in said
+    assert code == 0 and "nothing is left to train: `c.checkpoint` is at epoch 1" in said
 
 
 def test_pictures_know_no_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,10 +51,10 @@ def test_generate_writes_ids_without_an_alphabet(tmp_path: Path, capsys: Told) -
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        (["--prompt", "~"], "which the model never read"),
-        ([], "no text to begin with"),
+        (["--prompt", "~"], "which the model was not trained on"),
+        ([], "there is no initial text"),
         (["--prompt", "a", "--temperature", "-1"], "temperature"),
-        (["--prompt", "a", "--tokens", "txt"], "`txt` is no input"),
+        (["--prompt", "a", "--tokens", "txt"], "`txt` is not an input"),
         (["--prompt", "a", "--alphabet", LSTM4], "the alphabet has"),
     ],
 )
@@ -163,8 +163,8 @@ def test_check_tells_every_value_of_an_option_that_is_none(tmp_path: Path, capsy
     assert exit_code(["check", str(path)]) == 2
     told = capsys.readouterr().err
     for place, message in (
-        ("7:14", "`statc` is no way to unroll"),
-        ("8:2", "`float16` is no type"),
+        ("7:14", "`statc` is not a way to unroll"),
+        ("8:2", "`float16` is not a number type"),
         ("9:2", "there is no backend `cuppy`"),
         ("10:11", "no optimizer is called `adm`"),
     ):
@@ -320,8 +320,8 @@ def test_the_times_of_a_run_are_drawn(form: str, tmp_path: Path, capsys: Told) -
         (["--steps", "0"], "--steps 0"),
         (["--lines", "0"], "--lines 0"),
         (["--seconds", "-1"], "--seconds -1"),
-        (["--unroll", "sometimes"], "no way to unroll"),
-        (["--picture", "times.gif"], "form of a picture"),
+        (["--unroll", "sometimes"], "not a way to unroll"),
+        (["--picture", "times.gif"], "format of a picture"),
         (["--picture", "nosuch/times.svg"], "cannot write"),
     ],
 )

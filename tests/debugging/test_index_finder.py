@@ -413,9 +413,9 @@ def test_a_default_and_a_written_class_are_looked_at_too() -> None:
     m = rg.parse(model("output w[k] * float(i) as y", "input i: seq int input k: int = 9 param w: [3]"))
     with pytest.raises(UserError, match="`k` holds 9"):
         m.compile().run({"i": ids((1, 2))}, m.init(0))
-    with pytest.raises(UserError, match="there is no entry 5"):
+    with pytest.raises(UserError, match="there is no element 5"):
         rg.parse(model("output one_hot(5, 3) * float(i) as y"))
-    with pytest.raises(UserError, match="there is no entry -1"):
+    with pytest.raises(UserError, match="there is no element -1"):
         rg.parse(model("loss cross_entropy(x, -1)", "input x: [3]"))
 
 
@@ -665,4 +665,4 @@ def test_an_index_that_cannot_be_looked_for_is_told_by_its_lines(monkeypatch: py
     m, data, *_ = wrong("carried")
     with pytest.raises(OutsideIndex) as error:
         m.compile().run(data, m.init(0))
-    assert told(error) == ("an index lies outside of what it chooses from", "i")
+    assert told(error) == ("an index is out of range", "i")

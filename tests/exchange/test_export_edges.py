@@ -222,12 +222,12 @@ def exported(folder: Path, text: str, flags: str) -> int:
 @pytest.mark.parametrize(
     ("text", "flags", "message"),
     [
-        (PLAIN, "--unroll static", "`M` has no steps that `--unroll static` could lay side by side"),
-        (FIXED, "--unroll static --steps 3", "`M` says itself how many steps it runs"),
+        (PLAIN, "--unroll static", "`M` has no steps to unroll"),
+        (FIXED, "--unroll static --steps 3", "`M` fixes its own number of steps"),
         (SEQUENCE, "--steps 4", "`--steps` is for a static export"),
         (SEQUENCE, "--loss", "`M` has neither a loss nor a metric"),
-        (SEQUENCE, "--states", "`M` has no state that can be given"),
-        (PLAIN, "--lengths", "`M` is given no sequence, so no lengths"),
+        (SEQUENCE, "--states", "`M` has no state that can be an input"),
+        (PLAIN, "--lengths", "`M` takes no sequence, so it has no lengths"),
         (PLAIN, "--seed 3 --weights w.safetensors", "`--seed` is for new weights"),
         (SEQUENCE, "--operators", "`--operators` is for `--to onnx`"),
         (SEQUENCE, "--to onnx --operators --unroll static --steps 4", "an operator is a loop of its own"),

@@ -551,12 +551,12 @@ def test_what_is_guessed_assumed_and_left_out_is_printed(tmp_path: Path) -> None
     ]
     done = CliRunner().invoke(weights, [*arguments, "--assume", "forget_bias=0"], catch_exceptions=False)
     assert done.exit_code == 0 and done.output.splitlines() == [
-        "read as TensorFlow 1's, which the names look like; `--from` says otherwise",
+        "read as TensorFlow 1's, judging by the names; `--from` overrides this",
         "net <- `rnn/basic_lstm_cell`",
         "assumed for `net`: activation = tanh, cell_clip = 0 (the file does not say; `--assume activation=...` does)",
-        "warning: `global_step` has no place in the model and was left out",
-        "warning: `words` has no place in the model and was left out",
-        "warning: left out what an optimiser keeps: 2 arrays as `rnn/basic_lstm_cell/bias/Adam`",
+        "warning: `global_step` is not in the model and was left out",
+        "warning: `words` is not in the model and was left out",
+        "warning: left out the state of an optimiser: 2 arrays as `rnn/basic_lstm_cell/bias/Adam`",
         f"wrote {tmp_path / 'o.safetensors'}: 2 arrays",
     ]
     shown_too = CliRunner().invoke(weights, ["show", str(HERE / "tf1.ckpt")], catch_exceptions=False)
@@ -564,5 +564,5 @@ def test_what_is_guessed_assumed_and_left_out_is_printed(tmp_path: Path) -> None
     np.savez(tmp_path / "w.npz", strange=np.ones(3))
     with pytest.raises(UserError, match=r"not this model's, nor do they look like(.|\n)*say which tool wrote it"):
         CliRunner().invoke(weights, ["convert", str(tmp_path / "w.npz"), *arguments[2:]], catch_exceptions=False)
-    with pytest.raises(UserError, match="`forget_bias` is no pair"):
+    with pytest.raises(UserError, match="`forget_bias` is not a pair"):
         CliRunner().invoke(weights, [*arguments, "--assume", "forget_bias"], catch_exceptions=False)

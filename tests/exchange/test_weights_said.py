@@ -156,7 +156,7 @@ def test_the_check_runs_what_the_file_says(tmp_path: Path, monkeypatch: pytest.M
     """Were the comparison of options blind, the numbers would still tell."""
     node_file(tmp_path / "m.onnx", "GRU", {"linear_before_reset": 0})
     monkeypatch.setattr("rnngraph.exchange.conversion.matching.differences", lambda *_: [])
-    with pytest.raises(UserError, match="gives other numbers than ONNX's layer"):
+    with pytest.raises(UserError, match="gives different numbers than ONNX's layer"):
         converted(over("GRU(4, reset_after = true)"), tmp_path / "m.onnx", "onnx")
 
 
@@ -199,7 +199,7 @@ def test_keras_2_is_read_with_and_without_its_configuration(name: str) -> None:
     told = "\n".join(own.assumed)
     if name == "keras2.h5":
         assert not own.left
-        assert told == "`dense`: the file says activation = softmax, which the model has to have behind the layer"
+        assert told == "`dense`: the file says activation = softmax, which the model must have after the layer"
     else:
         assert "`bidirectional.forward`, `bidirectional.backward`: activation = tanh, recurrent_activation" in told
         assert "`layer_norm`: epsilon = 0.001 (the file does not say; `--assume epsilon=...` does)" in told
@@ -290,13 +290,13 @@ def test_what_tensorflow_1_does_not_keep_is_told_and_can_be_told() -> None:
     _, help = refused(text, HERE / "tf1.ckpt", "tf1", assumed={"activation": "relu"})
     assert "write `LSTM(4, activation = relu)`" in help
     message, help = refused(text, HERE / "tf1.ckpt", "tf1", assumed={"forgetbias": "0"})
-    assert "nothing to assume that is called `forgetbias`" in message and "did you mean `forget_bias`?" in help
+    assert "no assumption called `forgetbias`" in message and "did you mean `forget_bias`?" in help
 
 
 def test_what_the_file_says_itself_cannot_be_assumed() -> None:
     pytest.importorskip("h5py")
     message, _ = refused(over("LSTM(4)"), HERE / "cudnn_lstm.h5", "keras", assumed={"activation": "relu"})
-    assert message == "`activation` is told as relu, but the file says it itself: activation = tanh"
+    assert message == "`activation` is given as relu, but the file already says: activation = tanh"
 
 
 def test_an_array_that_could_be_of_two_layers_is_told() -> None:

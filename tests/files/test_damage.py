@@ -73,15 +73,15 @@ def archive(path: Path, *members: tuple[str, bytes], how: int = zipfile.ZIP_STOR
 
 @pytest.mark.parametrize("how", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_an_archive_packed_in_another_way(tmp_path: Path, how: int) -> None:
-    refused(archive(tmp_path / "a.npz", ("x.npy", member()), how=how), "`x` is packed in a way")
+    refused(archive(tmp_path / "a.npz", ("x.npy", member()), how=how), "`x` is compressed in a way")
 
 
 def test_an_archive_with_an_array_twice_or_something_else(tmp_path: Path) -> None:
-    refused(archive(tmp_path / "a.npz", ("x.npy", member()), ("x.npy", member())), "`x` is in it twice")
-    refused(archive(tmp_path / "a.npz", ("x.txt", b"1")), "`x.txt` in it is no array")
+    refused(archive(tmp_path / "a.npz", ("x.npy", member()), ("x.npy", member())), "`x` occurs in it twice")
+    refused(archive(tmp_path / "a.npz", ("x.txt", b"1")), "`x.txt` in it is not an array")
 
 
-@pytest.mark.parametrize(("bit", "words"), [(0x1, "`x` is encrypted"), (0x20, "`x` is packed in a way")])
+@pytest.mark.parametrize(("bit", "words"), [(0x1, "`x` is encrypted"), (0x20, "`x` is compressed in a way")])
 def test_a_member_that_is_encrypted_or_patched(tmp_path: Path, bit: int, words: str) -> None:
     path = archive(tmp_path / "a.npz", ("x.npy", member()))
     content = bytearray(path.read_bytes())
@@ -95,11 +95,11 @@ def test_a_member_that_is_encrypted_or_patched(tmp_path: Path, bit: int, words: 
 @pytest.mark.parametrize(
     ("header", "words"),
     [
-        ("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,)}", "it ends before its array does"),
-        ("{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}", "there is more in it than its array"),
-        ("{'descr': '<f8', 'fortran_order': False, 'shape': (2,", "damaged, cut short, or of another kind"),
-        ("{'descr': '<f8'}", "damaged, cut short, or of another kind"),
-        ("x" * 20_000, "damaged, cut short, or of another kind"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,)}", "it ends before its array is complete"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}", "it holds more than its array"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (2,", "damaged, incomplete, or of another kind"),
+        ("{'descr': '<f8'}", "damaged, incomplete, or of another kind"),
+        ("x" * 20_000, "damaged, incomplete, or of another kind"),
         ("{'descr': '|O', 'fortran_order': False, 'shape': (2,)}", "holds pickled Python objects"),
     ],
 )
@@ -120,12 +120,12 @@ def test_a_header_that_is_wrong(tmp_path: Path, header: str, words: str, inside:
     [
         (b'{"x": [' + b"9" * 5000 + b"]}", "99999999999999999999… is beyond 64 bits"),
         (b'{"x": [18446744073709551616]}', "18446744073709551616 is beyond 64 bits"),
-        (b'{"x": ' + b"[" * 100_000, "its brackets are too deep"),
-        (b'{"x": [1 2]}', "line 1, column 10 is no JSON"),
-        (b'{"x": 1, "x": 2}', "`x` is in it twice"),
-        (b'{"x": "\xff"}', "is no text in UTF-8"),
+        (b'{"x": ' + b"[" * 100_000, "its brackets are nested too deeply"),
+        (b'{"x": [1 2]}', "line 1, column 10 is not JSON"),
+        (b'{"x": 1, "x": 2}', "`x` occurs in it twice"),
+        (b'{"x": "\xff"}', "is not UTF-8 text"),
         (b"\xff\xfe\x00", "cannot be read as .json data"),
-        (b'{"x": {"y": 1}}', "`x` holds something else than numbers"),
+        (b'{"x": {"y": 1}}', "`x` holds something other than numbers"),
     ],
 )
 def test_a_text_in_json_that_is_wrong(tmp_path: Path, content: bytes, words: str) -> None:
@@ -205,5 +205,5 @@ def test_a_weight_file_of_another_tool_needs_no_checksum(tmp_path: Path) -> None
     save_file({"w": np.ones(3)}, tmp_path / "w.safetensors", {"kind": "else"})
     assert rg.load_weights(tmp_path / "w.safetensors")["w"].tolist() == [1, 1, 1]
     save_file(ARRAYS, tmp_path / "c.checkpoint", texts())
-    with pytest.raises(UserError, match="its bytes are not those that were written"):
+    with pytest.raises(UserError, match="its bytes have changed since it was written"):
         checkpoint.resume(tmp_path / "c.checkpoint", IDENTITY, BEGUN)

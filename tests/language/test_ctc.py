@@ -68,8 +68,8 @@ def test_a_label_that_is_no_class_is_refused(labels: str, by_name: str, value: i
         with pytest.raises(rg.UserError) as refused:
             call()
         (told,) = refused.value.diagnostics
-        where = f"{value} at row 1, place 1, which is no class"
-        assert told.message == f"{by_name} {where}: they go from 0 to 3, the blank is {blank}"
+        where = f"{value} at row 1, place 1"
+        assert told.message == f"{by_name} {where}, which is not a class: they go from 0 to 3, the blank is {blank}"
         assert told.code == "E531" and told.span is not None and told.span.text == f"ctc_loss(x, {labels}{more})"
     with pytest.raises(rg.UserError, match="E531"):
         program.check(data) if labels == "y" else program.run(data, {})

@@ -238,11 +238,11 @@ def test_watching_records_a_named_value_at_every_step() -> None:
     assert shapes == {"watch.stack.0.i": (4,), "watch.stack.1.i": (2,), "watch.stack.0.c": (4,)}
     one = made(model("y = unroll RNN(4) over x output y"), watch=("h",))
     assert one.graph.outputs["watch.h"].type.axes == ("time", "batch")
-    with pytest.raises(UserError, match="nothing is called `hh`"):
+    with pytest.raises(UserError, match="there is no value `hh`"):
         made(text, watch=("hh",))
 
 
-    with pytest.raises(UserError, match="`h` is to be watched twice"):
+    with pytest.raises(UserError, match="`h` is named twice in what to watch"):
         made(text, watch=("h", "i", "h"))
 
 
@@ -535,11 +535,11 @@ def test_every_file_names_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("../out.rnn", "not below the folder"), ("/etc/passwd", "not below the folder"),
-        ("cells/link.rnn", "leads out"),
+        ("../out.rnn", "not inside the folder"), ("/etc/passwd", "not inside the folder"),
+        ("cells/link.rnn", "is outside the folder"),
         ("cells/none.rnn", "there is no file"), ("cells", "is a folder"),
-        ("cells/../../out.rnn", "not below"),
-        ("self.rnn", "imported by itself"), ("cells/a.rnn", "imported by itself"),
+        ("cells/../../out.rnn", "not inside the folder"),
+        ("self.rnn", "imports itself"), ("cells/a.rnn", "imports itself"),
         ("cells/wrong.rnn", "expected"),
     ],
 )  # fmt: skip

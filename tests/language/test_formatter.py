@@ -284,9 +284,9 @@ def expressions() -> st.SearchStrategy[str]:
             inner.map("({}).name".format),
             inner.map("({}).0".format),
             st.tuples(inner, some).map(lambda pair: f"({pair[0]})[{pair[1]}, :]"),
-            st.tuples(inner, inner).map(lambda pair: f"g[{pair[0]}:{pair[1]}]"),
-            st.tuples(inner, inner).map(lambda pair: f"(unroll {pair[0]} over {pair[1]} reversed from s)"),
-            st.tuples(inner, inner).map(lambda pair: f"(unroll c with m = {pair[0]} for {pair[1]})"),
+            st.tuples(inner, inner).map(lambda pair: f"g[({pair[0]}):({pair[1]})]"),
+            st.tuples(inner, inner).map(lambda pair: f"(unroll {pair[0]} over ({pair[1]}) reversed from s)"),
+            st.tuples(inner, inner).map(lambda pair: f"(unroll c with m = ({pair[0]}) for ({pair[1]}))"),
         )
 
     return st.recursive(names, grow, max_leaves=12)

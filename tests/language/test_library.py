@@ -191,7 +191,7 @@ def test_zoneout_keeps_entries_of_states() -> None:
 
 def test_a_rule_for_states_needs_the_size_of_the_state() -> None:
     text = "layer Half { input old: [n] input new: [n] output new[:1] } cell W(inner) { input x: [n]"
-    with pytest.raises(UserError, match="a rule gives one value of the size of the state"):
+    with pytest.raises(UserError, match="a rule gives one value with the size of the state"):
         rg.parse(f"{text} output revise(inner, Half(), x) }} {over('W(GRU(4))')}")
 
 

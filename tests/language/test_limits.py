@@ -237,9 +237,9 @@ def test_letters_that_look_alike_are_told_by_their_number(tmp_path: Path) -> Non
     text = "cell C {\n  input bias: [4]\n  state h: [4]\n  һ' = bias\n  output bіas, ｂias\n}\n"
     helps = [d.help for d in told(tmp_path / "m.rnn", text)]
     assert helps == [
-        "`һ` has `һ` (U+04BB, CYRILLIC SMALL LETTER SHHA) in place of `h`",
-        "`bіas` has `і` (U+0456, CYRILLIC SMALL LETTER BYELORUSSIAN-UKRAINIAN I) in place of `i`",
-        "`ｂias` has `ｂ` (U+FF42, FULLWIDTH LATIN SMALL LETTER B) in place of `b`",
+        "`һ` has `һ` (U+04BB, CYRILLIC SMALL LETTER SHHA) instead of `h`",
+        "`bіas` has `і` (U+0456, CYRILLIC SMALL LETTER BYELORUSSIAN-UKRAINIAN I) instead of `i`",
+        "`ｂias` has `ｂ` (U+FF42, FULLWIDTH LATIN SMALL LETTER B) instead of `b`",
     ]
 
 

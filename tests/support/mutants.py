@@ -40,7 +40,7 @@ WEIGHTS = {"rnn.kernel": np.arange(12.0).reshape(3, 4), "rnn.bias": np.zeros(4),
 BEGUN = Training(WEIGHTS, {f"m/{name}": np.zeros_like(a) for name, a in WEIGHTS.items()})
 IDENTITY = Identity(Made("line"), FitConfig(), 50, {"x": "1"})
 ODD = [b"", b"{}", b'""', b"99", b"[" * 3000, b"null", b"\x00", b"\xff" * 9, b"1" * 5000, b"nan", b"\xe2\x80\xae"]
-"""What is put in place of a part."""
+"""What is put instead of a part."""
 
 
 def _npz(compressed: bool) -> bytes:

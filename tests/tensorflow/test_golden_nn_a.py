@@ -749,7 +749,7 @@ WRONG = {
         "c, _, _ = UnigramSampler(1)([z], [1, -1])  output c",
         {},
         "E538",
-        "the weight of a class is negative, or no number: no class can be drawn by it",
+        "the weight of a class is negative or not a number",
         "UnigramSampler(1)([z], [1, -1])",
     ),
     "labels on the axis of the scores": (

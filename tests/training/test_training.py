@@ -256,16 +256,16 @@ def test_pickled_arrays_are_refused_unread(tmp_path, ending):
         ("a.npy", b"\x93NUMPY\x01\x00", "cannot be read as .npy data"),
         ("a.npy", b"", "cannot be read as .npy data"),
         ("a.csv", b"a,b\n1,2\n3\n", "row 2 has 1 values for 2 columns"),
-        ("a.csv", b"a,b\n1,x\n", "`x` in row 1 of column `b` is no number"),
+        ("a.csv", b"a,b\n1,x\n", "`x` in row 1 of column `b` is not a number"),
         ("a.csv", b"1,2\n3,4\n", "its first line should name every column"),
         ("a.csv", b"a\n", "at least one line of numbers"),
-        ("a.csv", b"\xff\xfe\x00", "is no text in UTF-8"),
+        ("a.csv", b"\xff\xfe\x00", "is not UTF-8 text"),
         ("a.json", b"[1]", "an object of named lists"),
         ("a.json", b'{"x": [[1], [1, 2]]}', "the lists of `x` differ in length"),
-        ("a.json", b'{"x": "words"}', "`x` holds something else than numbers"),
+        ("a.json", b'{"x": "words"}', "`x` holds something other than numbers"),
         ("a.json", b"{", "cannot be read as .json data"),
         ("a.json", b"[" * 100_000, "cannot be read as .json data"),
-        ("a.txt", b"1", "is of no known kind"),
+        ("a.txt", b"1", "is of an unknown kind"),
     ],
 )
 def test_broken_data_files_are_told(tmp_path, name, content, words):
@@ -323,7 +323,7 @@ def long(array, row, step, value):
         ({"y": np.ones(2)}, "the model has no input `y`"),
         ({"x": np.ones((2, 3))}, "`x` should be (batch, time, 3), got (2, 3)"),
         ({"x": np.ones((2, 5, 4))}, "`x` has 4 values on axis 2, expected 3: it should be (batch, time, 3)"),
-        ({"x": [[[1, 2, 3]], [[1, 2]]]}, "`x` is no array: its rows differ in length"),
+        ({"x": [[[1, 2, 3]], [[1, 2]]]}, "`x` is not an array: its rows differ in length"),
         ({"x": np.ones((2, 5, 3), complex)}, "`x` should hold floats, got complex128"),
         ({"tag": np.zeros((2, 5))}, "`tag` should hold integers, got float64"),
         ({"tag": np.zeros((2, 6), int)}, "`tag` has 6 steps (time), but `x` has 5"),
@@ -358,7 +358,7 @@ def test_all_mistakes_come_in_one_go_with_hints():
     assert helps == {
         "did you mean `label`?",
         "",
-        "`tag.astype(int)` makes integers of whole numbers",
+        "`tag.astype(int)` converts whole numbers to integers",
         "give an array (batch,) under this name",
     }
     assert [d.span for d in error.value.diagnostics].count(HERE) == 3
@@ -377,7 +377,7 @@ def test_padding_may_hold_anything():
 def test_numbers_beyond_float32_are_found_only_there():
     data = {**GOOD, "x": long(GOOD["x"], 0, 1, 1e300)}
     assert check(data).arrays["x"][0, 1, 0] == 1e300
-    with pytest.raises(UserError, match="no finite float32"):
+    with pytest.raises(UserError, match="not a finite float32"):
         check(data, dtype="float32")
 
 
@@ -493,7 +493,7 @@ def test_rows_are_held_back_once():
     assert sorted([*kept, *held]) == list(range(10)) and held.tolist() != [7, 8, 9]
     with pytest.raises(UserError, match="cannot be split"):
         batches.parted(1, 0.5, "last", 0)
-    with pytest.raises(UserError, match="differs in its number of rows"):
+    with pytest.raises(UserError, match="has different numbers of rows"):
         batches.row_count({"x": np.arange(2), "y": np.arange(3)})
     with pytest.raises(UserError, match="no rows"):
         batches.row_count({"x": np.ones((0, 3))})
@@ -586,7 +586,7 @@ def test_patience_ends_training_and_restores_the_best():
     fitted = trained(config=config)
     assert fitted.stopped_early and len(fitted.history) == fitted.best_epoch + 3
     assert fitted.history[-1]["validation.loss"] > fitted.history[fitted.best_epoch - 1]["validation.loss"]
-    with pytest.raises(UserError, match="`patience` needs rows that are held back"):
+    with pytest.raises(UserError, match="`patience` needs validation rows"):
         trained(config=replace(config, validation=0.0))
 
 
@@ -640,7 +640,7 @@ def test_longer_training_goes_on_from_a_finished_run(tmp_path):
 
 
 def test_an_interruption_without_a_checkpoint_says_so():
-    with pytest.raises(Interrupted, match="nothing is kept") as stopped:
+    with pytest.raises(Interrupted, match="nothing is saved") as stopped:
         trained(Line(3))
     assert stopped.value.path is None
 
@@ -668,8 +668,8 @@ def test_a_loss_that_is_no_number_is_told_with_its_place(tmp_path):
             "another model: `w` is (2,) there and (3,) here",
         ),
         ({"weights": {"w": np.zeros(2)}}, "another model: `b` is () there and missing here"),
-        ({"model": Made("curve")}, "another model: its equations or settings were changed"),
-        ({"model": Made("line", Equations("b", {"net.h": "2"}))}, "were changed since: `net.h` is computed otherwise"),
+        ({"model": Made("curve")}, "another model: its equations or settings have changed"),
+        ({"model": Made("line", Equations("b", {"net.h": "2"}))}, "have changed since: `net.h` is computed otherwise"),
         ({"model": replace(LINE, settings={"dtype": "float64"})}, "dtype was float32, now float64"),
         ({"data": {**ROWS, "x": np.nextafter(ROWS["x"], 9)}}, "made with other data: `x` is not the same"),
         ({"data": {"x": ROWS["x"][:40], "y": ROWS["y"][:40]}}, "made with 40 rows of data, now there are 32"),
@@ -695,7 +695,7 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path, changes, words):
 def test_a_file_of_weights_or_a_part_is_no_checkpoint(tmp_path):
     path = tmp_path / "run.safetensors"
     save_weights(path, START)
-    with pytest.raises(UserError, match="is no checkpoint"):
+    with pytest.raises(UserError, match="is not a checkpoint"):
         trained(resume=path)
     trained(config=replace(CONFIG, epochs=1), path=path)
     path.write_bytes(path.read_bytes()[:-5])

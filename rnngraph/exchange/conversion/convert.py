@@ -240,7 +240,7 @@ def _to_be_built(target: str, place: Place, theirs: Arrays) -> list[str]:
     kind = place.layer.kind
     if not needed:
         return []
-    return [f"`{place.name}`: it is to be built with {options.listed(target, kind, needed, found.options)}"]
+    return [f"`{place.name}`: it must be built with {options.listed(target, kind, needed, found.options)}"]
 
 
 def _written(model: Model, place: Place, own: Arrays, layout: Layout) -> Arrays:

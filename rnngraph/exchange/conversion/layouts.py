@@ -50,7 +50,7 @@ def _refuse(cell: Cell, tool: str, *, activations: tuple[str, ...], allowed: tup
     if cell.activation not in activations:
         raise Unsayable(f"{tool}'s {cell.kind} has no activation `{cell.activation}`")
     if cell.gate != SIGMOID and "gate" not in allowed:
-        raise Unsayable(f"{tool}'s {cell.kind} has no gates `{cell.gate}`")
+        raise Unsayable(f"{tool}'s {cell.kind} has no gate activation `{cell.gate}`")
     for option in ("peepholes", "cell_clip", "projection", "projection_clip", "coupled"):
         if cell.options.get(option) and option not in allowed:
             raise Unsayable(f"{tool}'s {cell.kind} has no `{option}`")
@@ -96,7 +96,7 @@ _TF1 = {
 
 def _tf1_refuse(cell: Cell) -> None:
     if cell.gate != SIGMOID:
-        raise Unsayable(f"TensorFlow 1's {cell.kind} has no gates `{cell.gate}`")
+        raise Unsayable(f"TensorFlow 1's {cell.kind} has no gate activation `{cell.gate}`")
     if cell.options.get("coupled"):
         raise Unsayable("TensorFlow 1's cell with coupled gates keeps what its forget gate says, ours its input gate")
 

@@ -25,7 +25,7 @@ from rnngraph.weights.checks import shape_text
 Shapes = Mapping[str, tuple[int, ...]]
 MOST_TOLD = 6
 """How many layers of a file a message lists."""
-SIZES, OTHERS, UNSAYABLE = "its sizes are others", "it has other arrays", "there is no such layer: "
+SIZES, OTHERS, UNSAYABLE = "its sizes differ", "it has different arrays", "there is no such layer: "
 """Reasons that need no words beside the arrays and their sizes."""
 
 

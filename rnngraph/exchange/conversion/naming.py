@@ -56,7 +56,7 @@ _STATE = re.compile(r"(^|/)(optimizer|optimizer_weights)(/|$)|/\.OPTIMIZER_SLOT/
 
 
 def of_training(name: str, arrays: Mapping[str, object]) -> bool:
-    """Whether an array is what an optimiser keeps: Adam's `m` has the shape and the path of the weight it is for, and
+    """Whether an array is the state of an optimiser: Adam's `m` has the shape and the path of the weight it is for, and
     TensorFlow 1 calls it `kernel/Adam`, after the weight `kernel`."""
     return bool(_STATE.search(name)) or name.removesuffix(":0").rpartition("/")[0] in arrays
 

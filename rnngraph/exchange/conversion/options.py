@@ -73,7 +73,7 @@ def theirs(tool: str, place: Place, arrays: Arrays, says: Says, assumed: Options
     for option in assumed.keys() & said.keys():
         if said[option].value != assumed[option]:
             raise UserError(
-                f"`{words[option]}` is told as {text(assumed[option])}, but the file says it itself: "
+                f"`{words[option]}` is given as {text(assumed[option])}, but the file already says: "
                 f"{said[option].words}",
                 "E698",
                 f"leave out `--assume {words[option]}=...` for `{place.name}`",
@@ -183,7 +183,7 @@ def told(tool: str, places: Sequence[Place], texts: Mapping[str, str]) -> dict[s
         taken = [(p, o) for p in places if layer in ("", p.name) for o in _options(tool, p.layer.kind, word)]
         if not taken:
             raise UserError(
-                f"there is nothing to assume that is called `{name}`", "E698", _assumable(tool, places, name)
+                f"there is no assumption called `{name}`", "E698", _assumable(tool, places, name)
             )
         for place, option in taken:
             found[place.name][option] = _value(written)
@@ -196,7 +196,7 @@ def _options(tool: str, kind: str, word: str) -> list[str]:
 
 def _assumable(tool: str, places: Sequence[Place], name: str) -> str:
     known = sorted({word for p in places for word in WORDS[tool].get(p.layer.kind, {}).values()})
-    return did_you_mean(name, known) or f"these can be told: {', '.join(f'`{w}`' for w in known) or 'none'}"
+    return did_you_mean(name, known) or f"the assumptions are: {', '.join(f'`{w}`' for w in known) or 'none'}"
 
 
 def _value(written: str) -> Any:

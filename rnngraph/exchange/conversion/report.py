@@ -108,7 +108,7 @@ def _beside(tool: str, place: Place, fit: Fit) -> list[str]:
     """What the file says, and the model must say elsewhere; and which way a layer runs where the tool has one way."""
     said, lines = fit.theirs.said.get("activation"), []
     if place.layer.kind == "Dense" and said and said.value != place.layer.options["activation"]:
-        lines.append(f"the file says {said.words}, which the model has to have behind the layer")
+        lines.append(f"the file says {said.words}, which the model must have after the layer")
     known = "reverse" in fit.theirs.said or "reverse" in options.WORDS[tool].get(place.layer.kind, {})
     if place.backwards and not place.reverse and not known:
         lines.append("it runs backwards here, and the file does not say which way it ran")

@@ -36,7 +36,7 @@ def check(place: Place, own: Arrays, layout: Layout, has: Mapping[str, Any], the
     difference = float(np.abs(ours - other).max(initial=0.0))
     if not difference <= TOLERANCE * max(1.0, float(np.abs(other).max(initial=0.0))):
         raise UserError(
-            f"`{place.name}` as converted gives other numbers than {layout.title}'s layer: they differ by"
+            f"`{place.name}` as converted gives different numbers than {layout.title}'s layer: they differ by"
             f" {difference:.3g}",
             "E695",
             f"the layer may have options that {layer.text} has not",

@@ -27,7 +27,7 @@ def steps_in(text: str | None) -> int | dict[str, int] | None:
         if len(found) == len(pairs):
             return found
     help = "write --steps 20, or --steps source=20,target=30"
-    raise UserError(f"--steps {text}: no number of steps, and not one for each axis", "E621", help)
+    raise UserError(f"--steps {text}: neither a number of steps nor one for each axis", "E621", help)
 
 
 def refuse_idle(model: Model, flags: Mapping[str, Any]) -> None:
@@ -43,14 +43,14 @@ def _idle(model: Model, flags: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "steps" in flags and not static:
         yield "`--steps` is for a static export", "write `--unroll static` beside it; a dynamic one runs any number"
     if static and not model.nodes_per_step and not axes_of_data(model):
-        yield f"`{name}` has no steps that `--unroll static` could lay side by side", "leave the flag out"
+        yield f"`{name}` has no steps to unroll", "leave the flag out"
     if static and "steps" in flags and not axes_of_data(model):
-        yield f"`{name}` says itself how many steps it runs", "leave out `--steps`"
+        yield f"`{name}` fixes its own number of steps", "leave out `--steps`"
     if "loss" in flags and not any(n == "loss" or n.startswith("metric.") for n in model.graph.outputs):
         yield f"`{name}` has neither a loss nor a metric", "leave out `--loss`"
     if flags.get("lengths") and not axes_of_data(model):
-        yield f"`{name}` is given no sequence, so no lengths", "leave out `--lengths`"
+        yield f"`{name}` takes no sequence, so it has no lengths", "leave out `--lengths`"
     if flags.get("states") and not model.states:
-        yield f"`{name}` has no state that can be given", "name the final states: `y, final = unroll ...`"
+        yield f"`{name}` has no state that can be an input", "name the final states: `y, final = unroll ...`"
     if "seed" in flags and "path" in flags:
         yield "`--seed` is for new weights, and `--weights` gives them", "leave out one of the two flags"

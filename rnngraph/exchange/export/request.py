@@ -148,7 +148,7 @@ class Chosen:
                 missing -= set(values[name].type.axes)
         if missing:
             help = "give the model an input" + (", or export it with its states as inputs" if self.made.states else "")
-            raise CannotDo("nothing that is given tells the number of rows of the exported model", "E683", help=help)
+            raise CannotDo("no input determines the number of rows of the exported model", "E683", help=help)
         return needed
 
     def free_axes(self, graph: Graph) -> set[str]:
@@ -214,7 +214,7 @@ def _refuse_one_name(names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise UserError(
-                f"two states would both be called `{name}` outside", "E684", "call one of their records otherwise"
+                f"two states would both be called `{name}` in the exported file", "E684", "rename one of their records"
             )
 
 
@@ -243,7 +243,7 @@ def chosen(model: Model, wanted: Wanted, weights: Mapping[str, Any]) -> Chosen:
     states = [s for s in model.states if s.recorded and _goes_on(model, s)] if wanted.states else []
     axes = sorted({i.axis for i in model.inputs if i.axis})
     if wanted.unroll == "static" and wanted.steps is None and not axes:
-        wanted = replace(wanted, steps={})  # the model says itself how many steps it runs
+        wanted = replace(wanted, steps={})  # the model fixes its own number of steps
     for axis in wanted.steps if isinstance(wanted.steps, Mapping) else ():
         if axis not in axes:
             help = did_you_mean(axis, axes) or f"its axes: {', '.join(f'`{a}`' for a in axes)}"
@@ -259,9 +259,9 @@ def _refuse_too_large(model: Model, schedule: Schedule) -> None:
     nodes = model.static_nodes(schedule) if schedule.static else 0
     if nodes > LARGEST_FILE:
         raise CannotDo(
-            f"a static export of so many steps would have about {nodes:,} operations",
+            f"a static export of this many steps would have about {nodes:,} operations",
             "E504",
-            help=f"take so few steps that there are no more than {LARGEST_FILE:,}, or `--unroll dynamic`",
+            help=f"choose fewer steps, for at most {LARGEST_FILE:,}, or `--unroll dynamic`",
         )
 
 

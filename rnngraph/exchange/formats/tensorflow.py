@@ -71,7 +71,7 @@ def read(prefix: str) -> Found:
         names = _full_names(data, arrays)
     types = {names.get(name, name): "bfloat16" for name in arrays if data.type(name) == _BFLOAT16}
     other = sorted(found.keys() - arrays.keys() - {GRAPH})
-    notes = tuple(f"`{name}` is text, or of another type that no weight has" for name in other)
+    notes = tuple(f"`{name}` is text, or of another type that weights cannot have" for name in other)
     return Found({names.get(name, name): a for name, a in arrays.items()}, types=types, notes=notes)
 
 
@@ -99,7 +99,7 @@ def _block(content: bytes, offset: int, size: int) -> Iterator[tuple[bytes, byte
     """The entries of a block: each key without what it shares with the one before."""
     data = content[offset : offset + size]
     if len(data) < size or len(content) <= offset + size:
-        raise Damaged("it is cut short")
+        raise Damaged("it is incomplete")
     if content[offset + size] != 0:
         raise Damaged("its index is compressed")
     (restarts,) = struct.unpack("<I", data[-4:])

@@ -79,7 +79,7 @@ def _folded(function: Function, items: list[Item], at: Span) -> Number:
     try:
         found = bounded(function.fold(*items), at)
     except (ValueError, OverflowError, ZeroDivisionError):
-        raise Mistake("E207", f"`{at.text}` is no number that can be held", at) from None
+        raise Mistake("E207", f"`{at.text}` is not a number that can be represented", at) from None
     return _of_kind(found, function.gives[0], items)
 
 

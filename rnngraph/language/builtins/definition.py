@@ -108,10 +108,10 @@ class Use:
             return (self.dim(value),)
         told = [whole_number(d) for d in item.items]
         if not all(d is not None and -rank <= d < rank for d in told):
-            raise self.mistake("E204", f"{self.has_shape('x', value)}: there are no such dimensions", "axis")
+            raise self.mistake("E204", f"{self.has_shape('x', value)}: these dimensions do not exist", "axis")
         found = tuple(d % rank - rank for d in told if d is not None)
         if len(set(found)) < len(found):
-            raise self.mistake("E204", "a dimension is named twice", "axis")
+            raise self.mistake("E204", "a dimension is given twice", "axis")
         return found
 
     def time_axis(self, value: Value) -> str:
@@ -120,7 +120,7 @@ class Use:
         assert isinstance(item, AxisName)
         name = self.scope.axes.get(item.name, item.name)
         if name not in value.type.axes or name == BATCH:
-            raise self.mistake("E305", f"`{self.span('x').text}` is no sequence over `{item.name}`", "axis")
+            raise self.mistake("E305", f"`{self.span('x').text}` is not a sequence over `{item.name}`", "axis")
         return name
 
     def sequence(self, value: Value) -> tuple[Value, str]:

@@ -95,7 +95,7 @@ for _name, _rule in (("softmax", sequences.softmax_over), ("log_softmax", sequen
 @define("cumsum", "x axis?", "number")
 def _(use: Use) -> Item:
     if use.along_time():
-        raise use.mistake("E204", "`cumsum` runs over a dimension: over time, let a state add up", "axis")
+        raise use.mistake("E204", "`cumsum` runs over a dimension: over time, sum in a state", "axis")
     value = use.value("x")
     return use.op("cumsum", value, dim=use.dim(value))
 

@@ -67,7 +67,7 @@ def _reads_none(use: Use) -> Mistake:
         "E304",
         f"no product of `{_callable(use, 'cell').title}` reads a state of its own, so there is nothing to change",
         use.span("cell"),
-        help="what a state stores is left as it is: for that, there is `revise`",
+        help="what a state stores stays the same: `revise` changes that",
     )
 
 
@@ -96,6 +96,6 @@ def _seen_as_vector(use: Use, rule: Instance | PipeOf, *values: Value) -> Value:
     flat = [v if len(shape) == 1 else use.op("reshape", v, shape=(math.prod(shape),)) for v in values]
     result = calls.use(use.scope, rule, [Given(v, use.at) for v in flat], use.at, use.scope.place).item()
     if not isinstance(result, Value) or result.type.shape != flat[0].type.shape:
-        raise Mistake("E201", "a rule gives one value of the size of the state", use.span("rule"))
+        raise Mistake("E201", "a rule gives one value with the size of the state", use.span("rule"))
     result = use.trace.over_batch(result, use.at)
     return result if len(shape) == 1 else use.op("reshape", result, shape=shape)

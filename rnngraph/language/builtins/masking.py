@@ -48,7 +48,7 @@ def _weights(use: Use, loss: Value, axis: str) -> Value:
     """One for each step and row; 0 where the loss has no step."""
     trace = use.trace
     if use.flag("over_batch", True) and trace.level.parent is not None:
-        raise Mistake("E314", "a mean over the batch cannot be made inside of a step", use.at)
+        raise Mistake("E314", "a mean over the batch is not possible inside a step", use.at)
     value = use.float("weights") if use.has("weights") else use.number(1.0)
     if value.type.shape:
         raise use.mistake(

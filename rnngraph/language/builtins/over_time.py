@@ -36,7 +36,7 @@ def _(use: Use) -> Item:
     if use.has("axis"):
         name = use.given["axis"].item
         if not isinstance(name, AxisName):
-            raise use.mistake("E202", "`axis` of `whole` is the name that the new axis gets", "axis")
+            raise use.mistake("E202", "`axis` of `whole` is the name of the new axis", "axis")
         use.scope.axes[name.name] = sequences.axis_of(found, use.at)
     return found
 

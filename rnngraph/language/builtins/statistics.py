@@ -180,7 +180,7 @@ def _scaled(use: Use, value: Value, norm: Value, most: Value) -> Value:
 def _limit(use: Use, name: str) -> Value:
     item = use.given[name].item
     if isinstance(item, (int, float)) and not item > 0:
-        raise use.mistake("E207", f"a norm is limited to something above 0, not to {item}", name)
+        raise use.mistake("E207", f"the limit of a norm must be above 0, not {item}", name)
     value = use.float(name)
     if value.type.shape:
         raise use.mistake("E204", f"a limit is one number, but {use.has_shape(name, value)}", name)

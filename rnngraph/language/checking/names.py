@@ -76,7 +76,7 @@ def _circle(own: Mapping[_Key, Definition], edges: list[tuple[_Key, _Key]]) -> D
     message = f"`{first.name}` contains itself"
     if len(chain) > 1:
         message += ": " + " contains ".join(f"`{d.name}`" for d in [*chain, first])
-    return Diagnostic("E301", message, first.name_span, help="to repeat over steps, `unroll` a cell")
+    return Diagnostic("E301", message, first.name_span, help="use `unroll` with a cell to repeat over steps")
 
 
 # --- one body -------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ class _Body:
         """A definition that two imports bring, where it is named and this file has none of its own."""
         found = self.brought[name.name]
         labels = tuple(Label(d.name_span, "one is defined here") for d in found[:2])
-        help = f"name one of them otherwise, or define `{name.name}` in this file"
+        help = f"rename one of them, or define `{name.name}` in this file"
         self.tell("E103", f"`{name.name}` comes from two imports", name.span, help, labels)
 
     def _primes(self) -> None:
@@ -236,7 +236,7 @@ class _Body:
                 self.tell("E311", "an input cannot depend on a `for` or `if`", s.span, "declare it at the top")
         gives = (ast.Output, ast.Loss, ast.Metric) if model else (ast.Output,)
         if not any(isinstance(s, gives) for s in self.all):
-            self.tell("E307", f"the {kind} `{title}` gives nothing", self.definition.name_span, "write `output ...`")
+            self.tell("E307", f"the {kind} `{title}` has no output", self.definition.name_span, "write `output ...`")
 
     # --- warnings ------------------------------------------------------------------------------------------
 
@@ -262,7 +262,7 @@ class _Body:
         wanted = s.targets[:-1] if isinstance(s.value, ast.Unroll) and len(s.targets) > 1 else s.targets
         for target in wanted:
             if not target.primed and target.name not in old and not target.name.startswith("_"):
-                help = "`_` stands for a value that is not wanted" if len(s.targets) > 1 else ""
+                help = "`_` stands for a value that is not used" if len(s.targets) > 1 else ""
                 self.tell("W402", f"nothing reads `{target.name}`", target.span, help)
 
     def _weights_alone(self) -> None:
@@ -275,7 +275,7 @@ class _Body:
             ):
                 self.tell(
                     "W404",
-                    f"`{node.span.text}` multiplies weights alone: it is the same at every step",
+                    f"`{node.span.text}` multiplies only weights: it is the same at every step",
                     node.span,
                     "a step usually multiplies an input or a state by a weight",
                 )

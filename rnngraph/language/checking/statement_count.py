@@ -59,7 +59,7 @@ _Names = dict[str, _Known | None]
 
 def look_ahead(trace: Trace, definition: Definition, settings: Mapping[str, Item]) -> int:
     """How many statements one run of a body has at least; where that passes the bound, the trace is told at which
-    statement to stop: the first long one, so that what is wrong before it is told as well.
+    statement to stop: the first long one, so that what is wrong before it is given as well.
     """
     try:
         found = _Amounts(trace).body(definition, {name: _known(item) for name, item in settings.items()})

@@ -70,7 +70,7 @@ def fold(sign: str, left: Number, right: Number, at: Span) -> Number:
     """Arithmetic while compiling, within bounds."""
     if sign in LOGIC:
         if not (isinstance(left, bool) and isinstance(right, bool)):
-            raise Mistake("E202", f"`{sign}` joins two conditions, not numbers", at)
+            raise Mistake("E202", f"`{sign}` combines two conditions, not numbers", at)
         return (left and right) if sign == "and" else (left or right)
     if sign not in COMPARISONS:
         left, right = counted_as(left), counted_as(right)
@@ -79,7 +79,7 @@ def fold(sign: str, left: Number, right: Number, at: Span) -> Number:
     except ZeroDivisionError:
         raise Mistake("E207", f"`{at.text}` divides by zero", at) from None
     except (OverflowError, ValueError):
-        raise Mistake("E207", f"`{at.text}` is no number that can be held", at) from None
+        raise Mistake("E207", f"`{at.text}` is not a number that can be represented", at) from None
     return bounded(result, at)
 
 

@@ -55,7 +55,7 @@ def _count(s: ast.Assign, gives: str) -> Mistake:
         "E308",
         f"{counted(len(s.targets), 'name')} on the left, but the right side {gives}",
         first.to(last),
-        help="`_` stands for a value that is not wanted",
+        help="`_` stands for a value that is not used",
     )
 
 
@@ -74,7 +74,7 @@ def _bind(scope: Scope, target: ast.Target, item: Item, s: ast.Assign) -> None:
         hint = f"its next value is `{target.name}'`" if kind == "state" else "take another name"
         raise Mistake(
             "E103",
-            f"`{target.name}` is {_an(kind)} and cannot be given another value",
+            f"`{target.name}` is {_an(kind)} and cannot be assigned again",
             target.span,
             labels=(Label(where, "declared here"),),
             help=hint,

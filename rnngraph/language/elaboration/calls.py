@@ -117,7 +117,7 @@ def _run(scope: Scope, instance: Instance, given: list[Given], at: Span, place: 
     if trace.depth >= DEEPEST:
         raise TooMuch(
             "E301",
-            f"`{instance.title}` lies inside of more than {DEEPEST} others: does it contain itself?",
+            f"`{instance.title}` is nested in more than {DEEPEST} others: does it contain itself?",
             at,
         )
     assert instance.path is not None

@@ -80,7 +80,7 @@ def attempt(trace: Trace, loaded: Loaded, model: Definition, settings: Mapping[s
     except Echo:
         pass
     except RecursionError:
-        trace.tell(Diagnostic("E310", f"`{model.name}` nests too deeply to be read", model.name_span))
+        trace.tell(Diagnostic("E310", f"`{model.name}` is nested too deeply", model.name_span))
     return None
 
 
@@ -117,7 +117,7 @@ def _run(trace: Trace, loaded: Loaded, model: Definition, settings: Mapping[str,
     statements.run(scope, model.body)
     told = any(d.severity == "error" for d in trace.report.found)
     if not scope.outputs and not scope.goals and not told:
-        raise Mistake("E307", f"the model `{model.name}` gives nothing", model.name_span, help="write `output ...`")
+        raise Mistake("E307", f"the model `{model.name}` has no output", model.name_span, help="write `output ...`")
     return scope
 
 
@@ -245,10 +245,10 @@ def _watched(trace: Trace) -> dict[str, Value]:
     found: dict[str, Value] = {}
     for name in trace.watch:
         if trace.watch.count(name) > 1:
-            raise UserError(f"`{name}` is to be watched twice", "E103", "name it once")
+            raise UserError(f"`{name}` is named twice in what to watch", "E103", "name it once")
         matches = [w for w in trace.root.watched if w.name == name or w.name.endswith("." + name)]
         if not matches:
-            raise UserError(f"nothing is called `{name}` in this model", "E101", did_you_mean(name, _tails(trace)))
+            raise UserError(f"there is no value `{name}` in this model", "E101", did_you_mean(name, _tails(trace)))
         alone = len({w.name for w in matches}) == 1
         for w in matches:
             key = free(f"{model_outputs.WATCH}.{name if alone else w.name}", found)

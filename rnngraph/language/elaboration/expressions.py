@@ -46,7 +46,7 @@ def evaluate(scope: Scope, e: Expr) -> Item:
         case ast.Number() | ast.Bool():
             return e.value
         case ast.Text():
-            raise Mistake("E202", "a text has no meaning here", e.span)
+            raise Mistake("E202", "a string has no meaning here", e.span)
     return FORMS[type(e)](scope, e)
 
 
@@ -109,7 +109,7 @@ def size(scope: Scope, e: Expr) -> int:
 def _field(scope: Scope, e: ast.Field) -> Item:
     record = one(scope, e.record)
     if not isinstance(record, Record):
-        raise Mistake("E104", f"`{e.record.span.text}` is {kind_of(record)} and has no parts", e.span)
+        raise Mistake("E104", f"`{e.record.span.text}` is {kind_of(record)} and has no fields", e.span)
     found = record.field(e.name)
     if found is None:
         known = list(record.parts)

@@ -146,7 +146,7 @@ class _Search:
         except (OSError, RuntimeError, ValueError):  # a path that is too long, or links that lead round in a circle
             raise _wrong(item, f"`{item.path}` cannot be a file", 'as in `import "cells/gru.rnn"`') from None
         if path in self.opened:
-            raise _wrong(item, f"`{item.path}` is imported by itself", "a file cannot need what needs it")
+            raise _wrong(item, f"`{item.path}` imports itself", "imports cannot form a circle")
         if path in self.done:
             return self.done[path]
         written = Path(item.path) if folder is None else folder / item.path
@@ -154,7 +154,7 @@ class _Search:
             what = f"`{item.path}` is a folder, not a file" if path.is_dir() else f"there is no file `{item.path}`"
             raise _wrong(item, what, f"it would be `{written}`")
         if len(self.opened) > DEEPEST:
-            raise _wrong(item, f"imports lie inside of more than {DEEPEST} others", "import them side by side")
+            raise _wrong(item, f"imports are nested in more than {DEEPEST} others", "import them side by side")
         file = parse(read_source(written))
         self.opened.append(path)
         known = self.follow(file, path.parent)
@@ -168,15 +168,15 @@ class _Search:
         if folder is None or self.root is None:
             raise _wrong(
                 item,
-                f"`{item.path}` cannot be imported: this text is in no folder",
+                f"`{item.path}` cannot be imported: this text is not in a folder",
                 "save it as a file first",
             )
         parts = item.path.replace("\\", "/").split("/")
         if not item.path or ".." in parts or item.path.startswith(("/", "~")) or ":" in item.path or "\0" in item.path:
-            raise _wrong(item, f"`{item.path}` is not below the folder of this file", 'as in `import "cells/gru.rnn"`')
+            raise _wrong(item, f"`{item.path}` is not inside the folder of this file", 'as in `import "cells/gru.rnn"`')
         path = (folder / item.path).resolve()
         if not path.is_relative_to(self.root):
-            raise _wrong(item, f"`{item.path}` leads out of the folder of this file", "")
+            raise _wrong(item, f"`{item.path}` is outside the folder of this file", "")
         return path
 
 

@@ -44,7 +44,7 @@ def _of_sequence(trace: Trace, ids: Value, at: Span) -> Iterator[Value]:
 def no_entry(place: int, length: int, at: Span) -> Mistake:
     return Mistake(
         "E206",
-        f"there is no entry {place}: there are {counted(length, 'value')}",
+        f"there is no element {place}: there are {counted(length, 'value')}",
         at,
         help=f"the first is 0, the last {length - 1}",
     )

@@ -74,7 +74,7 @@ def _bound(scope: Scope, e: ast.Expr, length: int) -> int:
     place = expressions.whole(scope, e, "the end of a range")
     place = place + length if place < 0 else place
     if not 0 <= place <= length:
-        raise Mistake("E206", f"`{e.span.text}` lies outside of the {counted(length, 'value')} there are", e.span)
+        raise Mistake("E206", f"`{e.span.text}` lies outside the {counted(length, 'value')} there are", e.span)
     return place
 
 

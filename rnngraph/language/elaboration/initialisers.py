@@ -49,7 +49,7 @@ def _written(scope: Scope, s: ast.Param, e: ast.Expr, shape: tuple[int, ...]) ->
         if node.op is INPUT and node.attrs["kind"] != "weight":
             raise Mistake(
                 "E208",
-                f"`{s.name}` begins before there is any data, but `{e.span.text}` depends on `{node.attrs['name']}`",
+                f"`{s.name}` is initialised before any data, but `{e.span.text}` depends on `{node.attrs['name']}`",
                 e.span,
                 help="use numbers, settings and other parameters",
             )
@@ -89,4 +89,4 @@ def _drawn(scope: Scope, e: ast.Expr, shape: tuple[int, ...]) -> Initial:
 
 def _check_matrix(function: ast.Name, shape: tuple[int, ...]) -> None:
     if function.name in ("orthogonal", "identity") and len(shape) != 2:
-        raise Mistake("E204", f"`{function.name}` begins a matrix, which this is not", function.span)
+        raise Mistake("E204", f"`{function.name}` initialises matrices, which this is not", function.span)

@@ -86,7 +86,7 @@ def _step_index(scope: Scope, name: Name) -> Item:
         return step_offset.step(trace, trace.level, name.span)
     raise Mistake(
         "E101",
-        "`t`, the index of the step, has a meaning only inside of what runs step by step",
+        "`t`, the index of the step, is only defined inside a loop over steps",
         name.span,
         help="use it in a cell that is unrolled",
     )

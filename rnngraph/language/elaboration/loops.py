@@ -88,7 +88,7 @@ def _cell(scope: Scope, e: ast.Expr) -> Cell:
     if isinstance(item, Value):
         raise Mistake(
             "E304",
-            f"`unroll` runs a cell, but `{e.span.text}` is a value already",
+            f"`unroll` runs a cell, but `{e.span.text}` is already a value",
             e.span,
             help="write the cell without its input: `unroll CELL over x`",
         )
@@ -156,7 +156,7 @@ def _axis(scope: Scope, e: ast.Unroll, sequences: list[tuple[Value, Span]]) -> s
         if sequences:
             raise Mistake(
                 "E303",
-                "`over` says how many steps there are already",
+                "`over` already determines the number of steps",
                 e.steps.span,
                 help="write either `over x` or `for N`",
             )
@@ -164,7 +164,7 @@ def _axis(scope: Scope, e: ast.Unroll, sequences: list[tuple[Value, Span]]) -> s
     if not sequences:
         raise Mistake(
             "E303",
-            "`unroll` does not say over what",
+            "`unroll` does not say over which sequence",
             e.span,
             help="write `over x`, or `for 50` for 50 steps",
         )
@@ -221,9 +221,9 @@ def _row(trace: Trace, level: Level, item: Item, live: Value | None, at: Span) -
     if isinstance(item, Poison):
         return item
     if not isinstance(item, Value):
-        raise Mistake("E202", f"a step can hand out values only, not {kind_of(item)}", at)
+        raise Mistake("E202", f"a step can output only values, not {kind_of(item)}", at)
     if level.axis in item.type.axes:
-        raise Mistake("E305", f"what a step hands out depends on the whole of {level.axis}, not on one step", at)
+        raise Mistake("E305", f"what a step outputs depends on the whole of {level.axis}, not on one step", at)
     value = trace.bring(item, at)
     return value if live is None else trace.where(live, value, 0, at)
 

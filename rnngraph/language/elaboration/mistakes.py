@@ -38,7 +38,7 @@ def too_many_statements(at: Span) -> TooMuch:
         "E310",
         f"more than {MOST_STATEMENTS:,} statements are repeated while compiling",
         at,
-        help="every use of a cell or layer and every turn of a `for` counts: repeat over steps with `unroll`",
+        help="every use of a cell or layer and every iteration of a `for` counts: repeat over steps with `unroll`",
     )
 
 

@@ -76,7 +76,7 @@ def handed_out(trace: Trace, value: Value, span: Span) -> Value:
 def _named(name: str, item: Item, span: Span) -> list[tuple[str, Value]]:
     match item:
         case Record() if name == WATCH:
-            raise Mistake("E103", f"`{WATCH}.` begins the names of watched values: call the record otherwise", span)
+            raise Mistake("E103", f"`{WATCH}.` is the prefix of watched values: rename the record", span)
         case Record():
             return [(f"{name}.{part}", value) for part, value in item.all.items()]
         case Part():

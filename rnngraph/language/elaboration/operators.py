@@ -87,7 +87,7 @@ def product(scope: Scope, e: ast.Binary, left: Item, right: Item) -> Value:
             "E204",
             f"`@` multiplies by a vector or a matrix, but `{e.right.span.text}` has {shape_in_words(b.type.shape)}",
             e.span,
-            help="bring it to two dimensions with `reshape`, and the result back",
+            help="reshape it to two dimensions with `reshape`, and the result back",
         )
     if a.type.shape[-1] != b.type.shape[0]:
         raise _does_not_fit(scope, e, a, b)

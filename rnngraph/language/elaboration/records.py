@@ -30,7 +30,7 @@ def match(scope: Scope, e: ast.Unroll, places: list[Place]) -> dict[str, Value]:
         place = _place(name, part, places, at)
         if place.name in found:
             raise Mistake(
-                "E309", f"`{at.text}` tells twice how `{place.name}` begins", at, labels=_told(part, place, at)
+                "E309", f"`{at.text}` initialises `{place.name}` twice", at, labels=_told(part, place, at)
             )
         found[place.name] = _first(scope, name, part, place, at)
     _check_complete(places, found, at)
@@ -49,7 +49,7 @@ def _parts(scope: Scope, e: ast.Unroll, places: list[Place]) -> Mapping[str, Par
         names = ", ".join(f"`{p.name}`" for p in places) or "none"
         raise Mistake(
             "E309",
-            f"one value cannot begin {len(places)} states: {names}",
+            f"one value cannot initialise {len(places)} states: {names}",
             at,
             help="name each: `from record(" + ", ".join(f"{p.name} = ..." for p in places) + ")`" if places else "",
         )
@@ -67,7 +67,7 @@ def _place(name: str, part: Part, places: list[Place], at: Span) -> Place:
     if near:
         raise Mistake(
             "E309",
-            f"`{at.text}` has a state `{name}`, which could begin " + " or ".join(f"`{p.name}`" for p in near),
+            f"`{at.text}` has a state `{name}`, which could initialise " + " or ".join(f"`{p.name}`" for p in near),
             at,
         )
     have = ", ".join(f"`{p.name}`" for p in places) or "no states"
@@ -89,7 +89,7 @@ def _first(scope: Scope, name: str, part: Part, place: Place, at: Span) -> Value
     if set(value.type.axes) - {BATCH}:
         raise Mistake(
             "E305",
-            f"{said} is a sequence, but a state begins with one value",
+            f"{said} is a sequence, but a state is initialised with one value",
             at,
             help=f"the last step is `last({at.text})`" if part.span == at else "",
         )
@@ -111,7 +111,7 @@ def _described(type: Type, kinds: bool) -> str:
 def _told(part: Part, place: Place, at: Span) -> tuple[Label, ...]:
     """The state, and the other place where that is a third one."""
     state = Label(place.span, f"the state `{place.name}`")
-    return (state,) if part.span in (place.span, at) else (state, Label(part.span, "what it would begin with"))
+    return (state,) if part.span in (place.span, at) else (state, Label(part.span, "what would initialise it"))
 
 
 def _check_complete(places: list[Place], found: Mapping[str, Value], at: Span) -> None:
@@ -120,7 +120,7 @@ def _check_complete(places: list[Place], found: Mapping[str, Value], at: Span) -
         if place.owner in touched and place.name not in found:
             raise Mistake(
                 "E309",
-                f"`{at.text}` does not tell how the state `{place.name}` begins",
+                f"`{at.text}` does not initialise the state `{place.name}`",
                 at,
                 labels=(Label(place.span, "this state"),),
             )

@@ -24,7 +24,7 @@ def axis_of(value: Value, at: Span) -> str:
             "E305",
             f"a sequence is needed here, but `{at.text}` is a single value",
             at,
-            help="a sequence is an input `seq[...]`, or what `unroll` gives",
+            help="a sequence is an input `seq[...]`, or the result of `unroll`",
         )
     raise Mistake("E305", f"`{at.text}` runs over {' and '.join(axes)}: one axis is needed here", at)
 

@@ -82,7 +82,7 @@ def finish(scope: Scope) -> None:
         scope.trace.tell(
             Mistake(
                 "E307",
-                f"the {kind} `{title}` gives nothing",
+                f"the {kind} `{title}` has no output",
                 scope.definition.name_span,
                 help="write `output ...`",
             ).diagnostic

@@ -30,7 +30,7 @@ def stop(scope: Scope, s: ast.Stop) -> None:
     trace, at = scope.trace, s.value.span
     item = expressions.one(scope, s.value)
     if trace.level.parent is None:
-        raise Mistake("E311", "`stop` ends what runs step by step: `unroll` this cell", s.span)
+        raise Mistake("E311", "`stop` ends a loop over steps: `unroll` this cell", s.span)
     if item is False:
         raise never(at, "it is false at every step")
     condition = trace.over_batch(truth(trace, item, at), at)

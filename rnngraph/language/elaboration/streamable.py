@@ -60,11 +60,11 @@ def _of_loop(node: Node, handed_on: Collection[Value]) -> Iterator[Diagnostic]:
         return
     kept = [c.init for c in loop.carries if c.init not in handed_on and not _is_end(loop, c.param)]
     if any(_runs_along(n, root(loop.axis)) for n in ordered(v.node for v in kept)):
-        yield Diagnostic("E641", "this loop begins where another one ends, once the whole sequence is over", span)
+        yield Diagnostic("E641", "this loop starts from the end of another one, after the whole sequence", span)
     elif kept:
         yield Diagnostic(
             "E641",
-            "a state of this loop has no name to be handed on under",
+            "a state of this loop has no name to return it under",
             span,
             help="give its final states a name of their own, as in `y, final = unroll ...`",
         )
@@ -96,9 +96,9 @@ def _looking(node: Node) -> Diagnostic:
     word = span.text.partition("(")[0] if span else ""
     said = f"`{word if word.isidentifier() else node.op.name}` looks"
     if node.op is LOOP:
-        said = "a loop inside of a step looks"
+        said = "a loop inside a step looks"
     elif node.op is TABLE["iota"]:
-        said = "what is drawn outside of the loop must look"
+        said = "a random number outside the loop must look"
     keeps = word == "shift" and node.attrs.get("by", 0) > 0
     help = "a state can keep what came before: `state last: [n] = 0`, `last' = x`" if keeps else ""
     return Diagnostic("E642", f"{said} at more than one step", span, help=help)

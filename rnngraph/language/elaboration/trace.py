@@ -185,9 +185,9 @@ class Trace:
         if level.parent is None:
             raise Mistake(
                 "E316",
-                f"`{_called(value) or at.text}` is made anew at each step and cannot be used outside of the step",
+                f"`{_called(value) or at.text}` is computed at each step and cannot be used outside the step",
                 at,
-                help="an initial value may use settings and parameters only",
+                help="an initial value may use only settings and parameters",
             )
         if value not in level.captures:
             if value.node.op.name == "const":
@@ -197,7 +197,7 @@ class Trace:
                     "E305",
                     f"`{_called(value) or at.text}` is the whole of {level.axis}, used in one step over {level.axis}",
                     at,
-                    help="what every step sees as a whole needs an axis of its own: `seq@memory[...]`",
+                    help="a sequence that every step sees as a whole needs its own axis: `seq@memory[...]`",
                 )
             outer = self.bring(value, at, level.parent)
             param = self.own(body_param(_called(value), value.type, value.node.origin), level)
@@ -251,7 +251,7 @@ class Trace:
             if (own, dtype) in (("float", "int"), ("float", "bool"), ("int", "bool")):
                 raise Mistake("E202", f"`{at.text}` is {own}, but {dtype} is needed here", at)
             if (dtype or own) == "int" and abs(item) >= 2**63:
-                raise Mistake("E207", f"`{at.text}` is too large for a whole number", at, help="as a float it can be")
+                raise Mistake("E207", f"`{at.text}` is too large for a whole number", at, help="write it as a float")
             return self.const(item, dtype or own)
         raise Mistake(
             "E202", f"a value is needed here, but `{at.text}` is {kind_of(item)}", at, help=_call_it(item, at)

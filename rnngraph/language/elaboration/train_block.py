@@ -46,7 +46,7 @@ def _value(scope: Scope, e: ast.Expr) -> Any:
     """A number, a bool or a word; `adam(rate = 0.001)` and, for optimisers, `adam` as (name, numbers)."""
     match e:
         case ast.Text() if not e.value.strip():
-            raise Mistake("E208", "this text is empty", e.span, help="leave the option out, or say what it is")
+            raise Mistake("E208", "this string is empty", e.span, help="leave the option out, or give its value")
         case ast.Text():
             return e.value
         case ast.Name() if e.name not in scope.names:

@@ -32,7 +32,8 @@ def _told(weight: Weight, step: Node) -> Diagnostic:
     text = f"`{' '.join(span.text.split())}`" if span else f"`{step.op.name}`"
     return Diagnostic(
         "W405",
-        f"training cannot move `{weight.name}`: the loss depends on it through {text} alone, which has no slope",
+        f"training cannot change `{weight.name}`: the loss depends on it only through {text}, "
+        "whose gradient is zero everywhere",
         span,
         labels=(Label(weight.span, "declared here"),) if weight.span else (),
         help="take a smooth function in its place, say `straight_through`, or declare a `frozen param`",

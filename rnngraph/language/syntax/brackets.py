@@ -143,7 +143,7 @@ class _Repair:
                     "E004",
                     "brackets are nested too deeply",
                     token.span,
-                    help=f"at most {DEEPEST} may be open at once",
+                    help=f"at most {DEEPEST} can be open at once",
                 )
             )
             raise _TooDeep
@@ -203,7 +203,7 @@ class _Repair:
             blamed, closer = slipped[0]
             self.slipped.remove(slipped[0])
             self.errors.append(
-                _unclosed(blamed, Label(closer.span, "this closes it, but stands further left"))
+                _unclosed(blamed, Label(closer.span, "this closes it, but is indented less"))
             )
         else:
             self.errors.append(_unclosed(opened, self.still_open(found)))

@@ -50,7 +50,7 @@ def read_source(path: str | Path) -> Source:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _no_text(name, f"byte {error.start} is no UTF-8") from None
+        raise _no_text(name, f"byte {error.start} is not UTF-8") from None
     return _checked(Source(name, text.replace("\r\n", "\n").replace("\r", "\n"), file.parent))
 
 
@@ -94,7 +94,7 @@ def _too_large(name: str) -> UserError:
 
 
 def _no_text(name: str, reason: str) -> UserError:
-    return UserError(f"`{name}` is no text: {reason}", "E005")
+    return UserError(f"`{name}` is not a text: {reason}", "E005")
 
 
 # --- the grammar ------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ _STATEMENTS = (
     "input", "state", "param", "frozen", "output", "loss", "metric", "stop", "for", "if", "train", "schedule"
 )  # fmt: skip
 _COMPARISONS = {"EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"}
-_CLASSES = {"NAME": "a name", "TEXT": "a text in double quotes", "INTEGER": "a number"}
+_CLASSES = {"NAME": "a name", "TEXT": "a string in double quotes", "INTEGER": "a number"}
 _STANDS_FOR_ITSELF = {"OUTPUT", "LOSS", "METRIC", "STOP"}
 
 
@@ -56,7 +56,7 @@ class Trouble:
 
     def unexpected(self, help: str = "", note: str = "") -> Diagnostic:
         if self.token is None:
-            return Diagnostic("E001", f"the text ends too early{self.behind}", self.span, note, help=help)
+            return Diagnostic("E001", f"the file ends too early{self.behind}", self.span, note, help=help)
         message = f"unexpected `{self.token.text}`{self.behind}"
         return Diagnostic("E001", message, self.token.span, note, help=help)
 
@@ -93,9 +93,9 @@ def explain(trouble: Trouble) -> Diagnostic:
 def _outside(trouble: Trouble) -> Diagnostic:
     """Between definitions."""
     token = trouble.token
-    assert token, "a text may end between definitions"
+    assert token, "a file can end between definitions"
     if token.text in _STATEMENTS:
-        return Diagnostic("E001", f"`{token.text}` stands outside of every cell, layer and model", token.span)
+        return Diagnostic("E001", f"`{token.text}` is outside every cell, layer and model", token.span)
     if token.type == "NAME":
         hint = did_you_mean(token.text, _ITEMS)
         return Diagnostic(
@@ -124,7 +124,7 @@ def _no_definition(trouble: Trouble) -> Diagnostic:
             "an operator is missing before it, or `=` after it",
         )
     if trouble.found in ("OPEN_PAREN", "OPEN_BRACKET", "DOT"):
-        return trouble.expected("`=`", "every value gets a name, `y = ...`, or is handed on, `output ...`")
+        return trouble.expected("`=`", "every value gets a name, `y = ...`, or is an output, `output ...`")
     return trouble.expected("`=`")
 
 
@@ -133,11 +133,11 @@ def _no_expression(trouble: Trouble) -> Diagnostic:
     if trouble.found == "IS" and before and before.type in _STANDS_FOR_ITSELF:
         return trouble.expected("an expression", f"`{before.text}` is written without `=`")
     if trouble.found == "CLOSE_BRACKET" and before and before.type == "OPEN_BRACKET":
-        return trouble.expected("an expression", "there is no empty join; a state of zeros is written `= 0`")
+        return trouble.expected("an expression", "a join cannot be empty; a state of zeros is written `= 0`")
     if trouble.found == "DOT" and trouble.after and trouble.after.type == "INTEGER":
         return trouble.expected("an expression", f"write `0.{trouble.after.text}`")
     if trouble.found == "UNROLL":
-        return trouble.expected("an expression", "an `unroll` among others is put in parentheses")
+        return trouble.expected("an expression", "put an `unroll` inside an expression in parentheses")
     return trouble.expected("an expression")
 
 
@@ -150,9 +150,9 @@ def _no_statement(trouble: Trouble) -> Diagnostic:
     if trouble.found == "ELSE":
         return trouble.unexpected("`else` follows the block of an `if`")
     if trouble.found == "IMPORT":
-        return trouble.unexpected("imports stand outside of every cell, layer and model")
+        return trouble.unexpected("imports go outside every cell, layer and model")
     if trouble.found in ("CELL", "LAYER", "MODEL"):
-        return trouble.unexpected("cells, layers and models stand side by side, not within each other")
+        return trouble.unexpected("cells, layers and models cannot be nested")
     if trouble.found in ("INTEGER", "DECIMAL", "TEXT", "TRUE", "FALSE", "NOT", "UNROLL"):
         return trouble.unexpected("an operator is missing, or a name and `=`")
     if trouble.accepts("CELL"):

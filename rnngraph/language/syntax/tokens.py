@@ -27,10 +27,10 @@ _TYPED_BY_EDITORS = {
     "&": "write `and`",
     "|": "write `or`",
     "^": "a power is written `**`",
-    ";": "statements are separated by white space only",
+    ";": "only white space separates statements",
     "?": "a choice is written `where(condition, a, b)`",
-    "'": "the next value of a state is written `h'`, and a text in double quotes",
-    "\\": "a statement may go on in the next line without a sign",
+    "'": "the next value of a state is written `h'`, and a string in double quotes",
+    "\\": "a statement can continue on the next line without a mark",
 }
 
 
@@ -116,9 +116,9 @@ def _unknown(span: Span) -> Diagnostic:
     if character == '"':
         return Diagnostic(
             "E003",
-            "this text is not closed",
+            "this string is not closed",
             span,
-            "a text ends in the line where it begins",
+            "a string ends on the line where it starts",
             help='write `"` at its end',
         )
     shown = f"`{character}`" if character.isprintable() else _by_number(character)
@@ -130,9 +130,9 @@ def _hidden(piece: Span, at: int) -> Diagnostic:
     place = Span(piece.source, piece.start + at, piece.start + at + 1)
     return Diagnostic(
         "E003",
-        f"{_by_number(place.text)} is not shown, but changes how the text around it is",
+        f"{_by_number(place.text)} is invisible, but changes how the text around it is",
         place,
-        help="take it out: what stands there may be read as something else",
+        help="remove it: the text may be read as something else",
     )
 
 
@@ -151,7 +151,7 @@ def _bad_number(span: Span) -> Diagnostic | None:
         digits = number.group()
         product = f"a product is written `{digits} * {rest}`" if rest[0].isalpha() else ""
         mended = f"write `{digits}.0`" if rest == "." else product
-        return Diagnostic("E003", f"`{span.text}` is no number", span, help=mended)
+        return Diagnostic("E003", f"`{span.text}` is not a number", span, help=mended)
     if float(number.group()) == float("inf"):
         return Diagnostic("E003", f"`{span.text}` is larger than any number", span)
     return None

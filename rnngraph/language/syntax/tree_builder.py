@@ -37,7 +37,7 @@ class Refused(Exception):
 def too_deep(span: Span) -> Refused:
     """For a form that begins there."""
     begin = Span(span.source, span.start, span.start + 1)
-    help = f"at most {DEEPEST} operations may be within each other; give parts of it names"
+    help = f"at most {DEEPEST} operations can be nested; name some of the parts"
     return Refused(Diagnostic("E004", "this is nested too deeply", begin, help=help))
 
 
@@ -131,7 +131,7 @@ def _unroll(
 ) -> ast.Unroll:
     if not over and not steps:
         help = "write `over` and a sequence, or `for` and a number of steps"
-        raise Refused(Diagnostic("E001", "this `unroll` does not say over what", span, help=help))
+        raise Refused(Diagnostic("E001", "this `unroll` does not say over which sequence", span, help=help))
     sequences, backwards = over or ((), False)
     return ast.Unroll(cell, sequences, backwards, constants or (), steps, initial, span)
 

@@ -170,7 +170,7 @@ def _distinct(given: Chosen, inputs: list[Port], outputs: list[Port]) -> None:
             [
                 Diagnostic(
                     "E684",
-                    f"`{name}` is an input and an output, and ONNX keeps names apart",
+                    f"`{name}` is an input and an output, but names in ONNX are unique",
                     given.made.output_spans.get(name),
                     help=f"give the output another name: `output {name} as ...`",
                 )
