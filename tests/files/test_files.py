@@ -327,11 +327,12 @@ def test_a_name_as_long_as_a_name_may_be_can_be_written(folder: Path, capsys: An
 
 
 def test_a_cache_that_cannot_be_written_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rnngraph.files import cache as kept_on_disk
     from rnngraph.kernels.cpu import machine_code
 
     cache = folder / "cache"
     cache.mkdir(mode=0o700)
-    monkeypatch.setattr(machine_code, "folder", lambda: cache)
+    monkeypatch.setattr(kept_on_disk, "folder", lambda: cache)
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")

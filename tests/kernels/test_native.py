@@ -20,6 +20,7 @@ import rnngraph as rg
 from rnngraph.analysis.cost import cost
 from rnngraph.analysis.equality import cotangents_for, everything, synthetic
 from rnngraph.compilation.variant import Signature
+from rnngraph.files import cache as kept_on_disk
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.types import Type
 from rnngraph.kernels import fusion
@@ -27,6 +28,7 @@ from rnngraph.kernels.cpu import machine_code
 from rnngraph.kernels.cpu.modules import target
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.kernel import Product, Sums
+from rnngraph.language.syntax import parser
 from rnngraph.model import Model
 from rnngraph.planning.lowering import lower
 from rnngraph.planning.plan import plan
@@ -452,9 +454,9 @@ def kept(folder: Path) -> list[Path]:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("RNNGRAPH_CACHE", str(tmp_path / "kept"))
-    machine_code.folder.cache_clear()
+    kept_on_disk.folder.cache_clear()
     yield tmp_path / "kept"
-    machine_code.folder.cache_clear()
+    kept_on_disk.folder.cache_clear()
 
 
 def test_kernels_are_kept_and_read_again(cache: Path) -> None:
@@ -486,12 +488,27 @@ def test_kernels_of_another_program_are_not_taken(cache: Path) -> None:
 
 
 def test_only_so_many_are_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine_code, "FILES", 3)
-    monkeypatch.setattr(machine_code, "SELDOM", 1)
+    monkeypatch.setattr(kept_on_disk, "FILES", 3)
+    monkeypatch.setattr(kept_on_disk, "SELDOM", 1)
     for i in range(5):
         machine_code.Module(TINY.replace("nothing", f"nothing{i}"))
     assert len(kept(cache)) == 3
     assert machine_code.Module(TINY.replace("nothing", "nothing0")).address("nothing0")
+
+
+def test_the_tables_of_the_grammar_are_kept_and_made_anew_where_they_are_damaged(cache: Path) -> None:
+    def texts() -> list[str]:
+        parser._grammar.cache_clear()
+        with pytest.raises(rg.UserError) as told:
+            rg.parse("model M { input x: seq[2]\n output relu(x as y }")
+        return [str(told.value), repr(rg.parse("model M { input x: seq[2]\n output relu(x) as y }"))]
+
+    made = texts()
+    [file] = cache.glob("*.grammar")
+    whole = file.read_bytes()
+    assert texts() == made and file.read_bytes() == whole
+    file.write_bytes(whole[: len(whole) // 2])
+    assert texts() == made and file.stat().st_size > len(whole) // 2
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="rights are kept in another way")

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
 
-from rnngraph.diagnostics.errors import CannotDo
-from rnngraph.files.outputs import write_aside
+from rnngraph.files.cache import Kept
 from rnngraph.system.interrupts import held
 from rnngraph.system.memory import has_room
 
@@ -24,19 +18,23 @@ COMMON = (
     "declare i64 @llvm.smin.i64(i64, i64)",
     "declare i64 @llvm.smax.i64(i64, i64)",
 )
-STAMP = b"rnngraph kernels 1\n"
-"""The first bytes of a kept file; the number changes with the form of the files."""
 
 
 def _machine() -> Any:
     """The target: this CPU with all that it can do, full vectors included. An engine keeps the one it is given."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features().flatten()
+    features = _features()
     if "+avx512f" in features:
         features += ",-prefer-256-bit"
     target = llvm.Target.from_default_triple()
     return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=2, jit=True)
+
+
+@cache
+def _features() -> str:
+    features: str = llvm.get_host_cpu_features().flatten()
+    return features
 
 
 @cache
@@ -54,13 +52,6 @@ def across() -> int:
     return 2 if vector_bytes() == 32 else 4
 
 
-FILES = 2000
-"""So many modules are kept."""
-
-SELDOM = 32
-"""The folder is looked through at one in so many writes."""
-
-
 ROOM = 64 << 20
 """Bytes that have to be free before LLVM is asked for anything."""
 
@@ -72,7 +63,7 @@ class Module:
     def __init__(self, text: str, often: bool = False) -> None:
         if not has_room(ROOM):
             raise MemoryError  # LLVM itself would end the process
-        kept = _Kept(text)
+        kept = Kept("kernels", text, llvm.get_host_cpu_name(), _features(), llvmlite.__version__)
         code = kept.read()
         module = llvm.parse_assembly(text if code is None else "")
         if code is None:
@@ -113,73 +104,3 @@ def _optimise(module: Any, often: bool) -> None:
     passes.add_instruction_combine_pass()
     passes.add_simplify_cfg_pass()
     passes.run(module, builder)
-
-
-# --- kept on disk ----------------------------------------------------------------------------------------------
-
-
-class _Kept:
-    """The file of one module. What is read must be whole and made for this text, this CPU and these versions."""
-
-    def __init__(self, text: str) -> None:
-        about = (text, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten(), llvmlite.__version__)
-        self.key = hashlib.sha256("\0".join(about).encode()).digest()
-        self.folder = folder()
-
-    @property
-    def path(self) -> Path | None:
-        return self.folder / f"{self.key.hex()[:40]}.kernels" if self.folder else None
-
-    def read(self) -> bytes | None:
-        if self.path is None:
-            return None
-        try:
-            data = self.path.read_bytes()
-        except OSError:
-            return None
-        head = STAMP + self.key
-        code = data[len(head) + 32 :]
-        whole = data.startswith(head) and data[len(head) : len(head) + 32] == hashlib.sha256(code).digest()
-        return code if whole and code else None
-
-    def write(self, code: bytes) -> None:
-        """Kept where it can be; a disk that is full or closed only costs the next start its time."""
-        if self.path is None:
-            return
-        with suppress(CannotDo, OSError, MemoryError):
-            write_aside(self.path, STAMP, self.key, hashlib.sha256(code).digest(), code, durable=False)
-            if self.key[0] < 256 // SELDOM:
-                _thin_out(self.path.parent)
-
-
-def _thin_out(folder: Path) -> None:
-    """Removes the oldest files where there are many."""
-    files = sorted(folder.glob("*.kernels"), key=lambda file: file.stat().st_mtime)
-    for file in files[:-FILES]:
-        file.unlink(missing_ok=True)
-
-
-@cache
-def folder() -> Path | None:
-    """Where compiled kernels are kept: a folder that is the user's alone; None where there can be none.
-
-    `RNNGRAPH_CACHE` names another one, or is empty for none.
-    """
-    named = os.environ.get("RNNGRAPH_CACHE")
-    if named == "":
-        return None
-    path = Path(named) if named else _usual() / "rnngraph" / "kernels"
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        about = path.stat()
-        if hasattr(os, "getuid") and (about.st_uid != os.getuid() or about.st_mode & 0o077):
-            return None
-        return path if os.access(path, os.W_OK) else None
-    except (OSError, RuntimeError):
-        return None
-
-
-def _usual() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from lark import Lark, UnexpectedToken
+from lark import __version__ as lark_version
 from lark.lexer import Lexer
 
 from rnngraph.diagnostics.diagnostic import Diagnostic, in_order
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.source import Source, Span
+from rnngraph.files.cache import Kept
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.brackets import Repaired, repair
 from rnngraph.language.syntax.syntax_errors import Trouble, explain
@@ -121,19 +126,33 @@ class _Grammar:
 @cache
 def _grammar() -> _Grammar:
     text = resources.files("rnngraph.grammar").joinpath("rnn.lark").read_text("utf-8")
-    lark = Lark(
+    lark, ignored = _tables(text)
+    spelled = {t.name: t.pattern.value for t in lark.terminals if t.pattern.type == "str"}
+    return _Grammar(lark, _lexicon(lark, ignored), spelled | {"FOR_EACH": "for"})
+
+
+def _tables(text: str) -> tuple[Lark, Sequence[str]]:
+    """Lark's tables for this grammar, and the terminals that it ignores; kept on disk, because most texts are checked in
+    less time than the tables take."""
+    kept = Kept("grammar", text, lark_version, sys.version)
+    if (known := kept.read()) is not None:
+        ignored, data = pickle.loads(known)
+        return Lark.load(io.BytesIO(data)), ignored
+    made = Lark(
         text, parser="lalr", lexer=_NoLexer, keep_all_tokens=True, maybe_placeholders=True, transformer=Rules
     )
-    spelled = {t.name: t.pattern.value for t in lark.terminals if t.pattern.type == "str"}
-    return _Grammar(lark, _lexicon(lark), spelled | {"FOR_EACH": "for"})
+    saved = io.BytesIO()
+    made.save(saved)
+    kept.write(pickle.dumps((list(made.ignore_tokens), saved.getvalue())))
+    return made, made.ignore_tokens
 
 
-def _lexicon(lark: Lark) -> Lexicon:
+def _lexicon(lark: Lark, ignored: Sequence[str]) -> Lexicon:
     words = {t.pattern.value: t.name for t in lark.terminals if t.pattern.value.isalpha()}
     signs = [t for t in lark.terminals if t.name not in words.values()]
     signs.sort(key=lambda t: (-t.priority, t.pattern.type == "str", -len(t.pattern.value)))
     pattern = "|".join(f"(?P<{t.name}>{t.pattern.to_regexp()})" for t in signs)
-    return Lexicon(re.compile(pattern), words, frozenset(lark.ignore_tokens))
+    return Lexicon(re.compile(pattern), words, frozenset(ignored))
 
 
 # --- one reading --------------------------------------------------------------------------------------
