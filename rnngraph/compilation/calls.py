@@ -62,6 +62,11 @@ class Call:
         fetch = self.bound.backend.fetch
         return {known_as: fetch(results[name]).transpose(axes).copy() for known_as, name, axes in wanted}
 
+    def lent(self, results: Arrays, wanted: Rows) -> Arrays:
+        """These results as they are, batch-major, by the names that they are known by."""
+        fetch = self.bound.backend.fetch
+        return {known_as: fetch(results[name]).transpose(axes) for known_as, name, axes in wanted}
+
     def weighted(self, results: Arrays, cotangents: Mapping[str, Any]) -> float:
         """The sum of all outputs times their cotangents."""
         found = self.fresh(results, tuple(row for row in self.shown if row[1] in cotangents))

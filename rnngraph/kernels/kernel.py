@@ -158,3 +158,21 @@ class AlongRow:
 
     def work(self, sizes: Sizes) -> float:
         return 10.0 * rows_of(self.axes, sizes) * self.size
+
+
+BLOCK = 4096
+"""Entries whose squares are added up together, before the sums of all blocks are."""
+
+
+@dataclass(frozen=True)
+class Squares:
+    """The sum of the squares in each block of an array, in float64; addresses: array, a result for each block."""
+
+    axes: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return "sums of squares"
+
+    def work(self, sizes: Sizes) -> float:
+        return 2.0 * BLOCK

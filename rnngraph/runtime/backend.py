@@ -10,6 +10,7 @@ from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import Program
 from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Watch, WatchedBound
+from rnngraph.runtime.whole_arrays import NumpyArrays, WholeArrays
 
 
 class Backend(Device, Protocol):
@@ -31,6 +32,7 @@ class StepByStep:
     """How a backend runs programs where it has no kernels but those of the table of ops."""
 
     notes: tuple[str, ...] = ()
+    whole: WholeArrays = NumpyArrays()
 
     def here(self) -> AbstractContextManager[Any]:
         return nullcontext()

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from rnngraph.runtime.whole_arrays import WholeArrays
+
 
 class Device(Protocol):
     """An array module with what the kernels need beside it."""
@@ -20,6 +22,9 @@ class Device(Protocol):
     """What a reader of its measured bytes is to know."""
     each_step: bool
     """Whether a product over many steps is made for each on its own: its bits would depend on how many there are."""
+
+    whole: WholeArrays
+    """Who computes over whole arrays of the host, beside programs."""
 
     def einsum(self, subscripts: str, a: Any, b: Any, out: Any) -> None:
         """Writes the sum of products to `out`."""

@@ -13,6 +13,7 @@ from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import Program
 from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Watch
+from rnngraph.runtime.native_arrays import NativeArrays
 from rnngraph.runtime.native_execution import NativeBound, WatchedNativeBound
 from rnngraph.runtime.numpy import NumpyBackend
 
@@ -25,6 +26,7 @@ class NativeBackend(NumpyBackend):
     def __init__(self, target: Callable[[str], CpuTarget] = target) -> None:
         """`target` tells what the machine gives to programs of a float type."""
         self.target = target
+        self.whole = NativeArrays(target)
         walker()  # so that what is missing shows here
 
     def adapted(self, program: Program, dtype: str) -> Program:

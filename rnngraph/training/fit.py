@@ -1,4 +1,4 @@
-"""The training loop: one pure step per batch, so that a run can be stopped and taken up between any two."""
+"""The training loop: a run can be stopped and taken up between any two batches."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo, OutsideIndex, UserError
 from rnngraph.files.tensors import Arrays
+from rnngraph.runtime.whole_arrays import NumpyArrays, WholeArrays
 from rnngraph.system.interrupts import held
 from rnngraph.training import batches, checkpoint, optimisers
 from rnngraph.training.batch_rows import Split, split, told_by
@@ -31,10 +32,10 @@ Explain = Callable[[Mapping[str, Any], Mapping[str, Any]], Diagnostic | None]
 
 class Trainable(Protocol):
     """A program with gradients: the loss of a batch (its mean over rows), and gradients of the weights by
-    name.
+    name, which the next batch may write over.
     """
 
-    def gradients(
+    def lent_gradients(
         self, data: Mapping[str, Any], weights: Mapping[str, Any]
     ) -> tuple[float, Mapping[str, NDArray[Any]]]: ...
 
@@ -91,6 +92,7 @@ class _Job:
     """What stays the same during a run."""
 
     program: Trainable
+    arrays: WholeArrays
     config: FitConfig
     split: Split
     evaluator: Evaluable | None
@@ -135,6 +137,7 @@ def fit(
     progress: Callable[[Progress], None] | None = None,
     explain: Explain | None = None,
     together: int = EVALUATED,
+    arrays: WholeArrays | None = None,
 ) -> Fitted:
     """Train on `data` (rows are axis 0 of every array) and give the weights to use.
 
@@ -144,6 +147,7 @@ def fit(
     when interrupted; `resume` is one to go on from, which gives the same bits as if there had been no stop.
     `model` says what is trained, so that another one's checkpoint is refused. `explain` is asked for the place
     where a loss or gradient that is not finite comes from. At most `together` rows are evaluated at once.
+    `arrays` makes the updates, NumPy where it is not given.
 
     Raises Interrupted after Ctrl-C, CannotDo where the loss is no longer finite or another training has the
     checkpoint, UserError for wrong settings.
@@ -161,6 +165,7 @@ def fit(
     known = digests(data) | other if path is not None or resume is not None else {}
     job = _Job(
         program,
+        arrays or NumpyArrays(),
         config,
         parts,
         evaluator,
@@ -176,7 +181,7 @@ def fit(
     training = _fresh(job, weights)
     with checkpoint.alone(path):
         if resume:
-            training = checkpoint.resume(resume, job.identity, training)
+            training = _own(job, checkpoint.resume(resume, job.identity, training))
         return _finished(job, _trained(job, training))
 
 
@@ -207,15 +212,23 @@ def evaluate(
 
 def _fresh(job: _Job, weights: Mapping[str, NDArray[Any]]) -> Training:
     trained = {name: w for name, w in weights.items() if name not in job.frozen}
-    return Training(dict(weights), optimisers.start(job.config.optimizer, trained))
+    return _own(job, Training(dict(weights), optimisers.start(job.config.optimizer, trained)))
+
+
+def _own(job: _Job, training: Training) -> Training:
+    """The run with arrays that are its own, in one run of memory each: updates write over them."""
+    weights = {n: w if n in job.frozen else np.array(w, order="C") for n, w in training.weights.items()}
+    return replace(training, weights=weights, state={n: np.array(a, order="C") for n, a in training.state.items()})
 
 
 def _trained(job: _Job, training: Training) -> Training:
-    """One batch after another; `training` is replaced whole, so an interruption never sees half an update."""
+    """One batch after another. An update is made as a whole or not at all: an interruption waits for its end."""
     try:
         while training.epoch < job.config.epochs and not _out_of_patience(job, training):
             if training.batch < job.batches:  # else it was interrupted between the last batch and its record
-                training = _batch(job, training)
+                found = _found(job, training)
+                with held():
+                    training = _updated(job, training, *found)
             record = None
             if training.batch == job.batches:
                 training = _close_epoch(job, training)
@@ -232,34 +245,38 @@ def _trained(job: _Job, training: Training) -> Training:
     return training
 
 
-def _batch(job: _Job, training: Training) -> Training:
-    """The run after one more batch. What overflows is told by `_diverged`, here or in the next batch."""
-    with np.errstate(all="ignore"):
-        return _updated(job, training)
-
-
-def _updated(job: _Job, training: Training) -> Training:
+@np.errstate(all="ignore")  # what overflows is told by `_diverged`, here or in the next batch
+def _found(job: _Job, training: Training) -> tuple[float, Mapping[str, NDArray[Any]], float]:
+    """The loss of the next batch, the gradients of what is trained, their norm; CannotDo where one is not finite."""
     config = job.config
     rows = batches.batch(job.split.learnt, config.batch, config.seed, training.epoch, training.batch)
     rows = batches.trim(rows, job.sequences)
     with told_by(job.members(training), "the data", f"in epoch {training.epoch + 1}, batch {training.batch + 1}"):
-        loss, gradients = job.program.gradients(rows, training.weights)
+        loss, gradients = job.program.lent_gradients(rows, training.weights)
     mine = {
         name: gradients[name] for name in training.weights if name in gradients and name not in job.frozen
     }
-    limit = config.clip_norm if config.clip_norm is not None else math.inf
-    clipped, norm = optimisers.clip_by_global_norm(mine, limit)
+    norm = job.arrays.norm(list(mine.values()))
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise _diverged(job, training, rows, "loss" if not math.isfinite(loss) else "gradient")
+    return float(loss), mine, norm
+
+
+@np.errstate(all="ignore")
+def _updated(
+    job: _Job, training: Training, loss: float, gradients: Mapping[str, NDArray[Any]], norm: float
+) -> Training:
+    """The run after one more batch, its weights written over."""
+    config = job.config
     rated = replace(config.optimizer, rate=config.optimizer.rate * config.rate_decay**training.epoch)
-    weights, state = optimisers.update(rated, training.weights, clipped, training.state)
+    shorten = 1.0 if config.clip_norm is None else optimisers.shortening(norm, config.clip_norm)
+    state = optimisers.update(rated, training.weights, gradients, training.state, job.arrays, shorten)
     size = min(config.batch, job.count - training.batch * config.batch)
     return replace(
         training,
-        weights=weights,
         state=state,
         batch=training.batch + 1,
-        loss_sum=training.loss_sum + float(loss) * size,
+        loss_sum=training.loss_sum + loss * size,
         rows=training.rows + size,
     )
 
@@ -274,7 +291,8 @@ def _close_epoch(job: _Job, training: Training) -> Training:
             found = evaluate(job.evaluator, job.split.held, training.weights, job.metrics, job.together)
         record.update({f"validation.{name}": value for name, value in found.items()})
         if training.best_loss is None or found["loss"] < training.best_loss:
-            closed = replace(closed, best=training.weights, best_loss=found["loss"], best_epoch=epoch)
+            best = {name: w.copy() for name, w in training.weights.items()}
+            closed = replace(closed, best=best, best_loss=found["loss"], best_epoch=epoch)
     return replace(closed, history=(*training.history, record))
 
 

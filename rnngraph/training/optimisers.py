@@ -1,8 +1,8 @@
-"""Optimisers: from weights, gradients and state to new weights and new state. Nothing is changed in place.
+"""Optimisers: the equations by which weights, and what is kept for each, follow their gradients.
 
-State is a flat mapping from names (`m/encoder.kernel`) to arrays, so that it is saved like weights are; the
-number of updates made stands in it under `updates`. An optimiser is its settings, and its rule for one
-weight.
+What is kept is a flat mapping from names (`m/encoder.kernel`) to arrays, so that it is saved like weights are; the
+number of updates made stands in it under `updates`. An optimiser is its settings, its numbers for one update, and its
+rule for one weight: equations that NumPy computes, and of which a compiled kernel is made (`kernels/chain_tracing.py`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError, told_of
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.files.tensors import Arrays
+from rnngraph.kernels.chain_tracing import Formula
+from rnngraph.runtime.whole_arrays import WholeArrays
 
 Array = NDArray[Any]
+Numbers = Mapping[str, Any]
 UPDATES = "updates"
 
 
@@ -35,10 +38,13 @@ class Optimiser(ABC):
     rate: float = 0.001
 
     @abstractmethod
-    def rule(
-        self, weight: Array, gradient: Array, kept: tuple[Array, ...], update: int
-    ) -> tuple[Array, tuple[Array, ...]]:
-        """The new weight and what is kept for it; `update` counts from 1."""
+    def numbers(self, update: int) -> dict[str, float]:
+        """The numbers of the rule at one update, which counts from 1; they are rounded to the weights' type."""
+
+    @staticmethod
+    @abstractmethod
+    def rule(weight: Any, gradient: Any, kept: tuple[Any, ...], n: Numbers) -> tuple[Any, ...]:
+        """The new weight, then what is kept for it."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +62,19 @@ class SGD(Optimiser):
     momentum: float = 0.0
     nesterov: bool = False
 
-    def rule(
-        self, weight: Array, gradient: Array, kept: tuple[Array, ...], update: int
-    ) -> tuple[Array, tuple[Array, ...]]:
-        velocity = self.momentum * kept[0] + gradient
-        along = gradient + self.momentum * velocity if self.nesterov else velocity
-        return weight - self.rate * along, (velocity,)
+    def numbers(self, update: int) -> dict[str, float]:
+        return {
+            "momentum": self.momentum,
+            "rate": self.rate,
+            "of gradient": float(bool(self.nesterov)),
+            "of velocity": self.momentum if self.nesterov else 1.0,
+        }
+
+    @staticmethod
+    def rule(weight: Any, gradient: Any, kept: tuple[Any, ...], n: Numbers) -> tuple[Any, ...]:
+        velocity = n["momentum"] * kept[0] + gradient
+        along = n["of gradient"] * gradient + n["of velocity"] * velocity
+        return weight - n["rate"] * along, velocity
 
 
 @dataclass(frozen=True)
@@ -75,14 +88,22 @@ class Adam(Optimiser):
     beta2: float = 0.999
     epsilon: float = 1e-8
 
-    def rule(
-        self, weight: Array, gradient: Array, kept: tuple[Array, ...], update: int
-    ) -> tuple[Array, tuple[Array, ...]]:
-        m = self.beta1 * kept[0] + (1.0 - self.beta1) * gradient
-        v = self.beta2 * kept[1] + (1.0 - self.beta2) * gradient * gradient
-        scale = self.rate / (1.0 - self.beta1**update)
-        root = np.sqrt(v / (1.0 - self.beta2**update))
-        return weight - scale * m / (root + self.epsilon), (m, v)
+    def numbers(self, update: int) -> dict[str, float]:
+        return {
+            "beta1": self.beta1,
+            "rest1": 1.0 - self.beta1,
+            "beta2": self.beta2,
+            "rest2": 1.0 - self.beta2,
+            "scale": self.rate / (1.0 - self.beta1**update),
+            "seen": 1.0 - self.beta2**update,
+            "epsilon": self.epsilon,
+        }
+
+    @staticmethod
+    def rule(weight: Any, gradient: Any, kept: tuple[Any, ...], n: Numbers) -> tuple[Any, ...]:
+        m = n["beta1"] * kept[0] + n["rest1"] * gradient
+        v = n["beta2"] * kept[1] + n["rest2"] * gradient * gradient
+        return weight - n["scale"] * m / (np.sqrt(v / n["seen"]) + n["epsilon"]), m, v
 
 
 @dataclass(frozen=True)
@@ -93,11 +114,13 @@ class AdamW(Adam):
 
     decay: float = 0.01
 
-    def rule(
-        self, weight: Array, gradient: Array, kept: tuple[Array, ...], update: int
-    ) -> tuple[Array, tuple[Array, ...]]:
-        moved, kept = super().rule(weight, gradient, kept, update)
-        return moved - self.rate * self.decay * weight, kept
+    def numbers(self, update: int) -> dict[str, float]:
+        return {**super().numbers(update), "decay": self.rate * self.decay}
+
+    @staticmethod
+    def rule(weight: Any, gradient: Any, kept: tuple[Any, ...], n: Numbers) -> tuple[Any, ...]:
+        moved, m, v = Adam.rule(weight, gradient, kept, n)
+        return moved - n["decay"] * weight, m, v
 
 
 @dataclass(frozen=True)
@@ -112,12 +135,20 @@ class RMSprop(Optimiser):
     momentum: float = 0.0
     epsilon: float = 1e-8
 
-    def rule(
-        self, weight: Array, gradient: Array, kept: tuple[Array, ...], update: int
-    ) -> tuple[Array, tuple[Array, ...]]:
-        square = self.rho * kept[0] + (1.0 - self.rho) * gradient * gradient
-        velocity = self.momentum * kept[1] + gradient / (np.sqrt(square) + self.epsilon)
-        return weight - self.rate * velocity, (square, velocity)
+    def numbers(self, update: int) -> dict[str, float]:
+        return {
+            "rho": self.rho,
+            "rest": 1.0 - self.rho,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "rate": self.rate,
+        }
+
+    @staticmethod
+    def rule(weight: Any, gradient: Any, kept: tuple[Any, ...], n: Numbers) -> tuple[Any, ...]:
+        square = n["rho"] * kept[0] + n["rest"] * gradient * gradient
+        velocity = n["momentum"] * kept[1] + gradient / (np.sqrt(square) + n["epsilon"])
+        return weight - n["rate"] * velocity, square, velocity
 
 
 OPTIMISERS: dict[str, type[Optimiser]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}
@@ -134,36 +165,41 @@ def update(
     weights: Mapping[str, Array],
     gradients: Mapping[str, Array],
     state: Mapping[str, Array],
-) -> tuple[Arrays, Arrays]:
-    """New weights and new state. A weight without a gradient (a frozen one) stays as it is."""
+    arrays: WholeArrays,
+    shorten: float = 1.0,
+) -> Arrays:
+    """The new state. Weights, and what is kept for them, are written over where they lie; gradients are taken
+    `shorten` times. A weight without a gradient (a frozen one) stays as it is."""
     count = int(state[UPDATES]) + 1
-    new_weights, new_state = dict(weights), dict(state)
-    for name in weights:
-        if name in gradients:
-            kept = tuple(state[f"{slot}/{name}"] for slot in optimiser.slots)
-            new_weights[name], kept = optimiser.rule(weights[name], gradients[name], kept, count)
-            new_state.update(zip((f"{slot}/{name}" for slot in optimiser.slots), kept, strict=True))
-    return new_weights, {**new_state, UPDATES: np.array(count, np.int64)}
+    groups = [
+        (weights[name], gradients[name], *(state[f"{slot}/{name}"] for slot in optimiser.slots))
+        for name in weights
+        if name in gradients
+    ]
+    written = (0, *range(2, 2 + len(optimiser.slots)))
+    arrays.update(_RULES[type(optimiser)], groups, {**optimiser.numbers(count), "shorten": shorten}, written)
+    return {**state, UPDATES: np.array(count, np.int64)}
 
 
-def global_norm(gradients: Mapping[str, Array]) -> float:
-    """The length of all gradients as one vector, added up in float64."""
-    return math.sqrt(
-        sum(
-            float(np.vdot(g, g)) if g.dtype == np.float64 else float(np.sum(np.square(g, dtype=np.float64)))
-            for g in gradients.values()
-        )
-    )
+def _shortened(optimiser: type[Optimiser]) -> Formula:
+    """The rule of an optimiser with its gradient taken `shorten` times."""
+
+    def formula(weight: Any, gradient: Any, *rest: Any) -> tuple[Any, ...]:
+        *kept, n = rest
+        return optimiser.rule(weight, n["shorten"] * gradient, tuple(kept), n)
+
+    return formula
 
 
-def clip_by_global_norm(gradients: Mapping[str, Array], limit: float) -> tuple[Arrays, float]:
-    """Gradients shortened together to at most `limit`, and their norm before.
+_RULES = {optimiser: _shortened(optimiser) for optimiser in OPTIMISERS.values()}
+
+
+def shortening(norm: float, limit: float) -> float:
+    """By what to multiply gradients of this norm together, for a norm of at most `limit`.
 
     Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks, ICML 2013.
     """
-    norm = global_norm(gradients)
-    scale = limit / norm if norm > limit else 1.0
-    return {name: g * scale if scale != 1.0 else g for name, g in gradients.items()}, norm
+    return limit / norm if norm > limit else 1.0
 
 
 def optimiser(name: str, arguments: Mapping[str, Any] | None = None) -> Optimiser:

@@ -64,6 +64,7 @@ def train(
         progress=progress,
         explain=lambda rows, now: explain(program, rows, now, gradient=True),
         together=_together(options, config),
+        arrays=program.backend.whole,
     )
 
 

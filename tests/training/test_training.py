@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 from dataclasses import replace
@@ -17,7 +18,11 @@ from rnngraph.files.outputs import refuse_unwritable, write_aside
 from rnngraph.ir.graph import graph_input
 from rnngraph.ir.identity import Identity as Equations
 from rnngraph.ir.types import Type
+from rnngraph.kernels.cpu import array_kernels
+from rnngraph.kernels.cpu.modules import target
 from rnngraph.language.elaboration.elaborated import DataInput, Initial, StateInput, Weight
+from rnngraph.runtime.native_arrays import NativeArrays
+from rnngraph.runtime.whole_arrays import NumpyArrays
 from rnngraph.training import batches, checkpoint, optimisers
 from rnngraph.training.checkpoint import Made
 from rnngraph.training.config import FitConfig
@@ -402,7 +407,7 @@ def steps_of(optimiser, gradients, start=1.0):
     weights, path = {"w": np.array([start])}, []
     state = optimisers.start(optimiser, weights)
     for gradient in gradients:
-        weights, state = optimisers.update(optimiser, weights, {"w": np.array([gradient])}, state)
+        state = optimisers.update(optimiser, weights, {"w": np.array([gradient])}, state, NumpyArrays())
         path.append(float(weights["w"][0]))
     return path
 
@@ -435,17 +440,50 @@ def test_every_optimiser_finds_the_bottom_of_a_bowl(optimiser):
     weights = {"w": np.zeros(2, "float32"), "kept": np.ones(1, "float32")}
     state = optimisers.start(optimiser, {"w": weights["w"]})
     for _ in range(600):
-        weights, state = optimisers.update(optimiser, weights, {"w": weights["w"] - goal}, state)
+        state = optimisers.update(optimiser, weights, {"w": weights["w"] - goal}, state, NumpyArrays())
     np.testing.assert_allclose(weights["w"], goal, atol=0.05)
     assert weights["kept"].tolist() == [1] and weights["w"].dtype == np.float32
 
 
 def test_gradients_are_shortened_together():
     gradients = {"a": np.array([3.0]), "b": np.array([[4.0]], "float32")}
-    clipped, norm = optimisers.clip_by_global_norm(gradients, 1.0)
-    assert norm == 5 and clipped["a"] == pytest.approx(0.6) and clipped["b"].dtype == np.float32
-    same, _ = optimisers.clip_by_global_norm(gradients, 6.0)
-    assert same["a"] is gradients["a"]
+    norm = NumpyArrays().norm(list(gradients.values()))
+    assert norm == 5 and optimisers.shortening(norm, 1.0) == 0.2 and optimisers.shortening(norm, 6.0) == 1.0
+    weights = {"a": np.zeros(1), "b": np.zeros((1, 1), "float32")}
+    optimisers.update(SGD(1.0), weights, gradients, optimisers.start(SGD(), weights), NumpyArrays(), 0.2)
+    assert weights["a"] == pytest.approx(-0.6) and weights["b"] == pytest.approx(-0.8)
+
+
+RULES = [SGD(0.1), SGD(0.1, momentum=0.9, nesterov=True), Adam(0.1), AdamW(0.1), RMSprop(0.01, momentum=0.5)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimiser", RULES)
+def test_compiled_updates_have_the_bits_of_numpy_on_any_number_of_threads(optimiser, dtype, monkeypatch):
+    monkeypatch.setattr(array_kernels, "WORTH", 0)
+    random = np.random.default_rng(0)
+    shapes = {"a": (3, 5), "b": (), "c": (70, 61), "none": (0, 4), "long": (9001,)}
+    gradients = {name: random.normal(size=shape).astype(dtype) for name, shape in shapes.items()}
+    found = []
+    for arrays in [NumpyArrays(), *(NativeArrays(lambda d, n=n: replace(target(d), threads=n)) for n in (1, 2, 3))]:
+        weights = {name: np.full(shape, 0.5, dtype) for name, shape in shapes.items()}
+        weights["turned"] = np.ones((4, 3), dtype).T  # lies in another order: NumPy takes it
+        state, given = optimisers.start(optimiser, weights), {**gradients, "turned": gradients["c"][:3, :4]}
+        for _ in range(3):
+            state = optimisers.update(optimiser, weights, given, state, arrays, 0.7)
+        found.append({**weights, **state})
+    for other in found[1:]:
+        assert all(np.array_equal(found[0][name], other[name]) for name in found[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_norm_is_the_same_on_any_number_of_threads(dtype, monkeypatch):
+    monkeypatch.setattr(array_kernels, "WORTH", 0)
+    arrays = [np.random.default_rng(n).normal(size=n).astype(dtype) for n in (1, 17, 4096, 4097, 20_001)]
+    exact = math.sqrt(math.fsum(float(x) ** 2 for a in arrays for x in a))
+    norms = {NativeArrays(lambda d, n=n: replace(target(d), threads=n)).norm(arrays) for n in (1, 2, 3)}
+    assert len(norms) == 1 and norms.pop() == pytest.approx(exact, rel=1e-14)
+    assert NativeArrays(target).norm([*arrays, np.array([np.inf], dtype)]) == math.inf
 
 
 def test_optimisers_by_name():
@@ -522,7 +560,7 @@ class Line:
     def __init__(self, at=None, stop=KeyboardInterrupt):
         self.calls, self.at, self.stop = 0, at, stop
 
-    def gradients(self, data, weights):
+    def lent_gradients(self, data, weights):
         self.calls += 1
         if self.calls == self.at:
             if self.stop is not None:

@@ -10,7 +10,7 @@ from rnngraph.kernels.cpu import elementwise, products, reductions, sums
 from rnngraph.kernels.cpu.machine_code import Module, across, module, vector_bytes
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.cpu.threads import available
-from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Kernel, Product, Sums
+from rnngraph.kernels.kernel import BLOCK, AlongRow, ColumnSums, Elementwise, Kernel, Product, Squares, Sums
 
 
 def target(dtype: str) -> CpuTarget:
@@ -50,6 +50,8 @@ class Addresses:
             compiled, name = _KNOWN[key]
             return compiled.address(name)
         shape = products.Shape(self.machine.dtype, self.machine.width, self.machine.across)
+        if isinstance(kernel, Squares):
+            return squares(shape).address("squares")
         if isinstance(kernel, ColumnSums):
             return column_sums(shape).address("columns")
         if isinstance(kernel, Sums):
@@ -92,4 +94,11 @@ def sum_kernels(shape: products.Shape, sources: int, summed: bool) -> Module:
 def column_sums(shape: products.Shape) -> Module:
     declared = set[str]()
     text = reductions.write_columns("columns", shape.dtype, shape.width, declared)
+    return module(frozenset(declared), text, often=True)
+
+
+@cache
+def squares(shape: products.Shape) -> Module:
+    declared = set[str]()
+    text = reductions.write_squares("squares", shape.dtype, shape.width, BLOCK, declared)
     return module(frozenset(declared), text, often=True)

@@ -68,6 +68,29 @@ def write_columns(name: str, dtype: str, width: int, declared: set[str]) -> str:
     return to.text()
 
 
+def write_squares(name: str, dtype: str, width: int, block: int, declared: set[str]) -> str:
+    """The sum of squares of each block, columns being blocks. Arguments source, results in float64, entries in all."""
+    to = Function(name, KERNEL)
+    v = Lanes(to, width, "float" if dtype == "float32" else "double", declared)
+    wide = Lanes(to, width, "double", declared)
+    source, target, entries = to.pointer("%args", 0), to.pointer("%args", 1), to.word("%args", 2)
+    place = to.variable(wide.floats)
+    with to.loop("%c0", "%c1") as at:
+        first = to.mul(at, block)
+        line, count = to.at(source, first, v.element), to.least(to.sub(entries, first), block)
+        to.do(f"store {wide.floats} zeroinitializer, ptr {place}")
+        with to.loop(0, count, width) as i:
+            v.mask = v.first(to.sub(count, i))
+            x = v.load(to.at(line, i, v.element), dtype)
+            if dtype == "float32":
+                x = to.let(f"fpext {v.floats} {x} to {wide.floats}")
+            old = to.let(f"load {wide.floats}, ptr {place}")
+            to.do(f"store {wide.floats} {wide.two('fadd', old, wide.two('fmul', x, x))}, ptr {place}")
+        total = wide.sum(to.let(f"load {wide.floats}, ptr {place}"))
+        to.do(f"store double {total}, ptr {to.at(target, at, 'double')}")
+    return to.text()
+
+
 # --- along rows ----------------------------------------------------------------------------------------------
 
 ROW_OPS = ("sum", "max_over", "softmax", "log_softmax")

@@ -132,8 +132,8 @@ def _grammar() -> _Grammar:
 
 
 def _tables(text: str) -> tuple[Lark, Sequence[str]]:
-    """Lark's tables for this grammar, and the terminals that it ignores; kept on disk, because most texts are checked in
-    less time than the tables take."""
+    """Lark's tables for this grammar, and the terminals that it ignores; kept on disk, because they take longer to make
+    than most texts take to be checked."""
     kept = Kept("grammar", text, lark_version, sys.version)
     if (known := kept.read()) is not None:
         ignored, data = pickle.loads(known)
