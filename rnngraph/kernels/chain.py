@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+CHOOSING = {"take", "pick", "place", "one_hot"}
+"""Operations whose last operand is an int that chooses an entry."""
+
 COPIES = {"identity", "detach", "broadcast", "spread", "straight_through", "reshape"}
 """Operations whose result has the numbers of what they are given."""
 
@@ -13,6 +16,7 @@ COPIES = {"identity", "detach", "broadcast", "spread", "straight_through", "resh
 class Operand:
     """An array as a kernel meets it: entries from row to row and from place to place, 0 where it does not move.
 
+    A `table` is not read entry by entry: its value is its place in memory, where an operation looks entries up.
     `rows` says which row of the array a row of the kernel reads: "each" its own, "none" the same always, "inner" and
     "outer" the place on the last or the first of two axes, whose size then follows the addresses in the table.
     """
@@ -21,6 +25,17 @@ class Operand:
     rows: str
     row: int
     strides: tuple[int, ...]
+    table: bool = False
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """How an int chooses: among how many entries; of a table, how far these lie apart, and whether one int chooses for
+    the whole last dimension."""
+
+    entries: int
+    apart: int = 0
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,6 +46,7 @@ class Operation:
     ins: tuple[int, ...]
     types: tuple[str, ...]
     result: str
+    lookup: Lookup | None = None
 
 
 @dataclass(frozen=True)
@@ -45,9 +61,9 @@ class Chain:
 
     @property
     def flat(self) -> bool:
-        """Whether rows and entries make one run of numbers for every operand that moves."""
+        """Whether rows and entries make one run of numbers for every operand that moves, and no place in it matters."""
         size = prod(self.dims)
-        return all(
+        return not any(operation.lookup for operation in self.operations) and all(
             (o.rows == "each" and o.row == size and o.strides == (1,)) or (o.rows == "none" and not any(o.strides))
             for o in (*self.loads, *(o for _, o in self.stores))
         )

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from typing import NamedTuple
 
-from rnngraph.kernels.chain import Chain, Operand, Operation
+from rnngraph.kernels.chain import CHOOSING, Chain, Lookup, Operand, Operation
 from rnngraph.kernels.kernel import Elementwise
 from rnngraph.kernels.layouts import Layout, View, Views, dense
 from rnngraph.kernels.target import Target
@@ -28,6 +29,7 @@ class Form:
     out: Operand
     op: str
     types: tuple[str, ...]
+    lookup: Lookup | None = None
 
 
 class Link(NamedTuple):
@@ -37,6 +39,11 @@ class Link(NamedTuple):
     form: Form
     ins: tuple[View, ...]
     out: View
+
+    @property
+    def tables(self) -> list[int]:
+        """The slots that it looks entries up in."""
+        return [view.slot for view, operand in zip(self.ins, self.form.ins, strict=True) if operand.table]
 
 
 class Made(NamedTuple):
@@ -54,6 +61,7 @@ class Run:
         self.links: list[Link] = []
         self.written: dict[int, list[View]] = {}
         self.touched: dict[int, list[View]] = {}
+        self.tables: set[int] = set()
         self.step: Hashable = None
 
     def takes(self, link: Link, step: Hashable) -> bool:
@@ -66,6 +74,8 @@ class Run:
         first, form, out = self.links[0].form, link.form, link.out
         if form.axes != first.axes or form.shape != first.shape:
             return False
+        if out.slot in self.tables or any(slot in self.written for slot in link.tables):
+            return False  # a table is not looked up entry by entry
         met = [(view, other) for view in link.ins for other in self.written.get(view.slot, ()) if other is not view]
         met += [(out, other) for other in self.touched.get(out.slot, ()) if other is not out]
         return not met or all(_lie_apart(*pair) for pair in met)
@@ -74,6 +84,7 @@ class Run:
         self.links.append(link)
         self.step = self.step or step
         self.written.setdefault(link.out.slot, []).append(link.out)
+        self.tables.update(link.tables)
         for view in (*link.ins, link.out):
             touched = self.touched.setdefault(view.slot, [])
             if view not in touched:
@@ -106,7 +117,7 @@ class Chains:
     def link(self, step: Step) -> Link | None:
         """The step as a link; None where it is none."""
         op = step.node.op
-        if op.kind != "pointwise" and op.name != "reshape":
+        if op.kind != "pointwise" and op.name != "reshape" and op.name not in CHOOSING:
             return None
         ins, out = tuple([self.views.of(ref) for ref in step.ins]), self.views.of(step.outs[0])
         pattern = (op.name, out.layout, *[view.layout for view in ins])
@@ -157,7 +168,11 @@ class Chains:
             at += 1
         operations = tuple(
             Operation(
-                form.op, tuple(n if where == "load" else len(loads) + n for where, n in ins), form.types, form.out.dtype
+                form.op,
+                tuple(n if where == "load" else len(loads) + n for where, n in ins),
+                form.types,
+                form.out.dtype,
+                form.lookup,
             )
             for (_, form, *_), ins in zip(links, sources, strict=True)
         )
@@ -193,12 +208,31 @@ def _form(op: str, out: Layout | None, found: Sequence[Layout | None], target: T
         if not laid[0].dense or laid[0].axes != axes:
             return None
         laid = [Layout(axes, laid[0].row, shape, dense(shape), laid[0].dtype)]
+    lookup = None
+    if op in CHOOSING:
+        lookup, laid = _lookup(op, out, laid)
     ins = [_operand(one, axes, shape) for one in laid]
+    if op in ("take", "pick") and ins[0] is not None:
+        ins[0] = replace(ins[0], table=True)
     known = [one for one in ins if one is not None]
     result = _operand(out, axes, shape)
     if len(known) < len(ins) or result is None:
         return None
-    return Form(axes, shape, tuple(known), result, op, tuple(one.dtype for one in laid))
+    return Form(axes, shape, tuple(known), result, op, tuple(one.dtype for one in laid), lookup)
+
+
+def _lookup(op: str, out: Layout, laid: list[Layout]) -> tuple[Lookup, list[Layout]]:
+    """How the last operand chooses; and the operands as they lie beside each entry of the result."""
+    ids = laid[-1]
+    if op in ("place", "one_hot"):
+        alone = replace(ids, sizes=(*ids.sizes, 1), strides=(*ids.strides, 0))
+        return Lookup(out.sizes[-1]), [*laid[:-1], alone]
+    table = laid[0]
+    entry = table.sizes[1:]
+    ones = [1] * len(ids.sizes)
+    found = replace(table, sizes=(*ones, *entry), strides=(*(0 for _ in ones), *table.strides[1:]))
+    beside = replace(ids, sizes=(*ids.sizes, *(1 for _ in entry)), strides=(*ids.strides, *(0 for _ in entry)))
+    return Lookup(table.sizes[0], table.strides[0], prod(entry) > 1), [found, beside]
 
 
 def _operand(one: Layout, axes: tuple[str, ...], shape: tuple[int, ...]) -> Operand | None:
@@ -235,6 +269,6 @@ def _collapsed(shape: tuple[int, ...], operands: Sequence[Operand]) -> tuple[tup
             dims.append(size)
             columns.append(tuple(strides))
     if not dims:
-        dims, columns = [1], [tuple(0 if o.rows == "none" else 1 for o in operands)]
-    moved = [Operand(o.dtype, o.rows, o.row, tuple(c[i] for c in columns)) for i, o in enumerate(operands)]
+        dims, columns = [1], [tuple(0 if o.rows == "none" or o.table else 1 for o in operands)]
+    moved = [replace(o, strides=tuple(c[i] for c in columns)) for i, o in enumerate(operands)]
     return tuple(dims), moved

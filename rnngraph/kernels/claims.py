@@ -13,6 +13,7 @@ from rnngraph.kernels.kernel import (
     Kernel,
     Order,
     Product,
+    Scatter,
     Sums,
 )
 from rnngraph.kernels.layouts import Layout, Views
@@ -51,6 +52,8 @@ class Claims:
             return self.product(step)
         if name == "sum_axes":
             return self.column_sums(step)
+        if name == "scatter_rows":
+            return self.scatter(step)
         if self.target.along_row(name):
             return self.along_row(step)
         return None
@@ -109,6 +112,18 @@ class Claims:
             return None
         width = prod(x.sizes)
         kernel = ColumnSums(x.axes, x.row, width, order_of(step.node))
+        return Claimed(kernel, step.ins, step.outs)
+
+    def scatter(self, step: Step) -> Claimed | None:
+        rows, ids, out = (self.layout(ref) for ref in (*step.ins, *step.outs))
+        if rows is None or ids is None or out is None or out.axes or rows.axes != ids.axes:
+            return None
+        dense = rows.dense and ids.dense and out.dense and {rows.dtype, out.dtype} == {self.target.dtype}
+        if not dense or set(step.node.attrs["reduce"]) != set(rows.axes):
+            return None
+        kernel = Scatter(
+            rows.axes, rows.row, ids.row, prod(ids.sizes), out.sizes[0], prod(out.sizes[1:]), order_of(step.node)
+        )
         return Claimed(kernel, step.ins, step.outs)
 
     def along_row(self, step: Step) -> Claimed | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from rnngraph.kernels.chain import COPIES, Chain, Operation
 
@@ -29,6 +30,8 @@ def _folded(op: str, x: Sequence[Known]) -> Known | None:
     if op == "where" and (x[0] in (FALSE, TRUE) or x[1] == x[2]):
         return x[1] if x[0] == TRUE else x[2]
     if (op == "mul" and ZERO in x) or (op == "div" and x[0] == ZERO):
+        return ZERO
+    if op in ("take", "pick", "place") and x[0] == ZERO:
         return ZERO
     if op == "and" and FALSE in x:
         return FALSE
@@ -65,7 +68,7 @@ class _Rest:
         for value in made:
             one = chain.operations[value - len(chain.loads)]
             ins = tuple([self.of(i, type) for i, type in zip(one.ins, one.types, strict=True)])
-            self.number[value] = self.add(Operation(one.op, ins, one.types, one.result))
+            self.number[value] = self.add(replace(one, ins=ins))
 
     def add(self, operation: Operation) -> int:
         self.operations.append(operation)

@@ -143,6 +143,30 @@ class ColumnSums:
 
 
 @dataclass(frozen=True)
+class Scatter:
+    """Rows added to those of a table of zeros that ints choose; addresses: rows, ints, table.
+
+    Each of the kernel's rows has `each` rows of `width` entries and as many ints; from row to row there are
+    `row` entries and `ids` ints.
+    """
+
+    axes: tuple[str, ...]
+    row: int
+    ids: int
+    each: int
+    entries: int
+    width: int
+    order: Order
+
+    @property
+    def title(self) -> str:
+        return f"rows of {self.width} added to chosen ones of {self.entries}"
+
+    def work(self, sizes: Sizes) -> float:
+        return 4.0 * (rows_of(self.axes, sizes) * self.each + self.entries) * self.width
+
+
+@dataclass(frozen=True)
 class AlongRow:
     """A sum, a largest entry or a softmax along each row; addresses: rows, result."""
 

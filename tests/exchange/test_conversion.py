@@ -264,7 +264,7 @@ def test_a_conversion_that_computes_something_else_is_refused(monkeypatch: pytes
 
     swapped = replace(wrong, write=write)
     monkeypatch.setitem(converting.LAYOUTS, "torch", swapped)
-    with pytest.raises(UserError, match="gives other numbers than PyTorch's layer"):
+    with pytest.raises(UserError, match="gives different numbers than PyTorch's layer"):
         convert(model, random_weights(model), "rnngraph", "torch")
 
 

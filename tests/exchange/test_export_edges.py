@@ -132,7 +132,7 @@ def test_an_input_that_alone_tells_the_size_must_be_given() -> None:
 
 def test_a_model_without_rows_is_refused() -> None:
     model = rg.parse("cell C { state h: [2] = 1  h' = h * 0.5  output h' }\nmodel M { output unroll C() for 3 as y }\n")
-    with pytest.raises(UserError, match="tells the number of rows"):
+    with pytest.raises(UserError, match="determines the number of rows"):
         to_numpy(model, {}, Wanted())
 
 
@@ -231,10 +231,10 @@ def exported(folder: Path, text: str, flags: str) -> int:
         (PLAIN, "--seed 3 --weights w.safetensors", "`--seed` is for new weights"),
         (SEQUENCE, "--operators", "`--operators` is for `--to onnx`"),
         (SEQUENCE, "--to onnx --operators --unroll static --steps 4", "an operator is a loop of its own"),
-        (SEQUENCE, "--unroll static", "a static program is for one number of steps"),
+        (SEQUENCE, "--unroll static", "a static program needs a number of steps"),
         (SEQUENCE, "--unroll static --steps tim=4", "no sequence of `M` runs over `tim`"),
-        (SEQUENCE, "--unroll static --steps 4,5", "--steps 4,5: no number of steps"),
-        (PAIR, "--unroll static --steps source=4,source=5", "and not one for each axis"),
+        (SEQUENCE, "--unroll static --steps 4,5", "--steps 4,5: neither a number of steps"),
+        (PAIR, "--unroll static --steps source=4,source=5", "nor one for each axis"),
         (PAIR, "--unroll static --steps source=4", "a static program needs a number of steps for the axis `target`"),
     ],
 )
@@ -262,4 +262,4 @@ def test_a_flag_that_applies_is_taken(tmp_path: Path, text: str, flags: str) -> 
 def test_operators_that_nothing_became_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("onnx")
     assert exported(tmp_path, SEQUENCE, "--to onnx --operators") == 0
-    assert "no cell of the model is exactly an operator of ONNX" in capsys.readouterr().err
+    assert "no cell of the model is exactly an ONNX operator" in capsys.readouterr().err

@@ -562,7 +562,7 @@ def test_what_is_guessed_assumed_and_left_out_is_printed(tmp_path: Path) -> None
     shown_too = CliRunner().invoke(weights, ["show", str(HERE / "tf1.ckpt")], catch_exceptions=False)
     assert "the names look like the layout `tf1`" in shown_too.output
     np.savez(tmp_path / "w.npz", strange=np.ones(3))
-    with pytest.raises(UserError, match=r"not this model's, nor do they look like(.|\n)*say which tool wrote it"):
+    with pytest.raises(UserError, match=r"neither this model's nor those of a known tool(.|\n)*name its tool"):
         CliRunner().invoke(weights, ["convert", str(tmp_path / "w.npz"), *arguments[2:]], catch_exceptions=False)
     with pytest.raises(UserError, match="`forget_bias` is not a pair"):
         CliRunner().invoke(weights, [*arguments, "--assume", "forget_bias"], catch_exceptions=False)

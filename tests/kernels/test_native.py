@@ -248,15 +248,15 @@ def test_an_interrupt_while_kernels_compile_is_not_lost(monkeypatch: pytest.Monk
     def kept(self: Any, code: bytes) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(machine_code._Kept, "read", lambda self: None)
-    monkeypatch.setattr(machine_code._Kept, "write", kept)
+    monkeypatch.setattr(kept_on_disk.Kept, "read", lambda self: None)
+    monkeypatch.setattr(kept_on_disk.Kept, "write", kept)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
             machine_code.Module("define i64 @one() {\n  ret i64 1\n}")
     finally:
         signal.signal(signal.SIGINT, before)
-    monkeypatch.setattr(machine_code._Kept, "write", lambda self, code: None)
+    monkeypatch.setattr(kept_on_disk.Kept, "write", lambda self, code: None)
     assert machine_code.Module("define i64 @one() {\n  ret i64 1\n}").function("one", returns=ctypes.c_int64)() == 1
 
 

@@ -119,9 +119,9 @@ def _text(path: Path) -> Any:
 
 
 def _kernels(path: Path) -> Any:
-    from rnngraph.kernels.cpu import machine_code
+    from rnngraph.files.cache import Kept
 
-    kept = machine_code._Kept("text")
+    kept = Kept("kernels", "text")
     kept.folder = path.parent
     assert kept.path is not None
     kept.path.write_bytes(path.read_bytes())
@@ -131,10 +131,10 @@ def _kernels(path: Path) -> Any:
 
 
 def _kept() -> bytes:
-    from rnngraph.kernels.cpu import machine_code
+    from rnngraph.files.cache import STAMP, Kept
 
-    key = machine_code._Kept("text").key
-    return machine_code.STAMP + key + hashlib.sha256(b"code").digest() + b"code"
+    key = Kept("kernels", "text").key
+    return STAMP + key + hashlib.sha256(b"code").digest() + b"code"
 
 
 READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {

@@ -410,5 +410,5 @@ def test_a_picture_of_memory_is_written_by_its_ending(tmp_path: Path) -> None:
     for form in ("svg", "png", "pdf"):
         memory.picture(PANELS, "x", tmp_path / f"m.{form}")
         assert (tmp_path / f"m.{form}").stat().st_size > 5_000
-    with pytest.raises(UserError, match="form of a picture"):
+    with pytest.raises(UserError, match="format of a picture"):
         memory.picture(PANELS, "x", tmp_path / "m.txt")

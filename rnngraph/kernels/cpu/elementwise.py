@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rnngraph.kernels.chain import COPIES, Chain, Operand, Operation
-from rnngraph.kernels.cpu import math_functions
+from rnngraph.kernels.chain import CHOOSING, COPIES, Chain, Operand, Operation
+from rnngraph.kernels.cpu import lookups, math_functions
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.vectors import BYTES, Lanes
 
@@ -32,7 +32,7 @@ class _Writer:
         self.fixed = {
             i: lanes.load_one(self.bases[i], o.dtype)
             for i, o in enumerate(chain.loads)
-            if o.rows == "none" and not any(o.strides)
+            if o.rows == "none" and not any(o.strides) and not o.table
         }
 
     def kernel(self, flat: bool) -> None:
@@ -89,13 +89,17 @@ class _Writer:
         for i, operand in enumerate(self.chain.loads):
             values.append(self.loaded(i, starts[i], operand, place))
         for operation in self.chain.operations:
-            values.append(apply(self.lanes, operation, [values[i] for i in operation.ins]))
+            x = [values[i] for i in operation.ins]
+            chosen = operation.lookup and lookups.apply(self.lanes, operation, x, place)
+            values.append(chosen or apply(self.lanes, operation, x))
         for (value, operand), start in zip(self.chain.stores, starts[len(self.chain.loads) :], strict=True):
             self.lanes.store(values[value], self.moved(start, operand, place), operand.dtype)
 
     def loaded(self, i: int, start: str, operand: Operand, place: Number) -> str:
         if i in self.fixed:
             return self.fixed[i]
+        if operand.table:
+            return self.moved(start, operand, self.to.mul(place, operand.strides[-1]))
         if not operand.strides or not operand.strides[-1]:
             return self.lanes.load_one(start, operand.dtype)
         return self.lanes.load(self.moved(start, operand, place), operand.dtype)
@@ -160,6 +164,8 @@ def known(op: str, types: tuple[str, ...], result: str) -> bool:
     """Whether there is a rule for an op over values of these types."""
     if op in COPIES or op in ("where", "cast"):
         return True
+    if op in CHOOSING:
+        return types[-1] == "int64"
     if op in ("and", "or", "not") or op in COMPARE:
         return True
     return (types[0].startswith("float") and op in FLOAT_RULES) or (types[0] == "int64" and op in ARITHMETIC)

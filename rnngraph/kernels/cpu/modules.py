@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from rnngraph.kernels.cpu import elementwise, products, reductions, sums
+from rnngraph.kernels.cpu import elementwise, lookups, products, reductions, sums
 from rnngraph.kernels.cpu.machine_code import Module, across, module, vector_bytes
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.cpu.threads import available
-from rnngraph.kernels.kernel import BLOCK, AlongRow, ColumnSums, Elementwise, Kernel, Product, Squares, Sums
+from rnngraph.kernels.kernel import BLOCK, AlongRow, ColumnSums, Elementwise, Kernel, Product, Scatter, Squares, Sums
 
 
 def target(dtype: str) -> CpuTarget:
@@ -52,6 +52,8 @@ class Addresses:
         shape = products.Shape(self.machine.dtype, self.machine.width, self.machine.across)
         if isinstance(kernel, Squares):
             return squares(shape).address("squares")
+        if isinstance(kernel, Scatter):
+            return scatter(shape).address("scatter")
         if isinstance(kernel, ColumnSums):
             return column_sums(shape).address("columns")
         if isinstance(kernel, Sums):
@@ -94,6 +96,13 @@ def sum_kernels(shape: products.Shape, sources: int, summed: bool) -> Module:
 def column_sums(shape: products.Shape) -> Module:
     declared = set[str]()
     text = reductions.write_columns("columns", shape.dtype, shape.width, declared)
+    return module(frozenset(declared), text, often=True)
+
+
+@cache
+def scatter(shape: products.Shape) -> Module:
+    declared = set[str]()
+    text = lookups.write_scatter("scatter", shape.dtype, shape.width, declared)
     return module(frozenset(declared), text, often=True)
 
 

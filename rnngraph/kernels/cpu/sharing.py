@@ -6,7 +6,7 @@ from typing import Any
 
 from rnngraph.kernels.cpu.packing import Pack
 from rnngraph.kernels.cpu.target import CpuTarget
-from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Product, Sizes, Sums
+from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Product, Scatter, Sizes, Sums
 
 
 def parallel(kernel: Any) -> str:
@@ -24,7 +24,7 @@ def columns_of(kernel: Any, target: CpuTarget) -> int:
     match kernel:
         case Elementwise():
             return -(-kernel.chain.dims[-1] // target.width)
-        case ColumnSums():
+        case ColumnSums() | Scatter():
             return -(-kernel.width // target.width)
         case Product() | Pack() | Sums():
             return -(-kernel.width // target.panel)
@@ -43,6 +43,9 @@ def arguments_of(kernel: Any, sizes: Sizes) -> tuple[int, ...]:
         case Sums():
             factors = tuple(n for f in kernel.factors for n in (f.lda, f.ldc, f.height))
             return kernel.ldd, kernel.width, *kernel.order.words(kernel.axes, sizes), *factors
+        case Scatter():
+            order = kernel.order.words(kernel.axes, sizes)
+            return kernel.row, kernel.ids, kernel.each, kernel.entries, kernel.width, *order
         case ColumnSums():
             return kernel.row, kernel.width, *kernel.order.words(kernel.axes, sizes)
     return ()

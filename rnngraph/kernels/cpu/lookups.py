@@ -1,0 +1,112 @@
+"""What an int chooses: entries of a chain, looked up in a table or put in their place among zeros; rows to add to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rnngraph.kernels.chain import Lookup, Operation
+from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
+from rnngraph.kernels.cpu.vectors import BYTES, SHORT, Lanes
+
+
+def apply(v: Lanes, operation: Operation, x: list[str], place: Number) -> str:
+    """The result of one operation on a vector of entries, the first of which is the place of the last dimension."""
+    assert operation.lookup is not None
+    if operation.op == "place":
+        return v.select(_here(v, operation.lookup, x[1], place), x[0], "zeroinitializer", v.type(operation.result))
+    if operation.op == "one_hot":
+        return v.select(_here(v, operation.lookup, x[0], place), v.number(1.0), "zeroinitializer", v.floats)
+    if operation.lookup.whole:
+        return _run(v, operation, *x)
+    return _each(v, operation, *x)
+
+
+def _here(v: Lanes, lookup: Lookup, ids: str, place: Number) -> str:
+    """Whether an entry is the one that is chosen; an int outside takes the nearest inside."""
+    ladder = ", ".join(f"i64 {i}" for i in range(v.width))
+    first = v.spread(v.to.let(f"add i64 {place}, 0"), "int64")
+    places = v.to.let(f"add {v.type('int64')} {first}, <{ladder}>")
+    return v.to.let(f"icmp eq {v.type('int64')} {places}, {_inside(v, lookup, ids)}")
+
+
+def _inside(v: Lanes, lookup: Lookup, ids: str) -> str:
+    kind = v.type("int64")
+    for how, limit in (("smax", 0), ("smin", lookup.entries - 1)):
+        name = f"llvm.{how}.v{v.width}i64"
+        v.declared.add(f"declare {kind} @{name}({kind}, {kind})")
+        ids = v.to.let(f"call {kind} @{name}({kind} {ids}, {kind} splat (i64 {limit}))")
+    return ids
+
+
+def _run(v: Lanes, operation: Operation, table: str, ids: str) -> str:
+    """Entries side by side, all chosen by one int."""
+    lookup, dtype = operation.lookup, operation.types[0]
+    assert lookup is not None
+    one = v.to.let(f"extractelement {v.type('int64')} {_inside(v, lookup, ids)}, i32 0")
+    return v.load(v.to.at(table, v.to.mul(one, lookup.apart * BYTES[dtype]), "i8"), dtype)
+
+
+def _each(v: Lanes, operation: Operation, table: str, ids: str) -> str:
+    """An int for each entry."""
+    lookup, dtype = operation.lookup, operation.types[0]
+    assert lookup is not None
+    kind, (element, vector) = v.type("int64"), v.memory(dtype)
+    far = v.to.let(f"mul {kind} {_inside(v, lookup, ids)}, splat (i64 {lookup.apart})")
+    places = v.to.let(f"getelementptr {element}, ptr {table}, {kind} {far}")
+    name = f"llvm.masked.gather.v{v.width}{SHORT[element]}.v{v.width}p0"
+    pointers, bits = f"<{v.width} x ptr>", f"<{v.width} x i1>"
+    v.declared.add(f"declare {vector} @{name}({pointers}, {bits}, {vector})")
+    mask = v.mask or "splat (i1 true)"
+    given = f"{pointers} align {BYTES[dtype]} {places}"
+    found = v.to.let(f"call {vector} @{name}({given}, {bits} {mask}, {vector} zeroinitializer)")
+    return v.truth(found) if dtype == "bool" else found
+
+
+
+def write_scatter(name: str, dtype: str, width: int, declared: set[str]) -> str:
+    """Rows added, in order, to the rows of a table that ints choose; columns are counted in vectors, and a thread has
+    its own, so that no bit depends on how many threads there are.
+
+    Arguments rows, ints, table, entries and ints from row to row, ints of a row, rows of the table, width, rows in
+    all, rows of a unit, whether the units go from the last to the first, whether to add to what stands there.
+    """
+    to = Function(name, KERNEL)
+    v = Lanes(to, width, "float" if dtype == "float32" else "double", declared)
+    source, ids, table = (to.pointer("%args", i) for i in range(3))
+    row, chosen, each, entries, size, rows, unit, back, add = (to.word("%args", i) for i in range(3, 12))
+    first = to.mul("%c0", width)
+    count = to.sub(to.least(to.mul("%c1", width), size), first)
+    with to.when(to.let(f"icmp eq i64 {add}, 0")), to.loop(0, entries) as r:
+        _along(v, count, lambda i: v.store(v.number(0.0), _place(v, table, r, size, first, i), dtype))
+    turned, units = to.let(f"icmp ne i64 {back}, 0"), to.div(to.sub(to.add(rows, unit), 1), unit)
+    with to.loop(0, units) as n:
+        at = to.let(f"select i1 {turned}, i64 {to.sub(to.sub(units, 1), n)}, i64 {n}")
+        low = to.mul(at, unit)
+        with to.loop(low, to.least(to.add(low, unit), rows)) as r, to.loop(0, each) as k:
+            one = to.word(ids, to.add(to.mul(r, chosen), k))
+            one = to.let(f"call i64 @llvm.smax.i64(i64 {to.least(one, to.sub(entries, 1))}, i64 0)")
+            line = to.at(source, to.mul(r, row), v.element)
+
+            def added(i: Number, line: str = line, k: str = k, one: str = one) -> None:
+                target = _place(v, table, one, size, first, i)
+                x = v.load(_place(v, line, k, size, first, i), dtype)
+                v.store(v.two("fadd", v.load(target, dtype), x), target, dtype)
+
+            _along(v, count, added)
+    return to.text()
+
+
+def _place(v: Lanes, start: str, row: Number, size: Number, first: Number, i: Number) -> str:
+    return v.to.at(start, v.to.add(v.to.add(v.to.mul(row, size), first), i), v.element)
+
+
+def _along(v: Lanes, count: Number, visit: Callable[[Number], None]) -> None:
+    """Whole vectors, then what is left."""
+    whole = v.to.let(f"and i64 {count}, {-v.width}")
+    with v.to.loop(0, whole, v.width) as i:
+        visit(i)
+    left = v.to.sub(count, whole)
+    with v.to.when(v.to.let(f"icmp sgt i64 {left}, 0")):
+        v.mask = v.first(left)
+        visit(whole)
+        v.mask = None
