@@ -80,6 +80,10 @@ class Run:
         met += [(out, other) for other in self.touched.get(out.slot, ()) if other is not out]
         return not met or all(_lie_apart(*pair) for pair in met)
 
+    def meets(self, link: Link) -> bool:
+        """Whether a link reads what others write, or writes what they touch: else it can as well come before them."""
+        return link.out.slot in self.touched or any(view.slot in self.written for view in link.ins)
+
     def add(self, link: Link, step: Hashable) -> None:
         self.links.append(link)
         self.step = self.step or step

@@ -51,7 +51,7 @@ class _Fuser:
     def code(self, code: Sequence[Code]) -> list[Code]:
         """Groups and steps of one level, in order."""
         found: list[Code] = []
-        run = Run()
+        before, run = Run(), Run()  # two chains that grow at once: the first needs nothing of the second
         at = 0
         while at < len(code):
             item = code[at]
@@ -61,8 +61,11 @@ class _Fuser:
             if link is not None and run.takes(link, step):
                 run.add(link, step)
                 continue
-            found += self.joined(run.links)
-            run = Run()
+            if link is not None and not run.meets(link) and before.takes(link, step):
+                before.add(link, step)
+                continue
+            found += self.joined(before.links) + self.joined(run.links)
+            before, run = Run(), Run()
             if link is not None:
                 run.add(link, step)
             elif isinstance(item, Step):
@@ -75,7 +78,7 @@ class _Fuser:
             elif isinstance(item, Repeat):
                 rest = tuple(i for i in self.code(item.rest) if not isinstance(i, Repeat))
                 found.append(replace(item, body=tuple(self.code(item.body)), rest=rest))
-        return _merged(found + self.joined(run.links))
+        return _merged(found + self.joined(before.links) + self.joined(run.links))
 
     def single(self, step: Step, after: Step | None) -> Code:
         """The group that stands for a step, and for the one after it where its kernel does that too; else the step."""

@@ -27,23 +27,34 @@ def taken_inward(
     for i, item in enumerate(code):
         if not isinstance(item, Repeat) or not all(isinstance(moment, Group) for moment in moments_of((item,))):
             continue
-        taken = [at for at in range(i) if _takes(code, at, i, readers, target)]
+        taken = [at for at in range(i) if _takes(code, at, i, readers)]
         body = [_at_step(code[at], item) for at in taken]
         found[i] = replace(item, body=(*body, *item.body))
-        for slot in (group.outs[0].slot for group in body):
-            slots[slot] = replace(slots[slot], passing=item.axis)
+        rows = {group.outs[0].slot: enough_rows(group.kernel, target) for group in body}
+        for slot in rows:
+            slots[slot] = replace(slots[slot], passing=item.axis, large=rows[slot])
         gone.update(taken)
     return [item for i, item in enumerate(found) if i not in gone]
 
 
-def _takes(code: Sequence[Code], at: int, loop: int, readers: Mapping[int, int], target: Target) -> bool:
+LARGE = 16
+"""From so many rows on a step is as fast as many steps together, if the matrix is near."""
+
+
+def enough_rows(kernel: Product, target: Target) -> int:
+    """From how many rows on a product is better made step by step. A matrix that is not near is read again at each step;
+    else all results are written to far memory and read again, for which a number takes about four times as long."""
+    return LARGE if kernel.terms * kernel.width <= target.near else max(LARGE, kernel.terms // 8)
+
+
+def _takes(code: Sequence[Code], at: int, loop: int, readers: Mapping[int, int]) -> bool:
     """Whether the loop alone reads what the group makes, each step its own, and nothing up to its end changes what the
     group reads."""
     group, repeat = code[at], code[loop]
     assert isinstance(repeat, Repeat)
     if not isinstance(group, Group) or not isinstance(group.kernel, Product):
         return False
-    if group.kernel.axes != (repeat.axis, BATCH) or group.kernel.terms * group.kernel.width > target.near:
+    if group.kernel.axes != (repeat.axis, BATCH):
         return False
     made, read = group.outs[0], {ref.slot for ref in group.ins}
     here, within = _reads(repeat, made.slot), _reads(group, made.slot)

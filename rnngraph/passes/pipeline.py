@@ -11,6 +11,7 @@ from rnngraph.passes.hoist import hoist, merge_sums
 from rnngraph.passes.index_checks import watched
 from rnngraph.passes.merge_products import share
 from rnngraph.passes.prune import prune
+from rnngraph.passes.simplify import simplify
 from rnngraph.passes.sink import sink
 from rnngraph.passes.split import regroup, split
 from rnngraph.passes.summation_order import in_units
@@ -29,6 +30,7 @@ BEFORE: list[tuple[str, Pass]] = [
 ]
 AFTER: list[tuple[str, Pass]] = [
     ("unnamed", unnamed),  # first values of states, kept apart so far so that each has a gradient of its own
+    ("simplify", simplify),  # before its parts are moved
     ("hoist back", hoist),  # the same for the loops that the gradient made
     ("sink", sink),  # then what only feeds stacks; their sums over time join the products
     ("share", share),  # products that now stand side by side

@@ -19,9 +19,6 @@ ITEMSIZE: dict[tuple[DType, str], int] = {
 }
 """Bytes of one number, by its kind and the program's float type."""
 
-LARGE = 16
-"""With so many rows in a batch, products by the same weights gain nothing from being made for several steps at once."""
-
 CATEGORIES = ("parameters", "inputs", "outputs", "saved", "gradients", "workspace")
 
 
@@ -100,17 +97,18 @@ def _within(outer: slice, entry: Entry) -> Entry:
 class Slot:
     """An array that the program writes. `grow` names the axis that has one row more (a state's history);
     a `ring` has two rows in front. `level` is the loop whose turn it lives in, -1 for the whole program. `passing`
-    names the axis whose loop makes each step itself where the batch is large: then there is room for one step."""
+    names the axis whose loop makes each step itself from `large` rows on: then there is room for one step."""
 
     type: Type
     grow: str | None = None
     ring: bool = False
     level: int = -1
     passing: str | None = None
+    large: int = 0
 
     def passes(self, sizes: Mapping[str, int]) -> bool:
         """Whether there is room for one step."""
-        return self.passing is not None and sizes[BATCH] >= LARGE
+        return self.passing is not None and sizes[BATCH] >= self.large
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         one = self.passing if self.passes(sizes) else None

@@ -20,8 +20,8 @@ class CpuTarget:
     """So much work in a piece of code pays for telling other threads."""
     worth_meeting: float = 2e6
     """So much work between two meetings pays for them, where threads share columns and not rows."""
-    near: int = 2**21
-    """Entries of a matrix that the caches hold beside a loop's own."""
+    near: int = 2**18
+    """Entries of a matrix that a core's own cache holds."""
 
     @property
     def panel(self) -> int:
