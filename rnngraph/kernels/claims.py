@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from rnngraph.ir.graph import Node
+from rnngraph.ir.types import BATCH
 from rnngraph.kernels.kernel import (
     AlongRow,
     ColumnSums,
+    Ctc,
     Factor,
     Kernel,
     Order,
@@ -18,8 +20,10 @@ from rnngraph.kernels.kernel import (
 )
 from rnngraph.kernels.layouts import Layout, Views
 from rnngraph.kernels.target import Target
+from rnngraph.ops.ctc import loss_scratch
+from rnngraph.ops.ctc_gradient import gradient_scratch
 from rnngraph.ops.summation_order import DOWN
-from rnngraph.planning.program import Ref, Step
+from rnngraph.planning.program import Ref, Ring, Step, Turn
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Claims:
             return self.product(step)
         if name == "sum_axes":
             return self.column_sums(step)
+        if name in ("ctc_loss", "ctc_gradient"):
+            return self.ctc(step)
         if name == "scatter_rows":
             return self.scatter(step)
         if self.target.along_row(name):
@@ -113,6 +119,25 @@ class Claims:
         width = prod(x.sizes)
         kernel = ColumnSums(x.axes, x.row, width, order_of(step.node))
         return Claimed(kernel, step.ins, step.outs)
+
+    def ctc(self, step: Step) -> Claimed | None:
+        """The loss or its gradient, where it is in no loop."""
+        attrs, gradient = step.node.attrs, step.node.op.name == "ctc_gradient"
+        scores, labels, steps, counts, out = (self.layout(ref) for ref in (*step.ins, step.outs[0]))
+        if scores is None or labels is None or steps is None or counts is None or out is None:
+            return None
+        types = {scores.dtype, out.dtype} == {self.target.dtype}
+        inside = any(isinstance(entry, Turn | Ring) for ref in step.refs for entry in ref.index)
+        if not types or inside or not (scores.dense and labels.row == 1):
+            return None
+        kernel = Ctc(
+            (BATCH,), gradient, attrs["axis"], attrs["over"], scores.sizes[0], scores.row, attrs["blank"],
+            attrs["merge"], attrs["ignore"], attrs["zero"], (bool(steps.axes), bool(counts.axes)),
+            step.node.inputs[1].node.op.name == "input",
+        )  # fmt: skip
+        names = (gradient_scratch if gradient else loss_scratch)(attrs, step.node.inputs[0].type)
+        scratch = dict(zip(names, step.scratch, strict=True))
+        return Claimed(kernel, step.ins, (step.outs[0], *(scratch[name] for name in kernel.scratch)))
 
     def scatter(self, step: Step) -> Claimed | None:
         rows, ids, out = (self.layout(ref) for ref in (*step.ins, *step.outs))

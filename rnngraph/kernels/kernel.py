@@ -167,6 +167,41 @@ class Scatter:
 
 
 @dataclass(frozen=True)
+class Ctc:
+    """The CTC loss of each example, or its gradient by the scores, which have `row` entries from row to row; addresses:
+    scores, labels, steps and labels of the rows, result, scratch. `axis` and `over` are those of scores and labels."""
+
+    axes: tuple[str, ...]
+    gradient: bool
+    axis: str
+    over: str
+    classes: int
+    row: int
+    blank: int
+    merge: bool
+    ignore: bool
+    zero: bool
+    each: tuple[bool, bool]
+    """Whether steps, and labels, are counted for each row."""
+    known: bool
+    """Whether the labels are data, which have been looked at before the run."""
+
+    @property
+    def scratch(self) -> tuple[str, ...]:
+        """What it uses of the op's scratch, by name."""
+        found = ("logs", "label", "blank", "start", "ids", "spare", "number", "needed")
+        return (*found, "all_label", "all_blank", "all_start") if self.gradient else found
+
+    @property
+    def title(self) -> str:
+        return f"CTC {'gradient' if self.gradient else 'loss'} of {self.classes} classes"
+
+    def work(self, sizes: Sizes) -> float:
+        states, passes = 2 * sizes[self.over] + self.classes, 3 if self.gradient else 1
+        return 50.0 * sizes[self.axis] * rows_of(self.axes, sizes) * states * passes
+
+
+@dataclass(frozen=True)
 class AlongRow:
     """A sum, a largest entry or a softmax along each row; addresses: rows, result."""
 

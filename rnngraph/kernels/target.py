@@ -14,8 +14,8 @@ class Target(Protocol):
 
     @property
     def near(self) -> int:
-        """Entries of a matrix that nearby memory holds from step to step. A larger one comes from further away each time,
-        and is worth reading for many rows at once."""
+        """Entries of a matrix that nearby memory holds from step to step. A larger one comes from further away each
+        time, and is worth reading for many rows at once."""
 
     def elementwise(self, op: str, types: tuple[str, ...], result: str) -> bool:
         """Whether a chain can hold this op on operands of these types."""

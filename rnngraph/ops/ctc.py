@@ -137,6 +137,17 @@ def _needed(xp: Any, attrs: Attrs, r: SimpleNamespace) -> None:
         xp.add(r.needed, r.also, r.needed)
 
 
+def refuse_no_class(backend: Any, node: Node, labels: Any, counts: Any) -> None:
+    """UserError that names the first label that is no class, before its row ends."""
+    xp = backend.xp
+    wrong = xp.clip(labels, 0, node.inputs[0].type.shape[0] - 1) != labels
+    if wrong.any():
+        real = (labels != node.attrs["blank"]) & (xp.arange(len(labels))[:, None] < counts)
+        wrong &= xp.logical_and.accumulate(real, axis=0)
+        if wrong.any():
+            raise _no_class(backend, node, labels, wrong)
+
+
 def _no_class(backend: Any, node: Node, labels: Any, wrong: Any) -> UserError:
     """The first row with a label that is no class, and where it stands."""
     row, place = (int(found[0]) for found in backend.fetch(wrong).T.nonzero())

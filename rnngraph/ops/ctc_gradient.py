@@ -33,7 +33,7 @@ def _gradient_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
     return types[:1]
 
 
-def _gradient_scratch(attrs: Attrs, scores: Type) -> Scratch:
+def gradient_scratch(attrs: Attrs, scores: Type) -> Scratch:
     """Alpha is kept for every step, and gives its place to what is found of the step; beta is there for one."""
     axis, over = attrs["axis"], attrs["over"]
     by_step = wide((axis, over, BATCH))
@@ -91,7 +91,7 @@ def _to_behind(xp: Any, attrs: Attrs, r: SimpleNamespace) -> None:
 
 def _gradient(backend: Any, node: Node) -> Callable[..., None]:
     """The softmax, less how likely a path of the labels says each class there; the softmax alone where none can."""
-    xp, attrs, types = backend.xp, node.attrs, _gradient_scratch(node.attrs, node.inputs[0].type)
+    xp, attrs, types = backend.xp, node.attrs, gradient_scratch(node.attrs, node.inputs[0].type)
 
     def run(scores: Any, labels: Any, steps: Any, counts: Any, out: Any, *scratch: Any) -> None:
         r = opened(types, scratch)
@@ -151,7 +151,7 @@ define(
     "ctc_gradient",
     _gradient_type,
     kernel=_gradient,
-    scratch=lambda attrs, types, results: tuple(_gradient_scratch(attrs, types[0]).values()),
+    scratch=lambda attrs, types, results: tuple(gradient_scratch(attrs, types[0]).values()),
     strided=False,
     examples=((ATTRS, (SCORES, LABELS, ROWS, ROWS)),),
 )

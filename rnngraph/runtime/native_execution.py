@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from rnngraph.kernels.cpu import walk
 from rnngraph.kernels.cpu.modules import Addresses
@@ -13,11 +13,12 @@ from rnngraph.kernels.cpu.thread_tables import Item, Share, Tables
 from rnngraph.kernels.cpu.threads import Words, pool, shared_words, walker
 from rnngraph.kernels.cpu.walk import WORDS
 from rnngraph.kernels.fusion import claimed_part
-from rnngraph.kernels.kernel import rows_of
+from rnngraph.kernels.kernel import Ctc, rows_of
+from rnngraph.ops.ctc import refuse_no_class
 from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import Code, Group, Program, Ref, Repeat, Step, groups_of, steps_of
 from rnngraph.runtime.device import Device
-from rnngraph.runtime.execution import Bound, Index, Watch, Writer
+from rnngraph.runtime.execution import Bound, Index, Watch, Writer, viewed
 
 
 class NativeBound(Bound):
@@ -40,7 +41,7 @@ class NativeBound(Bound):
     def made_calls(self, code: Sequence[Code]) -> list[Callable[[], Any]]:
         calls: list[Callable[[], Any]] = []
         for native, piece in self.pieces(code):
-            calls += [self.together(piece)] if native else [self.call(item) for item in piece]
+            calls += [*self.looks(piece[0]), self.together(piece)] if native else [self.call(item) for item in piece]
         return calls
 
     def pieces(self, code: Sequence[Code]) -> Iterator[tuple[bool, list[Any]]]:
@@ -49,13 +50,19 @@ class NativeBound(Bound):
         kind = False
         for item in code:
             native = claimed_part((item,))
-            if run and native != kind:
+            if run and (native != kind or _is_looked_at(item)):
                 yield kind, run
                 run = []
             kind = native
             run.append(item)
         if run:
             yield kind, run
+
+    def looks(self, item: Code) -> Iterator[Callable[[], Any]]:
+        """What is looked at before a kernel that cannot tell what is wrong: labels that the model computes."""
+        if _is_looked_at(item):
+            _, labels, _, counts = (viewed(self.bases[ref.slot], self.index(ref)) for ref in item.ins)
+            yield partial(refuse_no_class, self.backend, item.steps[0].node, labels, counts)
 
     def rebind(self, changed: set[int]) -> None:
         super().rebind(changed)
@@ -173,6 +180,10 @@ class _NativeWriter(Writer):
                     self.repeat(item, depth)
                 elif isinstance(item, Step):
                     self.step(item, depth, rows)
+
+
+def _is_looked_at(item: Code) -> TypeGuard[Group]:
+    return isinstance(item, Group) and isinstance(item.kernel, Ctc) and not item.kernel.known
 
 
 def _share_out(threads: int, jobs: list[tuple[int, int, int]]) -> None:

@@ -6,11 +6,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from rnngraph.kernels.cpu import elementwise, lookups, products, reductions, sums
+from rnngraph.kernels.cpu import ctc, elementwise, lookups, products, reductions, sums
 from rnngraph.kernels.cpu.machine_code import Module, across, module, vector_bytes
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.cpu.threads import available
-from rnngraph.kernels.kernel import BLOCK, AlongRow, ColumnSums, Elementwise, Kernel, Product, Scatter, Squares, Sums
+from rnngraph.kernels.kernel import (
+    BLOCK,
+    AlongRow,
+    ColumnSums,
+    Ctc,
+    Elementwise,
+    Kernel,
+    Product,
+    Scatter,
+    Squares,
+    Sums,
+)
 
 
 def target(dtype: str) -> CpuTarget:
@@ -67,12 +78,16 @@ def _key(kernel: Kernel, machine: CpuTarget) -> tuple[object, ...] | None:
         return (machine.width, kernel.chain, kernel.flat)
     if isinstance(kernel, AlongRow):
         return (machine.width, machine.dtype, kernel.op, kernel.size, kernel.row, kernel.result)
+    if isinstance(kernel, Ctc):
+        return (machine.width, machine.dtype, kernel)
     return None
 
 
 def _written(kernel: Kernel, name: str, machine: CpuTarget, declared: set[str]) -> str:
     if isinstance(kernel, Elementwise):
         return elementwise.write(kernel.chain, name, machine.width, kernel.flat, declared)
+    if isinstance(kernel, Ctc):
+        return ctc.write(kernel, name, machine.dtype, machine.doubles, declared)
     assert isinstance(kernel, AlongRow)
     k = kernel
     return reductions.write_row(name, k.op, k.size, k.row, k.result, machine.dtype, machine.width, declared)

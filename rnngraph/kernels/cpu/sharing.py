@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from rnngraph.ir.types import BATCH
 from rnngraph.kernels.cpu.packing import Pack
 from rnngraph.kernels.cpu.target import CpuTarget
-from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Product, Scatter, Sizes, Sums
+from rnngraph.kernels.kernel import AlongRow, ColumnSums, Ctc, Elementwise, Product, Scatter, Sizes, Sums
 
 
 def parallel(kernel: Any) -> str:
     """ "rows" where each row is on its own, "columns" where a part of the columns needs all rows, else "one"."""
     match kernel:
-        case Product():
+        case Product() | Ctc():
             return "rows"
         case Elementwise() | AlongRow():
             return "rows" if kernel.axes else "one"
     return "columns"
+
+
+def listed(kernel: Any) -> bool:
+    """Whether its rows can be any that a list names; the rows of some kernels must lie side by side."""
+    return not isinstance(kernel, Ctc)
 
 
 def columns_of(kernel: Any, target: CpuTarget) -> int:
@@ -43,6 +49,9 @@ def arguments_of(kernel: Any, sizes: Sizes) -> tuple[int, ...]:
         case Sums():
             factors = tuple(n for f in kernel.factors for n in (f.lda, f.ldc, f.height))
             return kernel.ldd, kernel.width, *kernel.order.words(kernel.axes, sizes), *factors
+        case Ctc():
+            here = sizes[kernel.axis], sizes[BATCH], sizes[kernel.over]
+            return *here, *(int(each) for each in kernel.each)
         case Scatter():
             order = kernel.order.words(kernel.axes, sizes)
             return kernel.row, kernel.ids, kernel.each, kernel.entries, kernel.width, *order

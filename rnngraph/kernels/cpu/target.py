@@ -24,6 +24,11 @@ class CpuTarget:
     """Entries of a matrix that a core's own cache holds."""
 
     @property
+    def doubles(self) -> int:
+        """Lanes of 64 bits."""
+        return self.width if self.dtype == "float64" else max(1, self.width // 2)
+
+    @property
     def panel(self) -> int:
         """Columns of a matrix that are packed side by side: as many as a tile has."""
         return self.width * self.across

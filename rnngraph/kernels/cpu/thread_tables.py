@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeGuard
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.cpu import walk
 from rnngraph.kernels.cpu.modules import Addresses
-from rnngraph.kernels.cpu.sharing import arguments_of, columns_of, parallel
+from rnngraph.kernels.cpu.sharing import arguments_of, columns_of, listed, parallel
 from rnngraph.kernels.cpu.threads import walker
 from rnngraph.kernels.kernel import Elementwise, Product, rows_of
 from rnngraph.kernels.loop_products import for_all_steps
@@ -212,7 +212,8 @@ class Tables:
 
     def part(self, group: Group, share: Share) -> Ranges:
         """The rows and columns that fall to one thread."""
-        if parallel(group.kernel) == "rows" and (group.part or (share.dealt and group.kernel.axes == (BATCH,))):
+        dealt = share.dealt and group.kernel.axes == (BATCH,) and listed(group.kernel)
+        if parallel(group.kernel) == "rows" and (group.part or dealt):
             return self.listed(group.kernel, share)
         return self.run_of_rows(group.kernel, share), 0, 0
 
@@ -347,7 +348,7 @@ def _on_its_own(item: Item, following: Item, share: Share) -> bool:
     return _owner(item) == _owner(following)
 
 
-def _owner(group: Group) -> tuple[tuple[str, ...], bool]:
-    """What says which thread has which rows: their axes, and whether lists of them are taken in turn."""
+def _owner(group: Group) -> tuple[tuple[str, ...], bool, bool]:
+    """What says which thread has which rows: their axes, whether lists of them are taken in turn, or none can be."""
     axes = group.kernel.axes
-    return axes, bool(group.part) and axes != (BATCH,)
+    return axes, bool(group.part) and axes != (BATCH,), listed(group.kernel)
