@@ -19,6 +19,7 @@ from rnngraph.kernels.kernel import (
     Sums,
 )
 from rnngraph.kernels.layouts import Layout, Views
+from rnngraph.kernels.nests import nest
 from rnngraph.kernels.target import Target
 from rnngraph.ops.ctc import loss_scratch
 from rnngraph.ops.ctc_gradient import gradient_scratch
@@ -63,6 +64,11 @@ class Claims:
         if self.target.along_row(name):
             return self.along_row(step)
         return None
+
+    def nest(self, step: Step) -> Claimed | None:
+        """Loops for a step that has no faster kernel."""
+        kernel = nest(step, self.views.slots, self.target)
+        return None if kernel is None else Claimed(kernel, step.ins, step.outs[:1])
 
     def product(self, step: Step) -> Claimed | None:
         attrs = step.node.attrs

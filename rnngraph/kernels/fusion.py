@@ -84,13 +84,18 @@ class _Fuser:
         """The group that stands for a step, and for the one after it where its kernel does that too; else the step."""
         claimed = self.claims.step(step)
         if claimed is None:
-            return step
+            return self.nest(step)
         out = self.views.of(step.outs[0])
         if after is not None and (self.readers[out.slot] == 1 or self.views.of(after.outs[0]) is out):
             plus = self.claims.plus(step, claimed, after)
             if plus is not None:
                 return Group((step, after), (*claimed.ins, plus[1]), after.outs, plus[0])
         return Group((step,), claimed.ins, claimed.outs, claimed.kernel)
+
+    def nest(self, step: Step) -> Code:
+        """The group of a step that has no faster kernel; the step itself where there is none at all."""
+        claimed = self.claims.nest(step)
+        return step if claimed is None else Group((step,), claimed.ins, claimed.outs, claimed.kernel)
 
     def joined(self, links: list[Link]) -> list[Code]:
         """The links as one group, or as the steps they were where their entries lie in no usable order."""
@@ -100,7 +105,7 @@ class _Fuser:
         if group is not None:
             return [group]
         if len(links) == 1:
-            return [links[0].step]
+            return [self.nest(links[0].step)]
         return [item for link in links for item in self.joined([link])]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from rnngraph.kernels.cpu import ctc, elementwise, lookups, products, reductions, sums
+from rnngraph.kernels.cpu import ctc, elementwise, lookups, nests, products, reductions, sums
 from rnngraph.kernels.cpu.machine_code import Module, across, module, vector_bytes
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.cpu.threads import available
@@ -22,6 +22,7 @@ from rnngraph.kernels.kernel import (
     Squares,
     Sums,
 )
+from rnngraph.kernels.nests import Nest
 
 
 def target(dtype: str) -> CpuTarget:
@@ -78,7 +79,7 @@ def _key(kernel: Kernel, machine: CpuTarget) -> tuple[object, ...] | None:
         return (machine.width, kernel.chain, kernel.flat)
     if isinstance(kernel, AlongRow):
         return (machine.width, machine.dtype, kernel.op, kernel.size, kernel.row, kernel.result)
-    if isinstance(kernel, Ctc):
+    if isinstance(kernel, Ctc | Nest):
         return (machine.width, machine.dtype, kernel)
     return None
 
@@ -88,6 +89,8 @@ def _written(kernel: Kernel, name: str, machine: CpuTarget, declared: set[str]) 
         return elementwise.write(kernel.chain, name, machine.width, kernel.flat, declared)
     if isinstance(kernel, Ctc):
         return ctc.write(kernel, name, machine.dtype, machine.doubles, declared)
+    if isinstance(kernel, Nest):
+        return nests.write(kernel, name, machine.dtype, machine.width, declared)
     assert isinstance(kernel, AlongRow)
     k = kernel
     return reductions.write_row(name, k.op, k.size, k.row, k.result, machine.dtype, machine.width, declared)

@@ -8,6 +8,7 @@ from rnngraph.ir.types import BATCH
 from rnngraph.kernels.cpu.packing import Pack
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.kernel import AlongRow, ColumnSums, Ctc, Elementwise, Product, Scatter, Sizes, Sums
+from rnngraph.kernels.nests import Nest
 
 
 def parallel(kernel: Any) -> str:
@@ -15,14 +16,14 @@ def parallel(kernel: Any) -> str:
     match kernel:
         case Product() | Ctc():
             return "rows"
-        case Elementwise() | AlongRow():
+        case Elementwise() | AlongRow() | Nest():
             return "rows" if kernel.axes else "one"
     return "columns"
 
 
 def listed(kernel: Any) -> bool:
     """Whether its rows can be any that a list names; the rows of some kernels must lie side by side."""
-    return not isinstance(kernel, Ctc)
+    return not isinstance(kernel, Ctc | Nest)
 
 
 def columns_of(kernel: Any, target: CpuTarget) -> int:

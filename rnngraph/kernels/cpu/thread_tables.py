@@ -17,6 +17,7 @@ from rnngraph.kernels.cpu.sharing import arguments_of, columns_of, listed, paral
 from rnngraph.kernels.cpu.threads import walker
 from rnngraph.kernels.kernel import Elementwise, Product, rows_of
 from rnngraph.kernels.loop_products import for_all_steps
+from rnngraph.kernels.nests import Nest
 from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import ALL, Code, Entry, Group, Parity, Program, Ref, Repeat, Ring, Turn
 
@@ -179,6 +180,8 @@ class Tables:
                 args.append(0)  # nothing to add
             self.argument(ref, args, moves)
         args.extend(arguments_of(kernel, self.sizes))
+        if isinstance(kernel, Nest):
+            args.extend(kernel.words(self.sizes, self.apart(group, kernel)))
         if isinstance(kernel, Product):
             self.direction(group.ins[1].slot, args, moves)
         mask = len(args) if group.part else 0
@@ -189,6 +192,12 @@ class Tables:
         if moves:
             return self.keep(args), mask, len(moves) // walk.MOVE, self.keep(moves)
         return self.fixed.setdefault(id(group), (self.keep(args), mask, 0, 0))
+
+    def apart(self, group: Group, nest: Nest) -> list[list[int]]:
+        """For each array of a nest how far its loops move along it, in bytes."""
+        arrays = zip((*group.ins, *group.outs), nest.strands, strict=True)
+        strides = [(self.place(ref.slot)[1], strand.places) for ref, strand in arrays]
+        return [[0 if place is None else own[place] for place in places] for own, places in strides]
 
     def argument(self, ref: Ref, args: array[int], moves: array[int]) -> None:
         """One more argument: the address of a view, and how it moves with the running loops."""

@@ -1,0 +1,187 @@
+"""Steps as nests of loops: arrays that lie in any regular way, entry by entry, summed over some axes or dimensions.
+
+What needs a kernel of its own for its speed has one (`claims`, `chain_building`); a nest takes the rest of what is
+elementwise, a sum, a largest entry or a product of two arrays, so that a loop of a step is not driven from Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from rnngraph.ir.graph import Node
+from rnngraph.ir.types import BATCH, Dtypes, union
+from rnngraph.kernels.chain import Operation
+from rnngraph.kernels.kernel import Sizes
+from rnngraph.kernels.layouts import dense
+from rnngraph.kernels.target import Target
+from rnngraph.ops.summation_order import descending, leading, unit
+from rnngraph.planning.program import Ref, Slot, Step
+
+
+@dataclass(frozen=True)
+class Strand:
+    """An array of a nest: its type of number, which of its own axes each loop over an axis moves along (by their place
+    in memory; None where it does not move), and its strides in entries along the dimensions."""
+
+    dtype: str
+    places: tuple[int | None, ...]
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Nest:
+    """Loops over axes, the batch first where the result has it, and over dimensions; the last `summed` axes and
+    `inner` dimensions are reduced by `how`. Addresses: operands, result.
+
+    `lanes` says what a vector holds: entries of the last dimension of the "result", of the last "inner" one, rows of
+    the "batch", or "one" entry alone.
+    """
+
+    axes: tuple[str, ...]
+    loops: tuple[str, ...]
+    summed: int
+    dims: tuple[int, ...]
+    inner: int
+    strands: tuple[Strand, ...]
+    operation: Operation
+    how: str
+    lanes: str
+    units: bool
+    back: bool
+    onto: bool
+
+    @property
+    def title(self) -> str:
+        over = " by ".join(map(str, self.dims)) or "one"
+        return f"{self.how or 'loops'} over {' by '.join((*self.loops, over))}"
+
+    def work(self, sizes: Sizes) -> float:
+        return 4.0 * prod(sizes[axis] for axis in (*self.axes, *self.loops)) * prod(self.dims)
+
+    def words(self, sizes: Sizes, strides: Sequence[Sequence[int]]) -> list[int]:
+        """What follows the addresses: turns of the loops, and of a unit; then for each array how far, in bytes, rows of
+        the batch and turns of each loop lie apart."""
+        together = unit(sizes[BATCH]) if BATCH in sizes else 1
+        turns = [sizes[axis] for axis in self.loops]
+        return [*turns, together if self.units else 2**62, *(n for own in strides for n in own)]
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """A view: the places of its axes in memory, by name, and its dimensions."""
+
+    dtype: str
+    places: Mapping[str, int]
+    sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+    single: bool
+    """Whether there is one number for each place on the axes."""
+
+
+def nest(step: Step, slots: Sequence[Slot], target: Target) -> Nest | None:
+    """The nest that does a step; None where it is of another kind."""
+    node, dtypes = step.node, Dtypes(target.dtype)
+    laid = [_laid(ref, slots[ref.slot], dtypes) for ref in (*step.ins, step.outs[0])]
+    *ins, out = laid
+    operation = _operation(node, [one.dtype for one in ins], out.dtype, target)
+    letters = _letters(node, ins, out)
+    if operation is None or letters is None or len(out.places) != len(node.types[0].axes):
+        return None
+    how, operands, result, order = letters
+    axes = union([v.type for v in node.inputs]) if how else node.types[0].axes
+    summed = tuple(axis for axis in axes if axis not in out.places)
+    loops = (*(axis for axis in out.places if axis != BATCH), *summed)
+    shared = (BATCH,) if BATCH in out.places else ()
+    inner = [letter for letter in order if letter not in result]
+    sizes = dict[str, int]()
+    for one, own in zip(laid, (*operands, result), strict=True):
+        for letter, size in zip(own, one.sizes, strict=True):
+            sizes[letter] = max(size, sizes.get(letter, 1))
+    result_names, inner = ([x for x in some if sizes.get(x, 1) != 1] for some in (result, inner))
+    names = [*result_names, *inner]
+    dims = tuple(sizes[letter] for letter in names)
+    strands = tuple(
+        Strand(
+            one.dtype,
+            tuple(one.places.get(axis) for axis in (BATCH if shared else "", *loops)),
+            tuple(_stride(one, own, letter) for letter in names),
+        )
+        for one, own in zip(laid, (*operands, result), strict=True)
+    )
+    in_units = "units" in node.attrs and leading(tuple(v.type for v in node.inputs)) in summed
+    return Nest(
+        shared, loops, len(summed), dims, len(inner), strands, operation, how,
+        _lanes(dims, len(inner), strands, bool(shared) and all(one.single for one in laid)),
+        in_units, descending(node), bool(node.attrs.get("onto")),
+    )  # fmt: skip
+
+
+def _stride(one: _Laid, own: Sequence[str], letter: str) -> int:
+    if letter not in own:
+        return 0
+    at = list(own).index(letter)
+    return one.strides[at] if one.sizes[at] != 1 else 0
+
+
+def _lanes(dims: tuple[int, ...], inner: int, strands: Sequence[Strand], rows: bool) -> str:
+    *operands, result = strands
+    last = len(dims) - inner - 1
+    if last >= 0 and dims[last] > 1 and result.strides[last] == 1 and all(s.strides[last] in (0, 1) for s in operands):
+        return "result"
+    if inner and dims[-1] > 1 and all(s.strides[-1] in (0, 1) for s in operands):
+        return "inner"
+    return "batch" if rows and not dims else "one"
+
+
+REDUCTIONS = ("contract", "sum_axes", "max_axes", "sum", "max_over")
+
+
+def _operation(node: Node, types: Sequence[str], result: str, target: Target) -> Operation | None:
+    """What is done with each entry of the operands."""
+    name, reduces = node.op.name, node.op.name in REDUCTIONS
+    if reduces:
+        name = "mul" if name == "contract" else "identity"
+    elif name == "transpose":
+        name = "identity"
+    elif node.op.kind != "pointwise":
+        return None
+    fits = {*types, result} == {target.dtype} if reduces else target.elementwise(name, tuple(types), result)
+    return Operation(name, tuple(range(len(types))), tuple(types), result) if fits else None
+
+
+Letters = tuple[str, list[list[str]], list[str], list[str]]
+
+
+def _letters(node: Node, ins: Sequence[_Laid], out: _Laid) -> Letters | None:
+    """How it is reduced; names for the dimensions of each operand and of the result; all names in order."""
+    name, attrs = node.op.name, node.attrs
+    if name == "contract":
+        left, right, result = list(attrs["left"]), list(attrs["right"]), list(attrs["out"])
+        return "sum", [left, right], result, [*left, *(x for x in right if x not in left)]
+    own = [str(i) for i in range(max(len(one.sizes) for one in (*ins, out)))]
+    if name in ("sum_axes", "max_axes"):
+        return name[:3], [own], own, own
+    if name in ("sum", "max_over"):
+        dims = attrs["dims"] if name == "sum" else (attrs.get("dim", -1),)
+        gone = {d % len(own) for d in dims}
+        kept = [("-" if i in gone else letter) for i, letter in enumerate(own)]
+        result = kept if attrs.get("keep", False) else [letter for letter in kept if letter != "-"]
+        named = [f"{letter}{i}" if letter == "-" else letter for i, letter in enumerate(result)]
+        return name[:3], [own], named, own
+    if name == "transpose":
+        return "", [own], [own[i] for i in attrs["perm"]], own
+    return "", [own[len(own) - len(one.sizes) :] for one in ins], own, own
+
+
+def _laid(ref: Ref, slot: Slot, dtypes: Dtypes) -> _Laid:
+    entries = ref.index[slot.ring :]
+    names, shape = slot.type.axes, slot.type.shape
+    places = {name: slot.ring + i for i, name in enumerate(names) if isinstance(entries[i], slice)}
+    sizes, strides = [], []
+    for size, stride, entry in zip(shape, dense(shape), entries[len(names) :], strict=True):
+        if isinstance(entry, slice):
+            sizes.append(len(range(size)[entry]))
+            strides.append(stride)
+    return _Laid(dtypes.of(slot.type.dtype), places, tuple(sizes), tuple(strides), prod(shape) == 1)
