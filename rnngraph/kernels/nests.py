@@ -113,7 +113,7 @@ def nest(step: Step, slots: Sequence[Slot], target: Target) -> Nest | None:
     in_units = "units" in node.attrs and leading(tuple(v.type for v in node.inputs)) in summed
     return Nest(
         shared, loops, len(summed), dims, len(inner), strands, operation, how,
-        _lanes(dims, len(inner), strands, bool(shared) and all(one.single for one in laid)),
+        _lanes(dims, len(inner), strands, bool(shared) and all(one.single for one in laid), out.dtype),
         in_units, descending(node), bool(node.attrs.get("onto")),
     )  # fmt: skip
 
@@ -125,12 +125,12 @@ def _stride(one: _Laid, own: Sequence[str], letter: str) -> int:
     return one.strides[at] if one.sizes[at] != 1 else 0
 
 
-def _lanes(dims: tuple[int, ...], inner: int, strands: Sequence[Strand], rows: bool) -> str:
+def _lanes(dims: tuple[int, ...], inner: int, strands: Sequence[Strand], rows: bool, dtype: str) -> str:
     *operands, result = strands
     last = len(dims) - inner - 1
     if last >= 0 and dims[last] > 1 and result.strides[last] == 1 and all(s.strides[last] in (0, 1) for s in operands):
         return "result"
-    if inner and dims[-1] > 1 and all(s.strides[-1] in (0, 1) for s in operands):
+    if inner and dims[-1] > 1 and dtype.startswith("float") and all(s.strides[-1] in (0, 1) for s in operands):
         return "inner"
     return "batch" if rows and not dims else "one"
 
@@ -147,7 +147,8 @@ def _operation(node: Node, types: Sequence[str], result: str, target: Target) ->
         name = "identity"
     elif node.op.kind != "pointwise":
         return None
-    fits = {*types, result} == {target.dtype} if reduces else target.elementwise(name, tuple(types), result)
+    ints = {*types, result} == {"int64"} and node.op.name in ("sum", "sum_axes")
+    fits = ints or {*types, result} == {target.dtype} if reduces else target.elementwise(name, tuple(types), result)
     return Operation(name, tuple(range(len(types))), tuple(types), result) if fits else None
 
 

@@ -30,12 +30,7 @@ def _here(v: Lanes, lookup: Lookup, ids: str, place: Number) -> str:
 
 
 def _inside(v: Lanes, lookup: Lookup, ids: str) -> str:
-    kind = v.type("int64")
-    for how, limit in (("smax", 0), ("smin", lookup.entries - 1)):
-        name = f"llvm.{how}.v{v.width}i64"
-        v.declared.add(f"declare {kind} @{name}({kind}, {kind})")
-        ids = v.to.let(f"call {kind} @{name}({kind} {ids}, {kind} splat (i64 {limit}))")
-    return ids
+    return v.ints("smin", v.ints("smax", ids, "splat (i64 0)"), f"splat (i64 {lookup.entries - 1})")
 
 
 def _run(v: Lanes, operation: Operation, table: str, ids: str) -> str:

@@ -37,7 +37,8 @@ class _Writer:
         at += loops + 1
         turns = range(loops + 1)
         self.steps = [[to.word("%args", at + len(turns) * i + j) for j in turns] for i in range(len(strands))]
-        self.total, self.part, self.terms = to.variable(v.floats), to.variable(v.floats), to.variable("i64")
+        self.kind = v.type(strands[-1].dtype)
+        self.total, self.part, self.terms = to.variable(self.kind), to.variable(self.kind), to.variable("i64")
 
     def kernel(self) -> None:
         lanes = self.nest.lanes == "batch"
@@ -128,10 +129,13 @@ class _Writer:
         return list(range(loops - self.nest.summed, loops))
 
     def now(self, place: str) -> str:
-        return self.to.let(f"load {self.v.floats}, ptr {place}")
+        return self.to.let(f"load {self.kind}, ptr {place}")
 
     def set(self, place: str, value: str) -> None:
-        self.to.do(f"store {self.v.floats} {value}, ptr {place}")
+        self.to.do(f"store {self.kind} {value}, ptr {place}")
+
+    def plus(self, a: str, b: str) -> str:
+        return self.to.let(f"{'fadd' if self.kind == self.v.floats else 'add'} {self.kind} {a}, {b}")
 
     def load(self, place: str, strand: Strand) -> str:
         """The numbers of an operand: a vector where it moves along the lanes, else one for all lanes."""
@@ -183,7 +187,7 @@ class _Writer:
             x = values[0]
             if nest.lanes == "inner" and v.mask is not None:
                 x = v.select(v.mask, x, "zeroinitializer", v.floats)
-            self.set(self.part, v.two("fadd", self.now(self.part), x))
+            self.set(self.part, self.plus(self.now(self.part), x))
             return
         old = self.now(self.part)
         grown = v.fma(values[0], values[1], old)
@@ -202,5 +206,5 @@ class _Writer:
         if self.nest.how == "max":
             self.set(self.total, v.intrinsic("maximum", self.now(self.total), self.now(self.part)))
             return
-        self.set(self.total, v.two("fadd", self.now(self.total), self.now(self.part)))
+        self.set(self.total, self.plus(self.now(self.total), self.now(self.part)))
         self.set(self.part, "zeroinitializer")

@@ -93,7 +93,7 @@ def write_squares(name: str, dtype: str, width: int, block: int, declared: set[s
 
 # --- along rows ----------------------------------------------------------------------------------------------
 
-ROW_OPS = ("sum", "max_over", "softmax", "log_softmax")
+ROW_OPS = ("sum", "max_over", "argmax", "softmax", "log_softmax")
 
 
 def write_row(name: str, op: str, size: int, row: int, result: int, dtype: str, width: int, declared: set[str]) -> str:
@@ -104,7 +104,9 @@ def write_row(name: str, op: str, size: int, row: int, result: int, dtype: str, 
     with to.loop("%r0", "%r1") as place:
         r = to.row(place)
         line, out = kernel.at(source, to.mul(r, row)), kernel.at(target, to.mul(r, result))
-        if op == "sum":
+        if op == "argmax":
+            to.do(f"store i64 {kernel.first(line)}, ptr {to.at(target, to.mul(r, result), 'i64')}")
+        elif op == "sum":
             to.do(f"store {kernel.v.element} {kernel.total(line)}, ptr {out}")
         elif op == "max_over":
             to.do(f"store {kernel.v.element} {kernel.largest(line)}, ptr {out}")
@@ -143,6 +145,20 @@ class _Row(_Kernel):
             return self.v.intrinsic("maximum", a, x)
 
         return self.folded(line, lowest, larger, self.v.greatest)
+
+    def first(self, line: str) -> str:
+        """The first place of the largest entry, or of what is no number."""
+        to, element, found = self.to, self.v.element, self.to.variable("i64")
+        top = self.largest(line)
+        to.do(f"store i64 0, ptr {found}")
+        with to.loop(0, self.size) as done:  # from the last to the first
+            place = to.sub(self.size - 1, done)
+            x = to.let(f"load {element}, ptr {self.at(line, place)}")
+            none, same = (to.let(f"fcmp {how} {element} {x}, {y}") for how, y in (("uno", x), ("oeq", top)))
+            here = to.let(f"or i1 {none}, {same}")
+            with to.when(here):
+                to.do(f"store i64 {place}, ptr {found}")
+        return to.let(f"load i64, ptr {found}")
 
     def folded(self, line: str, start: str, join: object, fold: object) -> str:
         assert callable(join) and callable(fold)

@@ -116,6 +116,12 @@ class Lanes:
         self.declared.add(f"declare {self.floats} @{full}({kinds})")
         return self.to.let(f"call {self.floats} @{full}({', '.join(f'{self.floats} {v}' for v in values)})")
 
+    def ints(self, name: str, a: str, b: str) -> str:
+        """`smax` or `smin` of whole numbers."""
+        kind, full = self.type("int64"), f"llvm.{name}.v{self.width}i64"
+        self.declared.add(f"declare {kind} @{full}({kind}, {kind})")
+        return self.to.let(f"call {kind} @{full}({kind} {a}, {kind} {b})")
+
     def select(self, condition: str, a: str, b: str, vector: str) -> str:
         return self.to.let(f"select <{self.width} x i1> {condition}, {vector} {a}, {vector} {b}")
 
