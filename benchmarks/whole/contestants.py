@@ -28,7 +28,7 @@ def ours(case: Case, data: dict[str, Any]) -> Callable[[], object]:
     from rnngraph.training import optimisers
 
     model = rg.parse(case.text, **case.settings)
-    program = model.compile(dtype="float32", gradient="weights", outputs=("loss",))
+    program = model.compile(dtype="float32", **model.training_step)
     weights, adam, arrays = model.init(0, "float32"), optimisers.Adam(RATE), program.backend.whole
     state, seed = optimisers.start(adam, weights), 0
 

@@ -39,6 +39,15 @@ class Lookup:
 
 
 @dataclass(frozen=True)
+class Noise:
+    """Random numbers, keyed; among how many in a row of the batch; whether that row is the second of two axes."""
+
+    key: int
+    each: int
+    second: bool
+
+
+@dataclass(frozen=True)
 class Operation:
     """An op by name, the numbers of its values (loads first, then operations), and their types."""
 
@@ -46,7 +55,8 @@ class Operation:
     ins: tuple[int, ...]
     types: tuple[str, ...]
     result: str
-    lookup: Lookup | None = None
+    at: Lookup | Noise | None = None
+    """What there is to know where the place of an entry matters."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +70,15 @@ class Chain:
     dtype: str
 
     @property
+    def of_two_axes(self) -> bool:
+        """Whether it must tell the row of the batch from that of another axis."""
+        return any(isinstance(o.at, Noise) and o.at.second for o in self.operations)
+
+    @property
     def flat(self) -> bool:
         """Whether rows and entries make one run of numbers for every operand that moves, and no place in it matters."""
         size = prod(self.dims)
-        return not any(operation.lookup for operation in self.operations) and all(
+        return not any(operation.at for operation in self.operations) and all(
             (o.rows == "each" and o.row == size and o.strides == (1,)) or (o.rows == "none" and not any(o.strides))
             for o in (*self.loads, *(o for _, o in self.stores))
         )

@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import NamedTuple
 
-from rnngraph.kernels.chain import CHOOSING, Chain, Lookup, Operand, Operation
+from rnngraph.ir.types import BATCH
+from rnngraph.kernels.chain import CHOOSING, Chain, Lookup, Noise, Operand, Operation
 from rnngraph.kernels.kernel import Elementwise
 from rnngraph.kernels.layouts import Layout, View, Views, dense
 from rnngraph.kernels.target import Target
+from rnngraph.ops.random import number_of
 from rnngraph.planning.program import Entry, Group, Ring, Step, Turn
 
 
@@ -29,7 +31,7 @@ class Form:
     out: Operand
     op: str
     types: tuple[str, ...]
-    lookup: Lookup | None = None
+    at: Lookup | Noise | None = None
 
 
 class Link(NamedTuple):
@@ -121,12 +123,13 @@ class Chains:
     def link(self, step: Step) -> Link | None:
         """The step as a link; None where it is none."""
         op = step.node.op
-        if op.kind != "pointwise" and op.name != "reshape" and op.name not in CHOOSING:
+        if op.kind != "pointwise" and op.name != "reshape" and op.name not in (*CHOOSING, "uniform"):
             return None
         ins, out = tuple([self.views.of(ref) for ref in step.ins]), self.views.of(step.outs[0])
-        pattern = (op.name, out.layout, *[view.layout for view in ins])
+        key = step.node.attrs["key"] if op.name == "uniform" else ""
+        pattern = (op.name, key, out.layout, *[view.layout for view in ins])
         if pattern not in self.forms:
-            self.forms[pattern] = _form(op.name, out.layout, [view.layout for view in ins], self.target)
+            self.forms[pattern] = _form(op.name, key, out.layout, [view.layout for view in ins], self.target)
         form = self.forms[pattern]
         return None if form is None else Link(step, form, ins, out)
 
@@ -176,7 +179,7 @@ class Chains:
                 tuple(n if where == "load" else len(loads) + n for where, n in ins),
                 form.types,
                 form.out.dtype,
-                form.lookup,
+                form.at,
             )
             for (_, form, *_), ins in zip(links, sources, strict=True)
         )
@@ -202,7 +205,7 @@ def _read_after(links: Sequence[Link], out: View) -> bool:
     return True
 
 
-def _form(op: str, out: Layout | None, found: Sequence[Layout | None], target: Target) -> Form | None:
+def _form(op: str, key: str, out: Layout | None, found: Sequence[Layout | None], target: Target) -> Form | None:
     """None where no kernel knows the op, or its operands do not lie in the rows and the shape of its result."""
     laid = [one for one in found if one is not None]
     if out is None or len(laid) < len(found) or not target.elementwise(op, tuple(o.dtype for o in laid), out.dtype):
@@ -212,9 +215,13 @@ def _form(op: str, out: Layout | None, found: Sequence[Layout | None], target: T
         if not laid[0].dense or laid[0].axes != axes:
             return None
         laid = [Layout(axes, laid[0].row, shape, dense(shape), laid[0].dtype)]
-    lookup = None
+    at: Lookup | Noise | None = None
     if op in CHOOSING:
-        lookup, laid = _lookup(op, out, laid)
+        at, laid = _lookup(op, out, laid)
+    if op == "uniform":
+        if len(axes) > 2 or axes[-1:] != (BATCH,):
+            return None
+        at = Noise(number_of(key), prod(shape), len(axes) == 2)
     ins = [_operand(one, axes, shape) for one in laid]
     if op in ("take", "pick") and ins[0] is not None:
         ins[0] = replace(ins[0], table=True)
@@ -222,7 +229,7 @@ def _form(op: str, out: Layout | None, found: Sequence[Layout | None], target: T
     result = _operand(out, axes, shape)
     if len(known) < len(ins) or result is None:
         return None
-    return Form(axes, shape, tuple(known), result, op, tuple(one.dtype for one in laid), lookup)
+    return Form(axes, shape, tuple(known), result, op, tuple(one.dtype for one in laid), at)
 
 
 def _lookup(op: str, out: Layout, laid: list[Layout]) -> tuple[Lookup, list[Layout]]:

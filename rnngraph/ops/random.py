@@ -17,7 +17,7 @@ from rnngraph.ops.index import ramp
 from rnngraph.ops.table import define, no_rule
 
 GOLDEN = 0x9E3779B97F4A7C15
-_FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 STEP, SEED = 0xD1342543DE82EF95, 0xA0761D6478BD642F
 
 
@@ -33,12 +33,17 @@ def _scratch(attrs: Attrs, types: tuple[Type, ...], results: tuple[Type, ...]) -
 
 
 def mix(xp: Any, x: Any, work: Any) -> None:
-    for shift, factor in ((30, _FIRST), (27, _SECOND)):
+    for shift, factor in ((30, FIRST), (27, SECOND)):
         xp.right_shift(x, xp.uint64(shift), work)
         xp.bitwise_xor(x, work, x)
         xp.multiply(x, xp.uint64(factor), x)
     xp.right_shift(x, xp.uint64(31), work)
     xp.bitwise_xor(x, work, x)
+
+
+def number_of(key: str) -> int:
+    """The 64 bits that stand for a key."""
+    return int.from_bytes(sha256(key.encode()).digest()[:8], "little")
 
 
 def keyed(xp: Any, x: Any, key: int, seed: Any, step: Any, work: Any) -> None:
@@ -56,7 +61,7 @@ def _uniform(backend: Any, node: Node) -> Callable[..., None]:
     xp = backend.xp
     y, step_type = node.types[0], node.inputs[1].type
     lead = y.axes.index(BATCH)
-    key = int.from_bytes(sha256(node.attrs["key"].encode()).digest()[:8], "little")
+    key = number_of(node.attrs["key"])
     index = tuple(slice(None) if axis in step_type.axes else None for axis in y.axes) + (None,) * len(y.shape)
 
     def run(seed: Any, step: Any, out: Any, x: Any, work: Any) -> None:

@@ -7,9 +7,10 @@ in memory is known when the kernel is written, but for its address and the numbe
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
-from rnngraph.kernels.chain import CHOOSING, COPIES, Chain, Operand, Operation
-from rnngraph.kernels.cpu import lookups, math_functions
+from rnngraph.kernels.chain import CHOOSING, COPIES, Chain, Noise, Operand, Operation
+from rnngraph.kernels.cpu import lookups, math_functions, noise
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.vectors import BYTES, Lanes
 
@@ -27,6 +28,9 @@ def write(chain: Chain, name: str, width: int, flat: bool, declared: set[str]) -
 class _Writer:
     def __init__(self, chain: Chain, to: Function, lanes: Lanes) -> None:
         self.chain, self.to, self.lanes = chain, to, lanes
+        self.row: Number = 0
+        """The row of the batch, and which of its entries the first of the last dimension is."""
+        self.before: Number = 0
         self.operands = [*chain.loads, *(o for _, o in chain.stores)]
         self.bases = [to.pointer("%args", i) for i in range(len(self.operands))]
         self.fixed = {
@@ -41,13 +45,14 @@ class _Writer:
             self.run(self.bases, "%c0", "%c1", None)
             return
         # The inner size stands behind the addresses; absent where no operand needs it.
-        split = any(o.rows in ("inner", "outer") for o in self.operands)
+        split = any(o.rows in ("inner", "outer") for o in self.operands) or self.chain.of_two_axes
         inner: Number = to.word("%args", len(self.operands)) if split else 1
         with to.loop("%r0", "%r1") as place:
             row = to.row(place)
             places: dict[str, Number] = {"each": row, "none": 0, "inner": 0, "outer": 0}
             if split:
                 places |= {"inner": to.rem(row, inner), "outer": to.div(row, inner)}
+            self.row = places["inner"] if self.chain.of_two_axes else row
             starts = [self.moved(b, o, to.mul(places[o.rows], o.row)) for b, o in self.both(self.bases)]
             self.inside(starts, 0)
 
@@ -60,10 +65,13 @@ class _Writer:
     def inside(self, starts: list[str], dim: int) -> None:
         """All but the last dimension as loops around the last."""
         if dim < len(self.chain.dims) - 1:
+            outside = self.before
             with self.to.loop(0, self.chain.dims[dim]) as place:
+                self.before = self.to.add(outside, self.to.mul(place, prod(self.chain.dims[dim + 1 :])))
                 self.inside(
                     [self.moved(p, o, self.to.mul(place, o.strides[dim])) for p, o in self.both(starts)], dim + 1
                 )
+            self.before = outside
             return
         self.run(starts, "%c0", "%c1", self.chain.dims[-1])
 
@@ -90,10 +98,16 @@ class _Writer:
             values.append(self.loaded(i, starts[i], operand, place))
         for operation in self.chain.operations:
             x = [values[i] for i in operation.ins]
-            chosen = operation.lookup and lookups.apply(self.lanes, operation, x, place)
-            values.append(chosen or apply(self.lanes, operation, x))
+            values.append(self.placed(operation, x, place) if operation.at else apply(self.lanes, operation, x))
         for (value, operand), start in zip(self.chain.stores, starts[len(self.chain.loads) :], strict=True):
             self.lanes.store(values[value], self.moved(start, operand, place), operand.dtype)
+
+    def placed(self, operation: Operation, x: list[str], place: Number) -> str:
+        """The result of an operation for which the place of an entry matters."""
+        if isinstance(operation.at, Noise):
+            entry = self.to.add(self.to.add(self.to.mul(self.row, operation.at.each), self.before), place)
+            return noise.uniform(self.lanes, operation, operation.at, x, entry)
+        return lookups.apply(self.lanes, operation, x, place)
 
     def loaded(self, i: int, start: str, operand: Operand, place: Number) -> str:
         if i in self.fixed:
@@ -219,6 +233,8 @@ def _softplus(v: Lanes, x: str) -> str:
 def known(op: str, types: tuple[str, ...], result: str) -> bool:
     """Whether there is a rule for an op over values of these types."""
     if op in COPIES or op in ("where", "cast"):
+        return True
+    if op == "uniform":
         return True
     if op in CHOOSING:
         return types[-1] == "int64"

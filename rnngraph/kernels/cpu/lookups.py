@@ -11,12 +11,12 @@ from rnngraph.kernels.cpu.vectors import BYTES, SHORT, Lanes
 
 def apply(v: Lanes, operation: Operation, x: list[str], place: Number) -> str:
     """The result of one operation on a vector of entries, the first of which is the place of the last dimension."""
-    assert operation.lookup is not None
+    assert isinstance(operation.at, Lookup)
     if operation.op == "place":
-        return v.select(_here(v, operation.lookup, x[1], place), x[0], "zeroinitializer", v.type(operation.result))
+        return v.select(_here(v, operation.at, x[1], place), x[0], "zeroinitializer", v.type(operation.result))
     if operation.op == "one_hot":
-        return v.select(_here(v, operation.lookup, x[0], place), v.number(1.0), "zeroinitializer", v.floats)
-    if operation.lookup.whole:
+        return v.select(_here(v, operation.at, x[0], place), v.number(1.0), "zeroinitializer", v.floats)
+    if operation.at.whole:
         return _run(v, operation, *x)
     return _each(v, operation, *x)
 
@@ -35,16 +35,16 @@ def _inside(v: Lanes, lookup: Lookup, ids: str) -> str:
 
 def _run(v: Lanes, operation: Operation, table: str, ids: str) -> str:
     """Entries side by side, all chosen by one int."""
-    lookup, dtype = operation.lookup, operation.types[0]
-    assert lookup is not None
+    lookup, dtype = operation.at, operation.types[0]
+    assert isinstance(lookup, Lookup)
     one = v.to.let(f"extractelement {v.type('int64')} {_inside(v, lookup, ids)}, i32 0")
     return v.load(v.to.at(table, v.to.mul(one, lookup.apart * BYTES[dtype]), "i8"), dtype)
 
 
 def _each(v: Lanes, operation: Operation, table: str, ids: str) -> str:
     """An int for each entry."""
-    lookup, dtype = operation.lookup, operation.types[0]
-    assert lookup is not None
+    lookup, dtype = operation.at, operation.types[0]
+    assert isinstance(lookup, Lookup)
     kind, (element, vector) = v.type("int64"), v.memory(dtype)
     far = v.to.let(f"mul {kind} {_inside(v, lookup, ids)}, splat (i64 {lookup.apart})")
     places = v.to.let(f"getelementptr {element}, ptr {table}, {kind} {far}")
