@@ -22,11 +22,25 @@ def apply(v: Lanes, operation: Operation, x: list[str], place: Number) -> str:
 
 
 def _here(v: Lanes, lookup: Lookup, ids: str, place: Number) -> str:
-    """Whether an entry is the one that is chosen; an int outside takes the nearest inside."""
-    ladder = ", ".join(f"i64 {i}" for i in range(v.width))
-    first = v.spread(v.to.let(f"add i64 {place}, 0"), "int64")
-    places = v.to.let(f"add {v.type('int64')} {first}, <{ladder}>")
-    return v.to.let(f"icmp eq {v.type('int64')} {places}, {_inside(v, lookup, ids)}")
+    """Whether an entry is the one that is chosen; one int chooses for all lanes."""
+    ladder = ", ".join(f"i32 {i}" for i in range(v.width))
+    kind, first = f"<{v.width} x i32>", v.to.let(f"trunc i64 {_one(v, lookup, ids)} to i32")
+    start = v.to.let(f"trunc i64 {place} to i32")
+    places = v.to.let(f"add {kind} {_spread(v, start)}, <{ladder}>")
+    return v.to.let(f"icmp eq {kind} {places}, {_spread(v, first)}")
+
+
+def _spread(v: Lanes, one: str) -> str:
+    kind = f"<{v.width} x i32>"
+    first = v.to.let(f"insertelement {kind} poison, i32 {one}, i32 0")
+    return v.to.let(f"shufflevector {kind} {first}, {kind} poison, <{v.width} x i32> zeroinitializer")
+
+
+def _one(v: Lanes, lookup: Lookup, ids: str) -> str:
+    """The int of all lanes; one outside takes the nearest inside."""
+    one = v.to.let(f"extractelement {v.type('int64')} {ids}, i32 0")
+    one = v.to.let(f"call i64 @llvm.smax.i64(i64 {one}, i64 0)")
+    return v.to.let(f"call i64 @llvm.smin.i64(i64 {one}, i64 {lookup.entries - 1})")
 
 
 def _inside(v: Lanes, lookup: Lookup, ids: str) -> str:
@@ -37,8 +51,7 @@ def _run(v: Lanes, operation: Operation, table: str, ids: str) -> str:
     """Entries side by side, all chosen by one int."""
     lookup, dtype = operation.at, operation.types[0]
     assert isinstance(lookup, Lookup)
-    one = v.to.let(f"extractelement {v.type('int64')} {_inside(v, lookup, ids)}, i32 0")
-    return v.load(v.to.at(table, v.to.mul(one, lookup.apart * BYTES[dtype]), "i8"), dtype)
+    return v.load(v.to.at(table, v.to.mul(_one(v, lookup, ids), lookup.apart * BYTES[dtype]), "i8"), dtype)
 
 
 def _each(v: Lanes, operation: Operation, table: str, ids: str) -> str:
