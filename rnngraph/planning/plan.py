@@ -49,7 +49,9 @@ def plan(
 ) -> Plan:
     """Places every slot for the given axis sizes, each in the arena of its category."""
     lives, owners = lifetimes(program), program.categories
-    slot_bytes = tuple(slot.bytes(sizes, dtype) for slot in program.slots)
+    slot_bytes = tuple(
+        slot.bytes(sizes, dtype) if first >= 0 else 0 for slot, (first, _) in zip(program.slots, lives, strict=True)
+    )
     offsets, arenas, found = [0] * len(program.slots), dict[str, int](), dict[str, int]()
     slots = [i for i, (first, _) in enumerate(lives) if first >= 0 and slot_bytes[i] and owners[i] in homes]
     for arena in dict.fromkeys(homes.values()):

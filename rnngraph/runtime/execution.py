@@ -61,10 +61,13 @@ class Bound:
             kernel(self.backend, node)(self.bases[slot], self.plan.sizes)
 
     def base(self, slot: int) -> Any:
-        """The whole array of a slot, in its arena; None for a weight, which is bound when it is given."""
+        """The whole array of a slot, in its arena; None for a weight, which is bound when it is given, and for what
+        nothing uses."""
         if self.program.categories[slot] == "parameters":
             return None
         shape = self.program.slots[slot].shape(self.plan.sizes)
+        if not self.plan.slot_bytes[slot] and 0 not in shape:
+            return None
         dtype = self.dtypes.of(self.program.slots[slot].type.dtype)
         size = self.plan.slot_bytes[slot]
         home = self.plan.homes[self.program.categories[slot]]

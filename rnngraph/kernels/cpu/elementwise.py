@@ -173,14 +173,22 @@ def _sign(v: Lanes, x: str) -> str:
 def _mod(v: Lanes, a: str, b: str) -> str:
     """The remainder with the sign of b."""
     zero, rest = v.number(0.0), v.two("frem", a, b)
-    other = v.to.let(f"xor <{v.width} x i1> {v.compare('olt', b, zero)}, {v.compare('olt', rest, zero)}")
-    moved = v.select(other, v.two("fadd", rest, b), rest, v.floats)
+    moved = v.select(_other_sign(v, rest, b), v.two("fadd", rest, b), rest, v.floats)
     return v.select(v.compare("oeq", rest, zero), v.intrinsic("copysign", zero, b), moved, v.floats)
+
+
+def _other_sign(v: Lanes, rest: str, b: str) -> str:
+    """Whether a remainder that is not zero has another sign than b."""
+    zero, bits = v.number(0.0), f"<{v.width} x i1>"
+    other = v.to.let(f"xor {bits} {v.compare('olt', b, zero)}, {v.compare('olt', rest, zero)}")
+    return v.to.let(f"and {bits} {other}, {v.compare('one', rest, zero)}")
 
 
 def _floordiv(v: Lanes, a: str, b: str) -> str:
     """The quotient rounded down, exact where `a - a mod b` is."""
-    whole = v.two("fdiv", v.two("fsub", a, _mod(v, a, b)), b)
+    rest = v.two("frem", a, b)
+    whole = v.two("fdiv", v.two("fsub", a, rest), b)
+    whole = v.select(_other_sign(v, rest, b), v.two("fsub", whole, v.number(1.0)), whole, v.floats)
     down = v.intrinsic("floor", whole)
     up = v.two("fadd", down, v.number(1.0))
     near = v.select(v.compare("ogt", v.two("fsub", whole, down), v.number(0.5)), up, down, v.floats)

@@ -1,0 +1,291 @@
+"""What compiled kernels do, and what is left to NumPy: odd operands, whole numbers, random numbers, nests of loops."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngraph as rg
+from rnngraph.analysis.equality import synthetic
+from rnngraph.ir.graph import Graph
+from rnngraph.ir.types import Type
+from rnngraph.kernels.cpu.modules import target
+from rnngraph.kernels.cpu.target import CpuTarget
+from rnngraph.kernels.kernel import Product
+from rnngraph.kernels.listing import listed
+from rnngraph.kernels.loop_products import enough_rows
+from rnngraph.model import Model
+from rnngraph.planning.lowering import lower
+from rnngraph.planning.plan import plan
+from rnngraph.runtime.native import NativeBackend
+from tests.support.models import ALL, parsed
+from tests.support.paths import ROOT
+from tests.support.running import evaluate, op_graph
+
+sys.path.append(str(ROOT / "benchmarks" / "whole"))
+from models import CASES
+
+
+def left_to_numpy(model: Model, **how: Any) -> set[str]:
+    program = model.compile(dtype="float32", **how)
+    code = program.main.program.code
+    return {one.ops[0] for one in listed(code, target("float32")) if one.what == "NumPy"}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_training_step_of_a_usual_model_is_compiled(name: str) -> None:
+    model = rg.parse(CASES[name].text, **CASES[name].settings)
+    assert left_to_numpy(model, **model.training_step) <= {"shift"}
+
+
+MOVES = {
+    "shift", "last", "place_last", "every", "place_every", "pad", "flip", "patches", "unpatch", "compact", "expand",
+}  # fmt: skip
+"""What only moves entries."""
+RANKS = {"top_k", "entries", "put_entries", "first_max", "argmax", "cumsum", "ctc_beam"}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_is_left_to_numpy_is_known(name: str) -> None:
+    model = parsed(name)
+    for gradient in (True, False):
+        assert left_to_numpy(model, gradient=gradient) <= MOVES | RANKS
+
+
+def test_matrix_memories_and_attention_run_no_loop_from_python() -> None:
+    for name in ("mlstm", "attention", "attention general", "self attention", "zoneout"):
+        model = parsed(name)
+        program = model.compile(dtype="float32", gradient=True).main.program
+        inside = [one for one in listed(program.code, target("float32")) if one.depth and one.what == "NumPy"]
+        assert not inside
+
+
+# --- single ops against NumPy ------------------------------------------------------------------------------------
+
+
+def both(graph: Graph, arrays: Mapping[str, Any], sizes: Mapping[str, int], dtype: str = "float64") -> list[Any]:
+    """What NumPy and the compiled kernels give, which must be there for all of it."""
+    backend = NativeBackend()
+    program = backend.adapted(lower(graph), dtype)
+    assert not [one.ops for one in listed(program.code, target(dtype)) if one.what == "NumPy"]
+    made = backend.bound(program, plan(program, sizes, dtype))
+    results = made.run({n: arrays[n] for n in program.inputs}, {})
+    return [evaluate(graph, arrays, sizes)["y"], np.array(results["y"])]
+
+
+def graph_of(name: str, types: Sequence[Type], **attrs: Any) -> Graph:
+    return op_graph(name, attrs, tuple(types))[0]
+
+
+WHOLE = [0, 1, -1, 2, -3, 7, -8, 2**31, -(2**40), 2**62, -(2**63), 2**63 - 1]
+
+
+@pytest.mark.parametrize("op", ["mod", "floordiv", "maximum", "minimum", "neg", "abs", "sign"])
+def test_whole_numbers(op: str) -> None:
+    a, b = (x.ravel() for x in np.meshgrid(WHOLE, WHOLE))
+    types = [Type(("batch",), (), "int")] * (1 if op in ("neg", "abs", "sign") else 2)
+    with np.errstate(all="ignore"):
+        expected, got = both(graph_of(op, types), {"x0": a, "x1": b}, {"batch": len(a)})
+    assert np.array_equal(expected, got)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("op", ["mod", "floordiv"])
+def test_remainders(op: str, dtype: str) -> None:
+    numbers = np.array([0.0, -0.0, 1.0, -1.0, 0.3, -2.5, 7.25, 1e-3, -1e5, 3e8, np.inf, -np.inf, np.nan], dtype)
+    a, b = (x.ravel() for x in np.meshgrid(numbers, numbers))
+    graph = graph_of(op, [Type(("batch",), ())] * 2)
+    with np.errstate(all="ignore"):
+        _, got = both(graph, {"x0": a, "x1": b}, {"batch": len(a)}, dtype)
+        expected = np.mod(a, b) if op == "mod" else np.floor_divide(a, b)
+    assert np.array_equal(expected, got, equal_nan=True)
+
+
+@pytest.mark.parametrize("classes", [1, 3, 8, 21])
+def test_the_first_of_equal_largest_entries_and_of_those_that_are_no_numbers(classes: int) -> None:
+    x = np.random.default_rng(0).integers(0, 3, (40, classes)).astype(float)
+    x[5, classes // 2 :] = np.nan
+    x[6] = -np.inf
+    expected, got = both(graph_of("argmax", [Type(("batch",), (classes,))], dim=-1), {"x0": x}, {"batch": 40})
+    assert np.array_equal(expected, got)
+
+
+OUTSIDE = np.array([-5, -1, 0, 1, 2, 3, 100])
+
+
+@pytest.mark.parametrize(
+    ("name", "types", "attrs"),
+    [
+        ("take", [Type((), (3, 20)), Type(("batch",), (), "int")], {}),
+        ("take", [Type((), (3, 2, 5)), Type(("batch",), (), "int")], {}),
+        ("take", [Type((), (3,)), Type(("batch",), (), "int")], {}),
+        ("pick", [Type(("batch",), (3,)), Type(("batch",), (), "int")], {}),
+        ("place", [Type(("batch",), ()), Type(("batch",), (), "int")], {"size": 3}),
+        ("one_hot", [Type(("batch",), (), "int")], {"depth": 3}),
+        ("scatter_rows", [Type(("batch",), (20,)), Type(("batch",), (), "int")],
+         {"rows": 3, "rank": 0, "reduce": ("batch",)}),
+    ],
+)  # fmt: skip
+def test_an_int_outside_takes_the_nearest_inside(name: str, types: list[Type], attrs: dict[str, Any]) -> None:
+    random, sizes = np.random.default_rng(0), {"batch": len(OUTSIDE)}
+    arrays = {f"x{i}": random.normal(size=[sizes[a] for a in t.axes] + list(t.shape)) for i, t in enumerate(types)}
+    expected, got = both(graph_of(name, types, **attrs), arrays | {f"x{len(types) - 1}": OUTSIDE}, sizes)
+    assert np.allclose(expected, got, rtol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("axes", [(), ("time",)])
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 9), (5, 1, 16)])
+def test_random_numbers_have_the_bits_of_numpy(dtype: str, axes: tuple[str, ...], shape: tuple[int, ...]) -> None:
+    graph = graph_of("uniform", [Type((), (), "int"), Type(axes, (), "int")], shape=shape, key="mask")
+    sizes = {"time": 4, "batch": 3}
+    arrays = {"x0": np.array(-(2**60) + 11), "x1": np.arange(4) * 2**40 if axes else np.array(5)}
+    backend = NativeBackend()
+    found = []
+    for one in (rg_numpy(), backend):
+        program = one.adapted(lower(graph), dtype)
+        bound = one.bound(program, plan(program, sizes, dtype))
+        found.append(np.array(bound.run({n: arrays[n] for n in program.inputs}, {})["y"]))
+    assert np.array_equal(*found) and found[0].dtype == dtype and (found[0] < 1).all()
+
+
+def rg_numpy() -> Any:
+    from rnngraph.runtime.numpy import NumpyBackend
+
+    return NumpyBackend()
+
+
+# --- nests -------------------------------------------------------------------------------------------------------
+
+T, B = ("time", "batch"), ("batch",)
+SUMS: list[tuple[str, list[Type], dict[str, Any]]] = [
+    ("sum_axes", [Type(T, (3,))], {"axes": ("time",)}),
+    ("sum_axes", [Type(T, ())], {"axes": ("time",)}),
+    ("sum_axes", [Type(("source", *T), (2, 9))], {"axes": ("source", "batch")}),
+    ("sum_axes", [Type(T, (), "int")], {"axes": ("time",)}),
+    ("max_axes", [Type(T, (17,))], {"axes": ("time",)}),
+    ("max_axes", [Type(T, ())], {"axes": ("time",)}),
+    ("sum", [Type(B, (3, 5, 2))], {"dims": (0, 2)}),
+    ("sum", [Type(B, (3, 5, 2))], {"dims": (1,), "keep": True}),
+    ("max_over", [Type(B, (7, 3))], {"dim": 0}),
+    ("transpose", [Type(B, (2, 3, 9))], {"perm": (2, 0, 1)}),
+    ("contract", [Type(T, (5,)), Type(T, ())], {"left": "z", "right": "", "out": "z", "reduce": ("time",)}),
+    ("contract", [Type(B, (300,)), Type(B, (300,))], {"left": "z", "right": "z", "out": "", "reduce": ()}),
+    ("contract", [Type(B, (4, 9)), Type(B, (9,))], {"left": "az", "right": "z", "out": "a", "reduce": ()}),
+    ("contract", [Type(B, (4, 9)), Type(B, (4,))], {"left": "az", "right": "a", "out": "z", "reduce": ()}),
+    ("contract", [Type(B, (3,)), Type(T, (11,))], {"left": "a", "right": "z", "out": "az", "reduce": ()}),
+    ("contract", [Type(B, (3, 2, 5)), Type((), (2, 5, 4))],
+     {"left": "pic", "right": "ico", "out": "po", "reduce": ()}),
+    ("contract", [Type(T, (3, 2, 5)), Type(T, (3, 4))],
+     {"left": "pic", "right": "po", "out": "ico", "reduce": ("time", "batch")}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "sizes",
+    [dict(zip(("source", *T), n, strict=True)) for n in ((2, 4, 3), (3, 300, 1), (1, 0, 2))],
+    ids=["small", "long", "no steps"],
+)
+@pytest.mark.parametrize(("name", "types", "attrs"), SUMS)
+def test_nests(name: str, types: list[Type], attrs: dict[str, Any], sizes: dict[str, int], dtype: str) -> None:
+    random = np.random.default_rng(1)
+    arrays = {}
+    for i, type in enumerate(types):
+        shape = [sizes[a] for a in type.axes] + list(type.shape)
+        whole = type.dtype == "int"
+        arrays[f"x{i}"] = random.integers(-9, 9, shape) if whole else random.normal(size=shape).astype(dtype)
+    graph = graph_of(name, types, **attrs)
+    _, got = both(graph, arrays, sizes, dtype)
+    wide = {n: a.astype("float64") if a.dtype.kind == "f" else a for n, a in arrays.items()}
+    expected = evaluate(graph, wide, sizes)["y"]
+    assert got.shape == expected.shape
+    rtol, atol = (1e-4, 1e-5) if dtype == "float32" else (1e-12, 1e-13)
+    assert np.allclose(got, expected, rtol=rtol, atol=atol)
+
+
+# --- where products are made -------------------------------------------------------------------------------------
+
+
+def product(terms: int, width: int) -> Product:
+    return Product(("time", "batch"), terms, None, width, width, 1, terms, width)
+
+
+def test_a_large_matrix_is_read_for_many_steps_at_once() -> None:
+    machine = CpuTarget("float32", 16, 4, 2)
+    assert enough_rows(product(128, 512), machine) == 16
+    assert enough_rows(product(10_000, 200), machine) == 1250
+    assert enough_rows(product(512, 2048), machine) == 64
+
+
+@pytest.mark.parametrize("batch", [3, 20, 200])
+def test_bits_of_a_row_do_not_depend_on_where_its_products_are_made(batch: int) -> None:
+    model = rg.parse("""
+    model M {
+      input a: seq int
+      input b: seq int
+      y = unroll LSTM(8) over Embedding(1100, 300)(a)
+      loss mean(sum(cross_entropy(Dense(1100)(y), b)))
+    }""")
+    random = np.random.default_rng(0)
+    data = {name: random.integers(0, 1100, (batch, 5)) for name in "ab"}
+    weights = model.init(0, "float32")
+    programs = [model.compile(*how, dtype="float32", gradient=True) for how in (("dynamic",), ("static", 5))]
+    found = [program.gradients(data, weights) for program in programs]
+    assert found[0][0] == found[1][0]
+    assert all(np.array_equal(found[0][1][name], found[1][1][name]) for name in weights)
+
+
+# --- CTC ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", ["", "merge = false", "ignore_longer = true", "zero_infinity = true", "blank = 0"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_ctc_agrees_with_numpy(more: str, dtype: str) -> None:
+    model = rg.parse(f"""
+    model M {{
+      input x: seq@time[6]
+      input y: seq@label int
+      loss mean(ctc_loss(x, y{", " + more if more else ""}))
+    }}""")
+    for seed, (steps, labels, batch) in enumerate(((9, 3, 5), (12, 4, 1), (30, 7, 17), (1, 1, 2), (6, 0, 3))):
+        random = np.random.default_rng(seed)
+        data = {
+            "x": 3 * random.normal(size=(batch, steps, 6)).astype(dtype),
+            "y": random.integers(1, 5, (batch, labels)),
+            "x.lengths": np.maximum(steps - random.integers(0, 3, batch), min(steps, 2 * labels)),
+            "y.lengths": np.minimum(random.integers(0, labels + 1, batch), steps // 2),
+        }
+        found = [model.compile(dtype=dtype, gradient=True, kernels=k).gradients(data, {}) for k in ("numpy", "native")]
+        close = {"rtol": 1e-5, "atol": 1e-6} if dtype == "float32" else {"rtol": 1e-10, "atol": 1e-12}
+        assert np.allclose(found[0][0], found[1][0], **close)
+        assert np.allclose(found[0][1]["x"], found[1][1]["x"], **close)
+
+
+def test_ctc_of_scores_that_are_infinite() -> None:
+    model = rg.parse("""
+    model M {
+      input x: seq@time[3]
+      input y: seq@label int
+      output ctc_loss(where(x > 2, 1, 0) * 0 + log(where(x > 2, 0, exp(x))), y) as each
+    }""")
+    x = np.array([[[0, 1, 5], [1, 0, 0.5]], [[0, 5, 1], [0.5, 5, 0]]])
+    data = {"x": x, "y": np.array([[0], [1]])}
+    found = [model.compile(kernels=k).run(data, {})["each"] for k in ("numpy", "native")]
+    assert np.allclose(*found, rtol=1e-12) and np.isposinf(found[1][1])
+
+
+def test_ctc_is_the_same_on_any_number_of_threads() -> None:
+    model = parsed("speech")
+    found = []
+    for threads in (1, 2, 3):
+        backend = NativeBackend(lambda d, n=threads: replace(target(d), threads=n, worth=0, worth_meeting=0))
+        program = model.compile(backend=backend, dtype="float32", gradient=True)
+        found.append(program.gradients(synthetic(model, 12, 11, 1), model.init(1, "float32")))
+    for other in found[1:]:
+        assert other[0] == found[0][0] and all(np.array_equal(other[1][n], found[0][1][n]) for n in found[0][1])
