@@ -237,6 +237,21 @@ class Model:
         """The sizes of the axes of data of so many rows, each of its sequences of so many steps."""
         return {BATCH: batch} | {i.axis: steps for i in self.inputs if i.axis}
 
+    def steps_by_axis(self, steps: int | Mapping[str, int]) -> dict[str, int]:
+        """The number of steps of each axis that the data have; UserError where one has none, or is not there."""
+        axes = {i.axis: None for i in self.inputs if i.axis}
+        if isinstance(steps, int):
+            _refuse_steps(steps)
+            return dict.fromkeys(axes, steps)
+        for axis, count in steps.items():
+            _refuse_steps(count)
+            if axis not in axes:
+                known = did_you_mean(axis, axes) or f"its axes: {', '.join(f'`{a}`' for a in axes) or 'none'}"
+                raise UserError(f"no sequence of the data runs over `{axis}`", "E621", known)
+        if missing := [axis for axis in axes if axis not in steps]:
+            raise UserError(f"no number of steps is given for `{missing[0]}`", "E621", f"add `{missing[0]}=20`")
+        return dict(steps)
+
     def static_nodes(self, schedule: Schedule) -> int:
         """About how many nodes the static graph has; with gradient about three times as many."""
         forward = sum(n * schedule.steps_of(axis) for axis, n in self.nodes_per_step.items())
@@ -317,6 +332,11 @@ def _refuse_odd(name: str, value: object) -> None:
 
 def _odd(name: str, value: object) -> UserError:
     return UserError(f"`{name}` cannot be {told_of(value)}", "E628")
+
+
+def _refuse_steps(steps: int) -> None:
+    if not 0 < steps < 2**63:
+        raise UserError(f"{steps} is not a number of steps", "E621", "give a number of at least 1")
 
 
 def is_whole(number: object) -> bool:

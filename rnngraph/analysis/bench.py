@@ -60,15 +60,21 @@ class Bench:
 
     model: str
     batch: int
-    steps: int
+    axes: Mapping[str, int]
+    """Steps of each axis of the data."""
     how: str
     machine: str
     peak: float
     peak_of: str
     speeds: tuple[Speed, ...]
 
+    @property
+    def steps(self) -> int:
+        """Those of the longest axis."""
+        return max(self.axes.values(), default=1)
+
     def to_json(self) -> dict[str, Any]:
-        found = asdict(self)
+        found = asdict(self) | {"steps": self.steps}
         for speed, told in zip(self.speeds, found["speeds"], strict=True):
             told |= {"seconds": speed.seconds, "ms": 1e3 * speed.seconds}
             told |= {"ms_per_step": 1e3 * speed.seconds / self.steps}
@@ -80,14 +86,15 @@ def bench(
     model: Model,
     dtype: str,
     compiled: Mapping[str, Callable[[], CompiledProgram]],
-    steps: int,
+    steps: Mapping[str, int],
     batch: int,
     seconds: float,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Bench:
     """Runs the model on made-up data for about so many seconds per task, forward alone and with gradients.
 
-    `compiled` makes the program of each task.
+    `compiled` makes the program of each task; `steps` are those of each axis, and what is told per step is told per
+    step of the longest.
     """
     data, weights = synthetic(model, steps, batch, 0), model.init(0, dtype)
     cotangents, speeds = cotangents_for(model, steps, batch), []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,17 +49,27 @@ TRUNCATE, WITHIN = "truncate", "within"
 # --- data of the right shapes ------------------------------------------------------------------------------------
 
 
-def synthetic(model: Model, steps: int, batch: int, seed: int, padded: bool = False) -> Arrays:
+Steps = int | Mapping[str, int]
+"""Steps of every sequence, or of those over each axis."""
+
+
+def synthetic(model: Model, steps: Steps, batch: int, seed: int, padded: bool = False) -> Arrays:
     """Random data for a model: normal floats, ids inside their tables; `padded` adds random lengths from 0 on."""
     rng = np.random.default_rng(seed)
     limits, data = reached(model.graph), dict[str, Any]()
     for item in model.inputs:
-        sizes = [batch] * (BATCH in item.type.axes) + [steps] * bool(item.axis) + list(item.type.shape)
+        lead = [batch] * (BATCH in item.type.axes) + [_steps_on(steps, item.axis)] * bool(item.axis)
+        sizes = [*lead, *item.type.shape]
         data[item.name] = _random(item, sizes, limits.get(item.name, 2), rng)
     if padded:
-        lengths = {axis: rng.integers(0, steps + 1, batch) for axis in {i.axis for i in model.inputs if i.axis}}
+        axes = {i.axis for i in model.inputs if i.axis}
+        lengths = {axis: rng.integers(0, _steps_on(steps, axis) + 1, batch) for axis in axes}
         data |= {f"{i.name}.lengths": lengths[i.axis] for i in model.inputs if i.axis and BATCH in i.type.axes}
     return data
+
+
+def _steps_on(steps: Steps, axis: str) -> int:
+    return steps if isinstance(steps, int) else steps[axis]
 
 
 def _random(item: DataInput, sizes: Sequence[int], limit: int, rng: np.random.Generator) -> Any:
@@ -68,7 +78,7 @@ def _random(item: DataInput, sizes: Sequence[int], limit: int, rng: np.random.Ge
     return rng.normal(size=sizes) if item.type.dtype == "float" else rng.integers(0, 2, sizes).astype(bool)
 
 
-def cotangents_for(model: Model, steps: int, batch: int) -> Arrays | None:
+def cotangents_for(model: Model, steps: Steps, batch: int) -> Arrays | None:
     """Ones for every float output of a model without a loss; None where there is one."""
     outputs = model.graph.outputs
     if "loss" in outputs:
@@ -78,7 +88,7 @@ def cotangents_for(model: Model, steps: int, batch: int) -> Arrays | None:
     for name in model.outputs:
         type = outputs[name].type
         if type.dtype == "float":
-            lengths = [size_of(a, lambda axis: sizes.get(axis, steps)) for a in orders[name]]
+            lengths = [size_of(a, lambda axis: sizes.get(axis) or _steps_on(steps, axis)) for a in orders[name]]
             found[name] = np.ones(lengths + list(type.shape))
     return found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -93,6 +94,25 @@ class Real(_Type):
         if found < self.least:
             raise UserError(f"{_flag(param)} {_clipped(value)}: must be {self.least:g} or more", "E621")
         return found
+
+
+class Steps(_Type):
+    """A number of steps for all axes, or one for each: 20, or source=20,target=30."""
+
+    name = "N|AXIS=N,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | dict[str, int]:
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]  # a default
+        pairs = [part.partition("=") for part in value.split(",")]
+        with suppress(ValueError):
+            if len(pairs) == 1 and not pairs[0][1]:
+                return int(value)
+            found = {axis.strip(): int(steps) for axis, _, steps in pairs}
+            if len(found) == len(pairs):
+                return found
+        told = f"{_flag(param)} {_clipped(value)}: neither a number of steps nor one for each axis"
+        raise UserError(told, "E621", f"write {_flag(param)} 20, or {_flag(param)} source=20,target=30")
 
 
 class Wholes(_Type):

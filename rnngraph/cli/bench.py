@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from rnngraph.cli.arguments import Real, Verb, Whole
+from rnngraph.cli.arguments import Real, Steps, Verb, Whole
 from rnngraph.cli.options import (
     BACKEND,
     JSON,
@@ -26,7 +26,9 @@ from rnngraph.cli.terminal import console, say_json, show_all, warn
 
 @click.command(cls=Verb)
 @MODEL
-@click.option("--steps", type=Whole(), default=100, show_default=True, help="Steps of the synthetic data.")
+@click.option(
+    "--steps", type=Steps(), default=100, show_default=True, help="Steps of the data: for all axes, or for each."
+)
 @click.option("--batch", type=Whole(), default=32, show_default=True, help="Rows of the synthetic data.")
 @click.option("--seconds", type=Real(0), default=2.0, show_default=True, help="Time to run each task.")
 @UNROLL
@@ -41,7 +43,7 @@ def bench(
     file: str,
     name: str | None,
     settings: Sequence[str],
-    steps: int,
+    steps: int | dict[str, int],
     batch: int,
     seconds: float,
     unroll: str | None,
@@ -59,13 +61,14 @@ def bench(
     from rnngraph.run_options import run_options
 
     model = read(file, name, settings)
+    by_axis = model.steps_by_axis(steps)
     flags = {"unroll": unroll, "keep": keep, "backend": backend, "dtype": dtype, "kernels": kernels}
     options = run_options(model, dtype_default="float32", **flags)
-    warn(model.unrolling_warning(options.unroll, steps, True))
+    warn(model.unrolling_warning(options.unroll, by_axis, True))
     with console(stderr=True).status("") as status:
-        infer, train = (partial(made, model, steps) for made in (options.compiled, options.training_step))
+        infer, train = (partial(made, model, by_axis) for made in (options.compiled, options.training_step))
         tasks = {"infer": infer, "train": train}
-        found = measured(model, options.dtype, tasks, steps, batch, seconds, lambda text: status.update(text))
+        found = measured(model, options.dtype, tasks, by_axis, batch, seconds, lambda text: status.update(text))
     if as_json:
         say_json(found.to_json())
     else:

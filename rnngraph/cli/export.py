@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rnngraph.cli.arguments import Input, Output, Paths, Verb
+from rnngraph.cli.arguments import Input, Output, Paths, Steps, Verb
 from rnngraph.cli.options import ANY, chance_told
 from rnngraph.cli.options import read as read_model
 from rnngraph.cli.terminal import say, warn
@@ -34,7 +34,7 @@ def _beside(given: Mapping[str, Any]) -> Paths:
     show_default=True,
     help="A loop over any number of steps, or --steps unrolled steps.",
 )
-@click.option("--steps", metavar="N|AXIS=N,...", help="Steps of a static export: for all axes, or for each.")
+@click.option("--steps", type=Steps(), help="Steps of a static export: for all axes, or for each.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="[default: float32 for onnx, else float64]")
 @click.option("--lengths/--no-lengths", default=None, help="Real lengths as inputs.  [default: for numpy]")
 @click.option("--states/--no-states", default=True, show_default=True, help="Initial states as inputs.")
@@ -49,7 +49,7 @@ def export(
     path: str | None,
     seed: int,
     unroll: str,
-    steps: str | None,
+    steps: int | dict[str, int] | None,
     dtype: str | None,
     lengths: bool | None,
     states: bool,
@@ -58,7 +58,7 @@ def export(
     out: str,
 ) -> None:
     """Write the model with its weights as an ONNX file, or as a Python file that needs only NumPy."""
-    from rnngraph.exchange.export.flags import refuse_idle, steps_in
+    from rnngraph.exchange.export.flags import refuse_idle
     from rnngraph.exchange.export.request import Wanted
     from rnngraph.files.outputs import form_of, write_aside
 
@@ -70,7 +70,7 @@ def export(
     padded = target == "numpy" if lengths is None else lengths
     random = path is None and model.weights
     note = f"Its weights are random numbers by seed {seed}; it is not trained." if random else ""
-    wanted = Wanted(unroll, steps_in(steps), padded, states, loss, asked, note)
+    wanted = Wanted(unroll, steps, padded, states, loss, asked, note)
     given = _weights(path, model, seed)
     if target == "onnx":
         from rnngraph.exchange.export.onnx.export import operators_in, to_onnx

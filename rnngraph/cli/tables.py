@@ -143,7 +143,9 @@ def bench_tables(found: Any) -> list[Any]:
 
     from rnngraph.viz.sentences import interval
 
-    title = f"{found.model}: batch {found.batch}, {found.steps:,} steps, {found.how}"
+    same = len(set(found.axes.values())) < 2
+    steps = f"{found.steps:,}" if same else ", ".join(f"{axis} {count:,}" for axis, count in found.axes.items())
+    title = f"{found.model}: batch {found.batch}, {steps} steps, {found.how}"
     told = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     told.add_column("")
     for name in ("a run", "", "a step", "products", "of the peak"):

@@ -57,7 +57,7 @@ def unequal(model: Model, unroll: str, steps: int, batch: int, keep: str, padded
 def test_the_same_bits(name: str) -> None:
     """Units of 16 steps at batch 2, of one step at batch 40; a last chunk that is shorter; lengths within a chunk."""
     model = parsed(name)
-    assert not unequal(model, "dynamic", 70, 2, "every:32", False)
+    assert not unequal(model, "dynamic", 40, 2, "every:16", False)
     assert not unequal(model, "dynamic", 9, 40, "every:2", True)
     assert not unequal(model, "static", 20, 2, "sqrt", True)
 

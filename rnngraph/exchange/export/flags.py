@@ -1,9 +1,8 @@
-"""The flags of `export`: the number of steps as it is written, and whether each flag has something to act on."""
+"""The flags of `export`: whether each has something to act on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 from rnngraph.diagnostics.errors import UserError
@@ -13,21 +12,6 @@ from rnngraph.model import Model
 def axes_of_data(model: Model) -> set[str]:
     """The axes whose number of steps the data bring."""
     return {i.axis for i in model.inputs if i.axis}
-
-
-def steps_in(text: str | None) -> int | dict[str, int] | None:
-    """`20`, or `source=20,target=30` by axis; None where nothing is written. UserError where it is neither."""
-    if text is None:
-        return None
-    pairs = [part.partition("=") for part in text.split(",")]
-    with suppress(ValueError):
-        if len(pairs) == 1 and not pairs[0][1]:
-            return int(text)
-        found = {axis.strip(): int(steps) for axis, _, steps in pairs}
-        if len(found) == len(pairs):
-            return found
-    help = "write --steps 20, or --steps source=20,target=30"
-    raise UserError(f"--steps {text}: neither a number of steps nor one for each axis", "E621", help)
 
 
 def refuse_idle(model: Model, flags: Mapping[str, Any]) -> None:

@@ -5,13 +5,10 @@ All is computed in 64 bits. Alpha, beta and the log probabilities lie in the scr
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from rnngraph.kernels.cpu import math_functions
+from rnngraph.kernels.cpu.ctc_lanes import CtcLanes
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
-from rnngraph.kernels.cpu.vectors import Lanes
+from rnngraph.kernels.cpu.vectors import Lanes, hexadecimal
 from rnngraph.kernels.kernel import Ctc
 from rnngraph.ops.ctc import NEVER
 
@@ -33,40 +30,7 @@ def write(kernel: Ctc, name: str, dtype: str, width: int, declared: set[str]) ->
     return to.text()
 
 
-class _Writer:
-    def __init__(self, kernel: Ctc, to: Function, dtype: str, v: Lanes) -> None:
-        self.kernel, self.to, self.dtype, self.v = kernel, to, dtype, v
-        names = ("scores", "given", "steps", "counts", "out", *kernel.scratch)
-        self.at = {n: to.pointer("%args", i) for i, n in enumerate(names)}
-        words = (to.word("%args", len(names) + i) for i in range(5))
-        self.time, self.rows, self.count, self.steps_apart, self.counts_apart = words
-        self.never = v.number(NEVER)
-        self.row: Number = 0
-        """The first row in the lanes."""
-
-    # --- places ---
-
-    def place(self, name: str, *indices: tuple[Number, Number]) -> str:
-        """Where 8 bytes of an array lie: (index, what one counts) each."""
-        entries: Number = 0
-        for index, apart in indices:
-            entries = self.to.add(entries, self.to.mul(index, apart)) if entries else self.to.mul(index, apart)
-        return self.to.at(self.at[name], entries, "i64")
-
-    def cell(self, name: str, i: Number, b: Number) -> str:
-        return self.place(name, (i, self.rows), (b, 1))
-
-    def step_cell(self, name: str, t: Number, i: Number, b: Number) -> str:
-        return self.place(name, (self.to.mul(t, self.count), self.rows), (i, self.rows), (b, 1))
-
-    def log(self, t: Number, b: Number) -> str:
-        """The log probabilities of one step and row."""
-        return self.place("logs", (self.to.add(self.to.mul(t, self.rows), b), self.kernel.classes))
-
-    def number_of(self, name: str, b: Number) -> str:
-        apart = self.steps_apart if name == "steps" else self.counts_apart
-        return self.to.word(self.at[name], self.to.mul(b, apart))
-
+class _Writer(CtcLanes):
     # --- before: rows one by one, lanes along the classes ---
 
     def logs(self) -> None:
@@ -76,7 +40,7 @@ class _Writer:
         with to.loop(0, self.time) as t, to.loop("%r0", "%r1") as b:
             source = to.at(self.at["scores"], to.mul(to.add(to.mul(t, self.rows), b), self.kernel.row), self.element)
             target, lowest = self.log(t, b), v.number(float("-inf"))
-            to.do(f"store double {_hex(float('-inf'))}, ptr {top_at}")
+            to.do(f"store double {hexadecimal(float('-inf'), 'double')}, ptr {top_at}")
             with self.along(size) as k:
                 x = self.score(source, k)
                 x = v.select(v.mask, x, lowest, v.floats) if v.mask else x
@@ -96,25 +60,12 @@ class _Writer:
                 x = v.two("fsub", v.two("fsub", self.score(source, k), top), total)
                 v.store(x, to.at(target, k, "double"), "float64")
 
-    @property
-    def element(self) -> str:
-        return "float" if self.dtype == "float32" else "double"
-
     def score(self, source: str, k: Number) -> str:
         v = self.v
         x = Lanes(self.to, v.width, self.element, v.declared, v.mask).load(
             self.to.at(source, k, self.element), self.dtype
         )
         return x if self.dtype == "float64" else self.to.let(f"fpext <{v.width} x float> {x} to {v.floats}")
-
-    @contextmanager
-    def along(self, size: int) -> Iterator[Number]:
-        """The lines of the block for each vector of the classes; the last is masked, and so are all."""
-        v = self.v
-        with self.to.loop(0, size, v.width) as k:
-            v.mask = v.first(self.to.sub(size, k)) if size % v.width else None
-            yield k
-        v.mask = None
 
     def labels(self) -> None:
         """How many labels a row has, which need a blank in front, and so how many steps the row needs."""
@@ -130,7 +81,8 @@ class _Writer:
                 to.do(f"store i64 {one}, ptr {self.cell('ids', i, b)}")
                 same = to.let(f"icmp eq i64 {one}, {to.let(f'load i64, ptr {before}')}")
                 to.do(f"store i64 {one}, ptr {before}")
-                stuck = to.let(f"select i1 {same}, double {_hex(NEVER)}, double 0.0") if self.kernel.merge else "0.0"
+                never = hexadecimal(NEVER, "double") if self.kernel.merge else "0.0"
+                stuck = to.let(f"select i1 {same}, double {never}, double 0.0")
                 to.do(f"store double {stuck}, ptr {self.cell('spare', i, b)}")
                 goes = to.let(f"icmp ne i64 {given}, {self.kernel.blank}")
                 goes = to.let(f"and i1 {goes}, {to.let(f'icmp slt i64 {i}, {counts}')}")
@@ -141,89 +93,6 @@ class _Writer:
                 self.grow(needed, to.add(on, both))
             to.do(f"store i64 {to.let(f'load i64, ptr {number}')}, ptr {self.place('number', (b, 1))}")
             to.do(f"store i64 {to.let(f'load i64, ptr {needed}')}, ptr {self.place('needed', (b, 1))}")
-
-    def grow(self, place: str, by: Number) -> None:
-        old = self.to.let(f"load i64, ptr {place}")
-        self.to.do(f"store i64 {self.to.add(old, by)}, ptr {place}")
-
-    # --- an example in each lane ---
-
-    @contextmanager
-    def lanes(self) -> Iterator[None]:
-        with self.to.loop("%r0", "%r1", self.v.width) as self.row:
-            self.v.mask = self.v.first(self.to.sub("%r1", self.row))
-            yield
-        self.v.mask = None
-
-    def load(self, place: str) -> str:
-        return self.v.load(place, "float64")
-
-    def store(self, value: str, place: str) -> None:
-        self.v.store(value, place, "float64")
-
-    def ints(self, place: str) -> str:
-        return self.v.load(place, "int64")
-
-    def each(self, name: str) -> str:
-        """Steps or counts, a number for each lane."""
-        v, to = self.v, self.to
-        apart = self.steps_apart if name == "steps" else self.counts_apart
-        start = to.at(self.at[name], to.mul(self.row, apart), "i64")
-        places = to.let(f"mul {v.type('int64')} {self.ladder()}, {v.spread(str(apart), 'int64')}")
-        return self.gathered(start, places, "i64")
-
-    def ladder(self) -> str:
-        return f"<{', '.join(f'i64 {i}' for i in range(self.v.width))}>"
-
-    def gathered(self, start: str, places: str, element: str) -> str:
-        v, to = self.v, self.to
-        vector, short = (v.floats, "f64") if element == "double" else (v.type("int64"), "i64")
-        pointers, bits = f"<{v.width} x ptr>", f"<{v.width} x i1>"
-        name = f"llvm.masked.gather.v{v.width}{short}.v{v.width}p0"
-        v.declared.add(f"declare {vector} @{name}({pointers}, {bits}, {vector})")
-        at = to.let(f"getelementptr {element}, ptr {start}, {v.type('int64')} {places}")
-        return to.let(f"call {vector} @{name}({pointers} align 8 {at}, {bits} {v.mask}, {vector} zeroinitializer)")
-
-    def said(self, t: Number, ids: str) -> str:
-        """The log probabilities of a class for each row."""
-        v, to = self.v, self.to
-        rows = to.let(f"mul {v.type('int64')} {self.ladder()}, splat (i64 {self.kernel.classes})")
-        return self.gathered(self.log(t, self.row), to.let(f"add {v.type('int64')} {rows}, {ids}"), "double")
-
-    def silence(self, t: Number) -> str:
-        return self.said(t, f"splat (i64 {self.kernel.blank})")
-
-    def later(self, t: Number) -> str:
-        """Which rows have more steps than this number."""
-        kind = self.v.type("int64")
-        return self.to.let(f"icmp sgt {kind} {self.each('steps')}, {self.v.spread(str(t), 'int64')}")
-
-    def either(self, a: str, b: str) -> str:
-        """log(exp(a) + exp(b))."""
-        v, to = self.v, self.to
-        apart = v.intrinsic("fabs", v.two("fsub", a, b))
-        apart = self.choose(v.compare("oeq", a, b), "zeroinitializer", apart)  # also of two infinite ones
-        small = math_functions.exp(v, to.let(f"fneg {v.floats} {apart}"))
-        return v.two("fadd", v.intrinsic("maxnum", a, b), math_functions.log(v, v.two("fadd", small, v.number(1.0))))
-
-    def choose(self, condition: str, a: str, b: str) -> str:
-        return self.v.select(condition, a, b, self.v.floats)
-
-    def plus(self, a: str, b: str) -> str:
-        return self.v.two("fadd", a, b)
-
-    def held(self, *first: str) -> list[str]:
-        """Places for vectors that change."""
-        places = [self.to.variable(self.v.floats) for _ in first]
-        for place, value in zip(places, first, strict=True):
-            self.to.do(f"store {self.v.floats} {value}, ptr {place}")
-        return places
-
-    def now(self, place: str) -> str:
-        return self.to.let(f"load {self.v.floats}, ptr {place}")
-
-    def set(self, place: str, value: str) -> None:
-        self.to.do(f"store {self.v.floats} {value}, ptr {place}")
 
     def forward(self) -> None:
         """Alpha of every step; a row past its end keeps its last."""
@@ -279,13 +148,6 @@ class _Writer:
         loss = self.choose(left, "zeroinitializer", loss)
         self.narrow(loss, to.at(self.at["out"], b, self.element))
         return total
-
-    def narrow(self, value: str, place: str) -> None:
-        """A vector in the type of the scores."""
-        v = self.v
-        if self.dtype == "float32":
-            value = self.to.let(f"fptrunc {v.floats} {value} to <{v.width} x float>")
-        Lanes(self.to, v.width, self.element, v.declared, v.mask).store(value, place, self.dtype)
 
     def backward(self, total: str) -> None:
         """Beta, and in the place of alpha how likely each label, and silence, is at each step."""
@@ -359,12 +221,3 @@ class _Writer:
             with self.along(size) as k:
                 x = self.choose(counts, v.load(to.at(logs, k, "double"), "float64"), "zeroinitializer")
                 self.narrow(x, to.at(out, k, self.element))
-
-    def less(self, place: str, by: str) -> None:
-        x, y = (self.to.let(f"load double, ptr {at}") for at in (place, by))
-        self.to.do(f"store double {self.to.let(f'fsub double {x}, {y}')}, ptr {place}")
-
-
-def _hex(value: float) -> str:
-    """A double as LLVM writes it."""
-    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"

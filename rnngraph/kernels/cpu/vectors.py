@@ -92,7 +92,7 @@ class Lanes:
 
     def number(self, value: float) -> str:
         """A float in every lane, as text."""
-        return f"splat ({self.element} {_hexadecimal(value, self.element)})"
+        return f"splat ({self.element} {hexadecimal(value, self.element)})"
 
     @property
     def floats(self) -> str:
@@ -166,7 +166,7 @@ class Lanes:
         return self.to.let(f"extractelement <1 x {self.element}> {vector}, i32 0")
 
 
-def _hexadecimal(value: float, type: str) -> str:
+def hexadecimal(value: float, type: str) -> str:
     """LLVM writes floats of both kinds as the 64 bits of a double; for the narrow kind it must be exact."""
     import struct
 
