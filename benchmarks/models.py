@@ -1,6 +1,7 @@
 """The time of whole training steps here and in PyTorch: forward, loss, backward, clipping by norm, Adam; float32.
 
     python benchmarks/models.py [--models "word LM,CTC"] [--rounds 10] [--threads 2] [--compiled] [--json FILE]
+    python benchmarks/models.py --task infer --batch 1     # the loss alone, of one row
 
 Each contestant lives in a process of its own, and they take turns, a step at a time, with a pause between in which the
 threads of the one before come to rest. Medians count. `--compiled` adds `torch.compile`, which needs a C++ compiler.
@@ -36,8 +37,8 @@ PAUSE = 0.25
 class Player:
     """A contestant in its process."""
 
-    def __init__(self, kind: str, name: str, data: str, threads: int) -> None:
-        code = [sys.executable, str(HERE / "whole" / "contestants.py"), kind, name, data, str(threads)]
+    def __init__(self, kind: str, task: str, name: str, data: str, threads: int) -> None:
+        code = [sys.executable, str(HERE / "whole" / "contestants.py"), kind, task, name, data, str(threads)]
         self.process = subprocess.Popen(code, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.seconds: list[float] = []
         self.answer()
@@ -63,13 +64,13 @@ class Player:
         self.process.wait()
 
 
-def contest(name: str, kinds: list[str], rounds: int, threads: int) -> dict[str, Any]:
+def contest(name: str, kinds: list[str], given: argparse.Namespace) -> dict[str, Any]:
     """Milliseconds of one step of each contestant."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "data.npz")
-        np.savez(path, **CASES[name].data())
-        players = {kind: Player(kind, name, path, threads) for kind in kinds}
-        for _ in range(rounds):
+        np.savez(path, **CASES[name].data(given.batch))
+        players = {kind: Player(kind, given.task, name, path, given.threads) for kind in kinds}
+        for _ in range(given.rounds):
             for player in players.values():
                 player.turn()
         for player in players.values():
@@ -80,6 +81,8 @@ def contest(name: str, kinds: list[str], rounds: int, threads: int) -> dict[str,
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--models", default=",".join(CASES), help="names with commas between")
+    parser.add_argument("--task", choices=["train", "infer"], default="train")
+    parser.add_argument("--batch", type=int, default=0, help="rows, where not each model's own")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compiled", action="store_true")
@@ -89,7 +92,7 @@ def main() -> int:
     rows = []
     table = Table("model", *(f"{kind}, ms" for kind in kinds), "best peer / ours")
     for name in given.models.split(","):
-        row = contest(name, kinds, given.rounds, given.threads)
+        row = contest(name, kinds, given)
         row["ahead"] = min(row[kind] for kind in kinds[1:]) / row["ours"]
         rows.append(row)
         table.add_row(name, *(f"{row[kind]:.1f}" for kind in kinds), f"{row['ahead']:.2f}")

@@ -1,6 +1,6 @@
-"""A training step here and in PyTorch: forward, loss, backward, gradients clipped by their norm, Adam.
+"""A training step here and in PyTorch: forward, loss, backward, clipping by norm, Adam; or the loss alone.
 
-    python contestants.py ours|torch|compiled CASE DATA THREADS
+    python contestants.py ours|torch|compiled train|infer CASE DATA THREADS
 
 A process for each: it says `ready`, then answers each line of its input with the seconds that a step took.
 """
@@ -23,11 +23,14 @@ from models import CASES, Case  # noqa: E402
 RATE, NORM = 1e-3, 1.0
 
 
-def ours(case: Case, data: dict[str, Any]) -> Callable[[], object]:
+def ours(case: Case, data: dict[str, Any], infer: bool) -> Callable[[], object]:
     import rnngraph as rg
     from rnngraph.training import optimisers
 
     model = rg.parse(case.text, **case.settings)
+    if infer:
+        forward, known = model.compile(dtype="float32", outputs=("loss",)), model.init(0, "float32")
+        return lambda: forward.run(data, known)["loss"]
     program = model.compile(dtype="float32", **model.training_step)
     weights, adam, arrays = model.init(0, "float32"), optimisers.Adam(RATE), program.backend.whole
     state, seed = optimisers.start(adam, weights), 0
@@ -43,7 +46,7 @@ def ours(case: Case, data: dict[str, Any]) -> Callable[[], object]:
     return step
 
 
-def torch_step(case: Case, data: dict[str, Any], threads: int, compiled: bool) -> Callable[[], object]:
+def torch_step(case: Case, data: dict[str, Any], infer: bool, threads: int, compiled: bool) -> Callable[[], object]:
     import peers
     import torch
 
@@ -52,6 +55,14 @@ def torch_step(case: Case, data: dict[str, Any], threads: int, compiled: bool) -
     model = eval(case.peer, vars(peers))
     forward = torch.compile(model) if compiled else model
     a, b = torch.tensor(data["a"]), torch.tensor(data["b"])
+    if infer:
+        model.eval()
+
+        def run() -> float:
+            with torch.inference_mode():
+                return float(forward(a, b))
+
+        return run
     adam = torch.optim.Adam(model.parameters(), RATE)
 
     def step() -> float:
@@ -66,12 +77,16 @@ def torch_step(case: Case, data: dict[str, Any], threads: int, compiled: bool) -
 
 
 def main() -> None:
-    kind, name, path, threads = sys.argv[1:]
+    kind, task, name, path, threads = sys.argv[1:]
     os.environ["RNNGRAPH_THREADS"] = threads
     with np.load(path) as file:
         data = dict(file)
     case = CASES[name]
-    step = ours(case, data) if kind == "ours" else torch_step(case, data, int(threads), kind == "compiled")
+    infer = task == "infer"
+    if kind == "ours":
+        step = ours(case, data, infer)
+    else:
+        step = torch_step(case, data, infer, int(threads), kind == "compiled")
     for _ in range(3):
         step()
     print("ready", flush=True)

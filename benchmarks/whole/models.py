@@ -20,7 +20,7 @@ DROPPED = """
 
 @dataclass(frozen=True)
 class Case:
-    """A model, its settings, how its peer is made, and the data: steps of `a` and of `b`, classes or features of each."""
+    """A model, its settings, how its peer is made, and the data: steps of `a` and `b`, classes or features of each."""
 
     text: str
     settings: dict[str, int]
@@ -33,17 +33,17 @@ class Case:
     label_steps: int = 0
     """Steps of the labels, where they are not those of `a`; -1 where there is a number for each step, no label."""
 
-    def data(self) -> dict[str, Any]:
-        """The same for all contestants."""
-        random = np.random.default_rng(0)
-        shape = self.batch, self.steps
+    def data(self, batch: int = 0) -> dict[str, Any]:
+        """The same for all contestants; of `batch` rows, where it is not 0."""
+        random, rows = np.random.default_rng(0), batch or self.batch
+        shape = rows, self.steps
         if self.classes:
             a: Any = random.integers(0, self.classes, shape)
         else:
             a = random.normal(size=(*shape, self.features)).astype(np.float32)
         if self.label_steps < 0:
             return {"a": a, "b": random.normal(size=(*shape, 1)).astype(np.float32)}
-        return {"a": a, "b": random.integers(0, self.labels, (self.batch, self.label_steps or self.steps))}
+        return {"a": a, "b": random.integers(0, self.labels, (rows, self.label_steps or self.steps))}
 
 
 CASES = {
