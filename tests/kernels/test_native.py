@@ -275,7 +275,7 @@ def test_what_no_kernel_takes_numpy_does() -> None:
     numbers = [results(model, b, 6, 3, "float64", training=True) for b in (rg_numpy(), NativeBackend())]
     assert all(np.allclose(numbers[0][key], numbers[1][key], rtol=1e-9, atol=1e-10) for key in numbers[0])
     ops = [step.node.op.name for step in unclaimed(model)]
-    assert ops == ["shift"]
+    assert set(ops) == {"shift"}
 
 
 def unclaimed(model: Model) -> list[Any]:
