@@ -54,8 +54,10 @@ class Nest:
 
     @property
     def title(self) -> str:
-        over = " by ".join(map(str, self.dims)) or "one"
-        return f"{self.how or 'loops'} over {' by '.join((*self.loops, over))}"
+        kept, results = len(self.loops) - self.summed, len(self.dims) - self.inner
+        over = " by ".join((*self.axes, *self.loops[:kept], *map(str, self.dims[:results]))) or "one number"
+        gone = " by ".join((*self.loops[kept:], *map(str, self.dims[results:])))
+        return f"nest over {over}" + (f", {self.how} over {gone}" if gone else "")
 
     def work(self, sizes: Sizes) -> float:
         return 4.0 * prod(sizes[axis] for axis in (*self.axes, *self.loops)) * prod(self.dims)
