@@ -7,7 +7,7 @@ elementwise, a sum, a largest entry or a product of two arrays, so that a loop o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from rnngraph.ir.graph import Node
@@ -31,6 +31,18 @@ class Strand:
 
 
 @dataclass(frozen=True)
+class Move:
+    """Which step of its operand a step of the result is: `kind` is the op, `by` its number, `axis` that of the steps
+    that are counted, `loop` that over the result's, `place` the operand's axis in memory; None: there is one step."""
+
+    kind: str
+    by: int
+    axis: str
+    loop: int | None
+    place: int | None
+
+
+@dataclass(frozen=True)
 class Nest:
     """Loops over axes, the batch first where the result has it, and over dimensions; the last `summed` axes and
     `inner` dimensions are reduced by `how`. Addresses: operands, result.
@@ -51,23 +63,25 @@ class Nest:
     units: bool
     back: bool
     onto: bool
+    move: Move | None = None
 
     @property
     def title(self) -> str:
         kept, results = len(self.loops) - self.summed, len(self.dims) - self.inner
         over = " by ".join((*self.axes, *self.loops[:kept], *map(str, self.dims[:results]))) or "one number"
         gone = " by ".join((*self.loops[kept:], *map(str, self.dims[results:])))
-        return f"nest over {over}" + (f", {self.how} over {gone}" if gone else "")
+        moved = f"{self.move.kind}: " if self.move else ""
+        return f"{moved}nest over {over}" + (f", {self.how} over {gone}" if gone else "")
 
     def work(self, sizes: Sizes) -> float:
         return 4.0 * prod(sizes[axis] for axis in (*self.axes, *self.loops)) * prod(self.dims)
 
     def words(self, sizes: Sizes, strides: Sequence[Sequence[int]]) -> list[int]:
-        """What follows the addresses: turns of the loops, and of a unit; then for each array how far, in bytes, rows of
-        the batch and turns of each loop lie apart."""
+        """What follows the addresses: turns of the loops and of a unit, steps of what is moved; then for each array how
+        far, in bytes, rows of the batch and turns of each loop lie apart; and steps of what is moved."""
         together = unit(sizes[BATCH]) if BATCH in sizes else 1
-        turns = [sizes[axis] for axis in self.loops]
-        return [*turns, together if self.units else 2**62, *(n for own in strides for n in own)]
+        turns, steps = [sizes[axis] for axis in self.loops], sizes[self.move.axis] if self.move else 0
+        return [*turns, together if self.units else 2**62, steps, *(n for own in strides for n in own)]
 
 
 @dataclass(frozen=True)
@@ -112,12 +126,37 @@ def nest(step: Step, slots: Sequence[Slot], target: Target) -> Nest | None:
         )
         for one, own in zip(laid, (*operands, result), strict=True)
     )
+    move, rows = None, bool(shared) and all(one.single for one in laid)
+    if node.op.name in MOVES:
+        move, strands = _moved(node, loops, strands, ins[0])
     in_units = "units" in node.attrs and leading(tuple(v.type for v in node.inputs)) in summed
     return Nest(
         shared, loops, len(summed), dims, len(inner), strands, operation, how,
-        _lanes(dims, len(inner), strands, bool(shared) and all(one.single for one in laid), out.dtype),
-        in_units, descending(node), bool(node.attrs.get("onto")),
+        _lanes(dims, len(inner), strands, rows and move is None, out.dtype),
+        in_units, descending(node), bool(node.attrs.get("onto")), move,
     )  # fmt: skip
+
+
+MOVES = (
+    "shift", "reverse", "reverse_within", "last", "last_within", "place_last", "place_last_within", "every",
+    "place_every",
+)  # fmt: skip
+"""Ops whose result has the operand's entries at other steps, and zeros where there are none."""
+
+
+def _moved(
+    node: Node, loops: tuple[str, ...], strands: tuple[Strand, ...], source: _Laid
+) -> tuple[Move, tuple[Strand, ...]]:
+    """How the operand moves along its steps; the strands, where the operand does not move with the loop over them."""
+    kind, axis, by = node.op.name, node.attrs["axis"], node.attrs.get("by", 0)
+    short = f"{axis}/{by}"
+    to, own = (short, axis) if kind == "every" else (axis, short) if kind == "place_every" else (axis, axis)
+    loop = loops.index(to) if to in loops else None
+    first, *rest = strands
+    at = None if loop is None else loop + 1  # the batch comes first
+    first = replace(first, places=tuple(None if i == at else p for i, p in enumerate(first.places)))
+    steps = own if kind not in ("place_last", "place_last_within") else to
+    return Move(kind, by, steps, loop, source.places.get(own)), (first, *rest)
 
 
 def _stride(one: _Laid, own: Sequence[str], letter: str) -> int:
@@ -145,8 +184,8 @@ def _operation(node: Node, types: Sequence[str], result: str, target: Target) ->
     name, reduces = node.op.name, node.op.name in REDUCTIONS
     if reduces:
         name = "mul" if name == "contract" else "identity"
-    elif name == "transpose":
-        name = "identity"
+    elif name == "transpose" or name in MOVES:
+        name, types = "identity", types[:1]
     elif node.op.kind != "pointwise":
         return None
     ints = {*types, result} == {"int64"} and node.op.name in ("sum", "sum_axes")
@@ -173,6 +212,8 @@ def _letters(node: Node, ins: Sequence[_Laid], out: _Laid) -> Letters | None:
         result = kept if attrs.get("keep", False) else [letter for letter in kept if letter != "-"]
         named = [f"{letter}{i}" if letter == "-" else letter for i, letter in enumerate(result)]
         return name[:3], [own], named, own
+    if name in MOVES:
+        return "", [own[len(own) - len(one.sizes) :] for one in ins], own, own
     if name == "transpose":
         return "", [own], [own[i] for i in attrs["perm"]], own
     return "", [own[len(own) - len(one.sizes) :] for one in ins], own, own

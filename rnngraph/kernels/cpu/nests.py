@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from rnngraph.kernels.cpu import steps
 from rnngraph.kernels.cpu.elementwise import apply
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.products import DEPTH
 from rnngraph.kernels.cpu.vectors import BYTES, Lanes
-from rnngraph.kernels.nests import Nest, Strand
+from rnngraph.kernels.nests import Move, Nest, Strand
 
 Places = Sequence[str]
 """Where the entry at hand of each array lies."""
@@ -33,10 +34,12 @@ class _Writer:
         self.bases = [to.pointer("%args", i) for i in range(len(strands))]
         at = len(strands)
         self.counts = [to.word("%args", at + i) for i in range(loops)]
-        self.unit = to.word("%args", at + loops)
-        at += loops + 1
+        self.unit, self.size = to.word("%args", at + loops), to.word("%args", at + loops + 1)
+        at += loops + 2
         turns = range(loops + 1)
         self.steps = [[to.word("%args", at + len(turns) * i + j) for j in turns] for i in range(len(strands))]
+        self.apart = to.word("%args", at + len(turns) * len(strands)) if nest.move else 0
+        self.turns: list[Number] = [0] * loops
         self.kind = v.type(strands[-1].dtype)
         self.total, self.part, self.terms = to.variable(self.kind), to.variable(self.kind), to.variable("i64")
 
@@ -65,6 +68,7 @@ class _Writer:
             visit(places)
             return
         with self.to.loop(0, self.counts[loops[0]]) as turn:
+            self.turns[loops[0]] = turn
             self.over_axes(self.moved(places, turn, loops[0] + 1), loops[1:], visit)
 
     def over_dims(self, places: Places, dims: list[int], visit: Callable[[Places], None]) -> None:
@@ -100,6 +104,9 @@ class _Writer:
     def entry(self, places: Places) -> None:
         nest, v = self.nest, self.v
         *operands, result = places
+        if nest.move is not None:
+            self.from_another_step(nest.move, places)
+            return
         if not nest.how:
             values = [self.load(p, s) for p, s in zip(operands, nest.strands, strict=False)]
             v.store(apply(v, nest.operation, values), result, nest.strands[-1].dtype)
@@ -127,6 +134,18 @@ class _Writer:
     def inner_loops(self) -> list[int]:
         loops = len(self.nest.loops)
         return list(range(loops - self.nest.summed, loops))
+
+    def from_another_step(self, move: Move, places: Places) -> None:
+        """The entry of the step that this one is, or zero."""
+        to, v, (first, *_), out = self.to, self.v, self.nest.strands, self.nest.strands[-1].dtype
+        t = 0 if move.loop is None else self.turns[move.loop]
+        length = to.let(f"load i64, ptr {places[1]}") if len(places) == 3 else self.size
+        step, there = steps.source(to, move, t, length, self.size)
+        with to.when(to.let(f"xor i1 {there}, true")):
+            v.store("zeroinitializer", places[-1], out)
+        with to.when(there):
+            at = to.at(places[0], to.mul(step, self.apart), "i8")
+            v.store(self.load(at, first), places[-1], out)
 
     def now(self, place: str) -> str:
         return self.to.let(f"load {self.kind}, ptr {place}")

@@ -197,7 +197,9 @@ class Tables:
         """For each array of a nest how far its loops move along it, in bytes."""
         arrays = zip((*group.ins, *group.outs), nest.strands, strict=True)
         strides = [(self.place(ref.slot)[1], strand.places) for ref, strand in arrays]
-        return [[0 if place is None else own[place] for place in places] for own, places in strides]
+        found = [[0 if place is None else own[place] for place in places] for own, places in strides]
+        steps = nest.move.place if nest.move else None
+        return [*found, [0 if steps is None else strides[0][0][steps]]] if nest.move else found
 
     def argument(self, ref: Ref, args: array[int], moves: array[int]) -> None:
         """One more argument: the address of a view, and how it moves with the running loops."""
