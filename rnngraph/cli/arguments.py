@@ -101,18 +101,28 @@ class Steps(_Type):
 
     name = "N|AXIS=N,..."
 
+    def __init__(self, least: int = 0) -> None:
+        self.least = least
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | dict[str, int]:
-        if not isinstance(value, str):
-            return value  # type: ignore[no-any-return]  # a default
-        pairs = [part.partition("=") for part in value.split(",")]
-        with suppress(ValueError):
-            if len(pairs) == 1 and not pairs[0][1]:
-                return int(value)
-            found = {axis.strip(): int(steps) for axis, _, steps in pairs}
-            if len(found) == len(pairs):
-                return found
-        told = f"{_flag(param)} {_clipped(value)}: neither a number of steps nor one for each axis"
-        raise UserError(told, "E621", f"write {_flag(param)} 20, or {_flag(param)} source=20,target=30")
+        found = _steps(str(value)) if not isinstance(value, dict) else value
+        given = f"{_flag(param)} {_clipped(value)}"
+        if found is None:
+            help = f"write {_flag(param)} 20, or {_flag(param)} source=20,target=30"
+            raise UserError(f"{given}: neither a number of steps nor one for each axis", "E621", help)
+        if not all(self.least <= n < 2**63 for n in (found.values() if isinstance(found, dict) else (found,))):
+            raise UserError(f"{given}: a number of steps must be {self.least} or more, and below 2**63", "E621")
+        return found
+
+
+def _steps(text: str) -> int | dict[str, int] | None:
+    pairs = [part.partition("=") for part in text.split(",")]
+    with suppress(ValueError):
+        if len(pairs) == 1 and not pairs[0][1]:
+            return int(text)
+        found = {axis.strip(): int(steps) for axis, _, steps in pairs}
+        return found if len(found) == len(pairs) else None
+    return None
 
 
 class Wholes(_Type):

@@ -27,7 +27,7 @@ from rnngraph.cli.terminal import console, say_json, show_all, warn
 @click.command(cls=Verb)
 @MODEL
 @click.option(
-    "--steps", type=Steps(), default=100, show_default=True, help="Steps of the data: for all axes, or for each."
+    "--steps", type=Steps(1), default=100, show_default=True, help="Steps of the data: for all axes, or for each."
 )
 @click.option("--batch", type=Whole(), default=32, show_default=True, help="Rows of the synthetic data.")
 @click.option("--seconds", type=Real(0), default=2.0, show_default=True, help="Time to run each task.")

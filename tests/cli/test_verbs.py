@@ -236,6 +236,23 @@ def test_bench_tells_speed_and_where_the_time_goes(capsys: Told) -> None:
         assert word in told
 
 
+def test_bench_takes_steps_for_each_axis(tmp_path: Path, capsys: Told) -> None:
+    (tmp_path / "speech.rnn").write_text("""
+    model M {
+      input x: seq@time[5]
+      input y: seq@label int
+      loss ctc_loss(Dense(5)(unroll LSTM(3) over x), y)
+    }""")
+    arguments = ["bench", str(tmp_path / "speech.rnn"), "--batch", "2", "--seconds", "0"]
+    assert exit_code([*arguments, "--steps", "time=9,label=2"]) == 0
+    assert "batch 2, time 9, label 2 steps" in capsys.readouterr().out
+    assert exit_code([*arguments, "--steps", "time=9,label=2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["steps"], found["axes"]) == (9, {"time": 9, "label": 2})
+    assert exit_code([*arguments, "--steps", "time=9"]) == 2
+    assert "no number of steps is given for `label`" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kernels", ["native", "numpy"])
 def test_bench_counts_the_products(kernels: str, capsys: Told) -> None:
     """Forward [x, h] @ kernel; backward the same for the weights, and for h alone: x is no weight."""
@@ -318,6 +335,9 @@ def test_the_times_of_a_run_are_drawn(form: str, tmp_path: Path, capsys: Told) -
     [
         (["--batch", "0"], "--batch 0"),
         (["--steps", "0"], "--steps 0"),
+        (["--steps", "time=0"], "--steps time=0"),
+        (["--steps", "time=3,time=4"], "neither a number of steps nor one for each axis"),
+        (["--steps", "tine=3"], "no sequence of the data runs over `tine`"),
         (["--lines", "0"], "--lines 0"),
         (["--seconds", "-1"], "--seconds -1"),
         (["--unroll", "sometimes"], "not a way to unroll"),
