@@ -59,7 +59,7 @@ def test_the_same_bits(name: str) -> None:
     model = parsed(name)
     assert not unequal(model, "dynamic", 40, 2, "every:16", False)
     assert not unequal(model, "dynamic", 9, 40, "every:2", True)
-    assert not unequal(model, "static", 20, 2, "sqrt", True)
+    assert not unequal(model, "static", 6, 40, "sqrt", True)
 
 
 @pytest.mark.parametrize("reverse", ["", "reversed"])
