@@ -79,7 +79,7 @@ class Body:
             lambda: f"({a} * {self.say('number', d)})",
             lambda: f"table[{self.say('int', d)} % {ROWS}]",
             lambda: f"clip({a}, -0.8, 0.9)",
-            lambda: f"where({a} > 0.1, log({a}) + {a} ** 0.5 + 1 / {a}, {v()})",
+            lambda: f"where({a} > 0.1, log({a}) + ({a}) ** 0.5 + 1 / ({a}), {v()})",
             lambda: f"where(norm({a}) > 0, {a} / norm({a}), {a})",
         )
         return pick(ways)()
