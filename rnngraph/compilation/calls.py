@@ -59,8 +59,7 @@ class Call:
 
     def fresh(self, results: Arrays, wanted: Rows) -> Arrays:
         """New batch-major arrays of these results, by the names that they are known by."""
-        fetch = self.bound.backend.fetch
-        return {known_as: fetch(results[name]).transpose(axes).copy() for known_as, name, axes in wanted}
+        return {known_as: array.copy() for known_as, array in self.lent(results, wanted).items()}
 
     def lent(self, results: Arrays, wanted: Rows) -> Arrays:
         """These results as they are, batch-major, by the names that they are known by."""

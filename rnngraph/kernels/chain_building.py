@@ -32,6 +32,8 @@ class Form:
     op: str
     types: tuple[str, ...]
     at: Lookup | Noise | None = None
+    tables: tuple[int, ...] = ()
+    """Which of its operands it looks entries up in."""
 
 
 class Link(NamedTuple):
@@ -45,7 +47,7 @@ class Link(NamedTuple):
     @property
     def tables(self) -> list[int]:
         """The slots that it looks entries up in."""
-        return [view.slot for view, operand in zip(self.ins, self.form.ins, strict=True) if operand.table]
+        return [self.ins[i].slot for i in self.form.tables]
 
 
 class Made(NamedTuple):
@@ -112,6 +114,10 @@ def _apart(a: Entry, b: Entry) -> bool:
     return isinstance(a, int) and isinstance(b, int) and a >= 0 and b >= 0 and a != b
 
 
+PLACED = {*CHOOSING, "uniform"}
+"""Operations for which the place of an entry matters."""
+
+
 class Chains:
     """The chains of one program. `readers` tells how often each slot is read."""
 
@@ -123,7 +129,7 @@ class Chains:
     def link(self, step: Step) -> Link | None:
         """The step as a link; None where it is none."""
         op = step.node.op
-        if op.kind != "pointwise" and op.name != "reshape" and op.name not in (*CHOOSING, "uniform"):
+        if op.kind != "pointwise" and op.name != "reshape" and op.name not in PLACED:
             return None
         ins, out = tuple([self.views.of(ref) for ref in step.ins]), self.views.of(step.outs[0])
         key = step.node.attrs["key"] if op.name == "uniform" else ""
@@ -223,13 +229,13 @@ def _form(op: str, key: str, out: Layout | None, found: Sequence[Layout | None],
             return None
         at = Noise(number_of(key), prod(shape), len(axes) == 2)
     ins = [_operand(one, axes, shape) for one in laid]
-    if op in ("take", "pick") and ins[0] is not None:
-        ins[0] = replace(ins[0], table=True)
+    tables = [0] if op in ("take", "pick") else []
+    ins = [replace(one, table=True) if one and i in tables else one for i, one in enumerate(ins)]
     known = [one for one in ins if one is not None]
     result = _operand(out, axes, shape)
     if len(known) < len(ins) or result is None:
         return None
-    return Form(axes, shape, tuple(known), result, op, tuple(one.dtype for one in laid), at)
+    return Form(axes, shape, tuple(known), result, op, tuple(one.dtype for one in laid), at, tuple(tables))
 
 
 def _lookup(op: str, out: Layout, laid: list[Layout]) -> tuple[Lookup, list[Layout]]:

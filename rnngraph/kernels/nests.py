@@ -111,10 +111,7 @@ def nest(step: Step, slots: Sequence[Slot], target: Target) -> Nest | None:
     loops = (*(axis for axis in out.places if axis != BATCH), *summed)
     shared = (BATCH,) if BATCH in out.places else ()
     inner = [letter for letter in order if letter not in result]
-    sizes = dict[str, int]()
-    for one, own in zip(laid, (*operands, result), strict=True):
-        for letter, size in zip(own, one.sizes, strict=True):
-            sizes[letter] = max(size, sizes.get(letter, 1))
+    sizes = _sizes(laid, (*operands, result))
     result_names, inner = ([x for x in some if sizes.get(x, 1) != 1] for some in (result, inner))
     names = [*result_names, *inner]
     dims = tuple(sizes[letter] for letter in names)
@@ -157,6 +154,15 @@ def _moved(
     first = replace(first, places=tuple(None if i == at else p for i, p in enumerate(first.places)))
     steps = own if kind not in ("place_last", "place_last_within") else to
     return Move(kind, by, steps, loop, source.places.get(own)), (first, *rest)
+
+
+def _sizes(laid: Sequence[_Laid], letters: Sequence[Sequence[str]]) -> dict[str, int]:
+    """The size of each dimension; 1 spreads to any other."""
+    sizes = dict[str, int]()
+    for one, own in zip(laid, letters, strict=True):
+        for letter, size in zip(own, one.sizes, strict=True):
+            sizes[letter] = max(size, sizes.get(letter, 1))
+    return sizes
 
 
 def _stride(one: _Laid, own: Sequence[str], letter: str) -> int:
@@ -212,8 +218,6 @@ def _letters(node: Node, ins: Sequence[_Laid], out: _Laid) -> Letters | None:
         result = kept if attrs.get("keep", False) else [letter for letter in kept if letter != "-"]
         named = [f"{letter}{i}" if letter == "-" else letter for i, letter in enumerate(result)]
         return name[:3], [own], named, own
-    if name in MOVES:
-        return "", [own[len(own) - len(one.sizes) :] for one in ins], own, own
     if name == "transpose":
         return "", [own], [own[i] for i in attrs["perm"]], own
     return "", [own[len(own) - len(one.sizes) :] for one in ins], own, own

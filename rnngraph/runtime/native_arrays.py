@@ -10,10 +10,10 @@ import numpy as np
 
 from rnngraph.kernels.chain_tracing import Formula, traced
 from rnngraph.kernels.cpu import array_kernels
-from rnngraph.kernels.cpu.array_kernels import address
 from rnngraph.kernels.cpu.modules import Addresses
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.kernel import BLOCK, Elementwise, Squares
+from rnngraph.runtime.execution import address
 from rnngraph.runtime.whole_arrays import Group, NumpyArrays
 
 
@@ -28,7 +28,8 @@ class NativeArrays:
     def norm(self, arrays: Sequence[Any]) -> float:
         total = 0.0
         for dtype, some in _by_type([(a,) for a in arrays]).items():
-            total += self.squared([a for (a,) in some], dtype) if dtype else NumpyArrays().norm([*_flat(some)]) ** 2
+            alone = [a for (a,) in some]
+            total += self.squared(alone, dtype) if dtype else NumpyArrays().norm(alone) ** 2
         return math.sqrt(total)
 
     def squared(self, arrays: Sequence[Any], dtype: str) -> float:
@@ -71,7 +72,7 @@ class NativeArrays:
         jobs = []
         for group in groups:
             at = [address(a) for a in group]
-            jobs.append((([*at, *fixed, *(at[i] for i in written), 1, 0]), group[0].size))
+            jobs.append(([*at, *fixed, *(at[i] for i in written), 1, 0], group[0].size))
         streams = arrays + len(written)
         array_kernels.run(kernel, addresses, jobs, sum(group[0].nbytes for group in groups) * streams)
 
@@ -86,6 +87,3 @@ def _by_type(groups: Sequence[Group]) -> dict[str, list[Group]]:
             found.setdefault(min(types) if fine else "", []).append(group)
     return found
 
-
-def _flat(groups: Sequence[Group]) -> list[Any]:
-    return [a for group in groups for a in group]

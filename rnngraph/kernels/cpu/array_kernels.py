@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import Any
 
 from rnngraph.kernels.cpu import walk
 from rnngraph.kernels.cpu.modules import Addresses
@@ -47,9 +46,3 @@ def _kept(words: Sequence[int] | array[int], kept: list[array[int]]) -> int:
     made = words if isinstance(words, array) else array("q", words)
     kept.append(made)
     return made.buffer_info()[0]
-
-
-def address(data: Any) -> int:
-    """Where an array starts; it must be contiguous."""
-    found: int = data.__array_interface__["data"][0]
-    return found

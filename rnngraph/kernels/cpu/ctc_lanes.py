@@ -20,7 +20,8 @@ class CtcLanes:
         names = ("scores", "given", "steps", "counts", "out", *kernel.scratch)
         self.at = {n: to.pointer("%args", i) for i, n in enumerate(names)}
         words = (to.word("%args", len(names) + i) for i in range(5))
-        self.time, self.rows, self.count, self.steps_apart, self.counts_apart = words
+        self.time, self.rows, self.count, *apart = words
+        self.apart = dict(zip(("steps", "counts"), apart, strict=True))
         self.never = v.number(NEVER)
         self.row: Number = 0
         """The first row in the lanes."""
@@ -43,8 +44,7 @@ class CtcLanes:
         return self.place("logs", (self.to.add(self.to.mul(t, self.rows), b), self.kernel.classes))
 
     def number_of(self, name: str, b: Number) -> str:
-        apart = self.steps_apart if name == "steps" else self.counts_apart
-        return self.to.word(self.at[name], self.to.mul(b, apart))
+        return self.to.word(self.at[name], self.to.mul(b, self.apart[name]))
 
     @property
     def element(self) -> str:
@@ -81,29 +81,16 @@ class CtcLanes:
 
     def each(self, name: str) -> str:
         """Steps or counts, a number for each lane."""
-        v, to = self.v, self.to
-        apart = self.steps_apart if name == "steps" else self.counts_apart
+        v, to, apart = self.v, self.to, self.apart[name]
         start = to.at(self.at[name], to.mul(self.row, apart), "i64")
-        places = to.let(f"mul {v.type('int64')} {self.ladder()}, {v.spread(str(apart), 'int64')}")
-        return self.gathered(start, places, "i64")
-
-    def ladder(self) -> str:
-        return f"<{', '.join(f'i64 {i}' for i in range(self.v.width))}>"
-
-    def gathered(self, start: str, places: str, element: str) -> str:
-        v, to = self.v, self.to
-        vector, short = (v.floats, "f64") if element == "double" else (v.type("int64"), "i64")
-        pointers, bits = f"<{v.width} x ptr>", f"<{v.width} x i1>"
-        name = f"llvm.masked.gather.v{v.width}{short}.v{v.width}p0"
-        v.declared.add(f"declare {vector} @{name}({pointers}, {bits}, {vector})")
-        at = to.let(f"getelementptr {element}, ptr {start}, {v.type('int64')} {places}")
-        return to.let(f"call {vector} @{name}({pointers} align 8 {at}, {bits} {v.mask}, {vector} zeroinitializer)")
+        places = to.let(f"mul {v.type('int64')} {self.v.ladder()}, {v.spread(str(apart), 'int64')}")
+        return v.gather(start, places, "int64")
 
     def said(self, t: Number, ids: str) -> str:
         """The log probabilities of a class for each row."""
         v, to = self.v, self.to
-        rows = to.let(f"mul {v.type('int64')} {self.ladder()}, splat (i64 {self.kernel.classes})")
-        return self.gathered(self.log(t, self.row), to.let(f"add {v.type('int64')} {rows}, {ids}"), "double")
+        rows = to.let(f"mul {v.type('int64')} {self.v.ladder()}, splat (i64 {self.kernel.classes})")
+        return v.gather(self.log(t, self.row), to.let(f"add {v.type('int64')} {rows}, {ids}"), "float64")
 
     def silence(self, t: Number) -> str:
         return self.said(t, f"splat (i64 {self.kernel.blank})")

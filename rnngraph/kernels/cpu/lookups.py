@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from rnngraph.kernels.chain import Lookup, Operation
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
-from rnngraph.kernels.cpu.vectors import BYTES, SHORT, Lanes
+from rnngraph.kernels.cpu.reductions import in_units
+from rnngraph.kernels.cpu.vectors import BYTES, Lanes
 
 
 def apply(v: Lanes, operation: Operation, x: list[str], place: Number) -> str:
@@ -23,10 +24,9 @@ def apply(v: Lanes, operation: Operation, x: list[str], place: Number) -> str:
 
 def _here(v: Lanes, lookup: Lookup, ids: str, place: Number) -> str:
     """Whether an entry is the one that is chosen; one int chooses for all lanes."""
-    ladder = ", ".join(f"i32 {i}" for i in range(v.width))
     kind, first = f"<{v.width} x i32>", v.to.let(f"trunc i64 {_one(v, lookup, ids)} to i32")
     start = v.to.let(f"trunc i64 {place} to i32")
-    places = v.to.let(f"add {kind} {_spread(v, start)}, <{ladder}>")
+    places = v.to.let(f"add {kind} {_spread(v, start)}, {v.ladder('i32')}")
     return v.to.let(f"icmp eq {kind} {places}, {_spread(v, first)}")
 
 
@@ -58,17 +58,8 @@ def _each(v: Lanes, operation: Operation, table: str, ids: str) -> str:
     """An int for each entry."""
     lookup, dtype = operation.at, operation.types[0]
     assert isinstance(lookup, Lookup)
-    kind, (element, vector) = v.type("int64"), v.memory(dtype)
-    far = v.to.let(f"mul {kind} {_inside(v, lookup, ids)}, splat (i64 {lookup.apart})")
-    places = v.to.let(f"getelementptr {element}, ptr {table}, {kind} {far}")
-    name = f"llvm.masked.gather.v{v.width}{SHORT[element]}.v{v.width}p0"
-    pointers, bits = f"<{v.width} x ptr>", f"<{v.width} x i1>"
-    v.declared.add(f"declare {vector} @{name}({pointers}, {bits}, {vector})")
-    mask = v.mask or "splat (i1 true)"
-    given = f"{pointers} align {BYTES[dtype]} {places}"
-    found = v.to.let(f"call {vector} @{name}({given}, {bits} {mask}, {vector} zeroinitializer)")
-    return v.truth(found) if dtype == "bool" else found
-
+    far = v.to.let(f"mul {v.type('int64')} {_inside(v, lookup, ids)}, splat (i64 {lookup.apart})")
+    return v.gather(table, far, dtype)
 
 
 def write_scatter(name: str, dtype: str, width: int, declared: set[str]) -> str:
@@ -86,21 +77,17 @@ def write_scatter(name: str, dtype: str, width: int, declared: set[str]) -> str:
     count = to.sub(to.least(to.mul("%c1", width), size), first)
     with to.when(to.let(f"icmp eq i64 {add}, 0")), to.loop(0, entries) as r:
         _along(v, count, lambda i: v.store(v.number(0.0), _place(v, table, r, size, first, i), dtype))
-    turned, units = to.let(f"icmp ne i64 {back}, 0"), to.div(to.sub(to.add(rows, unit), 1), unit)
-    with to.loop(0, units) as n:
-        at = to.let(f"select i1 {turned}, i64 {to.sub(to.sub(units, 1), n)}, i64 {n}")
-        low = to.mul(at, unit)
-        with to.loop(low, to.least(to.add(low, unit), rows)) as r, to.loop(0, each) as k:
-            one = to.word(ids, to.add(to.mul(r, chosen), k))
-            one = to.let(f"call i64 @llvm.smax.i64(i64 {to.least(one, to.sub(entries, 1))}, i64 0)")
-            line = to.at(source, to.mul(r, row), v.element)
+    with in_units(to, rows, unit, back) as (low, high), to.loop(low, high) as r, to.loop(0, each) as k:
+        one = to.word(ids, to.add(to.mul(r, chosen), k))
+        one = to.let(f"call i64 @llvm.smax.i64(i64 {to.least(one, to.sub(entries, 1))}, i64 0)")
+        line = to.at(source, to.mul(r, row), v.element)
 
-            def added(i: Number, line: str = line, k: str = k, one: str = one) -> None:
-                target = _place(v, table, one, size, first, i)
-                x = v.load(_place(v, line, k, size, first, i), dtype)
-                v.store(v.two("fadd", v.load(target, dtype), x), target, dtype)
+        def added(i: Number) -> None:
+            target = _place(v, table, one, size, first, i)
+            x = v.load(_place(v, line, k, size, first, i), dtype)
+            v.store(v.two("fadd", v.load(target, dtype), x), target, dtype)
 
-            _along(v, count, added)
+        _along(v, count, added)
     return to.text()
 
 

@@ -3,7 +3,7 @@ of any size."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 
 from rnngraph.kernels.cpu import ctc, elementwise, lookups, nests, products, reductions, sums
@@ -96,36 +96,33 @@ def _written(kernel: Kernel, name: str, machine: CpuTarget, declared: set[str]) 
     return reductions.write_row(name, k.op, k.size, k.row, k.result, machine.dtype, machine.width, declared)
 
 
+def _shared(write: Callable[[set[str]], str]) -> Module:
+    """Kernels of any size, which every program shares."""
+    declared = set[str]()
+    text = write(declared)
+    return module(frozenset(declared), text, often=True)
+
+
 @cache
 def product_kernels(shape: products.Shape) -> Module:
-    declared = set[str]()
-    text = products.write(shape, declared)
-    return module(frozenset(declared), text, often=True)
+    return _shared(lambda declared: products.write(shape, declared))
 
 
 @cache
 def sum_kernels(shape: products.Shape, sources: int, summed: bool) -> Module:
-    declared = set[str]()
-    text = sums.write(shape, sources, summed, declared)
-    return module(frozenset(declared), text, often=True)
+    return _shared(lambda declared: sums.write(shape, sources, summed, declared))
 
 
 @cache
 def column_sums(shape: products.Shape) -> Module:
-    declared = set[str]()
-    text = reductions.write_columns("columns", shape.dtype, shape.width, declared)
-    return module(frozenset(declared), text, often=True)
+    return _shared(lambda declared: reductions.write_columns("columns", shape.dtype, shape.width, declared))
 
 
 @cache
 def scatter(shape: products.Shape) -> Module:
-    declared = set[str]()
-    text = lookups.write_scatter("scatter", shape.dtype, shape.width, declared)
-    return module(frozenset(declared), text, often=True)
+    return _shared(lambda declared: lookups.write_scatter("scatter", shape.dtype, shape.width, declared))
 
 
 @cache
 def squares(shape: products.Shape) -> Module:
-    declared = set[str]()
-    text = reductions.write_squares("squares", shape.dtype, shape.width, BLOCK, declared)
-    return module(frozenset(declared), text, often=True)
+    return _shared(lambda declared: reductions.write_squares("squares", shape.dtype, shape.width, BLOCK, declared))

@@ -81,15 +81,7 @@ class _Writer:
             with self.to.loop(0, size) as turn:
                 self.over_dims(self.along(places, turn, first), dims[1:], visit)
             return
-        whole, mask = size // self.v.width * self.v.width, self.v.mask
-        self.v.mask = None
-        if whole:
-            with self.to.loop(0, whole, self.v.width) as turn:
-                visit(self.along(places, turn, first))
-        if size > whole:
-            self.v.mask = self.v.first(size - whole)
-            visit(self.along(places, whole, first))
-        self.v.mask = mask
+        self.v.over(size, lambda turn: visit(self.along(places, turn, first)))
 
     @property
     def results(self) -> int:

@@ -6,6 +6,9 @@ terms of a unit are added in order, and the units in theirs (see `ops.summation_
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rnngraph.kernels.cpu import math_functions
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.vectors import Lanes
@@ -43,6 +46,17 @@ class _Kernel:
         v.mask = None
 
 
+@contextmanager
+def in_units(to: Function, rows: Number, unit: Number, back: Number) -> Iterator[tuple[Number, Number]]:
+    """The lines of the block for the first row and the end of each unit, from the last unit on if `back` is not 0."""
+    turned = to.let(f"icmp ne i64 {back}, 0")
+    count = to.div(to.sub(to.add(rows, unit), 1), unit)
+    with to.loop(0, count) as n:
+        place = to.let(f"select i1 {turned}, i64 {to.sub(to.sub(count, 1), n)}, i64 {n}")
+        low = to.mul(place, unit)
+        yield low, to.least(to.add(low, unit), rows)
+
+
 def write_columns(name: str, dtype: str, width: int, declared: set[str]) -> str:
     """The sum over rows of each column, columns being counted in vectors.
 
@@ -53,18 +67,12 @@ def write_columns(name: str, dtype: str, width: int, declared: set[str]) -> str:
     to = kernel.to
     source, target = to.pointer("%args", 0), to.pointer("%args", 1)
     row, columns, rows, unit, back, add = (to.word("%args", i) for i in range(2, 8))
-    turned = to.let(f"icmp ne i64 {back}, 0")
-    count = to.div(to.sub(to.add(rows, unit), 1), unit)
     end = to.least(to.mul("%c1", width), columns)
     with to.when(to.let(f"icmp eq i64 {add}, 0")), to.loop(to.mul("%c0", width), end) as j:
         to.do(f"store {kernel.v.element} 0.0, ptr {kernel.at(target, j)}")
-    with to.loop(0, count) as n:
-        place = to.let(f"select i1 {turned}, i64 {to.sub(to.sub(count, 1), n)}, i64 {n}")
-        low = to.mul(place, unit)
-        high = to.least(to.add(low, unit), rows)
-        with to.loop("%c0", "%c1", ACROSS) as column:
-            first = to.mul(column, width)
-            kernel.unit(kernel.at(source, first), kernel.at(target, first), row, low, high, to.sub(end, first))
+    with in_units(to, rows, unit, back) as (low, high), to.loop("%c0", "%c1", ACROSS) as column:
+        first = to.mul(column, width)
+        kernel.unit(kernel.at(source, first), kernel.at(target, first), row, low, high, to.sub(end, first))
     return to.text()
 
 
@@ -120,18 +128,7 @@ class _Row(_Kernel):
 
     def __init__(self, name: str, dtype: str, width: int, declared: set[str], size: int) -> None:
         super().__init__(name, dtype, width, declared)
-        self.size, self.whole = size, size // width * width
-
-    def each(self, visit: object) -> None:
-        """Calls `visit(place)` in a loop over whole vectors, then for the masked rest."""
-        assert callable(visit)
-        if self.whole:
-            with self.to.loop(0, self.whole, self.width) as place:
-                visit(place)
-        if self.size > self.whole:
-            self.v.mask = self.v.first(self.size - self.whole)
-            visit(self.whole)
-            self.v.mask = None
+        self.size = size
 
     def total(self, line: str) -> str:
         return self.folded(line, "zeroinitializer", lambda a, x: self.v.two("fadd", a, x), self.v.sum)
@@ -171,7 +168,7 @@ class _Row(_Kernel):
             old = to.let(f"load {v.floats}, ptr {place}")
             to.do(f"store {v.floats} {join(old, x)}, ptr {place}")
 
-        self.each(visit)
+        self.v.over(self.size, visit)
         found = fold(to.let(f"load {v.floats}, ptr {place}"))
         assert isinstance(found, str)
         return found
@@ -192,7 +189,7 @@ class _Row(_Kernel):
             old = to.let(f"load {v.floats}, ptr {place}")
             to.do(f"store {v.floats} {v.two('fadd', old, grown)}, ptr {place}")
 
-        self.each(first)
+        self.v.over(self.size, first)
         total = v.spread(v.sum(to.let(f"load {v.floats}, ptr {place}")), self.dtype)
         last = math_functions.log(v, total) if log else total
 
@@ -200,4 +197,4 @@ class _Row(_Kernel):
             x = v.load(self.at(out, i), self.dtype)
             v.store(v.two("fsub" if log else "fdiv", x, last), self.at(out, i), self.dtype)
 
-        self.each(second)
+        self.v.over(self.size, second)

@@ -5,6 +5,7 @@ Floats have the program's type; whole numbers are 64 bits; truth values are one 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +43,23 @@ class Lanes:
         vector = f"<{self.width} x i64>"
         one = self.to.let(f"insertelement {vector} poison, i64 {many}, i32 0")
         all = self.to.let(f"shufflevector {vector} {one}, {vector} poison, <{self.width} x i32> zeroinitializer")
-        ladder = ", ".join(f"i64 {i}" for i in range(self.width))
-        return self.to.let(f"icmp slt {vector} <{ladder}>, {all}")
+        return self.to.let(f"icmp slt {vector} {self.ladder()}, {all}")
+
+    def ladder(self, element: str = "i64") -> str:
+        """0, 1, 2..., as text."""
+        return f"<{', '.join(f'{element} {i}' for i in range(self.width))}>"
+
+    def over(self, size: int, visit: Callable[[Number], None]) -> None:
+        """Calls `visit(place)` in a loop over the whole vectors of so many entries, then for the masked rest."""
+        whole, mask = size // self.width * self.width, self.mask
+        self.mask = None
+        if whole:
+            with self.to.loop(0, whole, self.width) as place:
+                visit(place)
+        if size > whole:
+            self.mask = self.first(size - whole)
+            visit(whole)
+        self.mask = mask
 
     # --- memory ---
 
@@ -75,6 +91,17 @@ class Lanes:
         vector = self.type(dtype)
         first = self.to.let(f"insertelement {vector} poison, {ELEMENT[dtype]} {one}, i32 0")
         return self.to.let(f"shufflevector {vector} {first}, {vector} poison, <{self.width} x i32> zeroinitializer")
+
+    def gather(self, pointer: str, places: str, dtype: str) -> str:
+        """The entries at these places (whole numbers, one in each lane) from a pointer on."""
+        element, vector = self.memory(dtype)
+        pointers, bits = f"<{self.width} x ptr>", f"<{self.width} x i1>"
+        name = f"llvm.masked.gather.v{self.width}{SHORT[element]}.v{self.width}p0"
+        self.declared.add(f"declare {vector} @{name}({pointers}, {bits}, {vector})")
+        at = self.to.let(f"getelementptr {element}, ptr {pointer}, {self.type('int64')} {places}")
+        given = f"{pointers} align {BYTES[dtype]} {at}, {bits} {self.mask or 'splat (i1 true)'}"
+        found = self.to.let(f"call {vector} @{name}({given}, {vector} zeroinitializer)")
+        return self.truth(found) if dtype == "bool" else found
 
     def store(self, value: str, pointer: str, dtype: str) -> None:
         element, vector = self.memory(dtype)
