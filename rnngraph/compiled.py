@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.checkpointing.execution import Walker
-from rnngraph.compilation.calls import COTANGENT, Call, Holds, Known, call_of, contents
+from rnngraph.compilation.calls import COTANGENT, Call, Holds, Known, Rows, call_of, contents
 from rnngraph.compilation.calls import form as form_of
 from rnngraph.compilation.calls import known as known_call
 from rnngraph.compilation.schedule import Schedule
@@ -139,9 +139,20 @@ class CompiledProgram:
 
     def lent_gradients(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[float, Arrays]:
         """The loss and its gradients as `gradients` gives them, but as views that the next run writes over."""
+        return self.lent_step(data, weights)[:2]
+
+    def lent_step(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[float, Arrays, Arrays]:
+        """The loss, its gradients as views that the next run writes over, and, where the program was compiled with
+        `states`, the final states by the names under which the next piece of the same rows takes them."""
         with self._turn, self.backend.here():
             call, results = self._call(data, weights, None)
-            return float(self.backend.fetch(results["loss"])), call.lent(results, call.gradients)
+            loss = float(self.backend.fetch(results["loss"]))
+            return loss, call.lent(results, call.gradients), call.fresh(results, self._kept(call))
+
+    def _kept(self, call: Call) -> Rows:
+        """Of the results of a call those that are states to go on from."""
+        names = {s.name for s in self.made.states}
+        return tuple(row for row in call.shown if row[0] in names)
 
     def check(self, data: Mapping[str, Any]) -> Checked:
         """The data as the program takes it; UserError with everything that does not fit."""
@@ -178,8 +189,12 @@ class CompiledProgram:
     @cached_property
     def needed(self) -> list[str]:
         """The inputs that must be given: those that what is asked for depends on."""
-        used = {node.attrs["name"] for node in self.made.graph.nodes() if node.op.name == "input"}
-        return [i.name for i in self.made.inputs if i.name in used and i.default is None]
+        return [i.name for i in self.made.inputs if i.name in self.read and i.default is None]
+
+    @cached_property
+    def read(self) -> frozenset[str]:
+        """The inputs that what is asked for depends on, those with a default too."""
+        return frozenset(node.attrs["name"] for node in self.made.graph.nodes() if node.op.name == "input")
 
     def _call(
         self, data: Mapping[str, Any], weights: Mapping[str, Any], cotangents: Mapping[str, Any] | None
