@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rnngraph import data
     from rnngraph.api import Model, load, parse
+    from rnngraph.cli.printing import Bar
     from rnngraph.compiled import CompiledProgram
     from rnngraph.diagnostics.diagnostic import Diagnostic
     from rnngraph.diagnostics.errors import CannotDo, UserError
     from rnngraph.weights.save_load import Weights, load_weights, save_weights
 
 _LATER = {
+    "Bar": "rnngraph.cli.printing",
     "CannotDo": "rnngraph.diagnostics.errors",
     "Diagnostic": "rnngraph.diagnostics.errors",
     "UserError": "rnngraph.diagnostics.errors",
@@ -32,6 +34,7 @@ _LATER = {
 }
 
 __all__ = [
+    "Bar",
     "CannotDo",
     "CompiledProgram",
     "Diagnostic",

@@ -26,7 +26,7 @@ from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.types import BATCH, root, size_of
 from rnngraph.language.elaboration.elaborated import DataInput, Elaborated, StateInput
-from rnngraph.language.elaboration.streamable import of_a_later_piece
+from rnngraph.language.elaboration.streamable import obstacles, of_a_later_piece
 from rnngraph.passes.alignments import Alignment, alignments
 from rnngraph.passes.index_checks import OUTSIDE
 from rnngraph.passes.index_sizes import bounds
@@ -111,6 +111,34 @@ class CompiledProgram:
         with self._turn, self.backend.here():
             call, results = self._call(data, weights, None)
             return call.fresh(results, call.shown)
+
+    def step(
+        self, data: Mapping[str, Any], weights: Mapping[str, Any], state: Mapping[str, Any] | None = None
+    ) -> tuple[Arrays, Arrays]:
+        """One step: its outputs, (batch, ...) each, and the state that the next step begins with.
+
+        `data` are those of the step, without a time axis: `x` (batch, ...). `state` is what the step before gave;
+        without it states begin as the model says. The program has to be compiled with `states`, a static one for one
+        step. UserError where it is not, or where the model needs the whole sequence.
+        """
+        if self._against_steps:
+            raise UserError(self._against_steps)
+        along = {i.name for i in self.made.inputs if i.axis}
+        given = {name: np.asarray(array)[:, None] if name in along else array for name, array in data.items()}
+        results = self.run({**given, **(state or {})}, weights)
+        names = {s.name for s in self.made.states}
+        stepped = {n for n, v in self.made.graph.outputs.items() if len(v.type.axes) > 1}
+        outputs = {n: a[:, 0] if n in stepped else a for n, a in results.items() if n not in names}
+        return outputs, {n: a for n, a in results.items() if n in names}
+
+    @cached_property
+    def _against_steps(self) -> list[Diagnostic]:
+        """What keeps the program from being run a step at a time."""
+        graph, states = self.made.graph, self.made.states
+        if not all(s.name in graph.outputs for s in states):
+            return [Diagnostic("E602", "the program was compiled without its states", help="compile with states=True")]
+        axes = dict.fromkeys(i.axis for i in self.made.inputs if i.axis)
+        return [d for axis in axes for d in obstacles(graph, axis, {s.value for s in states})]
 
     def gradients(
         self, data: Mapping[str, Any], weights: Mapping[str, Any], cotangents: Mapping[str, Any] | None = None

@@ -64,16 +64,24 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
 
 
 class Bar:
-    """A progress bar over the batches of an epoch, and a line for each epoch that is done."""
+    """A progress bar over the batches of an epoch, and a line for each epoch that is done; in a notebook too.
 
-    def __init__(self, quiet: bool) -> None:
+    with rg.Bar() as bar:
+        model.fit(data, progress=bar.tell)
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("loss {task.fields[loss]:.4g}"))
         self.console = Console(stderr=True, quiet=quiet)
         self.progress = Progress(
-            *columns, TimeRemainingColumn(), console=self.console, transient=True, disable=not sys.stderr.isatty()
+            *columns,
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not (sys.stderr.isatty() or self.console.is_jupyter),
         )
         self.task = self.progress.add_task("", total=1, epoch="1", loss=math.nan)
 

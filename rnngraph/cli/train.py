@@ -19,6 +19,7 @@ from rnngraph.cli.options import (
     MEMORY_LIMIT,
     MODEL,
     SWAP,
+    TIMES,
     TRUNCATE,
     UNROLL,
     dtype_option,
@@ -49,6 +50,7 @@ def _training_files(given: Mapping[str, Any]) -> Paths:
 @click.option("--validation-data", "held", multiple=True, type=Input(), help="Validation data for early stopping.")
 @click.option("--test", "tests", multiple=True, type=Input(), help="Test data to evaluate after training.")
 @click.option("--log", type=LOG, help="Write the history of epochs here (.csv).")
+@click.option("--curves", type=TIMES, help="Draw the history of epochs: .svg, .png or .pdf.")
 @click.option("--out", type=WEIGHTS, help="Write the trained weights here (.safetensors).")
 @click.option("--weights", type=Input(), help="Start from these weights.")
 @click.option("--checkpoint", type=CHECKPOINT, help="Save the state of training here.  [default: beside --out]")
@@ -90,6 +92,7 @@ def train(
     held: Sequence[str],
     tests: Sequence[str],
     log: str | None,
+    curves: str | None,
     out: str | None,
     weights: str | None,
     checkpoint: str | None,
@@ -118,6 +121,7 @@ def train(
     from rnngraph.training.config import FitConfig
     from rnngraph.training.train import chosen_optimiser, tester
     from rnngraph.training.train import train as trained
+    from rnngraph.viz.curves import write_curves
     from rnngraph.weights.save_load import load_about, save_weights
 
     asked = {name: overrides.pop(name) for name in NAMES}
@@ -175,6 +179,8 @@ def train(
         save_weights(out, fitted.weights)
     if log:
         write_records(log, fitted.history)
+    if curves:
+        write_curves(fitted.history, fitted.best_epoch, curves)
     if own:
         Path(kept).unlink(missing_ok=True)
     report: dict[str, Any] = {"history": fitted.history, "best_epoch": fitted.best_epoch}
@@ -183,6 +189,8 @@ def train(
     if as_json:
         say_json(report)
         return
+    if fitted.best_epoch is not None:
+        say(f"the weights are those of epoch {fitted.best_epoch}, the best on held-back data")
     if measure is not None:
         say(f"test: {metrics_text(report['test'])}")
     say(f"wrote {out}" if out else "the weights were not saved: name a file with --out")

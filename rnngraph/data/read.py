@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rnngraph.data.alphabet import ALPHABET, characters
 from rnngraph.data.dataset import Dataset
 from rnngraph.data.shapes import LENGTHS
-from rnngraph.data.table_files import TABLES
+from rnngraph.data.table_files import TABLES, read_table
 from rnngraph.data.tables import Fed, table
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.archives import Arrays, read_npy, read_npz
@@ -25,9 +25,9 @@ def load(paths: Iterable[PathLike], model: Fed | None = None, **recipe: Any) -> 
 
     .npz gives its arrays, .npy one array under the file's own name, .json an object of (nested) lists of numbers,
     .jsonl such an object for each row; lists of different lengths become padded rows with `NAME.lengths`. A table
-    (.csv, .tsv, and what pandas reads) gives the inputs of `model`, by `recipe` (`data.tables.table`). Raises CannotDo
-    where a file cannot be read, UserError where it holds something else than arrays of numbers or where two files hold
-    one name.
+    (.csv, .tsv, and what pandas reads) gives the inputs of `model`, by `recipe` (`data.tables.table`), and without a
+    model an array for each column, all of which are numbers. Raises CannotDo where a file cannot be read, UserError
+    where it holds something else than arrays of numbers or where two files hold one name.
     """
     merged: Arrays = {}
     owner: dict[str, object] = {}
@@ -49,6 +49,9 @@ def _read(path: PathLike, model: Fed | None, recipe: Mapping[str, Any]) -> Datas
     ending = Path(path).suffix.lower()
     if ending in TABLES and model is not None:
         return table(model, path, **recipe)
+    if ending in TABLES:
+        found = read_table(path)
+        return Dataset({name: found.plain(name) for name in found.columns})
     if ending not in _READERS:
         known = ", ".join([*_READERS, *TABLES])
         raise UserError(f"`{path}` is of an unknown kind", code="E542", help=f"data is read from {known}")

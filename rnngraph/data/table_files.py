@@ -20,6 +20,8 @@ Array = NDArray[Any]
 PANDAS = {".parquet": "read_parquet", ".feather": "read_feather", ".xlsx": "read_excel", ".ods": "read_excel"}
 """What pandas reads, by the ending of a file."""
 TABLES = (".csv", ".tsv", *PANDAS)
+LARGEST = 2.0**53
+"""From here on float64 does not hold every integer."""
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none"))
 """What a cell without a value holds, in small letters."""
 
@@ -54,7 +56,28 @@ class Table:
                 found[row] = math.nan if is_missing(cell) else float(cell)
             except (TypeError, ValueError):
                 raise self.wrong(name, row, f"`{str(cell)[:60]}` is not a number") from None
+            if math.isinf(found[row]) and "inf" not in str(cell).lower():
+                raise self.wrong(name, row, f"{str(cell)[:24]}… is beyond 64 bits")
         return found
+
+    def plain(self, name: str) -> Array:
+        """A column of numbers: whole where all of them are written so."""
+        numbers = self.numbers(name, "")
+        column = self.columns[name]
+        missing = np.flatnonzero(np.isnan(numbers))
+        if missing.size and column.dtype == object:
+            raise self.wrong(name, int(missing[0]), "a value is missing")
+        whole = column.dtype == object and all(str(cell).lstrip("+-").isdigit() for cell in column)
+        return self.whole(name, numbers) if whole else numbers
+
+    def whole(self, name: str, numbers: Array) -> Array:
+        """Numbers of a column as integers. UserError where one is none, or too large to be held exactly."""
+        odd = np.flatnonzero((numbers != np.trunc(numbers)) | (np.abs(numbers) >= LARGEST))
+        if odd.size:
+            number = numbers[odd[0]]
+            why = "too large" if abs(number) >= LARGEST else "not a whole number"
+            raise self.wrong(name, int(odd[0]), f"{number:g} is {why}")
+        return numbers.astype(np.int64)
 
     def wrong(self, name: str, row: int, what: str, help: str = "") -> UserError:
         """What to say of one cell; rows count from 1, below the line of names."""

@@ -381,7 +381,7 @@ def _values(item: DataInput, name: str, there: _Sorted, asked: Recipe) -> Array:
             f"fill it, or declare an input of the model as its mask: --mask seen={name}",
         )  # fmt: skip
     if item.type.dtype != "float":
-        return _whole(table, name, numbers).astype(bool if item.type.dtype == "bool" else np.int64)[there.rows]
+        return table.whole(name, numbers).astype(bool if item.type.dtype == "bool" else np.int64)[there.rows]
     mean, deviation = asked.scaling.get(name, (0.0, 1.0))
     return np.where(missing, 0.0, (numbers - mean) / deviation)[there.rows]
 
@@ -401,13 +401,6 @@ def _truths(table: Table, name: str) -> Array:
         words = {"true": "1", "false": "0", "yes": "1", "no": "0"}
         column = np.array([words.get(str(cell).lower(), cell) for cell in column], object)
     return Table({name: column}, table.path).numbers(name, "is true or false")
-
-
-def _whole(table: Table, name: str, numbers: Array) -> Array:
-    odd = np.flatnonzero(numbers != np.trunc(numbers))
-    if odd.size:
-        raise table.wrong(name, int(odd[0]), f"{numbers[odd[0]]:g} is not a whole number")
-    return numbers
 
 
 # --- beside ---------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rnngraph.data.contents import parts
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.files.foreign import Damaged, foreign, parsed_json
 from rnngraph.files.outputs import PathLike, is_device
@@ -81,7 +82,8 @@ def digests(data: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def _digest(array: Any) -> str:
     found = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
-    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    for part in parts(array):  # windows are views of one sequence, and stay that
+        found.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
     return found.hexdigest()
 
 

@@ -11,7 +11,7 @@ import math
 import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -39,7 +39,7 @@ class Optimiser(ABC):
     slots: ClassVar[tuple[str, ...]] = ()
 
     rate: float = 0.001
-    decay: float = 0.0
+    decay: float = field(default=0.0, kw_only=True)
 
     @abstractmethod
     def numbers(self, update: int) -> dict[str, float]:
@@ -116,7 +116,7 @@ class AdamW(Adam):
     rate).
     """
 
-    decay: float = 0.01
+    decay: float = field(default=0.01, kw_only=True)
 
     def numbers(self, update: int) -> dict[str, float]:
         return {**super().numbers(update), "shrinking": self.rate * self.decay}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -36,8 +36,20 @@ class About:
     def __bool__(self) -> bool:
         return self != About()
 
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
     def to_text(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        return json.dumps(self.as_json(), sort_keys=True)
+
+    def lines(self) -> Iterator[str]:
+        """What it says to a person: the model, what its data were made of, its text."""
+        given = ", ".join(f"{n} = {_shown(v)}" for n, v in self.settings.items())
+        yield f"trained as `{self.model}`{f' with {given}' if given else ''}, {self.dtype}, by rnngraph {self.version}"
+        for name, told in self.data.items():
+            yield f"{name}: {json.dumps(told, ensure_ascii=False)}"
+        for name, text in self.text.items():
+            yield f"\n# --- {name}\n{text.rstrip()}"
 
 
 _WORDS, _OBJECTS = ("model", "dtype", "version"), ("settings", "text", "outputs", "values", "data")

@@ -240,3 +240,25 @@ def test_ragged_json_and_json_lines(tmp_path: Path) -> None:
     (tmp_path / "b.jsonl").write_text('{"x": [1]}\n{"y": [1]}\n')
     with pytest.raises(rg.UserError, match="row 2 holds `y`, row 1 holds `x`"):
         rg.data.load([tmp_path / "b.jsonl"])
+
+
+# --- more than fits into memory -----------------------------------------------------------------------------------
+
+
+def test_an_array_of_its_own_file_is_mapped_and_trains_as_one_in_memory(tmp_path: Path) -> None:
+    rng, model = np.random.default_rng(0), rg.parse(FORECAST)
+    arrays = {"load": rng.normal(size=(9, 5, 2)).astype("f4"), "price": rng.normal(size=(9, 1)).astype("f4")}
+    np.save(tmp_path / "load.npy", np.asfortranarray(arrays["load"]))
+    np.save(tmp_path / "price.npy", arrays["price"])
+    data = rg.data.load([tmp_path / "load.npy", tmp_path / "price.npy"])
+    assert isinstance(data["load"].base, np.memmap) and np.array_equal(data["load"], arrays["load"])
+    one, other = (model.fit(d, epochs=2, batch=4, validation=0.3).weights for d in (data, arrays))
+    assert all(np.array_equal(one[n], other[n]) for n in one)
+    np.save(tmp_path / "none.npy", np.zeros((0, 3)))
+    assert rg.data.load([tmp_path / "none.npy"])["none"].shape == (0, 3)
+
+
+def test_windows_over_one_table_take_no_memory_of_their_own() -> None:
+    model = rg.parse("model M { input x: seq\n output x }")
+    data = rg.data.table(model, {"x": np.arange(10_000.0)}, steps=1_000)
+    assert data["x"].shape == (9_001, 1_000) and not data["x"].flags.owndata
