@@ -5,7 +5,7 @@ from __future__ import annotations
 from rnngraph.analysis.results import CATEGORIES, Comparison
 from rnngraph.viz.sentences import data, duration
 
-GRAPHS = ("nodes", "edges", "nodes with\ngradient", "edges with\ngradient", "graph", "program", "compile")
+GRAPHS = ("nodes", "edges", "nodes,\ngradient", "edges,\ngradient", "graph", "program", "compile")
 RUNS = ("first run", "later runs", "between", "arrays", "forward\nsteps", "gradient\nerror")
 COLUMNS = ("mode", "steps", *GRAPHS, *RUNS)
 

@@ -214,7 +214,9 @@ class Contest:
 
     def row(self, way: str, steps: int, one: Contestant, first: float, later: Spread, error: float) -> CompareRow:
         variant, data = one.variant, one.data
-        objects = object_bytes(variant, data.sizes, data.weights) if self.asked.objects else (None, None)
+        graph_bytes, program_bytes = (
+            object_bytes(variant, data.sizes, data.weights) if self.asked.objects else (None, None)
+        )
         nodes, edges = zip(*map(counts, variant.graphs(data.sizes)), strict=True)
         return CompareRow(
             way,
@@ -222,7 +224,8 @@ class Contest:
             *counts(one.forward.graph),
             sum(nodes),
             sum(edges),
-            *objects,
+            graph_bytes,
+            program_bytes,
             one.compile_seconds,
             1e3 * first,
             later * 1e3,

@@ -2,46 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from rnngraph.analysis.results import Comparison, Profile
+from rnngraph.analysis.results import Profile
 from rnngraph.language.elaboration.elaborated import Block
 from rnngraph.viz.profile import slowest
-from rnngraph.viz.sentences import duration, later
+from rnngraph.viz.sentences import duration
 from rnngraph.viz.summary import shape_text, summary, totals
-from rnngraph.viz.tables import COLUMNS, GRAPHS, LEDGER_COLUMNS, RUNS, TEXTS, cells, ledger_cells
 
 BAR = 24
 """Columns of the longest bar in the terminal."""
 
 
-def comparison_tables(results: Comparison) -> list[Any]:
-    """`rich` tables: graphs and runs per mode and number of steps, then the ledger of bytes. Each fits 100 columns."""
-    about = f"batch {results.batch}, {results.dtype}, {results.backend}"
-    schedules = any(row.evaluations != 1 for row in results.rows)
-    runs = RUNS if any(row.gradient_error for row in results.rows) else RUNS[:-1] if schedules else RUNS[:-2]
-    return [
-        _table(f"{results.model}: graphs, {about}", ("mode", "steps", *GRAPHS), cells(results)),
-        _table(f"runs; {later(results)}", ("mode", "steps", *runs), cells(results)),
-        _table("bytes in memory, and how they grow with the steps T", LEDGER_COLUMNS, ledger_cells(results)),
-    ]
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: Collection[str], groups: int = -1) -> Any:
+    """A `rich` table: `texts` are the columns of words, which may be folded, the others are numbers, to the right.
 
-
-def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Any:
-    """These columns of the rows, numbers to the right; a line where the steps change."""
+    A blank line stands where column `groups` changes.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    looks: dict[str, Any] = {"title_justify": "left", "title_style": "bold", "pad_edge": False}
-    table = Table(title=title, box=SIMPLE_HEAD, collapse_padding=True, **looks)
-    names = LEDGER_COLUMNS if columns == LEDGER_COLUMNS else COLUMNS
-    places = [names.index(column) for column in columns]
+    made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     for column in columns:
-        table.add_column(column, justify="left" if column in TEXTS else "right", no_wrap=column != "growth")
+        words = column in texts
+        made.add_column(column, justify="left" if words else "right", no_wrap=not words, overflow="fold")
     for row, after in zip(rows, [*rows[1:], None], strict=True):
-        table.add_row(*(row[i] for i in places), end_section=after is not None and row[1] != after[1])
-    return table
+        made.add_row(*row, end_section=groups >= 0 and after is not None and row[groups] != after[groups])
+    return made
 
 
 def summary_table(block: Block) -> Any:
