@@ -215,7 +215,7 @@ class Contest:
     def row(self, way: str, steps: int, one: Contestant, first: float, later: Spread, error: float) -> CompareRow:
         variant, data = one.variant, one.data
         graph_bytes, program_bytes = (
-            object_bytes(variant, data.sizes, data.weights) if self.asked.objects else (None, None)
+            object_bytes(variant, data.sizes, data.weights) if self.asked.in_full else (None, None)
         )
         nodes, edges = zip(*map(counts, variant.graphs(data.sizes)), strict=True)
         return CompareRow(
@@ -237,7 +237,7 @@ class Contest:
     def laws(self, steps: int, ways: Mapping[str, Contestant]) -> Iterator[tuple[tuple[str, int], Laws]]:
         """How the bytes of each way grow with the steps: told of the most steps, and of every number of steps where a
         limit leads to another way at each."""
-        for way, one in ways.items():
+        for way, one in ways.items() if self.asked.in_full else ():
             if WITHIN in way or steps == max(self.asked.steps):
                 alike = partial(self.alike, way)
                 growth = Growth(self.model, alike, steps, self.asked.batch, program=one.program)
@@ -256,13 +256,13 @@ def gradient_error(right: Arrays, found: Arrays) -> float:
 
 
 def _with_laws(rows: Sequence[CompareRow], laws: Mapping[tuple[str, int], Laws]) -> Iterator[CompareRow]:
-    """The rows with how their bytes grow."""
+    """The rows with how their bytes grow, where that was found."""
     longest = max(row.steps for row in rows)
     for row in rows:
         limited = WITHIN in row.mode
         alike = [r for r in rows if r is row or (r.mode == row.mode and not limited)]
-        found = laws[row.mode, row.steps if limited else longest]
-        ledger = (replace(e, law=_law(found[e.category], e.category, alike)) for e in row.ledger)
+        found = laws.get((row.mode, row.steps if limited else longest), {})
+        ledger = (replace(e, law=_law(found[e.category], e.category, alike)) if found else e for e in row.ledger)
         yield replace(row, ledger=tuple(ledger))
 
 

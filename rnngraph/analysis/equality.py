@@ -30,8 +30,9 @@ class Asked:
     seed: int = 0
     schedules: tuple[str, ...] = ()
     """Further rows for each mode: "every:100", "within 512MB", "truncate 50"."""
-    objects: bool = True
-    """Whether the bytes of the graph and the program are measured: to trace them takes longer than all the rest."""
+    in_full: bool = True
+    """Whether the bytes of graphs and programs are traced, and laws found of how bytes grow: that takes longer than all
+    the rest."""
 
     @property
     def ways(self) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ CATEGORIES = ("parameters", "inputs", "outputs", "saved", "gradients", "workspac
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """Bytes of one category, predicted before and measured after; `law` says how they grow with the steps."""
+    """Bytes of one category, predicted before and measured after; `law` says how they grow with the steps, where that
+    was asked for."""
 
     category: str
     predicted: int

@@ -86,7 +86,7 @@ def compare(
         repeats,
         seed,
         schedules(keep=keep or "", memory_limit=memory_limit or "", truncate=truncate or ""),
-        objects=in_full or as_json or page is not None,
+        in_full=in_full or as_json or page is not None,
     )
     warn(model.unrolling_warning("static" if "static" in asked.modes else "", max(asked.steps), True))
     with console(stderr=True).status("") as status:

@@ -100,7 +100,8 @@ def _kernels() -> Iterator[Finding]:
     try:
         backend_named("numpy", "native")
     except CannotDo as error:
-        yield Finding("kernels", False, error.diagnostics[0].message, "NumPy runs models instead, more slowly")
+        told = error.diagnostics[0].message.removeprefix("kernels ")
+        yield Finding("kernels", False, told, "NumPy runs models instead, more slowly")
         return
     from rnngraph.kernels.cpu.machine_code import llvm_version
     from rnngraph.kernels.cpu.modules import target

@@ -38,13 +38,13 @@ VERBS = {
         "Run a model on data.",
         (
             "run lstm4.rnn --data data/lstm4.npz --seed 0",
-            "run stack.rnn --data data/stack.npz --weights data/stack.safetensors \\\n    --out results.npz",
+            "run stack.rnn --data data/stack.npz \\\n    --weights data/stack.safetensors --out results.npz",
         ),
     ),
     "train": Told(
         "Train a model's weights on data.",
         (
-            "train ponder.rnn --data data/ponder-train.npz --epochs 2 --rate 0.01",
+            "train ponder.rnn --data data/ponder-train.npz --epochs 2",
             "train sunspots.rnn --data data/sunspots-train.npz \\\n"
             "    --test data/sunspots-test.npz --out sunspots.safetensors",
         ),
@@ -53,14 +53,14 @@ VERBS = {
         "Draw a model as a picture.",
         (
             "render stack.rnn --out stack.svg",
-            "render lstm4.rnn --unroll static --steps 4 --gradient --out lstm4.pdf",
+            "render lstm4.rnn --unroll static --steps 4 --out lstm4.pdf",
         ),
     ),
     "compare": Told(
         "Run a model static and as a loop; report what each costs.",
         (
-            "compare lstm4.rnn --steps 10,100",
-            "compare digits.rnn --steps 8 --keep sqrt --page report.html",
+            "compare textbook.rnn --steps 10,100",
+            "compare lstm4.rnn --steps 20 --page report.html",
         ),
     ),
     "bench": Told(
@@ -74,8 +74,8 @@ VERBS = {
     "generate": Told(
         "Write text with a trained model.",
         (
-            "generate chars.rnn --weights chars.safetensors --prompt 'It is' --length 80",
-            "generate chars.rnn --weights chars.safetensors --prompt 'It is' --beam 4 \\\n    --length 20",
+            "generate chars.rnn --weights chars.safetensors \\\n    --prompt 'It is' --length 80",
+            "generate chars.rnn --weights chars.safetensors \\\n    --prompt 'It is' --length 20 --beam 4",
         ),
     ),
     "weights": Told("Show weight files; convert from and to other tools."),
@@ -86,15 +86,15 @@ VERBS = {
     "weights convert": Told(
         "Write weights in the layout of another tool.",
         (
-            "weights convert data/lstm4.safetensors --model lstm4.rnn --to torch \\\n    --out torch.safetensors",
-            "weights convert data/lstm4.safetensors --model lstm4.rnn --to keras \\\n    --out keras.safetensors",
+            "weights convert data/lstm4.safetensors --model lstm4.rnn \\\n    --to torch --out torch.safetensors",
+            "weights convert data/lstm4.safetensors --model lstm4.rnn \\\n    --to keras --out keras.safetensors",
         ),
     ),
     "export": Told(
         "Write a model as an ONNX file, or as Python for NumPy.",
         (
-            "export textbook.rnn --to numpy --weights data/textbook.safetensors \\\n    --out textbook.py",
-            "export lstm4.rnn --to onnx --weights data/lstm4.safetensors --out lstm4.onnx",
+            "export textbook.rnn --to numpy \\\n    --weights data/textbook.safetensors --out textbook.py",
+            "export lstm4.rnn --to onnx \\\n    --weights data/lstm4.safetensors --out lstm4.onnx",
         ),
     ),
 }

@@ -47,7 +47,7 @@ class Entry:
         """How it is written, with what must be given: `LSTM(units, ...)`."""
         needed = [name for name, default in self.settings if not default]
         more = ["..."] if len(needed) < len(self.settings) else []
-        return f"{self.name}({', '.join([*needed, *more])})"
+        return f"{self.name}({', '.join([*needed, *more])})" if self.settings else self.name
 
 
 _AUTHOR = re.compile(r"# ([A-Z]\.[ -])+[A-Z]")
