@@ -17,9 +17,9 @@ from rnngraph.cli.terminal import cell_lines, say, say_json, show_all
 from rnngraph.diagnostics.errors import CannotDo
 
 EXTRAS = {
-    "onnx": ("export to ONNX, weights from it", "pip install 'rnngraph[onnx]'"),
-    "h5py": ("weights from Keras", "pip install 'rnngraph[keras]'"),
-    "cupy": ("NVIDIA GPUs", "pip install 'rnngraph[cupy]'  (CUDA 13: cupy13)"),
+    "onnx": ("export to ONNX, weights from it", "pip install onnx"),
+    "h5py": ("weights from Keras", "pip install h5py"),
+    "cupy": ("NVIDIA GPUs", "pip install 'cupy-cuda12x[ctk]'  (CUDA 13: cupy-cuda13x)"),
     "torch": ("weights from PyTorch", "pip install torch"),
     "jax": ("comparisons in benchmarks/", "pip install jax"),
     "pandas": ("data frames from Python", "pip install pandas"),
