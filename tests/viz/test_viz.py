@@ -368,7 +368,7 @@ def test_the_memory_of_a_comparison_is_a_line_where_all_is_as_predicted() -> Non
     (line,) = [part for part in short(replace(told, rows=tuple(right))) if str(part).startswith("Memory")]
     assert line == "Memory at 100 steps: 2.6 MB in both modes, as predicted, to the byte."
     (line,) = [part for part in short(told) if str(part).startswith("Memory")]
-    assert line.startswith("Memory: 4 of 12 sizes are not as predicted")
+    assert line.startswith("Memory: 6 of 18 sizes are not as predicted")
 
 
 def test_plots_are_written_as_svg_and_png(tmp_path: Path) -> None:
