@@ -71,7 +71,7 @@ LEVEL = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}
 
 def modules() -> dict[str, Path]:
     """Every module by its name below `rnngraph`, those behind the links too."""
-    folders = [PACKAGE, *(p for p in PACKAGE.iterdir() if p.is_dir())]
+    folders = [PACKAGE, *(p for p in PACKAGE.iterdir() if p.is_dir() and p.name != "examples")]
     files = {f for folder in folders for f in (folder.glob("*.py") if folder == PACKAGE else folder.rglob("*.py"))}
     return {".".join(f.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): f for f in files}
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from rnngraph.cli.examples import DATA
 from tests.support.paths import ROOT
 
 HANDED_OUT = {".py", ".lark", ".rnn", ".html", ".css", ".js", ".typed"}
@@ -38,7 +39,9 @@ def files() -> set[str]:
     top = ROOT / "rnngraph"
     folders = [top, *(top / link for link in ("grammar", "viz"))]
     found = {f for folder in folders for f in folder.rglob("*") if f.suffix in HANDED_OUT}
-    return {f"rnngraph/{f.relative_to(top).as_posix()}" for f in found if "__pycache__" not in f.parts}
+    code = {f"rnngraph/{f.relative_to(top).as_posix()}" for f in found if "__pycache__" not in f.parts}
+    models = {f"rnngraph/examples/{f.name}" for f in (ROOT / "examples").glob("*.rnn")}
+    return code | models | {f"rnngraph/examples/data/{name}" for names in DATA.values() for name in names}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sdist")
     tree = folder / "tree"
     tree.mkdir()
-    for name in ("rnngraph", "grammar", "viz"):
+    for name in ("rnngraph", "grammar", "viz", "examples"):
         shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, tree / name)
@@ -104,6 +107,7 @@ def test_the_wheel_holds_every_file_and_nothing_else(wheel: Path) -> None:
     assert inside == files()
     endings = {Path(name).suffix for name in inside}
     assert {".lark", ".rnn", ".css", ".typed"} <= endings
+    assert wheel.stat().st_size < 1_000_000
 
 
 def test_the_installed_command_runs_a_model_elsewhere(installed: Path, tmp_path: Path) -> None:
@@ -122,6 +126,30 @@ def test_the_installed_command_runs_a_model_elsewhere(installed: Path, tmp_path:
     assert Path(where.strip()).is_relative_to(installed.parent)
     run([installed / "rnngraph", "render", examples / "stack.rnn", "--out", "stack.svg"], tmp_path)
     assert (tmp_path / "stack.svg").stat().st_size > 1000
+
+
+def test_the_installed_command_has_its_examples_and_its_library(installed: Path, tmp_path: Path) -> None:
+    command = installed / "rnngraph"
+    run([command, "new", "first"], tmp_path)
+    run([command, "train", "model.rnn", "--data", "data.json", "--epochs", "1"], tmp_path / "first")
+    run([command, "examples", "--copy", "demo", "textbook"], tmp_path)
+    said = run([command, "run", "textbook.rnn", "--data", "data/textbook.npz"], tmp_path / "demo")
+    assert "y [4, 2, 5]" in said
+    assert "(1997)" in run([command, "library", "LSTM"], tmp_path)
+    assert "A normal run has all that it needs." in run([command, "doctor"], tmp_path)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_the_installed_command(installed: Path, tmp_path: Path, shell: str) -> None:
+    """As the script says that the README has people run; where the shell is here it reads it without a complaint."""
+    script = run(["env", f"_RNNGRAPH_COMPLETE={shell}_source", installed / "rnngraph"], tmp_path)
+    assert "_RNNGRAPH_COMPLETE" in script and "rnngraph" in script
+    words = {"COMP_WORDS": "rnngraph comp", "COMP_CWORD": "comp" if shell == "fish" else "1"}
+    asked = [f"{name}={value}" for name, value in words.items()]
+    assert "compare" in run(["env", f"_RNNGRAPH_COMPLETE={shell}_complete", *asked, installed / "rnngraph"], tmp_path)
+    if shutil.which(shell):
+        (tmp_path / "script").write_text(script)
+        run([shell, "-n", "script"], tmp_path)
 
 
 def test_the_installed_command_compares_and_writes_its_page(installed: Path, tmp_path: Path) -> None:

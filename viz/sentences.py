@@ -8,6 +8,8 @@ from rnngraph.analysis.results import CompareRow, Comparison, Spread
 def verdict(results: Comparison) -> str:
     """Whether all modes gave the same bits; if not, what differs most."""
     count = len(results.differences)
+    if len(results.modes) == 1:
+        return "Only one mode was run: there is nothing to compare it with."
     if results.equal:
         return f"The modes give the same bits: all {count} outputs and gradients are equal."
     wrong = sorted((d for d in results.differences if not d.equal), key=lambda d: -d.max_abs)

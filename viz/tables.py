@@ -5,7 +5,7 @@ from __future__ import annotations
 from rnngraph.analysis.results import CATEGORIES, Comparison
 from rnngraph.viz.sentences import data, duration
 
-GRAPHS = ("nodes", "edges", "nodes with\ngradient", "edges with\ngradient", "graph", "program", "compile")
+GRAPHS = ("nodes", "edges", "nodes,\ngradient", "edges,\ngradient", "graph", "program", "compile")
 RUNS = ("first run", "later runs", "between", "arrays", "forward\nsteps", "gradient\nerror")
 COLUMNS = ("mode", "steps", *GRAPHS, *RUNS)
 
@@ -20,8 +20,7 @@ def cells(results: Comparison) -> list[tuple[str, ...]]:
             f"{row.edges_forward:,}",
             f"{row.nodes_gradient:,}",
             f"{row.edges_gradient:,}",
-            data(row.graph_bytes),
-            data(row.program_bytes),
+            *("" if size is None else data(size) for size in (row.graph_bytes, row.program_bytes)),
             duration(row.compile_seconds),
             f"{row.first_ms:,.3g} ms",
             f"{row.later_ms.middle:,.3g} ms",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -28,7 +28,7 @@ from rnngraph.analysis.equality import (
 )
 from rnngraph.analysis.formulas import Formula
 from rnngraph.analysis.growth import Growth
-from rnngraph.analysis.measured_bytes import measured_bytes
+from rnngraph.analysis.measured_bytes import ledger, object_bytes
 from rnngraph.analysis.results import CompareRow, Comparison, Difference, Spread
 from rnngraph.analysis.timing import in_turns, seconds
 from rnngraph.compilation.variant import Signature, Variant
@@ -159,6 +159,8 @@ class Contest:
     backend: Backend
     asked: Asked
     tell: Tell
+    forwards: dict[tuple[str, int], CompiledProgram] = field(default_factory=dict)
+    """Those that were compiled and are needed again, by mode and number of steps."""
 
     def warm_up(self) -> None:
         """Compiles and runs each way once, so that no row holds what is done once in a process: kernels are kept."""
@@ -178,12 +180,19 @@ class Contest:
 
     def contestant(self, way: str, steps: int, data: Data) -> Contestant:
         self.tell(f"{way}, {steps} steps: compiling")
-        forward = compiled_for(self.model, self.backend, self.asked, way.partition(",")[0], steps)
+        forward = self.forward(way.partition(",")[0], steps)
         began = time.perf_counter()
         program = step_for(self.model.anew(), self.backend, self.asked, way, steps)  # to time all of it
         variant = _variant(self.model, program)
         variant.graphs(data.sizes)
         return Contestant(forward, program, variant, data, time.perf_counter() - began)
+
+    def forward(self, mode: str, steps: int) -> CompiledProgram:
+        """The forward run of a mode, compiled once for all its ways."""
+        key = mode, steps
+        if key not in self.forwards:
+            self.forwards[key] = compiled_for(self.model, self.backend, self.asked, mode, steps)
+        return self.forwards[key]
 
     def round(self, steps: int) -> Round:
         """All ways at one number of steps, timed in turns."""
@@ -196,14 +205,39 @@ class Contest:
         right = results[asked.ways[0]]
         errors = {way: 0.0 if way in asked.exact else gradient_error(right, results[way]) for way in ways}
         self.tell(f"{steps} steps: measuring memory")
-        rows = (_row(way, steps, one, 1e3 * first[way], later[way] * 1e3, errors[way]) for way, one in ways.items())
+        rows = (self.row(way, steps, one, first[way], later[way], errors[way]) for way, one in ways.items())
         found = (difference for way in asked.exact[1:] for difference in differences(right, results[way]))
-        return Round(tuple(rows), tuple(found), dict(self.laws(steps, ways)))
+        made = Round(tuple(rows), tuple(found), dict(self.laws(steps, ways)))
+        for mode in asked.modes:
+            self.forwards.pop((str(mode), steps), None)
+        return made
+
+    def row(self, way: str, steps: int, one: Contestant, first: float, later: Spread, error: float) -> CompareRow:
+        variant, data = one.variant, one.data
+        graph_bytes, program_bytes = (
+            object_bytes(variant, data.sizes, data.weights) if self.asked.in_full else (None, None)
+        )
+        nodes, edges = zip(*map(counts, variant.graphs(data.sizes)), strict=True)
+        return CompareRow(
+            way,
+            steps,
+            *counts(one.forward.graph),
+            sum(nodes),
+            sum(edges),
+            graph_bytes,
+            program_bytes,
+            one.compile_seconds,
+            1e3 * first,
+            later * 1e3,
+            ledger(variant, data.sizes, data.weights),
+            variant.evaluations(data.sizes),
+            error,
+        )
 
     def laws(self, steps: int, ways: Mapping[str, Contestant]) -> Iterator[tuple[tuple[str, int], Laws]]:
         """How the bytes of each way grow with the steps: told of the most steps, and of every number of steps where a
         limit leads to another way at each."""
-        for way, one in ways.items():
+        for way, one in ways.items() if self.asked.in_full else ():
             if WITHIN in way or steps == max(self.asked.steps):
                 alike = partial(self.alike, way)
                 growth = Growth(self.model, alike, steps, self.asked.batch, program=one.program)
@@ -211,26 +245,6 @@ class Contest:
 
     def alike(self, way: str, model: Model, steps: int) -> CompiledProgram:
         return step_for(model, self.backend, self.asked, way, steps)
-
-
-def _row(way: str, steps: int, one: Contestant, first: float, later: Spread, error: float) -> CompareRow:
-    graph_bytes, program_bytes, ledger = measured_bytes(one.variant, one.program, one.data.inputs, one.data.weights)
-    nodes, edges = zip(*map(counts, one.variant.graphs(one.data.sizes)), strict=True)
-    return CompareRow(
-        way,
-        steps,
-        *counts(one.forward.graph),
-        sum(nodes),
-        sum(edges),
-        graph_bytes,
-        program_bytes,
-        one.compile_seconds,
-        first,
-        later,
-        ledger,
-        one.variant.evaluations(one.data.sizes),
-        error,
-    )
 
 
 def gradient_error(right: Arrays, found: Arrays) -> float:
@@ -242,13 +256,13 @@ def gradient_error(right: Arrays, found: Arrays) -> float:
 
 
 def _with_laws(rows: Sequence[CompareRow], laws: Mapping[tuple[str, int], Laws]) -> Iterator[CompareRow]:
-    """The rows with how their bytes grow."""
+    """The rows with how their bytes grow, where that was found."""
     longest = max(row.steps for row in rows)
     for row in rows:
         limited = WITHIN in row.mode
         alike = [r for r in rows if r is row or (r.mode == row.mode and not limited)]
-        found = laws[row.mode, row.steps if limited else longest]
-        ledger = (replace(e, law=_law(found[e.category], e.category, alike)) for e in row.ledger)
+        found = laws.get((row.mode, row.steps if limited else longest), {})
+        ledger = (replace(e, law=_law(found[e.category], e.category, alike)) if found else e for e in row.ledger)
         yield replace(row, ledger=tuple(ledger))
 
 

@@ -30,6 +30,9 @@ class Asked:
     seed: int = 0
     schedules: tuple[str, ...] = ()
     """Further rows for each mode: "every:100", "within 512MB", "truncate 50"."""
+    in_full: bool = True
+    """Whether the bytes of graphs and programs are traced, and laws found of how bytes grow: that takes longer than all
+    the rest."""
 
     @property
     def ways(self) -> tuple[str, ...]:
@@ -58,8 +61,8 @@ def synthetic(model: Model, steps: Steps, batch: int, seed: int, padded: bool = 
     rng = np.random.default_rng(seed)
     limits, data = reached(model.graph), dict[str, Any]()
     for item in model.inputs:
-        lead = [batch] * (BATCH in item.type.axes) + [_steps_on(steps, item.axis)] * bool(item.axis)
-        sizes = [*lead, *item.type.shape]
+        over = [_steps_on(steps, item.axis)] if item.axis else []
+        sizes = [*[batch] * (BATCH in item.type.axes), *over, *item.type.shape]
         data[item.name] = _random(item, sizes, limits.get(item.name, 2), rng)
     if padded:
         axes = {i.axis for i in model.inputs if i.axis}

@@ -4,50 +4,68 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from rnngraph.analysis.results import LedgerEntry
 from rnngraph.compilation.variant import Variant
-from rnngraph.compiled import Arrays, CompiledProgram
+from rnngraph.compiled import Arrays
 from rnngraph.planning.arena import Piece
 from rnngraph.planning.plan import PLANNED, Plan, lifetimes, rounded, shares
 from rnngraph.planning.program import CATEGORIES
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execution import Bound
 from rnngraph.runtime.numpy import array_bytes
+from rnngraph.system import garbage
 
 
-def measured_bytes(
-    variant: Variant, program: CompiledProgram, data: Arrays, weights: Arrays
-) -> tuple[int, int, tuple[LedgerEntry, ...]]:
-    """Bytes of the graph's and the program's objects as traced by Python, and the ledger of array bytes as the backend
-    counts them."""
-    checked = program.check(data)
-    plan = variant.plan(checked.sizes)
-    measured: dict[str, int] = {}
-    gc.collect()
-    tracemalloc.start()
-    try:
+def ledger(variant: Variant, sizes: Mapping[str, int], weights: Arrays) -> tuple[LedgerEntry, ...]:
+    """The bytes of arrays by category: as planned, and as the backend counts them."""
+    planned, measured = variant.plan(sizes).bytes, _measured(variant, sizes, weights)
+    return tuple(LedgerEntry(c, planned[c], measured.get(c, 0), "") for c in CATEGORIES)
+
+
+def object_bytes(variant: Variant, sizes: Mapping[str, int], weights: Arrays) -> tuple[int, int]:
+    """Of the objects that the graph is, and the program with what is bound of it but for its arrays, as traced by
+    Python. All of it is made anew for that, four times as slowly as otherwise."""
+    with _traced():
         fresh = Variant(variant.elaborated, variant.schedule, variant.signature, variant.backend)
         _ = fresh.cuts if fresh.walks else fresh.graph
         gc.collect()
         graph_bytes = tracemalloc.get_traced_memory()[0]
-        before = fresh.backend.taken_bytes()
-        held = {n: fresh.backend.xp.array(weights[n]) for n in fresh.weights}
-        measured["parameters"] = fresh.backend.taken_bytes() - before
-        made = fresh.plan(checked.sizes)
-        arenas = made.arenas if isinstance(made, Plan) else {c: made.bytes[c] for c in PLANNED}
-        bound = fresh.with_arrays(made, _Counted(variant.backend, measured, arenas))
+        held = _held(fresh, weights)
+        bound = fresh.with_arrays(fresh.plan(sizes))
         bound.bind(held)
         gc.collect()
-        program_bytes = tracemalloc.get_traced_memory()[0] - graph_bytes - array_bytes()
-    finally:
-        tracemalloc.stop()
-    if isinstance(bound, Bound):
-        measured |= _shares(bound, measured["all"])
-    ledger = tuple(LedgerEntry(c, plan.bytes[c], measured.get(c, 0), "") for c in CATEGORIES)
-    return graph_bytes, program_bytes, ledger
+        return graph_bytes, tracemalloc.get_traced_memory()[0] - graph_bytes - array_bytes()
+
+
+@contextmanager
+def _traced() -> Iterator[None]:
+    with garbage.only_new():
+        gc.collect()  # empties Python's lists of free objects, whose next use would not be seen
+        tracemalloc.start()
+        try:
+            yield
+        finally:
+            tracemalloc.stop()
+
+
+def _measured(variant: Variant, sizes: Mapping[str, int], weights: Arrays) -> dict[str, int]:
+    """By category. Little else is traced meanwhile: to count arrays takes as long as there are traced objects."""
+    made, backend, measured = variant.plan(sizes), variant.backend, dict[str, int]()
+    with _traced():
+        before = backend.taken_bytes()
+        held = _held(variant, weights)  # noqa: F841  # kept until it is counted
+        measured["parameters"] = backend.taken_bytes() - before
+        arenas = made.arenas if isinstance(made, Plan) else {c: made.bytes[c] for c in PLANNED}
+        bound = variant.with_arrays(made, _Counted(backend, measured, arenas))
+    return measured | _shares(bound, measured["all"]) if isinstance(bound, Bound) else measured
+
+
+def _held(variant: Variant, weights: Arrays) -> dict[str, Any]:
+    return {n: variant.backend.xp.array(weights[n]) for n in variant.weights}
 
 
 def _shares(bound: Bound, arena: int) -> dict[str, int]:

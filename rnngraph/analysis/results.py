@@ -12,7 +12,8 @@ CATEGORIES = ("parameters", "inputs", "outputs", "saved", "gradients", "workspac
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """Bytes of one category, predicted before and measured after; `law` says how they grow with the steps."""
+    """Bytes of one category, predicted before and measured after; `law` says how they grow with the steps, where that
+    was asked for."""
 
     category: str
     predicted: int
@@ -40,7 +41,8 @@ class Spread:
 class CompareRow:
     """One mode at one number of steps: sizes in nodes, edges, bytes; times in seconds and milliseconds.
 
-    Nodes and edges with gradient, times and bytes are those of a step of training, where the model has gradients.
+    Nodes and edges with gradient, times and bytes are those of a step of training, where the model has gradients. The
+    bytes of graph and program are None where they were not asked for.
     """
 
     mode: str
@@ -49,8 +51,8 @@ class CompareRow:
     edges_forward: int
     nodes_gradient: int
     edges_gradient: int
-    graph_bytes: int
-    program_bytes: int
+    graph_bytes: int | None
+    program_bytes: int | None
     compile_seconds: float
     first_ms: float
     later_ms: Spread

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.outputs import form_of, refuse_clashes, refuse_unwritable
@@ -25,13 +26,22 @@ Paths = dict[str, list[str]]
 """Files by the option that names them."""
 
 
-class Input(_Type):
+class _OnDisk(_Type):
+    """What a shell completes with the names of files."""
+
+    kind = "file"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type=self.kind)]
+
+
+class Input(_OnDisk):
     """A file that is read."""
 
     name = "path"
 
 
-class Output(_Type):
+class Output(_OnDisk):
     """A file that is written. `forms` are the endings that its name may have."""
 
     name = "path"
@@ -44,10 +54,11 @@ class Output(_Type):
         return value
 
 
-class Folder(_Type):
+class Folder(_OnDisk):
     """A folder in which files are written."""
 
     name = "folder"
+    kind = "dir"
 
 
 class EmptyText(_Type):

@@ -42,6 +42,7 @@ def _plot_files(given: Mapping[str, Any]) -> Paths:
 @click.option("--page", type=PAGE, help="Write a report with plots to this .html file.")
 @click.option("--plots", type=Folder(), help="Write the plots into this folder, as .svg and .png.")
 @click.option("--memory", type=TIMES, help="Draw memory use over the longest run: .svg, .png or .pdf.")
+@click.option("--full", "in_full", is_flag=True, help="Show every number: of graphs, runs, and memory.")
 @JSON
 def compare(
     file: str,
@@ -61,19 +62,19 @@ def compare(
     page: str | None,
     plots: str | None,
     memory: str | None,
+    in_full: bool,
     as_json: bool,
 ) -> int:
     """Verify that the modes give the same bits, then report what each costs. Exit code 1 if they do not."""
     from rnngraph.analysis.compare import compare as compared
     from rnngraph.analysis.compare import schedules
     from rnngraph.analysis.equality import Asked
-    from rnngraph.cli.tables import comparison_tables
+    from rnngraph.cli.comparison import full, short
     from rnngraph.files.outputs import write_aside
     from rnngraph.run_options import run_options
     from rnngraph.runtime.choose_backend import backend_named
     from rnngraph.viz.plots import plots as write_plots
     from rnngraph.viz.report import report
-    from rnngraph.viz.sentences import honest, verdict
 
     model = read(file, name, settings)
     options = run_options(model, backend=backend, dtype=dtype, kernels=kernels, dtype_default="float32")
@@ -85,6 +86,7 @@ def compare(
         repeats,
         seed,
         schedules(keep=keep or "", memory_limit=memory_limit or "", truncate=truncate or ""),
+        in_full=in_full or as_json or page is not None,
     )
     warn(model.unrolling_warning("static" if "static" in asked.modes else "", max(asked.steps), True))
     with console(stderr=True).status("") as status:
@@ -100,7 +102,7 @@ def compare(
     if as_json:
         say_json(found.to_json())
     else:
-        show_all(verdict(found), *honest(found), *found.notes, *comparison_tables(found))
+        show_all(*(full if in_full else short)(found))
     return 0 if found.equal else 1
 
 

@@ -15,10 +15,15 @@ from rnngraph.cli.bench import bench
 from rnngraph.cli.check import check
 from rnngraph.cli.compare import compare
 from rnngraph.cli.cost import cost
+from rnngraph.cli.doctor import doctor
 from rnngraph.cli.evaluate import evaluate
+from rnngraph.cli.examples import examples
 from rnngraph.cli.export import export
 from rnngraph.cli.fmt import fmt
 from rnngraph.cli.generate import generate
+from rnngraph.cli.help import explain
+from rnngraph.cli.library import library
+from rnngraph.cli.new import new
 from rnngraph.cli.predict import predict
 from rnngraph.cli.render import render
 from rnngraph.cli.run import run
@@ -32,16 +37,22 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.system.interrupts import Asked
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="New here? `rnngraph new first` makes a folder with a model and three commands to try.",
+)
 @click.version_option(__version__, prog_name="rnngraph")
 def cli() -> None:
     """Recurrent networks as programs: write a .rnn file, run it unrolled or as a loop, see what each costs."""
 
 
 for verb in (
-    check, fmt, show, summary, run, train, evaluate, predict, render, compare, bench, cost, generate, weights, export,
+    new, examples, library, doctor, check, fmt, show, summary, run, train, evaluate, predict, render, compare, bench,
+    cost, generate, weights, export,
 ):  # fmt: skip
     cli.add_command(verb)
+explain(cli)
 
 
 def exit_code(arguments: Sequence[str] | None, asked: Asked | None = None) -> int:

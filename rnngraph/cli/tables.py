@@ -2,46 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from rnngraph.analysis.results import Comparison, Profile
+from rnngraph.analysis.results import Profile
 from rnngraph.language.elaboration.elaborated import Block
 from rnngraph.viz.profile import slowest
-from rnngraph.viz.sentences import duration, later
+from rnngraph.viz.sentences import duration
 from rnngraph.viz.summary import shape_text, summary, totals
-from rnngraph.viz.tables import COLUMNS, GRAPHS, LEDGER_COLUMNS, RUNS, TEXTS, cells, ledger_cells
 
-BAR = 24
+BAR = 12
 """Columns of the longest bar in the terminal."""
 
 
-def comparison_tables(results: Comparison) -> list[Any]:
-    """`rich` tables: graphs and runs per mode and number of steps, then the ledger of bytes. Each fits 100 columns."""
-    about = f"batch {results.batch}, {results.dtype}, {results.backend}"
-    schedules = any(row.evaluations != 1 for row in results.rows)
-    runs = RUNS if any(row.gradient_error for row in results.rows) else RUNS[:-1] if schedules else RUNS[:-2]
-    return [
-        _table(f"{results.model}: graphs, {about}", ("mode", "steps", *GRAPHS), cells(results)),
-        _table(f"runs; {later(results)}", ("mode", "steps", *runs), cells(results)),
-        _table("bytes in memory, and how they grow with the steps T", LEDGER_COLUMNS, ledger_cells(results)),
-    ]
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: Collection[str], groups: int = -1) -> Any:
+    """A `rich` table: `texts` are the columns of words, which may be folded, the others are numbers, to the right.
 
-
-def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Any:
-    """These columns of the rows, numbers to the right; a line where the steps change."""
+    A blank line stands where column `groups` changes.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    looks: dict[str, Any] = {"title_justify": "left", "title_style": "bold", "pad_edge": False}
-    table = Table(title=title, box=SIMPLE_HEAD, collapse_padding=True, **looks)
-    names = LEDGER_COLUMNS if columns == LEDGER_COLUMNS else COLUMNS
-    places = [names.index(column) for column in columns]
+    made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     for column in columns:
-        table.add_column(column, justify="left" if column in TEXTS else "right", no_wrap=column != "growth")
+        words = column in texts
+        made.add_column(column, justify="left" if words else "right", no_wrap=not words, overflow="fold")
     for row, after in zip(rows, [*rows[1:], None], strict=True):
-        table.add_row(*(row[i] for i in places), end_section=after is not None and row[1] != after[1])
-    return table
+        made.add_row(*row, end_section=groups >= 0 and after is not None and row[groups] != after[groups])
+    return made
 
 
 def summary_table(block: Block) -> Any:
@@ -50,21 +38,20 @@ def summary_table(block: Block) -> Any:
     from rich.table import Table
 
     rows = summary(block)
-    found = Table(box=SIMPLE_HEAD, pad_edge=False, show_footer=True)
+    found = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True, show_footer=True)
     count = totals(rows)
     frozen = f" ({count['frozen']:,} frozen)" if count["frozen"] else ""
-    for name, footer in (("block", "total"), ("definition", ""), ("states", ""), ("weights", "")):
-        found.add_column(name, footer=footer)
-    found.add_column("values", f"{count['values']:,}{frozen}", justify="right")
-    found.add_column("", "")
+    for name, footer in (("block", "total"), ("definition", ""), ("states and weights", "")):
+        found.add_column(name, footer=footer, overflow="fold")
+    found.add_column("values", f"{count['values']:,}{frozen}", justify="right", no_wrap=True)
     for row in rows:
+        states = (f"{name} {shape_text(shape)} state" for name, shape in row.states)
+        weights = (f"{name} {shape_text(shape)}{' frozen' if frozen else ''}" for name, shape, frozen in row.weights)
         found.add_row(
             "  " * row.depth + row.name,
-            f"{row.kind} {row.definition}".strip() if row.definition else row.kind,
-            "\n".join(f"{name} {shape_text(shape)}" for name, shape in row.states),
-            "\n".join(f"{n} {shape_text(s)}{' frozen' if frozen else ''}" for n, s, frozen in row.weights),
+            f"{row.kind} {row.definition}".strip() + (f"\n{row.shared}" if row.shared else ""),
+            "\n".join([*states, *weights]),
             f"{row.values:,}" if row.values else "",
-            row.shared,
         )
     return found
 
@@ -79,15 +66,16 @@ def profile_table(task: str, profile: Profile, most: int) -> Any:
     told = Table(
         title=f"{task}: where the time goes", title_justify="left", title_style="bold", box=None, pad_edge=False
     )
-    for name, justify in (("", "right"), ("time", "right"), ("", "left"), ("line", "left"), ("", "left")):
-        told.add_column(name, justify=justify, no_wrap=name != "")  # type: ignore[arg-type]
+    for name, justify in (("", "right"), ("time", "right"), ("", "left"), ("line", "left")):
+        told.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    told.add_column("", overflow="fold")
     for line in rows:
         forward, backward = (round(BAR * part / longest) for part in (line.forward, line.backward))
         told.add_row(
             f"{100 * line.seconds / profile.seconds:.0f} %",
             duration(line.seconds),
             f"[green]{'█' * forward}[/][dark_orange]{'▒' * backward}[/]",
-            escape(line.place),
+            escape(line.place.rpartition("/")[2]),
             escape(line.text),
         )
     if any(line.backward for line in rows):
@@ -114,45 +102,47 @@ def kernel_table(kernels: Sequence[Any]) -> Any:
 def cost_tables(cost: Any, lines: int) -> list[Any]:
     """A predicted cost (`analysis.cost.Cost`): by category with its law, and the lines that answer for the peak."""
     from rich.markup import escape
-    from rich.table import Table
 
-    sizes = ", ".join(f"{axis} {size:,}" for axis, size in cost.sizes.items())
-    by_category = Table("category", "bytes", "law (T steps, B rows, U units)", title=f"{sizes}, {cost.dtype}", box=None)
-    for category, size in cost.bytes.items():
-        by_category.add_row(category, f"{size:,}", str(cost.laws[category]))
-    by_category.add_row("total", f"{cost.total:,}", f"{cost.peak.bytes:,} alive at once at most")
+    rows = [(category, f"{size:,}", str(cost.laws[category])) for category, size in cost.bytes.items()]
+    rows.append(("total", f"{cost.total:,}", f"{cost.peak.bytes:,} alive at once at most"))
     if cost.course:
         kept = f"computed at a time, and {cost.course.places:,} places for what is kept between"
-        by_category.add_row("steps in a piece", f"{cost.course.chunk:,}", kept)
-    by_category.add_row("forward steps", f"{cost.evaluations:,.3f}", "computed for each step of the sequence")
+        rows.append(("steps in a piece", f"{cost.course.chunk:,}", kept))
+    rows.append(("forward steps", f"{cost.evaluations:,.3f}", "computed for each step of the sequence"))
     objects = cost.objects
     told = f"about, in {objects.nodes:,} nodes: {objects.per_node:,.0f} a node"
-    by_category.add_row("graph, program", f"{objects.graph + objects.program:,}", told)
-    by_category.add_row("optimiser", f"{cost.optimiser:,}", "beside a run, while training")
-    by_line = Table("bytes at the peak", "line", "", title="where they are made", box=None)
-    for line in cost.lines[:lines]:
-        by_line.add_row(f"{line.bytes:,}", escape(line.place), escape(line.text))
+    rows.append(("graph, program", f"{objects.graph + objects.program:,}", told))
+    rows.append(("optimiser", f"{cost.optimiser:,}", "beside a run, while training"))
+    made = [(f"{line.bytes:,}", escape(line.place), escape(line.text)) for line in cost.lines[:lines]]
     peak, way = cost.peak, "backward" if cost.peak.backward else "forward"
-    return [by_category, f"the peak is at {escape(peak.place)} ({way}): {escape(peak.text)}", by_line]
+    sizes = ", ".join(f"{axis} {size:,}" for axis, size in cost.sizes.items())
+    law = "law (T steps, B rows, U units)"
+    shown = [f"[bold]{sizes}, {cost.dtype}[/]", "", table(("category", "bytes", law), rows, ("category", law))]
+    shown += ["", f"The peak is at {escape(peak.place)} ({way}): {escape(peak.text)}", "Where its bytes are made:", ""]
+    return [*shown, table(("bytes", "line", ""), made, ("line", ""))] if made else shown[:-2]
 
 
 def bench_tables(found: Any) -> list[Any]:
     """Speeds (`bench.Bench`): a row for each task, and what they were measured on."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     from rnngraph.viz.sentences import interval
 
     same = len(set(found.axes.values())) < 2
     steps = f"{found.steps:,}" if same else ", ".join(f"{axis} {count:,}" for axis, count in found.axes.items())
-    title = f"{found.model}: batch {found.batch}, {steps} steps, {found.how}"
-    told = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    told.add_column("")
-    for name in ("a run", "", "a step", "products", "of the peak"):
-        told.add_column(name, justify="right")
-    for speed in found.speeds:
-        per_step = f"{1e3 * speed.seconds / found.steps:.3g} ms"
-        share = f"{speed.rate / found.peak:.0%}"
-        run = f"{1e3 * speed.seconds:.3g} ms"
-        told.add_row(speed.task, run, interval(speed.times * 1e3), per_step, f"{speed.rate / 1e9:.3g} GFLOP/s", share)
-    return [told, f"{found.machine}\npeak: {found.peak / 1e9:.0f} GFLOP/s, {found.peak_of}\n"]
+    rows = [
+        (
+            speed.task,
+            f"{1e3 * speed.seconds:.3g} ms",
+            interval(speed.times * 1e3),
+            f"{1e3 * speed.seconds / found.steps:.3g} ms",
+            f"{speed.rate / 1e9:.3g} GFLOP/s",
+            f"{speed.rate / found.peak:.0%}",
+        )
+        for speed in found.speeds
+    ]
+    return [
+        f"[bold]{found.model}[/]: batch {found.batch:,}, {steps} steps, {found.how}",
+        "",
+        table(("task", "a run", "between", "a step", "products", "of the peak"), rows, ("task",)),
+        "",
+        f"{found.machine}\npeak: {found.peak / 1e9:.0f} GFLOP/s, {found.peak_of}\n",
+    ]

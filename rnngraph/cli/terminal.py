@@ -55,6 +55,11 @@ def cell(text: object) -> str:
     return escape(printable(str(text)))
 
 
+def cell_lines(text: str) -> str:
+    """Lines of words from a file as a table takes them."""
+    return "\n".join(map(cell, text.split("\n")))
+
+
 def console(stderr: bool = False) -> Any:
     from rich.console import Console
 

@@ -25,7 +25,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if len(name) > LONGEST_WORD:
         return ""
     words = sorted(word for word in set(known) if len(word) <= LONGEST_WORD)
-    return twin(name, words) or next(iter(get_close_matches(name, words, n=1, cutoff=0.6)), "")
+    alike = next((word for word in words if word.lower() == name.lower()), "")
+    return twin(name, words) or alike or next(iter(get_close_matches(name, words, n=1, cutoff=0.6)), "")
 
 
 @dataclass

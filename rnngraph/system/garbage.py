@@ -28,3 +28,17 @@ def set_aside() -> Iterator[None]:
             gc.freeze()
             gc.unfreeze()  # frozen and thawed, they are old without having been looked at
         gc.enable()
+
+
+@contextmanager
+def only_new() -> Iterator[None]:
+    """Collections inside are those that are asked for, and look only at what is made inside."""
+    ours = not gc.get_freeze_count()
+    if ours:
+        gc.freeze()
+    try:
+        with set_aside():
+            yield
+    finally:
+        if ours:
+            gc.unfreeze()

@@ -294,7 +294,7 @@ def test_compare_proves_and_tells(folder: Path, capsys: Any) -> None:
     for row in found["rows"]:
         assert {e["category"] for e in row["ledger"]} >= {"parameters", "inputs", "outputs", "saved", "gradients"}
         assert all(e["predicted"] == e["measured"] for e in row["ledger"])
-    said = out(capsys, *arguments, "--page", "r.html", "--plots", "plots")
+    said = out(capsys, *arguments, "--page", "r.html", "--plots", "plots", "--full")
     assert "The modes give the same bits" in said and "how they grow with the steps T" in " ".join(said.split())
     assert Path("r.html").read_text().startswith("<!doctype html>")
     assert {p.suffix for p in Path("plots").iterdir()} == {".svg", ".png"}

@@ -37,6 +37,10 @@ model Writer {
 """
 
 _TABLE = """
+new fresh
+examples stack --copy fresh
+library LSTM
+doctor
 check small.rnn
 fmt small.rnn
 show small.rnn

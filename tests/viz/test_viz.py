@@ -17,7 +17,8 @@ import pytest
 from rich.console import Console
 
 from rnngraph.analysis.results import CompareRow, Comparison, Difference, LedgerEntry, Panel, Spread
-from rnngraph.cli.tables import comparison_tables, summary_table
+from rnngraph.cli.comparison import full, short
+from rnngraph.cli.tables import summary_table
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.ir.graph import Graph, Loop, graph_input
 from rnngraph.ir.types import Type
@@ -340,18 +341,34 @@ def test_the_notes_do_not_claim_what_the_numbers_deny() -> None:
     assert "Nothing but inputs and outputs" in honest(replace(small, rows=bare))[1]
 
 
-def test_tables_show_cost_and_ledger() -> None:
-    """Every column in 100 columns, nothing cut, also with the longest names of schedules."""
-    rows = [replace(r, mode=f"{r.mode}, within 512MB", gradient_error=0.25, evaluations=1.5) for r in comparison().rows]
-    for shown in (comparison(), replace(comparison(), rows=tuple(rows))):
-        console = Console(width=100, record=True, file=StringIO())
-        for found in comparison_tables(shown):
-            console.print(found)
-        text = console.export_text()
+@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize("shown", [short, full])
+@pytest.mark.parametrize("modes", ["{}", "{}, within 512MB"])
+def test_a_comparison_fits_and_ends_with_its_verdict(shown: Any, modes: str, width: int) -> None:
+    """Nothing is cut, no number folded, also with the longest names of schedules."""
+    told = comparison()
+    if modes != "{}":
+        more = (replace(r, mode=modes.format(r.mode), gradient_error=0.25, evaluations=1.5) for r in told.rows)
+        told = replace(told, rows=(*told.rows, *more))
+    console = Console(width=width, record=True, file=StringIO())
+    for found in shown(told):
+        console.print(found)
+    text = console.export_text()
+    assert "…" not in text and max(map(len, text.splitlines())) <= width
+    assert all(number in text for number in ("2 ms", "1.5", "1,024 B", "2,048 B") if modes != "{}" or number != "1.5")
+    last = text.index("The modes give the same bits")
+    assert last > text.rindex("1,024 B") > text.index("steps") and "A loop shrinks the graph" in text[last:]
+    if shown is full:
         assert "12,000" in text and "2,560,000 B" in text and "1.9 to 2.3" in text
-        assert "…" not in text and max(map(len, text.splitlines())) <= 100
-        for line in text.splitlines():
-            assert not line.startswith(("static", "dynamic")) or len(line.split()) > 5
+
+
+def test_the_memory_of_a_comparison_is_a_line_where_all_is_as_predicted() -> None:
+    told = comparison()
+    right = [replace(r, ledger=tuple(replace(e, measured=e.predicted) for e in r.ledger)) for r in told.rows]
+    (line,) = [part for part in short(replace(told, rows=tuple(right))) if str(part).startswith("Memory")]
+    assert line == "Memory at 100 steps: 2.6 MB in both modes, as predicted, to the byte."
+    (line,) = [part for part in short(told) if str(part).startswith("Memory")]
+    assert line.startswith("Memory: 6 of 18 sizes are not as predicted")
 
 
 def test_plots_are_written_as_svg_and_png(tmp_path: Path) -> None:

@@ -37,6 +37,10 @@ def _features() -> str:
     return features
 
 
+def llvm_version() -> str:
+    return ".".join(map(str, llvm.llvm_version_info))
+
+
 @cache
 def vector_bytes() -> int:
     """Bytes of a vector: 64 with AVX-512, 32 with AVX2, else 16."""

@@ -1,0 +1,73 @@
+"""`examples`: the models that come along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+import click
+
+from rnngraph.cli.arguments import Folder, Verb
+from rnngraph.cli.tables import table
+from rnngraph.cli.terminal import cell, say, show_all
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.suggestions import did_you_mean
+
+DATA = {
+    "by_hand": ("by_hand.npz", "by_hand.safetensors"),
+    "digits": ("digits-train.npz", "digits-test.npz"),
+    "forecast": ("economy.csv",),
+    "invented": ("digits-train.npz", "digits-test.npz"),
+    "lstm4": ("lstm4.npz", "lstm4.safetensors"),
+    "ponder": ("ponder-train.npz", "ponder-test.npz"),
+    "stack": ("stack.npz", "stack.safetensors"),
+    "sunspots": ("sunspots-train.npz", "sunspots-test.npz"),
+    "textbook": ("textbook.npz", "textbook.safetensors"),
+}
+"""The data that come along, by example: those of the others are large, and are in the repository."""
+
+
+@click.command(cls=Verb)
+@click.argument("names", nargs=-1)
+@click.option("--copy", "folder", type=Folder(), help="Copy them, or those named, with their data into a new folder.")
+def examples(names: tuple[str, ...], folder: str | None) -> None:
+    """List the models that come along, all or those NAMED, or copy them into a folder."""
+    from rnngraph.files.folders import fill
+
+    known = {entry.name.removesuffix(".rnn"): entry for entry in _models()}
+    for name in names:
+        if name not in known:
+            help = did_you_mean(name, known) or f"there are {', '.join(known)}"
+            raise UserError(f"there is no example `{name}`", "E741", help)
+    chosen = {name: known[name] for name in names or known}
+    if folder is None:
+        rows = [_listed(name, entry) for name, entry in chosen.items()]
+        show_all(table(("name", "what it is", "data"), rows, ("name", "what it is")))
+        show_all("", "`rnngraph examples --copy FOLDER` copies them, with the data that are here.")
+        return
+    fill(folder, {path: entry.read_bytes() for name in chosen for path, entry in _files(name)})
+    say(f"wrote {folder}: {', '.join(f'{name}.rnn' for name in chosen)}")
+
+
+def _top() -> Traversable:
+    return files("rnngraph") / "examples"
+
+
+def _models() -> list[Traversable]:
+    return sorted((e for e in _top().iterdir() if e.name.endswith(".rnn")), key=lambda e: e.name)
+
+
+def _files(name: str) -> Iterator[tuple[str, Traversable]]:
+    """The model and its data, by their paths below the folder of examples."""
+    yield f"{name}.rnn", _top() / f"{name}.rnn"
+    for file in DATA.get(name, ()):
+        yield f"data/{file}", _top() / "data" / file
+
+
+def _listed(name: str, entry: Traversable) -> tuple[str, str, str]:
+    from rnngraph.language.library.catalogue import first_sentence
+
+    size = sum(len((_top() / "data" / file).read_bytes()) for file in DATA.get(name, ()))
+    data = f"{size / 1e3:,.0f} kB" if size else "in the repository"
+    return name, cell(first_sentence(entry.read_text(encoding="utf-8"))), data
