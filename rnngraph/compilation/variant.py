@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,11 +16,11 @@ from rnngraph.checkpointing.plan import Walking, state_bytes, tape_bytes, walkin
 from rnngraph.checkpointing.segment_programs import Parts
 from rnngraph.checkpointing.segments import Cut, cut
 from rnngraph.checkpointing.stages import Way, ways, why_not
-from rnngraph.compilation.calls import COTANGENT, to_program
+from rnngraph.compilation.calls import COTANGENT, GRADIENT, to_program
 from rnngraph.compilation.schedule import Schedule, Steps
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo
-from rnngraph.ir.graph import Graph, Value, graph_input
+from rnngraph.ir.graph import Graph, Value, graph_input, ordered
 from rnngraph.ir.order import Order, orders_of
 from rnngraph.ir.types import BATCH, size_of
 from rnngraph.language.elaboration.elaborated import Elaborated
@@ -32,6 +32,7 @@ from rnngraph.planning.plan import Plan, plan
 from rnngraph.planning.program import Program
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execution import Bound
+from rnngraph.runtime.spares import Spares
 from rnngraph.system import garbage
 
 
@@ -42,6 +43,10 @@ class Signature:
     padded: bool = False
     fed: frozenset[str] = frozenset()
     cotangents: tuple[str, ...] | None = None
+    weighed: bool = False
+    """Whether the loss has a cotangent that is given, as other outputs have; else it is 1."""
+    apart: bool = False
+    """Whether the cotangents come later: the forward pass, with all outputs, is run apart from what waits for them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,17 +57,17 @@ class Variant:
     schedule: Schedule
     signature: Signature
     backend: Backend
-    _bound: dict[tuple[tuple[str, int], ...], Bound | Walker] = field(default_factory=dict)
+    _bound: dict[tuple[tuple[str, int], ...], Bound | Walker | Spares] = field(default_factory=dict)
 
     def stages(self) -> Iterator[tuple[str, Graph]]:
         """Every stage of compilation by name, from the elaborated graph on."""
-        asked = differentiated(self.elaborated, self.signature.cotangents, self.schedule.gradient)
+        asked = differentiated(self.elaborated, self.signature, self.schedule.gradient)
         yield from stages(*asked, self.schedule.unroll, Steps(self.schedule))
 
     @property
     def looped(self) -> Graph:
         """The last stage that has loops, the same in every mode."""
-        return looped(self.elaborated, self.signature.cotangents, self.schedule.gradient)
+        return looped(self.elaborated, self.signature, self.schedule.gradient)
 
     @cached_property
     def graph(self) -> Graph:
@@ -71,7 +76,7 @@ class Variant:
 
     @cached_property
     def program(self) -> Program:
-        return self.backend.adapted(lower(self.graph), self.schedule.dtype)
+        return self.backend.adapted(in_two_ways(self.graph) if self.signature.apart else lower(self.graph), self.schedule.dtype)
 
     @cached_property
     def _given(self) -> dict[str, str]:
@@ -89,7 +94,7 @@ class Variant:
         return to_program(self.looped.inputs[name].type, order)
 
     @property
-    def arrays(self) -> list[Bound | Walker]:
+    def arrays(self) -> list[Bound | Walker | Spares]:
         """What has arrays now."""
         return list(self._bound.values())
 
@@ -124,11 +129,18 @@ class Variant:
         return {**sizes, **derived}
 
     @garbage.set_aside()
-    def bound(self, sizes: Mapping[str, int]) -> Bound | Walker:
-        """The program with arrays for these sizes; those of the sizes before are given back."""
+    def bound(self, sizes: Mapping[str, int]) -> Bound | Walker | Spares:
+        """The program with arrays for these sizes; those of the sizes before are given back.
+
+        Where cotangents come later, each call has arrays of its own.
+        """
         key = tuple(sorted(sizes.items()))
         if key not in self._bound:
             self._bound.clear()
+            if self.signature.apart:
+                make = partial(_own_arrays, self.backend, self.program, self.everything(sizes), self.schedule.static)
+                self._bound[key] = Spares(self.backend, make)
+                return self._bound[key]
             made = self.plan(sizes)
             if isinstance(made, Plan):
                 refuse_if_too_large(self.program, made, self.backend.free_bytes(), self.schedule.static)
@@ -245,6 +257,20 @@ def no_walk(graph: Graph, keep: Keep) -> CannotDo:
     return CannotDo([Diagnostic("E614", f"`--keep {keep}`: {reason}", span, help="`--keep all` runs any model")])
 
 
+def _own_arrays(backend: Backend, program: Program, made: Plan, static: bool) -> Bound:
+    """A program with arrays that it shares with no other."""
+    refuse_if_too_large(program, made, backend.free_bytes(), static)
+    return backend.bound(program, made)
+
+
+def in_two_ways(graph: Graph) -> Program:
+    """The program of a gradient graph: first all outputs that are no gradients, then what they do not need."""
+    early = {name: value for name, value in graph.outputs.items() if not name.startswith(GRADIENT)}
+    first = set(ordered(value.node for value in early.values()))
+    assert not any(n.op.name == "input" and n.attrs["kind"] == "cotangent" for n in first)
+    return lower(graph, {node for node in graph.nodes() if node not in first}, early)
+
+
 def axes_of(graph: Graph) -> set[str]:
     """Every axis that a value of a graph has, or a loop runs along."""
     nodes = list(graph.all_nodes())
@@ -255,32 +281,34 @@ def axes_of(graph: Graph) -> set[str]:
 _LOOPED: WeakKeyDictionary[Elaborated, dict[Any, Graph]] = WeakKeyDictionary()
 
 
-def looped(made: Elaborated, cotangents: tuple[str, ...] | None, gradient: bool | str) -> Graph:
+def looped(made: Elaborated, signature: Signature, gradient: bool | str) -> Graph:
     """The graph behind all passes that come before the mode is chosen. They run once for a model, whatever the modes
     and schedules that it is compiled for."""
     known = _LOOPED.setdefault(made, {})
-    key = cotangents, cotangents is not None and gradient
+    key = signature.cotangents, signature.weighed, signature.cotangents is not None and gradient
     if key not in known:
-        *_, (_, known[key]) = looped_stages(*differentiated(made, cotangents, gradient))
+        *_, (_, known[key]) = looped_stages(*differentiated(made, signature, gradient))
     return known[key]
 
 
 def differentiated(
-    made: Elaborated, cotangents: tuple[str, ...] | None, gradient: bool | str
+    made: Elaborated, signature: Signature, gradient: bool | str
 ) -> tuple[Graph, dict[Value, Value] | None, dict[str, Value]]:
     """What `pipeline.stages` is told: the graph, the cotangents of outputs, and what gradients are wanted of."""
-    if cotangents is None:
+    if signature.cotangents is None:
         return made.graph, None, {}
-    graph, pairs = with_cotangents(made.graph, cotangents)
+    graph, pairs = with_cotangents(made.graph, signature.cotangents, signature.weighed)
     return graph, pairs, _wanted(made, gradient)
 
 
-def with_cotangents(graph: Graph, names: tuple[str, ...]) -> tuple[Graph, dict[Value, Value]]:
-    """The graph with an input for the cotangent of each named output; the loss's own is one."""
+def with_cotangents(
+    graph: Graph, names: tuple[str, ...], weighed: bool = False
+) -> tuple[Graph, dict[Value, Value]]:
+    """The graph with an input for the cotangent of each named output; the loss's own is one, unless `weighed`."""
     inputs, pairs = dict(graph.inputs), {}
     for name in names:
         value = graph.outputs[name]
-        if name == "loss":
+        if name == "loss" and not weighed:
             pairs[value] = const(1.0)
         else:
             pairs[value] = inputs[f"cot:{name}"] = graph_input(f"cot:{name}", "cotangent", value.type)
