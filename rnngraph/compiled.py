@@ -100,8 +100,9 @@ class CompiledProgram:
     def _loss(self) -> tuple[str, ...] | None:
         return ("loss",) if "loss" in self.made.graph.outputs else None
 
-    def _floats(self) -> tuple[str, ...]:
-        """The outputs that can have cotangents: those of floats, and the loss."""
+    @property
+    def differentiable(self) -> tuple[str, ...]:
+        """The outputs that take cotangents where these come later: those of floats, and the loss."""
         outputs = self.made.graph.outputs.items()
         return tuple(n for n, v in outputs if v.type.dtype == "float" and not n.startswith(("metric.", "watch.")))
 
@@ -270,7 +271,7 @@ class CompiledProgram:
         """The call for such data, and what it is given; kept where only the contents can be wrong next time."""
         _refuse_unnamed(data=data)
         checked = self.check(data)
-        given = tuple(cotangents) if cotangents is not None else self._floats() if later else self._loss()
+        given = tuple(cotangents) if cotangents is not None else self.differentiable if later else self._loss()
         wanted = given if self.schedule.gradient else None
         self._known(wanted or ())
         weighed = later or "loss" in (cotangents or ())

@@ -22,6 +22,8 @@ LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
     {"viz"},
+    {"torch", "jax"},
+    {"frameworks"},
     {"analysis", "check", "exchange", "generation"},
     {"training"},
     {"run_options"},
@@ -63,7 +65,7 @@ DOORS = {
 }
 """Which modules import a library."""
 
-ROOMS = {"click": "cli", "rich": "cli"}
+ROOMS = {"click": "cli", "rich": "cli", "torch": "frameworks", "jax": "frameworks"}
 """Libraries that one whole room may import."""
 
 LEVEL = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}

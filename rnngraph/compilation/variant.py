@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
-from weakref import WeakKeyDictionary
 
 from rnngraph.checkpointing.chunks import Course
 from rnngraph.checkpointing.execution import Walker
@@ -16,16 +14,16 @@ from rnngraph.checkpointing.plan import Walking, state_bytes, tape_bytes, walkin
 from rnngraph.checkpointing.segment_programs import Parts
 from rnngraph.checkpointing.segments import Cut, cut
 from rnngraph.checkpointing.stages import Way, ways, why_not
-from rnngraph.compilation.calls import COTANGENT, GRADIENT, to_program
+from rnngraph.compilation.calls import COTANGENT, to_program
+from rnngraph.compilation.differentiation import differentiated, in_two_ways, looped
 from rnngraph.compilation.schedule import Schedule, Steps
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo
-from rnngraph.ir.graph import Graph, Value, graph_input, ordered
+from rnngraph.ir.graph import Graph
 from rnngraph.ir.order import Order, orders_of
 from rnngraph.ir.types import BATCH, size_of
 from rnngraph.language.elaboration.elaborated import Elaborated
-from rnngraph.ops import const
-from rnngraph.passes.pipeline import looped_stages, stages, unrolled
+from rnngraph.passes.pipeline import stages, unrolled
 from rnngraph.planning.limits import refuse_if_too_large
 from rnngraph.planning.lowering import lower
 from rnngraph.planning.plan import Plan, plan
@@ -61,13 +59,15 @@ class Variant:
 
     def stages(self) -> Iterator[tuple[str, Graph]]:
         """Every stage of compilation by name, from the elaborated graph on."""
-        asked = differentiated(self.elaborated, self.signature, self.schedule.gradient)
+        told = self.signature
+        asked = differentiated(self.elaborated, told.cotangents, self.schedule.gradient, told.weighed)
         yield from stages(*asked, self.schedule.unroll, Steps(self.schedule))
 
     @property
     def looped(self) -> Graph:
         """The last stage that has loops, the same in every mode."""
-        return looped(self.elaborated, self.signature, self.schedule.gradient)
+        told = self.signature
+        return looped(self.elaborated, told.cotangents, self.schedule.gradient, told.weighed)
 
     @cached_property
     def graph(self) -> Graph:
@@ -76,7 +76,8 @@ class Variant:
 
     @cached_property
     def program(self) -> Program:
-        return self.backend.adapted(in_two_ways(self.graph) if self.signature.apart else lower(self.graph), self.schedule.dtype)
+        program = in_two_ways(self.graph) if self.signature.apart else lower(self.graph)
+        return self.backend.adapted(program, self.schedule.dtype)
 
     @cached_property
     def _given(self) -> dict[str, str]:
@@ -263,62 +264,8 @@ def _own_arrays(backend: Backend, program: Program, made: Plan, static: bool) ->
     return backend.bound(program, made)
 
 
-def in_two_ways(graph: Graph) -> Program:
-    """The program of a gradient graph: first all outputs that are no gradients, then what they do not need."""
-    early = {name: value for name, value in graph.outputs.items() if not name.startswith(GRADIENT)}
-    first = set(ordered(value.node for value in early.values()))
-    assert not any(n.op.name == "input" and n.attrs["kind"] == "cotangent" for n in first)
-    return lower(graph, {node for node in graph.nodes() if node not in first}, early)
-
-
 def axes_of(graph: Graph) -> set[str]:
     """Every axis that a value of a graph has, or a loop runs along."""
     nodes = list(graph.all_nodes())
     loops = {node.attrs["loop"].axis for node in nodes if node.op.kind == "loop"}
     return loops | {axis for node in nodes for type in node.types for axis in type.axes}
-
-
-_LOOPED: WeakKeyDictionary[Elaborated, dict[Any, Graph]] = WeakKeyDictionary()
-
-
-def looped(made: Elaborated, signature: Signature, gradient: bool | str) -> Graph:
-    """The graph behind all passes that come before the mode is chosen. They run once for a model, whatever the modes
-    and schedules that it is compiled for."""
-    known = _LOOPED.setdefault(made, {})
-    key = signature.cotangents, signature.weighed, signature.cotangents is not None and gradient
-    if key not in known:
-        *_, (_, known[key]) = looped_stages(*differentiated(made, signature, gradient))
-    return known[key]
-
-
-def differentiated(
-    made: Elaborated, signature: Signature, gradient: bool | str
-) -> tuple[Graph, dict[Value, Value] | None, dict[str, Value]]:
-    """What `pipeline.stages` is told: the graph, the cotangents of outputs, and what gradients are wanted of."""
-    if signature.cotangents is None:
-        return made.graph, None, {}
-    graph, pairs = with_cotangents(made.graph, signature.cotangents, signature.weighed)
-    return graph, pairs, _wanted(made, gradient)
-
-
-def with_cotangents(
-    graph: Graph, names: tuple[str, ...], weighed: bool = False
-) -> tuple[Graph, dict[Value, Value]]:
-    """The graph with an input for the cotangent of each named output; the loss's own is one, unless `weighed`."""
-    inputs, pairs = dict(graph.inputs), {}
-    for name in names:
-        value = graph.outputs[name]
-        if name == "loss" and not weighed:
-            pairs[value] = const(1.0)
-        else:
-            pairs[value] = inputs[f"cot:{name}"] = graph_input(f"cot:{name}", "cotangent", value.type)
-    return Graph(inputs, graph.outputs), pairs
-
-
-def _wanted(made: Elaborated, gradient: bool | str) -> dict[str, Value]:
-    inputs = made.graph.inputs
-    wrt = {w.name: inputs[w.name] for w in made.weights if not w.frozen and w.name in inputs}
-    if gradient == "weights":
-        return wrt
-    wrt |= {i.name: inputs[i.name] for i in made.inputs if i.type.dtype == "float" and i.name in inputs}
-    return wrt | {s.name: s.value for s in made.states if s.type.dtype == "float"}

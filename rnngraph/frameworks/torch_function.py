@@ -32,8 +32,8 @@ class Asked:
     shown: list[str]
     """Where the names of the results are written to."""
 
-    def data(self, tensors: tuple[torch.Tensor, ...]) -> dict[str, Any]:
-        """The data of the program, over the memory of the tensors."""
+    def data(self, tensors: tuple[torch.Tensor, ...]) -> Arrays:
+        """The data once more, over the memory of the tensors."""
         given = zip(self.names, tensors, strict=True)
         return {**self.beside, **{n: array_of(n, t) for n, t in given if n not in self.weights}}
 
@@ -44,24 +44,32 @@ class Asked:
         pending = self.program.begin(data, self.weights)
         return pending.results, pending
 
-    def gradients(self, pending: Pending | None, data: Arrays, cotangents: Arrays, wanted: frozenset[str]) -> Arrays:
+    def gradients(
+        self,
+        pending: Pending | None,
+        tensors: tuple[torch.Tensor, ...],
+        cotangents: Arrays,
+        wanted: frozenset[str],
+    ) -> Arrays:
         if self.forward is not None:
-            return self.program.gradients(data, self.weights, cotangents)[1]
-        # A graph that was retained comes a second time: its arrays are given back, and are filled anew.
-        return (pending or self.program.begin(data, self.weights)).gradients(cotangents, wanted)
+            return self.program.gradients(self.data(tensors), self.weights, cotangents)[1]
+        if pending is None:  # a graph that was retained, whose arrays were given back after the first time
+            pending = self.program.begin(self.data(tensors), self.weights)
+        return pending.gradients(cotangents, wanted)
 
 
 class Called(torch.autograd.Function):
     """The results of a program; backward goes on from what the forward pass saved."""
 
     @staticmethod
-    def forward(ctx: Any, asked: Asked, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        found, ctx.pending = asked.begun(asked.data(tensors))
+    def forward(ctx: Any, asked: Asked, data: Arrays, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        found, ctx.pending = asked.begun(data)
         asked.shown[:] = found
         results = tensors_of(found)
         ctx.asked = asked
         ctx.save_for_backward(*tensors)
-        ctx.mark_non_differentiable(*(t for t in results if not t.is_floating_point()))
+        smooth = asked.program.differentiable
+        ctx.mark_non_differentiable(*(t for n, t in zip(found, results, strict=True) if n not in smooth))
         ctx.set_materialize_grads(False)
         return tuple(results)
 
@@ -72,10 +80,10 @@ class Called(torch.autograd.Function):
                 "gradients of gradients are not to be had: `create_graph=True` is refused", "E744", "leave it out"
             )
         asked: Asked = ctx.asked
-        data = asked.data(ctx.saved_tensors)  # PyTorch looks whether anybody has changed them since
+        tensors = ctx.saved_tensors  # PyTorch looks whether anybody has changed them since
         pending, ctx.pending = ctx.pending, None
         given = {n: array_of(n, c) for n, c in zip(asked.shown, cotangents, strict=True) if c is not None}
-        needed = zip(asked.names, ctx.needs_input_grad[1:], strict=True)
+        needed = zip(asked.names, ctx.needs_input_grad[2:], strict=True)
         wanted = frozenset(name for name, needs in needed if needs)
-        found = asked.gradients(pending, data, given, wanted)
-        return (None, *(torch.from_numpy(found[n]) if n in wanted else None for n in asked.names))
+        found = asked.gradients(pending, tensors, given, wanted)
+        return (None, None, *(torch.from_numpy(found[n]) if n in found and n in wanted else None for n in asked.names))

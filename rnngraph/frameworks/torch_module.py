@@ -19,6 +19,7 @@ from rnngraph.frameworks.torch_function import Asked, Called
 from rnngraph.frameworks.torch_tensors import (
     DTYPES,
     array_of,
+    as_tensor,
     dtype_of,
     float_array,
     packed,
@@ -54,7 +55,7 @@ class Module(torch.nn.Module):
         super().__init__()
         options = {name: settings.pop(name) for name in OPTIONS if name in settings}
         self._programs = Programs(model_of(model, settings), options)
-        self._arrays: dict[str, tuple[int, Any]] = {}
+        self._arrays: dict[str, tuple[Any, Any]] = {}
         items: tuple[DataInput | StateInput, ...] = (*self.model.inputs, *self.model.states)
         self._floats = frozenset(item.name for item in items if item.type.dtype == "float")
         self._frozen = frozenset(w.name for w in self.model.weights if w.frozen)
@@ -104,8 +105,9 @@ class Module(torch.nn.Module):
 
         Inputs come in the order in which the model declares them, or by name; a `PackedSequence` is one with lengths,
         and then what is handed out along its axis is packed too. `lengths` (batch,) are those of the first sequence;
-        of others they go by `**{"label.lengths": ...}`. A state that is given, `**{"final.h": h}` or `final=results.final`,
-        takes the place of the first one. Where something is random its `seed` is drawn from PyTorch's generator.
+        of others they go by `**{"label.lengths": ...}`. States that are given, `final=results.final` or
+        `**{"final.h": h}`, take the place of the first ones. Where something is random its `seed` is drawn from
+        PyTorch's generator.
         """
         if torch.compiler.is_compiling():
             return torch.compiler.disable(self._computed)(inputs, lengths, named)
@@ -125,8 +127,8 @@ class Module(torch.nn.Module):
         """Everything that is given by its full name."""
         known = [i.name for i in self.model.inputs]
         if len(inputs) > len(known):
-            told = f"the model takes {len(known)} inputs, {', '.join(f'`{n}`' for n in known)}, and was given {len(inputs)}"
-            raise UserError(told, "E745")
+            told = f"the model was given {len(inputs)} inputs, and takes {len(known)}"
+            raise UserError(told, "E745", f"it takes {', '.join(f'`{n}`' for n in known) or 'none'}")
         found = dict(zip(known, inputs, strict=False))
         for name, value in named.items():
             parts = {f"{name}.{n}": v for n, v in value.items()} if isinstance(value, Mapping) else {name: value}
@@ -150,7 +152,7 @@ class Module(torch.nn.Module):
         floats = self._floats
         data = {}
         for name, value in given.items():
-            tensor = torch.as_tensor(value)
+            tensor = as_tensor(name, value)
             data[name] = float_array(name, tensor, dtype) if name in floats else array_of(name, tensor)
         return data
 
@@ -171,7 +173,7 @@ class Module(torch.nn.Module):
         together = {**tensors, **weights}
         beside = {name: array for name, array in data.items() if name not in tensors}
         asked = Asked(differentiated, tuple(together), arrays, beside, forward, [])
-        found = Called.apply(asked, *together.values())
+        found = Called.apply(asked, data, *together.values())
         return dict(zip(asked.shown, found, strict=True))
 
     def _program(self, gradient: bool | str, dtype: torch.dtype, data: Mapping[str, Any]) -> CompiledProgram:
@@ -180,12 +182,11 @@ class Module(torch.nn.Module):
 
     def _array(self, name: str, tensor: torch.Tensor) -> Any:
         """The array over a weight's memory, the same object as long as the weight stays where it is."""
+        place = tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
         known = self._arrays.get(name)
-        if known is not None and known[0] == tensor.data_ptr() and known[1].shape == tensor.shape:
-            return known[1]
-        array = array_of(name, tensor)
-        self._arrays[name] = tensor.data_ptr(), array
-        return array
+        if known is None or known[0] != place or not tensor.is_cpu:
+            self._arrays[name] = known = place, array_of(name, tensor)
+        return known[1]
 
     def _refuse_trained(self, weights: Tensors) -> None:
         for name in self._frozen:

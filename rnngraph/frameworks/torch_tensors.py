@@ -15,9 +15,17 @@ from rnngraph.diagnostics.errors import CannotDo, UserError
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 
+def as_tensor(name: str, value: Any) -> torch.Tensor:
+    """What is given as a tensor; UserError where it cannot be one."""
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"`{name}` is no tensor and cannot be made one: {error}", "E745") from error
+
+
 def array_of(name: str, tensor: torch.Tensor) -> np.ndarray[Any, Any]:
     """The array over a tensor's memory; CannotDo where it is not on the CPU."""
-    if tensor.device.type != "cpu":
+    if not tensor.is_cpu:
         raise CannotDo(
             f"`{name}` is on the device `{tensor.device}`, and the module computes on the CPU",
             "E742",
@@ -68,6 +76,9 @@ def unpacked(given: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(given)
     for name, value in given.items():
         if isinstance(value, PackedSequence):
+            if name + LENGTHS in given:
+                told = f"`{name}` is packed, and has its lengths already"
+                raise UserError(told, "E745", f"leave `{name}{LENGTHS}` out")
             found[name], found[name + LENGTHS] = pad_packed_sequence(value, batch_first=True)
     return found
 
