@@ -30,7 +30,7 @@ def looped(
 
 def differentiated(
     made: Elaborated, cotangents: tuple[str, ...] | None, gradient: bool | str, weighed: bool = False
-) -> tuple[Graph, dict[Value, Value] | None, dict[str, Value]]:
+) -> tuple[Graph, list[tuple[Value, Value]] | None, dict[str, Value]]:
     """What `pipeline.stages` is told: the graph, the cotangents of outputs, and what gradients are wanted of."""
     if cotangents is None:
         return made.graph, None, {}
@@ -40,15 +40,16 @@ def differentiated(
 
 def with_cotangents(
     graph: Graph, names: tuple[str, ...], weighed: bool = False
-) -> tuple[Graph, dict[Value, Value]]:
+) -> tuple[Graph, list[tuple[Value, Value]]]:
     """The graph with an input for the cotangent of each named output; the loss's own is one, unless `weighed`."""
-    inputs, pairs = dict(graph.inputs), {}
+    inputs, pairs = dict(graph.inputs), list[tuple[Value, Value]]()
     for name in names:
         value = graph.outputs[name]
         if name == "loss" and not weighed:
-            pairs[value] = const(1.0)
+            pairs.append((value, const(1.0)))
         else:
-            pairs[value] = inputs[f"cot:{name}"] = graph_input(f"cot:{name}", "cotangent", value.type)
+            inputs[f"cot:{name}"] = graph_input(f"cot:{name}", "cotangent", value.type)
+            pairs.append((value, inputs[f"cot:{name}"]))
     return Graph(inputs, graph.outputs), pairs
 
 

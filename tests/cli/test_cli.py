@@ -346,7 +346,7 @@ def test_the_commands_of_the_readme_work(folder: Path, capsys: Any, command: str
 
 def test_the_python_of_the_readme_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    (text,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    text, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     scope: dict[str, Any] = {}
     exec(text, scope)
     assert scope["gradients"].keys() >= {"rnn.kernel", "rnn.bias", "x", "final.h"}

@@ -89,7 +89,7 @@ def test_gradients_are_those_of_finite_differences(text: str, given: dict[str, A
     net = module(text)
     floats = {"x": sequence(3, 5, 3)} | {n: a for n, a in given.items() if a.is_floating_point()}
     rest = {n: a for n, a in given.items() if n not in floats}
-    weights = {n: w for n, w in net.named_parameters()}
+    weights = dict(net.named_parameters())
     tensors = [t.detach().clone().requires_grad_() for t in (*floats.values(), *weights.values())]
 
     def call(*tensors: Any) -> Any:
@@ -377,6 +377,14 @@ def test_a_framework_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setitem(sys.modules, name, None)
         with pytest.raises(rg.CannotDo, match=re.escape(f"rnngraph[{name}]")):
             import_module(f"rnngraph.{name}")
+
+
+def test_the_example_of_the_readme_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    _, text = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    scope: dict[str, Any] = {}
+    exec(text, scope)
+    assert all(weight.grad is not None for weight in scope["net"].parameters())
 
 
 def test_the_examples_of_the_page_work(monkeypatch: pytest.MonkeyPatch) -> None:
