@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -15,19 +14,18 @@ from rnngraph.checkpointing.execution import Walker
 from rnngraph.compilation.calls import COTANGENT, Call, Holds, Known, call_of, contents
 from rnngraph.compilation.calls import form as form_of
 from rnngraph.compilation.calls import known as known_call
+from rnngraph.compilation.later_pieces import refuse_later_piece
 from rnngraph.compilation.pending import Pending
 from rnngraph.compilation.schedule import Schedule
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.data.checks import Checked, check_data
 from rnngraph.data.ctc_labels import refuse_wrong_labels
 from rnngraph.debugging.index_finder import explained
-from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Graph
-from rnngraph.ir.types import BATCH, root, size_of
+from rnngraph.ir.types import BATCH, size_of
 from rnngraph.language.elaboration.elaborated import DataInput, Elaborated, StateInput
-from rnngraph.language.elaboration.streamable import of_a_later_piece
 from rnngraph.passes.alignments import Alignment, alignments
 from rnngraph.passes.index_checks import OUTSIDE
 from rnngraph.passes.index_sizes import bounds
@@ -39,26 +37,6 @@ from rnngraph.weights.checks import check_weights, shape_text
 
 Arrays = dict[str, Any]
 Elaborate = Callable[[bool, Collection[StateInput]], Elaborated]
-
-
-def refuse_obstacles(made: Elaborated, state: StateInput) -> None:
-    """UserError where results would be others than those of the whole sequence, of which steps are over already."""
-    found = of_a_later_piece(made, state)
-    told = [replace(d, message=f"this run cannot continue from `{state.name}`: {d.message}") for d in found]
-    if told:
-        raise UserError(told)
-
-
-def _refuse_forgotten(made: Elaborated, state: StateInput, checked: Checked) -> None:
-    """UserError where a loop along the same axis would begin anew in the middle of a sequence."""
-    there = set(made.graph.nodes())
-    along = (s for s in made.states if root(s.axis) == root(state.axis) and not s.begins and s.final.node in there)
-    missing = [s for s in along if s.name not in checked.states]
-    if missing:
-        names = " and no ".join(f"`{s.name}`" for s in missing)
-        help = f"give the states of every loop that continues; `output {missing[0].record}` outputs them"
-        told = f"the data has `{state.name}` but no {names}"
-        raise UserError([Diagnostic("E511", told, missing[0].span, "declared here", help=help)])
 
 
 class CompiledProgram:
@@ -185,15 +163,8 @@ class CompiledProgram:
             need=self.needed,
         )
         refuse_wrong_labels(self._alignments, checked)
-        self._refuse_later_piece(checked)
+        refuse_later_piece(made, checked)
         return checked
-
-    def _refuse_later_piece(self, checked: Checked) -> None:
-        """What cannot go on in the middle of a sequence is not run there in silence."""
-        for state in self.made.states:
-            if state.begins and np.any(checked.states.get(state.name, 0)):
-                refuse_obstacles(self.made, state)
-                _refuse_forgotten(self.made, state, checked)
 
     @cached_property
     def _bounds(self) -> dict[str, int]:

@@ -6,9 +6,7 @@ import copy
 import gc
 import pickle
 import re
-import sys
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -368,15 +366,6 @@ def test_what_does_not_fit_is_said_by_its_name() -> None:
     for text, call in said.items():
         found = told(call)
         assert text in found, found
-
-
-def test_a_framework_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("torch", "jax"):
-        for known in [m for m in sys.modules if m.startswith((f"rnngraph.{name}", f"rnngraph.frameworks.{name}"))]:
-            monkeypatch.delitem(sys.modules, known)
-        monkeypatch.setitem(sys.modules, name, None)
-        with pytest.raises(rg.CannotDo, match=re.escape(f"rnngraph[{name}]")):
-            import_module(f"rnngraph.{name}")
 
 
 def test_the_example_of_the_readme_works(monkeypatch: pytest.MonkeyPatch) -> None:
