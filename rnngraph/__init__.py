@@ -11,30 +11,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rnngraph import data
+    from rnngraph.api import Model, load, parse
+    from rnngraph.cli.printing import Bar
     from rnngraph.compiled import CompiledProgram
     from rnngraph.diagnostics.diagnostic import Diagnostic
     from rnngraph.diagnostics.errors import CannotDo, UserError
-    from rnngraph.model import Model, load, parse
-    from rnngraph.weights.save_load import load_weights, save_weights
+    from rnngraph.weights.save_load import Weights, load_weights, save_weights
 
 _LATER = {
+    "Bar": "rnngraph.cli.printing",
     "CannotDo": "rnngraph.diagnostics.errors",
     "Diagnostic": "rnngraph.diagnostics.errors",
     "UserError": "rnngraph.diagnostics.errors",
     "CompiledProgram": "rnngraph.compiled",
-    "Model": "rnngraph.model",
-    "load": "rnngraph.model",
-    "parse": "rnngraph.model",
+    "Model": "rnngraph.api",
+    "Weights": "rnngraph.weights.save_load",
+    "load": "rnngraph.api",
+    "parse": "rnngraph.api",
     "load_weights": "rnngraph.weights.save_load",
     "save_weights": "rnngraph.weights.save_load",
 }
 
 __all__ = [
+    "Bar",
     "CannotDo",
     "CompiledProgram",
     "Diagnostic",
     "Model",
     "UserError",
+    "Weights",
+    "data",
     "load",
     "load_weights",
     "parse",
@@ -45,8 +52,10 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     """What is heavy to import is imported when it is asked for."""
-    if name in _LATER:
-        from importlib import import_module
+    from importlib import import_module
 
+    if name == "data":
+        return import_module("rnngraph.data")
+    if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'rnngraph' has no attribute '{name}'")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.checkpointing.execution import Walker
-from rnngraph.compilation.calls import COTANGENT, Call, Holds, Known, call_of, contents
+from rnngraph.compilation.calls import COTANGENT, Call, Holds, Known, Rows, call_of, contents
 from rnngraph.compilation.calls import form as form_of
 from rnngraph.compilation.calls import known as known_call
 from rnngraph.compilation.later_pieces import refuse_later_piece
@@ -21,11 +21,13 @@ from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.data.checks import Checked, check_data
 from rnngraph.data.ctc_labels import refuse_wrong_labels
 from rnngraph.debugging.index_finder import explained
+from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.types import BATCH, size_of
 from rnngraph.language.elaboration.elaborated import DataInput, Elaborated, StateInput
+from rnngraph.language.elaboration.streamable import obstacles
 from rnngraph.passes.alignments import Alignment, alignments
 from rnngraph.passes.index_checks import OUTSIDE
 from rnngraph.passes.index_sizes import bounds
@@ -98,6 +100,34 @@ class CompiledProgram:
             call, results = self._call(data, weights, None)
             return call.fresh(results, call.shown)
 
+    def step(
+        self, data: Mapping[str, Any], weights: Mapping[str, Any], state: Mapping[str, Any] | None = None
+    ) -> tuple[Arrays, Arrays]:
+        """One step: its outputs, (batch, ...) each, and the state that the next step begins with.
+
+        `data` are those of the step, without a time axis: `x` (batch, ...). `state` is what the step before gave;
+        without it states begin as the model says. The program has to be compiled with `states`, a static one for one
+        step. UserError where it is not, or where the model needs the whole sequence.
+        """
+        if self._against_steps:
+            raise UserError(self._against_steps)
+        along = {i.name for i in self.made.inputs if i.axis}
+        given = {name: np.asarray(array)[:, None] if name in along else array for name, array in data.items()}
+        results = self.run({**given, **(state or {})}, weights)
+        names = {s.name for s in self.made.states}
+        stepped = {n for n, v in self.made.graph.outputs.items() if len(v.type.axes) > 1}
+        outputs = {n: a[:, 0] if n in stepped else a for n, a in results.items() if n not in names}
+        return outputs, {n: a for n, a in results.items() if n in names}
+
+    @cached_property
+    def _against_steps(self) -> list[Diagnostic]:
+        """What keeps the program from being run a step at a time."""
+        graph, states = self.made.graph, self.made.states
+        if not all(s.name in graph.outputs for s in states):
+            return [Diagnostic("E602", "the program was compiled without its states", help="compile with states=True")]
+        axes = dict.fromkeys(i.axis for i in self.made.inputs if i.axis)
+        return [d for axis in axes for d in obstacles(graph, axis, {s.value for s in states})]
+
     def gradients(
         self, data: Mapping[str, Any], weights: Mapping[str, Any], cotangents: Mapping[str, Any] | None = None
     ) -> tuple[float, Arrays]:
@@ -125,9 +155,20 @@ class CompiledProgram:
 
     def lent_gradients(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[float, Arrays]:
         """The loss and its gradients as `gradients` gives them, but as views that the next run writes over."""
+        return self.lent_step(data, weights)[:2]
+
+    def lent_step(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[float, Arrays, Arrays]:
+        """The loss, its gradients as views that the next run writes over, and, where the program was compiled with
+        `states`, the final states by the names under which the next piece of the same rows takes them."""
         with self._turn, self.backend.here():
             call, results = self._call(data, weights, None)
-            return float(self.backend.fetch(results["loss"])), call.lent(results, call.gradients)
+            loss = float(self.backend.fetch(results["loss"]))
+            return loss, call.lent(results, call.gradients), call.fresh(results, self._kept(call))
+
+    def _kept(self, call: Call) -> Rows:
+        """Of the results of a call those that are states to go on from."""
+        names = {s.name for s in self.made.states}
+        return tuple(row for row in call.shown if row[0] in names)
 
     def begin(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> Pending:
         """The forward pass alone, whose backward pass can come later: see `Pending`.
@@ -177,8 +218,12 @@ class CompiledProgram:
     @cached_property
     def needed(self) -> list[str]:
         """The inputs that must be given: those that what is asked for depends on."""
-        used = {node.attrs["name"] for node in self.made.graph.nodes() if node.op.name == "input"}
-        return [i.name for i in self.made.inputs if i.name in used and i.default is None]
+        return [i.name for i in self.made.inputs if i.name in self.read and i.default is None]
+
+    @cached_property
+    def read(self) -> frozenset[str]:
+        """The inputs that what is asked for depends on, those with a default too."""
+        return frozenset(node.attrs["name"] for node in self.made.graph.nodes() if node.op.name == "input")
 
     def _call(
         self, data: Mapping[str, Any], weights: Mapping[str, Any], cotangents: Mapping[str, Any] | None

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rnngraph.checkpointing.memory_limit import bytes_in
 from rnngraph.checkpointing.options import ALL, LONGEST_COUNT, Keep, is_count, parsed
 from rnngraph.compilation.schedule import Schedule
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.compiled import CompiledProgram
+from rnngraph.data.roles import Roles, roles
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
 from rnngraph.diagnostics.source import Source
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Graph, Node, body_nodes, loop_of
+from rnngraph.ir.identity import identity_of
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import Block, DataInput, Elaborated, StateInput, Weight
 from rnngraph.language.syntax.ast import File
+from rnngraph.passes.index_sizes import reached
 from rnngraph.passes.pipeline import STAGES
 from rnngraph.planning.limits import megabytes
 from rnngraph.runtime.backend import Backend
 from rnngraph.system.memory import free_bytes
+from rnngraph.weights.about import About
 
 LARGE_UNROLLING = 100_000
 """Nodes of a static graph from which on the user is warned."""
@@ -41,9 +44,16 @@ class Model:
         self._known: dict[Any, Elaborated] = {}
         self.made: Elaborated = self._elaborate(False, ())
 
-    def anew(self) -> Model:
+    @classmethod
+    def read(cls, source: Source, settings: Mapping[str, Any] | None = None, name: str | None = None) -> Self:
+        """The model of a text (by name, where there are several). UserError with every mistake that is in it."""
+        from rnngraph.language.syntax.parser import parse
+
+        return cls(parse(source), settings or {}, name)
+
+    def anew(self) -> Self:
         """The same model, of which nothing is known yet: what is compiled of it is compiled from the start."""
-        return Model(self.file, self.settings, self.name)
+        return type(self)(self.file, self.settings, self.name)
 
     def _elaborate(
         self, padded: bool, fed: Collection[StateInput], watch: tuple[str, ...] = (), training: bool = False
@@ -106,9 +116,36 @@ class Model:
         return self.made.graph
 
     @cached_property
-    def for_training(self) -> Graph:
-        """The graph as elaborated for training: with what is random there."""
-        return self._elaborate(False, (), training=True).graph
+    def roles(self) -> Roles:
+        """What its inputs are for: which are known, which only the loss and the metrics read."""
+        return roles(self.inputs, self.graph, self.outputs)
+
+    @cached_property
+    def vocabularies(self) -> Mapping[str, int]:
+        """For each input of integers that choose: of how many."""
+        return reached(self.graph)
+
+    @cached_property
+    def about(self) -> About:
+        """What a weight file says of this model."""
+        from rnngraph import __version__
+
+        graph = self.graph
+        outputs = {name: identity_of(graph.with_outputs({name: graph.outputs[name]})) for name in self.outputs}
+        values = {place: digest for found in outputs.values() for place, digest in found.values.items()}
+        return About(
+            model=self.block.definition,
+            settings=self.settings,
+            text=self.made.texts,
+            outputs={name: found.whole for name, found in outputs.items()},
+            values=values,
+            version=__version__,
+        )
+
+    @cached_property
+    def for_training(self) -> Elaborated:
+        """It as elaborated for training: with what is random there."""
+        return self._elaborate(False, (), training=True)
 
     @property
     def differentiated(self) -> tuple[str, ...]:
@@ -281,11 +318,6 @@ class Model:
         inputs = ", ".join(i.name for i in self.inputs)
         return f"<Model {self.block.definition}: {inputs} -> {', '.join(self.outputs)}>"
 
-    def _repr_svg_(self) -> str:
-        from rnngraph.viz.notebook import model_svg
-
-        return model_svg(self)
-
 
 def checked_schedule(
     unroll: str | int,
@@ -402,18 +434,3 @@ def _count(shape: tuple[int, ...]) -> int:
     for size in shape:
         result *= size
     return result
-
-
-def load(path: str | os.PathLike[str], model: str | None = None, /, **settings: Any) -> Model:
-    """The model of a `.rnn` file (by name, where there are several), with these settings."""
-    from rnngraph.language.syntax.parser import parse as parse_source
-    from rnngraph.language.syntax.parser import read_source
-
-    return Model(parse_source(read_source(Path(path))), settings, model)
-
-
-def parse(text: str, model: str | None = None, /, **settings: Any) -> Model:
-    """The model of a text, with these settings."""
-    from rnngraph.language.syntax.parser import parse as parse_source
-
-    return Model(parse_source(Source("<text>", text)), settings, model)

@@ -39,9 +39,11 @@ class RunOptions:
         }
         return model.compile(self.unroll, steps, self.backend, self.dtype, **{**settings, **more})
 
-    def training_step(self, model: Model, steps: int | Mapping[str, int] | None = None) -> CompiledProgram:
-        """What a step of training runs."""
-        return self.compiled(model, steps, **model.training_step)
+    def training_step(
+        self, model: Model, steps: int | Mapping[str, int] | None = None, states: bool = False
+    ) -> CompiledProgram:
+        """What a step of training runs; with `states` it also gives those that it ends with."""
+        return self.compiled(model, steps, **{**model.training_step, "states": states})
 
 
 SCHEDULE: Mapping[str, str] = asdict(RunOptions())

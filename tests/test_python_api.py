@@ -325,3 +325,59 @@ def test_new_weights_by_what_is_no_seed_or_type(given: dict[str, Any], words: st
     with pytest.raises(rg.UserError, match=words):
         rg.parse(NUMBERS).init(**given)
     assert rg.parse(NUMBERS).init(np.int64(3), "float32")["w"].dtype == np.float32
+
+
+# --- a method for each verb --------------------------------------------------------------------------------------
+
+
+def test_a_step_at_a_time_is_the_whole_sequence(data: dict[str, Any]) -> None:
+    model = rg.parse(TEXT)
+    weights, program = model.init(0), model.compile(outputs=("scores",), states=True)
+    whole, state, found = program.run(data, weights), None, []
+    for t in range(5):
+        outputs, state = program.step({"x": data["x"][:, t]}, weights, state)
+        found.append(outputs["scores"])
+    assert np.array_equal(np.stack(found, axis=1), whole["scores"])
+    assert all(np.array_equal(state[s.name], whole[s.name]) for s in model.states)
+
+
+def test_what_needs_the_whole_sequence_takes_no_single_step(data: dict[str, Any]) -> None:
+    both = rg.parse("model M { input x: seq[3]\n y = Bidirectional(RNN(2), RNN(2))(x)\n output y }")
+    with pytest.raises(rg.UserError, match="a reversed loop needs the whole sequence"):
+        both.compile(states=True).step({"x": data["x"][:, 0]}, both.init(0))
+    hidden = rg.parse(TEXT.replace("output scores, final", "output scores"))
+    with pytest.raises(rg.UserError, match="compiled without its states"):
+        hidden.compile().step({"x": data["x"][:, 0]}, hidden.init(0))
+
+
+def test_each_verb_is_a_method(data: dict[str, Any], tmp_path: Path) -> None:
+    model = rg.parse(TEXT)
+    told: list[Any] = []
+    fitted = model.fit(data, epochs=2, batch=2, progress=told.append)
+    assert len(fitted.history) == 2 and len(told) == 4
+    assert model.evaluate(data, fitted.weights).keys() == {"loss"}
+    assert model.predict({"x": data["x"]}, fitted.weights)["scores"].shape == (3, 5, 1)
+    assert model.cost(5, 3, gradient=True).total > 0
+    assert model.compare((2, 3), 2, repeats=1).equal
+    assert model.bench(3, 2, seconds=0.0).speeds
+    assert model.render(tmp_path / "m.svg")._repr_mimebundle_().keys() == {"image/svg+xml"}
+    assert model.summary()
+    model.export(tmp_path / "m.py", fitted.weights)
+    assert {"m.py", "m.svg"} <= {path.name for path in tmp_path.iterdir()}
+    frame = pytest.importorskip("pandas").DataFrame(fitted.history)
+    assert fitted.to_frame().equals(frame)
+
+
+def test_weights_know_their_model_and_refuse_another(data: dict[str, Any], tmp_path: Path) -> None:
+    fitted = rg.parse(TEXT, units=5).fit(data, epochs=1)
+    rg.save_weights(tmp_path / "w.safetensors", fitted.weights)
+    found = rg.load_weights(tmp_path / "w.safetensors")
+    assert found.about == fitted.weights.about and found.about.settings == {"units": 5}
+    assert found.about.text == {"<text>": TEXT} and found.about.model == "Two"
+
+
+def test_an_error_shows_itself_in_a_notebook_without_the_calls() -> None:
+    with pytest.raises(rg.UserError) as error:
+        rg.parse("model M { input x: seq[3]\n output z }")
+    lines = error.value._render_traceback_()
+    assert lines[0].startswith("error: ") and not any("Traceback" in line for line in lines)

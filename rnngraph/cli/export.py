@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rnngraph.cli.arguments import Input, Output, Paths, Steps, Verb
-from rnngraph.cli.options import ANY, chance_told
+from rnngraph.cli.options import ANY, chance_told, read_weights
 from rnngraph.cli.options import read as read_model
 from rnngraph.cli.terminal import say, warn
 
@@ -17,14 +17,22 @@ def _beside(given: Mapping[str, Any]) -> Paths:
     """Large weights stand in a file of their own, beside the one in Python."""
     from rnngraph.exchange.export.numpy.export import beside
 
-    return {"--out": [given["out"], str(beside(given["out"]))]} if given["target"] == "numpy" else {}
+    out = given["out"]
+    return {"--out": [out, str(beside(out))]} if _target(given["target"], out) == "numpy" else {}
+
+
+def _target(told: str | None, out: str) -> str:
+    """The format to write: the one that is told, else that of the file's ending."""
+    return told or ("onnx" if out.lower().endswith(".onnx") else "numpy")
 
 
 @click.command(cls=Verb, also=_beside)
 @click.argument("file", type=Input())
 @click.option("--model", "name", metavar="NAME", help="Which model, if the file has several.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, such as --set units=64.")
-@click.option("--to", "target", type=click.Choice(["onnx", "numpy"]), required=True, help="The format to write.")
+@click.option(
+    "--to", "target", type=click.Choice(["onnx", "numpy"]), help="The format.  [default: by the ending of --out]"
+)
 @click.option("--weights", "path", type=Input(), help="A .safetensors file; without it, new weights by --seed.")
 @click.option("--seed", type=ANY, default=0, show_default=True, help="Seed of new weights.")
 @click.option(
@@ -45,7 +53,7 @@ def export(
     file: str,
     name: str | None,
     settings: Sequence[str],
-    target: str,
+    target: str | None,
     path: str | None,
     seed: int,
     unroll: str,
@@ -58,12 +66,14 @@ def export(
     out: str,
 ) -> None:
     """Write the model with its weights as an ONNX file, or as a Python file that needs only NumPy."""
+    from rnngraph.exchange.export.files import write_numpy, write_onnx
     from rnngraph.exchange.export.flags import refuse_idle
     from rnngraph.exchange.export.request import Wanted
-    from rnngraph.files.outputs import form_of, write_aside
+    from rnngraph.files.outputs import form_of
 
+    target = _target(target, out)
     form_of(out, ["onnx" if target == "onnx" else "py"], f"a model in {'ONNX' if target == 'onnx' else 'NumPy'}")
-    model = read_model(file, name, settings)
+    model = read_model(file, name, settings, path)
     chance_told(path, model)
     refuse_idle(model, _written(click.get_current_context()))
     asked = dtype or ("float32" if target == "onnx" else "float64")
@@ -71,35 +81,17 @@ def export(
     random = path is None and model.weights
     note = f"Its weights are random numbers by seed {seed}; it is not trained." if random else ""
     wanted = Wanted(unroll, steps, padded, states, loss, asked, note)
-    given = _weights(path, model, seed)
+    given = read_weights(model, path, seed, "float64")
     if target == "onnx":
-        from rnngraph.exchange.export.onnx.export import operators_in, to_onnx
-
-        file_content = to_onnx(model, given, wanted, operators)
-        if operators and not operators_in(file_content):
+        if not write_onnx(out, model, given, wanted, operators) and operators:
             warn("no cell of the model is exactly an ONNX operator, so none was written")
-        write_aside(out, file_content)
         say(f"wrote {out}")
         return
-    from rnngraph.exchange.export.numpy.export import beside, to_numpy
-
-    written = to_numpy(model, given, wanted)
-    if written.arrays is not None:
-        from rnngraph.files.archives import write_npz
-
-        write_npz(beside(out), written.arrays)
-        say(f"wrote {beside(out)}")
-    write_aside(out, written.text.encode())
-    say(f"wrote {out}")
+    for file_written in write_numpy(out, model, given, wanted):
+        say(f"wrote {file_written}")
 
 
 def _written(context: click.Context) -> dict[str, Any]:
     """The parameters that stand on the command line."""
     source = click.core.ParameterSource.COMMANDLINE
     return {name: value for name, value in context.params.items() if context.get_parameter_source(name) is source}
-
-
-def _weights(path: str | None, model: Any, seed: int) -> Any:
-    from rnngraph.weights.save_load import load_weights
-
-    return model.init(seed) if path is None else load_weights(path)

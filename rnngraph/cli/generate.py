@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -58,13 +59,14 @@ def generate(
     **style: Any,
 ) -> None:
     """Write text with a trained model that scores the next token at each step."""
-    from rnngraph.data.alphabet import alphabet_of
+    from rnngraph.data.alphabet import alphabet_in, characters
     from rnngraph.data.read import load
     from rnngraph.generation.generate import generated
+    from rnngraph.language.syntax.parser import read_source
     from rnngraph.run_options import run_options
 
-    model = read(file, name, settings)
+    model = read(file, name, settings, weights)
     dtype = run_options(model, dtype=dtype, dtype_default="float32").dtype
-    data, known = load(paths), alphabet_of(weights, alphabet)
-    given = read_weights(model, weights, 0, dtype)
+    data, given = load(paths), read_weights(model, weights, 0, dtype)
+    known = characters(read_source(Path(alphabet)).text) if alphabet else alphabet_in(given.about.data)
     write_out(generated(model, given, prompt, data, alphabet=known, dtype=dtype, **style))

@@ -15,9 +15,11 @@ from rnngraph.cli.bench import bench
 from rnngraph.cli.check import check
 from rnngraph.cli.compare import compare
 from rnngraph.cli.cost import cost
+from rnngraph.cli.evaluate import evaluate
 from rnngraph.cli.export import export
 from rnngraph.cli.fmt import fmt
 from rnngraph.cli.generate import generate
+from rnngraph.cli.predict import predict
 from rnngraph.cli.render import render
 from rnngraph.cli.run import run
 from rnngraph.cli.show import show
@@ -37,7 +39,7 @@ def cli() -> None:
 
 
 for verb in (
-    check, fmt, show, summary, run, train, render, compare, bench, cost, generate, weights, export,
+    check, fmt, show, summary, run, train, evaluate, predict, render, compare, bench, cost, generate, weights, export,
 ):  # fmt: skip
     cli.add_command(verb)
 

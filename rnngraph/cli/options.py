@@ -15,7 +15,9 @@ from rnngraph.files.outputs import refuse_clashes
 
 if TYPE_CHECKING:
     from rnngraph.analysis.results import Profile
-    from rnngraph.model import Model
+    from rnngraph.api import Model
+    from rnngraph.weights.about import About
+    from rnngraph.weights.save_load import Weights
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -31,9 +33,6 @@ def option_group(*options: Decorator) -> Decorator:
 
 ANY = Whole(-(2**63))
 TIMES = Output("a picture", "svg", "png", "pdf")
-DATA = click.option(
-    "--data", "paths", multiple=True, type=Input(), help="Arrays: .npz, .npy, .csv or .json; repeatable."
-)
 FILE = click.argument("file", type=Input())
 MODEL = option_group(
     FILE,
@@ -71,11 +70,14 @@ def dtype_option(default: str) -> Decorator:
     return click.option("--dtype", help=f"float32 or float64.  [default: the `schedule` block's, else {default}]")
 
 
-def read(file: str, name: str | None, settings: Sequence[str]) -> Model:
-    """The model of a file; its warnings are told."""
-    from rnngraph.model import load
+def read(file: str, name: str | None, settings: Sequence[str], weights: str | None = None) -> Model:
+    """The model of a file, with the settings that a weight file tells under those that are given; its warnings are
+    told."""
+    from rnngraph.api import load
 
-    model = load(file, name, **given_once([setting(text) for text in settings], "the setting", "E620"))
+    given = given_once([setting(text) for text in settings], "the setting", "E620")
+    about = _about(weights)
+    model = load(file, name or about.model or None, **{**about.settings, **given})
     tell(model.warnings)
     context = click.get_current_context()
     if isinstance(context.command, Verb):
@@ -84,22 +86,34 @@ def read(file: str, name: str | None, settings: Sequence[str]) -> Model:
     return model
 
 
-def read_weights(model: Model, path: str | None, seed: int, dtype: str) -> dict[str, Any]:
-    """The weights of a file, checked against the model, or new ones."""
-    if path is None:
-        return model.init(seed, dtype)
-    from rnngraph.exchange.conversion.detect import hint
-    from rnngraph.weights.checks import check_weights
-    from rnngraph.weights.save_load import load_weights
+def _about(weights: str | None) -> About:
+    from rnngraph.weights.about import About
+    from rnngraph.weights.save_load import load_about
 
+    return load_about(weights) if weights is not None else About()
+
+
+def read_weights(model: Model, path: str | None, seed: int, dtype: str, start: bool = False) -> Weights:
+    """The weights of a file, checked against the model, or new ones. Those of another model are refused, but where a
+    training starts from them."""
+    from rnngraph.exchange.conversion.detect import hint
+    from rnngraph.weights.about import refuse_other
+    from rnngraph.weights.checks import check_weights
+    from rnngraph.weights.save_load import Weights, load_weights
+
+    if path is None:
+        return Weights(model.init(seed, dtype))
     given = load_weights(path)
     try:
-        return check_weights(model.weights, given, dtype)
+        fitting = check_weights(model.weights, given, dtype)
     except UserError as error:
         told = hint(given)
         if not told:
             raise
         raise UserError([*error.diagnostics, Diagnostic("E546", f"`{path}` has another layout", help=told)]) from None
+    if not start:
+        refuse_other(path, given.about, model.about)
+    return Weights(fitting, given.about)
 
 
 def given_once(pairs: Sequence[tuple[str, Any]], what: str, code: str) -> dict[str, Any]:

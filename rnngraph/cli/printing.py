@@ -9,24 +9,43 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.files.results import plain_values
+from rnngraph.cli.terminal import cell
+from rnngraph.files.results import Rows, columns_of, plain_values
 
-SMALL = 1000
+SMALL = 60
 """Values up to which an array is printed whole."""
+WIDTH = 80
 
 
-def results_text(results: Mapping[str, Any]) -> str:
-    """Each array under its name; of a big one the shape and its corners."""
+def results_text(results: Mapping[str, Any], whole: bool = False) -> str:
+    """Each array under its name; of a big one, unless the `whole` is wanted, the shape and its corners."""
     parts = []
+    most = sys.maxsize if whole else SMALL
     for name, value in results.items():
         array = np.asarray(value)
         shape = f" {list(array.shape)}" if array.ndim else ""
-        body = np.array2string(array, threshold=SMALL, separator=" ", max_line_width=110)
+        body = np.array2string(array, threshold=most, edgeitems=2, separator=" ", max_line_width=WIDTH)
         parts.append(f"{name}{shape} = {body}" if not array.ndim else f"{name}{shape}\n{body}")
-    big = [name for name, value in results.items() if np.size(value) > SMALL]
+    big = [name for name, value in results.items() if np.size(value) > most]
     if big:
-        parts.append(f"({', '.join(big)}: not shown in full; write everything with --out results.npz)")
+        parts.append(f"({', '.join(big)}: not shown in full; --all shows it, --out results.npz writes it)")
     return "\n\n".join(parts)
+
+
+def rows_table(arrays: Mapping[str, Any], rows: Rows, most: int) -> Any:
+    """A `rich` table of results by row and step, the first so many lines of it."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    columns = columns_of(arrays, rows)
+    count = len(next(iter(columns.values()), []))
+    left = f"{count - most:,} further rows; --out predictions.csv writes all" if count > most else None
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=left, caption_justify="left")
+    for name in columns:
+        table.add_column(cell(name), justify="right" if name in rows.names or "[" in name else "left", overflow="fold")
+    for line in list(zip(*columns.values(), strict=True))[:most]:
+        table.add_row(*(f"{v:.6g}" if isinstance(v, np.floating) else cell(v) for v in line))
+    return table
 
 
 def results_json(results: Mapping[str, Any], whole: bool) -> dict[str, Any]:
@@ -45,16 +64,24 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
 
 
 class Bar:
-    """A progress bar over the batches of an epoch, and a line for each epoch that is done."""
+    """A progress bar over the batches of an epoch, and a line for each epoch that is done; in a notebook too.
 
-    def __init__(self, quiet: bool) -> None:
+    with rg.Bar() as bar:
+        model.fit(data, progress=bar.tell)
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("loss {task.fields[loss]:.4g}"))
         self.console = Console(stderr=True, quiet=quiet)
         self.progress = Progress(
-            *columns, TimeRemainingColumn(), console=self.console, transient=True, disable=not sys.stderr.isatty()
+            *columns,
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not (sys.stderr.isatty() or self.console.is_jupyter),
         )
         self.task = self.progress.add_task("", total=1, epoch="1", loss=math.nan)
 

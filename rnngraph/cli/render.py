@@ -38,9 +38,8 @@ def render(
 ) -> None:
     """Draw the model: one box per cell and layer, loops opened or closed, or the steps side by side."""
     from rnngraph.run_options import run_options
-    from rnngraph.viz.render import render as draw
 
     model = read(file, name, settings)
     unroll = run_options(model, unroll=unroll).unroll
-    draw(model, out, unroll, steps, opened, fold, gradient, detail)
+    model.render(out, unroll=unroll, steps=steps, opened=opened, fold=fold, gradient=gradient, detail=detail)
     say(f"wrote {out}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from rnngraph.cli.arguments import Input, Output, Verb
+from rnngraph.cli.data_options import DATA_OPTIONS, read_data
 from rnngraph.cli.options import (
     BACKEND,
-    DATA,
     JSON,
     KERNELS,
     LINES,
@@ -32,10 +33,11 @@ RESULTS = Output("results", "npz", "csv", "json", "safetensors")
 
 @click.command(cls=Verb)
 @MODEL
-@DATA
+@DATA_OPTIONS
 @click.option("--weights", type=Input(), help="A .safetensors file; without it, new weights by --seed.")
 @click.option("--out", type=RESULTS, help="Write every result: .npz, .json, .safetensors; .csv for a table.")
 @click.option("--watch", metavar="H,C,I", help="Values inside cells to record at every step.")
+@click.option("--all", "whole", is_flag=True, help="Print every value, of large arrays too.")
 @click.option("--stream", is_flag=True, help="Read a line per step from standard input; write each step's outputs.")
 @click.option("--profile", is_flag=True, help="Show the time by source line instead of results.")
 @PICTURE
@@ -54,6 +56,7 @@ def run(
     weights: str | None,
     out: str | None,
     watch: str | None,
+    whole: bool,
     stream: bool,
     profile: bool,
     picture: str | None,
@@ -64,26 +67,27 @@ def run(
     dtype: str | None,
     seed: int,
     as_json: bool,
+    **asked: Any,
 ) -> int:
     """Run the model on data and print its outputs, final states, loss and metrics. Exit code 1 if one is NaN."""
     import numpy as np
 
     from rnngraph.cli.printing import results_json, results_text
-    from rnngraph.data.alphabet import without_alphabet
-    from rnngraph.data.read import load
-    from rnngraph.data.results import save_results
+    from rnngraph.data.results import table_rows
     from rnngraph.data.shapes import steps_of
     from rnngraph.debugging.nan_finder import run_and_explain
+    from rnngraph.files.results import write_results
     from rnngraph.run_options import run_options
 
     refuse_together(stream=stream or None, profile=profile or None, out=out)
     refuse_together(stream=stream or None, picture=picture)
     refuse_together(picture=picture, out=out)
-    model, data = read(file, name, settings), without_alphabet(load(paths))
+    model = read(file, name, settings, weights)
     options = run_options(model, unroll=unroll, backend=backend, dtype=dtype, kernels=kernels)
     chance_told(weights, model)
-    steps, seeded = steps_of(model.inputs, data), {"seed": np.int64(seed), **data}
     given = read_weights(model, weights, seed, options.dtype)
+    data = read_data(model, paths, asked, given.about.data)
+    steps, seeded = steps_of(model.inputs, data), {"seed": np.int64(seed), **data}
     if profile or picture:
         from rnngraph.analysis.bench import profiled
 
@@ -96,7 +100,7 @@ def run(
     if stream:
         from rnngraph.generation.streaming import stream as streamed
 
-        for line in streamed(model, given, sys.stdin, options.dtype, data):
+        for line in streamed(model, given, sys.stdin, options.dtype, dict(data)):
             write_out(line)
             sys.stdout.flush()
         return 0
@@ -104,13 +108,13 @@ def run(
     warn(model.unrolling_warning(options.unroll, steps, False))
     results, trouble = run_and_explain(options.compiled(model, steps, watch=watched), seeded, given)
     if out:
-        written = save_results(out, model.graph, model.inputs, data, results)
+        written = write_results(out, results, table_rows(model.graph, model.inputs, data, results, data.beside))
         say(f"wrote {out}: {', '.join(written)}", err=as_json)
         if left := [name for name in results if name not in written]:
             warn(f"a table cannot hold {', '.join(left)}", help="an .npz, .json or .safetensors file can")
     if as_json:
         say_json(results_json(results, whole=not out))
     elif not out:
-        say(results_text(results))
+        say(results_text(results, whole))
     tell([trouble] if trouble else [])
     return 1 if trouble else 0

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from rnngraph.cli.arguments import Input, Output, Paths, Real, Verb, Whole
+from rnngraph.cli.data_options import DATA_OPTIONS, NAMES, read_data
 from rnngraph.cli.options import (
     ANY,
     BACKEND,
@@ -18,6 +19,7 @@ from rnngraph.cli.options import (
     MEMORY_LIMIT,
     MODEL,
     SWAP,
+    TIMES,
     TRUNCATE,
     UNROLL,
     dtype_option,
@@ -26,8 +28,10 @@ from rnngraph.cli.options import (
     refuse_together,
 )
 from rnngraph.cli.terminal import say, say_json, warn
+from rnngraph.diagnostics.errors import UserError
 
 WEIGHTS = Output("weights", "safetensors")
+LOG = Output("a history", "csv")
 CHECKPOINT = Output("a checkpoint", "checkpoint", "safetensors")
 
 
@@ -42,21 +46,31 @@ def _training_files(given: Mapping[str, Any]) -> Paths:
 
 @click.command(cls=Verb, also=_training_files, same=(("--checkpoint", "--resume"),))
 @MODEL
-@click.option("--data", "paths", multiple=True, required=True, type=Input(), help="Training data; repeatable.")
+@DATA_OPTIONS
 @click.option("--validation-data", "held", multiple=True, type=Input(), help="Validation data for early stopping.")
 @click.option("--test", "tests", multiple=True, type=Input(), help="Test data to evaluate after training.")
+@click.option("--log", type=LOG, help="Write the history of epochs here (.csv).")
+@click.option("--curves", type=TIMES, help="Draw the history of epochs: .svg, .png or .pdf.")
 @click.option("--out", type=WEIGHTS, help="Write the trained weights here (.safetensors).")
 @click.option("--weights", type=Input(), help="Start from these weights.")
 @click.option("--checkpoint", type=CHECKPOINT, help="Save the state of training here.  [default: beside --out]")
 @click.option("--resume", type=Input(), help="Continue from this checkpoint.")
 @click.option("--epochs", type=Whole(0), help="Passes over the data.")
-@click.option("--batch", type=Whole(), help="Rows per update.")
-@click.option("--optimizer", metavar="NAME", help="sgd, adam, adamw or rmsprop.")
-@click.option("--rate", type=Real(), help="Learning rate.")
+@click.option("--batch", "--batch-size", type=Whole(), help="Rows per batch.")
+@click.option("--accumulate", type=Whole(), help="Batches per update.")
+@click.option("--segment", type=Whole(), help="Cut sequences into pieces of so many steps; states are carried on.")
+@click.option("--similar-lengths", is_flag=True, default=None, help="Batches of rows of similar lengths.")
+@click.option("--optimizer", metavar="NAME", help="sgd, adam, adamw, rmsprop or adagrad.")
+@click.option("--rate", "--learning-rate", "--lr", type=Real(), help="Learning rate.")
 @click.option("--momentum", type=Real(), help="Momentum, for sgd and rmsprop.")
-@click.option("--decay", type=Real(), help="Weight decay, for adamw.")
+@click.option("--decay", "--weight-decay", type=Real(), help="Weight decay.")
 @click.option("--rate-decay", type=Real(), help="Rate factor after each epoch.")
+@click.option(
+    "--rate-schedule", metavar="NAME", help="step, cosine, linear or plateau, with settings: cosine(to=0.1)."
+)
+@click.option("--warmup", type=Whole(0), help="Updates over which the rate grows to its value.")
 @click.option("--clip-norm", type=Real(), help="Maximum norm of all gradients together.")
+@click.option("--clip-epsilon", type=Real(0), help="Added to the norm when clipping; PyTorch has 1e-6.")
 @click.option("--validation", type=Real(), help="Fraction of rows held back.")
 @click.option("--split", type=click.Choice(["random", "last"]), help="Which rows are held back.")
 @click.option("--patience", type=Whole(), help="Epochs without a better held-back loss before stopping.")
@@ -77,6 +91,8 @@ def train(
     paths: Sequence[str],
     held: Sequence[str],
     tests: Sequence[str],
+    log: str | None,
+    curves: str | None,
     out: str | None,
     weights: str | None,
     checkpoint: str | None,
@@ -98,26 +114,37 @@ def train(
 ) -> None:
     """Train the model's weights on data, with its `train` block, overridden by flags."""
     from rnngraph.cli.printing import Bar, metrics_text
-    from rnngraph.data.alphabet import keep_weights
-    from rnngraph.data.read import load
     from rnngraph.data.shapes import steps_of
+    from rnngraph.files.results import write_records
     from rnngraph.run_options import run_options
     from rnngraph.training.checkpoint import alone, own_checkpoint
+    from rnngraph.training.config import FitConfig
     from rnngraph.training.train import chosen_optimiser, tester
     from rnngraph.training.train import train as trained
+    from rnngraph.viz.curves import write_curves
+    from rnngraph.weights.save_load import load_about, save_weights
 
+    asked = {name: overrides.pop(name) for name in NAMES}
+    if not (paths or asked["text"]):
+        raise UserError("there are no data to train on", "E622", "name files with `--data`, or a text with `--text`")
     refuse_together(resume=resume, weights=weights)
     refuse_together(validation=overrides["validation"], validation_data=held)
     kept = checkpoint or resume or own_checkpoint(file, out)
     own = kept not in (checkpoint, resume)
-    model = read(file, name, settings)
+    model = read(file, name, settings, weights or resume)
     flags = {"unroll": unroll, "backend": backend, "dtype": dtype, "kernels": kernels}
     memory = {"keep": keep, "memory_limit": memory_limit, "truncate": truncate, "swap": swap}
     options = run_options(model, **flags, **memory, dtype_default="float32")
     arguments = {"rate": rate, "momentum": momentum, "decay": decay}
     overrides["optimizer"] = chosen_optimiser(model, optimizer, arguments)
-    data, validation = load(paths), load(held) if held else None
-    measure = tester(model, load(tests), options) if tests else None
+    overrides["rate_schedule"] = _schedule(overrides["rate_schedule"])
+    config = FitConfig.from_recipe(model.recipe, **overrides)
+    like = load_about(weights or resume or "").data if weights or resume else {}
+    in_rows = config.batch if config.segment and not (asked["steps"] or asked["by"]) else None
+    data = read_data(model, paths, asked, like, rows=in_rows)
+    made = {**asked, "text": None, "tokens": None}
+    validation = read_data(model, held, made, data.made, rows=in_rows) if held else None
+    measure = tester(model, read_data(model, tests, made, data.made), options) if tests else None
     warn(model.unrolling_warning(options.unroll, steps_of(model.inputs, data), True))
     if not out:
         warn("the trained weights will not be saved", "W602", "name a file with `--out`")
@@ -125,7 +152,7 @@ def train(
         pass
     if kept != resume and Path(kept).is_file():
         warn(f"`{kept}` of an interrupted training is overwritten; `--resume {kept}` would continue from it")
-    first = read_weights(model, weights, 0, options.dtype) if weights else None
+    first = read_weights(model, weights, 0, options.dtype, start=True) if weights else None
     began = False
 
     def progress(now: Any) -> None:
@@ -149,7 +176,11 @@ def train(
         stands = f": `{resume}` is at epoch {len(fitted.history)}" if resume else ""
         warn(f"nothing is left to train{stands}")
     if out:
-        keep_weights(out, fitted.weights, data)
+        save_weights(out, fitted.weights)
+    if log:
+        write_records(log, fitted.history)
+    if curves:
+        write_curves(fitted.history, fitted.best_epoch, curves)
     if own:
         Path(kept).unlink(missing_ok=True)
     report: dict[str, Any] = {"history": fitted.history, "best_epoch": fitted.best_epoch}
@@ -158,6 +189,22 @@ def train(
     if as_json:
         say_json(report)
         return
+    if fitted.best_epoch is not None:
+        say(f"the weights are those of epoch {fitted.best_epoch}, the best on held-back data")
     if measure is not None:
         say(f"test: {metrics_text(report['test'])}")
     say(f"wrote {out}" if out else "the weights were not saved: name a file with --out")
+
+
+def _schedule(text: str | None) -> Any:
+    """`cosine` or `cosine(to=0.1)` as a name with its settings."""
+    if text is None:
+        return None
+    name, bracket, inside = text.partition("(")
+    if not bracket:
+        return name
+    pairs = [part.split("=") for part in inside.removesuffix(")").split(",") if part.strip()]
+    try:
+        return name, {key.strip(): float(value) for key, value in pairs}
+    except ValueError:
+        raise UserError(f"`{text}` is not a schedule with settings", "E705", "write it as cosine(to=0.1)") from None

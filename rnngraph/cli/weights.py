@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,16 +27,19 @@ def weights() -> None:
 @click.argument("file", type=Input())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 def show(file: str, as_json: bool) -> None:
-    """Print name, shape, type, bytes and range of every array of FILE, and its likely layout."""
+    """Print name, shape, type, bytes and range of every array of FILE, its likely layout, and its model."""
     from rnngraph.exchange.conversion.detect import looks_like
     from rnngraph.exchange.formats.listing import shown
     from rnngraph.exchange.formats.read import read
+    from rnngraph.weights.save_load import load_about
 
     found = read(file)
+    about = load_about(file) if file.lower().endswith((".safetensors", ".checkpoint")) else None
     rows, layout = shown(found), found.layout or looks_like(found.arrays)
     heads = ("name", "shape", "type", "bytes", "min", "mean", "max")
     if as_json:
-        told = {"layout": layout, "arrays": [dict(zip(heads, row, strict=True)) for row in rows]}
+        told: dict[str, Any] = {"layout": layout, "arrays": [dict(zip(heads, row, strict=True)) for row in rows]}
+        told |= {"about": about.as_json()} if about else {}
         say_json(told, indent=2)
         return
     from rich.table import Column, Table
@@ -45,6 +48,8 @@ def show(file: str, as_json: bool) -> None:
     for row in rows:
         table.add_row(*(f"{entry:,}" if isinstance(entry, int) else cell(entry) for entry in row))
     show_all(table)
+    for line in about.lines() if about else ():
+        say(line)
     if layout:
         say(f"the names look like the layout `{layout}`")
 

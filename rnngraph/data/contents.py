@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def _real(check: Checking, item: DataInput, array: Array) -> Array | None:
 
 
 def check_finite(check: Checking, item: DataInput | StateInput, array: Array, real: Array | None) -> None:
-    if array.dtype.kind != "f" or np.isfinite(array).all():
+    if array.dtype.kind != "f" or all(np.isfinite(part).all() for part in parts(array)):
         return
     bad = ~np.isfinite(array) if real is None else ~np.isfinite(array) & real
     if bad.any():
@@ -69,6 +70,15 @@ def check_finite(check: Checking, item: DataInput | StateInput, array: Array, re
             f"`{item.name}` holds {_value_at(item, array, bad)}, which is not a finite {array.dtype}",
             item,
         )
+
+
+def parts(array: Array, values: int = 1 << 20) -> Iterator[Array]:
+    """An array some rows at a time, about so many values, so that what is made of them takes little memory."""
+    if array.ndim == 0 or array.size <= values:
+        yield array
+        return
+    rows = max(1, values * len(array) // array.size)
+    yield from (array[i : i + rows] for i in range(0, len(array), rows))
 
 
 def check_start(check: Checking, state: StateInput, array: Array) -> None:
@@ -86,6 +96,8 @@ def check_start(check: Checking, state: StateInput, array: Array) -> None:
 
 
 def _within(check: Checking, item: DataInput, array: Array, real: Array | None, bound: int) -> None:
+    if not array.size or (array.min() >= 0 and array.max() < bound):
+        return
     bad = (array < 0) | (array >= bound)
     bad = bad if real is None else bad & real
     if bad.any():

@@ -1,48 +1,64 @@
-"""Data from files: .npz, .npy, .csv and .json, as arrays by name. Nothing in them is ever run."""
+"""Data from files: .npz, .npy, .json, .jsonl and tables, as arrays by name. Nothing in them is ever run."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.data.checks import Checked, check_data
+from rnngraph.data.alphabet import ALPHABET, characters
+from rnngraph.data.dataset import Dataset
+from rnngraph.data.shapes import LENGTHS
+from rnngraph.data.table_files import TABLES, read_table
+from rnngraph.data.tables import Fed, table
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.archives import Arrays, read_npy, read_npz
-from rnngraph.files.foreign import Damaged, foreign, parsed_json, whole
+from rnngraph.files.foreign import Damaged, foreign, parsed_json
 from rnngraph.files.outputs import PathLike
 
-__all__ = ["Checked", "check_data", "load"]
 
-
-def load(paths: Iterable[PathLike]) -> Arrays:
+def load(paths: Iterable[PathLike], model: Fed | None = None, **recipe: Any) -> Dataset:
     """The arrays of all files together, by name.
 
-    .npz gives its arrays, .npy one array under the file's own name, .csv one array (rows,) per column named
-    in its first line, .json an object of (nested) lists of numbers. Raises CannotDo where a file cannot be
-    read, UserError where it holds something else than arrays of numbers or where two files hold one name.
+    .npz gives its arrays, .npy one array under the file's own name, .json an object of (nested) lists of numbers,
+    .jsonl such an object for each row; lists of different lengths become padded rows with `NAME.lengths`. A table
+    (.csv, .tsv, and what pandas reads) gives the inputs of `model`, by `recipe` (`data.tables.table`), and without a
+    model an array for each column, all of which are numbers. Raises CannotDo where a file cannot be read, UserError
+    where it holds something else than arrays of numbers or where two files hold one name.
     """
     merged: Arrays = {}
     owner: dict[str, object] = {}
-    for path in paths:
-        for name, array in _read(path).items():
+    made: dict[str, Any] = {}
+    beside: Arrays = {}
+    files = list(paths)
+    for path in files:
+        found = _read(path, model, {"partly": True, **recipe} if len(files) > 1 else recipe)
+        made |= found.made
+        beside |= found.beside
+        for name, array in found.items():
             if name in merged:
                 raise UserError(f"`{name}` is in two files, `{owner[name]}` and `{path}`", code="E541")
             merged[name], owner[name] = array, path
-    return merged
+    return Dataset(merged, made, beside)
 
 
-def _read(path: PathLike) -> Arrays:
+def _read(path: PathLike, model: Fed | None, recipe: Mapping[str, Any]) -> Dataset:
     ending = Path(path).suffix.lower()
+    if ending in TABLES and model is not None:
+        return table(model, path, **recipe)
+    if ending in TABLES:
+        found = read_table(path)
+        return Dataset({name: found.plain(name) for name in found.columns})
     if ending not in _READERS:
-        raise UserError(
-            f"`{path}` is of an unknown kind", code="E542", help=f"data is read from {', '.join(_READERS)}"
-        )
-    return _READERS[ending](path)
+        known = ", ".join([*_READERS, *TABLES])
+        raise UserError(f"`{path}` is of an unknown kind", code="E542", help=f"data is read from {known}")
+    arrays = _READERS[ending](path)
+    signs = arrays.pop(ALPHABET, None)
+    made = {} if signs is None else {ALPHABET: characters([str(c) for c in np.asarray(signs).tolist()]).as_json()}
+    return Dataset(arrays, made)
 
 
 def _npz(path: PathLike) -> Arrays:
@@ -53,47 +69,53 @@ def _npy(path: PathLike) -> Arrays:
     return {Path(path).stem: read_npy(path, "E544")}
 
 
-def _csv(path: PathLike) -> Arrays:
-    with foreign(path, ".csv data", "E544"), open(path, encoding="utf-8-sig", newline="") as file:
-        try:
-            lines = [[cell.strip() for cell in row] for row in csv.reader(file, strict=True) if any(row)]
-        except csv.Error as error:
-            raise Damaged(f"a quote is not closed, or stands in the wrong place: {error}") from error
-        if len(lines) < 2:
-            raise Damaged("it needs a line of names and at least one line of numbers")
-        names, rows = lines[0], lines[1:]
-        if len(set(names)) < len(names) or "" in names or any(map(_is_number, names)):
-            raise Damaged("its first line should name every column, each once")
-        uneven = next((i for i, row in enumerate(rows) if len(row) != len(names)), None)
-        if uneven is not None:
-            raise Damaged(f"row {uneven + 1} has {len(rows[uneven])} values for {len(names)} columns")
-        return {name: _column(name, [row[i] for row in rows]) for i, name in enumerate(names)}
-
-
-def _column(name: str, cells: list[str]) -> NDArray[Any]:
-    """Whole numbers where all cells are written so, else floats."""
-    wrong = next((i for i, cell in enumerate(cells) if not _is_number(cell)), None)
-    if wrong is not None:
-        raise Damaged(f"`{cells[wrong][:60]}` in row {wrong + 1} of column `{name}` is not a number")
-    if all(cell.lstrip("+-").isdigit() for cell in cells):
-        return _plain(name, [whole(cell) for cell in cells])
-    return np.array([float(cell) for cell in cells])
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
 def _json(path: PathLike) -> Arrays:
     with foreign(path, ".json data", "E544"):
         content = parsed_json(Path(path).read_bytes())
         if not isinstance(content, dict):
             raise Damaged("it should be an object of named lists")
-        return {name: _plain(name, value) for name, value in content.items()}
+        return _arrays(content)
+
+
+def _json_lines(path: PathLike) -> Arrays:
+    with foreign(path, ".jsonl data", "E544"):
+        rows = [parsed_json(line) for line in Path(path).read_bytes().splitlines() if line.strip()]
+        if not rows or not all(isinstance(row, dict) for row in rows):
+            raise Damaged("each of its lines should be an object of named numbers or lists")
+        odd = next((i for i, row in enumerate(rows) if row.keys() != rows[0].keys()), None)
+        if odd is not None:
+            raise Damaged(f"row {odd + 1} holds {_names(rows[odd])}, row 1 holds {_names(rows[0])}")
+        return _arrays({name: [row[name] for row in rows] for name in rows[0]})
+
+
+def _names(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{name}`" for name in row) or "nothing"
+
+
+def _arrays(content: Mapping[str, Any]) -> Arrays:
+    """Arrays of named lists; of rows that differ in length padded ones, with their lengths unless these are given."""
+    found: Arrays = {}
+    for name, value in content.items():
+        lengths = _lengths(value)
+        found[name] = _plain(name, _padded(name, value, lengths) if lengths else value)
+        if lengths and name + LENGTHS not in content:
+            found[name + LENGTHS] = np.array(lengths)
+    return found
+
+
+def _lengths(value: Any) -> list[int] | None:
+    """The number of steps of each row, where they differ."""
+    if not (isinstance(value, list) and value and all(isinstance(row, list) for row in value)):
+        return None
+    lengths = [len(row) for row in value]
+    return lengths if len(set(lengths)) > 1 else None
+
+
+def _padded(name: str, rows: list[list[Any]], lengths: list[int]) -> list[list[Any]]:
+    """All rows as long as the longest, by zeros in the form of a step."""
+    step = next(row[0] for row in rows if row)
+    empty = np.zeros_like(_plain(name, step)).tolist()
+    return [row + [empty] * (max(lengths) - len(row)) for row in rows]
 
 
 def _plain(name: str, value: object) -> NDArray[Any]:
@@ -110,6 +132,7 @@ def _plain(name: str, value: object) -> NDArray[Any]:
 _READERS: dict[str, Callable[[PathLike], Arrays]] = {
     ".npz": _npz,
     ".npy": _npy,
-    ".csv": _csv,
     ".json": _json,
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
 }

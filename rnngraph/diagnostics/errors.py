@@ -22,6 +22,10 @@ class UserError(Exception):
         self.diagnostics = tuple(diagnostics)
         super().__init__("\n".join(render(d) for d in self.diagnostics))
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows instead of the calls that led here: the message, at the user's own line."""
+        return str(self).split("\n")
+
 
 class OutsideIndex(UserError):
     """While a model ran, an integer chose what is not there.

@@ -32,11 +32,18 @@ def read_npz(path: PathLike, code: str) -> Arrays:
 
 
 def read_npy(path: PathLike, code: str) -> NDArray[Any]:
-    """The array of a file."""
+    """The array of a file, mapped: what is read of it is read from the disk when it is asked for."""
     with foreign(path, ".npy data", code), open(path, "rb") as file:
         size = file.seek(0, 2)
         file.seek(0)
-        return _array(file, size, path)
+        shape, fortran, dtype = _plain_header(file, size, path)
+        start = file.tell()
+        if start + math.prod(shape) * dtype.itemsize < size:
+            raise Damaged("it holds more than its array")
+        if not math.prod(shape):
+            return np.zeros(shape, dtype)
+        mapped = np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
+        return mapped.view(np.ndarray)
 
 
 def write_npz(path: PathLike, arrays: Mapping[str, Any]) -> None:
@@ -73,8 +80,18 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: PathLike) -
 
 
 def _array(file: IO[bytes], size: int, path: PathLike) -> NDArray[Any]:
-    """The array of a stream of `size` bytes; its header is believed only as far as there are bytes."""
-    shape, dtype = _header(file)
+    """The array of a stream of `size` bytes."""
+    _plain_header(file, size, path)
+    file.seek(0)
+    found: NDArray[Any] = npy.read_array(file, allow_pickle=False, max_header_size=_HEADER)
+    if file.read(1):
+        raise Damaged("it holds more than its array")
+    return found
+
+
+def _plain_header(file: IO[bytes], size: int, path: PathLike) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type of an array of numbers; they are believed only as far as there are bytes."""
+    shape, fortran, dtype = _header(file)
     if dtype.hasobject:
         raise UserError(
             f"`{path}` holds pickled Python objects, which can run code when they are read; it was not read",
@@ -84,17 +101,13 @@ def _array(file: IO[bytes], size: int, path: PathLike) -> NDArray[Any]:
     start = file.tell()
     if math.prod(shape) * dtype.itemsize > size - start:
         raise Damaged("it ends before its array is complete")
-    file.seek(0)
-    found: NDArray[Any] = npy.read_array(file, allow_pickle=False, max_header_size=_HEADER)
-    if file.read(1):
-        raise Damaged("it holds more than its array")
-    return found
+    return shape, fortran, dtype
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = npy.read_magic(file)
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read is None:
         raise Damaged(f"it is of version {version[0]} of its format, which is not known")
-    shape, _, dtype = read(file, max_header_size=_HEADER)
-    return shape, dtype
+    shape, fortran, dtype = read(file, max_header_size=_HEADER)
+    return shape, fortran, dtype

@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,14 @@ FORMS = ("npz", "csv", "json", "safetensors")
 class Rows:
     """What of some results can stand in one table: a line for each row of the batch, or for each step of each row.
 
-    `lengths` are the real steps of each row; None where all have all, or lines are whole rows.
+    `lengths` are the real steps of each row; None where all have all, or lines are whole rows. `beside` holds what
+    tells a person which row is meant, (rows,), or which step of it, (rows, steps): ids and dates.
     """
 
     names: tuple[str, ...]
     steps: bool
     lengths: NDArray[Any] | None = None
+    beside: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 def write_results(path: PathLike, results: Mapping[str, Any], rows: Rows) -> tuple[str, ...]:
@@ -53,6 +55,16 @@ def write_results(path: PathLike, results: Mapping[str, Any], rows: Rows) -> tup
     return tuple(arrays)
 
 
+def write_records(path: PathLike, records: Sequence[Mapping[str, float]]) -> None:
+    """Writes a table with a line for each record, aside first; a value that a record lacks is left empty."""
+    names = list(dict.fromkeys(name for record in records for name in record))
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(names)
+    table.writerows([record.get(name, "") for name in names] for record in records)
+    write_aside(path, text.getvalue().encode())
+
+
 def plain_values(array: Any) -> Any:
     """Nested lists of an array's values; what is not finite, for which JSON has no number, is a word."""
     return _plain(np.asarray(array).tolist())
@@ -64,17 +76,36 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _table(path: PathLike, arrays: Arrays, rows: Rows) -> str:
-    """Rows and steps count from 0; `y[2]` is the value of `y` at index 2; steps behind a row's end are left out."""
+def columns_of(arrays: Mapping[str, NDArray[Any]], rows: Rows) -> dict[str, list[Any]]:
+    """The columns of a table of results, what stands beside the rows first.
+
+    Without that, rows and steps are numbered from 0; `y[2]` is the value of `y` at index 2; steps behind a row's end
+    are left out. Of a row without steps, the last of the steps stands beside it.
+    """
     if not rows.names:
-        raise UserError(f"no result has rows, so there is no table for `{path}`", "E667", "end its name with .npz")
+        return {}
     first = arrays[rows.names[0]]
     places = list(_steps(first, rows.lengths)) if rows.steps else [(row,) for row in range(len(first))]
+    numbered = {"row": [place[0] for place in places], **({"step": [p[1] for p in places]} if rows.steps else {})}
+    beside = {name: [_beside(array, place) for place in places] for name, array in rows.beside.items()}
     columns = [c for name in rows.names for c in _columns(name, arrays[name], 1 + rows.steps)]
+    return {**(beside or numbered), **{name: [values[place] for place in places] for name, values in columns}}
+
+
+def _beside(array: NDArray[Any], place: tuple[int, ...]) -> Any:
+    if array.ndim == 1:
+        return array[place[0]]
+    return array[place] if len(place) == 2 else array[place[0], -1]
+
+
+def _table(path: PathLike, arrays: Arrays, rows: Rows) -> str:
+    if not rows.names:
+        raise UserError(f"no result has rows, so there is no table for `{path}`", "E667", "end its name with .npz")
+    columns = columns_of(arrays, rows)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["row", *["step"] * rows.steps, *(name for name, _ in columns)])
-    table.writerows([*place, *(_cell(values[place]) for _, values in columns)] for place in places)
+    table.writerow(columns)
+    table.writerows([_cell(value) for value in line] for line in zip(*columns.values(), strict=True))
     return text.getvalue()
 
 
@@ -91,4 +122,4 @@ def _columns(name: str, array: NDArray[Any], leading: int) -> Iterator[tuple[str
 
 def _cell(value: Any) -> str:
     """The shortest text that is read as the same number."""
-    return str(int(value)) if value.dtype.kind == "b" else str(value)
+    return str(int(value)) if isinstance(value, np.bool_) else str(value)

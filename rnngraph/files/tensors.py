@@ -77,6 +77,14 @@ def read_tensors(
         return arrays, texts
 
 
+def read_texts(path: PathLike) -> dict[str, str]:
+    """The texts of a safetensors file; its arrays are not read. CannotDo and UserError as `read_tensors`."""
+    from safetensors import safe_open
+
+    with _understood(path), safe_open(os.fspath(path), framework="numpy") as file:
+        return dict(file.metadata() or {})
+
+
 def tensor_types(path: PathLike) -> dict[str, str]:
     """The names of arrays that a safetensors file holds as bfloat16, which NumPy has no type for."""
     from safetensors import safe_open

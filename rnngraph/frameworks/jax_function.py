@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from rnngraph.api import Model
 from rnngraph.compilation.calls import known_as
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.checks import check_data
@@ -18,7 +19,6 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.frameworks.programs import OPTIONS, Programs, Wanted, model_of
 from rnngraph.ir.order import orders_of
 from rnngraph.ir.types import size_of
-from rnngraph.model import Model
 from rnngraph.weights.checks import check_weights
 
 Arrays = Mapping[str, Any]

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from rnngraph.api import Model, load
 from rnngraph.compiled import CompiledProgram
 from rnngraph.diagnostics.errors import UserError, told_of
 from rnngraph.diagnostics.suggestions import did_you_mean
@@ -14,7 +15,6 @@ from rnngraph.ir.graph import INPUT, ordered
 from rnngraph.ir.order import orders_of
 from rnngraph.ir.types import BATCH
 from rnngraph.language.syntax.ast import File
-from rnngraph.model import Model, load
 
 OPTIONS = ("unroll", "steps", "kernels", "keep", "memory_limit", "truncate", "swap", "outputs", "states")
 """The options of `Model.compile` that are passed on."""
@@ -70,7 +70,7 @@ class Programs:
     def is_random(self, training: bool) -> bool:
         """Whether a call needs a seed."""
         if training not in self._random:
-            graph = self.model.for_training if training else self.model.graph
+            graph = self.model.for_training.graph if training else self.model.graph
             self._random[training] = any(n.attrs["kind"] == "seed" for n in graph.nodes() if n.op is INPUT)
         return self._random[training]
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
+from rnngraph.api import Model
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.shapes import LENGTHS, SEED
 from rnngraph.diagnostics.errors import UserError
@@ -28,7 +29,6 @@ from rnngraph.frameworks.torch_tensors import (
 )
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
-from rnngraph.model import Model
 
 Tensors = dict[str, torch.Tensor]
 LARGEST_SEED = 2**63 - 1

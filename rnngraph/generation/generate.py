@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.compiled import Arrays, CompiledProgram
-from rnngraph.data.alphabet import without_alphabet
+from rnngraph.data.alphabet import Alphabet
 from rnngraph.data.shapes import SEED
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.generation.beam_search import Beam, searched
@@ -135,7 +135,7 @@ Scores = Callable[[list[list[int]], list[int]], Any]
 
 
 def scorer(
-    model: Model, use: Reader, weights: Mapping[str, Any], data: Arrays, dtype: str, seed: int = 0
+    model: Model, use: Reader, weights: Mapping[str, Any], data: Mapping[str, Any], dtype: str, seed: int = 0
 ) -> Scores:
     """Reads with handed-on states where the model allows it, else the whole text each time.
 
@@ -249,19 +249,6 @@ def _drawn(score: Scores, prompt: Sequence[int], style: Style) -> list[int]:
 # --- characters --------------------------------------------------------------------------------------------------
 
 
-def encoded(text: str, alphabet: Sequence[str], what: str = "prompt") -> list[int]:
-    """The places of a text's characters in the alphabet; UserError names those that the model never read."""
-    places = {character: i for i, character in enumerate(alphabet)}
-    unknown = sorted({c for c in text if c not in places})
-    if unknown:
-        raise UserError(
-            f"the {what} has {', '.join(map(repr, unknown))}, which the model was not trained on",
-            "E634",
-            f"it knows {''.join(alphabet)!r}",
-        )
-    return [places[c] for c in text]
-
-
 def ids(text: str, use: Reader) -> list[int]:
     """`3,5,7` as token ids; UserError for what is none."""
     try:
@@ -277,24 +264,24 @@ def ids(text: str, use: Reader) -> list[int]:
     return found
 
 
-def end_token(text: str | None, alphabet: Sequence[str], use: Reader) -> int | None:
+def end_token(text: str | None, alphabet: Alphabet | None, use: Reader) -> int | None:
     """The one token that ends a text; UserError where there are several."""
     if not text:
         return None
-    found = encoded(text, alphabet, "end") if alphabet else ids(text, use)
+    found = alphabet.ids(text, "end") if alphabet else ids(text, use)
     if len(found) != 1:
         raise UserError(f"`{text}` is {len(found)} tokens, but the end must be one token", "E636")
     return found[0]
 
 
-def check_vocabulary(use: Reader, alphabet: Sequence[str]) -> None:
+def check_vocabulary(use: Reader, alphabet: Alphabet) -> None:
     if len(alphabet) != use.vocabulary:
         raise UserError(
-            f"the alphabet has {len(alphabet)} characters, but `{use.scores}` scores {use.vocabulary}", "E635"
+            f"the alphabet has {len(alphabet)} {alphabet.plural}, but `{use.scores}` scores {use.vocabulary}", "E635"
         )
 
 
-__all__ = ["Style", "check_vocabulary", "chosen", "encoded", "end_token", "ids", "reader", "scorer", "written"]
+__all__ = ["Style", "check_vocabulary", "chosen", "end_token", "ids", "reader", "scorer", "written"]
 
 
 def generated(
@@ -303,7 +290,7 @@ def generated(
     prompt: str,
     data: Mapping[str, Any],
     *,
-    alphabet: Sequence[str] = (),
+    alphabet: Alphabet | None = None,
     end: str | None = None,
     tokens: str | None = None,
     scores: str | None = None,
@@ -315,12 +302,11 @@ def generated(
     `style` are the fields of `Style`. UserError where the model does not score a next token, or the prompt has
     characters that the alphabet lacks.
     """
-    data = without_alphabet(data)
     use = reader(model, tokens, scores, tuple(data))
     if alphabet:
         check_vocabulary(use, alphabet)
-    begin = encoded(prompt, alphabet) if alphabet else ids(prompt, use)
+    begin = alphabet.ids(prompt, "prompt") if alphabet else ids(prompt, use)
     chosen = Style(end=end_token(end, alphabet, use), **style)
     score = scorer(model, use, weights, data, dtype, chosen.seed)
     found = begin + written(score, begin, chosen, use.behind)
-    return "".join(alphabet[i] for i in found) if alphabet else ",".join(map(str, found))
+    return alphabet.text(found) if alphabet else ",".join(map(str, found))

@@ -16,7 +16,7 @@ from rnngraph.training.config import FitConfig
 
 
 class Split(NamedTuple):
-    """The rows that are learnt from, and those held back: what they hold, and which of the user's they are."""
+    """The data that are learnt from and those held back, and which of their rows are meant; nothing is copied."""
 
     learnt: Arrays
     numbers: Rows
@@ -33,7 +33,7 @@ def split(data: Mapping[str, Any], validation: Mapping[str, Any] | None, config:
         return Split(rows, everything, held, np.arange(batches.row_count(held)), "the validation data")
     if config.validation > 0:
         mine, other = batches.parted(len(everything), config.validation, config.split, config.seed)
-        return Split(batches.take(rows, mine), mine, batches.take(rows, other), other)
+        return Split(rows, mine, rows, other)
     return Split(rows, everything, None, everything[:0])
 
 

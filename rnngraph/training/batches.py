@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.data.shapes import LENGTHS, SEED
+from rnngraph.data.shapes import LENGTHS
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.tensors import Arrays
 from rnngraph.training.config import Split
 
+Array = NDArray[Any]
 Rows = NDArray[np.int64]
 """Numbers of rows, counted from 0."""
 
@@ -55,15 +56,23 @@ def shuffled(rows: int, seed: int, epoch: int) -> Rows:
     return order
 
 
-def members(rows: int, size: int, seed: int, epoch: int, index: int) -> Rows:
-    """The rows of batch `index` of an epoch."""
-    return shuffled(rows, seed, epoch)[index * size : (index + 1) * size]
+def seed_of(seed: int, epoch: int, index: int) -> Array:
+    """The seed of what is random in the model, for batch `index` of an epoch."""
+    return np.array(_generator(seed, epoch, 2, index).integers(2**31))
 
 
-def batch(data: Mapping[str, Any], size: int, seed: int, epoch: int, index: int) -> Arrays:
-    """Batch `index` of an epoch: its rows, and a `seed` of its own for what is random in the model."""
-    rows = take(data, members(row_count(data), size, seed, epoch, index))
-    return {**rows, SEED: np.array(_generator(seed, epoch, 2, index).integers(2**31))}
+SORTED = 50
+"""So many batches together are sorted by length."""
+
+
+def by_length(order: Rows, lengths: Rows, size: int, seed: int, epoch: int) -> Rows:
+    """An order of rows changed so that a batch has rows of similar lengths; which batch comes when stays random."""
+    block = SORTED * size
+    blocks = [order[i : i + block] for i in range(0, len(order), block)]
+    near = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in blocks])
+    whole = len(near) // size
+    shuffle = _generator(seed, epoch, 3).permutation(whole)
+    return np.concatenate([near[: whole * size].reshape(whole, size)[shuffle].ravel(), near[whole * size :]])
 
 
 def trim(rows: Arrays, sequences: Mapping[str, str]) -> Arrays:

@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from rnngraph.data.contents import parts
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.files.foreign import Damaged, foreign, parsed_json
 from rnngraph.files.outputs import PathLike, is_device
 from rnngraph.files.tensors import Arrays, read_tensors, write_tensors
 from rnngraph.ir.identity import Identity as Equations
 from rnngraph.training.config import FitConfig
+from rnngraph.weights.about import ABOUT, About
 from rnngraph.weights.checks import shape_text
 from rnngraph.weights.save_load import CHECKPOINT, group_of
 
@@ -43,6 +45,8 @@ class Training:
     best_loss: float | None = None
     best_epoch: int = 0
     history: tuple[dict[str, float], ...] = ()
+    carried: Arrays = field(default_factory=dict)
+    """The states that the last segment left for the next one of its rows."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Identity:
     config: FitConfig
     rows: int
     data: Mapping[str, str] = field(default_factory=dict)
+    about: About = field(default_factory=About)
+    """What is kept with the weights, so that those of a checkpoint can be used as any."""
 
     def as_json(self) -> dict[str, Any]:
         equations = {"whole": self.model.equations.whole, "values": dict(self.model.equations.values)}
@@ -76,16 +82,23 @@ def digests(data: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def _digest(array: Any) -> str:
     found = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
-    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    for part in parts(array):  # windows are views of one sequence, and stay that
+        found.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
     return found.hexdigest()
 
 
 def save(path: PathLike, training: Training, identity: Identity) -> None:
     """Write a checkpoint aside and move it into place. Raises CannotDo where it cannot be written."""
-    groups = {"weights": training.weights, "state": training.state, "best": training.best or {}}
+    groups = {
+        "weights": training.weights,
+        "state": training.state,
+        "best": training.best or {},
+        "carried": training.carried,
+    }
     arrays = {f"{group}/{name}": array for group, named in groups.items() for name, array in named.items()}
     place = {name: getattr(training, name) for name in _PLACE}
     texts = {"kind": CHECKPOINT, "training": json.dumps(place), "identity": json.dumps(identity.as_json())}
+    texts |= {ABOUT: identity.about.to_text()} if identity.about else {}
     write_tensors(path, arrays, texts)
 
 
@@ -93,8 +106,8 @@ def resume(path: PathLike, identity: Identity, begun: Training) -> Training:
     """The run that a checkpoint holds; `begun` is the same run at its beginning.
 
     Raises CannotDo where there is no file, UserError where it is damaged, no checkpoint, of another model,
-    or made with other settings or data (only `epochs` and `patience` may differ: the batches to come must
-    be the same).
+    or made with other settings or data (only `patience` may differ, and `epochs` where the rate does not depend on
+    them: the batches to come must be the same).
     """
     arrays, texts = read_tensors(path, checked=lambda texts: texts.get("kind") == CHECKPOINT)
     if texts.get("kind") != CHECKPOINT:
@@ -108,6 +121,7 @@ def resume(path: PathLike, identity: Identity, begun: Training) -> Training:
             _like(begun.weights, group_of(arrays, "weights")),
             _like(begun.state, group_of(arrays, "state")),
             best=_like(begun.weights, best) if (best := group_of(arrays, "best")) else None,
+            carried=group_of(arrays, "carried"),
             **place,
         )
 
@@ -189,7 +203,8 @@ def _changed(before: Equations, now: Equations) -> str:
 def _same_run(path: object, told: Mapping[str, Any], identity: Identity) -> None:
     ours = json.loads(json.dumps({**identity.model.settings, **identity.config.as_json()}))
     before = {**told["model"]["settings"], **told["config"]}
-    differ = [n for n in ours if n not in _MAY_CHANGE and ours[n] != before.get(n)]
+    may_change = {"patience"} if identity.config.rate_schedule.over_all else _MAY_CHANGE
+    differ = [n for n in ours if n not in may_change and ours[n] != before.get(n)]
     if differ:
         words = "; ".join(f"{n} was {_words(before.get(n))}, now {_words(ours[n])}" for n in differ)
         raise UserError(

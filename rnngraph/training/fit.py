@@ -6,13 +6,14 @@ import math
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo, OutsideIndex, UserError
+from rnngraph.files.frames import frame
 from rnngraph.files.tensors import Arrays
 from rnngraph.runtime.whole_arrays import NumpyArrays, WholeArrays
 from rnngraph.system.interrupts import held
@@ -21,6 +22,10 @@ from rnngraph.training.batch_rows import Split, split, told_by
 from rnngraph.training.batches import Rows
 from rnngraph.training.checkpoint import Identity, Made, Training, digests
 from rnngraph.training.config import FitConfig
+from rnngraph.training.pieces import Pieces, refuse_uncut
+from rnngraph.training.rates import Place, warmed_up
+from rnngraph.weights.about import About
+from rnngraph.weights.save_load import Weights
 
 EVALUATED = 1024
 """So many rows are evaluated at once."""
@@ -38,6 +43,14 @@ class Trainable(Protocol):
     def lent_gradients(
         self, data: Mapping[str, Any], weights: Mapping[str, Any]
     ) -> tuple[float, Mapping[str, NDArray[Any]]]: ...
+
+
+class Carrying(Trainable, Protocol):
+    """A program that also gives the states that it ends with, by the names under which it takes them."""
+
+    def lent_step(
+        self, data: Mapping[str, Any], weights: Mapping[str, Any]
+    ) -> tuple[float, Mapping[str, NDArray[Any]], Arrays]: ...
 
 
 class Evaluable(Protocol):
@@ -65,10 +78,14 @@ class Fitted:
     A record holds `epoch`, `loss` and, where rows are held back, `validation.loss` and `validation.METRIC`.
     """
 
-    weights: Arrays
+    weights: Weights
     history: tuple[Record, ...]
     best_epoch: int | None
     stopped_early: bool
+
+    def to_frame(self) -> Any:
+        """The history as a pandas DataFrame, a row for each epoch."""
+        return frame([dict(record) for record in self.history])
 
 
 class Interrupted(CannotDo):
@@ -95,29 +112,15 @@ class _Job:
     arrays: WholeArrays
     config: FitConfig
     split: Split
+    pieces: Pieces
     evaluator: Evaluable | None
     metrics: tuple[str, ...]
     frozen: frozenset[str]
-    sequences: Mapping[str, str]
     identity: Identity
     path: str | os.PathLike[str] | None
     together: int = EVALUATED
     progress: Callable[[Progress], None] | None = field(default=None)
     explain: Explain | None = field(default=None)
-
-    @property
-    def count(self) -> int:
-        return len(self.split.numbers)
-
-    @property
-    def batches(self) -> int:
-        return math.ceil(self.count / self.config.batch)
-
-    def members(self, training: Training) -> Rows:
-        """The rows of the data that the next batch has."""
-        config = self.config
-        rows = batches.members(self.count, config.batch, config.seed, training.epoch, training.batch)
-        return self.split.numbers[rows]
 
 
 def fit(
@@ -130,10 +133,13 @@ def fit(
     evaluator: Evaluable | None = None,
     metrics: Iterable[str] = (),
     frozen: Collection[str] = (),
-    sequences: Mapping[str, str] | None = None,
+    axes: Mapping[str, str] | None = None,
+    states: Collection[str] = (),
+    trims: bool = True,
     path: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
     model: Made | None = None,
+    about: About | None = None,
     progress: Callable[[Progress], None] | None = None,
     explain: Explain | None = None,
     together: int = EVALUATED,
@@ -142,10 +148,12 @@ def fit(
     """Train on `data` (rows are axis 0 of every array) and give the weights to use.
 
     `validation` is held-back data; without it `config.validation` of the rows are. `evaluator` gives their
-    loss and `metrics`. `sequences` maps inputs to time axes, for programs of any number of steps: batches
-    with lengths are then cut to their longest row. A checkpoint is written to `path` after every epoch and
-    when interrupted; `resume` is one to go on from, which gives the same bits as if there had been no stop.
-    `model` says what is trained, so that another one's checkpoint is refused. `explain` is asked for the place
+    loss and `metrics`. `axes` maps inputs to time axes; with `trims`, for programs of any number of steps, batches
+    with lengths are cut to their longest row. `states` names first states that the data may hold. A checkpoint is
+    written to `path` after every epoch and when interrupted; `resume` is one to go on from, which gives the same bits
+    as if there had been no stop.
+    `model` says what is trained, so that another one's checkpoint is refused; `about` is kept in it, and with the
+    weights. `explain` is asked for the place
     where a loss or gradient that is not finite comes from. At most `together` rows are evaluated at once.
     `arrays` makes the updates, NumPy where it is not given.
 
@@ -153,6 +161,8 @@ def fit(
     checkpoint, UserError for wrong settings.
     """
     parts = split(data, validation, config)
+    if config.segment:
+        refuse_uncut(parts.learnt, axes or {})
     if config.patience is not None and parts.held is None:
         raise UserError(
             "`patience` needs validation rows",
@@ -168,11 +178,11 @@ def fit(
         arrays or NumpyArrays(),
         config,
         parts,
+        Pieces(parts.learnt, parts.numbers, config, axes or {}, frozenset(states), trims),
         evaluator,
         tuple(metrics),
         frozenset(frozen),
-        sequences or {},
-        Identity(model or Made(), config, len(parts.numbers), known),
+        Identity(model or Made(), config, len(parts.numbers), known, about or About()),
         path,
         together,
         progress,
@@ -191,16 +201,19 @@ def evaluate(
     weights: Mapping[str, Any],
     metrics: Iterable[str] = (),
     size: int = EVALUATED,
+    rows: Rows | None = None,
 ) -> Record:
-    """`loss` and the metrics of all rows.
+    """`loss` and the metrics of all rows, or of those that are numbered.
 
     At most `size` rows run at once; of more rows the results are means over such parts, weighted by their
     rows (which, for a loss per step and rows of different lengths, is not quite the mean over all steps).
     """
-    count, names = batches.row_count(data), ("loss", *metrics)
+    rows = np.arange(batches.row_count(data)) if rows is None else rows
+    count, names = len(rows), ("loss", *metrics)
     sums = dict.fromkeys(names, 0.0)
-    for part in batches.chunks(count, size):
-        with told_by(part, "the data"):
+    for places in batches.chunks(count, size):
+        part = rows[places]
+        with told_by(places, "the data"):
             results = program.run(batches.take(data, part), weights)
         for name in names:
             sums[name] += float(results[name]) * len(part)
@@ -225,12 +238,12 @@ def _trained(job: _Job, training: Training) -> Training:
     """One batch after another. An update is made as a whole or not at all: an interruption waits for its end."""
     try:
         while training.epoch < job.config.epochs and not _out_of_patience(job, training):
-            if training.batch < job.batches:  # else it was interrupted between the last batch and its record
+            if training.batch < job.pieces.count:  # else it was interrupted between the last batch and its record
                 found = _found(job, training)
                 with held():
-                    training = _updated(job, training, *found)
+                    training = _updated(job, training, found)
             record = None
-            if training.batch == job.batches:
+            if training.batch == job.pieces.count:
                 training = _close_epoch(job, training)
                 record = training.history[-1]
                 _keep(job, training)
@@ -245,50 +258,104 @@ def _trained(job: _Job, training: Training) -> Training:
     return training
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What the batches of one update give: the mean of their gradients by rows, its norm, the sum of their losses over
+    rows, the states that they end with, and the batch that comes next."""
+
+    gradients: Mapping[str, NDArray[Any]]
+    norm: float
+    loss_sum: float
+    rows: int
+    carried: Arrays
+    batch: int
+
+
 @np.errstate(all="ignore")  # what overflows is told by `_diverged`, here or in the next batch
-def _found(job: _Job, training: Training) -> tuple[float, Mapping[str, NDArray[Any]], float]:
-    """The loss of the next batch, the gradients of what is trained, their norm; CannotDo where one is not finite."""
-    config = job.config
-    rows = batches.batch(job.split.learnt, config.batch, config.seed, training.epoch, training.batch)
-    rows = batches.trim(rows, job.sequences)
-    with told_by(job.members(training), "the data", f"in epoch {training.epoch + 1}, batch {training.batch + 1}"):
-        loss, gradients = job.program.lent_gradients(rows, training.weights)
-    mine = {
-        name: gradients[name] for name in training.weights if name in gradients and name not in job.frozen
-    }
-    norm = job.arrays.norm(list(mine.values()))
-    if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise _diverged(job, training, rows, "loss" if not math.isfinite(loss) else "gradient")
-    return float(loss), mine, norm
+def _found(job: _Job, training: Training) -> _Found:
+    """The gradients of the batches of the next update; CannotDo where one is not finite."""
+    last = min(training.batch + job.config.accumulate, job.pieces.count)
+    found = _Found({}, 0.0, 0.0, 0, training.carried, training.batch)
+    for index in range(training.batch, last):
+        found = _with_batch(job, training, found, index, index + 1 == last)
+    norm = job.arrays.norm(list(found.gradients.values()))
+    if not math.isfinite(norm):
+        rows = job.pieces.piece(training.epoch, last - 1, training.carried) or {}
+        raise _diverged(job, training, rows, "gradient")
+    return replace(found, norm=norm, batch=last)
+
+
+def _with_batch(job: _Job, training: Training, found: _Found, index: int, last: bool) -> _Found:
+    """What is found with one more batch; one without any steps changes nothing."""
+    rows = job.pieces.piece(training.epoch, index, found.carried)
+    if rows is None:
+        return found
+    members = job.pieces.members(training.epoch, index)
+    with told_by(members, "the data", f"in epoch {training.epoch + 1}, batch {index + 1}"):
+        loss, gradients, carried = _gradients(job, rows, training.weights)
+    if not math.isfinite(loss):
+        raise _diverged(job, training, rows, "loss")
+    mine = {n: gradients[n] for n in training.weights if n in gradients and n not in job.frozen}
+    count = found.rows + len(members)
+    if not (last and not found.rows):  # of one batch alone they are taken as they lie
+        mine = {n: _mean(found.gradients.get(n), found.rows, g, len(members)) for n, g in mine.items()}
+    return _Found(mine, 0.0, found.loss_sum + float(loss) * len(members), count, carried, index + 1)
+
+
+def _mean(before: NDArray[Any] | None, weight: int, gradient: NDArray[Any], rows: int) -> NDArray[Any]:
+    """The mean over rows of the gradients so far and of one more."""
+    if before is None:
+        return gradient.copy()
+    before += (gradient - before) * gradient.dtype.type(rows / (weight + rows))
+    return before
+
+
+def _gradients(job: _Job, rows: Arrays, weights: Arrays) -> tuple[float, Mapping[str, NDArray[Any]], Arrays]:
+    if job.config.segment:
+        return cast(Carrying, job.program).lent_step(rows, weights)
+    return *job.program.lent_gradients(rows, weights), {}
 
 
 @np.errstate(all="ignore")
-def _updated(
-    job: _Job, training: Training, loss: float, gradients: Mapping[str, NDArray[Any]], norm: float
-) -> Training:
-    """The run after one more batch, its weights written over."""
+def _updated(job: _Job, training: Training, found: _Found) -> Training:
+    """The run after one more update, its weights written over."""
     config = job.config
-    rated = replace(config.optimizer, rate=config.optimizer.rate * config.rate_decay**training.epoch)
-    shorten = 1.0 if config.clip_norm is None else optimisers.shortening(norm, config.clip_norm)
-    state = optimisers.update(rated, training.weights, gradients, training.state, job.arrays, shorten)
-    size = min(config.batch, job.count - training.batch * config.batch)
+    shorten = 1.0
+    if config.clip_norm is not None:
+        shorten = optimisers.shortening(found.norm, config.clip_norm, config.clip_epsilon)
+    state = training.state
+    if found.gradients:
+        rated = replace(config.optimizer, rate=_rate(job, training))
+        state = optimisers.update(rated, training.weights, found.gradients, state, job.arrays, shorten)
     return replace(
         training,
         state=state,
-        batch=training.batch + 1,
-        loss_sum=training.loss_sum + loss * size,
-        rows=training.rows + size,
+        batch=found.batch,
+        carried=found.carried if found.batch < job.pieces.count else {},
+        loss_sum=training.loss_sum + found.loss_sum,
+        rows=training.rows + found.rows,
     )
+
+
+def _rate(job: _Job, training: Training) -> float:
+    """The learning rate of the next update."""
+    config, per_epoch = job.config, job.pieces.updates
+    name = "loss" if job.split.held is None else "validation.loss"
+    losses = [record[name] for record in training.history]
+    place = Place(training.epoch * per_epoch + training.batch // config.accumulate, per_epoch, config.epochs, losses)
+    factor = config.rate_decay**training.epoch * config.rate_schedule.factor(place)
+    return config.optimizer.rate * factor * warmed_up(place, config.warmup)
 
 
 def _close_epoch(job: _Job, training: Training) -> Training:
     """The run with its epoch on record, and the weights kept if they are the best so far."""
     epoch = training.epoch + 1
-    record: Record = {"epoch": epoch, "loss": training.loss_sum / training.rows}
+    record: Record = {"epoch": epoch, "loss": training.loss_sum / max(1, training.rows)}
     closed = replace(training, epoch=epoch, batch=0, loss_sum=0.0, rows=0)
     if job.split.held is not None and job.evaluator is not None:
         with told_by(job.split.held_numbers, job.split.held_from, f"after epoch {epoch}"):
-            found = evaluate(job.evaluator, job.split.held, training.weights, job.metrics, job.together)
+            numbers = job.split.held_numbers
+            found = evaluate(job.evaluator, job.split.held, training.weights, job.metrics, job.together, numbers)
         record.update({f"validation.{name}": value for name, value in found.items()})
         if training.best_loss is None or found["loss"] < training.best_loss:
             best = {name: w.copy() for name, w in training.weights.items()}
@@ -310,10 +377,10 @@ def _tell(job: _Job, training: Training, record: Record | None) -> None:
     if job.progress is None:
         return
     if record is not None:
-        told = Progress(training.epoch, job.config.epochs, job.batches, job.batches, record["loss"], record)
+        told = Progress(training.epoch, job.config.epochs, job.pieces.count, job.pieces.count, record["loss"], record)
     else:
-        mean = training.loss_sum / training.rows
-        told = Progress(training.epoch + 1, job.config.epochs, training.batch, job.batches, mean)
+        mean = training.loss_sum / max(1, training.rows)
+        told = Progress(training.epoch + 1, job.config.epochs, training.batch, job.pieces.count, mean)
     job.progress(told)
 
 
@@ -328,10 +395,11 @@ def _diverged(job: _Job, training: Training, rows: Mapping[str, Any], what: str)
 
 
 def _finished(job: _Job, training: Training) -> Fitted:
+    about = job.identity.about
     if training.best is None:
-        return Fitted(training.weights, training.history, None, False)
+        return Fitted(Weights(training.weights, about), training.history, None, False)
     return Fitted(
-        training.best,
+        Weights(training.best, about),
         training.history,
         training.best_epoch,
         training.epoch < job.config.epochs and _out_of_patience(job, training),

@@ -11,7 +11,7 @@ import math
 import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,11 +31,15 @@ UPDATES = "updates"
 
 @dataclass(frozen=True)
 class Optimiser(ABC):
-    """The settings that all share, and the names of the arrays that each keeps for every weight."""
+    """The settings that all share, and the names of the arrays that each keeps for every weight.
+
+    `decay` adds so much of a weight to its gradient (but see `AdamW`).
+    """
 
     slots: ClassVar[tuple[str, ...]] = ()
 
     rate: float = 0.001
+    decay: float = field(default=0.0, kw_only=True)
 
     @abstractmethod
     def numbers(self, update: int) -> dict[str, float]:
@@ -112,15 +116,15 @@ class AdamW(Adam):
     rate).
     """
 
-    decay: float = 0.01
+    decay: float = field(default=0.01, kw_only=True)
 
     def numbers(self, update: int) -> dict[str, float]:
-        return {**super().numbers(update), "decay": self.rate * self.decay}
+        return {**super().numbers(update), "shrinking": self.rate * self.decay}
 
     @staticmethod
     def rule(weight: Any, gradient: Any, kept: tuple[Any, ...], n: Numbers) -> tuple[Any, ...]:
         moved, m, v = Adam.rule(weight, gradient, kept, n)
-        return moved - n["decay"] * weight, m, v
+        return moved - n["shrinking"] * weight, m, v
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,28 @@ class RMSprop(Optimiser):
         return weight - n["rate"] * velocity, square, velocity
 
 
-OPTIMISERS: dict[str, type[Optimiser]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}
+@dataclass(frozen=True)
+class Adagrad(Optimiser):
+    """Duchi, Hazan, Singer: Adaptive subgradient methods for online learning and stochastic optimization, JMLR 2011
+    (the diagonal form)."""
+
+    slots: ClassVar[tuple[str, ...]] = ("square",)
+
+    rate: float = 0.01
+    epsilon: float = 1e-10
+
+    def numbers(self, update: int) -> dict[str, float]:
+        return {"rate": self.rate, "epsilon": self.epsilon}
+
+    @staticmethod
+    def rule(weight: Any, gradient: Any, kept: tuple[Any, ...], n: Numbers) -> tuple[Any, ...]:
+        square = kept[0] + gradient * gradient
+        return weight - n["rate"] * gradient / (np.sqrt(square) + n["epsilon"]), square
+
+
+OPTIMISERS: dict[str, type[Optimiser]] = {
+    "sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "adagrad": Adagrad,
+}  # fmt: skip
 
 
 def start(optimiser: Optimiser, weights: Mapping[str, Array]) -> Arrays:
@@ -177,29 +202,34 @@ def update(
         if name in gradients
     ]
     written = (0, *range(2, 2 + len(optimiser.slots)))
-    arrays.update(_RULES[type(optimiser)], groups, {**optimiser.numbers(count), "shorten": shorten}, written)
+    decays = optimiser.decay > 0 and not isinstance(optimiser, AdamW)
+    told = {**optimiser.numbers(count), "shorten": shorten, **({"decay": optimiser.decay} if decays else {})}
+    arrays.update((_DECAYING if decays else _RULES)[type(optimiser)], groups, told, written)
     return {**state, UPDATES: np.array(count, np.int64)}
 
 
-def _shortened(optimiser: type[Optimiser]) -> Formula:
-    """The rule of an optimiser with its gradient taken `shorten` times."""
+def _shortened(optimiser: type[Optimiser], decays: bool) -> Formula:
+    """The rule of an optimiser with its gradient taken `shorten` times, and `decay` times the weight added."""
 
     def formula(weight: Any, gradient: Any, *rest: Any) -> tuple[Any, ...]:
         *kept, n = rest
-        return optimiser.rule(weight, n["shorten"] * gradient, tuple(kept), n)
+        gradient = n["shorten"] * gradient + n["decay"] * weight if decays else n["shorten"] * gradient
+        return optimiser.rule(weight, gradient, tuple(kept), n)
 
     return formula
 
 
-_RULES = {optimiser: _shortened(optimiser) for optimiser in OPTIMISERS.values()}
+_RULES = {optimiser: _shortened(optimiser, False) for optimiser in OPTIMISERS.values()}
+_DECAYING = {optimiser: _shortened(optimiser, True) for optimiser in OPTIMISERS.values() if optimiser is not AdamW}
 
 
-def shortening(norm: float, limit: float) -> float:
-    """By what to multiply gradients of this norm together, for a norm of at most `limit`.
+def shortening(norm: float, limit: float, epsilon: float = 0.0) -> float:
+    """By what to multiply gradients of this norm together, for a norm of at most `limit`. PyTorch has an epsilon of
+    1e-6.
 
     Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks, ICML 2013.
     """
-    return limit / norm if norm > limit else 1.0
+    return min(1.0, limit / (norm + epsilon)) if norm > 0 else 1.0
 
 
 def optimiser(name: str, arguments: Mapping[str, Any] | None = None) -> Optimiser:

@@ -6,27 +6,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from rnngraph.compiled import Arrays
-from rnngraph.data.alphabet import without_alphabet
+from rnngraph.data.dataset import made_of
 from rnngraph.data.shapes import steps_of
 from rnngraph.debugging.nan_finder import explain
+from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.ir.identity import identity_of
+from rnngraph.language.elaboration.streamable import obstacles
 from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
 from rnngraph.training.checkpoint import Made
 from rnngraph.training.config import FitConfig
 from rnngraph.training.fit import EVALUATED, Fitted, Progress, evaluate, fit
+from rnngraph.weights.save_load import Weights
 
 
 def train(
     model: Model,
-    data: Arrays,
-    validation: Arrays | None,
+    data: Mapping[str, Any],
+    validation: Mapping[str, Any] | None,
     overrides: Mapping[str, Any],
     *,
     options: RunOptions,
-    weights: Arrays | None = None,
+    weights: Mapping[str, Any] | None = None,
     checkpoint: str | None = None,
     resume: str | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -38,16 +40,16 @@ def train(
     if "loss" not in model.graph.outputs:
         raise UserError("the model has no loss to train on", "E611", "add `loss cross_entropy(scores, label)` to it")
     config = FitConfig.from_recipe(model.recipe, **overrides)
-    data = without_alphabet(data)
-    validation = None if validation is None else without_alphabet(validation)
     metrics = tuple(f"metric.{name}" for name in metric_names(model))
-    steps = steps_of(model.inputs, data)
-    program = options.training_step(model, steps)
-    evaluator = options.compiled(model, steps, outputs=("loss", *metrics))
-    program.check(data)
+    steps: Mapping[str, int] = steps_of(model.inputs, data)
+    states = tuple(s.name for s in model.states)
+    if config.segment:
+        steps = _cut(model, data, config, options, steps)
+    program = options.training_step(model, steps, states=bool(config.segment))
+    evaluator = replace(options, unroll="dynamic").compiled(model, outputs=("loss", *metrics))
+    evaluator.check(data)
     if validation is not None:
         replace(options, unroll="dynamic").compiled(model).check(validation)
-    sequences = {i.name: i.axis for i in model.inputs if i.axis} if options.unroll != "static" else {}
     return fit(
         program,
         model.init(config.seed, options.dtype) if weights is None else weights,
@@ -57,15 +59,46 @@ def train(
         evaluator=evaluator,
         metrics=metric_names(model),
         frozen=[w.name for w in model.weights if w.frozen],
-        sequences=sequences,
+        axes={i.name: i.axis for i in model.inputs if i.axis},
+        states=states,
+        trims=options.unroll != "static",
         path=checkpoint,
         resume=resume,
         model=identity(model, options),
+        about=replace(model.about, dtype=options.dtype, data={**_known(weights), **made_of(data)}),
         progress=progress,
         explain=lambda rows, now: explain(program, rows, now, gradient=True),
         together=_together(options, config),
         arrays=program.backend.whole,
     )
+
+
+def _known(weights: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What the weights that a training starts from tell of their data."""
+    return weights.about.data if isinstance(weights, Weights) else {}
+
+
+def _cut(
+    model: Model, data: Mapping[str, Any], config: FitConfig, options: RunOptions, steps: Mapping[str, int]
+) -> Mapping[str, int]:
+    """The steps of a program for segments. UserError where a model cannot be run segment by segment."""
+    axes = {i.axis for i in model.inputs if i.axis and i.name in data}
+    made = model.for_training
+    graph = made.graph.with_outputs({"loss": made.graph.outputs["loss"]})
+    found = [d for axis in axes for d in obstacles(graph, axis, {s.value for s in made.states}, True)]
+    whole = [i for i in model.inputs if not i.axis and i.name in model.roles.targets and i.name in data]
+    found += [
+        Diagnostic("E713", f"`{i.name}` has no steps, so it cannot be cut into segments", i.span) for i in whole
+    ]
+    if found:
+        told = "this model cannot be trained segment by segment"
+        raise UserError(replace(d, message=f"{told}: {d.message}") for d in found)
+    size = int(config.segment or 0)
+    if options.unroll == "static" and any(n % size for n in steps.values()):
+        raise UserError(
+            f"a static program is for one number of steps, and segments of {size} do not divide {steps}", "E713"
+        )
+    return dict.fromkeys(steps, size)
 
 
 def chosen_optimiser(model: Model, name: str | None, arguments: Mapping[str, float | None]) -> Any:
@@ -84,17 +117,19 @@ def metric_names(model: Model) -> list[str]:
 
 def identity(model: Model, options: RunOptions) -> Made:
     """What makes a checkpoint this model's: all that its loss is computed by, and what else its gradients depend on."""
-    graph = model.for_training.with_outputs({"loss": model.for_training.outputs["loss"]})
+    whole = model.for_training.graph
+    graph = whole.with_outputs({"loss": whole.outputs["loss"]})
     frozen = [w.name for w in model.weights if w.frozen]
     settings = {"dtype": options.dtype, "truncate": options.truncate or None, "frozen": frozen or None}
     return Made(model.block.definition, identity_of(graph), settings)
 
 
-def tester(model: Model, data: Arrays, options: RunOptions) -> Callable[[Arrays], dict[str, float]]:
+def tester(
+    model: Model, data: Mapping[str, Any], options: RunOptions
+) -> Callable[[Mapping[str, Any]], dict[str, float]]:
     """Gives the loss and metrics on held-back data, by weights; the data are checked at once."""
     metrics = tuple(f"metric.{name}" for name in metric_names(model))
     program = replace(options, unroll="dynamic").compiled(model, outputs=("loss", *metrics))
-    data = without_alphabet(data)
     program.check(data)
     together = _together(options, FitConfig.from_recipe(model.recipe))
     return lambda weights: dict(evaluate(program, data, weights, metric_names(model), together))

@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
-from rnngraph.files.outputs import form_of
-from rnngraph.files.tensors import Arrays, read_tensors, write_tensors
+from rnngraph.files.outputs import PathLike, form_of
+from rnngraph.files.tensors import Arrays, read_tensors, read_texts, write_tensors
+from rnngraph.weights.about import ABOUT, About, about_of
 
 CHECKPOINT = "rnngraph checkpoint 2"
 """What a file says of itself that holds a training run (`training.checkpoint`) and not weights alone."""
 
 
-def save_weights(
-    path: str | os.PathLike[str],
-    weights: Mapping[str, NDArray[Any]],
-    metadata: Mapping[str, str] | None = None,
-) -> None:
-    """Write weights by name as a .safetensors file, aside first.
+class Weights(dict[str, NDArray[Any]]):
+    """Arrays by name, with what is known `about` them: their model, and how its data were made."""
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], about: About | None = None) -> None:
+        super().__init__(arrays)
+        self.about = about or About()
+
+
+def save_weights(path: PathLike, weights: Mapping[str, NDArray[Any]]) -> None:
+    """Write weights by name as a .safetensors file, aside first; `Weights` with what is known about them.
 
     Raises CannotDo where it cannot, UserError where the name of the file has another ending.
     """
     form_of(path, ("safetensors",), "weights")
-    write_tensors(path, weights, metadata)
+    about = weights.about if isinstance(weights, Weights) else About()
+    write_tensors(path, weights, {ABOUT: about.to_text()} if about else {})
 
 
-def load_weights(path: str | os.PathLike[str]) -> Arrays:
+def load_weights(path: PathLike) -> Weights:
     """The arrays of a safetensors file by name. A checkpoint gives its best weights.
 
     Raises CannotDo where there is no readable file, UserError where it is incomplete or another kind of file.
     """
-    arrays, metadata = read_tensors(path)
-    return best_weights(arrays, metadata)
+    arrays, texts = read_tensors(path)
+    return Weights(best_weights(arrays, texts), about_of(path, texts))
+
+
+def load_about(path: PathLike) -> About:
+    """What a weight file says of itself; its arrays are not read."""
+    return about_of(path, read_texts(path))
 
 
 def best_weights(arrays: Arrays, metadata: Mapping[str, str]) -> Arrays:

@@ -12,8 +12,9 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.cli.main import exit_code
-from rnngraph.data.alphabet import keep_weights
+from rnngraph.data.read import load
 from rnngraph.run_options import RunOptions, run_options
+from rnngraph.weights.about import About
 from tests.support.paths import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -26,8 +27,8 @@ Told = pytest.CaptureFixture[str]
 def weights(tmp_path: Path) -> str:
     """New weights of the character model, with the alphabet of its data."""
     path = tmp_path / "chars.safetensors"
-    with np.load(EXAMPLES / "data" / "chars-train.npz") as data:
-        keep_weights(str(path), rg.load(CHARS).init(0, "float32"), {"alphabet": data["alphabet"]})
+    about = About(data=load([EXAMPLES / "data" / "chars-train.npz"]).made)
+    rg.save_weights(path, rg.Weights(rg.load(CHARS).init(0, "float32"), about))
     return str(path)
 
 

@@ -10,10 +10,10 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.cli.main import exit_code
-from rnngraph.data.alphabet import keep_weights, without_alphabet
 from rnngraph.data.read import load
 from rnngraph.training.config import FitConfig
 from rnngraph.training.fit import evaluate, fit
+from rnngraph.weights.about import About
 from tests.support.paths import ROOT
 from tests.support.running import same_bits
 
@@ -43,8 +43,8 @@ PLAIN = [
 
 
 def arrays(path):
-    """The arrays of a data file, without what is told of them."""
-    return without_alphabet(load([path]))
+    """The arrays of a data file."""
+    return dict(load([path]))
 
 
 def data_of(name, rows=3, steps=20):
@@ -134,7 +134,8 @@ def test_a_text_read_in_parts_is_a_text_read_at_once():
 
 def test_a_model_writes_text_by_seed(tmp_path, capsys):
     path = tmp_path / "chars.safetensors"
-    keep_weights(path, rg.load(EXAMPLES / "chars.rnn").init(0, "float32"), data_of("chars") | alphabet())
+    about = About(data=load([DATA / "chars-train.npz"]).made)
+    rg.save_weights(path, rg.Weights(rg.load(EXAMPLES / "chars.rnn").init(0, "float32"), about))
     texts = []
     for seed in ("1", "1", "2"):
         arguments = ["--weights", str(path), "--prompt", "It is", "--length", "30", "--seed", seed]
@@ -142,11 +143,6 @@ def test_a_model_writes_text_by_seed(tmp_path, capsys):
         texts.append(capsys.readouterr().out.removesuffix("\n"))
     assert texts[0] == texts[1] != texts[2]
     assert all(text.startswith("It is") and len(text) == 35 for text in texts)
-
-
-def alphabet():
-    with np.load(EXAMPLES / "data" / "chars-train.npz") as file:
-        return {"alphabet": file["alphabet"]}
 
 
 # --- what is learned -------------------------------------------------------------------------------------

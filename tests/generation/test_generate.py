@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
+from rnngraph.data.alphabet import characters
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.generation.generate import Reader, Style, chosen, encoded, end_token, log_softmax, reader, scorer, written
+from rnngraph.generation.generate import Reader, Style, chosen, end_token, log_softmax, reader, scorer, written
 from rnngraph.generation.streaming import can_stream, per_step, stream
 
 CHARS = """
@@ -160,10 +161,10 @@ def test_drawing_follows_the_probabilities_and_the_seed() -> None:
         (lambda: Style(beam=2, temperature=0.5), "a beam search does not sample"),
         (lambda: Style(beam=2, length_penalty=-1), "length penalty of -1"),
         (lambda: Style(length_penalty=1), "it needs a beam"),
-        (lambda: end_token("1,2", "", Reader("x", "y", 3)), "`1,2` is 2 tokens"),
+        (lambda: end_token("1,2", None, Reader("x", "y", 3)), "`1,2` is 2 tokens"),
         (lambda: written(lambda rows, parents: np.full((1, 3), np.nan), [0], Style(beam=2)), "hold a nan"),
         (lambda: written(lambda rows, parents: np.full((1, 3), np.nan), [0], Style()), "hold a nan"),
-        (lambda: encoded("ab?", "ab"), "'?', which the model was not trained on"),
+        (lambda: characters("ab").ids("ab?"), "'?', which the model was not trained on"),
         (lambda: written(scored(CHARS), [], Style()), "there is no initial text"),
         (lambda: reader(rg.parse(CHARS), tokens="nothing"), "`nothing` is not an input"),
         (lambda: reader(rg.parse("model M { input x: seq[3]\n output x }")), "the model has no"),

@@ -31,6 +31,7 @@ from rnngraph.exchange.formats.read import read as read_weights
 from rnngraph.training import checkpoint
 from rnngraph.training.checkpoint import Identity, Made, Training
 from rnngraph.training.config import FitConfig
+from rnngraph.weights.about import About
 from tests.support.paths import ROOT
 from tests.support.seeds import main
 
@@ -56,7 +57,7 @@ def _npy() -> bytes:
 
 
 def _safetensors(folder: Path) -> bytes:
-    rg.save_weights(folder / "w.safetensors", WEIGHTS, {"alphabet": '["a", "b"]'})
+    rg.save_weights(folder / "w.safetensors", rg.Weights(WEIGHTS, About("M", {"units": 4})))
     return (folder / "w.safetensors").read_bytes()
 
 

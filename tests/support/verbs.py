@@ -43,7 +43,9 @@ show small.rnn
 summary small.rnn
 run small.rnn --data d.npz --weights w.safetensors --out out.npz
 train small.rnn --data d.npz --validation-data v.npz --test t.npz --weights w.safetensors --out o.safetensors \
-  --checkpoint c.checkpoint
+  --checkpoint c.checkpoint --log log.csv --curves curves.svg
+evaluate small.rnn --data d.npz --weights w.safetensors
+predict small.rnn --data d.npz --weights w.safetensors --out out.npz
 render small.rnn --out out.svg
 compare small.rnn --steps 2 --batch 2 --repeats 1 --page out.html --plots plots --memory out.svg
 bench small.rnn --steps 2 --batch 2 --seconds 0 --picture out.svg

@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rnngraph.data.read import check_data, load
+from rnngraph.data.checks import check_data
+from rnngraph.data.read import load
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.source import Source, Span
 from rnngraph.files.outputs import refuse_unwritable, write_aside
@@ -28,6 +29,7 @@ from rnngraph.training.checkpoint import Made
 from rnngraph.training.config import FitConfig
 from rnngraph.training.fit import Interrupted, evaluate, fit
 from rnngraph.training.optimisers import SGD, Adam, AdamW, RMSprop
+from rnngraph.training.pieces import Pieces
 from rnngraph.weights.checks import check_weights
 from rnngraph.weights.initialisation import INITIALISERS, init
 from rnngraph.weights.save_load import load_weights, save_weights
@@ -261,12 +263,12 @@ def test_pickled_arrays_are_refused_unread(tmp_path, ending):
         ("a.npy", b"\x93NUMPY\x01\x00", "cannot be read as .npy data"),
         ("a.npy", b"", "cannot be read as .npy data"),
         ("a.csv", b"a,b\n1,2\n3\n", "row 2 has 1 values for 2 columns"),
-        ("a.csv", b"a,b\n1,x\n", "`x` in row 1 of column `b` is not a number"),
+        ("a.csv", b"a,b\n1,x\n", "row 1, column `b`: `x` is not a number"),
         ("a.csv", b"1,2\n3,4\n", "its first line should name every column"),
         ("a.csv", b"a\n", "at least one line of numbers"),
         ("a.csv", b"\xff\xfe\x00", "is not UTF-8 text"),
         ("a.json", b"[1]", "an object of named lists"),
-        ("a.json", b'{"x": [[1], [1, 2]]}', "the lists of `x` differ in length"),
+        ("a.json", b'{"x": [[[1], [1, 2]]]}', "the lists of `x` differ in length"),
         ("a.json", b'{"x": "words"}', "`x` holds something other than numbers"),
         ("a.json", b"{", "cannot be read as .json data"),
         ("a.json", b"[" * 100_000, "cannot be read as .json data"),
@@ -515,13 +517,14 @@ def test_a_recipe_is_overridden_by_flags():
 
 def test_an_epoch_has_every_row_once_in_an_order_of_its_own():
     data = {"x": np.arange(10), "x.lengths": np.arange(10), "factor": np.array(2)}
-    cut = [[batches.batch(data, 4, 5, epoch, i) for i in range(3)] for epoch in (0, 1)]
+    pieces = Pieces(data, np.arange(10), FitConfig(batch=4, seed=5))
+    cut = [[pieces.piece(epoch, i, {}) for i in range(3)] for epoch in (0, 1)]
     for parts in cut:
         assert sorted(np.concatenate([p["x"] for p in parts])) == list(range(10))
         assert all(np.array_equal(p["x"], p["x.lengths"]) and p["factor"] == 2 for p in parts)
         assert len({int(p["seed"]) for p in parts}) == 3
     assert not np.array_equal(cut[0][0]["x"], cut[1][0]["x"])
-    assert np.array_equal(batches.batch(data, 4, 5, 1, 2)["x"], cut[1][2]["x"])
+    assert np.array_equal(pieces.piece(1, 2, {})["x"], cut[1][2]["x"])
 
 
 def test_rows_are_held_back_once():

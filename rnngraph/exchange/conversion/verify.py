@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.source import Source
 from rnngraph.exchange.conversion import references
 from rnngraph.exchange.conversion.layers import Place, Plain
 from rnngraph.exchange.conversion.layouts import Layout
 from rnngraph.files.tensors import Arrays
-from rnngraph.model import parse
+from rnngraph.model import Model
 
 TOLERANCE = 1e-5
 """Largest difference of the outputs, relative to the largest: weights may be float32."""
@@ -25,7 +26,7 @@ def check(place: Place, own: Arrays, layout: Layout, has: Mapping[str, Any], the
     if layer.kind in ("Dense", "Embedding"):
         return
     x = np.random.default_rng(0).normal(size=(2, 4, layer.inputs))
-    program = parse(layer.model_text(place.backwards)).compile()
+    program = Model.read(Source("<text>", layer.model_text(place.backwards))).compile()
     ours = program.run({"x": x}, {f"net.{local}": np.asarray(array, np.float64) for local, array in own.items()})["y"]
     wide = {n: np.asarray(a, np.float64) for n, a in theirs.items()}
     if isinstance(layer, Plain):

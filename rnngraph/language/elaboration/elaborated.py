@@ -135,3 +135,5 @@ class Elaborated:
     output_spans: Mapping[str, Span] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
     """All that was read for it, the file that was named first."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """What stood in them, by the place of each beside the first."""

@@ -13,6 +13,7 @@ from rnngraph.ops import TABLE
 
 ANYWHERE = (TABLE["spread"], TABLE["iota"], TABLE["size"])
 """What names an axis and yet gives each step what it gives it in any piece."""
+SUM = TABLE["sum_axes"]
 
 
 def of_going_on(outputs: Iterable[Value], states: Collection[StateInput], axis: str) -> list[Diagnostic]:
@@ -34,17 +35,20 @@ def of_a_later_piece(made: Elaborated, state: StateInput) -> list[Diagnostic]:
     return of_going_on(made.graph.outputs.values(), made.states, root(state.axis))
 
 
-def obstacles(graph: Graph, axis: str, handed_on: Collection[Value]) -> Iterator[Diagnostic]:
+def obstacles(graph: Graph, axis: str, handed_on: Collection[Value], summed: bool = False) -> Iterator[Diagnostic]:
     """Where a graph looks from one step along an axis to another, other than by the states that are handed on.
 
-    `handed_on` are the first values of these. Every k-th step is no obstacle where pieces begin at multiples of k.
+    `handed_on` are the first values of these. Every k-th step is no obstacle where pieces begin at multiples of k; nor,
+    where what is wanted may be `summed`, is a sum over all steps: that of a piece is over its own.
     """
-    found = _all(graph, axis, handed_on)
+    found = _all(graph, axis, handed_on, summed)
     yield from {(d.code, d.span): d for d in found}.values()  # a function is several operations
 
 
-def _all(graph: Graph, axis: str, handed_on: Collection[Value]) -> Iterator[Diagnostic]:
+def _all(graph: Graph, axis: str, handed_on: Collection[Value], summed: bool) -> Iterator[Diagnostic]:
     for node in graph.nodes():
+        if summed and node.op is SUM:
+            continue
         if _runs_along(node, axis):
             yield from _of_loop(node, handed_on)
         elif _looks_along(node, axis):

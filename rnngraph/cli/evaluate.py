@@ -1,0 +1,47 @@
+"""`evaluate`: the loss and the metrics of a trained model on data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from rnngraph.cli.arguments import Input, Verb
+from rnngraph.cli.data_options import DATA_OPTIONS, read_data
+from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, dtype_option, read, read_weights
+from rnngraph.cli.terminal import say, say_json
+
+
+@click.command(cls=Verb)
+@MODEL
+@click.option("--weights", required=True, type=Input(), help="The weights of a trained model.")
+@DATA_OPTIONS
+@BACKEND
+@KERNELS
+@dtype_option("float32")
+@JSON
+def evaluate(
+    file: str,
+    name: str | None,
+    settings: Sequence[str],
+    weights: str,
+    paths: Sequence[str],
+    backend: str | None,
+    kernels: str | None,
+    dtype: str | None,
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """Print the loss and the metrics of a trained model on data."""
+    from rnngraph.cli.printing import metrics_text
+    from rnngraph.run_options import run_options
+
+    model = read(file, name, settings, weights)
+    options = run_options(model, backend=backend, kernels=kernels, dtype=dtype, dtype_default="float32")
+    given = read_weights(model, weights, 0, options.dtype)
+    found = model.evaluate(read_data(model, paths, asked, given.about.data), given, options)
+    if as_json:
+        say_json(found)
+    else:
+        say(metrics_text(found))

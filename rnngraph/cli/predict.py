@@ -1,0 +1,64 @@
+"""`predict`: what a trained model says of new data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from rnngraph.cli.arguments import Input, Output, Verb
+from rnngraph.cli.data_options import DATA_OPTIONS, read_data
+from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, dtype_option, read, read_weights
+from rnngraph.cli.terminal import say, say_json, show_all, warn
+
+PREDICTIONS = Output("predictions", "csv", "npz", "json", "safetensors")
+SHOWN = 20
+"""Rows at the terminal."""
+
+
+@click.command(cls=Verb)
+@MODEL
+@click.option("--weights", required=True, type=Input(), help="The weights of a trained model.")
+@DATA_OPTIONS
+@click.option("--out", type=PREDICTIONS, help="Write them here: .csv with ids or dates beside, .npz, .json.")
+@BACKEND
+@KERNELS
+@dtype_option("float32")
+@JSON
+def predict(
+    file: str,
+    name: str | None,
+    settings: Sequence[str],
+    weights: str,
+    paths: Sequence[str],
+    out: str | None,
+    backend: str | None,
+    kernels: str | None,
+    dtype: str | None,
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """Give a trained model's outputs for data, in the units of the table that it was trained on."""
+    from rnngraph.cli.printing import results_json, results_text, rows_table
+    from rnngraph.run_options import run_options
+
+    model = read(file, name, settings, weights)
+    options = run_options(model, backend=backend, kernels=kernels, dtype=dtype, dtype_default="float32")
+    given = read_weights(model, weights, 0, options.dtype)
+    known = [i.name for i in model.inputs if i.name not in model.roles.targets]
+    found = model.predict(read_data(model, paths, asked, given.about.data, only=known), given, options)
+    if found.scaled:
+        few = ", ".join(f"`{n}`" for n in found.scaled)
+        warn(f"{few} stays in the scale of the standardised columns: the loss compares it with none of them")
+    if out:
+        written = found.save(out)
+        say(f"wrote {out}: {', '.join(written)}", err=as_json)
+        if left := [n for n in found if n not in written]:
+            warn(f"a table cannot hold {', '.join(left)}", help="an .npz, .json or .safetensors file can")
+    if as_json:
+        say_json(results_json(found, whole=not out))
+    elif not out and found.rows.names:
+        show_all(rows_table(found.arrays, found.rows, SHOWN))
+    elif not out:
+        say(results_text(found))

@@ -1,0 +1,43 @@
+"""Data as every part of the program takes them: arrays by name, and how they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Dataset(Mapping[str, Array]):
+    """Arrays by name, batch first; a model takes it as it takes any mapping.
+
+    `made` tells how they were made of a table or a text (as JSON has it): it is kept with weights that are trained on
+    them, so that new data are made the same way. `beside` holds what stands beside the rows and is no input: for each
+    name a value for each row (rows,), or for each step of it (rows, steps).
+    """
+
+    arrays: Mapping[str, Array]
+    made: Mapping[str, Any] = field(default_factory=dict)
+    beside: Mapping[str, Array] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Array:
+        return self.arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arrays)
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {list(array.shape)} {array.dtype}" for name, array in self.arrays.items())
+        return f"<Dataset {shapes}>"
+
+
+def made_of(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How data were made, where that is known."""
+    return data.made if isinstance(data, Dataset) else {}

@@ -1,0 +1,175 @@
+"""Tables as their cells: of CSV files by the standard library, of other kinds by pandas where it is installed."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.diagnostics.suggestions import did_you_mean
+from rnngraph.files.foreign import Damaged, foreign
+
+Array = NDArray[Any]
+PANDAS = {".parquet": "read_parquet", ".feather": "read_feather", ".xlsx": "read_excel", ".ods": "read_excel"}
+"""What pandas reads, by the ending of a file."""
+TABLES = (".csv", ".tsv", *PANDAS)
+LARGEST = 2.0**53
+"""From here on float64 does not hold every integer."""
+MISSING = frozenset(("", "na", "n/a", "nan", "null", "none"))
+"""What a cell without a value holds, in small letters."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns by name, each an array of texts or of numbers, one entry for each row; `path` is for messages."""
+
+    columns: Mapping[str, Array]
+    path: str = "the table"
+
+    @property
+    def rows(self) -> int:
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+    def column(self, name: str, why: str) -> Array:
+        """UserError where there is no such column."""
+        if name in self.columns:
+            return self.columns[name]
+        few = ", ".join(f"`{n}`" for n in list(self.columns)[:8])
+        help = did_you_mean(name, self.columns) or f"it has {few}"
+        raise UserError(f"`{self.path}` has no column `{name}`, which {why}", "E550", help)
+
+    def numbers(self, name: str, why: str) -> Array:
+        """A column as float64, nan where a value is missing. UserError with the first row that holds another text."""
+        column = self.column(name, why)
+        if column.dtype.kind in "fiub":
+            return column.astype(np.float64)
+        found = np.empty(len(column))
+        for row, cell in enumerate(column):
+            try:
+                found[row] = math.nan if is_missing(cell) else float(cell)
+            except (TypeError, ValueError):
+                raise self.wrong(name, row, f"`{str(cell)[:60]}` is not a number") from None
+            if math.isinf(found[row]) and "inf" not in str(cell).lower():
+                raise self.wrong(name, row, f"{str(cell)[:24]}… is beyond 64 bits")
+        return found
+
+    def plain(self, name: str) -> Array:
+        """A column of numbers: whole where all of them are written so."""
+        numbers = self.numbers(name, "")
+        column = self.columns[name]
+        missing = np.flatnonzero(np.isnan(numbers))
+        if missing.size and column.dtype == object:
+            raise self.wrong(name, int(missing[0]), "a value is missing")
+        whole = column.dtype == object and all(str(cell).lstrip("+-").isdigit() for cell in column)
+        return self.whole(name, numbers) if whole else numbers
+
+    def whole(self, name: str, numbers: Array) -> Array:
+        """Numbers of a column as integers. UserError where one is none, or too large to be held exactly."""
+        odd = np.flatnonzero((numbers != np.trunc(numbers)) | (np.abs(numbers) >= LARGEST))
+        if odd.size:
+            number = numbers[odd[0]]
+            why = "too large" if abs(number) >= LARGEST else "not a whole number"
+            raise self.wrong(name, int(odd[0]), f"{number:g} is {why}")
+        return numbers.astype(np.int64)
+
+    def wrong(self, name: str, row: int, what: str, help: str = "") -> UserError:
+        """What to say of one cell; rows count from 1, below the line of names."""
+        return UserError(f"`{self.path}`, row {row + 1}, column `{name}`: {what}", "E551", help)
+
+
+def is_missing(cell: Any) -> bool:
+    if isinstance(cell, str):
+        return cell.lower() in MISSING
+    return cell is None or cell != cell or type(cell).__name__ in ("NaTType", "NAType")
+
+
+def read_table(source: Any) -> Table:
+    """The table of a file (CSV, or what pandas reads), of a pandas DataFrame, or of a mapping of columns.
+
+    CannotDo where a file cannot be read, or needs pandas and it is missing; UserError where it is no table.
+    """
+    if isinstance(source, Mapping):
+        return _checked({str(name): np.asarray(column) for name, column in source.items()}, "the table")
+    if hasattr(source, "columns") and hasattr(source, "to_numpy"):
+        return _of_frame(source, "the table")
+    ending = Path(source).suffix.lower()
+    return _by_pandas(source, PANDAS[ending]) if ending in PANDAS else _by_csv(source, "\t" if ending == ".tsv" else "")
+
+
+def _checked(columns: dict[str, Array], path: str) -> Table:
+    lengths = {name: len(column) if column.ndim == 1 else -1 for name, column in columns.items()}
+    if len(set(lengths.values())) > 1 or -1 in lengths.values():
+        raise UserError(f"the columns of {path} should be lists of one length, got {lengths}", "E551")
+    return Table(columns, path)
+
+
+def _of_frame(frame: Any, path: str) -> Table:
+    if any(name is not None for name in frame.index.names):
+        frame = frame.reset_index()
+    return Table({str(name): _plain(frame[name].to_numpy()) for name in frame.columns}, path)
+
+
+def _plain(column: Array) -> Array:
+    """Numbers as they are; dates and all else as objects that show as text."""
+    return column if column.dtype.kind in "fiubM" else column.astype(object)
+
+
+def _by_pandas(path: Any, reader: str) -> Table:
+    try:
+        import pandas
+    except ImportError:
+        ending = Path(path).suffix
+        raise CannotDo(
+            f"`{path}` needs pandas to be read, which is not installed",
+            "E556",
+            f"`pip install pandas` (for {ending} with the library that it asks for), or save the table as .csv",
+        ) from None
+    with foreign(path, "a table", "E544"):
+        try:
+            frame = getattr(pandas, reader)(path)
+        except ImportError as error:
+            raise CannotDo(f"pandas cannot read `{path}`: {error}", "E556", "or save the table as .csv") from None
+    return _of_frame(frame, str(path))
+
+
+def _by_csv(path: Any, delimiter: str) -> Table:
+    with foreign(path, ".csv data", "E544", "save it as UTF-8 with a line of names"):
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            delimiter = delimiter or _delimiter(file.readline())
+            file.seek(0)
+            try:
+                reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=True)
+                lines = [row for row in reader if any(row)]
+            except csv.Error as error:
+                raise Damaged(f"a quote is not closed, or stands in the wrong place: {error}") from error
+        if len(lines) < 2:
+            raise Damaged("it needs a line of names and at least one line of numbers")
+        names, rows = [name.strip() for name in lines[0]], lines[1:]
+        if len(set(names)) < len(names) or "" in names or any(map(_is_number, names)):
+            raise Damaged("its first line should name every column, each once")
+        uneven = next((i for i, row in enumerate(rows) if len(row) != len(names)), None)
+        if uneven is not None:
+            raise Damaged(f"row {uneven + 1} has {len(rows[uneven])} values for {len(names)} columns")
+        return Table(
+            {name: np.array([row[i].strip() for row in rows], object) for i, name in enumerate(names)}, str(path)
+        )
+
+
+def _delimiter(first: str) -> str:
+    """A semicolon where the line of names has those and no commas, as spreadsheets of many countries write it."""
+    return ";" if ";" in first and "," not in first else ","
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

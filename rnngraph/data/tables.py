@@ -1,0 +1,417 @@
+"""Data from a table: which columns an input is made of, windows over its rows, scaling, words as classes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnngraph.data.dataset import Dataset
+from rnngraph.data.roles import Roles
+from rnngraph.data.shapes import LENGTHS
+from rnngraph.data.table_files import Table, is_missing, read_table
+from rnngraph.data.windowing import Windows, over, refuse_odd_window
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.suggestions import did_you_mean
+from rnngraph.ir.types import BATCH
+from rnngraph.language.elaboration.elaborated import DataInput
+
+Array = NDArray[Any]
+TABLE = "table"
+"""The name under which it is told with data, and kept with weights, how a table is read."""
+Names = Mapping[str, tuple[str, ...]]
+
+
+class Fed(Protocol):
+    """What a model tells of its inputs."""
+
+    @property
+    def roles(self) -> Roles: ...
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How arrays are made of a table.
+
+    `columns` names for an input its columns, `masks` for an input the columns of which it says where they have values.
+    `steps` are those of a window, by time axis; without, a sequence is a whole one. `horizon` is how many rows behind
+    the last step the targets stand. `scaling` holds for a column what is subtracted and what it is then divided by,
+    `classes` the words of a column in the order of their numbers.
+    """
+
+    columns: Names = field(default_factory=dict)
+    masks: Names = field(default_factory=dict)
+    steps: Mapping[str, int] = field(default_factory=dict)
+    stride: int = 1
+    horizon: int | None = None
+    by: str = ""
+    order: str = ""
+    standardise: bool = False
+    scaling: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    classes: Names = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def recipe_in(made: Mapping[str, Any]) -> Recipe | None:
+    """The recipe among what is told of data, where there is one. UserError where it is damaged."""
+    told = made.get(TABLE)
+    if told is None:
+        return None
+    try:
+        lists = ("columns", "masks", "classes")
+        named: dict[str, Any] = {n: {str(k): tuple(map(str, v)) for k, v in told[n].items()} for n in lists}
+        scaling = {str(k): (float(mean), float(by)) for k, (mean, by) in told["scaling"].items()}
+        plain: dict[str, Any] = {n: told[n] for n in ("steps", "stride", "horizon", "by", "order", "standardise")}
+        return Recipe(**named, scaling=scaling, **plain)
+    except (TypeError, ValueError, KeyError, AttributeError):
+        raise UserError("what is kept with the weights of their table is damaged", "E661") from None
+
+
+def table(
+    model: Fed,
+    source: Any,
+    *,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
+    masks: Mapping[str, str | Sequence[str]] | None = None,
+    steps: int | Mapping[str, int] | None = None,
+    stride: int | None = None,
+    horizon: int | None = None,
+    by: str | None = None,
+    order: str | None = None,
+    standardise: bool | None = None,
+    rows: int | None = None,
+    like: Mapping[str, Any] | None = None,
+    only: Collection[str] | None = None,
+    partly: bool = False,
+) -> Dataset:
+    """The inputs of a model from a table: a CSV file, what pandas reads, a DataFrame, or a mapping of columns.
+
+    `columns` gives for an input (batch, time, k) or (batch, k) the names of its k columns; an input of one value takes
+    the column of its own name where none is given. With `steps` (for all time axes, or for each) rows are windows over
+    the table, one every `stride` rows; without, a sequence is all of the table. `by` is a column that tells sequences
+    apart, `order` one that their rows are sorted by: numbers or dates. What only the loss and the metrics read is a
+    target and stands `horizon` rows behind the last step; a sequence of targets along the same axis is that many rows
+    ahead, one along another axis begins there. With `rows` the table is laid out as so many windows that follow each
+    other instead, for training with `segment`. `standardise` scales columns of floats to mean 0 and deviation 1.
+    Missing values are refused, but in columns that `masks` names for an input: that input is 1 where they have values,
+    and 0 stands where they have none.
+
+    `like` (`Dataset.made`, `Weights.about.data`) has new data made as others were, with their scaling and classes.
+    `only` names the inputs that are made; `partly` leaves out those that the table has no column for.
+
+    UserError with the row and the column of what is wrong.
+    """
+    known = recipe_in(like or {}) or Recipe()
+    roles = model.roles
+    given: dict[str, Any] = {
+        "columns": None if columns is None else _named(columns),
+        "masks": None if masks is None else _named(masks),
+        "steps": None if steps is None else _by_axis(steps, roles),
+        "stride": stride,
+        "horizon": horizon,
+        "by": by,
+        "order": order,
+        "standardise": standardise,
+    }
+    asked = replace(known, **{name: value for name, value in given.items() if value is not None})
+    refuse_odd_window(1, asked.stride)
+    wanted = [i for i in roles.inputs if only is None or i.name in only]
+    read = read_table(source)
+    chosen = _chosen(roles, wanted, read, asked, partly)
+    inputs = [i for i in wanted if i.name in chosen or i.name in asked.masks]
+    return _made(roles, inputs, read, replace(asked, columns={**asked.columns, **chosen}), rows)
+
+
+def _named(given: Mapping[str, str | Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    return {name: (names,) if isinstance(names, str) else tuple(names) for name, names in given.items()}
+
+
+def _by_axis(steps: int | Mapping[str, int], roles: Roles) -> dict[str, int]:
+    axes = dict.fromkeys(i.axis for i in roles.inputs if i.axis)
+    unknown = [axis for axis in steps if axis not in axes] if isinstance(steps, Mapping) else []
+    if unknown:
+        help = did_you_mean(unknown[0], axes) or f"its axes: {', '.join(f'`{a}`' for a in axes) or 'none'}"
+        raise UserError(f"no sequence of the data runs over `{unknown[0]}`", "E621", help)
+    found = dict(steps) if isinstance(steps, Mapping) else dict.fromkeys(axes, steps)
+    for n in found.values():
+        refuse_odd_window(n, 1)
+    return found
+
+
+# --- one table ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Sorted:
+    """A table whose rows stand sequence by sequence, each in its order: `rows` are their numbers in the file."""
+
+    table: Table
+    rows: NDArray[np.int64]
+    groups: tuple[int, ...]
+
+
+def _made(roles: Roles, inputs: Sequence[DataInput], table: Table, asked: Recipe, rows: int | None) -> Dataset:
+    there = _sorted(table, asked)
+    asked = _in_rows(roles, inputs, there, asked, rows) if rows else asked
+    windows = _windows(roles, inputs, there, asked)
+    asked = _fitted(inputs, table, asked)
+    arrays = {i.name: _array(i, roles, there, windows, asked) for i in inputs}
+    first = next((i.name for i in inputs if i.axis == roles.axis), "")
+    if windows.ragged and first:
+        arrays[first + LENGTHS] = windows.lengths
+    return Dataset(arrays, {TABLE: asked.as_json()}, _beside(roles, there, windows, asked))
+
+
+def _chosen(roles: Roles, wanted: Sequence[DataInput], table: Table, asked: Recipe, partly: bool) -> Names:
+    """The columns of each input: those that are given, else those of its own name."""
+    names = [i.name for i in roles.inputs]
+    for name in (*asked.columns, *asked.masks):
+        if name not in names:
+            raise UserError(f"the model has no input `{name}`", "E510", did_you_mean(name, names) or _takes(names))
+    plain = [i for i in wanted if i.name not in asked.masks]
+    found = {i.name: asked.columns.get(i.name) or _own_columns(i, table) for i in plain}
+    for item in plain:
+        if found[item.name]:
+            _refuse_unfit(item, found[item.name], table)
+        elif item.default is None and not partly:
+            few = ", ".join(f"`{n}`" for n in list(table.columns)[:8])
+            raise UserError(
+                f"no column of `{table.path}` is given for the input `{item.name}`",
+                "E550",
+                f"it has {few}: say which by --columns {item.name}=COLUMN, or columns={{'{item.name}': ...}}",
+            )
+    return {name: columns for name, columns in found.items() if columns}
+
+
+def _refuse_unfit(item: DataInput, columns: Sequence[str], table: Table) -> None:
+    """UserError where a column is not there, or an input is not made of so many."""
+    for name in columns:
+        table.column(name, f"the input `{item.name}` is made of")
+    if len(item.type.shape) > 1:
+        told = f"`{item.name}` is {list(item.type.shape)} at each step, which columns of a table cannot fill"
+        raise UserError(told, "E550", "give such data as .npz")
+    if len(columns) != _count(item):
+        given = f"{len(columns)} column{'s are' if len(columns) > 1 else ' is'} given for it"
+        raise UserError(f"`{item.name}` takes {_count(item)} columns, and {given}", "E550", "give it as many")
+
+
+def _takes(names: Sequence[str]) -> str:
+    return f"it takes {', '.join(f'`{n}`' for n in names)}"
+
+
+def _count(item: DataInput) -> int:
+    return int(np.prod(item.type.shape))
+
+
+def _own_columns(item: DataInput, table: Table) -> tuple[str, ...]:
+    numbered = tuple(f"{item.name}[{k}]" for k in range(_count(item)))
+    if item.type.shape and all(name in table.columns for name in numbered):
+        return numbered
+    return (item.name,) if _count(item) == 1 and item.name in table.columns else ()
+
+
+def _sorted(table: Table, asked: Recipe) -> _Sorted:
+    """The rows of the table, sequences in the order in which they first come."""
+    if not table.rows:
+        raise UserError(f"`{table.path}` has no rows", "E551")
+    key = _sortable(table, asked.order) if asked.order else np.zeros(table.rows)
+    if not asked.by:
+        return _Sorted(table, np.argsort(key, kind="stable"), (table.rows,))
+    ids = table.column(asked.by, "tells sequences apart (`by`)")
+    for row, value in enumerate(ids):
+        if is_missing(value):
+            raise table.wrong(asked.by, row, "a value is missing, and it tells sequences apart")
+    numbers: dict[Any, int] = {}
+    group = np.array([numbers.setdefault(value, len(numbers)) for value in ids.tolist()])
+    rows = np.lexsort((key, group))
+    return _Sorted(table, rows, tuple(np.bincount(group).tolist()))
+
+
+def _sortable(table: Table, name: str) -> Array:
+    """A column of numbers or of dates as numbers that grow with it."""
+    column = table.column(name, "its rows are to be sorted by (`order`)")
+    if column.dtype.kind in "fiubM":
+        return column
+    numbers = np.empty(len(column))
+    for row, cell in enumerate(column):
+        try:
+            numbers[row] = _moment(cell)
+        except (TypeError, ValueError):
+            raise table.wrong(
+                name, row, f"`{str(cell)[:60]}` is neither a number nor a date",
+                "write dates as 2024-12-31 or 2024-12-31T23:59:00, or sort the table and leave out `order`",
+            ) from None  # fmt: skip
+    return numbers
+
+
+def _moment(cell: Any) -> float:
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        moment = datetime.fromisoformat(str(cell))
+        return (moment - datetime(1970, 1, 1, tzinfo=moment.tzinfo)).total_seconds()
+
+
+def _in_rows(roles: Roles, inputs: Sequence[DataInput], there: _Sorted, asked: Recipe, rows: int) -> Recipe:
+    """The recipe by which one long sequence is so many windows that follow each other."""
+    refuse_odd_window(rows, 1)
+    extra = max((_reach(i, roles, asked) for i in inputs), default=0)
+    steps = (there.table.rows - extra) // rows
+    if asked.by or not roles.axis or steps < 1:
+        why = "its rows are sequences by themselves" if asked.by else f"it has {there.table.rows} rows"
+        raise UserError(f"`{there.table.path}` cannot be laid out in {rows} rows: {why}", "E553")
+    return replace(asked, steps={**asked.steps, roles.axis: steps}, stride=steps, horizon=asked.horizon or 0)
+
+
+# --- windows --------------------------------------------------------------------------------------------------------
+
+
+def _windows(roles: Roles, inputs: Sequence[DataInput], there: _Sorted, asked: Recipe) -> Windows:
+    steps = asked.steps.get(roles.axis) if roles.axis else 1
+    if roles.axis and steps and asked.horizon is None and any(i.name in roles.targets for i in inputs):
+        target = next(i.name for i in inputs if i.name in roles.targets)
+        raise UserError(
+            f"it is not said how many rows behind a window its target `{target}` stands",
+            "E552",
+            "--horizon 1 (horizon=1) is the next row, --horizon 0 the last row of the window",
+        )
+    extra = max((_reach(i, roles, asked) for i in inputs), default=0)
+    found = over(there.groups, steps, asked.stride if roles.axis else 1, extra)
+    if not len(found.starts):
+        longest = max(there.groups)
+        raise UserError(
+            f"one step and what is ahead of it need {1 + extra} rows; the longest sequence has {longest}",
+            "E553",
+            "take a smaller horizon, or a longer table",
+        )
+    if roles.axis and steps and not asked.by and found.whole < steps:
+        raise UserError(
+            f"a window of {steps} steps{f' and {extra} rows behind it' if extra else ''} is longer than the table,"
+            f" which has {there.table.rows} rows",
+            "E553",
+            f"take at most {there.table.rows - extra} steps",
+        )
+    return found
+
+
+def _reach(item: DataInput, roles: Roles, asked: Recipe) -> int:
+    """How many rows behind its last step a window has to have for an input."""
+    if item.axis and item.axis != roles.axis:
+        return (asked.horizon or 0) + _steps_of(item, asked) - 1
+    return (asked.horizon or 0) if item.name in roles.targets else 0
+
+
+def _steps_of(item: DataInput, asked: Recipe) -> int:
+    if item.axis not in asked.steps:
+        raise UserError(
+            f"it is not said how many steps `{item.name}` has, which runs over `{item.axis}`",
+            "E552",
+            f"give one for each axis: --steps time=30,{item.axis}=7",
+        )
+    return asked.steps[item.axis]
+
+
+def _array(item: DataInput, roles: Roles, there: _Sorted, windows: Windows, asked: Recipe) -> Array:
+    """What an input is given, batch first."""
+    if BATCH not in item.type.axes:
+        raise UserError(f"`{item.name}` is shared by all rows, so it is no column", "E550", "give it as .npz")
+    columns = [_values(item, name, there, asked) for name in (asked.masks.get(item.name) or asked.columns[item.name])]
+    values = np.stack(columns, axis=-1) if item.type.shape else columns[0]
+    ahead = (asked.horizon or 0) if item.name in roles.targets else 0
+    if not item.axis:
+        return windows.behind(values, ahead, 1)[:, 0]
+    if item.axis == roles.axis:
+        return windows.steps(values, ahead)
+    return windows.behind(values, asked.horizon or 0, _steps_of(item, asked))
+
+
+# --- values ---------------------------------------------------------------------------------------------------------
+
+
+def _fitted(inputs: Sequence[DataInput], table: Table, asked: Recipe) -> Recipe:
+    """The recipe with the scaling and the classes of the columns that have none yet."""
+    floats = _columns(inputs, asked, "float") if asked.standardise else ()
+    words = [n for n in _columns(inputs, asked, "int") if table.columns[n].dtype == object and _has_words(table, n)]
+    scaling = {n: _scale(table, n) for n in floats if n not in asked.scaling}
+    classes = {n: tuple(sorted({str(c) for c in table.columns[n]})) for n in words if n not in asked.classes}
+    return replace(asked, scaling={**asked.scaling, **scaling}, classes={**asked.classes, **classes})
+
+
+def _columns(inputs: Sequence[DataInput], asked: Recipe, dtype: str) -> Iterator[str]:
+    named = (asked.columns.get(i.name, ()) for i in inputs if i.type.dtype == dtype and i.name not in asked.masks)
+    yield from dict.fromkeys(name for names in named for name in names)
+
+
+def _scale(table: Table, name: str) -> tuple[float, float]:
+    """Mean and deviation of what is there of a column; 1 instead of a deviation of 0."""
+    values = table.numbers(name, "is standardised")
+    there = values[~np.isnan(values)]
+    mean, deviation = (float(there.mean()), float(there.std())) if len(there) else (0.0, 1.0)
+    return mean, deviation if deviation > 0 else 1.0
+
+
+def _has_words(table: Table, name: str) -> bool:
+    try:
+        table.numbers(name, "")
+    except UserError:
+        return not any(is_missing(cell) for cell in table.columns[name])
+    return False
+
+
+def _values(item: DataInput, name: str, there: _Sorted, asked: Recipe) -> Array:
+    """A column in the order of the sequences, as an input takes it."""
+    table = there.table
+    if item.name in asked.masks:
+        numbers = table.numbers(name, f"`{item.name}` is the mask of")
+        return (~np.isnan(numbers)).astype({"float": float, "int": np.int64, "bool": bool}[item.type.dtype])[there.rows]
+    if name in asked.classes and item.type.dtype == "int":
+        return _classes(table, name, asked.classes[name])[there.rows]
+    numbers = _truths(table, name) if item.type.dtype == "bool" else table.numbers(name, f"`{item.name}` is made of")
+    missing = np.isnan(numbers)
+    masked = item.type.dtype == "float" and any(name in names for names in asked.masks.values())
+    if missing.any() and not masked:
+        raise table.wrong(
+            name, int(np.flatnonzero(missing)[0]), "a value is missing",
+            f"fill it, or declare an input of the model as its mask: --mask seen={name}",
+        )  # fmt: skip
+    if item.type.dtype != "float":
+        return table.whole(name, numbers).astype(bool if item.type.dtype == "bool" else np.int64)[there.rows]
+    mean, deviation = asked.scaling.get(name, (0.0, 1.0))
+    return np.where(missing, 0.0, (numbers - mean) / deviation)[there.rows]
+
+
+def _classes(table: Table, name: str, known: tuple[str, ...]) -> Array:
+    numbers = {word: i for i, word in enumerate(known)}
+    for row, cell in enumerate(table.columns[name]):
+        if str(cell) not in numbers:
+            few = ", ".join(f"`{w}`" for w in known[:8])
+            raise table.wrong(name, row, f"`{str(cell)[:60]}` is none of its {len(known)} words", f"they are {few}")
+    return np.array([numbers[str(cell)] for cell in table.columns[name]], np.int64)
+
+
+def _truths(table: Table, name: str) -> Array:
+    column = table.columns[name]
+    if column.dtype == object:
+        words = {"true": "1", "false": "0", "yes": "1", "no": "0"}
+        column = np.array([words.get(str(cell).lower(), cell) for cell in column], object)
+    return Table({name: column}, table.path).numbers(name, "is true or false")
+
+
+# --- beside ---------------------------------------------------------------------------------------------------------
+
+
+def _beside(roles: Roles, there: _Sorted, windows: Windows, asked: Recipe) -> dict[str, Array]:
+    """What tells a person which row of the table is meant: its sequence, and the date of each step, or its number."""
+    found: dict[str, Array] = {}
+    if asked.by:
+        found[asked.by] = there.table.columns[asked.by][there.rows][windows.starts]
+    name = asked.order or "row"
+    along = there.table.columns[asked.order][there.rows] if asked.order else there.rows + 1
+    found[name] = windows.steps(along) if roles.axis else along[windows.starts]
+    return found

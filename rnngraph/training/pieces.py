@@ -1,0 +1,102 @@
+"""The batches of an epoch: rows of the data, whole or a segment of their steps at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from rnngraph.data.shapes import LENGTHS, SEED
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.files.tensors import Arrays
+from rnngraph.training import batches
+from rnngraph.training.batches import Rows
+from rnngraph.training.config import FitConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """The data that are learnt from, cut into batches by the settings.
+
+    `numbers` are the rows of `data` that are learnt from. `axes` gives for each sequence of the data its time axis,
+    `states` the names of first states, which only the first segment of a row is given from the data. `trims` says that
+    steps which are padding in all rows of a batch may be left out.
+    """
+
+    data: Mapping[str, Any]
+    numbers: Rows
+    config: FitConfig
+    axes: Mapping[str, str] = field(default_factory=dict)
+    states: frozenset[str] = frozenset()
+    trims: bool = True
+
+    @property
+    def segments(self) -> int:
+        """The segments of a row."""
+        return math.ceil(self._steps / self.config.segment) if self.config.segment else 1
+
+    @property
+    def count(self) -> int:
+        """The batches of an epoch."""
+        return math.ceil(len(self.numbers) / self.config.batch) * self.segments
+
+    @property
+    def updates(self) -> int:
+        """The updates of an epoch."""
+        return math.ceil(self.count / self.config.accumulate)
+
+    @cached_property
+    def _steps(self) -> int:
+        return max((np.shape(self.data[name])[1] for name in self.axes if name in self.data), default=0)
+
+    def begins(self, index: int) -> bool:
+        """Whether a batch is the first segment of its rows."""
+        return index % self.segments == 0
+
+    def members(self, epoch: int, index: int) -> Rows:
+        """The rows of the data that a batch has."""
+        config = self.config
+        order = batches.shuffled(len(self.numbers), config.seed, epoch)
+        if config.similar_lengths and (lengths := self._lengths) is not None:
+            order = batches.by_length(order, lengths, config.batch, config.seed, epoch)
+        first = index // self.segments * config.batch
+        return self.numbers[order[first : first + config.batch]]
+
+    @cached_property
+    def _lengths(self) -> Rows | None:
+        """Of the rows that are learnt from, where the data have any: those of the first sequence."""
+        named = next((self.data[n + LENGTHS] for n in self.axes if n + LENGTHS in self.data), None)
+        return None if named is None else np.asarray(named)[self.numbers]
+
+    def piece(self, epoch: int, index: int, carried: Arrays) -> Arrays | None:
+        """The data of a batch, with a `seed` of its own for what is random in the model; its first states are those
+        that the segment before left. None where no row has a step in it."""
+        rows = batches.take(self.data, self.members(epoch, index))
+        if self.config.segment:
+            first = index % self.segments * self.config.segment
+            rows = {**_segment(rows, self.axes, first, self.config.segment)}
+            if not self.begins(index):
+                rows = {**{name: array for name, array in rows.items() if name not in self.states}, **carried}
+            if not all(rows[n + LENGTHS].any() for n in self.axes if n + LENGTHS in rows):
+                return None
+        rows[SEED] = batches.seed_of(self.config.seed, epoch, index)
+        return batches.trim(rows, self.axes) if self.trims else rows
+
+
+def _segment(rows: Arrays, axes: Mapping[str, str], first: int, steps: int) -> Arrays:
+    """So many steps of each sequence, and what is left in them of the lengths."""
+    cut = {name: rows[name][:, first : first + steps] for name in axes if name in rows}
+    names = [name + LENGTHS for name in axes if name + LENGTHS in rows]
+    return {**rows, **cut, **{name: np.clip(rows[name] - first, 0, steps) for name in names}}
+
+
+def refuse_uncut(data: Mapping[str, Any], axes: Mapping[str, str]) -> None:
+    """UserError where data have several time axes, or none, to cut into segments."""
+    found = sorted({axis for name, axis in axes.items() if name in data})
+    if len(found) != 1:
+        there = ", ".join(f"`{axis}`" for axis in found) or "none"
+        raise UserError(f"`segment` cuts sequences along one time axis, and the data have {there}", "E713")

@@ -1,0 +1,124 @@
+"""What a trained model says of data: its outputs in the user's units, with ids and dates beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnngraph.compiled import CompiledProgram
+from rnngraph.data.dataset import Dataset
+from rnngraph.data.results import table_rows
+from rnngraph.data.shapes import LENGTHS, steps_of
+from rnngraph.data.tables import Recipe, recipe_in
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.files.frames import frame
+from rnngraph.files.outputs import PathLike
+from rnngraph.files.results import Rows, columns_of, write_results
+from rnngraph.ir.types import BATCH
+from rnngraph.model import Model
+from rnngraph.run_options import RunOptions
+from rnngraph.training import batches
+from rnngraph.training.batch_rows import told_by
+from rnngraph.training.fit import EVALUATED
+from rnngraph.weights.save_load import Weights
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, repr=False)
+class Predictions(Mapping[str, Array]):
+    """The outputs of a model by name, batch first.
+
+    `scaled` are those that stand in the scale of standardised columns still, as the loss compares them with none.
+    `rows` says which of them make one table, and what stands beside its rows.
+    """
+
+    arrays: Mapping[str, Array]
+    rows: Rows
+    scaled: tuple[str, ...] = field(default=())
+
+    def __getitem__(self, name: str) -> Array:
+        return self.arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arrays)
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    def __repr__(self) -> str:
+        return f"<Predictions {', '.join(f'{name} {list(array.shape)}' for name, array in self.arrays.items())}>"
+
+    def to_frame(self) -> Any:
+        """Those that make one table as a pandas DataFrame, with ids, dates or numbers of rows beside them."""
+        return frame(columns_of(self.arrays, self.rows))
+
+    def save(self, path: PathLike) -> tuple[str, ...]:
+        """Writes them as .csv (what makes one table), .npz, .json or .safetensors; the names of those in the file."""
+        return write_results(path, self.arrays, self.rows)
+
+
+def predict(model: Model, data: Mapping[str, Any], weights: Mapping[str, Any], options: RunOptions) -> Predictions:
+    """The outputs of a model for all rows of data, a part of them at a time.
+
+    What the loss compares with a standardised column is given back in that column's units, if the weights (or the
+    data) tell its scaling. UserError where the model has no output with a value for each row.
+    """
+    names = tuple(n for n in model.outputs if BATCH in model.graph.outputs[n].type.axes)
+    if not names:
+        raise UserError("the model has no output with a value for each row", "E627", "add `output y` to it")
+    program = options.compiled(model, steps_of(model.inputs, data), outputs=names)
+    given = {name: array for name, array in data.items() if _belongs(name, program)}
+    arrays = _in_parts(program, given, weights, names)
+    recipe = _recipe(data, weights)
+    units = {n: _scaling(model, n, recipe) for n in names} if recipe else {}
+    plain = {n: _unscaled(a, units.get(n)) for n, a in arrays.items()}
+    beside = data.beside if isinstance(data, Dataset) else {}
+    scaled = recipe is not None and bool(recipe.scaling)
+    left = [n for n in names if scaled and units.get(n) is None and model.graph.outputs[n].type.dtype == "float"]
+    return Predictions(plain, table_rows(model.graph, model.inputs, data, plain, beside), tuple(left))
+
+
+def _belongs(name: str, program: CompiledProgram) -> bool:
+    """Whether something that is given is for what is computed: targets are not."""
+    known = {i.name for i in program.made.inputs}
+    plain = name.removesuffix(LENGTHS)
+    return plain not in known or plain in program.read
+
+
+def _in_parts(
+    program: CompiledProgram, data: Mapping[str, Any], weights: Mapping[str, Any], names: tuple[str, ...]
+) -> dict[str, Array]:
+    if not any(np.ndim(array) for array in data.values()):
+        found = program.run(data, weights)
+        return {name: found[name] for name in names}
+    parts: list[Mapping[str, Array]] = []
+    for rows in batches.chunks(batches.row_count(data), EVALUATED):
+        with told_by(rows, "the data"):
+            parts.append(program.run(batches.take(data, rows), weights))
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def _recipe(data: Mapping[str, Any], weights: Mapping[str, Any]) -> Recipe | None:
+    """How the table was read: as the data tell, else as the weights do."""
+    told = recipe_in(data.made) if isinstance(data, Dataset) else None
+    return told or (recipe_in(weights.about.data) if isinstance(weights, Weights) else None)
+
+
+def _scaling(model: Model, output: str, recipe: Recipe) -> tuple[Array, Array] | None:
+    """Mean and deviation of each value of an output; None where it has none that are known."""
+    columns = recipe.columns.get(model.roles.units.get(output, ""), ())
+    shape = model.graph.outputs[output].type.shape
+    known = [recipe.scaling[c] for c in columns if c in recipe.scaling]
+    if not known or len(known) != len(columns) or int(np.prod(shape)) != len(columns):
+        return None
+    mean, deviation = np.array(known).T
+    return mean.reshape(shape), deviation.reshape(shape)
+
+
+def _unscaled(array: Array, scaling: tuple[Array, Array] | None) -> Array:
+    return array if scaling is None else (array * scaling[1] + scaling[0]).astype(array.dtype, copy=False)

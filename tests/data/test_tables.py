@@ -1,0 +1,264 @@
+"""Tables as data: windows, sequences by id, dates, scaling, missing values, words; expected values are made by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngraph as rg
+
+FORECAST = """\
+model Forecast {
+  input load: seq[2]
+  input price: [1]
+  y, final = unroll RNN(3) over load
+  forecast = Dense(1)(final.h)
+  output forecast, y
+  loss squared_error(forecast, price)
+}
+"""
+TAGGER = """\
+model Tagger {
+  input word: seq int
+  input tag: seq int
+  y, _ = unroll RNN(3) over Embedding(4, 2)(word)
+  scores = Dense(2)(y)
+  output scores
+  loss cross_entropy(scores, tag)
+}
+"""
+SPREAD = """\
+model Ahead {
+  input x: seq[1]
+  input hour: seq@ahead[1]
+  input y: seq@ahead[1]
+  _, final = unroll RNN(3) over x
+  h, _ = unroll RNN(3) over hour from final
+  guess = Dense(1)(h)
+  output guess
+  loss squared_error(guess, y)
+}
+"""
+TABLE = """\
+date,temp,load,price,note
+2024-01-03,3,30,300,c
+2024-01-01,1,10,100,a
+2024-01-02,2,20,200,b
+2024-01-05,5,50,500,e
+2024-01-04,4,40,400,d
+2024-01-06,6,60,600,f
+"""
+COLUMNS = {"load": ["temp", "load"], "price": "price"}
+
+
+@pytest.fixture
+def prices(tmp_path: Path) -> Path:
+    path = tmp_path / "prices.csv"
+    path.write_text(TABLE)
+    return path
+
+
+def test_windows_over_one_table_in_the_order_of_its_dates(prices: Path) -> None:
+    model = rg.parse(FORECAST)
+    data = rg.data.table(model, prices, columns=COLUMNS, steps=3, horizon=1, order="date")
+    assert data["load"].tolist() == [[[d, 10 * d] for d in range(first, first + 3)] for first in (1, 2, 3)]
+    assert data["price"].tolist() == [[400], [500], [600]]
+    assert data.beside["date"].tolist()[2] == ["2024-01-03", "2024-01-04", "2024-01-05"]
+    same_row = rg.data.table(model, prices, columns=COLUMNS, steps=3, stride=2, horizon=0, order="date")
+    assert same_row["load"][:, 0, 0].tolist() == [1, 3] and same_row["price"].tolist() == [[300], [500]]
+    far = rg.data.table(model, prices, columns=COLUMNS, steps=2, horizon=3, order="date")
+    assert far["load"][:, -1, 0].tolist() == [2, 3] and far["price"].tolist() == [[500], [600]]
+
+
+def test_a_whole_table_is_one_sequence(prices: Path) -> None:
+    model = rg.parse("model M { input temp: seq\n input load: seq\n output temp + load as both }")
+    data = rg.data.load([prices], model)
+    assert data["temp"].tolist() == [[3, 1, 2, 5, 4, 6]] and set(data) == {"temp", "load"}
+    assert np.array_equal(model.compile().run(data, {})["both"], data["temp"] + data["load"])
+
+
+def test_a_sequence_of_targets_is_ahead(tmp_path: Path) -> None:
+    model = rg.parse(
+        "model M { input x: seq[1]\n input next: seq[1]\n y, _ = unroll RNN(1) over x\n output y\n"
+        " loss squared_error(y, next) }"
+    )
+    table = {"x": [0.0, 1, 2, 3, 4], "next": [0.0, 1, 2, 3, 4]}
+    data = rg.data.table(model, table, steps=2, horizon=2)
+    assert data["x"][..., 0].tolist() == [[0, 1], [1, 2]] and data["next"][..., 0].tolist() == [[2, 3], [3, 4]]
+
+
+def test_another_axis_begins_behind_the_window() -> None:
+    n = np.arange(8.0)
+    data = rg.data.table(
+        rg.parse(SPREAD), {"x": n, "hour": 10 * n, "y": 100 * n}, steps={"time": 3, "ahead": 2}, horizon=1
+    )
+    assert data["x"][0, :, 0].tolist() == [0, 1, 2]
+    assert data["hour"][0, :, 0].tolist() == [30, 40] and data["y"][-1, :, 0].tolist() == [600, 700]
+    assert len(data["x"]) == 4
+    with pytest.raises(rg.UserError, match="how many steps `hour` has"):
+        rg.data.table(rg.parse(SPREAD), {"x": n, "hour": n, "y": n}, steps={"time": 3}, horizon=1)
+
+
+PATIENTS = "patient,time,word,tag\nb,2,10,1\na,1,cat,0\nb,1,dog,0\na,3,cat,1\na,2,bee,0\n".replace("10", "bee")
+
+
+def test_sequences_by_an_id_are_padded_and_words_are_classes(tmp_path: Path) -> None:
+    path = tmp_path / "patients.csv"
+    path.write_text(PATIENTS)
+    model = rg.parse(TAGGER)
+    data = rg.data.table(model, path, by="patient", order="time")
+    # bee 0, cat 1, dog 2; patient b comes first in the file: dog bee; then a: cat bee cat
+    assert data["word"].tolist() == [[2, 0, 0], [1, 0, 1]] and data["word.lengths"].tolist() == [2, 3]
+    assert data["tag"].tolist() == [[0, 1, 0], [0, 0, 1]]
+    assert data.beside["patient"].tolist() == ["b", "a"]
+    assert data.made["table"]["classes"] == {"word": ("bee", "cat", "dog")}
+    again = rg.data.table(model, {"patient": ["z"], "time": [1], "word": ["dog"], "tag": [0]}, like=data.made)
+    assert again["word"].tolist() == [[2]]
+    with pytest.raises(rg.UserError, match=r"row 1, column `word`: `cow` is none of its 3 words"):
+        rg.data.table(model, {"patient": ["z"], "time": [1], "word": ["cow"], "tag": [0]}, like=data.made)
+
+
+def test_a_sequence_shorter_than_a_window_is_a_short_one_and_nothing_is_lost() -> None:
+    model = rg.parse("model M { input x: seq\n output x }")
+    table = {"id": ["a"] * 5 + ["b"] * 2, "x": np.arange(7.0)}
+    data = rg.data.table(model, table, columns={"x": "x"}, steps=4, by="id")
+    assert data["x"].tolist() == [[0, 1, 2, 3], [1, 2, 3, 4], [5, 6, 0, 0]]
+    assert data["x.lengths"].tolist() == [4, 4, 2]
+
+
+def test_scaling_is_kept_and_used_for_new_data(prices: Path) -> None:
+    model = rg.parse(FORECAST)
+    data = rg.data.table(model, prices, columns=COLUMNS, steps=3, horizon=1, order="date", standardise=True)
+    assert data.made["table"]["scaling"]["temp"] == (3.5, pytest.approx(np.std([1, 2, 3, 4, 5, 6])))
+    table = {"temp": [3.5] * 3, "load": [35.0] * 3, "date": [1, 2, 3]}
+    new = rg.data.table(model, table, like=data.made, only=["load"])
+    assert np.allclose(new["load"], 0) and "price" not in new
+
+
+def test_missing_values_are_refused_or_masked() -> None:
+    table = {"temp": ["1", "", "3"], "load": ["10", "20", "NA"]}
+    model = rg.parse(
+        "model M { input x: seq[2]\n input seen: seq[2]\n y, _ = unroll RNN(2) over [x, seen]\n output y }"
+    )
+    with pytest.raises(rg.UserError, match=r"row 2, column `temp`: a value is missing"):
+        rg.data.table(model, table, columns={"x": ["temp", "load"], "seen": ["temp", "load"]})
+    data = rg.data.table(model, table, columns={"x": ["temp", "load"]}, masks={"seen": ["temp", "load"]})
+    assert data["x"].tolist() == [[[1, 10], [0, 20], [3, 0]]]
+    assert data["seen"].tolist() == [[[1, 1], [0, 1], [1, 0]]]
+    scaled = rg.data.table(
+        model, table, columns={"x": ["temp", "load"]}, masks={"seen": ["temp", "load"]}, standardise=True
+    )
+    assert scaled["x"].tolist() == [[[-1, -1], [0, 1], [1, 0]]]
+
+
+def test_pandas_tables_are_read(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(
+        {"temp": [1.0, 2, 3], "load": [4, 5, 6], "price": [7.0, 8, 9]},
+        index=pandas.date_range("2024-01-01", periods=3, name="day"),
+    )
+    data = rg.data.table(rg.parse(FORECAST), frame[::-1], columns=COLUMNS, steps=2, horizon=1, order="day")
+    assert data["load"].tolist() == [[[1, 4], [2, 5]]] and data["price"].tolist() == [[9]]
+    assert str(data.beside["day"][0, 0]).startswith("2024-01-01")
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "told"),
+    [
+        (TABLE, {"columns": {"load": ["temp", "lod"], "price": "price"}}, "no column `lod`.*\n.*did you mean `load`"),
+        (TABLE, {"columns": {"load": ["temp", "note"], "price": "price"}}, "row 1, column `note`: `c` is not a number"),
+        (TABLE, {"columns": {"load": "temp", "price": "price"}}, "`load` takes 2 columns, and 1 column is given"),
+        (TABLE, {"columns": {"laod": "temp"}}, "no input `laod`"),
+        (TABLE, {"columns": {"price": "price"}}, "no column of `.*` is given for the input `load`"),
+        (TABLE, {"columns": COLUMNS, "steps": 9}, "a window of 9 steps and 1 rows behind it is longer"),
+        (TABLE, {"columns": COLUMNS, "horizon": None}, "how many rows behind a window its target `price` stands"),
+        (TABLE, {"columns": COLUMNS, "order": "note"}, "row 1, column `note`: `c` is neither a number nor a date"),
+        (TABLE, {"columns": COLUMNS, "by": "patient"}, "no column `patient`"),
+        (TABLE.replace("2024-01-05", "5.1.2024"), {"columns": COLUMNS, "order": "date"}, "row 4, column `date`"),
+        (TABLE.replace("200", "inf"), {"columns": COLUMNS}, None),
+        (TABLE + "x,y\n", {"columns": COLUMNS}, "row 7 has 2 values for 5 columns"),
+        ("a,b\n", {"columns": COLUMNS}, "a line of names and at least one line"),
+    ],
+)
+def test_what_is_wrong_is_told_by_row_and_column(
+    tmp_path: Path, text: str, more: dict[str, Any], told: str | None
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    model = rg.parse(FORECAST)
+    asked = {"steps": 2, "horizon": 1, **more}
+    if told is None:  # numbers that are not finite are told by the model, by row and value
+        with pytest.raises(rg.UserError, match="holds inf"):
+            model.compile().check(rg.data.table(model, path, **asked))
+        return
+    with pytest.raises(rg.UserError, match=f"(?s){told}"):
+        rg.data.table(model, path, **asked)
+
+
+def test_another_encoding_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes("temp,préfix\n1,2\n".encode("latin-1"))
+    with pytest.raises(rg.UserError, match="not UTF-8 text"):
+        rg.data.load([path], rg.parse("model M { input temp: seq\n output temp }"))
+
+
+def test_semicolons_and_byte_order_marks(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes("\ufefftemp;other\n1;x\n2;y\n".encode())
+    assert rg.data.load([path], rg.parse("model M { input temp: seq\n output temp }"))["temp"].tolist() == [[1, 2]]
+
+
+# --- windows and rows of arrays -----------------------------------------------------------------------------------
+
+
+def test_windows_of_arrays() -> None:
+    data = rg.data.windows({"x": np.arange(6), "y": np.arange(12).reshape(6, 2)}, 3, 2)
+    assert data["x"].tolist() == [[0, 1, 2], [2, 3, 4]] and data["y"].shape == (2, 3, 2)
+    with pytest.raises(rg.UserError, match="longer than the data"):
+        rg.data.windows({"x": np.arange(2)}, 3)
+
+
+def test_one_long_sequence_as_rows() -> None:
+    assert rg.data.streams({"x": np.arange(1, 14)}, 2)["x"].tolist() == [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]]
+    with pytest.raises(rg.UserError, match="fewer steps"):
+        rg.data.streams({"x": np.arange(2)}, 3)
+
+
+# --- lists of different lengths -----------------------------------------------------------------------------------
+
+
+def test_ragged_json_and_json_lines(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"x": [[[1, 2]], [[3, 4], [5, 6]]], "label": [0, 1]}')
+    (tmp_path / "a.jsonl").write_text('{"x": [[1, 2]], "label": 0}\n\n{"x": [[3, 4], [5, 6]], "label": 1}\n')
+    for name in ("a.json", "a.jsonl"):
+        data = rg.data.load([tmp_path / name])
+        assert data["x"].tolist() == [[[1, 2], [0, 0]], [[3, 4], [5, 6]]]
+        assert data["x.lengths"].tolist() == [1, 2] and data["label"].tolist() == [0, 1]
+    (tmp_path / "b.jsonl").write_text('{"x": [1]}\n{"y": [1]}\n')
+    with pytest.raises(rg.UserError, match="row 2 holds `y`, row 1 holds `x`"):
+        rg.data.load([tmp_path / "b.jsonl"])
+
+
+# --- more than fits into memory -----------------------------------------------------------------------------------
+
+
+def test_an_array_of_its_own_file_is_mapped_and_trains_as_one_in_memory(tmp_path: Path) -> None:
+    rng, model = np.random.default_rng(0), rg.parse(FORECAST)
+    arrays = {"load": rng.normal(size=(9, 5, 2)).astype("f4"), "price": rng.normal(size=(9, 1)).astype("f4")}
+    np.save(tmp_path / "load.npy", np.asfortranarray(arrays["load"]))
+    np.save(tmp_path / "price.npy", arrays["price"])
+    data = rg.data.load([tmp_path / "load.npy", tmp_path / "price.npy"])
+    assert isinstance(data["load"].base, np.memmap) and np.array_equal(data["load"], arrays["load"])
+    one, other = (model.fit(d, epochs=2, batch=4, validation=0.3).weights for d in (data, arrays))
+    assert all(np.array_equal(one[n], other[n]) for n in one)
+    np.save(tmp_path / "none.npy", np.zeros((0, 3)))
+    assert rg.data.load([tmp_path / "none.npy"])["none"].shape == (0, 3)
+
+
+def test_windows_over_one_table_take_no_memory_of_their_own() -> None:
+    model = rg.parse("model M { input x: seq\n output x }")
+    data = rg.data.table(model, {"x": np.arange(10_000.0)}, steps=1_000)
+    assert data["x"].shape == (9_001, 1_000) and not data["x"].flags.owndata

@@ -1,0 +1,231 @@
+"""Segments, accumulation, batches of similar lengths, learning rates, decay: each against numbers that are found
+otherwise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngraph as rg
+from rnngraph.runtime.whole_arrays import NumpyArrays
+from rnngraph.training import optimisers
+from rnngraph.training.config import FitConfig
+from rnngraph.training.fit import Interrupted
+from rnngraph.training.optimisers import SGD, Adagrad, Adam, RMSprop, shortening
+from rnngraph.training.pieces import Pieces
+from rnngraph.training.rates import Cosine, Linear, Place, Plateau, Step, warmed_up
+from tests.support.running import same_bits
+
+MODEL = """\
+model M {
+  input x: seq[2]
+  input y: seq[1]
+  h, final = unroll LSTM(3) over x
+  guess = Dense(1)(h)
+  output guess, final
+  loss squared_error(guess, y)
+}
+"""
+BOTH_WAYS = MODEL.replace("h, final = unroll LSTM(3) over x", "h = Bidirectional(RNN(3), RNN(3))(x)")
+BOTH_WAYS = BOTH_WAYS.replace(", final", "")
+RNG = np.random.default_rng(0)
+DATA = {"x": RNG.normal(size=(4, 12, 2)), "y": RNG.normal(size=(4, 12, 1))}
+FLOAT64 = {"dtype": "float64"}
+
+
+def model(text: str = MODEL) -> Any:
+    return rg.parse(text)
+
+
+def fitted(data: Any = DATA, text: str = MODEL, **recipe: Any) -> Any:
+    made = model(text)
+    given = {"optimizer": SGD(0.1), "batch": 4, "epochs": 1, **recipe}
+    return made.fit(data, weights=made.init(3), options=made.options(**FLOAT64), **given)
+
+
+# --- segments -----------------------------------------------------------------------------------------------------
+
+
+def test_segments_of_one_update_have_the_truncated_gradient() -> None:
+    """States go on from segment to segment, gradients do not: at the same weights that is the truncated gradient."""
+    made = model()
+    weights = made.init(3)
+    _, cut = made.compile(gradient="weights", truncate=4, outputs=("loss",)).gradients(DATA, weights)
+    found = fitted(segment=4, accumulate=3).weights
+    for name, weight in weights.items():
+        assert np.allclose(found[name], weight - 0.1 * cut[name], rtol=1e-12, atol=1e-14)
+
+
+def test_segments_are_updates_that_go_on_from_the_states_before() -> None:
+    made = model()
+    weights, states = made.init(3), {}
+    program = made.compile(gradient="weights", outputs=("loss",))
+    finals = made.compile(outputs=("guess",), states=True)
+    for first in (0, 5, 10):
+        part = {name: a[:, first : first + 5] for name, a in DATA.items()} | states
+        _, gradients = program.gradients(part, weights)
+        results = finals.run({n: a for n, a in part.items() if n != "y"}, weights)
+        states = {s.name: results[s.name] for s in made.states if s.name in results}
+        weights = {n: w - 0.1 * gradients[n] for n, w in weights.items()}
+    found = fitted(segment=5).weights
+    assert all(np.allclose(found[n], weights[n], rtol=1e-12, atol=1e-14) for n in weights)
+
+
+@pytest.mark.parametrize("unroll", ["dynamic", "static"])
+def test_rows_that_end_inside_a_segment(unroll: str) -> None:
+    data = {**DATA, "x.lengths": np.array([12, 3, 7, 1])}
+    made = model()
+    options = made.options(unroll=unroll, **FLOAT64)
+    found = made.fit(data, weights=made.init(3), options=options, optimizer=SGD(0.1), batch=4, epochs=2, segment=3)
+    padded = {n: np.where(np.arange(12)[None, :, None] < data["x.lengths"][:, None, None], a, np.nan)
+              for n, a in DATA.items()}  # fmt: skip
+    again = made.fit({**padded, "x.lengths": data["x.lengths"]}, weights=made.init(3), options=options,
+                     optimizer=SGD(0.1), batch=4, epochs=2, segment=3)  # fmt: skip
+    assert same_bits(found.weights, again.weights)
+    assert all(np.isfinite(w).all() for w in found.weights.values())
+
+
+def test_a_segment_without_any_steps_changes_nothing() -> None:
+    short = {**DATA, "x.lengths": np.array([4, 3, 2, 1])}
+    cut = {**{n: a[:, :4] for n, a in DATA.items()}, "x.lengths": short["x.lengths"]}
+    assert same_bits(fitted(short, segment=4, optimizer=Adam(0.1)).weights, fitted(cut, optimizer=Adam(0.1)).weights)
+
+
+@pytest.mark.parametrize("stop", [1, 2, 4, 5, 7])
+def test_a_run_by_segments_goes_on_to_the_same_bits(tmp_path: Path, stop: int) -> None:
+    recipe = {"optimizer": Adam(0.05), "batch": 2, "epochs": 2, "segment": 5, "accumulate": 2}
+    made, path = model(), tmp_path / "run.checkpoint"
+    whole, told = made.fit(DATA, **recipe), []
+
+    def progress(now: Any) -> None:
+        told.append(now)
+        if len(told) == stop:
+            raise KeyboardInterrupt
+
+    if len(told) < stop:
+        try:
+            made.fit(DATA, checkpoint=path, progress=progress, **recipe)
+        except Interrupted:
+            assert same_bits(made.fit(DATA, resume=path, **recipe).weights, whole.weights)
+
+
+@pytest.mark.parametrize(
+    ("text", "data", "words"),
+    [
+        (BOTH_WAYS, DATA, "a reversed loop needs the whole sequence"),
+        (MODEL.replace("h, final =", "h, _ =").replace(", final", ""), DATA, "no name to return it under"),
+        (
+            "model M { input x: seq[2]\n input y: [1]\n h, final = unroll RNN(3) over x\n g = Dense(1)(final.h)\n"
+            " output g, final\n loss squared_error(g, y) }",
+            {"x": DATA["x"], "y": DATA["y"][:, 0]},
+            "`y` has no steps",
+        ),
+        (
+            "model M { input x: [2]\n input y: [1]\n g = Dense(1)(x)\n output g\n loss squared_error(g, y) }",
+            {"x": DATA["x"][:, 0], "y": DATA["y"][:, 0]},
+            "`y` has no steps",
+        ),
+    ],
+)
+def test_what_cannot_be_cut_is_told(text: str, data: Any, words: str) -> None:
+    with pytest.raises(rg.UserError, match=words):
+        fitted(data, text, segment=4)
+
+
+# --- batches ------------------------------------------------------------------------------------------------------
+
+
+def test_gradients_of_several_batches_are_those_of_one() -> None:
+    whole, parts = fitted(batch=4), fitted(batch=1, accumulate=4)
+    assert all(np.allclose(whole.weights[n], parts.weights[n], rtol=1e-12) for n in whole.weights)
+    uneven, three = fitted(batch=3, accumulate=2), fitted(batch=4)
+    assert all(np.allclose(uneven.weights[n], three.weights[n], rtol=1e-12) for n in three.weights)
+
+
+def test_a_batch_has_rows_of_similar_lengths() -> None:
+    lengths = np.random.default_rng(1).integers(0, 100, 203)
+    data = {"x": np.zeros((203, 100)), "x.lengths": lengths}
+    pieces = Pieces(data, np.arange(203), FitConfig(batch=10, similar_lengths=True), {"x": "time"})
+    rows = [pieces.members(0, i) for i in range(pieces.count)]
+    assert sorted(np.concatenate(rows)) == list(range(203)) and len(rows[-1]) == 3
+    assert max(np.ptp(lengths[r]) for r in rows) < 20
+    means = [lengths[r].mean() for r in rows]
+    assert means != sorted(means) and not np.array_equal(rows[0], pieces.members(1, 0))
+
+
+# --- rates and decay ----------------------------------------------------------------------------------------------
+
+
+def test_rates_over_a_training() -> None:
+    def at(schedule: Any, *updates: int, losses: tuple[float, ...] = ()) -> list[float]:
+        return [schedule.factor(Place(u, 10, 4, losses)) for u in updates]
+
+    assert at(Step(2, 0.5), 0, 19, 20, 39, 40) == [1, 1, 0.5, 0.5, 0.25]
+    assert np.allclose(at(Cosine(0.1), 0, 20, 40, 50), [1, 0.55, 0.1, 0.1])
+    assert np.allclose(at(Cosine(), 10), 0.5 * (1 + math.cos(math.pi / 4)))
+    assert np.allclose(at(Linear(0.2), 0, 20, 40), [1, 0.6, 0.2])
+    assert at(Plateau(1, 0.5), 0, losses=(3, 2, 2, 2)) == [0.5]
+    assert at(Plateau(1, 0.5), 0, losses=(3, 2, 2, 1, 1, 1, 1, 1)) == [0.25]
+    assert at(Plateau(2, 0.5), 0, losses=(3, 2, 2, 2)) == [1]
+    assert [warmed_up(Place(u, 10, 4), 4) for u in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+
+
+def test_a_schedule_moves_the_weights_less() -> None:
+    made = model()
+    weights = made.init(3)
+    half = fitted(rate_schedule=("linear", {"to": 0.0}), epochs=2)
+    # one update an epoch: the first at the full rate, the second at half of it
+    first = fitted()
+    _, gradient = made.compile(gradient="weights", outputs=("loss",)).gradients(DATA, first.weights)
+    assert all(np.allclose(half.weights[n], first.weights[n] - 0.05 * gradient[n], rtol=1e-12) for n in weights)
+
+
+@pytest.mark.parametrize("kept", [Adam(0.1), SGD(0.1, momentum=0.9), RMSprop(0.1), Adagrad(0.1)])
+def test_decay_adds_the_weight_to_the_gradient(kept: Any) -> None:
+    weight, gradient = np.array([1.0, -2.0]), np.array([0.3, 0.5])
+    states = []
+    for optimiser, given in ((replace(kept, decay=0.1), gradient), (kept, gradient + 0.1 * weight)):
+        now = {"w": weight.copy()}
+        optimisers.update(optimiser, now, {"w": given}, optimisers.start(optimiser, now), NumpyArrays())
+        states.append(now["w"])
+    assert np.allclose(*states, rtol=1e-15)
+
+
+def test_adagrad_divides_by_the_root_of_the_sum_of_squares() -> None:
+    now, state = {"w": np.array([1.0, 2.0])}, optimisers.start(Adagrad(0.5), {"w": np.zeros(2)})
+    for gradient in ([3.0, 1.0], [4.0, 0.0]):
+        state = optimisers.update(Adagrad(0.5), now, {"w": np.array(gradient)}, state, NumpyArrays())
+    assert np.allclose(now["w"], [1 - 0.5 * 3 / 3 - 0.5 * 4 / 5, 2 - 0.5], rtol=1e-9)
+
+
+def test_clipping_with_pytorchs_epsilon() -> None:
+    assert shortening(2.0, 1.0, 1e-6) == 1 / (2 + 1e-6) and shortening(0.5, 1.0, 1e-6) == 1
+    assert shortening(0.0, 1.0) == 1
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ({"rate_schedule": "cosin"}, "no rate schedule is called `cosin`.*\n.*did you mean `cosine`"),
+        ({"rate_schedule": ("cosine", {"too": 1})}, "`cosine` has no setting `too`"),
+        ({"rate_schedule": ("step", {"every": 0})}, "`every` should be a whole number of at least 1"),
+        ({"segment": 0}, "`segment` should be a whole number of steps"),
+        ({"accumulate": 1.5}, "`accumulate` should be a whole number of batches"),
+        ({"warmup": -1}, "`warmup` should be"),
+    ],
+)
+def test_settings_that_are_wrong_are_told(recipe: dict[str, Any], words: str) -> None:
+    with pytest.raises(rg.UserError, match=words):
+        fitted(**recipe)
+
+
+def test_epochs_are_part_of_a_schedule_that_runs_over_them_all(tmp_path: Path) -> None:
+    made, path = model(), tmp_path / "run.checkpoint"
+    made.fit(DATA, checkpoint=path, epochs=1, rate_schedule="cosine")
+    with pytest.raises(rg.UserError, match="epochs was 1, now 2"):
+        made.fit(DATA, resume=path, epochs=2, rate_schedule="cosine")
