@@ -1,12 +1,13 @@
 """Cut the data of the examples anew: `python examples/make_data.py` (needs scikit-learn and statsmodels).
 
 The results lie in `examples/data` already; README.md there names their sources and licences. The text is a
-file of its own there, the digits and the sunspots come with the two libraries. Running this again gives the
-same arrays.
+file of its own there; the digits, the sunspots and the economy come with the two libraries. Running this again
+gives the same arrays.
 """
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,20 @@ def digits() -> None:
         )
 
 
+def economy() -> None:
+    """A table as people have them: a date in each line, and columns of numbers."""
+    from statsmodels.datasets import macrodata
+
+    columns = {"real_gdp": "realgdp", "inflation": "infl", "bill_rate": "tbilrate", "unemployment": "unemp"}
+    source = macrodata.load_pandas().data
+    with (FOLDER / "economy.csv").open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["quarter", *columns])
+        for _, row in source.iterrows():
+            day = f"{row.year:.0f}-{3 * row.quarter - 2:02.0f}-01"
+            table.writerow([day, *(row[name] for name in columns.values())])
+
+
 def characters() -> None:
     """The text as ids of its characters, and each one's follower; the last tenth is held back."""
     text = (FOLDER / "pride_and_prejudice.txt").read_text(encoding="utf-8")
@@ -81,4 +96,5 @@ if __name__ == "__main__":
     textbook()
     sunspots()
     digits()
+    economy()
     characters()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -136,7 +137,7 @@ class Model:
         return About(
             model=self.block.definition,
             settings=self.settings,
-            text=self.made.texts,
+            text={os.path.relpath(s.name, self.file.source.folder or Path()): s.text for s in self.made.sources},
             outputs={name: found.whole for name, found in outputs.items()},
             values=values,
             version=__version__,

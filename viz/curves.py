@@ -44,7 +44,7 @@ def _panel(axes: Any, history: Sequence[Mapping[str, float]], name: str, best_ep
     if best_epoch is not None:
         axes.axvline(best_epoch, color=SOFT, linewidth=0.8, linestyle=":", label=f"best: epoch {best_epoch}")
     axes.set_title(name, loc="left", fontsize=11, color=INK, parse_math=False)
-    axes.legend(loc="upper right", frameon=False, fontsize=9, labelcolor=INK)
+    axes.legend(loc="best", frameon=False, fontsize=9, labelcolor=INK)
     axes.tick_params(colors=SOFT, labelsize=9, length=0)
     axes.grid(True, color=FAINT, linewidth=0.6, alpha=0.7)
     axes.spines[["top", "right", "left", "bottom"]].set_visible(False)

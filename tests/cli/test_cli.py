@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -336,12 +337,19 @@ def test_the_readme_shows_every_verb_of_the_tour() -> None:
     assert {"check", "run", "compare", "render", "train", "show"} <= {command.split()[0] for command in COMMANDS}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_commands_of_the_readme_work(folder: Path, capsys: Any, command: str) -> None:
+PAGES = ["README.md", "docs/data.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_work(folder: Path, capsys: Any, page: str) -> None:
+    """In their order: what one writes, another may read."""
     Path("examples").symlink_to(EXAMPLES)
-    arguments = [str(path) for part in command.split() for path in sorted(Path().glob(part)) or [part]]
-    quick = {"train": ["--epochs", "1"], "compare": ["--steps", "3", "--repeats", "1"]}
-    out(capsys, *arguments, *quick.get(arguments[0], []))
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for command in re.findall(r"^    (?:rnngraph|\.ci/rnngraph) (.+?)(?: +#.*)?$", text, re.M):
+        parts = shlex.split(command)
+        arguments = [str(path) for part in parts for path in sorted(Path().glob(part)) or [part]]
+        quick = {"train": ["--epochs", "1"], "compare": ["--steps", "3", "--repeats", "1"]}
+        out(capsys, *arguments, *quick.get(arguments[0], []))
 
 
 def test_the_python_of_the_readme_works(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -399,3 +407,10 @@ def test_the_contest_on_a_gpu_goes_on_where_there_is_none(tmp_path: Path) -> Non
     cpu = [row for row in rows if "on the CPU" in row["name"]]
     assert len(cpu) == 2 and all(row["error"] < 1e-5 and row["us_per_step"] > 0 for row in cpu)
     assert all(row["failed"] or row["turns"] for row in rows) and "| us a step |" in done.stdout
+
+
+def test_the_python_of_the_page_about_data_works(folder: Path) -> None:
+    Path("examples").symlink_to(EXAMPLES)
+    (text,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "data.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(text, {})
+    assert rg.load_weights("forecast.safetensors").about.model == "Forecast"

@@ -182,6 +182,20 @@ def test_characters_are_guessed_better_than_by_trigrams():
     assert learned("chars", train, test, epochs=3)["loss"] < trigram
 
 
+def test_a_table_with_dates_is_forecast_better_than_by_no_change():
+    model = rg.load(EXAMPLES / "forecast.rnn")
+    columns = {"known": ["unemployment", "inflation", "bill_rate"], "next": "unemployment"}
+    data = rg.data.table(
+        model, DATA / "economy.csv", columns=columns, steps=12, horizon=1, order="quarter", standardise=True
+    )
+    fitted = model.fit(data)
+    best = fitted.history[fitted.best_epoch - 1]
+    assert best["validation.loss"] < 0.6 * best["validation.unchanged"]
+    assert f"{best['validation.unchanged']:.3f} (`unchanged`)" in (EXAMPLES / "README.md").read_text()
+    found = model.predict(data, fitted.weights)
+    assert 2 < found["forecast"].min() < found["forecast"].max() < 12  # percent, not standardised
+
+
 # --- the baselines and the data --------------------------------------------------------------------------
 
 
@@ -213,8 +227,9 @@ def test_the_data_is_what_its_script_cuts(tmp_path, monkeypatch):
     make_data = script("make_data")
     (tmp_path / "pride_and_prejudice.txt").write_bytes((DATA / "pride_and_prejudice.txt").read_bytes())
     monkeypatch.setattr(make_data, "FOLDER", tmp_path)
-    for cut in (make_data.textbook, make_data.sunspots, make_data.digits, make_data.characters):
+    for cut in (make_data.textbook, make_data.sunspots, make_data.digits, make_data.economy, make_data.characters):
         cut()
+    assert (tmp_path / "economy.csv").read_bytes() == (DATA / "economy.csv").read_bytes()
     made = {path.name for path in tmp_path.glob("*.npz")}
     others = ("word_ends-", "dates-", "strips-", "ponder-")  # which test_examples_more.py cuts
     assert made == {path.name for path in DATA.glob("*.npz") if not path.name.startswith(others)}

@@ -237,7 +237,7 @@ def _finished(trace: Trace, scope: Scope, loaded: Loaded) -> Elaborated:
         {n: i for n, i in bound.items() if is_number(i)},
         spans,
         loaded.files,
-        loaded.texts,
+        tuple(loaded.known),
     )
 
 

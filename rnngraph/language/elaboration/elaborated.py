@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
-from rnngraph.diagnostics.source import Span
+from rnngraph.diagnostics.source import Source, Span
 from rnngraph.ir.graph import Graph, Value
 from rnngraph.ir.types import Type
 
@@ -135,5 +135,5 @@ class Elaborated:
     output_spans: Mapping[str, Span] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
     """All that was read for it, the file that was named first."""
-    texts: Mapping[str, str] = field(default_factory=dict)
-    """What stood in them, by the place of each beside the first."""
+    sources: tuple[Source, ...] = ()
+    """Their texts."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
@@ -53,12 +52,6 @@ class Loaded:
     def options(self) -> tuple[ast.Options, ...]:
         """The blocks at the top level of the file, which are of every model in it."""
         return tuple(item for item in self.file.items if isinstance(item, ast.Options))
-
-    @property
-    def texts(self) -> dict[str, str]:
-        """What stands in the files, by their places beside the file itself."""
-        folder = self.file.source.folder or Path()
-        return {os.path.relpath(source.name, folder): source.text for source in self.known}
 
     @property
     def world(self) -> World:
