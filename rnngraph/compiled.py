@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -15,6 +14,8 @@ from rnngraph.checkpointing.execution import Walker
 from rnngraph.compilation.calls import COTANGENT, Call, Holds, Known, Rows, call_of, contents
 from rnngraph.compilation.calls import form as form_of
 from rnngraph.compilation.calls import known as known_call
+from rnngraph.compilation.later_pieces import refuse_later_piece
+from rnngraph.compilation.pending import Pending
 from rnngraph.compilation.schedule import Schedule
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.data.checks import Checked, check_data
@@ -24,39 +25,20 @@ from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Graph
-from rnngraph.ir.types import BATCH, root, size_of
+from rnngraph.ir.types import BATCH, size_of
 from rnngraph.language.elaboration.elaborated import DataInput, Elaborated, StateInput
-from rnngraph.language.elaboration.streamable import obstacles, of_a_later_piece
+from rnngraph.language.elaboration.streamable import obstacles
 from rnngraph.passes.alignments import Alignment, alignments
 from rnngraph.passes.index_checks import OUTSIDE
 from rnngraph.passes.index_sizes import bounds
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execution import Bound
+from rnngraph.runtime.spares import Spares
 from rnngraph.system import garbage
 from rnngraph.weights.checks import check_weights, shape_text
 
 Arrays = dict[str, Any]
 Elaborate = Callable[[bool, Collection[StateInput]], Elaborated]
-
-
-def refuse_obstacles(made: Elaborated, state: StateInput) -> None:
-    """UserError where results would be others than those of the whole sequence, of which steps are over already."""
-    found = of_a_later_piece(made, state)
-    told = [replace(d, message=f"this run cannot continue from `{state.name}`: {d.message}") for d in found]
-    if told:
-        raise UserError(told)
-
-
-def _refuse_forgotten(made: Elaborated, state: StateInput, checked: Checked) -> None:
-    """UserError where a loop along the same axis would begin anew in the middle of a sequence."""
-    there = set(made.graph.nodes())
-    along = (s for s in made.states if root(s.axis) == root(state.axis) and not s.begins and s.final.node in there)
-    missing = [s for s in along if s.name not in checked.states]
-    if missing:
-        names = " and no ".join(f"`{s.name}`" for s in missing)
-        help = f"give the states of every loop that continues; `output {missing[0].record}` outputs them"
-        told = f"the data has `{state.name}` but no {names}"
-        raise UserError([Diagnostic("E511", told, missing[0].span, "declared here", help=help)])
 
 
 class CompiledProgram:
@@ -97,6 +79,12 @@ class CompiledProgram:
 
     def _loss(self) -> tuple[str, ...] | None:
         return ("loss",) if "loss" in self.made.graph.outputs else None
+
+    @property
+    def differentiable(self) -> tuple[str, ...]:
+        """The outputs that take cotangents where these come later: those of floats, and the loss."""
+        outputs = self.made.graph.outputs.items()
+        return tuple(n for n, v in outputs if v.type.dtype == "float" and not n.startswith(("metric.", "watch.")))
 
     # --- running ---
 
@@ -182,6 +170,26 @@ class CompiledProgram:
         names = {s.name for s in self.made.states}
         return tuple(row for row in call.shown if row[0] in names)
 
+    def begin(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> Pending:
+        """The forward pass alone, whose backward pass can come later: see `Pending`.
+
+        Calls that wait do not disturb each other: each has arrays of its own until its backward pass is over, or
+        nobody holds it any more. The schedule must keep everything.
+        """
+        if not self.schedule.gradient:
+            raise UserError("the program was compiled without gradients", "E602", "compile with gradient=True")
+        if self.schedule.told or self.schedule.limit is not None:
+            raise UserError(
+                "a forward pass that waits for its backward pass keeps everything",
+                "E740",
+                "compile without keep, memory_limit, truncate and swap, or use `gradients`",
+            )
+        with self._turn, self.backend.here():
+            call, *given = self._ready(data, weights, None, later=True)
+            begun = call.begun(*given)
+            self._refuse_outside(begun.results, data, weights)
+            return Pending(call, begun, self._turn)
+
     def check(self, data: Mapping[str, Any]) -> Checked:
         """The data as the program takes it; UserError with everything that does not fit."""
         made = self.made
@@ -196,15 +204,8 @@ class CompiledProgram:
             need=self.needed,
         )
         refuse_wrong_labels(self._alignments, checked)
-        self._refuse_later_piece(checked)
+        refuse_later_piece(made, checked)
         return checked
-
-    def _refuse_later_piece(self, checked: Checked) -> None:
-        """What cannot go on in the middle of a sequence is not run there in silence."""
-        for state in self.made.states:
-            if state.begins and np.any(checked.states.get(state.name, 0)):
-                refuse_obstacles(self.made, state)
-                _refuse_forgotten(self.made, state, checked)
 
     @cached_property
     def _bounds(self) -> dict[str, int]:
@@ -227,25 +228,42 @@ class CompiledProgram:
     def _call(
         self, data: Mapping[str, Any], weights: Mapping[str, Any], cotangents: Mapping[str, Any] | None
     ) -> tuple[Call, Arrays]:
-        """The results of one call. What is known of data of the same form is not found out again."""
+        """The results of one call."""
+        call, *given = self._ready(data, weights, cotangents)
+        results = call.run(*given)
+        self._refuse_outside(results, data, weights)
+        return call, results
+
+    def _ready(
+        self,
+        data: Mapping[str, Any],
+        weights: Mapping[str, Any],
+        cotangents: Mapping[str, Any] | None,
+        later: bool = False,
+    ) -> tuple[Call, Arrays, Mapping[str, Any]]:
+        """A call and what it is given. What is known of data of the same form is not found out again."""
         if not (isinstance(data, Mapping) and isinstance(weights, Mapping)):
             _refuse_unnamed(data=data, weights=weights)
         near = self.backend.near
         data, weights, cotangents = near(data), near(weights), None if cotangents is None else near(cotangents)
-        form = form_of(data), "loss" if cotangents is None else form_of(cotangents)
+        form = form_of(data), ("later" if later else "loss") if cotangents is None else form_of(cotangents)
         known = self._calls.get(form)
         if known is not None and known.takes(data):
             call, inputs = known.call, known.inputs(data, cotangents or {})
         else:
-            call, inputs = self._prepared(data, cotangents, form)
+            call, inputs = self._prepared(data, cotangents, form, later)
         if not call.needed <= weights.keys():
             _refuse_unnamed(weights=weights)
             first = min(call.needed - weights.keys())
             raise UserError(f"the weights have no `{first}`", "E604", did_you_mean(first, weights))
-        results = call.run(inputs, self._fitting(weights, call.needed))
+        return call, inputs, self._fitting(weights, call.needed)
+
+    def _refuse_outside(
+        self, results: Mapping[str, Any], data: Mapping[str, Any], weights: Mapping[str, Any]
+    ) -> None:
+        """OutsideIndex where an integer chose what is not there."""
         if OUTSIDE in results and not self.made_up and self.backend.fetch(results[OUTSIDE]):
-            raise explained(self, data, weights)
-        return call, results
+            raise explained(self, self.backend.near(data), self.backend.near(weights))
 
     def _fitting(self, weights: Mapping[str, Any], needed: Collection[str]) -> Mapping[str, Any]:
         """The weights, each of which has its shape and holds numbers; UserError with all that have not."""
@@ -264,23 +282,27 @@ class CompiledProgram:
         return {w.name: w.shape for w in self.made.weights}
 
     def _prepared(
-        self, data: Mapping[str, Any], cotangents: Mapping[str, Any] | None, form: Any
+        self, data: Mapping[str, Any], cotangents: Mapping[str, Any] | None, form: Any, later: bool
     ) -> tuple[Call, Arrays]:
         """The call for such data, and what it is given; kept where only the contents can be wrong next time."""
         _refuse_unnamed(data=data)
         checked = self.check(data)
-        given = tuple(cotangents) if cotangents is not None else self._loss()
-        wanted = given if self.schedule.gradient and (cotangents is not None or self._loss()) else None
+        given = tuple(cotangents) if cotangents is not None else self.differentiable if later else self._loss()
+        wanted = given if self.schedule.gradient else None
         self._known(wanted or ())
-        variant = self.variant(Signature(bool(checked.lengths), frozenset(checked.states), wanted))
+        weighed = later or "loss" in (cotangents or ())
+        signature = Signature(bool(checked.lengths), frozenset(checked.states), wanted, weighed, later)
+        variant = self.variant(signature)
         bound = variant.bound(checked.sizes)
         call = call_of(
             bound,
             frozenset(variant.weights),
             {name: value.type for name, value in variant.looped.outputs.items() if name != OUTSIDE},
             variant.orders,
+            given if given and later else (),
         )
-        inputs = {name: self.input(name, variant, checked, cotangents or {}) for name in variant.inputs}
+        names = [name for name in variant.inputs if not (later and name.startswith(COTANGENT))]
+        inputs = {name: self.input(name, variant, checked, cotangents or {}) for name in names}
         self._calls = {k: c for k, c in self._calls.items() if c.call.bound in self._alive()}
         holds = None if checked.lengths or self._alignments or None in form else self._holds(data)
         if holds is not None and all(array.dtype == self.schedule.dtype for array in (cotangents or {}).values()):
@@ -288,7 +310,7 @@ class CompiledProgram:
             self._calls[form] = known_call(call, turned, inputs, data, holds)
         return call, inputs
 
-    def _alive(self) -> list[Bound | Walker]:
+    def _alive(self) -> list[Bound | Walker | Spares]:
         """What has arrays now: each variant keeps those of the sizes last used."""
         return [bound for variant in self._variants.values() for bound in variant.arrays]
 

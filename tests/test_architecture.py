@@ -21,6 +21,8 @@ PACKAGE = ROOT / "rnngraph"
 LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
+    {"torch", "jax"},
+    {"frameworks"},
     {"api"},
     {"viz"},
     {"analysis", "check", "exchange", "generation"},
@@ -63,7 +65,7 @@ DOORS = {
 }
 """Which modules import a library."""
 
-ROOMS = {"click": "cli", "rich": "cli"}
+ROOMS = {"click": "cli", "rich": "cli", "torch": "frameworks", "jax": "frameworks"}
 """Libraries that one whole room may import."""
 
 LEVEL = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}

@@ -81,7 +81,7 @@ def _part(graph: Graph, axis: str, laid_out: Graph, adapt: Callable[[Program], P
     inputs = {n.attrs["name"]: n for n in graph.nodes() if n.op is INPUT}
     types = {name: node.types[0] for name, node in inputs.items()} | {n: v.type for n, v in graph.outputs.items()}
     there = {n for n, node in inputs.items() if _stands(node, axis, segment)}
-    program = lower(laid_out, there_first=True)
+    program = lower(laid_out, _back(laid_out.nodes()))
     program = replace(program, turn=_turning(program.code))
     sums = {n for n, v in graph.outputs.items() if "onto" in v.node.attrs}
     kinds = {name: node.attrs["kind"] for name, node in inputs.items()}
@@ -116,6 +116,15 @@ def _by_reference(program: Program, inputs: set[str], outputs: set[str], kept: s
         for i in range(len(program.slots))
     )
     return replace(program, inputs=copied, weights=weights, categories=categories)
+
+
+def _back(nodes: Sequence[Node]) -> set[Node]:
+    """The nodes of the backward pass, and all that depend on one."""
+    found = set[Node]()
+    for node in nodes:
+        if node.origin.backward or any(v.node in found for v in node.inputs):
+            found.add(node)
+    return found
 
 
 def _turning(code: Sequence[Code]) -> int:

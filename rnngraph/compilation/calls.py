@@ -6,8 +6,8 @@ look at the contents, so that a call takes a few microseconds beside its arithme
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from rnngraph.ir.order import Order, batch_first
 from rnngraph.ir.types import Type
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
 from rnngraph.runtime.device import Device
+from rnngraph.runtime.spares import Begun, Spares
 
 Form = tuple[tuple[str, tuple[int, ...], Any], ...]
 Holds = tuple[tuple[str, Callable[[Any], bool]], ...]
@@ -46,16 +47,25 @@ class Runs(Protocol):
 class Call:
     """A program bound to arrays, and how its results are handed out."""
 
-    bound: Runs
+    bound: Runs | Spares
     needed: frozenset[str]
     """The weights that it must be given."""
     shown: Rows
     gradients: Rows
+    cotangents: Mapping[str, list[int]] = field(default_factory=dict)
+    """Where they come later: of each output that takes one the user's axes in the program's order."""
 
     @np.errstate(all="ignore")  # what is not finite is told by name, see `finite`
     def run(self, inputs: Mapping[str, Any], weights: Mapping[str, Any]) -> Arrays:
         """Results by their own names, as views that the next run writes over; axes stand in the program's order."""
+        assert not isinstance(self.bound, Spares)
         return self.bound.run(inputs, weights)
+
+    @np.errstate(all="ignore")
+    def begun(self, inputs: Mapping[str, Any], weights: Mapping[str, Any]) -> Begun:
+        """The forward pass alone."""
+        assert isinstance(self.bound, Spares)
+        return self.bound.begun(inputs, weights)
 
     def fresh(self, results: Arrays, wanted: Rows) -> Arrays:
         """New batch-major arrays of these results, by the names that they are known by."""
@@ -73,12 +83,22 @@ class Call:
         return float(sum(np.add.reduce(found[n] * np.asarray(fetch(c)), axis=None) for n, c in cotangents.items()))
 
 
-def call_of(bound: Runs, needed: frozenset[str], outputs: Mapping[str, Type], orders: Mapping[str, Order]) -> Call:
-    """The call of a bound program whose results have these types, and their axes outside this order."""
+def call_of(
+    bound: Runs | Spares,
+    needed: frozenset[str],
+    outputs: Mapping[str, Type],
+    orders: Mapping[str, Order],
+    later: Collection[str] = (),
+) -> Call:
+    """The call of a bound program whose results have these types, and their axes outside this order.
+
+    `later` names the outputs whose cotangents come after the forward pass.
+    """
     rows = [(name, to_user(type, orders.get(name))) for name, type in outputs.items()]
     gradients = tuple((n.removeprefix(GRADIENT), n, axes) for n, axes in rows if n.startswith(GRADIENT))
     shown = tuple((known_as(n, outputs), n, axes) for n, axes in rows if not n.startswith(GRADIENT))
-    return Call(bound, needed, shown, gradients)
+    cotangents = {name: to_program(outputs[name], orders.get(name)) for name in later}
+    return Call(bound, needed, shown, gradients, cotangents)
 
 
 def known_as(name: str, outputs: Container[str]) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
-from weakref import WeakKeyDictionary
+from functools import cached_property, partial
 
 from rnngraph.checkpointing.chunks import Course
 from rnngraph.checkpointing.execution import Walker
@@ -17,21 +15,22 @@ from rnngraph.checkpointing.segment_programs import Parts
 from rnngraph.checkpointing.segments import Cut, cut
 from rnngraph.checkpointing.stages import Way, ways, why_not
 from rnngraph.compilation.calls import COTANGENT, to_program
+from rnngraph.compilation.differentiation import differentiated, in_two_ways, looped
 from rnngraph.compilation.schedule import Schedule, Steps
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo
-from rnngraph.ir.graph import Graph, Value, graph_input
+from rnngraph.ir.graph import Graph
 from rnngraph.ir.order import Order, orders_of
 from rnngraph.ir.types import BATCH, size_of
 from rnngraph.language.elaboration.elaborated import Elaborated
-from rnngraph.ops import const
-from rnngraph.passes.pipeline import looped_stages, stages, unrolled
+from rnngraph.passes.pipeline import stages, unrolled
 from rnngraph.planning.limits import refuse_if_too_large
 from rnngraph.planning.lowering import lower
 from rnngraph.planning.plan import Plan, plan
 from rnngraph.planning.program import Program
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execution import Bound
+from rnngraph.runtime.spares import Spares
 from rnngraph.system import garbage
 
 
@@ -42,6 +41,10 @@ class Signature:
     padded: bool = False
     fed: frozenset[str] = frozenset()
     cotangents: tuple[str, ...] | None = None
+    weighed: bool = False
+    """Whether the loss has a cotangent that is given, as other outputs have; else it is 1."""
+    apart: bool = False
+    """Whether the cotangents come later: the forward pass, with all outputs, is run apart from what waits for them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,17 +55,19 @@ class Variant:
     schedule: Schedule
     signature: Signature
     backend: Backend
-    _bound: dict[tuple[tuple[str, int], ...], Bound | Walker] = field(default_factory=dict)
+    _bound: dict[tuple[tuple[str, int], ...], Bound | Walker | Spares] = field(default_factory=dict)
 
     def stages(self) -> Iterator[tuple[str, Graph]]:
         """Every stage of compilation by name, from the elaborated graph on."""
-        asked = differentiated(self.elaborated, self.signature.cotangents, self.schedule.gradient)
+        told = self.signature
+        asked = differentiated(self.elaborated, told.cotangents, self.schedule.gradient, told.weighed)
         yield from stages(*asked, self.schedule.unroll, Steps(self.schedule))
 
     @property
     def looped(self) -> Graph:
         """The last stage that has loops, the same in every mode."""
-        return looped(self.elaborated, self.signature.cotangents, self.schedule.gradient)
+        told = self.signature
+        return looped(self.elaborated, told.cotangents, self.schedule.gradient, told.weighed)
 
     @cached_property
     def graph(self) -> Graph:
@@ -71,7 +76,8 @@ class Variant:
 
     @cached_property
     def program(self) -> Program:
-        return self.backend.adapted(lower(self.graph), self.schedule.dtype)
+        program = in_two_ways(self.graph) if self.signature.apart else lower(self.graph)
+        return self.backend.adapted(program, self.schedule.dtype)
 
     @cached_property
     def _given(self) -> dict[str, str]:
@@ -89,7 +95,7 @@ class Variant:
         return to_program(self.looped.inputs[name].type, order)
 
     @property
-    def arrays(self) -> list[Bound | Walker]:
+    def arrays(self) -> list[Bound | Walker | Spares]:
         """What has arrays now."""
         return list(self._bound.values())
 
@@ -124,11 +130,18 @@ class Variant:
         return {**sizes, **derived}
 
     @garbage.set_aside()
-    def bound(self, sizes: Mapping[str, int]) -> Bound | Walker:
-        """The program with arrays for these sizes; those of the sizes before are given back."""
+    def bound(self, sizes: Mapping[str, int]) -> Bound | Walker | Spares:
+        """The program with arrays for these sizes; those of the sizes before are given back.
+
+        Where cotangents come later, each call has arrays of its own.
+        """
         key = tuple(sorted(sizes.items()))
         if key not in self._bound:
             self._bound.clear()
+            if self.signature.apart:
+                make = partial(_own_arrays, self.backend, self.program, self.everything(sizes), self.schedule.static)
+                self._bound[key] = Spares(self.backend, make)
+                return self._bound[key]
             made = self.plan(sizes)
             if isinstance(made, Plan):
                 refuse_if_too_large(self.program, made, self.backend.free_bytes(), self.schedule.static)
@@ -245,52 +258,14 @@ def no_walk(graph: Graph, keep: Keep) -> CannotDo:
     return CannotDo([Diagnostic("E614", f"`--keep {keep}`: {reason}", span, help="`--keep all` runs any model")])
 
 
+def _own_arrays(backend: Backend, program: Program, made: Plan, static: bool) -> Bound:
+    """A program with arrays that it shares with no other."""
+    refuse_if_too_large(program, made, backend.free_bytes(), static)
+    return backend.bound(program, made)
+
+
 def axes_of(graph: Graph) -> set[str]:
     """Every axis that a value of a graph has, or a loop runs along."""
     nodes = list(graph.all_nodes())
     loops = {node.attrs["loop"].axis for node in nodes if node.op.kind == "loop"}
     return loops | {axis for node in nodes for type in node.types for axis in type.axes}
-
-
-_LOOPED: WeakKeyDictionary[Elaborated, dict[Any, Graph]] = WeakKeyDictionary()
-
-
-def looped(made: Elaborated, cotangents: tuple[str, ...] | None, gradient: bool | str) -> Graph:
-    """The graph behind all passes that come before the mode is chosen. They run once for a model, whatever the modes
-    and schedules that it is compiled for."""
-    known = _LOOPED.setdefault(made, {})
-    key = cotangents, cotangents is not None and gradient
-    if key not in known:
-        *_, (_, known[key]) = looped_stages(*differentiated(made, cotangents, gradient))
-    return known[key]
-
-
-def differentiated(
-    made: Elaborated, cotangents: tuple[str, ...] | None, gradient: bool | str
-) -> tuple[Graph, dict[Value, Value] | None, dict[str, Value]]:
-    """What `pipeline.stages` is told: the graph, the cotangents of outputs, and what gradients are wanted of."""
-    if cotangents is None:
-        return made.graph, None, {}
-    graph, pairs = with_cotangents(made.graph, cotangents)
-    return graph, pairs, _wanted(made, gradient)
-
-
-def with_cotangents(graph: Graph, names: tuple[str, ...]) -> tuple[Graph, dict[Value, Value]]:
-    """The graph with an input for the cotangent of each named output; the loss's own is one."""
-    inputs, pairs = dict(graph.inputs), {}
-    for name in names:
-        value = graph.outputs[name]
-        if name == "loss":
-            pairs[value] = const(1.0)
-        else:
-            pairs[value] = inputs[f"cot:{name}"] = graph_input(f"cot:{name}", "cotangent", value.type)
-    return Graph(inputs, graph.outputs), pairs
-
-
-def _wanted(made: Elaborated, gradient: bool | str) -> dict[str, Value]:
-    inputs = made.graph.inputs
-    wrt = {w.name: inputs[w.name] for w in made.weights if not w.frozen and w.name in inputs}
-    if gradient == "weights":
-        return wrt
-    wrt |= {i.name: inputs[i.name] for i in made.inputs if i.type.dtype == "float" and i.name in inputs}
-    return wrt | {s.name: s.value for s in made.states if s.type.dtype == "float"}

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from rnngraph.compilation.differentiation import with_cotangents
 from rnngraph.compilation.schedule import Schedule
-from rnngraph.compilation.variant import Signature, Variant, with_cotangents
+from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.data.checks import Checked
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import LOOP, Graph, Node, body_nodes, loop_of

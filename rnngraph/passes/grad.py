@@ -11,7 +11,7 @@ cotangent, and values that may not be finite enter products as 0 where they are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -45,18 +45,18 @@ from rnngraph.ops.table import TABLE
 from rnngraph.passes.saved_values import made_again
 
 
-def gradients(graph: Graph, cotangents: Mapping[Value, Value], wrt: Mapping[str, Value]) -> Graph:
+def gradients(graph: Graph, cotangents: Sequence[tuple[Value, Value]], wrt: Mapping[str, Value]) -> Graph:
     """The graph with an output `grad:NAME` for each value of `wrt`: sum of cotangent times output, differentiated.
 
-    `cotangents` maps values of the graph to their cotangents, of the same type. A value that no output depends
-    on has gradient zero.
+    `cotangents` are values of the graph with their cotangents, of the same type; those of one value add up. A value
+    that no output depends on has gradient zero.
     """
     known: Known = {}
     note(graph.nodes(), known)
     sweep = _Sweep(frozenset(v for v in wrt.values()), known)
-    for value, cotangent in cotangents.items():
+    for value, cotangent in cotangents:
         sweep.give(value, cotangent)
-    sweep.pull(ordered(v.node for v in cotangents))
+    sweep.pull(ordered(v.node for v, _ in cotangents))
     outputs = dict(graph.outputs)
     for name, value in wrt.items():
         outputs[f"grad:{name}"] = sweep.total(value) or zeros(value.type)

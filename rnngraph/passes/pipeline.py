@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rnngraph.ir.graph import Graph, Value
 from rnngraph.passes.cse import cse, unnamed
@@ -43,7 +43,7 @@ STAGES = ("elaborate", *(name for name, _ in WATCH + BEFORE), "grad", *(name for
 
 def stages(
     graph: Graph,
-    cotangents: Mapping[Value, Value] | None,
+    cotangents: Sequence[tuple[Value, Value]] | None,
     wrt: Mapping[str, Value],
     turn: str | int,
     steps: Mapping[str, int],
@@ -64,7 +64,10 @@ def unrolled(graph: Graph, turn: str | int, steps: Mapping[str, int]) -> Graph:
 
 
 def looped_stages(
-    graph: Graph, cotangents: Mapping[Value, Value] | None, wrt: Mapping[str, Value], watch: bool = True
+    graph: Graph,
+    cotangents: Sequence[tuple[Value, Value]] | None,
+    wrt: Mapping[str, Value],
+    watch: bool = True,
 ) -> Iterator[tuple[str, Graph]]:
     """The stages before the mode is chosen, by name.
 
@@ -76,15 +79,15 @@ def looped_stages(
     named = dict(graph.outputs)
     if cotangents is not None:
         named |= {f":wrt:{name}": value for name, value in wrt.items()}
-        named |= {f":out:{i}": value for i, value in enumerate(cotangents)}
-        named |= {f":cot:{i}": value for i, value in enumerate(cotangents.values())}
+        named |= {f":out:{i}": value for i, (value, _) in enumerate(cotangents)}
+        named |= {f":cot:{i}": value for i, (_, value) in enumerate(cotangents)}
     graph = graph.with_outputs(named)
     for name, run in (WATCH if watch else []) + BEFORE:
         graph = run(graph)
         yield name, _visible(graph)
     if cotangents is not None:
         found = graph.outputs
-        pairs = {found[f":out:{i}"]: found[f":cot:{i}"] for i in range(len(cotangents))}
+        pairs = [(found[f":out:{i}"], found[f":cot:{i}"]) for i in range(len(cotangents))]
         graph = gradients(_visible(graph), pairs, {name: found[f":wrt:{name}"] for name in wrt})
     yield "grad", graph
     for name, run in AFTER:

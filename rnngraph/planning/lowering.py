@@ -7,7 +7,7 @@ that makes it, where that can be (`place`), and copied where it cannot.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from rnngraph.ir.graph import (
@@ -35,13 +35,14 @@ CONCAT, STACK, HISTORY, SLICE, ROW, IDENTITY, SPREAD = (
 MADE_BY_STEP = ("pointwise", "general")
 
 
-def lower(graph: Graph, there_first: bool = False) -> Program:
+def lower(graph: Graph, last: Collection[Node] = (), early: Collection[str] = ()) -> Program:
     """The program of a graph, loops as repeats; the same for any sizes.
 
-    With `there_first` all that the backward pass has no part in comes before it.
+    The nodes of `last`, which no other depends on, come last; `turn` is where their code begins. The outputs called
+    `early` are there by then.
     """
     lowering, nodes = _Lowering(), graph.nodes()
-    outputs = lowering.top(graph, _there_first(nodes) if there_first else nodes)
+    outputs = lowering.top(graph, sorted(nodes, key=last.__contains__), len(last), early)
     given = [n for n in nodes if n.op is INPUT]
     inputs = {n.attrs["name"]: lowering.refs[Value(n)].slot for n in given}
     weights = {n.attrs["name"] for n in given if n.attrs["kind"] == "weight"}
@@ -52,16 +53,9 @@ def lower(graph: Graph, there_first: bool = False) -> Program:
         {name: slot for name, slot in inputs.items() if name not in weights},
         {name: slot for name, slot in inputs.items() if name in weights},
         outputs,
+        turn=lowering.turn,
     )
     return replace(program, categories=categories(program))
-
-
-def _there_first(nodes: Sequence[Node]) -> list[Node]:
-    back = set[Node]()
-    for node in nodes:
-        if node.origin.backward or any(v.node in back for v in node.inputs):
-            back.add(node)
-    return sorted(nodes, key=back.__contains__)
 
 
 class _Lowering:
@@ -74,6 +68,7 @@ class _Lowering:
         self.constants: list[tuple[Node, int]] = []
         self.constant_slots: dict[object, Ref] = {}
         self.loops = 0
+        self.turn: int | None = None
 
     # --- slots ---
 
@@ -90,20 +85,25 @@ class _Lowering:
 
     # --- levels ---
 
-    def top(self, graph: Graph, nodes: Sequence[Node]) -> dict[str, Ref]:
+    def top(self, graph: Graph, nodes: Sequence[Node], last: int, early: Collection[str]) -> dict[str, Ref]:
         for node in nodes:
             if node.op is INPUT:
                 self.refs[Value(node)] = self.slot(node.types[0])
         fixed = len(self.slots)
-        _Block(self, nodes, graph.outputs.values(), self.refs, -1, self.code).lower()
-        outputs = {}
+        block = _Block(self, nodes, graph.outputs.values(), self.refs, -1, self.code)
+        block.lower(len(nodes) - last)
+        outputs, sooner, later = {}, list[Code](), list[Code]()
         constant = {slot for _, slot in self.constants}
         for name, value in graph.outputs.items():
             ref = self.refs[value]
             if ref.slot < fixed or ref.slot in constant:
                 ref = self.slot(value.type)
-                self.code.append(copy(value, self.refs[value], ref))
+                (sooner if name in early else later).append(copy(value, self.refs[value], ref))
             outputs[name] = ref
+        if last or early:
+            self.turn = block.middle + len(sooner)
+        self.code[block.middle : block.middle] = sooner
+        self.code += later
         return outputs
 
 
@@ -136,28 +136,36 @@ class _Block:
         self.private: set[int] = set()
         self.copies: dict[Node, list[tuple[Value, Ref]]] = {}
         self.rings: dict[Node, _LoopSlots] = {}
+        self.middle = 0
 
-    def lower(self) -> None:
+    def lower(self, first: int | None = None) -> None:
+        """Writes the code; `middle` is where that of the first so many nodes ends, or of all."""
         for node in reversed(self.nodes):
             if node.op.kind == "gather":
                 self.gather(node)
             elif node.op is LOOP:
                 self.rings[node] = _LoopSlots(self, node)
-        for node in self.nodes:
-            if node.op is LOOP:
-                self.loop(node)
-            elif node.op.kind == "constant":
-                self.own(Value(node), self.owner.constant(node))
-            elif node.op.kind == "view":
-                self.own(Value(node), self.view(node))
-                self.pending[self.refs[node.inputs[0]].slot] -= 1
-            elif node.op.kind == "gather":
-                axes = node.types[0].axes if node.op is CONCAT else ()
-                self.code += [copy(v, self.refs[v], target, axes=axes) for v, target in self.copies.get(node, ())]
-                for value in node.values:
-                    self.own(value, self.refs[value])
-            elif node.op.kind != "leaf":
-                self.step(node)
+        for node in self.nodes[:first]:
+            self.node(node)
+        self.middle = len(self.code)
+        for node in self.nodes[len(self.nodes) if first is None else first :]:
+            self.node(node)
+
+    def node(self, node: Node) -> None:
+        if node.op is LOOP:
+            self.loop(node)
+        elif node.op.kind == "constant":
+            self.own(Value(node), self.owner.constant(node))
+        elif node.op.kind == "view":
+            self.own(Value(node), self.view(node))
+            self.pending[self.refs[node.inputs[0]].slot] -= 1
+        elif node.op.kind == "gather":
+            axes = node.types[0].axes if node.op is CONCAT else ()
+            self.code += [copy(v, self.refs[v], target, axes=axes) for v, target in self.copies.get(node, ())]
+            for value in node.values:
+                self.own(value, self.refs[value])
+        elif node.op.kind != "leaf":
+            self.step(node)
 
     def own(self, value: Value, ref: Ref) -> None:
         self.refs[value] = ref

@@ -354,7 +354,7 @@ def test_the_commands_of_a_page_work(folder: Path, capsys: Any, page: str) -> No
 
 def test_the_python_of_the_readme_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    (text,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    text, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     scope: dict[str, Any] = {}
     exec(text, scope)
     assert scope["gradients"].keys() >= {"rnn.kernel", "rnn.bias", "x", "final.h"}

@@ -62,6 +62,6 @@ def differentiated(
     """The graph with `grad:` outputs for the cotangent input `cot`; every stage is verified."""
     cot = graph_input("cot", "data", y.type)
     graph = Graph({**graph.inputs, "cot": cot}, graph.outputs)
-    for name, stage in stages(graph, {y: cot}, wrt, turn, {"time": steps}):
+    for name, stage in stages(graph, [(y, cot)], wrt, turn, {"time": steps}):
         verify(stage, "static" if name == "unroll" and turn == "static" else "")
     return stage

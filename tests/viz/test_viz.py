@@ -47,7 +47,7 @@ def scene(**options: Any) -> Scene:
 def differentiated() -> Graph:
     graph, _ = stack_model()
     wanted = {name: value for name, value in graph.inputs.items() if name != "x"}
-    return gradients(graph, {graph.outputs["loss"]: const(1.0)}, wanted)
+    return gradients(graph, [(graph.outputs["loss"], const(1.0))], wanted)
 
 
 def titles(found: Scene, kind: str) -> list[str]:
