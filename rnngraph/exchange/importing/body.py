@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.importing.values import Axis, CannotSay, Dims, Value, sizes
 from rnngraph.files.tensors import Arrays
 from rnngraph.language.builtins.registry import names as functions
@@ -163,6 +164,16 @@ def number(entry: Any, beside_floats: bool = False) -> str:
     text = str(entry)
     text = text if "." in text or "e" in text else f"{text}.0"
     return f"({text})" if text.startswith("-") else text
+
+
+def declared(name: str, dims: Dims, dtype: str) -> str:
+    """The type of an input; nothing while it is open. UserError where there is none in the language."""
+    if any(isinstance(d, Axis) and d.open for d in dims):
+        return ""
+    try:
+        return type_text(dims, dtype)
+    except CannotSay as reason:
+        raise UserError(f"the input `{name}` cannot be said in the language: {reason}", "E740") from reason
 
 
 def type_text(dims: Dims, dtype: str) -> str:

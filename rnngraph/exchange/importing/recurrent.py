@@ -31,37 +31,63 @@ TANH, LOGISTIC = Function("tanh"), Function(SIGMOID)
 
 
 @dataclass(frozen=True)
-class Recurrent:
-    """A recurrent layer in one direction. `options` are settings of our cell beside `activation`; `shown` is the
-    function of an LSTM's cell as it is handed out; `clip` limits what goes into every function."""
+class Functions:
+    """Those of a layer; `shown` is of an LSTM's cell as it is handed out, `clip` limits what goes into every one."""
 
-    cell: Cell
-    arrays: Arrays
     activation: Function = TANH
     gate: Function = LOGISTIC
     shown: Function | None = None
     clip: float = 0.0
+
+    @property
+    def usual(self) -> bool:
+        """Whether a cell of the library has them, with one setting."""
+        return self.gate == LOGISTIC and self.shown in (None, self.activation) and not self.clip
+
+
+@dataclass(frozen=True)
+class Recurrent:
+    """A recurrent layer in one direction; `dropout` is of inputs and of states, with one mask for all steps."""
+
+    cell: Cell
+    arrays: Arrays
+    functions: Functions
     reverse: bool = False
+    dropout: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def inner(self) -> str:
+        """The path of the cell in its instance."""
+        return "inner." if any(self.dropout) else ""
 
 
-def converted(tool: str, kind: str, inputs: int, units: int, options: Mapping[str, Any], theirs: Arrays) -> tuple[Cell, Arrays]:
-    """The cell, and its weights by local names, from the arrays of another tool."""
-    usual = {"activation": "tanh", **({"forget_bias": 1.0} if kind == "LSTM" and not options.get("coupled") else {})}
-    cell = Cell(kind, (), inputs, units, {}, {**usual, **options})
+def converted(
+    tool: str, kind: str, inputs: int, units: int, options: Mapping[str, Any], theirs: Arrays, functions: Functions
+) -> Recurrent:
+    """The layer with its weights by local names, from the arrays of another tool."""
+    bias = {"forget_bias": 1.0 if functions.usual else 0.0} if kind == "LSTM" and not options.get("coupled") else {}
+    cell = Cell(kind, (), inputs, units, {}, {"activation": "tanh", **bias, **options})
     try:
-        return cell, LAYOUTS[tool].read(cell, cell.options, theirs)
+        own = LAYOUTS[tool].read(cell, cell.options, theirs)
     except (Unsayable, KeyError, ValueError, IndexError) as error:
         raise CannotSay(str(error) if isinstance(error, Unsayable) else "its weights have other sizes") from error
+    return Recurrent(cell, own, functions)
 
 
 def cell_text(made: Recurrent, texts: dict[str, str]) -> str:
     """How the cell is written: `LSTM(128)`. What it needs beyond the library is added to the texts."""
-    activation = made.activation
-    if made.gate == LOGISTIC and made.shown in (None, activation) and not made.clip:
+    text, (inputs, states) = _bare(made, texts), made.dropout
+    rates = [f"{name} = {rate}" for name, rate in (("inputs", inputs), ("states", states)) if rate]
+    return f"DropoutAround({text}, {', '.join(rates)}, per_sequence = true)" if rates else text
+
+
+def _bare(made: Recurrent, texts: dict[str, str]) -> str:
+    functions, activation = made.functions, made.functions.activation
+    if functions.usual:
         if activation.formula:
             texts[activation.name] = layer(activation.name, activation.formula)
         return replace(made.cell, options={**made.cell.options, "activation": activation.name}).text
-    stem = f"{'Clipped' if made.clip else 'Hard' if 'clip' in made.gate.formula else 'Other'}{made.cell.kind}"
+    stem = f"{'Clipped' if functions.clip else 'Hard' if 'clip' in functions.gate.formula else 'Other'}{made.cell.kind}"
     for name in (stem, *(f"{stem}{i}" for i in range(2, 10**6))):
         text = own_cell(name, made)
         if texts.setdefault(name, text) == text:
@@ -90,35 +116,35 @@ def _kernel(name: str, count: int) -> list[str]:
 
 
 def _rnn(made: Recurrent) -> list[str]:
-    new = _put(made.activation, "[x, h] @ kernel + bias", made.clip)
+    new = _put(made.functions.activation, "[x, h] @ kernel + bias", made.functions.clip)
     return ["state h: [units] = 0", *_kernel("", 1), "", f"h' = {new}", "output h'"]
 
 
 def _gru(made: Recurrent) -> list[str]:
-    gates = f"r, u = split({_put(made.gate, '[x, h] @ gates_kernel + gates_bias', made.clip)}, 2)"
+    gates = f"r, u = split({_put(made.functions.gate, '[x, h] @ gates_kernel + gates_bias', made.functions.clip)}, 2)"
     given = "[x, r * h] @ candidate_kernel + candidate_bias"
     bias, kept = [], []
     if made.cell.options.get("reset_after"):
         bias = ["param candidate_state_bias: [units] = 0"]
         kept = ["kept = h @ candidate_kernel[n:] + candidate_state_bias"]
         given = "x @ candidate_kernel[:n] + candidate_bias + r * kept"
-    new = _put(made.activation, given, made.clip)
+    new = _put(made.functions.activation, given, made.functions.clip)
     declared = ["state h: [units] = 0", *_kernel("gates_", 2), *_kernel("candidate_", 1), *bias]
     return [*declared, "", gates, *kept, f"h' = u * h + (1 - u) * {new}", "output h'"]
 
 
 def _lstm(made: Recurrent) -> list[str]:
     coupled, peepholes = (bool(made.cell.options.get(o)) for o in ("coupled", "peepholes"))
-    gates, clip = ("i, j, o" if coupled else "i, j, f, o"), made.clip
+    gates, clip = ("i, j, o" if coupled else "i, j, f, o"), made.functions.clip
     seen = {g: f"{g} + w_{g} * {c}" if peepholes else g for g, c in (("i", "c"), ("f", "c"), ("o", "c'"))}
-    forget = "1 - put" if coupled else _put(made.gate, seen["f"], clip)
+    forget = "1 - put" if coupled else _put(made.functions.gate, seen["f"], clip)
     weights = [f"param w_{g}: [units] = 0" for g in ("io" if coupled else "ifo") if peepholes]
     return [
         "state c: [units] = 0", "state h: [units] = 0", *_kernel("", len(gates.split())), *weights, "",
         f"{gates} = split([x, h] @ kernel + bias, {len(gates.split())})",
-        f"put = {_put(made.gate, seen['i'], clip)}",
-        f"c' = ({forget}) * c + put * {_put(made.activation, 'j', clip)}",
-        f"h' = {_put(made.gate, seen['o'], clip)} * {_put(made.shown or made.activation, chr(99) + chr(39), clip)}",
+        f"put = {_put(made.functions.gate, seen['i'], clip)}",
+        f"c' = ({forget}) * c + put * {_put(made.functions.activation, 'j', clip)}",
+        f"h' = {_put(made.functions.gate, seen['o'], clip)} * {_put(made.functions.shown or made.functions.activation, chr(99) + chr(39), clip)}",
         "output h'",
     ]  # fmt: skip
 
@@ -153,7 +179,11 @@ def run(
     given = body.text_of(x)
     both = [made.reverse for made in layers] == [False, True]
     if both and not finals and not any(first):
-        weights = {f"{way}.{n}": a for way, m in zip(("forward", "backward"), layers, strict=True) for n, a in m.arrays.items()}
+        weights = {
+            f"{way}.{m.inner}{n}": a
+            for way, m in zip(("forward", "backward"), layers, strict=True)
+            for n, a in m.arrays.items()
+        }
         name = body.instance(hint, f"Bidirectional({written[0]}, {written[1]})", weights)
         joined = body.let(f"{name}_y", f"{name}({given})", (*dims, sum(m.cell.units for m in layers)))
         return Run((), (), joined)
@@ -167,13 +197,15 @@ def run(
 def _alone(
     body: Body, hint: str, text: str, made: Recurrent, given: str, begun: Mapping[str, Value], dims: Dims
 ) -> tuple[Value, Mapping[str, Value]]:
-    name = body.instance(hint, text, made.arrays)
+    if begun and made.inner:
+        raise CannotSay("it has dropout and initial states")
+    name = body.instance(hint, text, {f"{made.inner}{n}": array for n, array in made.arrays.items()})
     y, final = body.fresh(f"{name}_y"), body.fresh(f"{name}_final")
     back = " reversed" if made.reverse else ""
     units = made.cell.units
     body.statements.append(Statement((y, final), f"unroll {name} over {given}{back}{_begun(body, made, begun)}"))
     states = ("c", "h") if made.cell.kind == "LSTM" else ("h",)
-    finals = {state: Value(f"{final}.{state}", (dims[0], units)) for state in states}
+    finals = {state: Value(f"{final}.{made.inner}{state}", (dims[0], units)) for state in states}
     return Value(y, (*dims, units)), finals
 
 

@@ -50,13 +50,15 @@ class Roles:
         self.known[key] = self._sequence(key) if role == "time" else role
 
     def _sequence(self, key: str) -> str:
-        """The name of the sequence that a dimension is."""
-        name = re.sub(r"\W+", "_", key).strip("_")
+        """The name of the sequence that a dimension is: `time` for the first whose name says no more."""
+        owner, i, _ = self.places[key]
+        name = f"{owner}_time" if key == f"{owner}.{i}" else re.sub(r"\W+", "_", key).strip("_")
+        name = f"{name}_time" if name in {place[0] for place in self.places.values()} else name
         taken = {role for role in self.known.values() if isinstance(role, str)}
-        if key in self.places and key == f"{self.places[key][0]}.{self.places[key][1]}":
-            name = f"time_{self.places[key][0]}"
-        usual = _TIME.match(name) or not name.isidentifier() or name.startswith("time_")
-        return "time" if usual and "time" not in taken else (name if name.isidentifier() else f"time_{len(taken)}")
+        plain = _TIME.match(name) or not name.isidentifier() or key == f"{owner}.{i}"
+        if plain and "time" not in taken:
+            return "time"
+        return name if name.isidentifier() else f"time_{len(taken)}"
 
     def guess(self, open_keys: Sequence[str]) -> None:
         """What nothing says: the first dimension is the batch, another one of no fixed size a sequence."""

@@ -73,6 +73,9 @@ def _fitted(body: Body, value: Value, dims: Dims, wide: bool) -> str:
     """A value without the dimensions of size 1 that stand where the result has the batch or steps; without all of
     them where another operand is as `wide` as the result."""
     places = dims[len(dims) - len(value.dims) :]
+    if value.array is not None:
+        whole = tuple(p if isinstance(d, int) and not isinstance(p, int) else d for d, p in zip(value.dims, places, strict=True))
+        value = replace(value, array=collapsed(value.array, value.dims, whole), dims=whole)
     kept = [d for d, place in zip(value.dims, places, strict=True) if isinstance(d, int) and isinstance(place, int)]
     if wide and all(k == 1 for k in kept) and any(n != 1 for n in sizes(dims)):
         kept = []
@@ -229,19 +232,25 @@ def product(body: Body, hint: str, a: Value, b: Value) -> Value:
     if len(b.dims) == 1:
         return body.let(hint, f"({body.text_of(a)}) @ ({body.text_of(b)})", a.dims[:-1], "float")
     lead = broadcast([a.dims[:-2], b.dims[:-2]])
-    rows, columns = a.dims[-2], b.dims[-1]
-    dims = (*lead, rows, columns)
-    if sizes(b.dims[:-2]) or (sizes(lead) and not (isinstance(inner, int) and isinstance(columns, int))):
+    if any(n != 1 for n in sizes(b.dims[:-2])):
         raise CannotSay("it multiplies several matrices of one step")
-    one, two = body.text_of(without(a, a.dims[:-2])), body.text_of(without(b, b.dims[:-2]))
+    axes = lead if any(n != 1 for n in sizes(lead)) else tuple(d for d in lead if not isinstance(d, int))
+    dims = (*axes, a.dims[-2], b.dims[-1])
+    one, two = (without(v, v.dims[:-2]) if axes != lead or v is b else v for v in (a, b))
+    return with_dims(_product(body, hint, one, two, dims), (*lead, a.dims[-2], b.dims[-1]))
+
+
+def _product(body: Body, hint: str, a: Value, b: Value, dims: Dims) -> Value:
+    """A matrix, vector or number of each step by another; which of them depends on what the dimensions are."""
+    one, two, inner, columns = body.text_of(a), body.text_of(b), a.dims[-1], b.dims[-1]
     if isinstance(inner, Axis):
         return _over_steps(body, hint, (one, a), (two, b), inner, dims)
-    if isinstance(columns, Axis):
-        if columns in a.axes:
-            raise CannotSay("it compares all steps of a sequence with each other")
-        text = f"sum(({one}) * ({two}))" if isinstance(rows, Axis) else f"({one}) @ ({two})"
-        return body.let(hint, text, dims, "float")
-    return body.let(hint, f"({one}) @ ({two})", dims, "float")
+    if not isinstance(columns, Axis):
+        return body.let(hint, f"({one}) @ ({two})", dims, "float")
+    if columns in a.axes:
+        raise CannotSay("it compares all steps of a sequence with each other")
+    text = f"sum(({one}) * ({two}))" if isinstance(a.dims[-2], Axis) else f"({one}) @ ({two})"
+    return body.let(hint, text, dims, "float")
 
 
 def _over_steps(body: Body, hint: str, one: tuple[str, Value], two: tuple[str, Value], axis: Axis, dims: Dims) -> Value:
@@ -256,10 +265,18 @@ def _over_steps(body: Body, hint: str, one: tuple[str, Value], two: tuple[str, V
 
 def without(value: Value, lead: Dims) -> Value:
     """The value without leading dimensions of size 1."""
-    count = sum(1 for d in lead if isinstance(d, int))
-    if not count or any(d != 1 for d in sizes(lead)):
-        return value
-    return with_dims(value, tuple(d for i, d in enumerate(value.dims) if i >= len(lead) or not isinstance(d, int)))
+    return with_dims(value, tuple(d for i, d in enumerate(value.dims) if i >= len(lead) or d != 1))
+
+
+def collapsed(array: Any, dims: Dims, wanted: Dims) -> Any:
+    """A constant without the dimensions that are the batch or the steps, over which it must be the same."""
+    for i in reversed(range(len(dims))):
+        if not isinstance(wanted[i], int) and isinstance(dims[i], int):
+            at = len(sizes(dims[:i]))
+            if array.shape[at] != 1 and np.ptp(array.astype(np.float64), axis=at).any():
+                raise CannotSay("a constant differs from row to row, or from step to step")
+            array = np.take(array, 0, axis=at)
+    return array
 
 
 def picked(body: Body, hint: str, value: Value, place: int, at: int) -> Value:

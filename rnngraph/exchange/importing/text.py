@@ -95,6 +95,7 @@ def _inlined(body: Body) -> Body:
         text = put(statement.text, known)
         name = statement.names[0]
         single = len(statement.names) == 1 and counts[name] == 1 and not name.endswith("'")
+        single = single and not statement.text.startswith("unroll ")
         if single and _short(text, name, body.statements, ends):
             known[name] = f"({text})"
         else:
@@ -111,7 +112,7 @@ def _short(text: str, name: str, statements: Sequence[Statement], ends: Sequence
     """Whether an expression fits into the one that uses it."""
     user = next((s.text for s in statements if name in names_in(s.text)), None)
     user = user or next(t for t in ends if name in names_in(t))
-    return len(text) + len(user) <= LONGEST and not (text.startswith("unroll ") and user.startswith("unroll "))
+    return len(text) + len(user) <= LONGEST
 
 
 # --- its text -------------------------------------------------------------------------------------------------------

@@ -137,6 +137,8 @@ def met(a: Dim, b: Dim) -> Dim:
     if isinstance(a, int) and isinstance(b, int):
         raise CannotSay(f"sizes {a} and {b} are combined")
     for one, other in ((a, b), (b, a)):
+        if isinstance(one, Axis) and not one.open and one.size is not None and one.size == other:
+            return one
         if isinstance(one, Axis) and one.open:
             if isinstance(other, Axis) and not other.parts:
                 raise Learned(one.key, f"?{other.key}" if other.open else other.name)

@@ -11,7 +11,7 @@ from onnx.reference import ReferenceEvaluator
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.exchange.importing.body import Body, identifier, number, type_text
+from rnngraph.exchange.importing.body import Body, declared, identifier, number
 from rnngraph.exchange.importing.description import Port, Read
 from rnngraph.exchange.importing.onnx import elementary, layers, recurrent, scan, shaping
 from rnngraph.exchange.importing.onnx.scope import TYPES, Known, Op, Scope, Whole, array_of, as_constant, told
@@ -48,6 +48,8 @@ def _read(model: Any, opset: int, name: str, roles: Roles) -> tuple[Read, Dims]:
     scope = Scope(whole, body, model.graph)
     inputs = tuple(_inputs(model, scope, roles))
     results = _walk(scope)
+    for port in inputs:
+        body.inputs[port.ours] = declared(port.theirs, port.dims, port.dtype) + body.inputs[port.ours]
     if whole.problems:
         raise UserError(
             [Diagnostic("E740", text, help="" if i else "nothing was written") for i, text in enumerate(whole.problems)]
@@ -75,23 +77,21 @@ def _inputs(model: Any, scope: Scope, roles: Roles) -> Any:
             if not array.size or not np.all(array == array.flat[0]) or array.size == 1 and not array.ndim:
                 continue
             begun = f" = {number(array.flat[0], array.dtype.kind == 'f')}"
-        ours = scope.body.fresh(info.name)
+        ours = scope.body.fresh("x" if _unnamed(info.name) else info.name)
         scope.known[info.name] = Value(ours, dims, kind)
-        scope.body.inputs[ours] = _declared(dims, kind) + begun
+        scope.body.inputs[ours] = begun
         yield Port(info.name, ours, dims, kind, default is not None)
 
 
-def _declared(dims: Dims, kind: str) -> str:
-    try:
-        return type_text(dims, kind)
-    except CannotSay as reason:
-        raise UserError(f"an input cannot be said in the language: {reason}", "E740") from reason
+def _unnamed(name: str) -> bool:
+    """Whether the exporter made the name up."""
+    return name.isdigit() or name.startswith("onnx::")
 
 
 def _output(body: Body, name: str, value: Known) -> Port:
     if not isinstance(value, Value):
         raise UserError(f"the output `{name}` is made of sizes alone", "E740")
-    ours = identifier(name)
+    ours = "y" if _unnamed(name) else identifier(name)
     used = {*body.inputs, *(n for _, n in body.outputs)}
     ours = next(n for n in (ours, *(f"{ours}_{i}" for i in range(2, 10**6))) if n not in used)
     text = body.text_of(value)

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnngraph.exchange.formats.onnx import NO_CLIP
 from rnngraph.exchange.importing.onnx.scope import Op, module_of
-from rnngraph.exchange.importing.recurrent import Function, Recurrent, converted, run
+from rnngraph.exchange.importing.recurrent import LOGISTIC, Function, Functions, Recurrent, converted, run
 from rnngraph.exchange.importing.shapes import picked, stacked, turned
 from rnngraph.exchange.importing.values import Axis, CannotSay, Dims, Value, as_batch, as_sequence
 
@@ -73,13 +73,11 @@ def _layer(op: Op, i: int, back: bool, functions: Sequence[Function]) -> Recurre
     if kind == "LSTM":
         options["coupled"] = bool(op.attribute("input_forget", 0))
         options["peepholes"] = "P" in theirs and bool(theirs["P"].any())
-    cell, arrays = converted("onnx", kind, inputs, units, options, theirs)
     limit = float(op.attribute("clip", 0.0))
     clip = 0.0 if limit >= NO_CLIP else float(f"{limit:.7g}")
-    rest = functions[1:] if kind != "RNN" else functions
-    gate = {"gate": functions[0]} if kind != "RNN" else {}
-    shown = rest[1] if kind == "LSTM" else None
-    return Recurrent(cell, arrays, rest[0], shown=shown, clip=clip, reverse=back, **gate)
+    gate, rest = (LOGISTIC, functions) if kind == "RNN" else (functions[0], functions[1:])
+    chosen = Functions(rest[0], gate, rest[1] if kind == "LSTM" else None, clip)
+    return replace(converted("onnx", kind, inputs, units, options, theirs, chosen), reverse=back)
 
 
 def _functions(op: Op, count: int) -> Iterator[list[Function]]:

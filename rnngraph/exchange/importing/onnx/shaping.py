@@ -10,7 +10,7 @@ import numpy as np
 
 from rnngraph.exchange.importing.onnx.elementary import Rule
 from rnngraph.exchange.importing.onnx.scope import Known, Op
-from rnngraph.exchange.importing.shapes import broadcast, cut, picked, stacked, target_dims, turned, with_dims
+from rnngraph.exchange.importing.shapes import broadcast, collapsed, cut, picked, stacked, target_dims, turned, with_dims
 from rnngraph.exchange.importing.values import BATCH, Axis, CannotSay, Dim, Padded, Sizes, Value, as_sequence, sized, sizes
 
 FAR = 2**31 - 1
@@ -215,19 +215,20 @@ def _zeros(value: Value, at: int, count: int) -> str:
 
 
 def _expand(op: Op) -> Value:
-    value = op.value(0)
-    dims = broadcast([value.dims, tuple(wanted(op.inputs[1]))])
-    return spread(op, value, dims)
+    value, told = op.value(0), tuple(wanted(op.inputs[1]))
+    if value.array is not None and len(told) >= len(value.dims):
+        own = told[len(told) - len(value.dims) :]
+        own = tuple(t if isinstance(t, Axis) else d for d, t in zip(value.dims, own, strict=True))
+        value = replace(value, array=collapsed(value.array, value.dims, own), dims=own)
+    return spread(op, value, broadcast([value.dims, told]))
 
 
 def spread(op: Op, value: Value, dims: tuple[Dim, ...]) -> Value:
     """A value over more dimensions: over the batch and the steps by itself, over others by a sum with zeros."""
     if value.array is not None:
-        lead = len(dims) - len(value.dims)
-        kept = [1 if isinstance(d, int) and i < lead else None for i, d in enumerate(dims)]
-        shape = [d for i, d in enumerate([*kept[:lead], *value.dims]) if isinstance(d, int) and isinstance(dims[i], int)]
-        array = np.broadcast_to(value.array.reshape(shape), sizes(dims))
-        return replace(value, array=array, dims=dims)
+        own = (*dims[: len(dims) - len(value.dims)], *value.dims)
+        full = np.broadcast_to(value.array, (*sizes(own[: len(own) - len(value.dims)]), *value.array.shape))
+        return replace(value, array=np.broadcast_to(collapsed(full, own, dims), sizes(dims)), dims=dims)
     lead = (1,) * (len(dims) - len(value.dims))
     kept = tuple(1 if isinstance(d, int) else d for d in dims)
     whole = [*lead, *value.dims]
