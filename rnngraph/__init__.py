@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rnngraph.compiled import CompiledProgram
     from rnngraph.diagnostics.diagnostic import Diagnostic
     from rnngraph.diagnostics.errors import CannotDo, UserError
+    from rnngraph.exchange.importing.importer import Imported, import_model
     from rnngraph.model import Model, load, parse
     from rnngraph.weights.save_load import load_weights, save_weights
 
@@ -22,7 +23,9 @@ _LATER = {
     "Diagnostic": "rnngraph.diagnostics.errors",
     "UserError": "rnngraph.diagnostics.errors",
     "CompiledProgram": "rnngraph.compiled",
+    "Imported": "rnngraph.exchange.importing.importer",
     "Model": "rnngraph.model",
+    "import_model": "rnngraph.exchange.importing.importer",
     "load": "rnngraph.model",
     "parse": "rnngraph.model",
     "load_weights": "rnngraph.weights.save_load",
@@ -33,8 +36,10 @@ __all__ = [
     "CannotDo",
     "CompiledProgram",
     "Diagnostic",
+    "Imported",
     "Model",
     "UserError",
+    "import_model",
     "load",
     "load_weights",
     "parse",

@@ -18,6 +18,7 @@ from rnngraph.cli.cost import cost
 from rnngraph.cli.export import export
 from rnngraph.cli.fmt import fmt
 from rnngraph.cli.generate import generate
+from rnngraph.cli.import_ import import_
 from rnngraph.cli.render import render
 from rnngraph.cli.run import run
 from rnngraph.cli.show import show
@@ -37,7 +38,7 @@ def cli() -> None:
 
 
 for verb in (
-    check, fmt, show, summary, run, train, render, compare, bench, cost, generate, weights, export,
+    check, fmt, show, summary, run, train, render, compare, bench, cost, generate, weights, export, import_,
 ):  # fmt: skip
     cli.add_command(verb)
 

@@ -10,12 +10,12 @@ import numpy as np
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.importing.description import Port, Read
-from rnngraph.exchange.importing.values import BATCH_NAME, Axis, Dims
+from rnngraph.exchange.importing.values import BATCH, BATCH_NAME, Axis, Dims
 from rnngraph.files.tensors import Arrays
 from rnngraph.model import Model, parse
 
-Outcome = Callable[[Mapping[str, Any]], "list[Any] | None"]
-"""Runs the file's own model on arrays by its own names of inputs; None where its runtime is missing."""
+Outcome = Callable[[Mapping[str, Any]], "list[Any] | str"]
+"""Runs the file's own model on arrays by its own names of inputs; why not, where that is impossible."""
 TOLERANCE = 1e-4
 """Largest difference, relative to the largest output: the other runtime computes in float32."""
 ROWS, STEPS, TRIES = 3, 5, 3
@@ -29,8 +29,8 @@ def compared(made: Read, text: str, weights: Arrays, run: Outcome, runtime: str)
     for seed in range(TRIES):
         theirs = dict(_data(made, np.random.default_rng(seed), model))
         results = run(theirs)
-        if results is None:
-            return _by_parts(made, runtime), None
+        if isinstance(results, str):
+            return _by_parts(made, results), None
         ours = program.run(dict(_given(made, theirs)), {n: np.asarray(w, np.float64) for n, w in weights.items()})
         found = [_difference(p, ours[p.ours], r) for p, r in zip(made.outputs, results, strict=True)]
         _refuse(made, found, runtime)
@@ -38,12 +38,12 @@ def compared(made: Read, text: str, weights: Arrays, run: Outcome, runtime: str)
     return f"checked: {runtime} gives the same on random data, but for {worst:.1g}", worst
 
 
-def _by_parts(made: Read, runtime: str) -> str:
+def _by_parts(made: Read, why: str) -> str:
     """What can be checked without the other runtime: recurrent layers, by their definitions."""
     for proof in made.proofs:
         proof()
     parts = f"; {len(made.proofs)} recurrent layers were compared with their definitions" if made.proofs else ""
-    return f"the model was not run for comparison, which takes the package `{runtime}`{parts}"
+    return f"not compared as a whole, since {why}{parts}"
 
 
 def _parsed(text: str) -> Model:
@@ -51,12 +51,17 @@ def _parsed(text: str) -> Model:
     try:
         return parse(text)
     except UserError as error:
-        raise UserError([Diagnostic("E740", "what was made of the model is not valid in the language"), *error.diagnostics]) from error
+        own = Diagnostic("E740", "what was made of the model is not valid in the language")
+        raise UserError([own, *error.diagnostics]) from error
 
 
 def _refuse(made: Read, found: list[float], runtime: str) -> None:
     wrong = [
-        Diagnostic("E743", f"the output `{port.theirs}` differs from what {runtime} gives by {difference:.3g} of its largest number")
+        Diagnostic(
+            "E743",
+            f"the output `{port.theirs}` differs from what {runtime} gives, by {difference:.3g} of its largest number",
+            help="nothing was written",
+        )
         for port, difference in zip(made.outputs, found, strict=True)
         if not difference <= TOLERANCE
     ]
@@ -101,22 +106,25 @@ def _given(made: Read, theirs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if port.ours not in made.lengths:
             yield port.ours, turned(port.dims, theirs[port.theirs])
     for name, axis in made.lengths.items():
-        port = next(p for p in made.inputs if p.ours == name)
-        yield from ((f"{p.ours}.lengths", theirs[port.theirs]) for p in made.inputs if axis in [d.name for d in p.dims if isinstance(d, Axis)])
+        rows = next(theirs[p.theirs] for p in made.inputs if p.ours == name)
+        yield from ((f"{p.ours}.lengths", rows) for p in made.inputs if axis in _axes(p.dims))
+
+
+def _axes(dims: Dims) -> list[str]:
+    return [d.name for d in dims if isinstance(d, Axis)]
 
 
 def turned(dims: Dims, array: Any) -> Any:
     """An array with the batch first, then the steps, then what is written in the language."""
-    rank = {BATCH_NAME: 0}
-    order = sorted(range(len(dims)), key=lambda i: 2 if isinstance(d := dims[i], int) else rank.get(getattr(d, "name", ""), 1))
-    return np.transpose(array, order)
+    ranks = [2 if isinstance(d, int) else int(d != BATCH) for d in dims]
+    return np.transpose(array, sorted(range(len(dims)), key=ranks.__getitem__))
 
 
 def _difference(port: Port, ours: Any, theirs: Any) -> float:
     """The largest difference, relative to the largest number; infinite where shapes differ."""
     theirs = turned(port.dims, np.asarray(theirs))
     ours = np.asarray(ours)
-    if BATCH_NAME not in [getattr(d, "name", "") for d in port.dims] and ours.ndim == theirs.ndim + 1:
+    if BATCH_NAME not in _axes(port.dims) and ours.ndim == theirs.ndim + 1:
         ours = ours[0]
     if ours.shape != theirs.shape:
         return np.inf

@@ -236,10 +236,6 @@ def _dot(call: Call) -> Value:
     return product(call.body, call.hint, a, b)
 
 
-def _lambda(call: Call) -> Value:
-    raise CannotSay("it holds code, which is never run")
-
-
 RULES: dict[str, Callable[[Call], Result]] = {
     "Dense": dense, "Embedding": embedding, "LayerNormalization": layer_norm, "Dropout": _dropout(False),
     "SpatialDropout1D": _dropout(True), "Masking": _masking, "Activation": _activation, "ReLU": _relu,
@@ -248,7 +244,7 @@ RULES: dict[str, Callable[[Call], Result]] = {
     "Add": _merged("+"), "Multiply": _merged("*"), "Subtract": _merged("-"), "Maximum": _merged("max"),
     "Minimum": _merged("min"), "Average": _merged("+", "{} / {}"), "Concatenate": _concatenate, "Dot": _dot,
     "Flatten": _flatten, "Reshape": _reshape, "GlobalAveragePooling1D": _pooled("mean({}, {})"),
-    "GlobalMaxPooling1D": _pooled("max({}, {})"), "Lambda": _lambda,
+    "GlobalMaxPooling1D": _pooled("max({}, {})"),
     **dict.fromkeys(("ActivityRegularization", "Identity"), _nothing),
 }  # fmt: skip
 

@@ -19,6 +19,11 @@ from rnngraph.exchange.importing.values import BATCH, CannotSay, Dims, Value
 
 RULES = {**layers.RULES, **recurrent.RULES}
 Node = Mapping[str, Any]
+Path = tuple[str, ...]
+Maybe = tuple[Value | None, ...]
+MODELS = ("Sequential", "Functional", "Model")
+MOST_RESULTS = 8
+"""Results of one layer: the outputs and states of two directions."""
 
 
 def read(path: str, name: str) -> Read:
@@ -53,7 +58,8 @@ class _Reader:
         outputs = tuple(self._output(name, value) for name, value in results)
         described = Described(body, {}, self.model.texts)
         dims = tuple(d for port in (*self.ports, *outputs) for d in port.dims)
-        return Read(described, tuple(self.ports), outputs, tuple(self.model.notes), proofs=tuple(self.model.proofs)), dims
+        notes, proofs = tuple(self.model.notes), tuple(self.model.proofs)
+        return Read(described, tuple(self.ports), outputs, notes, proofs=proofs), dims
 
     def _output(self, name: str, value: Value) -> Port:
         used = {*self.model.body.inputs, *(n for _, n in self.model.body.outputs)}
@@ -64,7 +70,7 @@ class _Reader:
 
     # --- models -----------------------------------------------------------------------------------------------------
 
-    def of_model(self, node: Node, names: tuple[str, ...], given: Sequence[Value] | None) -> list[tuple[str, Value]]:
+    def of_model(self, node: Node, names: Path, given: Sequence[Value] | None) -> list[tuple[str, Value]]:
         """The outputs of a model with their names; its inputs are declared where none are given."""
         config = node["config"]
         if node["class_name"] == "Sequential":
@@ -73,8 +79,8 @@ class _Reader:
             raise CannotSay("it is built by code of its own, which is never run")
         return self._calls(config, names, given)
 
-    def _in_line(self, nodes: Sequence[Node], names: tuple[str, ...], given: Sequence[Value] | None) -> Any:
-        values: tuple[Value | None, ...] | None = None if given is None else tuple(given)
+    def _in_line(self, nodes: Sequence[Node], names: Path, given: Sequence[Value] | None) -> list[tuple[str, Value]]:
+        values: Maybe | None = None if given is None else tuple(given)
         name = ""
         for node in nodes:
             name = _name(node)
@@ -85,7 +91,7 @@ class _Reader:
             values = self._called(node, names, values, ())
         return [(name, value) for value in values or () if value is not None]
 
-    def _calls(self, config: Node, names: tuple[str, ...], given: Sequence[Value] | None) -> Any:
+    def _calls(self, config: Node, names: Path, given: Sequence[Value] | None) -> list[tuple[str, Value]]:
         """A model of calls: each is made when what it needs is there."""
         known: dict[tuple[str, int, int], Value | None] = {}
         starts = list(_tensors(config["input_layers"]))
@@ -121,25 +127,37 @@ class _Reader:
         self.ports.append(Port(name, ours, dims, kind))
         return Value(ours, dims, kind)
 
-    def _called(self, node: Node, names: tuple[str, ...], inputs: tuple[Any, ...], states: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _called(self, node: Node, names: Path, inputs: Maybe, states: Maybe) -> Maybe:
         """What a layer gives; nothing is known of what depends on one that cannot be said."""
         name, kind = _name(node), str(node["class_name"])
-        if any(value is None for value in (*inputs, *states)):
-            return (None,) * 8
+        unknown = (None,) * MOST_RESULTS
         try:
-            if kind in ("Sequential", "Functional", "Model"):
-                return tuple(value for _, value in self.of_model(node, (*names, name), inputs))
-            inner = node["config"]["layer"] if kind == "TimeDistributed" else node
-            if (kind == "TimeDistributed" and inner["class_name"] not in ("Dense", "Activation")) or inner["class_name"] not in RULES:
-                raise CannotSay("there is nothing like it")
-            call = Call(self.model, (*names, name), inner["class_name"], inner["config"], inputs, states)
-            if len(inputs) > 1 and call.kind in recurrent.RULES:
-                call = Call(self.model, call.names, call.kind, call.config, inputs[:1], (*inputs[1:], *states))
+            if kind in MODELS:
+                given = [value for value in inputs if value is not None]
+                return tuple(v for _, v in self.of_model(node, (*names, name), given)) if len(given) == len(inputs) else unknown
+            inner = _inner(node)
+            if any(value is None for value in (*inputs, *states)):
+                return unknown
+            given, begun = tuple(v for v in inputs if v), tuple(v for v in states if v)
+            if inner["class_name"] in recurrent.RULES:
+                given, begun = given[:1], (*given[1:], *begun)
+            call = Call(self.model, (*names, name), inner["class_name"], inner["config"], given, begun)
             made = RULES[call.kind](call)
         except CannotSay as reason:
             self.model.problems.append(f"layer `{name}` ({kind}) cannot be said in the language: {reason}")
-            return (None,) * 8
+            return unknown
         return made if isinstance(made, tuple) else (made,)
+
+
+def _inner(node: Node) -> Node:
+    """The layer itself, or the one that works at every step. CannotSay where there is none like it."""
+    around = node["class_name"] == "TimeDistributed"
+    inner: Node = node["config"]["layer"] if around else node
+    if inner["class_name"] == "Lambda":
+        raise CannotSay("it holds code, which is never run")
+    if inner["class_name"] not in RULES or (around and inner["class_name"] not in ("Dense", "Activation")):
+        raise CannotSay("there is nothing like it")
+    return inner
 
 
 def _name(node: Node) -> str:

@@ -55,10 +55,9 @@ def _read(model: Any, opset: int, name: str, roles: Roles) -> tuple[Read, Dims]:
             [Diagnostic("E740", text, help="" if i else "nothing was written") for i, text in enumerate(whole.problems)]
         )
     outputs = tuple(_output(body, info.name, value) for info, value in zip(model.graph.output, results, strict=True))
-    left = {n: axis for n, axis in whole.lengths.items()}
     described = Described(body, whole.cells, whole.texts)
     open_dims = tuple(d for port in (*inputs, *outputs) for d in port.dims)
-    return Read(described, inputs, outputs, tuple(whole.notes), left), open_dims
+    return Read(described, inputs, outputs, tuple(whole.notes), dict(whole.lengths)), open_dims
 
 
 def _inputs(model: Any, scope: Scope, roles: Roles) -> Any:
@@ -70,11 +69,12 @@ def _inputs(model: Any, scope: Scope, roles: Roles) -> Any:
         kind = TYPES.get(info.type.tensor_type.elem_type)
         if kind is None:
             raise UserError(f"the input `{info.name}` is no array of numbers", "E740")
-        dims = roles.dims(info.name, [d.dim_param or (d.dim_value if d.HasField("dim_value") else None) for d in info.type.tensor_type.shape.dim])
+        sizes = info.type.tensor_type.shape.dim
+        dims = roles.dims(info.name, [d.dim_param or (d.dim_value if d.HasField("dim_value") else None) for d in sizes])
         begun = ""
         if default is not None:
             array = array_of(default)
-            if not array.size or not np.all(array == array.flat[0]) or array.size == 1 and not array.ndim:
+            if not array.size or not array.ndim or not np.all(array == array.flat[0]):
                 continue
             begun = f" = {number(array.flat[0], array.dtype.kind == 'f')}"
         ours = scope.body.fresh("x" if _unnamed(info.name) else info.name)
@@ -120,13 +120,15 @@ def _walk(scope: Scope) -> list[Known]:
 
 def _results(scope: Scope, node: Any) -> tuple[Known, ...]:
     inputs = tuple(scope.get(name) if name else None for name in node.input)
+    rule = RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    if rule is None and node.op_type not in _FOLDED:
+        raise CannotSay("there is nothing like it")
     if any(name and value is None for name, value in zip(node.input, inputs, strict=True)):
         return (None,) * len(node.output)
     if node.op_type == "Constant" or _foldable(node, inputs):
         return tuple(_folded(scope, node, inputs))
-    rule = RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
     if rule is None:
-        raise CannotSay("there is nothing like it")
+        raise CannotSay("there is nothing like it, but for constants")
     made = rule(Op(node, scope, inputs))
     return made if isinstance(made, tuple) else (made,)
 
@@ -140,7 +142,7 @@ def _foldable(node: Any, inputs: tuple[Known, ...]) -> bool:
     return bool(given) and constant and not graphs and not random and node.op_type in RULES.keys() | _FOLDED
 
 
-_FOLDED = {"DequantizeLinear", "CastLike", "Trilu", "NonZero", "EyeLike", "Ceil", "Round"}
+_FOLDED = {"Constant", "DequantizeLinear", "CastLike", "Trilu", "NonZero", "EyeLike", "Ceil", "Round"}
 
 
 def _folded(scope: Scope, node: Any, inputs: tuple[Known, ...]) -> Any:
