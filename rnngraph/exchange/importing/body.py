@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,11 @@ from rnngraph.language.builtins.registry import names as functions
 from rnngraph.language.elaboration.imports import library
 
 WORDS = frozenset(
-    "model cell layer input state param frozen output loss metric stop for in if else unroll over reversed with from"
-    " train schedule import as and or not true false seq int float bool t training record time".split()
+    re.findall(
+        r"\w+",
+        "model cell layer input state param frozen output loss metric stop for in if else unroll over reversed with from"
+        " train schedule import as and or not true false seq int float bool t training record time",
+    )
 )
 
 
@@ -57,9 +61,7 @@ class Body:
 
     def fresh(self, hint: str) -> str:
         """A name that is free, near the hint."""
-        name = identifier(hint)
-        if name in self.taken or name in reserved():
-            name = next(n for n in (f"{name}_{i}" for i in range(2, 10**6)) if n not in self.taken)
+        name = next(n for n in numbered(identifier(hint)) if n not in self.taken and n not in reserved())
         self.taken.add(name)
         return name
 
@@ -106,6 +108,12 @@ def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def reserved() -> frozenset[str]:
     """Names that would hide something of the language."""
     return WORDS | functions() | frozenset(library())
+
+
+def numbered(name: str, mark: str = "_") -> Iterator[str]:
+    """The name, then the name with 2, 3, 4 ..."""
+    yield name
+    yield from (f"{name}{mark}{i}" for i in count(2))
 
 
 def identifier(text: str) -> str:

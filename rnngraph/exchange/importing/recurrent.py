@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rnngraph.exchange.conversion.layouts import LAYOUTS, Unsayable
-from rnngraph.exchange.importing.body import Body, Statement
+from rnngraph.exchange.importing.body import Body, Statement, numbered
 from rnngraph.exchange.importing.functions import layer
 from rnngraph.exchange.importing.values import CannotSay, Dims, Value, as_batch, as_sequence, sized
 from rnngraph.exchange.recognise import SIGMOID, Cell
@@ -88,7 +88,7 @@ def _bare(made: Recurrent, texts: dict[str, str]) -> str:
             texts[activation.name] = layer(activation.name, activation.formula)
         return replace(made.cell, options={**made.cell.options, "activation": activation.name}).text
     stem = f"{'Clipped' if functions.clip else 'Hard' if 'clip' in functions.gate.formula else 'Other'}{made.cell.kind}"
-    for name in (stem, *(f"{stem}{i}" for i in range(2, 10**6))):
+    for name in numbered(stem, ""):
         text = own_cell(name, made)
         if texts.setdefault(name, text) == text:
             return f"{name}({made.cell.units})"
@@ -135,7 +135,7 @@ def _gru(made: Recurrent) -> list[str]:
 
 def _lstm(made: Recurrent) -> list[str]:
     coupled, peepholes = (bool(made.cell.options.get(o)) for o in ("coupled", "peepholes"))
-    gates, clip = ("i, j, o" if coupled else "i, j, f, o"), made.functions.clip
+    gates, clip, new = ("i, j, o" if coupled else "i, j, f, o"), made.functions.clip, "c'"
     seen = {g: f"{g} + w_{g} * {c}" if peepholes else g for g, c in (("i", "c"), ("f", "c"), ("o", "c'"))}
     forget = "1 - put" if coupled else _put(made.functions.gate, seen["f"], clip)
     weights = [f"param w_{g}: [units] = 0" for g in ("io" if coupled else "ifo") if peepholes]
@@ -144,7 +144,7 @@ def _lstm(made: Recurrent) -> list[str]:
         f"{gates} = split([x, h] @ kernel + bias, {len(gates.split())})",
         f"put = {_put(made.functions.gate, seen['i'], clip)}",
         f"c' = ({forget}) * c + put * {_put(made.functions.activation, 'j', clip)}",
-        f"h' = {_put(made.functions.gate, seen['o'], clip)} * {_put(made.functions.shown or made.functions.activation, chr(99) + chr(39), clip)}",
+        f"h' = {_put(made.functions.gate, seen['o'], clip)} * {_put(made.functions.shown or made.functions.activation, new)}",
         "output h'",
     ]  # fmt: skip
 

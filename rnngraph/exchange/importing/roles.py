@@ -30,24 +30,25 @@ class Roles:
         key = told if isinstance(told, str) else f"{name}.{i}"
         size = told if isinstance(told, int) else None
         self.places.setdefault(key, (name, i, size))
-        role = self.role(key)
-        if isinstance(role, int):
-            return role
-        return Axis(role or f"?{key}", key, size)
+        role, root = self.role(key), self._root(key)
+        return role if isinstance(role, int) else Axis(role or f"?{root}", root, size)
+
+    def _root(self, key: str) -> str:
+        """The dimension that stands for all that are the same as this one."""
+        while isinstance(other := self.known.get(key), str) and other.startswith("?"):
+            key = other[1:]
+        return key
 
     def role(self, key: str) -> str | int | None:
-        seen = {key}
-        found = self.known.get(key)
-        while isinstance(found, str) and found.startswith("?") and found[1:] not in seen:
-            seen.add(found[1:])
-            found = self.known.get(found[1:])
-        return None if isinstance(found, str) and found.startswith("?") else found
+        return self.known.get(self._root(key))
 
     def learn(self, key: str, role: str | int) -> None:
         """`role` is a size, the name of an axis, or `?` with the key of a dimension that is the same."""
-        while isinstance(other := self.known.get(key), str) and other.startswith("?"):
-            key = other[1:]
-        self.known[key] = self._sequence(key) if role == "time" else role
+        root = self._root(key)
+        if isinstance(role, str) and role.startswith("?"):
+            role = f"?{self._root(role[1:])}"
+        if role != f"?{root}":
+            self.known[root] = self._sequence(root) if role == "time" else role
 
     def _sequence(self, key: str) -> str:
         """The name of the sequence that a dimension is: `time` for the first whose name says no more."""

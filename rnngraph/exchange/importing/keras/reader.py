@@ -9,7 +9,7 @@ from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.formats import keras as files
 from rnngraph.exchange.formats.contents import Found
-from rnngraph.exchange.importing.body import Body, declared, identifier
+from rnngraph.exchange.importing.body import Body, declared, identifier, numbered
 from rnngraph.exchange.importing.description import Port, Read
 from rnngraph.exchange.importing.keras import layers, recurrent
 from rnngraph.exchange.importing.keras.layers import Call, Model
@@ -63,8 +63,7 @@ class _Reader:
 
     def _output(self, name: str, value: Value) -> Port:
         used = {*self.model.body.inputs, *(n for _, n in self.model.body.outputs)}
-        base = identifier(name)
-        ours = next(n for n in (base, *(f"{base}_{i}" for i in range(2, 10**6))) if n not in used)
+        ours = next(n for n in numbered(identifier(name)) if n not in used)
         self.model.body.outputs.append((value.text, ours))
         return Port(name, ours, value.dims, value.dtype)
 
@@ -134,14 +133,16 @@ class _Reader:
         try:
             if kind in MODELS:
                 given = [value for value in inputs if value is not None]
-                return tuple(v for _, v in self.of_model(node, (*names, name), given)) if len(given) == len(inputs) else unknown
+                if len(given) < len(inputs):
+                    return unknown
+                return tuple(value for _, value in self.of_model(node, (*names, name), given))
             inner = _inner(node)
             if any(value is None for value in (*inputs, *states)):
                 return unknown
-            given, begun = tuple(v for v in inputs if v), tuple(v for v in states if v)
+            first, begun = tuple(v for v in inputs if v), tuple(v for v in states if v)
             if inner["class_name"] in recurrent.RULES:
-                given, begun = given[:1], (*given[1:], *begun)
-            call = Call(self.model, (*names, name), inner["class_name"], inner["config"], given, begun)
+                first, begun = first[:1], (*first[1:], *begun)
+            call = Call(self.model, (*names, name), inner["class_name"], inner["config"], first, begun)
             made = RULES[call.kind](call)
         except CannotSay as reason:
             self.model.problems.append(f"layer `{name}` ({kind}) cannot be said in the language: {reason}")

@@ -11,7 +11,7 @@ from onnx.reference import ReferenceEvaluator
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.exchange.importing.body import Body, declared, identifier, number
+from rnngraph.exchange.importing.body import Body, declared, identifier, number, numbered
 from rnngraph.exchange.importing.description import Port, Read
 from rnngraph.exchange.importing.onnx import elementary, layers, recurrent, scan, shaping
 from rnngraph.exchange.importing.onnx.scope import TYPES, Known, Op, Scope, Whole, array_of, as_constant, told
@@ -93,7 +93,7 @@ def _output(body: Body, name: str, value: Known) -> Port:
         raise UserError(f"the output `{name}` is made of sizes alone", "E740")
     ours = "y" if _unnamed(name) else identifier(name)
     used = {*body.inputs, *(n for _, n in body.outputs)}
-    ours = next(n for n in (ours, *(f"{ours}_{i}" for i in range(2, 10**6))) if n not in used)
+    ours = next(n for n in numbered(ours) if n not in used)
     text = body.text_of(value)
     body.outputs.append((text, ours))
     return Port(name, ours, value.dims, value.dtype)

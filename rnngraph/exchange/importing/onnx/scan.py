@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.exchange.importing.body import Body, identifier, number, reserved, type_text
+from rnngraph.exchange.importing.body import Body, identifier, number, numbered, reserved, type_text
 from rnngraph.exchange.importing.onnx.scope import Known, Op, Scope, snake
 from rnngraph.exchange.importing.recurrent import begin
 from rnngraph.exchange.importing.values import Axis, CannotSay, Dims, Value, as_sequence, met, sizes
@@ -144,7 +144,7 @@ def _step(op: Op, graph: Any, axis: Axis | None) -> Step:
     name = "".join(word[:1].upper() + word[1:] for word in identifier(graph.name or "step").split("_")) or "Step"
     name = f"Own{name}" if name in reserved() else name
     taken = op.whole.cells.keys() | op.whole.texts.keys()
-    free = (n for n in (f"{name}{i}" for i in ("", *range(2, 10**6))) if n not in taken and n not in reserved())
+    free = (n for n in numbered(name, "") if n not in taken and n not in reserved())
     body = Body(next(free))
     op.whole.cells[body.name] = body
     return Step(op.whole, body, graph, op.scope, axis=axis)

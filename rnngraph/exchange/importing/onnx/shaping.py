@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from rnngraph.exchange.importing.onnx.elementary import Rule
 from rnngraph.exchange.importing.onnx.scope import Known, Op
-from rnngraph.exchange.importing.shapes import broadcast, collapsed, cut, picked, stacked, target_dims, turned, with_dims
-from rnngraph.exchange.importing.values import BATCH, Axis, CannotSay, Dim, Padded, Sizes, Value, as_sequence, sized, sizes
+from rnngraph.exchange.importing.shapes import (
+    broadcast,
+    collapsed,
+    cut,
+    picked,
+    stacked,
+    target_dims,
+    turned,
+    with_dims,
+)
+from rnngraph.exchange.importing.values import (
+    BATCH,
+    Axis,
+    CannotSay,
+    Dim,
+    Learned,
+    Padded,
+    Sizes,
+    Value,
+    as_sequence,
+    sized,
+    sizes,
+)
 
 FAR = 2**31 - 1
 
@@ -99,10 +120,8 @@ def _split(op: Op) -> tuple[Value, ...]:
     if value.array is not None or place % len(value.dims) != max(
         i for i, d in enumerate(value.dims) if isinstance(d, int)
     ):
-        ends = np.cumsum([0, *parts])
-        return tuple(
-            cut(op.body, f"{op.hint}_{i}", value, place, int(a), int(b)) for i, (a, b) in enumerate(zip(ends, ends[1:]))
-        )
+        ends = pairwise(int(n) for n in np.cumsum([0, *parts]))
+        return tuple(cut(op.body, f"{op.hint}_{i}", value, place, a, b) for i, (a, b) in enumerate(ends))
     names = tuple(op.body.fresh(f"{op.hint}_{i}") for i in range(count))
     told = str(count) if len(set(parts)) == 1 else f"[{', '.join(map(str, parts))}]"
     op.body.say(names, f"split({value.text}, {told})")
@@ -132,8 +151,15 @@ def _ends(op: Op, i: int, attribute: str) -> list[Any]:
     return list(op.ints(i, attribute) or [])
 
 
+def _settled(dim: Dim) -> Dim:
+    """A dimension; one of a fixed size of which nothing else is known is no sequence."""
+    if isinstance(dim, Axis) and dim.open and dim.size is not None:
+        raise Learned(dim.key, dim.size)
+    return dim
+
+
 def _sliced(op: Op, value: Value, place: int, start: Any, stop: Any, step: int) -> Value:
-    dim = value.dims[place]
+    dim = _settled(value.dims[place])
     if isinstance(dim, Padded):
         return _shifted(op, value, place, dim, start, stop)
     if isinstance(dim, Axis):
@@ -193,7 +219,7 @@ def _pad(op: Op) -> Value:
 
 
 def _padded(op: Op, value: Value, place: int, before: int, after: int, fill: float) -> Value:
-    dim = value.dims[place]
+    dim = _settled(value.dims[place])
     if isinstance(dim, Axis) and (before < 0 or after < 0):
         raise CannotSay("it takes some steps of a sequence")
     if isinstance(dim, Axis):
