@@ -119,7 +119,9 @@ def _imported(content: bytes, folder: Path) -> Imported:
     return import_model(folder / "small.onnx")
 
 
-def _model(nodes: list[Any], inputs: list[Any], outputs: dict[str, int], tensors: dict[str, Any], opset: int = 18) -> bytes:
+def _model(
+    nodes: list[Any], inputs: list[Any], outputs: dict[str, int], tensors: dict[str, Any], opset: int = 18
+) -> bytes:
     """The content of a file; outputs have so many dimensions."""
     ports = [helper.make_tensor_value_info(n, kind, shape) for n, kind, shape in inputs]
     ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [None] * rank) for n, rank in outputs.items()]

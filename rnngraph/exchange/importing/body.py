@@ -21,8 +21,8 @@ from rnngraph.language.elaboration.imports import library
 WORDS = frozenset(
     re.findall(
         r"\w+",
-        "model cell layer input state param frozen output loss metric stop for in if else unroll over reversed with from"
-        " train schedule import as and or not true false seq int float bool t training record time",
+        "model cell layer input state param frozen output loss metric stop for in if else unroll over reversed with"
+        " from train schedule import as and or not true false seq int float bool t training record time",
     )
 )
 

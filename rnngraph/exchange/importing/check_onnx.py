@@ -10,11 +10,12 @@ import numpy as np
 from rnngraph.exchange.importing.description import Read
 
 _TYPES = {"tensor(float)": "f4", "tensor(double)": "f8", "tensor(int64)": "i8", "tensor(int32)": "i4",
-          "tensor(bool)": "?", "tensor(float16)": "f2", "tensor(int8)": "i1", "tensor(uint8)": "u1", "tensor(int16)": "i2"}  # fmt: skip
+          "tensor(bool)": "?", "tensor(float16)": "f2", "tensor(int8)": "i1", "tensor(uint8)": "u1",
+          "tensor(int16)": "i2"}  # fmt: skip
 
 
 def run_onnx(path: str, made: Read, data: Mapping[str, Any]) -> list[Any] | str:
-    """Its outputs in order; why not, where onnxruntime is missing, or lacks an operator for the file's type of numbers."""
+    """Its outputs in order; why not, where onnxruntime is missing, or lacks an operator for the file's numbers."""
     try:
         import onnxruntime
     except ModuleNotFoundError:

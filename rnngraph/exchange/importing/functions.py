@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 OURS = {"tanh": "tanh", "relu": "relu", "sigmoid": "sigmoid", "linear": "identity", "softplus": "softplus",
-        "exponential": "exp", "softmax": "softmax", "log_softmax": "log_softmax", "log_sigmoid": "log_sigmoid"}  # fmt: skip
+        "exponential": "exp", "softmax": "softmax", "log_softmax": "log_softmax",
+        "log_sigmoid": "log_sigmoid"}  # fmt: skip
 """Activations by their name elsewhere."""
 
 FORMULAS: Mapping[str, tuple[str, str]] = {

@@ -42,7 +42,9 @@ def import_model(path: PathLike) -> Imported:
     kind = Path(path).suffix.lower()
     if kind not in ENDINGS:
         raise UserError(
-            f"`{path}` is no model that can be imported", "E741", f"models are in files that end with {', '.join(ENDINGS)}"
+            f"`{path}` is no model that can be imported",
+            "E741",
+            f"models are in files that end with {', '.join(ENDINGS)}",
         )
     return _onnx(str(path)) if kind == ".onnx" else _keras(str(path))
 

@@ -135,7 +135,8 @@ def _gru(made: Recurrent) -> list[str]:
 
 def _lstm(made: Recurrent) -> list[str]:
     coupled, peepholes = (bool(made.cell.options.get(o)) for o in ("coupled", "peepholes"))
-    gates, clip, new = ("i, j, o" if coupled else "i, j, f, o"), made.functions.clip, "c'"
+    gates, clip = ("i, j, o" if coupled else "i, j, f, o"), made.functions.clip
+    shown = _put(made.functions.shown or made.functions.activation, "c'")  # onnxruntime does not clip this one
     seen = {g: f"{g} + w_{g} * {c}" if peepholes else g for g, c in (("i", "c"), ("f", "c"), ("o", "c'"))}
     forget = "1 - put" if coupled else _put(made.functions.gate, seen["f"], clip)
     weights = [f"param w_{g}: [units] = 0" for g in ("io" if coupled else "ifo") if peepholes]
@@ -144,7 +145,7 @@ def _lstm(made: Recurrent) -> list[str]:
         f"{gates} = split([x, h] @ kernel + bias, {len(gates.split())})",
         f"put = {_put(made.functions.gate, seen['i'], clip)}",
         f"c' = ({forget}) * c + put * {_put(made.functions.activation, 'j', clip)}",
-        f"h' = {_put(made.functions.gate, seen['o'], clip)} * {_put(made.functions.shown or made.functions.activation, new)}",
+        f"h' = {_put(made.functions.gate, seen['o'], clip)} * {shown}",
         "output h'",
     ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What the dimensions of the inputs are: learned from what is done with them, else guessed from their names and places."""
+"""What the dimensions of the inputs are: learned from what is done with them, else guessed from names and places."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ class Roles:
         for key in open_keys:
             name, i, size = self.places[key]
             own = [k for k, place in self.places.items() if place[0] == name]
-            batch = any(self.role(k) == BATCH_NAME for k in own) or any(_BATCH.match(k) for k in own if k != key and self.role(k) is None)
+            batch = any(self.role(k) == BATCH_NAME for k in own)
+            batch = batch or any(_BATCH.match(k) for k in own if k != key and self.role(k) is None)
             if self.role(key) is not None:
                 continue
             if _BATCH.match(key) or (i == 0 and not batch and (size is None or len(own) > 1)):

@@ -74,7 +74,7 @@ def _fitted(body: Body, value: Value, dims: Dims, wide: bool) -> str:
     them where another operand is as `wide` as the result."""
     places = dims[len(dims) - len(value.dims) :]
     if value.array is not None:
-        whole = tuple(p if isinstance(d, int) and not isinstance(p, int) else d for d, p in zip(value.dims, places, strict=True))
+        whole = tuple(d if isinstance(p, int) else p for d, p in zip(value.dims, places, strict=True))
         value = replace(value, array=collapsed(value.array, value.dims, whole), dims=whole)
     kept = [d for d, place in zip(value.dims, places, strict=True) if isinstance(d, int) and isinstance(place, int)]
     if wide and all(k == 1 for k in kept) and any(n != 1 for n in sizes(dims)):
@@ -201,7 +201,9 @@ def reduced(body: Body, hint: str, form: str, value: Value, places: Sequence[int
             before = sizes(dims[:place])
             axis = str(len(before)) if place < len(dims) - 1 else "-1"
         alone = isinstance(dim, int) and len(sizes(dims)) == 1
-        text = form.format(f"({text})", f"axis = {axis}").replace(f", axis = {axis})", ")" if alone else f", axis = {axis})")
+        told = f"axis = {axis}"
+        text = form.format(f"({text})", told)
+        text = text.replace(f", {told})", ")") if alone else text
         del dims[place]
     result = Value(text, tuple(dims), value.dtype)
     whole = tuple(1 if i in {p % len(value.dims) for p in places} else d for i, d in enumerate(value.dims))
@@ -217,50 +219,6 @@ def along(value: Value, place: int) -> str:
         return dim.name
     sized(dim)
     return str(len(sizes(value.dims[:place])))
-
-
-# --- products -------------------------------------------------------------------------------------------------------
-
-
-def product(body: Body, hint: str, a: Value, b: Value) -> Value:
-    """`a @ b` as NumPy has it: matrices are the last two dimensions."""
-    if len(a.dims) == 1:
-        made = product(body, hint, replace(a, dims=(1, *a.dims), text=f"reshape({a.text}, [1, {sized(a.dims[0])}])"), b)
-        return with_dims(made, (*made.dims[:-2], made.dims[-1]))
-    inner, other = a.dims[-1], b.dims[-2] if len(b.dims) > 1 else b.dims[-1]
-    met(inner, other)
-    if len(b.dims) == 1:
-        return body.let(hint, f"({body.text_of(a)}) @ ({body.text_of(b)})", a.dims[:-1], "float")
-    lead = broadcast([a.dims[:-2], b.dims[:-2]])
-    if any(n != 1 for n in sizes(b.dims[:-2])):
-        raise CannotSay("it multiplies several matrices of one step")
-    axes = lead if any(n != 1 for n in sizes(lead)) else tuple(d for d in lead if not isinstance(d, int))
-    dims = (*axes, a.dims[-2], b.dims[-1])
-    one, two = (without(v, v.dims[:-2]) if axes != lead or v is b else v for v in (a, b))
-    return with_dims(_product(body, hint, one, two, dims), (*lead, a.dims[-2], b.dims[-1]))
-
-
-def _product(body: Body, hint: str, a: Value, b: Value, dims: Dims) -> Value:
-    """A matrix, vector or number of each step by another; which of them depends on what the dimensions are."""
-    one, two, inner, columns = body.text_of(a), body.text_of(b), a.dims[-1], b.dims[-1]
-    if isinstance(inner, Axis):
-        return _over_steps(body, hint, (one, a), (two, b), inner, dims)
-    if not isinstance(columns, Axis):
-        return body.let(hint, f"({one}) @ ({two})", dims, "float")
-    if columns in a.axes:
-        raise CannotSay("it compares all steps of a sequence with each other")
-    text = f"sum(({one}) * ({two}))" if isinstance(a.dims[-2], Axis) else f"({one}) @ ({two})"
-    return body.let(hint, text, dims, "float")
-
-
-def _over_steps(body: Body, hint: str, one: tuple[str, Value], two: tuple[str, Value], axis: Axis, dims: Dims) -> Value:
-    if axis.open or axis == BATCH or axis.parts:
-        raise CannotSay("it goes over the rows of the batch")
-    (text, a), (other, b) = one, two
-    rows, columns = a.dims[-2], b.dims[-1]
-    if isinstance(rows, int) and isinstance(columns, int):
-        text, other = f"reshape({text}, [{rows}, 1])", f"reshape({other}, [1, {columns}])"
-    return body.let(hint, f"sum(({text}) * ({other}), axis = {axis.name})", dims, "float")
 
 
 def without(value: Value, lead: Dims) -> Value:

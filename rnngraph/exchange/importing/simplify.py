@@ -1,4 +1,5 @@
-"""What a person would write shorter: `split` for several cuts, `c'` for what becomes a state, `Bidirectional` for two runs.
+"""What a person would write shorter: `split` for several cuts, `c'` for what becomes a state, `Bidirectional` for two
+runs.
 
 Every function takes and gives the description of a body; none changes what it computes.
 """
@@ -134,14 +135,14 @@ def with_directions(body: Body) -> Body:
 
 def _joined(body: Body, statement: Statement, gone: tuple[str, str], one: re.Match[str], other: re.Match[str]) -> Body:
     cells = [body.instances[m[1]] for m in (one, other)]
-    weights = {f"{way}.{n}": a for way, cell in zip(("forward", "backward"), cells, strict=True) for n, a in cell.weights.items()}
+    ways = zip(("forward", "backward"), cells, strict=True)
+    weights = {f"{way}.{n}": a for way, cell in ways for n, a in cell.weights.items()}
     name = re.sub(r"_(forward|fw)$", "", one[1])
     name = name if name == one[1] or name not in body.taken else one[1]
     made = Instance(f"Bidirectional({', '.join(_as_setting(cell.text) for cell in cells)})", weights)
     kept = {n: i for n, i in body.instances.items() if n not in (one[1], other[1])}
-    statements = [
-        Statement(s.names, f"{name}({one[2]})") if s is statement else s for s in body.statements if s.names[0] not in gone
-    ]
+    left = [s for s in body.statements if s.names[0] not in gone]
+    statements = [replace(s, text=f"{name}({one[2]})") if s is statement else s for s in left]
     return replace(body, instances={**kept, name: made}, statements=statements)
 
 

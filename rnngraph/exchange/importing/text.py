@@ -1,11 +1,10 @@
-"""From the description of a model to its text: what nothing needs is left out, what is used once stands where it is used."""
+"""From the description of a model to its text: what nothing needs is left out, what is used once is put in its place."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -64,8 +63,8 @@ def weights_of(described: Described, body: Body | None = None, before: str = "")
 def _used(bodies: Sequence[Body], described: Described) -> set[str]:
     texts = [i.text for body in bodies for i in body.instances.values()]
     texts += [s.text for body in bodies for s in body.statements] + [t for body in bodies for t, _ in body.outputs]
-    found: set[str] = set()
-    while new := {name for text in texts for name in names_in(text)} & (described.cells.keys() | described.texts) - found:
+    own, found = {*described.cells, *described.texts}, set[str]()
+    while new := {name for text in texts for name in names_in(text)} & own - found:
         found |= new
         texts = [described.texts.get(name, "") for name in new]
     return found

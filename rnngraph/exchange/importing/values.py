@@ -1,8 +1,8 @@
 """What a reader knows of a value: its expression, and what each of its dimensions means.
 
-Other tools have the batch and the steps among the dimensions; the language leaves them out. A dimension of what is given
-is open at first: it becomes a size, the batch or a sequence when something is done with it that says so (`Learned`);
-then the model is read once more.
+Other tools have the batch and the steps among the dimensions; the language leaves them out. A dimension of what is
+given is open at first: it becomes a size, the batch or a sequence when something is done with it that says so
+(`Learned`); then the model is read once more.
 """
 
 from __future__ import annotations
@@ -144,6 +144,7 @@ def met(a: Dim, b: Dim) -> Dim:
                 raise Learned(one.key, f"?{other.key}" if other.open else other.name)
             if isinstance(other, int):
                 sized(one)
-    if isinstance(a, Axis) and isinstance(b, Axis) and a.key and b.key and BATCH not in (a, b) and not (a.parts or b.parts):
+    plain = isinstance(a, Axis) and isinstance(b, Axis) and a.key and b.key and not (a.parts or b.parts)
+    if plain and isinstance(a, Axis) and isinstance(b, Axis) and BATCH not in (a, b):
         raise Learned(b.key, a.name)
     raise CannotSay(f"the dimensions `{_name(a)}` and `{_name(b)}` are combined")

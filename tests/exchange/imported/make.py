@@ -1,4 +1,4 @@
-"""Makes the files of this folder: `python tests/exchange/imported/make.py`, with Keras 3, its PyTorch backend, and onnx.
+"""Makes the files of this folder: `python tests/exchange/imported/make.py`, with Keras 3, PyTorch and onnx.
 
 The tests only read what it made. `.keras` files are packed anew, more tightly; what is in them is as Keras wrote it.
 """
@@ -128,7 +128,8 @@ class States(nn.Module):
 class Pooled(nn.Module):
     def __init__(self):
         super().__init__()
-        self.encoder, self.head = nn.RNN(3, 2, nonlinearity="relu", batch_first=True, bidirectional=True), nn.Linear(4, 2)
+        self.encoder = nn.RNN(3, 2, nonlinearity="relu", batch_first=True, bidirectional=True)
+        self.head = nn.Linear(4, 2)
 
     def forward(self, x):
         y, h = self.encoder(x)

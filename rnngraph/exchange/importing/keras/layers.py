@@ -11,7 +11,8 @@ import numpy as np
 from rnngraph.exchange.formats.contents import Found, Key
 from rnngraph.exchange.importing.body import Body, number
 from rnngraph.exchange.importing.functions import FORMULAS, OURS, layer
-from rnngraph.exchange.importing.shapes import elementwise, product, reduced, target_dims, with_dims
+from rnngraph.exchange.importing.products import product
+from rnngraph.exchange.importing.shapes import elementwise, reduced, target_dims, with_dims
 from rnngraph.exchange.importing.values import Axis, CannotSay, Learned, Value, sized
 from rnngraph.files.tensors import Arrays
 
@@ -120,7 +121,8 @@ def embedding(call: Call) -> Value:
             raise Learned(f"type {ids.text}", "int")
         ids = elementwise(call.body, call.hint, "int({})", [ids], "int")
     if call.config.get("mask_zero"):
-        call.model.notes[f"`{call.hint}` says mask_zero = true: give lengths with the data, id 0 masks nothing here"] = None
+        note = f"`{call.hint}` says mask_zero = true: give lengths with the data, id 0 masks nothing here"
+        call.model.notes[note] = None
     dims = (*ids.dims, table.shape[1])
     if ids.shape:
         name = call.body.param(f"{call.hint}_table", table)
@@ -132,7 +134,8 @@ def embedding(call: Call) -> Value:
 def layer_norm(call: Call) -> Value:
     x, w = call.x, call.arrays()
     axis = np.ravel(call.config.get("axis", -1))
-    if len(axis) != 1 or int(axis[0]) % len(x.dims) != len(x.dims) - 1 or call.config.get("rms_scaling") or len(x.shape) != 1:
+    last = len(axis) == 1 and int(axis[0]) % len(x.dims) == len(x.dims) - 1
+    if not last or call.config.get("rms_scaling") or len(x.shape) != 1:
         raise CannotSay("it is another norm than over the last dimension")
     size = sized(x.dims[-1])
     weights = {"gain": w.get("gamma", np.ones(size, "f4")), "offset": w.get("beta", np.zeros(size, "f4"))}
@@ -195,7 +198,9 @@ def _merged(word: str, after: str = "{}") -> Callable[[Call], Value]:
         for other in others:
             form = f"{{}} {word} {{}}" if len(word) == 1 else f"{word}({{}}, {{}})"
             first = elementwise(call.body, call.hint, form, [first, other])
-        return elementwise(call.body, call.hint, after.format("{}", len(call.inputs)), [first]) if after != "{}" else first
+        if after == "{}":
+            return first
+        return elementwise(call.body, call.hint, after.format("{}", len(call.inputs)), [first])
 
     return rule
 

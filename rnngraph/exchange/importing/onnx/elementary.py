@@ -183,7 +183,8 @@ def _cumsum(op: Op) -> Value:
 
 RULES: dict[str, Rule] = {
     **{name: _form(form) for name, form in {
-        "Neg": "-{}", "Abs": "abs({})", "Sign": "sign({})", "Floor": "floor({})", "Ceil": "-floor(-{})", "Exp": "exp({})",
+        "Neg": "-{}", "Abs": "abs({})", "Sign": "sign({})", "Floor": "floor({})", "Ceil": "-floor(-{})",
+        "Exp": "exp({})",
         "Log": "log({})", "Sqrt": "sqrt({})", "Reciprocal": "reciprocal({})", "Sin": "sin({})", "Cos": "cos({})",
         "Tan": "sin({0}) / cos({0})", "Tanh": "tanh({})", "Sigmoid": "sigmoid({})", "Relu": "relu({})",
         "Softplus": "softplus({})", "Softsign": "{0} / (1 + abs({0}))", "Sub": "{} - {}", "Pow": "{} ** {}",
@@ -200,7 +201,9 @@ RULES: dict[str, Rule] = {
     "HardSigmoid": _with_numbers("clip(alpha * {} + beta, 0, 1)", alpha=0.2, beta=0.5),
     "LeakyRelu": _with_numbers("where({0} > 0, {0}, alpha * {0})", alpha=0.01),
     "Elu": _with_numbers("where({0} > 0, {0}, alpha * (exp(min({0}, 0)) - 1))", alpha=1.0),
-    "Selu": _with_numbers("gamma * where({0} > 0, {0}, alpha * (exp(min({0}, 0)) - 1))", alpha=1.6732632, gamma=1.050701),
+    "Selu": _with_numbers(
+        "gamma * where({0} > 0, {0}, alpha * (exp(min({0}, 0)) - 1))", alpha=1.6732632, gamma=1.050701
+    ),
     "ThresholdedRelu": _with_numbers("where({0} > alpha, {0}, 0)", alpha=1.0),
     "Gelu": _gelu,
     "ReduceSum": _over("sum({}, {})"), "ReduceMean": _mean_over, "ReduceMax": _over("max({}, {})"),

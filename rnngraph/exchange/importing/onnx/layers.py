@@ -9,8 +9,9 @@ import numpy as np
 
 from rnngraph.exchange.importing.body import number
 from rnngraph.exchange.importing.onnx.scope import Known, Op, module_of
-from rnngraph.exchange.importing.shapes import elementwise, picked, product, stacked, turned, with_dims
-from rnngraph.exchange.importing.values import BATCH, Axis, CannotSay, Padded, Sizes, Value, sized, sizes
+from rnngraph.exchange.importing.products import product
+from rnngraph.exchange.importing.shapes import elementwise, picked, stacked, turned, with_dims
+from rnngraph.exchange.importing.values import Axis, CannotSay, Padded, Sizes, Value, sized, sizes
 
 
 def _constant(op: Op, name: str) -> Any:
@@ -42,8 +43,9 @@ def _added(op: Op) -> tuple[str, str] | None:
         return None
     bias = next(other for other in users[0].input if other != name)
     array = _constant(op, bias)
-    fits = array is not None and array.size == array.shape[-1:][0] == op.value(1).array.shape[1] if array is not None and array.ndim else False
-    return (bias, users[0].output[0]) if fits else None
+    if array is None or not array.ndim or not array.size == array.shape[-1] == op.value(1).array.shape[1]:
+        return None
+    return bias, users[0].output[0]
 
 
 def _dense(op: Op, x: Value, kernel: Any, bias: Any, names: tuple[str, ...]) -> Value:
@@ -138,7 +140,7 @@ def _chosen(op: Op, value: Value, place: int, ids: Any) -> Value:
     place %= len(value.dims)
     if len(parts) == 1:
         return with_dims(parts[0], (*value.dims[:place], 1, *value.dims[place + 1 :]))
-    rows = [part if part.shape else replace(part, text=f"reshape({part.text}, [1])", dims=(*part.dims, 1)) for part in parts]
+    rows = [part if part.shape else with_dims(part, (*part.dims, 1)) for part in parts]
     if len(sizes(value.dims[:place])):
         raise CannotSay("it puts entries in another order")
     made = stacked([r.text for r in rows], rows[0].dims, place)
@@ -192,7 +194,7 @@ def _top_k(op: Op) -> tuple[Value, Value]:
 def _layer_norm(op: Op) -> Value:
     value, gain = op.value(0), op.constant(1)
     last = op.attribute("axis", -1) % len(value.dims) == len(value.dims) - 1
-    if not last or len(op.node.output) > 1 and any(op.scope.uses[n] for n in op.node.output[1:]):
+    if not last or any(op.scope.uses[n] for n in op.node.output[1:]):
         raise CannotSay("it is over several dimensions, or hands out its mean")
     offset = op.constant(2) if op.has(2) else np.zeros_like(gain)
     hint = module_of(op.node, tuple(op.node.input[1:]), "norm")
@@ -207,7 +209,7 @@ def _layer_norm(op: Op) -> Value:
 def _batch_norm(op: Op) -> Value:
     """Where a network is used: a factor and an offset for each channel."""
     value = op.value(0)
-    if len(value.dims) != 2 or value.dims[0] != BATCH and not isinstance(value.dims[0], Axis):
+    if len(value.dims) != 2 or not isinstance(value.dims[0], Axis):
         raise CannotSay("its channels are not the last dimension")
     scale, offset, mean, variance = (op.constant(i).astype(np.float64) for i in (1, 2, 3, 4))
     factor = scale / np.sqrt(variance + op.attribute("epsilon", 1e-5))

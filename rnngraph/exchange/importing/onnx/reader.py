@@ -147,7 +147,8 @@ _FOLDED = {"Constant", "DequantizeLinear", "CastLike", "Trilu", "NonZero", "EyeL
 
 def _folded(scope: Scope, node: Any, inputs: tuple[Known, ...]) -> Any:
     arrays = {n: v.array for n, v in zip(node.input, inputs, strict=True) if isinstance(v, Value)}
-    if sum(a.size for a in arrays.values()) > LARGEST_FOLDED and node.op_type in ("Expand", "Tile", "Range"):
+    told = [np.prod(np.abs(a.astype(np.float64))) for a in arrays.values() if a.dtype.kind == "i"]
+    if node.op_type in ("Expand", "Tile", "Range", "Pad", "OneHot") and max(told, default=0) > LARGEST_FOLDED:
         raise CannotSay("what it makes is too large")
     try:
         made = ReferenceEvaluator(node, opsets={"": scope.whole.opset}).run(None, arrays)

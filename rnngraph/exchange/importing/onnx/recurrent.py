@@ -36,7 +36,8 @@ def recurrent(op: Op) -> tuple[Value | None, ...]:
     ways = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}.get(direction)
     if ways is None:
         raise CannotSay(f"it has no direction `{direction}`")
-    layers = [_layer(op, i, back, functions) for (i, back), functions in zip(enumerate(ways), _functions(op, len(ways)), strict=True)]
+    functions = list(_functions(op, len(ways)))
+    layers = [_layer(op, i, back, functions[i]) for i, back in enumerate(ways)]
     first = [dict(_first(op, i, batch_first)) for i in range(len(ways))]
     lengths(op, x)
     finals = any(op.scope.uses[name] for name in op.node.output[1:])
@@ -47,8 +48,10 @@ def recurrent(op: Op) -> tuple[Value | None, ...]:
     one: Dims = (batch, steps, units) if batch_first else (steps, batch, units)
     place = 2 if batch_first else 1
     y = _rows(made.joined, one, place) if made.joined else stacked([v.text for v in made.outputs], one, place)
-    state_place = 1 if batch_first else 0
-    ends = [stacked([f[s].text for f in made.finals], (batch, units), state_place) if made.finals else None for s in "hc" if s == "h" or op.node.op_type == "LSTM"]
+    states = "hc" if op.node.op_type == "LSTM" else "h"
+    ends: list[Value | None] = [None] * len(states)
+    if made.finals:
+        ends = [stacked([f[s].text for f in made.finals], (batch, units), int(batch_first)) for s in states]
     return (y, *ends)[: len(op.node.output)]
 
 
@@ -83,7 +86,7 @@ def _layer(op: Op, i: int, back: bool, functions: Sequence[Function]) -> Recurre
 def _functions(op: Op, count: int) -> Iterator[list[Function]]:
     """The functions of each direction; their numbers are given one after the other, to those that have some."""
     usual = _USUAL[op.node.op_type]
-    told = [name for name in op.attribute("activations", [])] or usual * count
+    told = list(op.attribute("activations", [])) or usual * count
     if len(told) != len(usual) * count:
         raise CannotSay(f"it has {len(told)} activations")
     rest = {n: list(op.attribute(f"activation_{n}", [])) for n in ("alpha", "beta")}

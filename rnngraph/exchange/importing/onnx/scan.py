@@ -10,13 +10,13 @@ import numpy as np
 from rnngraph.exchange.importing.body import Body, identifier, number, numbered, reserved, type_text
 from rnngraph.exchange.importing.onnx.scope import Known, Op, Scope, snake
 from rnngraph.exchange.importing.recurrent import begin
-from rnngraph.exchange.importing.values import Axis, CannotSay, Dims, Value, as_sequence, met, sizes
+from rnngraph.exchange.importing.values import Axis, CannotSay, Dims, Sizes, Value, as_sequence, met, sizes
 
 
 @dataclass
 class Step(Scope):
-    """The body of a loop along `axis`. What it takes from around is given to the cell: constants are its own, a sequence
-    at the present step is read along with the others, anything else is the same at every step."""
+    """The body of a loop along `axis`. What it takes from around is given to the cell: constants are its own, a
+    sequence at the present step is read along with the others, anything else is the same at every step."""
 
     axis: Axis | None = None
     counter: str = ""
@@ -110,7 +110,7 @@ def loop(op: Op) -> tuple[Known, ...]:
     """A loop whose condition is always true, over all steps of a sequence or for a fixed number."""
     graph = op.attribute("body", None)
     trips = op.inputs[0] if op.has(0) else None
-    first = [value for value in op.inputs[2:]]
+    first = list(op.inputs[2:])
     axis, fixed = _trips(trips)
     step = _step(op, graph, axis)
     step.counter = "t"
@@ -128,15 +128,15 @@ def loop(op: Op) -> tuple[Known, ...]:
         raise CannotSay("it reads no sequence")
     made = _unrolled(op, step, ends, stacks, given, "over {read}{with_}" if axis else f"{{with_}} for {fixed}")
     lead = (axis,) if axis else ()
-    return (*made[: len(given)], *(replace(v, dims=(*lead, *v.dims)) for v in made[len(given) :] if isinstance(v, Value)))
+    stacked = [replace(v, dims=(*lead, *v.dims)) if isinstance(v, Value) else None for v in made[len(given) :]]
+    return (*made[: len(given)], *stacked)
 
 
 def _trips(trips: Known) -> tuple[Axis | None, int]:
-    dims = getattr(trips, "dims", ())
     if isinstance(trips, Value) and trips.array is not None:
         return None, int(np.ravel(trips.array)[0])
-    if trips is not None and not isinstance(trips, Value) and isinstance(dims[0], Axis):
-        return as_sequence(dims[0]), 0
+    if isinstance(trips, Sizes) and isinstance(trips.dims[0], Axis):
+        return as_sequence(trips.dims[0]), 0
     raise CannotSay("its number of steps depends on data")
 
 
@@ -205,7 +205,8 @@ def _unrolled(
         replace(v, text=f"{final}.{state}", array=None, whole=None, rows=(), counts=None, dims=_wide(v, e))
         for state, v, e in zip(step.states, given, ends, strict=True)
     ]
-    return [*finals, *(Value(name, v.dims, v.dtype) for name, v in zip(outputs, stacks, strict=False) if isinstance(v, Value))]
+    shown = [Value(n, v.dims, v.dtype) for n, v in zip(outputs, stacks, strict=False) if isinstance(v, Value)]
+    return [*finals, *shown]
 
 
 def _wide(begun: Value, end: Known) -> Dims:

@@ -190,7 +190,7 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-_LOCAL = frozenset("weight bias kernel table gain offset W R B P".split())
+_LOCAL = frozenset(("weight", "bias", "kernel", "table", "gain", "offset", "W", "R", "B", "P"))
 
 
 def module_of(node: Any, names: Sequence[str], kind: str) -> str:
