@@ -1,4 +1,4 @@
-"""From the description of a model to its text: what nothing needs is left out, what is used once is put in its place."""
+"""From the description of a model to its text: what nothing needs is left out, what is used once stands where used."""
 
 from __future__ import annotations
 
