@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rnngraph.compiled import CompiledProgram
     from rnngraph.diagnostics.diagnostic import Diagnostic
     from rnngraph.diagnostics.errors import CannotDo, UserError
+    from rnngraph.exchange.importing.importer import Imported, import_model
     from rnngraph.weights.save_load import Weights, load_weights, save_weights
 
 _LATER = {
@@ -29,6 +30,8 @@ _LATER = {
     "Weights": "rnngraph.weights.save_load",
     "load": "rnngraph.api",
     "parse": "rnngraph.api",
+    "Imported": "rnngraph.exchange.importing.importer",
+    "import_model": "rnngraph.exchange.importing.importer",
     "load_weights": "rnngraph.weights.save_load",
     "save_weights": "rnngraph.weights.save_load",
 }
@@ -38,10 +41,12 @@ __all__ = [
     "CannotDo",
     "CompiledProgram",
     "Diagnostic",
+    "Imported",
     "Model",
     "UserError",
     "Weights",
     "data",
+    "import_model",
     "load",
     "load_weights",
     "parse",

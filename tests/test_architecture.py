@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import os
 import re
 import runpy
@@ -142,7 +143,7 @@ def test_a_verb_stands_in_a_file_of_its_name() -> None:
 
     for name, command in cli.commands.items():
         defined = command.callback.__module__ if command.callback is not None else ""
-        assert defined == f"rnngraph.cli.{name}"
+        assert defined == f"rnngraph.cli.{name}{'_' if keyword.iskeyword(name) else ''}"
 
 
 def test_the_graph_knows_no_array_and_no_text() -> None:

@@ -107,11 +107,18 @@ VERBS = {
             "weights convert data/lstm4.safetensors --model lstm4.rnn \\\n    --to keras --out keras.safetensors",
         ),
     ),
+    "import": Told(
+        "Write a model of Keras or ONNX as a .rnn file.",
+        (
+            "export lstm4.rnn --weights data/lstm4.safetensors \\\n    --out lstm4.onnx --operators",
+            "import lstm4.onnx --out again.rnn --weights again.safetensors",
+        ),
+    ),
     "export": Told(
         "Write a model as an ONNX file, or as Python for NumPy.",
         (
-            "export textbook.rnn --to numpy \\\n    --weights data/textbook.safetensors --out textbook.py",
-            "export lstm4.rnn --to onnx \\\n    --weights data/lstm4.safetensors --out lstm4.onnx",
+            "export textbook.rnn \\\n    --weights data/textbook.safetensors --out textbook.py",
+            "export lstm4.rnn \\\n    --weights data/lstm4.safetensors --out lstm4.onnx",
         ),
     ),
 }

@@ -22,6 +22,7 @@ from rnngraph.cli.export import export
 from rnngraph.cli.fmt import fmt
 from rnngraph.cli.generate import generate
 from rnngraph.cli.help import explain
+from rnngraph.cli.import_ import import_
 from rnngraph.cli.library import library
 from rnngraph.cli.new import new
 from rnngraph.cli.predict import predict
@@ -49,7 +50,7 @@ def cli() -> None:
 
 for verb in (
     new, examples, library, doctor, check, fmt, show, summary, run, train, evaluate, predict, render, compare, bench,
-    cost, generate, weights, export,
+    cost, generate, weights, import_, export,
 ):  # fmt: skip
     cli.add_command(verb)
 explain(cli)

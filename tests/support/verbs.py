@@ -11,6 +11,8 @@ import numpy as np
 
 import rnngraph as rg
 from rnngraph.cli.main import cli
+from rnngraph.exchange.export.onnx.export import to_onnx
+from rnngraph.exchange.export.request import Wanted
 
 MODEL = """\
 model Small(units = 4) {
@@ -58,6 +60,7 @@ generate writer.rnn --weights g.safetensors --alphabet a.txt --length 3 --prompt
 weights show w.safetensors
 weights convert w.safetensors --model small.rnn --out out.safetensors
 export small.rnn --to numpy --weights w.safetensors --out out.py
+import small.onnx --out out.rnn --weights out.safetensors
 """
 
 
@@ -98,7 +101,9 @@ def furnish(folder: Path) -> None:
     for name in ("d", "v", "t"):
         x = np.random.default_rng(len(name)).normal(size=(16, 6, 3))
         np.savez(folder / f"{name}.npz", x=x, size=x.sum(-1))
-    rg.save_weights(folder / "w.safetensors", rg.load(folder / "small.rnn").init(0))
+    small = rg.load(folder / "small.rnn")
+    rg.save_weights(folder / "w.safetensors", small.init(0))
+    (folder / "small.onnx").write_bytes(to_onnx(small, small.init(0), Wanted(), True))
     rg.save_weights(folder / "g.safetensors", rg.load(folder / "writer.rnn").init(0))
 
 

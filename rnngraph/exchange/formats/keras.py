@@ -31,10 +31,7 @@ def read(path: str) -> Found:
     with foreign(path, "Keras weights", "E697"):
         source, config, version = _opened(path)
         with h5py.File(source, "r") as file:
-            if config is None and "model_config" in file.attrs:
-                config = json.loads(file.attrs["model_config"])
-                told = file.attrs.get("keras_version", "")
-                version = told.decode() if isinstance(told, bytes) else str(told)
+            config, version = (config, version) if config is not None else _told(file)
             stored = _stored(h5py, file)
             titles = {n.rpartition("/")[0]: str(g.attrs["name"]) for n, g in _vars(h5py, file)}
         arrays = {name: array for name, (array, _) in stored.items() if array is not None}
@@ -44,6 +41,26 @@ def read(path: str) -> Found:
         other = [f"`{name}` holds no numbers" for name in stored.keys() - arrays.keys()]
         strange = [] if entries is not None else ["its configuration is in a form that is not known here"]
         return replace(found, notes=(*strange, *found.notes, *sorted(other)))
+
+
+def configuration(path: str) -> tuple[Any, str]:
+    """The configuration of the model in a file, None where there is none, and the version of Keras."""
+    with needed("h5py"):
+        import h5py
+    with foreign(path, "a Keras model", "E697"):
+        source, config, version = _opened(path)
+        if config is not None:
+            return config, version
+        with h5py.File(source, "r") as file:
+            return _told(file)
+
+
+def _told(file: Any) -> tuple[Any, str]:
+    """The configuration and the version of Keras that stand in an `.h5` file."""
+    if "model_config" not in file.attrs:
+        return None, ""
+    told = file.attrs.get("keras_version", "")
+    return json.loads(file.attrs["model_config"]), told.decode() if isinstance(told, bytes) else str(told)
 
 
 def _opened(path: str) -> tuple[Any, Any, str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from rnngraph import __version__
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.exchange.export.numpy.choice import WORDS
@@ -40,8 +41,15 @@ def to_onnx(model: Model, weights: Mapping[str, Any], wanted: Wanted, operators:
     graph = given.source if operators else given.graph
     _refuse(graph)
     extra = operator_rules(given, graph) if operators else {}
-    made: bytes = model_of(_graph(given, graph, extra), wanted.note).SerializeToString(deterministic=True)
+    whole = model_of(_graph(given, graph, extra), wanted.note, _facts(model))
+    made: bytes = whole.SerializeToString(deterministic=True)
     return made
+
+
+def _facts(model: Model) -> dict[str, str]:
+    """What the metadata of a file say: the model, its settings, and the version that exported it."""
+    settings = ", ".join(f"{name} = {value}" for name, value in model.block.settings.items())
+    return {"rnngraph.model": model.block.definition, "rnngraph.settings": settings, "rnngraph.version": __version__}
 
 
 def operators_in(content: bytes) -> set[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from rnngraph import __version__
 from rnngraph.ir.graph import Node, Value
 from rnngraph.ir.types import DType, Type
 
@@ -143,10 +144,13 @@ class Scope:
         return helper.make_graph(self.nodes, name, inputs, outputs)
 
 
-def model_of(graph: Any, note: str = "") -> Any:
-    """A checked ONNX model of a graph."""
+def model_of(graph: Any, note: str, facts: Mapping[str, str]) -> Any:
+    """A checked ONNX model of a graph, with who made it, and facts about it as metadata."""
     opsets = [helper.make_opsetid("", OPSET)]
-    made = helper.make_model(graph, opset_imports=opsets, producer_name="rnngraph", doc_string=note)
+    made = helper.make_model(
+        graph, opset_imports=opsets, producer_name="rnngraph", producer_version=__version__, doc_string=note
+    )
+    helper.set_model_props(made, dict(facts))
     made.ir_version = IR_VERSION
     onnx.checker.check_model(made)
     return made

@@ -1,0 +1,27 @@
+"""`import`: the model of another tool as a .rnn file and its weights."""
+
+from __future__ import annotations
+
+import click
+
+from rnngraph.cli.arguments import Input, Output, Verb
+from rnngraph.cli.terminal import say, warn
+
+
+@click.command("import", cls=Verb)
+@click.argument("file", type=Input())
+@click.option("--out", type=Output("a model", "rnn"), required=True, help="The .rnn file to write.")
+@click.option("--weights", type=Output("weights", "safetensors"), required=True, help="The .safetensors file to write.")
+def import_(file: str, out: str, weights: str) -> None:
+    """Write the model in FILE (.onnx, .keras or .h5) as a .rnn file, with its weights. Nothing in FILE is executed."""
+    from rnngraph.exchange.importing.importer import import_model
+    from rnngraph.files.outputs import write_aside
+    from rnngraph.weights.save_load import save_weights
+
+    made = import_model(file)
+    for note in made.notes:
+        warn(note)
+    save_weights(weights, made.weights)
+    write_aside(out, made.text.encode())
+    say(made.checked)
+    say(f"wrote {out} and {weights}: {len(made.weights)} arrays")

@@ -1,0 +1,212 @@
+"""A Keras model: its layers in the order in which they are called. Nothing of its file is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.exchange.formats import keras as files
+from rnngraph.exchange.formats.contents import Found
+from rnngraph.exchange.importing.body import Body, declared, identifier, numbered
+from rnngraph.exchange.importing.description import Port, Read
+from rnngraph.exchange.importing.keras import layers, recurrent
+from rnngraph.exchange.importing.keras.layers import Call, Model
+from rnngraph.exchange.importing.roles import Roles, read_with
+from rnngraph.exchange.importing.text import Described
+from rnngraph.exchange.importing.values import BATCH, CannotSay, Dims, Value
+
+RULES = {**layers.RULES, **recurrent.RULES}
+Node = Mapping[str, Any]
+Path = tuple[str, ...]
+Maybe = tuple[Value | None, ...]
+MODELS = ("Sequential", "Functional", "Model")
+MOST_RESULTS = 8
+"""Results of one layer: the outputs and states of two directions."""
+
+
+def read(path: str, name: str) -> Read:
+    """The description of the model of a file. UserError with every layer that cannot be said."""
+    config, version = files.configuration(path)
+    if config is None:
+        raise UserError(
+            f"`{path}` holds weights alone, and no model",
+            "E741",
+            "`rnngraph weights convert` reads them for a model in a .rnn file",
+        )
+    found = files.read(path)
+    return read_with(lambda roles: _Reader(found, version, name, roles).whole(config))
+
+
+class _Reader:
+    """One reading with what is known of dimensions."""
+
+    def __init__(self, found: Found, version: str, name: str, roles: Roles) -> None:
+        body = Body(identifier(name))
+        body.taken.add(body.name)
+        self.model, self.roles = Model(found, version, body), roles
+        self.ports: list[Port] = []
+
+    def whole(self, config: Node) -> tuple[Read, Dims]:
+        body = self.model.body
+        results = self.of_model(config, (), None)
+        for port in self.ports:
+            body.inputs[port.ours] = declared(port.theirs, port.dims, port.dtype)
+        if self.model.problems:
+            raise UserError([Diagnostic("E740", text) for text in dict.fromkeys(self.model.problems)])
+        outputs = tuple(self._output(name, value) for name, value in results)
+        described = Described(body, {}, self.model.texts)
+        dims = tuple(d for port in (*self.ports, *outputs) for d in port.dims)
+        notes, proofs = tuple(self.model.notes), tuple(self.model.proofs)
+        return Read(described, tuple(self.ports), outputs, notes, proofs=proofs), dims
+
+    def _output(self, name: str, value: Value) -> Port:
+        used = {*self.model.body.inputs, *(n for _, n in self.model.body.outputs)}
+        ours = next(n for n in numbered(identifier(name)) if n not in used)
+        self.model.body.outputs.append((value.text, ours))
+        return Port(name, ours, value.dims, value.dtype)
+
+    # --- models -----------------------------------------------------------------------------------------------------
+
+    def of_model(self, node: Node, names: Path, given: Sequence[Value] | None) -> list[tuple[str, Value]]:
+        """The outputs of a model with their names; its inputs are declared where none are given."""
+        config = node["config"]
+        if node["class_name"] == "Sequential":
+            return self._in_line(config if isinstance(config, list) else config["layers"], names, given)
+        if "input_layers" not in config:
+            raise CannotSay("it is built by code of its own, which is never run")
+        return self._calls(config, names, given)
+
+    def _in_line(self, nodes: Sequence[Node], names: Path, given: Sequence[Value] | None) -> list[tuple[str, Value]]:
+        values: Maybe | None = None if given is None else tuple(given)
+        name = ""
+        for node in nodes:
+            name = _name(node)
+            if node["class_name"] == "InputLayer":
+                values = values or (self._input(name, node["config"]),)
+                continue
+            values = values or (self._input("x", node["config"]),)
+            values = self._called(node, names, values, ())
+        return [(name, value) for value in values or () if value is not None]
+
+    def _calls(self, config: Node, names: Path, given: Sequence[Value] | None) -> list[tuple[str, Value]]:
+        """A model of calls: each is made when what it needs is there."""
+        known: dict[tuple[str, int, int], Value | None] = {}
+        starts = list(_tensors(config["input_layers"]))
+        waiting = []
+        wanted = _wanted(config)
+        for node in config["layers"]:
+            name = _name(node)
+            if (name, 0, 0) in starts:
+                at = starts.index((name, 0, 0))
+                known[name, 0, 0] = given[at] if given is not None else self._input(name, node["config"])
+            else:
+                waiting += [(node, i, c) for i, c in enumerate(node["inbound_nodes"]) if (name, i) in wanted]
+        while waiting:
+            ready = [entry for entry in waiting if all(t in known for part in _arguments(entry[2]) for t in part)]
+            if not ready:
+                raise CannotSay("its layers are called in a circle, or with what no layer gives")
+            for node, i, call in ready:
+                inputs, states = _arguments(call)
+                results = self._called(node, names, tuple(known[t] for t in inputs), tuple(known[t] for t in states))
+                known |= {(_name(node), i, j): result for j, result in enumerate(results)}
+            waiting = [entry for entry in waiting if entry not in ready]
+        return [(t[0], value) for t in _tensors(config["output_layers"]) if (value := known[t]) is not None]
+
+    def _input(self, name: str, config: Node) -> Value:
+        shape = config.get("batch_shape") or config.get("batch_input_shape")
+        if shape is None:
+            raise UserError(f"the file does not say the shape of the input `{name}`", "E740")
+        ours = self.model.body.fresh(name)
+        dims = (BATCH, *self.roles.dims(ours, [None if n is None else int(n) for n in shape])[1:])
+        whole = str(config.get("dtype", "")).startswith(("int", "uint")) or f"type {ours}" in self.roles.known
+        kind = "int" if whole else "float"
+        self.model.body.inputs[ours] = ""
+        self.ports.append(Port(name, ours, dims, kind))
+        return Value(ours, dims, kind)
+
+    def _called(self, node: Node, names: Path, inputs: Maybe, states: Maybe) -> Maybe:
+        """What a layer gives; nothing is known of what depends on one that cannot be said."""
+        name, kind = _name(node), str(node["class_name"])
+        unknown = (None,) * MOST_RESULTS
+        try:
+            if kind in MODELS:
+                given = [value for value in inputs if value is not None]
+                if len(given) < len(inputs):
+                    return unknown
+                return tuple(value for _, value in self.of_model(node, (*names, name), given))
+            inner = _inner(node)
+            if any(value is None for value in (*inputs, *states)):
+                return unknown
+            first, begun = tuple(v for v in inputs if v), tuple(v for v in states if v)
+            if inner["class_name"] in recurrent.RULES:
+                first, begun = first[:1], (*first[1:], *begun)
+            call = Call(self.model, (*names, name), inner["class_name"], inner["config"], first, begun)
+            made = RULES[call.kind](call)
+        except CannotSay as reason:
+            self.model.problems.append(f"layer `{name}` ({kind}) cannot be said in the language: {reason}")
+            return unknown
+        return made if isinstance(made, tuple) else (made,)
+
+
+def _inner(node: Node) -> Node:
+    """The layer itself, or the one that works at every step. CannotSay where there is none like it."""
+    around = node["class_name"] == "TimeDistributed"
+    inner: Node = node["config"]["layer"] if around else node
+    if inner["class_name"] == "Lambda":
+        raise CannotSay("it holds code, which is never run")
+    if inner["class_name"] not in RULES or (around and inner["class_name"] not in ("Dense", "Activation")):
+        raise CannotSay("there is nothing like it")
+    return inner
+
+
+def _name(node: Node) -> str:
+    config = node["config"]
+    return str((config.get("name") if isinstance(config, dict) else None) or node.get("name") or node["class_name"])
+
+
+# --- what a call is given -------------------------------------------------------------------------------------------
+
+
+Tensor = tuple[str, int, int]
+
+
+def _tensors(told: Any) -> Iterator[Tensor]:
+    """The tensors that are told of, at whatever depth: `["lstm", 0, 1]`, or in Keras 3's own form."""
+    if isinstance(told, dict):
+        if told.get("class_name") == "__keras_tensor__":
+            name, node, index = told["config"]["keras_history"]
+            yield str(name), int(node), int(index)
+            return
+        for part in told.values():
+            yield from _tensors(part)
+    elif isinstance(told, (list, tuple)):
+        if len(told) >= 3 and isinstance(told[0], str) and all(isinstance(n, int) for n in told[1:3]):
+            yield told[0], told[1], told[2]
+            yield from _tensors(told[3:])
+            return
+        for part in told:
+            yield from _tensors(part)
+
+
+def _arguments(call: Any) -> tuple[list[Tensor], list[Tensor]]:
+    """The tensors that a layer is called with, and those for its states."""
+    if isinstance(call, dict):
+        return list(_tensors(call.get("args", []))), list(_tensors(call.get("kwargs", {}).get("initial_state")))
+    plain = [part[:3] for part in call] if call and isinstance(call[0], list) else call
+    more = [part[3:] for part in call] if call and isinstance(call[0], list) else []
+    return list(_tensors(plain)), list(_tensors(more))
+
+
+def _wanted(config: Node) -> set[tuple[str, int]]:
+    """The calls that the outputs need; masks are not among them, since rows have lengths here."""
+    calls = {(_name(node), i): call for node in config["layers"] for i, call in enumerate(node["inbound_nodes"])}
+    found: set[tuple[str, int]] = set()
+    waiting = [(name, i) for name, i, _ in _tensors(config["output_layers"])]
+    while waiting:
+        at = waiting.pop()
+        if at in calls and at not in found:
+            found.add(at)
+            waiting += [(name, i) for part in _arguments(calls[at]) for name, i, _ in part]
+    return found

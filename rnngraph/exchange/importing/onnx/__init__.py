@@ -1,0 +1,1 @@
+"""ONNX models: nodes one after the other, a rule for each operator."""

@@ -1,0 +1,253 @@
+"""Models of other tools come in as text that computes the same: real files with recorded outputs, and small graphs that
+onnxruntime runs beside ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import rnngraph as rg
+from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.exchange.export.onnx.export import to_onnx
+from rnngraph.exchange.export.request import Wanted
+from rnngraph.exchange.importing import check
+from rnngraph.exchange.importing.importer import Imported, import_model
+from tests.support.models import parsed
+
+HERE = Path(__file__).parent / "imported"
+EXPECTED = np.load(HERE / "expected.npz")
+REAL = ("sentiment.keras", "stacked.keras", "seq2seq.keras", "merge.keras", "flat.h5", "tagger.onnx", "pooled.onnx")
+
+
+def told(error: pytest.ExceptionInfo[UserError]) -> list[tuple[str, str]]:
+    return [(d.code, d.message) for d in error.value.diagnostics]
+
+
+# --- real files -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_real_file_gives_what_its_own_tool_gave(name: str) -> None:
+    made = import_model(HERE / name)
+    model = rg.parse(made.text)
+    data = {i.name: EXPECTED[f"{name} {i.name}"] for i in model.inputs}
+    results = model.compile(kernels="numpy").run(data, {n: w.astype("f8") for n, w in made.weights.items()})
+    for i, output in enumerate(model.outputs):
+        np.testing.assert_allclose(results[output], EXPECTED[f"{name} {i}"], atol=1e-5)
+
+
+def test_the_text_is_as_a_person_writes_it() -> None:
+    assert import_model(HERE / "tagger.onnx").text == """\
+model Tagger {
+  input tokens: seq int
+
+  embed = Embedding(7, 3)
+  rnn = Bidirectional(LSTM(2), LSTM(2))
+  rnn_2 = Bidirectional(LSTM(2), LSTM(2))
+  norm_2 = LayerNorm()
+  out = Dense(2)
+
+  output out(relu(norm_2(rnn_2(rnn(embed(tokens)))))) as scores
+}
+"""
+    assert import_model(HERE / "seq2seq.keras").text == """\
+model Seq2seq {
+  input source: seq[3]
+  input target: seq@target_time[2]
+
+  encoder = LSTM(2)
+  decoder = LSTM(2)
+  scores = Dense(2)
+
+  _, encoder_final = unroll encoder over source
+  decoder_y = unroll decoder over target from encoder_final
+
+  output scores(decoder_y) as scores
+  output encoder_final.h as encoder
+}
+"""
+
+
+def test_the_first_dimension_may_be_the_steps() -> None:
+    made = import_model(HERE / "states.onnx")
+    x, h0 = EXPECTED["states.onnx x"], EXPECTED["states.onnx h0"]
+    data = {"x": x.swapaxes(0, 1), "h0": h0.swapaxes(0, 1)}
+    results = rg.parse(made.text).compile(dtype="float32", kernels="numpy").run(data, made.weights)
+    np.testing.assert_allclose(results["y"], EXPECTED["states.onnx 0"].swapaxes(0, 1), atol=1e-5)
+
+
+def test_everything_that_cannot_be_said_is_told_at_once() -> None:
+    with pytest.raises(UserError) as error:
+        import_model(HERE / "unsayable.keras")
+    assert told(error) == [
+        ("E740", "layer `conv1d_3` (Conv1D) cannot be said in the language: there is nothing like it"),
+        ("E740", "layer `own_code` (Lambda) cannot be said in the language: it holds code, which is never run"),
+    ]
+
+
+# --- our own files --------------------------------------------------------------------------------------------------
+
+OWN = ("lstm peepholes", "lstm everything", "clockwork", "encoder decoder", "greedy", "pooling", "tagger", "thoughts",
+       "logarithms")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_what_was_exported_comes_back(name: str, tmp_path: Path) -> None:
+    model = parsed(name)
+    made = _imported(to_onnx(model, model.init(1), Wanted(), True), tmp_path)
+    assert made.difference is not None and made.difference < 1e-5
+
+
+def test_an_exported_file_says_who_made_it() -> None:
+    model = onnx.load_from_string(to_onnx(parsed("lstm"), parsed("lstm").init(0), Wanted()))
+    assert (model.producer_name, model.producer_version) == ("rnngraph", rg.__version__)
+    assert {p.key: p.value for p in model.metadata_props}["rnngraph.version"] == rg.__version__
+
+
+# --- operators ------------------------------------------------------------------------------------------------------
+
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+
+
+def _imported(content: bytes, folder: Path) -> Imported:
+    (folder / "small.onnx").write_bytes(content)
+    return import_model(folder / "small.onnx")
+
+
+def _model(
+    nodes: list[Any], inputs: list[Any], outputs: dict[str, int], tensors: dict[str, Any], opset: int = 18
+) -> bytes:
+    """The content of a file; outputs have so many dimensions."""
+    ports = [helper.make_tensor_value_info(n, kind, shape) for n, kind, shape in inputs]
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [None] * rank) for n, rank in outputs.items()]
+    held = [numpy_helper.from_array(np.asarray(a), n) for n, a in tensors.items()]
+    made = helper.make_model(
+        helper.make_graph(nodes, "small", ports, ends, held), opset_imports=[helper.make_opsetid("", opset)]
+    )
+    made.ir_version = 8
+    content: bytes = made.SerializeToString()
+    return content
+
+
+def _recurrent(kind: str, extra: dict[str, Any], **attributes: Any) -> bytes:
+    """An operator of 3 inputs and 2 units over (steps, batch, 3); `extra` are constants or inputs by their place."""
+    rng = np.random.default_rng(0)
+    ways = 2 if attributes.get("direction") == "bidirectional" else 1
+    rows = 2 * GATES[kind]
+    shapes = {"W": (ways, rows, 3), "R": (ways, rows, 2), "B": (ways, 2 * rows)}
+    tensors = {n: rng.normal(size=s).astype("f4") for n, s in shapes.items()}
+    inputs = [("x", TensorProto.FLOAT, ["steps", "rows", 3])]
+    names = ["x", "W", "R", "B", "", "", "", ""]
+    for name, (place, shape) in extra.items():
+        names[place] = name
+        if name == "P":
+            tensors[name] = rng.normal(size=shape).astype("f4")
+        else:
+            inputs.append((name, TensorProto.INT32 if name == "lengths" else TensorProto.FLOAT, shape))
+    outputs = {"y": 4, "h": 3, **({"c": 3} if kind == "LSTM" else {})}
+    while not names[-1]:
+        names.pop()
+    node = helper.make_node(kind, names, list(outputs), name="cell", hidden_size=2, **attributes)
+    return _model([node], inputs, outputs, tensors)
+
+
+HARD = {"activations": ["HardSigmoid", "Tanh", "Relu"], "activation_alpha": [0.3], "activation_beta": [0.4]}
+OPERATORS = {
+    "reverse": ("LSTM", {}, {"direction": "reverse"}, "LSTM(2)"),
+    "both": ("GRU", {}, {"direction": "bidirectional"}, "GRU(2)"),
+    "peepholes": ("LSTM", {"P": (7, (1, 6))}, {}, "LSTM(2, peepholes = true)"),
+    "coupled": ("LSTM", {}, {"input_forget": 1}, "coupled = true"),
+    "clip": ("LSTM", {"P": (7, (1, 6))}, {"clip": 0.6}, "cell ClippedLSTM"),
+    "clip gru": ("GRU", {}, {"clip": 0.4, "linear_before_reset": 1}, "cell ClippedGRU"),
+    "hard": ("LSTM", {}, HARD, "cell HardLSTM"),
+    "reset": ("GRU", {}, {"linear_before_reset": 1}, "GRU(2, reset_after = true)"),
+    "softsign": ("RNN", {}, {"activations": ["Softsign"]}, "layer Softsign"),
+    "states": ("LSTM", {"h0": (5, [1, "rows", 2]), "c0": (6, [1, "rows", 2])}, {}, "from record("),
+    "lengths": ("GRU", {"lengths": (4, ["rows"])}, {"direction": "bidirectional"}, "GRU(2)"),
+}
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_operator_with_its_attributes(name: str, tmp_path: Path) -> None:
+    kind, extra, attributes, expected = OPERATORS[name]
+    made = _imported(_recurrent(kind, extra, **attributes), tmp_path)
+    assert expected in made.text
+    assert made.difference is not None
+
+
+def test_a_loop_is_a_cell(tmp_path: Path) -> None:
+    """Sums up the steps of a sequence, which it looks up by their index."""
+    floats = TensorProto.FLOAT
+    body = helper.make_graph(
+        [
+            helper.make_node("Gather", ["x", "i"], ["now"], axis=0),
+            helper.make_node("Add", ["total", "now"], ["more"]),
+            helper.make_node("Identity", ["go"], ["still"]),
+            helper.make_node("Tanh", ["more"], ["shown"]),
+        ],
+        "adding",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("total", floats, ["batch", 3]),
+        ],
+        [
+            helper.make_tensor_value_info("still", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("more", floats, ["batch", 3]),
+            helper.make_tensor_value_info("shown", floats, ["batch", 3]),
+        ],
+    )
+    nodes = [
+        helper.make_node("Shape", ["x"], ["sizes"]),
+        helper.make_node("Gather", ["sizes", "zero"], ["count"]),
+        helper.make_node("Loop", ["count", "yes", "start"], ["end", "all"], body=body),
+    ]
+    tensors = {"zero": np.int64(0), "yes": np.array(True)}
+    inputs = [("x", floats, ["time", "batch", 3]), ("start", floats, ["batch", 3])]
+    made = _imported(_model(nodes, inputs, {"end": 2, "all": 3}, tensors), tmp_path)
+    assert "cell Adding" in made.text and made.difference is not None
+
+
+# --- what is refused ------------------------------------------------------------------------------------------------
+
+
+def test_files_that_are_no_models_get_one_message(tmp_path: Path) -> None:
+    for name in ("text.onnx", "text.keras", "text.h5"):
+        (tmp_path / name).write_text("no model")
+        with pytest.raises(UserError) as error:
+            import_model(tmp_path / name)
+        assert len(told(error)) == 1 and "cannot be read as" in told(error)[0][1]
+    with pytest.raises(UserError, match="no model that can be imported"):
+        import_model(HERE / "make.py")
+    with pytest.raises(CannotDo, match="cannot read"):
+        import_model(tmp_path / "missing.onnx")
+    with pytest.raises(UserError, match="holds weights alone"):
+        import_model(HERE.parent / "weights" / "keras3.weights.h5")
+
+
+def test_nodes_and_versions_that_are_unknown(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Det", ["x"], ["a"], name="one"),
+        helper.make_node("Erf", ["a"], ["y"], name="two"),
+    ]
+    inputs = [("x", TensorProto.FLOAT, ["batch", 3, 3])]
+    with pytest.raises(UserError) as error:
+        _imported(_model(nodes, inputs, {"y": 3}, {}), tmp_path)
+    assert [message for _, message in told(error)] == [
+        "node `one` (Det) cannot be said in the language: there is nothing like it",
+        "node `two` (Erf) cannot be said in the language: there is nothing like it",
+    ]
+    with pytest.raises(UserError, match="version 6 of ONNX's operators"):
+        _imported(_model([helper.make_node("Tanh", ["x"], ["y"])], inputs, {"y": 3}, {}, opset=6), tmp_path)
+
+
+def test_a_model_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "TOLERANCE", -1.0)
+    with pytest.raises(UserError) as error:
+        import_model(HERE / "tagger.onnx")
+    assert told(error)[0][0] == "E743" and "the output `scores` differs" in told(error)[0][1]
