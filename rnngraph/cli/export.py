@@ -75,7 +75,7 @@ def export(
     form_of(out, ["onnx" if target == "onnx" else "py"], f"a model in {'ONNX' if target == 'onnx' else 'NumPy'}")
     model = read_model(file, name, settings, path)
     chance_told(path, model)
-    refuse_idle(model, _written(click.get_current_context()))
+    refuse_idle(model, {**_written(click.get_current_context()), "target": target})
     asked = dtype or ("float32" if target == "onnx" else "float64")
     padded = target == "numpy" if lengths is None else lengths
     random = path is None and model.weights

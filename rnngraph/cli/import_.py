@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from rnngraph.cli.arguments import Input, Output, Verb
@@ -14,10 +16,13 @@ from rnngraph.cli.terminal import say, warn
 @click.option("--weights", type=Output("weights", "safetensors"), required=True, help="The .safetensors file to write.")
 def import_(file: str, out: str, weights: str) -> None:
     """Write the model in FILE (.onnx, .keras or .h5) as a .rnn file, with its weights. Nothing in FILE is executed."""
+    from rnngraph.diagnostics.errors import UserError
     from rnngraph.exchange.importing.importer import import_model
     from rnngraph.files.outputs import write_aside
     from rnngraph.weights.save_load import save_weights
 
+    if Path(out).is_file():  # somebody may have written it by hand
+        raise UserError(f"`{out}` is there already", "E764", "name another file, or delete this one")
     made = import_model(file)
     for note in made.notes:
         warn(note)

@@ -85,8 +85,8 @@ def test_everything_that_cannot_be_said_is_told_at_once() -> None:
     with pytest.raises(UserError) as error:
         import_model(HERE / "unsayable.keras")
     assert told(error) == [
-        ("E740", "layer `conv1d_3` (Conv1D) cannot be said in the language: there is nothing like it"),
-        ("E740", "layer `own_code` (Lambda) cannot be said in the language: it holds code, which is never run"),
+        ("E760", "layer `conv1d_3` (Conv1D) cannot be said in the language: there is nothing like it"),
+        ("E760", "layer `own_code` (Lambda) cannot be said in the language: it holds code, which is never run"),
     ]
 
 
@@ -250,4 +250,4 @@ def test_a_model_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(check, "TOLERANCE", -1.0)
     with pytest.raises(UserError) as error:
         import_model(HERE / "tagger.onnx")
-    assert told(error)[0][0] == "E743" and "the output `scores` differs" in told(error)[0][1]
+    assert told(error)[0][0] == "E763" and "the output `scores` differs" in told(error)[0][1]

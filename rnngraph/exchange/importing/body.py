@@ -181,7 +181,7 @@ def declared(name: str, dims: Dims, dtype: str) -> str:
     try:
         return type_text(dims, dtype)
     except CannotSay as reason:
-        raise UserError(f"the input `{name}` cannot be said in the language: {reason}", "E740") from reason
+        raise UserError(f"the input `{name}` cannot be said in the language: {reason}", "E760") from reason
 
 
 def type_text(dims: Dims, dtype: str) -> str:

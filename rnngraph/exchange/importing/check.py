@@ -52,14 +52,14 @@ def _parsed(text: str) -> Model:
     try:
         return Model.read(Source("<text>", text))
     except UserError as error:
-        own = Diagnostic("E740", "what was made of the model is not valid in the language")
+        own = Diagnostic("E760", "what was made of the model is not valid in the language")
         raise UserError([own, *error.diagnostics]) from error
 
 
 def _refuse(made: Read, found: list[float], runtime: str) -> None:
     wrong = [
         Diagnostic(
-            "E743",
+            "E763",
             f"the output `{port.theirs}` differs from what {runtime} gives, by {difference:.3g} of its largest number",
             help="nothing was written",
         )

@@ -43,7 +43,7 @@ def import_model(path: PathLike) -> Imported:
     if kind not in ENDINGS:
         raise UserError(
             f"`{path}` is no model that can be imported",
-            "E741",
+            "E761",
             f"models are in files that end with {', '.join(ENDINGS)}",
         )
     return _onnx(str(path)) if kind == ".onnx" else _keras(str(path))
@@ -55,10 +55,10 @@ def _onnx(path: str) -> Imported:
     from rnngraph.exchange.importing.check_onnx import run_onnx
     from rnngraph.exchange.importing.onnx.reader import read
 
-    with foreign(path, "an ONNX model", "E741"):
+    with foreign(path, "an ONNX model", "E761"):
         model = onnx.load(path)
         onnx.checker.check_model(path)
-    with foreign(path, "an ONNX model", "E741"):
+    with foreign(path, "an ONNX model", "E761"):
         made = read(model, model_name(model.graph.name, path))
     return _finished(made, lambda data: run_onnx(path, made, data), "onnxruntime")
 
@@ -67,7 +67,7 @@ def _keras(path: str) -> Imported:
     from rnngraph.exchange.importing.check_keras import run_keras
     from rnngraph.exchange.importing.keras.reader import read
 
-    with foreign(path, "a Keras model", "E741"):
+    with foreign(path, "a Keras model", "E761"):
         made = read(path, model_name("", path))
     return _finished(made, lambda data: run_keras(path, made, data), "keras")
 

@@ -94,7 +94,7 @@ def read_with(read: Callable[[Roles], tuple[Read, Dims]]) -> Read:
         if not left:
             return made
         roles.guess(left)
-    raise UserError("what the dimensions of the inputs are cannot be found out", "E740")
+    raise UserError("what the dimensions of the inputs are cannot be found out", "E760")
 
 
 def _open(roles: Roles) -> list[str]:

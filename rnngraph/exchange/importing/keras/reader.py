@@ -32,7 +32,7 @@ def read(path: str, name: str) -> Read:
     if config is None:
         raise UserError(
             f"`{path}` holds weights alone, and no model",
-            "E741",
+            "E761",
             "`rnngraph weights convert` reads them for a model in a .rnn file",
         )
     found = files.read(path)
@@ -54,7 +54,7 @@ class _Reader:
         for port in self.ports:
             body.inputs[port.ours] = declared(port.theirs, port.dims, port.dtype)
         if self.model.problems:
-            raise UserError([Diagnostic("E740", text) for text in dict.fromkeys(self.model.problems)])
+            raise UserError([Diagnostic("E760", text) for text in dict.fromkeys(self.model.problems)])
         outputs = tuple(self._output(name, value) for name, value in results)
         described = Described(body, {}, self.model.texts)
         dims = tuple(d for port in (*self.ports, *outputs) for d in port.dims)
@@ -117,7 +117,7 @@ class _Reader:
     def _input(self, name: str, config: Node) -> Value:
         shape = config.get("batch_shape") or config.get("batch_input_shape")
         if shape is None:
-            raise UserError(f"the file does not say the shape of the input `{name}`", "E740")
+            raise UserError(f"the file does not say the shape of the input `{name}`", "E760")
         ours = self.model.body.fresh(name)
         dims = (BATCH, *self.roles.dims(ours, [None if n is None else int(n) for n in shape])[1:])
         whole = str(config.get("dtype", "")).startswith(("int", "uint")) or f"type {ours}" in self.roles.known

@@ -34,7 +34,7 @@ def read(model: Any, name: str) -> Read:
     if not OLDEST <= opset <= NEWEST:
         raise UserError(
             f"the file has version {opset} of ONNX's operators, and those from {OLDEST} to {NEWEST} are known here",
-            "E742",
+            "E762",
             "`onnx.version_converter` brings a model to another version",
         )
     return read_with(lambda roles: _read(model, opset, name, roles))
@@ -52,7 +52,7 @@ def _read(model: Any, opset: int, name: str, roles: Roles) -> tuple[Read, Dims]:
         body.inputs[port.ours] = declared(port.theirs, port.dims, port.dtype) + body.inputs[port.ours]
     if whole.problems:
         raise UserError(
-            [Diagnostic("E740", text, help="" if i else "nothing was written") for i, text in enumerate(whole.problems)]
+            [Diagnostic("E760", text, help="" if i else "nothing was written") for i, text in enumerate(whole.problems)]
         )
     outputs = tuple(_output(body, info.name, value) for info, value in zip(model.graph.output, results, strict=True))
     described = Described(body, whole.cells, whole.texts)
@@ -68,7 +68,7 @@ def _inputs(model: Any, scope: Scope, roles: Roles) -> Any:
             continue
         kind = TYPES.get(info.type.tensor_type.elem_type)
         if kind is None:
-            raise UserError(f"the input `{info.name}` is no array of numbers", "E740")
+            raise UserError(f"the input `{info.name}` is no array of numbers", "E760")
         sizes = info.type.tensor_type.shape.dim
         dims = roles.dims(info.name, [d.dim_param or (d.dim_value if d.HasField("dim_value") else None) for d in sizes])
         begun = ""
@@ -90,7 +90,7 @@ def _unnamed(name: str) -> bool:
 
 def _output(body: Body, name: str, value: Known) -> Port:
     if not isinstance(value, Value):
-        raise UserError(f"the output `{name}` is made of sizes alone", "E740")
+        raise UserError(f"the output `{name}` is made of sizes alone", "E760")
     ours = "y" if _unnamed(name) else identifier(name)
     used = {*body.inputs, *(n for _, n in body.outputs)}
     ours = next(n for n in numbered(ours) if n not in used)
