@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnngraph import model as core
+from rnngraph.compiled import refuse_unnamed
+from rnngraph.data.dataset import made_of
+from rnngraph.data.tables import TRAINED_ON, refuse_other_scaling
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source
+from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.files.outputs import PathLike, form_of
 from rnngraph.run_options import RunOptions, over_defaults
+from rnngraph.weights.about import refuse_other
+from rnngraph.weights.save_load import Weights
 
 if TYPE_CHECKING:
     from rnngraph.analysis.bench import Bench
@@ -22,20 +29,35 @@ if TYPE_CHECKING:
 
 Data = Mapping[str, Any]
 Tell = Callable[[str], None]
+Options = RunOptions | Mapping[str, Any] | None
 
 
 class Model(core.Model):
     """One model of a file, with settings. Immutable; `compile` makes programs of it.
 
     Each verb of the command line is a method of the same name. `options` are those of `compile` that say how a model
-    is run (`unroll`, `backend`, `dtype`, `kernels`, `keep`, `memory_limit`, `truncate`, `swap`), over the model's
-    `schedule` block; dtype is float32 where neither says.
+    is run (`unroll`, `backend`, `dtype`, `kernels`, `keep`, `memory_limit`, `truncate`, `swap`), by name, over the
+    model's `schedule` block; dtype is float32 where neither says.
     """
 
     def options(self, **given: Any) -> RunOptions:
         """How to run it: these over the model's `schedule` block over what holds where nobody says."""
-        asked = {**dict.fromkeys(asdict(RunOptions())), **{n: None if v is None else str(v) for n, v in given.items()}}
+        known = dict.fromkeys(asdict(RunOptions()))
+        for name in given:
+            if name not in known:
+                told = f"there is no option `{name}`"
+                raise UserError(told, "E612", did_you_mean(name, known) or f"there are {', '.join(known)}")
+        asked = {**known, **{n: None if v is None else str(v) for n, v in given.items()}}
         return RunOptions(**over_defaults(self.made.schedule, **asked, dtype_default="float32"))
+
+    def _how(self, options: Options) -> RunOptions:
+        return options if isinstance(options, RunOptions) else self.options(**(options or {}))
+
+    def own(self, weights: Data) -> Data:
+        """The weights. UserError where they know that they were trained for another model."""
+        if isinstance(weights, Weights):
+            refuse_other("the weights", weights.about, self.about)
+        return weights
 
     def fit(
         self,
@@ -45,41 +67,47 @@ class Model(core.Model):
         weights: Data | None = None,
         checkpoint: PathLike | None = None,
         resume: PathLike | None = None,
-        options: RunOptions | None = None,
+        options: Options = None,
         progress: Callable[[Progress], None] | None = None,
         **recipe: Any,
     ) -> Fitted:
         """Trains on data (rows are axis 0 of every array), from new weights or from these, and gives the weights.
 
         `recipe` overrides the model's `train` block: `epochs`, `batch`, `optimizer` ("adam", or ("adam", {"rate":
-        0.01})), `rate_schedule`, `clip_norm`, `segment` and the others of `training.config.FitConfig`. `progress` is
-        told after every update. A `checkpoint` is written after each epoch; `resume` goes on from one, to the same
+        0.01})), `rate`, `momentum` and `decay` of the optimiser that it names, `rate_schedule`, `clip_norm`, `segment`
+        and the others of `training.config.FitConfig`. `progress` is told after every update. A `checkpoint` is written after each epoch; `resume` goes on from one, to the same
         bits. `Fitted.weights` know their model and how the data were made: `rnngraph.save_weights` keeps that.
 
         UserError where the model has no loss, the data do not fit it, or a setting is unknown or out of range;
         CannotDo where the loss is no longer finite.
         """
-        from rnngraph.training.train import train
+        from rnngraph.training.train import chosen_optimiser, train
 
         kept, old = (None if p is None else str(p) for p in (checkpoint, resume))
-        how = options or self.options()
+        refuse_unnamed(data=data, weights=weights or {})
+        optimiser = recipe.pop("optimizer", None)
+        arguments = {n: recipe.pop(n, None) for n in ("rate", "momentum", "decay")}
+        if isinstance(optimiser, str | None):
+            optimiser = chosen_optimiser(self, optimiser, arguments)
         return train(
-            self, data, validation_data, recipe,
-            options=how, weights=weights, checkpoint=kept, resume=old, progress=progress,
+            self, data, validation_data, {"optimizer": optimiser, **recipe},
+            options=self._how(options), weights=weights, checkpoint=kept, resume=old, progress=progress,
         )  # fmt: skip
 
-    def evaluate(self, data: Data, weights: Data, options: RunOptions | None = None) -> dict[str, float]:
+    def evaluate(self, data: Data, weights: Data, options: Options = None) -> dict[str, float]:
         """The loss and the metrics of all rows, by name. UserError where the model has no loss."""
         from rnngraph.training.train import tester
 
-        return tester(self, data, options or self.options())(weights)
+        if isinstance(weights, Weights):
+            refuse_other_scaling(made_of(data), weights.about.data, "the data", TRAINED_ON)
+        return tester(self, data, self._how(options))(self.own(weights))
 
-    def predict(self, data: Data, weights: Data, options: RunOptions | None = None) -> Predictions:
+    def predict(self, data: Data, weights: Data, options: Options = None) -> Predictions:
         """The outputs for all rows, in the units of the table that the weights were trained on, with ids and dates
         beside them. UserError where no output has a value for each row."""
         from rnngraph.training.predict import predict
 
-        return predict(self, data, weights, options or self.options())
+        return predict(self, data, self.own(weights), self._how(options))
 
     def generate(self, weights: Data, prompt: str = "", *, data: Data | None = None, **style: Any) -> str:
         """The prompt and what the model writes after it, by the alphabet that the weights know, else as ids.
@@ -89,16 +117,15 @@ class Model(core.Model):
         """
         from rnngraph.data.alphabet import alphabet_in
         from rnngraph.generation.generate import generated
-        from rnngraph.weights.save_load import Weights
 
         known = alphabet_in(weights.about.data) if isinstance(weights, Weights) else None
-        return generated(self, weights, prompt, data or {}, **{"alphabet": known, **style})
+        return generated(self, self.own(weights), prompt, data or {}, **{"alphabet": known, "spare": True, **style})
 
     def stream(self, weights: Data, lines: Iterable[str], dtype: str = "float32") -> Iterator[str]:
         """For each line of numbers (or of JSON) one line of JSON: the outputs of that step; states are kept between."""
         from rnngraph.generation.streaming import stream
 
-        return stream(self, weights, lines, dtype, {})
+        return stream(self, self.own(weights), lines, dtype, {})
 
     def summary(self) -> dict[str, Any]:
         """Blocks, weights and states, with the number of values of each."""
@@ -113,12 +140,12 @@ class Model(core.Model):
         *,
         gradient: bool = False,
         lengths: bool = False,
-        options: RunOptions | None = None,
+        options: Options = None,
     ) -> Cost:
         """The bytes of arrays that a run (or, with `gradient`, a training step) will take; nothing is run."""
         from rnngraph.analysis.cost import cost
 
-        how = options or self.options()
+        how = self._how(options)
         return cost(self, how.training_step if gradient else how.compiled, steps, batch, lengths)
 
     def compare(
@@ -128,7 +155,7 @@ class Model(core.Model):
         *,
         modes: Iterable[str] = ("static", "dynamic"),
         repeats: int = 9,
-        options: RunOptions | None = None,
+        options: Options = None,
         progress: Tell = lambda text: None,
         **schedules: str,
     ) -> Comparison:
@@ -141,7 +168,7 @@ class Model(core.Model):
         from rnngraph.analysis.equality import Asked
         from rnngraph.runtime.choose_backend import backend_named
 
-        how = options or self.options()
+        how = self._how(options)
         more = rows(**{**dict.fromkeys(("keep", "memory_limit", "truncate"), ""), **schedules})
         asked = Asked(tuple(modes), tuple(steps), batch, how.dtype, repeats, 0, more)
         return compare(self, backend_named(how.backend, how.kernels or None), asked, progress)
@@ -152,13 +179,13 @@ class Model(core.Model):
         batch: int = 32,
         *,
         seconds: float = 2.0,
-        options: RunOptions | None = None,
+        options: Options = None,
         progress: Tell = lambda text: None,
     ) -> Bench:
         """The speed on made-up data, forward and in training: seconds, share of the machine's peak, time by line."""
         from rnngraph.analysis.bench import bench
 
-        how, axes = options or self.options(), self.steps_by_axis(steps)
+        how, axes = self._how(options), self.steps_by_axis(steps)
         tasks = {"infer": lambda: how.compiled(self, axes), "train": lambda: how.training_step(self, axes)}
         return bench(self, how.dtype, tasks, axes, batch, seconds, progress)
 
@@ -183,7 +210,7 @@ class Model(core.Model):
         from rnngraph.exchange.export.files import write_numpy, write_onnx
         from rnngraph.exchange.export.request import Wanted
 
-        operators = bool(wanted.pop("operators", False))
+        operators, weights = bool(wanted.pop("operators", False)), self.own(weights)
         if form_of(path, ("onnx", "py"), "a model") == "onnx":
             write_onnx(path, self, weights, Wanted(**wanted), operators)
         else:

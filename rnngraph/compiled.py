@@ -243,7 +243,7 @@ class CompiledProgram:
     ) -> tuple[Call, Arrays, Mapping[str, Any]]:
         """A call and what it is given. What is known of data of the same form is not found out again."""
         if not (isinstance(data, Mapping) and isinstance(weights, Mapping)):
-            _refuse_unnamed(data=data, weights=weights)
+            refuse_unnamed(data=data, weights=weights)
         near = self.backend.near
         data, weights, cotangents = near(data), near(weights), None if cotangents is None else near(cotangents)
         form = form_of(data), ("later" if later else "loss") if cotangents is None else form_of(cotangents)
@@ -253,7 +253,7 @@ class CompiledProgram:
         else:
             call, inputs = self._prepared(data, cotangents, form, later)
         if not call.needed <= weights.keys():
-            _refuse_unnamed(weights=weights)
+            refuse_unnamed(weights=weights)
             first = min(call.needed - weights.keys())
             raise UserError(f"the weights have no `{first}`", "E604", did_you_mean(first, weights))
         return call, inputs, self._fitting(weights, call.needed)
@@ -285,7 +285,7 @@ class CompiledProgram:
         self, data: Mapping[str, Any], cotangents: Mapping[str, Any] | None, form: Any, later: bool
     ) -> tuple[Call, Arrays]:
         """The call for such data, and what it is given; kept where only the contents can be wrong next time."""
-        _refuse_unnamed(data=data)
+        refuse_unnamed(data=data)
         checked = self.check(data)
         given = tuple(cotangents) if cotangents is not None else self.differentiable if later else self._loss()
         wanted = given if self.schedule.gradient else None
@@ -361,7 +361,7 @@ def _on_device(array: Any) -> bool:
     return hasattr(array, "__cuda_array_interface__")
 
 
-def _refuse_unnamed(**given: object) -> None:
+def refuse_unnamed(**given: object) -> None:
     """UserError where data or weights are no arrays by name."""
     for what, named in given.items():
         if not isinstance(named, Mapping):

@@ -132,7 +132,7 @@ class Model:
         from rnngraph import __version__
 
         graph = self.graph
-        outputs = {name: identity_of(graph.with_outputs({name: graph.outputs[name]})) for name in self.outputs}
+        outputs = {name: identity_of(graph.with_outputs({"": graph.outputs[name]})) for name in self.outputs}
         values = {place: digest for found in outputs.values() for place, digest in found.values.items()}
         return About(
             model=self.block.definition,

@@ -374,6 +374,16 @@ def test_weights_know_their_model_and_refuse_another(data: dict[str, Any], tmp_p
     found = rg.load_weights(tmp_path / "w.safetensors")
     assert found.about == fitted.weights.about and found.about.settings == {"units": 5}
     assert found.about.text == {"<text>": TEXT} and found.about.model == "Two"
+    other = rg.parse(TEXT.replace("Dense(1)(h)", "2 * Dense(1)(h)"), units=5)
+    renamed = rg.parse(TEXT.replace("output scores, final", "output 2 * scores as guess"), units=5)
+    same = rg.parse(TEXT.replace("output scores, final", "output scores as guess"), units=5)
+    for model in (other, renamed):
+        with pytest.raises(rg.UserError, match="the weights were trained for another model"):
+            model.predict({"x": data["x"]}, found)
+    assert np.array_equal(
+        same.predict({"x": data["x"]}, found)["guess"],
+        rg.parse(TEXT, units=5).predict({"x": data["x"]}, found)["scores"],
+    )
 
 
 def test_an_error_shows_itself_in_a_notebook_without_the_calls() -> None:

@@ -10,6 +10,8 @@ from rnngraph.viz.figure import FORMS, figure_bytes
 from rnngraph.viz.palette import FAINT, INK, KINDS, SOFT
 
 HELD_BACK = "validation."
+_FEW = 12
+"""Epochs that are marked each."""
 _LOGARITHMIC = 20.0
 """A panel whose largest value is so many times its smallest has a logarithmic axis."""
 
@@ -37,7 +39,8 @@ def _panel(axes: Any, history: Sequence[Mapping[str, float]], name: str, best_ep
     for key, label, kind in ((name, "training", "pointwise"), (HELD_BACK + name, "held back", "backward")):
         points = [(record["epoch"], record[key]) for record in history if key in record]
         if points:
-            axes.plot(*zip(*points, strict=True), color=KINDS[kind].line, label=label, linewidth=1.6)
+            mark = "o" if len(points) < _FEW else None
+            axes.plot(*zip(*points, strict=True), color=KINDS[kind].line, label=label, linewidth=1.6, marker=mark)
             shown += [value for _, value in points]
     if shown and min(shown) > 0 and max(shown) > _LOGARITHMIC * min(shown):
         axes.set_yscale("log")

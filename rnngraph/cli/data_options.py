@@ -9,6 +9,7 @@ import click
 
 from rnngraph.cli.arguments import Input, Steps, Whole
 from rnngraph.cli.options import given_once, option_group, refuse_together
+from rnngraph.cli.terminal import warn
 from rnngraph.diagnostics.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,15 +69,31 @@ def read_data(
         if many:
             raise UserError("a text has one time axis: give --steps one number", "E621")
         return text(
-            model, asked["text"], tokens=asked["tokens"], steps=steps, stride=asked["stride"], rows=rows, like=like
-        )
+            model, asked["text"], tokens=asked["tokens"], steps=steps, stride=asked["stride"], rows=rows, like=like,
+            only=only,
+        )  # fmt: skip
     _refuse_idle(asked, ("tokens",), "texts")
     if not any(str(path).lower().endswith(TABLES) for path in paths):
         _refuse_idle(asked, (*TABLE, "steps"), "tables")
         return load(paths)
     recipe = {name: asked[name] for name in ("stride", "horizon", "by", "order", "standardise")}
     named = {name: _named(name, asked[name]) for name in ("columns", "masks")}
-    return load(paths, model, **recipe, **named, steps=steps, like=like, only=only, rows=rows)
+    found = load(paths, model, **recipe, **named, steps=steps, like=like, only=only, rows=rows)
+    if found.left_out:
+        few = ", ".join(f"`{n}`" for n in found.left_out[:4]) + (", ..." if len(found.left_out) > 4 else "")
+        warn(f"too short to have a row, and left out: {few}", "W603")
+    return found
+
+
+def read_more(
+    model: Model, paths: Sequence[str], asked: Mapping[str, Any], like: Mapping[str, Any], rows: int | None = None
+) -> Dataset:
+    """Further data, made as the first ones were: a text where those are one."""
+    if not asked["text"]:
+        return read_data(model, paths, asked, like, rows=rows)
+    if len(paths) > 1:
+        raise UserError("a text is one file", "E623", "give it once")
+    return read_data(model, (), {**asked, "text": paths[0]}, like, rows=rows)
 
 
 def _named(option: str, texts: Sequence[str]) -> dict[str, tuple[str, ...]] | None:

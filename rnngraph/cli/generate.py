@@ -69,4 +69,4 @@ def generate(
     dtype = run_options(model, dtype=dtype, dtype_default="float32").dtype
     data, given = load(paths), read_weights(model, weights, 0, dtype)
     known = characters(read_source(Path(alphabet)).text) if alphabet else alphabet_in(given.about.data)
-    write_out(generated(model, given, prompt, data, alphabet=known, dtype=dtype, **style))
+    write_out(generated(model, given, prompt, data, alphabet=known, spare=not alphabet, dtype=dtype, **style))

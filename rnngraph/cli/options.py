@@ -77,7 +77,14 @@ def read(file: str, name: str | None, settings: Sequence[str], weights: str | No
 
     given = given_once([setting(text) for text in settings], "the setting", "E620")
     about = _about(weights)
-    model = load(file, name or about.model or None, **{**about.settings, **given})
+    try:
+        model = load(file, name or about.model or None, **{**about.settings, **given})
+    except UserError as error:
+        if not about.model or error.exit_code != 2:
+            raise
+        found = ", ".join(f"{n} = {v}" for n, v in about.settings.items())
+        told = f"`{weights}` says that it is of the model `{about.model}`{f' with {found}' if found else ''}"
+        raise UserError([*error.diagnostics, Diagnostic("W604", told, severity="warning")]) from None
     tell(model.warnings)
     context = click.get_current_context()
     if isinstance(context.command, Verb):
@@ -97,7 +104,7 @@ def read_weights(model: Model, path: str | None, seed: int, dtype: str, start: b
     """The weights of a file, checked against the model, or new ones. Those of another model are refused, but where a
     training starts from them."""
     from rnngraph.exchange.conversion.detect import hint
-    from rnngraph.weights.about import refuse_other
+    from rnngraph.weights.about import differing_settings, other_model, refuse_other
     from rnngraph.weights.checks import check_weights
     from rnngraph.weights.save_load import Weights, load_weights
 
@@ -107,12 +114,14 @@ def read_weights(model: Model, path: str | None, seed: int, dtype: str, start: b
     try:
         fitting = check_weights(model.weights, given, dtype)
     except UserError as error:
+        if given.about and differing_settings(given.about, model.about):
+            raise other_model(f"`{path}`", given.about, model.about) from None
         told = hint(given)
         if not told:
             raise
         raise UserError([*error.diagnostics, Diagnostic("E546", f"`{path}` has another layout", help=told)]) from None
     if not start:
-        refuse_other(path, given.about, model.about)
+        refuse_other(f"`{path}`", given.about, model.about)
     return Weights(fitting, given.about)
 
 

@@ -50,7 +50,7 @@ def predict(
     found = model.predict(read_data(model, paths, asked, given.about.data, only=known), given, options)
     if found.scaled:
         few = ", ".join(f"`{n}`" for n in found.scaled)
-        warn(f"{few} stays in the scale of the standardised columns: the loss compares it with none of them")
+        warn(f"{few}: still scaled, since the loss does not compare it, as a whole, with a standardised column")
     if out:
         written = found.save(out)
         say(f"wrote {out}: {', '.join(written)}", err=as_json)

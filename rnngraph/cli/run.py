@@ -108,7 +108,7 @@ def run(
     warn(model.unrolling_warning(options.unroll, steps, False))
     results, trouble = run_and_explain(options.compiled(model, steps, watch=watched), seeded, given)
     if out:
-        written = write_results(out, results, table_rows(model.graph, model.inputs, data, results, data.beside))
+        written = write_results(out, results, table_rows(model.graph, model.inputs, data, results))
         say(f"wrote {out}: {', '.join(written)}", err=as_json)
         if left := [name for name in results if name not in written]:
             warn(f"a table cannot hold {', '.join(left)}", help="an .npz, .json or .safetensors file can")

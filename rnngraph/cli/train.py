@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rnngraph.cli.arguments import Input, Output, Paths, Real, Verb, Whole
-from rnngraph.cli.data_options import DATA_OPTIONS, NAMES, read_data
+from rnngraph.cli.data_options import DATA_OPTIONS, NAMES, read_data, read_more
 from rnngraph.cli.options import (
     ANY,
     BACKEND,
@@ -142,9 +142,8 @@ def train(
     like = load_about(weights or resume or "").data if weights or resume else {}
     in_rows = config.batch if config.segment and not (asked["steps"] or asked["by"]) else None
     data = read_data(model, paths, asked, like, rows=in_rows)
-    made = {**asked, "text": None, "tokens": None}
-    validation = read_data(model, held, made, data.made, rows=in_rows) if held else None
-    measure = tester(model, read_data(model, tests, made, data.made), options) if tests else None
+    validation = read_more(model, held, asked, data.made, in_rows) if held else None
+    measure = tester(model, read_more(model, tests, asked, data.made), options) if tests else None
     warn(model.unrolling_warning(options.unroll, steps_of(model.inputs, data), True))
     if not out:
         warn("the trained weights will not be saved", "W602", "name a file with `--out`")
@@ -205,6 +204,8 @@ def _schedule(text: str | None) -> Any:
         return name
     pairs = [part.split("=") for part in inside.removesuffix(")").split(",") if part.strip()]
     try:
+        if not inside.endswith(")"):
+            raise ValueError
         return name, {key.strip(): float(value) for key, value in pairs}
     except ValueError:
         raise UserError(f"`{text}` is not a schedule with settings", "E705", "write it as cosine(to=0.1)") from None

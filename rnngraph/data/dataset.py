@@ -17,12 +17,15 @@ class Dataset(Mapping[str, Array]):
 
     `made` tells how they were made of a table or a text (as JSON has it): it is kept with weights that are trained on
     them, so that new data are made the same way. `beside` holds what stands beside the rows and is no input: for each
-    name a value for each row (rows,), or for each step of it (rows, steps).
+    name a value for each row (rows,), or for each step of it along `axis` (rows, steps). `left_out` names sequences
+    that are too short to have a row.
     """
 
     arrays: Mapping[str, Array]
     made: Mapping[str, Any] = field(default_factory=dict)
     beside: Mapping[str, Array] = field(default_factory=dict)
+    axis: str = ""
+    left_out: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Array:
         return self.arrays[name]
@@ -35,7 +38,8 @@ class Dataset(Mapping[str, Array]):
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {list(array.shape)} {array.dtype}" for name, array in self.arrays.items())
-        return f"<Dataset {shapes}>"
+        left = f"; {len(self.left_out)} sequences are too short" if self.left_out else ""
+        return f"<Dataset {shapes}{left}>"
 
 
 def made_of(data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -33,16 +33,18 @@ def load(paths: Iterable[PathLike], model: Fed | None = None, **recipe: Any) -> 
     owner: dict[str, object] = {}
     made: dict[str, Any] = {}
     beside: Arrays = {}
+    axis, left_out = "", list[str]()
     files = list(paths)
     for path in files:
         found = _read(path, model, {"partly": True, **recipe} if len(files) > 1 else recipe)
         made |= found.made
         beside |= found.beside
+        axis, left_out = found.axis or axis, [*left_out, *found.left_out]
         for name, array in found.items():
             if name in merged:
                 raise UserError(f"`{name}` is in two files, `{owner[name]}` and `{path}`", code="E541")
             merged[name], owner[name] = array, path
-    return Dataset(merged, made, beside)
+    return Dataset(merged, made, beside, axis, tuple(left_out))
 
 
 def _read(path: PathLike, model: Fed | None, recipe: Mapping[str, Any]) -> Dataset:

@@ -6,29 +6,42 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from rnngraph.data.dataset import Dataset
 from rnngraph.data.shapes import LENGTHS
 from rnngraph.files.results import Rows
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import DataInput
 
+Array = NDArray[Any]
 
-def table_rows(
-    graph: Graph,
-    inputs: Sequence[DataInput],
-    data: Mapping[str, Any],
-    results: Mapping[str, Any],
-    beside: Mapping[str, Any] | None = None,
-) -> Rows:
+
+def table_rows(graph: Graph, inputs: Sequence[DataInput], data: Mapping[str, Any], results: Mapping[str, Any]) -> Rows:
     """What one table has: every result with a value for each step of the same axis as the first that has steps; else
-    every one with a value for each row. `beside` are ids and dates of the rows, and of their steps."""
+    every one with a value for each row. Beside them stand the ids and dates of the data."""
     axes = {n: graph.outputs[n].type.axes for n in results if n in graph.outputs}
     stepped = next((a for a in axes.values() if len(a) == 2 and a[-1] == BATCH), None)
-    wanted = stepped or (BATCH,)
-    names = tuple(n for n, found in axes.items() if found == wanted)
-    given = [data[f"{i.name}{LENGTHS}"] for i in inputs if stepped and i.axis == stepped[0]
-             and f"{i.name}{LENGTHS}" in data]  # fmt: skip
-    steps = next((np.shape(results[n])[1] for n in names if stepped), None)
-    fits = {n: np.asarray(a) for n, a in (beside or {}).items() if np.ndim(a) == 1 or steps in (None, np.shape(a)[1])}
-    return Rows(names, stepped is not None, np.asarray(given[0]) if given else None, fits)
+    names = tuple(n for n, found in axes.items() if found == (stepped or (BATCH,)))
+    axis = stepped[0] if stepped else ""
+    return Rows(names, stepped is not None, _lengths(inputs, data, axis), _beside(inputs, data, axis))
+
+
+def _lengths(inputs: Sequence[DataInput], data: Mapping[str, Any], axis: str) -> Array | None:
+    """The real steps of each row along an axis, where the data tell any."""
+    named = (i.name + LENGTHS for i in inputs if axis and i.axis == axis)
+    return next((np.asarray(data[name]) for name in named if name in data), None)
+
+
+def _beside(inputs: Sequence[DataInput], data: Mapping[str, Any], axis: str) -> dict[str, Array]:
+    """What stands beside the rows; beside what runs along another axis, the last real step of theirs."""
+    if not isinstance(data, Dataset):
+        return {}
+    lengths = _lengths(inputs, data, data.axis)
+    return {n: a if a.ndim == 1 or data.axis == axis else _last(a, lengths) for n, a in data.beside.items()}
+
+
+def _last(array: Array, lengths: Array | None) -> Array:
+    found: Array = array[:, -1] if lengths is None else array[np.arange(len(array)), lengths - 1]
+    return found

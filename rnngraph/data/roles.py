@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from rnngraph.ir.graph import INPUT, Graph, Value, ordered
 from rnngraph.language.elaboration.elaborated import DataInput
 
 _VIEWS = frozenset(("identity", "reshape", "broadcast", "spread", "slice", "last", "last_within", "every", "cast"))
 """Ops that hand on what they are given, or part of it: numbers stay in their units."""
+_Root = tuple[Value, tuple[str, ...]]
+"""Where the numbers of a value come from, and which part of it they are."""
 
 
 @dataclass(frozen=True)
 class Roles:
     """The inputs of a model in their order; those that only the loss and the metrics read are `targets`.
 
-    `units` gives for an output the target that the loss subtracts it from, whose units it therefore has.
+    `units` gives for an output the target that the loss subtracts it from, and no other, whose units it therefore has.
     """
 
     inputs: tuple[DataInput, ...]
@@ -50,20 +53,26 @@ def _inputs_of(graph: Graph, outputs: Sequence[str]) -> set[str]:
 
 
 def _units(graph: Graph, outputs: Sequence[str], targets: set[str]) -> dict[str, str]:
+    """The target of each output that the loss subtracts from one alone, as a whole."""
+    if "loss" not in graph.outputs:
+        return {}
     roots = {name: _root(graph.outputs[name]) for name in outputs}
-    found: dict[str, str] = {}
-    for node in graph.nodes():
+    found: dict[str, set[str]] = {}
+    for node in ordered([graph.outputs["loss"].node]):
         if node.op.name == "sub":
             one, other = (_root(value) for value in node.inputs)
-            for value, target in ((one, other), (other, one)):
-                name = target.node.attrs.get("name") if target.op is INPUT else None
-                if name in targets:
-                    found |= {output: str(name) for output, root in roots.items() if root == value}
-    return found
+            for mine, (target, part) in ((one, other), (other, one)):
+                if not part and target.op is INPUT and target.node.attrs["name"] in targets:
+                    for output in (n for n, root in roots.items() if root == mine):
+                        found.setdefault(output, set()).add(str(target.node.attrs["name"]))
+    return {output: name for output, (name, *more) in found.items() if not more}
 
 
-def _root(value: Value) -> Value:
-    """What a value is a part of, or shows in another shape."""
+def _root(value: Value) -> _Root:
+    parts: list[str] = []
     while value.op.name in _VIEWS:
-        value = value.node.inputs[0]
-    return value
+        source = value.node.inputs[0]
+        if value.op.name == "slice" and source.type.shape != value.type.shape and prod(source.type.shape) > 1:
+            parts.append(str(sorted((name, str(a)) for name, a in value.node.attrs.items())))
+        value = source
+    return value, tuple(parts)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.files.foreign import Damaged, foreign
 
@@ -32,13 +35,17 @@ class Table:
 
     columns: Mapping[str, Array]
     path: str = "the table"
+    twice: frozenset[str] = frozenset()
+    """Names that several columns have."""
 
     @property
     def rows(self) -> int:
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
     def column(self, name: str, why: str) -> Array:
-        """UserError where there is no such column."""
+        """UserError where there is no such column, or there are two."""
+        if name in self.twice:
+            raise UserError(f"`{self.path}` has two columns `{name}`, of which one {why}", "E550", "rename one of them")
         if name in self.columns:
             return self.columns[name]
         few = ", ".join(f"`{n}`" for n in list(self.columns)[:8])
@@ -55,10 +62,19 @@ class Table:
             try:
                 found[row] = math.nan if is_missing(cell) else float(cell)
             except (TypeError, ValueError):
-                raise self.wrong(name, row, f"`{str(cell)[:60]}` is not a number") from None
+                raise self.wrong(name, row, f"`{str(cell)[:60]}` is not a number", _decimal_hint(cell)) from None
             if math.isinf(found[row]) and "inf" not in str(cell).lower():
                 raise self.wrong(name, row, f"{str(cell)[:24]}… is beyond 64 bits")
+            if isinstance(cell, str) and "_" in cell:
+                raise self.wrong(name, row, f"`{cell[:60]}` is not a number")
         return found
+
+    def complete(self, name: str) -> Array:
+        """A column in which every row has a value. UserError with the first that has none."""
+        for row, cell in enumerate(self.columns[name].tolist()):
+            if is_missing(cell):
+                raise self.wrong(name, row, "a value is missing")
+        return self.columns[name]
 
     def plain(self, name: str) -> Array:
         """A column of numbers: whole where all of them are written so."""
@@ -84,6 +100,10 @@ class Table:
         return UserError(f"`{self.path}`, row {row + 1}, column `{name}`: {what}", "E551", help)
 
 
+def _decimal_hint(cell: Any) -> str:
+    return "write decimals with a point" if re.fullmatch(r"[+-]?\d+,\d+", str(cell)) else ""
+
+
 def is_missing(cell: Any) -> bool:
     if isinstance(cell, str):
         return cell.lower() in MISSING
@@ -95,6 +115,9 @@ def read_table(source: Any) -> Table:
 
     CannotDo where a file cannot be read, or needs pandas and it is missing; UserError where it is no table.
     """
+    if not isinstance(source, str | os.PathLike | Mapping) and not hasattr(source, "to_numpy"):
+        told = "a table is a path, a DataFrame or columns by name"
+        raise UserError(f"{told}, got {told_of(source)}", "E551", "read a stream with pandas first")
     if isinstance(source, Mapping):
         return _checked({str(name): np.asarray(column) for name, column in source.items()}, "the table")
     if hasattr(source, "columns") and hasattr(source, "to_numpy"):
@@ -111,9 +134,15 @@ def _checked(columns: dict[str, Array], path: str) -> Table:
 
 
 def _of_frame(frame: Any, path: str) -> Table:
-    if any(name is not None for name in frame.index.names):
-        frame = frame.reset_index()
-    return Table({str(name): _plain(frame[name].to_numpy()) for name in frame.columns}, path)
+    names = [str(name) for name in frame.columns]
+    columns = {name: _plain(frame.iloc[:, i].to_numpy()) for i, name in enumerate(names)}
+    index = {str(n): frame.index.get_level_values(n).to_numpy() for n in frame.index.names if n is not None}
+    beside = {name: _plain(array) for name, array in index.items() if name not in columns}
+    return Table({**beside, **columns}, path, _repeated([*names, *(n for n in index if n in columns)]))
+
+
+def _repeated(names: Sequence[str]) -> frozenset[str]:
+    return frozenset(name for name, count in Counter(names).items() if count > 1)
 
 
 def _plain(column: Array) -> Array:
@@ -140,31 +169,31 @@ def _by_pandas(path: Any, reader: str) -> Table:
 
 
 def _by_csv(path: Any, delimiter: str) -> Table:
-    with foreign(path, ".csv data", "E544", "save it as UTF-8 with a line of names"):
+    with foreign(path, ".csv data", "E544", "a table has a line of names, then a line for each row, in UTF-8"):
         with open(path, encoding="utf-8-sig", newline="") as file:
             delimiter = delimiter or _delimiter(file.readline())
             file.seek(0)
             try:
                 reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=True)
-                lines = [row for row in reader if any(row)]
+                lines = [row for row in reader if row]
             except csv.Error as error:
                 raise Damaged(f"a quote is not closed, or stands in the wrong place: {error}") from error
         if len(lines) < 2:
             raise Damaged("it needs a line of names and at least one line of numbers")
         names, rows = [name.strip() for name in lines[0]], lines[1:]
-        if len(set(names)) < len(names) or "" in names or any(map(_is_number, names)):
-            raise Damaged("its first line should name every column, each once")
+        if all(map(_is_number, names)):
+            raise Damaged("its first line should name the columns")
         uneven = next((i for i, row in enumerate(rows) if len(row) != len(names)), None)
         if uneven is not None:
             raise Damaged(f"row {uneven + 1} has {len(rows[uneven])} values for {len(names)} columns")
-        return Table(
-            {name: np.array([row[i].strip() for row in rows], object) for i, name in enumerate(names)}, str(path)
-        )
+        columns = {n: np.array([row[i].strip() for row in rows], object) for i, n in enumerate(names) if n}
+        return Table(columns, str(path), _repeated([name for name in names if name]))
 
 
 def _delimiter(first: str) -> str:
-    """A semicolon where the line of names has those and no commas, as spreadsheets of many countries write it."""
-    return ";" if ";" in first and "," not in first else ","
+    """A comma where the line of names has any, else a semicolon (as spreadsheets of many countries write it) or a
+    tab."""
+    return next((sign for sign in ",;\t" if sign in first), ",")
 
 
 def _is_number(cell: str) -> bool:

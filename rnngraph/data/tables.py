@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ from rnngraph.data.dataset import Dataset
 from rnngraph.data.roles import Roles
 from rnngraph.data.shapes import LENGTHS
 from rnngraph.data.table_files import Table, is_missing, read_table
-from rnngraph.data.windowing import Windows, over, refuse_odd_window
+from rnngraph.data.windowing import Windows, over, whole
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.types import BATCH
@@ -73,6 +73,22 @@ def recipe_in(made: Mapping[str, Any]) -> Recipe | None:
         raise UserError("what is kept with the weights of their table is damaged", "E661") from None
 
 
+TRAINED_ON = "those that the weights were trained on"
+
+
+def refuse_other_scaling(ours: Mapping[str, Any], theirs: Mapping[str, Any], what: str, others: str) -> None:
+    """UserError where two tables have a column that was scaled in one way in one and otherwise in the other."""
+    here, there = recipe_in(ours), recipe_in(theirs)
+    if here is None or there is None or here.scaling == there.scaling:
+        return
+    name = next(n for n in {**there.scaling, **here.scaling} if here.scaling.get(n) != there.scaling.get(n))
+    raise UserError(
+        f"the column `{name}` was scaled otherwise for {what} than for {others}",
+        "E554",
+        "make them with `like=`: rg.data.table(model, source, like=weights.about.data), or like=data.made",
+    )
+
+
 def table(
     model: Fed,
     source: Any,
@@ -107,20 +123,23 @@ def table(
 
     UserError with the row and the column of what is wrong.
     """
+    if like is not None and not isinstance(like, Mapping):
+        raise UserError("`like` should be what is told of data", "E551", "data.made, or weights.about.data")
     known = recipe_in(like or {}) or Recipe()
     roles = model.roles
     given: dict[str, Any] = {
         "columns": None if columns is None else _named(columns),
         "masks": None if masks is None else _named(masks),
         "steps": None if steps is None else _by_axis(steps, roles),
-        "stride": stride,
-        "horizon": horizon,
+        "stride": None if stride is None else whole("stride", stride, 1),
+        "horizon": None if horizon is None else whole("horizon", horizon, 0),
         "by": by,
         "order": order,
         "standardise": standardise,
     }
     asked = replace(known, **{name: value for name, value in given.items() if value is not None})
-    refuse_odd_window(1, asked.stride)
+    if known.scaling and not asked.standardise:
+        raise UserError("the weights were trained on standardised columns", "E554", "leave `standardise` as it was")
     wanted = [i for i in roles.inputs if only is None or i.name in only]
     read = read_table(source)
     chosen = _chosen(roles, wanted, read, asked, partly)
@@ -129,6 +148,11 @@ def table(
 
 
 def _named(given: Mapping[str, str | Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    fine = isinstance(given, Mapping) and all(
+        isinstance(v, str) or (isinstance(v, Sequence) and all(isinstance(n, str) for n in v)) for v in given.values()
+    )
+    if not fine:
+        raise UserError("columns are given by input", "E550", "as in columns={'x': ['temp', 'load'], 'y': 'price'}")
     return {name: (names,) if isinstance(names, str) else tuple(names) for name, names in given.items()}
 
 
@@ -139,9 +163,7 @@ def _by_axis(steps: int | Mapping[str, int], roles: Roles) -> dict[str, int]:
         help = did_you_mean(unknown[0], axes) or f"its axes: {', '.join(f'`{a}`' for a in axes) or 'none'}"
         raise UserError(f"no sequence of the data runs over `{unknown[0]}`", "E621", help)
     found = dict(steps) if isinstance(steps, Mapping) else dict.fromkeys(axes, steps)
-    for n in found.values():
-        refuse_odd_window(n, 1)
-    return found
+    return {axis: whole("steps", n, 1) for axis, n in found.items()}
 
 
 # --- one table ------------------------------------------------------------------------------------------------------
@@ -158,14 +180,15 @@ class _Sorted:
 
 def _made(roles: Roles, inputs: Sequence[DataInput], table: Table, asked: Recipe, rows: int | None) -> Dataset:
     there = _sorted(table, asked)
-    asked = _in_rows(roles, inputs, there, asked, rows) if rows else asked
-    windows = _windows(roles, inputs, there, asked)
     asked = _fitted(inputs, table, asked)
-    arrays = {i.name: _array(i, roles, there, windows, asked) for i in inputs}
+    cut = _in_rows(roles, inputs, there, asked, rows) if rows else asked
+    windows = _windows(roles, inputs, there, cut)
+    arrays = {i.name: _array(i, roles, there, windows, cut) for i in inputs}
     first = next((i.name for i in inputs if i.axis == roles.axis), "")
     if windows.ragged and first:
         arrays[first + LENGTHS] = windows.lengths
-    return Dataset(arrays, {TABLE: asked.as_json()}, _beside(roles, there, windows, asked))
+    beside = _beside(roles, there, windows, asked)
+    return Dataset(arrays, {TABLE: asked.as_json()}, beside, roles.axis, _too_short(roles, inputs, there, cut))
 
 
 def _chosen(roles: Roles, wanted: Sequence[DataInput], table: Table, asked: Recipe, partly: bool) -> Names:
@@ -235,38 +258,45 @@ def _sorted(table: Table, asked: Recipe) -> _Sorted:
 
 def _sortable(table: Table, name: str) -> Array:
     """A column of numbers or of dates as numbers that grow with it."""
-    column = table.column(name, "its rows are to be sorted by (`order`)")
+    table.column(name, "its rows are to be sorted by (`order`)")
+    column = table.complete(name)
     if column.dtype.kind in "fiubM":
         return column
-    numbers = np.empty(len(column))
+    numbers, kinds = np.empty(len(column)), list[str]()
     for row, cell in enumerate(column):
         try:
-            numbers[row] = _moment(cell)
+            numbers[row], kind = _moment(cell)
         except (TypeError, ValueError):
             raise table.wrong(
                 name, row, f"`{str(cell)[:60]}` is neither a number nor a date",
                 "write dates as 2024-12-31 or 2024-12-31T23:59:00, or sort the table and leave out `order`",
             ) from None  # fmt: skip
+        kinds.append(kind)
+        if kind != kinds[0]:
+            raise table.wrong(name, row, f"`{cell}` is {kind}, and `{column[0]}` in row 1 is {kinds[0]}")
     return numbers
 
 
-def _moment(cell: Any) -> float:
+def _moment(cell: Any) -> tuple[float, str]:
+    """A number that grows with it, and of what kind it is; dates with time zones are compared as moments."""
     try:
-        return float(cell)
+        return float(cell), "a number"
     except (TypeError, ValueError):
         moment = datetime.fromisoformat(str(cell))
-        return (moment - datetime(1970, 1, 1, tzinfo=moment.tzinfo)).total_seconds()
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC).timestamp(), "a date without a time zone"
+    return moment.timestamp(), "a date with a time zone"
 
 
 def _in_rows(roles: Roles, inputs: Sequence[DataInput], there: _Sorted, asked: Recipe, rows: int) -> Recipe:
     """The recipe by which one long sequence is so many windows that follow each other."""
-    refuse_odd_window(rows, 1)
+    rows = whole("rows", rows, 1)
     extra = max((_reach(i, roles, asked) for i in inputs), default=0)
     steps = (there.table.rows - extra) // rows
     if asked.by or not roles.axis or steps < 1:
         why = "its rows are sequences by themselves" if asked.by else f"it has {there.table.rows} rows"
         raise UserError(f"`{there.table.path}` cannot be laid out in {rows} rows: {why}", "E553")
-    return replace(asked, steps={**asked.steps, roles.axis: steps}, stride=steps, horizon=asked.horizon or 0)
+    return replace(asked, steps={**asked.steps, roles.axis: steps}, stride=steps)
 
 
 # --- windows --------------------------------------------------------------------------------------------------------
@@ -331,15 +361,31 @@ def _array(item: DataInput, roles: Roles, there: _Sorted, windows: Windows, aske
     return windows.behind(values, asked.horizon or 0, _steps_of(item, asked))
 
 
+def _too_short(roles: Roles, inputs: Sequence[DataInput], there: _Sorted, asked: Recipe) -> tuple[str, ...]:
+    """The sequences that have not even one step and what is ahead of it."""
+    extra = max((_reach(i, roles, asked) for i in inputs), default=0)
+    firsts = np.cumsum([0, *there.groups[:-1]])
+    short = [first for first, rows in zip(firsts, there.groups, strict=True) if rows <= extra]
+    return tuple(str(there.table.columns[asked.by][there.rows[first]]) for first in short) if asked.by else ()
+
+
 # --- values ---------------------------------------------------------------------------------------------------------
 
 
 def _fitted(inputs: Sequence[DataInput], table: Table, asked: Recipe) -> Recipe:
-    """The recipe with the scaling and the classes of the columns that have none yet."""
+    """The recipe with the scaling and the classes of the columns that have none yet; UserError where others were made
+    with some, and a column has none."""
     floats = _columns(inputs, asked, "float") if asked.standardise else ()
     words = [n for n in _columns(inputs, asked, "int") if table.columns[n].dtype == object and _has_words(table, n)]
-    scaling = {n: _scale(table, n) for n in floats if n not in asked.scaling}
-    classes = {n: tuple(sorted({str(c) for c in table.columns[n]})) for n in words if n not in asked.classes}
+    new = [n for n in floats if n not in asked.scaling]
+    if new and asked.scaling:
+        raise UserError(
+            f"no scaling is kept of the column `{new[0]}`: it was not in the table that the weights were trained on",
+            "E554",
+            f"scaled are {', '.join(f'`{n}`' for n in asked.scaling)}",
+        )
+    scaling = {n: _scale(table, n) for n in new}
+    classes = {n: _words(table, n) for n in words if n not in asked.classes}
     return replace(asked, scaling={**asked.scaling, **scaling}, classes={**asked.classes, **classes})
 
 
@@ -351,16 +397,17 @@ def _columns(inputs: Sequence[DataInput], asked: Recipe, dtype: str) -> Iterator
 def _scale(table: Table, name: str) -> tuple[float, float]:
     """Mean and deviation of what is there of a column; 1 instead of a deviation of 0."""
     values = table.numbers(name, "is standardised")
-    there = values[~np.isnan(values)]
-    mean, deviation = (float(there.mean()), float(there.std())) if len(there) else (0.0, 1.0)
-    return mean, deviation if deviation > 0 else 1.0
+    there = values[np.isfinite(values)]
+    if not len(there) or np.ptp(there) == 0:  # rounding gives a constant a deviation of its own
+        return (float(there[0]) if len(there) else 0.0), 1.0
+    return float(there.mean()), float(there.std())
 
 
 def _has_words(table: Table, name: str) -> bool:
     try:
         table.numbers(name, "")
     except UserError:
-        return not any(is_missing(cell) for cell in table.columns[name])
+        return True
     return False
 
 
@@ -386,9 +433,14 @@ def _values(item: DataInput, name: str, there: _Sorted, asked: Recipe) -> Array:
     return np.where(missing, 0.0, (numbers - mean) / deviation)[there.rows]
 
 
+def _words(table: Table, name: str) -> tuple[str, ...]:
+    """The words of a column in their order."""
+    return tuple(sorted({str(c) for c in table.complete(name)}))
+
+
 def _classes(table: Table, name: str, known: tuple[str, ...]) -> Array:
     numbers = {word: i for i, word in enumerate(known)}
-    for row, cell in enumerate(table.columns[name]):
+    for row, cell in enumerate(table.complete(name)):
         if str(cell) not in numbers:
             few = ", ".join(f"`{w}`" for w in known[:8])
             raise table.wrong(name, row, f"`{str(cell)[:60]}` is none of its {len(known)} words", f"they are {few}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,13 +11,17 @@ import numpy as np
 from rnngraph.data.alphabet import ALPHABET, Alphabet, alphabet_for, alphabet_in, kind_named
 from rnngraph.data.dataset import Dataset
 from rnngraph.data.roles import Roles
-from rnngraph.data.windowing import over, refuse_odd_window
+from rnngraph.data.windowing import over, whole
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.foreign import foreign
 from rnngraph.language.elaboration.elaborated import DataInput
 
 STEPS = 64
 """The signs of a window where nobody says."""
+
+
+WINDOW = "text steps"
+"""The name under which it is told how many signs a window has."""
 
 
 class Reading(Protocol):
@@ -39,6 +43,7 @@ def text(
     stride: int | None = None,
     rows: int | None = None,
     like: Mapping[str, Any] | None = None,
+    only: Collection[str] | None = None,
 ) -> Dataset:
     """The inputs of a model from a file of text in UTF-8: its integer sequence, and, where the loss reads another one,
     the sign that comes after each.
@@ -46,13 +51,14 @@ def text(
     `tokens` is char, byte or word; where the text has more words than the model has ids, the rarest share one. Windows
     have `steps` signs (64) and begin every `stride` (`steps`). With `rows` the text is laid out as so many rows that
     follow each other instead, for training with `segment`. `like` (`Dataset.made`, `Weights.about.data`) has the text
-    read with the alphabet of other data.
+    read with the alphabet of other data, and cut as they were. `only` names the inputs that are made.
 
     UserError where the model takes no text, or the text has more signs than the model has ids.
     """
     known = alphabet_in(like or {})
     kind = kind_named(tokens) if tokens else known.kind if known else "char"
     read, ahead = _inputs(model)
+    ahead = ahead if ahead is not None and (only is None or ahead.name in only) else None
     with foreign(source, "a text", "E544", "save it as UTF-8"):
         content = Path(source).read_bytes()
         content.decode()  # bytes that are no text would be read in silence by `byte`
@@ -64,8 +70,10 @@ def text(
     if rows:
         arrays = _rows(ids, names, rows, source)
     else:
-        arrays = _windows(ids, names, steps or STEPS, stride or steps or STEPS, source)
-    return Dataset(arrays, {ALPHABET: alphabet.as_json()})
+        steps = steps or (like or {}).get(WINDOW) or STEPS
+        arrays = _windows(ids, names, steps, stride or steps, source)
+    window = {} if rows else {WINDOW: steps}
+    return Dataset(arrays, {ALPHABET: alphabet.as_json(), **window})
 
 
 def _inputs(model: Reading) -> tuple[DataInput, DataInput | None]:
@@ -99,18 +107,18 @@ def _refuse_large(model: Reading, read: DataInput, alphabet: Alphabet, source: s
 
 
 def _windows(ids: Any, names: Mapping[str, int], steps: int, stride: int, source: object) -> dict[str, Any]:
-    refuse_odd_window(steps, stride)
+    steps, stride = whole("steps", steps, 1), whole("stride", stride, 1)
     extra = max(names.values())
     if len(ids) < steps + extra:
-        raise UserError(
-            f"a window of {steps} signs is longer than `{source}`, which has {len(ids)}", "E553", "take fewer `steps`"
-        )
+        behind = " and the sign behind it" if extra else ""
+        told = f"a window of {steps} signs{behind} is longer than `{source}`, which has {len(ids)}"
+        raise UserError(told, "E553", "take fewer `steps`")
     found = over([len(ids)], steps, stride, extra)
     return {name: found.steps(ids, offset) for name, offset in names.items()}
 
 
 def _rows(ids: Any, names: Mapping[str, int], rows: int, source: object) -> dict[str, Any]:
-    refuse_odd_window(rows, 1)
+    rows = whole("rows", rows, 1)
     steps = (len(ids) - max(names.values())) // rows
     if steps < 1:
         raise UserError(f"`{source}` has {len(ids)} signs, too few for {rows} rows", "E553", "take fewer rows")

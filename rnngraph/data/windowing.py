@@ -81,15 +81,11 @@ def windows(data: Mapping[str, Any], steps: int, stride: int = 1) -> Dataset:
 
     A window begins every `stride` rows. UserError where the arrays differ in length or are shorter than a window.
     """
-    arrays = {name: np.asarray(array) for name, array in data.items()}
-    counts = {len(array) if array.ndim else 0 for array in arrays.values()}
-    if len(counts) != 1:
-        raise UserError(f"sequences to cut should have one length, got {sorted(counts)} rows", "E553")
-    refuse_odd_window(steps, stride)
-    (rows,) = counts
-    if rows < steps:
-        raise UserError(f"a window of {steps} steps is longer than the data, which have {rows} rows", "E553")
-    found = over([rows], steps, stride, 0)
+    arrays, count = _one_length(data)
+    steps, stride = whole("steps", steps, 1), whole("stride", stride, 1)
+    if count < steps:
+        raise UserError(f"a window of {steps} steps is longer than the data, which have {count} rows", "E553")
+    found = over([count], steps, stride, 0)
     return Dataset({name: found.steps(array) for name, array in arrays.items()})
 
 
@@ -98,18 +94,27 @@ def streams(data: Mapping[str, Any], rows: int) -> Dataset:
     6 and 7 to 12. Steps that are left over at the end are left out.
 
     For training with `segment`: each row is then cut along time, and its states are carried on.
-    UserError where there are fewer steps than rows.
+    UserError where the arrays differ in length, or there are fewer steps than rows.
     """
-    arrays = {name: np.asarray(array) for name, array in data.items()}
-    steps = min((len(array) for array in arrays.values()), default=0) // rows if rows > 0 else 0
+    arrays, count = _one_length(data)
+    rows = whole("rows", rows, 1)
+    steps = count // rows
     if steps == 0:
         raise UserError(f"the data cannot be laid out in {rows} rows: they have fewer steps", "E553")
     return Dataset({n: array[: rows * steps].reshape(rows, steps, *array.shape[1:]) for n, array in arrays.items()})
 
 
-def refuse_odd_window(steps: object, stride: object) -> None:
-    for name, value in (("steps", steps), ("stride", stride)):
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-            raise UserError(f"`{name}` should be a whole number of at least 1, got {value}", "E553")
+def _one_length(data: Mapping[str, Any]) -> tuple[dict[str, Array], int]:
+    """The arrays, and how many rows each of them has."""
+    arrays = {name: np.asarray(array) for name, array in data.items()}
+    counts = {len(array) if array.ndim else 0 for array in arrays.values()}
+    if len(counts) != 1:
+        raise UserError(f"sequences to cut should have one length, got {sorted(counts)} rows", "E553")
+    return arrays, counts.pop()
 
 
+def whole(name: str, value: Any, least: int) -> int:
+    """A whole number of steps or rows; UserError where it is none, or less than the least."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        raise UserError(f"`{name}` should be a whole number of at least {least}, got {value}", "E553")
+    return int(value)

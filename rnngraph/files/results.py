@@ -57,7 +57,7 @@ def write_results(path: PathLike, results: Mapping[str, Any], rows: Rows) -> tup
 
 def write_records(path: PathLike, records: Sequence[Mapping[str, float]]) -> None:
     """Writes a table with a line for each record, aside first; a value that a record lacks is left empty."""
-    names = list(dict.fromkeys(name for record in records for name in record))
+    names = list(dict.fromkeys(name for record in records for name in record)) or ["epoch", "loss"]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(names)
@@ -79,23 +79,22 @@ def _plain(value: Any) -> Any:
 def columns_of(arrays: Mapping[str, NDArray[Any]], rows: Rows) -> dict[str, list[Any]]:
     """The columns of a table of results, what stands beside the rows first.
 
-    Without that, rows and steps are numbered from 0; `y[2]` is the value of `y` at index 2; steps behind a row's end
-    are left out. Of a row without steps, the last of the steps stands beside it.
+    Rows and steps of which nothing is told are numbered from 0; `y[2]` is the value of `y` at index 2; steps behind a
+    row's end are left out.
     """
     if not rows.names:
         return {}
     first = arrays[rows.names[0]]
     places = list(_steps(first, rows.lengths)) if rows.steps else [(row,) for row in range(len(first))]
-    numbered = {"row": [place[0] for place in places], **({"step": [p[1] for p in places]} if rows.steps else {})}
-    beside = {name: [_beside(array, place) for place in places] for name, array in rows.beside.items()}
+    found: dict[str, list[Any]] = {}
+    if not rows.beside:
+        found["row"] = [place[0] for place in places]
+    found |= {name: [array[place[: array.ndim]] for place in places] for name, array in rows.beside.items()}
+    if rows.steps and not any(array.ndim == 2 for array in rows.beside.values()):
+        found["step"] = [place[1] for place in places]
     columns = [c for name in rows.names for c in _columns(name, arrays[name], 1 + rows.steps)]
-    return {**(beside or numbered), **{name: [values[place] for place in places] for name, values in columns}}
-
-
-def _beside(array: NDArray[Any], place: tuple[int, ...]) -> Any:
-    if array.ndim == 1:
-        return array[place[0]]
-    return array[place] if len(place) == 2 else array[place[0], -1]
+    found = {f"{n} of the table" if n in dict(columns) else n: values for n, values in found.items()}
+    return found | {name: [values[place] for place in places] for name, values in columns}
 
 
 def _table(path: PathLike, arrays: Arrays, rows: Rows) -> str:

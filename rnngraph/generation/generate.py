@@ -186,6 +186,16 @@ def log_softmax(scores: Any) -> Any:
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
+def _of_signs(score: Scores, count: int) -> Scores:
+    """The scores of the first so many ids; the others, which the model was never shown, stand for no sign."""
+
+    def told(rows: list[list[int]], parents: list[int]) -> Any:
+        found = score(rows, parents)
+        return found if found.shape[-1] == count else log_softmax(found[:, :count])
+
+    return told
+
+
 # --- choosing ----------------------------------------------------------------------------------------------------
 
 
@@ -274,8 +284,9 @@ def end_token(text: str | None, alphabet: Alphabet | None, use: Reader) -> int |
     return found[0]
 
 
-def check_vocabulary(use: Reader, alphabet: Alphabet) -> None:
-    if len(alphabet) != use.vocabulary:
+def check_vocabulary(use: Reader, alphabet: Alphabet, spare: bool = False) -> None:
+    """UserError where there is not a sign for each id, or, where ids may be `spare`, an id for each sign."""
+    if len(alphabet) > use.vocabulary or (len(alphabet) < use.vocabulary and not spare):
         raise UserError(
             f"the alphabet has {len(alphabet)} {alphabet.plural}, but `{use.scores}` scores {use.vocabulary}", "E635"
         )
@@ -291,6 +302,7 @@ def generated(
     data: Mapping[str, Any],
     *,
     alphabet: Alphabet | None = None,
+    spare: bool = False,
     end: str | None = None,
     tokens: str | None = None,
     scores: str | None = None,
@@ -299,14 +311,16 @@ def generated(
 ) -> str:
     """The prompt and what the model writes after it, as text; as ids where there is no alphabet.
 
-    `style` are the fields of `Style`. UserError where the model does not score a next token, or the prompt has
-    characters that the alphabet lacks.
+    `spare` says that there may be more ids than signs. `style` are the fields of `Style`. UserError where the model
+    does not score a next token, or the prompt has characters that the alphabet lacks.
     """
     use = reader(model, tokens, scores, tuple(data))
     if alphabet:
-        check_vocabulary(use, alphabet)
+        check_vocabulary(use, alphabet, spare)
     begin = alphabet.ids(prompt, "prompt") if alphabet else ids(prompt, use)
     chosen = Style(end=end_token(end, alphabet, use), **style)
     score = scorer(model, use, weights, data, dtype, chosen.seed)
+    if alphabet:
+        score = _of_signs(score, len(alphabet))
     found = begin + written(score, begin, chosen, use.behind)
     return alphabet.text(found) if alphabet else ",".join(map(str, found))

@@ -23,7 +23,7 @@ def row_count(data: Mapping[str, Any]) -> int:
     """The number of rows, axis 0 of every array. Raises UserError where arrays disagree or there are none."""
     counts = {name: len(array) for name, array in data.items() if np.ndim(array) > 0}
     if not counts or 0 in counts.values():
-        raise UserError("there are no rows to train on", code="E710")
+        raise UserError("the data have no rows", code="E710")
     if len(set(counts.values())) > 1:
         told = ", ".join(f"`{name}` has {count}" for name, count in counts.items())
         raise UserError(f"the data has different numbers of rows: {told}", code="E710")
@@ -89,6 +89,17 @@ def trim(rows: Arrays, sequences: Mapping[str, str]) -> Arrays:
         name: array[:, : longest[sequences[name]]] if sequences.get(name) in longest else array
         for name, array in rows.items()
     }
+
+
+def weight(rows: Mapping[str, Any], axes: Mapping[str, str], axis: str) -> int:
+    """By how much the mean of some rows counts beside that of others: by the real steps along the axis that it is over,
+    by rows where it is over none. `axes` gives for each sequence its axis."""
+    along = [name for name in axes if axes[name] == axis and name in rows] if axis else []
+    for name in along:
+        if name + LENGTHS in rows:
+            return int(np.sum(rows[name + LENGTHS]))
+    count = row_count(rows)
+    return count * int(np.shape(rows[along[0]])[1]) if along else count
 
 
 def chunks(rows: int, size: int) -> Sequence[Rows]:

@@ -118,6 +118,7 @@ class _Job:
     frozen: frozenset[str]
     identity: Identity
     path: str | os.PathLike[str] | None
+    over: Mapping[str, str] = field(default_factory=dict)
     together: int = EVALUATED
     progress: Callable[[Progress], None] | None = field(default=None)
     explain: Explain | None = field(default=None)
@@ -134,6 +135,7 @@ def fit(
     metrics: Iterable[str] = (),
     frozen: Collection[str] = (),
     axes: Mapping[str, str] | None = None,
+    over: Mapping[str, str] | None = None,
     states: Collection[str] = (),
     trims: bool = True,
     path: str | os.PathLike[str] | None = None,
@@ -148,7 +150,8 @@ def fit(
     """Train on `data` (rows are axis 0 of every array) and give the weights to use.
 
     `validation` is held-back data; without it `config.validation` of the rows are. `evaluator` gives their
-    loss and `metrics`. `axes` maps inputs to time axes; with `trims`, for programs of any number of steps, batches
+    loss and `metrics`. `axes` maps inputs to time axes, `over` the loss and metrics that are means over all
+    steps of one to it; with `trims`, for programs of any number of steps, batches
     with lengths are cut to their longest row. `states` names first states that the data may hold. A checkpoint is
     written to `path` after every epoch and when interrupted; `resume` is one to go on from, which gives the same bits
     as if there had been no stop.
@@ -184,6 +187,7 @@ def fit(
         frozenset(frozen),
         Identity(model or Made(), config, len(parts.numbers), known, about or About()),
         path,
+        over or {},
         together,
         progress,
         explain,
@@ -202,22 +206,26 @@ def evaluate(
     metrics: Iterable[str] = (),
     size: int = EVALUATED,
     rows: Rows | None = None,
+    axes: Mapping[str, str] | None = None,
+    over: Mapping[str, str] | None = None,
 ) -> Record:
     """`loss` and the metrics of all rows, or of those that are numbered.
 
-    At most `size` rows run at once; of more rows the results are means over such parts, weighted by their
-    rows (which, for a loss per step and rows of different lengths, is not quite the mean over all steps).
+    At most `size` rows run at once; of more rows the results are means over such parts, weighted by their rows, or by
+    their real steps along the axis that `over` names for a result. `axes` gives for each sequence its axis.
     """
     rows = np.arange(batches.row_count(data)) if rows is None else rows
-    count, names = len(rows), ("loss", *metrics)
-    sums = dict.fromkeys(names, 0.0)
-    for places in batches.chunks(count, size):
-        part = rows[places]
+    names = ("loss", *metrics)
+    sums, counts = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
+    for places in batches.chunks(len(rows), size):
+        part = batches.take(data, rows[places])
         with told_by(places, "the data"):
-            results = program.run(batches.take(data, part), weights)
+            results = program.run(part, weights)
         for name in names:
-            sums[name] += float(results[name]) * len(part)
-    return {name: total / count for name, total in sums.items()}
+            count = batches.weight(part, axes or {}, (over or {}).get(name, ""))
+            sums[name] += float(results[name]) * count
+            counts[name] += count
+    return {name: total / max(1, counts[name]) for name, total in sums.items()}
 
 
 # --- the loop ------------------------------------------------------------------------------------------
@@ -260,8 +268,8 @@ def _trained(job: _Job, training: Training) -> Training:
 
 @dataclass(frozen=True)
 class _Found:
-    """What the batches of one update give: the mean of their gradients by rows, its norm, the sum of their losses over
-    rows, the states that they end with, and the batch that comes next."""
+    """What the batches of one update give: the mean of their gradients by rows (or real steps, where the loss is a mean
+    over these), its norm, the sum of their losses, the states that they end with, and the batch that comes next."""
 
     gradients: Mapping[str, NDArray[Any]]
     norm: float
@@ -296,14 +304,14 @@ def _with_batch(job: _Job, training: Training, found: _Found, index: int, last: 
     if not math.isfinite(loss):
         raise _diverged(job, training, rows, "loss")
     mine = {n: gradients[n] for n in training.weights if n in gradients and n not in job.frozen}
-    count = found.rows + len(members)
+    weight = batches.weight(rows, job.pieces.axes, job.over.get("loss", ""))
     if not (last and not found.rows):  # of one batch alone they are taken as they lie
-        mine = {n: _mean(found.gradients.get(n), found.rows, g, len(members)) for n, g in mine.items()}
-    return _Found(mine, 0.0, found.loss_sum + float(loss) * len(members), count, carried, index + 1)
+        mine = {n: _mean(found.gradients.get(n), found.rows, g, weight) for n, g in mine.items()}
+    return _Found(mine, 0.0, found.loss_sum + float(loss) * weight, found.rows + weight, carried, index + 1)
 
 
 def _mean(before: NDArray[Any] | None, weight: int, gradient: NDArray[Any], rows: int) -> NDArray[Any]:
-    """The mean over rows of the gradients so far and of one more."""
+    """The mean, by weight, of the gradients so far and of one more, which counts for so many `rows`."""
     if before is None:
         return gradient.copy()
     before += (gradient - before) * gradient.dtype.type(rows / (weight + rows))
@@ -354,8 +362,10 @@ def _close_epoch(job: _Job, training: Training) -> Training:
     closed = replace(training, epoch=epoch, batch=0, loss_sum=0.0, rows=0)
     if job.split.held is not None and job.evaluator is not None:
         with told_by(job.split.held_numbers, job.split.held_from, f"after epoch {epoch}"):
-            numbers = job.split.held_numbers
-            found = evaluate(job.evaluator, job.split.held, training.weights, job.metrics, job.together, numbers)
+            numbers, axes = job.split.held_numbers, job.pieces.axes
+            found = evaluate(
+                job.evaluator, job.split.held, training.weights, job.metrics, job.together, numbers, axes, job.over
+            )
         record.update({f"validation.{name}": value for name, value in found.items()})
         if training.best_loss is None or found["loss"] < training.best_loss:
             best = {name: w.copy() for name, w in training.weights.items()}

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnngraph.compiled import CompiledProgram
-from rnngraph.data.dataset import Dataset
+from rnngraph.data.dataset import made_of
 from rnngraph.data.results import table_rows
 from rnngraph.data.shapes import LENGTHS, steps_of
-from rnngraph.data.tables import Recipe, recipe_in
+from rnngraph.data.tables import TRAINED_ON, Recipe, recipe_in, refuse_other_scaling
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.frames import frame
 from rnngraph.files.outputs import PathLike
@@ -65,8 +65,8 @@ class Predictions(Mapping[str, Array]):
 def predict(model: Model, data: Mapping[str, Any], weights: Mapping[str, Any], options: RunOptions) -> Predictions:
     """The outputs of a model for all rows of data, a part of them at a time.
 
-    What the loss compares with a standardised column is given back in that column's units, if the weights (or the
-    data) tell its scaling. UserError where the model has no output with a value for each row.
+    What the loss compares with a standardised column is given back in that column's units, if the data are of a table.
+    UserError where the model has no output with a value for each row.
     """
     names = tuple(n for n in model.outputs if BATCH in model.graph.outputs[n].type.axes)
     if not names:
@@ -74,13 +74,14 @@ def predict(model: Model, data: Mapping[str, Any], weights: Mapping[str, Any], o
     program = options.compiled(model, steps_of(model.inputs, data), outputs=names)
     given = {name: array for name, array in data.items() if _belongs(name, program)}
     arrays = _in_parts(program, given, weights, names)
-    recipe = _recipe(data, weights)
+    if isinstance(weights, Weights):
+        refuse_other_scaling(made_of(data), weights.about.data, "the data", TRAINED_ON)
+    recipe = _recipe(data)
     units = {n: _scaling(model, n, recipe) for n in names} if recipe else {}
     plain = {n: _unscaled(a, units.get(n)) for n, a in arrays.items()}
-    beside = data.beside if isinstance(data, Dataset) else {}
     scaled = recipe is not None and bool(recipe.scaling)
     left = [n for n in names if scaled and units.get(n) is None and model.graph.outputs[n].type.dtype == "float"]
-    return Predictions(plain, table_rows(model.graph, model.inputs, data, plain, beside), tuple(left))
+    return Predictions(plain, table_rows(model.graph, model.inputs, data, plain), tuple(left))
 
 
 def _belongs(name: str, program: CompiledProgram) -> bool:
@@ -103,22 +104,22 @@ def _in_parts(
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
-def _recipe(data: Mapping[str, Any], weights: Mapping[str, Any]) -> Recipe | None:
-    """How the table was read: as the data tell, else as the weights do."""
-    told = recipe_in(data.made) if isinstance(data, Dataset) else None
-    return told or (recipe_in(weights.about.data) if isinstance(weights, Weights) else None)
+def _recipe(data: Mapping[str, Any]) -> Recipe | None:
+    """How the table was read that the data come from. Arrays that were made otherwise are what they are."""
+    return recipe_in(made_of(data))
 
 
 def _scaling(model: Model, output: str, recipe: Recipe) -> tuple[Array, Array] | None:
-    """Mean and deviation of each value of an output; None where it has none that are known."""
+    """Mean and deviation of each value of an output, or of all of them; None where none are known."""
     columns = recipe.columns.get(model.roles.units.get(output, ""), ())
     shape = model.graph.outputs[output].type.shape
     known = [recipe.scaling[c] for c in columns if c in recipe.scaling]
-    if not known or len(known) != len(columns) or int(np.prod(shape)) != len(columns):
+    if not known or len(known) != len(columns) or len(columns) not in (1, int(np.prod(shape))):
         return None
     mean, deviation = np.array(known).T
-    return mean.reshape(shape), deviation.reshape(shape)
+    return (mean, deviation) if len(columns) == 1 else (mean.reshape(shape), deviation.reshape(shape))
 
 
 def _unscaled(array: Array, scaling: tuple[Array, Array] | None) -> Array:
-    return array if scaling is None else (array * scaling[1] + scaling[0]).astype(array.dtype, copy=False)
+    """In float64: of large numbers, float32 would lose what tells them apart."""
+    return array if scaling is None else array.astype(np.float64) * scaling[1] + scaling[0]

@@ -8,16 +8,20 @@ from typing import Any
 
 from rnngraph.data.dataset import made_of
 from rnngraph.data.shapes import steps_of
+from rnngraph.data.tables import refuse_other_scaling
 from rnngraph.debugging.nan_finder import explain
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.ir.graph import ordered
 from rnngraph.ir.identity import identity_of
+from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.streamable import obstacles
 from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
 from rnngraph.training.checkpoint import Made
 from rnngraph.training.config import FitConfig
 from rnngraph.training.fit import EVALUATED, Fitted, Progress, evaluate, fit
+from rnngraph.weights.checks import check_weights
 from rnngraph.weights.save_load import Weights
 
 
@@ -39,7 +43,12 @@ def train(
     """
     if "loss" not in model.graph.outputs:
         raise UserError("the model has no loss to train on", "E611", "add `loss cross_entropy(scores, label)` to it")
+    if resume is not None and weights is not None:
+        raise UserError("`resume` and `weights` exclude each other", "E623", "leave one of them out")
+    if validation is not None:
+        refuse_other_scaling(made_of(validation), made_of(data), "the validation data", "the data")
     config = FitConfig.from_recipe(model.recipe, **overrides)
+    first = None if weights is None else check_weights(model.weights, weights, options.dtype)
     metrics = tuple(f"metric.{name}" for name in metric_names(model))
     steps: Mapping[str, int] = steps_of(model.inputs, data)
     states = tuple(s.name for s in model.states)
@@ -52,7 +61,7 @@ def train(
         replace(options, unroll="dynamic").compiled(model).check(validation)
     return fit(
         program,
-        model.init(config.seed, options.dtype) if weights is None else weights,
+        first or model.init(config.seed, options.dtype),
         data,
         config,
         validation=validation,
@@ -60,6 +69,7 @@ def train(
         metrics=metric_names(model),
         frozen=[w.name for w in model.weights if w.frozen],
         axes={i.name: i.axis for i in model.inputs if i.axis},
+        over=averaged_over(model),
         states=states,
         trims=options.unroll != "static",
         path=checkpoint,
@@ -132,7 +142,20 @@ def tester(
     program = replace(options, unroll="dynamic").compiled(model, outputs=("loss", *metrics))
     program.check(data)
     together = _together(options, FitConfig.from_recipe(model.recipe))
-    return lambda weights: dict(evaluate(program, data, weights, metric_names(model), together))
+    axes = {i.name: i.axis for i in model.inputs if i.axis}
+    over, names = averaged_over(model), metric_names(model)
+    return lambda weights: dict(evaluate(program, data, weights, names, together, None, axes, over))
+
+
+def averaged_over(model: Model) -> dict[str, str]:
+    """The time axis over whose steps the loss, and each metric, is a mean; not those of rows, or of several axes."""
+    graph, found = model.graph, dict[str, str]()
+    for name in ("loss", *(f"metric.{metric}" for metric in metric_names(model))):
+        sums = [n for n in ordered([graph.outputs[name].node]) if n.op.name == "sum_axes" and BATCH in n.attrs["axes"]]
+        axes = {axis for node in sums for axis in node.attrs["axes"] if axis != BATCH}
+        if len(axes) == 1 and all(len(node.attrs["axes"]) > 1 for node in sums):
+            found[name.removeprefix("metric.")] = axes.pop()
+    return found
 
 
 def _together(options: RunOptions, config: FitConfig) -> int:

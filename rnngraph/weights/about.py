@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -71,29 +71,43 @@ def about_of(path: PathLike, texts: Mapping[str, str]) -> About:
         return About(**{name: told[name] for name in (*_WORDS, *_OBJECTS) if name in told})
 
 
-def refuse_other(path: PathLike, theirs: About, ours: About) -> None:
-    """UserError where weights are of a model that computes one of its outputs otherwise, with what differs."""
+def refuse_other(what: str, theirs: About, ours: About) -> None:
+    """UserError where weights (`what` they are called) are of a model that computes one of its outputs otherwise, with
+    what differs. Outputs are compared by name, and where no name is the same, by what they are."""
+    if not theirs.outputs or (theirs.text == ours.text and theirs.settings == ours.settings):
+        return
     both = theirs.outputs.keys() & ours.outputs.keys()
     others = [name for name in ours.outputs if name in both and theirs.outputs[name] != ours.outputs[name]]
-    if not others or (theirs.text == ours.text and theirs.settings == ours.settings):
-        return
-    raise UserError(
-        f"`{path}` was trained for another model: {_difference(theirs, ours, others)}",
+    if not both:
+        others = [name for name, digest in ours.outputs.items() if digest not in theirs.outputs.values()]
+    if others:
+        raise other_model(what, theirs, ours, others)
+
+
+def other_model(what: str, theirs: About, ours: About, outputs: Sequence[str] = ()) -> UserError:
+    """What is said of weights of another model, by what differs."""
+    return UserError(
+        f"{what} {'were' if what.endswith('s') else 'was'} trained for another model:"
+        f" {_difference(theirs, ours, outputs)}",
         "E659",
         "take the model as it was (`rnngraph weights show` prints it), or make weights of this one by"
         " `rnngraph weights convert`",
     )
 
 
-def _difference(theirs: About, ours: About, outputs: list[str]) -> str:
+def differing_settings(theirs: About, ours: About) -> list[str]:
     names = sorted({*theirs.settings, *ours.settings})
-    settings = [n for n in names if theirs.settings.get(n) != ours.settings.get(n)]
+    return [n for n in names if theirs.settings.get(n) != ours.settings.get(n)]
+
+
+def _difference(theirs: About, ours: About, outputs: Sequence[str]) -> str:
+    settings = differing_settings(theirs, ours)
     if settings:
         return "; ".join(
             f"`{n}` was {_shown(theirs.settings.get(n))} there and is {_shown(ours.settings.get(n))} here"
             for n in settings
         )
-    changed = [n for n in ours.values if n in theirs.values and theirs.values[n] != ours.values[n]] or outputs
+    changed = [n for n in ours.values if n in theirs.values and theirs.values[n] != ours.values[n]] or list(outputs)
     few = ", ".join(f"`{n}`" for n in changed[:4]) + (", ..." if len(changed) > 4 else "")
     return f"{few} {'are' if len(changed) > 1 else 'is'} computed otherwise here"
 

@@ -95,6 +95,11 @@ def test_a_setting_that_differs_is_told(capsys: Told) -> None:
     capsys.readouterr()
     assert exit_code(["predict", "f.rnn", "--weights", "f.safetensors", "--data", "t.csv", "--set", "by=3"]) == 2
     assert "`by` was 2 there and is 3 here" in capsys.readouterr().err
+    assert exit_code(["predict", "f.rnn", "--weights", "f.safetensors", "--data", "t.csv", "--set", "units=3"]) == 2
+    assert "`units` was its default there and is 3 here" in capsys.readouterr().err
+    Path("f.rnn").write_text(FORECAST)
+    assert exit_code(["predict", "f.rnn", "--weights", "f.safetensors", "--data", "t.csv"]) == 2
+    assert "`f.safetensors` says that it is of the model `Forecast` with by = 2" in capsys.readouterr().err
 
 
 def test_a_text_by_segments_is_learnt_and_written_on(capsys: Told) -> None:
@@ -105,6 +110,26 @@ def test_a_text_by_segments_is_learnt_and_written_on(capsys: Told) -> None:
     assert capsys.readouterr().out.splitlines()[-1] == "abcabdeabcabdeabcabde"
     assert exit_code(["evaluate", "w.rnn", "--weights", "w.safetensors", "--text", "corpus.txt", "--steps", "24"]) == 0
     assert "accuracy" in capsys.readouterr().out
+
+
+def test_a_model_with_ids_to_spare_writes_signs_that_it_was_shown(capsys: Told) -> None:
+    assert exit_code(["train", "w.rnn", "--text", "corpus.txt", "--set", "vocab=9", "--steps", "12", "--epochs", "1",
+                      "--test", "corpus.txt", "--out", "w.safetensors"]) == 0  # fmt: skip
+    assert "test: loss" in capsys.readouterr().out
+    assert exit_code(["generate", "w.rnn", "--weights", "w.safetensors", "--prompt", "abc", "--length", "50"]) == 0
+    assert set(capsys.readouterr().out.strip()) <= set("abcde")
+
+
+def test_the_layout_for_segments_is_no_way_to_read_a_table() -> None:
+    Path("s.rnn").write_text(
+        "model S { input load: seq\n input price: seq\n y, final = unroll RNN(3) over load[None]\n"
+        " guess = Dense(1)(y)\n output guess, final\n loss squared_error(guess[0], price) }"
+        .replace("load[None]", "reshape(load, [1])")
+    )
+    assert exit_code(["train", "s.rnn", "--data", "t.csv", "--order", "day", "--horizon", "1", "--segment", "5",
+                      "--batch", "3", "--epochs", "1", "--out", "s.safetensors"]) == 0  # fmt: skip
+    assert exit_code(["predict", "s.rnn", "--weights", "s.safetensors", "--data", "t.csv", "--out", "p.csv"]) == 0
+    assert len(Path("p.csv").read_text().splitlines()) == 121  # the whole table is one sequence again
 
 
 def test_a_checkpoint_is_used_as_weights(capsys: Told) -> None:

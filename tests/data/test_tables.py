@@ -211,6 +211,150 @@ def test_semicolons_and_byte_order_marks(tmp_path: Path) -> None:
     assert rg.data.load([path], rg.parse("model M { input temp: seq\n output temp }"))["temp"].tolist() == [[1, 2]]
 
 
+# --- which units an output has ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "units"),
+    [
+        ("input a: []\n input b: []\n d = Dense(2)(x)\n output d[0] as p, d[1] as q\n"
+         " loss squared_error(d[0], a) + squared_error(d[1], b)", {"p": "a", "q": "b"}),
+        ("input y: [2]\n f = Dense(2)(x)\n output f\n"
+         " loss squared_error(f[0], y[1]) + squared_error(f[1], y[0])", {}),
+        ("input y: [1]\n input u: [1]\n f = Dense(1)(x)\n output f\n loss squared_error(f, y)\n"
+         " metric mean(abs(f - u)) as other", {"f": "y"}),
+        ("input y: [1]\n input u: [1]\n f = Dense(1)(x)\n output f\n"
+         " loss squared_error(f, y) + squared_error(f, u)", {}),
+        ("input y: []\n f = Dense(1)(x)\n output f\n loss squared_error(f[0], y)", {"f": "y"}),
+        ("input y: [1]\n f = Dense(3)(x)\n output f\n loss mean(abs(f - y))", {"f": "y"}),
+    ],
+)  # fmt: skip
+def test_an_output_has_the_units_of_what_the_loss_subtracts(body: str, units: dict[str, str]) -> None:
+    assert rg.parse(f"model M {{\n input x: [2]\n {body}\n}}").roles.units == units
+
+
+def test_predictions_are_in_the_units_of_their_columns() -> None:
+    model = rg.parse(
+        "model M {\n input x: [1]\n input a: []\n input b: []\n d = Dense(2)(x)\n output d[0] as p, d[1] as q\n"
+        " loss squared_error(d[0], a) + squared_error(d[1], b)\n}"
+    )
+    x = np.arange(20.0)
+    table = {"x": x, "a": 1e9 + x, "b": -3 * x}
+    data = rg.data.table(model, table, standardise=True)
+    weights = {"dense.kernel": np.array([[1.0, -1.0]]), "dense.bias": np.zeros(2)}
+    found = model.predict(data, weights, {"dtype": "float64"})
+    assert np.allclose(found["p"], table["a"], rtol=0, atol=1e-6) and np.allclose(found["q"], table["b"])
+    single = model.predict(data, weights)
+    assert np.allclose(single["p"], table["a"], rtol=0, atol=1e-4)  # float32 alone would tell 1e9 from 1e9 + 64
+
+
+def test_what_stands_beside_a_prediction_is_its_last_real_step() -> None:
+    model = rg.parse("model M { input x: seq[1]\n _, final = unroll RNN(1) over x\n output final.h as end }")
+    table = {"g": list("aaab"), "t": ["2024-01-01", "2024-01-02", "2024-01-03", "2024-02-01"], "x": [1.0, 2, 3, 4]}
+    data = rg.data.table(model, table, by="g", order="t", steps=3)
+    frame = model.predict(data, model.init(0)).to_frame()
+    assert frame["g"].tolist() == ["a", "b"] and frame["t"].tolist() == ["2024-01-03", "2024-02-01"]
+
+
+def test_steps_ahead_are_numbered_beside_the_last_date_that_is_known() -> None:
+    n = np.arange(8.0)
+    dates = [f"2024-01-0{i + 1}" for i in range(8)]
+    model = rg.parse(SPREAD)
+    data = rg.data.table(
+        model, {"x": n, "hour": n, "y": n, "t": dates}, steps={"time": 2, "ahead": 2}, horizon=1, order="t"
+    )
+    frame = model.predict(data, model.init(0)).to_frame()
+    assert frame["t"].tolist()[:4] == ["2024-01-02", "2024-01-02", "2024-01-03", "2024-01-03"]
+    assert frame["step"].tolist()[:4] == [0, 1, 0, 1]
+
+
+def test_constant_columns_are_only_moved() -> None:
+    model = rg.parse("model M { input x: seq\n output x }")
+    data = rg.data.table(model, {"x": [0.1] * 20}, standardise=True)
+    assert data["x"].tolist() == [[0.0] * 20]
+    assert rg.data.table(model, {"x": [0.2]}, like=data.made)["x"] == pytest.approx(0.1)
+
+
+def test_scaling_is_never_made_of_new_data() -> None:
+    model = rg.parse(
+        "model M { input x: seq\n input y: []\n z = mean(x, axis = time)\n output z\n loss squared_error(z, y) }"
+    )
+    table = {"x": [1.0, 2, 3], "y": [1.0, 1, 5]}
+    made = rg.data.table(model, table, standardise=True)
+    with pytest.raises(rg.UserError, match="no scaling is kept of the column `other`"):
+        rg.data.table(model, {"other": [1.0], "y": [2.0]}, columns={"x": "other"}, like=made.made)
+    with pytest.raises(rg.UserError, match="trained on standardised columns"):
+        rg.data.table(model, table, standardise=False, like=made.made)
+    own = rg.data.table(model, {"x": [9.0, 2, 3], "y": [1.0, 1, 5]}, standardise=True)
+    fitted = model.fit(made, epochs=1)
+    for use in (lambda: model.evaluate(own, fitted.weights), lambda: model.predict(own, fitted.weights),
+                lambda: model.fit(made, own, epochs=1)):  # fmt: skip
+        with pytest.raises(rg.UserError, match="the column `x` was scaled otherwise"):
+            use()
+
+
+def test_rows_without_any_value_stay_rows(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n1,1\n,\n3,3\n")
+    with pytest.raises(rg.UserError, match=r"row 2, column `a`: a value is missing"):
+        rg.data.load([path], rg.parse("model M { input a: seq\n output a }"))
+
+
+def test_dates_with_time_zones_are_moments() -> None:
+    model = rg.parse("model M { input x: seq\n output x }")
+    times = ["2024-10-27T02:30+02:00", "2024-10-27T02:00+01:00", "2024-10-27T03:00+01:00", "2024-10-27T01:00+02:00"]
+    assert rg.data.table(model, {"x": [1.0, 2, 3, 0], "t": times}, order="t")["x"].tolist() == [[0, 1, 2, 3]]
+    for odd, told in (("2024-10-27T01:00", "a date without a time zone"), ("7", "a number"), ("", "missing")):
+        with pytest.raises(rg.UserError, match=f"row 2, column `t`.*{told}"):
+            rg.data.table(model, {"x": [1.0, 2], "t": [times[0], odd]}, order="t")
+
+
+def test_sequences_that_are_too_short_are_told() -> None:
+    model = rg.parse(FORECAST)
+    table = {"id": list("aab"), "temp": [1, 2, 3], "load": [1, 2, 3], "price": [1, 2, 3]}
+    data = rg.data.table(model, table, columns=COLUMNS, by="id", horizon=1)
+    assert data.left_out == ("b",) and len(data["load"]) == 1 and "1 sequences are too short" in repr(data)
+
+
+def test_columns_that_nobody_uses_may_be_anything(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(",temp,x,x,2024,\n0,1,a,b,7,\n1,2,a,b,8,\n")  # as pandas writes an index
+    model = rg.parse("model M { input temp: seq\n output temp }")
+    assert rg.data.load([path], model)["temp"].tolist() == [[1, 2]]
+    with pytest.raises(rg.UserError, match="two columns `x`"):
+        rg.data.table(model, path, columns={"temp": "x"})
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"horizon": -4}, "`horizon` should be a whole number of at least 0"),
+        ({"horizon": 1.0}, "`horizon` should be a whole number"),
+        ({"stride": 0}, "`stride` should be a whole number of at least 1"),
+        ({"columns": ["temp"]}, "columns are given by input"),
+        ({"columns": {"load": 3}}, "columns are given by input"),
+        ({"like": 3}, "`like` should be what is told of data"),
+    ],
+)
+def test_what_is_no_recipe_is_told(more: dict[str, Any], told: str) -> None:
+    table = {"temp": [1, 2, 3], "load": [1, 2, 3], "price": [1, 2, 3]}
+    with pytest.raises(rg.UserError, match=told):
+        rg.data.table(rg.parse(FORECAST), table, **{"columns": COLUMNS, "steps": 1, "horizon": 1, **more})
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    model = rg.parse(FORECAST)
+    table = {"temp": np.arange(6), "load": np.arange(6), "price": np.arange(6)}
+    data = rg.data.table(model, table, columns=COLUMNS, steps=np.int64(2), horizon=np.int32(1))
+    rg.save_weights(tmp_path / "w.safetensors", model.fit(data, epochs=1).weights)
+
+
+def test_missing_words_are_told_as_missing() -> None:
+    model = rg.parse("model M { input k: seq int\n output Embedding(3, 2)(k) as e }")
+    with pytest.raises(rg.UserError, match="row 2, column `k`: a value is missing"):
+        rg.data.table(model, {"k": np.array(["b", None, "c"], object)})
+
+
 # --- windows and rows of arrays -----------------------------------------------------------------------------------
 
 
@@ -225,6 +369,8 @@ def test_one_long_sequence_as_rows() -> None:
     assert rg.data.streams({"x": np.arange(1, 14)}, 2)["x"].tolist() == [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]]
     with pytest.raises(rg.UserError, match="fewer steps"):
         rg.data.streams({"x": np.arange(2)}, 3)
+    with pytest.raises(rg.UserError, match="one length"):
+        rg.data.streams({"x": np.arange(10), "y": np.arange(7)}, 2)
 
 
 # --- lists of different lengths -----------------------------------------------------------------------------------

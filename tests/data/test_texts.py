@@ -72,7 +72,7 @@ def test_bytes_are_any_text() -> None:
     ("model", "more", "told"),
     [
         (MODEL.replace("vocab = 5", "vocab = 4"), {"steps": 3}, "has 5 signs .*takes 4"),
-        (MODEL, {"steps": 10}, "a window of 10 signs is longer than .*, which has 10"),
+        (MODEL, {"steps": 10}, "a window of 10 signs and the sign behind it is longer than .*, which has 10"),
         (MODEL, {"tokens": "letters"}, "read by char, byte, word, got `letters`"),
         (MODEL, {"rows": 20}, "too few for 20 rows"),
         ("model M { input x: seq[3]\n output x }", {}, "needs one input that is a sequence of integers"),

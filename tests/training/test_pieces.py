@@ -229,3 +229,36 @@ def test_epochs_are_part_of_a_schedule_that_runs_over_them_all(tmp_path: Path) -
     made.fit(DATA, checkpoint=path, epochs=1, rate_schedule="cosine")
     with pytest.raises(rg.UserError, match="epochs was 1, now 2"):
         made.fit(DATA, resume=path, epochs=2, rate_schedule="cosine")
+
+
+# --- means over steps of rows that differ in length ---------------------------------------------------------------
+
+
+def test_what_is_evaluated_in_parts_is_the_loss_of_the_whole() -> None:
+    rng = np.random.default_rng(2)
+    lengths = np.where(np.arange(1500) < 1024, 1, 10)
+    data = {"x": rng.normal(size=(1500, 10, 2)), "y": rng.normal(size=(1500, 10, 1)), "x.lengths": lengths}
+    made = model()
+    weights = made.init(0)
+    whole = made.compile(outputs=("loss",)).run(data, weights)["loss"]
+    assert made.evaluate(data, weights, {"dtype": "float64"})["loss"] == pytest.approx(float(whole), rel=1e-12)
+
+
+def test_a_loss_by_segments_is_that_of_the_whole_at_the_same_weights() -> None:
+    data = {**DATA, "x.lengths": np.array([12, 3, 7, 1])}
+    made = model()
+    weights = made.init(3)
+    whole = made.compile(outputs=("loss",)).run(data, weights)["loss"]
+    for recipe in ({"segment": 5, "batch": 4}, {"segment": 5, "batch": 1}, {"batch": 2, "accumulate": 2}):
+        told = made.fit(data, weights=weights, options=FLOAT64, epochs=1, optimizer=SGD(0.0), **recipe).history
+        assert told[0]["loss"] == pytest.approx(float(whole), rel=1e-12)
+
+
+def test_weights_to_start_from_are_looked_at() -> None:
+    made = model()
+    fitted = made.fit(DATA, weights=made.init(0), epochs=0)
+    assert {w.dtype for w in fitted.weights.values()} == {np.dtype("float32")}
+    with pytest.raises(rg.UserError, match="the model has no weight `foo`"):
+        made.fit(DATA, weights={**made.init(0), "foo": np.ones(2)}, epochs=0)
+    with pytest.raises(rg.UserError, match="exclude each other"):
+        made.fit(DATA, weights=made.init(0), resume="x.checkpoint")

@@ -264,7 +264,7 @@ def test_pickled_arrays_are_refused_unread(tmp_path, ending):
         ("a.npy", b"", "cannot be read as .npy data"),
         ("a.csv", b"a,b\n1,2\n3\n", "row 2 has 1 values for 2 columns"),
         ("a.csv", b"a,b\n1,x\n", "row 1, column `b`: `x` is not a number"),
-        ("a.csv", b"1,2\n3,4\n", "its first line should name every column"),
+        ("a.csv", b"1,2\n3,4\n", "its first line should name the columns"),
         ("a.csv", b"a\n", "at least one line of numbers"),
         ("a.csv", b"\xff\xfe\x00", "is not UTF-8 text"),
         ("a.json", b"[1]", "an object of named lists"),
