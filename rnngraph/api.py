@@ -75,8 +75,9 @@ class Model(core.Model):
 
         `recipe` overrides the model's `train` block: `epochs`, `batch`, `optimizer` ("adam", or ("adam", {"rate":
         0.01})), `rate`, `momentum` and `decay` of the optimiser that it names, `rate_schedule`, `clip_norm`, `segment`
-        and the others of `training.config.FitConfig`. `progress` is told after every update. A `checkpoint` is written after each epoch; `resume` goes on from one, to the same
-        bits. `Fitted.weights` know their model and how the data were made: `rnngraph.save_weights` keeps that.
+        and the others of `training.config.FitConfig`. `progress` is told after every update. A `checkpoint` is written
+        after each epoch; `resume` goes on from one, to the same bits. `Fitted.weights` know their model and how the
+        data were made: `rnngraph.save_weights` keeps that.
 
         UserError where the model has no loss, the data do not fit it, or a setting is unknown or out of range;
         CannotDo where the loss is no longer finite.
