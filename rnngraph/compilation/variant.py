@@ -144,8 +144,8 @@ class Variant:
                 return self._bound[key]
             made = self.plan(sizes)
             if isinstance(made, Plan):
-                refuse_if_too_large(self.program, made, self.backend.free_bytes(), self.schedule.static)
-            elif made.total > (free := self.backend.free_bytes()):
+                refuse_if_too_large(self.program, made, _free(self.backend, made.total), self.schedule.static)
+            elif made.total > (free := _free(self.backend, made.total)):
                 raise too_small(free, made.total, "that is what is free", "`--memory-limit` finds a schedule that fits")
             self._bound[key] = self.with_arrays(made)
         return self._bound[key]
@@ -258,9 +258,19 @@ def no_walk(graph: Graph, keep: Keep) -> CannotDo:
     return CannotDo([Diagnostic("E614", f"`--keep {keep}`: {reason}", span, help="`--keep all` runs any model")])
 
 
+LITTLE = 1 << 16
+"""Bytes that are there in any case."""
+
+
+def _free(backend: Backend, total: int) -> int:
+    """The bytes that are free for so many; the system is only asked where they are not few, as that takes longer than
+    a small program."""
+    return backend.free_bytes() if total > LITTLE else LITTLE
+
+
 def _own_arrays(backend: Backend, program: Program, made: Plan, static: bool) -> Bound:
     """A program with arrays that it shares with no other."""
-    refuse_if_too_large(program, made, backend.free_bytes(), static)
+    refuse_if_too_large(program, made, _free(backend, made.total), static)
     return backend.bound(program, made)
 
 
