@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rnngraph.analysis.results import Comparison
     from rnngraph.training.fit import Fitted, Progress
     from rnngraph.training.predict import Predictions
+    from rnngraph.training.sweep import Sweep
     from rnngraph.viz.write import Picture
 
 Data = Mapping[str, Any]
@@ -94,6 +95,35 @@ class Model(core.Model):
             self, data, validation_data, {"optimizer": optimiser, **recipe},
             options=self._how(options), weights=weights, checkpoint=kept, resume=old, progress=progress,
         )  # fmt: skip
+
+    def sweep(
+        self,
+        data: Data,
+        vary: Mapping[str, Sequence[Any]],
+        seeds: int = 1,
+        *,
+        jobs: int = 1,
+        validation_data: Data | None = None,
+        test_data: Data | None = None,
+        options: Options = None,
+        known: Mapping[tuple[str, ...], dict[str, Any]] | None = None,
+        progress: Callable[[Sequence[Mapping[str, Any]]], None] = lambda records: None,
+        **recipe: Any,
+    ) -> Sweep:
+        """A training for each choice of the values that `vary` gives by name, and each seed from 0 on.
+
+        A name is an option of training (`rate`, `batch`, `optimizer`), else a setting of the model. `jobs` trainings
+        run at a time, each in a process with its share of the cores (the calling script needs
+        `if __name__ == "__main__"` then); the numbers do not depend on it. `recipe` is as in `fit`. `progress` is told
+        all records so far; runs that are `known` (`training.sweep.known_runs`) are not made again. A training whose
+        loss is no longer finite fails alone. UserError where a name or a value cannot be had.
+        """
+        from rnngraph.training.sweep import Task, runs_of, sweep
+
+        task = Task(
+            self.file.source, self.name, self.settings, self._how(options), data, validation_data, test_data, recipe
+        )
+        return sweep(task, runs_of(vary, seeds), jobs, known, progress)
 
     def evaluate(self, data: Data, weights: Data, options: Options = None) -> dict[str, float]:
         """The loss and the metrics of all rows, by name. UserError where the model has no loss."""

@@ -12,7 +12,7 @@ from rnngraph.viz.palette import FAINT, INK, KINDS, SOFT
 HELD_BACK = "validation."
 _FEW = 12
 """Epochs that are marked each."""
-_LOGARITHMIC = 20.0
+LOGARITHMIC = 20.0
 """A panel whose largest value is so many times its smallest has a logarithmic axis."""
 
 
@@ -42,7 +42,7 @@ def _panel(axes: Any, history: Sequence[Mapping[str, float]], name: str, best_ep
             mark = "o" if len(points) < _FEW else None
             axes.plot(*zip(*points, strict=True), color=KINDS[kind].line, label=label, linewidth=1.6, marker=mark)
             shown += [value for _, value in points]
-    if shown and min(shown) > 0 and max(shown) > _LOGARITHMIC * min(shown):
+    if shown and min(shown) > 0 and max(shown) > LOGARITHMIC * min(shown):
         axes.set_yscale("log")
     if best_epoch is not None:
         axes.axvline(best_epoch, color=SOFT, linewidth=0.8, linestyle=":", label=f"best: epoch {best_epoch}")

@@ -51,6 +51,14 @@ VERBS = {
             "    --standardise --out forecast.safetensors",
         ),
     ),
+    "sweep": Told(
+        "Train a model for several settings and seeds.",
+        (
+            "sweep ponder.rnn --data data/ponder-train.npz \\\n"
+            "    --vary epochs=2 --vary rate=0.01,0.003 --out sweep.csv",
+            "sweep ponder.rnn --data data/ponder-train.npz \\\n    --vary epochs=1 --seeds 2 --picture sweep.svg",
+        ),
+    ),
     "evaluate": Told(
         "Print the loss and metrics of a trained model.",
         (

@@ -30,6 +30,7 @@ from rnngraph.cli.render import render
 from rnngraph.cli.run import run
 from rnngraph.cli.show import show
 from rnngraph.cli.summary import summary
+from rnngraph.cli.sweep import sweep
 from rnngraph.cli.terminal import open_streams, say, tell
 from rnngraph.cli.train import train
 from rnngraph.cli.weights import weights
@@ -49,8 +50,8 @@ def cli() -> None:
 
 
 for verb in (
-    new, examples, library, doctor, check, fmt, show, summary, run, train, evaluate, predict, render, compare, bench,
-    cost, generate, weights, import_, export,
+    new, examples, library, doctor, check, fmt, show, summary, run, train, sweep, evaluate, predict, render, compare,
+    bench, cost, generate, weights, import_, export,
 ):  # fmt: skip
     cli.add_command(verb)
 explain(cli)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rnngraph.cli.terminal import cell
 from rnngraph.files.results import Rows, columns_of, plain_values
+
+if TYPE_CHECKING:
+    from rnngraph.training.sweep import Sweep
 
 SMALL = 60
 """Values up to which an array is printed whole."""
@@ -57,6 +60,23 @@ def results_json(results: Mapping[str, Any], whole: bool) -> dict[str, Any]:
         if whole:
             found[name]["values"] = plain_values(array)
     return found
+
+
+def sweep_table(found: Sweep) -> Any:
+    """A `rich` table with a line for each choice, the best first: mean, least and greatest score over its seeds."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from rnngraph.training.sweep import plain
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in (*found.names, "runs", found.score, "least", "greatest"):
+        table.add_column(cell(name), justify="right")
+    for choice, records in found.groups():
+        scores = found.scores(records)
+        told = (sum(scores) / len(scores), min(scores), max(scores)) if scores else ()
+        table.add_row(*(cell(plain(v)) for v in choice), str(len(scores)), *(f"{value:.4g}" for value in told))
+    return table
 
 
 def metrics_text(metrics: Mapping[str, float]) -> str:

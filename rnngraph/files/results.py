@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.archives import Arrays, write_npz
+from rnngraph.files.foreign import foreign
 from rnngraph.files.outputs import PathLike, form_of, write_aside
 from rnngraph.files.tensors import write_tensors
 
@@ -63,6 +65,14 @@ def write_records(path: PathLike, records: Sequence[Mapping[str, float]]) -> Non
     table.writerow(names)
     table.writerows([record.get(name, "") for name in names] for record in records)
     write_aside(path, text.getvalue().encode())
+
+
+def read_records(path: PathLike) -> list[dict[str, str]]:
+    """The lines of a table by the names of its columns; none where there is no file yet."""
+    if not Path(path).exists():
+        return []
+    with foreign(path, "a table of runs", "E544"), open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def plain_values(array: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -48,7 +47,6 @@ def parted(rows: int, fraction: float, how: Split, seed: int) -> tuple[Rows, Row
     return np.sort(order[:-held]), np.sort(order[-held:])
 
 
-@lru_cache(maxsize=2)
 def shuffled(rows: int, seed: int, epoch: int) -> Rows:
     """The order of the rows in one epoch: a permutation by (seed, epoch), read-only."""
     order = _generator(seed, epoch, 0).permutation(rows)

@@ -112,6 +112,8 @@ _RULES: dict[str, tuple[str, Any, Any]] = {
 """Option -> what it should be, whether it is, and its type."""
 _NAMED = {"optimizer": _optimiser, "rate_schedule": rate_schedule}
 """Options that are a name with settings, and how they are made."""
+OPTIONS = frozenset((*_NAMED, *_RULES))
+"""All options of a recipe."""
 MOST_UNKNOWN = 10
 """So many unknown options are told."""
 

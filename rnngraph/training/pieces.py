@@ -59,12 +59,23 @@ class Pieces:
 
     def members(self, epoch: int, index: int) -> Rows:
         """The rows of the data that a batch has."""
+        if epoch not in self._orders:
+            self._orders.clear()
+            self._orders[epoch] = self._order(epoch)
+        first = index // self.segments * self.config.batch
+        return self.numbers[self._orders[epoch][first : first + self.config.batch]]
+
+    @cached_property
+    def _orders(self) -> dict[int, Rows]:
+        """The order of the epoch that was last asked for."""
+        return {}
+
+    def _order(self, epoch: int) -> Rows:
         config = self.config
         order = batches.shuffled(len(self.numbers), config.seed, epoch)
-        if config.similar_lengths and (lengths := self._lengths) is not None:
-            order = batches.by_length(order, lengths, config.batch, config.seed, epoch)
-        first = index // self.segments * config.batch
-        return self.numbers[order[first : first + config.batch]]
+        if config.similar_lengths and self._lengths is not None:
+            return batches.by_length(order, self._lengths, config.batch, config.seed, epoch)
+        return order
 
     @cached_property
     def _lengths(self) -> Rows | None:

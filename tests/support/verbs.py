@@ -50,6 +50,7 @@ summary small.rnn
 run small.rnn --data d.npz --weights w.safetensors --out out.npz
 train small.rnn --data d.npz --validation-data v.npz --test t.npz --weights w.safetensors --out o.safetensors \
   --checkpoint c.checkpoint --log log.csv --curves curves.svg
+sweep small.rnn --data d.npz --vary epochs=1 --validation-data v.npz --test t.npz --out out.csv --picture out.svg
 evaluate small.rnn --data d.npz --weights w.safetensors
 predict small.rnn --data d.npz --weights w.safetensors --out out.npz
 render small.rnn --out out.svg

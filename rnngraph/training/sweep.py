@@ -1,0 +1,201 @@
+"""One training for each choice of settings and each seed, over several processes; what each of them gave."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from typing import Any
+
+from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.diagnostics.source import Source
+from rnngraph.files.frames import frame
+from rnngraph.kernels.cpu.threads import cores_given
+from rnngraph.model import Model
+from rnngraph.run_options import RunOptions
+from rnngraph.training.config import OPTIONS, FitConfig
+from rnngraph.training.train import chosen_optimiser, tester, train
+
+Record = dict[str, Any]
+ARGUMENTS = ("rate", "momentum", "decay")
+"""Settings of the optimiser that are options by themselves."""
+SEED, FAILED = "seed", "failed"
+_COUNTS = ("epochs_run", "best_epoch")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all runs share: the model's text, how it is run, the data, and what overrides its recipe."""
+
+    source: Source
+    name: str | None
+    settings: Mapping[str, Any]
+    options: RunOptions
+    data: Mapping[str, Any]
+    validation: Mapping[str, Any] | None = None
+    test: Mapping[str, Any] | None = None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    def model(self, settings: Mapping[str, Any]) -> Model:
+        return Model.read(self.source, {**self.settings, **settings}, self.name)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One choice: a value for each name that is varied, and a seed."""
+
+    varied: Mapping[str, Any]
+    seed: int
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells it apart, as a table holds it."""
+        return (*map(str, self.varied.values()), str(self.seed))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A record for each run, in their order: what was varied, the seed, the losses and metrics of the epoch whose
+    weights count, the epochs that were run, and why it `failed`, where it did. `names` are what was varied."""
+
+    names: tuple[str, ...]
+    records: tuple[Record, ...]
+
+    @property
+    def score(self) -> str:
+        """What the runs are judged by: the held-back loss where there is one."""
+        scores = ("validation.loss", "test.loss", "loss")
+        return next((s for s in scores if any(s in record for record in self.records)), "loss")
+
+    def groups(self) -> list[tuple[tuple[Any, ...], list[Record]]]:
+        """The runs of each choice, its seeds together, the best mean score first."""
+        found: dict[tuple[Any, ...], list[Record]] = {}
+        for record in self.records:
+            found.setdefault(tuple(record[name] for name in self.names), []).append(record)
+        return sorted(found.items(), key=lambda item: _mean(self.scores(item[1])))
+
+    def scores(self, records: Sequence[Record]) -> list[float]:
+        return [record[self.score] for record in records if self.score in record]
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame with a row for each run."""
+        return frame(list(self.records))
+
+
+def plain(value: Any) -> str:
+    """A value as a person writes it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else float("inf")
+
+
+def runs_of(vary: Mapping[str, Sequence[Any]], seeds: int) -> list[Run]:
+    """Every choice of a value for each name, with each seed from 0 on. UserError where nothing is varied."""
+    if SEED in vary:
+        raise UserError("the seed is not varied by name", "E752", "say how many seeds: --seeds 5, seeds=5")
+    if any(not values for values in vary.values()) or seeds < 1:
+        raise UserError("there is nothing to try: each name needs a value, and there must be a seed", "E752")
+    choices = itertools.product(*vary.values())
+    return [Run(dict(zip(vary, choice, strict=True)), seed) for choice in choices for seed in range(seeds)]
+
+
+def check(task: Task, runs: Sequence[Run]) -> None:
+    """UserError where a name or a value cannot be had, before anything is trained."""
+    for run in {tuple(run.varied.items()): run for run in runs}.values():
+        model, recipe = _made(task, run)
+        FitConfig.from_recipe(model.recipe, **recipe)
+
+
+def sweep(
+    task: Task,
+    runs: Sequence[Run],
+    jobs: int = 1,
+    known: Mapping[tuple[str, ...], Record] | None = None,
+    tell: Callable[[Sequence[Record]], None] = lambda records: None,
+) -> Sweep:
+    """Trains each run that is not `known`; `jobs` of them at a time, each in a process with its share of the cores.
+
+    `tell` is given all records so far, in the order of the runs, whenever one is done. A run whose loss is no longer
+    finite fails alone. The numbers do not depend on `jobs`. UserError where a name or a value cannot be had.
+    """
+    check(task, runs)
+    there = {} if known is None else known
+    done = {run.key: {**there[run.key], **run.varied, SEED: run.seed} for run in runs if run.key in there}
+    for run, record in _records(task, [run for run in runs if run.key not in done], jobs):
+        done[run.key] = record
+        tell([done[run.key] for run in runs if run.key in done])
+    return Sweep(tuple(runs[0].varied), tuple(done[run.key] for run in runs))
+
+
+def _records(task: Task, runs: Sequence[Run], jobs: int) -> Iterator[tuple[Run, Record]]:
+    if jobs <= 1 or len(runs) <= 1:
+        yield from ((run, trained(task, run)) for run in runs)
+        return
+    threads = max(1, cores_given() // jobs)
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (task, threads))
+    try:
+        futures = {pool.submit(_in_process, run): run for run in runs}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+_TASK: list[Task] = []
+"""The task of a process that only trains."""
+
+
+def _begin(task: Task, threads: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that began this one ends it
+    os.environ["RNNGRAPH_THREADS"] = str(threads)
+    _TASK.append(task)
+
+
+def _in_process(run: Run) -> Record:
+    return trained(_TASK[0], run)
+
+
+def trained(task: Task, run: Run) -> Record:
+    """What one run gives."""
+    begun: Record = {**run.varied, SEED: run.seed}
+    model, recipe = _made(task, run)
+    try:
+        fitted = train(model, task.data, task.validation, {**recipe, SEED: run.seed}, options=task.options)
+        test = tester(model, task.test, task.options)(fitted.weights) if task.test is not None else {}
+    except CannotDo as error:
+        return {**begun, FAILED: error.diagnostics[0].message}
+    epochs = len(fitted.history)
+    last = fitted.history[(fitted.best_epoch or epochs) - 1] if epochs else {}
+    scores = {name: value for name, value in last.items() if name != "epoch"}
+    tested = {f"test.{name}": value for name, value in test.items()}
+    return {**begun, **scores, **tested, "epochs_run": epochs, "best_epoch": fitted.best_epoch}
+
+
+def _made(task: Task, run: Run) -> tuple[Model, dict[str, Any]]:
+    """The model and the recipe of a run: what is no option of training is a setting of the model."""
+    given = {**task.recipe, **{n: v for n, v in run.varied.items() if n in OPTIONS or n in ARGUMENTS}}
+    model = task.model({n: v for n, v in run.varied.items() if n not in given})
+    arguments = {name: given.pop(name, None) for name in ARGUMENTS}
+    optimiser = given.pop("optimizer", None)
+    chosen = chosen_optimiser(model, optimiser, arguments) if isinstance(optimiser, str | None) else optimiser
+    return model, {**given, "optimizer": chosen}
+
+
+def known_runs(records: Sequence[Mapping[str, str]], names: Sequence[str]) -> dict[tuple[str, ...], Record]:
+    """The runs that a table holds already, by what tells them apart; those that failed are tried again."""
+    wanted = (*names, SEED)
+    rows = [record for record in records if not record.get(FAILED) and all(name in record for name in wanted)]
+    return {tuple(row[name] for name in wanted): _typed(row, wanted) for row in rows}
+
+
+def _typed(row: Mapping[str, str], words: Sequence[str]) -> Record:
+    beside = (*words, *_COUNTS, FAILED)
+    numbers = {n: float(v) for n, v in row.items() if n not in beside and v not in ("", None)}
+    counts = {n: int(row[n]) if row.get(n) else None for n in _COUNTS}
+    return {**{n: row[n] for n in words}, **numbers, **counts}

@@ -1,0 +1,90 @@
+"""Many trainings set side by side: each is the training by itself, whatever the order and the processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngraph as rg
+from rnngraph.cli.main import exit_code
+
+TEXT = """\
+model M(units = 3) {
+  input x: seq[2]
+  input y: [1]
+  _, final = unroll RNN(units) over x
+  guess = Dense(1)(final.h)
+  output guess
+  loss squared_error(guess, y)
+  train {
+    batch 4
+    epochs 2
+    validation 0.25
+  }
+}
+"""
+RNG = np.random.default_rng(0)
+DATA = {"x": RNG.normal(size=(12, 3, 2)), "y": RNG.normal(size=(12, 1))}
+
+
+def alone(units: int, rate: float, seed: int) -> dict[str, float]:
+    return dict(rg.parse(TEXT, units=units).fit(DATA, rate=rate, seed=seed).history[-1])
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_each_run_is_the_training_by_itself(jobs: int) -> None:
+    told: list[int] = []
+    found = rg.parse(TEXT).sweep(
+        DATA, {"units": [2, 3], "rate": [0.1, 0.01]}, 2, jobs=jobs, progress=lambda records: told.append(len(records))
+    )
+    assert [(r["units"], r["rate"], r["seed"]) for r in found.records] == [
+        (u, rate, s) for u in (2, 3) for rate in (0.1, 0.01) for s in (0, 1)
+    ]
+    assert told == list(range(1, 9)) and found.score == "validation.loss"
+    for record in found.records[:: 3 if jobs == 1 else 7]:
+        fitted = rg.parse(TEXT, units=record["units"]).fit(DATA, rate=record["rate"], seed=record["seed"])
+        best = fitted.history[fitted.best_epoch - 1]
+        assert record["validation.loss"] == best["validation.loss"] and record["epochs_run"] == 2
+    means = [np.mean(found.scores(records)) for _, records in found.groups()]
+    assert means == sorted(means) and len(means) == 4
+
+
+def test_a_run_that_diverges_fails_alone() -> None:
+    found = rg.parse(TEXT).sweep(DATA, {"optimizer": ["sgd"], "rate": [1e30, 0.01]})
+    assert "no longer finite" in found.records[0]["failed"] and "failed" not in found.records[1]
+    assert found.groups()[0][0] == ("sgd", 0.01)
+
+
+@pytest.mark.parametrize(
+    ("vary", "seeds", "told"),
+    [
+        ({"unit": [3]}, 1, "has no setting `unit`"),
+        ({"batch": [0]}, 1, "`batch` should be"),
+        ({"seed": [1]}, 1, "the seed is not varied by name"),
+        ({"rate": []}, 1, "nothing to try"),
+        ({"rate": [0.1]}, 0, "nothing to try"),
+    ],
+)
+def test_what_cannot_be_varied_is_told_before_anything_is_trained(vary: Any, seeds: int, told: str) -> None:
+    with pytest.raises(rg.UserError, match=told):
+        rg.parse(TEXT).sweep(DATA, vary, seeds, progress=lambda records: pytest.fail("it has begun"))
+
+
+def test_runs_that_a_table_holds_are_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("m.rnn").write_text(TEXT)
+    np.savez("d.npz", **DATA)
+    begin = ["sweep", "m.rnn", "--data", "d.npz", "--vary", "epochs=1,2", "--out", "s.csv"]
+    assert exit_code(begin) == 0
+    first = Path("s.csv").read_text().splitlines()
+    Path("s.csv").write_text("\n".join(first[:2]) + "\n")
+    capsys.readouterr()
+    assert exit_code([*begin, "--seeds", "2", "--picture", "s.svg"]) == 0
+    assert "holds 1 of 4 runs" in capsys.readouterr().err
+    again = Path("s.csv").read_text().splitlines()
+    assert len(again) == 5 and set(first) <= set(again) and "<svg" in Path("s.svg").read_text()
