@@ -11,8 +11,23 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
+class Named(Mapping[str, Array]):
+    """What has arrays by name, as the mapping that they are."""
+
+    arrays: Mapping[str, Array]
+
+    def __getitem__(self, name: str) -> Array:
+        return self.arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arrays)
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+
 @dataclass(frozen=True)
-class Dataset(Mapping[str, Array]):
+class Dataset(Named):
     """Arrays by name, batch first; a model takes it as it takes any mapping.
 
     `made` tells how they were made of a table or a text (as JSON has it): it is kept with weights that are trained on
@@ -26,15 +41,6 @@ class Dataset(Mapping[str, Array]):
     beside: Mapping[str, Array] = field(default_factory=dict)
     axis: str = ""
     left_out: tuple[str, ...] = ()
-
-    def __getitem__(self, name: str) -> Array:
-        return self.arrays[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.arrays)
-
-    def __len__(self) -> int:
-        return len(self.arrays)
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {list(array.shape)} {array.dtype}" for name, array in self.arrays.items())

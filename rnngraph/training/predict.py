@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnngraph.compiled import CompiledProgram
-from rnngraph.data.dataset import made_of
+from rnngraph.data.dataset import Named, made_of
 from rnngraph.data.results import table_rows
 from rnngraph.data.shapes import LENGTHS, steps_of
 from rnngraph.data.tables import TRAINED_ON, Recipe, recipe_in, refuse_other_scaling
@@ -30,7 +30,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, repr=False)
-class Predictions(Mapping[str, Array]):
+class Predictions(Named):
     """The outputs of a model by name, batch first.
 
     `scaled` are those that stand in the scale of standardised columns still, as the loss compares them with none.
@@ -40,15 +40,6 @@ class Predictions(Mapping[str, Array]):
     arrays: Mapping[str, Array]
     rows: Rows
     scaled: tuple[str, ...] = field(default=())
-
-    def __getitem__(self, name: str) -> Array:
-        return self.arrays[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.arrays)
-
-    def __len__(self) -> int:
-        return len(self.arrays)
 
     def __repr__(self) -> str:
         return f"<Predictions {', '.join(f'{name} {list(array.shape)}' for name, array in self.arrays.items())}>"
