@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rnngraph.analysis.results import CompareRow, Comparison
-from rnngraph.cli.tables import table
+from rnngraph.cli.terminal import table
 from rnngraph.viz.sentences import data, duration, honest, later, verdict
 from rnngraph.viz.tables import COLUMNS, GRAPHS, LEDGER_COLUMNS, RUNS, TEXTS, cells, ledger_cells
 

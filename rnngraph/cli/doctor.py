@@ -12,8 +12,7 @@ import click
 
 from rnngraph.cli.arguments import Verb
 from rnngraph.cli.options import JSON
-from rnngraph.cli.tables import table
-from rnngraph.cli.terminal import cell_lines, say, say_json, show_all
+from rnngraph.cli.terminal import cell_lines, say, say_json, show_all, table
 from rnngraph.diagnostics.errors import CannotDo
 
 EXTRAS = {

@@ -9,8 +9,7 @@ from importlib.resources.abc import Traversable
 import click
 
 from rnngraph.cli.arguments import Folder, Verb
-from rnngraph.cli.tables import table
-from rnngraph.cli.terminal import cell, say, show_all
+from rnngraph.cli.terminal import cell, say, show_all, table
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
 

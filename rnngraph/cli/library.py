@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rnngraph.cli.arguments import Verb
-from rnngraph.cli.tables import table
-from rnngraph.cli.terminal import cell, cell_lines, say, show_all
+from rnngraph.cli.terminal import cell, cell_lines, say, show_all, table
 
 if TYPE_CHECKING:
     from rnngraph.language.library.catalogue import Entry

@@ -59,6 +59,6 @@ def predict(
     if as_json:
         say_json(results_json(found, whole=not out))
     elif not out and found.rows.names:
-        show_all(rows_table(found.arrays, found.rows, SHOWN))
+        show_all(*rows_table(found.arrays, found.rows, SHOWN))
     elif not out:
         say(results_text(found))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnngraph.cli.terminal import cell
+from rnngraph.cli.terminal import cell, table
 from rnngraph.files.results import Rows, columns_of, plain_values
 
 if TYPE_CHECKING:
@@ -35,20 +35,14 @@ def results_text(results: Mapping[str, Any], whole: bool = False) -> str:
     return "\n\n".join(parts)
 
 
-def rows_table(arrays: Mapping[str, Any], rows: Rows, most: int) -> Any:
-    """A `rich` table of results by row and step, the first so many lines of it."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
+def rows_table(arrays: Mapping[str, Any], rows: Rows, most: int) -> list[Any]:
+    """A `rich` table of results by row and step, the first so many lines of it, and how many there are more."""
     columns = columns_of(arrays, rows)
-    count = len(next(iter(columns.values()), []))
-    left = f"{count - most:,} further rows; --out predictions.csv writes all" if count > most else None
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=left, caption_justify="left")
-    for name in columns:
-        table.add_column(cell(name), justify="right" if name in rows.names or "[" in name else "left", overflow="fold")
-    for line in list(zip(*columns.values(), strict=True))[:most]:
-        table.add_row(*(f"{v:.6g}" if isinstance(v, np.floating) else cell(v) for v in line))
-    return table
+    lines = list(zip(*columns.values(), strict=True))
+    told = [[f"{v:.6g}" if isinstance(v, np.floating) else cell(v) for v in line] for line in lines[:most]]
+    beside = [cell(name) for name in columns if name.partition("[")[0] not in rows.names]
+    left = f"{len(lines) - most:,} further rows; --out predictions.csv writes all" if len(lines) > most else ""
+    return [table([cell(name) for name in columns], told, beside), left]
 
 
 def results_json(results: Mapping[str, Any], whole: bool) -> dict[str, Any]:
@@ -64,19 +58,15 @@ def results_json(results: Mapping[str, Any], whole: bool) -> dict[str, Any]:
 
 def sweep_table(found: Sweep) -> Any:
     """A `rich` table with a line for each choice, the best first: mean, least and greatest score over its seeds."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     from rnngraph.training.sweep import plain
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in (*found.names, "runs", found.score, "least", "greatest"):
-        table.add_column(cell(name), justify="right")
+    lines = []
     for choice, records in found.groups():
         scores = found.scores(records)
         told = (sum(scores) / len(scores), min(scores), max(scores)) if scores else ()
-        table.add_row(*(cell(plain(v)) for v in choice), str(len(scores)), *(f"{value:.4g}" for value in told))
-    return table
+        numbers = [f"{value:.4g}" for value in told] or [""] * 3
+        lines.append([*(cell(plain(v)) for v in choice), str(len(scores)), *numbers])
+    return table([*map(cell, found.names), "runs", found.score, "least", "greatest"], lines, ())
 
 
 def metrics_text(metrics: Mapping[str, float]) -> str:

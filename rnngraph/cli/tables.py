@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rnngraph.analysis.results import Profile
+from rnngraph.cli.terminal import table
 from rnngraph.language.elaboration.elaborated import Block
 from rnngraph.viz.profile import slowest
 from rnngraph.viz.sentences import duration
@@ -13,23 +14,6 @@ from rnngraph.viz.summary import shape_text, summary, totals
 
 BAR = 12
 """Columns of the longest bar in the terminal."""
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: Collection[str], groups: int = -1) -> Any:
-    """A `rich` table: `texts` are the columns of words, which may be folded, the others are numbers, to the right.
-
-    A blank line stands where column `groups` changes.
-    """
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
-    for column in columns:
-        words = column in texts
-        made.add_column(column, justify="left" if words else "right", no_wrap=not words, overflow="fold")
-    for row, after in zip(rows, [*rows[1:], None], strict=True):
-        made.add_row(*row, end_section=groups >= 0 and after is not None and row[groups] != after[groups])
-    return made
 
 
 def summary_table(block: Block) -> Any:

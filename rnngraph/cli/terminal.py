@@ -6,7 +6,7 @@ import codecs
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import click
@@ -46,6 +46,23 @@ def show_all(*parts: Any) -> None:
     """Tables and other things that rich draws; their words come from `cell`."""
     for part in parts:
         console().print(part, highlight=False)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: Collection[str], groups: int = -1) -> Any:
+    """A `rich` table: `texts` are the columns of words, which may be folded, the others are numbers, to the right.
+
+    A blank line stands where column `groups` changes.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    for column in columns:
+        words = column in texts
+        made.add_column(column, justify="left" if words else "right", no_wrap=not words, overflow="fold")
+    for row, after in zip(rows, [*rows[1:], None], strict=True):
+        made.add_row(*row, end_section=groups >= 0 and after is not None and row[groups] != after[groups])
+    return made
 
 
 def cell(text: object) -> str:
