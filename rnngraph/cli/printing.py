@@ -109,4 +109,5 @@ class Bar:
         )
         if now.record is not None:
             numbers = {k: v for k, v in now.record.items() if k != "epoch"}
-            self.progress.console.print(f"epoch {now.epoch}/{now.epochs}  {metrics_text(numbers)}", highlight=False)
+            line = f"epoch {now.epoch}/{now.epochs}  {metrics_text(numbers)}"
+            self.progress.console.print(line, highlight=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -337,7 +338,7 @@ def test_the_readme_shows_every_verb_of_the_tour() -> None:
     assert {"check", "run", "compare", "render", "train", "show"} <= {command.split()[0] for command in COMMANDS}
 
 
-PAGES = ["README.md", "docs/data.md"]
+PAGES = ["README.md", "docs/data.md", "docs/tutorial.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -409,8 +410,18 @@ def test_the_contest_on_a_gpu_goes_on_where_there_is_none(tmp_path: Path) -> Non
     assert all(row["failed"] or row["turns"] for row in rows) and "| us a step |" in done.stdout
 
 
-def test_the_python_of_the_page_about_data_works(folder: Path) -> None:
+@pytest.mark.parametrize("page", ["data", "tutorial"])
+def test_the_python_of_a_page_works(folder: Path, capsys: Any, page: str) -> None:
     Path("examples").symlink_to(EXAMPLES)
-    (text,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "data.md").read_text(encoding="utf-8"), re.DOTALL)
-    exec(text, {})
-    assert rg.load_weights("forecast.safetensors").about.model == "Forecast"
+    out(capsys, "new", "first")
+    (text,) = re.findall(r"```python\n(.*?)```", (ROOT / f"docs/{page}.md").read_text(encoding="utf-8"), re.DOTALL)
+    scope: dict[str, Any] = {}
+    exec(text, scope)
+    assert scope["fitted"].weights.about.model == "Forecast"
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="Python prints signatures otherwise")
+def test_the_reference_of_the_package_is_that_of_its_docstrings() -> None:
+    """`python docs/python_reference.py` writes it anew."""
+    scope = runpy.run_path(str(ROOT / "docs" / "python_reference.py"))
+    assert scope["page"]() == (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
