@@ -50,12 +50,11 @@ def _signature(function: Any) -> str:
     found = inspect.signature(function)
     kept = [p for p in found.parameters.values() if p.name not in ("self", "cls")]
     text = str(found.replace(parameters=kept)).replace("'", "")
-    return re.sub(r"<function <lambda> at 0x[0-9a-f]+>", "...", text)
+    return re.sub(r"<function \S+ at 0x[0-9a-f]+>", "...", text)
 
 
 def _text(thing: Any) -> str:
-    text = inspect.getdoc(thing) or ""
-    return re.sub(r"^( {4}.+)$", r"\1", text, flags=re.M)
+    return inspect.getdoc(thing) or ""
 
 
 if __name__ == "__main__":
