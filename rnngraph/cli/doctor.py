@@ -16,12 +16,14 @@ from rnngraph.cli.terminal import cell_lines, say, say_json, show_all, table
 from rnngraph.diagnostics.errors import CannotDo
 
 EXTRAS = {
-    "onnx": ("export to ONNX, weights from it", "pip install onnx"),
-    "h5py": ("weights from Keras", "pip install h5py"),
+    "onnx": ("models to and from ONNX", "pip install onnx"),
+    "onnxruntime": ("checks of models that come from ONNX", "pip install onnxruntime"),
+    "h5py": ("models and weights from Keras", "pip install h5py"),
+    "keras": ("checks of models that come from Keras", "pip install keras tensorflow-cpu"),
     "cupy": ("NVIDIA GPUs", "pip install 'cupy-cuda12x[ctk]'  (CUDA 13: cupy-cuda13x)"),
-    "torch": ("weights from PyTorch", "pip install torch"),
-    "jax": ("comparisons in benchmarks/", "pip install jax"),
-    "pandas": ("data frames from Python", "pip install pandas"),
+    "torch": ("models inside PyTorch, weights from it", "pip install torch"),
+    "jax": ("models inside JAX", "pip install jax"),
+    "pandas": ("tables other than CSV, data frames", "pip install pandas"),
 }
 """Libraries that are not needed: what for, and what would bring them."""
 CUPY = ("cupy", "cupy-cuda12x", "cupy-cuda13x")

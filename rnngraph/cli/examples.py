@@ -38,7 +38,7 @@ def examples(names: tuple[str, ...], folder: str | None) -> None:
     for name in names:
         if name not in known:
             help = did_you_mean(name, known) or f"there are {', '.join(known)}"
-            raise UserError(f"there is no example `{name}`", "E741", help)
+            raise UserError(f"there is no example `{name}`", "E771", help)
     chosen = {name: known[name] for name in names or known}
     if folder is None:
         rows = [_listed(name, entry) for name, entry in chosen.items()]

@@ -11,6 +11,7 @@ from rnngraph.cli.arguments import Input, Output, Paths, Steps, Verb
 from rnngraph.cli.options import ANY, chance_told, read_weights
 from rnngraph.cli.options import read as read_model
 from rnngraph.cli.terminal import say, warn
+from rnngraph.diagnostics.errors import UserError
 
 
 def _beside(given: Mapping[str, Any]) -> Paths:
@@ -73,9 +74,13 @@ def export(
 
     target = _target(target, out)
     form_of(out, ["onnx" if target == "onnx" else "py"], f"a model in {'ONNX' if target == 'onnx' else 'NumPy'}")
+    written = _written(click.get_current_context())
+    if "seed" in written and path is not None:
+        told = "`--seed` is for new weights, and `--weights` gives them"
+        raise UserError(told, "E623", "leave out one of the two flags")
     model = read_model(file, name, settings, path)
     chance_told(path, model)
-    refuse_idle(model, {**_written(click.get_current_context()), "target": target})
+    refuse_idle(model, {**written, "target": target})
     asked = dtype or ("float32" if target == "onnx" else "float64")
     padded = target == "numpy" if lengths is None else lengths
     random = path is None and model.weights

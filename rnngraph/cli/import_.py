@@ -21,8 +21,9 @@ def import_(file: str, out: str, weights: str) -> None:
     from rnngraph.files.outputs import write_aside
     from rnngraph.weights.save_load import save_weights
 
-    if Path(out).is_file():  # somebody may have written it by hand
-        raise UserError(f"`{out}` is there already", "E764", "name another file, or delete this one")
+    for path in (out, weights):  # somebody may have written the one, and trained the other
+        if Path(path).is_file():
+            raise UserError(f"`{path}` is there already", "E764", "name another file, or delete this one")
     made = import_model(file)
     for note in made.notes:
         warn(note)

@@ -18,7 +18,7 @@ def fill(folder: str, contents: Mapping[str, bytes]) -> None:
     try:
         if top.exists() and (not top.is_dir() or any(top.iterdir())):
             told = "is not a folder" if not top.is_dir() else "has files already"
-            raise UserError(f"`{folder}` {told}", "E740", "name a folder that is not there yet")
+            raise UserError(f"`{folder}` {told}", "E770", "name a folder that is not there yet")
         for name in contents:
             (top / name).parent.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # ValueError: a name with a null in it

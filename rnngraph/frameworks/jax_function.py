@@ -12,7 +12,7 @@ import numpy as np
 
 from rnngraph.api import Model
 from rnngraph.compilation.calls import known_as
-from rnngraph.compiled import CompiledProgram
+from rnngraph.compiled import CompiledProgram, refuse_unnamed
 from rnngraph.data.checks import check_data
 from rnngraph.data.shapes import LENGTHS, SEED, target
 from rnngraph.diagnostics.errors import UserError
@@ -41,6 +41,7 @@ def function(
     call.defvjp(partial(_forward_kept, programs, training), partial(_backward, programs, training))
 
     def apply(weights: Arrays, data: Arrays) -> dict[str, Any]:
+        refuse_unnamed(data=data, weights=weights)
         found: dict[str, Any] = call(dict(weights), {n: jax.numpy.asarray(a) for n, a in data.items()})
         return found
 

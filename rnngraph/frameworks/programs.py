@@ -98,6 +98,8 @@ def _read(node: Any) -> set[str]:
 
 def model_of(given: object, settings: Mapping[str, Any]) -> Model:
     """The model itself, or that of a file with these settings."""
+    if isinstance(given, str) and "\n" in given:
+        raise UserError("a text of the language was given where a path is taken", "E749", "give `rnngraph.parse(text)`")
     if isinstance(given, (str, os.PathLike)):
         return load(given, **settings)
     if not isinstance(given, Model):

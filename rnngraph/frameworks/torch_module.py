@@ -153,6 +153,8 @@ class Module(torch.nn.Module):
         data = {}
         for name, value in given.items():
             tensor = as_tensor(name, value)
+            if name in floats and isinstance(value, list | tuple | float | int):  # which have no type of their own
+                tensor = tensor.to(dtype)
             data[name] = float_array(name, tensor, dtype) if name in floats else array_of(name, tensor)
         return data
 

@@ -16,9 +16,12 @@ DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 
 def as_tensor(name: str, value: Any) -> torch.Tensor:
-    """What is given as a tensor; UserError where it cannot be one."""
+    """What is given as a tensor; UserError where it cannot be one. What is none is copied: PyTorch sees no change of an
+    array between a call and its backward pass."""
+    if isinstance(value, torch.Tensor):
+        return value
     try:
-        return torch.as_tensor(value)
+        return torch.tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"`{name}` is no tensor and cannot be made one: {error}", "E745") from error
 

@@ -138,6 +138,8 @@ def tester(
     model: Model, data: Mapping[str, Any], options: RunOptions
 ) -> Callable[[Mapping[str, Any]], dict[str, float]]:
     """Gives the loss and metrics on held-back data, by weights; the data are checked at once."""
+    if "loss" not in model.graph.outputs:
+        raise UserError("the model has no loss to evaluate", "E611", "add `loss cross_entropy(scores, label)` to it")
     metrics = tuple(f"metric.{name}" for name in metric_names(model))
     program = replace(options, unroll="dynamic").compiled(model, outputs=("loss", *metrics))
     program.check(data)

@@ -293,7 +293,9 @@ def test_every_op_in_onnx(name: str, number: int) -> None:
     infos = [top.info(key, v.type) for key, v in graph.inputs.items()]
     ends = [top.info("y", y.type)]
     made = session(
-        model_of(helper.make_graph(top.nodes, "op", infos, ends, initializer=top.whole.tensors)).SerializeToString()
+        model_of(
+            helper.make_graph(top.nodes, "op", infos, ends, initializer=top.whole.tensors), "", {}
+        ).SerializeToString()
     )
     arrays = {key: array_of(t, np.random.default_rng(3)) for key, t in zip(graph.inputs, types, strict=True)}
     want = evaluate(graph, arrays)["y"]

@@ -222,7 +222,7 @@ def test_every_op_of_every_type(sizes: Mapping[str, int]) -> None:
         ends.append(top.info(name, y.type))
         with np.errstate(all="ignore"):
             same(said_in_numpy(graph, y, arrays, sizes), want[name], name)
-    content = model_of(helper.make_graph(top.nodes, "ops", infos, ends, initializer=top.whole.tensors))
+    content = model_of(helper.make_graph(top.nodes, "ops", infos, ends, initializer=top.whole.tensors), "", {})
     for name, array in zip(want, session(content.SerializeToString()).run(list(want), feed), strict=True):
         same(array, want[name], name)
 

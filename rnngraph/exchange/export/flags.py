@@ -36,5 +36,3 @@ def _idle(model: Model, flags: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"`{name}` takes no sequence, so it has no lengths", "leave out `--lengths`"
     if flags.get("states") and not model.states:
         yield f"`{name}` has no state that can be an input", "name the final states: `y, final = unroll ...`"
-    if "seed" in flags and "path" in flags:
-        yield "`--seed` is for new weights, and `--weights` gives them", "leave out one of the two flags"

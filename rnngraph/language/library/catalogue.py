@@ -68,7 +68,7 @@ def entry(name: str) -> Entry:
     known: Mapping[str, Definition] = library()
     if name not in known:
         help = did_you_mean(name, known) or "`rnngraph library` lists what there is"
-        raise UserError(f"the library has no `{name}`", "E742", help)
+        raise UserError(f"the library has no `{name}`", "E772", help)
     return _entry(known[name])
 
 
