@@ -55,7 +55,7 @@ class Table:
     def numbers(self, name: str, why: str) -> Array:
         """A column as float64, nan where a value is missing. UserError with the first row that holds another text."""
         column = self.column(name, why)
-        if column.dtype.kind in "fiub":
+        if column.dtype.kind in "fiub" or _is_plain(column):
             return column.astype(np.float64)
         found = np.empty(len(column))
         for row, cell in enumerate(column):
@@ -98,6 +98,15 @@ class Table:
     def wrong(self, name: str, row: int, what: str, help: str = "") -> UserError:
         """What to say of one cell; rows count from 1, below the line of names."""
         return UserError(f"`{self.path}`, row {row + 1}, column `{name}`: {what}", "E551", help)
+
+
+def _is_plain(column: Array) -> bool:
+    """Whether a column of texts is finite numbers throughout, so that they need not be looked at one by one."""
+    try:
+        found = column.astype(np.float64)
+    except (TypeError, ValueError):
+        return False
+    return bool(np.isfinite(found).all()) and not any("_" in str(cell) for cell in column.tolist())
 
 
 def _decimal_hint(cell: Any) -> str:
