@@ -213,6 +213,36 @@ def test_a_loop_is_a_cell(tmp_path: Path) -> None:
     assert "cell Adding" in made.text and made.difference is not None
 
 
+# --- what differs from the file -------------------------------------------------------------------------------------
+
+INTS, FLOATS = TensorProto.INT64, TensorProto.FLOAT
+
+
+def test_lengths_are_given_with_their_sequence(tmp_path: Path) -> None:
+    made = _imported(_recurrent("GRU", {"lengths": (4, ["rows"])}), tmp_path)
+    assert [i.name for i in rg.parse(made.text).inputs] == ["x"]
+    assert "`lengths` is given as `x.lengths`" in made.notes
+
+
+def test_lengths_may_be_data_too(tmp_path: Path) -> None:
+    """A mean over the steps that are real."""
+    nodes = [
+        helper.make_node("GRU", ["x", "W", "R", "", "lens"], ["all"], hidden_size=2),
+        helper.make_node("Squeeze", ["all", "one"], ["steps"]),
+        helper.make_node("ReduceSum", ["steps", "zero"], ["total"], keepdims=0),
+        helper.make_node("Cast", ["lens"], ["count"], to=FLOATS),
+        helper.make_node("Unsqueeze", ["count", "one"], ["column"]),
+        helper.make_node("Div", ["total", "column"], ["mean"]),
+    ]
+    rng = np.random.default_rng(0)
+    tensors = {"W": rng.normal(size=(1, 6, 3)).astype("f4"), "R": rng.normal(size=(1, 6, 2)).astype("f4")}
+    tensors |= {"zero": np.array([0]), "one": np.array([1])}
+    inputs = [("x", FLOATS, ["time", "batch", 3]), ("lens", TensorProto.INT32, ["batch"])]
+    made = _imported(_model(nodes, inputs, {"mean": 2}, tensors), tmp_path)
+    assert made.difference is not None and [i.name for i in rg.parse(made.text).inputs] == ["x", "lens"]
+    assert "`lens` is also given as `x.lengths`" in made.notes
+
+
 # --- what is refused ------------------------------------------------------------------------------------------------
 
 

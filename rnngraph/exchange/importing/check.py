@@ -104,7 +104,7 @@ def size_of(dim: Any) -> int:
 def _given(made: Read, theirs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The same data under our names, the batch first; lengths with the sequences that they are of."""
     for port in made.inputs:
-        if port.ours not in made.lengths:
+        if port.ours in made.described.model.inputs:
             yield port.ours, turned(port.dims, theirs[port.theirs])
     for name, axis in made.lengths.items():
         rows = next(theirs[p.theirs] for p in made.inputs if p.ours == name)

@@ -11,6 +11,7 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.export.onnx.export import needed
 from rnngraph.exchange.importing.check import Outcome, compared
 from rnngraph.exchange.importing.description import Read
+from rnngraph.exchange.importing.notes import notes
 from rnngraph.exchange.importing.text import text_of, weights_of
 from rnngraph.files.foreign import foreign, readable
 from rnngraph.files.outputs import PathLike
@@ -75,7 +76,7 @@ def _keras(path: str) -> Imported:
 def _finished(made: Read, run: Outcome, runtime: str) -> Imported:
     text, weights = text_of(made.described), weights_of(made.described)
     checked, difference = compared(made, text, weights, run, runtime)
-    return Imported(text, weights, made.notes, checked, difference)
+    return Imported(text, weights, tuple(notes(made)), checked, difference)
 
 
 _USUAL = re.compile(r"^(main_graph|torch.?jit.*|graph.*|model.*|.*export.*|functional.*|sequential.*|)$", re.IGNORECASE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,8 @@ from rnngraph.exchange.importing.description import Port, Read
 from rnngraph.exchange.importing.onnx import elementary, layers, recurrent, scan, shaping
 from rnngraph.exchange.importing.onnx.scope import TYPES, Known, Op, Scope, Whole, array_of, as_constant, told
 from rnngraph.exchange.importing.roles import Roles, read_with
-from rnngraph.exchange.importing.text import Described
+from rnngraph.exchange.importing.simplify import names_in, texts_of
+from rnngraph.exchange.importing.text import Described, tidy
 from rnngraph.exchange.importing.values import CannotSay, Dims, Value
 
 NEWEST, OLDEST = 26, 7
@@ -55,6 +56,7 @@ def _read(model: Any, opset: int, name: str, roles: Roles) -> tuple[Read, Dims]:
             [Diagnostic("E760", text, help="" if i else "nothing was written") for i, text in enumerate(whole.problems)]
         )
     outputs = tuple(_output(body, info.name, value) for info, value in zip(model.graph.output, results, strict=True))
+    _leave_out(body, whole.lengths)
     described = Described(body, whole.cells, whole.texts)
     open_dims = tuple(d for port in (*inputs, *outputs) for d in port.dims)
     return Read(described, inputs, outputs, tuple(whole.notes), dict(whole.lengths)), open_dims
@@ -97,6 +99,13 @@ def _output(body: Body, name: str, value: Known) -> Port:
     text = body.text_of(value)
     body.outputs.append((text, ours))
     return Port(name, ours, value.dims, value.dtype)
+
+
+def _leave_out(body: Body, lengths: Iterable[str]) -> None:
+    """Takes back inputs that are lengths and nothing else: those are given with a sequence here."""
+    used = {name for text in texts_of(tidy(body)) for name in names_in(text)}
+    for name in set(lengths) - used:
+        del body.inputs[name]
 
 
 # --- nodes ----------------------------------------------------------------------------------------------------------
