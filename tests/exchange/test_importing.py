@@ -243,6 +243,13 @@ def test_lengths_may_be_data_too(tmp_path: Path) -> None:
     assert "`lens` is also given as `x.lengths`" in made.notes
 
 
+def test_another_order_of_dimensions_is_told(tmp_path: Path) -> None:
+    made = _imported(_recurrent("RNN", {}), tmp_path)
+    assert "`x` is (batch, time, 3) here, and (time, batch, 3) in the file" in made.notes
+    assert "`h` is (batch, 1, 2) here, and (1, batch, 2) in the file" in made.notes
+    assert not import_model(HERE / "tagger.onnx").notes
+
+
 # --- what is refused ------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source
 from rnngraph.exchange.importing.description import Port, Read
-from rnngraph.exchange.importing.values import BATCH, BATCH_NAME, Axis, Dims
+from rnngraph.exchange.importing.values import BATCH_NAME, Axis, Dims, turn
 from rnngraph.files.tensors import Arrays
 from rnngraph.model import Model
 
@@ -117,8 +117,7 @@ def _axes(dims: Dims) -> list[str]:
 
 def turned(dims: Dims, array: Any) -> Any:
     """An array with the batch first, then the steps, then what is written in the language."""
-    ranks = [2 if isinstance(d, int) else int(d != BATCH) for d in dims]
-    return np.transpose(array, sorted(range(len(dims)), key=ranks.__getitem__))
+    return np.transpose(array, turn(dims))
 
 
 def _difference(port: Port, ours: Any, theirs: Any) -> float:
