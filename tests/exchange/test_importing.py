@@ -250,6 +250,13 @@ def test_another_order_of_dimensions_is_told(tmp_path: Path) -> None:
     assert not import_model(HERE / "tagger.onnx").notes
 
 
+def test_names_that_are_keywords_are_changed(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Tanh", ["input"], ["output"]), helper.make_node("Relu", ["input"], ["loss"])]
+    made = _imported(_model(nodes, [("input", FLOATS, ["batch", 3])], {"output": 2, "loss": 2}, {}), tmp_path)
+    assert rg.parse(made.text).outputs == ("output_2", "loss_2")
+    assert made.notes == tuple(f"`{name}` is called `{name}_2` here" for name in ("input", "output", "loss"))
+
+
 # --- what is refused ------------------------------------------------------------------------------------------------
 
 

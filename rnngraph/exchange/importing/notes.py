@@ -10,8 +10,14 @@ from rnngraph.exchange.importing.values import Axis, Dims, name_of, turn
 
 def notes(made: Read) -> Iterator[str]:
     yield from made.notes
+    yield from _names(made)
     yield from _lengths(made)
     yield from _orders(made)
+
+
+def _names(made: Read) -> Iterator[str]:
+    ports = [p for p in made.inputs if p.ours in made.described.model.inputs]
+    yield from (f"`{p.theirs}` is called `{p.ours}` here" for p in (*ports, *made.outputs) if p.ours != p.theirs)
 
 
 def _lengths(made: Read) -> Iterator[str]:

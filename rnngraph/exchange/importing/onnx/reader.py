@@ -11,7 +11,7 @@ from onnx.reference import ReferenceEvaluator
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.exchange.importing.body import Body, declared, identifier, number, numbered
+from rnngraph.exchange.importing.body import Body, declared, identifier, number
 from rnngraph.exchange.importing.description import Port, Read
 from rnngraph.exchange.importing.onnx import elementary, layers, recurrent, scan, shaping
 from rnngraph.exchange.importing.onnx.scope import TYPES, Known, Op, Scope, Whole, array_of, as_constant, told
@@ -93,11 +93,7 @@ def _unnamed(name: str) -> bool:
 def _output(body: Body, name: str, value: Known) -> Port:
     if not isinstance(value, Value):
         raise UserError(f"the output `{name}` is made of sizes alone", "E760")
-    ours = "y" if _unnamed(name) else identifier(name)
-    used = {*body.inputs, *(n for _, n in body.outputs)}
-    ours = next(n for n in numbered(ours) if n not in used)
-    text = body.text_of(value)
-    body.outputs.append((text, ours))
+    ours = body.output("y" if _unnamed(name) else name, body.text_of(value))
     return Port(name, ours, value.dims, value.dtype)
 
 
