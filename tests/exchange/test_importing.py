@@ -257,6 +257,31 @@ def test_names_that_are_keywords_are_changed(tmp_path: Path) -> None:
     assert made.notes == tuple(f"`{name}` is called `{name}_2` here" for name in ("input", "output", "loss"))
 
 
+# --- the comparison -------------------------------------------------------------------------------------------------
+
+LOOKUPS = {
+    "behind": [
+        helper.make_node("Add", ["ids", "one"], ["next"]),
+        helper.make_node("Gather", ["table", "next"], ["y"]),
+    ],
+    "one hot": [helper.make_node("OneHot", ["ids", "depth", "values"], ["y"])],
+}
+
+
+@pytest.mark.parametrize("name", LOOKUPS)
+def test_ids_are_inside_of_what_they_choose_from(name: str, tmp_path: Path) -> None:
+    tensors = {"one": np.int64(1), "depth": np.int64(3), "values": np.float32([0, 1]), "table": np.eye(3, dtype="f4")}
+    made = _imported(_model(LOOKUPS[name], [("ids", INTS, ["batch", "time"])], {"y": 3}, tensors), tmp_path)
+    assert made.difference == 0
+
+
+def test_why_a_file_was_not_run_is_told(tmp_path: Path) -> None:
+    tensors = {"one": np.int64(5), "table": np.eye(3, dtype="f4")}
+    made = _imported(_model(LOOKUPS["behind"], [("ids", INTS, ["batch", "time"])], {"y": 3}, tensors), tmp_path)
+    assert made.difference is None and made.checked.startswith("the model was NOT compared: onnxruntime does not run")
+    assert "out of data bounds" in made.checked
+
+
 # --- what is refused ------------------------------------------------------------------------------------------------
 
 
