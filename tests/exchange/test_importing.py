@@ -282,6 +282,39 @@ def test_why_a_file_was_not_run_is_told(tmp_path: Path) -> None:
     assert "out of data bounds" in made.checked
 
 
+def _padded(shown: str, rank: int) -> bytes:
+    """Steps with lengths, then a bias for each, then their sum; `shown` is what is given of it."""
+    nodes = [
+        helper.make_node("GRU", ["x", "W", "R", "", "lens"], ["all"], hidden_size=2),
+        helper.make_node("Squeeze", ["all", "one"], ["steps"]),
+        helper.make_node("Add", ["steps", "bias"], ["shifted"]),
+        helper.make_node("ReduceSum", ["shifted", "zero"], ["total"], keepdims=0),
+    ]
+    rng = np.random.default_rng(0)
+    tensors = {"W": rng.normal(size=(1, 6, 3)).astype("f4"), "R": rng.normal(size=(1, 6, 2)).astype("f4")}
+    tensors |= {"zero": np.array([0]), "one": np.array([1]), "bias": np.float32([2, 3])}
+    inputs = [("x", FLOATS, ["time", "batch", 3]), ("lens", TensorProto.INT32, ["batch"])]
+    return _model(nodes, inputs, {shown: rank}, tensors)
+
+
+def test_padding_may_differ_and_real_steps_may_not(tmp_path: Path) -> None:
+    made = _imported(_padded("shifted", 3), tmp_path)
+    assert made.difference is not None
+    assert "`shifted` has zeros behind the end of a row here, and not in the file" in made.notes
+    with pytest.raises(UserError, match="the output `total` differs"):
+        _imported(_padded("total", 2), tmp_path)
+
+
+def test_half_floats_are_compared_as_such(tmp_path: Path) -> None:
+    ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT16, ["batch", 64]) for n in "xy"]
+    w = numpy_helper.from_array(np.random.default_rng(0).normal(size=(64, 64)).astype("f2"), "w")
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    graph = helper.make_graph(nodes, "small", ports[:1], ports[1:], [w])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    difference = _imported(made.SerializeToString(), tmp_path).difference
+    assert difference is not None and 1e-4 < difference < 2e-2
+
+
 # --- what is refused ------------------------------------------------------------------------------------------------
 
 

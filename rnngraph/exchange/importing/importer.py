@@ -75,8 +75,8 @@ def _keras(path: str) -> Imported:
 
 def _finished(made: Read, run: Outcome, runtime: str) -> Imported:
     text, weights = text_of(made.described), weights_of(made.described)
-    checked, difference = compared(made, text, weights, run, runtime)
-    return Imported(text, weights, tuple(notes(made)), checked, difference)
+    seen = compared(made, text, weights, run, runtime)
+    return Imported(text, weights, (*notes(made), *seen.notes), seen.text, seen.difference)
 
 
 _USUAL = re.compile(r"^(main_graph|torch.?jit.*|graph.*|model.*|.*export.*|functional.*|sequential.*|)$", re.IGNORECASE)

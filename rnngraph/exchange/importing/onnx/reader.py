@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
@@ -27,6 +28,7 @@ RULES: Mapping[str, Any] = {
     **dict.fromkeys(("LSTM", "GRU", "RNN"), recurrent.recurrent),
 }  # fmt: skip
 LARGEST_FOLDED = 10**8
+HALF = frozenset((TensorProto.FLOAT16, TensorProto.BFLOAT16))
 
 
 def read(model: Any, name: str) -> Read:
@@ -59,7 +61,14 @@ def _read(model: Any, opset: int, name: str, roles: Roles) -> tuple[Read, Dims]:
     _leave_out(body, whole.lengths)
     described = Described(body, whole.cells, whole.texts)
     open_dims = tuple(d for port in (*inputs, *outputs) for d in port.dims)
-    return Read(described, inputs, outputs, tuple(whole.notes), dict(whole.lengths)), open_dims
+    half = _half(model.graph)
+    return Read(described, inputs, outputs, tuple(whole.notes), dict(whole.lengths), half), open_dims
+
+
+def _half(graph: Any) -> bool:
+    """Whether weights, inputs or outputs are numbers of 16 bits."""
+    ports = {info.type.tensor_type.elem_type for info in (*graph.input, *graph.output, *graph.value_info)}
+    return bool((ports | {tensor.data_type for tensor in graph.initializer}) & HALF)
 
 
 def _inputs(model: Any, scope: Scope, roles: Roles) -> Any:
