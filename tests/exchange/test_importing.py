@@ -348,6 +348,52 @@ def test_nodes_and_versions_that_are_unknown(tmp_path: Path) -> None:
         _imported(_model([helper.make_node("Tanh", ["x"], ["y"])], inputs, {"y": 3}, {}, opset=6), tmp_path)
 
 
+INVALID = {
+    "No Op registered for Unheard": ("Unheard", {}, []),
+    "shape": ("Tanh", {}, None),
+    "No opset import for domain": ("Tanh", {"domain": "elsewhere"}, []),
+}
+
+
+@pytest.mark.parametrize("reason", INVALID)
+def test_why_a_file_is_not_valid_is_told(reason: str, tmp_path: Path) -> None:
+    kind, attributes, shape = INVALID[reason]
+    ports = [helper.make_tensor_value_info("x", FLOATS, []), helper.make_tensor_value_info("y", FLOATS, shape)]
+    graph = helper.make_graph([helper.make_node(kind, ["x"], ["y"], **attributes)], "small", ports[:1], ports[1:])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    with pytest.raises(UserError, match=f"cannot be read as an ONNX model: .*{reason}"):
+        _imported(made.SerializeToString(), tmp_path)
+
+
+def test_a_newer_format_is_told(tmp_path: Path) -> None:
+    made = onnx.load(HERE / "tagger.onnx")
+    made.ir_version = 99
+    with pytest.raises(UserError, match="ir_version 99 is higher"):
+        _imported(made.SerializeToString(), tmp_path)
+
+
+@pytest.mark.parametrize(("told", "reason"), [(None, "is missing"), (3, "is 3")])
+def test_the_size_of_a_layer_agrees_with_its_weights(told: int | None, reason: str, tmp_path: Path) -> None:
+    made = onnx.load_from_string(_recurrent("LSTM", {}))
+    (size,) = (a for a in made.graph.node[0].attribute if a.name == "hidden_size")
+    if told is None:
+        made.graph.node[0].attribute.remove(size)
+    else:
+        size.i = told
+    with pytest.raises(UserError, match=rf"`cell` \(LSTM\).*its hidden_size {reason}, and its weights have 2 units"):
+        _imported(made.SerializeToString(), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16"])
+def test_narrow_integers_are_refused(kind: str, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["small"], name="narrow", to=TensorProto.DataType.Value(kind.upper())),
+        helper.make_node("Cast", ["small"], ["y"], to=FLOATS),
+    ]
+    with pytest.raises(UserError, match=rf"node `narrow` \(Cast\).*: it makes numbers of type {kind}"):
+        _imported(_model(nodes, [("x", FLOATS, ["batch", 3])], {"y": 2}, {}), tmp_path)
+
+
 def test_a_model_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "TOLERANCE", -1.0)
     with pytest.raises(UserError) as error:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.export.onnx.export import needed
-from rnngraph.exchange.importing.check import Outcome, compared
+from rnngraph.exchange.importing.check import Outcome, compared, said
 from rnngraph.exchange.importing.description import Read
 from rnngraph.exchange.importing.notes import notes
 from rnngraph.exchange.importing.text import text_of, weights_of
-from rnngraph.files.foreign import foreign, readable
+from rnngraph.files.foreign import Damaged, foreign, readable
 from rnngraph.files.outputs import PathLike
 from rnngraph.files.tensors import Arrays
 
@@ -58,7 +58,10 @@ def _onnx(path: str) -> Imported:
 
     with foreign(path, "an ONNX model", "E761"):
         model = onnx.load(path)
-        onnx.checker.check_model(path)
+        try:
+            onnx.checker.check_model(path)
+        except onnx.checker.ValidationError as error:
+            raise Damaged(said(error)) from error
     with foreign(path, "an ONNX model", "E761"):
         made = read(model, model_name(model.graph.name, path))
     return _finished(made, lambda data: run_onnx(path, made, data), "onnxruntime")
