@@ -109,7 +109,7 @@ def _output(body: Body, name: str, value: Known) -> Port:
 def _leave_out(body: Body, lengths: Iterable[str]) -> None:
     """Takes back inputs that are lengths and nothing else: those are given with a sequence here."""
     used = {name for text in texts_of(tidy(body)) for name in names_in(text)}
-    for name in set(lengths) - used:
+    for name in body.inputs.keys() & set(lengths) - used:
         del body.inputs[name]
 
 
