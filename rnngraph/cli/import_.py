@@ -29,5 +29,5 @@ def import_(file: str, out: str, weights: str) -> None:
         warn(note)
     save_weights(weights, made.weights)
     write_aside(out, made.text.encode())
-    say(made.checked)
+    (warn if made.difference is None else say)(made.checked)
     say(f"wrote {out} and {weights}: {len(made.weights)} arrays")

@@ -213,6 +213,108 @@ def test_a_loop_is_a_cell(tmp_path: Path) -> None:
     assert "cell Adding" in made.text and made.difference is not None
 
 
+# --- what differs from the file -------------------------------------------------------------------------------------
+
+INTS, FLOATS = TensorProto.INT64, TensorProto.FLOAT
+
+
+def test_lengths_are_given_with_their_sequence(tmp_path: Path) -> None:
+    made = _imported(_recurrent("GRU", {"lengths": (4, ["rows"])}), tmp_path)
+    assert [i.name for i in rg.parse(made.text).inputs] == ["x"]
+    assert "`lengths` is given as `x.lengths`" in made.notes
+
+
+def test_lengths_may_be_data_too(tmp_path: Path) -> None:
+    """A mean over the steps that are real."""
+    nodes = [
+        helper.make_node("GRU", ["x", "W", "R", "", "lens"], ["all"], hidden_size=2),
+        helper.make_node("Squeeze", ["all", "one"], ["steps"]),
+        helper.make_node("ReduceSum", ["steps", "zero"], ["total"], keepdims=0),
+        helper.make_node("Cast", ["lens"], ["count"], to=FLOATS),
+        helper.make_node("Unsqueeze", ["count", "one"], ["column"]),
+        helper.make_node("Div", ["total", "column"], ["mean"]),
+    ]
+    rng = np.random.default_rng(0)
+    tensors = {"W": rng.normal(size=(1, 6, 3)).astype("f4"), "R": rng.normal(size=(1, 6, 2)).astype("f4")}
+    tensors |= {"zero": np.array([0]), "one": np.array([1])}
+    inputs = [("x", FLOATS, ["time", "batch", 3]), ("lens", TensorProto.INT32, ["batch"])]
+    made = _imported(_model(nodes, inputs, {"mean": 2}, tensors), tmp_path)
+    assert made.difference is not None and [i.name for i in rg.parse(made.text).inputs] == ["x", "lens"]
+    assert "`lens` is also given as `x.lengths`" in made.notes
+
+
+def test_another_order_of_dimensions_is_told(tmp_path: Path) -> None:
+    made = _imported(_recurrent("RNN", {}), tmp_path)
+    assert "`x` is (batch, time, 3) here, and (time, batch, 3) in the file" in made.notes
+    assert "`h` is (batch, 1, 2) here, and (1, batch, 2) in the file" in made.notes
+    assert not import_model(HERE / "tagger.onnx").notes
+
+
+def test_names_that_are_keywords_are_changed(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Tanh", ["input"], ["output"]), helper.make_node("Relu", ["input"], ["loss"])]
+    made = _imported(_model(nodes, [("input", FLOATS, ["batch", 3])], {"output": 2, "loss": 2}, {}), tmp_path)
+    assert rg.parse(made.text).outputs == ("output_2", "loss_2")
+    assert made.notes == tuple(f"`{name}` is called `{name}_2` here" for name in ("input", "output", "loss"))
+
+
+# --- the comparison -------------------------------------------------------------------------------------------------
+
+LOOKUPS = {
+    "behind": [
+        helper.make_node("Add", ["ids", "one"], ["next"]),
+        helper.make_node("Gather", ["table", "next"], ["y"]),
+    ],
+    "one hot": [helper.make_node("OneHot", ["ids", "depth", "values"], ["y"])],
+}
+
+
+@pytest.mark.parametrize("name", LOOKUPS)
+def test_ids_are_inside_of_what_they_choose_from(name: str, tmp_path: Path) -> None:
+    tensors = {"one": np.int64(1), "depth": np.int64(3), "values": np.float32([0, 1]), "table": np.eye(3, dtype="f4")}
+    made = _imported(_model(LOOKUPS[name], [("ids", INTS, ["batch", "time"])], {"y": 3}, tensors), tmp_path)
+    assert made.difference == 0
+
+
+def test_why_a_file_was_not_run_is_told(tmp_path: Path) -> None:
+    tensors = {"one": np.int64(5), "table": np.eye(3, dtype="f4")}
+    made = _imported(_model(LOOKUPS["behind"], [("ids", INTS, ["batch", "time"])], {"y": 3}, tensors), tmp_path)
+    assert made.difference is None and made.checked.startswith("the model was NOT compared: onnxruntime does not run")
+    assert "out of data bounds" in made.checked
+
+
+def _padded(shown: str, rank: int) -> bytes:
+    """Steps with lengths, then a bias for each, then their sum; `shown` is what is given of it."""
+    nodes = [
+        helper.make_node("GRU", ["x", "W", "R", "", "lens"], ["all"], hidden_size=2),
+        helper.make_node("Squeeze", ["all", "one"], ["steps"]),
+        helper.make_node("Add", ["steps", "bias"], ["shifted"]),
+        helper.make_node("ReduceSum", ["shifted", "zero"], ["total"], keepdims=0),
+    ]
+    rng = np.random.default_rng(0)
+    tensors = {"W": rng.normal(size=(1, 6, 3)).astype("f4"), "R": rng.normal(size=(1, 6, 2)).astype("f4")}
+    tensors |= {"zero": np.array([0]), "one": np.array([1]), "bias": np.float32([2, 3])}
+    inputs = [("x", FLOATS, ["time", "batch", 3]), ("lens", TensorProto.INT32, ["batch"])]
+    return _model(nodes, inputs, {shown: rank}, tensors)
+
+
+def test_padding_may_differ_and_real_steps_may_not(tmp_path: Path) -> None:
+    made = _imported(_padded("shifted", 3), tmp_path)
+    assert made.difference is not None
+    assert "`shifted` has zeros behind the end of a row here, and not in the file" in made.notes
+    with pytest.raises(UserError, match="the output `total` differs"):
+        _imported(_padded("total", 2), tmp_path)
+
+
+def test_half_floats_are_compared_as_such(tmp_path: Path) -> None:
+    ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT16, ["batch", 64]) for n in "xy"]
+    w = numpy_helper.from_array(np.random.default_rng(0).normal(size=(64, 64)).astype("f2"), "w")
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    graph = helper.make_graph(nodes, "small", ports[:1], ports[1:], [w])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    difference = _imported(made.SerializeToString(), tmp_path).difference
+    assert difference is not None and 1e-4 < difference < 2e-2
+
+
 # --- what is refused ------------------------------------------------------------------------------------------------
 
 
@@ -244,6 +346,52 @@ def test_nodes_and_versions_that_are_unknown(tmp_path: Path) -> None:
     ]
     with pytest.raises(UserError, match="version 6 of ONNX's operators"):
         _imported(_model([helper.make_node("Tanh", ["x"], ["y"])], inputs, {"y": 3}, {}, opset=6), tmp_path)
+
+
+INVALID = {
+    "No Op registered for Unheard": ("Unheard", {}, []),
+    "shape": ("Tanh", {}, None),
+    "No opset import for domain": ("Tanh", {"domain": "elsewhere"}, []),
+}
+
+
+@pytest.mark.parametrize("reason", INVALID)
+def test_why_a_file_is_not_valid_is_told(reason: str, tmp_path: Path) -> None:
+    kind, attributes, shape = INVALID[reason]
+    ports = [helper.make_tensor_value_info("x", FLOATS, []), helper.make_tensor_value_info("y", FLOATS, shape)]
+    graph = helper.make_graph([helper.make_node(kind, ["x"], ["y"], **attributes)], "small", ports[:1], ports[1:])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    with pytest.raises(UserError, match=f"cannot be read as an ONNX model: .*{reason}"):
+        _imported(made.SerializeToString(), tmp_path)
+
+
+def test_a_newer_format_is_told(tmp_path: Path) -> None:
+    made = onnx.load(HERE / "tagger.onnx")
+    made.ir_version = 99
+    with pytest.raises(UserError, match="ir_version 99 is higher"):
+        _imported(made.SerializeToString(), tmp_path)
+
+
+@pytest.mark.parametrize(("told", "reason"), [(None, "is missing"), (3, "is 3")])
+def test_the_size_of_a_layer_agrees_with_its_weights(told: int | None, reason: str, tmp_path: Path) -> None:
+    made = onnx.load_from_string(_recurrent("LSTM", {}))
+    (size,) = (a for a in made.graph.node[0].attribute if a.name == "hidden_size")
+    if told is None:
+        made.graph.node[0].attribute.remove(size)
+    else:
+        size.i = told
+    with pytest.raises(UserError, match=rf"`cell` \(LSTM\).*its hidden_size {reason}, and its weights have 2 units"):
+        _imported(made.SerializeToString(), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16"])
+def test_narrow_integers_are_refused(kind: str, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["small"], name="narrow", to=TensorProto.DataType.Value(kind.upper())),
+        helper.make_node("Cast", ["small"], ["y"], to=FLOATS),
+    ]
+    with pytest.raises(UserError, match=rf"node `narrow` \(Cast\).*: it makes numbers of type {kind}"):
+        _imported(_model(nodes, [("x", FLOATS, ["batch", 3])], {"y": 2}, {}), tmp_path)
 
 
 def test_a_model_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,13 +18,14 @@ from rnngraph.files.tensors import Arrays
 from rnngraph.language.builtins.registry import names as functions
 from rnngraph.language.elaboration.imports import library
 
-WORDS = frozenset(
+KEYWORDS = frozenset(
     re.findall(
         r"\w+",
-        "model cell layer input state param frozen output loss metric stop for in if else unroll over reversed with"
-        " from train schedule import as and or not true false seq int float bool t training record time",
+        "model cell layer input state param frozen output loss metric for in if else unroll over with from train"
+        " schedule import as and or not true false",
     )
 )
+WORDS = KEYWORDS | {"stop", "reversed", "seq", "int", "float", "bool", "t", "training", "record", "time"}
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,13 @@ class Body:
                 return name
         name = self.fresh(hint)
         self.instances[name] = Instance(text, weights)
+        return name
+
+    def output(self, hint: str, text: str) -> str:
+        """The name of an output, near the hint."""
+        used = {*self.inputs, *(name for _, name in self.outputs), *KEYWORDS}
+        name = next(n for n in numbered(identifier(hint)) if n not in used)
+        self.outputs.append((text, name))
         return name
 
     def text_of(self, value: Value) -> str:

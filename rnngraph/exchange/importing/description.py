@@ -25,6 +25,7 @@ class Port:
 class Read:
     """A model as it was read: its description, its inputs and outputs, what should be told. `lengths` are inputs of the
     file that hold the lengths of the rows of a sequence, by name: here they are given with the data;
+    `half` is whether it computes with numbers of 16 bits;
     `proofs` compare single layers with their definitions, where the file's own model cannot be run."""
 
     described: Described
@@ -32,4 +33,5 @@ class Read:
     outputs: tuple[Port, ...]
     notes: tuple[str, ...] = ()
     lengths: Mapping[str, str] = field(default_factory=dict)
+    half: bool = False
     proofs: tuple[Callable[[], None], ...] = ()

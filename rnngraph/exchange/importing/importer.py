@@ -9,10 +9,11 @@ from pathlib import Path
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.export.onnx.export import needed
-from rnngraph.exchange.importing.check import Outcome, compared
+from rnngraph.exchange.importing.check import Outcome, compared, said
 from rnngraph.exchange.importing.description import Read
+from rnngraph.exchange.importing.notes import notes
 from rnngraph.exchange.importing.text import text_of, weights_of
-from rnngraph.files.foreign import foreign, readable
+from rnngraph.files.foreign import Damaged, foreign, readable
 from rnngraph.files.outputs import PathLike
 from rnngraph.files.tensors import Arrays
 
@@ -57,7 +58,10 @@ def _onnx(path: str) -> Imported:
 
     with foreign(path, "an ONNX model", "E761"):
         model = onnx.load(path)
-        onnx.checker.check_model(path)
+        try:
+            onnx.checker.check_model(path)
+        except onnx.checker.ValidationError as error:
+            raise Damaged(said(error)) from error
     with foreign(path, "an ONNX model", "E761"):
         made = read(model, model_name(model.graph.name, path))
     return _finished(made, lambda data: run_onnx(path, made, data), "onnxruntime")
@@ -74,8 +78,8 @@ def _keras(path: str) -> Imported:
 
 def _finished(made: Read, run: Outcome, runtime: str) -> Imported:
     text, weights = text_of(made.described), weights_of(made.described)
-    checked, difference = compared(made, text, weights, run, runtime)
-    return Imported(text, weights, made.notes, checked, difference)
+    seen = compared(made, text, weights, run, runtime)
+    return Imported(text, weights, (*notes(made), *seen.notes), seen.text, seen.difference)
 
 
 _USUAL = re.compile(r"^(main_graph|torch.?jit.*|graph.*|model.*|.*export.*|functional.*|sequential.*|)$", re.IGNORECASE)

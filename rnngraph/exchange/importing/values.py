@@ -93,13 +93,19 @@ def sizes(dims: Sequence[Dim]) -> tuple[int, ...]:
     return tuple(d for d in dims if isinstance(d, int))
 
 
+def turn(dims: Dims) -> list[int]:
+    """The places of the dimensions in the order of data here: the batch, the steps, then what the language writes."""
+    ranks = [2 if isinstance(d, int) else int(d != BATCH) for d in dims]
+    return sorted(range(len(dims)), key=ranks.__getitem__)
+
+
 def sized(dim: Dim) -> int:
     """A dimension as a size."""
     if isinstance(dim, int):
         return dim
     if isinstance(dim, Axis) and dim.open and dim.size is not None:
         raise Learned(dim.key, dim.size)
-    raise CannotSay(f"it works across the dimension `{_name(dim)}`")
+    raise CannotSay(f"it works across the dimension `{name_of(dim)}`")
 
 
 def as_batch(dim: Dim) -> Axis:
@@ -109,7 +115,7 @@ def as_batch(dim: Dim) -> Axis:
             raise Learned(dim.key, BATCH_NAME)
         if dim.name == BATCH_NAME:
             return dim
-    raise CannotSay(f"its dimension `{_name(dim)}` is where the batch should be")
+    raise CannotSay(f"its dimension `{name_of(dim)}` is where the batch should be")
 
 
 def as_sequence(dim: Dim) -> Axis:
@@ -119,10 +125,11 @@ def as_sequence(dim: Dim) -> Axis:
             raise Learned(dim.key, "time")
         if dim.name != BATCH_NAME and not dim.parts:
             return dim
-    raise CannotSay(f"its dimension `{_name(dim)}` is where the steps should be")
+    raise CannotSay(f"its dimension `{name_of(dim)}` is where the steps should be")
 
 
-def _name(dim: Dim) -> str:
+def name_of(dim: Dim) -> str:
+    """How a dimension is called in messages."""
     if isinstance(dim, Padded):
         return f"{dim.axis.name} with padding"
     return dim.name.lstrip("?") if isinstance(dim, Axis) else str(dim)
@@ -147,4 +154,4 @@ def met(a: Dim, b: Dim) -> Dim:
     plain = isinstance(a, Axis) and isinstance(b, Axis) and a.key and b.key and not (a.parts or b.parts)
     if plain and isinstance(a, Axis) and isinstance(b, Axis) and BATCH not in (a, b):
         raise Learned(b.key, a.name)
-    raise CannotSay(f"the dimensions `{_name(a)}` and `{_name(b)}` are combined")
+    raise CannotSay(f"the dimensions `{name_of(a)}` and `{name_of(b)}` are combined")

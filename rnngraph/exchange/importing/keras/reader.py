@@ -9,7 +9,7 @@ from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.formats import keras as files
 from rnngraph.exchange.formats.contents import Found
-from rnngraph.exchange.importing.body import Body, declared, identifier, numbered
+from rnngraph.exchange.importing.body import Body, declared, identifier
 from rnngraph.exchange.importing.description import Port, Read
 from rnngraph.exchange.importing.keras import layers, recurrent
 from rnngraph.exchange.importing.keras.layers import Call, Model
@@ -62,10 +62,7 @@ class _Reader:
         return Read(described, tuple(self.ports), outputs, notes, proofs=proofs), dims
 
     def _output(self, name: str, value: Value) -> Port:
-        used = {*self.model.body.inputs, *(n for _, n in self.model.body.outputs)}
-        ours = next(n for n in numbered(identifier(name)) if n not in used)
-        self.model.body.outputs.append((value.text, ours))
-        return Port(name, ours, value.dims, value.dtype)
+        return Port(name, self.model.body.output(name, value.text), value.dims, value.dtype)
 
     # --- models -----------------------------------------------------------------------------------------------------
 

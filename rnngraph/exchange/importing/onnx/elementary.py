@@ -13,6 +13,8 @@ from rnngraph.exchange.importing.shapes import along, elementwise, reduced
 from rnngraph.exchange.importing.values import CannotSay, Value
 
 Rule = Callable[[Op], "Value | tuple[Value | None, ...]"]
+NARROW = {2: "uint8", 3: "int8", 5: "int16"}
+"""Types by their number in ONNX; more than they hold becomes another number."""
 
 
 def _form(form: str, dtype: str | None = None) -> Rule:
@@ -65,6 +67,8 @@ def _cast(op: Op) -> Value:
     value, kind = op.value(0), TYPES.get(op.attribute("to", 1))
     if kind is None:
         raise CannotSay("the language has no such type of numbers")
+    if narrow := NARROW.get(op.attribute("to", 1)):
+        raise CannotSay(f"it makes numbers of type {narrow}, and the language has one type of integers")
     if kind == value.dtype:
         return value
     form = {"float": "float({})", "int": "int({})", "bool": "{} != 0"}[kind]

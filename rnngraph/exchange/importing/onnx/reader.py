@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.exchange.importing.body import Body, declared, identifier, number, numbered
+from rnngraph.exchange.importing.body import Body, declared, identifier, number
 from rnngraph.exchange.importing.description import Port, Read
 from rnngraph.exchange.importing.onnx import elementary, layers, recurrent, scan, shaping
 from rnngraph.exchange.importing.onnx.scope import TYPES, Known, Op, Scope, Whole, array_of, as_constant, told
 from rnngraph.exchange.importing.roles import Roles, read_with
-from rnngraph.exchange.importing.text import Described
+from rnngraph.exchange.importing.simplify import names_in, texts_of
+from rnngraph.exchange.importing.text import Described, tidy
 from rnngraph.exchange.importing.values import CannotSay, Dims, Value
 
 NEWEST, OLDEST = 26, 7
@@ -26,6 +28,7 @@ RULES: Mapping[str, Any] = {
     **dict.fromkeys(("LSTM", "GRU", "RNN"), recurrent.recurrent),
 }  # fmt: skip
 LARGEST_FOLDED = 10**8
+HALF = frozenset((TensorProto.FLOAT16, TensorProto.BFLOAT16))
 
 
 def read(model: Any, name: str) -> Read:
@@ -55,9 +58,17 @@ def _read(model: Any, opset: int, name: str, roles: Roles) -> tuple[Read, Dims]:
             [Diagnostic("E760", text, help="" if i else "nothing was written") for i, text in enumerate(whole.problems)]
         )
     outputs = tuple(_output(body, info.name, value) for info, value in zip(model.graph.output, results, strict=True))
+    _leave_out(body, whole.lengths)
     described = Described(body, whole.cells, whole.texts)
     open_dims = tuple(d for port in (*inputs, *outputs) for d in port.dims)
-    return Read(described, inputs, outputs, tuple(whole.notes), dict(whole.lengths)), open_dims
+    half = _half(model.graph)
+    return Read(described, inputs, outputs, tuple(whole.notes), dict(whole.lengths), half), open_dims
+
+
+def _half(graph: Any) -> bool:
+    """Whether weights, inputs or outputs are numbers of 16 bits."""
+    ports = {info.type.tensor_type.elem_type for info in (*graph.input, *graph.output, *graph.value_info)}
+    return bool((ports | {tensor.data_type for tensor in graph.initializer}) & HALF)
 
 
 def _inputs(model: Any, scope: Scope, roles: Roles) -> Any:
@@ -91,12 +102,15 @@ def _unnamed(name: str) -> bool:
 def _output(body: Body, name: str, value: Known) -> Port:
     if not isinstance(value, Value):
         raise UserError(f"the output `{name}` is made of sizes alone", "E760")
-    ours = "y" if _unnamed(name) else identifier(name)
-    used = {*body.inputs, *(n for _, n in body.outputs)}
-    ours = next(n for n in numbered(ours) if n not in used)
-    text = body.text_of(value)
-    body.outputs.append((text, ours))
+    ours = body.output("y" if _unnamed(name) else name, body.text_of(value))
     return Port(name, ours, value.dims, value.dtype)
+
+
+def _leave_out(body: Body, lengths: Iterable[str]) -> None:
+    """Takes back inputs that are lengths and nothing else: those are given with a sequence here."""
+    used = {name for text in texts_of(tidy(body)) for name in names_in(text)}
+    for name in body.inputs.keys() & set(lengths) - used:
+        del body.inputs[name]
 
 
 # --- nodes ----------------------------------------------------------------------------------------------------------

@@ -70,6 +70,8 @@ def _layer(op: Op, i: int, back: bool, functions: Sequence[Function]) -> Recurre
     if theirs["W"].ndim != 3 or theirs["R"].ndim != 3:
         raise CannotSay("its weights have other sizes")
     units, inputs = theirs["R"].shape[2], theirs["W"].shape[2]
+    if (told := op.attribute("hidden_size", None)) != units:
+        raise CannotSay(f"its hidden_size is {'missing' if told is None else told}, and its weights have {units} units")
     options: dict[str, Any] = {}
     if kind == "GRU":
         options["reset_after"] = bool(op.attribute("linear_before_reset", 0))
