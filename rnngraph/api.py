@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rnngraph import model as core
 from rnngraph.compiled import refuse_unnamed
 from rnngraph.data.dataset import made_of
-from rnngraph.data.tables import TRAINED_ON, refuse_other_scaling
+from rnngraph.data.recipe import TRAINED_ON, refuse_other_scaling
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source
 from rnngraph.diagnostics.suggestions import did_you_mean

@@ -1,19 +1,21 @@
-"""Data from a table: which columns an input is made of, windows over its rows, scaling, words as classes."""
+"""Data from a table: which columns an input is made of, and windows over its rows."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rnngraph.data.column_values import fitted, values
 from rnngraph.data.dataset import Dataset
+from rnngraph.data.recipe import TABLE, Names, Recipe, recipe_in
 from rnngraph.data.roles import Roles
 from rnngraph.data.shapes import LENGTHS
-from rnngraph.data.table_files import Table, is_missing, read_table
+from rnngraph.data.table_files import Table, read_table
+from rnngraph.data.table_order import Sorted, in_order
 from rnngraph.data.windowing import Windows, over, whole
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
@@ -21,9 +23,6 @@ from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import DataInput
 
 Array = NDArray[Any]
-TABLE = "table"
-"""The name under which it is told with data, and kept with weights, how a table is read."""
-Names = Mapping[str, tuple[str, ...]]
 
 
 class Fed(Protocol):
@@ -31,62 +30,6 @@ class Fed(Protocol):
 
     @property
     def roles(self) -> Roles: ...
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How arrays are made of a table.
-
-    `columns` names for an input its columns, `masks` for an input the columns of which it says where they have values.
-    `steps` are those of a window, by time axis; without, a sequence is a whole one. `horizon` is how many rows behind
-    the last step the targets stand. `scaling` holds for a column what is subtracted and what it is then divided by,
-    `classes` the words of a column in the order of their numbers.
-    """
-
-    columns: Names = field(default_factory=dict)
-    masks: Names = field(default_factory=dict)
-    steps: Mapping[str, int] = field(default_factory=dict)
-    stride: int = 1
-    horizon: int | None = None
-    by: str = ""
-    order: str = ""
-    standardise: bool = False
-    scaling: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    classes: Names = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def recipe_in(made: Mapping[str, Any]) -> Recipe | None:
-    """The recipe among what is told of data, where there is one. UserError where it is damaged."""
-    told = made.get(TABLE)
-    if told is None:
-        return None
-    try:
-        lists = ("columns", "masks", "classes")
-        named: dict[str, Any] = {n: {str(k): tuple(map(str, v)) for k, v in told[n].items()} for n in lists}
-        scaling = {str(k): (float(mean), float(by)) for k, (mean, by) in told["scaling"].items()}
-        plain: dict[str, Any] = {n: told[n] for n in ("steps", "stride", "horizon", "by", "order", "standardise")}
-        return Recipe(**named, scaling=scaling, **plain)
-    except (TypeError, ValueError, KeyError, AttributeError):
-        raise UserError("what is kept with the weights of their table is damaged", "E661") from None
-
-
-TRAINED_ON = "those that the weights were trained on"
-
-
-def refuse_other_scaling(ours: Mapping[str, Any], theirs: Mapping[str, Any], what: str, others: str) -> None:
-    """UserError where two tables have a column that was scaled in one way in one and otherwise in the other."""
-    here, there = recipe_in(ours), recipe_in(theirs)
-    if here is None or there is None or here.scaling == there.scaling:
-        return
-    name = next(n for n in {**there.scaling, **here.scaling} if here.scaling.get(n) != there.scaling.get(n))
-    raise UserError(
-        f"the column `{name}` was scaled otherwise for {what} than for {others}",
-        "E554",
-        "make them with `like=`: rg.data.table(model, source, like=weights.about.data), or like=data.made",
-    )
 
 
 def table(
@@ -169,18 +112,9 @@ def _by_axis(steps: int | Mapping[str, int], roles: Roles) -> dict[str, int]:
 # --- one table ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Sorted:
-    """A table whose rows stand sequence by sequence, each in its order: `rows` are their numbers in the file."""
-
-    table: Table
-    rows: NDArray[np.int64]
-    groups: tuple[int, ...]
-
-
 def _made(roles: Roles, inputs: Sequence[DataInput], table: Table, asked: Recipe, rows: int | None) -> Dataset:
-    there = _sorted(table, asked)
-    asked = _fitted(inputs, table, asked)
+    there = in_order(table, asked)
+    asked = fitted(inputs, table, asked)
     cut = _in_rows(roles, inputs, there, asked, rows) if rows else asked
     windows = _windows(roles, inputs, there, cut)
     arrays = {i.name: _array(i, roles, there, windows, cut) for i in inputs}
@@ -239,56 +173,7 @@ def _own_columns(item: DataInput, table: Table) -> tuple[str, ...]:
     return (item.name,) if _count(item) == 1 and item.name in table.columns else ()
 
 
-def _sorted(table: Table, asked: Recipe) -> _Sorted:
-    """The rows of the table, sequences in the order in which they first come."""
-    if not table.rows:
-        raise UserError(f"`{table.path}` has no rows", "E551")
-    key = _sortable(table, asked.order) if asked.order else np.zeros(table.rows)
-    if not asked.by:
-        return _Sorted(table, np.argsort(key, kind="stable"), (table.rows,))
-    ids = table.column(asked.by, "tells sequences apart (`by`)")
-    for row, value in enumerate(ids):
-        if is_missing(value):
-            raise table.wrong(asked.by, row, "a value is missing, and it tells sequences apart")
-    numbers: dict[Any, int] = {}
-    group = np.array([numbers.setdefault(value, len(numbers)) for value in ids.tolist()])
-    rows = np.lexsort((key, group))
-    return _Sorted(table, rows, tuple(np.bincount(group).tolist()))
-
-
-def _sortable(table: Table, name: str) -> Array:
-    """A column of numbers or of dates as numbers that grow with it."""
-    table.column(name, "its rows are to be sorted by (`order`)")
-    column = table.complete(name)
-    if column.dtype.kind in "fiubM":
-        return column
-    numbers, kinds = np.empty(len(column)), list[str]()
-    for row, cell in enumerate(column):
-        try:
-            numbers[row], kind = _moment(cell)
-        except (TypeError, ValueError):
-            raise table.wrong(
-                name, row, f"`{str(cell)[:60]}` is neither a number nor a date",
-                "write dates as 2024-12-31 or 2024-12-31T23:59:00, or sort the table and leave out `order`",
-            ) from None  # fmt: skip
-        kinds.append(kind)
-        if kind != kinds[0]:
-            raise table.wrong(name, row, f"`{cell}` is {kind}, and `{column[0]}` in row 1 is {kinds[0]}")
-    return numbers
-
-
-def _moment(cell: Any) -> tuple[float, str]:
-    """A number that grows with it, and of what kind it is; dates with time zones are compared as moments."""
-    try:
-        return float(cell), "a number"
-    except (TypeError, ValueError):
-        moment = datetime.fromisoformat(str(cell))
-    if moment.tzinfo is None:
-        return moment.replace(tzinfo=UTC).timestamp(), "a date without a time zone"
-    return moment.timestamp(), "a date with a time zone"
-
-
-def _in_rows(roles: Roles, inputs: Sequence[DataInput], there: _Sorted, asked: Recipe, rows: int) -> Recipe:
+def _in_rows(roles: Roles, inputs: Sequence[DataInput], there: Sorted, asked: Recipe, rows: int) -> Recipe:
     """The recipe by which one long sequence is so many windows that follow each other."""
     rows = whole("rows", rows, 1)
     extra = max((_reach(i, roles, asked) for i in inputs), default=0)
@@ -302,7 +187,7 @@ def _in_rows(roles: Roles, inputs: Sequence[DataInput], there: _Sorted, asked: R
 # --- windows --------------------------------------------------------------------------------------------------------
 
 
-def _windows(roles: Roles, inputs: Sequence[DataInput], there: _Sorted, asked: Recipe) -> Windows:
+def _windows(roles: Roles, inputs: Sequence[DataInput], there: Sorted, asked: Recipe) -> Windows:
     steps = asked.steps.get(roles.axis) if roles.axis else 1
     if roles.axis and steps and asked.horizon is None and any(i.name in roles.targets for i in inputs):
         target = next(i.name for i in inputs if i.name in roles.targets)
@@ -347,21 +232,21 @@ def _steps_of(item: DataInput, asked: Recipe) -> int:
     return asked.steps[item.axis]
 
 
-def _array(item: DataInput, roles: Roles, there: _Sorted, windows: Windows, asked: Recipe) -> Array:
+def _array(item: DataInput, roles: Roles, there: Sorted, windows: Windows, asked: Recipe) -> Array:
     """What an input is given, batch first."""
     if BATCH not in item.type.axes:
         raise UserError(f"`{item.name}` is shared by all rows, so it is no column", "E550", "give it as .npz")
-    columns = [_values(item, name, there, asked) for name in (asked.masks.get(item.name) or asked.columns[item.name])]
-    values = np.stack(columns, axis=-1) if item.type.shape else columns[0]
+    columns = [values(item, name, there, asked) for name in (asked.masks.get(item.name) or asked.columns[item.name])]
+    stacked = np.stack(columns, axis=-1) if item.type.shape else columns[0]
     ahead = (asked.horizon or 0) if item.name in roles.targets else 0
     if not item.axis:
-        return windows.behind(values, ahead, 1)[:, 0]
+        return windows.behind(stacked, ahead, 1)[:, 0]
     if item.axis == roles.axis:
-        return windows.steps(values, ahead)
-    return windows.behind(values, asked.horizon or 0, _steps_of(item, asked))
+        return windows.steps(stacked, ahead)
+    return windows.behind(stacked, asked.horizon or 0, _steps_of(item, asked))
 
 
-def _too_short(roles: Roles, inputs: Sequence[DataInput], there: _Sorted, asked: Recipe) -> tuple[str, ...]:
+def _too_short(roles: Roles, inputs: Sequence[DataInput], there: Sorted, asked: Recipe) -> tuple[str, ...]:
     """The sequences that have not even one step and what is ahead of it."""
     extra = max((_reach(i, roles, asked) for i in inputs), default=0)
     firsts = np.cumsum([0, *there.groups[:-1]])
@@ -369,96 +254,10 @@ def _too_short(roles: Roles, inputs: Sequence[DataInput], there: _Sorted, asked:
     return tuple(str(there.table.columns[asked.by][there.rows[first]]) for first in short) if asked.by else ()
 
 
-# --- values ---------------------------------------------------------------------------------------------------------
-
-
-def _fitted(inputs: Sequence[DataInput], table: Table, asked: Recipe) -> Recipe:
-    """The recipe with the scaling and the classes of the columns that have none yet; UserError where others were made
-    with some, and a column has none."""
-    floats = _columns(inputs, asked, "float") if asked.standardise else ()
-    words = [n for n in _columns(inputs, asked, "int") if table.columns[n].dtype == object and _has_words(table, n)]
-    new = [n for n in floats if n not in asked.scaling]
-    if new and asked.scaling:
-        raise UserError(
-            f"no scaling is kept of the column `{new[0]}`: it was not in the table that the weights were trained on",
-            "E554",
-            f"scaled are {', '.join(f'`{n}`' for n in asked.scaling)}",
-        )
-    scaling = {n: _scale(table, n) for n in new}
-    classes = {n: _words(table, n) for n in words if n not in asked.classes}
-    return replace(asked, scaling={**asked.scaling, **scaling}, classes={**asked.classes, **classes})
-
-
-def _columns(inputs: Sequence[DataInput], asked: Recipe, dtype: str) -> Iterator[str]:
-    named = (asked.columns.get(i.name, ()) for i in inputs if i.type.dtype == dtype and i.name not in asked.masks)
-    yield from dict.fromkeys(name for names in named for name in names)
-
-
-def _scale(table: Table, name: str) -> tuple[float, float]:
-    """Mean and deviation of what is there of a column; 1 instead of a deviation of 0."""
-    values = table.numbers(name, "is standardised")
-    there = values[np.isfinite(values)]
-    if not len(there) or np.ptp(there) == 0:  # rounding gives a constant a deviation of its own
-        return (float(there[0]) if len(there) else 0.0), 1.0
-    return float(there.mean()), float(there.std())
-
-
-def _has_words(table: Table, name: str) -> bool:
-    try:
-        table.numbers(name, "")
-    except UserError:
-        return True
-    return False
-
-
-def _values(item: DataInput, name: str, there: _Sorted, asked: Recipe) -> Array:
-    """A column in the order of the sequences, as an input takes it."""
-    table = there.table
-    if item.name in asked.masks:
-        numbers = table.numbers(name, f"`{item.name}` is the mask of")
-        return (~np.isnan(numbers)).astype({"float": float, "int": np.int64, "bool": bool}[item.type.dtype])[there.rows]
-    if name in asked.classes and item.type.dtype == "int":
-        return _classes(table, name, asked.classes[name])[there.rows]
-    numbers = _truths(table, name) if item.type.dtype == "bool" else table.numbers(name, f"`{item.name}` is made of")
-    missing = np.isnan(numbers)
-    masked = item.type.dtype == "float" and any(name in names for names in asked.masks.values())
-    if missing.any() and not masked:
-        raise table.wrong(
-            name, int(np.flatnonzero(missing)[0]), "a value is missing",
-            f"fill it, or declare an input of the model as its mask: --mask seen={name}",
-        )  # fmt: skip
-    if item.type.dtype != "float":
-        return table.whole(name, numbers).astype(bool if item.type.dtype == "bool" else np.int64)[there.rows]
-    mean, deviation = asked.scaling.get(name, (0.0, 1.0))
-    return np.where(missing, 0.0, (numbers - mean) / deviation)[there.rows]
-
-
-def _words(table: Table, name: str) -> tuple[str, ...]:
-    """The words of a column in their order."""
-    return tuple(sorted({str(c) for c in table.complete(name)}))
-
-
-def _classes(table: Table, name: str, known: tuple[str, ...]) -> Array:
-    numbers = {word: i for i, word in enumerate(known)}
-    for row, cell in enumerate(table.complete(name)):
-        if str(cell) not in numbers:
-            few = ", ".join(f"`{w}`" for w in known[:8])
-            raise table.wrong(name, row, f"`{str(cell)[:60]}` is none of its {len(known)} words", f"they are {few}")
-    return np.array([numbers[str(cell)] for cell in table.columns[name]], np.int64)
-
-
-def _truths(table: Table, name: str) -> Array:
-    column = table.columns[name]
-    if column.dtype == object:
-        words = {"true": "1", "false": "0", "yes": "1", "no": "0"}
-        column = np.array([words.get(str(cell).lower(), cell) for cell in column], object)
-    return Table({name: column}, table.path).numbers(name, "is true or false")
-
-
 # --- beside ---------------------------------------------------------------------------------------------------------
 
 
-def _beside(roles: Roles, there: _Sorted, windows: Windows, asked: Recipe) -> dict[str, Array]:
+def _beside(roles: Roles, there: Sorted, windows: Windows, asked: Recipe) -> dict[str, Array]:
     """What tells a person which row of the table is meant: its sequence, and the date of each step, or its number."""
     found: dict[str, Array] = {}
     if asked.by:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.dataset import Named, made_of
+from rnngraph.data.recipe import TRAINED_ON, Recipe, recipe_in, refuse_other_scaling
 from rnngraph.data.results import table_rows
 from rnngraph.data.shapes import LENGTHS, steps_of
-from rnngraph.data.tables import TRAINED_ON, Recipe, recipe_in, refuse_other_scaling
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.frames import frame
 from rnngraph.files.outputs import PathLike

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from rnngraph.data.dataset import made_of
+from rnngraph.data.recipe import refuse_other_scaling
 from rnngraph.data.shapes import steps_of
-from rnngraph.data.tables import refuse_other_scaling
 from rnngraph.debugging.nan_finder import explain
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError

@@ -1,0 +1,74 @@
+"""The rows of a table sequence by sequence, each in the order of its numbers or dates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnngraph.data.recipe import Recipe
+from rnngraph.data.table_files import Table, is_missing
+from rnngraph.diagnostics.errors import UserError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """A table whose rows stand sequence by sequence, each in its order: `rows` are their numbers in the file."""
+
+    table: Table
+    rows: NDArray[np.int64]
+    groups: tuple[int, ...]
+
+
+def in_order(table: Table, asked: Recipe) -> Sorted:
+    """The rows of the table, sequences in the order in which they first come."""
+    if not table.rows:
+        raise UserError(f"`{table.path}` has no rows", "E551")
+    key = _sortable(table, asked.order) if asked.order else np.zeros(table.rows)
+    if not asked.by:
+        return Sorted(table, np.argsort(key, kind="stable"), (table.rows,))
+    ids = table.column(asked.by, "tells sequences apart (`by`)")
+    for row, value in enumerate(ids):
+        if is_missing(value):
+            raise table.wrong(asked.by, row, "a value is missing, and it tells sequences apart")
+    numbers: dict[Any, int] = {}
+    group = np.array([numbers.setdefault(value, len(numbers)) for value in ids.tolist()])
+    rows = np.lexsort((key, group))
+    return Sorted(table, rows, tuple(np.bincount(group).tolist()))
+
+
+def _sortable(table: Table, name: str) -> Array:
+    """A column of numbers or of dates as numbers that grow with it."""
+    table.column(name, "its rows are to be sorted by (`order`)")
+    column = table.complete(name)
+    if column.dtype.kind in "fiubM":
+        return column
+    numbers, kinds = np.empty(len(column)), list[str]()
+    for row, cell in enumerate(column):
+        try:
+            numbers[row], kind = _moment(cell)
+        except (TypeError, ValueError):
+            raise table.wrong(
+                name, row, f"`{str(cell)[:60]}` is neither a number nor a date",
+                "write dates as 2024-12-31 or 2024-12-31T23:59:00, or sort the table and leave out `order`",
+            ) from None  # fmt: skip
+        kinds.append(kind)
+        if kind != kinds[0]:
+            raise table.wrong(name, row, f"`{cell}` is {kind}, and `{column[0]}` in row 1 is {kinds[0]}")
+    return numbers
+
+
+def _moment(cell: Any) -> tuple[float, str]:
+    """A number that grows with it, and of what kind it is; dates with time zones are compared as moments."""
+    try:
+        return float(cell), "a number"
+    except (TypeError, ValueError):
+        moment = datetime.fromisoformat(str(cell))
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC).timestamp(), "a date without a time zone"
+    return moment.timestamp(), "a date with a time zone"
