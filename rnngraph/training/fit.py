@@ -19,18 +19,14 @@ from rnngraph.runtime.whole_arrays import NumpyArrays, WholeArrays
 from rnngraph.system.interrupts import held
 from rnngraph.training import batches, checkpoint, optimisers
 from rnngraph.training.batch_rows import Split, split, told_by
-from rnngraph.training.batches import Rows
 from rnngraph.training.checkpoint import Identity, Made, Training, digests
 from rnngraph.training.config import FitConfig
+from rnngraph.training.evaluation import EVALUATED, Evaluable, Record, evaluate
 from rnngraph.training.pieces import Pieces, refuse_uncut
 from rnngraph.training.rates import Place, warmed_up
 from rnngraph.weights.about import About
 from rnngraph.weights.save_load import Weights
 
-EVALUATED = 1024
-"""So many rows are evaluated at once."""
-
-Record = dict[str, float]
 Explain = Callable[[Mapping[str, Any], Mapping[str, Any]], Diagnostic | None]
 """Tells where a batch, with these weights, first gives a value that is not finite."""
 
@@ -51,12 +47,6 @@ class Carrying(Trainable, Protocol):
     def lent_step(
         self, data: Mapping[str, Any], weights: Mapping[str, Any]
     ) -> tuple[float, Mapping[str, NDArray[Any]], Arrays]: ...
-
-
-class Evaluable(Protocol):
-    """A program without what is random in training; its results hold `loss` and the metrics by name."""
-
-    def run(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> Mapping[str, NDArray[Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -197,35 +187,6 @@ def fit(
         if resume:
             training = _own(job, checkpoint.resume(resume, job.identity, training))
         return _finished(job, _trained(job, training))
-
-
-def evaluate(
-    program: Evaluable,
-    data: Mapping[str, Any],
-    weights: Mapping[str, Any],
-    metrics: Iterable[str] = (),
-    size: int = EVALUATED,
-    rows: Rows | None = None,
-    axes: Mapping[str, str] | None = None,
-    over: Mapping[str, str] | None = None,
-) -> Record:
-    """`loss` and the metrics of all rows, or of those that are numbered.
-
-    At most `size` rows run at once; of more rows the results are means over such parts, weighted by their rows, or by
-    their real steps along the axis that `over` names for a result. `axes` gives for each sequence its axis.
-    """
-    rows = np.arange(batches.row_count(data)) if rows is None else rows
-    names = ("loss", *metrics)
-    sums, counts = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
-    for places in batches.chunks(len(rows), size):
-        part = batches.take(data, rows[places])
-        with told_by(places, "the data"):
-            results = program.run(part, weights)
-        for name in names:
-            count = batches.weight(part, axes or {}, (over or {}).get(name, ""))
-            sums[name] += float(results[name]) * count
-            counts[name] += count
-    return {name: total / max(1, counts[name]) for name, total in sums.items()}
 
 
 # --- the loop ------------------------------------------------------------------------------------------

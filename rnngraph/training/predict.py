@@ -23,7 +23,7 @@ from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
 from rnngraph.training import batches
 from rnngraph.training.batch_rows import told_by
-from rnngraph.training.fit import EVALUATED
+from rnngraph.training.evaluation import EVALUATED
 from rnngraph.weights.save_load import Weights
 
 Array = NDArray[Any]

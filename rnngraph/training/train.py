@@ -20,7 +20,8 @@ from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
 from rnngraph.training.checkpoint import Made
 from rnngraph.training.config import FitConfig
-from rnngraph.training.fit import EVALUATED, Fitted, Progress, evaluate, fit
+from rnngraph.training.evaluation import EVALUATED, evaluate
+from rnngraph.training.fit import Fitted, Progress, fit
 from rnngraph.weights.checks import check_weights
 from rnngraph.weights.save_load import Weights
 

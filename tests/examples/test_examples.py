@@ -12,7 +12,8 @@ import rnngraph as rg
 from rnngraph.cli.main import exit_code
 from rnngraph.data.read import load
 from rnngraph.training.config import FitConfig
-from rnngraph.training.fit import evaluate, fit
+from rnngraph.training.evaluation import evaluate
+from rnngraph.training.fit import fit
 from rnngraph.weights.about import About
 from tests.support.paths import ROOT
 from tests.support.running import same_bits

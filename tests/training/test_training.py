@@ -27,7 +27,8 @@ from rnngraph.runtime.whole_arrays import NumpyArrays
 from rnngraph.training import batches, checkpoint, optimisers
 from rnngraph.training.checkpoint import Made
 from rnngraph.training.config import FitConfig
-from rnngraph.training.fit import Interrupted, evaluate, fit
+from rnngraph.training.evaluation import evaluate
+from rnngraph.training.fit import Interrupted, fit
 from rnngraph.training.optimisers import SGD, Adam, AdamW, RMSprop
 from rnngraph.training.pieces import Pieces
 from rnngraph.weights.checks import check_weights
