@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 from rnngraph.ir.graph import INPUT, Graph, Value, ordered
@@ -11,6 +11,8 @@ from rnngraph.language.elaboration.elaborated import DataInput
 
 _VIEWS = frozenset(("identity", "reshape", "broadcast", "spread", "slice", "last", "last_within", "every", "cast"))
 """Ops that hand on what they are given, or part of it: numbers stay in their units."""
+_SCORES = frozenset(("log_softmax", "softmax", "inside"))
+"""Ops that leave the order of scores, and the number of a class, as they are."""
 _Root = tuple[Value, tuple[str, ...]]
 """Where the numbers of a value come from, and which part of it they are."""
 
@@ -19,12 +21,15 @@ _Root = tuple[Value, tuple[str, ...]]
 class Roles:
     """The inputs of a model in their order; those that only the loss and the metrics read are `targets`.
 
-    `units` gives for an output the target that the loss subtracts it from, and no other, whose units it therefore has.
+    `units` gives for an output the target that the loss subtracts it from, and no other, whose units it therefore has;
+    `classes` gives for an output that chooses the likeliest of some scores the target that the loss picks one of these
+    scores by, whose numbers it therefore says.
     """
 
     inputs: tuple[DataInput, ...]
     targets: frozenset[str]
     units: Mapping[str, str]
+    classes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def known(self) -> tuple[DataInput, ...]:
@@ -43,7 +48,12 @@ def roles(inputs: Sequence[DataInput], graph: Graph, outputs: Sequence[str]) -> 
     """
     read = _inputs_of(graph, outputs)
     judged = _inputs_of(graph, list(graph.outputs)) - read
-    return Roles(tuple(inputs), frozenset(judged if outputs else ()), _units(graph, outputs, judged))
+    return Roles(
+        tuple(inputs),
+        frozenset(judged if outputs else ()),
+        _units(graph, outputs, judged),
+        _classes(graph, outputs, judged),
+    )
 
 
 def _inputs_of(graph: Graph, outputs: Sequence[str]) -> set[str]:
@@ -68,9 +78,22 @@ def _units(graph: Graph, outputs: Sequence[str], targets: set[str]) -> dict[str,
     return {output: name for output, (name, *more) in found.items() if not more}
 
 
-def _root(value: Value) -> _Root:
+def _classes(graph: Graph, outputs: Sequence[str], targets: set[str]) -> dict[str, str]:
+    """The target of each output that is an argmax of the scores of which the loss picks one by that target."""
+    picked: dict[_Root, set[str]] = {}
+    for node in ordered([graph.outputs["loss"].node] if "loss" in graph.outputs else []):
+        if node.op.name == "pick":
+            scores, (target, part) = (_root(value, _SCORES) for value in node.inputs)
+            if not part and target.op is INPUT and target.node.attrs["name"] in targets:
+                picked.setdefault(scores, set()).add(str(target.node.attrs["name"]))
+    chosen = {n: v for n in outputs if (v := _root(graph.outputs[n])[0]).op.name == "argmax"}
+    found = {n: picked.get(_root(v.node.inputs[0], _SCORES), set()) for n, v in chosen.items()}
+    return {n: min(names) for n, names in found.items() if len(names) == 1}
+
+
+def _root(value: Value, more: frozenset[str] = frozenset()) -> _Root:
     parts: list[str] = []
-    while value.op.name in _VIEWS:
+    while value.op.name in _VIEWS or value.op.name in more:
         source = value.node.inputs[0]
         if value.op.name == "slice" and source.type.shape != value.type.shape and prod(source.type.shape) > 1:
             parts.append(str(sorted((name, str(a)) for name, a in value.node.attrs.items())))

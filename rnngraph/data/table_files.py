@@ -128,7 +128,7 @@ def read_table(source: Any) -> Table:
         told = "a table is a path, a DataFrame or columns by name"
         raise UserError(f"{told}, got {told_of(source)}", "E551", "read a stream with pandas first")
     if isinstance(source, Mapping):
-        return _checked({str(name): np.asarray(column) for name, column in source.items()}, "the table")
+        return _checked({str(name): _plain(np.asarray(column)) for name, column in source.items()}, "the table")
     if hasattr(source, "columns") and hasattr(source, "to_numpy"):
         return _of_frame(source, "the table")
     ending = Path(source).suffix.lower()

@@ -28,13 +28,15 @@ class Rows:
     """What of some results can stand in one table: a line for each row of the batch, or for each step of each row.
 
     `lengths` are the real steps of each row; None where all have all, or lines are whole rows. `beside` holds what
-    tells a person which row is meant, (rows,), or which step of it, (rows, steps): ids and dates.
+    tells a person which row is meant, (rows,), or which step of it, (rows, steps): ids and dates. `words` are what the
+    numbers of a result stand for.
     """
 
     names: tuple[str, ...]
     steps: bool
     lengths: NDArray[Any] | None = None
     beside: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def write_results(path: PathLike, results: Mapping[str, Any], rows: Rows) -> tuple[str, ...]:
@@ -102,9 +104,14 @@ def columns_of(arrays: Mapping[str, NDArray[Any]], rows: Rows) -> dict[str, list
     found |= {name: [array[place[: array.ndim]] for place in places] for name, array in rows.beside.items()}
     if rows.steps and not any(array.ndim == 2 for array in rows.beside.values()):
         found["step"] = [place[1] for place in places]
-    columns = [c for name in rows.names for c in _columns(name, arrays[name], 1 + rows.steps)]
+    plain = {name: _in_words(arrays[name], rows.words.get(name)) for name in rows.names}
+    columns = [c for name in rows.names for c in _columns(name, plain[name], 1 + rows.steps)]
     found = {f"{n} of the table" if n in dict(columns) else n: values for n, values in found.items()}
     return found | {name: [values[place] for place in places] for name, values in columns}
+
+
+def _in_words(array: NDArray[Any], words: Sequence[str] | None) -> NDArray[Any]:
+    return array if words is None else np.array(words, object)[array]
 
 
 def _table(path: PathLike, arrays: Arrays, rows: Rows) -> str:

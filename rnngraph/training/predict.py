@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,23 @@ def predict(model: Model, data: Mapping[str, Any], weights: Mapping[str, Any], o
     plain = {n: _unscaled(a, units.get(n)) for n, a in arrays.items()}
     scaled = recipe is not None and bool(recipe.scaling)
     left = [n for n in names if scaled and units.get(n) is None and model.graph.outputs[n].type.dtype == "float"]
-    return Predictions(plain, table_rows(model.graph, model.inputs, data, plain), tuple(left))
+    rows = replace(table_rows(model.graph, model.inputs, data, plain), words=_words(model, recipe))
+    return Predictions(plain, rows, tuple(left))
+
+
+def _words(model: Model, recipe: Recipe | None) -> dict[str, tuple[str, ...]]:
+    """Of each output that says a class of a column of words, the words."""
+    columns = {n: recipe.columns.get(target, ()) for n, target in model.roles.classes.items()} if recipe else {}
+    known = {n: recipe.classes.get(c[0], ()) for n, c in columns.items() if len(c) == 1} if recipe else {}
+    return {n: words for n, words in known.items() if len(words) >= _choices(model, n)}
+
+
+def _choices(model: Model, output: str) -> int:
+    """How many classes an argmax chooses from."""
+    value = model.graph.outputs[output]
+    while value.op.name != "argmax":
+        value = value.node.inputs[0]
+    return value.node.inputs[0].type.shape[-1]
 
 
 def _belongs(name: str, program: CompiledProgram) -> bool:

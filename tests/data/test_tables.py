@@ -268,6 +268,25 @@ def test_steps_ahead_are_numbered_beside_the_last_date_that_is_known() -> None:
     assert frame["step"].tolist()[:4] == [0, 1, 0, 1]
 
 
+def test_classes_are_predicted_in_their_words() -> None:
+    model = rg.parse(
+        "model M {\n input x: [2]\n input kind: int\n s = Dense(3)(x)\n output argmax(s) as found, s as scores\n"
+        " loss cross_entropy(s, kind)\n}"
+    )
+    assert model.roles.classes == {"found": "kind"}
+    table = {"a": [0.0, 1, 0, 1], "b": [0.0, 0, 1, 1], "kind": ["dog", "cat", "cow", "cat"]}
+    data = rg.data.table(model, table, columns={"x": ["a", "b"], "kind": "kind"})
+    weights = {"dense.kernel": np.array([[2.0, 0, 0], [0, 2.0, 0]]), "dense.bias": np.array([0, 0, 1.0])}
+    found = model.predict(data, weights)
+    assert found["found"].tolist() == [2, 0, 1, 0]
+    assert found.to_frame()["found"].tolist() == ["dog", "cat", "cow", "cat"]
+    other = rg.parse(
+        "model M {\n input x: [2]\n input kind: int\n s = Dense(3)(x)\n output argmax(0 - s) as found\n"
+        " loss cross_entropy(s, kind)\n}"
+    )
+    assert other.roles.classes == {}
+
+
 def test_constant_columns_are_only_moved() -> None:
     model = rg.parse("model M { input x: seq\n output x }")
     data = rg.data.table(model, {"x": [0.1] * 20}, standardise=True)
