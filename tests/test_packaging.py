@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -131,7 +132,9 @@ def test_the_installed_command_runs_a_model_elsewhere(installed: Path, tmp_path:
 def test_the_installed_command_has_its_examples_and_its_library(installed: Path, tmp_path: Path) -> None:
     command = installed / "rnngraph"
     run([command, "new", "first"], tmp_path)
-    run([command, "train", "model.rnn", "--data", "data.json", "--epochs", "1"], tmp_path / "first")
+    train = re.search(r"^    rnngraph (train .+)$", (tmp_path / "first" / "README.md").read_text(), re.M)
+    assert train is not None
+    run([command, *train[1].split(), "--epochs", "1"], tmp_path / "first")
     run([command, "examples", "--copy", "demo", "textbook"], tmp_path)
     said = run([command, "run", "textbook.rnn", "--data", "data/textbook.npz"], tmp_path / "demo")
     assert "y [4, 2, 5]" in said
