@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rnngraph import data
+
 if TYPE_CHECKING:
-    from rnngraph import data
     from rnngraph.api import Model, load, parse
     from rnngraph.cli.printing import Bar
     from rnngraph.compiled import CompiledProgram
@@ -57,10 +58,8 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     """What is heavy to import is imported when it is asked for."""
-    from importlib import import_module
-
-    if name == "data":
-        return import_module("rnngraph.data")
     if name in _LATER:
+        from importlib import import_module
+
         return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'rnngraph' has no attribute '{name}'")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from rnngraph import model as core
 from rnngraph.compiled import refuse_unnamed
 from rnngraph.data.dataset import made_of
-from rnngraph.data.recipe import TRAINED_ON, refuse_other_scaling
+from rnngraph.data.recipe import refuse_other_scaling
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.files.outputs import PathLike, form_of
-from rnngraph.run_options import RunOptions, over_defaults
+from rnngraph.run_options import RunOptions, run_options
 from rnngraph.weights.about import refuse_other
 from rnngraph.weights.save_load import Weights
 
@@ -49,15 +49,18 @@ class Model(core.Model):
                 told = f"there is no option `{name}`"
                 raise UserError(told, "E612", did_you_mean(name, known) or f"there are {', '.join(known)}")
         asked = {**known, **{n: None if v is None else str(v) for n, v in given.items()}}
-        return RunOptions(**over_defaults(self.made.schedule, **asked, dtype_default="float32"))
+        return run_options(self, **asked, dtype_default="float32")
 
     def _how(self, options: Options) -> RunOptions:
         return options if isinstance(options, RunOptions) else self.options(**(options or {}))
 
-    def own(self, weights: Data) -> Data:
-        """The weights. UserError where they know that they were trained for another model."""
+    def own(self, weights: Data, data: Data | None = None) -> Data:
+        """The weights. UserError where they know that they were trained for another model, or on data that were scaled
+        otherwise than these."""
         if isinstance(weights, Weights):
             refuse_other("the weights", weights.about, self.about)
+            told = "those that the weights were trained on"
+            refuse_other_scaling(made_of(data or {}), weights.about.data, "the data", told)
         return weights
 
     def fit(
@@ -83,16 +86,12 @@ class Model(core.Model):
         UserError where the model has no loss, the data do not fit it, or a setting is unknown or out of range;
         CannotDo where the loss is no longer finite.
         """
-        from rnngraph.training.train import chosen_optimiser, train
+        from rnngraph.training.train import train, with_optimiser
 
         kept, old = (None if p is None else str(p) for p in (checkpoint, resume))
         refuse_unnamed(data=data, weights=weights or {})
-        optimiser = recipe.pop("optimizer", None)
-        arguments = {n: recipe.pop(n, None) for n in ("rate", "momentum", "decay")}
-        if isinstance(optimiser, str | None):
-            optimiser = chosen_optimiser(self, optimiser, arguments)
         return train(
-            self, data, validation_data, {"optimizer": optimiser, **recipe},
+            self, data, validation_data, with_optimiser(self, recipe),
             options=self._how(options), weights=weights, checkpoint=kept, resume=old, progress=progress,
         )  # fmt: skip
 
@@ -129,16 +128,14 @@ class Model(core.Model):
         """The loss and the metrics of all rows, by name. UserError where the model has no loss."""
         from rnngraph.training.train import tester
 
-        if isinstance(weights, Weights):
-            refuse_other_scaling(made_of(data), weights.about.data, "the data", TRAINED_ON)
-        return tester(self, data, self._how(options))(self.own(weights))
+        return tester(self, data, self._how(options))(self.own(weights, data))
 
     def predict(self, data: Data, weights: Data, options: Options = None) -> Predictions:
         """The outputs for all rows, in the units of the table that the weights were trained on, with ids and dates
         beside them. UserError where no output has a value for each row."""
         from rnngraph.training.predict import predict
 
-        return predict(self, data, self.own(weights), self._how(options))
+        return predict(self, data, self.own(weights, data), self._how(options))
 
     def generate(self, weights: Data, prompt: str = "", *, data: Data | None = None, **style: Any) -> str:
         """The prompt and what the model writes after it, by the alphabet that the weights know, else as ids.

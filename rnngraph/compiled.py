@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.checkpointing.execution import Walker
-from rnngraph.compilation.calls import COTANGENT, Call, Holds, Known, Rows, call_of, contents
+from rnngraph.compilation.calls import COTANGENT, Call, Holds, Known, call_of, contents
 from rnngraph.compilation.calls import form as form_of
 from rnngraph.compilation.calls import known as known_call
 from rnngraph.compilation.later_pieces import refuse_later_piece
@@ -114,10 +114,9 @@ class CompiledProgram:
         along = {i.name for i in self.made.inputs if i.axis}
         given = {name: np.asarray(array)[:, None] if name in along else array for name, array in data.items()}
         results = self.run({**given, **(state or {})}, weights)
-        names = {s.name for s in self.made.states}
         stepped = {n for n, v in self.made.graph.outputs.items() if len(v.type.axes) > 1}
-        outputs = {n: a[:, 0] if n in stepped else a for n, a in results.items() if n not in names}
-        return outputs, {n: a for n, a in results.items() if n in names}
+        outputs = {n: a[:, 0] if n in stepped else a for n, a in results.items() if n not in self._states}
+        return outputs, {n: a for n, a in results.items() if n in self._states}
 
     @cached_property
     def _against_steps(self) -> list[Diagnostic]:
@@ -155,20 +154,24 @@ class CompiledProgram:
 
     def lent_gradients(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[float, Arrays]:
         """The loss and its gradients as `gradients` gives them, but as views that the next run writes over."""
-        return self.lent_step(data, weights)[:2]
+        with self._turn, self.backend.here():
+            return self._lent(*self._call(data, weights, None))
 
     def lent_step(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[float, Arrays, Arrays]:
         """The loss, its gradients as views that the next run writes over, and, where the program was compiled with
         `states`, the final states by the names under which the next piece of the same rows takes them."""
         with self._turn, self.backend.here():
             call, results = self._call(data, weights, None)
-            loss = float(self.backend.fetch(results["loss"]))
-            return loss, call.lent(results, call.gradients), call.fresh(results, self._kept(call))
+            kept = tuple(row for row in call.shown if row[0] in self._states)
+            return *self._lent(call, results), call.fresh(results, kept)
 
-    def _kept(self, call: Call) -> Rows:
-        """Of the results of a call those that are states to go on from."""
-        names = {s.name for s in self.made.states}
-        return tuple(row for row in call.shown if row[0] in names)
+    def _lent(self, call: Call, results: Arrays) -> tuple[float, Arrays]:
+        return float(self.backend.fetch(results["loss"])), call.lent(results, call.gradients)
+
+    @cached_property
+    def _states(self) -> frozenset[str]:
+        """The names of states to go on from."""
+        return frozenset(s.name for s in self.made.states)
 
     def begin(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> Pending:
         """The forward pass alone, whose backward pass can come later: see `Pending`.

@@ -1,8 +1,8 @@
 """A model as a `torch.nn.Module`; see docs/frameworks.md."""
 
-from rnngraph.frameworks.needed import needed
+from rnngraph.diagnostics.optional import needed
 
-with needed("torch", "torch"):
+with needed("torch", "E747", "`pip install 'rnngraph[torch]'` brings it"):
     from rnngraph.frameworks.torch_module import Module
 from rnngraph.frameworks.results import Results
 

@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnngraph.files.outputs import PathLike, form_of, write_aside
-from rnngraph.viz.figure import FORMS, figure_bytes
-from rnngraph.viz.palette import FAINT, INK, KINDS, SOFT
+from rnngraph.viz.figure import FORMS, dress, figure_bytes, spread
+from rnngraph.viz.palette import INK, KINDS, SOFT
 
 HELD_BACK = "validation."
 _FEW = 12
 """Epochs that are marked each."""
-LOGARITHMIC = 20.0
-"""A panel whose largest value is so many times its smallest has a logarithmic axis."""
 
 
 def write_curves(history: Sequence[Mapping[str, float]], best_epoch: int | None, path: PathLike) -> None:
@@ -42,13 +40,10 @@ def _panel(axes: Any, history: Sequence[Mapping[str, float]], name: str, best_ep
             mark = "o" if len(points) < _FEW else None
             axes.plot(*zip(*points, strict=True), color=KINDS[kind].line, label=label, linewidth=1.6, marker=mark)
             shown += [value for _, value in points]
-    if shown and min(shown) > 0 and max(shown) > LOGARITHMIC * min(shown):
+    if spread(shown):
         axes.set_yscale("log")
     if best_epoch is not None:
         axes.axvline(best_epoch, color=SOFT, linewidth=0.8, linestyle=":", label=f"best: epoch {best_epoch}")
-    axes.set_title(name, loc="left", fontsize=11, color=INK, parse_math=False)
     axes.legend(loc="best", frameon=False, fontsize=9, labelcolor=INK)
-    axes.tick_params(colors=SOFT, labelsize=9, length=0)
-    axes.grid(True, color=FAINT, linewidth=0.6, alpha=0.7)
-    axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
+    dress(axes, name, "both")
     axes.xaxis.get_major_locator().set_params(integer=True)

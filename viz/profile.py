@@ -7,8 +7,8 @@ from typing import Any
 
 from rnngraph.analysis.results import LineTime, Profile
 from rnngraph.files.outputs import form_of, write_aside
-from rnngraph.viz.figure import FORMS, figure_bytes
-from rnngraph.viz.palette import FAINT, INK, KINDS, SOFT
+from rnngraph.viz.figure import FORMS, dress, figure_bytes
+from rnngraph.viz.palette import INK, KINDS
 
 
 def slowest(profile: Profile, most: int) -> tuple[LineTime, ...]:
@@ -34,7 +34,7 @@ def _drawn(tasks: Mapping[str, Sequence[LineTime]], form: str) -> bytes:
         panels = figure.subplots(len(tasks), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
         for axes, (task, rows) in zip(panels, tasks.items(), strict=True):
             _bars(axes, rows)
-            _dress(axes, f"{task}: milliseconds by source line")
+            dress(axes, f"{task}: milliseconds by source line")
 
     return figure_bytes(draw, form, "times", figsize=(9, 0.6 + 0.34 * sum(heights)))
 
@@ -49,14 +49,6 @@ def _bars(axes: Any, rows: Sequence[LineTime]) -> None:
         axes.barh(places, backward, left=forward, color=KINDS["backward"].line, label="backward", height=0.7)
         axes.legend(loc="lower right", frameon=False, fontsize=9, labelcolor=INK)
     axes.set_yticks(places, [_label(line) for line in rows], parse_math=False)
-
-
-def _dress(axes: Any, title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=11, color=INK)
-    axes.tick_params(colors=SOFT, labelsize=9, length=0)
-    axes.grid(True, axis="x", color=FAINT, linewidth=0.6, alpha=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
 
 
 def _label(line: LineTime) -> str:

@@ -6,9 +6,8 @@ from typing import Any
 
 from rnngraph.files.outputs import PathLike, form_of, write_aside
 from rnngraph.training.sweep import Sweep, plain
-from rnngraph.viz.curves import LOGARITHMIC
-from rnngraph.viz.figure import FORMS, figure_bytes
-from rnngraph.viz.palette import FAINT, INK, KINDS, SOFT
+from rnngraph.viz.figure import FORMS, dress, figure_bytes, spread
+from rnngraph.viz.palette import KINDS
 
 
 def write_scores(found: Sweep, path: PathLike) -> None:
@@ -28,14 +27,10 @@ def write_scores(found: Sweep, path: PathLike) -> None:
                 mean = sum(scores) / len(scores)
                 axes.plot([mean, mean], [place - 0.3, place + 0.3], color=KINDS["backward"].line, linewidth=2)
         shown = [score for _, scores in groups for score in scores]
-        if shown and min(shown) > 0 and max(shown) > LOGARITHMIC * min(shown):
+        if spread(shown):
             axes.set_xscale("log")
         axes.set_yticks(range(len(groups)), names, parse_math=False)
         axes.set_ylim(-0.7, len(groups) - 0.3)
-        axes.set_title(f"{found.score} by seed, and its mean", loc="left", fontsize=11, color=INK, parse_math=False)
-        axes.tick_params(colors=SOFT, labelsize=9, length=0)
-        axes.grid(True, axis="x", color=FAINT, linewidth=0.6, alpha=0.7)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
+        dress(axes, f"{found.score} by seed, and its mean")
 
     write_aside(path, figure_bytes(draw, form, "sweep", figsize=(8, 0.9 + 0.36 * max(1, len(groups)))))

@@ -15,6 +15,7 @@ from rnngraph.diagnostics.errors import UserError
 if TYPE_CHECKING:
     from rnngraph.data.dataset import Dataset
     from rnngraph.model import Model
+    from rnngraph.training.config import FitConfig
 
 TABLE = ("columns", "stride", "horizon", "by", "order", "standardise", "masks")
 NAMES = (*TABLE, "steps", "text", "tokens")
@@ -83,6 +84,11 @@ def read_data(
         few = ", ".join(f"`{n}`" for n in found.left_out[:4]) + (", ..." if len(found.left_out) > 4 else "")
         warn(f"too short to have a row, and left out: {few}", "W603")
     return found
+
+
+def rows_of(config: FitConfig, asked: Mapping[str, Any]) -> int | None:
+    """In how many rows one long sequence is laid out for training by segments; None where its rows are told."""
+    return config.batch if config.segment and not (asked["steps"] or asked["by"]) else None
 
 
 def read_more(

@@ -9,7 +9,7 @@ import click
 
 from rnngraph.cli.arguments import Input, Verb
 from rnngraph.cli.data_options import DATA_OPTIONS, read_data
-from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, dtype_option, read, read_weights
+from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, dtype_option, read_trained
 from rnngraph.cli.terminal import say, say_json
 
 
@@ -35,11 +35,9 @@ def evaluate(
 ) -> None:
     """Print the loss and the metrics of a trained model on data."""
     from rnngraph.cli.printing import metrics_text
-    from rnngraph.run_options import run_options
 
-    model = read(file, name, settings, weights)
-    options = run_options(model, backend=backend, kernels=kernels, dtype=dtype, dtype_default="float32")
-    given = read_weights(model, weights, 0, options.dtype)
+    flags = {"backend": backend, "kernels": kernels, "dtype": dtype}
+    model, options, given = read_trained(file, name, settings, weights, **flags)
     found = model.evaluate(read_data(model, paths, asked, given.about.data), given, options)
     if as_json:
         say_json(found)

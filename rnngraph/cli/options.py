@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +16,7 @@ from rnngraph.files.outputs import refuse_clashes
 if TYPE_CHECKING:
     from rnngraph.analysis.results import Profile
     from rnngraph.api import Model
+    from rnngraph.run_options import RunOptions
     from rnngraph.weights.about import About
     from rnngraph.weights.save_load import Weights
 
@@ -123,6 +124,24 @@ def read_weights(model: Model, path: str | None, seed: int, dtype: str, start: b
     if not start:
         refuse_other(f"`{path}`", given.about, model.about)
     return Weights(fitting, given.about)
+
+
+def read_trained(
+    file: str, name: str | None, settings: Sequence[str], weights: str, **flags: str | None
+) -> tuple[Model, RunOptions, Weights]:
+    """A model as its weights know it, how it is run, and the weights."""
+    from rnngraph.run_options import run_options
+
+    model = read(file, name, settings, weights)
+    options = run_options(model, **flags, dtype_default="float32")
+    return model, options, read_weights(model, weights, 0, options.dtype)
+
+
+def tell_written(path: str, written: Sequence[str], results: Iterable[str], quiet: bool) -> None:
+    """Which results a file holds, and a warning of those that it cannot."""
+    say(f"wrote {path}: {', '.join(written)}", err=quiet)
+    if left := [name for name in results if name not in written]:
+        warn(f"a table cannot hold {', '.join(left)}", help="an .npz, .json or .safetensors file can")
 
 
 def given_once(pairs: Sequence[tuple[str, Any]], what: str, code: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import click
 
 from rnngraph.cli.arguments import Input, Output, Verb
 from rnngraph.cli.data_options import DATA_OPTIONS, read_data
-from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, dtype_option, read, read_weights
+from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, dtype_option, read_trained, tell_written
 from rnngraph.cli.terminal import say, say_json, show_all, warn
 
 PREDICTIONS = Output("predictions", "csv", "npz", "json", "safetensors")
@@ -41,21 +41,16 @@ def predict(
 ) -> None:
     """Give a trained model's outputs for data, in the units of the table that it was trained on."""
     from rnngraph.cli.printing import results_json, results_text, rows_table
-    from rnngraph.run_options import run_options
 
-    model = read(file, name, settings, weights)
-    options = run_options(model, backend=backend, kernels=kernels, dtype=dtype, dtype_default="float32")
-    given = read_weights(model, weights, 0, options.dtype)
+    flags = {"backend": backend, "kernels": kernels, "dtype": dtype}
+    model, options, given = read_trained(file, name, settings, weights, **flags)
     known = [i.name for i in model.inputs if i.name not in model.roles.targets]
     found = model.predict(read_data(model, paths, asked, given.about.data, only=known), given, options)
     if found.scaled:
         few = ", ".join(f"`{n}`" for n in found.scaled)
         warn(f"{few}: still scaled, since the loss does not compare it, as a whole, with a standardised column")
     if out:
-        written = found.save(out)
-        say(f"wrote {out}: {', '.join(written)}", err=as_json)
-        if left := [n for n in found if n not in written]:
-            warn(f"a table cannot hold {', '.join(left)}", help="an .npz, .json or .safetensors file can")
+        tell_written(out, found.save(out), found, as_json)
     if as_json:
         say_json(results_json(found, whole=not out))
     elif not out and found.rows.names:

@@ -25,6 +25,7 @@ from rnngraph.cli.options import (
     read_weights,
     refuse_together,
     tell_profiles,
+    tell_written,
 )
 from rnngraph.cli.terminal import say, say_json, tell, warn, write_out
 
@@ -109,9 +110,7 @@ def run(
     results, trouble = run_and_explain(options.compiled(model, steps, watch=watched), seeded, given)
     if out:
         written = write_results(out, results, table_rows(model.graph, model.inputs, data, results))
-        say(f"wrote {out}: {', '.join(written)}", err=as_json)
-        if left := [name for name in results if name not in written]:
-            warn(f"a table cannot hold {', '.join(left)}", help="an .npz, .json or .safetensors file can")
+        tell_written(out, written, results, as_json)
     if as_json:
         say_json(results_json(results, whole=not out))
     elif not out:

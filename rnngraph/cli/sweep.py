@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rnngraph.cli.arguments import Input, Output, Verb, Whole
-from rnngraph.cli.data_options import DATA_OPTIONS, read_data, read_more
+from rnngraph.cli.data_options import DATA_OPTIONS, read_data, read_more, rows_of
 from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, TIMES, dtype_option, given_once, read, setting
 from rnngraph.cli.terminal import console, say, say_json, show_all, warn
 from rnngraph.diagnostics.errors import UserError
@@ -16,7 +16,7 @@ from rnngraph.diagnostics.errors import UserError
 TABLE = Output("a table", "csv")
 
 
-@click.command(cls=Verb, same=(("--out", "--out"),))
+@click.command(cls=Verb)
 @MODEL
 @DATA_OPTIONS
 @click.option("--vary", multiple=True, required=True, metavar="NAME=V,V,...",
@@ -62,8 +62,7 @@ def sweep(
     model = read(file, name, settings)
     varied = _varied(vary)
     runs = runs_of(varied, seeds)
-    config = FitConfig.from_recipe(model.recipe)
-    rows = config.batch if config.segment and not (asked["steps"] or asked["by"]) else None
+    rows = rows_of(FitConfig.from_recipe(model.recipe), asked)
     data = read_data(model, paths, asked, {}, rows=rows)
     known = known_runs(read_records(out), tuple(varied)) if out else {}
     if there := sum(run.key in known for run in runs):

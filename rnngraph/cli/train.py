@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rnngraph.cli.arguments import Input, Output, Paths, Real, Verb, Whole
-from rnngraph.cli.data_options import DATA_OPTIONS, NAMES, read_data, read_more
+from rnngraph.cli.data_options import DATA_OPTIONS, NAMES, read_data, read_more, rows_of
 from rnngraph.cli.options import (
     ANY,
     BACKEND,
@@ -97,10 +97,6 @@ def train(
     weights: str | None,
     checkpoint: str | None,
     resume: str | None,
-    optimizer: str | None,
-    rate: float | None,
-    momentum: float | None,
-    decay: float | None,
     unroll: str | None,
     keep: str | None,
     memory_limit: str | None,
@@ -119,7 +115,7 @@ def train(
     from rnngraph.run_options import run_options
     from rnngraph.training.checkpoint import alone, own_checkpoint
     from rnngraph.training.config import FitConfig
-    from rnngraph.training.train import chosen_optimiser, tester
+    from rnngraph.training.train import tester, with_optimiser
     from rnngraph.training.train import train as trained
     from rnngraph.viz.curves import write_curves
     from rnngraph.weights.save_load import load_about, save_weights
@@ -135,12 +131,10 @@ def train(
     flags = {"unroll": unroll, "backend": backend, "dtype": dtype, "kernels": kernels}
     memory = {"keep": keep, "memory_limit": memory_limit, "truncate": truncate, "swap": swap}
     options = run_options(model, **flags, **memory, dtype_default="float32")
-    arguments = {"rate": rate, "momentum": momentum, "decay": decay}
-    overrides["optimizer"] = chosen_optimiser(model, optimizer, arguments)
-    overrides["rate_schedule"] = _schedule(overrides["rate_schedule"])
+    overrides = with_optimiser(model, {**overrides, "rate_schedule": _schedule(overrides["rate_schedule"])})
     config = FitConfig.from_recipe(model.recipe, **overrides)
     like = load_about(weights or resume or "").data if weights or resume else {}
-    in_rows = config.batch if config.segment and not (asked["steps"] or asked["by"]) else None
+    in_rows = rows_of(config, asked)
     data = read_data(model, paths, asked, like, rows=in_rows)
     validation = read_more(model, held, asked, data.made, in_rows) if held else None
     measure = tester(model, read_more(model, tests, asked, data.made), options) if tests else None

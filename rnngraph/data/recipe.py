@@ -53,9 +53,6 @@ def recipe_in(made: Mapping[str, Any]) -> Recipe | None:
         raise UserError("what is kept with the weights of their table is damaged", "E661") from None
 
 
-TRAINED_ON = "those that the weights were trained on"
-
-
 def refuse_other_scaling(ours: Mapping[str, Any], theirs: Mapping[str, Any], what: str, others: str) -> None:
     """UserError where two tables have a column that was scaled in one way in one and otherwise in the other."""
     here, there = recipe_in(ours), recipe_in(theirs)

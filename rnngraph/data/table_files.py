@@ -55,8 +55,8 @@ class Table:
     def numbers(self, name: str, why: str) -> Array:
         """A column as float64, nan where a value is missing. UserError with the first row that holds another text."""
         column = self.column(name, why)
-        if column.dtype.kind in "fiub" or _is_plain(column):
-            return column.astype(np.float64)
+        if (plain := _at_once(column)) is not None:
+            return plain
         found = np.empty(len(column))
         for row, cell in enumerate(column):
             try:
@@ -69,11 +69,11 @@ class Table:
                 raise self.wrong(name, row, f"`{cell[:60]}` is not a number")
         return found
 
-    def complete(self, name: str) -> Array:
-        """A column in which every row has a value. UserError with the first that has none."""
+    def complete(self, name: str, more: str = "") -> Array:
+        """A column in which every row has a value. UserError with the first that has none, and `more` of it."""
         for row, cell in enumerate(self.columns[name].tolist()):
             if is_missing(cell):
-                raise self.wrong(name, row, "a value is missing")
+                raise self.wrong(name, row, f"a value is missing{more}")
         return self.columns[name]
 
     def plain(self, name: str) -> Array:
@@ -100,13 +100,16 @@ class Table:
         return UserError(f"`{self.path}`, row {row + 1}, column `{name}`: {what}", "E551", help)
 
 
-def _is_plain(column: Array) -> bool:
-    """Whether a column of texts is finite numbers throughout, so that they need not be looked at one by one."""
+def _at_once(column: Array) -> Array | None:
+    """A column of numbers, or of texts that are finite numbers throughout; None where cells must be looked at."""
     try:
         found = column.astype(np.float64)
     except (TypeError, ValueError):
-        return False
-    return bool(np.isfinite(found).all()) and not any("_" in str(cell) for cell in column.tolist())
+        return None
+    if column.dtype.kind in "fiub":
+        return found
+    plain = bool(np.isfinite(found).all()) and not any("_" in str(cell) for cell in column.tolist())
+    return found if plain else None
 
 
 def _decimal_hint(cell: Any) -> str:

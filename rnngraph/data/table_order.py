@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnngraph.data.recipe import Recipe
-from rnngraph.data.table_files import Table, is_missing
+from rnngraph.data.table_files import Table
 from rnngraph.diagnostics.errors import UserError
 
 Array = NDArray[Any]
@@ -32,10 +32,8 @@ def in_order(table: Table, asked: Recipe) -> Sorted:
     key = _sortable(table, asked.order) if asked.order else np.zeros(table.rows)
     if not asked.by:
         return Sorted(table, np.argsort(key, kind="stable"), (table.rows,))
-    ids = table.column(asked.by, "tells sequences apart (`by`)")
-    for row, value in enumerate(ids):
-        if is_missing(value):
-            raise table.wrong(asked.by, row, "a value is missing, and it tells sequences apart")
+    table.column(asked.by, "tells sequences apart (`by`)")
+    ids = table.complete(asked.by, ", and it tells sequences apart")
     numbers: dict[Any, int] = {}
     group = np.array([numbers.setdefault(value, len(numbers)) for value in ids.tolist()])
     rows = np.lexsort((key, group))

@@ -60,9 +60,7 @@ def text(
     read, ahead = _inputs(model)
     ahead = ahead if ahead is not None and (only is None or ahead.name in only) else None
     with foreign(source, "a text", "E544", "save it as UTF-8"):
-        content = Path(source).read_bytes()
-        content.decode()  # bytes that are no text would be read in silence by `byte`
-        signs = content.decode(encoding="utf-8-sig").replace("\r\n", "\n")
+        signs = Path(source).read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     alphabet = known if known and known.kind == kind else alphabet_for(signs, kind, _most(model, read, ahead))
     _refuse_large(model, read, alphabet, str(source))
     ids = np.array(alphabet.ids(signs, f"text `{source}`"), np.int64)

@@ -139,15 +139,13 @@ def fit(
 ) -> Fitted:
     """Train on `data` (rows are axis 0 of every array) and give the weights to use.
 
-    `validation` is held-back data; without it `config.validation` of the rows are. `evaluator` gives their
-    loss and `metrics`. `axes` maps inputs to time axes, `over` the loss and metrics that are means over all
-    steps of one to it; with `trims`, for programs of any number of steps, batches
-    with lengths are cut to their longest row. `states` names first states that the data may hold. A checkpoint is
-    written to `path` after every epoch and when interrupted; `resume` is one to go on from, which gives the same bits
-    as if there had been no stop.
-    `model` says what is trained, so that another one's checkpoint is refused; `about` is kept in it, and with the
-    weights. `explain` is asked for the place
-    where a loss or gradient that is not finite comes from. At most `together` rows are evaluated at once.
+    `validation` is held-back data; without it `config.validation` of the rows are. `evaluator` gives their loss and
+    `metrics`. `axes` maps inputs to time axes, `over` the loss and metrics that are means over all steps of one to it;
+    with `trims`, for programs of any number of steps, batches with lengths are cut to their longest row. `states` names
+    first states that the data may hold. A checkpoint is written to `path` after every epoch and when interrupted;
+    `resume` is one to go on from, which gives the same bits as if there had been no stop. `model` says what is trained,
+    so that another one's checkpoint is refused; `about` is kept in it, and with the weights. `explain` is asked for the
+    place where a loss or gradient that is not finite comes from. At most `together` rows are evaluated at once.
     `arrays` makes the updates, NumPy where it is not given.
 
     Raises Interrupted after Ctrl-C, CannotDo where the loss is no longer finite or another training has the
@@ -268,7 +266,8 @@ def _with_batch(job: _Job, training: Training, found: _Found, index: int, last: 
     weight = batches.weight(rows, job.pieces.axes, job.over.get("loss", ""))
     if not (last and not found.rows):  # of one batch alone they are taken as they lie
         mine = {n: _mean(found.gradients.get(n), found.rows, g, weight) for n, g in mine.items()}
-    return _Found(mine, 0.0, found.loss_sum + float(loss) * weight, found.rows + weight, carried, index + 1)
+    loss_sum = found.loss_sum + float(loss) * weight
+    return replace(found, gradients=mine, loss_sum=loss_sum, rows=found.rows + weight, carried=carried)
 
 
 def _mean(before: NDArray[Any] | None, weight: int, gradient: NDArray[Any], rows: int) -> NDArray[Any]:

@@ -89,7 +89,7 @@ class Pieces:
         rows = batches.take(self.data, self.members(epoch, index))
         if self.config.segment:
             first = index % self.segments * self.config.segment
-            rows = {**_segment(rows, self.axes, first, self.config.segment)}
+            rows = _segment(rows, self.axes, first, self.config.segment)
             if not self.begins(index):
                 rows = {**{name: array for name, array in rows.items() if name not in self.states}, **carried}
             if not all(rows[n + LENGTHS].any() for n in self.axes if n + LENGTHS in rows):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.dataset import Named, made_of
-from rnngraph.data.recipe import TRAINED_ON, Recipe, recipe_in, refuse_other_scaling
+from rnngraph.data.recipe import Recipe, recipe_in
 from rnngraph.data.results import table_rows
 from rnngraph.data.shapes import LENGTHS, steps_of
 from rnngraph.diagnostics.errors import UserError
@@ -24,7 +24,6 @@ from rnngraph.run_options import RunOptions
 from rnngraph.training import batches
 from rnngraph.training.batch_rows import told_by
 from rnngraph.training.evaluation import EVALUATED
-from rnngraph.weights.save_load import Weights
 
 Array = NDArray[Any]
 
@@ -65,8 +64,6 @@ def predict(model: Model, data: Mapping[str, Any], weights: Mapping[str, Any], o
     program = options.compiled(model, steps_of(model.inputs, data), outputs=names)
     given = {name: array for name, array in data.items() if _belongs(name, program)}
     arrays = _in_parts(program, given, weights, names)
-    if isinstance(weights, Weights):
-        refuse_other_scaling(made_of(data), weights.about.data, "the data", TRAINED_ON)
     recipe = _recipe(data)
     units = {n: _scaling(model, n, recipe) for n in names} if recipe else {}
     plain = {n: _unscaled(a, units.get(n)) for n, a in arrays.items()}

@@ -18,11 +18,9 @@ from rnngraph.kernels.cpu.threads import cores_given
 from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
 from rnngraph.training.config import OPTIONS, FitConfig
-from rnngraph.training.train import chosen_optimiser, tester, train
+from rnngraph.training.train import ARGUMENTS, tester, train, with_optimiser
 
 Record = dict[str, Any]
-ARGUMENTS = ("rate", "momentum", "decay")
-"""Settings of the optimiser that are options by themselves."""
 SEED, FAILED = "seed", "failed"
 _COUNTS = ("epochs_run", "best_epoch")
 
@@ -181,10 +179,7 @@ def _made(task: Task, run: Run) -> tuple[Model, dict[str, Any]]:
     """The model and the recipe of a run: what is no option of training is a setting of the model."""
     given = {**task.recipe, **{n: v for n, v in run.varied.items() if n in OPTIONS or n in ARGUMENTS}}
     model = task.model({n: v for n, v in run.varied.items() if n not in given})
-    arguments = {name: given.pop(name, None) for name in ARGUMENTS}
-    optimiser = given.pop("optimizer", None)
-    chosen = chosen_optimiser(model, optimiser, arguments) if isinstance(optimiser, str | None) else optimiser
-    return model, {**given, "optimizer": chosen}
+    return model, with_optimiser(model, given)
 
 
 def known_runs(records: Sequence[Mapping[str, str]], names: Sequence[str]) -> dict[tuple[str, ...], Record]:

@@ -57,7 +57,8 @@ def train(
         steps = _cut(model, data, config, options, steps)
     program = options.training_step(model, steps, states=bool(config.segment))
     evaluator = replace(options, unroll="dynamic").compiled(model, outputs=("loss", *metrics))
-    evaluator.check(data)
+    whole = replace(options, unroll="dynamic").training_step(model) if config.segment else program
+    whole.check(data)
     if validation is not None:
         replace(options, unroll="dynamic").compiled(model).check(validation)
     return fit(
@@ -112,9 +113,25 @@ def _cut(
     return dict.fromkeys(steps, size)
 
 
-def chosen_optimiser(model: Model, name: str | None, arguments: Mapping[str, float | None]) -> Any:
-    """The optimiser's name and settings: the flags over those of the `train` block, which another name discards."""
-    given = {key: value for key, value in arguments.items() if value is not None}
+ARGUMENTS = ("rate", "momentum", "decay")
+"""Settings of an optimiser that stand in a recipe by themselves."""
+
+
+def with_optimiser(model: Model, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe over the model's `train` block in which `ARGUMENTS` are settings of the optimiser that it names, else of
+    the block's. UserError where they stand beside an optimiser that has its settings."""
+    given = {name: recipe[name] for name in ARGUMENTS if recipe.get(name) is not None}
+    chosen = recipe.get("optimizer")
+    if isinstance(chosen, str | None):
+        chosen = _optimiser(model, chosen, given)
+    elif given:
+        told = f"the optimizer has its settings, and `{min(given)}` is given beside it"
+        raise UserError(told, "E702", "give it there")
+    return {**{name: value for name, value in recipe.items() if name not in ARGUMENTS}, "optimizer": chosen}
+
+
+def _optimiser(model: Model, name: str | None, given: Mapping[str, float]) -> Any:
+    """Its name and settings: what is given over those of the `train` block, which another name discards."""
     recipe = model.recipe.get("optimizer")
     known, settings = recipe if isinstance(recipe, tuple) else (recipe, {})
     if name is None and not given:

@@ -262,3 +262,15 @@ def test_weights_to_start_from_are_looked_at() -> None:
         made.fit(DATA, weights={**made.init(0), "foo": np.ones(2)}, epochs=0)
     with pytest.raises(rg.UserError, match="exclude each other"):
         made.fit(DATA, weights=made.init(0), resume="x.checkpoint")
+
+
+def test_what_only_a_metric_reads_need_not_be_there_to_train() -> None:
+    text = MODEL.replace("input y: seq[1]", "input y: seq[1]\n  input other: seq[1]").rstrip()
+    text = text.removesuffix("}") + "  metric squared_error(guess, other) as away\n}\n"
+    plain, cut = fitted(text=text), fitted(text=text, segment=4)
+    assert same_bits(plain.weights, fitted().weights) and same_bits(cut.weights, fitted(segment=4).weights)
+
+
+def test_settings_beside_an_optimiser_that_has_its_own_are_told() -> None:
+    with pytest.raises(rg.UserError, match="the optimizer has its settings, and `rate` is given beside it"):
+        fitted(optimizer=("adam", {"beta1": 0.8}), rate=0.1)

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from rnngraph.diagnostics.optional import needed
 from rnngraph.exchange.conversion.naming import of_training
-from rnngraph.exchange.export.onnx.export import needed
 from rnngraph.exchange.formats.contents import Found, Key, Said, Says
 from rnngraph.exchange.formats.keras_config import KINDS, Entry, Path, layers_of, said_of, snake_case
 from rnngraph.files.foreign import Damaged, foreign

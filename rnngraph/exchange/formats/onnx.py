@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.diagnostics.errors import CannotDo
-from rnngraph.exchange.export.onnx.export import needed
+from rnngraph.diagnostics.optional import needed
 from rnngraph.exchange.formats.contents import Found, Key, Said, Says
 from rnngraph.exchange.recognise import HARD
 from rnngraph.files.foreign import foreign

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.exchange.export.onnx.export import needed
+from rnngraph.diagnostics.optional import needed
 from rnngraph.exchange.importing.check import Outcome, compared, said
 from rnngraph.exchange.importing.description import Read
 from rnngraph.exchange.importing.notes import notes

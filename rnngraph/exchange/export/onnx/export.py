@@ -8,12 +8,12 @@ fixed by a static unrolling.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 from rnngraph import __version__
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.diagnostics.optional import needed
 from rnngraph.exchange.export.numpy.choice import WORDS
 from rnngraph.exchange.export.request import LENGTHS, Chosen, Port, Wanted, axes_of, cannot_say, chosen
 from rnngraph.ir.graph import Graph, Node
@@ -57,17 +57,6 @@ def operators_in(content: bytes) -> set[str]:
     import onnx
 
     return {node.op_type for node in onnx.load_from_string(content).graph.node} & {"LSTM", "GRU", "RNN"}
-
-
-@contextmanager
-def needed(package: str) -> Iterator[None]:
-    """Turns the absence of an optional package into a message that says how to get it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise CannotDo(
-            f"this needs the package `{package}`", "E682", help=f"install it with `pip install {package}`"
-        ) from error
 
 
 def rules() -> dict[str, Any]:

@@ -104,8 +104,6 @@ def _gather(op: Op) -> Known:
         rows, units = value.array.shape
         name = op.body.instance(hint, f"Embedding({rows}, {units})", {"table": value.array})
         return op.body.let(f"{name}_y", f"{name}({ids.text})", dims)
-    if ids.shape and value.shape[1:]:
-        dims = (*ids.dims, *value.dims[1:])
     return op.body.let(op.hint, f"({op.body.text_of(value)})[{ids.text}]", dims, value.dtype)
 
 

@@ -1,4 +1,4 @@
-"""What is said where a framework is missing."""
+"""Packages that are extras: what is said where one is missing."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from rnngraph.diagnostics.errors import CannotDo
 
 
 @contextmanager
-def needed(package: str, extra: str) -> Iterator[None]:
+def needed(package: str, code: str = "E682", help: str = "") -> Iterator[None]:
     """Turns the absence of a package into a message that says how to get it."""
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != package:
+        if (error.name or "").startswith("rnngraph"):
             raise
         told = f"this needs the package `{package}`, which is not installed"
-        raise CannotDo(told, "E747", f"`pip install 'rnngraph[{extra}]'` brings it") from error
+        raise CannotDo(told, code, help or f"install it with `pip install {package}`") from error
