@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from rnngraph.ir import ranges
-from rnngraph.ir.graph import Attrs, Node
+from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.ops.table import define, no_rule, positions
 
@@ -327,6 +327,58 @@ define(
     range=ranges.same_or_zero,
     examples=(({"axis": "time", "by": 2}, (Type(("time/2", "batch"), (3,)),)),),
 )
+
+
+# --- the first dimension as an axis of its own, and back --------------------------------------------------------------
+
+
+def _rows_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    (x,) = types
+    if not x.shape:
+        raise ShapeError("a single number has no rows")
+    return (Type(x.axes, x.shape[1:], x.dtype).with_axes((*x.axes, attrs["axis"])),)
+
+
+def _steps_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    (x,) = _without_axis(attrs, types)
+    return (Type(x.axes, (attrs["size"], *x.shape), x.dtype),)
+
+
+def _turned(backend: Any, node: Node) -> Callable[..., None]:
+    """The dimension has the place behind the axes, and there the name of the axis."""
+    axis, (x,), y = node.attrs["axis"], node.inputs, node.types[0]
+    before, after = ((*t.axes, *(() if axis in t.axes else (axis,))) for t in (x.type, y))
+    order = (*(before.index(a) for a in after), *range(len(before), x.type.rank))
+    copyto = backend.xp.copyto
+    return lambda x, out: copyto(out, x.transpose(order))
+
+
+define(
+    "rows",
+    _rows_type,
+    kernel=_turned,
+    vjp=lambda attrs, y, dy, x: (dy.op("steps", axis=attrs["axis"], size=x.type.shape[0]),),
+    range=ranges.same,
+    examples=(
+        ({"axis": "3@for"}, (Type((BATCH,), (3, 2)),)),
+        ({"axis": "3@for"}, (Type(("time", BATCH), (3,)),)),
+        ({"axis": "3@for"}, (Type((), (3, 2, 2)),)),
+    ),
+)
+"""The entries along the first dimension as the steps of an axis, of a fixed number."""
+
+define(
+    "steps",
+    _steps_type,
+    kernel=_turned,
+    vjp=lambda attrs, y, dy, x: (dy.op("rows", axis=attrs["axis"]),),
+    range=ranges.same,
+    examples=(
+        ({"axis": "3@for", "size": 3}, (Type(("3@for", BATCH), (2,)),)),
+        ({"axis": "3@for", "size": 3}, (Type(("3@for", "time", BATCH), ()),)),
+    ),
+)
+"""The steps of an axis of a fixed number as the first dimension."""
 
 
 # --- what an unrolled loop is made of: views and rows written in place ---------------------------------------------

@@ -43,7 +43,7 @@ def test_a_training_step_of_a_usual_model_is_compiled(name: str) -> None:
     assert not left_to_numpy(model, **model.training_step)
 
 
-MOVES = {"pad", "flip", "patches", "unpatch", "compact", "expand"}
+MOVES = {"pad", "flip", "patches", "unpatch", "compact", "expand", "rows", "steps"}
 """What only moves entries."""
 RANKS = {"top_k", "entries", "put_entries", "first_max", "argmax", "cumsum", "ctc_beam"}
 

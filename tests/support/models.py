@@ -158,6 +158,38 @@ model Shared {
   loss sum(b)
 }
 """,
+    "single steps": """
+layer Both(inner) {
+  input x: seq[n]
+  a = unroll inner over x
+  b = unroll GRU(2) over a reversed
+  output b
+}
+cell Sum {
+  input x
+  state all: [3] = 1
+  all' = all + x.T @ [0.5, -1]
+}
+model Steps {
+  input x0, x1: [3]
+  input m: [2, 3]
+  input x: seq[3]
+  param c: [2] = 0.2
+  net = LSTM(2) >> RNN(2)
+  _, s0 = net(x0)
+  y, s = net(x1) from s0
+  z, last_ = unroll net over rows(m) from record(record(c = c, h = tanh(s0.1.h)), s0.1)
+  both = Both(RNN(3))
+  a, f = both(x)
+  b, g = both(x) from record(inner = 0.1, gru = f.gru)
+  total = unroll Sum over sequence(m, 2 * m)
+  w = unroll RNN(3) over sequence(x0, x1) from total.all
+  parts = []
+  for k in 1..2 { parts = [parts, Dense(2)(m[k - 1])] }
+  output y, s, z, a, b, g, steps(w), parts, [Dense(1)(x0) for k in 1..3] as gathered
+  loss sum(y * y) + sum(steps(z)) + mean(last(b)) + sum(steps(w) * stack(x0, x1)) + sum(parts * parts)
+}
+""",
     "qrnn": """
 model Pooled {
   input x: seq[3]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import count
+
 from rnngraph.diagnostics.source import Span
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.language.builtins.definition import Use
 from rnngraph.language.builtins.registry import TABLE, Function
-from rnngraph.language.elaboration import expressions
+from rnngraph.language.elaboration import repetition
 from rnngraph.language.elaboration.arguments import given_twice
 from rnngraph.language.elaboration.arithmetic import bounded
 from rnngraph.language.elaboration.mistakes import Mistake, counted
@@ -20,7 +23,7 @@ def apply(scope: Scope, name: str, arguments: tuple[ast.Argument, ...], at: Span
     """A call of the function as written."""
     if name == "record":
         return _record(scope, arguments, at)
-    given = [Given(_axis_or_item(scope, a), a.value.span, a.name) for a in arguments]
+    given = [one for a in arguments for one in _given(scope, a)]
     return apply_to(scope, name, given, at)
 
 
@@ -34,11 +37,11 @@ def apply_to(scope: Scope, name: str, given: list[Given], at: Span) -> Item:
     return function.formula(Use(scope, name, at, bound))
 
 
-def _axis_or_item(scope: Scope, argument: ast.Argument) -> Item:
+def _given(scope: Scope, argument: ast.Argument) -> list[Given]:
     """`axis = time` names an axis, not a value."""
     if argument.name == "axis" and isinstance(argument.value, ast.Name) and argument.value.name not in scope.names:
-        return AxisName(argument.value.name)
-    return expressions.one(scope, argument.value)
+        return [Given(AxisName(argument.value.name), argument.value.span, argument.name)]
+    return [replace(one, name=argument.name) for one in repetition.several(scope, (argument.value,))]
 
 
 def _bind(function: Function, given: list[Given], at: Span) -> dict[str, Given]:
@@ -91,14 +94,21 @@ def _of_kind(number: Number, gives: str, items: list[Item]) -> Number:
 
 
 def _record(scope: Scope, arguments: tuple[ast.Argument, ...], at: Span) -> Record:
-    """`record(c = c0, h = h0)`: values by the names of the states that they begin."""
-    parts: dict[str, Part] = {}
-    for a in arguments:
-        if a.name is None:
-            raise Mistake("E303", "every part of a record has a name: `record(h = ...)`", a.span)
-        if a.name in parts:
-            raise given_twice(a.name, a.span)
-        parts[a.name] = Part(expressions.value(scope, a.value), a.span)
-    if not parts:
+    """`record(c = c0, h = h0)`: values, and records in it, by name, or by place as those of a pipe."""
+    given = [(one, a.span) for a in arguments for one in _given(scope, a)]
+    if not given:
         raise Mistake("E303", "a record needs at least one part: `record(h = ...)`", at)
+    parts: dict[str, Part] = {}
+    places = count()
+    for one, span in given:
+        name = str(next(places)) if one.name is None else one.name
+        if any(taken.partition(".")[0] == name for taken in parts):
+            raise given_twice(name, span)
+        parts |= _parts(scope, name, one)
     return Record(parts)
+
+
+def _parts(scope: Scope, name: str, given: Given) -> dict[str, Part]:
+    if isinstance(given.item, Record):
+        return {f"{name}.{inner}": part for inner, part in given.item.parts.items()}
+    return {name: Part(scope.trace.lift(given.item, given.span), given.span)}

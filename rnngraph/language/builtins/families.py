@@ -13,6 +13,7 @@ from rnngraph.language.builtins import (
     masking,
     over_time,
     random,
+    stacking,
     statistics,
     top_k,
 )
@@ -26,6 +27,7 @@ FAMILIES = (
     gradient_flow,
     masking,
     dimensions,
+    stacking,
     top_k,
     losses,
     statistics,

@@ -11,7 +11,7 @@ from rnngraph.language.elaboration.arithmetic import broadcasts
 from rnngraph.language.elaboration.loop_levels import Place
 from rnngraph.language.elaboration.mistakes import Mistake
 from rnngraph.language.elaboration.state_rules import Reading
-from rnngraph.language.elaboration.values import Given, Instance, Item, PipeOf, Several, kind_of
+from rnngraph.language.elaboration.values import Given, Instance, Item, PipeOf, Record, Several, kind_of
 from rnngraph.language.syntax import ast
 
 
@@ -39,10 +39,10 @@ def _(use: Use) -> Item:
 
     An output that is the new value of a state is the revised one.
     """
-    rule, before = _callable(use, "rule"), len(use.trace.level.places)
+    rule, before = _callable(use, "rule"), len(use.trace.places)
     result = _inner(use)
     revised: dict[Value, Item] = {}
-    for place in use.trace.level.places[before:]:
+    for place in use.trace.places[before:]:
         if isinstance(place.next, Value) and place.param.type.dtype == "float":
             new = _revised(use, rule, place, place.next)
             revised[place.next] = place.next = new
@@ -54,12 +54,12 @@ def _(use: Use) -> Item:
 def _(use: Use) -> Item:
     """Runs a cell on x; where a product of it reads the old value of a float state, it reads rule(old) instead."""
     trace, rule = use.trace, _callable(use, "rule")
-    reading = Reading(trace.level, len(trace.level.places), lambda old: _seen_as_vector(use, rule, old))
+    reading = Reading(trace.level, trace.places, len(trace.places), lambda old: _seen_as_vector(use, rule, old))
     with trace.reading((*trace.readings, reading)):
         result = _inner(use)
     if not reading.read and not trace.report.errors:
         raise _reads_none(use)
-    return result.item()
+    return result.item(Record({}))
 
 
 def _reads_none(use: Use) -> Mistake:
@@ -94,7 +94,7 @@ def _seen_as_vector(use: Use, rule: Instance | PipeOf, *values: Value) -> Value:
     """What the rule makes of values of a state. It sees each as a vector, whatever the state's own shape is."""
     shape = values[0].type.shape
     flat = [v if len(shape) == 1 else use.op("reshape", v, shape=(math.prod(shape),)) for v in values]
-    result = calls.use(use.scope, rule, [Given(v, use.at) for v in flat], use.at, use.scope.place).item()
+    result = calls.use(use.scope, rule, [Given(v, use.at) for v in flat], use.at, use.scope.place).item(Record({}))
     if not isinstance(result, Value) or result.type.shape != flat[0].type.shape:
         raise Mistake("E201", "a rule gives one value with the size of the state", use.span("rule"))
     result = use.trace.over_batch(result, use.at)

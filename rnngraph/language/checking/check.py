@@ -68,7 +68,7 @@ def _model(trace: Trace, loaded: Loaded, model: Definition) -> set[str]:
         attempt(own, loaded, model, {s.name: next(numbers) for s in model.settings if s.default is None})
         for diagnostic in own.report.found:
             trace.tell(diagnostic)
-        used |= {i.definition.name for i in own.instances if isinstance(i, Instance)}
+        used |= {i.definition.name for i in own.instances.values() if isinstance(i, Instance)}
     return used
 
 
@@ -150,7 +150,8 @@ def _tried(loaded: Loaded, definition: Definition, sizes: Iterator[int], amounts
         if MOST_STATEMENTS >= amount > max(MOST_TRIED, 4 * sum(1 for _ in statements(definition.body))):
             return []
         instance = Instance(definition, settings, definition.span)
-        with trace.at(Level(trace.root, "step")):
+        level = Level(trace.root, "step")
+        with trace.at(level), trace.calling(level.states):
             calls.use(scope, instance, _inputs(scope, definition, settings, sizes), definition.name_span, ())
     except Mistake as mistake:
         trace.tell(mistake.diagnostic)

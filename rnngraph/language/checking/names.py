@@ -13,6 +13,7 @@ from rnngraph.diagnostics.suggestions import Hints, nearest
 from rnngraph.language.builtins.registry import is_function, names
 from rnngraph.language.elaboration import forms  # noqa: F401 fills the registries
 from rnngraph.language.elaboration.imports import Known, Loaded, twice
+from rnngraph.language.elaboration.indexing import is_new
 from rnngraph.language.elaboration.scope import World
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition, Statement
@@ -117,6 +118,8 @@ class _Body:
                 skipped.add(id(head))
             elif isinstance(node, ast.Argument) and node.name == "axis":
                 skipped.add(id(node.value))
+            elif isinstance(node, ast.Index):
+                skipped |= {id(i) for i in node.indices if is_new(i)}
             elif isinstance(node, ast.Options):
                 skipped |= {id(n) for n in walk(node.options)}
             elif isinstance(node, ast.Name) and id(node) not in skipped:
@@ -134,7 +137,8 @@ class _Body:
         declared = {s.name for s in self.all if isinstance(s, (ast.Input, ast.State, ast.Param, ast.For))}
         settings = {s.name for s in self.definition.settings}
         local = {t.name for t in self.targets}
-        return {*declared, *settings, *local, *self._dimensions()}
+        counts = {g.name for g in walk(self.definition.body) if isinstance(g, ast.Gathered)}
+        return {*declared, *settings, *local, *counts, *self._dimensions()}
 
     # --- errors ------------------------------------------------------------------------------------------
 
@@ -157,6 +161,9 @@ class _Body:
             if isinstance(s, (ast.Input, ast.State, ast.Param)):
                 self._declare(s.name, s.name_span, seen)
         for s in body:
+            for g in () if isinstance(s, (ast.For, ast.If)) else walk(s):
+                if isinstance(g, ast.Gathered):
+                    self._declare(g.name, g.name_span, seen.new_child())
             if isinstance(s, ast.For):
                 inner = seen.new_child()
                 self._declare(s.name, s.name_span, inner)
@@ -228,6 +235,9 @@ class _Body:
             if isinstance(s, (ast.Loss, ast.Metric, ast.Options)) and not model:
                 word = type(s).__name__.lower() if not isinstance(s, ast.Options) else s.kind
                 self.tell("E311", f"`{word}` belongs to a model, but `{title}` is a {kind}", s.span)
+            elif isinstance(s, ast.Input) and s.type.anything and model:
+                help = f"write `input {s.name}: [3]`, or `seq[3]` for a sequence"
+                self.tell("E311", f"the input `{s.name}` of a model needs a type", s.span, help)
             elif isinstance(s, ast.State) and model:
                 self.tell("E311", "a model has no states of its own", s.span, "write a `cell` and `unroll` it")
             elif isinstance(s, ast.Stop) and kind != "cell":
@@ -235,7 +245,7 @@ class _Body:
             elif isinstance(s, ast.Input) and id(s) not in top:
                 self.tell("E311", "an input cannot depend on a `for` or `if`", s.span, "declare it at the top")
         gives = (ast.Output, ast.Loss, ast.Metric) if model else (ast.Output,)
-        if not any(isinstance(s, gives) for s in self.all):
+        if not any(isinstance(s, gives) for s in self.all) and not (self.states and kind == "cell"):
             self.tell("E307", f"the {kind} `{title}` has no output", self.definition.name_span, "write `output ...`")
 
     # --- warnings ------------------------------------------------------------------------------------------
@@ -259,7 +269,8 @@ class _Body:
             self._weights_alone()
 
     def _unused_targets(self, s: ast.Assign, old: set[str]) -> None:
-        wanted = s.targets[:-1] if isinstance(s.value, ast.Unroll) and len(s.targets) > 1 else s.targets
+        stateful = isinstance(s.value, (ast.Unroll, ast.FromStates)) and len(s.targets) > 1
+        wanted = s.targets[:-1] if stateful else s.targets
         for target in wanted:
             if not target.primed and target.name not in old and not target.name.startswith("_"):
                 help = "`_` stands for a value that is not used" if len(s.targets) > 1 else ""

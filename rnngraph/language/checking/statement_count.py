@@ -136,14 +136,12 @@ class _Amounts:
         return 0
 
     def repeated(self, s: ast.For, names: _Names, world: World) -> int:
-        first, last = _number(s.first, names), _number(s.last, names)
         before = names.get(s.name)
         _forget(names, s.body)
         amount = self.block(s.body, names | {s.name: None}, world)
         _forget(names, s.body)
         names[s.name] = before
-        turns = 0 if first is None or last is None else int(last) - int(first) + 1
-        return turns * amount if 0 < turns <= MOST_REPETITIONS else 0  # more turns are refused on their own
+        return _turns(s, names) * amount
 
     def chosen(self, s: ast.If, names: _Names, world: World) -> int:
         condition = _number(s.condition, names)
@@ -157,7 +155,9 @@ class _Amounts:
 
     def run(self, e: Expr, names: _Names, world: World) -> int:
         """Of all cells and layers that an expression applies."""
-        return sum(self.applied(self.callee(node, names, world)) for node in walk(e))
+        once = sum(self.applied(self.callee(node, names, world)) for node in walk(e))
+        gathered = [node for node in walk(e) if isinstance(node, ast.Gathered)]
+        return once + sum((_turns(g, names) - 1) * self.run(g.value, names | {g.name: None}, world) for g in gathered)
 
     def callee(self, node: object, names: _Names, world: World) -> _Known | None:
         """What an expression applies, if it applies something."""
@@ -228,6 +228,13 @@ def _forget(names: _Names, body: Iterable[Statement]) -> None:
             names |= {target.name: None for target in s.targets}
         elif isinstance(s, ast.For):
             names[s.name] = None
+
+
+def _turns(s: ast.For | ast.Gathered, names: _Names) -> int:
+    """Those that the text tells; too many are refused on their own."""
+    first, last = _number(s.first, names), _number(s.last, names)
+    turns = 0 if first is None or last is None else int(last) - int(first) + 1
+    return turns if 0 < turns <= MOST_REPETITIONS else 0
 
 
 def _number(e: Expr, names: _Names) -> Number | None:

@@ -75,14 +75,22 @@ def _bind_default(body: Scope, one: ast.Input) -> None:
             body.called_at,
             labels=(Label(one.name_span, "declared here"),),
         )
-    shape = tuple(expressions.size(body, s) for s in one.type.sizes)
     item = expressions.one(body, one.default)
-    value = body.trace.fit(item, shape, one.type.dtype, one.default.span, f"`{one.name}`")
+    if one.type.anything:
+        value = body.trace.lift(item, one.default.span)
+    else:
+        shape = tuple(expressions.size(body, s) for s in one.type.sizes)
+        value = body.trace.fit(item, shape, one.type.dtype, one.default.span, f"`{one.name}`")
     body.bind(one.name, value, "input", one.name_span, one.type)
 
 
 def _bind_value(body: Scope, one: ast.Input, given: Given) -> None:
     trace = body.trace
+    if one.type.anything:
+        value = trace.lift(given.item, given.span)
+        _check_axis(body, one, value, given.span)
+        body.bind(one.name, value, "input", one.name_span, one.type)
+        return
     if is_number(given.item) and one.type.sizes:
         shape = tuple(expressions.size(body, s) for s in one.type.sizes)
         value = trace.fit(given.item, shape, one.type.dtype, given.span, f"`{one.name}`")
@@ -120,7 +128,7 @@ def _check_axis(body: Scope, one: ast.Input, value: Value, at: Span) -> None:
     if one.type.axis is None:
         stepwise = any(isinstance(s, ast.State) for s in body.definition.body)
         if axes and stepwise:
-            raise needs_unroll(body, at)
+            raise _needs_unroll(body, at)
         return
     if not axes:
         raise Mistake(
@@ -159,7 +167,7 @@ def _meant(body: Scope, one: ast.Input, axes: list[str], at: Span) -> str:
     )
 
 
-def needs_unroll(body: Scope, at: Span) -> Mistake:
+def _needs_unroll(body: Scope, at: Span) -> Mistake:
     """A cell with states was called where nothing runs step by step."""
     call = body.trace.calls[0] if body.trace.calls else at
     title = body.definition.name

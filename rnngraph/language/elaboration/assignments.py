@@ -24,7 +24,7 @@ def _assign(scope: Scope, s: ast.Assign) -> None:
     else:
         item = instantiation.held(scope, expressions.evaluate(scope, s.value), s.value.span)
     if len(s.targets) == 1 and s.targets[0].name != "_":
-        instantiation.adopt(scope.trace, item, (*scope.path, s.targets[0].name, *scope.suffix))
+        instantiation.adopt(scope, item, (*scope.path, s.targets[0].name, *scope.suffix))
     for target, part in zip(s.targets, _parts(item, s), strict=True):
         _bind(scope, target, part, s)
 
@@ -37,7 +37,9 @@ def _parts(item: Item, s: ast.Assign) -> tuple[Item, ...]:
             return item.outputs
         if wanted == len(item.outputs) + 1:
             return (*item.outputs, item.final)
-        raise _count(s, f"gives {counted(len(item.outputs), 'sequence')} and the final state")
+        if isinstance(s.value, ast.Unroll):
+            raise _count(s, f"gives {counted(len(item.outputs), 'sequence')} and the final state")
+        raise _count(s, f"gives {counted(len(item.outputs), 'value')} and the states after it")
     if isinstance(item, Several):
         if wanted == len(item.items):
             return item.items

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.diagnostics.suggestions import did_you_mean
+from rnngraph.ir.graph import Value
 from rnngraph.language.builtins import application
-from rnngraph.language.elaboration import expressions, statements
+from rnngraph.language.elaboration import expressions, records, repetition, statements
 from rnngraph.language.elaboration.arguments import bind, given_twice
 from rnngraph.language.elaboration.expressions import form
 from rnngraph.language.elaboration.instantiation import (
@@ -17,8 +18,10 @@ from rnngraph.language.elaboration.instantiation import (
     input_names,
     instantiate,
     name_inline,
+    taken_by,
     world_of,
 )
+from rnngraph.language.elaboration.loop_levels import Place, States
 from rnngraph.language.elaboration.mistakes import Echo, Mistake, TooMuch
 from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.values import (
@@ -27,9 +30,12 @@ from rnngraph.language.elaboration.values import (
     Given,
     Instance,
     Item,
+    Part,
     PipeOf,
     Poison,
+    Record,
     Several,
+    Unrolled,
 )
 from rnngraph.language.syntax import ast
 
@@ -43,7 +49,10 @@ class Result:
 
     outputs: tuple[Item, ...]
 
-    def item(self) -> Item:
+    def item(self, final: Record) -> Item:
+        """One item for all; with the states after it, where there are some."""
+        if final.parts:
+            return Unrolled(self.outputs, final)
         found = self.outputs[0] if len(self.outputs) == 1 else Several(self.outputs)
         if isinstance(found, Poison):
             raise Echo
@@ -59,9 +68,49 @@ def call(scope: Scope, e: ast.Call) -> Item:
     if isinstance(item, Class) and (item.definition.settings or not e.arguments):
         return instantiate(scope, item.definition, e.arguments, e.span)
     callee = as_callee(scope, item, e.function.span)
-    given = [Given(expressions.one(scope, a.value), a.value.span, a.name) for a in e.arguments]
+    given = _arguments(scope, callee, e)
+    if isinstance(callee, Builtin) or scope.trace.states is None:
+        return _alone(scope, callee, given, e, States(False))
+    place, before = below(scope, callee, e.function), len(scope.trace.places)
+    return use(scope, callee, given, e.span, place).item(_record(scope.trace.places[before:], place))
+
+
+@form(ast.FromStates)
+def from_states(scope: Scope, e: ast.FromStates) -> Item:
+    """`lstm(x) from s`: a step of a cell, or a layer, with the states before it as values."""
+    at = e.call.span
+    callee = expressions.one(scope, e.call.function) if isinstance(e.call, ast.Call) else None
+    if not isinstance(e.call, ast.Call) or not isinstance(callee, (Instance, PipeOf)):
+        raise Mistake(
+            "E304",
+            f"`from` gives states to a cell that is called, which `{at.text}` is not",
+            at,
+            help=f"give it its input: `{at.text}(x) from {e.initial.span.text}`",
+        )
+    given = _arguments(scope, callee, e.call)
+    told = records.told(scope, e.initial)
+    return _alone(scope, callee, given, e.call, States(False, given=told, span=e.initial.span))
+
+
+def _arguments(scope: Scope, callee: Callee, e: ast.Call) -> list[Given]:
+    given = [replace(g, name=a.name) for a in e.arguments for g in repetition.several(scope, (a.value,))]
     _refuse_place_and_name(callee, given)
-    return use(scope, callee, given, e.span, below(scope, callee, e.function)).item()
+    return given
+
+
+def _alone(scope: Scope, callee: Callee, given: list[Given], e: ast.Call, states: States) -> Item:
+    """A call whose states are values: those before it, those after it."""
+    with scope.trace.calling(states):
+        result = use(scope, callee, given, e.span, ())
+    if states.span is not None:
+        records.check(states)
+    return result.item(_record(states.places, ()))
+
+
+def _record(places: list[Place], place: tuple[str, ...]) -> Record:
+    """The states after a call, named from what was called on."""
+    skip = len(".".join((*place, "")))
+    return Record({p.name[skip:]: Part(p.next, p.span) for p in places if isinstance(p.next, Value)})
 
 
 def _refuse_place_and_name(callee: Callee, given: list[Given]) -> None:
@@ -122,6 +171,7 @@ def _run(scope: Scope, instance: Instance, given: list[Given], at: Span, place: 
         )
     assert instance.path is not None
     body = Scope(trace, world_of(scope, instance.definition), instance.definition, instance, instance.path, place, at)
+    body.taken |= taken_by(instance)
     for setting in instance.definition.settings:
         body.bind(setting.name, instance.settings[setting.name], "setting", setting.span)
     trace.depth += 1

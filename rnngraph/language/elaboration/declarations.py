@@ -5,9 +5,9 @@ from __future__ import annotations
 from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.ir.graph import Value, body_param
 from rnngraph.ir.types import BATCH, Type
-from rnngraph.language.elaboration import arguments, expressions, initialisers
+from rnngraph.language.elaboration import expressions, initialisers, records
 from rnngraph.language.elaboration.elaborated import Weight
-from rnngraph.language.elaboration.loop_levels import Place
+from rnngraph.language.elaboration.loop_levels import Place, State
 from rnngraph.language.elaboration.mistakes import Mistake
 from rnngraph.language.elaboration.recovery import recovered
 from rnngraph.language.elaboration.scope import Scope
@@ -74,27 +74,45 @@ def _sizes(shape: tuple[int, ...]) -> str:
 
 
 def _state(scope: Scope, s: ast.State) -> None:
-    trace, level = scope.trace, scope.trace.level
-    if level.parent is None:
-        if scope.owner is None:
-            raise Mistake("E311", "a model has no states of its own", s.span, help="write a `cell` and `unroll` it")
-        raise arguments.needs_unroll(scope, s.span)
+    trace, states = scope.trace, scope.trace.states
+    if states is None:
+        raise Mistake("E311", "a model has no states of its own", s.span, help="write a `cell` and `unroll` it")
     if s.type.axis is not None:
         raise Mistake("E202", f"the state `{s.name}` cannot be a sequence", s.type.span)
     shape = tuple(expressions.size(scope, e) for e in s.type.sizes)
     type = Type((BATCH,), shape, s.type.dtype)
     name = ".".join((*scope.place, s.name, *scope.suffix))
     trace.name = s.name
-    with trace.at(level.parent):
+    place = (_carried if states.looped else _given)(scope, s, name, type)
+    states.places.append(place)
+    scope.states[s.name] = place
+    scope.bind(s.name, place.param, "state", s.name_span, s.type)
+    if scope.owner is not None:
+        scope.owner.states[".".join((s.name, *scope.suffix))] = (shape, s.name_span)
+
+
+def _carried(scope: Scope, s: ast.State, name: str, type: Type) -> Place:
+    """A state of the loop around, with its value before the first step."""
+    trace = scope.trace
+    assert trace.level.parent is not None
+    with trace.at(trace.level.parent), trace.calling(None):
         first = _first_value(scope, s, type)
     trace.name = s.name
     param = trace.own(body_param(name, type, trace.origin(s.name_span)))
-    place = Place(name, scope.place, param, first, s.name_span)
-    level.places.append(place)
-    scope.states[s.name] = place
-    scope.bind(s.name, param, "state", s.name_span, s.type)
-    if scope.owner is not None:
-        scope.owner.states[".".join((s.name, *scope.suffix))] = (shape, s.name_span)
+    return Place(name, scope.place, param, first, s.name_span)
+
+
+def _given(scope: Scope, s: ast.State, name: str, type: Type) -> Place:
+    """A state of a single call: a value from the start."""
+    trace, states = scope.trace, scope.trace.states
+    assert states is not None
+    first = records.first(trace, states, State(name, type, s.name_span))
+    if first is None:
+        with trace.calling(None):
+            first = _first_value(scope, s, type)
+    trace.name = s.name
+    own = trace.call("identity", first, at=s.name_span)  # one of its own, by which rules for states know it
+    return Place(name, scope.place, own, first, s.name_span)
 
 
 def _first_value(scope: Scope, s: ast.State, type: Type) -> Value:

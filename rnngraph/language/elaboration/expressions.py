@@ -47,6 +47,10 @@ def evaluate(scope: Scope, e: Expr) -> Item:
             return e.value
         case ast.Text():
             raise Mistake("E202", "a string has no meaning here", e.span)
+        case ast.Gathered():
+            raise Mistake(
+                "E303", "`for` gathers values where several may stand", e.span, help="write `[... for k in 1..n]`"
+            )
     return FORMS[type(e)](scope, e)
 
 
@@ -108,6 +112,8 @@ def size(scope: Scope, e: Expr) -> int:
 @form(ast.Field)
 def _field(scope: Scope, e: ast.Field) -> Item:
     record = one(scope, e.record)
+    if isinstance(record, Value) and e.name == "T":
+        return transposed(scope, record, e.span)
     if not isinstance(record, Record):
         raise Mistake("E104", f"`{e.record.span.text}` is {kind_of(record)} and has no fields", e.span)
     found = record.field(e.name)
@@ -120,6 +126,11 @@ def _field(scope: Scope, e: ast.Field) -> Item:
             help=did_you_mean(e.name, known) or "it has " + ", ".join(f"`{k}`" for k in known),
         )
     return found.value if isinstance(found, Part) else found
+
+
+def transposed(scope: Scope, value: Value, at: Span) -> Value:
+    """The dimensions the other way round: `x.T`."""
+    return scope.trace.call("transpose", value, at=at, perm=tuple(reversed(range(len(value.type.shape)))))
 
 
 def _short(span: Span) -> str:

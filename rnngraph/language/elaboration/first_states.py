@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Carry, Value
 from rnngraph.ir.types import BATCH, Type, is_fixed, root
-from rnngraph.language.elaboration import records
+from rnngraph.language.elaboration import instantiation, records
 from rnngraph.language.elaboration.elaborated import StateInput
-from rnngraph.language.elaboration.loop_levels import Handed, Level, Place
+from rnngraph.language.elaboration.loop_levels import Handed, Level, Place, States
 from rnngraph.language.elaboration.mistakes import Echo
 from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.trace import Trace
-from rnngraph.language.elaboration.values import Part, Record, free
+from rnngraph.language.elaboration.values import Instance, Part, PipeOf, Record, free
 from rnngraph.language.syntax import ast
 
 
@@ -28,14 +29,26 @@ def record_name(scope: Scope, e: ast.Unroll, targets: Sequence[ast.Target], outp
     return ".".join((targets[-1].name, *scope.suffix))
 
 
-def first_values(scope: Scope, e: ast.Unroll, places: list[Place], record: str) -> list[Value]:
-    """The states before the first step: of `from`, of the data, or as the cell says."""
+def around(scope: Scope, e: ast.Unroll, cell: Instance | PipeOf) -> tuple[States | None, tuple[str, ...]]:
+    """The call of a layer that hands this loop its first states, and what their names begin with there."""
+    states = scope.trace.states
+    if states is None or states.looped or e.initial is not None:
+        return None, ()
+    return states, instantiation.below(scope, cell, e.cell)
+
+
+def first_values(
+    scope: Scope, e: ast.Unroll, places: list[Place], record: str, around: States | None, prefix: tuple[str, ...]
+) -> list[Value]:
+    """The states before the first step: of `from`, of the call around, of the data, or as the cell says."""
     if e.initial is not None:
         try:
-            begun = records.match(scope, e, places)
+            begun = records.match(scope, e.initial, places)
         except Echo:
             begun = {}
         return [begun.get(p.name, p.init) for p in places]
+    if around is not None and around.given:
+        return [records.first(scope.trace, around, _named(p, prefix).state) or p.init for p in places]
     if not record:
         return [p.init for p in places]
     return [_first(scope.trace, f"{record}.{p.name}", p, e.span) for p in places]
@@ -45,6 +58,16 @@ def _first(trace: Trace, name: str, place: Place, loop: Span) -> Value:
     """The first value of a state that may be given: one of its own, as its gradient may be asked for."""
     fed = _fed(trace, name, place.param.type, place.span, loop)
     return fed or trace.call("identity", place.init, at=place.span, of=(name, loop.start))
+
+
+def _named(place: Place, prefix: tuple[str, ...]) -> Place:
+    return replace(place, name=".".join((*prefix, place.name)))
+
+
+def hand_up(around: States | None, prefix: tuple[str, ...], places: list[Place], finals: Sequence[Value]) -> None:
+    """The states after the last step, to the call around."""
+    if around is not None:
+        around.places += [replace(_named(p, prefix), next=v) for p, v in zip(places, finals, strict=False)]
 
 
 def first_flag(trace: Trace, level: Level, record: str, at: Span) -> Value:

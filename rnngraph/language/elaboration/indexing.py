@@ -22,7 +22,7 @@ def index(scope: Scope, e: ast.Index) -> Item:
     if isinstance(item, Numbers):
         return _number_of(scope, e, item)
     value = scope.trace.lift(item, e.value.span)
-    if len(e.indices) > len(value.type.shape):
+    if sum(not is_new(i) for i in e.indices) > len(value.type.shape):
         raise Mistake(
             "E204",
             f"`{e.value.span.text}` has {shape_in_words(value.type.shape)}, but is given "
@@ -34,6 +34,11 @@ def index(scope: Scope, e: ast.Index) -> Item:
         value, kept = _along(scope, value, entry, dim, e)
         dim += kept
     return value
+
+
+def is_new(entry: ast.Expr | ast.Range) -> bool:
+    """`None` in `x[:, None]`: a dimension of size 1 that is put in."""
+    return isinstance(entry, ast.Name) and entry.name == "None"
 
 
 def _number_of(scope: Scope, e: ast.Index, numbers: Numbers) -> Item:
@@ -48,6 +53,9 @@ def _number_of(scope: Scope, e: ast.Index, numbers: Numbers) -> Item:
 
 def _along(scope: Scope, value: Value, entry: ast.Expr | ast.Range, dim: int, e: ast.Index) -> tuple[Value, int]:
     """The value with one more index applied at `dim`, and how many dimensions stay there."""
+    if is_new(entry):
+        shape = (*value.type.shape[:dim], 1, *value.type.shape[dim:])
+        return scope.trace.call("reshape", value, at=e.span, shape=shape), 1
     length = value.type.shape[dim]
     if isinstance(entry, ast.Range):
         start = 0 if entry.start is None else _bound(scope, entry.start, length)

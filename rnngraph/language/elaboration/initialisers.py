@@ -40,7 +40,7 @@ def of(scope: Scope, s: ast.Param, shape: tuple[int, ...]) -> Initial:
 def _written(scope: Scope, s: ast.Param, e: ast.Expr, shape: tuple[int, ...]) -> Initial:
     """A number, or an expression over other parameters: it is made once, where the weights begin."""
     trace = scope.trace
-    with trace.at(trace.root):
+    with trace.at(trace.root), trace.calling(None):
         item = expressions.one(scope, e)
         if isinstance(item, (bool, int, float)):
             return Initial("constant", {"value": float(item)})

@@ -16,11 +16,10 @@ Path = tuple[str, ...]
 
 def tree(trace: Trace, model: Definition) -> Block:
     """The model as the root; every instance below the one with the longest path that begins its own."""
-    paths = {i.path for i in trace.instances if i.path is not None}
+    paths = set(trace.instances)
     below: dict[Path, list[Instance | PipeOf]] = {}
-    for instance in trace.instances:
-        assert instance.path is not None
-        below.setdefault(_owner(instance.path, paths), []).append(instance)
+    for path, instance in trace.instances.items():
+        below.setdefault(_owner(path, paths), []).append(instance)
     weights: dict[Path, list[Weight]] = {}
     for weight in trace.weights.values():
         weights.setdefault(_owner(tuple(weight.name.split(".")), paths), []).append(weight)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.diagnostics.source import Span
@@ -15,7 +15,6 @@ from rnngraph.language.elaboration.expressions import form
 from rnngraph.language.elaboration.imports import library
 from rnngraph.language.elaboration.mistakes import Mistake, counted
 from rnngraph.language.elaboration.scope import Scope, World
-from rnngraph.language.elaboration.trace import Trace
 from rnngraph.language.elaboration.values import Builtin, Class, Instance, Item, PipeOf, free_place, kind_of
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition
@@ -130,22 +129,34 @@ def _usual(definition: Definition) -> str:
 # --- names of instances ---------------------------------------------------------------------------
 
 
-def adopt(trace: Trace, item: Item, path: tuple[str, ...]) -> None:
-    """Gives an instance that has no name yet this path, or one like it that is free; so for its own parts."""
+def adopt(scope: Scope, item: Item, path: tuple[str, ...]) -> None:
+    """Gives an instance that has no name yet this path, or one like it that is free; so for its own parts.
+
+    Free in this run of the body: the next run of the same instance gives the same paths, so that all share its weights.
+    """
     if not isinstance(item, (Instance, PipeOf)) or item.path is not None:
         return
-    item.path = free_place(path, trace.taken)
-    trace.instances.append(item)
-    parts = item.settings if isinstance(item, Instance) else {str(i): p for i, p in enumerate(item.parts)}
-    for name, part in parts.items():
-        adopt(trace, part, (*item.path, name))
+    item.path = free_place(path, scope.taken)
+    scope.trace.instances.setdefault(item.path, item)
+    for name, part in _parts(item).items():
+        adopt(scope, part, (*item.path, name))
+
+
+def taken_by(instance: Instance) -> dict[tuple[str, ...], int]:
+    """The paths that are taken when the body of an instance begins: those of what was given to it as settings."""
+    assert instance.path is not None
+    return {(*instance.path, name): 1 for name in instance.settings}
+
+
+def _parts(item: Instance | PipeOf) -> Mapping[str, Item]:
+    return item.settings if isinstance(item, Instance) else {str(i): p for i, p in enumerate(item.parts)}
 
 
 def name_inline(scope: Scope, item: Callee) -> None:
     """An instance that is used without ever having been named is called after its definition."""
     if isinstance(item, (Instance, PipeOf)) and item.path is None:
         name = "stack" if isinstance(item, PipeOf) else snake_case(item.definition.name)
-        adopt(scope.trace, item, _suffixed(scope, name))
+        adopt(scope, item, _suffixed(scope, name))
 
 
 def _suffixed(scope: Scope, name: str) -> tuple[str, ...]:
@@ -171,7 +182,8 @@ def below(scope: Scope, callee: Callee, function: ast.Expr) -> tuple[str, ...]:
         place = (*scope.place, function.name)
     else:
         place = (*scope.place, callee.path[-1])
-    return free_place(place, scope.trace.level.used)
+    states = scope.trace.states or scope.trace.level.states
+    return free_place(place, states.used)
 
 
 def input_names(callee: Callee) -> list[str]:

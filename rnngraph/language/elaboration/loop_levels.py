@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Capture, Slice, Value
+from rnngraph.ir.types import Type
 from rnngraph.language.elaboration.elaborated import StateInput
-from rnngraph.language.elaboration.values import Poison
+from rnngraph.language.elaboration.values import Part, Poison
 
 DONE = "done"
 """What a loop calls the state that tells whether a row has had its last step, of this run."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A state that something is to be the first value of."""
+
+    name: str
+    type: Type
+    span: Span
 
 
 @dataclass(eq=False, slots=True)
@@ -26,6 +37,27 @@ class Place:
     span: Span
     next: Value | Poison | None = None
     next_span: Span | None = None
+
+    @property
+    def state(self) -> State:
+        return State(self.name, self.param.type, self.span)
+
+
+@dataclass(eq=False, slots=True)
+class States:
+    """The states of the cells that are called at one place: those of a loop go from step to step; a single call takes
+    values and gives values, also to and from the loops inside of a layer.
+    """
+
+    looped: bool
+    places: list[Place] = field(default_factory=list)
+    used: dict[tuple[str, ...], int] = field(default_factory=dict)
+    """Places of instances called here, so that each call has states of its own; as `Scope.taken`."""
+    given: Mapping[str, Part] = field(default_factory=dict)
+    """What a single call is told of the values before it (`from s`), which stands at `span`."""
+    span: Span | None = None
+    begun: dict[str, State] = field(default_factory=dict)
+    """The state that each of these has gone to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +103,7 @@ class Level:
     reverse: bool = False
     captures: dict[Value, Capture] = field(default_factory=dict)
     slices: list[Slice] = field(default_factory=list)
-    places: list[Place] = field(default_factory=list)
+    states: States = field(default_factory=lambda: States(True))
     watched: list[Watched] = field(default_factory=list)
     stops: list[Value] = field(default_factory=list)
     """What ends the loop, row by row, where it holds after a step."""
@@ -79,8 +111,6 @@ class Level:
     """What earlier loops that stopped leave of the sequences that this one runs over."""
     left: list[Value] = field(default_factory=list)
     """For each of these whether the present step is left."""
-    used: dict[tuple[str, ...], int] = field(default_factory=dict)
-    """Places of instances called here, so that each call has states of its own; as `Trace.taken`."""
     counter: Value | None = None
     """The loop's own count, made when it is first asked for."""
     stopped: Value | None = None
@@ -91,3 +121,7 @@ class Level:
     placed: bool = False
     """Whether a step's numbers depend on which one of the whole sequence it is."""
     memo: dict[str, Value] = field(default_factory=dict)
+
+    @property
+    def places(self) -> list[Place]:
+        return self.states.places

@@ -8,13 +8,13 @@ from dataclasses import replace
 from rnngraph.diagnostics.source import Span
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Capture, Carry, Loop, Slice, Value, body_param, loop_node
-from rnngraph.ir.types import EVERY, FIXED
+from rnngraph.ir.types import FIXED
 from rnngraph.language.elaboration import calls, expressions, first_states, instantiation, stops
 from rnngraph.language.elaboration.expressions import form
 from rnngraph.language.elaboration.loop_levels import Halt, Level, Place, Watched
 from rnngraph.language.elaboration.mistakes import Mistake, counted
 from rnngraph.language.elaboration.scope import Scope
-from rnngraph.language.elaboration.sequences import axis_of, every
+from rnngraph.language.elaboration.sequences import axis_of, every, own_axis
 from rnngraph.language.elaboration.trace import Trace
 from rnngraph.language.elaboration.values import (
     Given,
@@ -43,7 +43,8 @@ def unroll(scope: Scope, e: ast.Unroll, targets: Sequence[ast.Target] = ()) -> U
     cell = _cell(scope, e.cell)
     level, given = _begin(scope, e, cell)
     level.record, level.span = first_states.record_name(scope, e, targets), e.span
-    with trace.at(level):
+    around, prefix = first_states.around(scope, e, cell)
+    with trace.at(level), trace.calling(level.states):
         result = calls.use(scope, cell, given, e.cell.span, ())
         flags = stops.flags(trace, level, e.span)
         live = stops.live(trace, level, flags, e.span)
@@ -52,7 +53,7 @@ def unroll(scope: Scope, e: ast.Unroll, targets: Sequence[ast.Target] = ()) -> U
         nexts = [_next(trace, place, live, e.span) for place in level.places]
         after = stops.after(trace, level, flags, e.span)
     record = first_states.record_name(scope, e, targets, len(rows))
-    firsts = first_states.first_values(scope, e, level.places, record)
+    firsts = first_states.first_values(scope, e, level.places, record, around, prefix)
     carries = [Carry(f, p.param, n) for f, p, n in zip(firsts, level.places, nexts, strict=True)]
     first = first_states.first_flag(trace, level, record, e.span)
     carries += stops.carries(flags, after, first)
@@ -77,6 +78,7 @@ def unroll(scope: Scope, e: ast.Unroll, targets: Sequence[ast.Target] = ()) -> U
     sequences = dict(zip(stacks, results[len(carries) :], strict=True))
     halts = stops.halts(level, sequences[live]) if level.stops and live else level.halts
     _note_halts(trace, sequences, halts)
+    first_states.hand_up(around, prefix, level.places, results)
     outputs = tuple(sequences[v] if isinstance(v, Value) else v for v in rows)
     shown = zip(level.watched, watched, strict=True)
     trace.level.watched += [Watched(w.name, sequences[v], w.scope) for w, v in shown if isinstance(v, Value)]
@@ -160,7 +162,7 @@ def _axis(scope: Scope, e: ast.Unroll, sequences: list[tuple[Value, Span]]) -> s
                 e.steps.span,
                 help="write either `over x` or `for N`",
             )
-        return _own_axis(scope.trace, f"{_steps(scope, e.steps)}{FIXED}")
+        return own_axis(scope.trace, f"{_steps(scope, e.steps)}{FIXED}")
     if not sequences:
         raise Mistake(
             "E303",
@@ -178,14 +180,6 @@ def _axis(scope: Scope, e: ast.Unroll, sequences: list[tuple[Value, Span]]) -> s
                 help="give one of them to the cell as a constant: `with name = ...`",
             )
     return axes[0]
-
-
-def _own_axis(trace: Trace, axis: str) -> str:
-    """An axis of this size that none of the loops around runs along."""
-    around = {level.axis for level in trace.levels()}
-    while axis in around:
-        axis += f"{EVERY}1"
-    return axis
 
 
 def _steps(scope: Scope, e: ast.Expr) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Value
-from rnngraph.language.elaboration import arithmetic, expressions
+from rnngraph.language.elaboration import arithmetic, expressions, repetition
 from rnngraph.language.elaboration.arithmetic import LOGIC, alike, broadcasts
 from rnngraph.language.elaboration.expressions import form
 from rnngraph.language.elaboration.mistakes import Mistake, counted, shape_in_words
 from rnngraph.language.elaboration.scope import Bound, Scope
-from rnngraph.language.elaboration.values import Item, Numbers
+from rnngraph.language.elaboration.values import NOTHING, Item, Numbers
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Expr
 
@@ -47,14 +47,14 @@ def _applied(scope: Scope, e: ast.Binary, left: Item) -> Item:
 @form(ast.Join)
 def join(scope: Scope, e: ast.Join) -> Item:
     """Concatenation on the last dimension, a number counting as one value; numbers alone stay so."""
-    items = [expressions.one(scope, part) for part in e.parts]
+    parts = [g for g in repetition.several(scope, e.parts) if g.item != NOTHING]
+    items, spans = tuple(g.item for g in parts), tuple(g.span for g in parts)
     if all(isinstance(i, (bool, int, float)) for i in items):
         return Numbers(tuple(i for i in items if isinstance(i, (bool, int, float))))
     trace = scope.trace
-    spans = tuple(part.span for part in e.parts)
     values = [
         v if v.type.shape else trace.call("reshape", v, at=s, shape=(1,))
-        for v, s in zip(alike(trace, tuple(items), spans, numbers=False), spans, strict=True)
+        for v, s in zip(alike(trace, items, spans, numbers=False), spans, strict=True)
     ]
     _check_joinable(values, spans, e.span)
     return values[0] if len(values) == 1 else trace.call("concat", *values, at=e.span, dim=-1)

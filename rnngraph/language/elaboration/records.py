@@ -1,90 +1,136 @@
-"""`from thought`: the final states of one loop become the first states of another, matched by name."""
+"""`from thought`: final states become the first states of another loop, or of a single call, matched by name.
+
+A part belongs to the state of its name, or to the one whose name ends like it (`h` to `decoder.h`) or begins with it
+(`1` to `1.h`). States that are not told begin as they are declared.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.language.elaboration import expressions
-from rnngraph.language.elaboration.loop_levels import Place
+from rnngraph.language.elaboration.loop_levels import Place, State, States
 from rnngraph.language.elaboration.mistakes import Mistake, shape_in_words
 from rnngraph.language.elaboration.scope import Scope
-from rnngraph.language.elaboration.values import Part, Record, kind_of
-from rnngraph.language.syntax import ast
+from rnngraph.language.elaboration.trace import Trace
+from rnngraph.language.elaboration.values import Part, Record, is_number, kind_of
+from rnngraph.language.syntax.ast import Expr
+
+ONLY = ""
+"""What one value is called that is the first of the only state there is."""
 
 
-def match(scope: Scope, e: ast.Unroll, places: list[Place]) -> dict[str, Value]:
-    """The first value of each state that the record tells, by the state's name.
+def told(scope: Scope, e: Expr) -> Mapping[str, Part]:
+    """What stands behind `from`: the parts of a record, or one value."""
+    item = expressions.one(scope, e)
+    if isinstance(item, Record):
+        return item.parts
+    if not isinstance(item, Value) and not is_number(item):
+        raise Mistake("E309", f"`from` takes final states, but `{e.span.text}` is {kind_of(item)}", e.span)
+    return {ONLY: Part(scope.trace.lift(item, e.span), e.span)}
 
-    A part belongs to the state of its name, or to the one whose name ends like it (`h` to `decoder.h`).
-    A cell takes all of its own states from the record or none of them.
-    """
-    assert e.initial is not None
-    at = e.initial.span
-    parts = _parts(scope, e, places)
+
+# --- of a loop, once all of its states are known --------------------------------------------------------
+
+
+def match(scope: Scope, e: Expr, places: list[Place]) -> dict[str, Value]:
+    """The first value of each state that is told, by the state's name."""
+    parts, states, at = told(scope, e), [p.state for p in places], e.span
+    if ONLY in parts:
+        _check_alone(states, at)
     found: dict[str, Value] = {}
     for name, part in parts.items():
-        place = _place(name, part, places, at)
-        if place.name in found:
+        state = states[0] if name == ONLY else _state(name, part, states, at)
+        if state.name in found:
             raise Mistake(
-                "E309", f"`{at.text}` initialises `{place.name}` twice", at, labels=_told(part, place, at)
+                "E309", f"`{at.text}` initialises `{state.name}` twice", at, labels=_labels(part, state, at)
             )
-        found[place.name] = _first(scope, name, part, place, at)
-    _check_complete(places, found, at)
+        found[state.name] = _first(scope.trace, name, part, state, at)
     return found
 
 
-def _parts(scope: Scope, e: ast.Unroll, places: list[Place]) -> Mapping[str, Part]:
-    assert e.initial is not None
-    item = expressions.one(scope, e.initial)
-    if isinstance(item, Record):
-        return item.parts
-    at = e.initial.span
-    if not isinstance(item, (Value, bool, int, float)):
-        raise Mistake("E309", f"`from` takes final states, but `{at.text}` is {kind_of(item)}", at)
-    if len(places) != 1:
-        names = ", ".join(f"`{p.name}`" for p in places) or "none"
+def _check_alone(states: list[State], at: Span) -> None:
+    if len(states) != 1:
+        names = ", ".join(f"`{s.name}`" for s in states) or "none"
         raise Mistake(
             "E309",
-            f"one value cannot initialise {len(places)} states: {names}",
+            f"one value cannot initialise {len(states)} states: {names}",
             at,
-            help="name each: `from record(" + ", ".join(f"{p.name} = ..." for p in places) + ")`" if places else "",
+            help="name each: `from record(" + ", ".join(f"{s.name} = ..." for s in states) + ")`" if states else "",
         )
-    if not isinstance(item, Value):
-        wanted = places[0].param.type
-        item = scope.trace.fit(item, wanted.shape, wanted.dtype, at, f"the state `{places[0].name}`")
-    return {places[0].name: Part(item, at)}
 
 
-def _place(name: str, part: Part, places: list[Place], at: Span) -> Place:
-    exact = [p for p in places if p.name == name]
-    near = exact or [p for p in places if p.name.endswith("." + name) or name.endswith("." + p.name)]
+def _state(name: str, part: Part, states: list[State], at: Span) -> State:
+    exact = [s for s in states if s.name == name]
+    near = exact or [s for s in states if _alike(s.name, name)]
     if len(near) == 1:
         return near[0]
-    if near:
-        raise Mistake(
-            "E309",
-            f"`{at.text}` has a state `{name}`, which could initialise " + " or ".join(f"`{p.name}`" for p in near),
-            at,
-        )
-    have = ", ".join(f"`{p.name}`" for p in places) or "no states"
-    raise Mistake(
+    raise _could_be(name, near, at) if near else _has_none(name, part, states, at, "unrolled")
+
+
+def _alike(state: str, part: str) -> bool:
+    return state.endswith("." + part) or part.endswith("." + state) or state.startswith(part + ".")
+
+
+def _could_be(name: str, near: Iterable[State], at: Span) -> Mistake:
+    several = " or ".join(f"`{s.name}`" for s in near)
+    return Mistake("E309", f"`{at.text}` has a state `{name}`, which could initialise {several}", at)
+
+
+def _has_none(name: str, part: Part, states: list[State], at: Span, done: str) -> Mistake:
+    have = ", ".join(f"`{s.name}`" for s in states) or "no states"
+    return Mistake(
         "E309",
-        f"`{at.text}` has a state `{name}`, but what is unrolled here has {have}",
+        f"`{at.text}` has a state `{name}`, but what is {done} here has {have}",
         at,
         labels=(
             Label(part.span, f"`{name}` is declared here"),
-            *(Label(p.span, f"`{p.name}`") for p in places[:1]),
+            *(Label(s.span, f"`{s.name}`") for s in states[:1]),
         ),
     )
 
 
-def _first(scope: Scope, name: str, part: Part, place: Place, at: Span) -> Value:
-    trace, wanted = scope.trace, place.param.type
-    value = trace.bring(part.value, at)
+# --- of a single call, while its states are met one by one ----------------------------------------------
+
+
+def first(trace: Trace, call: States, state: State) -> Value | None:
+    """What a call is told of a state that it has met; None where it is not told."""
+    near = [n for n in call.given if n in (state.name, ONLY)] or [n for n in call.given if _alike(state.name, n)]
+    if not near:
+        return None
+    assert call.span is not None
+    name, at = near[0], call.span
+    if len(near) > 1:
+        parts = " and ".join(f"`{n}`" for n in near)
+        raise Mistake("E309", f"the state `{state.name}` could begin with {parts} of `{at.text}`", at)
+    if name in call.begun and name != ONLY:
+        raise _could_be(name, (call.begun[name], state), at)
+    call.begun.setdefault(name, state)
+    return _first(trace, name, call.given[name], state, at)
+
+
+def check(call: States) -> None:
+    """That everything that a call was told has found its state."""
+    assert call.span is not None
+    states = [p.state for p in call.places]
+    if ONLY in call.given:
+        _check_alone(states, call.span)
+    for name, part in call.given.items():
+        if name not in call.begun:
+            raise _has_none(name, part, states, call.span, "called")
+
+
+# --- one of them ----------------------------------------------------------------------------------------
+
+
+def _first(trace: Trace, name: str, part: Part, state: State, at: Span) -> Value:
+    wanted, value = state.type, trace.bring(part.value, at)
+    if value.op.name == "const":
+        value = trace.fit(value.node.attrs["value"], wanted.shape, wanted.dtype, at, f"the state `{state.name}`")
     said = f"`{at.text}`" if part.span == at else f"`{name}` of `{at.text}`"
     if set(value.type.axes) - {BATCH}:
         raise Mistake(
@@ -97,9 +143,10 @@ def _first(scope: Scope, name: str, part: Part, place: Place, at: Span) -> Value
     if value.type.shape != wanted.shape or kinds:
         raise Mistake(
             "E309",
-            f"the state `{place.name}` has {_described(wanted, kinds)}, but {said} has {_described(value.type, kinds)}",
+            f"the state `{state.name}` has {_described(wanted, kinds)}, but {said} has "
+            f"{_described(value.type, kinds)}",
             at,
-            labels=_told(part, place, at),
+            labels=_labels(part, state, at),
         )
     return trace.over_batch(trace.cast(value, wanted.dtype, at), at)
 
@@ -108,19 +155,7 @@ def _described(type: Type, kinds: bool) -> str:
     return shape_in_words(type.shape) + (f" ({type.dtype})" if kinds else "")
 
 
-def _told(part: Part, place: Place, at: Span) -> tuple[Label, ...]:
+def _labels(part: Part, state: State, at: Span) -> tuple[Label, ...]:
     """The state, and the other place where that is a third one."""
-    state = Label(place.span, f"the state `{place.name}`")
-    return (state,) if part.span in (place.span, at) else (state, Label(part.span, "what would initialise it"))
-
-
-def _check_complete(places: list[Place], found: Mapping[str, Value], at: Span) -> None:
-    touched = {p.owner for p in places if p.name in found}
-    for place in places:
-        if place.owner in touched and place.name not in found:
-            raise Mistake(
-                "E309",
-                f"`{at.text}` does not initialise the state `{place.name}`",
-                at,
-                labels=(Label(place.span, "this state"),),
-            )
+    label = Label(state.span, f"the state `{state.name}`")
+    return (label,) if part.span in (state.span, at) else (label, Label(part.span, "what would initialise it"))

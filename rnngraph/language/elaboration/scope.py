@@ -49,6 +49,8 @@ class Scope:
     """Declared further down in a block that is being run."""
     declared: dict[str, Span] = field(default_factory=dict)
     """Parameters and states made so far, with the counts that they carry in their names."""
+    taken: dict[tuple[str, ...], int] = field(default_factory=dict)
+    """Paths of instances that this run has made, each with the last number that was put behind it."""
     outputs: list[tuple[str | None, Item, Span]] = field(default_factory=list)
     goals: list[tuple[Loss | Metric, Value]] = field(default_factory=list)
     """Losses and metrics, of a model only."""

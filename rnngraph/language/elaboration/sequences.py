@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 
 from rnngraph.diagnostics.source import Span
@@ -27,6 +28,14 @@ def axis_of(value: Value, at: Span) -> str:
             help="a sequence is an input `seq[...]`, or the result of `unroll`",
         )
     raise Mistake("E305", f"`{at.text}` runs over {' and '.join(axes)}: one axis is needed here", at)
+
+
+def own_axis(trace: Trace, axis: str, taken: Collection[str] = ()) -> str:
+    """An axis of this size that none of the loops around runs along, and that is none of those taken."""
+    around = {level.axis for level in trace.levels()} | set(taken)
+    while axis in around:
+        axis += f"{EVERY}1"
+    return axis
 
 
 def shift(trace: Trace, value: Value, by: int, at: Span, span: Span) -> Value:

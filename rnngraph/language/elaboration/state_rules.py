@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rnngraph.ir.graph import PARAM, Node, Rewriter, Value, rebuilt
-from rnngraph.language.elaboration.loop_levels import Level
+from rnngraph.ir.graph import Node, Rewriter, Value, rebuilt
+from rnngraph.language.elaboration.loop_levels import Level, Place
 
 
 class Building(Protocol):
@@ -23,9 +23,10 @@ class Building(Protocol):
 
 @dataclass(eq=False)
 class Reading:
-    """The rule of one wrapper, for the states that `level` has from its place `first` on."""
+    """The rule of one wrapper, for the states of those at `places` from `first` on."""
 
     level: Level
+    places: list[Place]
     first: int
     rule: Callable[[Value], Value]
     read: dict[Value, Value] = field(default_factory=dict)
@@ -38,22 +39,24 @@ class Reading:
         if trace.home[value.node] is not self.level:
             return value
         rewriter = Rewriter(lambda node, inputs: self._remade(trace, node, inputs))
-        nexts = (p.next.node for p in self.level.places[self.first :] if isinstance(p.next, Value))
-        news = (node for node in nexts if node.op is not PARAM)
+        own = self.places[self.first :]
+        old = {p.param.node for p in own}
+        news = {p.next.node for p in own if isinstance(p.next, Value)} - old
         rewriter.map |= {v: v for node in (*self.products, *news) for v in node.values}
         return rewriter.run((value,))[0]
 
     def _remade(self, trace: Building, node: Node, inputs: tuple[Value, ...]) -> Node | tuple[Value, ...]:
-        if node.op is PARAM:
+        if any(node is p.param.node for p in self.places[self.first :]):
             return (self._handed(trace, Value(node)),)
+        if inputs == node.inputs:
+            return node.values
         new = rebuilt(node, inputs)
         trace.home[new] = self.level
         return new
 
     def _handed(self, trace: Building, param: Value) -> Value:
-        """What stands for something that a step is handed: a state, or else itself."""
-        owned = param.type.dtype == "float" and any(p.param == param for p in self.level.places[self.first :])
-        if owned and param not in self.read:
+        """What stands for the old value of a state; of what is no float, itself."""
+        if param.type.dtype == "float" and param not in self.read:
             with trace.at(self.level), trace.reading(()):
                 self.read[param] = self.rule(param)
         return self.read.get(param, param)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from rnngraph.ir.graph import Value
-from rnngraph.language.elaboration import declarations, expressions, stops
+from rnngraph.language.elaboration import declarations, expressions, repetition, stops
 from rnngraph.language.elaboration.loop_levels import Place
-from rnngraph.language.elaboration.mistakes import MOST_REPETITIONS, Echo, Mistake, TooMuch
+from rnngraph.language.elaboration.mistakes import Echo, Mistake, TooMuch
 from rnngraph.language.elaboration.recovery import recovered
 from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.trace import dtype_of
@@ -77,7 +77,7 @@ def finish(scope: Scope) -> None:
         if place.next is None and not misspelt:
             scope.trace.tell(no_next(name, place).diagnostic)
             place.next = POISON
-    if not scope.outputs:
+    if not scope.outputs and not scope.states:
         kind, title = scope.definition.kind, scope.definition.name
         scope.trace.tell(
             Mistake(
@@ -122,6 +122,8 @@ def _hand_out(scope: Scope, out: ast.OutputItem, item: Item) -> None:
     if isinstance(item, Unrolled):
         item = item.outputs[0] if len(item.outputs) == 1 else Several(item.outputs)
     items = item.items if isinstance(item, Several) else (item,)
+    if not items:
+        raise Mistake("E307", f"`{out.value.span.text}` has no output", out.value.span, help=_STATES_ALONE)
     if out.name and len(items) > 1:
         raise Mistake(
             "E308",
@@ -135,25 +137,12 @@ def _hand_out(scope: Scope, out: ast.OutputItem, item: Item) -> None:
         scope.outputs.append((out.name, part, out.value.span))
 
 
+_STATES_ALONE = "its states are `final = ...`"
+
+
 def _repeat(scope: Scope, s: ast.For) -> None:
-    first = expressions.whole(scope, s.first, "the first count")
-    last = expressions.whole(scope, s.last, "the last count")
-    if last - first >= MOST_REPETITIONS:
-        raise Mistake(
-            "E310",
-            f"`for` repeats {last - first + 1:,} times while compiling; {MOST_REPETITIONS:,} is the most",
-            s.first.span.to(s.last.span),
-            help="repeat over steps with `unroll`",
-        )
-    outside, shadowed = scope.suffix, scope.bound(s.name)
-    for k in range(first, last + 1):
-        scope.suffix = (*outside, str(k))
-        scope.bind(s.name, k, "loop", s.name_span)
+    for _ in repetition.turns(scope, s):
         run(scope, s.body)
-    scope.suffix = outside
-    scope.names.pop(s.name, None)
-    if shadowed:
-        scope.names[s.name] = shadowed
 
 
 def _holds(scope: Scope, e: ast.Expr) -> bool:

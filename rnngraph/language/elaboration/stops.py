@@ -29,7 +29,7 @@ def stop(scope: Scope, s: ast.Stop) -> None:
     """Ends the loop around, for each row where the condition holds after a step."""
     trace, at = scope.trace, s.value.span
     item = expressions.one(scope, s.value)
-    if trace.level.parent is None:
+    if trace.states is None or not trace.states.looped:
         raise Mistake("E311", "`stop` ends a loop over steps: `unroll` this cell", s.span)
     if item is False:
         raise never(at, "it is false at every step")

@@ -15,7 +15,7 @@ from rnngraph.diagnostics.suggestions import Hints
 from rnngraph.ir.graph import Capture, Node, Origin, ShapeError, Value, body_param, graph_input, make
 from rnngraph.ir.types import BATCH, DType, Type, every, is_fixed
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput, Weight
-from rnngraph.language.elaboration.loop_levels import Halt, Handed, Level
+from rnngraph.language.elaboration.loop_levels import Halt, Handed, Level, Place, States
 from rnngraph.language.elaboration.mistakes import (
     MOST_STATEMENTS,
     Echo,
@@ -26,7 +26,7 @@ from rnngraph.language.elaboration.mistakes import (
 )
 from rnngraph.language.elaboration.sizes import LARGEST_SIZE, too_large
 from rnngraph.language.elaboration.state_rules import Reading
-from rnngraph.language.elaboration.values import Instance, Item, Number, Numbers, PipeOf, is_literal, kind_of
+from rnngraph.language.elaboration.values import NOTHING, Instance, Item, Number, Numbers, PipeOf, is_literal, kind_of
 from rnngraph.language.syntax.ast import Definition, Statement
 
 
@@ -53,9 +53,7 @@ class Trace:
     """Axes along which numbers depend on which step of a whole sequence they are of."""
     strides: dict[str, int] = field(default_factory=dict)
     """Of what number of steps a piece must begin at a multiple, for axes where that is more than one."""
-    instances: list[Instance | PipeOf] = field(default_factory=list)
-    taken: dict[tuple[str, ...], int] = field(default_factory=dict)
-    """Paths of instances, each with the last number that was put behind it."""
+    instances: dict[tuple[str, ...], Instance | PipeOf] = field(default_factory=dict)
     watchable: set[str] = field(default_factory=set)
     calls: list[Span] = field(default_factory=list)
     """The calls around the present place, outermost first."""
@@ -73,6 +71,7 @@ class Trace:
 
     def __post_init__(self) -> None:
         self.level = self.root
+        self.states: States | None = None
         self.home: dict[Node, Level] = {}
         self.masked: set[Value] = set()
         """Sequences known to be 0 in the padding, and after a `stop`."""
@@ -89,6 +88,15 @@ class Trace:
             yield
         finally:
             self.level = before
+
+    @contextmanager
+    def calling(self, states: States | None) -> Iterator[None]:
+        """Cells that are called keep their states there; where there is none, each call is a step of its own."""
+        before, self.states = self.states, states
+        try:
+            yield
+        finally:
+            self.states = before
 
     @contextmanager
     def inside(self, path: tuple[str, ...]) -> Iterator[None]:
@@ -108,6 +116,11 @@ class Trace:
             found.append(level)
             level = level.parent
         return found[::-1]
+
+    @property
+    def places(self) -> list[Place]:
+        """The states here, of the loop or the call around."""
+        return self.states.places if self.states else []
 
     def tell(self, diagnostic: Diagnostic) -> None:
         """Report once for each place, however many instances show the same mistake."""
@@ -143,11 +156,15 @@ class Trace:
             self.name = before
 
     def count_statement(self, s: Statement) -> None:
-        self.statements += 1
         if self.stop_at is not None and s is self.stop_at[0]:
             raise too_many_statements(self.stop_at[1])
+        self.count_turn(s.span)
+
+    def count_turn(self, at: Span) -> None:
+        """Counts what is run once more while compiling."""
+        self.statements += 1
         if self.statements > MOST_STATEMENTS:
-            raise too_many_statements(s.span)
+            raise too_many_statements(at)
 
     # --- nodes ------------------------------------------------------------------------------------
 
@@ -242,7 +259,7 @@ class Trace:
         """A graph value for an item that can be one; numbers become constants of `dtype`, or of their own."""
         if isinstance(item, Value):
             return item if dtype is None else self.cast(item, dtype, at)
-        if isinstance(item, Numbers):
+        if isinstance(item, Numbers) and item != NOTHING:
             dtype = dtype or common_kind({dtype_of(i) for i in item.items})
             parts = [self.call("reshape", self.lift(i, at, dtype), at=at, shape=(1,)) for i in item.items]
             return self.call("concat", *parts, at=at, dim=-1) if len(parts) > 1 else parts[0]

@@ -19,6 +19,10 @@ class Numbers:
     items: tuple[Number, ...]
 
 
+NOTHING = Numbers(())
+"""`[]`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Builtin:
     """A function of the language, as `tanh`, by bare name."""
@@ -189,7 +193,7 @@ def kind_of(item: Item) -> str:
         case int() | float():
             return "a number"
         case Numbers():
-            return "a list of numbers"
+            return "a list of numbers" if item != NOTHING else "empty"
         case Builtin():
             return "a function"
         case Class() | Instance():

@@ -120,10 +120,22 @@ class Pipe:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """`[x, h]`: concatenation."""
+    """`[x, h]`: concatenation; `[]` is nothing, to begin with."""
 
     parts: tuple[Expr, ...]
     span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """`f(k) for k in 1..n`, among arguments or the parts of `[ ]`: what an expression gives in each turn."""
+
+    value: Expr
+    name: str
+    first: Expr
+    last: Expr
+    span: Span
+    name_span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +160,17 @@ class Unroll:
     span: Span
 
 
+@dataclass(frozen=True, slots=True)
+class FromStates:
+    """`lstm(x) from s`: a call, with the states before it."""
+
+    call: Expr
+    initial: Expr
+    span: Span
+
+
 Expr = (
-    Number | Bool | Text | Name | Field | Call | Index | Unary | Binary | Pipe | Join | Unroll
+    Number | Bool | Text | Name | Field | Call | Index | Unary | Binary | Pipe | Join | Gathered | Unroll | FromStates
 )
 
 # --- types ----------------------------------------------------------------------------------------
@@ -167,6 +188,8 @@ class TypeSpec:
     sizes: tuple[Expr, ...]
     dtype: Literal["float", "int", "bool"]
     span: Span
+    anything: bool = False
+    """Of an input without a type: a value of any shape and kind."""
 
 
 # --- statements -----------------------------------------------------------------------------------
@@ -174,13 +197,15 @@ class TypeSpec:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """`input x: [n]`; with `default` (`input x: [n] = 0`) it may be left out."""
+    """`input x: [n]`; with `default` (`input x: [n] = 0`) it may be left out; `input x` takes anything."""
 
     name: str
     type: TypeSpec
     default: Expr | None
     span: Span
     name_span: Span
+    together: tuple[str, ...]
+    """All names of a declaration that has several, at the first of them: `input x, y: [n]`. At the others nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +217,8 @@ class State:
     initial: Expr | None
     span: Span
     name_span: Span
+    together: tuple[str, ...]
+    """As of `Input`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +235,8 @@ class Param:
     frozen: bool
     span: Span
     name_span: Span
+    together: tuple[str, ...]
+    """As of `Input`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,8 @@ class _Writer:
     def block(self, forms: Sequence[Form], end: int, indent: int) -> None:
         """The forms of a block, and the comments up to its end."""
         for form in forms:
+            if isinstance(form, (ast.Input, ast.State, ast.Param)) and not form.together:
+                continue  # told with the first name of its declaration
             self.comments_before(form.span.start, indent)
             self.begin(form.span.start, isinstance(form, ast.Definition) and self.follows_form())
             self.form(form, indent)

@@ -66,7 +66,7 @@ def _rule(make: Callable[..., Any]) -> staticmethod[[list[Part | Token | None]],
         if not matched:
             return None
         span = matched[0].span.to(matched[-1].span)
-        depth = (make not in (_only, _all)) + max(
+        depth = (make not in (_only, _all, _statements)) + max(
             (part.depth for part in matched if isinstance(part, Part)), default=0
         )
         if depth > DEEPEST:
@@ -103,11 +103,36 @@ def _definition(
     return ast.Definition(kind.text, name.text, settings or (), body, span, name.span)  # type: ignore[arg-type]
 
 
+def _statements(span: Span, *made: Any) -> tuple[ast.Statement, ...]:
+    """Of a block: a declaration of several names has made several."""
+    return tuple(s for one in made for s in (one if isinstance(one, tuple) else (one,)))
+
+
+def _declared(names: tuple[Token, ...], make: Callable[[str, Span, tuple[str, ...]], ast.Statement]) -> Any:
+    """A form for each name of a declaration."""
+    all = tuple(name.text for name in names)
+    return tuple(make(name.text, name.span, all if name is names[0] else ()) for name in names)
+
+
+def _input(span: Span, names: tuple[Token, ...], type: ast.TypeSpec | None, value: ast.Expr | None) -> Any:
+    anything = ast.TypeSpec(None, (), "float", names[-1].span, True)
+    return _declared(names, lambda name, at, all: ast.Input(name, type or anything, value, span, at, all))
+
+
+def _state(span: Span, names: tuple[Token, ...], type: ast.TypeSpec, value: ast.Expr | None) -> Any:
+    return _declared(names, lambda name, at, all: ast.State(name, type, value, span, at, all))
+
+
 def _param(
-    span: Span, frozen: Token | None, name: Token, type: ast.TypeSpec, initial: tuple[bool, ast.Expr] | None
-) -> ast.Param:
+    span: Span,
+    frozen: Token | None,
+    names: tuple[Token, ...],
+    type: ast.TypeSpec,
+    initial: tuple[bool, ast.Expr] | None,
+) -> Any:
     drawn, value = initial or (False, None)
-    return ast.Param(name.text, type, value, drawn, frozen is not None, span, name.span)
+    fixed = frozen is not None
+    return _declared(names, lambda name, at, all: ast.Param(name, type, value, drawn, fixed, span, at, all))
 
 
 def _if(
@@ -163,11 +188,13 @@ class Rules:
     settings = _rule(_all)
     setting = _rule(lambda span, name, value: ast.Setting(name.text, value, span))
     value = _rule(_only)
-    block = _rule(_all)
+    block = _rule(_statements)
 
-    input = _rule(lambda span, name, type, value: ast.Input(name.text, type, value, span, name.span))
-    state = _rule(lambda span, name, type, value: ast.State(name.text, type, value, span, name.span))
+    input = _rule(_input)
+    state = _rule(_state)
     param = _rule(_param)
+    names = _rule(_all)
+    typed = _rule(_only)
     drawn = _rule(lambda span, value: (True, value))
     fixed = _rule(lambda span, value: (False, value))
     assign = _rule(lambda span, targets, value: ast.Assign(targets, value, span))
@@ -198,6 +225,7 @@ class Rules:
     binding = _rule(lambda span, name, value: ast.Binding(name.text, value, span))
     steps = _rule(_only)
     initial = _rule(_only)
+    from_states = _rule(lambda span, call, initial: ast.FromStates(call, initial, span))
     pipe = _rule(lambda span, *parts: ast.Pipe(parts, span))
     binary = _rule(_binary)
     unary = _rule(_unary)
@@ -207,6 +235,9 @@ class Rules:
     arguments = _rule(_all)
     argument = _rule(_argument)
     named_argument = _rule(lambda span, name, value: ast.Argument(name.text, value, span))
+    gathered = _rule(
+        lambda span, value, name, first, last: ast.Gathered(value, name.text, first, last, span, name.span)
+    )
     indices = _rule(_all)
     range = _rule(lambda span, start, stop: ast.Range(start, stop, span))
     range_end = _rule(_only)
@@ -218,5 +249,5 @@ class Rules:
     false = _rule(lambda span, word: ast.Bool(False, span))
     text = _rule(lambda span, quoted: ast.Text(quoted.text[1:-1], span))
     group = _rule(_only)
-    join = _rule(lambda span, *parts: ast.Join(parts, span))
+    join = _rule(lambda span, *parts: ast.Join(tuple(part for part in parts if part is not None), span))
     word = staticmethod(_word)

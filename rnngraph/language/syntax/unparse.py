@@ -43,7 +43,7 @@ def expression(expr: ast.Expr, least: int = _UNROLL) -> Doc:
 
 def _level(expr: ast.Expr) -> int:
     match expr:
-        case ast.Unroll():
+        case ast.Unroll() | ast.FromStates() | ast.Gathered():
             return _UNROLL
         case ast.Pipe():
             return _PIPE
@@ -73,7 +73,11 @@ def _bare(expr: ast.Expr) -> Doc:
         case ast.Index(value, indices):
             return (*expression(value, _POSTFIX), Bracket("[", tuple(map(_index, indices)), "]"))
         case ast.Join(parts):
-            return (Bracket("[", tuple(expression(part, _PIPE) for part in parts), "]"),)
+            return (Bracket("[", tuple(map(_part, parts)), "]"),)
+        case ast.Gathered(value, name, first, last):
+            return (*expression(value, _PIPE), " ", *_turns(name, first, last))
+        case ast.FromStates(call, initial):
+            return (*expression(call, _PIPE), " from ", *expression(initial, _LOGIC))
         case ast.Unary(operator, operand):
             return ("not " if operator == "not" else "-", *_operand(_sign(expr), operand, _level(expr)))
         case ast.Binary(operator, left, right):
@@ -105,9 +109,18 @@ def _sign(expr: ast.Expr) -> str:
     return expr.operator if isinstance(expr, ast.Binary) else ""
 
 
+def _part(expr: ast.Expr) -> Doc:
+    """One of several, where a comma ends it."""
+    return expression(expr, _UNROLL if isinstance(expr, ast.Gathered) else _PIPE)
+
+
 def _argument(argument: ast.Argument) -> Doc:
-    value = expression(argument.value, _PIPE)
+    value = _part(argument.value)
     return (f"{argument.name} = ", *value) if argument.name else value
+
+
+def _turns(name: str, first: ast.Expr, last: ast.Expr) -> Doc:
+    return (f"for {name} in ", *expression(first, _LOGIC), "..", *expression(last, _LOGIC))
 
 
 def _index(index: ast.Expr | ast.Range) -> Doc:
@@ -161,8 +174,7 @@ def header(form: ast.Definition | ast.For | ast.If | ast.Options) -> Doc:
             settings = tuple(_setting(setting) for setting in form.settings)
             return (f"{form.kind} {form.name}", *((Bracket("(", settings, ")"),) if settings else ()), " ")
         case ast.For():
-            first, last = expression(form.first, _LOGIC), expression(form.last, _LOGIC)
-            return (f"for {form.name} in ", *first, "..", *last, " ")
+            return (*_turns(form.name, form.first, form.last), " ")
         case ast.If():
             return ("if ", *expression(form.condition, _LOGIC), " ")
         case ast.Options():
@@ -186,15 +198,15 @@ def line(form: Line) -> Doc:
     match form:
         case ast.Import():
             return (f'import "{form.path}"',)
-        case ast.Input(name, type, value):
-            return (f"input {name}: ", *type_spec(type), *_initial(" = ", value))
-        case ast.State(name, type, value):
-            return (f"state {name}: ", *type_spec(type), *_initial(" = ", value))
-        case ast.Param(name, type, value):
-            word = "frozen param" if form.frozen else "param"
+        case ast.Input():
+            return ("input ", *_declared(form), *_initial(" = ", form.default))
+        case ast.State():
+            return ("state ", *_declared(form), *_initial(" = ", form.initial))
+        case ast.Param():
+            word = "frozen param " if form.frozen else "param "
             least = _LOGIC if form.drawn else _UNROLL
             sign = " ~ " if form.drawn else " = "
-            return (f"{word} {name}: ", *type_spec(type), *_initial(sign, value, least))
+            return (word, *_declared(form), *_initial(sign, form.initial, least))
         case ast.Assign(targets, value):
             names = ", ".join(target.name + "'" * target.primed for target in targets)
             return (f"{names} = ", *expression(value))
@@ -210,6 +222,12 @@ def line(form: Line) -> Doc:
             return ("stop ", *expression(value))
         case ast.Option(name, value):
             return (f"{name} ", *expression(value, _LOGIC))
+
+
+def _declared(form: ast.Input | ast.State | ast.Param) -> Doc:
+    """The names and their type."""
+    names = ", ".join(form.together)
+    return (names,) if form.type.anything else (f"{names}: ", *type_spec(form.type))
 
 
 def _initial(sign: str, value: ast.Expr | None, least: int = _UNROLL) -> Doc:

@@ -108,6 +108,14 @@ def _arranged(x: Text, axes: list[str], wanted: tuple[str, ...], rank: int) -> T
     return x if perm == sorted(perm) else call("np.transpose", x.text, str(tuple(perm)))
 
 
+def _turned(w: Words, node: Node, x: Text) -> Text:
+    """The first dimension as an axis, or an axis as the first dimension: it stands behind the axes."""
+    axis, before, after = node.attrs["axis"], node.inputs[0].type, node.types[0]
+    named = [*before.axes, *(() if axis in before.axes else (axis,))]
+    wanted = (*after.axes, *(() if axis in after.axes else (axis,)))
+    return _arranged(x, named, wanted, before.rank - len(named))
+
+
 def _place_every(w: Words, node: Node, dy: Text) -> Text:
     axis, by, y = node.attrs["axis"], node.attrs["by"], node.types[0]
     times, place = f"np.arange({w.sizes[axis]})", place_of(node, f"{axis}/{by}")
@@ -126,6 +134,7 @@ WORDS: dict[str, Rule] = {
     "inside": _inside, "take": _take, "pick": _pick, "one_hot": _one_hot, "place": _place,
     "scatter_rows": _scatter_rows, "top_k": _top_k, "entries": _entries, "put_entries": _put_entries,
     "every": _every, "place_every": _place_every,
+    "rows": _turned, "steps": _turned,
     "compact": lambda w, node, x, keep: call(w.snippet("compact"), x.text, keep.text),
     "expand": lambda w, node, y, keep: call(w.snippet("expand"), y.text, keep.text),
 }  # fmt: skip

@@ -43,6 +43,15 @@ def _arranged(s: Scope, x: str, axes: Sequence[str], wanted: Type) -> str:
     return x if perm == sorted(perm) else str(s.emit("Transpose", x, perm=perm))
 
 
+def _turned(s: Scope, node: Node, x: str) -> str:
+    """The first dimension as an axis, or an axis as the first dimension: it stands behind the axes."""
+    axis, before, after = node.attrs["axis"], node.inputs[0].type, node.types[0]
+    named = [*before.axes, *(() if axis in before.axes else (axis,))]
+    wanted = [*after.axes, *(() if axis in after.axes else (axis,))]
+    perm = [named.index(a) for a in wanted] + list(range(len(named), before.rank))
+    return x if perm == sorted(perm) else str(s.emit("Transpose", x, perm=perm))
+
+
 def _place_every(s: Scope, node: Node, dy: str) -> str:
     axis, by, y = node.attrs["axis"], node.attrs["by"], node.types[0]
     named = [axis if a == f"{axis}/{by}" else a for a in node.inputs[0].type.axes]
@@ -77,5 +86,5 @@ def _expand(s: Scope, node: Node, y: str, keep: str) -> str:
 
 RULES: dict[str, Rule] = {
     "top_k": _top_k, "entries": _entries, "put_entries": _put_entries, "every": _every, "place_every": _place_every,
-    "compact": _compact, "expand": _expand,
+    "compact": _compact, "expand": _expand, "rows": _turned, "steps": _turned,
 }  # fmt: skip
