@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.files.tensors import Arrays
 from rnngraph.ir.graph import INPUT, Graph, Node, Value, ordered
 from rnngraph.ir.types import BATCH
-from rnngraph.language.elaboration.elaborated import Weight
+from rnngraph.language.elaboration.elaborated import Drawn, Weight
+from rnngraph.language.elaboration.initialisers import INITIALISERS
 
 Shape = tuple[int, ...]
 Draw = Callable[..., NDArray[Any]]
 
 
 def init(weights: Sequence[Weight], seed: int, dtype: str = "float64") -> Arrays:
-    """First values of all weights by full name, frozen ones too. Raises UserError for an unknown initialiser.
+    """First values of all weights by full name, frozen ones too. Raises UserError where an initialiser cannot draw.
 
     The same (seed, name, shape, initialiser) gives the same numbers; float32 ones are the float64 ones
     rounded. What is no finite number in this type is refused: nothing that begins so could be trained.
@@ -35,8 +35,7 @@ def init(weights: Sequence[Weight], seed: int, dtype: str = "float64") -> Arrays
     found: Arrays = {}
     with np.errstate(all="ignore"):
         for weight in weights:
-            value = weight.initial.value
-            found[weight.name] = _first_value(weight, seed) if value is None else computed(value, found)
+            found[weight.name] = _first_value(weight, seed, found)
             _refuse_infinite(weight, found[weight.name], dtype)
         return {name: array.astype(dtype) for name, array in found.items()}
 
@@ -83,38 +82,19 @@ def generator(seed: int, name: str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
 
 
-def _first_value(weight: Weight, seed: int) -> NDArray[Any]:
-    name, arguments = weight.initial.name, dict(weight.initial.arguments)
-    if name not in INITIALISERS:
-        raise UserError(
-            [
-                Diagnostic(
-                    "E651",
-                    f"no initialiser is called `{name}`",
-                    weight.span,
-                    f"of `{weight.name}`",
-                    help=did_you_mean(name, INITIALISERS) or f"there are {', '.join(sorted(INITIALISERS))}",
-                )
-            ]
-        )
-    draw, defaults = INITIALISERS[name]
-    unknown = sorted(set(arguments) - set(defaults))
-    if unknown:
-        raise UserError(
-            [
-                Diagnostic(
-                    "E652",
-                    f"`{name}` has no argument `{unknown[0]}`",
-                    weight.span,
-                    f"of `{weight.name}`",
-                    help=did_you_mean(unknown[0], defaults) or f"it has {', '.join(defaults) or 'none'}",
-                )
-            ]
-        )
+def _first_value(weight: Weight, seed: int, before: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    initial = weight.initial
     try:
-        return draw(generator(seed, weight.name), weight.shape, **{**defaults, **arguments})
+        if initial.value is None:
+            return _drawn(Drawn(weight.name, weight.shape, initial), seed)
+        return computed(initial.value, {**before, **{d.name: _drawn(d, seed) for d in initial.draws}})
     except (ValueError, OverflowError) as error:
         raise UserError([Diagnostic("E653", f"`{weight.name}`: {error}", weight.span)]) from error
+
+
+def _drawn(one: Drawn, seed: int) -> NDArray[Any]:
+    arguments = {**INITIALISERS[one.initial.name], **one.initial.arguments}
+    return DRAWS[one.initial.name](generator(seed, one.name), one.shape, **arguments)
 
 
 # --- initialisers: (generator, shape, arguments) -> array ------------------------------------------------
@@ -200,20 +180,20 @@ def _half_fan_in(rows: int, columns: int) -> float:
     return rows / 2
 
 
-INITIALISERS: dict[str, tuple[Draw, dict[str, float]]] = {
-    "constant": (_constant, {"value": 0.0}),
-    "zeros": (lambda rng, shape: _constant(rng, shape, 0.0), {}),
-    "ones": (lambda rng, shape: _constant(rng, shape, 1.0), {}),
-    "uniform": (_uniform, {"low": -0.05, "high": 0.05}),
-    "normal": (_normal, {"mean": 0.0, "std": 1.0}),
-    "truncated_normal": (_truncated_normal, {"mean": 0.0, "std": 1.0}),
-    "glorot_uniform": (_scaled(_mean_fan, normal=False), {"gain": 1.0}),  # Glorot, Bengio, AISTATS 2010
-    "glorot_normal": (_scaled(_mean_fan, normal=True), {"gain": 1.0}),
-    "he_uniform": (_scaled(_half_fan_in, normal=False), {"gain": 1.0}),  # He et al., ICCV 2015
-    "he_normal": (_scaled(_half_fan_in, normal=True), {"gain": 1.0}),
-    "lecun_uniform": (_scaled(_fan_in, normal=False), {"gain": 1.0}),  # LeCun et al., Efficient BackProp 1998
-    "lecun_normal": (_scaled(_fan_in, normal=True), {"gain": 1.0}),
-    "orthogonal": (_orthogonal, {"gain": 1.0}),
-    "identity": (_identity, {"gain": 1.0}),
+DRAWS: dict[str, Draw] = {
+    "constant": _constant,
+    "zeros": lambda rng, shape: _constant(rng, shape, 0.0),
+    "ones": lambda rng, shape: _constant(rng, shape, 1.0),
+    "uniform": _uniform,
+    "normal": _normal,
+    "truncated_normal": _truncated_normal,
+    "glorot_uniform": _scaled(_mean_fan, normal=False),  # Glorot, Bengio, AISTATS 2010
+    "glorot_normal": _scaled(_mean_fan, normal=True),
+    "he_uniform": _scaled(_half_fan_in, normal=False),  # He et al., ICCV 2015
+    "he_normal": _scaled(_half_fan_in, normal=True),
+    "lecun_uniform": _scaled(_fan_in, normal=False),  # LeCun et al., Efficient BackProp 1998
+    "lecun_normal": _scaled(_fan_in, normal=True),
+    "orthogonal": _orthogonal,
+    "identity": _identity,
 }
-"""Name -> how it draws, and its arguments in order with what they are when not written."""
+"""How each initialiser of the language draws."""

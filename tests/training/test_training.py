@@ -32,7 +32,7 @@ from rnngraph.training.fit import Interrupted, fit
 from rnngraph.training.optimisers import SGD, Adam, AdamW, RMSprop
 from rnngraph.training.pieces import Pieces
 from rnngraph.weights.checks import check_weights
-from rnngraph.weights.initialisation import INITIALISERS, init
+from rnngraph.weights.initialisation import DRAWS, init
 from rnngraph.weights.save_load import load_weights, save_weights
 from tests.support.running import same_bits
 
@@ -59,7 +59,7 @@ def test_a_weight_depends_on_seed_and_name_alone():
     assert np.array_equal(init([a], 7, "float32")["a"], one["a"].astype("float32"))
 
 
-@pytest.mark.parametrize("name", sorted(INITIALISERS))
+@pytest.mark.parametrize("name", sorted(DRAWS))
 def test_every_initialiser_fills_a_matrix_with_finite_numbers(name):
     array = init([weight("w", (6, 4), name)], 0)["w"]
     assert array.shape == (6, 4) and array.dtype == np.float64 and np.isfinite(array).all()
@@ -112,8 +112,6 @@ def test_written_values_and_identity():
 @pytest.mark.parametrize(
     "bad, words",
     [
-        (weight("w", (2,), "glorot_unifrom"), "no initialiser is called `glorot_unifrom`"),
-        (weight("w", (2,), "normal", sdt=1.0), "`normal` has no argument `sdt`"),
         (weight("w", (2,), "orthogonal"), "`orthogonal` is for matrices"),
         (weight("w", (2,), "uniform", low=1, high=0), "from 1 to 0 is empty"),
         (weight("w", (2,), "normal", std=-1), "negative std"),
@@ -124,6 +122,49 @@ def test_a_wrong_initialiser_is_told_at_its_place(bad, words):
         init([bad], 0)
     assert words in told(error)[0]
     assert error.value.diagnostics[0].span is HERE
+
+
+def test_formulas_over_what_is_drawn():
+    """Each initialiser in a formula draws an array of its own, of the parameter's shape or a block of it."""
+    text = """
+model Drawn(T = 16) {
+  input x: [4]
+  param b: [4] ~ log(uniform(1, T))
+  param w: [4, 8] ~ 3 * orthogonal
+  param g: [4, 8] ~ glorot_uniform(gain = 3)
+  param d: [4, 6] ~ block_diagonal(2, orthogonal)
+  param e: [4, 4] ~ identity + block_diagonal(2, normal(5, 0))
+  param p, q: [4] ~ 0 - uniform(0, 1)
+  output x @ w, x @ d, x @ e, x @ g, x * b * p * q
+}
+"""
+    made = rg.parse(text).init(3)
+    assert np.all((made["b"] >= 0) & (made["b"] <= np.log(16))) and len(set(made["b"])) == 4
+    assert np.allclose(made["w"] @ made["w"].T, 9 * np.eye(4))
+    assert 1 < np.abs(made["g"]).max() / np.sqrt(6 / 12) <= 3
+    upper, lower = made["d"][:2, :3], made["d"][2:, 3:]
+    assert np.allclose(upper @ upper.T, np.eye(2)) and np.allclose(lower @ lower.T, np.eye(2))
+    assert not np.allclose(upper, lower) and not made["d"][2:, :3].any() and not made["d"][:2, 3:].any()
+    assert made["e"].tolist() == [[6, 5, 0, 0], [5, 6, 0, 0], [0, 0, 6, 5], [0, 0, 5, 6]]
+    assert np.all(made["p"] <= 0) and not np.allclose(made["p"], made["q"])
+    assert np.array_equal(made["w"], rg.parse(text.replace("(1, T)", "(2, T)")).init(3)["w"])
+
+
+@pytest.mark.parametrize(
+    "written, said",
+    [
+        ("log(unifrom(1, 2))", "there is no initialiser `log`"),
+        ("2 * unifrom(1, 2) + normal", "there is no `unifrom` here"),
+        ("block_diagonal(2)", "write `~ block_diagonal(4, orthogonal)`"),
+        ("block_diagonal(3, orthogonal)", "cannot be divided into 3 blocks"),
+        ("normal(x, 1) * 2", "must be a number known while compiling"),
+        ("normal * x", "is initialised before any data"),
+    ],
+)
+def test_what_is_said_of_formulas(written, said):
+    with pytest.raises(UserError) as error:
+        rg.parse(f"model Drawn {{\n  input x: [4]\n  param w: [4, 4] ~ {written}\n  output x @ w\n}}")
+    assert said in str(error.value)
 
 
 # --- weight files ----------------------------------------------------------------------------------------

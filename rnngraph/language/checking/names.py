@@ -14,6 +14,7 @@ from rnngraph.language.builtins.registry import is_function, names
 from rnngraph.language.elaboration import forms  # noqa: F401 fills the registries
 from rnngraph.language.elaboration.imports import Known, Loaded, twice
 from rnngraph.language.elaboration.indexing import is_new
+from rnngraph.language.elaboration.initialisers import is_initialiser
 from rnngraph.language.elaboration.scope import World
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition, Statement
@@ -80,6 +81,12 @@ def _circle(own: Mapping[_Key, Definition], edges: list[tuple[_Key, _Key]]) -> D
     return Diagnostic("E301", message, first.name_span, help="use `unroll` with a cell to repeat over steps")
 
 
+def _drawing(initial: ast.Expr | None) -> Iterator[ast.Expr]:
+    """What is called behind `~`: initialisers, or what should be one."""
+    for e in (initial, *(part for part in walk(initial) if is_initialiser(part))):
+        yield e.function if isinstance(e, ast.Call) else e
+
+
 # --- one body -------------------------------------------------------------------------------------
 
 
@@ -114,8 +121,7 @@ class _Body:
         skipped: set[int] = set()
         for node in walk((self.definition.settings, self.definition.body)):
             if isinstance(node, ast.Param) and node.drawn:
-                head = node.initial.function if isinstance(node.initial, ast.Call) else node.initial
-                skipped.add(id(head))
+                skipped |= {id(head) for head in _drawing(node.initial)}
             elif isinstance(node, ast.Argument) and node.name == "axis":
                 skipped.add(id(node.value))
             elif isinstance(node, ast.Index):

@@ -17,12 +17,23 @@ from rnngraph.ir.types import Type
 class Initial:
     """How a weight begins: an initialiser by its usual name with its numbers; `constant` for a number.
 
-    `computed` has a `value` in the graph, over weights alone, each of which stands before this one.
+    `computed` has a `value` in the graph, over weights alone, each of which stands before this one, and over what is
+    drawn for it: `draws`, by the names of their inputs.
     """
 
     name: str
     arguments: Mapping[str, float] = field(default_factory=dict)
     value: Value | None = None
+    draws: tuple[Drawn, ...] = ()
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An array that an initialiser draws, of this name."""
+
+    name: str
+    shape: tuple[int, ...]
+    initial: Initial
 
 
 @dataclass(frozen=True)

@@ -2,39 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
+from typing import Any
+
 from rnngraph.diagnostics.suggestions import did_you_mean
-from rnngraph.ir.graph import INPUT, ordered
+from rnngraph.ir.graph import INPUT, Value, graph_input, ordered
+from rnngraph.ir.types import Type
 from rnngraph.language.elaboration import expressions
 from rnngraph.language.elaboration.arguments import given_twice
-from rnngraph.language.elaboration.elaborated import Initial
-from rnngraph.language.elaboration.mistakes import Mistake, counted
+from rnngraph.language.elaboration.elaborated import Drawn, Initial
+from rnngraph.language.elaboration.mistakes import Mistake, counted, shape_in_words
 from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.syntax import ast
+from rnngraph.language.syntax.traversal import changed, walk
 
 INITIALISERS: dict[str, dict[str, float]] = {
     "zeros": {},
     "ones": {},
     "constant": {"value": 0.0},
-    "identity": {},
+    "identity": {"gain": 1.0},
     "uniform": {"low": -0.05, "high": 0.05},
     "normal": {"mean": 0.0, "std": 1.0},
     "truncated_normal": {"mean": 0.0, "std": 1.0},
-    "glorot_uniform": {},
-    "glorot_normal": {},
-    "he_uniform": {},
-    "he_normal": {},
-    "lecun_uniform": {},
-    "lecun_normal": {},
+    "glorot_uniform": {"gain": 1.0},
+    "glorot_normal": {"gain": 1.0},
+    "he_uniform": {"gain": 1.0},
+    "he_normal": {"gain": 1.0},
+    "lecun_uniform": {"gain": 1.0},
+    "lecun_normal": {"gain": 1.0},
     "orthogonal": {"gain": 1.0},
 }
 """Each with its numbers and what they are where none is written."""
+BLOCKS = "block_diagonal"
+"""`block_diagonal(4, orthogonal)`: so many blocks on the diagonal, each drawn by itself, and zeros around them."""
+
+
+def is_initialiser(e: Any) -> bool:
+    """Whether an expression behind `~` draws: `orthogonal`, `normal(0, 0.1)`."""
+    head = e.function if isinstance(e, ast.Call) else e
+    return isinstance(head, ast.Name) and head.name in (*INITIALISERS, BLOCKS)
 
 
 def of(scope: Scope, s: ast.Param, shape: tuple[int, ...]) -> Initial:
     """As written; without `~` or `=`, matrices begin as `glorot_uniform` and all else as 0."""
-    if s.initial is None:
+    e = s.initial
+    if e is None:
         return Initial("glorot_uniform") if len(shape) > 1 else Initial("constant", {"value": 0.0})
-    return _drawn(scope, s.initial, shape) if s.drawn else _written(scope, s, s.initial, shape)
+    if not s.drawn:
+        return _written(scope, s, e, shape)
+    if _head(e) != BLOCKS and (is_initialiser(e) or not any(map(is_initialiser, walk(e)))):
+        return _drawn(scope, e, shape)
+    return _formula(scope, s, e, shape)
 
 
 def _written(scope: Scope, s: ast.Param, e: ast.Expr, shape: tuple[int, ...]) -> Initial:
@@ -54,6 +72,9 @@ def _written(scope: Scope, s: ast.Param, e: ast.Expr, shape: tuple[int, ...]) ->
                 help="use numbers, settings and other parameters",
             )
     return Initial("computed", {}, value)
+
+
+# --- what is drawn ----------------------------------------------------------------------------------
 
 
 def _drawn(scope: Scope, e: ast.Expr, shape: tuple[int, ...]) -> Initial:
@@ -90,3 +111,69 @@ def _drawn(scope: Scope, e: ast.Expr, shape: tuple[int, ...]) -> Initial:
 def _check_matrix(function: ast.Name, shape: tuple[int, ...]) -> None:
     if function.name in ("orthogonal", "identity") and len(shape) != 2:
         raise Mistake("E204", f"`{function.name}` initialises matrices, which this is not", function.span)
+
+
+# --- formulas over what is drawn ---------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class _Formula:
+    """`log(uniform(1, 16))`: each initialiser in it draws an array of the parameter's own shape."""
+
+    scope: Scope
+    name: str
+    shape: tuple[int, ...]
+    draws: list[Drawn] = field(default_factory=list)
+
+    def with_names(self, e: Any) -> Any:
+        """The expression with names for what is drawn, that no text can have."""
+        if is_initialiser(e):
+            name = f"~{len(self.draws)}"
+            self.scope.bind(name, self.value(e), "value", e.span)
+            return ast.Name(name, False, e.span)
+        return changed(e, self.with_names)
+
+    def value(self, e: ast.Expr) -> Value:
+        if _head(e) != BLOCKS:
+            return self.drawn(e, self.shape)
+        assert isinstance(e, (ast.Call, ast.Name))
+        return self.blocks(e)
+
+    def drawn(self, e: ast.Expr, shape: tuple[int, ...]) -> Value:
+        trace, name = self.scope.trace, f"{self.name}~{len(self.draws) + 1}"
+        self.draws.append(Drawn(name, shape, _drawn(self.scope, e, shape)))
+        return trace.own(graph_input(name, "weight", Type((), shape), trace.origin(e.span)), trace.root)
+
+    def blocks(self, e: ast.Call | ast.Name) -> Value:
+        given = e.arguments if isinstance(e, ast.Call) else ()
+        if len(given) != 2 or not is_initialiser(given[1].value) or _head(given[1].value) == BLOCKS:
+            raise Mistake("E303", f"`{BLOCKS}` takes a number of blocks and an initialiser", e.span, help=_USUAL)
+        count = expressions.size(self.scope, given[0].value)
+        if len(self.shape) != 2 or any(n % count for n in self.shape):
+            sizes = shape_in_words(self.shape)
+            raise Mistake("E201", f"{sizes} cannot be divided into {counted(count, 'block')}", e.span)
+        rows, columns = (n // count for n in self.shape)
+        trace = self.scope.trace
+        blocks = [self.drawn(given[1].value, (rows, columns)) for _ in range(count)]
+        nothing = trace.call("broadcast", trace.const(0.0), at=e.span, shape=(rows, columns))
+        wide = [[b if i == k else nothing for i in range(count)] for k, b in enumerate(blocks)]
+        lines = [trace.call("concat", *line, at=e.span, dim=-1) for line in wide]
+        return trace.call("concat", *lines, at=e.span, dim=-2)
+
+
+_USUAL = f"write `~ {BLOCKS}(4, orthogonal)`"
+
+
+def _formula(scope: Scope, s: ast.Param, e: ast.Expr, shape: tuple[int, ...]) -> Initial:
+    formula = _Formula(scope, ".".join((*scope.path, s.name, *scope.suffix)), shape)
+    with scope.trace.at(scope.trace.root):
+        named = formula.with_names(e)
+    found = _written(scope, s, named, shape)
+    for i in range(len(formula.draws)):
+        scope.names.pop(f"~{i}", None)
+    return replace(found, draws=tuple(formula.draws))
+
+
+def _head(e: ast.Expr) -> str:
+    head = e.function if isinstance(e, ast.Call) else e
+    return head.name if isinstance(head, ast.Name) else ""

@@ -8,6 +8,7 @@ from typing import Any
 
 from rnngraph.language.elaboration.imports import load
 from rnngraph.language.syntax.ast import Call, Definition, File, Name, Number
+from rnngraph.language.syntax.traversal import changed
 
 UNITS = "units"
 """What the library's cells call their width."""
@@ -59,12 +60,6 @@ def _calls(item: Any) -> Iterator[Call]:
 
 
 def _mapped(item: Any, change: Callable[[Any], Any]) -> Any:
-    """A syntax tree with its parts changed; what holds nothing changed is itself again."""
-    if isinstance(item, tuple):
-        return tuple(_mapped(part, change) for part in item)
-    if not is_dataclass(item) or isinstance(item, type):
-        return item
-    parts = {f.name: getattr(item, f.name) for f in fields(item)}
-    new = {name: _mapped(part, change) for name, part in parts.items()}
-    same = all(new[name] is part for name, part in parts.items())
-    return change(item if same else replace(item, **new))
+    """A syntax tree with its parts changed, the inner ones first."""
+    new = changed(item, lambda part: _mapped(part, change))
+    return new if isinstance(item, tuple) else change(new)

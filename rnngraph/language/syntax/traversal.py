@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -27,6 +27,17 @@ def walk(node: Any) -> Iterator[Any]:
 def _parts(form: type[Any]) -> tuple[str, ...]:
     """The names of what a form is made of, the last one first."""
     return tuple(f.name for f in reversed(fields(form)) if f.name not in ("span", "name_span"))
+
+
+def changed(item: Any, change: Callable[[Any], Any]) -> Any:
+    """A form, or several, with what it is made of changed; itself again where nothing in it is."""
+    if isinstance(item, tuple):
+        return tuple(change(part) for part in item)
+    if not is_dataclass(item) or isinstance(item, type):
+        return item
+    parts = {f.name: getattr(item, f.name) for f in fields(item)}
+    new = {name: change(part) for name, part in parts.items()}
+    return item if all(new[name] is part for name, part in parts.items()) else replace(item, **new)
 
 
 def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
