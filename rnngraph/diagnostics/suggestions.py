@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+from rnngraph.diagnostics import other_names
 from rnngraph.diagnostics.lookalikes import latin, told_apart, twin
 
 LONGEST_WORD = 100
@@ -46,5 +47,5 @@ class Hints:
         if key not in self.found:
             words = known() if self.left > 0 else ()
             self.left -= len(words)
-            self.found[key] = did_you_mean(name, words)
+            self.found[key] = other_names.of_name(name) or did_you_mean(name, words)
         return self.found[key]

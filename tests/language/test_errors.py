@@ -97,3 +97,45 @@ def accept() -> None:
 
 if __name__ == "__main__":
     accept()
+
+
+@pytest.mark.parametrize(
+    "statement, help",
+    [
+        ("y = BasicLSTMCell(8)(x)", "here that is `LSTM(units)`"),
+        ("y = unroll MultiRNNCell(LSTM(8)) over x", "here that is `A >> B`"),
+        ("y = static_rnn(LSTM(8), x)", "here that is `unroll CELL over x`"),
+        ("y = unroll LSTM(8, num_proj = 4) over x", "here that is `projection`"),
+        ("y = unroll [LSTM(8), LSTM(8)] over x", "a stack is written `LSTM(8) >> LSTM(8)`"),
+        ("net = LSTM(8)  y = net(8)", "settings are given where an instance is made"),
+        ("y = x * w", "a product with a matrix is `x @ w`"),
+        ("// a comment", "a comment begins with `#`"),
+        ("return x", "results are handed out by `output`"),
+        ("y = reverse(x)", "here that is `reversed(x)`"),
+        ("y = mse(x, x)", "here that is `squared_error(a, b)`"),
+        ("if true { y = x } elif false { y = x }", "write `else if`"),
+        ("while true { y = x }", "it ends early by `stop`"),
+        ("y = x @ w'", "the transpose of a matrix is `w.T`"),
+        ("cell = LSTM(3)", "`cell` is a keyword and cannot be a name"),
+        ("state = x", "`state` is a keyword and cannot be a name"),
+        ("y = unroll LSTM(3) for 3 with x = x", "the parts of an `unroll` have an order"),
+        ("y, h, c = unroll LSTM(3) over x", "name it `final`, its parts are `final.c` and `final.h`"),
+        ("y = tf.tanh(x)", "functions and cells have no prefix"),
+        ("y += x", "write `y = y + ...`"),
+        ("y = x.shape", "a length is `size(x, axis = 0)`"),
+    ],
+)
+def test_what_people_type_is_answered_with_how_it_is_written(statement: str, help: str) -> None:
+    """At their own line, and nowhere else."""
+    text = f"model M {{\n  input x: seq[3]\n  param w: [3, 4]\n  {statement}\n  output x @ w\n}}\n"
+    found = diagnostics_of(text)
+    assert help in "\n".join(render(d) for d in found)
+    assert all(d.span is not None and d.span.source.name == "case.rnn" for d in found)
+
+
+def diagnostics_of(text: str) -> list[Diagnostic]:
+    source = Source("case.rnn", text)
+    try:
+        return check(parse(source))
+    except UserError as error:
+        return list(error.diagnostics)

@@ -208,6 +208,17 @@ avg_pool(reshape(m, [2, 3, 1]), [2, 2], stride = 1, dilation = 1, padding = true
 avg_pool(m, 2)
 dilation2d(reshape(m, [2, 3, 1]), shape_, stride = 2, dilation = 1, padding = true)
 erosion2d(reshape(m, [2, 3, 1]), shape_, padding = false, stride = 1, dilation = 1)
+stack(a, b, 2 * a)
+stack(c, c)
+steps(rows(m) + 1)
+sum(rows(m))
+steps(sequence(a, b))
+m.T @ j
+a[:, None] * m[None, 0]
+m[1, None]
+[[], a, []]
+[a[k_] for k_ in 0..3]
+max(a[k_] for k_ in 0..3)
 lrn(m, radius = 1, bias = 2, alpha = 0.5, beta = 0.7)
 Dense(3, relu)(a)
 LayerNorm()(a)

@@ -28,7 +28,7 @@ def _bits(array: Any) -> tuple[Any, ...]:
     return array.shape, array.dtype, array.tobytes()
 
 
-SIZES = {"time": 4, "batch": 3, "label": 2, "time/2": 2, "time/1": 4, "a": 2}
+SIZES = {"time": 4, "batch": 3, "label": 2, "time/2": 2, "time/1": 4, "a": 2, "3@for": 3}
 
 
 def array_of(type: Type, rng: np.random.Generator, low: float = 0.3, high: float = 0.9) -> Any:

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import rnngraph as rg
 from rnngraph.data.checks import check_data
 from rnngraph.data.read import load
 from rnngraph.diagnostics.errors import CannotDo, UserError

@@ -33,17 +33,25 @@ def _(use: Use) -> Item:
 def _(use: Use) -> Item:
     """The steps of a sequence whose number is fixed as the rows of a matrix."""
     value = use.any("x")
-    axis = axis_of(value, use.span("x"))
-    if not is_fixed(axis):
+    axis = _fixed_axis(use, value)
+    if use.trace.halts_of(value, axis):
+        value = use.trace.clean(value, use.at)
+    return use.op("steps", value, axis=axis, size=size_of(axis, lambda _: 0))
+
+
+def _fixed_axis(use: Use, value: Value) -> str:
+    """The one axis of a sequence that has a fixed number of steps."""
+    fixed = [a for a in value.type.axes if is_fixed(a)]
+    if len(fixed) == 1:
+        return fixed[0]
+    if not fixed and axis_of(value, use.span("x")):
         raise Mistake(
             "E203",
             f"how many steps `{use.span('x').text}` has is known only when the model is run",
             use.span("x"),
             help="`steps` takes a sequence of a fixed number of steps, as `unroll ... for 4` gives",
         )
-    if use.trace.halts_of(value, axis):
-        value = use.trace.clean(value, use.at)
-    return use.op("steps", value, axis=axis, size=size_of(axis, lambda _: 0))
+    raise use.mistake("E305", f"`{use.span('x').text}` runs over {' and '.join(fixed)}: one axis is needed", "x")
 
 
 def _stacked(use: Use) -> Value:

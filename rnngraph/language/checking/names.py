@@ -222,7 +222,7 @@ class _Body:
                     "E106",
                     f"`{name.name}'` is the next value of a state, but there is no state `{name.name}`",
                     name.span,
-                    f"{hint[:-2]}'`?" if hint.endswith("`?") else hint or f"declare it: `state {name.name}: [...]`",
+                    self._no_prime(name.name, hint),
                 )
         for state in self.states.values():
             if state.name not in given and state.name not in meant:
@@ -232,6 +232,12 @@ class _Body:
                     state.name_span,
                     f"write `{state.name}' = ...`",
                 )
+
+    def _no_prime(self, name: str, hint: str) -> str:
+        """What was probably meant by `h'`."""
+        if any(isinstance(s, ast.Param) and s.name == name for s in self.all):
+            return f"the transpose of a matrix is `{name}.T`"
+        return f"{hint[:-2]}'`?" if hint.endswith("`?") else hint or f"declare it: `state {name}: [...]`"
 
     def _places(self) -> None:
         """Statements that stand where they mean nothing."""

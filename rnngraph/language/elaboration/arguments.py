@@ -92,6 +92,7 @@ def _bind_value(body: Scope, one: ast.Input, given: Given) -> None:
         body.bind(one.name, value, "input", one.name_span, one.type)
         return
     if is_number(given.item) and one.type.sizes:
+        _check_known(body, one, given.span)
         shape = tuple(expressions.size(body, s) for s in one.type.sizes)
         value = trace.fit(given.item, shape, one.type.dtype, given.span, f"`{one.name}`")
     else:
@@ -99,6 +100,19 @@ def _bind_value(body: Scope, one: ast.Input, given: Given) -> None:
     _check_axis(body, one, value, given.span)
     _check_sizes(body, one, value, given.span)
     body.bind(one.name, value, "input", one.name_span, one.type)
+
+
+def _check_known(body: Scope, one: ast.Input, at: Span) -> None:
+    """A number can be spread over sizes that are known; it brings none."""
+    if any(isinstance(e, ast.Name) and e.name not in body.names for e in one.type.sizes):
+        title = body.definition.name
+        raise Mistake(
+            "E204",
+            f"`{one.name}` of `{title}` has {_rank(len(one.type.sizes))}, but `{at.text}` is a single number",
+            at,
+            labels=(Label(one.type.span, "declared here"),),
+            help=f"settings are given where an instance is made, `{title}({at.text})`, values where it is used",
+        )
 
 
 def _of_dtype(body: Scope, one: ast.Input, given: Given) -> Value:

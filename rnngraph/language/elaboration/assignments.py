@@ -38,8 +38,8 @@ def _parts(item: Item, s: ast.Assign) -> tuple[Item, ...]:
         if wanted == len(item.outputs) + 1:
             return (*item.outputs, item.final)
         if isinstance(s.value, ast.Unroll):
-            raise _count(s, f"gives {counted(len(item.outputs), 'sequence')} and the final state")
-        raise _count(s, f"gives {counted(len(item.outputs), 'value')} and the states after it")
+            raise _count(s, f"gives {counted(len(item.outputs), 'sequence')} and the final state", _one_record(s, item))
+        raise _count(s, f"gives {counted(len(item.outputs), 'value')} and the states after it", _one_record(s, item))
     if isinstance(item, Several):
         if wanted == len(item.items):
             return item.items
@@ -51,13 +51,21 @@ def _parts(item: Item, s: ast.Assign) -> tuple[Item, ...]:
     return (item,)
 
 
-def _count(s: ast.Assign, gives: str) -> Mistake:
+def _one_record(s: ast.Assign, item: Unrolled) -> str:
+    """For `y, h, c = unroll ...`."""
+    if len(s.targets) < len(item.outputs) + 2 or not item.final.parts:
+        return ""
+    parts = " and ".join(f"`final.{name}`" for name in list(item.final.parts)[:2])
+    return f"the states are one record: name it `final`, its parts are {parts}"
+
+
+def _count(s: ast.Assign, gives: str, help: str = "") -> Mistake:
     first, last = s.targets[0].span, s.targets[-1].span
     return Mistake(
         "E308",
         f"{counted(len(s.targets), 'name')} on the left, but the right side {gives}",
         first.to(last),
-        help="`_` stands for a value that is not used",
+        help=help or "`_` stands for a value that is not used",
     )
 
 

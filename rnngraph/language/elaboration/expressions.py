@@ -115,7 +115,8 @@ def _field(scope: Scope, e: ast.Field) -> Item:
     if isinstance(record, Value) and e.name == "T":
         return transposed(scope, record, e.span)
     if not isinstance(record, Record):
-        raise Mistake("E104", f"`{e.record.span.text}` is {kind_of(record)} and has no fields", e.span)
+        help = "a length is `size(x, axis = 0)`" if e.name == "shape" else ""
+        raise Mistake("E104", f"`{e.record.span.text}` is {kind_of(record)} and has no fields", e.span, help=help)
     found = record.field(e.name)
     if found is None:
         known = list(record.parts)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from rnngraph.diagnostics.diagnostic import Label
+from rnngraph.diagnostics.other_names import of_setting
 from rnngraph.diagnostics.source import Span
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Value
@@ -76,7 +77,7 @@ def _given_settings(scope: Scope, definition: Definition, arguments: Sequence[as
                 f"`{definition.name}` has no setting `{name}`",
                 argument.span,
                 labels=(Label(definition.name_span, "defined here"),),
-                help=did_you_mean(name, names),
+                help=of_setting(name, names) or did_you_mean(name, names),
             )
         if name in found:
             raise given_twice(name, argument.span)

@@ -10,7 +10,7 @@ from rnngraph.language.elaboration.arithmetic import LOGIC, alike, broadcasts
 from rnngraph.language.elaboration.expressions import form
 from rnngraph.language.elaboration.mistakes import Mistake, counted, shape_in_words
 from rnngraph.language.elaboration.scope import Bound, Scope
-from rnngraph.language.elaboration.values import NOTHING, Item, Numbers
+from rnngraph.language.elaboration.values import NOTHING, Class, Instance, Item, Numbers, PipeOf
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Expr
 
@@ -49,6 +49,9 @@ def join(scope: Scope, e: ast.Join) -> Item:
     """Concatenation on the last dimension, a number counting as one value; numbers alone stay so."""
     parts = [g for g in repetition.several(scope, e.parts) if g.item != NOTHING]
     items, spans = tuple(g.item for g in parts), tuple(g.span for g in parts)
+    if items and all(isinstance(i, (Instance, PipeOf, Class)) for i in items):
+        stack = " >> ".join(s.text for s in spans)
+        raise Mistake("E304", "`[a, b]` joins values, not cells", e.span, help=f"a stack is written `{stack}`")
     if all(isinstance(i, (bool, int, float)) for i in items):
         return Numbers(tuple(i for i in items if isinstance(i, (bool, int, float))))
     trace = scope.trace
@@ -194,7 +197,14 @@ def check_broadcast(scope: Scope, e: ast.Binary, left: Item, right: Item) -> Non
             *_declared_label(scope, e.left, f"{shape_in_words(a)}, declared here"),
             *_declared_label(scope, e.right, f"{shape_in_words(b)}, declared here"),
         ),
+        help=_product_meant(e, a, b),
     )
+
+
+def _product_meant(e: ast.Binary, a: tuple[int, ...], b: tuple[int, ...]) -> str:
+    if e.operator != "*" or not a or len(b) != 2 or a[-1] != b[0]:
+        return ""
+    return f"a product with a matrix is `{e.left.span.text} @ {e.right.span.text}`"
 
 
 def _shape(item: Item) -> tuple[int, ...] | None:

@@ -124,16 +124,20 @@ class Trace:
 
     def tell(self, diagnostic: Diagnostic) -> None:
         """Report once for each place, however many instances show the same mistake."""
-        if (diagnostic.code, diagnostic.span) not in self.report.places:
-            self.report.add(replace(diagnostic, labels=(*diagnostic.labels, *self.way_in(diagnostic))))
+        told = self.located(diagnostic)
+        if (told.code, told.span) not in self.report.places:
+            self.report.add(told)
 
-    def way_in(self, diagnostic: Diagnostic) -> tuple[Label, ...]:
-        """For a place in another file than the model's, as the library is, the place that brought it in."""
+    def located(self, diagnostic: Diagnostic) -> Diagnostic:
+        """What is told of a place in another file than the model's, with the place that brought it in; of one in the
+        library, at that place: the user can change nothing there."""
         span = diagnostic.span
         if span is None or not self.calls or self.calls[0].source == span.source:
-            return ()
-        ours = [call for call in self.calls if call.source == self.calls[0].source]
-        return (Label(ours[-1], "used here"),)
+            return diagnostic
+        ours = [call for call in self.calls if call.source == self.calls[0].source][-1]
+        if span.source.name.startswith("library/"):
+            return replace(diagnostic, span=ours, labels=(Label(span, "here"), *diagnostic.labels))
+        return replace(diagnostic, labels=(*diagnostic.labels, Label(ours, "used here")))
 
     def users(self, at: Span) -> Span:
         """The place; of one in the library, the call of the user's that led there."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.other_names import of_word
 from rnngraph.diagnostics.source import Source, Span
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.language.syntax.tokens import Token
@@ -16,6 +17,7 @@ _STATEMENTS = (
 )  # fmt: skip
 _COMPARISONS = {"EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"}
 _CLASSES = {"NAME": "a name", "TEXT": "a string in double quotes", "INTEGER": "a number"}
+_UPDATES = {"PLUS": "+", "MINUS": "-", "TIMES": "*", "DIVIDE": "/"}
 _STANDS_FOR_ITSELF = {"OUTPUT", "LOSS", "METRIC", "STOP"}
 
 
@@ -111,9 +113,13 @@ def _no_definition(trouble: Trouble) -> Diagnostic:
     """A word that should be a keyword, or be followed by `=`."""
     word = trouble.before
     assert word
-    hint = did_you_mean(word.text, _STATEMENTS)
-    if hint and trouble.found in ("NAME", "PRIMED", "INTEGER", "DECIMAL", "OPEN_BRACE", "PARAM"):
+    known = of_word(word.text) if trouble.found != "IS" else ""
+    hint = known or did_you_mean(word.text, _STATEMENTS)
+    if known or (hint and trouble.found in ("NAME", "PRIMED", "INTEGER", "DECIMAL", "OPEN_BRACE", "PARAM")):
         return Diagnostic("E001", f"`{word.text}` begins no statement", word.span, help=hint)
+    if trouble.found in _UPDATES and trouble.after and trouble.after.type == "IS":
+        sign = _UPDATES[trouble.found]
+        return trouble.expected("`=`", f"write `{word.text} = {word.text} {sign} ...`")
     if trouble.found == "EQUAL":
         return trouble.unexpected("`=` gives a value a name, `==` compares")
     if not word.first:
@@ -132,8 +138,6 @@ def _no_expression(trouble: Trouble) -> Diagnostic:
     before = trouble.before
     if trouble.found == "IS" and before and before.type in _STANDS_FOR_ITSELF:
         return trouble.expected("an expression", f"`{before.text}` is written without `=`")
-    if trouble.found == "CLOSE_BRACKET" and before and before.type == "OPEN_BRACKET":
-        return trouble.expected("an expression", "a join cannot be empty; a state of zeros is written `= 0`")
     if trouble.found == "DOT" and trouble.after and trouble.after.type == "INTEGER":
         return trouble.expected("an expression", f"write `0.{trouble.after.text}`")
     if trouble.found == "UNROLL":
@@ -145,6 +149,12 @@ def _no_statement(trouble: Trouble) -> Diagnostic:
     """Where a statement may begin or the one before may go on."""
     if trouble.token is None:
         return trouble.expected("`}`")
+    if trouble.found == "FLOOR_DIVIDE" and trouble.token.first:
+        return trouble.unexpected("a comment begins with `#`")
+    if trouble.found == "WITH":
+        return trouble.unexpected("the parts of an `unroll` have an order: `over x with m = e for 3 from s`")
+    if trouble.token.text.isalpha() and trouble.after and trouble.after.type == "IS":
+        return trouble.unexpected(note=f"`{trouble.token.text}` is a keyword and cannot be a name")
     if trouble.found == "FOR":
         return trouble.unexpected("a repetition is written `for k in 1..depth { ... }`")
     if trouble.found == "ELSE":
@@ -161,6 +171,8 @@ def _no_statement(trouble: Trouble) -> Diagnostic:
 
 
 def _no_word(trouble: Trouble) -> Diagnostic:
+    if trouble.found == "IS" and trouble.before:
+        return trouble.expected("a name", f"`{trouble.before.text}` is a keyword and cannot be a name itself")
     if trouble.accepted == {"NAME", "IN"}:
         return _one_of(trouble)
     words = sorted(trouble.spelled[name] for name in trouble.accepted if name in trouble.spelled)
