@@ -6,6 +6,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.ir.graph import Attrs, Node
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.ops.ctc import (
@@ -25,7 +27,7 @@ from rnngraph.ops.ctc import (
     prepare,
     wide,
 )
-from rnngraph.ops.table import define
+from rnngraph.ops.table import Formula, define
 
 
 def _gradient_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
@@ -147,11 +149,16 @@ def _outside(xp: Any, steps: Any, r: SimpleNamespace) -> None:
         xp.copyto(now, 0, where=r.here[:, None])
 
 
+def _refused(attrs: Attrs, y: Formula, dy: Formula, *inputs: Formula) -> tuple[None, ...]:
+    raise CannotDo([Diagnostic("E319", "the gradient of `ctc_loss` cannot be differentiated again", dy.origin.span)])
+
+
 define(
     "ctc_gradient",
     _gradient_type,
     kernel=_gradient,
     scratch=lambda attrs, types, results: tuple(gradient_scratch(attrs, types[0]).values()),
     strided=False,
+    vjp=_refused,
     examples=((ATTRS, (SCORES, LABELS, ROWS, ROWS)),),
 )

@@ -18,7 +18,7 @@ from rnngraph.generation.streaming import per_step, stream
 from rnngraph.model import Model
 from tests.support.models import ALL, parsed
 
-ONE_RUN = ("bidirectional", "encoder decoder", "qrnn", "attention", "shifts", "speech", "candidates")
+ONE_RUN = ("bidirectional", "derivatives", "encoder decoder", "qrnn", "attention", "shifts", "speech", "candidates")
 """Hand on nothing: each run of these is one of a whole sequence."""
 REFUSED = {
     "depth": "E640", "shared": "E641", "self attention": "E642", "pyramid": "E640", "entropies": "E642",

@@ -190,6 +190,27 @@ model Steps {
   loss sum(y * y) + sum(steps(z)) + mean(last(b)) + sum(steps(w) * stack(x0, x1)) + sum(parts * parts)
 }
 """,
+    "derivatives": """
+cell Learns(rate = 0.3) {
+  input x, y: [n]
+  state w: [n, n] = 0.1
+  w' = w - rate * gradient(squared_error(tanh(x @ w), y), w)
+  output tanh(x @ w')
+}
+model Derivatives {
+  input x: seq[3]
+  input z: [2]
+  param scale: [2] = 0.7
+  net = GRU(4)
+  y = unroll Learns over x, shift(x, 1)
+  h = last(unroll net over x)
+  slope = gradient(sum(h * h), x)
+  third = gradient(sum(gradient(sum(gradient(sum(tanh(z) ** 4), z)), z)), z)
+  own = gradient(sum(sigmoid(scale * z)), scale)
+  output y, slope, third, own
+  loss mean(slope * slope) + mean(y * y) + sum(third) + sum(own * own)
+}
+""",
     "qrnn": """
 model Pooled {
   input x: seq[3]

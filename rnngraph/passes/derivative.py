@@ -1,0 +1,55 @@
+"""A gradient as a value of the model itself, of which a gradient can be taken again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rnngraph.ir.graph import LOOP, Graph, Node, Rewriter, Value, loop_node, loop_of, make, ordered, rebound
+from rnngraph.ops import call, const
+from rnngraph.passes.grad import gradients, reached
+
+
+class ThroughLoop(Exception):
+    """What has no value for each row is read by a loop, which would have to be another one for each row."""
+
+
+def derivative(of: Value, wrt: Value) -> Value | None:
+    """How one number for each row changes with a value, for each row too; None where it does not depend on it.
+
+    Raises ThroughLoop where `wrt` is the same for all rows, and a loop on the way reads it.
+    """
+    if wrt.node not in set(ordered([of.node])):
+        return None
+    if set(of.type.axes) - set(wrt.type.axes):
+        of, wrt = _for_each_row(of, wrt)
+    one = const(1.0, origin=of.node.origin)
+    one = call("spread", one, origin=of.node.origin, axes=of.type.axes) if of.type.axes else one
+    found = gradients(Graph({}), [(of, one)], {"": wrt}).outputs["grad:"]
+    return Rewriter(_as_forward).run((found,))[0]
+
+
+def _for_each_row(of: Value, wrt: Value) -> tuple[Value, Value]:
+    """The same with a copy of `wrt` for each row, which all rows still share the numbers of."""
+    between = reached(ordered([of.node]), frozenset((wrt,)))
+    if any(node.op is LOOP for node in between):
+        raise ThroughLoop
+    own = call("spread", wrt, origin=wrt.node.origin, axes=(*wrt.type.axes, *of.type.axes))
+    rewriter = Rewriter()
+    rewriter.map[wrt] = own
+    return rewriter.run((of,))[0], own
+
+
+def _as_forward(node: Node, inputs: tuple[Value, ...]) -> Node | None:
+    """What is made for the gradient is part of the forward pass here."""
+    if not node.origin.backward:
+        return None
+    origin = replace(node.origin, backward=False)
+    if node.op is not LOOP:
+        return make(node.op, inputs, node.attrs, origin)
+    loop = loop_of(node)
+    body = Rewriter(_as_forward)
+    body.map |= {param: param for param in loop.params}
+    results = body.run(loop.results)
+    n = len(loop.carries)
+    carries = tuple(c._replace(next=v) for c, v in zip(loop.carries, results[:n], strict=True))
+    return loop_node(rebound(replace(loop, carries=carries, stacks=results[n:]), inputs), origin)

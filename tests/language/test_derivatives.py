@@ -1,0 +1,141 @@
+"""`gradient(of, wrt)`: derivatives in the text, of any order, through loops, for each row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngraph as rg
+from rnngraph.diagnostics.errors import CannotDo, UserError
+
+RNG = np.random.default_rng(0)
+
+
+def run(text: str, **data: Any) -> dict[str, Any]:
+    model = rg.parse(text)
+    return model.compile().run(data, model.init(1))
+
+
+def test_derivatives_of_any_order() -> None:
+    x = RNG.normal(size=(3, 4))
+    found = run(
+        """
+model Orders {
+  input x: [4]
+  first = gradient(sum(x ** 4), x)
+  second = gradient(sum(first), x)
+  third = gradient(sum(second), x)
+  output first, second, third
+}
+""",
+        x=x,
+    )
+    assert np.allclose(found["first"], 4 * x**3)
+    assert np.allclose(found["second"], 12 * x**2)
+    assert np.allclose(found["third"], 24 * x)
+
+
+def test_each_row_has_its_own_gradient_of_a_weight() -> None:
+    x = RNG.normal(size=(3, 2))
+    found = run(
+        """
+model Rows {
+  input x: [2]
+  param w: [2, 2] = 0.5
+  output gradient(sum((x @ w) * (x @ w)), w) as g
+}
+""",
+        x=x,
+    )
+    assert np.allclose(found["g"], 2 * x[:, :, None] * (x @ np.full((2, 2), 0.5))[:, None, :])
+
+
+def test_a_product_with_the_second_derivative() -> None:
+    """Of a quadratic form: the matrix itself."""
+    a, x, v = RNG.normal(size=(3, 3)), RNG.normal(size=(2, 3)), RNG.normal(size=(2, 3))
+    model = rg.parse(
+        """
+model Hessian {
+  input x, v: [3]
+  param a: [3, 3]
+  slope = gradient((x @ a) @ x, x)
+  output gradient(slope @ v, x) as product
+}
+"""
+    )
+    found = model.compile().run({"x": x, "v": v}, {"a": a})
+    assert np.allclose(found["product"], v @ (a + a.T))
+
+
+def test_a_penalty_on_gradients_through_a_loop() -> None:
+    """Its value by the model's own gradients, the gradient of that by finite differences."""
+    text = """
+model Penalty {
+  input x: seq[3]
+  y = last(unroll LSTM(4) over x)
+  slope = gradient(sum(y * y), x)
+  output slope
+  loss sum(slope * slope)
+}
+"""
+    model = rg.parse(text)
+    plain = rg.parse(text.replace("loss sum(slope * slope)", "loss sum(y * y)"))
+    x, weights = RNG.normal(size=(1, 5, 3)), model.init(2)
+    slope = plain.compile(gradient=True).gradients({"x": x}, weights)[1]["x"]
+    program = model.compile(gradient=True)
+    assert np.allclose(program.run({"x": x}, weights)["slope"], slope)
+    grads = program.gradients({"x": x}, weights)[1]
+    step = 1e-6
+    for name in weights:
+        nudged = {**weights, name: weights[name].copy()}
+        nudged[name].flat[1] += step
+        more = program.run({"x": x}, nudged)["loss"]
+        nudged[name].flat[1] -= 2 * step
+        less = program.run({"x": x}, nudged)["loss"]
+        assert np.allclose(grads[name].flat[1], (more - less) / (2 * step), rtol=1e-4, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "written, said",
+    [
+        ("gradient(x, x)", "a gradient is of one number"),
+        ("gradient(sum(y), x)", "is a sequence; a gradient is of one number"),
+        ("gradient(sum(x), 2 * x)", "is not computed from `2 * x`"),
+        ("gradient(sum(x), z)", "is not computed from `z`"),
+        ("gradient(sum(last(y)), w)", "which is the same for all rows, in a loop"),
+    ],
+)
+def test_what_is_said(written: str, said: str) -> None:
+    with pytest.raises(UserError) as told:
+        rg.parse(
+            f"""
+model Wrong {{
+  input x, z: [2]
+  input xs: seq[2]
+  param w: [2, 2]
+  y = unroll Uses over xs with w = w
+  output {written} as g, y, z
+}}
+cell Uses {{ input x: [n]  input w: [n, n]  state h: [n] = 0  h' = tanh(x @ w + h)  output h' }}
+"""
+        )
+    assert said in str(told.value)
+
+
+def test_what_has_no_second_derivative_is_refused() -> None:
+    with pytest.raises(CannotDo, match="`ctc_loss` cannot be differentiated again"):
+        rg.parse(
+            """
+model Speech {
+  input x: seq[4]
+  input labels: seq@label int
+  slope = gradient(ctc_loss(x, labels), x)
+  output slope
+  loss mean(slope * slope)
+}
+"""
+        ).compile(gradient=True).gradients(
+            {"x": RNG.normal(size=(1, 4, 4)), "labels": np.array([[1, 2]])}, {}
+        )
