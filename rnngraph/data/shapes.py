@@ -87,16 +87,14 @@ def target(kind: DType, dtype: str) -> str:
 
 def _kind(check: Checking, item: DataInput | StateInput, array: Array) -> bool:
     allowed = {"float": "fiub", "int": "iu", "bool": "b"}[item.type.dtype]
-    if array.dtype.kind in allowed:
+    truth = item.type.dtype == "bool" and array.dtype.kind in "iuf"
+    if array.dtype.kind in allowed or (truth and bool(((array == 0) | (array == 1)).all())):
         return True
     wanted = {"float": "floats", "int": "integers", "bool": "booleans"}[item.type.dtype]
     whole = item.type.dtype == "int" and array.dtype.kind == "f"
-    check.wrong(
-        "E513",
-        f"`{item.name}` should hold {wanted}, got {array.dtype}",
-        item,
-        help=f"`{item.name}.astype(int)` converts whole numbers to integers" if whole else "",
-    )
+    help = f"`{item.name}.astype(int)` converts whole numbers to integers" if whole else ""
+    help = "the numbers 0 and 1 stand for false and true, but there are others here" if truth else help
+    check.wrong("E513", f"`{item.name}` should hold {wanted}, got {array.dtype}", item, help=help)
     return False
 
 

@@ -48,7 +48,8 @@ def data_of(model: Model, *, lengths: bool, states: bool = True) -> dict[str, An
     for item in model.inputs:
         size = {"batch": ROWS}
         shape = [size.get(a, STEPS) for a in sorted(item.type.axes, key=lambda a: a != "batch")] + list(item.type.shape)
-        data[item.name] = rng.normal(size=shape) if item.type.dtype == "float" else rng.integers(0, 2, shape)
+        whole = rng.integers(0, 2, shape).astype(bool if item.type.dtype == "bool" else int)
+        data[item.name] = rng.normal(size=shape) if item.type.dtype == "float" else whole
         if lengths and item.axis:
             data[f"{item.name}.lengths"] = np.array([STEPS, 2, 0])
     for state in [s for s in model.states if s.recorded] if states else []:

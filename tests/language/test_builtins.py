@@ -408,7 +408,7 @@ def told_kinds() -> dict[str, str]:
     return {name: kind for kind, words in kinds.items() for name in re.findall(r"[a-z]\w+", words)}
 
 
-TRIED_ELSEWHERE = {"revise", "read_through", "gradient"}
+TRIED_ELSEWHERE = {"revise", "read_through", "restart", "gradient"}
 """What runs a cell gives what that gives."""
 
 
@@ -429,6 +429,8 @@ def test_functions_give_what_they_say(kind: str) -> None:
     types = {name: value.type.dtype for name, value in model_of(kind).graph.outputs.items()}
     given = {"same": kind, "number": "int" if kind == "int" else "float"}
     for name, function in TABLE.items():
+        if name in TRIED_ELSEWHERE:
+            continue
         results = [f"r_{name}", *(f"r_{name}_{k + 2}" for k in range(len(function.gives) - 1))]
         for result, gives in zip(results, function.gives, strict=bool(function.gives)):
             asked = {"collapse_repeated": "int", "categorical": "int"}.get(name, given.get(gives, gives))

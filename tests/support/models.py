@@ -211,6 +211,30 @@ model Derivatives {
   loss mean(slope * slope) + mean(y * y) + sum(third) + sum(own * own)
 }
 """,
+    "masked and reset": """
+cell Counted(inner) {
+  input x: [n]
+  state steps: int = 3
+  steps' = steps + 1
+  output inner(x) * float(steps')
+}
+model Waits {
+  input x: seq[3]
+  input mask, new: seq bool
+  a, fa = unroll Masked(Counted(LSTM(3)) >> GRU(2)) over x, mask
+  b, fb = unroll ResetAt(Zoneout(Counted(LSTM(3)), 0.1) >> Begins(2)) over x, new
+  output a, b, fa, fb
+  loss mean(a * a) + mean(b * b)
+}
+cell Begins(units) {
+  input x: [n]
+  state h: [units] = h0
+  param h0: [units] = 0.5
+  param w: [n + units, units]
+  h' = tanh([x, h] @ w)
+  output h'
+}
+""",
     "qrnn": """
 model Pooled {
   input x: seq[3]

@@ -52,7 +52,7 @@ def _bind(function: Function, given: list[Given], at: Span) -> dict[str, Given]:
     for place, argument in enumerate(given):
         if argument.name is None and place >= len(places):
             raise Mistake("E303", f"`{function.name}` takes {_takes(function)}, not {len(given)}", at)
-        if argument.name is not None and argument.name not in names:
+        if argument.name is not None and argument.name not in names and not function.further:
             raise Mistake(
                 "E102",
                 f"`{function.name}` takes no `{argument.name}`",

@@ -140,11 +140,13 @@ class Use:
         return Mistake(code, message, self.span(name))
 
 
-def define(name: str, parameters: str, gives: str, fold: Callable[..., Number] | None = None) -> Callable[..., Any]:
+def define(
+    name: str, parameters: str, gives: str, fold: Callable[..., Number] | None = None, further: bool = False
+) -> Callable[..., Any]:
     """Adds a function to the table; `fold` is the same on numbers."""
 
     def add(formula: Callable[[Use], Item]) -> Callable[[Use], Item]:
-        TABLE[name] = Function(name, tuple(parameters.split()), tuple(gives.split()), formula, fold)
+        TABLE[name] = Function(name, tuple(parameters.split()), tuple(gives.split()), formula, fold, further)
         return formula
 
     return add

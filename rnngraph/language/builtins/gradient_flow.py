@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from rnngraph.ir.graph import Value
+from rnngraph.ir.types import DType
 from rnngraph.language.builtins.definition import Use, define
 from rnngraph.language.elaboration import calls, instantiation
-from rnngraph.language.elaboration.arithmetic import broadcasts
+from rnngraph.language.elaboration.arithmetic import broadcasts, truth
 from rnngraph.language.elaboration.loop_levels import Place
 from rnngraph.language.elaboration.mistakes import Mistake
 from rnngraph.language.elaboration.state_rules import Reading
@@ -33,17 +35,18 @@ def _(use: Use) -> Item:
 # --- the states of a cell that is run here --------------------------------------------------------
 
 
-@define("revise", "cell rule x", "")
+@define("revise", "cell rule x", "", further=True)
 def _(use: Use) -> Item:
-    """Runs a cell on x; the next value of each of its float states becomes rule(old, new), or rule(new).
+    """Runs a cell on x; the next value of each of its states becomes rule(old, new), or rule(new).
 
-    An output that is the new value of a state is the revised one.
+    Where the rule takes floats, only that of float states. Further arguments go to the rule, by name. An output that is
+    the new value of a state is the revised one.
     """
     rule, before = _callable(use, "rule"), len(use.trace.places)
     result = _inner(use)
     revised: dict[Value, Item] = {}
     for place in use.trace.places[before:]:
-        if isinstance(place.next, Value) and place.param.type.dtype == "float":
+        if isinstance(place.next, Value) and _takes(rule, place.param.type.dtype):
             new = _revised(use, rule, place, place.next)
             revised[place.next] = place.next = new
     outputs = tuple(revised.get(o, o) if isinstance(o, Value) else o for o in result.outputs)
@@ -60,6 +63,17 @@ def _(use: Use) -> Item:
     if not reading.read and not trace.report.errors:
         raise _reads_none(use)
     return result.item(Record({}))
+
+
+@define("restart", "cell condition x", "")
+def _(use: Use) -> Item:
+    """Runs a cell on x; where the condition holds, its states are before the step what they are at the beginning."""
+    trace = use.trace
+    condition = trace.over_batch(truth(trace, use.given["condition"].item, use.span("condition")), use.at)
+    if condition.type.shape:
+        raise use.mistake("E201", f"{use.has_shape('condition', condition)}: one condition is needed", "condition")
+    with trace.restarting(condition):
+        return _inner(use).item(Record({}))
 
 
 def _reads_none(use: Use) -> Mistake:
@@ -85,16 +99,26 @@ def _callable(use: Use, name: str) -> Instance | PipeOf:
     return item
 
 
+def _takes(rule: Instance | PipeOf, dtype: DType) -> bool:
+    """Whether a rule is for states of this kind: an input without a type takes any."""
+    if isinstance(rule, PipeOf):
+        return dtype == "float"
+    types = [s.type for s in rule.definition.body if isinstance(s, ast.Input)]
+    return all(type.anything or type.dtype == dtype for type in types[:1])
+
+
 def _revised(use: Use, rule: Instance | PipeOf, place: Place, new: Value) -> Value:
-    old = (place.param,) if len(instantiation.input_names(rule)) > 1 else ()
-    return _seen_as_vector(use, rule, *old, new)
+    further = [given for name, given in use.given.items() if name not in ("cell", "rule", "x")]
+    old = (place.old,) if len(instantiation.input_names(rule)) - len(further) > 1 else ()
+    return _seen_as_vector(use, rule, *old, new, further=further)
 
 
-def _seen_as_vector(use: Use, rule: Instance | PipeOf, *values: Value) -> Value:
+def _seen_as_vector(use: Use, rule: Instance | PipeOf, *values: Value, further: Sequence[Given] = ()) -> Value:
     """What the rule makes of values of a state. It sees each as a vector, whatever the state's own shape is."""
     shape = values[0].type.shape
     flat = [v if len(shape) == 1 else use.op("reshape", v, shape=(math.prod(shape),)) for v in values]
-    result = calls.use(use.scope, rule, [Given(v, use.at) for v in flat], use.at, use.scope.place).item(Record({}))
+    given = [*(Given(v, use.at) for v in flat), *further]
+    result = calls.use(use.scope, rule, given, use.at, use.scope.place).item(Record({}))
     if not isinstance(result, Value) or result.type.shape != flat[0].type.shape:
         raise Mistake("E201", "a rule gives one value with the size of the state", use.span("rule"))
     result = use.trace.over_batch(result, use.at)

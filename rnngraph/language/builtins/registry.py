@@ -23,6 +23,8 @@ class Function:
     """Of a `definition.Use`."""
     fold: Callable[..., Number] | None = None
     """The same on numbers that are known while compiling."""
+    further: bool = False
+    """Whether arguments of other names may be given, which it hands on."""
 
     @property
     def many(self) -> bool:

@@ -94,6 +94,10 @@ def _equal() -> Iterator[int]:
     return (12 for _ in count())
 
 
+RUN_CELLS = ("revise", "read_through", "restart")
+"""Functions whose first argument is a cell, and whose second may be one."""
+
+
 def is_cell(world: World, definition: Definition, setting: str, asked: set[tuple[int, str]] | None = None) -> bool:
     """Whether a setting is called, unrolled or piped, here or by a definition that it is handed to.
 
@@ -109,7 +113,7 @@ def is_cell(world: World, definition: Definition, setting: str, asked: set[tuple
                 return True
             case ast.Unroll(cell=ast.Name(name=name)) if name == setting:
                 return True
-            case ast.Call(function=ast.Name(name="revise" | "read_through")) if _is_named(node.arguments[:2], setting):
+            case ast.Call(function=ast.Name(name=name)) if name in RUN_CELLS and _is_named(node.arguments[:2], setting):
                 return True
             case ast.Pipe() if any(isinstance(p, ast.Name) and p.name == setting for p in node.parts):
                 return True

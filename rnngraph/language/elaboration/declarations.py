@@ -84,9 +84,12 @@ def _state(scope: Scope, s: ast.State) -> None:
     name = ".".join((*scope.place, s.name, *scope.suffix))
     trace.name = s.name
     place = (_carried if states.looped else _given)(scope, s, name, type)
+    for condition in trace.restarts:
+        init = trace.bring(place.init, s.name_span)
+        place.begun = trace.call("where", condition, init, place.old, at=s.name_span)
     states.places.append(place)
     scope.states[s.name] = place
-    scope.bind(s.name, place.param, "state", s.name_span, s.type)
+    scope.bind(s.name, place.old, "state", s.name_span, s.type)
     if scope.owner is not None:
         scope.owner.states[".".join((s.name, *scope.suffix))] = (shape, s.name_span)
 

@@ -37,6 +37,12 @@ class Place:
     span: Span
     next: Value | Poison | None = None
     next_span: Span | None = None
+    begun: Value | None = None
+    """What the cell sees as the old value, where it may have begun anew."""
+
+    @property
+    def old(self) -> Value:
+        return self.begun or self.param
 
     @property
     def state(self) -> State:

@@ -72,6 +72,7 @@ class Trace:
     def __post_init__(self) -> None:
         self.level = self.root
         self.states: States | None = None
+        self.restarts: tuple[Value, ...] = ()
         self.home: dict[Node, Level] = {}
         self.masked: set[Value] = set()
         """Sequences known to be 0 in the padding, and after a `stop`."""
@@ -92,11 +93,21 @@ class Trace:
     @contextmanager
     def calling(self, states: States | None) -> Iterator[None]:
         """Cells that are called keep their states there; where there is none, each call is a step of its own."""
-        before, self.states = self.states, states
+        before = self.states, self.restarts
+        self.states, self.restarts = states, ()
         try:
             yield
         finally:
-            self.states = before
+            self.states, self.restarts = before
+
+    @contextmanager
+    def restarting(self, condition: Value) -> Iterator[None]:
+        """States of cells that are called begin anew where the condition holds."""
+        before, self.restarts = self.restarts, (*self.restarts, condition)
+        try:
+            yield
+        finally:
+            self.restarts = before
 
     @contextmanager
     def inside(self, path: tuple[str, ...]) -> Iterator[None]:

@@ -1,0 +1,64 @@
+"""Wrappers that hold the states of any cell, or let them begin anew."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import rnngraph as rg
+
+RNG = np.random.default_rng(0)
+INNER = """
+cell Inner {
+  input x: [n]
+  state count: int = 5
+  count' = count + 1
+  y = (LSTM(3) >> GRU(2))(x)
+  output y * float(count')
+}
+"""
+
+
+def test_masked_steps_are_as_if_they_were_not_there() -> None:
+    model = rg.parse(
+        INNER
+        + """
+model Waits {
+  input x: seq[2]
+  input mask: seq bool
+  y, s = unroll Masked(Inner) over x, mask
+  output y, s
+}
+"""
+    )
+    plain = rg.parse(INNER + "model Plain { input x: seq[2]  y, s = unroll Inner over x  output y, s }")
+    weights = model.init(1)
+    own = {name.replace("masked.inner", "inner"): array for name, array in weights.items()}
+    x, mask = RNG.normal(size=(1, 6, 2)), np.array([[False, True, True, False, True, False]])
+    found = model.compile().run({"x": x, "mask": mask}, weights)
+    left = plain.compile().run({"x": x[:, mask[0]]}, own)
+    assert np.allclose(found["y"][:, mask[0]], left["y"], rtol=1e-12)
+    assert not found["y"][:, ~mask[0]].any()
+    for name in ("count", "0.c", "0.h", "1.h"):
+        ours = next(v for k, v in found.items() if k.startswith("s.") and k.endswith(name))
+        theirs = next(v for k, v in left.items() if k.startswith("s.") and k.endswith(name))
+        assert np.allclose(ours, theirs, rtol=1e-12)
+
+
+def test_after_a_reset_all_is_as_at_the_beginning() -> None:
+    model = rg.parse(
+        INNER
+        + """
+model Documents {
+  input x: seq[2]
+  input new: seq bool
+  output unroll ResetAt(Inner) over x, new as y
+}
+"""
+    )
+    plain = rg.parse(INNER + "model Plain { input x: seq[2]  output unroll Inner over x as y }")
+    weights = model.init(1)
+    own = {name.replace("reset_at.inner", "inner"): array for name, array in weights.items()}
+    x, new = RNG.normal(size=(1, 5, 2)), np.array([[False, False, True, False, False]])
+    found = model.compile().run({"x": x, "new": new}, weights)["y"]
+    first, second = (plain.compile().run({"x": part}, own)["y"] for part in (x[:, :2], x[:, 2:]))
+    assert np.allclose(found, np.concatenate([first, second], 1), rtol=1e-12)
