@@ -157,8 +157,8 @@ class CompiledProgram:
         """The product of the loss's second derivative with a direction: how the gradient of every trained weight
         changes along it.
 
-        `along` holds an array for each weight that the direction moves; of others it is 0. UserError where the model has
-        no loss, or a name or shape does not fit.
+        `along` holds an array for each weight that the direction moves; of others it is 0. UserError where the model
+        has no loss, or a name or shape does not fit.
         """
         if self._loss() is None:
             raise UserError("the model has no loss to differentiate", "E603", "add a `loss`")
