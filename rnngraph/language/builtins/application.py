@@ -69,7 +69,7 @@ def _bind(function: Function, given: list[Given], at: Span) -> dict[str, Given]:
     missing = [n for p, n in zip(function.parameters, names, strict=True) if not p.endswith("?") and n not in bound]
     if missing:
         raise Mistake("E303", f"`{function.name}` takes {_takes(function)}: `{missing[0]}` is missing", at)
-    return {name: bound[name] for name in (*places, *names) if name in bound}
+    return {name: bound[name] for name in (*places, *names, *bound) if name in bound}
 
 
 def _takes(function: Function) -> str:
