@@ -18,7 +18,7 @@ from rnngraph.language.elaboration.imports import Loaded
 from rnngraph.language.elaboration.loop_levels import Level
 from rnngraph.language.elaboration.mistakes import MOST_STATEMENTS, Echo, Mistake
 from rnngraph.language.elaboration.scope import Scope, World
-from rnngraph.language.elaboration.trace import Trace
+from rnngraph.language.elaboration.trace import Note, Trace
 from rnngraph.language.elaboration.values import Given, Instance, Item
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition, File
@@ -44,7 +44,12 @@ def check(file: File) -> list[Diagnostic]:
         loaded = imports.load(file)
     except UserError as error:
         return in_order(error.diagnostics)
-    trace = Trace()
+    return check_loaded(loaded)
+
+
+def check_loaded(loaded: Loaded, notes: list[Note] | None = None) -> list[Diagnostic]:
+    """All errors and warnings of a file whose imports are there; `notes` gets what every name and expression is."""
+    trace = Trace(notes=notes)
     for diagnostic in names.check(loaded, trace.hints):
         trace.tell(diagnostic)
     if any(d.code == "E301" for d in trace.report.found):
@@ -63,7 +68,7 @@ def _model(trace: Trace, loaded: Loaded, model: Definition) -> set[str]:
     """Elaborates a model as for running and as for training; the names of the definitions that it uses."""
     used: set[str] = set()
     for training in (False, True):
-        own = Trace(training=training, worlds=loaded.worlds, hints=trace.hints, amounts=trace.amounts)
+        own = Trace(training=training, worlds=loaded.worlds, hints=trace.hints, notes=trace.notes, amounts=trace.amounts)
         numbers = _distinct()
         attempt(own, loaded, model, {s.name: next(numbers) for s in model.settings if s.default is None})
         for diagnostic in own.report.found:
@@ -75,7 +80,7 @@ def _model(trace: Trace, loaded: Loaded, model: Definition) -> set[str]:
 def _alone(trace: Trace, loaded: Loaded, definition: Definition) -> None:
     if any(is_cell(loaded.world, definition, s.name) for s in definition.settings if s.default is None):
         return
-    different = _tried(loaded, definition, _distinct(), trace.amounts)
+    different = _tried(loaded, definition, _distinct(), trace.amounts, trace.notes)
     same = _tried(loaded, definition, _equal(), trace.amounts)
     kept = {(d.code, d.span) for d in same}
     for diagnostic in different:
@@ -143,9 +148,11 @@ def _handed_on(world: World, node: ast.Call, setting: str, asked: set[tuple[int,
 # --- trying a definition --------------------------------------------------------------------------
 
 
-def _tried(loaded: Loaded, definition: Definition, sizes: Iterator[int], amounts: Amounts) -> list[Diagnostic]:
+def _tried(
+    loaded: Loaded, definition: Definition, sizes: Iterator[int], amounts: Amounts, notes: list[Note] | None = None
+) -> list[Diagnostic]:
     """The diagnostics of one use of a definition inside of a loop."""
-    trace = Trace(worlds=loaded.worlds, amounts=amounts)
+    trace = Trace(worlds=loaded.worlds, amounts=amounts, notes=notes)
     scope = Scope(trace, loaded.world, definition, None, (), (), definition.name_span)
     try:
         settings: dict[str, Item] = {s.name: next(sizes) for s in definition.settings if s.default is None}

@@ -52,7 +52,7 @@ def evaluate(scope: Scope, e: Expr) -> Item:
             raise Mistake(
                 "E303", "`for` gathers values where several may stand", e.span, help="write `[... for k in 1..n]`"
             )
-    return FORMS[type(e)](scope, e)
+    return scope.trace.noted(e.span, FORMS[type(e)](scope, e))
 
 
 def one(scope: Scope, e: Expr) -> Item:

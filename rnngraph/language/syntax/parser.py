@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-import io
-import pickle
-import re
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from lark import Lark, UnexpectedToken
-from lark import __version__ as lark_version
-from lark.lexer import Lexer
+from lark import UnexpectedToken
 
 from rnngraph.diagnostics.diagnostic import Diagnostic, in_order
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.source import Source, Span
-from rnngraph.files.cache import Kept
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.brackets import Repaired, repair
+from rnngraph.language.syntax.stand_ins import Broken, text_of, with_stand_ins
 from rnngraph.language.syntax.syntax_errors import Trouble, explain
-from rnngraph.language.syntax.tokens import Lexicon, Token, comments, scan
-from rnngraph.language.syntax.tree_builder import Refused, Rules, too_deep
+from rnngraph.language.syntax.tables import SOFT, grammar
+from rnngraph.language.syntax.tokens import Token, comments, scan
+from rnngraph.language.syntax.tree_builder import Refused, too_deep
 
 LARGEST = 1_000_000
 """Bytes of one text."""
 MOST_ERRORS = 30
+MOST_ROUNDS = 8
+"""So often a text is read again around what is broken in it: what is wrong behind a stand-in is seen only then."""
 DEEPEST_STACK = 3000
 """What a form of the greatest depth needs is less."""
-
-SOFT = {"STOP", "REVERSED", "SEQ", "FLOAT_TYPE", "INT_TYPE", "BOOL_TYPE"}
-"""Words that are names wherever the grammar has no use for them."""
 
 
 def read_source(path: str | Path) -> Source:
@@ -59,31 +51,58 @@ def read_source(path: str | Path) -> Source:
     return _checked(Source(name, text.replace("\r\n", "\n").replace("\r", "\n"), file.parent))
 
 
+Items = tuple[ast.Import | ast.Definition | ast.Options, ...]
+
+
+@dataclass(frozen=True)
+class Read:
+    """A text that need not be finished: what could be read, what is wrong, and where that is which could not be read."""
+
+    file: ast.File
+    errors: tuple[Diagnostic, ...]
+    broken: tuple[Span, ...]
+
+
 def parse(source: Source) -> ast.File:
     """The tree of a text, or UserError with every syntax error that can be told apart."""
-    _checked(source)
-    grammar = _grammar()
-    tokens, errors = scan(source, grammar.lexicon)
-    repaired = repair(tokens)
-    errors += repaired.errors
-    if any(error.code == "E004" for error in errors):
-        raise UserError(in_order(errors))
-    reading = _Reading(source, repaired, [error.span.start for error in errors if error.span])
+    reading = _begun(source)
     items = reading.run()
-    errors += reading.errors
-    if errors or items is None:
-        raise UserError(in_order(errors)[:MOST_ERRORS])
+    if reading.errors or items is None:
+        raise UserError(reading.told)
     return ast.File(source, items)
+
+
+def parse_around(source: Source) -> Read:
+    """The tree of a text of which some statements cannot be read: of all others. UserError only for what is no text."""
+    reading = _begun(source)
+    items, told = reading.run(), reading.told
+    broken: list[Span] = []
+    for _ in range(MOST_ROUNDS):
+        if items is not None and not reading.broken:
+            break
+        broken += text_of(reading.tokens, reading.broken)
+        repaired = repair(with_stand_ins(reading.tokens, reading.broken))
+        reading = _Reading(source, repaired, replaced=frozenset(span.start for span in broken))
+        items = reading.run()
+    return Read(ast.File(source, items or ()), tuple(told), tuple(broken))
+
+
+def _begun(source: Source) -> _Reading:
+    """With what the scanner and the pairs of brackets told."""
+    _checked(source)
+    tokens, errors = scan(source, grammar().lexicon)
+    repaired = repair(tokens)
+    return _Reading(source, repaired, [*errors, *repaired.errors])
 
 
 def comments_of(source: Source) -> list[Span]:
     """The comments of a text, in order."""
-    return comments(source, _grammar().lexicon)
+    return comments(source, grammar().lexicon)
 
 
 def tokens_of(source: Source) -> list[Token]:
     """The tokens of a text, in order."""
-    return scan(source, _grammar().lexicon)[0]
+    return scan(source, grammar().lexicon)[0]
 
 
 def _checked(source: Source) -> Source:
@@ -102,84 +121,53 @@ def _no_text(name: str, reason: str) -> UserError:
     return UserError(f"`{name}` is not a text: {reason}", "E005")
 
 
-# --- the grammar ------------------------------------------------------------------------------------
-
-
-class _NoLexer(Lexer):  # type: ignore[misc]
-    """Lark is given tokens; it reads no text."""
-
-    def __init__(self, conf: Any) -> None:
-        pass
-
-    def lex(self, *_: Any) -> Any:
-        return iter(())
-
-
-@dataclass(frozen=True)
-class _Grammar:
-    lark: Lark
-    lexicon: Lexicon
-    spelled: Mapping[str, str]
-    """How the terminals that are always written alike are written."""
-
-
-@cache
-def _grammar() -> _Grammar:
-    text = resources.files("rnngraph.grammar").joinpath("rnn.lark").read_text("utf-8")
-    lark, ignored = _tables(text)
-    spelled = {t.name: t.pattern.value for t in lark.terminals if t.pattern.type == "str"}
-    return _Grammar(lark, _lexicon(lark, ignored), spelled | {"FOR_EACH": "for"})
-
-
-def _tables(text: str) -> tuple[Lark, Sequence[str]]:
-    """Lark's tables for this grammar, and the terminals that it ignores; kept on disk, because they take longer to make
-    than most texts take to be checked."""
-    kept = Kept("grammar", text, lark_version, sys.version)
-    if (known := kept.read()) is not None:
-        ignored, data = pickle.loads(known)
-        return Lark.load(io.BytesIO(data)), ignored
-    made = Lark(
-        text, parser="lalr", lexer=_NoLexer, keep_all_tokens=True, maybe_placeholders=True, transformer=Rules
-    )
-    saved = io.BytesIO()
-    made.save(saved)
-    kept.write(pickle.dumps((list(made.ignore_tokens), saved.getvalue())))
-    return made, made.ignore_tokens
-
-
-def _lexicon(lark: Lark, ignored: Sequence[str]) -> Lexicon:
-    words = {t.pattern.value: t.name for t in lark.terminals if t.pattern.value.isalpha()}
-    signs = [t for t in lark.terminals if t.name not in words.values()]
-    signs.sort(key=lambda t: (-t.priority, t.pattern.type == "str", -len(t.pattern.value)))
-    pattern = "|".join(f"(?P<{t.name}>{t.pattern.to_regexp()})" for t in signs)
-    return Lexicon(re.compile(pattern), words, frozenset(ignored))
-
-
 # --- one reading --------------------------------------------------------------------------------------
 
 
 class _Reading:
-    """The parser's way through the tokens of one text. After a mistake it goes on at the next statement."""
+    """The parser's way through the tokens of one text. After a mistake it goes on at the next statement.
 
-    def __init__(self, source: Source, repaired: Repaired, reported: Sequence[int]) -> None:
+    `errors` are those that are known already; `replaced` is where stand-ins begin: what is wrong behind one is not its
+    fault.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        repaired: Repaired,
+        errors: Sequence[Diagnostic] = (),
+        replaced: frozenset[int] = frozenset(),
+    ) -> None:
         self.source = source
         self.tokens = repaired.tokens
         self.blocks = repaired.blocks
-        self.reported = reported
-        self.errors: list[Diagnostic] = []
+        self.errors = list(errors)
+        self.reported = [error.span.start for error in errors if error.span]
+        self.replaced = replaced
+        self.broken: list[Broken] = []
         self.begin([])
+
+    @property
+    def told(self) -> list[Diagnostic]:
+        """What is wrong, by place."""
+        return in_order(self.errors)[:MOST_ERRORS]
+
+    @property
+    def too_deep(self) -> bool:
+        return any(error.code == "E004" for error in self.errors)
 
     def begin(self, blocks: Sequence[str]) -> None:
         """A fresh parser, as deep inside of blocks as the text is where it goes on."""
-        self.parser = _grammar().lark.parse_interactive("")
+        self.parser = grammar().lark.parse_interactive("")
         self.state = self.parser.parser_state
         nowhere = Span(self.source, 0, 0)
         for kind in _entrance(blocks):
             self.state.feed_token(Token(kind, "", nowhere, False))
 
-    def run(self) -> tuple[ast.Import | ast.Definition | ast.Options, ...] | None:
-        at, failed = 0, -1
-        while at < len(self.tokens):
+    def run(self) -> Items | None:
+        """What the text holds; None where that is not known."""
+        at, failed, known = 0, -1, len(self.errors)
+        while at < len(self.tokens) and not self.too_deep:
             token = self.meant(at)
             before = list(self.state.state_stack)
             try:
@@ -191,30 +179,30 @@ class _Reading:
                     self.report(at, before)
                 failed = at = self.resume(at + (at == failed))
             except Refused as error:
-                self.errors.append(error.diagnostic)
-                if error.diagnostic.code == "E004":
-                    return None
+                self.refuse(error, at)
                 failed = at = self.resume(at + (at == failed))
             else:
                 at += 1
-            if len(self.errors) >= MOST_ERRORS:
+            if len(self.errors) - known >= MOST_ERRORS:
                 return None
-        return self.finish()
+        return None if self.too_deep else self.finish()
 
-    def finish(self) -> tuple[ast.Import | ast.Definition | ast.Options, ...] | None:
+    def finish(self) -> Items | None:
         end = Span(self.source, len(self.source.text), len(self.source.text))
         before = list(self.state.state_stack)
         try:
-            items: tuple[ast.Import | ast.Definition | ast.Options, ...] = self.state.feed_token(
-                Token("$END", "", end, True), is_end=True
-            )
+            items: Items = self.state.feed_token(Token("$END", "", end, True), is_end=True)
         except UnexpectedToken:
             self.report(len(self.tokens), before)
             return None
         except Refused as error:
-            self.errors.append(error.diagnostic)
+            self.refuse(error, len(self.tokens))
             return None
-        return items
+        return items if not self.broken else None
+
+    def refuse(self, error: Refused, at: int) -> None:
+        self.errors.append(error.diagnostic)
+        self.broken.append(self.statement(at - self.starts(at)))
 
     def meant(self, at: int) -> Token:
         """A soft word is a keyword where the grammar has a use for one, else a name."""
@@ -230,16 +218,22 @@ class _Reading:
 
     def report(self, at: int, before: list[Any]) -> None:
         """Tells what was expected, unless something was already told of the same statement."""
-        begin, end = self.statement(at - self.starts(at))
+        statement = self.statement(at - self.starts(at))
+        self.broken.append(self.blamed(at, statement))
+        begin, end = self.places(statement)
         if any(begin <= place < end for place in self.reported):
             return
         previous = self.tokens[at - 1] if at else None
         token = self.tokens[at] if at < len(self.tokens) else None
         following = self.tokens[at + 1] if at + 1 < len(self.tokens) else None
-        spelled = _grammar().spelled
-        self.errors.append(
-            explain(Trouble(self.source, previous, token, following, self.accepted(before), spelled))
-        )
+        spelled = grammar().spelled
+        self.errors.append(explain(Trouble(self.source, previous, token, following, self.accepted(before), spelled)))
+
+    def blamed(self, at: int, statement: Broken) -> Broken:
+        """The statement that is wrong: not the one before, where that has been replaced, or is the end of a block."""
+        first = self.tokens[statement.first] if self.tokens else None
+        sound = first is not None and (first.type == "CLOSE_BRACE" or first.span.start in self.replaced)
+        return self.statement(at) if sound and at < len(self.tokens) and statement.last <= at else statement
 
     def accepted(self, states: list[Any]) -> set[str]:
         """The terminals that may follow in a state, found by trying each."""
@@ -248,7 +242,7 @@ class _Reading:
         found: set[str] = set(self.parser.accepts())
         return found
 
-    def statement(self, at: int) -> tuple[int, int]:
+    def statement(self, at: int) -> Broken:
         """From the last place before a token where a statement may begin, to the next one behind it."""
         first = min(at, len(self.tokens) - 1)
         while first > 0 and not self.begins(first):
@@ -256,8 +250,13 @@ class _Reading:
         last = at + 1
         while last < len(self.tokens) and not self.begins(last):
             last += 1
-        begin = self.tokens[first].span.start if self.tokens else 0
-        return begin, self.tokens[last].span.start if last < len(self.tokens) else len(self.source.text) + 1
+        return Broken(max(first, 0), min(last, len(self.tokens)))
+
+    def places(self, statement: Broken) -> tuple[int, int]:
+        """Where it stands in the text, up to the next one."""
+        begin = self.tokens[statement.first].span.start if self.tokens else 0
+        after = self.tokens[statement.last :]
+        return begin, after[0].span.start if after else len(self.source.text) + 1
 
     def begins(self, at: int) -> bool:
         """Whether reading may go on here after a mistake."""
