@@ -68,7 +68,8 @@ def _model(trace: Trace, loaded: Loaded, model: Definition) -> set[str]:
     """Elaborates a model as for running and as for training; the names of the definitions that it uses."""
     used: set[str] = set()
     for training in (False, True):
-        own = Trace(training=training, worlds=loaded.worlds, hints=trace.hints, notes=trace.notes, amounts=trace.amounts)
+        own = Trace(training=training, worlds=loaded.worlds, hints=trace.hints, amounts=trace.amounts)
+        own.notes = trace.notes
         numbers = _distinct()
         attempt(own, loaded, model, {s.name: next(numbers) for s in model.settings if s.default is None})
         for diagnostic in own.report.found:

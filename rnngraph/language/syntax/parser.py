@@ -56,7 +56,7 @@ Items = tuple[ast.Import | ast.Definition | ast.Options, ...]
 
 @dataclass(frozen=True)
 class Read:
-    """A text that need not be finished: what could be read, what is wrong, and where that is which could not be read."""
+    """A text that need not be finished: what could be read, what is wrong, and where it could not be read."""
 
     file: ast.File
     errors: tuple[Diagnostic, ...]
