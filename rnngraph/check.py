@@ -13,10 +13,9 @@ from typing import Any
 from rnngraph.diagnostics.diagnostic import Diagnostic, in_order
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source, Span
-from rnngraph.language.checking.check import check_loaded
+from rnngraph.language.checking.check import Notes, check_loaded
 from rnngraph.language.checking.unfinished import Gaps
 from rnngraph.language.elaboration.imports import Loaded, Reader, load_around
-from rnngraph.language.elaboration.trace import Note
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition, Expr, File, Options
 from rnngraph.language.syntax.parser import parse_around, read_source
@@ -43,7 +42,7 @@ def check(path: str) -> list[Diagnostic]:
         return list(error.diagnostics)
 
 
-def check_source(source: Source, read: Reader = read_source, notes: list[Note] | None = None) -> Checked:
+def check_source(source: Source, read: Reader = read_source, notes: Notes | None = None) -> Checked:
     """Every error and warning of a text. A statement that cannot be read hides nothing of the others.
 
     `read` gives the text of a file that is imported; `notes` gets what every name and expression stands for. UserError
@@ -52,8 +51,8 @@ def check_source(source: Source, read: Reader = read_source, notes: list[Note] |
     parsed = parse_around(source)
     loaded, missing = load_around(parsed.file, read)
     found = [*check_loaded(loaded, notes), *_options(parsed.file)]
-    left = Gaps(parsed.file, parsed.broken, bool(missing)).without_echoes(dict.fromkeys(found))
     told = [e.span for e in parsed.errors if e.span]
+    left = Gaps(parsed.file, parsed.broken, told, bool(missing)).without_echoes(dict.fromkeys(found))
     unread = [d for d in missing if not any(d.span and d.span.start <= e.start < d.span.end for e in told)]
     return Checked(parsed.file, loaded, tuple(in_order([*parsed.errors, *unread, *left])))
 

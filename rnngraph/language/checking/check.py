@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -47,9 +48,18 @@ def check(file: File) -> list[Diagnostic]:
     return check_loaded(loaded)
 
 
-def check_loaded(loaded: Loaded, notes: list[Note] | None = None) -> list[Diagnostic]:
-    """All errors and warnings of a file whose imports are there; `notes` gets what every name and expression is."""
-    trace = Trace(notes=notes)
+@dataclass(frozen=True)
+class Notes:
+    """What the names and expressions of a file were found to be: `used` in its models, `tried` of definitions that no
+    model uses, with made-up sizes."""
+
+    used: list[Note] = field(default_factory=list)
+    tried: list[Note] = field(default_factory=list)
+
+
+def check_loaded(loaded: Loaded, notes: Notes | None = None) -> list[Diagnostic]:
+    """All errors and warnings of a file whose imports are there."""
+    trace = Trace()
     for diagnostic in names.check(loaded, trace.hints):
         trace.tell(diagnostic)
     if any(d.code == "E301" for d in trace.report.found):
@@ -57,19 +67,19 @@ def check_loaded(loaded: Loaded, notes: list[Note] | None = None) -> list[Diagno
     used: set[str] = set()
     for definition in loaded.own:
         if definition.kind == "model":
-            used |= _model(trace, loaded, definition)
+            used |= _model(trace, loaded, definition, notes and notes.used)
     for definition in loaded.own:
         if definition.kind != "model" and definition.name not in used:
-            _alone(trace, loaded, definition)
+            _alone(trace, loaded, definition, notes and notes.tried)
     return in_order(trace.report.found)
 
 
-def _model(trace: Trace, loaded: Loaded, model: Definition) -> set[str]:
+def _model(trace: Trace, loaded: Loaded, model: Definition, notes: list[Note] | None) -> set[str]:
     """Elaborates a model as for running and as for training; the names of the definitions that it uses."""
     used: set[str] = set()
     for training in (False, True):
         own = Trace(training=training, worlds=loaded.worlds, hints=trace.hints, amounts=trace.amounts)
-        own.notes = trace.notes
+        own.notes = notes
         numbers = _distinct()
         attempt(own, loaded, model, {s.name: next(numbers) for s in model.settings if s.default is None})
         for diagnostic in own.report.found:
@@ -78,10 +88,10 @@ def _model(trace: Trace, loaded: Loaded, model: Definition) -> set[str]:
     return used
 
 
-def _alone(trace: Trace, loaded: Loaded, definition: Definition) -> None:
+def _alone(trace: Trace, loaded: Loaded, definition: Definition, notes: list[Note] | None) -> None:
     if any(is_cell(loaded.world, definition, s.name) for s in definition.settings if s.default is None):
         return
-    different = _tried(loaded, definition, _distinct(), trace.amounts, trace.notes)
+    different = _tried(loaded, definition, _distinct(), trace.amounts, notes)
     same = _tried(loaded, definition, _equal(), trace.amounts)
     kept = {(d.code, d.span) for d in same}
     for diagnostic in different:

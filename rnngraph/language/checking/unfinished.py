@@ -16,15 +16,17 @@ _OF_WHOLE_BODIES = ("W401", "W402", "W403", "W404", "W405", "E302", "E307", "E31
 
 @dataclass(frozen=True)
 class Gaps:
-    """What of a file is not known: the statements that cannot be read, and whether all of its imports can be."""
+    """What of a file is not known: the statements that cannot be read, other places where its signs mean nothing, and
+    whether an import cannot be followed."""
 
     file: File
     broken: Sequence[Span]
+    signs: Sequence[Span]
     imports: bool
 
     def without_echoes(self, found: Iterable[Diagnostic]) -> list[Diagnostic]:
         """The diagnostics that stand without what is not known."""
-        if not self.broken and not self.imports:
+        if not self.broken and not self.signs and not self.imports:
             return list(found)
         names = {d.name for d in self.headless()}
         whole = [*self.headless(), *self.gappy()]
@@ -48,6 +50,8 @@ class Gaps:
     def _may_be_echo(self, d: Diagnostic, names: set[str], gappy: Sequence[Span]) -> bool:
         if d.span is None or d.span.source is not self.file.source:
             return bool(self.broken)
+        if any(d.span.start <= sign.start < d.span.end for sign in self.signs):
+            return True
         if _within(d.span, self.broken) or any(f"`{name}`" in d.message for name in names):
             return True
         if d.code == "E101" and (self.imports or _within(d.span, [h.span for h in self.headless()])):
