@@ -24,6 +24,7 @@ from rnngraph.cli.generate import generate
 from rnngraph.cli.help import explain
 from rnngraph.cli.import_ import import_
 from rnngraph.cli.library import library
+from rnngraph.cli.lsp import lsp
 from rnngraph.cli.new import new
 from rnngraph.cli.predict import predict
 from rnngraph.cli.render import render
@@ -50,7 +51,7 @@ def cli() -> None:
 
 
 for verb in (
-    new, examples, library, doctor, check, fmt, show, summary, run, train, sweep, evaluate, predict, render, compare,
+    new, examples, library, doctor, check, fmt, lsp, show, summary, run, train, sweep, evaluate, predict, render, compare,
     bench, cost, generate, weights, import_, export,
 ):  # fmt: skip
     cli.add_command(verb)

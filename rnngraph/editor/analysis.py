@@ -12,12 +12,13 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source
 from rnngraph.editor.shapes import item_text
 from rnngraph.language.checking.check import Notes
+from rnngraph.language.elaboration import imports
 from rnngraph.language.elaboration.imports import Loaded, Reader
 from rnngraph.language.elaboration.trace import Note
 from rnngraph.language.elaboration.values import Poison
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition, File
-from rnngraph.language.syntax.parser import read_source
+from rnngraph.language.syntax.parser import parse_around, read_source
 from rnngraph.language.syntax.traversal import walk
 
 Places = Mapping[tuple[int, int], tuple[Note, ...]]
@@ -70,12 +71,20 @@ def analyse(source: Source, read: Reader = read_source) -> Analysis:
         checked = check_source(source, read, notes)
     except UserError as error:
         checked = _nothing(source, error.diagnostics)
-    return Analysis(source, checked.found, checked.file, checked.loaded, notes)
+    return Analysis(checked.file.source, checked.found, checked.file, checked.loaded, notes)
+
+
+def definitions_of(source: Source) -> tuple[Definition, ...]:
+    """The cells, layers and models of a text, from its syntax alone."""
+    try:
+        return imports.definitions(parse_around(source).file)
+    except UserError:
+        return ()
 
 
 def _nothing(source: Source, found: Iterable[Diagnostic]) -> Checked:
-    file = File(source, ())
-    return Checked(file, Loaded(file, (), (), {source: {}}), tuple(found))
+    file = File(Source(source.name, "", source.folder), ())
+    return Checked(file, Loaded(file, (), (), {file.source: {}}), tuple(found))
 
 
 def _by_place(source: Source, notes: Iterable[Note]) -> Places:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Span
@@ -95,6 +97,11 @@ def described(definition: Definition) -> Entry:
         tuple(dict.fromkeys(_typed(s.span) for s in declared if isinstance(s, ast.Param))),
         definition.span.text,
     )
+
+
+def library_file(place: str) -> Path:
+    """The file of `library/gru.rnn`, as it came along."""
+    return Path(str(resources.files("rnngraph.language.library"))) / place.removeprefix("library/")
 
 
 def own_comment(definition: Definition) -> str:

@@ -49,6 +49,11 @@ class Grammar:
         return frozenset(w for w, kind in self.lexicon.words.items() if kind not in SOFT)
 
     @cached_property
+    def name(self) -> re.Pattern[str]:
+        """What a name looks like."""
+        return re.compile(next(t.pattern.to_regexp() for t in self.lark.terminals if t.name == "NAME"))
+
+    @cached_property
     def words(self) -> frozenset[str]:
         """All words of the language, those too that are special in one place only."""
         return frozenset(self.lexicon.words)
