@@ -51,8 +51,8 @@ def cli() -> None:
 
 
 for verb in (
-    new, examples, library, doctor, check, fmt, lsp, show, summary, run, train, sweep, evaluate, predict, render, compare,
-    bench, cost, generate, weights, import_, export,
+    new, examples, library, doctor, check, fmt, lsp, show, summary, run, train, sweep, evaluate, predict, render,
+    compare, bench, cost, generate, weights, import_, export,
 ):  # fmt: skip
     cli.add_command(verb)
 explain(cli)

@@ -18,8 +18,16 @@ Colour = Literal["keyword", "type", "function", "class", "state", "number", "str
 _DEFINES = {"CELL", "LAYER", "MODEL"}
 _TYPES = {"SEQ", "FLOAT_TYPE", "INT_TYPE", "BOOL_TYPE"}
 _BEFORE_TYPES = {"COLON", "CLOSE_BRACKET", "SEQ", "NAME"}
-_SIGNS = {"COMMA", "DOT", "COLON", "OPEN_PAREN", "CLOSE_PAREN", "OPEN_BRACKET", "CLOSE_BRACKET", "OPEN_BRACE", "CLOSE_BRACE"}
-_PLAIN: dict[str, Colour] = {"COMMENT": "comment", "TEXT": "string", "INTEGER": "number", "DECIMAL": "number", "PRIMED": "state"}
+_SIGNS = {
+    "COMMA", "DOT", "COLON", "OPEN_PAREN", "CLOSE_PAREN", "OPEN_BRACKET", "CLOSE_BRACKET", "OPEN_BRACE", "CLOSE_BRACE",
+}  # fmt: skip
+_PLAIN: dict[str, Colour] = {
+    "COMMENT": "comment",
+    "TEXT": "string",
+    "INTEGER": "number",
+    "DECIMAL": "number",
+    "PRIMED": "state",
+}
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ _TOKENS: dict[Colour, _TokenType] = {
 }
 
 
-class RnnLexer(Lexer):
+class RnnLexer(Lexer):  # type: ignore[misc]
     """Tokens as the language's own scanner finds them."""
 
     name = "rnngraph"

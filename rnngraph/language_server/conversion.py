@@ -13,10 +13,11 @@ from rnngraph.editor.completion import Completion
 from rnngraph.editor.names import Kind
 from rnngraph.editor.outline import Entry
 
+UTF16 = "utf-16"
 _UNITS: dict[str, Callable[[str], int]] = {
-    lsp.PositionEncodingKind.Utf8.value: lambda text: len(text.encode()),
-    lsp.PositionEncodingKind.Utf16.value: lambda text: len(text.encode("utf-16-le")) // 2,
-    lsp.PositionEncodingKind.Utf32.value: len,
+    "utf-8": lambda text: len(text.encode()),
+    UTF16: lambda text: len(text.encode("utf-16-le")) // 2,
+    "utf-32": len,
 }
 
 
@@ -25,7 +26,7 @@ class Positions:
     """How the client counts columns, and what it calls texts."""
 
     address: Callable[[Source], str]
-    encoding: str = lsp.PositionEncodingKind.Utf16.value
+    encoding: str = UTF16
 
     def position(self, source: Source, offset: int) -> lsp.Position:
         line, column = source.place(min(offset, len(source.text)))

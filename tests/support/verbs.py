@@ -45,6 +45,7 @@ library LSTM
 doctor
 check small.rnn
 fmt small.rnn
+lsp
 show small.rnn
 summary small.rnn
 run small.rnn --data d.npz --weights w.safetensors --out out.npz

@@ -67,10 +67,10 @@ def check_loaded(loaded: Loaded, notes: Notes | None = None) -> list[Diagnostic]
     used: set[str] = set()
     for definition in loaded.own:
         if definition.kind == "model":
-            used |= _model(trace, loaded, definition, notes and notes.used)
+            used |= _model(trace, loaded, definition, notes.used if notes else None)
     for definition in loaded.own:
         if definition.kind != "model" and definition.name not in used:
-            _alone(trace, loaded, definition, notes and notes.tried)
+            _alone(trace, loaded, definition, notes.tried if notes else None)
     return in_order(trace.report.found)
 
 
