@@ -26,6 +26,7 @@ LAYERS: list[set[str]] = [
     {"language_server"},
     {"torch", "jax"},
     {"frameworks"},
+    {"explore"},
     {"api"},
     {"viz", "editor"},
     {"analysis", "check", "exchange", "generation"},

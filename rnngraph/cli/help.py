@@ -82,6 +82,13 @@ VERBS = {
             "render lstm4.rnn --unroll static --steps 4 --out lstm4.pdf",
         ),
     ),
+    "explore": Told(
+        "Open a page to explore a model: graph, cost, memory, values.",
+        (
+            "explore textbook.rnn --out textbook.html",
+            "explore lstm4.rnn --data data/lstm4.npz \\\n    --weights data/lstm4.safetensors --out lstm4.html",
+        ),
+    ),
     "compare": Told(
         "Run a model static and as a loop; report what each costs.",
         (

@@ -18,6 +18,7 @@ from rnngraph.cli.cost import cost
 from rnngraph.cli.doctor import doctor
 from rnngraph.cli.evaluate import evaluate
 from rnngraph.cli.examples import examples
+from rnngraph.cli.explore import explore
 from rnngraph.cli.export import export
 from rnngraph.cli.fmt import fmt
 from rnngraph.cli.generate import generate
@@ -52,7 +53,7 @@ def cli() -> None:
 
 for verb in (
     new, examples, library, doctor, check, fmt, lsp, show, summary, run, train, sweep, evaluate, predict, render,
-    compare, bench, cost, generate, weights, import_, export,
+    explore, compare, bench, cost, generate, weights, import_, export,
 ):  # fmt: skip
     cli.add_command(verb)
 explain(cli)
