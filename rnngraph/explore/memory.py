@@ -9,13 +9,14 @@ from itertools import accumulate
 from typing import Any
 
 from rnngraph.compilation.variant import Signature, Variant
+from rnngraph.explore.levels import clipped
 from rnngraph.explore.tables import Tables
 from rnngraph.model import Model
 from rnngraph.planning.plan import Plan, lifetimes
 from rnngraph.planning.program import CATEGORIES, Program, Step
 from rnngraph.planning.timeline import timeline
 from rnngraph.run_options import RunOptions
-from rnngraph.viz.labels import op_text
+from rnngraph.viz.labels import op_text, source_text
 
 Json = dict[str, Any]
 
@@ -65,8 +66,9 @@ def _moments(variant: Variant, made: Plan, tables: Tables) -> Json:
 
 def _line(step: Step | None, tables: Tables) -> Json:
     if step is None:
-        return {"name": "", "span": -1}
-    return {"name": _name(step), "span": tables.of_span(step.node.origin.span)}
+        return {"name": "", "text": "", "span": -1}
+    span = step.node.origin.span
+    return {"name": _name(step), "text": clipped(source_text(span)) if span else "", "span": tables.of_span(span)}
 
 
 def _name(step: Step) -> str:
@@ -90,7 +92,7 @@ def _slots(program: Program, made: Plan, places: Sequence[int], tables: Tables) 
             "category": CATEGORIES.index(program.categories[slot]),
             "first": first,
             "last": last,
-            **({"name": given[slot], "span": -1} if slot in given else _line(step, tables)),
+            **({"name": given[slot], "text": "", "span": -1} if slot in given else _line(step, tables)),
         }
 
 

@@ -49,10 +49,6 @@ class Session:
     given: Given = Given()
     flags: Mapping[str, str | None] = field(default_factory=dict)
 
-    @property
-    def title(self) -> str:
-        return self.name or Path(self.source.shown).stem
-
     def page(self, tell: Tell) -> Json:
         """All parts, for a page that has no server; `tell` is told what is made now."""
         tell("the graph after every pass")
@@ -67,7 +63,9 @@ class Session:
     def opened(self, served: bool) -> Json:
         """What a page begins with."""
         first = self.part("model", self.source.text)
-        about = {"title": self.title, "file": self.source.shown, "text": self.source.text, "served": served}
+        model, _ = self.read(self.source.text)
+        title = model.block.definition if model else Path(self.source.shown).stem
+        about = {"title": title, "file": self.source.shown, "text": self.source.text, "served": served}
         return {**about, **first, "costs": None, "memory": None, "values": None}
 
     def part(self, part: str, text: str, seed: int = 0, tell: Tell = lambda words: None) -> Json:

@@ -129,7 +129,7 @@ export class CostView {
     const sum = total(way, this.sizes), fits = longest(way, this.sizes, this.limit), again = evaluations(way, this.sizes.steps);
     const about = exact(way) ? "" : "≈ ", share = Math.round((100 * sum) / this.limit);
     return h("tr", { class: sum <= this.limit ? "fits" : "over" }, h("th", { scope: "row" }, told(way)), h("td", {}, about + bytes(sum)),
-      h("td", {}, `${sum <= this.limit ? "fits" : "does not fit"}, ${share > 999 ? "> 999" : share} %`), h("td", {}, fits === Infinity ? "any" : fits ? `${about}${number(fits)} steps` : "none"),
+      h("td", {}, `${sum <= this.limit ? "fits" : "does not fit"}, ${share > 999 ? "> 999" : share || "< 1"} %`), h("td", {}, fits === Infinity ? "any" : fits ? `${about}${number(fits)} steps` : "none"),
       h("td", {}, this.training ? `× ${again.toFixed(2)}` : "× 1"), h("td", { class: "law" }, way.laws.saved?.text ?? "0"));
   }
 

@@ -68,11 +68,11 @@ export interface Costs {
   compiled: { static: Compiled[]; dynamic: Compiled };
 }
 
-export interface Slot { bytes: number; category: number; first: number; last: number; name: string; span: number }
+export interface Slot { bytes: number; category: number; first: number; last: number; name: string; text: string; span: number }
 
 export interface Panel {
   mode: string; allocated: number; starts: number[]; end: number; backward: number; bytes: number[][];
-  runs: { name: string; span: number }[]; slots: Slot[];
+  runs: { name: string; text: string; span: number }[]; slots: Slot[];
 }
 
 export interface Memory extends Tables { panels: Panel[]; categories: string[]; steps: number; batch: number }

@@ -76,6 +76,7 @@ class Explorer {
     const asked = VIEWS.find(([name]) => `#${name}` === location.hash);
     this.show(asked ? asked[0] : "graph");
     this.graph.update({ model: this.model, values: this.page.values, costs: this.page.costs });
+    if (this.page.served) setTimeout(() => void this.fetched("values"), 600); // hovering tells the times that are in there
   }
 
   // --- views -----------------------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ export class MemoryView {
     const panel = this.panel, category = CATEGORY[slot.category], last = panel.runs[slot.last];
     const end = slot.last >= panel.runs.length - 1 ? "the end" : last?.name ? `${last.name}${last.span >= 0 ? `, ${this.place(last.span)}` : ""}` : `kernel ${number(panel.starts[slot.last])}`;
     const line = slot.span >= 0 ? h("button", { type: "button", class: "link", onclick: () => this.point(slot.span, true) }, this.place(slot.span)) : "";
-    return h("tr", {}, h("th", { scope: "row" }, slot.name), h("td", {}, bytes(slot.bytes)), h("td", {}, h("i", { class: `dot cat-${category}` }), WORDS[category] ?? category), h("td", {}, line), h("td", {}, end));
+    return h("tr", {}, h("th", { scope: "row" }, slot.name, slot.text && slot.text !== slot.name ? h("code", {}, slot.text) : ""), h("td", {}, bytes(slot.bytes)), h("td", {}, h("i", { class: `dot cat-${category}` }), WORDS[category] ?? category), h("td", {}, line), h("td", {}, end));
   }
 
   private plot(width: number, height: number): [uPlot.Options, uPlot.AlignedData] | null {

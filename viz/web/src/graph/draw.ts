@@ -7,9 +7,10 @@ export function draw(drawing: Drawing): SVGGElement {
   const flat = (kind: string) => drawing.frames.filter((frame) => frame.kind === kind).map(frameOf);
   return s("g", {},
     ...flat("band"), ...drawing.frames.filter((frame) => frame.kind === "loop" || frame.kind === "block").map(frameOf),
-    s("g", { class: "under" }, ...drawing.paths.filter((path) => path.kind === "saved").map(pathOf)),
+    s("g", {}, ...drawing.paths.filter((path) => path.under).map(pathOf)),
     ...flat("step"), ...flat("fold"),
-    s("g", {}, ...drawing.paths.filter((path) => path.kind !== "saved").map(pathOf)),
+    s("g", {}, ...drawing.paths.filter((path) => !path.under).map(pathOf)),
+    ...drawing.frames.filter((frame) => frame.title).map(headOf),
     s("g", {}, ...drawing.labels.map((label) => s("text", { x: label.x, y: label.y, "text-anchor": label.anchor, class: `label ${label.kind}` }, label.text))),
     ...drawing.boxes.map(boxOf),
   );
@@ -19,13 +20,17 @@ function frameOf(frame: Frame): SVGGElement {
   const { x, y, w, h } = frame;
   const rect = s("rect", { x, y, width: w, height: h, rx: frame.kind === "step" || frame.kind === "fold" ? 8 : 12 });
   const classes = `frame ${frame.kind}${frame.back ? " back" : ""}`;
-  if (!frame.title) return s("g", { class: classes }, rect);
+  return s("g", { class: classes }, rect);
+}
+
+/** What a frame is called, over all lines; a click there closes it. */
+function headOf(frame: Frame): SVGGElement {
+  const { x, y, w } = frame;
   const title = s("text", { x: x + 14, y: y + 20, class: "title" }, frame.title);
   const w2 = Math.min(w, width(frame.title, TITLE) + 52);
-  const head = s("g", { class: "head", "data-key": frame.key, "data-opens": frame.opens, role: "button", tabindex: -1, "aria-expanded": "true", "aria-label": `${frame.title}, open` },
+  return s("g", { class: `head ${frame.kind}`, "data-key": frame.key, "data-opens": frame.opens, role: "button", tabindex: -1, "aria-expanded": "true", "aria-label": `${frame.title}, open` },
     s("rect", { x: x + 2, y: y + 2, width: w2, height: 28, rx: 9, class: "hit" }), title,
     s("text", { x: x + 14 + width(frame.title, TITLE) + 10, y: y + 20, class: "sign" }, "−"));
-  return s("g", { class: classes }, rect, head);
 }
 
 function boxOf(box: Box): SVGGElement {

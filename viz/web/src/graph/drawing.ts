@@ -2,14 +2,14 @@
 
 import type { Item } from "./scene";
 
-export interface Box { item: Item; key: string; x: number; y: number; w: number; h: number; title?: string; plain?: boolean }
+export interface Box { item: Item; key: string; x: number; y: number; w: number; h: number; title?: string }
 
 export interface Frame {
   key: string; kind: "loop" | "block" | "step" | "fold" | "band"; title: string; opens: string; back: boolean; span: number;
   x: number; y: number; w: number; h: number;
 }
 
-export interface Path { points: Point[]; kind: string; from: string; to: string; curve?: boolean; plain?: boolean }
+export interface Path { points: Point[]; kind: string; from: string; to: string; curve?: boolean; under?: boolean }
 
 export interface Label { x: number; y: number; text: string; anchor: "start" | "middle" | "end"; kind: string }
 

@@ -38,15 +38,12 @@ const OPTIONS: Record<string, string> = {
   "elk.layered.spacing.edgeNodeBetweenLayers": "13",
   "elk.layered.spacing.edgeEdgeBetweenLayers": "9",
   "elk.spacing.nodeNode": "20",
+  "elk.spacing.portPort": "17",
   "elk.spacing.edgeNode": "14",
   "elk.spacing.edgeEdge": "9",
   "elk.layered.mergeEdges": "true",
-  "elk.layered.nodePlacement.strategy": "NETWORK_SIMPLEX",
-  "elk.layered.nodePlacement.favorStraightEdges": "true",
+  "elk.layered.nodePlacement.bk.fixedAlignment": "BALANCED",
 };
-const LARGE = 160;
-
-export const loopKey = (item: Item): string => item.key;
 
 /** The whole scene, from top to bottom. */
 export async function layered(scene: Scene): Promise<Drawing> {
@@ -54,7 +51,6 @@ export async function layered(scene: Scene): Promise<Drawing> {
   const frames = new Map<string, Scene>(), items = new Map<string, Item>();
   root.children = level(scene, "root", frames, items);
   root.edges = edges(scene, "");
-  if (items.size > LARGE) root.layoutOptions!["elk.layered.nodePlacement.strategy"] = "BRANDES_KOEPF";
   return gathered(await placed(root), items, frames);
 }
 
@@ -95,13 +91,14 @@ function level(scene: Scene, id: string, frames: Map<string, Scene>, items: Map<
   };
   for (const item of scene.items) {
     items.set(item.key, item);
-    within(item.path).push(item.loop ? loopNode(item, frames, items, bare) : { id: item.key, ...size(item), layoutOptions: rank(item) });
+    const last = scene.links.filter((link) => link.from.item === item.key && link.from.port[0] === "C").map((link) => lastPort(link.from.port));
+    within(item.path).push(item.loop ? loopNode(item, frames, items, bare, last) : { id: item.key, ...size(item), layoutOptions: rank(item) });
   }
   return top;
 }
 
 function rank(item: Item): Record<string, string> {
-  return item.kind === "input" && !item.back ? { "elk.layered.priority.direction": "1" } : {};
+  return item.kind === "input" && !item.back ? { "elk.layered.layering.layerConstraint": "FIRST" } : {};
 }
 
 function frameItem(title: string, path: string[]): Item {
@@ -121,15 +118,19 @@ function padding(title: string, side: number): Record<string, string> {
   };
 }
 
-function loopNode(item: Item, frames: Map<string, Scene>, items: Map<string, Item>, bare: boolean): ElkNode {
+/** Below the loop: where the last value of a state leaves it, beside the port at its side that leads to the next step. */
+const lastPort = (port: string): string => port.replace("C", "f");
+
+function loopNode(item: Item, frames: Map<string, Scene>, items: Map<string, Item>, bare: boolean, last: string[]): ElkNode {
   const { loop, level: inside } = item.loop!;
   const before = loop.reverse ? "EAST" : "WEST", after = loop.reverse ? "WEST" : "EAST";
   const ports = new Map<string, ElkPort>();
   const port = (name: string) => {
-    const side = { c: before, C: after, s: "NORTH", k: "NORTH", o: "SOUTH" }[name[0]]!;
+    const side = { c: before, C: after, s: "NORTH", k: "NORTH", o: "SOUTH", f: "SOUTH" }[name[0]]!;
     ports.set(name, { id: `${item.key}|${name}`, width: 1, height: 1, layoutOptions: { "elk.port.side": side } });
   };
   loop.carries.forEach((_, i) => { port(`c${i}`); port(`C${i}`); });
+  last.forEach(port);
   for (const link of inside.links) for (const end of [link.from, link.to]) if (end.item === "" && !ports.has(end.port)) port(end.port);
   const options = bare ? { "elk.padding": "[top=16,left=26,bottom=16,right=26]" } : padding(item.title, 30);
   frames.set(item.key, inside);
@@ -144,7 +145,7 @@ function edges(scene: Scene, border: string): ElkExtendedEdge[] {
   const open = new Set(scene.items.filter((item) => item.loop).map((item) => item.key));
   const end = ({ item, port }: End): string => (item === "" ? `${border}|${port}` : open.has(item) && port ? `${item}|${port}` : item);
   const own = scene.links.map((link, i) => ({
-    id: `${border}>${i}>${link.kind}`, sources: [end(link.from)], targets: [end(link.to)],
+    id: `${border}>${i}>${link.kind}`, sources: [end(link.from.item ? { ...link.from, port: lastPort(link.from.port) } : link.from)], targets: [end(link.to)],
   }));
   const inner = scene.items.flatMap((item) => (item.loop ? edges(item.loop.level, item.key) : []));
   return [...own, ...inner];

@@ -2,7 +2,7 @@
 
 import { on, s } from "../dom";
 
-const LEAST = 0.05, MOST = 4, READABLE = 0.55;
+const LEAST = 0.05, MOST = 4, READABLE = 0.7;
 
 export class PanZoom {
   readonly content = s("g", {});
@@ -69,14 +69,14 @@ export class PanZoom {
   }
 
   /** All of it in sight; where it is only asked to be readable, no smaller than that, from its beginning. */
-  fit(readable = false): void {
+  fit(readable = false, middle = false): void {
     const { clientWidth: w, clientHeight: h } = this.svg;
     if (!w || !h) return;
     const whole = Math.min(w / this.w, h / this.h, 1.25);
     this.k = readable ? Math.max(whole, Math.min(READABLE, 1.25)) : whole;
     this.x = this.w * this.k < w ? (w - this.w * this.k) / 2 : 0;
     this.y = this.h * this.k < h ? (h - this.h * this.k) / 2 : 0;
-    if (readable && this.w * this.k > w && this.k > whole) this.x = this.w * this.k > 1.6 * w ? 0 : (w - this.w * this.k) / 2;
+    if (readable && this.w * this.k > w) this.x = middle ? (w - this.w * this.k) / 2 : 0;
     this.apply();
   }
 

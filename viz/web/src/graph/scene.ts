@@ -86,7 +86,8 @@ class Builder {
     readonly params: Map<number, Source>, roots: Value[],
   ) {
     this.need(roots);
-    this.keys = level.nodes.map((node, index) => (this.drawn(node, index) ? this.keyOf(node, index) : ""));
+    this.keys = [];
+    level.nodes.forEach((node, index) => this.keys.push(this.drawn(node, index) ? this.keyOf(node, index) : ""));
     level.nodes.forEach((node, index) => { if (this.keys[index]) this.add(node, index); });
     level.nodes.forEach((node, index) => { if (this.keys[index]) this.join(node, index); });
   }
@@ -109,7 +110,15 @@ class Builder {
 
   private drawn(node: NodeOf, index: number): boolean {
     if (!this.needed.has(index) || node.hidden || node.kind === "weight" || node.kind === "param") return false;
-    return !this.through(node);
+    return !this.through(node) && this.ofWeight(node) === null;
+  }
+
+  /** A piece of a weight, or a weight laid out anew: the weight stands for it. */
+  private ofWeight(node: NodeOf): string | null {
+    if (this.context.view.detail === "operations" || node.group === undefined || node.in?.length !== 1) return null;
+    if (this.level.groups[node.group].kind !== "shape" || this.closedBlock(node)) return null;
+    const source = this.source(node.in[0]);
+    return source && "weight" in source ? source.weight : null;
   }
 
   private through(node: NodeOf): boolean {
@@ -138,14 +147,24 @@ class Builder {
     if (block) return `${this.prefix}b${pathKey(block)}${node.back ? "'" : ""}`;
     if (node.loop) return `${this.prefix}l${index}`;
     if (node.kind) return `${this.prefix}i${index}`;
-    return this.context.view.detail === "operations" ? `${this.prefix}n${index}` : `${this.prefix}g${node.group}`;
+    if (this.context.view.detail === "operations") return `${this.prefix}n${index}`;
+    const line = this.lineOf(node);
+    return line ? `${this.prefix}d${line.join(":")}` : `${this.prefix}g${node.group}`;
+  }
+
+  /** File and line of a node of the backward pass: where no more is asked for, one box is the gradient of one line. */
+  private lineOf(node: NodeOf): [number, number] | null {
+    const span = this.context.model.spans[node.span ?? -1];
+    return this.context.view.detail === "cells" && node.back && span ? [span[0], span[3]] : null;
   }
 
   private add(node: NodeOf, index: number): void {
     const key = this.keys[index];
     const known = this.items.get(key);
     const mark = this.context.view.marks ? marked(node) : "";
+    if (known && !known.title && this.lineOf(node)) known.title = through(node.name);
     if (known) {
+      if (known.kind === "block") known.type = node.types[0] ?? known.type;
       known.mark = known.mark === "new" || mark === "new" ? "new" : known.mark || mark;
       return;
     }
@@ -159,7 +178,7 @@ class Builder {
     const states = block.states.map((state) => `${state.name.split(".").pop()} ${shape(state.shape)}`);
     return {
       kind: "block", title: `${node.back ? "gradient of " : ""}${blockTitle(block)}`, detail: "",
-      lines: states.length ? [`state ${states.join(", ")}`] : [], span: block.span, type: -1, path: path.slice(0, -1),
+      lines: states.length ? [`state ${states.join(", ")}`] : [], span: block.span, type: node.types[0] ?? -1, path: path.slice(0, -1),
       opens: `block ${pathKey(path)}`,
     };
   }
@@ -181,10 +200,14 @@ class Builder {
       const kind = node.back ? "backward" : node.group === undefined ? "shape" : this.level.groups[node.group].kind;
       return { kind, title: node.op, detail, lines: node.name ? [node.name] : [], span, type, path, opens: "" };
     }
-    const group = this.level.groups[node.group], root = this.level.nodes[group.root];
+    const group = this.level.groups[node.group], root = this.level.nodes[group.root], line = this.lineOf(node);
+    if (line) {
+      const text = model.files[line[0]].text.split("\n")[line[1] - 1].trim();
+      return { kind: "backward", title: through(node.name), detail: "", lines: wrapped(text), span: group.span, type: -1, path, opens: "" };
+    }
     return {
-      kind: group.kind, title: group.title, detail: shape(model.types[root.types[0]].shape),
-      lines: wrapped(node.back ? `gradient of ${group.text}` : group.text), span: group.span, type: root.types[0], path, opens: "",
+      kind: group.kind, title: node.back ? through(group.title) : group.title, detail: shape(model.types[root.types[0]].shape),
+      lines: wrapped(group.text), span: group.span, type: root.types[0], path, opens: "",
     };
   }
 
@@ -240,6 +263,8 @@ class Builder {
     if (node.hidden) return null;
     if (node.kind === "weight") return { weight: node.name ?? "" };
     if (node.kind === "param") return this.params.get(index) ?? null;
+    const weight = this.ofWeight(node);
+    if (weight !== null) return { weight };
     if (!this.keys[index]) return null;
     const carries = node.loop?.carries.length ?? 0;
     const port = !node.loop || this.items.get(this.keys[index])?.kind === "block" ? ""
@@ -291,6 +316,11 @@ function marked(node: NodeOf): string {
   if (node.mark || !node.loop) return node.mark ?? "";
   const found = node.loop.body.nodes.map(marked);
   return found.includes("new") ? "new" : found.includes("moved") ? "moved" : "";
+}
+
+/** The gradient on its way back, as a lecture says it. */
+function through(name: string | undefined): string {
+  return name ? `through ${name}` : "";
 }
 
 function blockTitle(block: Block): string {

@@ -17,7 +17,7 @@ interface Placed {
   cell?: Cell; shape: "loop" | "bar" | "pills" | "box";
 }
 
-const GAP = 44, FOLD = 96, HEAD = 30, LEFT = 46, SHOWN = 7;
+const GAP = 44, FOLD = 96, HEAD = 46, LEFT = 84, SIDE = 72, SHOWN = 7;
 
 export async function unrolled(scene: Scene, model: ModelOf, steps: number): Promise<Drawing> {
   const cells = new Map<string, Cell>();
@@ -87,7 +87,7 @@ class Bands {
     if (axis && (item.kind === "input" || item.kind === "output" || item.kind === "backward" && item.op === "input")) {
       return { ...plain, h: 32, shape: "pills" };
     }
-    if (axis && item.kind !== "block" || axis && item.type >= 0) return { ...plain, h: 34, w: this.axes.get(axis)!.right - LEFT, shape: "bar" };
+    if (axis) return { ...plain, h: 34, w: this.axes.get(axis)!.right - LEFT, shape: "bar" };
     return { ...plain, shape: "box" };
   }
 
@@ -105,7 +105,7 @@ class Bands {
   private settle(): void {
     for (const [key, placed] of this.placed) {
       const readers = (this.outOf.get(key) ?? []).map((link) => this.placed.get(link.to.item)!.rank);
-      if (!this.into.get(key)?.length && readers.length) placed.rank = Math.max(0, Math.min(...readers) - 1);
+      if (!this.into.get(key)?.length && readers.length) placed.rank = Math.min(...readers) - 0.5;
     }
   }
 
@@ -119,8 +119,8 @@ class Bands {
         items.forEach((p) => { p.row = row; });
         this.rows.push(row);
       };
-      if (narrow.length) add(narrow, false);
       for (const p of here) if (p.shape !== "box") add([p], true);
+      if (narrow.length) add(narrow, false);
     }
     for (const row of this.rows) for (const p of row.items) row.tracks += this.tracks(p);
     let y = 20;
@@ -177,7 +177,7 @@ class Bands {
     for (const p of this.placed.values()) this.links(p);
     const last = this.rows[this.rows.length - 1];
     const widths = this.found.boxes.map((b) => b.x + b.w), frames = this.found.frames.map((f) => f.x + f.w);
-    return { ...this.found, w: Math.max(...widths, ...frames, 200) + 50, h: (last ? last.y + last.h : 0) + 30 };
+    return { ...this.found, w: Math.max(...widths, ...frames, 200) + 20, h: (last ? last.y + last.h : 0) + 30 };
   }
 
   private bar(p: Placed): void {
@@ -202,7 +202,7 @@ class Bands {
     const y = this.top(p), h = made!.drawing.h;
     this.found.frames.push({
       key: item.key, kind: "band", title: item.title, opens: item.opens, back: item.back, span: item.span,
-      x: LEFT - 34, y: p.y - 6, w: axis.right - LEFT + 68, h: h + HEAD + 18,
+      x: LEFT - SIDE, y: p.y - 6, w: axis.right - LEFT + 2 * SIDE, h: h + HEAD + 18,
     });
     for (const column of columns) {
       const middle = column.x + column.w / 2;
@@ -213,7 +213,7 @@ class Bands {
         continue;
       }
       put(this.found, made!.drawing, this.cellX(p, column), y);
-      this.found.labels.push({ x: middle, y: y - 7, text: `t = ${column.t.toLocaleString("en")}`, anchor: "middle", kind: "time" });
+      this.found.labels.push({ x: this.cellX(p, column) + 2, y: y - 6, text: `t = ${column.t.toLocaleString("en")}`, anchor: "start", kind: "time" });
     }
     loop.carries.forEach((carry, i) => this.state(p, columns, carry, i));
   }
@@ -337,7 +337,7 @@ class Bands {
   }
 
   private line(points: Point[], link: Link): void {
-    this.found.paths.push({ points, kind: link.kind, from: link.from.item, to: link.to.item });
+    this.found.paths.push({ points, kind: link.kind, from: link.from.item, to: link.to.item, under: true });
   }
 }
 

@@ -52,13 +52,13 @@ export class GraphView {
       h("div", { class: "tools" }, this.forms, this.passes,
         h("span", { class: "check" }, this.backwardBox, h("label", { for: "backward" }, "Backward pass")),
         this.stepsSlider.element,
-        h("span", { class: "find" }, this.search, this.count),
-        h("span", { class: "zooms" }, button("Zoom out", "−", () => this.zoom.by(1 / 1.3)), button("Zoom in", "+", () => this.zoom.by(1.3)), button("Fit the whole graph", "Fit", () => this.zoom.fit())),
-      ),
+        h("span", { class: "find" }, this.search, this.count)),
       h("div", { class: "stage" },
         h("div", { class: "row" }, h("label", { for: "stage" }, "Compiler"), button("The pass before", "◀", () => this.setStage(this.stage - 1)), this.stageRange, button("The next pass", "▶", () => this.setStage(this.stage + 1)), this.stageCounts),
         h("p", {}, this.stageName, " ", this.stageWhy), this.goneBox),
-      h("div", { class: "stagebox" }, this.svg, this.tip, this.message));
+      h("div", { class: "stagebox" }, this.svg,
+        h("span", { class: "zooms" }, button("Zoom out", "−", () => this.zoom.by(1 / 1.3)), button("Zoom in", "+", () => this.zoom.by(1.3)), button("Fit the whole graph", "Fit", () => this.zoom.fit())),
+        this.tip, this.message));
     this.listen();
   }
 
@@ -151,7 +151,7 @@ export class GraphView {
     this.items = new Map(drawing.boxes.map((box) => [box.key, box.item]));
     this.zoom.content.replaceChildren(draw(drawing));
     this.zoom.size(drawing.w, drawing.h);
-    if (place === "fit") this.zoom.fit(true);
+    if (place === "fit") this.zoom.fit(true, this.view.form !== "unrolled");
     this.select(this.items.has(this.selected) ? this.selected : "", false);
     this.find(false);
     this.svg.dataset.drawn = String(turn);
