@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from rnngraph.analysis.cost import optimiser_bytes, optimiser_slots
+from rnngraph.analysis.cost import optimiser_slots
 from rnngraph.analysis.formulas import Formula
 from rnngraph.analysis.growth import Growth, units_of
 from rnngraph.compilation.variant import Signature
-from rnngraph.diagnostics.errors import UserError
 from rnngraph.ir.text import counts
 from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
 
 Json = dict[str, Any]
-Tell = Callable[[str], None]
 
-KEPT = ("sqrt", "revolve:10", "mixed:25")
+KEPT = ("sqrt", "revolve:10", "revolve:50")
 """The schedules that stand beside the one that keeps everything."""
 LENGTHS = (16, 64, 256, 1024)
 """Steps at which it is told how often a schedule computes a step again."""
@@ -44,33 +41,32 @@ class Way:
 
 
 def ways(model: Model) -> tuple[Way, ...]:
-    """Those that are told of, the most asked for first."""
+    """Those that are told of, the most asked for first; static ones where a law can be found in a moment."""
+    modes = ("dynamic", "static") if _per_step(model) <= LARGEST else ("dynamic",)
     if not model.differentiated:
-        return Way("dynamic", False), Way("static", False)
-    plain = [Way(unroll, gradient) for gradient in (True, False) for unroll in ("dynamic", "static")]
+        return tuple(Way(unroll, False) for unroll in modes)
+    plain = (Way(unroll, gradient) for gradient in (True, False) for unroll in modes)
     return (*plain, *(Way("dynamic", True, keep) for keep in KEPT))
 
 
-def costs_json(model: Model, options: RunOptions, steps: int, batch: int, tell: Tell) -> Json:
-    """For each way the bytes by category; nodes and compile times of static and dynamic programs.
-
-    `tell` is told what is looked at now: of a large model, each way takes seconds.
-    """
-    tell("cost: nodes and compile times")
-    sizes, found = _sizes(model, options), list[Json]()
-    for way in ways(model):
-        if way.unroll == "static" and _per_step(sizes["static"]) > LARGEST:
-            continue
-        tell(f"cost: {way.unroll}, {'training' if way.gradient else 'forward'}, keep {way.keep}")
-        with suppress(UserError):  # the model cannot be run so
-            found.append(_way(model, way, options, steps, batch))
-    units = units_of(model)
-    asked = {"steps": steps, "batch": batch, "units": units}
-    optimiser = {"bytes": optimiser_bytes(model, options.dtype), "slots": optimiser_slots(model)}
-    return {"ways": found, "asked": asked, "dtype": options.dtype, "optimiser": optimiser, "compiled": sizes}
+def _per_step(model: Model) -> int:
+    """Nodes that a static program has more for each step."""
+    two, three = (counts(model.stage("unroll", "static", n, bool(model.differentiated)))[0] for n in (2, 3))
+    return three - two
 
 
-def _way(model: Model, way: Way, options: RunOptions, steps: int, batch: int) -> Json:
+def costs_json(model: Model, options: RunOptions, steps: int, batch: int) -> Json:
+    """What is told of all ways: how many there are, the optimiser, nodes and compile times."""
+    asked = {"steps": steps, "batch": batch, "units": units_of(model)}
+    count = len(ways(model))
+    compiled = {"static": list(_compiled(model, options, "static")), "dynamic": next(_compiled(model, options, "dynamic"))}
+    slots = optimiser_slots(model)
+    return {"asked": asked, "dtype": options.dtype, "optimiser": slots, "compiled": compiled, "count": count, "ways": []}
+
+
+def way_json(model: Model, options: RunOptions, steps: int, batch: int, index: int) -> Json:
+    """The bytes by category of one way, by its place among all. UserError where the model cannot be run so."""
+    way = ways(model)[index]
     how = way.options(options)
     growth = Growth(model, how.training_step if way.gradient else how.compiled, steps, batch)
     laws = {category: _law(law) for category, law in growth.laws().items()}
@@ -92,23 +88,12 @@ def _evaluations(growth: Growth, steps: int, batch: int) -> float:
 # --- the size of the programs themselves -------------------------------------------------------------------------
 
 
-def _sizes(model: Model, options: RunOptions) -> Json:
-    """Nodes, and seconds to compile: of static programs for a few lengths, of the dynamic one once."""
-    static = list(_compiled(model, Way("static", bool(model.differentiated)).options(options)))
-    dynamic = next(_compiled(model, Way("dynamic", bool(model.differentiated)).options(options)))
-    return {"static": static, "dynamic": dynamic}
-
-
-def _per_step(static: Sequence[Json]) -> float:
-    first, last = static[0], static[-1]
-    return (last["nodes"] - first["nodes"]) / max(1, last["steps"] - first["steps"])
-
-
-def _compiled(model: Model, options: RunOptions) -> Iterator[Json]:
-    began = time.perf_counter()
+def _compiled(model: Model, options: RunOptions, unroll: str) -> Iterator[Json]:
+    """Nodes, and seconds to compile, of programs for a few numbers of steps."""
+    gradient, began = bool(model.differentiated), time.perf_counter()
+    how = Way(unroll, gradient).options(options)
     for steps in TIMED:
-        make = options.training_step if model.differentiated else options.compiled
-        program = make(model.anew(), steps)
+        program = (how.training_step if gradient else how.compiled)(model.anew(), steps)
         variant = program.variant(Signature(cotangents=model.differentiated or None))
         yield {"steps": steps, "nodes": counts(variant.graph)[0], "seconds": program.compile_seconds}
         if time.perf_counter() - began > PATIENCE:

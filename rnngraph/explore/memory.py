@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
+from rnngraph.compilation.calls import COTANGENT
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.explore.levels import clipped
 from rnngraph.explore.tables import Tables
@@ -98,7 +99,8 @@ def _slots(program: Program, made: Plan, places: Sequence[int], tables: Tables) 
 
 def _given(program: Program) -> Mapping[int, str]:
     """What is there before the run begins, by slot."""
-    return {slot: name for names in (program.inputs, program.weights) for name, slot in names.items()}
+    found = {slot: name for names in (program.inputs, program.weights) for name, slot in names.items()}
+    return {slot: f"dL/d {name.removeprefix(COTANGENT)}" if name.startswith(COTANGENT) else name for slot, name in found.items()}
 
 
 def _makers(program: Program) -> dict[int, Step]:

@@ -17,7 +17,7 @@ from rnngraph.explore.session import Session
 
 LARGEST = 4 << 20
 """Bytes of a question."""
-PARTS = ("model", "costs", "memory", "values")
+PARTS = ("model", "costs", "way", "memory", "values")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
@@ -28,13 +28,18 @@ HEADERS: Mapping[str, str] = {
 }
 
 
+_SLOW = Lock()
+"""What takes seconds is done one after the other; the errors of a text that is being written do not wait for it."""
+
+
 class Server(ThreadingHTTPServer):
     """Serves one session. `address` is what a browser is given; CannotDo where the port cannot be had."""
 
     daemon_threads = True
 
     def __init__(self, session: Session, host: str = LOOPBACK[0], port: int = 0) -> None:
-        self.session, self.token, self.turn = session, secrets.token_urlsafe(24), Lock()
+        self.session, self.token = session, secrets.token_urlsafe(24)
+        self.turns = {part: Lock() if part == "model" else _SLOW for part in PARTS}
         try:
             super().__init__((host, port), _Handler)
         except OSError as error:
@@ -62,11 +67,11 @@ class Server(ThreadingHTTPServer):
         """What is told of a question, one at a time; None where it is none."""
         if not isinstance(question, dict):
             return None
-        part, text, seed = question.get("part"), question.get("text"), question.get("seed", 0)
-        if part not in PARTS or not isinstance(text, str) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+        part, text, number = question.get("part"), question.get("text"), question.get("number", 0)
+        if part not in PARTS or not isinstance(text, str) or type(number) is not int or not 0 <= number < 2**31:
             return None
-        with self.turn:
-            return self.session.part(part, text, seed)
+        with self.turns[part]:
+            return self.session.part(part, text, number)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -14,7 +14,7 @@ from rnngraph.check import check_source
 from rnngraph.diagnostics.diagnostic import Diagnostic, in_order
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source, printable
-from rnngraph.explore.costs import costs_json
+from rnngraph.explore.costs import costs_json, way_json
 from rnngraph.explore.memory import memory_json
 from rnngraph.explore.stages import stages_json
 from rnngraph.explore.values import Run, random_run, values_json
@@ -57,7 +57,12 @@ class Session:
             return found
         for part in ("costs", "memory", "values"):
             tell(part)
-            found[part] = self.part(part, self.source.text, tell=tell).get(part)
+            found[part] = self.part(part, self.source.text)[part]
+        costs = found["costs"] or {"count": 0}
+        for index in range(costs["count"]):
+            tell(f"costs, way {index + 1} of {costs['count']}")
+            if (way := self.part("way", self.source.text, index)["way"]) is not None:
+                costs["ways"].append(way)
         return found
 
     def opened(self, served: bool) -> Json:
@@ -68,24 +73,29 @@ class Session:
         about = {"title": title, "file": self.source.shown, "text": self.source.text, "served": served}
         return {**about, **first, "costs": None, "memory": None, "values": None}
 
-    def part(self, part: str, text: str, seed: int = 0, tell: Tell = lambda words: None) -> Json:
-        """One part under its name, with the diagnostics of the text. A part that cannot be made is None."""
+    def part(self, part: str, text: str, number: int = 0) -> Json:
+        """One part under its name, with the diagnostics of the text. A part that cannot be made is None.
+
+        `number` is the seed of random values, and the place of a way to run the model.
+        """
         model, found = self.read(text)
         if model is None:
             return {part: None, "diagnostics": _told(found)}
         try:
-            return {part: self._made(part, model, seed, tell), "diagnostics": _told(found)}
+            return {part: self._made(part, model, number), "diagnostics": _told(found)}
         except UserError as error:
             return {part: None, "diagnostics": _told([*found, *error.diagnostics])}
 
-    def _made(self, part: str, model: Model, seed: int, tell: Tell) -> Json:
+    def _made(self, part: str, model: Model, number: int) -> Json:
         if part == "model":
             return stages_json(model)
         if part == "costs":
-            return costs_json(model, self.options(model), COST_STEPS, BATCH, tell)
+            return costs_json(model, self.options(model), COST_STEPS, BATCH)
+        if part == "way":
+            return way_json(model, self.options(model), COST_STEPS, BATCH, number)
         if part == "memory":
             return memory_json(model, self.options(model), RUN_STEPS, BATCH)
-        return values_json(model, self.run(model, seed))
+        return values_json(model, self.run(model, number))
 
     def options(self, model: Model) -> RunOptions:
         return run_options(model, **self.flags, dtype_default="float32")

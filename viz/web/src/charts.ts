@@ -11,7 +11,7 @@ export const categoryColour = (name: string): string => colour(`cat-${name}`);
 /** An axis in the colours of the page. */
 export function axis(more: uPlot.Axis): uPlot.Axis {
   const grid = colour("grid");
-  return { stroke: colour("soft"), grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1, size: 4 }, font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif", labelSize: 22, ...more };
+  return { stroke: colour("soft"), grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1, size: 4 }, font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif", labelSize: 20, ...(more.size ? {} : { size: 32 }), ...more };
 }
 
 /** A place that a chart fills, drawn anew when its width changes; told to those who cannot see it. */
@@ -37,9 +37,3 @@ export class Chart {
     if (made) this.plot = new uPlot(made[0], made[1], this.mount);
   }
 }
-
-export const logSplits = (least: number, most: number): number[] => {
-  const found: number[] = [];
-  for (let n = 10 ** Math.floor(Math.log10(least)); n <= most * 1.0001; n *= 10) found.push(n);
-  return found;
-};

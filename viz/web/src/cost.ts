@@ -46,6 +46,7 @@ export class CostView {
   private sizes: Sizes = { steps: 100, batch: 32, units: 1 };
   private limit = 512e6;
   private training = true;
+  private begun = false;
   private bars = h("div", { class: "bars" });
   private table = h("tbody", {});
   private sentence = h("p", { class: "lead", "aria-live": "polite" });
@@ -61,20 +62,26 @@ export class CostView {
     this.build();
   }
 
-  update(costs: Costs | null): void { this.costs = costs; this.build(); }
+  update(costs: Costs | null): void {
+    const more = this.costs === costs && costs && costs.ways.length > 1;
+    this.costs = costs;
+    if (more) this.refresh();
+    else this.build();
+  }
 
-  redraw(): void { [this.growth, this.nodes, this.compile].forEach((chart) => chart.redraw()); this.refresh(); }
+  redraw(): void { this.nodes.redraw(); this.compile.redraw(); this.refresh(); }
 
   private build(): void {
     const { costs } = this;
-    if (!costs) { this.element.replaceChildren(h("p", { class: "empty", role: "status" }, "Counting bytes: each way to run the model is planned, not run …")); return; }
-    this.sizes = { steps: costs.asked.steps, batch: costs.asked.batch, units: costs.asked.units ?? 1 };
-    this.training = costs.ways.some((way) => way.gradient);
+    if (!costs?.ways.length) { this.element.replaceChildren(h("p", { class: "empty", role: "status" }, "Counting bytes: each way to run the model is planned, not run …")); return; }
+    if (!this.begun) this.sizes = { steps: costs.asked.steps, batch: costs.asked.batch, units: costs.asked.units ?? 1 };
+    this.begun = true;
+    this.training &&= costs.ways.some((way) => way.gradient);
     const set = (part: Partial<Sizes>) => { this.sizes = { ...this.sizes, ...part }; this.refresh(); };
     const sliders = [slider("Steps", 1, 4096, this.sizes.steps, (steps) => set({ steps }), 1e6), slider("Batch", 1, 1024, this.sizes.batch, (batch) => set({ batch }), 1e6)];
     if (costs.asked.units) sliders.push(slider("Units", 1, 4096, this.sizes.units, (units) => set({ units }), 1e5));
     sliders.push(slider("Memory, MB", 1, 65536, this.limit / 1e6, (mb) => { this.limit = mb * 1e6; this.refresh(); }, 1e7));
-    const task = costs.ways.some((way) => way.gradient) && costs.ways.some((way) => !way.gradient)
+    const task = this.training
       ? choice("What is run", [["train", "Training step"], ["infer", "Forward"]], "train", (value) => { this.training = value === "train"; this.redraw(); }) : null;
     this.element.replaceChildren(
       h("div", { class: "tools" }, task, ...sliders.map((one) => one.element)), this.sentence,
@@ -88,13 +95,16 @@ export class CostView {
     this.redraw();
   }
 
-  private get ways(): Way[] { return this.costs!.ways.filter((way) => way.gradient === this.training); }
+  private get ways(): Way[] {
+    const found = this.costs!.ways.filter((way) => way.gradient === this.training);
+    return found.length ? found : this.costs!.ways.slice(0, 1);
+  }
 
   private refresh(): void {
     if (!this.costs) return;
     const ways = this.ways, sizes = this.sizes;
     const plain = ways.find((way) => way.unroll === "dynamic" && way.keep === "all") ?? ways[0];
-    const optimiser = this.training ? (this.costs.optimiser.slots * at(plain.laws.parameters, sizes)) : 0;
+    const optimiser = this.training ? (this.costs.optimiser * at(plain.laws.parameters, sizes)) : 0;
     this.sentence.textContent = `${this.training ? "A training step" : "A forward run"} over ${number(sizes.steps)} steps and ${number(sizes.batch)} rows takes ${bytes(total(plain, sizes))} of arrays (${this.costs.dtype})`
       + (optimiser ? `; the optimiser keeps ${bytes(optimiser)} beside them.` : ".");
     const most = Math.max(...ways.map((way) => total(way, sizes)), 1);
@@ -105,8 +115,6 @@ export class CostView {
       + (rough.length ? ` No exact law was found for ${rough.join(", ")}: those bytes are approximate.` : "")
       + (this.costs.ways.every((way) => way.unroll === "dynamic") ? " Static programs of this model are too large to fit a law to them here; what they save for the backward pass is the same." : "");
     this.growth.redraw();
-    this.nodes.chart?.redraw();
-    this.compile.chart?.redraw();
   }
 
   private bar(way: Way, most: number): HTMLElement {

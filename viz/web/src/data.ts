@@ -57,14 +57,15 @@ export interface Law { terms: Term[]; exact: 0 | 1; root: 0 | 1; text: string }
 
 export interface Way {
   unroll: "static" | "dynamic"; gradient: boolean; keep: string; laws: Record<string, Law>;
-  bytes: Record<string, number>; evaluations: [number, number][];
+  evaluations: [number, number][];
 }
 
 export interface Compiled { steps: number; nodes: number; seconds: number }
 
 export interface Costs {
-  ways: Way[]; asked: { steps: number; batch: number; units: number | null }; dtype: string;
-  optimiser: { bytes: number; slots: number };
+  ways: Way[]; count: number; asked: { steps: number; batch: number; units: number | null }; dtype: string;
+  /** Numbers that it keeps for each weight. */
+  optimiser: number;
   compiled: { static: Compiled[]; dynamic: Compiled };
 }
 
@@ -92,4 +93,4 @@ export interface Page {
   model: ModelOf | null; costs: Costs | null; memory: Memory | null; values: Values | null;
 }
 
-export type Part = "model" | "costs" | "memory" | "values";
+export type Part = "model" | "costs" | "way" | "memory" | "values";

@@ -1,7 +1,7 @@
 // The page: its views, what they share, and the server, where there is one.
 
 import { CostView } from "./cost";
-import type { Costs, Diagnostic, Memory, ModelOf, Page, Part, Values } from "./data";
+import type { Costs, Diagnostic, Memory, ModelOf, Page, Part, Values, Way } from "./data";
 import { h, on, settled } from "./dom";
 import { GraphView } from "./graph/view";
 import { unpacked } from "./graph/layout";
@@ -33,11 +33,13 @@ class Explorer {
   private memory: MemoryView;
   private values: ValuesView;
   private source: ReturnType<typeof source>;
+  private heading: HTMLElement;
   private state = h("span", { class: "state", role: "status" });
   private aside = h("aside", { class: "beside", "aria-label": "Source beside the view" });
 
   constructor(private page: Page) {
     this.model = page.model;
+    this.heading = h("h1", {}, page.title);
     this.text = page.text;
     const point = (tables: () => { files: ModelOf["files"]; spans: ModelOf["spans"] } | null) => (span: number, strong: boolean) =>
       this.source.tell(tables() as ModelOf | null, span, strong);
@@ -66,7 +68,7 @@ class Explorer {
     this.panels.get("memory")!.append(this.memory.element);
     this.panels.get("values")!.append(this.values.element);
     body.append(
-      h("header", { class: "top" }, h("h1", {}, this.page.title), h("span", { class: "file" }, this.page.file), tabs, this.state, theme),
+      h("header", { class: "top" }, this.heading, h("span", { class: "file" }, this.page.file), tabs, this.state, theme),
       h("main", {}, h("div", { class: "views" }, ...this.panels.values()), this.aside));
     document.addEventListener("keydown", on<KeyboardEvent>((event) => {
       const typing = event.target instanceof Element && event.target.closest("input, textarea, .cm-editor");
@@ -132,9 +134,12 @@ class Explorer {
     if (!found) return;
     this.source.problems(found.diagnostics);
     this.tellState(found.diagnostics);
+    this.graph.stale(!found.model);
+    if (!found.model) return;
     this.model = found.model;
+    this.heading.textContent = document.title = this.model.blocks[0]?.definition ?? this.page.title;
     this.asked.clear();
-    if (found.model) for (const part of ["costs", "memory", "values"] as const) this.take(part, null);
+    for (const part of ["costs", "memory", "values"] as const) this.take(part, null);
     this.graph.update({ model: this.model, values: this.page.values, costs: this.page.costs });
     const need = NEEDS[this.shown];
     if (need) void this.fetched(need);
@@ -149,9 +154,26 @@ class Explorer {
   private async fetched(part: Part): Promise<void> {
     if (!this.page.served || this.asked.has(part) || !this.model) return;
     this.asked.add(part);
-    const found = await this.ask<Record<string, unknown> & { diagnostics?: Diagnostic[] }>(part);
-    if (found && found[part]) this.take(part, found[part]);
-    else if (found?.diagnostics) this.tellState(found.diagnostics);
+    const found = await this.ask<Record<string, unknown> & { diagnostics: Diagnostic[] }>(part, part === "values" ? this.seed : 0);
+    if (!found) return;
+    if (!found[part]) this.failed(part, found.diagnostics);
+    else this.take(part, found[part]);
+    if (part === "costs" && found.costs) await this.ways(found.costs as Costs);
+  }
+
+  /** One way to run the model after the other: each takes a moment, and is shown when it is known. */
+  private async ways(costs: Costs): Promise<void> {
+    for (let index = 0; index < costs.count; index++) {
+      const found = await this.ask<{ way: Way | null }>("way", index);
+      if (!found) return;
+      if (found.way) costs.ways.push(found.way);
+      this.take("costs", costs);
+    }
+  }
+
+  private failed(part: Part, found: Diagnostic[]): void {
+    const why = found.filter((d) => d.severity === "error").map((d) => [d.message, d.help].filter(Boolean).join("; ")).join("\n");
+    this.panels.get(VIEWS.find(([name]) => NEEDS[name] === part)![0])!.querySelector(".empty")?.replaceChildren(`This cannot be shown: ${why}`);
   }
 
   private take(part: Part, found: unknown): void {
@@ -162,11 +184,11 @@ class Explorer {
   }
 
   /** What the server says of the text as it is; null where that was changed meanwhile, or nobody answers. */
-  private async ask<T>(part: Part): Promise<T | null> {
+  private async ask<T>(part: Part, number = 0): Promise<T | null> {
     const version = this.version;
     this.state.textContent = part === "model" ? "compiling …" : "computing …";
     try {
-      const answer = await fetch("api", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ part, text: this.text, seed: this.seed }) });
+      const answer = await fetch("api", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ part, text: this.text, number }) });
       const found = await answer.json();
       if (version !== this.version) return null;
       this.state.textContent = "";

@@ -143,7 +143,7 @@ export function source(
             view.dispatch({ selection: { anchor: from }, effects: EditorView.scrollIntoView(from, { y: "center" }) });
             view.focus();
           },
-        }, h("b", {}, `${d.line ? `line ${d.line}: ` : ""}${d.message}`), h("span", {}, ` ${[d.note, d.help].filter(Boolean).join("; ")} [${d.code}]`)))));
+        }, h("b", {}, `${d.line ? `line ${d.line}: ` : ""}${d.message}`), h("span", {}, ` ${[d.note, d.help && `help: ${d.help}`, `[${d.code}]`].filter(Boolean).join(" · ")}`)))));
     },
     refresh: () => { view.requestMeasure(); second.requestMeasure(); },
   };

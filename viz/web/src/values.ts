@@ -56,7 +56,7 @@ export class ValuesView {
     return h("div", { class: "maps" }, ...series.map((one) => {
       const map = new HeatMap(one, this.row, (step) => this.go(step));
       this.maps.push(map);
-      const name = one.span >= 0 ? h("button", { type: "button", class: "link", onclick: () => this.point(one.span, true) }, one.name) : h("span", {}, one.name);
+      const name = one.span >= 0 ? h("button", { type: "button", class: "link", onclick: () => this.point(one.span, true) }, one.name) : h("span", {}, one.kind === "gradient" ? `dL/d ${one.name}` : one.name);
       const kept = one.rows[0]?.[0]?.length ?? 0, size = one.entries > kept ? `${kept} of ${number(one.entries)}` : String(one.entries);
       return h("div", { class: "map" }, h("div", { class: "name" }, name, h("span", { class: "note" }, `${size} × ${one.axes[0] ?? "step"}`), map.reading), map.canvas);
     }));

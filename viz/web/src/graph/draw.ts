@@ -1,7 +1,7 @@
 // A drawing as svg: boxes, frames, lines with round corners.
 
 import { s } from "../dom";
-import { type Box, type Drawing, type Frame, type Path, type Point, LINE, SMALL, TITLE, chipText, width } from "./drawing";
+import { type Box, type Drawing, type Frame, type Path, type Point, CODE, LINE, SMALL, TITLE, chipText, width } from "./drawing";
 
 export function draw(drawing: Drawing): SVGGElement {
   const flat = (kind: string) => drawing.frames.filter((frame) => frame.kind === kind).map(frameOf);
@@ -46,6 +46,7 @@ function boxOf(box: Box): SVGGElement {
   if (box.title !== undefined) {
     const wide = w > 300;
     group.append(s("text", { x: wide ? x + 14 : x + w / 2, y: y + h / 2 + 4.5, "text-anchor": wide ? "start" : "middle", class: wide ? "code" : "title" }, box.title));
+    if (wide && item.weights.length) group.append(...chip(chipText(item), x + 30 + width(box.title, CODE) + width(chipText(item), SMALL) / 2, y + h / 2 + 2));
     return group;
   }
   group.append(...content(box));
@@ -73,11 +74,18 @@ function content({ item, x, y, w, h }: Box): SVGElement[] {
     line += LINE;
   });
   if (chips) {
-    const text = chipText(item), wide = width(text, SMALL) + 14;
-    found.push(s("rect", { x: x + (w - wide) / 2, y: line - 10, width: wide, height: 17, rx: 8, class: "chip" }));
-    found.push(s("text", { x: x + w / 2, y: line + 2.5, "text-anchor": "middle", class: "chip-text" }, text));
+    found.push(...chip(chipText(item), x + w / 2, line));
   }
   return found;
+}
+
+/** The weights that a box reads, around a middle. */
+function chip(text: string, x: number, y: number): SVGElement[] {
+  const wide = width(text, SMALL) + 14;
+  return [
+    s("rect", { x: x - wide / 2, y: y - 10, width: wide, height: 17, rx: 8, class: "chip" }),
+    s("text", { x, y: y + 2.5, "text-anchor": "middle", class: "chip-text" }, text),
+  ];
 }
 
 function pathOf(path: Path): SVGGElement {

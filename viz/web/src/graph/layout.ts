@@ -77,22 +77,22 @@ const clamp = (place: number, most: number): number => Math.min(most, Math.max(0
 
 function level(scene: Scene, id: string, frames: Map<string, Scene>, items: Map<string, Item>, bare = false): ElkNode[] {
   const top: ElkNode[] = [], made = new Map<string, ElkNode>();
-  const within = (path: string[]): ElkNode[] => {
+  const within = (path: string[], back: boolean): ElkNode[] => {
     if (path.length <= scene.base.length || !starts(path, scene.base)) return top;
-    const key = `${id}/${pathKey(path)}`;
+    const key = `${id}/${pathKey(path)}${back ? "'" : ""}`;
     if (!made.has(key)) {
-      const title = scene.names.get(pathKey(path)) ?? path[path.length - 1];
+      const name = scene.names.get(pathKey(path)) ?? path[path.length - 1], title = `${back ? "gradient of " : ""}${name}`;
       const node: ElkNode = { id: `frame ${key}`, children: [], layoutOptions: padding(title, 16) };
       frames.set(node.id, { items: [frameItem(title, path)], links: [], base: [], names: new Map() });
       made.set(key, node);
-      within(path.slice(0, -1)).push(node);
+      within(path.slice(0, -1), back).push(node);
     }
     return made.get(key)!.children!;
   };
   for (const item of scene.items) {
     items.set(item.key, item);
     const last = scene.links.filter((link) => link.from.item === item.key && link.from.port[0] === "C").map((link) => lastPort(link.from.port));
-    within(item.path).push(item.loop ? loopNode(item, frames, items, bare, last) : { id: item.key, ...size(item), layoutOptions: rank(item) });
+    within(item.path, item.back).push(item.loop ? loopNode(item, frames, items, bare, last) : { id: item.key, ...size(item), layoutOptions: rank(item) });
   }
   return top;
 }

@@ -274,6 +274,7 @@ class Builder {
 
   private join(node: NodeOf, index: number): void {
     const item = this.items.get(this.keys[index])!, loop = item.loop?.loop;
+    const read = new Set(item.loop?.level.links.map((link) => (link.from.item === "" ? link.from.port : "")));
     (node.in ?? []).forEach((value, at) => {
       const source = this.source(value);
       if (source && "weight" in source) {
@@ -282,6 +283,7 @@ class Builder {
       }
       const count = loop?.carries.length ?? 0, slices = loop?.slices.length ?? 0;
       const port = !loop ? "" : at < count ? `c${at}` : at < count + slices ? `s${at - count}` : `k${at - count - slices}`;
+      if (loop && port[0] !== "c" && !read.has(port)) return; // no step that is shown reads it
       const from = source && "item" in source ? this.items.get(source.item) : undefined;
       const saved = item.back && from && !from.back && source && "port" in source && source.port[0] === "o";
       this.link(source, { item: item.key, port }, saved ? "saved" : item.back ? "backward" : "data");
@@ -297,6 +299,12 @@ class Builder {
 
   output(root: string, parts: { name: string; value: Value }[]): void {
     const nodes = this.level.nodes, first = nodes[parts[0].value[0]], single = parts.length === 1;
+    const made = this.source(parts[0].value), own = made && "item" in made ? this.items.get(made.item) : undefined;
+    if (single && !first.back && (root === "loss" || root === "metric") && own && !own.opens && own.kind !== "input") {
+      own.kind = "loss"; // what computes it stands for it
+      own.title = parts[0].name.replace("metric.", "");
+      return;
+    }
     const types = parts.map((part) => nodes[part.value[0]].types[part.value[1]]);
     const shapes = types.map((type) => shape(this.context.model.types[type].shape));
     const kind = first.back ? "backward" : root === "loss" || root === "metric" ? "loss" : "output";

@@ -11,6 +11,8 @@ import { stepsOf, unrolled } from "./unrolled";
 
 export interface Told { model: ModelOf | null; values: Values | null; costs: Costs | null }
 
+const NOTHING = "The graph is drawn when the errors in the source are mended.";
+
 export class GraphView {
   readonly element: HTMLElement;
   private view: View = { form: "opened", detail: "cells", backward: false, marks: false, toggled: new Set() };
@@ -78,6 +80,13 @@ export class GraphView {
     void this.redraw(before ? "keep" : "fit");
   }
 
+  /** Says whether the text has errors, and what is drawn is an earlier one. */
+  stale(is: boolean): void {
+    this.message.textContent = this.drawing ? "This is the graph of the text before; the text that is there has errors." : NOTHING;
+    this.message.hidden = !is;
+    this.element.classList.toggle("stale", is && Boolean(this.drawing));
+  }
+
   show(): void { if (!this.drawing) void this.redraw("fit"); }
 
   private firstBackward(): number {
@@ -137,13 +146,7 @@ export class GraphView {
   private async redraw(place: "fit" | "keep"): Promise<void> {
     const turn = ++this.turn, { model } = this.told;
     this.controls();
-    this.message.hidden = Boolean(model);
-    if (!model) {
-      this.message.textContent = "The graph is drawn when the errors in the source are mended.";
-      this.zoom.content.replaceChildren();
-      this.drawing = null;
-      return;
-    }
+    if (!model) { this.stale(true); return; }
     const scene = sceneOf(model, model.stages[this.stage], this.view);
     const drawing = await (this.view.form === "unrolled" ? unrolled(scene, model, this.steps) : layered(scene));
     if (turn !== this.turn) return;
