@@ -2,26 +2,35 @@
 
 import uPlot from "uplot";
 import { CATEGORY, Chart, WORDS, axis } from "./charts";
-import type { Costs, Law, Way } from "./data";
+import type { Costs, Way } from "./data";
 import { bytes, choice, colour, h, number, seconds, slider } from "./dom";
 
 interface Sizes { steps: number; batch: number; units: number }
 
-/** The bytes of a law, as `analysis/formulas.py` computes them. */
-export function at(law: Law, { steps, batch, units }: Sizes): number {
+/**
+ * The bytes of a category: by its law, as `analysis/formulas.py` computes it; where none was found that is exact, in
+ * proportion to what they are at the sizes that the laws were made for.
+ */
+export function at(way: Way, name: string, { steps, batch, units }: Sizes, asked: Sizes): number {
+  const law = way.laws[name];
+  if (!law) return 0;
+  if (!law.exact) {
+    const longer = steps / asked.steps;
+    return way.bytes[name] * (way.keep === "sqrt" ? Math.sqrt(longer) : longer) * (batch / asked.batch) * (units / asked.units);
+  }
   const t = law.root ? Math.sqrt(steps) : steps;
   return law.terms.reduce((sum, [p, q, r, over, under]) => sum + (over / under) * t ** p * batch ** q * units ** r, 0);
 }
 
 export const exact = (way: Way): boolean => CATEGORY.every((name) => !way.laws[name] || way.laws[name].exact);
 
-export function total(way: Way, sizes: Sizes): number {
-  return CATEGORY.reduce((sum, name) => sum + (way.laws[name] ? at(way.laws[name], sizes) : 0), 0);
+export function total(way: Way, sizes: Sizes, asked: Sizes): number {
+  return CATEGORY.reduce((sum, name) => sum + at(way, name, sizes, asked), 0);
 }
 
 /** The longest sequence that fits; Infinity where bytes do not grow with the steps. */
-export function longest(way: Way, sizes: Sizes, limit: number): number {
-  const fits = (steps: number) => total(way, { ...sizes, steps }) <= limit;
+export function longest(way: Way, sizes: Sizes, asked: Sizes, limit: number): number {
+  const fits = (steps: number) => total(way, { ...sizes, steps }, asked) <= limit;
   if (!fits(1)) return 0;
   let low = 1, high = 2;
   while (fits(high)) { low = high; high *= 2; if (high > 1e12) return Infinity; }
@@ -39,6 +48,11 @@ export function evaluations(way: Way, steps: number): number {
   return x + ((y - x) * Math.log(steps / a)) / Math.log(b / a);
 }
 
+const lawText = (way: Way, name: string): string => {
+  const law = way.laws[name];
+  return !law ? "0" : law.exact ? law.text : `about in proportion to ${way.keep === "sqrt" ? "√T" : "T"} B U`;
+};
+
 const told = (way: Way): string => (way.keep === "all" ? way.unroll : `keep ${way.keep}`);
 
 export class CostView {
@@ -47,6 +61,7 @@ export class CostView {
   private limit = 512e6;
   private training = true;
   private begun = false;
+  private asked: Sizes = { steps: 1, batch: 1, units: 1 };
   private bars = h("div", { class: "bars" });
   private table = h("tbody", {});
   private sentence = h("p", { class: "lead", "aria-live": "polite" });
@@ -74,7 +89,8 @@ export class CostView {
   private build(): void {
     const { costs } = this;
     if (!costs?.ways.length) { this.element.replaceChildren(h("p", { class: "empty", role: "status" }, "Counting bytes: each way to run the model is planned, not run …")); return; }
-    if (!this.begun) this.sizes = { steps: costs.asked.steps, batch: costs.asked.batch, units: costs.asked.units ?? 1 };
+    this.asked = { steps: costs.asked.steps, batch: costs.asked.batch, units: costs.asked.units ?? 1 };
+    if (!this.begun) this.sizes = this.asked;
     this.begun = true;
     this.training &&= costs.ways.some((way) => way.gradient);
     const set = (part: Partial<Sizes>) => { this.sizes = { ...this.sizes, ...part }; this.refresh(); };
@@ -104,26 +120,26 @@ export class CostView {
     if (!this.costs) return;
     const ways = this.ways, sizes = this.sizes;
     const plain = ways.find((way) => way.unroll === "dynamic" && way.keep === "all") ?? ways[0];
-    const optimiser = this.training ? (this.costs.optimiser * at(plain.laws.parameters, sizes)) : 0;
-    this.sentence.textContent = `${this.training ? "A training step" : "A forward run"} over ${number(sizes.steps)} steps and ${number(sizes.batch)} rows takes ${bytes(total(plain, sizes))} of arrays (${this.costs.dtype})`
+    const optimiser = this.training ? (this.costs.optimiser * at(plain, "parameters", sizes, this.asked)) : 0;
+    this.sentence.textContent = `${this.training ? "A training step" : "A forward run"} over ${number(sizes.steps)} steps and ${number(sizes.batch)} rows takes ${bytes(total(plain, sizes, this.asked))} of arrays (${this.costs.dtype})`
       + (optimiser ? `; the optimiser keeps ${bytes(optimiser)} beside them.` : ".");
-    const most = Math.max(...ways.map((way) => total(way, sizes)), 1);
+    const most = Math.max(...ways.map((way) => total(way, sizes, this.asked)), 1);
     this.bars.replaceChildren(...ways.map((way) => this.bar(way, most)), this.legend());
     this.table.replaceChildren(...ways.map((way) => this.row(way)));
     const rough = ways.filter((way) => !exact(way)).map(told);
     this.note.textContent = "The laws are exact at whole multiples of 16 steps and of 64 rows and units; between them each array is rounded up to 64 bytes."
-      + (rough.length ? ` No exact law was found for ${rough.join(", ")}: those bytes are approximate.` : "")
+      + (rough.length ? ` Not every category of ${rough.join(", ")} has an exact law: that one is taken in proportion (≈).` : "")
       + (this.costs.ways.every((way) => way.unroll === "dynamic") ? " Static programs of this model are too large to fit a law to them here; what they save for the backward pass is the same." : "");
     this.growth.redraw();
   }
 
   private bar(way: Way, most: number): HTMLElement {
-    const parts = CATEGORY.filter((name) => way.laws[name]).map((name): [string, number] => [name, Math.max(0, at(way.laws[name], this.sizes))]);
-    const sum = total(way, this.sizes);
+    const parts = CATEGORY.filter((name) => way.laws[name]).map((name): [string, number] => [name, at(way, name, this.sizes, this.asked)]);
+    const sum = total(way, this.sizes, this.asked);
     const words = parts.filter(([, n]) => n).map(([name, n]) => `${WORDS[name] ?? name} ${bytes(n)}`).join(", ");
     return h("div", { class: "bar" }, h("span", { class: "name" }, told(way)),
       h("div", { class: "track", role: "img", "aria-label": `${told(way)}: ${words}` }, ...parts.filter(([, n]) => n > 0).map(([name, n]) => {
-        const part = h("span", { class: `cat cat-${name}`, title: `${WORDS[name] ?? name}: ${bytes(n)} = ${way.laws[name].text}` });
+        const part = h("span", { class: `cat cat-${name}`, title: `${WORDS[name] ?? name}: ${bytes(n)} = ${lawText(way, name)}` });
         part.style.width = `${(100 * n) / most}%`;
         return part;
       })), h("span", { class: "sum" }, `${exact(way) ? "" : "≈ "}${bytes(sum)}`));
@@ -134,17 +150,17 @@ export class CostView {
   }
 
   private row(way: Way): HTMLElement {
-    const sum = total(way, this.sizes), fits = longest(way, this.sizes, this.limit), again = evaluations(way, this.sizes.steps);
+    const sum = total(way, this.sizes, this.asked), fits = longest(way, this.sizes, this.asked, this.limit), again = evaluations(way, this.sizes.steps);
     const about = exact(way) ? "" : "≈ ", share = Math.round((100 * sum) / this.limit);
     return h("tr", { class: sum <= this.limit ? "fits" : "over" }, h("th", { scope: "row" }, told(way)), h("td", {}, about + bytes(sum)),
       h("td", {}, `${sum <= this.limit ? "fits" : "does not fit"}, ${share > 999 ? "> 999" : share || "< 1"} %`), h("td", {}, fits === Infinity ? "any" : fits ? `${about}${number(fits)} steps` : "none"),
-      h("td", {}, this.training ? `× ${again.toFixed(2)}` : "× 1"), h("td", { class: "law" }, way.laws.saved?.text ?? "0"));
+      h("td", {}, this.training ? `× ${again.toFixed(2)}` : "× 1"), h("td", { class: "law" }, lawText(way, "saved")));
   }
 
   private growing(width: number, height: number): [uPlot.Options, uPlot.AlignedData] | null {
     if (!this.costs) return null;
     const ways = this.ways, steps = Array.from({ length: 60 }, (_, i) => Math.round(4096 ** (i / 59))).filter((n, i, all) => n !== all[i - 1]);
-    const lines = ways.map((way) => steps.map((t) => Math.max(1, total(way, { ...this.sizes, steps: t }))));
+    const lines = ways.map((way) => steps.map((t) => Math.max(1, total(way, { ...this.sizes, steps: t }, this.asked))));
     const colours = ["mode-dynamic", "mode-static", "line-1", "line-2", "line-3"].map(colour);
     const here = this.sizes.steps;
     return [{

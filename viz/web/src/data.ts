@@ -57,7 +57,8 @@ export interface Law { terms: Term[]; exact: 0 | 1; root: 0 | 1; text: string }
 
 export interface Way {
   unroll: "static" | "dynamic"; gradient: boolean; keep: string; laws: Record<string, Law>;
-  evaluations: [number, number][];
+  /** At the sizes that were asked for. */
+  bytes: Record<string, number>; evaluations: [number, number][];
 }
 
 export interface Compiled { steps: number; nodes: number; seconds: number }
