@@ -136,7 +136,7 @@ def _read(session: Session, text: str) -> tuple[Model | None, list[Diagnostic]]:
         return None, list(error.diagnostics)
     if refused := _foreign(session, file):
         return None, refused
-    found = check_source(source)
+    found = list(check_source(source).found)
     if any(d.severity == "error" for d in found):
         return None, found
     try:

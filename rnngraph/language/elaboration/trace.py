@@ -329,8 +329,12 @@ class Trace:
         )
 
     def over_batch(self, value: Value, at: Span) -> Value:
-        axes = value.type.axes
-        return value if BATCH in axes else self.call("spread", value, at=at, axes=(*axes, BATCH))
+        return self.over(value, (BATCH,), at)
+
+    def over(self, value: Value, axes: tuple[str, ...], at: Span) -> Value:
+        """The value with these axes, and its own."""
+        own = value.type.axes
+        return value if set(axes) <= set(own) else self.call("spread", value, at=at, axes=(*own, *axes))
 
     # --- time ------------------------------------------------------------------------------------------
 
