@@ -15,7 +15,7 @@ from rnngraph.language.elaboration.arithmetic import bounded
 from rnngraph.language.elaboration.mistakes import Mistake, counted
 from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.trace import common_kind, dtype_of
-from rnngraph.language.elaboration.values import AxisName, Given, Item, Number, Part, Record
+from rnngraph.language.elaboration.values import AxisName, Given, Item, Number, Part, Record, Words
 from rnngraph.language.syntax import ast
 
 
@@ -38,7 +38,9 @@ def apply_to(scope: Scope, name: str, given: list[Given], at: Span) -> Item:
 
 
 def _given(scope: Scope, argument: ast.Argument) -> list[Given]:
-    """`axis = time` names an axis, not a value."""
+    """`axis = time` names an axis, not a value; a string is one that the function reads."""
+    if isinstance(argument.value, ast.Text):
+        return [Given(Words(argument.value.value), argument.value.span, argument.name)]
     if argument.name == "axis" and isinstance(argument.value, ast.Name) and argument.value.name not in scope.names:
         return [Given(AxisName(argument.value.name), argument.value.span, argument.name)]
     return [replace(one, name=argument.name) for one in repetition.several(scope, (argument.value,))]
