@@ -74,7 +74,7 @@ def _given(
     seed: int,
     asked: Mapping[str, Any],
 ) -> Given:
-    """The data and weights of files. Where none are named the model need not even be right: the page tells its errors."""
+    """The data and weights of files. Where none are named the model need not be right: the page tells its errors."""
     from rnngraph.explore.session import Given
 
     if not (paths or asked["text"] or weights):

@@ -59,9 +59,9 @@ def costs_json(model: Model, options: RunOptions, steps: int, batch: int) -> Jso
     """What is told of all ways: how many there are, the optimiser, nodes and compile times."""
     asked = {"steps": steps, "batch": batch, "units": units_of(model)}
     count = len(ways(model))
-    compiled = {"static": list(_compiled(model, options, "static")), "dynamic": next(_compiled(model, options, "dynamic"))}
-    slots = optimiser_slots(model)
-    return {"asked": asked, "dtype": options.dtype, "optimiser": slots, "compiled": compiled, "count": count, "ways": []}
+    static, dynamic = (_compiled(model, options, unroll) for unroll in ("static", "dynamic"))
+    known = {"asked": asked, "dtype": options.dtype, "optimiser": optimiser_slots(model)}
+    return {**known, "compiled": {"static": list(static), "dynamic": next(dynamic)}, "count": count, "ways": []}
 
 
 def way_json(model: Model, options: RunOptions, steps: int, batch: int, index: int) -> Json:

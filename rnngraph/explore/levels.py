@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from os.path import commonprefix
+from itertools import takewhile
 from typing import Any
 
 from rnngraph.explore.tables import Tables
@@ -82,7 +82,7 @@ def _loop(node: Node, tables: Tables, mark: Mark, around: str) -> Json:
         "axis": loop.axis,
         "reverse": int(loop.reverse),
         "title": loop_title(loop, node.origin.backward),
-        "base": tables.of_path(instance_of(nodes)),
+        "base": tables.of_path(instance_of(node)),
         "carries": [
             {"name": name, "param": at(c.param), "next": [index[c.next.node], c.next.index], "first": _first(c.init)}
             for c, name in zip(loop.carries, carry_names(loop), strict=True)
@@ -102,11 +102,16 @@ def _way(loop: Loop) -> str:
     return f"{loop.axis}{'-' * loop.reverse}"
 
 
-def instance_of(nodes: Sequence[Node]) -> tuple[str, ...]:
-    """The instance that all of a body belongs to, but for what is written or only spread."""
+def instance_of(loop: Node) -> tuple[str, ...]:
+    """The instance that all of a loop's body belongs to, but for what is written or only spread.
+
+    The backward pass adds up what comes in at the line of the `unroll` itself; that is of no instance.
+    """
+    nodes, backward = body_nodes(loop_of(loop)), loop.origin.backward
     hidden = constants(nodes)
     drawn = [n for n in nodes if n.op is not PARAM and n not in hidden and n.op.name not in TRANSPARENT]
-    return tuple(commonprefix([node.origin.path for node in drawn]))  # type: ignore[type-var]  # it takes any sequences
+    steps = zip(*(n.origin.path for n in drawn if n.origin.path or not backward), strict=False)
+    return tuple(names[0] for names in takewhile(lambda names: len(set(names)) == 1, steps))
 
 
 def _first(value: Value) -> str:

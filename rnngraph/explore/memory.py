@@ -84,7 +84,7 @@ def _slots(program: Program, made: Plan, places: Sequence[int], tables: Tables) 
     alive = []
     for slot, (first, last) in enumerate(lifetimes(program)):
         begin, end = bisect_left(places, first), bisect_right(places, last) - 1
-        if 0 <= first and begin <= end and made.slot_bytes[slot]:
+        if first >= 0 and begin <= end and made.slot_bytes[slot]:
             alive.append((made.slot_bytes[slot], slot, begin, end))
     for size, slot, first, last in sorted(alive, key=lambda a: -a[0]):
         step = makers.get(slot)
@@ -100,7 +100,7 @@ def _slots(program: Program, made: Plan, places: Sequence[int], tables: Tables) 
 def _given(program: Program) -> Mapping[int, str]:
     """What is there before the run begins, by slot."""
     found = {slot: name for names in (program.inputs, program.weights) for name, slot in names.items()}
-    return {slot: f"dL/d {name.removeprefix(COTANGENT)}" if name.startswith(COTANGENT) else name for slot, name in found.items()}
+    return {slot: name.replace(COTANGENT, "dL/d ", name.startswith(COTANGENT)) for slot, name in found.items()}
 
 
 def _makers(program: Program) -> dict[int, Step]:

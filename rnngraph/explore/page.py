@@ -32,7 +32,7 @@ def _policy(digest: str, served: bool) -> str:
     """Only this script runs, with the layout engine as its worker, and nobody is asked but the page's own server."""
     return (
         f"default-src 'none'; script-src 'sha256-{digest}' blob:; worker-src blob:; style-src 'unsafe-inline'; "
-        f"img-src data:; connect-src {'&#39;self&#39;' if served else '&#39;none&#39;'}; base-uri 'none'; form-action 'none'"
+        f"img-src data:; connect-src '{'self' if served else 'none'}'; base-uri 'none'; form-action 'none'"
     )
 
 

@@ -12,7 +12,7 @@ from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.checks import Checked
 from rnngraph.explore.levels import instance_of
-from rnngraph.ir.graph import LOOP, Graph, Node, Rewriter, Value, body_nodes, loop_node, loop_of, rebound
+from rnngraph.ir.graph import LOOP, Graph, Node, Rewriter, Value, loop_node, loop_of, rebound
 from rnngraph.ir.types import BATCH, size_of
 from rnngraph.model import Model
 from rnngraph.passes.bodies import with_results
@@ -49,7 +49,8 @@ def _asked(model: Model) -> Iterator[tuple[str, tuple[str, ...]]]:
     outputs = model.graph.outputs
     if "loss" in outputs:
         yield LOSS, ("loss",)
-    stepped = tuple(n for n in model.outputs if outputs[n].type.dtype == "float" and set(outputs[n].type.axes) - {BATCH})
+    floats = (n for n in model.outputs if outputs[n].type.dtype == "float")
+    stepped = tuple(n for n in floats if set(outputs[n].type.axes) - {BATCH})
     if stepped:
         yield LAST, stepped
 
@@ -63,7 +64,7 @@ def with_states_recorded(graph: Graph) -> tuple[Graph, Recorded]:
         if node.op is not LOOP or not node.origin.backward:
             return None
         loop = loop_of(node)
-        instance = instance_of(body_nodes(loop))
+        instance = instance_of(node)
         carried = [c for c in loop.carries if c.param.type.dtype == "float"]
         new = loop_node(rebound(with_results(loop, (*loop.results, *(c.next for c in carried))), inputs), node.origin)
         for index, carry in enumerate(carried, len(node.types)):
@@ -78,7 +79,9 @@ def with_states_recorded(graph: Graph) -> tuple[Graph, Recorded]:
     return graph.with_outputs(outputs), recorded
 
 
-def _run(program: CompiledProgram, variant: Variant, graph: Graph, checked: Checked, weights: Arrays, of: str) -> Arrays:
+def _run(
+    program: CompiledProgram, variant: Variant, graph: Graph, checked: Checked, weights: Arrays, of: str
+) -> Arrays:
     backend = NumpyBackend()
     lowered = backend.adapted(lower(graph), program.schedule.dtype)
     sizes = variant.all_sizes(checked.sizes)

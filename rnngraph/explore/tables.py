@@ -31,7 +31,8 @@ class Tables:
         if span is None:
             return -1
         file = self.of_source(span.source)
-        return self._row(self.spans, (span.source, span.start, span.end), lambda: [file, span.start, span.end, span.line])
+        place = [file, span.start, span.end, span.line]
+        return self._row(self.spans, (span.source, span.start, span.end), lambda: place)
 
     def of_type(self, type: Type) -> int:
         return self._row(

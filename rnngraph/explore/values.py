@@ -66,7 +66,6 @@ def _watched(program: CompiledProgram, results: Arrays, tables: Tables) -> Itera
     """What has a value at each step, of the model's own outputs and of what stands inside its cells."""
     outputs, orders = program.made.graph.outputs, program.main.orders
     for name, value in outputs.items():
-        known_as = name.removeprefix("watch.")
         plain = name.removeprefix("watch.")
         twice = name != plain and plain in outputs
         if set(orders[name]) - {BATCH} and not twice:
@@ -119,5 +118,5 @@ def _times(model: Model, run: Run) -> list[Json]:
     program.made_up = True
     rows = program.check(run.data).sizes.get(BATCH, 1)
     ones = cotangents_for(model, steps_of(model.inputs, run.data), rows) if gradient else None
-    found = profiled(program, run.data, run.weights, ones, SECONDS)
+    found = profiled(program, dict(run.data), dict(run.weights), ones, SECONDS)
     return [{"place": n.place, "forward": n.forward, "backward": n.backward} for n in found.lines if n.place]

@@ -127,7 +127,7 @@ export class CostView {
     this.bars.replaceChildren(...ways.map((way) => this.bar(way, most)), this.legend());
     this.table.replaceChildren(...ways.map((way) => this.row(way)));
     const rough = ways.filter((way) => !exact(way)).map(told);
-    this.note.textContent = "The laws are exact at whole multiples of 16 steps and of 64 rows and units; between them each array is rounded up to 64 bytes."
+    this.note.textContent = "The laws are exact at whole multiples of 16 steps and of 64 rows and units; between them each array is rounded up to 64 bytes. Workspace depends on how arrays are packed, and may be a few percent more."
       + (rough.length ? ` Not every category of ${rough.join(", ")} has an exact law: that one is taken in proportion (≈).` : "")
       + (this.costs.ways.every((way) => way.unroll === "dynamic") ? " Static programs of this model are too large to fit a law to them here; what they save for the backward pass is the same." : "");
     this.growth.redraw();
