@@ -70,6 +70,8 @@ class Growth:
         for way in ways if self.units is not None else ways[1:]:
             with suppress(UserError):  # sizes that a static program, or the model, does not take
                 fits.append(self._fit(*way))
+            if fits and all(law.exact for law in fits[-1].values()):
+                break
         return {category: self._nearest(category, fits) for category in self.made.bytes}
 
     def in_steps(self) -> dict[str, Formula]:

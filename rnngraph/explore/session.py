@@ -26,7 +26,7 @@ from rnngraph.run_options import RunOptions, run_options
 Json = dict[str, Any]
 Tell = Callable[[str], None]
 
-COST_STEPS, BATCH, RUN_STEPS, ROWS = 100, 32, 24, 4
+COST_STEPS, BATCH, RUN_STEPS, ROWS = 64, 32, 24, 4
 """Where the sliders of the cost begin, and how much random data a run is made of."""
 
 

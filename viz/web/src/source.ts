@@ -80,7 +80,7 @@ export function source(
       doc: text,
       extensions: [
         ...shared, history(), highlightActiveLine(), lintGutter(), keymap.of([...defaultKeymap, ...historyKeymap, ...searchKeymap]),
-        EditorState.readOnly.of(!editable), EditorView.contentAttributes.of({ "aria-label": `Source of the model${editable ? "" : ", read only"}` }),
+        EditorState.readOnly.of(!editable), EditorView.contentAttributes.of({ tabindex: "0", "aria-label": `Source of the model${editable ? "" : ", read only"}` }),
         EditorView.updateListener.of((update) => {
           if (update.docChanged) changed(update.state.doc.toString());
           else if (update.selectionSet && update.transactions.some((t) => t.isUserEvent("select"))) pointed(update.state.selection.main.head);
@@ -91,7 +91,7 @@ export function source(
   const second = new EditorView({
     parent: other,
     state: EditorState.create({
-      extensions: [...shared, EditorState.readOnly.of(true), EditorView.contentAttributes.of({ "aria-label": "Source of a library cell, read only" })],
+      extensions: [...shared, EditorState.readOnly.of(true), EditorView.contentAttributes.of({ tabindex: "0", "aria-label": "Source of a library cell, read only" })],
     }),
   });
 

@@ -5,7 +5,11 @@ import type { ElkEdgeSection, ElkExtendedEdge, ElkNode, ElkPort } from "elkjs/li
 import { type Drawing, type Point, empty, size } from "./drawing";
 import { type End, type Item, type Scene, pathKey } from "./scene";
 
-let engine: Promise<InstanceType<typeof ELK>> | null = null;
+type Engine = Promise<InstanceType<typeof ELK>>;
+
+/** One engine for what is looked at; another lays out beforehand what will probably be asked for. */
+const engines: { now: Engine | null; ahead: Engine | null } = { now: null, ahead: null };
+export type When = keyof typeof engines;
 
 /** The engine comes with the page, packed, and runs from there. */
 async function started(): Promise<InstanceType<typeof ELK>> {
@@ -22,10 +26,10 @@ export async function unpacked(text: string): Promise<string> {
 
 const known = new Map<string, Promise<ElkNode>>();
 
-function placed(graph: ElkNode): Promise<ElkNode> {
+function placed(graph: ElkNode, when: When): Promise<ElkNode> {
   const key = JSON.stringify(graph);
   if (known.size > 200) known.clear();
-  if (!known.has(key)) known.set(key, (engine ??= started()).then((elk) => elk.layout(graph)));
+  if (!known.has(key)) known.set(key, (engines[when] ??= started()).then((elk) => elk.layout(graph)));
   return known.get(key)!;
 }
 
@@ -46,24 +50,24 @@ const OPTIONS: Record<string, string> = {
 };
 
 /** The whole scene, from top to bottom. */
-export async function layered(scene: Scene): Promise<Drawing> {
+export async function layered(scene: Scene, when: When = "now"): Promise<Drawing> {
   const root: ElkNode = { id: "root", layoutOptions: { ...OPTIONS, "elk.padding": "[top=24,left=40,bottom=24,right=40]" } };
   const frames = new Map<string, Scene>(), items = new Map<string, Item>();
   root.children = level(scene, "root", frames, items);
   root.edges = edges(scene, "");
-  return gathered(await placed(root), items, frames);
+  return gathered(await placed(root, when), items, frames);
 }
 
 export interface Cell { drawing: Drawing; ports: Map<string, Point> }
 
 /** One step of a loop: what enters and leaves at its sides is known by its port. */
-export async function cell(item: Item): Promise<Cell> {
+export async function cell(item: Item, when: When): Promise<Cell> {
   const items = new Map<string, Item>(), frames = new Map<string, Scene>();
   const root: ElkNode = { id: "root", layoutOptions: { ...OPTIONS, "elk.padding": "[top=0,left=0,bottom=0,right=0]" } };
   const only: Scene = { items: [item], links: [], base: [], names: new Map() };
   root.children = level(only, "root", frames, items, true);
   root.edges = edges(only, "");
-  const found = await placed(root), node = found.children![0];
+  const found = await placed(root, when), node = found.children![0];
   const drawing = gathered({ ...found, children: [{ ...node, x: 0, y: 0 }], edges: found.edges }, items, frames, true);
   const ports = new Map((node.ports ?? []).map((port): [string, Point] => [
     port.id.slice(port.id.lastIndexOf("|") + 1), [clamp(port.x! + port.width! / 2, node.width!), clamp(port.y! + port.height! / 2, node.height!)],

@@ -3,7 +3,7 @@
 
 import type { ModelOf } from "../data";
 import { type Drawing, type Point, TITLE, empty, put, size, width } from "./drawing";
-import { type Cell, cell } from "./layout";
+import { type Cell, type When, cell } from "./layout";
 import type { Item, Link, Scene } from "./scene";
 
 interface Column { t: number; folded: number; x: number; w: number }
@@ -19,9 +19,9 @@ interface Placed {
 
 const GAP = 44, FOLD = 96, HEAD = 46, LEFT = 84, SIDE = 72, SHOWN = 7;
 
-export async function unrolled(scene: Scene, model: ModelOf, steps: number): Promise<Drawing> {
+export async function unrolled(scene: Scene, model: ModelOf, steps: number, when: When = "now"): Promise<Drawing> {
   const cells = new Map<string, Cell>();
-  await Promise.all(scene.items.filter((item) => item.loop).map(async (item) => cells.set(item.key, await cell(item))));
+  await Promise.all(scene.items.filter((item) => item.loop).map(async (item) => cells.set(item.key, await cell(item, when))));
   return new Bands(scene, model, steps, cells).drawing();
 }
 

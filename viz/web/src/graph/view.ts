@@ -22,6 +22,7 @@ export class GraphView {
   private items = new Map<string, Item>();
   private selected = "";
   private turn = 0;
+  private ahead: ModelOf | null = null;
   private drawing: Drawing | null = null;
   private readonly svg = s("svg", { class: "canvas", tabindex: 0, role: "group", "aria-label": "The graph. Arrow keys move between boxes, Enter opens and closes, plus and minus zoom, 0 fits." });
   private readonly zoom = new PanZoom(this.svg);
@@ -158,6 +159,20 @@ export class GraphView {
     this.select(this.items.has(this.selected) ? this.selected : "", false);
     this.find(false);
     this.svg.dataset.drawn = String(turn);
+    if (this.ahead !== model) void this.prepare(model);
+  }
+
+  /** Lays out what will probably be looked at next, so that it is there when it is asked for. */
+  private async prepare(model: ModelOf): Promise<void> {
+    this.ahead = model;
+    const last = model.stages[model.stages.length - 1], first = model.stages[0], plain = { ...this.view, toggled: new Set<string>(), marks: false };
+    for (const [stage, backward] of [[first, false], [last, true]] as const) {
+      for (const form of ["unrolled", "closed", "opened"] as const) {
+        if (this.ahead !== model || (backward && this.firstBackward() < 0)) return;
+        const scene = sceneOf(model, stage, { ...plain, form, backward });
+        await (form === "unrolled" ? unrolled(scene, model, this.steps, "ahead") : layered(scene, "ahead"));
+      }
+    }
   }
 
   // --- pointing --------------------------------------------------------------------------------------------------
