@@ -52,8 +52,9 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sdist")
     tree = folder / "tree"
     tree.mkdir()
+    left = shutil.ignore_patterns("__pycache__", "node_modules")
     for name in ("rnngraph", "grammar", "viz", "examples"):
-        shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+        shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=left)
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, tree / name)
     return built("sdist", tree, folder)
