@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import multiprocessing
 import os
 import subprocess
@@ -76,8 +77,9 @@ EXACT = {
     "exp": np.exp,
     "log": lambda x: np.log(np.abs(x)),
     "softplus": lambda x: np.where(x > 0, x, 0) + np.log1p(np.exp(-np.abs(x))),
+    "erf": lambda x: np.vectorize(math.erf, [np.longdouble])(x),
 }
-ULPS = {"tanh": 5.0, "sigmoid": 3.0, "exp": 2.0, "log": 2.0, "softplus": 4.0}
+ULPS = {"tanh": 5.0, "sigmoid": 3.0, "exp": 2.0, "log": 2.0, "softplus": 4.0, "erf": 2.0}
 """Units in the last place that a function may be off; docs/native.md has what was seen."""
 
 
@@ -97,7 +99,7 @@ def test_fast_functions_are_right_to_a_few_units_in_the_last_place(name: str, dt
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_fast_functions_far_out(dtype: str) -> None:
     far = np.array([[-np.inf, -1e4, -100.0, 0.0, 100.0, 1e4, np.inf, np.nan]], dtype)
-    for name in ("tanh", "sigmoid", "exp", "softplus"):
+    for name in ("tanh", "sigmoid", "exp", "softplus", "erf"):
         graph, _, _ = op_graph(name, {}, (Type(("batch",), (8,)),))
         got = natively(graph, {"x0": far}, {"batch": 1}, dtype, NativeBackend())["y"][0]
         with np.errstate(all="ignore"):
@@ -105,6 +107,17 @@ def test_fast_functions_far_out(dtype: str) -> None:
         assert np.isnan(got[-1])
         assert np.allclose(got[:-1], exact[:-1], rtol=1e-5, atol=np.finfo(dtype).tiny)
         assert got[1] == exact[1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_functions_have_the_same_bits_in_vectors_of_any_width(dtype: str) -> None:
+    rng = np.random.default_rng(1)
+    x, y = (rng.normal(size=(50, 7)) * 3 for _ in range(2))
+    for name in ("erf", "round", "atan2", "tanh"):
+        types = (Type(("batch",), (7,)),) * (2 if name == "atan2" else 1)
+        given, (graph, _, _) = {"x0": x, "x1": y}, op_graph(name, {}, types)
+        found = [natively(graph, given, {"batch": 50}, dtype, NativeBackend(machine(*v)))["y"] for v in VECTORS]
+        assert all(np.array_equal(found[0], other) for other in found[1:]), name
 
 
 # --- whole models ------------------------------------------------------------------------------------------------
