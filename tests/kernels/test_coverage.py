@@ -63,6 +63,19 @@ def test_matrix_memories_and_attention_run_no_loop_from_python() -> None:
         assert not inside
 
 
+def test_functions_of_papers_are_compiled() -> None:
+    """In every step of a loop, forward and back."""
+    each = ("erf", "gelu", "silu", "mish", "elu", "selu", "leaky_relu", "softsign", "hard_sigmoid", "round", "ceil",
+            "argmin", "logsumexp", "prod")  # fmt: skip
+    terms = [f"sum(float({name}(y)))" for name in each]
+    terms += ["sum(atan2(y, m[0]))", "float(any(y > 0))", "float(all(y > 0))", "sum(max(m, axis = 0, keep = true))"]
+    terms += ['sum(einsum("h i, i, h i -> h", m, y, m))']
+    inputs = "  input y: [4]\n  input m: [2, 4]\n"
+    cell = f"cell C {{\n{inputs}  state s: [] = 0\n  s' = {' + '.join(['s', *terms])}\n  output s'\n}}"
+    use = "model M {\n  input y: seq[4]\n  input m: seq[2, 4]\n  loss unroll C() over y, m\n}"
+    assert left_to_numpy(rg.parse(f"{cell}\n{use}"), gradient=True) <= MOVES
+
+
 # --- single ops against NumPy ------------------------------------------------------------------------------------
 
 
