@@ -158,7 +158,8 @@ def test_a_block_of_one_statement_stays_in_its_line() -> None:
         assert f"  {short}\n" in check_round_trip(f"cell A {{ {short} }}")
     for long in (
         "if a { b = 1 c = 2 }", "if a {\nb = 1 }", "if a { b = 1 } else { }",
-        "if a { } else { b = 1 }", "if a { b = 1 # c\n }", "if a { b = 1 } else if c { d = 1 }", "for k in 1..n { if a { b = 1 } }",
+        "if a { } else { b = 1 }", "if a { b = 1 # c\n }",
+        "if a { b = 1 } else if c { d = 1 }", "for k in 1..n { if a { b = 1 } }",
         f"if a {{ b = {LONG * 5} }}",
     ):  # fmt: skip
         assert " {\n" in check_round_trip(f"cell A {{\n {long} }}").partition("\n")[2]
