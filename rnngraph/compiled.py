@@ -17,6 +17,7 @@ from rnngraph.compilation.calls import known as known_call
 from rnngraph.compilation.later_pieces import refuse_later_piece
 from rnngraph.compilation.pending import Pending
 from rnngraph.compilation.schedule import Schedule
+from rnngraph.compilation.second_order import ALONG, outputs_along, slope_along
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.data.checks import Checked, check_data
 from rnngraph.data.ctc_labels import refuse_wrong_labels
@@ -151,6 +152,43 @@ class CompiledProgram:
             if cotangents is None:
                 return float(self.backend.fetch(results["loss"])), found
             return call.weighted(results, self.backend.near(cotangents)), found
+
+    def hvp(self, data: Mapping[str, Any], weights: Mapping[str, Any], along: Mapping[str, Any]) -> Arrays:
+        """The product of the loss's second derivative with a direction: how the gradient of every trained weight
+        changes along it.
+
+        `along` holds an array for each weight that the direction moves; of others it is 0. UserError where the model
+        has no loss, or a name or shape does not fit.
+        """
+        if self._loss() is None:
+            raise UserError("the model has no loss to differentiate", "E603", "add a `loss`")
+        found = self._slope.gradients(data, {**weights, **_directions(self._slope, along)})[1]
+        return {name: array for name, array in found.items() if name in weights}
+
+    def jvp(self, data: Mapping[str, Any], weights: Mapping[str, Any], along: Mapping[str, Any]) -> Arrays:
+        """How every output of floats, and the loss, changes along a direction of weights and inputs of floats.
+
+        `along` holds an array for each weight or input that the direction moves, of its shape; of others it is 0.
+        UserError where a name or shape does not fit.
+        """
+        directions = _directions(self._outputs_along, along)
+        moved = {name: array for name, array in directions.items() if name[len(ALONG) :] not in weights}
+        kept = {name: array for name, array in directions.items() if name not in moved}
+        return self._outputs_along.run({**data, **moved}, {**weights, **kept})
+
+    @cached_property
+    def _slope(self) -> CompiledProgram:
+        return self._made_of_it(slope_along, "weights")
+
+    @cached_property
+    def _outputs_along(self) -> CompiledProgram:
+        return self._made_of_it(outputs_along, False)
+
+    def _made_of_it(self, change: Callable[[Elaborated], Elaborated], gradient: bool | str) -> CompiledProgram:
+        """The program of a model that is made of this one, in the same mode; it keeps everything."""
+        how = self.schedule
+        schedule = Schedule(how.unroll, how.steps, how.dtype, gradient)
+        return CompiledProgram(lambda padded, fed: change(self._elaborate(padded, fed)), schedule, self.backend)
 
     def lent_gradients(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[float, Arrays]:
         """The loss and its gradients as `gradients` gives them, but as views that the next run writes over."""
@@ -372,3 +410,15 @@ def refuse_unnamed(**given: object) -> None:
         for name in named:
             if not isinstance(name, str):
                 raise UserError(f"the {what} should be arrays by name, and {name!r} is not a name", "E519")
+
+
+def _directions(program: CompiledProgram, along: Mapping[str, Any]) -> Arrays:
+    """The directions under the names that a program takes; zeros for the weights that have none."""
+    known = [w.name for w in program.made.weights] + [i.name for i in program.made.inputs]
+    names = {name.removeprefix(ALONG) for name in known if name.startswith(ALONG)}
+    for name in along:
+        if name not in names:
+            raise UserError(f"nothing that can be differentiated is called `{name}`", "E605", did_you_mean(name, names))
+    dtype = program.schedule.dtype
+    still = {w.name: np.zeros(w.shape, dtype) for w in program.made.weights if w.name.startswith(ALONG)}
+    return still | {ALONG + name: np.asarray(array, dtype) for name, array in along.items()}

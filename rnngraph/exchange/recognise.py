@@ -62,15 +62,18 @@ class Cell:
 
     @property
     def text(self) -> str:
-        """The cell as it is written in the language."""
+        """The cell as it is written in the language, but for gates that have no name there."""
         spelled = {True: "true", False: "false"}
         told = {k: v for k, v in self.options.items() if v != _USUAL.get(k, False) and k != "gate"}
+        if self.gate == HARD[1]:
+            told["recurrent_activation"] = "hard_sigmoid"
         options = [f"{k} = {spelled[v] if isinstance(v, bool) else v}" for k, v in told.items()]
         return f"{self.kind}({', '.join([str(self.units), *options])})"
 
-    def model_text(self, backwards: bool = False) -> str:
-        """A model that runs the cell alone, as `net`."""
-        own = "" if self.gate == SIGMOID else with_gate(self.kind, self.gate)
+    def model_text(self, backwards: bool = False, written: bool = False) -> str:
+        """A model that runs the cell alone, as `net`; with its gates `written` out in a cell of its own, if that is
+        asked or they have no name."""
+        own = with_gate(self.kind, self.gate) if written or self.gate == HARD[0] else ""
         return (
             f"{own}\nmodel Alone {{\n  input x: seq[{self.inputs}]\n  net = {self.text}\n"
             f"  y, final = unroll net over x{' reversed' if backwards else ''}\n  output y, final\n}}\n"
@@ -78,8 +81,8 @@ class Cell:
 
 
 def with_gate(kind: str, gate: str) -> str:
-    """The library's cell with another function for its gates."""
-    head, *rest = library()[kind].name_span.source.text.split(f"{SIGMOID}(")
+    """The library's cell with a formula in z in place of the function of its gates."""
+    head, *rest = library()[kind].name_span.source.text.split("recurrent_activation(")
     for part in rest:
         end = next(i for i, depth in enumerate(_depths(part)) if depth < 0)
         head += f"{gate.replace('z', f'({part[:end]})')}{part[end + 1 :]}"
@@ -127,7 +130,7 @@ def recognised(block: Block, loop: Loop) -> Cell | None:
     prefix = ".".join(block.path) + "."
     local = {w.name.removeprefix(prefix): w for w in block.weights}
     shapes = tuple((name, weight.shape) for name, weight in local.items())
-    gates = (False,) if block.standard else (False, True)
+    gates = ("usual", "hard") if block.standard else ("usual", "hard", "written")
     for kind, inputs, units, text, stand_ins, options in chain.from_iterable(_candidates(shapes, g) for g in gates):
         if text == written.text and (numbers := _numbers(stand_ins, written.numbers)) is not None:
             names = {name: weight.name for name, weight in local.items()}
@@ -220,14 +223,13 @@ Candidate = tuple[str, int, int, str, tuple[float, ...], tuple[tuple[str, Any], 
 
 
 @lru_cache(maxsize=64)
-def _candidates(shapes: Shapes, hard: bool) -> tuple[Candidate, ...]:
-    """Every cell of the library whose weights have these names and shapes, written down, with its own gates or with
-    hard ones."""
+def _candidates(shapes: Shapes, gates: str) -> tuple[Candidate, ...]:
+    """Every cell of the library whose weights have these names and shapes, written down: with its usual gates, with
+    hard ones, or with these as formulas."""
     found = []
-    possible = list(_possible(dict(shapes)))
-    gated = [replace(c, options={**c.options, "gate": g}) for g in HARD for c in possible if c.kind != "RNN"]
-    for cell in gated if hard else possible:
-        graph, block = _alone(cell)
+    functions = {"usual": (SIGMOID,), "hard": HARD[1:], "written": HARD}[gates]
+    for cell in _possible(dict(shapes), functions):
+        graph, block = _alone(cell, gates == "written")
         (loop,) = (loop_of(n) for n in graph.nodes() if n.op is LOOP)
         (inner,) = block.children
         equations = _Written(loop, inner.path, len(inner.states))
@@ -239,24 +241,31 @@ def _candidates(shapes: Shapes, hard: bool) -> tuple[Candidate, ...]:
     return tuple(found)
 
 
-def _alone(cell: Cell) -> tuple[Graph, Block]:
-    made = elaborate(parse(Source("<cell>", cell.model_text())), {})
+def _alone(cell: Cell, written: bool) -> tuple[Graph, Block]:
+    made = elaborate(parse(Source("<cell>", cell.model_text(written=written))), {})
     return made.graph, made.block
 
 
-def _possible(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Cell]:
+def _possible(shapes: Mapping[str, tuple[int, ...]], gates: Sequence[str]) -> Iterator[Cell]:
     """Cells with all combinations of options that the names of the weights leave open."""
     names = set(shapes)
-    if names == {"kernel", "bias"}:
+    if names == {"kernel", "bias"} and SIGMOID in gates:
         rows, units = shapes["kernel"][0], shapes["bias"][0]
         yield from (Cell("RNN", (), rows - units, units, {}, {"activation": a}) for a in ACTIVATIONS if rows > units)
+    for gate in gates:
+        other = {} if gate == SIGMOID else {"gate": gate}
+        yield from (replace(c, options={**c.options, **other}) for c in _gated(shapes))
+
+
+def _gated(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Cell]:
+    names = set(shapes)
     if {"gates_kernel", "candidate_kernel"} <= names:
         rows, units = shapes["candidate_kernel"]
         after = {"reset_after": "candidate_state_bias" in names}
         yield from (Cell("GRU", (), rows - units, units, {}, {"activation": a, **after}) for a in ACTIVATIONS)
-    for gates in (4, 3):
-        if {"kernel", "bias"} <= names and shapes["bias"][0] % gates == 0:
-            yield from _possible_lstms(shapes, gates)
+    for count in (4, 3):
+        if {"kernel", "bias"} <= names and shapes["bias"][0] % count == 0:
+            yield from _possible_lstms(shapes, count)
 
 
 def _possible_lstms(shapes: Mapping[str, tuple[int, ...]], gates: int) -> Iterator[Cell]:

@@ -5,6 +5,7 @@ from rnngraph.ops import (
     compact,
     ctc,
     ctc_gradient,
+    error_function,
     index,
     index_checks,
     linear,
@@ -15,6 +16,7 @@ from rnngraph.ops import (
     sampling,
     sequence,
     shape,
+    solving,
     windows,
 )
 from rnngraph.ops.table import TABLE, Formula, call, const
@@ -28,6 +30,7 @@ __all__ = [
     "const",
     "ctc",
     "ctc_gradient",
+    "error_function",
     "index",
     "index_checks",
     "linear",
@@ -38,5 +41,6 @@ __all__ = [
     "sampling",
     "sequence",
     "shape",
+    "solving",
     "windows",
 ]

@@ -75,6 +75,7 @@ _unary("neg", kernel_of("negative"), lambda y, dy, x: -dy, "float", "int", range
 _unary("abs", kernel_of("absolute"), lambda y, dy, x: dy * x.op("sign"), "float", "int", range=ranges.absolute)
 _unary("sign", kernel_of("sign"), lambda y, dy, x: None, "float", "int", range=ranges.within(-1, 1))
 _unary("floor", kernel_of("floor"), lambda y, dy, x: None)
+_unary("round", kernel_of("rint"), lambda y, dy, x: None)
 _unary("exp", kernel_of("exp"), lambda y, dy, x: dy * y, range=ranges.rising(lambda x: max(math.exp(x), ranges.TINY)))
 _unary("log", kernel_of("log"), lambda y, dy, x: dy / x, range=ranges.logarithm)
 _unary("square", kernel_of("square"), lambda y, dy, x: dy * 2.0 * x, range=ranges.squared)
@@ -118,7 +119,7 @@ define(
 
 # --- two operands --------------------------------------------------------------------------------------------
 
-FRACTIONS = {"div", "pow"}
+FRACTIONS = {"div", "pow", "atan2"}
 """What is no int of ints."""
 
 
@@ -139,6 +140,15 @@ def _pow_vjp(y: Formula, dy: Formula, a: Formula, b: Formula) -> tuple[Formula, 
     return dy * b * a.op("pow", b - 1.0), dy * y * a.op("log")
 
 
+def _atan2_vjp(angle: Formula, dy: Formula, y: Formula, x: Formula) -> tuple[Formula, Formula]:
+    """x and -y over the square of the radius; what is squared has at most the size 1. Where both are 0, 0."""
+    size = y.op("abs").op("maximum", x.op("abs"))
+    size = size.where(size.op("gt", 0.0), 1.0)
+    across, up = x / size, y / size
+    radius = (across.op("square") + up.op("square")).op("maximum", 1.0) * size
+    return dy * across / radius, -(dy * up / radius)
+
+
 def _either(first: str, second: str) -> Callable[..., tuple[Formula, Formula]]:
     return lambda y, dy, a, b: (dy.where(a.op(first, b)), dy.where(a.op(second, b)))
 
@@ -148,6 +158,7 @@ _binary("sub", "subtract", lambda y, dy, a, b: (dy, -dy), ranges.subtracted)
 _binary("mul", "multiply", lambda y, dy, a, b: (dy * b, dy * a), ranges.multiplied)
 _binary("div", "divide", lambda y, dy, a, b: (dy / b, -(dy * y / b)), ranges.divided)
 _binary("pow", "power", _pow_vjp, ranges.power)
+_binary("atan2", "arctan2", _atan2_vjp, ranges.within(-4, 4))
 _binary("mod", "mod", lambda y, dy, a, b: (dy, -(dy * (a / b).op("floor"))), ranges.remainder)
 _binary("maximum", "maximum", _either("ge", "lt"), ranges.larger)
 _binary("minimum", "minimum", _either("le", "gt"), ranges.smaller)

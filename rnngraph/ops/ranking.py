@@ -1,4 +1,4 @@
-"""The largest entries of a vector, and the entries at several places of it."""
+"""The order of the entries of a vector, its largest ones, and the entries at several places of it."""
 
 from __future__ import annotations
 
@@ -61,6 +61,43 @@ define(
     examples=(({"k": 2}, (FLOAT,)), ({"k": 3}, (_MATRIX,)), ({"k": 1}, (_PLACES,))),
 )
 """Where the `k` largest entries of the last dimension stand, the largest first; of equal ones the first."""
+
+
+# --- the order of all -------------------------------------------------------------------------------------------
+
+
+def _order_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    (x,) = types
+    if not x.shape:
+        raise ShapeError("a single number has no order")
+    return (Type(x.axes, x.shape, "int"),)
+
+
+def _order(backend: Any, node: Node) -> Callable[..., None]:
+    """The library makes an array of its own, of which there is one like the result in the ledger."""
+    xp, last, falling = backend.xp, node.inputs[0].type.shape[-1] - 1, node.attrs["falling"]
+
+    def run(x: Any, out: Any, own: Any) -> None:
+        if falling:  # the other way round twice, so that of equal ones the first is first
+            found = xp.argsort(x[..., ::-1], axis=-1, kind="stable")
+            xp.subtract(last, found[..., ::-1], out)
+        else:
+            xp.copyto(out, xp.argsort(x, axis=-1, kind="stable"))
+
+    return run
+
+
+define(
+    "argsort",
+    _order_type,
+    kernel=_order,
+    vjp=no_rule,
+    scratch=lambda attrs, types, results: results,
+    range=ranges.entry,
+    examples=(({"falling": False}, (FLOAT,)), ({"falling": True}, (_MATRIX,)), ({"falling": True}, (_PLACES,))),
+)
+"""The places of the entries of the last dimension from the smallest on, or `falling` from the largest; of equal ones
+the first is first, and what is no number counts as the largest."""
 
 
 # --- several entries ------------------------------------------------------------------------------------------

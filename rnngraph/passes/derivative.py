@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rnngraph.ir.graph import LOOP, Graph, Node, Rewriter, Value, loop_node, loop_of, make, ordered, rebound
@@ -24,8 +25,14 @@ def derivative(of: Value, wrt: Value) -> Value | None:
         of, wrt = _for_each_row(of, wrt)
     one = const(1.0, origin=of.node.origin)
     one = call("spread", one, origin=of.node.origin, axes=of.type.axes) if of.type.axes else one
-    found = gradients(Graph({}), [(of, one)], {"": wrt}).outputs["grad:"]
-    return Rewriter(_as_forward).run((found,))[0]
+    return slopes([(of, one)], {"": wrt})[""]
+
+
+def slopes(cotangents: Sequence[tuple[Value, Value]], wrt: Mapping[str, Value]) -> dict[str, Value]:
+    """The sum of value times cotangent, differentiated with respect to each of some values."""
+    found = gradients(Graph({}), cotangents, wrt).outputs
+    made = Rewriter(_as_forward).run([found[f"grad:{name}"] for name in wrt])
+    return dict(zip(wrt, made, strict=True))
 
 
 def _for_each_row(of: Value, wrt: Value) -> tuple[Value, Value]:

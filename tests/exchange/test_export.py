@@ -32,7 +32,7 @@ STEPS, ROWS = 4, 3
 MODELS = {**ALL, **{path.stem: path for path in EXAMPLES}}
 OPS = [(name, i) for name, op in TABLE.items() for i in range(len(op.examples))]
 UNSAID_IN_NUMPY = {"outside", "unpatch", "draw", "ctc_beam", "ctc_gradient", "ctc_loss"}
-UNSAID_IN_ONNX = {*UNSAID_IN_NUMPY, "uniform"}
+UNSAID_IN_ONNX = {*UNSAID_IN_NUMPY, "uniform", "solve"}
 """What an export refuses, told at the user's expression."""
 
 

@@ -205,10 +205,17 @@ def test_keras_2_is_read_with_and_without_its_configuration(name: str) -> None:
         assert "`layer_norm`: epsilon = 0.001 (the file does not say; `--assume epsilon=...` does)" in told
 
 
+BY_SETTING = KERAS_3.replace("HARD(4,", "GRU(4, recurrent_activation = hard_sigmoid,")
+
+
+HARD_GRU = "GRU(4, reset_after = true, recurrent_activation = hard_sigmoid)"
+
+
+@pytest.mark.parametrize("said", [hard(KERAS_3, HARD[1]), BY_SETTING], ids=["written out", "by setting"])
 @pytest.mark.parametrize("name", ["keras3.keras", "keras3.weights.h5"])
-def test_keras_3_is_read_with_and_without_its_configuration(name: str) -> None:
+def test_keras_3_is_read_with_and_without_its_configuration(name: str, said: str) -> None:
     pytest.importorskip("h5py")
-    model, own = converted(hard(KERAS_3, HARD[1]), HERE / name, "keras")
+    model, own = converted(said, HERE / name, "keras")
     results = model.compile(dtype="float32").run({"ids": EXPECTED["ids"]}, own.arrays)
     np.testing.assert_allclose(results["y"], EXPECTED["keras3"], rtol=0, atol=1e-6)
     assert "middle <- `middle`" in own.told and "rnn <- `simple_rnn` (without `bias`)" in own.told
@@ -220,9 +227,9 @@ def test_keras_3_is_read_with_and_without_its_configuration(name: str) -> None:
     ("there", "here", "says"),
     [
         ("RNN(3, relu)", "RNN(3)", "activation = relu: write `RNN(3, activation = relu)`"),
-        ("HARD(4,", "GRU(4,", "recurrent_activation = hard_sigmoid: write a cell of your own, a copy of `GRU` in"),
+        ("HARD(4,", "GRU(4,", f"write `{HARD_GRU}`"),
         ("over a reversed", "over a", "go_backwards = true: write `unroll ... over ... reversed`"),
-        ("reset_after = true", "reset_after = false", "reset_after = true: write `GRU(4, reset_after = true)`"),
+        ("reset_after = true", "reset_after = false", f"reset_after = true: write `{HARD_GRU}`"),
         ("LayerNorm(0.001)", "LayerNorm()", "epsilon = 0.001: write `LayerNorm(epsilon = 0.001)`"),
         ("Dense(2)(", "Dense(2, relu)(", "activation = linear: write `Dense(2)`"),
     ],

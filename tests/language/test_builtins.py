@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from statistics import NormalDist
 from types import SimpleNamespace
 from typing import Any
 
@@ -43,6 +45,10 @@ def sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
+def norm_cdf(x: Any) -> Any:
+    return np.vectorize(NormalDist().cdf, [float])(x)
+
+
 def softmax(x: Any, axis: int = -1) -> Any:
     e = np.exp(x - x.max(axis, keepdims=True))
     return e / e.sum(axis, keepdims=True)
@@ -64,10 +70,16 @@ FLOATING: dict[str, Callable[[Any], Any]] = {
     "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos, "tanh": np.tanh, "square": np.square,
     "reciprocal": lambda x: 1 / x, "sigmoid": sigmoid, "softplus": lambda x: np.log1p(np.exp(x)),
     "log_sigmoid": lambda x: np.log(sigmoid(x)), "softmax": softmax, "log_softmax": lambda x: np.log(softmax(x)),
+    "erf": np.vectorize(math.erf, [float]), "gelu": lambda x: x * norm_cdf(x), "silu": lambda x: x * sigmoid(x),
+    "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))), "softsign": lambda x: x / (1 + x),
+    "hard_sigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1), "elu": lambda x: x, "leaky_relu": lambda x: x,
+    "selu": lambda x: 1.0507009873554805 * x, "logsumexp": lambda x: np.log(np.exp(x).sum(-1)),
     "mean": lambda x: x.mean(-1), "norm": lambda x: np.sqrt((x * x).sum(-1)), "float": lambda x: x,
 }  # fmt: skip
 NUMBERS: dict[str, Callable[[Any], Any]] = {
     "abs": np.abs, "sign": np.sign, "relu": lambda x: np.maximum(x, 0), "floor": np.floor,
+    "ceil": np.ceil, "round": np.round, "prod": lambda x: x.prod(-1), "cumprod": lambda x: np.cumprod(x, -1),
+    "cummax": lambda x: np.maximum.accumulate(x, -1), "sort": lambda x: np.sort(x, -1),
     "sum": lambda x: x.sum(-1), "cumsum": lambda x: np.cumsum(x, -1), "max": lambda x: x.max(-1),
     "min": lambda x: x.min(-1),
 }  # fmt: skip
@@ -122,6 +134,18 @@ STEPWISE: dict[str, Case] = {
     "flip": ("flip(x)", lambda d: d.x[..., ::-1]),
     "outer": ("outer(x, y)", lambda d: as_number(d.x)[..., None] * as_number(d.y)[..., None, :]),
     "argmax": ("argmax(x)", lambda d: np.argmax(d.x, -1)),
+    "argmin": ("argmin(x)", lambda d: np.argmin(d.x, -1)),
+    "argsort": ("argsort(x)", lambda d: np.argsort(d.x, -1, kind="stable")),
+    "any": ("any(x > 1, axis = -1)", lambda d: (d.x > 1).any(-1)),
+    "all": ("all(x > 1, axis = -1)", lambda d: (d.x > 1).all(-1)),
+    "atan2": ("atan2(x, y)", lambda d: np.arctan2(as_float(d.x), as_float(d.y))),
+    "diag": ("diag(x)", lambda d: np.where(np.eye(3) > 0, d.x[..., None, :], np.zeros((), d.x.dtype))),
+    "diagonal": ("diag(m)", lambda d: np.diagonal(d.m, axis1=-2, axis2=-1)),
+    "tri": ("tri(3, 4, shift = 1)", lambda d: everywhere(np.tri(3, 4, 1))),
+    "einsum": ('einsum("i j, j, i j -> i", m, x, m)', lambda d: np.einsum(
+        "btij,btj,btij->bti", as_number(d.m), as_number(d.x), as_number(d.m))),
+    "solve": ("solve(eye(3) + outer(x, x), y)", lambda d: np.linalg.solve(
+        np.eye(3) + as_float(d.x)[..., None] * as_float(d.x)[..., None, :], as_float(d.y)[..., None])[..., 0]),
     "one_hot": ("one_hot(i, 3)", lambda d: np.eye(3)[d.i]),
     "size": ("size(x)", lambda d: everywhere(np.array(3))),
     "range": ("range(4)", lambda d: everywhere(np.arange(4))),
@@ -291,6 +315,10 @@ ALONG: dict[str, Case] = {
     "sum_time": ("sum(x, axis = time)", lambda d: as_number(d.x).sum(1)),
     "mean_time": ("mean(x, axis = time)", lambda d: d.x.mean(1)),
     "max_time": ("max(x, axis = time)", lambda d: as_number(d.x).max(1)),
+    "any_time": ("any(x > 1, axis = time)", lambda d: (d.x > 1).any(1)),
+    "all_time": ("all(x > 1, axis = time)", lambda d: (d.x > 1).all(1)),
+    "norm_time": ("norm(x, axis = time)", lambda d: np.sqrt((as_float(d.x) ** 2).sum(1))),
+    "logsumexp_time": ("logsumexp(x, axis = time)", lambda d: np.log(np.exp(as_float(d.x)).sum(1))),
     "min_time": ("min(x, axis = time)", lambda d: as_number(d.x).min(1)),
     "softmax_time": ("softmax(x, axis = time)", lambda d: softmax(as_float(d.x), 1)),
     "log_softmax_time": ("log_softmax(x, axis = time)", lambda d: np.log(softmax(as_float(d.x), 1))),

@@ -139,3 +139,92 @@ model Speech {
         ).compile(gradient=True).gradients(
             {"x": RNG.normal(size=(1, 4, 4)), "labels": np.array([[1, 2]])}, {}
         )
+
+
+# --- from Python ------------------------------------------------------------------------------------------
+
+TAGGER = """
+model Tagger {
+  input x: seq[3]
+  input right: seq[2]
+  y, s = unroll LSTM(4) over x
+  scores = Dense(2)(y)
+  output scores, s
+  loss squared_error(tanh(scores), right)
+}
+"""
+
+
+@pytest.mark.parametrize("lengths", [None, np.array([4, 2])])
+def test_products_with_derivatives_are_differences(lengths: Any) -> None:
+    """Of gradients for `hvp`, of outputs for `jvp`, along a direction; of padded rows too; both modes the same bits."""
+    model = rg.parse(TAGGER)
+    weights = model.init(2)
+    data = {"x": RNG.normal(size=(2, 4, 3)), "right": RNG.normal(size=(2, 4, 2))}
+    if lengths is not None:
+        data |= {"x.lengths": lengths, "right.lengths": lengths}
+    along = {name: RNG.normal(size=array.shape) for name, array in weights.items()}
+    program = model.compile(gradient=True)
+    step = 1e-5
+
+    def moved(sign: float) -> dict[str, Any]:
+        return {name: array + sign * step * along[name] for name, array in weights.items()}
+
+    ahead, behind = (program.gradients(data, moved(sign))[1] for sign in (1, -1))
+    found = program.hvp(data, weights, along)
+    assert found.keys() == weights.keys()
+    for name in weights:
+        assert np.allclose(found[name], (ahead[name] - behind[name]) / (2 * step), rtol=1e-5, atol=1e-8)
+    into = RNG.normal(size=data["x"].shape)
+    here, there = ({**data, "x": data["x"] + sign * step * into} for sign in (1, -1))
+    ahead, behind = program.run(here, moved(1)), program.run(there, moved(-1))
+    changes = program.jvp(data, weights, along | {"x": into})
+    assert changes.keys() == ahead.keys()
+    for name, change in changes.items():
+        assert np.allclose(change, (ahead[name] - behind[name]) / (2 * step), rtol=1e-5, atol=1e-8)
+    static = model.compile(gradient=True, unroll="static", steps=4)
+    assert all(np.array_equal(a, found[n]) for n, a in static.hvp(data, weights, along).items())
+    assert all(np.array_equal(a, changes[n]) for n, a in static.jvp(data, weights, along | {"x": into}).items())
+
+
+def test_a_direction_may_leave_out_weights_but_not_invent_them() -> None:
+    model = rg.parse(TAGGER)
+    weights = model.init(2)
+    data = {"x": RNG.normal(size=(2, 4, 3)), "right": RNG.normal(size=(2, 4, 2))}
+    program = model.compile(gradient=True)
+    one = program.jvp(data, weights, {"dense.bias": np.array([1.0, 0.0])})["scores"]
+    assert np.allclose(one[..., 0], 1) and not one[..., 1].any()
+    with pytest.raises(UserError, match=r"nothing that can be differentiated is called `dense.bais`"):
+        program.hvp(data, weights, {"dense.bais": np.ones(2)})
+    with pytest.raises(UserError, match=r"should be \(2,\)"):
+        program.hvp(data, weights, {"dense.bias": np.ones(3)})
+
+
+def test_where_gradients_vanish_is_seen_by_what_is_added_to_a_state() -> None:
+    """The recipe of the reference: the slope of the loss at each step's state, here against the chain rule by hand."""
+    found = run(
+        """
+layer Plus {
+  input new, by: [n]
+  output new + by
+}
+cell Nudged(inner) {
+  input x, by: [n]
+  output revise(inner, Plus, x, by = by)
+}
+cell Halving {
+  input x: [n]
+  state h: [n] = 0
+  h' = 0.5 * h + x
+  output h'
+}
+model Vanishing {
+  input x: seq[2]
+  nothing = 0 * x
+  y = unroll Nudged(Halving) over x, nothing
+  output gradient(sum(last(y)), nothing) as slope
+}
+""",
+        x=RNG.normal(size=(1, 4, 2)),
+    )
+    assert np.allclose(found["slope"][0, :, 0], [0.125, 0.25, 0.5, 1])

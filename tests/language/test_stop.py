@@ -9,6 +9,7 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.analysis.equality import differences, everything
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.export.numpy.export import to_numpy
 from rnngraph.exchange.export.onnx.export import to_onnx
 from rnngraph.exchange.export.request import Wanted
@@ -178,3 +179,43 @@ def test_a_weight_that_is_the_same_at_every_step_counts_at_every_step() -> None:
     model = rg.parse("model M {\n  input x: seq\n  m, v = weighted_moments(x, 2, axis = time)\n  output m, v\n}")
     found = model.compile().run({"x": np.array([[1.0, 2, 3, 6]])}, {})
     assert found["m"].tolist() == [3] and found["v"].tolist() == [3.5]
+
+
+def test_each_row_runs_as_many_steps_as_it_says() -> None:
+    """0 included, and at most as many as the bound; in a step too, where the number changes from step to step."""
+    model = rg.parse(
+        """
+cell Double {
+  state h: [] = 1
+  h' = 2 * h
+  output h'
+}
+cell Outer {
+  input k: int
+  state s: [] = 1
+  _, end = unroll Double for min(k, 3) from s
+  s' = end.h
+  output s'
+}
+model Counted {
+  input n: int
+  input k: seq int
+  y, final = unroll Double for min(n, 4)
+  output y, final, unroll Outer over k as z
+}
+"""
+    )
+    data = {"n": np.array([0, 3, 9]), "k": np.array([[0, 1], [2, -1], [5, 1]])}
+    for how in ({}, {"unroll": "static", "steps": 2}):
+        found = model.compile(**how).run(data, {})
+        assert found["final.h"].tolist() == [1, 8, 16]
+        assert found["y"].tolist() == [[0, 0, 0, 0], [2, 4, 8, 0], [2, 4, 8, 16]]
+        assert found["z"].tolist() == [[1, 2], [4, 4], [8, 16]]
+
+
+def test_a_number_of_steps_needs_a_bound() -> None:
+    text = "cell C {{ state h: [] = 1  h' = 2 * h  output h' }}\nmodel M {{ input n: {}  output unroll C for {} as y }}"
+    with pytest.raises(UserError, match="at most must be known while compiling"):
+        rg.parse(text.format("int", "n"))
+    with pytest.raises(UserError, match="an int for each row"):
+        rg.parse(text.format("[]", "n"))

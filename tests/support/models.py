@@ -235,6 +235,31 @@ cell Begins(units) {
   output h'
 }
 """,
+    "counted": """
+cell Turns {
+  state h: [2] = 1
+  param w: [2, 2] ~ orthogonal
+  h' = tanh(h @ w * 2 + 1)
+  output h'
+}
+cell Outer {
+  input x: [n]
+  input k: int
+  state s: [2] = 0
+  _, end = unroll Turns for min(k, 4) from s + x
+  s' = end.h
+  output s'
+}
+model Counted {
+  input n: int
+  input k: seq int
+  input x: seq[2]
+  y, f = unroll Turns for min(3 * n, 5)
+  z, g = unroll Outer over x, 2 * k
+  output y, f, last(y) as end, last(reversed(y)) as begin, z, g
+  loss sum(f.h * f.h) + mean(z * z)
+}
+""",
     "qrnn": """
 model Pooled {
   input x: seq[3]

@@ -148,14 +148,15 @@ def _remedy(place: Place, option: str, value: Any) -> str:
         return "write `unroll ... over ... reversed`" if value else "leave out `reversed`"
     if option == "merge":
         return "a layer of your own can join the two directions so"
+    if option == "gate" and value in (HARD[1], SIGMOID):
+        return f"write `{replace(layer, options={**layer.options, option: value}).text}`"
+    if option == "gate" and value == HARD[0]:
+        source = f"rnngraph/language/library/{layer.kind.lower()}.rnn"
+        return f"write a cell of your own, a copy of `{layer.kind}` in `{source}`, with `{value}` for its gates"
     if option in layer.options and (option != "activation" or value in ACTIVATIONS):
         return f"write `{replace(layer, options={**layer.options, option: value}).text}`"
     if option == "coupled":
         return f"write `{layer.kind}(..., coupled = true)`"
-    if option == "gate" and value in (*HARD, SIGMOID):
-        other = "" if value == SIGMOID else f", with `{value}` for every `sigmoid(z)`"
-        source = f"rnngraph/language/library/{layer.kind.lower()}.rnn"
-        return f"write a cell of your own, a copy of `{layer.kind}` in `{source}`{other}"
     return f"no setting of `{layer.kind}` says that"
 
 

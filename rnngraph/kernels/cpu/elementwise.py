@@ -138,6 +138,7 @@ FLOAT_RULES: dict[str, Rule] = {
     "neg": lambda v, x: v.to.let(f"fneg {v.floats} {x[0]}"),
     "abs": _number_rule("fabs"),
     "floor": _number_rule("floor"),
+    "round": _number_rule("rint"),
     "sqrt": _number_rule("sqrt"),
     "sign": lambda v, x: _sign(v, x[0]),
     "square": lambda v, x: v.two("fmul", x[0], x[0]),
@@ -146,6 +147,7 @@ FLOAT_RULES: dict[str, Rule] = {
     "log": lambda v, x: math_functions.log(v, x[0]),
     "tanh": lambda v, x: math_functions.tanh(v, x[0]),
     "sigmoid": lambda v, x: math_functions.sigmoid(v, x[0]),
+    "erf": lambda v, x: math_functions.erf(v, x[0]),
     "relu": lambda v, x: v.at_least(x[0], v.number(0.0)),
     "softplus": lambda v, x: _softplus(v, x[0]),
     "log_sigmoid": lambda v, x: v.to.let(f"fneg {v.floats} {_softplus(v, v.to.let(f'fneg {v.floats} {x[0]}'))}"),
@@ -158,6 +160,7 @@ FLOAT_RULES: dict[str, Rule] = {
     "sin": _number_rule("sin"),
     "cos": _number_rule("cos"),
     "pow": lambda v, x: v.intrinsic("pow", *x),
+    "atan2": lambda v, x: v.intrinsic("atan2", *x),
     "mod": lambda v, x: whole_numbers.mod(v, *x),
     "floordiv": lambda v, x: whole_numbers.floordiv(v, *x),
 }

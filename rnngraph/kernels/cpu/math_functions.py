@@ -1,4 +1,4 @@
-"""exp, log, tanh and sigmoid on vectors, as polynomials and quotients of such.
+"""exp, log, tanh, sigmoid and erf on vectors, as polynomials and quotients of such.
 
 The coefficients are minimax fits of the relative error (Lawson's iteration over Chebyshev nodes in 40 digits), one set
 for each width of float. Largest errors seen, in units in the last place, are in docs/native.md and held by
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rnngraph.kernels.cpu.vectors import Lanes
+from rnngraph.ops import error_function as ef
 
 LOG2_E = 1.4426950408889634
 LN2_HIGH = {"float": 0.693359375, "double": 0.693147180369123816490}
@@ -91,7 +92,7 @@ def tanh(v: Lanes, x: str) -> str:
     return _tanh_narrow(v, x) if v.element == "float" else _tanh_wide(v, x)
 
 
-def _quotient(v: Lanes, y: str, parts: tuple[tuple[float, ...], tuple[float, ...]]) -> tuple[str, str]:
+def _quotient(v: Lanes, y: str, parts: ef.Quotient) -> tuple[str, str]:
     return v.polynomial(y, parts[0]), v.polynomial(y, parts[1])
 
 
@@ -113,6 +114,22 @@ def _tanh_wide(v: Lanes, x: str) -> str:
     far = v.two("fsub", v.number(1.0), v.two("fdiv", v.number(2.0), grown))
     signed = v.intrinsic("copysign", far, x)
     return v.select(v.compare("olt", size, v.number(0.625)), near, signed, v.floats)
+
+
+def erf(v: Lanes, x: str) -> str:
+    """x + x * R(x**2) up to 1, then 1 - exp(-x**2) * S(x) with the sign of x (`ops.error_function`)."""
+    narrow = v.element == "float"
+    near, far = (ef.NEAR_NARROW, ef.FAR_NARROW) if narrow else (ef.NEAR, ef.FAR)
+    size, edge = v.intrinsic("fabs", x), v.number(ef.EDGE)
+    inner = v.two("fmul", x, x)
+    above, below = _quotient(v, inner, near)
+    close = v.fma(x, above if narrow else v.two("fdiv", above, below), x)
+    outer = v.at_most(v.at_least(size, edge), v.number(ef.END_NARROW if narrow else ef.END))
+    above, below = _quotient(v, outer, far)
+    fallen = exp(v, v.to.let(f"fneg {v.floats} {v.two('fmul', outer, outer)}"))
+    rest = v.two("fmul", fallen, v.two("fdiv", above, below))
+    signed = v.intrinsic("copysign", v.two("fsub", v.number(1.0), rest), x)
+    return v.select(v.compare("olt", size, edge), close, signed, v.floats)
 
 
 def log(v: Lanes, x: str) -> str:

@@ -32,7 +32,7 @@ def apply_to(scope: Scope, name: str, given: list[Given], at: Span) -> Item:
     function = TABLE[name]
     bound = _bind(function, given, at)
     items = [g.item for g in bound.values()]
-    if function.fold and "axis" not in bound and all(isinstance(i, (bool, int, float)) for i in items):
+    if function.fold and not {"axis", "keep"} & bound.keys() and all(isinstance(i, (bool, int, float)) for i in items):
         return _folded(function, items, at)
     return function.formula(Use(scope, name, at, bound))
 
@@ -45,9 +45,12 @@ def _given(scope: Scope, argument: ast.Argument) -> list[Given]:
 
 
 def _bind(function: Function, given: list[Given], at: Span) -> dict[str, Given]:
-    """The arguments by parameter; where the first may be repeated, its repetitions are `x2`, `x3`, ..."""
+    """The arguments by parameter; where one may be repeated, its repetitions are `x2`, `x3`, ..."""
     names = [p.rstrip("?*") for p in function.parameters]
-    places = [names[0], *(f"{names[0]}{i + 2}" for i in range(len(given)))] if function.many else names
+    places = names
+    if function.many:
+        last = next(i for i, p in enumerate(function.parameters) if p.endswith("*"))
+        places = [*names[: last + 1], *(f"{names[last]}{i + 2}" for i in range(len(given)))]
     bound: dict[str, Given] = {}
     for place, argument in enumerate(given):
         if argument.name is None and place >= len(places):
@@ -66,7 +69,7 @@ def _bind(function: Function, given: list[Given], at: Span) -> dict[str, Given]:
     missing = [n for p, n in zip(function.parameters, names, strict=True) if not p.endswith("?") and n not in bound]
     if missing:
         raise Mistake("E303", f"`{function.name}` takes {_takes(function)}: `{missing[0]}` is missing", at)
-    return bound
+    return {name: bound[name] for name in (*places, *names) if name in bound}
 
 
 def _takes(function: Function) -> str:

@@ -78,6 +78,13 @@ class Use:
             raise self.mistake("E208", f"`{name}` of `{self.function}` is true or false, known while compiling", name)
         return item
 
+    def keep(self) -> bool:
+        """`keep = true`: the dimensions that are reduced stay, with the size 1."""
+        found = self.flag("keep", False)
+        if found and self.along_time():
+            raise self.mistake("E204", "a time axis that was reduced cannot be kept", "keep")
+        return found
+
     def sizes(self, name: str) -> tuple[int, ...]:
         item = self.given[name].item
         found = [whole_number(n) for n in (item.items if isinstance(item, Numbers) else (item,))]

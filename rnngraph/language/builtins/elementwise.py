@@ -15,12 +15,12 @@ from rnngraph.language.elaboration.values import Item, Number, is_literal
 from rnngraph.ops.table import broadcast
 
 
-def _sigmoid(x: float) -> float:
+def sigmoid(x: float) -> float:
     small = math.exp(-abs(x))
     return (1.0 if x >= 0 else small) / (1.0 + small)
 
 
-def _softplus(x: float) -> float:
+def softplus(x: float) -> float:
     return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
 
@@ -31,10 +31,11 @@ _FLOAT_ONLY: dict[str, Callable[[float], Number]] = {
     "sin": math.sin,
     "cos": math.cos,
     "tanh": math.tanh,
+    "erf": math.erf,
     "reciprocal": lambda x: 1.0 / x,
-    "sigmoid": _sigmoid,
-    "softplus": _softplus,
-    "log_sigmoid": lambda x: -_softplus(-x),
+    "sigmoid": sigmoid,
+    "softplus": softplus,
+    "log_sigmoid": lambda x: -softplus(-x),
 }
 _ANY_NUMBER: dict[str, Callable[[Any], Number]] = {
     "abs": abs,
@@ -53,10 +54,26 @@ def _(use: Use) -> Item:
     return use.op("square", use.float("x"))
 
 
-@define("floor", "x", "number", math.floor)
+for _name, _fold in (("floor", math.floor), ("round", round)):
+
+    @define(_name, "x", "number", _fold)
+    def _(use: Use) -> Item:
+        """Ints are whole; halves are rounded to the even number."""
+        value = use.value("x")
+        return value if value.type.dtype == "int" else use.op(use.function, value)
+
+
+@define("ceil", "x", "number", math.ceil)
 def _(use: Use) -> Item:
     value = use.value("x")
-    return value if value.type.dtype == "int" else use.op("floor", value)
+    return value if value.type.dtype == "int" else use.op("neg", use.op("floor", use.op("neg", value)))
+
+
+@define("atan2", "y x", "float", math.atan2)
+def _(use: Use) -> Item:
+    """The angle of the point (x, y), from -pi to pi."""
+    y, x = (use.trace.cast(v, "float", use.at) for v in pair(use, "y", "x"))
+    return use.op("atan2", y, x)
 
 
 @define("identity", "x", "same", lambda x: x)

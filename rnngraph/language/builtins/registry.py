@@ -28,8 +28,8 @@ class Function:
 
     @property
     def many(self) -> bool:
-        """Whether the first parameter may be repeated."""
-        return self.parameters[0].endswith("*")
+        """Whether a parameter may be repeated."""
+        return any(p.endswith("*") for p in self.parameters)
 
 
 TABLE: dict[str, Function] = {}

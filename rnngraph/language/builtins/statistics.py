@@ -12,16 +12,6 @@ from rnngraph.language.elaboration import sequences
 from rnngraph.language.elaboration.values import Item, Several
 
 
-def _keeps(use: Use) -> bool:
-    """`keep = true`: summed dimensions stay, with the size 1."""
-    item = use.given["keep"].item if use.has("keep") else False
-    if not isinstance(item, bool):
-        raise use.mistake("E208", f"`keep` of `{use.function}` is `true` or `false`", "keep")
-    if item and use.along_time():
-        raise use.mistake("E204", "a time axis that was summed over cannot be kept", "keep")
-    return item
-
-
 def _given(use: Use) -> Value:
     """What the statistics are of: floats, with a row for each example where they go along time."""
     x = use.float("x")
@@ -59,7 +49,7 @@ def _variance(use: Use, x: Value, weights: Value | None, count: Value, mean: Val
 
 def _reduced(use: Use, x: Value, *values: Value) -> Several:
     """The values without the dimensions that were summed over, unless they are to be kept."""
-    if _keeps(use) or use.along_time():
+    if use.keep() or use.along_time():
         return Several(values)
     gone = {d % len(x.type.shape) for d in use.dims(x)}
     shape = tuple(n for i, n in enumerate(x.type.shape) if i not in gone)
@@ -95,7 +85,7 @@ def _check_spreads(use: Use, name: str, value: Value, x: Value) -> None:
 @define("sufficient_statistics", "x axis? shift? keep?", "float float float")
 def _(use: Use) -> Item:
     """How many entries there are, the sum of x - shift, and the sum of its squares."""
-    x, keep = _given(use), _keeps(use)
+    x, keep = _given(use), use.keep()
     shifted = x
     if use.has("shift"):
         shift = use.float("shift")
@@ -127,7 +117,7 @@ def _(use: Use) -> Item:
 # --- norms ------------------------------------------------------------------------------------------
 
 
-@define("norm", "x axis?", "float")
+@define("norm", "x axis? keep?", "float")
 def _(use: Use) -> Item:
     """The square root of the sum of the squares."""
     x = _given(use)

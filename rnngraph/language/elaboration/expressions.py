@@ -20,6 +20,7 @@ from rnngraph.language.elaboration.values import (
     Record,
     Several,
     Unrolled,
+    Words,
     kind_of,
 )
 from rnngraph.language.syntax import ast
@@ -46,7 +47,7 @@ def evaluate(scope: Scope, e: Expr) -> Item:
         case ast.Number() | ast.Bool():
             return e.value
         case ast.Text():
-            raise Mistake("E202", "a string has no meaning here", e.span)
+            return Words(e.value)
         case ast.Gathered():
             raise Mistake(
                 "E303", "`for` gathers values where several may stand", e.span, help="write `[... for k in 1..n]`"

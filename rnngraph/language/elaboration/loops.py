@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.diagnostics.suggestions import did_you_mean
-from rnngraph.ir.graph import Capture, Carry, Loop, Slice, Value, body_param, loop_node
-from rnngraph.ir.types import FIXED
+from rnngraph.ir.graph import Capture, Carry, Loop, Slice, Value, body_param, loop_node, ordered
+from rnngraph.ir.types import BATCH, FIXED
 from rnngraph.language.elaboration import calls, expressions, first_states, instantiation, stops
 from rnngraph.language.elaboration.expressions import form
 from rnngraph.language.elaboration.loop_levels import Halt, Level, Place, Watched
@@ -27,6 +27,7 @@ from rnngraph.language.elaboration.values import (
     kind_of,
 )
 from rnngraph.language.syntax import ast
+from rnngraph.ops.ranges import Known, note
 
 Cell = Instance | PipeOf
 MOST_STEPS = 2**31
@@ -107,10 +108,10 @@ def _cell(scope: Scope, e: ast.Expr) -> Cell:
 def _begin(scope: Scope, e: ast.Unroll, cell: Cell) -> tuple[Level, list[Given]]:
     """The new level, and what the cell is given at each step."""
     sequences = [(expressions.value(scope, s), s.span) for s in e.over]
-    axis = _axis(scope, e, sequences)
+    axis, counted_out = _axis(scope, e, sequences)
     constants = [_beside(scope.trace, c, axis) for c in _constants(scope, e, cell)]
     level = Level(scope.trace.level, axis, e.reversed)
-    _begin_halts(scope.trace, level, sequences)
+    _begin_halts(scope.trace, level, [*sequences, *counted_out])
     cell.axis, cell.reverse = axis, e.reversed
     names = [n for n in instantiation.input_names(cell) if n not in {c.name for c in constants}]
     if len(sequences) > max(len(names), 1):
@@ -152,8 +153,11 @@ def _beside(trace: Trace, constant: Given, axis: str) -> Given:
     return replace(constant, item=every(trace, value, axis, 1, constant.span))
 
 
-def _axis(scope: Scope, e: ast.Unroll, sequences: list[tuple[Value, Span]]) -> str:
-    """The axis to run along: that of the sequences, or one of a fixed size."""
+def _axis(
+    scope: Scope, e: ast.Unroll, sequences: list[tuple[Value, Span]]
+) -> tuple[str, list[tuple[Value, Span]]]:
+    """The axis to run along: that of the sequences, or one of a fixed size; and what says which steps of that are a
+    row's own, where each row has a number of steps."""
     if e.steps is not None:
         if sequences:
             raise Mistake(
@@ -162,7 +166,7 @@ def _axis(scope: Scope, e: ast.Unroll, sequences: list[tuple[Value, Span]]) -> s
                 e.steps.span,
                 help="write either `over x` or `for N`",
             )
-        return own_axis(scope.trace, f"{_steps(scope, e.steps)}{FIXED}")
+        return _numbered(scope, e.steps)
     if not sequences:
         raise Mistake(
             "E303",
@@ -179,7 +183,32 @@ def _axis(scope: Scope, e: ast.Unroll, sequences: list[tuple[Value, Span]]) -> s
                 span,
                 help="give one of them to the cell as a constant: `with name = ...`",
             )
-    return axes[0]
+    return axes[0], []
+
+
+def _numbered(scope: Scope, e: ast.Expr) -> tuple[str, list[tuple[Value, Span]]]:
+    """`for 50`, or `for min(n, 50)`: as many steps as each row says, 0 included, and at most so many."""
+    trace, item = scope.trace, expressions.one(scope, e)
+    if not isinstance(item, Value):
+        return own_axis(trace, f"{_steps(scope, e)}{FIXED}"), []
+    number = trace.bring(item, e.span)
+    if number.type.dtype != "int" or number.type.shape or set(number.type.axes) - {BATCH}:
+        raise Mistake("E203", f"the number of steps is an int for each row, which `{e.span.text}` is not", e.span)
+    known: Known = {}
+    note(ordered([number.node]), known)
+    most = known[number].high
+    if not 1 <= most < MOST_STEPS:
+        raise Mistake(
+            "E208",
+            f"how many steps `{e.span.text}` is at most must be known while compiling",
+            e.span,
+            help=f"give a bound: `for min({e.span.text}, 50)`",
+        )
+    axis = own_axis(trace, f"{int(most)}{FIXED}")
+    own = trace.call("lt", trace.call("iota", at=e.span, axis=axis), number, at=e.span)
+    own = trace.over_batch(own, e.span)
+    trace.halt(own, (Halt(axis, own),))
+    return axis, [(own, e.span)]
 
 
 def _steps(scope: Scope, e: ast.Expr) -> int:

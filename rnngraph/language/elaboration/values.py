@@ -24,6 +24,13 @@ NOTHING = Numbers(())
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """`"h i, i j -> h j"`: a text that a function reads."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Builtin:
     """A function of the language, as `tanh`, by bare name."""
 
@@ -134,7 +141,10 @@ class Poison:
 
 
 POISON = Poison()
-Item = Number | Numbers | Builtin | Class | Instance | PipeOf | Record | Several | Unrolled | AxisName | Poison | Value
+Item = (
+    Number | Numbers | Words | Builtin | Class | Instance | PipeOf | Record
+    | Several | Unrolled | AxisName | Poison | Value
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +204,8 @@ def kind_of(item: Item) -> str:
             return "a number"
         case Numbers():
             return "a list of numbers" if item != NOTHING else "empty"
+        case Words():
+            return "a text"
         case Builtin():
             return "a function"
         case Class() | Instance():

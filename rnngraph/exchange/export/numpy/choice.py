@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rnngraph.exchange.export.numpy.expressions import (
+    ADD,
     ATOM,
     Rule,
     Text,
@@ -76,11 +77,24 @@ def _scatter_rows(w: Words, node: Node, dy: Text, ids: Text) -> Text:
     )
 
 
-# --- the largest, and several at once -------------------------------------------------------------------------------
+# --- the order, and several at once -------------------------------------------------------------------------------
 
 
 def _top_k(w: Words, node: Node, x: Text) -> Text:
     return Text(f'np.argsort(-{x.at(ATOM)}, axis=-1, kind="stable")[..., :{node.attrs["k"]}]')
+
+
+def _argsort(w: Words, node: Node, x: Text) -> Text:
+    if not node.attrs["falling"]:
+        return Text(f'np.argsort({x.text}, axis=-1, kind="stable")')
+    last = node.inputs[0].type.shape[-1] - 1
+    return Text(f'{last} - np.argsort({x.at(ATOM)}[..., ::-1], axis=-1, kind="stable")[..., ::-1]', ADD)
+
+
+def _solve(w: Words, node: Node, a: Text, b: Text) -> Text:
+    if len(node.types[0].shape) == 2:
+        return call(w.snippet("solve"), a.text, b.text)
+    return index(call(w.snippet("solve"), a.text, f"{b.at(ATOM)}[..., None]"), ["...", "0"])
 
 
 def _entries(w: Words, node: Node, x: Text, ids: Text) -> Text:
@@ -132,8 +146,8 @@ def _time(axis: str) -> Type:
 WORDS: dict[str, Rule] = {
     **PLAIN,
     "inside": _inside, "take": _take, "pick": _pick, "one_hot": _one_hot, "place": _place,
-    "scatter_rows": _scatter_rows, "top_k": _top_k, "entries": _entries, "put_entries": _put_entries,
-    "every": _every, "place_every": _place_every,
+    "scatter_rows": _scatter_rows, "top_k": _top_k, "argsort": _argsort, "solve": _solve, "entries": _entries,
+    "put_entries": _put_entries, "every": _every, "place_every": _place_every,
     "rows": _turned, "steps": _turned,
     "compact": lambda w, node, x, keep: call(w.snippet("compact"), x.text, keep.text),
     "expand": lambda w, node, y, keep: call(w.snippet("expand"), y.text, keep.text),

@@ -328,13 +328,14 @@ def _uniform(w: Words, node: Node, seed: Text, step: Text) -> Text:
     return call(w.snippet("uniform"), seed.text, count.text, hex(key), lead, inner, w.float)
 
 
-def _sigmoid(w: Words, node: Node, *texts: Text) -> Text:
-    return call(w.snippet("sigmoid"), operands(w, node, texts)[0].text)
+def snippet(name: str) -> Rule:
+    return lambda w, node, *texts: call(w.snippet(name), operands(w, node, texts)[0].text)
 
 
 WORDS: dict[str, Rule] = {
     **{name: function(f"np.{word}") for name, word in {
-        "abs": "abs", "sign": "sign", "floor": "floor", "exp": "exp", "log": "log", "sqrt": "sqrt", "square": "square",
+        "abs": "abs", "sign": "sign", "floor": "floor", "round": "rint", "exp": "exp", "log": "log", "sqrt": "sqrt",
+        "square": "square", "atan2": "arctan2",
         "reciprocal": "reciprocal", "sin": "sin", "cos": "cos", "tanh": "tanh", "not": "logical_not", "pow": "power",
         "mod": "mod", "maximum": "maximum", "minimum": "minimum", "and": "logical_and", "or": "logical_or",
         "where": "where",
@@ -345,7 +346,8 @@ WORDS: dict[str, Rule] = {
         ("le", "<=", COMPARE), ("gt", ">", COMPARE), ("ge", ">=", COMPARE), ("eq", "==", COMPARE),
         ("ne", "!=", COMPARE),
     )},
-    "neg": formula("-{}", UNARY), "sigmoid": _sigmoid, "relu": function("np.maximum", "0"),
+    "neg": formula("-{}", UNARY), "sigmoid": snippet("sigmoid"), "erf": snippet("erf"),
+    "relu": function("np.maximum", "0"),
     "softplus": function("np.logaddexp", "0.0"), "log_sigmoid": formula("-np.logaddexp(-{}, 0.0)", UNARY),
     "cast": _cast, "identity": lambda w, node, x: x, "broadcast": _filled, "spread": _filled,
     "const": lambda w, node: number(w, Value(node), node.attrs["dtype"]),

@@ -1,5 +1,13 @@
 """Functions that an exported NumPy file brings along, each only where it is used. Texts, not code that runs here."""
 
+from rnngraph.ops import error_function as ef
+
+
+def _polynomial(coefficients: ef.Coefficients) -> str:
+    """As `np.polyval` reads it."""
+    return f"[{', '.join(map(repr, reversed(coefficients)))}]"
+
+
 SNIPPETS = {
     "checked": '''
 def checked(name, x, dtype, *shape):
@@ -25,6 +33,19 @@ def sigmoid(x):
     with np.errstate(over="ignore"):  # where exp(-x) is infinite, the result is 0
         return 1 / (1 + np.exp(-x))
 """,
+    "erf": f'''
+def erf(x):
+    """The error function: x + x * R(x**2) up to 1, 1 - exp(-x**2) * S(x) beyond (ranges of W. J. Cody, 1969)."""
+    x = np.asarray(x)
+    near, far = np.clip(x, -1, 1), np.clip(np.abs(x), 1, 6)
+    y = near * near
+    r = np.polyval({_polynomial(ef.NEAR[0])}, y)
+    r = r / np.polyval({_polynomial(ef.NEAR[1])}, y)
+    s = np.polyval({_polynomial(ef.FAR[0])}, far)
+    s = s / np.polyval({_polynomial(ef.FAR[1])}, far)
+    beyond = np.copysign(1 - np.exp(-far * far) * s, x)
+    return np.where(np.abs(x) <= 1, near + near * r, beyond).astype(x.dtype)
+''',
     "softmax": """
 def softmax(x, axis):
     e = np.exp(x - x.max(axis=axis, keepdims=True))
@@ -94,6 +115,17 @@ def scatter_rows(values, ids, shape):
     table = np.zeros(shape, values.dtype)
     np.add.at(table, ids.reshape(-1), values.reshape(-1, *shape[1:]))
     return table
+''',
+    "solve": '''
+def solve(a, b):
+    """The x with a @ x = b; no numbers where a matrix has no inverse."""
+    try:
+        return np.linalg.solve(a, b)
+    except np.linalg.LinAlgError:
+        if b.ndim == 2:
+            return np.full_like(b, np.nan)
+        rows = [solve(a if a.ndim == 2 else a[i], b[i]) for i in range(len(b))]
+        return np.stack(rows)
 ''',
     "compact": '''
 def compact(x, keep):

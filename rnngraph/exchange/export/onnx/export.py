@@ -61,9 +61,9 @@ def operators_in(content: bytes) -> set[str]:
 
 def rules() -> dict[str, Any]:
     """How each op is said, by its name."""
-    from rnngraph.exchange.export.onnx import choice, loop, rules, sequence
+    from rnngraph.exchange.export.onnx import choice, loop, rules, sequence, special
 
-    return {**rules.RULES, **sequence.RULES, **choice.RULES, "loop": loop.loop}
+    return {**rules.RULES, **sequence.RULES, **choice.RULES, **special.RULES, "loop": loop.loop}
 
 
 def _refuse(graph: Graph) -> None:

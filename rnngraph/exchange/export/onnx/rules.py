@@ -284,10 +284,10 @@ def _patches(s: Scope, node: Node, x: str) -> str:
 
 RULES: dict[str, Rule] = {
     **{name: plain(op) for name, op in {
-        "neg": "Neg", "abs": "Abs", "sign": "Sign", "floor": "Floor", "exp": "Exp", "log": "Log", "sqrt": "Sqrt",
-        "reciprocal": "Reciprocal", "sin": "Sin", "cos": "Cos", "tanh": "Tanh", "sigmoid": "Sigmoid", "not": "Not",
+        "neg": "Neg", "abs": "Abs", "sign": "Sign", "floor": "Floor", "round": "Round", "exp": "Exp", "log": "Log",
+        "sqrt": "Sqrt", "reciprocal": "Reciprocal", "sin": "Sin", "cos": "Cos", "tanh": "Tanh", "sigmoid": "Sigmoid",
         "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "pow": "Pow", "maximum": "Max", "minimum": "Min",
-        "and": "And", "or": "Or", "identity": "Identity",
+        "not": "Not", "and": "And", "or": "Or", "identity": "Identity",
     }.items()},
     **{name: compared(op) for name, op in {
         "lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual", "eq": "Equal",
