@@ -33,6 +33,7 @@ _LATER = {
     "parse": "rnngraph.api",
     "Imported": "rnngraph.exchange.importing.importer",
     "import_model": "rnngraph.exchange.importing.importer",
+    "load_ipython_extension": "rnngraph.ipython",
     "load_weights": "rnngraph.weights.save_load",
     "save_weights": "rnngraph.weights.save_load",
 }

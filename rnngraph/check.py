@@ -6,31 +6,55 @@ Nothing heavy is imported for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.diagnostic import Diagnostic, in_order
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.diagnostics.source import Span
-from rnngraph.language.checking.check import check as check_file
+from rnngraph.diagnostics.source import Source, Span
+from rnngraph.language.checking.check import Notes, check_loaded
+from rnngraph.language.checking.unfinished import Gaps
+from rnngraph.language.elaboration.imports import Loaded, Reader, load_around
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition, Expr, File, Options
-from rnngraph.language.syntax.parser import parse, read_source
+from rnngraph.language.syntax.parser import parse_around, read_source
 from rnngraph.run_options import over_defaults
 
 Check = Callable[[Mapping[str, Any]], object]
 """Raises UserError for options, by name, that are none."""
 
 
+@dataclass(frozen=True)
+class Checked:
+    """A text as it was read, finished or not: its tree, what its imports bring, everything that is wrong."""
+
+    file: File
+    loaded: Loaded
+    found: tuple[Diagnostic, ...]
+
+
 def check(path: str) -> list[Diagnostic]:
     """Every error and warning of a file."""
     try:
-        file = parse(read_source(Path(path)))
-        found = check_file(file)
+        return list(check_source(read_source(Path(path))).found)
     except UserError as error:
         return list(error.diagnostics)
-    return found + [d for d in _options(file) if d not in found]
+
+
+def check_source(source: Source, read: Reader = read_source, notes: Notes | None = None) -> Checked:
+    """Every error and warning of a text. A statement that cannot be read hides nothing of the others.
+
+    `read` gives the text of a file that is imported; `notes` gets what every name and expression stands for. UserError
+    for what is no text.
+    """
+    parsed = parse_around(source)
+    loaded, missing = load_around(parsed.file, read)
+    found = [*check_loaded(loaded, notes), *_options(parsed.file)]
+    told = [e.span for e in parsed.errors if e.span]
+    left = Gaps(parsed.file, parsed.broken, told, bool(missing)).without_echoes(dict.fromkeys(found))
+    unread = [d for d in missing if not any(d.span and d.span.start <= e.start < d.span.end for e in told)]
+    return Checked(parsed.file, loaded, tuple(in_order([*parsed.errors, *unread, *left])))
 
 
 def _options(file: File) -> list[Diagnostic]:

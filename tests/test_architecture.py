@@ -21,12 +21,14 @@ from tests.support.paths import ROOT
 PACKAGE = ROOT / "rnngraph"
 
 LAYERS: list[set[str]] = [
-    {"__main__"},
+    {"__main__", "ipython"},
     {"cli"},
+    {"language_server"},
     {"torch", "jax"},
     {"frameworks"},
+    {"explore"},
     {"api"},
-    {"viz"},
+    {"viz", "editor"},
     {"analysis", "check", "exchange", "generation"},
     {"training"},
     {"run_options"},
@@ -57,7 +59,7 @@ ALLOWED = {
 DOORS = {
     "cupy": {"runtime.cupy"},
     "cupyx": {"runtime.cupy"},
-    "lark": {"language.syntax.parser", "language.syntax.tree_builder"},
+    "lark": {"language.syntax.reading", "language.syntax.tables"},
     "llvmlite": {"kernels.cpu.machine_code"},
     "matplotlib": {"viz.figure", "viz.memory"},
     "graphviz": {"viz.dot", "viz.write"},
@@ -65,10 +67,18 @@ DOORS = {
     "networkx": {"language.checking.names", "ir.text", "passes.saved_values"},
     "safetensors": {"files.tensors"},
     "filelock": {"training.checkpoint"},
+    "pygments": {"cli.terminal", "editor.pygments_lexer"},
 }
 """Which modules import a library."""
 
-ROOMS = {"click": "cli", "rich": "cli", "torch": "frameworks", "jax": "frameworks"}
+ROOMS = {
+    "click": "cli",
+    "rich": "cli",
+    "torch": "frameworks",
+    "jax": "frameworks",
+    "pygls": "language_server",
+    "lsprotocol": "language_server",
+}
 """Libraries that one whole room may import."""
 
 LEVEL = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}

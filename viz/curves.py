@@ -15,11 +15,12 @@ _FEW = 12
 
 
 def write_curves(history: Sequence[Mapping[str, float]], best_epoch: int | None, path: PathLike) -> None:
-    """A panel for the loss and for each metric over the epochs, trained and held back in one; the best epoch marked.
+    """The curves into a file. UserError for another ending than .svg, .png or .pdf."""
+    write_aside(path, curves(history, best_epoch, form_of(path, FORMS, "a picture")))
 
-    UserError for another ending than .svg, .png or .pdf.
-    """
-    form = form_of(path, FORMS, "a picture")
+
+def curves(history: Sequence[Mapping[str, float]], best_epoch: int | None, form: str) -> bytes:
+    """A panel for the loss and for each metric over the epochs, trained and held back in one; the best epoch marked."""
     names = list(dict.fromkeys(n.removeprefix(HELD_BACK) for record in history for n in record if n != "epoch"))
     height = 2.4 * max(1, len(names)) + 0.4
 
@@ -29,7 +30,7 @@ def write_curves(history: Sequence[Mapping[str, float]], best_epoch: int | None,
             _panel(axes, history, name, best_epoch)
         panels[-1].set_xlabel("epoch", color=INK, fontsize=9)
 
-    write_aside(path, figure_bytes(draw, form, "curves", figsize=(7, height)))
+    return figure_bytes(draw, form, "curves", figsize=(7, height))
 
 
 def _panel(axes: Any, history: Sequence[Mapping[str, float]], name: str, best_epoch: int | None) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from typing import Protocol
 
+from rnngraph.analysis.results import Comparison
 from rnngraph.ir.graph import Graph
 from rnngraph.language.elaboration.elaborated import Block, Elaborated
 from rnngraph.viz.picture import picture
+from rnngraph.viz.plots import PLOTS, inline
+from rnngraph.viz.sentences import verdict
 from rnngraph.viz.write import svg
 
 
@@ -42,6 +46,12 @@ class Compiled(Protocol):
 
     @property
     def schedule(self) -> Scheduled: ...
+
+
+def comparison_html(results: Comparison) -> str:
+    """What the comparison found, and its plots."""
+    plots = "\n".join(inline(results, plot) for plot in PLOTS) if results.rows else ""
+    return f"<p>{escape(verdict(results))}</p>\n{plots}"
 
 
 def model_svg(model: Drawn) -> str:

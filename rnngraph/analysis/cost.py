@@ -125,14 +125,18 @@ def cost(model: Model, compiled: Compiled, steps: int, batch: int, padded: bool 
 
 def optimiser_bytes(model: Model, dtype: str) -> int:
     """What the optimiser keeps for the weights that are trained, and its count of updates (8 bytes)."""
-    slots = len(FitConfig.from_recipe(model.recipe).optimizer.slots)
     count = 0
     for weight in model.weights:
         size = 0 if weight.frozen else 1
         for length in weight.shape:
             size *= length
         count += size
-    return slots * count * ITEMSIZE["float", dtype] + 8
+    return optimiser_slots(model) * count * ITEMSIZE["float", dtype] + 8
+
+
+def optimiser_slots(model: Model) -> int:
+    """The numbers that the optimiser keeps for each weight."""
+    return len(FitConfig.from_recipe(model.recipe).optimizer.slots)
 
 
 def _objects(variant: Variant, made: Plan | Walking) -> Objects:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
+from weakref import WeakKeyDictionary
 
 from rnngraph.analysis.formulas import Formula, Sizes, formulas
 from rnngraph.checkpointing.options import telling, within
@@ -43,7 +44,7 @@ class Growth:
         program: CompiledProgram | None = None,
     ) -> None:
         self.model, self.compiled, self.padded = model, compiled, padded
-        self.units = _units(model)
+        self.units = units_of(model)
         self.asked: Sizes = (steps, rows, self.units or 0)
         self._variants: dict[tuple[int | None, int], Variant] = {}
         self.program = program or compiled(model, steps)
@@ -137,15 +138,25 @@ class Growth:
         return program.variant(Signature(self.padded, cotangents=wanted))
 
     def _sized(self, units: int) -> Model:
-        model = self.model
         if units == (self.units or 0):
-            return model
-        if UNITS in model.made.settings:
-            return Model(model.file, {**model.settings, UNITS: units}, model.name)
-        return Model(resized(model.file, model.block.definition, units), model.settings, model.name)
+            return self.model
+        known = _SIZED.setdefault(self.model, {})
+        if units not in known:
+            known[units] = _of_units(self.model, units)
+        return known[units]
 
 
-def _units(model: Model) -> int | None:
+_SIZED: WeakKeyDictionary[Model, dict[int, Model]] = WeakKeyDictionary()
+"""Models of other units, elaborated once whatever the ways that they are run."""
+
+
+def _of_units(model: Model, units: int) -> Model:
+    if UNITS in model.made.settings:
+        return Model(model.file, {**model.settings, UNITS: units}, model.name)
+    return Model(resized(model.file, model.block.definition, units), model.settings, model.name)
+
+
+def units_of(model: Model) -> int | None:
     """The setting called `units`, or the number that is written as the units of every cell."""
     known = model.made.settings.get(UNITS)
     return known if isinstance(known, int) else width(model.file, model.block.definition)

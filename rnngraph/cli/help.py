@@ -27,6 +27,7 @@ VERBS = {
     "doctor": Told("Tell what is installed here, and what is missing.", ("doctor", "doctor --json")),
     "check": Told("Report every error and warning.", ("check sunspots.rnn", "check lstm4.rnn stack.rnn --json")),
     "fmt": Told("Rewrite files in canonical form.", ("fmt sunspots.rnn", "fmt --check lstm4.rnn stack.rnn")),
+    "lsp": Told("Serve an editor: errors while typing, shapes on hover.", ("lsp",)),
     "summary": Told(
         "List a model's parts, states and weights.", ("summary digits.rnn", "summary digits.rnn --set units=64")
     ),
@@ -79,6 +80,13 @@ VERBS = {
         (
             "render stack.rnn --out stack.svg",
             "render lstm4.rnn --unroll static --steps 4 --out lstm4.pdf",
+        ),
+    ),
+    "explore": Told(
+        "Open a page to explore a model: graph, cost, memory, values.",
+        (
+            "explore textbook.rnn --out textbook.html",
+            "explore lstm4.rnn --data data/lstm4.npz \\\n    --weights data/lstm4.safetensors --out lstm4.html",
         ),
     ),
     "compare": Told(

@@ -18,12 +18,14 @@ from rnngraph.cli.cost import cost
 from rnngraph.cli.doctor import doctor
 from rnngraph.cli.evaluate import evaluate
 from rnngraph.cli.examples import examples
+from rnngraph.cli.explore import explore
 from rnngraph.cli.export import export
 from rnngraph.cli.fmt import fmt
 from rnngraph.cli.generate import generate
 from rnngraph.cli.help import explain
 from rnngraph.cli.import_ import import_
 from rnngraph.cli.library import library
+from rnngraph.cli.lsp import lsp
 from rnngraph.cli.new import new
 from rnngraph.cli.predict import predict
 from rnngraph.cli.render import render
@@ -50,8 +52,8 @@ def cli() -> None:
 
 
 for verb in (
-    new, examples, library, doctor, check, fmt, show, summary, run, train, sweep, evaluate, predict, render, compare,
-    bench, cost, generate, weights, import_, export,
+    new, examples, library, doctor, check, fmt, lsp, show, summary, run, train, sweep, evaluate, predict, render,
+    explore, compare, bench, cost, generate, weights, import_, export,
 ):  # fmt: skip
     cli.add_command(verb)
 explain(cli)

@@ -89,7 +89,17 @@ def tell(diagnostics: Sequence[Diagnostic]) -> None:
     """Errors and warnings to standard error."""
     colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     for diagnostic in in_order(diagnostics):
-        click.echo(render(diagnostic, colour), err=True)
+        click.echo(render(diagnostic, colour, _coloured if colour else str), err=True)
+
+
+def _coloured(line: str) -> str:
+    """A line of the language as a terminal shows it."""
+    from pygments import highlight
+    from pygments.formatters import TerminalFormatter
+
+    from rnngraph.editor.pygments_lexer import RnnLexer
+
+    return str(highlight(line, RnnLexer(stripnl=False, ensurenl=False), TerminalFormatter()))
 
 
 def warn(text: str, code: str = "W600", help: str = "") -> None:

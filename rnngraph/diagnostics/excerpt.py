@@ -23,6 +23,8 @@ _TAB = 4
 _COLOURS = {"error": "1;31", "warning": "1;33", "gutter": "1;34", "help": "36", "bold": "1"}
 
 _Paint = Callable[[str, str], str]
+Lines = Callable[[str], str]
+"""Colours a line of the user's text."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ class _Mark:
         return _piece(self.source, self.line, self.cut)
 
 
-def render(diagnostic: Diagnostic, colour: bool = False) -> str:
-    """The text of one diagnostic, without an end of line after the last."""
+def render(diagnostic: Diagnostic, colour: bool = False, lines_of: Lines = str) -> str:
+    """The text of one diagnostic, without an end of line after the last; `lines_of` colours the lines of the text."""
     paint = _paint if colour else _plain
     marks = _marks(diagnostic)
     margin = " " * len(str(max((mark.line for mark in marks), default=1)))
@@ -56,7 +58,7 @@ def render(diagnostic: Diagnostic, colour: bool = False) -> str:
         lines[0] += f" [{diagnostic.code}]"
         lines += [f"{margin} note: {_said(diagnostic.note)}"] if diagnostic.note else []
     for index, (_, group) in enumerate(groupby(marks, key=lambda mark: mark.source)):
-        lines += _excerpt(list(group), diagnostic, margin, index == 0, paint)
+        lines += _excerpt(list(group), diagnostic, margin, index == 0, paint, lines_of)
     if diagnostic.help:
         lines.append(f"{margin} {paint('help', 'help:')} {_said(diagnostic.help)}")
     return "\n".join(lines)
@@ -90,7 +92,7 @@ def _piece(source: Source, line: int, cut: int) -> str:
 
 
 def _excerpt(
-    marks: Sequence[_Mark], diagnostic: Diagnostic, margin: str, first: bool, paint: _Paint
+    marks: Sequence[_Mark], diagnostic: Diagnostic, margin: str, first: bool, paint: _Paint, lines_of: Lines
 ) -> Iterator[str]:
     """The lines of one source."""
     bar = f"{margin}  {paint('gutter', '|')}"
@@ -105,7 +107,8 @@ def _excerpt(
         previous = line
         for begin, shown in _windows(list(group)):
             number = paint("gutter", f" {line:>{len(margin)}} |")
-            yield f"{number} {_window(_clean(shown[0].written), begin, shown[0].cut > 0)}".rstrip()
+            text = _window(_clean(shown[0].written), begin, shown[0].cut > 0).rstrip()
+            yield f"{number} {lines_of(text)}" if text else number
             for mark in shown:
                 yield f"{bar} {_underline(mark, begin, diagnostic.severity, paint)}"
 

@@ -22,7 +22,7 @@ ONE_RUN = ("bidirectional", "derivatives", "encoder decoder", "qrnn", "attention
 """Hand on nothing: each run of these is one of a whole sequence."""
 REFUSED = {
     "depth": "E640", "shared": "E641", "self attention": "E642", "pyramid": "E640", "entropies": "E642",
-    "loop over memory": "E640", "norms": "E640", "single steps": "E642",
+    "loop over memory": "E640", "norms": "E640", "single steps": "E642", "grid": "E641",
 }  # fmt: skip
 WHOLE = {"attention general": ("source",)}
 """What every step sees whole is given whole with each piece."""

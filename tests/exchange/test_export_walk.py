@@ -30,7 +30,7 @@ from rnngraph.language.builtins import application
 from rnngraph.language.builtins.registry import TABLE as FUNCTIONS
 from rnngraph.language.elaboration.elaborated import Block
 from rnngraph.language.elaboration.imports import library
-from rnngraph.language.syntax import parser
+from rnngraph.language.syntax import parser, tables
 from rnngraph.language.syntax.tree_builder import Rules
 from rnngraph.model import Model
 from rnngraph.ops import TABLE
@@ -270,10 +270,10 @@ def definitions(block: Block) -> Iterator[str]:
 
 def test_no_construct_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every rule of the grammar, every argument of every function, every cell and layer of the library."""
-    recording, own, bind = Recording(), parser._grammar(), application._bind
+    recording, own, bind = Recording(), parser.grammar(), application._bind
     arguments, used = set[tuple[str, str]](), set[str]()
     text = resources.files("rnngraph.grammar").joinpath("rnn.lark").read_text("utf-8")
-    options: dict[str, Any] = {"parser": "lalr", "lexer": parser._NoLexer, "keep_all_tokens": True}
+    options: dict[str, Any] = {"parser": "lalr", "lexer": tables._NoLexer, "keep_all_tokens": True}
     lark = Lark(text, maybe_placeholders=True, transformer=recording, **options)
 
     def bound(function: Any, given: Any, at: Any) -> Any:
@@ -282,7 +282,7 @@ def test_no_construct_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     monkeypatch.setattr(application, "_bind", bound)
-    monkeypatch.setattr(parser, "_grammar", lambda: replace(own, lark=lark))
+    monkeypatch.setattr(parser, "grammar", lambda: replace(own, lark=lark))
     for one in (*TEXTS.values(), *CHANCE.values(), *(text for _, text in constructs.UNSAID), *models.ALL.values()):
         used |= set(definitions(rg.parse(one).made.block))
     assert {name for name in vars(Rules) if name[0] != "_"} - recording.used == OUTSIDE

@@ -162,11 +162,13 @@ OPERATORS = {
     "both": ("GRU", {}, {"direction": "bidirectional"}, "GRU(2)"),
     "peepholes": ("LSTM", {"P": (7, (1, 6))}, {}, "LSTM(2, peepholes = true)"),
     "coupled": ("LSTM", {}, {"input_forget": 1}, "coupled = true"),
-    "clip": ("LSTM", {"P": (7, (1, 6))}, {"clip": 0.6}, "cell ClippedLSTM"),
-    "clip gru": ("GRU", {}, {"clip": 0.4, "linear_before_reset": 1}, "cell ClippedGRU"),
-    "hard": ("LSTM", {}, HARD, "cell HardLSTM"),
+    "clip": ("LSTM", {"P": (7, (1, 6))}, {"clip": 0.6}, "LSTM(2, peepholes = true, gate_clip = 0.6)"),
+    "clip gru": ("GRU", {}, {"clip": 0.4, "linear_before_reset": 1}, "gate_clip = 0.4"),
+    "hard": ("LSTM", {}, HARD, "cell OtherLSTM"),
+    "clip rnn": ("RNN", {}, {"clip": 0.5, "activations": ["Elu"]}, "layer ClippedElu"),
+    "hard gru": ("GRU", {}, {"activations": ["HardSigmoid", "LeakyRelu"]}, "recurrent_activation = HardSigmoid"),
     "reset": ("GRU", {}, {"linear_before_reset": 1}, "GRU(2, reset_after = true)"),
-    "softsign": ("RNN", {}, {"activations": ["Softsign"]}, "layer Softsign"),
+    "softsign": ("RNN", {}, {"activations": ["Softsign"]}, "RNN(2, activation = softsign)"),
     "states": ("LSTM", {"h0": (5, [1, "rows", 2]), "c0": (6, [1, "rows", 2])}, {}, "from record("),
     "lengths": ("GRU", {"lengths": (4, ["rows"])}, {"direction": "bidirectional"}, "GRU(2)"),
 }
@@ -178,6 +180,35 @@ def test_an_operator_with_its_attributes(name: str, tmp_path: Path) -> None:
     made = _imported(_recurrent(kind, extra, **attributes), tmp_path)
     assert expected in made.text
     assert made.difference is not None
+
+
+FUNCTIONS = {
+    "Gelu": {}, "Elu": {"alpha": 0.5}, "Selu": {}, "LeakyRelu": {"alpha": 0.2}, "Celu": {"alpha": 0.7}, "HardSwish": {},
+    "Mish": {}, "Softsign": {}, "Erf": {}, "Round": {}, "Ceil": {}, "Atan": {}, "HardSigmoid": {"alpha": 0.3},
+}  # fmt: skip
+OVER = {"ReduceProd": "prod(", "ReduceLogSumExp": "logsumexp(", "ReduceMin": "min("}
+SUMS = {"bij,bjk->bik": "xy", "bij,bkj->bi": "xz", "bii->bi": "s", "bij->jb": "x", "bij,bjk,bi->kb": "xyr"}
+
+
+def test_functions_and_sums_are_those_of_the_language(tmp_path: Path) -> None:
+    """Products of several matrices at once, too."""
+    make = helper.make_node
+    inputs = {"x": [2, 3], "y": [3, 4], "z": [4, 3], "s": [3, 3], "r": [2], "p": [2, 5, 3], "q": [2, 3, 4]}
+    nodes = [make(name, ["x"], [f"f{i}"], **attributes) for i, (name, attributes) in enumerate(FUNCTIONS.items())]
+    nodes += [make("Gelu", ["x"], ["tanh_gelu"], approximate="tanh")]
+    nodes += [make(name, ["x", "last"], [f"o{i}"], keepdims=0) for i, name in enumerate(OVER)]
+    nodes += [make("Einsum", list(given), [f"e{i}"], equation=text) for i, (text, given) in enumerate(SUMS.items())]
+    nodes += [make("ArgMin", ["x"], ["least"], axis=2, keepdims=0), make("Cast", ["least"], ["l"], to=1)]
+    nodes += [make("MatMul", ["p", "q"], ["many"])]
+    ranks = {f"f{i}": 3 for i in range(len(FUNCTIONS))} | {f"o{i}": 2 for i in range(len(OVER))}
+    ranks |= {f"e{i}": len(text.split("->")[1]) for i, text in enumerate(SUMS)} | {"tanh_gelu": 3, "l": 2, "many": 4}
+    ports = [(name, TensorProto.FLOAT, ["rows", *shape]) for name, shape in inputs.items()]
+    content = _model(nodes, ports, ranks, {"last": np.array([2])}, opset=20)
+    made = _imported(content, tmp_path)
+    assert made.difference is not None and made.difference < 1e-5
+    for word in ("gelu(x)", "gelu(x, approximate = true)", "mish(x)", "erf(x)", "argmin(x", *OVER.values()):
+        assert word in made.text
+    assert 'einsum("i j, j k, i -> k", x, y, r)' in made.text
 
 
 def test_a_loop_is_a_cell(tmp_path: Path) -> None:
@@ -335,14 +366,14 @@ def test_files_that_are_no_models_get_one_message(tmp_path: Path) -> None:
 def test_nodes_and_versions_that_are_unknown(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Det", ["x"], ["a"], name="one"),
-        helper.make_node("Erf", ["a"], ["y"], name="two"),
+        helper.make_node("Unique", ["a"], ["y"], name="two"),
     ]
     inputs = [("x", TensorProto.FLOAT, ["batch", 3, 3])]
     with pytest.raises(UserError) as error:
         _imported(_model(nodes, inputs, {"y": 3}, {}), tmp_path)
     assert [message for _, message in told(error)] == [
         "node `one` (Det) cannot be said in the language: there is nothing like it",
-        "node `two` (Erf) cannot be said in the language: there is nothing like it",
+        "node `two` (Unique) cannot be said in the language: there is nothing like it",
     ]
     with pytest.raises(UserError, match="version 6 of ONNX's operators"):
         _imported(_model([helper.make_node("Tanh", ["x"], ["y"])], inputs, {"y": 3}, {}, opset=6), tmp_path)

@@ -498,7 +498,7 @@ def test_only_so_many_are_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_tables_of_the_grammar_are_kept_and_made_anew_where_they_are_damaged(cache: Path) -> None:
     def texts() -> list[str]:
-        parser._grammar.cache_clear()
+        parser.grammar.cache_clear()
         with pytest.raises(rg.UserError) as told:
             rg.parse("model M { input x: seq[2]\n output relu(x as y }")
         return [str(told.value), repr(rg.parse("model M { input x: seq[2]\n output relu(x) as y }"))]

@@ -14,6 +14,7 @@ from rnngraph.exchange.export.onnx.export import to_onnx
 from rnngraph.exchange.export.request import Wanted
 from rnngraph.files.tensors import Arrays
 from rnngraph.model import Model
+from tests.support.models import parsed
 
 OUTER, INNER, ROWS = 4, 5, 2
 NAMES = (("target", "source"), ("a", "z"))
@@ -174,3 +175,31 @@ def test_exports_have_the_axes_of_run(outer: str, inner: str) -> None:
 def test_no_axis_is_chosen_by_its_name_alone(layer: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         rg.parse(f"{layer} model M {{ input p: seq@a  input q: seq@b  output L(p * q) }}")
+
+
+def test_a_state_that_is_a_sequence() -> None:
+    """A network over the grid of two sequences, each row of its own lengths, against loops in NumPy."""
+    model = parsed("grid")
+    rng = np.random.default_rng(0)
+    x, m = rng.normal(size=(3, 4, 2)), rng.normal(size=(3, 5, 4))
+    across, down = np.array([4, 2, 0]), np.array([5, 0, 3])
+    weights = model.init(1)
+    found = model.compile().run({"x": x, "m": m, "x.lengths": across, "m.lengths": down}, weights)["y"]
+    (w,) = weights.values()
+    for row in range(3):
+        above, want = np.full((5, 3), 0.3), np.zeros((4, 3))
+        for i in range(across[row]):
+            left = np.zeros(3)
+            for j in range(down[row]):
+                left = np.tanh(np.concatenate([x[row, i], m[row, j], above[j], left]) @ w)
+                above[j] = left
+            want[i] = left
+        assert np.allclose(found[row], want, rtol=1e-12)
+
+
+def test_a_state_is_a_sequence_over_the_axis_of_an_input() -> None:
+    with pytest.raises(UserError, match="runs over source, but no input of `C` does"):
+        rg.parse(
+            "cell C { input x: [n]  state s: seq@source[n] = 0  s' = s + x  output last(s') }\n"
+            "model M { input x: seq[2]  output unroll C over x as y }"
+        )

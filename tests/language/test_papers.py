@@ -23,14 +23,14 @@ STEPS, BATCH = 6, 3
 def test_every_cell_names_its_paper() -> None:
     for entry in resources.files("rnngraph.language.library").iterdir():
         text = entry.read_text(encoding="utf-8") if entry.name.endswith(".rnn") else ""
-        if "\ncell " in text and entry.name != "projected.rnn":
+        if "\ncell " in text and entry.name not in ("projected.rnn", "masking.rnn"):
             comments = [line for line in text.splitlines() if line.startswith("#")]
             assert any(f"({year})" in line for line in comments for year in range(1950, 2027)), entry.name
 
 
 def test_every_cell_has_its_equations() -> None:
     """Beside those of the table, cells of images, times and memories, which have tests of their own below."""
-    wrappers = {"DropoutAround", "Zoneout", "Residual", "Highway", "Projected"}
+    wrappers = {"DropoutAround", "Zoneout", "Residual", "Highway", "Projected", "Masked", "ResetAt"}
     own = {"ConvLSTM", "PhasedLSTM", "QRNNPooling", "AdditiveAttention", "MultiplicativeAttention"}
     cells = {d.name for d in library().values() if d.kind == "cell"}
     tabled = {cell.partition("(")[0] for cell in CELLS}

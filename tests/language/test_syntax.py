@@ -363,7 +363,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     read_or_refused(text)
 
 
-KEYWORDS = [t.pattern.value for t in parser._grammar().lark.terminals if t.pattern.type == "str"]
+KEYWORDS = [t.pattern.value for t in parser.grammar().lark.terminals if t.pattern.type == "str"]
 PIECES = [
     "x",
     "h'",

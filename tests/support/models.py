@@ -260,6 +260,31 @@ model Counted {
   loss sum(f.h * f.h) + mean(z * z)
 }
 """,
+    "grid": """
+cell Point(units) {
+  input x: [n]
+  input m: [k]
+  input above: [units]
+  state left: [units] = 0
+  param w: [n + k + 2 * units, units]
+  left' = tanh([x, m, above, left] @ w)
+  output left'
+}
+cell Row(units) {
+  input x: [n]
+  input memory: seq@source[k]
+  state above: seq@source[units] = 0.3
+  above' = unroll Point(units) over memory, above with x = x
+  output last(above')
+}
+model Grid {
+  input x: seq[2]
+  input m: seq@source[4]
+  y, final = unroll Row(3) over x with memory = m
+  output y, final
+  loss mean(y * y)
+}
+""",
     "qrnn": """
 model Pooled {
   input x: seq[3]

@@ -45,6 +45,7 @@ library LSTM
 doctor
 check small.rnn
 fmt small.rnn
+lsp
 show small.rnn
 summary small.rnn
 run small.rnn --data d.npz --weights w.safetensors --out out.npz
@@ -54,6 +55,7 @@ sweep small.rnn --data d.npz --vary epochs=1 --validation-data v.npz --test t.np
 evaluate small.rnn --data d.npz --weights w.safetensors
 predict small.rnn --data d.npz --weights w.safetensors --out out.npz
 render small.rnn --out out.svg
+explore small.rnn --data d.npz --weights w.safetensors --out out.html
 compare small.rnn --steps 2 --batch 2 --repeats 1 --page out.html --plots plots --memory out.svg
 bench small.rnn --steps 2 --batch 2 --seconds 0 --picture out.svg
 cost small.rnn

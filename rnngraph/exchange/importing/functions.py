@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-OURS = {"tanh": "tanh", "relu": "relu", "sigmoid": "sigmoid", "linear": "identity", "softplus": "softplus",
-        "exponential": "exp", "softmax": "softmax", "log_softmax": "log_softmax",
-        "log_sigmoid": "log_sigmoid"}  # fmt: skip
+OURS = {**{name: name for name in (
+            "tanh", "relu", "sigmoid", "softplus", "softmax", "log_softmax", "log_sigmoid", "elu", "selu", "silu",
+            "gelu", "softsign", "hard_sigmoid", "mish",
+        )}, "linear": "identity", "exponential": "exp", "swish": "silu"}  # fmt: skip
 """Activations by their name elsewhere."""
 
 FORMULAS: Mapping[str, tuple[str, str]] = {
-    "elu": ("Elu", "where(z > 0, z, exp(min(z, 0)) - 1)"),
-    "selu": ("Selu", "1.0507009873554805 * where(z > 0, z, 1.6732632423543772 * (exp(min(z, 0)) - 1))"),
-    "softsign": ("Softsign", "z / (1 + abs(z))"),
-    "silu": ("Silu", "z * sigmoid(z)"),
-    "swish": ("Silu", "z * sigmoid(z)"),
     "relu6": ("Relu6", "clip(z, 0, 6)"),
-    "hard_sigmoid": ("HardSigmoid", "clip(z / 6 + 0.5, 0, 1)"),
-    "hard_silu": ("HardSilu", "z * clip(z / 6 + 0.5, 0, 1)"),
-    "hard_swish": ("HardSilu", "z * clip(z / 6 + 0.5, 0, 1)"),
+    "hard_silu": ("HardSilu", "z * hard_sigmoid(z)"),
+    "hard_swish": ("HardSilu", "z * hard_sigmoid(z)"),
     "hard_tanh": ("HardTanh", "clip(z, -1, 1)"),
-    "leaky_relu": ("LeakyRelu", "where(z > 0, z, 0.2 * z)"),
-    "mish": ("Mish", "z * tanh(softplus(z))"),
+    "leaky_relu": ("LeakyRelu", "leaky_relu(z, 0.2)"),
 }
 """The others: the name of the layer, and its formula."""
 

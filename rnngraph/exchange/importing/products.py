@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rnngraph.exchange.importing.body import Body
+from rnngraph.exchange.importing.einsum import einsum
 from rnngraph.exchange.importing.shapes import broadcast, with_dims, without
 from rnngraph.exchange.importing.values import BATCH, Axis, CannotSay, Dims, Value, met, sized, sizes
 
@@ -20,11 +21,19 @@ def product(body: Body, hint: str, a: Value, b: Value) -> Value:
         return body.let(hint, f"({body.text_of(a)}) @ ({body.text_of(b)})", a.dims[:-1], "float")
     lead = broadcast([a.dims[:-2], b.dims[:-2]])
     if any(n != 1 for n in sizes(b.dims[:-2])):
-        raise CannotSay("it multiplies several matrices of one step")
+        return _several(body, hint, a, b)
     axes = lead if any(n != 1 for n in sizes(lead)) else tuple(d for d in lead if not isinstance(d, int))
     dims = (*axes, a.dims[-2], b.dims[-1])
     one, two = (without(v, v.dims[:-2]) if axes != lead or v is b else v for v in (a, b))
     return with_dims(_product(body, hint, one, two, dims), (*lead, a.dims[-2], b.dims[-1]))
+
+
+def _several(body: Body, hint: str, a: Value, b: Value) -> Value:
+    """Several matrices of one step, by those of the other side that stand at the same place."""
+    letters = "abcdefghijklmnopqrstuvw"
+    lead = max(len(a.dims), len(b.dims)) - 2
+    one, two = (letters[lead + 2 - len(v.dims) : lead] for v in (a, b))
+    return einsum(body, hint, [f"{one}xy", f"{two}yz"], f"{letters[:lead]}xz", [a, b])
 
 
 def _product(body: Body, hint: str, a: Value, b: Value, dims: Dims) -> Value:

@@ -41,8 +41,8 @@ class Functions:
 
     @property
     def usual(self) -> bool:
-        """Whether a cell of the library has them, with one setting."""
-        return self.gate == LOGISTIC and self.shown in (None, self.activation) and not self.clip
+        """Whether a cell of the library has them, by its settings."""
+        return self.shown in (None, self.activation)
 
 
 @dataclass(frozen=True)
@@ -82,16 +82,36 @@ def cell_text(made: Recurrent, texts: dict[str, str]) -> str:
 
 
 def _bare(made: Recurrent, texts: dict[str, str]) -> str:
-    functions, activation = made.functions, made.functions.activation
-    if functions.usual:
-        if activation.formula:
-            texts[activation.name] = layer(activation.name, activation.formula)
-        return replace(made.cell, options={**made.cell.options, "activation": activation.name}).text
-    stem = f"{'Clipped' if functions.clip else 'Hard' if 'clip' in functions.gate.formula else 'Other'}{made.cell.kind}"
-    for name in numbered(stem, ""):
-        text = own_cell(name, made)
+    functions, cell = made.functions, made.cell
+    if not functions.usual:
+        for name in numbered("OtherLSTM", ""):
+            text = own_cell(name, made)
+            if texts.setdefault(name, text) == text:
+                return f"{name}({cell.units})"
+    clip = functions.clip
+    alone = clip and cell.kind == "RNN"
+    told: dict[str, Any] = {"activation": _named(_clipped(functions, clip) if alone else functions.activation, texts)}
+    if functions.gate != LOGISTIC:
+        told["recurrent_activation"] = _named(functions.gate, texts)
+    if clip and not alone:
+        told["gate_clip"] = clip
+    return replace(cell, options={**cell.options, **told}).text
+
+
+def _clipped(functions: Functions, clip: float) -> Function:
+    """The function of a plain RNN with its clip, for which that has no setting."""
+    name = functions.activation.name
+    return Function(f"Clipped{name[0].upper()}{name[1:]}", _put(functions.activation, "z", clip))
+
+
+def _named(function: Function, texts: dict[str, str]) -> str:
+    """A name for the function; one that is a formula is added to the texts as a layer."""
+    if not function.formula:
+        return function.name
+    for name in numbered(function.name, ""):
+        text = layer(name, function.formula)
         if texts.setdefault(name, text) == text:
-            return f"{name}({made.cell.units})"
+            return name
     raise AssertionError
 
 
@@ -99,9 +119,8 @@ def _bare(made: Recurrent, texts: dict[str, str]) -> str:
 
 
 def own_cell(name: str, made: Recurrent) -> str:
-    """A cell with the functions of this layer, its weights named as in the library's."""
-    lines = {"RNN": _rnn, "GRU": _gru, "LSTM": _lstm}[made.cell.kind](made)
-    return f"cell {name}(units) {{\n  input x: [n]\n" + "".join(f"  {line}\n" for line in lines) + "}"
+    """An LSTM with the functions of this layer, its weights named as in the library's."""
+    return f"cell {name}(units) {{\n  input x: [n]\n" + "".join(f"  {line}\n" for line in _lstm(made)) + "}"
 
 
 def _put(function: Function, text: str, clip: float = 0.0) -> str:
@@ -110,39 +129,18 @@ def _put(function: Function, text: str, clip: float = 0.0) -> str:
     return re.sub(r"\bz\b", lambda _: f"({inside})", f"({function.of_z})")
 
 
-def _kernel(name: str, count: int) -> list[str]:
-    columns = "units" if count == 1 else f"{count} * units"
-    return [f"param {name}kernel: [n + units, {columns}]", f"param {name}bias: [{columns}] = 0"]
-
-
-def _rnn(made: Recurrent) -> list[str]:
-    new = _put(made.functions.activation, "[x, h] @ kernel + bias", made.functions.clip)
-    return ["state h: [units] = 0", *_kernel("", 1), "", f"h' = {new}", "output h'"]
-
-
-def _gru(made: Recurrent) -> list[str]:
-    gates = f"r, u = split({_put(made.functions.gate, '[x, h] @ gates_kernel + gates_bias', made.functions.clip)}, 2)"
-    given = "[x, r * h] @ candidate_kernel + candidate_bias"
-    bias, kept = [], []
-    if made.cell.options.get("reset_after"):
-        bias = ["param candidate_state_bias: [units] = 0"]
-        kept = ["kept = h @ candidate_kernel[n:] + candidate_state_bias"]
-        given = "x @ candidate_kernel[:n] + candidate_bias + r * kept"
-    new = _put(made.functions.activation, given, made.functions.clip)
-    declared = ["state h: [units] = 0", *_kernel("gates_", 2), *_kernel("candidate_", 1), *bias]
-    return [*declared, "", gates, *kept, f"h' = u * h + (1 - u) * {new}", "output h'"]
-
-
 def _lstm(made: Recurrent) -> list[str]:
     coupled, peepholes = (bool(made.cell.options.get(o)) for o in ("coupled", "peepholes"))
     gates, clip = ("i, j, o" if coupled else "i, j, f, o"), made.functions.clip
     shown = _put(made.functions.shown or made.functions.activation, "c'")  # onnxruntime does not clip this one
     seen = {g: f"{g} + w_{g} * {c}" if peepholes else g for g, c in (("i", "c"), ("f", "c"), ("o", "c'"))}
     forget = "1 - put" if coupled else _put(made.functions.gate, seen["f"], clip)
+    count = len(gates.split())
     weights = [f"param w_{g}: [units] = 0" for g in ("io" if coupled else "ifo") if peepholes]
     return [
-        "state c: [units] = 0", "state h: [units] = 0", *_kernel("", len(gates.split())), *weights, "",
-        f"{gates} = split([x, h] @ kernel + bias, {len(gates.split())})",
+        "state c: [units] = 0", "state h: [units] = 0", f"param kernel: [n + units, {count} * units]",
+        f"param bias: [{count} * units] = 0", *weights, "",
+        f"{gates} = split([x, h] @ kernel + bias, {count})",
         f"put = {_put(made.functions.gate, seen['i'], clip)}",
         f"c' = ({forget}) * c + put * {_put(made.functions.activation, 'j', clip)}",
         f"h' = {_put(made.functions.gate, seen['o'], clip)} * {shown}",

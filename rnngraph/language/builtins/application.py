@@ -15,7 +15,7 @@ from rnngraph.language.elaboration.arithmetic import bounded
 from rnngraph.language.elaboration.mistakes import Mistake, counted
 from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.trace import common_kind, dtype_of
-from rnngraph.language.elaboration.values import AxisName, Given, Item, Number, Part, Record
+from rnngraph.language.elaboration.values import AxisName, Given, Item, Number, Part, Record, Words
 from rnngraph.language.syntax import ast
 
 
@@ -38,7 +38,9 @@ def apply_to(scope: Scope, name: str, given: list[Given], at: Span) -> Item:
 
 
 def _given(scope: Scope, argument: ast.Argument) -> list[Given]:
-    """`axis = time` names an axis, not a value."""
+    """`axis = time` names an axis, not a value; a string is one that the function reads."""
+    if isinstance(argument.value, ast.Text):
+        return [Given(Words(argument.value.value), argument.value.span, argument.name)]
     if argument.name == "axis" and isinstance(argument.value, ast.Name) and argument.value.name not in scope.names:
         return [Given(AxisName(argument.value.name), argument.value.span, argument.name)]
     return [replace(one, name=argument.name) for one in repetition.several(scope, (argument.value,))]
@@ -69,7 +71,7 @@ def _bind(function: Function, given: list[Given], at: Span) -> dict[str, Given]:
     missing = [n for p, n in zip(function.parameters, names, strict=True) if not p.endswith("?") and n not in bound]
     if missing:
         raise Mistake("E303", f"`{function.name}` takes {_takes(function)}: `{missing[0]}` is missing", at)
-    return {name: bound[name] for name in (*places, *names) if name in bound}
+    return {name: bound[name] for name in (*places, *names, *bound) if name in bound}
 
 
 def _takes(function: Function) -> str:

@@ -4,46 +4,17 @@ from __future__ import annotations
 
 import math
 
-from rnngraph.ir.graph import Value
+from rnngraph.language.builtins.cross_entropy import need_scores
 from rnngraph.language.builtins.definition import Use, define, pair
-from rnngraph.language.elaboration import indexing
 from rnngraph.language.elaboration.index_checks import inside
-from rnngraph.language.elaboration.mistakes import Mistake
 from rnngraph.language.elaboration.values import Item
-
-
-@define("cross_entropy", "scores label", "float")
-def _(use: Use) -> Item:
-    scores = use.float("scores")
-    logs = use.op("log_softmax", scores, dim=use.dim(scores, "axis"))
-    label = use.any("label")
-    if label.type.dtype == "int":
-        _need_scores(use, scores, label)
-        return use.op("neg", indexing.chosen(use.trace, logs, label, use.at, use.span("label")))
-    if label.type.shape != scores.type.shape:
-        raise _scores_and(use, scores, label)
-    return use.op("neg", use.op("sum", use.op("mul", label, logs), dims=(-1,)))
-
-
-def _need_scores(use: Use, scores: Value, label: Value) -> None:
-    if len(scores.type.shape) != 1 or label.type.shape:
-        raise _scores_and(use, scores, label)
-
-
-def _scores_and(use: Use, scores: Value, label: Value) -> Mistake:
-    return Mistake(
-        "E201",
-        f"`{use.function}` takes one score for each class and the number of the right class, but "
-        f"{use.has_shape('scores', scores)} and {use.has_shape('label', label)} ({label.type.dtype})",
-        use.at,
-    )
 
 
 @define("accuracy", "scores label", "float")
 def _(use: Use) -> Item:
     scores, label = use.value("scores"), use.int_value("label")
-    _need_scores(use, scores, label)
-    label = inside(use.trace, label, scores.type.shape[0], use.span("label"))
+    need_scores(use, scores, label)
+    label = inside(use.trace, label, scores.type.shape[-1], use.span("label"))
     return use.trace.cast(use.op("eq", use.op("argmax", scores, dim=-1), label), "float", use.at)
 
 

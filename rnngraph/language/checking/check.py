@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -18,7 +19,7 @@ from rnngraph.language.elaboration.imports import Loaded
 from rnngraph.language.elaboration.loop_levels import Level
 from rnngraph.language.elaboration.mistakes import MOST_STATEMENTS, Echo, Mistake
 from rnngraph.language.elaboration.scope import Scope, World
-from rnngraph.language.elaboration.trace import Trace
+from rnngraph.language.elaboration.trace import Note, Trace
 from rnngraph.language.elaboration.values import Given, Instance, Item
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition, File
@@ -44,6 +45,20 @@ def check(file: File) -> list[Diagnostic]:
         loaded = imports.load(file)
     except UserError as error:
         return in_order(error.diagnostics)
+    return check_loaded(loaded)
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What the names and expressions of a file were found to be: `used` in its models, `tried` of definitions that no
+    model uses, with made-up sizes."""
+
+    used: list[Note] = field(default_factory=list)
+    tried: list[Note] = field(default_factory=list)
+
+
+def check_loaded(loaded: Loaded, notes: Notes | None = None) -> list[Diagnostic]:
+    """All errors and warnings of a file whose imports are there."""
     trace = Trace()
     for diagnostic in names.check(loaded, trace.hints):
         trace.tell(diagnostic)
@@ -52,18 +67,19 @@ def check(file: File) -> list[Diagnostic]:
     used: set[str] = set()
     for definition in loaded.own:
         if definition.kind == "model":
-            used |= _model(trace, loaded, definition)
+            used |= _model(trace, loaded, definition, notes.used if notes else None)
     for definition in loaded.own:
         if definition.kind != "model" and definition.name not in used:
-            _alone(trace, loaded, definition)
+            _alone(trace, loaded, definition, notes.tried if notes else None)
     return in_order(trace.report.found)
 
 
-def _model(trace: Trace, loaded: Loaded, model: Definition) -> set[str]:
+def _model(trace: Trace, loaded: Loaded, model: Definition, notes: list[Note] | None) -> set[str]:
     """Elaborates a model as for running and as for training; the names of the definitions that it uses."""
     used: set[str] = set()
     for training in (False, True):
         own = Trace(training=training, worlds=loaded.worlds, hints=trace.hints, amounts=trace.amounts)
+        own.notes = notes
         numbers = _distinct()
         attempt(own, loaded, model, {s.name: next(numbers) for s in model.settings if s.default is None})
         for diagnostic in own.report.found:
@@ -72,10 +88,10 @@ def _model(trace: Trace, loaded: Loaded, model: Definition) -> set[str]:
     return used
 
 
-def _alone(trace: Trace, loaded: Loaded, definition: Definition) -> None:
+def _alone(trace: Trace, loaded: Loaded, definition: Definition, notes: list[Note] | None) -> None:
     if any(is_cell(loaded.world, definition, s.name) for s in definition.settings if s.default is None):
         return
-    different = _tried(loaded, definition, _distinct(), trace.amounts)
+    different = _tried(loaded, definition, _distinct(), trace.amounts, notes)
     same = _tried(loaded, definition, _equal(), trace.amounts)
     kept = {(d.code, d.span) for d in same}
     for diagnostic in different:
@@ -143,9 +159,11 @@ def _handed_on(world: World, node: ast.Call, setting: str, asked: set[tuple[int,
 # --- trying a definition --------------------------------------------------------------------------
 
 
-def _tried(loaded: Loaded, definition: Definition, sizes: Iterator[int], amounts: Amounts) -> list[Diagnostic]:
+def _tried(
+    loaded: Loaded, definition: Definition, sizes: Iterator[int], amounts: Amounts, notes: list[Note] | None = None
+) -> list[Diagnostic]:
     """The diagnostics of one use of a definition inside of a loop."""
-    trace = Trace(worlds=loaded.worlds, amounts=amounts)
+    trace = Trace(worlds=loaded.worlds, amounts=amounts, notes=notes)
     scope = Scope(trace, loaded.world, definition, None, (), (), definition.name_span)
     try:
         settings: dict[str, Item] = {s.name: next(sizes) for s in definition.settings if s.default is None}

@@ -140,11 +140,12 @@ def _next_value(scope: Scope, target: ast.Target, place: Place, item: Item, s: a
             labels=(Label(place.span, "declared here"),),
         )
     value = trace.fit(value, type.shape, type.dtype, s.value.span, f"the state `{target.name}`")
-    value = trace.over_batch(value, s.value.span)
-    if value.type.axes != (BATCH,):
+    value = trace.over(value, type.axes, s.value.span)
+    if value.type.axes != type.axes:
         raise Mistake(
             "E305",
-            f"the next value of `{target.name}` is a sequence, but a state has one value at each step",
+            f"the next value of `{target.name}` is a sequence, but the state is declared as "
+            + ("one value" if type.axes == (BATCH,) else "one over another axis"),
             s.value.span,
             labels=(Label(place.span, "declared here"),),
         )

@@ -77,10 +77,8 @@ def _state(scope: Scope, s: ast.State) -> None:
     trace, states = scope.trace, scope.trace.states
     if states is None:
         raise Mistake("E311", "a model has no states of its own", s.span, help="write a `cell` and `unroll` it")
-    if s.type.axis is not None:
-        raise Mistake("E202", f"the state `{s.name}` cannot be a sequence", s.type.span)
     shape = tuple(expressions.size(scope, e) for e in s.type.sizes)
-    type = Type((BATCH,), shape, s.type.dtype)
+    type = Type((BATCH,), shape, s.type.dtype).with_axes((BATCH, *_axes(scope, s)))
     name = ".".join((*scope.place, s.name, *scope.suffix))
     trace.name = s.name
     place = (_carried if states.looped else _given)(scope, s, name, type)
@@ -92,6 +90,21 @@ def _state(scope: Scope, s: ast.State) -> None:
     scope.bind(s.name, place.old, "state", s.name_span, s.type)
     if scope.owner is not None:
         scope.owner.states[".".join((s.name, *scope.suffix))] = (shape, s.name_span)
+
+
+def _axes(scope: Scope, s: ast.State) -> tuple[str, ...]:
+    """The axis of a state that is a sequence: that of an input over the axis of this name."""
+    if s.type.axis is None:
+        return ()
+    name = s.type.axis or "time"
+    if name not in scope.axes:
+        raise Mistake(
+            "E305",
+            f"the state `{s.name}` runs over {name}, but no input of `{scope.definition.name}` does",
+            s.type.span,
+            help=f"declare an input over this axis: `input memory: seq@{name}[n]`",
+        )
+    return (scope.axes[name],)
 
 
 def _carried(scope: Scope, s: ast.State, name: str, type: Type) -> Place:
@@ -123,5 +136,5 @@ def _first_value(scope: Scope, s: ast.State, type: Type) -> Value:
     zero = False if type.dtype == "bool" else 0
     item: Item = zero if s.initial is None else expressions.one(scope, s.initial)
     at = s.name_span if s.initial is None else s.initial.span
-    value = scope.trace.fit(item, type.shape, type.dtype, at, f"the state `{s.name}`")
-    return scope.trace.over_batch(scope.trace.bring(value, at), at)
+    value = scope.trace.bring(scope.trace.fit(item, type.shape, type.dtype, at, f"the state `{s.name}`"), at)
+    return scope.trace.over(value, type.axes, at)

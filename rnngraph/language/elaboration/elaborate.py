@@ -238,6 +238,7 @@ def _finished(trace: Trace, scope: Scope, loaded: Loaded) -> Elaborated:
         spans,
         loaded.files,
         tuple(loaded.known),
+        tuple(sorted(trace.watchable)),
     )
 
 

@@ -148,3 +148,5 @@ class Elaborated:
     """All that was read for it, the file that was named first."""
     sources: tuple[Source, ...] = ()
     """Their texts."""
+    watchable: tuple[str, ...] = ()
+    """The full names of what can be recorded at every step."""

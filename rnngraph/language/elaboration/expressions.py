@@ -20,7 +20,6 @@ from rnngraph.language.elaboration.values import (
     Record,
     Several,
     Unrolled,
-    Words,
     kind_of,
 )
 from rnngraph.language.syntax import ast
@@ -47,12 +46,12 @@ def evaluate(scope: Scope, e: Expr) -> Item:
         case ast.Number() | ast.Bool():
             return e.value
         case ast.Text():
-            return Words(e.value)
+            raise Mistake("E202", "a string has no meaning here", e.span)
         case ast.Gathered():
             raise Mistake(
                 "E303", "`for` gathers values where several may stand", e.span, help="write `[... for k in 1..n]`"
             )
-    return FORMS[type(e)](scope, e)
+    return scope.trace.noted(e.span, FORMS[type(e)](scope, e))
 
 
 def one(scope: Scope, e: Expr) -> Item:

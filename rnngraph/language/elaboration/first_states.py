@@ -99,7 +99,7 @@ def hand_on(
     Of two loops whose states have one name, that is the last.
     """
     parts = {p.name: Part(v, p.span) for p, v in zip(level.places, finals, strict=False)}
-    if not record:
+    if not record or any(p.param.type.axes != (BATCH,) for p in level.places):  # a sequence is not handed on
         if level.placed and not is_fixed(level.axis):
             trace.placed.add(root(level.axis))
         return Record(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
@@ -24,6 +24,8 @@ Known = dict[str, tuple[Definition, ...]]
 """What a file may name beside the library: several of one name where two of its imports bring them."""
 DEEPEST = 200
 """Files that import one another in a chain."""
+Reader = Callable[[Path], Source]
+"""Gives the text of a file; UserError where there is none."""
 
 
 @dataclass(frozen=True)
@@ -100,22 +102,28 @@ def definitions(file: File) -> tuple[Definition, ...]:
 
 def load(file: File) -> Loaded:
     """Follows the imports of a parsed file. Raises UserError with every import that fails."""
+    loaded, errors = load_around(file)
+    if errors:
+        raise UserError(errors)
+    return loaded
+
+
+def load_around(file: File, read: Reader = read_source) -> tuple[Loaded, list[Diagnostic]]:
+    """Follows those imports of a parsed file that can be; what is wrong with the others. `read` gives a file's text."""
     folder = file.source.folder
-    search = _Search(folder.resolve() if folder is not None else None)
+    search = _Search(folder.resolve() if folder is not None else None, read)
     if folder is not None:
         search.opened.append(Path(file.source.name).resolve())
     search.follow(file, folder)
-    if search.errors:
-        raise UserError(search.errors)
     files = (*search.opened, *search.done)
-    return Loaded(file, definitions(file), tuple(search.found), search.known, files)
+    return Loaded(file, definitions(file), tuple(search.found), search.known, files), search.errors
 
 
 class _Search:
     """One walk over imports; `root` is the folder that none of them may leave."""
 
-    def __init__(self, root: Path | None) -> None:
-        self.root = root
+    def __init__(self, root: Path | None, read: Reader) -> None:
+        self.root, self.read = root, read
         self.opened: list[Path] = []
         """The files being read, outermost first: one that is met again imports itself."""
         self.done: dict[Path, Known] = {}
@@ -155,7 +163,7 @@ class _Search:
             raise _wrong(item, what, f"it would be `{written}`")
         if len(self.opened) > DEEPEST:
             raise _wrong(item, f"imports are nested in more than {DEEPEST} others", "import them side by side")
-        file = parse(read_source(written))
+        file = parse(self.read(written))
         self.opened.append(path)
         known = self.follow(file, path.parent)
         self.opened.pop()

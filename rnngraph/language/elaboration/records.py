@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Value
-from rnngraph.ir.types import BATCH, Type
+from rnngraph.ir.types import Type
 from rnngraph.language.elaboration import expressions
 from rnngraph.language.elaboration.loop_levels import Place, State, States
 from rnngraph.language.elaboration.mistakes import Mistake, shape_in_words
@@ -132,7 +132,7 @@ def _first(trace: Trace, name: str, part: Part, state: State, at: Span) -> Value
     if value.op.name == "const":
         value = trace.fit(value.node.attrs["value"], wanted.shape, wanted.dtype, at, f"the state `{state.name}`")
     said = f"`{at.text}`" if part.span == at else f"`{name}` of `{at.text}`"
-    if set(value.type.axes) - {BATCH}:
+    if set(value.type.axes) - set(wanted.axes):
         raise Mistake(
             "E305",
             f"{said} is a sequence, but a state is initialised with one value",
@@ -148,7 +148,7 @@ def _first(trace: Trace, name: str, part: Part, state: State, at: Span) -> Value
             at,
             labels=_labels(part, state, at),
         )
-    return trace.over_batch(trace.cast(value, wanted.dtype, at), at)
+    return trace.over(trace.cast(value, wanted.dtype, at), wanted.axes, at)
 
 
 def _described(type: Type, kinds: bool) -> str:

@@ -58,7 +58,7 @@ class Scope:
     """The counts of the compile-time loops around, which what is declared inside carries in its name."""
 
     def bind(self, name: str, item: Item, kind: str, span: Span, spec: TypeSpec | None = None) -> None:
-        self.names[name] = Bound(item, kind, span, spec)
+        self.names[name] = Bound(self.trace.noted(span, item), kind, span, spec)
 
     def bound(self, name: str) -> Bound | None:
         return self.names.get(name)

@@ -29,6 +29,18 @@ from rnngraph.language.elaboration.state_rules import Reading
 from rnngraph.language.elaboration.values import NOTHING, Instance, Item, Number, Numbers, PipeOf, is_literal, kind_of
 from rnngraph.language.syntax.ast import Definition, Statement
 
+MOST_NOTES = 100_000
+"""Of what is repeated more often, the first turns are noted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What stood for something at a place of the text, in the instance of this path."""
+
+    span: Span
+    item: Item
+    path: tuple[str, ...]
+
 
 @dataclass(eq=False)
 class Trace:
@@ -65,6 +77,8 @@ class Trace:
     """The statement that is not begun, since more are to come than may be, and the one that passes the bound."""
     amounts: dict[bool, dict[Any, int]] = field(default_factory=dict)
     """How many statements definitions run, in training or not, as `amount` has found it so far."""
+    notes: list[Note] | None = None
+    """What each name and expression was found to be; None where nobody asks."""
     depth: int = 0
     statements: int = 0
     draws: int = 0
@@ -132,6 +146,12 @@ class Trace:
     def places(self) -> list[Place]:
         """The states here, of the loop or the call around."""
         return self.states.places if self.states else []
+
+    def noted(self, span: Span, item: Item) -> Item:
+        """The item, written down for whoever asks what stands there."""
+        if self.notes is not None and len(self.notes) < MOST_NOTES:
+            self.notes.append(Note(span, item, self.path))
+        return item
 
     def tell(self, diagnostic: Diagnostic) -> None:
         """Report once for each place, however many instances show the same mistake."""
@@ -309,8 +329,12 @@ class Trace:
         )
 
     def over_batch(self, value: Value, at: Span) -> Value:
-        axes = value.type.axes
-        return value if BATCH in axes else self.call("spread", value, at=at, axes=(*axes, BATCH))
+        return self.over(value, (BATCH,), at)
+
+    def over(self, value: Value, axes: tuple[str, ...], at: Span) -> Value:
+        """The value with these axes, and its own."""
+        own = value.type.axes
+        return value if set(axes) <= set(own) else self.call("spread", value, at=at, axes=(*own, *axes))
 
     # --- time ------------------------------------------------------------------------------------------
 

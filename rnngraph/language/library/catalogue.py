@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Span
@@ -60,7 +62,7 @@ _JOINED = re.compile(r"(?<=\S)([^.:;\n])\n(?=[^\s])")
 def entries() -> Iterator[Entry]:
     """All of the library, by name."""
     for name in sorted(library(), key=str.lower):
-        yield _entry(library()[name])
+        yield described(library()[name])
 
 
 def entry(name: str) -> Entry:
@@ -69,7 +71,7 @@ def entry(name: str) -> Entry:
     if name not in known:
         help = did_you_mean(name, known) or "`rnngraph library` lists what there is"
         raise UserError(f"the library has no `{name}`", "E772", help)
-    return _entry(known[name])
+    return described(known[name])
 
 
 def first_sentence(text: str) -> str:
@@ -79,7 +81,8 @@ def first_sentence(text: str) -> str:
     return found[1] if (found := _CLAUSE.match(sentence)) else sentence
 
 
-def _entry(definition: Definition) -> Entry:
+def described(definition: Definition) -> Entry:
+    """What a definition says of itself, of the library or not."""
     source = definition.span.source
     head, own = _head(source.text), _above(source.text, definition.span.start)
     declared = list(statements(definition.body))
@@ -94,6 +97,16 @@ def _entry(definition: Definition) -> Entry:
         tuple(dict.fromkeys(_typed(s.span) for s in declared if isinstance(s, ast.Param))),
         definition.span.text,
     )
+
+
+def library_file(place: str) -> Path:
+    """The file of `library/gru.rnn`, as it came along."""
+    return Path(str(resources.files("rnngraph.language.library"))) / place.removeprefix("library/")
+
+
+def own_comment(definition: Definition) -> str:
+    """The comment right above a definition, without its signs."""
+    return _SIGN.sub("", _above(definition.span.source.text, definition.span.start))
 
 
 def _typed(span: Span) -> str:

@@ -114,7 +114,9 @@ class _Repair:
         if token.type == "PRIMED":
             return token.first and self.precedes(at, "IS")
         open_ended = self.follows(at, "COMMA", "OPEN_PAREN", "OPEN_BRACKET", "WITH")
-        return token.type == "NAME" and token.first and self.precedes(at, "IS") and not open_ended
+        if token.type != "NAME" or not token.first or not self.precedes(at, "IS"):
+            return False
+        return not open_ended or self.open[-1].type == "OPEN_BRACKET" or _column(token) <= _indent(self.open[-1])
 
     def is_definition(self, at: int) -> bool:
         """Whether a definition or an import begins here that is not simply put into another one."""

@@ -155,6 +155,8 @@ def _no_statement(trouble: Trouble) -> Diagnostic:
         return trouble.unexpected("the parts of an `unroll` have an order: `over x with m = e for 3 from s`")
     if trouble.token.text.isalpha() and trouble.after and trouble.after.type == "IS":
         return trouble.unexpected(note=f"`{trouble.token.text}` is a keyword and cannot be a name")
+    if trouble.found == "IS" and trouble.accepts("EQUAL"):
+        return trouble.unexpected("`==` compares, `=` gives a value a name")
     if trouble.found == "FOR":
         return trouble.unexpected("a repetition is written `for k in 1..depth { ... }`")
     if trouble.found == "ELSE":
@@ -188,6 +190,8 @@ def _one_of(trouble: Trouble) -> Diagnostic:
     order += [] if trouble.accepts("PLUS") else ["OPEN_PAREN"]
     named = [f"`{trouble.spelled[name]}`" for name in order if name in trouble.accepted]
     named += [text for name, text in _CLASSES.items() if name in trouble.accepted]
+    if trouble.found == "IS" and trouble.accepts("EQUAL"):
+        return trouble.unexpected("`==` compares, `=` gives a value a name")
     if trouble.found == "ELSE":
         return trouble.unexpected("a choice between values is written `where(condition, a, b)`")
     help = ""

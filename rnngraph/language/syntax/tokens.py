@@ -59,7 +59,7 @@ def scan(source: Source, lexicon: Lexicon) -> tuple[list[Token], list[Diagnostic
     tokens: list[Token] = []
     errors: list[Diagnostic] = []
     line_begins = True
-    for kind, span in _pieces(source, lexicon):
+    for kind, span in pieces(source, lexicon):
         errors += [_hidden(span, found.start()) for found in HIDDEN.finditer(span.text)] if kind else []
         if kind in lexicon.ignored:
             line_begins |= "\n" in span.text
@@ -78,10 +78,10 @@ def scan(source: Source, lexicon: Lexicon) -> tuple[list[Token], list[Diagnostic
 
 def comments(source: Source, lexicon: Lexicon) -> list[Span]:
     """The comments of a text, in order."""
-    return [span for kind, span in _pieces(source, lexicon) if kind == "COMMENT"]
+    return [span for kind, span in pieces(source, lexicon) if kind == "COMMENT"]
 
 
-def _pieces(source: Source, lexicon: Lexicon) -> Iterator[tuple[str, Span]]:
+def pieces(source: Source, lexicon: Lexicon) -> Iterator[tuple[str, Span]]:
     """Every stretch of the text with its terminal; "" where it has none."""
     text, at = source.text, 0
     while at < len(text):

@@ -244,8 +244,8 @@ def _dot(call: Call) -> Value:
 RULES: dict[str, Callable[[Call], Result]] = {
     "Dense": dense, "Embedding": embedding, "LayerNormalization": layer_norm, "Dropout": _dropout(False),
     "SpatialDropout1D": _dropout(True), "Masking": _masking, "Activation": _activation, "ReLU": _relu,
-    "Softmax": _softmax, "LeakyReLU": _function("where({0} > 0, {0}, negative_slope * {0})", negative_slope=0.3),
-    "ELU": _function("where({0} > 0, {0}, alpha * (exp(min({0}, 0)) - 1))", alpha=1.0),
+    "Softmax": _softmax, "LeakyReLU": _function("leaky_relu({}, negative_slope)", negative_slope=0.3),
+    "ELU": _function("elu({}, alpha)", alpha=1.0),
     "Add": _merged("+"), "Multiply": _merged("*"), "Subtract": _merged("-"), "Maximum": _merged("max"),
     "Minimum": _merged("min"), "Average": _merged("+", "{} / {}"), "Concatenate": _concatenate, "Dot": _dot,
     "Flatten": _flatten, "Reshape": _reshape, "GlobalAveragePooling1D": _pooled("mean({}, {})"),

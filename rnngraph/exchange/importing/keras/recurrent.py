@@ -109,8 +109,10 @@ def _layer(call: Call, kind: str, *names: str) -> Recurrent:
 def _function(name: str) -> Function:
     if name in FORMULAS:
         return Function(*FORMULAS[name])
-    if name in HARD:
-        return Function("HardSigmoid", name)
+    if name == HARD[0]:
+        return Function("OldHardSigmoid", name)
+    if name == HARD[1]:
+        return Function("hard_sigmoid")
     if name in OURS or name in OURS.values():
         return Function(OURS.get(name, name))
     raise CannotSay(f"there is no activation `{name}`")

@@ -101,9 +101,7 @@ def _with_numbers(form: str, **usual: float) -> Rule:
 
 
 def _gelu(op: Op) -> Value:
-    if op.attribute("approximate", "none") != "tanh":
-        raise CannotSay("the language has no error function")
-    form = "0.5 * {0} * (1 + tanh(0.7978845608 * ({0} + 0.044715 * {0} ** 3)))"
+    form = "gelu({}, approximate = true)" if op.attribute("approximate", "none") == "tanh" else "gelu({})"
     return elementwise(op.body, op.hint, form, [op.value(0)])
 
 
@@ -150,14 +148,14 @@ def _squares(form: str) -> Rule:
     return rule
 
 
-def _argmax(word: str) -> Rule:
+def _place(word: str) -> Rule:
     def rule(op: Op) -> Value:
         if op.attribute("select_last_index", 0):
             raise CannotSay("of equal entries it chooses the last")
-        value = elementwise(op.body, op.hint, word, [op.value(0)]) if word != "{}" else op.value(0)
+        value = op.value(0)
         place, keep = op.attribute("axis", 0), bool(op.attribute("keepdims", 1))
         along(value, place)
-        return replace(reduced(op.body, op.hint, "argmax({}, {})", value, [place], keep), dtype="int")
+        return replace(reduced(op.body, op.hint, f"{word}({{}}, {{}})", value, [place], keep), dtype="int")
 
     return rule
 
@@ -187,12 +185,12 @@ def _cumsum(op: Op) -> Value:
 
 RULES: dict[str, Rule] = {
     **{name: _form(form) for name, form in {
-        "Neg": "-{}", "Abs": "abs({})", "Sign": "sign({})", "Floor": "floor({})", "Ceil": "-floor(-{})",
-        "Exp": "exp({})",
+        "Neg": "-{}", "Abs": "abs({})", "Sign": "sign({})", "Floor": "floor({})", "Ceil": "ceil({})",
+        "Round": "round({})", "Erf": "erf({})", "Atan": "atan2({}, 1)", "Exp": "exp({})",
         "Log": "log({})", "Sqrt": "sqrt({})", "Reciprocal": "reciprocal({})", "Sin": "sin({})", "Cos": "cos({})",
         "Tan": "sin({0}) / cos({0})", "Tanh": "tanh({})", "Sigmoid": "sigmoid({})", "Relu": "relu({})",
-        "Softplus": "softplus({})", "Softsign": "{0} / (1 + abs({0}))", "Sub": "{} - {}", "Pow": "{} ** {}",
-        "HardSwish": "{0} * clip({0} / 6 + 0.5, 0, 1)", "Mish": "{0} * tanh(softplus({0}))",
+        "Softplus": "softplus({})", "Softsign": "softsign({})", "Sub": "{} - {}", "Pow": "{} ** {}",
+        "HardSwish": "{0} * hard_sigmoid({0})", "Mish": "mish({})", "Swish": "silu({})",
         "PRelu": "where({0} > 0, {0}, {1} * {0})",
     }.items()},
     **{name: _form(form, "bool") for name, form in {
@@ -203,16 +201,16 @@ RULES: dict[str, Rule] = {
     "Div": _div, "Mod": _mod, "Cast": _cast, "Clip": _clip, "Identity": _identity, "Dropout": _dropout,
     "Where": lambda op: _where(op),
     "HardSigmoid": _with_numbers("clip(alpha * {} + beta, 0, 1)", alpha=0.2, beta=0.5),
-    "LeakyRelu": _with_numbers("where({0} > 0, {0}, alpha * {0})", alpha=0.01),
-    "Elu": _with_numbers("where({0} > 0, {0}, alpha * (exp(min({0}, 0)) - 1))", alpha=1.0),
-    "Selu": _with_numbers(
-        "gamma * where({0} > 0, {0}, alpha * (exp(min({0}, 0)) - 1))", alpha=1.6732632, gamma=1.050701
-    ),
+    "LeakyRelu": _with_numbers("leaky_relu({}, alpha)", alpha=0.01),
+    "Elu": _with_numbers("elu({}, alpha)", alpha=1.0), "Celu": _with_numbers("alpha * elu({} / alpha)", alpha=1.0),
+    "Selu": _with_numbers("gamma * elu({}, alpha)", alpha=1.6732632, gamma=1.050701),
     "ThresholdedRelu": _with_numbers("where({0} > alpha, {0}, 0)", alpha=1.0),
     "Gelu": _gelu,
     "ReduceSum": _over("sum({}, {})"), "ReduceMean": _mean_over, "ReduceMax": _over("max({}, {})"),
     "ReduceMin": _over("min({}, {})"), "ReduceL2": _squares("sqrt({})"), "ReduceSumSquare": _squares("identity({})"),
-    "ArgMax": _argmax("{}"), "ArgMin": _argmax("-{}"), "Softmax": _softmax("softmax"),
+    "ReduceProd": _over("prod({}, {})"),
+    "ReduceLogSumExp": _over("logsumexp({}, {})"), "ReduceLogSum": _over("sum({}, {})", "log({})"),
+    "ArgMax": _place("argmax"), "ArgMin": _place("argmin"), "Softmax": _softmax("softmax"),
     "LogSoftmax": _softmax("log_softmax"), "CumSum": _cumsum,
 }  # fmt: skip
 

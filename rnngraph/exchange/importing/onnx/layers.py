@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.exchange.importing.body import number
+from rnngraph.exchange.importing.einsum import einsum
 from rnngraph.exchange.importing.onnx.scope import Known, Op, module_of
 from rnngraph.exchange.importing.products import product
 from rnngraph.exchange.importing.shapes import elementwise, picked, stacked, turned, with_dims
@@ -217,7 +218,16 @@ def _batch_norm(op: Op) -> Value:
     return op.body.let(op.hint, f"({op.body.text_of(value)}) * {w} + {b}", value.dims)
 
 
+def _einsum(op: Op) -> Value:
+    """Without an arrow the result has the letters that stand once, in their order."""
+    before, arrow, out = op.attribute("equation", "").replace(" ", "").partition("->")
+    if "." in before:
+        raise CannotSay("its text has dimensions without a letter")
+    alone = sorted(letter for letter in set(before) - {","} if before.count(letter) == 1)
+    return einsum(op.body, op.hint, before.split(","), out if arrow else "".join(alone), op.values())
+
+
 RULES: dict[str, Any] = {
-    "MatMul": _matmul, "Gemm": _gemm, "Gather": _gather, "GatherElements": _gather_elements, "OneHot": _one_hot,
-    "TopK": _top_k, "LayerNormalization": _layer_norm, "BatchNormalization": _batch_norm,
+    "MatMul": _matmul, "Einsum": _einsum, "Gemm": _gemm, "Gather": _gather, "GatherElements": _gather_elements,
+    "OneHot": _one_hot, "TopK": _top_k, "LayerNormalization": _layer_norm, "BatchNormalization": _batch_norm,
 }  # fmt: skip

@@ -15,15 +15,14 @@ from rnngraph.exchange.importing.shapes import picked, stacked, turned
 from rnngraph.exchange.importing.values import Axis, CannotSay, Dims, Value, as_batch, as_sequence
 
 _USUAL = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"]}
-_PLAIN = {"tanh": "tanh", "sigmoid": "sigmoid", "relu": "relu", "softplus": "softplus"}
+_PLAIN = {"tanh": "tanh", "sigmoid": "sigmoid", "relu": "relu", "softplus": "softplus", "softsign": "softsign"}
 _FORMULAS: dict[str, tuple[str, str, dict[str, float]]] = {
     "affine": ("Affine", "alpha * z + beta", {"alpha": 1.0, "beta": 0.0}),
-    "leakyrelu": ("LeakyRelu", "where(z > 0, z, alpha * z)", {"alpha": 0.01}),
+    "leakyrelu": ("LeakyRelu", "leaky_relu(z, alpha)", {"alpha": 0.01}),
     "thresholdedrelu": ("ThresholdedRelu", "where(z > alpha, z, 0)", {"alpha": 1.0}),
     "scaledtanh": ("ScaledTanh", "alpha * tanh(beta * z)", {"alpha": 1.0, "beta": 1.0}),
     "hardsigmoid": ("HardSigmoid", "clip(alpha * z + beta, 0, 1)", {"alpha": 0.2, "beta": 0.5}),
-    "elu": ("Elu", "where(z > 0, z, alpha * (exp(min(z, 0)) - 1))", {"alpha": 1.0}),
-    "softsign": ("Softsign", "z / (1 + abs(z))", {}),
+    "elu": ("Elu", "elu(z, alpha)", {"alpha": 1.0}),
 }
 
 

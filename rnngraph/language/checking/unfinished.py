@@ -1,0 +1,63 @@
+"""Of a text that is not finished: what can be told of the rest, without what only follows from the gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.source import Span
+from rnngraph.language.syntax import ast
+from rnngraph.language.syntax.ast import Definition, File
+
+_OF_WHOLE_BODIES = ("W401", "W402", "W403", "W404", "W405", "E302", "E307", "E315")
+"""What may be the fault of a statement that could not be read: it would have read, or given, what is missing."""
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """What of a file is not known: the statements that cannot be read, other places where its signs mean nothing, and
+    whether an import cannot be followed."""
+
+    file: File
+    broken: Sequence[Span]
+    signs: Sequence[Span]
+    imports: bool
+
+    def without_echoes(self, found: Iterable[Diagnostic]) -> list[Diagnostic]:
+        """The diagnostics that stand without what is not known."""
+        if not self.broken and not self.signs and not self.imports:
+            return list(found)
+        names = {d.name for d in self.headless()}
+        whole = [*self.headless(), *self.gappy()]
+        return [d for d in found if not self._may_be_echo(d, names, [w.span for w in whole])]
+
+    def headless(self) -> Iterator[Definition]:
+        """Definitions whose settings are not known."""
+        for d in self._definitions():
+            if any(one.start == d.span.start for one in self.broken):
+                yield d
+
+    def gappy(self) -> Iterator[Definition]:
+        """Definitions with something in them that could not be read."""
+        for d in self._definitions():
+            if any(d.span.start < one.start < d.span.end for one in self.broken):
+                yield d
+
+    def _definitions(self) -> Iterator[Definition]:
+        return (item for item in self.file.items if isinstance(item, ast.Definition))
+
+    def _may_be_echo(self, d: Diagnostic, names: set[str], gappy: Sequence[Span]) -> bool:
+        if d.span is None or d.span.source is not self.file.source:
+            return bool(self.broken)
+        if any(d.span.start <= sign.start < d.span.end for sign in self.signs):
+            return True
+        if _within(d.span, self.broken) or any(f"`{name}`" in d.message for name in names):
+            return True
+        if d.code == "E101" and (self.imports or _within(d.span, [h.span for h in self.headless()])):
+            return True
+        return d.code in _OF_WHOLE_BODIES and (_within(d.span, gappy) or d.code == "E315")
+
+
+def _within(place: Span, spans: Iterable[Span]) -> bool:
+    return any(span.start <= place.start < span.end for span in spans)
