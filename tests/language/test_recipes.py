@@ -9,13 +9,26 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.analysis.equality import synthetic
-from tests.support import recipe_equations
+from tests.support import recipe_equations, recipe_memories
 from tests.support.equations import drawn
 from tests.support.paths import ROOT
 from tests.support.running import same_bits
 
 PAPERS = sorted((ROOT / "examples" / "papers").glob("*.rnn"))
-SMALL: dict[str, dict[str, Any]] = {}
+SMALL: dict[str, dict[str, Any]] = {
+    "dnc": {"units": 3, "slots": 5, "width": 4},
+    "gated_delta_net": {"keys": 3, "values": 4},
+    "hyper_lstm": {"units": 4, "hyper": 2, "embed": 3},
+    "linear_attention": {"units": 4, "keys": 3},
+    "lmu": {"units": 4, "order": 6},
+    "mamba_2": {"size": 3, "states": 4},
+    "md_lstm": {"units": 3, "width": 3},
+    "neural_stack": {"units": 3, "most": 5},
+    "rg_lru": {},
+    "rim": {"units": 3},
+    "s4d": {"states": 4},
+    "tree_lstm": {"units": 4, "most": 5},
+}
 """Settings other than `units = 4`."""
 STEPS, BATCH = 5, 2
 
@@ -35,6 +48,24 @@ def test_a_recipe_is_its_equations(name: str) -> None:
     weights, data = drawn(model), synthetic(model, STEPS, BATCH, 0)
     found = model.compile().run(data, weights)
     assert same_bits(found, model.compile(unroll="static", steps=STEPS).run(data, weights))
-    equations = getattr(recipe_equations, name)
+    equations = (vars(recipe_equations) | vars(recipe_memories))[name]
     expected = [equations(one_net(weights), *(data[i.name][row] for i in model.inputs)) for row in range(BATCH)]
     assert np.allclose(found["y"], np.stack(expected), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["dnc", "lmu", "md_lstm", "neural_stack", "rwkv", "tree_lstm", "ttt", "unitary"])
+def test_gradients_of_recipes_are_slopes(name: str) -> None:
+    """Along one direction in the space of all weights, by central differences."""
+    model, rng = small(name), np.random.default_rng(1)
+    weights, data = drawn(model), synthetic(model, STEPS, BATCH, 0)
+    program = model.compile(gradient=True)
+    cotangent = {"y": rng.normal(size=program.run(data, weights)["y"].shape)}
+    _, gradients = program.gradients(data, weights, cotangent)
+    way = {k: rng.normal(size=w.shape) for k, w in weights.items() if k in gradients}
+
+    def loss(step: float) -> float:
+        moved = {k: w + step * way.get(k, 0) for k, w in weights.items()}
+        return float((program.run(data, moved)["y"] * cotangent["y"]).sum())
+
+    slope = sum(float((gradients[k] * way[k]).sum()) for k in way)
+    assert slope == pytest.approx((loss(1e-6) - loss(-1e-6)) / 2e-6, rel=1e-6)

@@ -140,3 +140,130 @@ def multiplicative_integration(w: Weights, x: Any) -> Any:
         h = np.tanh(w["alpha"] * a * b + w["beta_1"] * b + w["beta_2"] * a + w["b"])
         y.append(h)
     return np.stack(y)
+
+
+def ordered_neurons(w: Weights, x: Any) -> Any:
+    units = len(w["b"]) // 6
+    c, h, y = np.zeros(units), np.zeros(units), []
+    for x_t in x:
+        f, i, o, g, f2, i2 = np.split(np.r_[x_t, h] @ w["w"] + w["b"], 6)
+        master_f, master_i = np.cumsum(softmax(f2, 0)), 1 - np.cumsum(softmax(i2, 0))
+        both = master_f * master_i
+        c = (sigmoid(f) * both + (master_f - both)) * c + (sigmoid(i) * both + (master_i - both)) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        y.append(h)
+    return np.stack(y)
+
+
+# --- LSTMs in other cells -------------------------------------------------------------------------------------------
+
+
+def lstm(w: Weights, name: str, x: Any, c: Any, h: Any) -> Any:
+    """A step of the library's LSTM."""
+    i, j, f, o = np.split(np.r_[x, h] @ w[f"{name}.kernel"] + w[f"{name}.bias"], 4)
+    c = sigmoid(f + 1) * c + sigmoid(i) * np.tanh(j)
+    return c, sigmoid(o) * np.tanh(c)
+
+
+def gru(w: Weights, name: str, x: Any, h: Any) -> Any:
+    """A step of the library's GRU."""
+    r, u = np.split(sigmoid(np.r_[x, h] @ w[f"{name}.gates_kernel"] + w[f"{name}.gates_bias"]), 2)
+    c = np.tanh(np.r_[x, r * h] @ w[f"{name}.candidate_kernel"] + w[f"{name}.candidate_bias"])
+    return u * h + (1 - u) * c
+
+
+def layer_norm(w: Weights, name: str, x: Any) -> Any:
+    return (x - x.mean()) / np.sqrt(x.var() + 1e-5) * w[f"{name}.gain"] + w[f"{name}.offset"]
+
+
+def dense(w: Weights, name: str, x: Any) -> Any:
+    return x @ w[f"{name}.kernel"] + w[f"{name}.bias"]
+
+
+def hyper_lstm(w: Weights, x: Any) -> Any:
+    units = w["b_0"].size // 4
+    c, h, small, y = np.zeros(units), np.zeros(units), (np.zeros(2), np.zeros(2)), []
+    for x_t in x:
+        small = lstm(w, "lstm", np.r_[x_t, h], *small)
+
+        def scale(name: str, gate: int, hyper: Any = small[1]) -> Any:
+            z = np.split(hyper @ w[f"{name}.into"] + w[f"{name}.offset"], 4)[gate]
+            return w[f"{name}.out_of"][gate].T @ z
+
+        gates = [
+            scale("by_h", k) * (h @ w["w_h"][:, k * units : (k + 1) * units])
+            + scale("by_x", k) * (x_t @ w["w_x"][:, k * units : (k + 1) * units])
+            + scale("by_b", k) + w["b_0"][k * units : (k + 1) * units]
+            for k in range(4)
+        ]  # fmt: skip
+        i, g, f, o = gates
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        y.append(h)
+    return np.stack(y)
+
+
+def mogrifier_lstm(w: Weights, x: Any) -> Any:
+    units = w["lstm.bias"].size // 4
+    c, h, y = np.zeros(units), np.zeros(units), []
+    for x_t in x:
+        for k in range(1, 6):
+            if k % 2:
+                x_t = 2 * sigmoid(h @ w[f"q.{k}"]) * x_t
+            else:
+                h = 2 * sigmoid(x_t @ w[f"r.{k}"]) * h
+        c, h = lstm(w, "lstm", x_t, c, h)
+        y.append(h)
+    return np.stack(y)
+
+
+def hm_lstm(w: Weights, x: Any) -> Any:
+    units = len(w["b.0"]) // 4
+    c, h, z, y = np.zeros((3, units)), np.zeros((3, units)), np.zeros(3), []
+    for x_t in x:
+        old_h, old_z, below, moved = h.copy(), z.copy(), x_t, 1.0
+        for k in range(3):
+            sums = old_h[k] @ w[f"u.{k}"] + moved * (below @ w[f"w.{k}"]) + w[f"b.{k}"]
+            if k < 2:
+                sums = sums + old_z[k] * (old_h[k + 1] @ w[f"v.{k}"])
+            f, i, o, g = (sums[j * units : (j + 1) * units] for j in range(4))
+            if old_z[k] == 1:
+                c[k] = sigmoid(i) * np.tanh(g)
+            elif moved == 1:
+                c[k] = sigmoid(f) * c[k] + sigmoid(i) * np.tanh(g)
+            if old_z[k] == 1 or moved == 1:
+                h[k] = sigmoid(o) * np.tanh(c[k])
+            z[k] = float(np.clip((sums[-1] + 1) / 2, 0, 1) > 0.5)
+            below, moved = h[k], z[k]
+        y.append(h[2].copy())
+    return np.stack(y)
+
+
+def skip_rnn(w: Weights, x: Any) -> Any:
+    h, chance, y = np.zeros(4), 1.0, []
+    for x_t in x:
+        u = np.round(chance)
+        h = u * gru(w, "inner", x_t, h) + (1 - u) * h
+        more = sigmoid(h @ w["w"] + w["b"])
+        chance = more if u else chance + min(more, 1 - chance)
+        y.append(h)
+    return np.stack(y)
+
+
+def rim(w: Weights, x: Any) -> Any:
+    modules, units, keys = w["query"].shape
+    h, y = np.zeros((modules, units)), []
+    for x_t in x:
+        inputs = np.stack([x_t, 0 * x_t])
+        looks = [softmax(h[m] @ w["query"][m] @ (inputs @ w["key"]).T / np.sqrt(keys), 0) for m in range(modules)]
+        active = sorted(range(modules), key=lambda m: -looks[m][0])[:2]
+        new = h.copy()
+        for m in active:
+            seen = looks[m] @ (inputs @ w["value"])
+            r, u = np.split(sigmoid(np.r_[seen, h[m]] @ w["w"][m]), 2)
+            new[m] = u * h[m] + (1 - u) * np.tanh(np.r_[seen, r * h[m]] @ w["w_c"][m])
+        q, k, v = (np.stack([new[m] @ w[name][m] for m in range(modules)]) for name in ("w_q", "w_k", "w_v"))
+        told = softmax(q @ k.T / np.sqrt(keys), 1) @ v
+        h = np.stack([new[m] + told[m] if m in active else h[m] for m in range(modules)])
+        y.append(h.ravel())
+    return np.stack(y)
