@@ -41,7 +41,7 @@ def files() -> set[str]:
     folders = [top, *(top / link for link in ("grammar", "viz"))]
     found = {f for folder in folders for f in folder.rglob("*") if f.suffix in HANDED_OUT}
     code = {f"rnngraph/{f.relative_to(top).as_posix()}" for f in found if "__pycache__" not in f.parts}
-    models = {f"rnngraph/examples/{f.name}" for f in (ROOT / "examples").glob("*.rnn")}
+    models = {f"rnngraph/{f.relative_to(ROOT).as_posix()}" for f in (ROOT / "examples").rglob("*.rnn")}
     return code | models | {f"rnngraph/examples/data/{name}" for names in DATA.values() for name in names}
 
 

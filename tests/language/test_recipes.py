@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import runpy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,9 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.analysis.equality import synthetic
+from rnngraph.diagnostics.source import Source
+from rnngraph.language.syntax.formatter import format
+from rnngraph.language.syntax.parser import parse
 from tests.support import recipe_equations, recipe_memories
 from tests.support.equations import drawn
 from tests.support.paths import ROOT
@@ -30,6 +36,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "tree_lstm": {"units": 4, "most": 5},
 }
 """Settings other than `units = 4`."""
+OTHERWISE = {"skip_rnn": {"skipping.b": np.array(-2.0)}}
+"""Weights with which both ways are gone: steps that are skipped, and others."""
 STEPS, BATCH = 5, 2
 
 
@@ -42,10 +50,25 @@ def one_net(weights: dict[str, Any]) -> dict[str, Any]:
     return {name.partition(".")[2]: w for name, w in weights.items()}
 
 
+@pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.stem)
+def test_a_recipe_is_formatted_and_silent(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert format(parse(Source(path.name, text))) == text
+    assert not rg.load(path).warnings
+    assert re.search(r"\((19|20)\d\d\)", text), "its paper"
+
+
+def test_the_page_of_recipes_is_that_of_the_files() -> None:
+    """`python docs/recipes.py` writes it anew."""
+    scope = runpy.run_path(str(ROOT / "docs" / "recipes.py"))
+    assert scope["page"]() == scope["PAGE"].read_text(encoding="utf-8")
+    assert {name for names in scope["GROUPS"].values() for name in names} == {path.stem for path in PAPERS}
+
+
 @pytest.mark.parametrize("name", [path.stem for path in PAPERS])
 def test_a_recipe_is_its_equations(name: str) -> None:
     model = small(name)
-    weights, data = drawn(model), synthetic(model, STEPS, BATCH, 0)
+    weights, data = drawn(model) | OTHERWISE.get(name, {}), synthetic(model, STEPS, BATCH, 0)
     found = model.compile().run(data, weights)
     assert same_bits(found, model.compile(unroll="static", steps=STEPS).run(data, weights))
     equations = (vars(recipe_equations) | vars(recipe_memories))[name]

@@ -133,7 +133,7 @@ def gru_d(w: Weights, x: Any, m: Any, delta: Any) -> Any:
 # --- products of input and state --------------------------------------------------------------------------------------
 
 
-def multiplicative_integration(w: Weights, x: Any) -> Any:
+def mi_rnn(w: Weights, x: Any) -> Any:
     h, y = zeros(w["b"]), []
     for x_t in x:
         a, b = x_t @ w["w"], h @ w["u"]
