@@ -42,7 +42,7 @@ def files() -> set[str]:
     found = {f for folder in folders for f in folder.rglob("*") if f.suffix in HANDED_OUT}
     kept = [f.relative_to(top) for f in found if "__pycache__" not in f.parts]
     code = {f"rnngraph/{f.as_posix()}" for f in kept if f.parts[:2] != ("viz", "web")}
-    models = {f"rnngraph/examples/{f.name}" for f in (ROOT / "examples").glob("*.rnn")}
+    models = {f"rnngraph/{f.relative_to(ROOT).as_posix()}" for f in (ROOT / "examples").rglob("*.rnn")}
     return code | models | {f"rnngraph/examples/data/{name}" for names in DATA.values() for name in names}
 
 

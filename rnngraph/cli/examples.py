@@ -1,4 +1,4 @@
-"""`examples`: the models that come along."""
+"""`examples`: the models that come along, and cells of papers."""
 
 from __future__ import annotations
 
@@ -34,39 +34,43 @@ def examples(names: tuple[str, ...], folder: str | None) -> None:
     """List the models that come along, all or those NAMED, or copy them into a folder."""
     from rnngraph.files.folders import fill
 
-    known = {entry.name.removesuffix(".rnn"): entry for entry in _models()}
+    known = {path.rpartition("/")[2].removesuffix(".rnn"): (path, entry) for path, entry in _models()}
     for name in names:
         if name not in known:
             help = did_you_mean(name, known) or f"there are {', '.join(known)}"
             raise UserError(f"there is no example `{name}`", "E771", help)
     chosen = {name: known[name] for name in names or known}
     if folder is None:
-        rows = [_listed(name, entry) for name, entry in chosen.items()]
+        rows = [_listed(name, *entry) for name, entry in chosen.items()]
         show_all(table(("name", "what it is", "data"), rows, ("name", "what it is")))
         show_all("", "`rnngraph examples --copy FOLDER` copies them, with the data that are here.")
         return
-    fill(folder, {path: entry.read_bytes() for name in chosen for path, entry in _files(name)})
-    say(f"wrote {folder}: {', '.join(f'{name}.rnn' for name in chosen)}")
+    fill(folder, {path: entry.read_bytes() for name, model in chosen.items() for path, entry in (model, *_data(name))})
+    say(f"wrote {folder}: {', '.join(path for path, _ in chosen.values())}")
 
 
 def _top() -> Traversable:
     return files("rnngraph") / "examples"
 
 
-def _models() -> list[Traversable]:
-    return sorted((e for e in _top().iterdir() if e.name.endswith(".rnn")), key=lambda e: e.name)
+def _models() -> list[tuple[str, Traversable]]:
+    """By their paths below the folder of examples: those with data, then cells of papers."""
+    folders = ("", _top()), ("papers/", _top() / "papers")
+    return [(f"{at}{name}", folder / name) for at, folder in folders for name in _names(folder)]
 
 
-def _files(name: str) -> Iterator[tuple[str, Traversable]]:
-    """The model and its data, by their paths below the folder of examples."""
-    yield f"{name}.rnn", _top() / f"{name}.rnn"
+def _names(folder: Traversable) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".rnn"))
+
+
+def _data(name: str) -> Iterator[tuple[str, Traversable]]:
     for file in DATA.get(name, ()):
         yield f"data/{file}", _top() / "data" / file
 
 
-def _listed(name: str, entry: Traversable) -> tuple[str, str, str]:
+def _listed(name: str, path: str, entry: Traversable) -> tuple[str, str, str]:
     from rnngraph.language.library.catalogue import first_sentence
 
-    size = sum(len((_top() / "data" / file).read_bytes()) for file in DATA.get(name, ()))
-    data = f"{size / 1e3:,.0f} kB" if size else "in the repository"
+    size = sum(len(data.read_bytes()) for _, data in _data(name))
+    data = "a recipe" if "/" in path else f"{size / 1e3:,.0f} kB" if size else "in the repository"
     return name, cell(first_sentence(entry.read_text(encoding="utf-8"))), data

@@ -71,6 +71,10 @@ def test_examples_are_listed_and_copied_with_their_data(capsys: Any) -> None:
     assert {name for name, where in rows if where == "kB"} == DATA.keys()
     said(capsys, "examples", "--copy", "all")
     assert {file.stem for file in Path("all").glob("*.rnn")} == names
+    papers = {file.stem for file in (ROOT / "examples" / "papers").glob("*.rnn")}
+    assert set(re.findall(r"^(\w+)  .* a recipe$", said(capsys, "examples"), re.M)) == papers
+    assert {file.stem for file in Path("all/papers").glob("*.rnn")} == papers
+    assert "wrote one: papers/dnc.rnn" in said(capsys, "examples", "--copy", "one", "dnc")
     rg.load("all/dates.rnn")
     said(capsys, "examples", "--copy", "some", "textbook", "lstm4")
     found = {p.relative_to("some").as_posix() for p in Path("some").rglob("*.*")}

@@ -121,9 +121,7 @@ cell RNN(units, activation = tanh, b = 3) {  # open
   }
   if a {
   } else {
-    if b {
-      c = 1
-    }
+    if b { c = 1 }
   }
   z = 1
   h' = 2  # both
@@ -151,6 +149,20 @@ schedule {
 
 def test_canonical_text() -> None:
     assert check_round_trip(MESSY.replace("=.001", "=0.001")) == NEAT
+
+
+def test_a_block_of_one_statement_stays_in_its_line() -> None:
+    for short in (
+        "if a { param p, q: [n] = 0 }", "if a { b = 1 } else { output c, d }", "for k in 1..n { y = [y, f(k)] }",
+    ):  # fmt: skip
+        assert f"  {short}\n" in check_round_trip(f"cell A {{ {short} }}")
+    for long in (
+        "if a { b = 1 c = 2 }", "if a {\nb = 1 }", "if a { b = 1 } else { }",
+        "if a { } else { b = 1 }", "if a { b = 1 # c\n }",
+        "if a { b = 1 } else if c { d = 1 }", "for k in 1..n { if a { b = 1 } }",
+        f"if a {{ b = {LONG * 5} }}",
+    ):  # fmt: skip
+        assert " {\n" in check_round_trip(f"cell A {{\n {long} }}").partition("\n")[2]
 
 
 def test_nothing() -> None:
@@ -300,7 +312,7 @@ STATEMENTS = st.sampled_from(
         "input x: seq@a[({})] int = {}", "input y: float", "state z: [] = {}", "param p: [({}), 2] ~ ({})",
         "frozen param p: [3] float = {}", "if ({}) {{ y = {} }} else if a {{ }} else {{ z = 1 }}",
         "if a {{ if b {{ }} else {{ c = {} }} }}", "for k in ({})..depth {{ y = {} }}",
-        "train {{ rate ({}) stop ({}) }}",
+        "if a {{ y = {} }} else {{ output {} }}", "train {{ rate ({}) stop ({}) }}",
     ]
 )  # fmt: skip
 
@@ -329,7 +341,7 @@ def test_round_trip_of_any_file(text: str) -> None:
 
 
 def corpus() -> list[Path]:
-    return sorted([*(ROOT / "rnngraph" / "library").rglob("*.rnn"), *(ROOT / "examples").rglob("*.rnn")])
+    return sorted([*(ROOT / "rnngraph" / "language" / "library").rglob("*.rnn"), *(ROOT / "examples").rglob("*.rnn")])
 
 
 @pytest.mark.parametrize("path", corpus(), ids=lambda path: path.name)

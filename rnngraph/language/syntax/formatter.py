@@ -1,4 +1,7 @@
-"""The canonical text of a file: one statement per line, comments and single blank lines where they were."""
+"""The canonical text of a file: one statement per line, comments and single blank lines where they were.
+
+An `if` or a `for` of one statement stays in one line where it was written in one.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Sequence
 
 from rnngraph.diagnostics.source import Source
 from rnngraph.language.syntax import ast
-from rnngraph.language.syntax.line_breaks import INDENT, Doc, lay_out
+from rnngraph.language.syntax.line_breaks import INDENT, WIDTH, Doc, flat, lay_out
 from rnngraph.language.syntax.parser import comments_of, tokens_of
 from rnngraph.language.syntax.unparse import header, line
 
@@ -76,9 +79,7 @@ class _Writer:
 
     def block(self, forms: Sequence[Form], end: int, indent: int) -> None:
         """The forms of a block, and the comments up to its end."""
-        for form in forms:
-            if isinstance(form, (ast.Input, ast.State, ast.Param)) and not form.together:
-                continue  # told with the first name of its declaration
+        for form in _told(forms):
             self.comments_before(form.span.start, indent)
             self.begin(form.span.start, isinstance(form, ast.Definition) and self.follows_form())
             self.form(form, indent)
@@ -90,11 +91,22 @@ class _Writer:
         return bool(self.lines) and not self.lines[-1].startswith("#")
 
     def form(self, form: Form, indent: int) -> None:
-        if isinstance(form, _WITH_BLOCK):
+        if isinstance(form, ast.For | ast.If) and self.fits_in_its_line(form, indent):
+            self.write(_in_one_line(form), indent, form.span.end)
+        elif isinstance(form, _WITH_BLOCK):
             self.with_block(form, (), indent)
         else:
             self.comments_within(form.span.end, indent)
             self.write(line(form), indent, form.span.end)
+
+    def fits_in_its_line(self, form: ast.For | ast.If, indent: int) -> bool:
+        """Whether it stands in one line, without a comment, has one statement in each block, and need not be broken."""
+        start, end, blocks = form.span.start, form.span.end, _blocks(form)
+        commented = bool(self.comments) and self.comments[-1].start < end
+        if commented or "\n" in self.text[start:end] or not all(map(_is_one, blocks)):
+            return False
+        braces = bisect_left(self.opening, end) - bisect_left(self.opening, start)
+        return braces == len(blocks) and indent + len(flat(_in_one_line(form))) <= WIDTH
 
     def with_block(self, form: _WITH_BLOCK, lead: Doc, indent: int) -> None:
         """`lead` is what stands in front of it in the same line: the `} else ` of a chain."""
@@ -122,6 +134,27 @@ class _Writer:
             self.comments_within(open, indent + INDENT)
             self.braces(forms, ("} else ",), open, indent)
             self.write(("}",), indent, self.closing[open] + 1)
+
+
+def _told(forms: Sequence[Form]) -> list[Form]:
+    """The forms without those that are told with the first name of their declaration."""
+    return [f for f in forms if not isinstance(f, ast.Input | ast.State | ast.Param) or f.together]
+
+
+def _blocks(form: ast.For | ast.If) -> list[list[Form]]:
+    """What is told in its braces; that of `else` only if there is one."""
+    orelse = _told(form.orelse) if isinstance(form, ast.If) else []
+    return [_told(form.body), *([orelse] if orelse else [])]
+
+
+def _is_one(forms: Sequence[Form]) -> bool:
+    return len(forms) == 1 and not isinstance(forms[0], _WITH_BLOCK)
+
+
+def _in_one_line(form: ast.For | ast.If) -> Doc:
+    """`if a { b } else { c }`, of blocks that hold one statement each."""
+    then, *other = ((*line(told), " }") for (told,) in _blocks(form) if not isinstance(told, _WITH_BLOCK))
+    return (*header(form), "{ ", *then, *(piece for doc in other for piece in (" else { ", *doc)))
 
 
 def _partners(braces: Sequence[tuple[str, int]]) -> dict[int, int]:
