@@ -35,22 +35,30 @@ def page() -> str:
 
 
 def _function(function: Any, before: str) -> str:
-    return f"### `{before}{function.__name__}{_signature(function)}`\n\n{_text(function)}\n"
+    return _entry(f"{before}{function.__name__}", function)
 
 
 def _class(kind: type) -> str:
     members = [(n, m) for n, m in inspect.getmembers(kind) if not n.startswith("_") and inspect.isfunction(m)]
     own = [(n, m) for n, m in members if m.__doc__ and m.__module__.startswith("rnngraph")]
     lines = [f"## `{kind.__name__}`\n\n{_text(kind)}\n"]
-    return "\n".join([*lines, *(f"### `.{n}{_signature(m)}`\n\n{_text(m)}\n" for n, m in own)])
+    return "\n".join([*lines, *(_entry(f".{n}", m) for n, m in own)])
+
+
+def _entry(name: str, function: Any) -> str:
+    return f"### `{name}`\n\n```python\n{name.lstrip('.')}{_signature(function)}\n```\n\n{_text(function)}\n"
 
 
 def _signature(function: Any) -> str:
-    """The parameters without `self`, types as they are written."""
+    """The parameters without `self`, types as they are written; many of them one to a line."""
     found = inspect.signature(function)
     kept = [p for p in found.parameters.values() if p.name not in ("self", "cls")]
-    text = str(found.replace(parameters=kept)).replace("'", "")
-    return re.sub(r"<function \S+ at 0x[0-9a-f]+>", "...", text)
+    text = re.sub(r"<function \S+ at 0x[0-9a-f]+>", "...", str(found.replace(parameters=kept)).replace("'", ""))
+    if len(text) <= 90:
+        return text
+    inside, arrow, gives = text[1:].rpartition(") -> ")
+    lines = [f"    {parameter}," for parameter in re.split(r", (?=\*{0,2}\w+:|[*/],)", inside)]
+    return "\n".join(["(", *lines, f"{arrow}{gives}"])
 
 
 def _text(thing: Any) -> str:

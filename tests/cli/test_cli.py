@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import runpy
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -338,34 +336,6 @@ def test_the_readme_shows_every_verb_of_the_tour() -> None:
     assert {"check", "run", "compare", "render", "train", "show"} <= {command.split()[0] for command in COMMANDS}
 
 
-PAGES = ["README.md", "docs/data.md", "docs/tutorial.md"]
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_the_commands_of_a_page_work(folder: Path, capsys: Any, page: str) -> None:
-    """In their order: what one writes, another may read."""
-    Path("examples").symlink_to(EXAMPLES)
-    text = (ROOT / page).read_text(encoding="utf-8")
-    for command in re.findall(r"^    (?:rnngraph|\.ci/rnngraph) (.+?)(?: +#.*)?$", text, re.M):
-        parts = shlex.split(command)
-        arguments = [str(path) for part in parts for path in sorted(Path().glob(part)) or [part]]
-        quick = {"train": ["--epochs", "1"], "compare": ["--steps", "3", "--repeats", "1"]}
-        out(capsys, *arguments, *quick.get(arguments[0], []))
-
-
-def test_the_python_of_the_readme_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    text, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    scope: dict[str, Any] = {}
-    exec(text, scope)
-    assert scope["gradients"].keys() >= {"rnn.kernel", "rnn.bias", "x", "final.h"}
-
-
-def test_the_files_that_the_readme_points_to_are_there() -> None:
-    places = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert places and all((ROOT / place).exists() for place in places)
-
-
 # --- the benchmarks ----------------------------------------------------------------------------------------------
 
 
@@ -408,20 +378,3 @@ def test_the_contest_on_a_gpu_goes_on_where_there_is_none(tmp_path: Path) -> Non
     cpu = [row for row in rows if "on the CPU" in row["name"]]
     assert len(cpu) == 2 and all(row["error"] < 1e-5 and row["us_per_step"] > 0 for row in cpu)
     assert all(row["failed"] or row["turns"] for row in rows) and "| us a step |" in done.stdout
-
-
-@pytest.mark.parametrize("page", ["data", "tutorial"])
-def test_the_python_of_a_page_works(folder: Path, capsys: Any, page: str) -> None:
-    Path("examples").symlink_to(EXAMPLES)
-    out(capsys, "new", "first")
-    (text,) = re.findall(r"```python\n(.*?)```", (ROOT / f"docs/{page}.md").read_text(encoding="utf-8"), re.DOTALL)
-    scope: dict[str, Any] = {}
-    exec(text, scope)
-    assert scope["fitted"].weights.about.model == "Forecast"
-
-
-@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="Python prints signatures otherwise")
-def test_the_reference_of_the_package_is_that_of_its_docstrings() -> None:
-    """`python docs/python_reference.py` writes it anew."""
-    scope = runpy.run_path(str(ROOT / "docs" / "python_reference.py"))
-    assert scope["page"]() == (ROOT / "docs" / "python.md").read_text(encoding="utf-8")

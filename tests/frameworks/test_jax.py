@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 
 import rnngraph as rg
 from tests.support.models import over
-from tests.support.paths import ROOT
 from tests.support.running import same_bits
 
 jax = pytest.importorskip("jax")
@@ -74,12 +72,3 @@ def test_what_does_not_fit_is_said_when_it_is_traced() -> None:
             call()
     one, other = (function(model, training=True)(weights, {"x": x, "seed": s})["y"] for s in (1, 2))
     assert not np.array_equal(one, other)
-
-
-def test_the_example_of_the_page_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    page = (ROOT / "docs/frameworks.md").read_text(encoding="utf-8")
-    (text,) = (t for t in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "jax" in t)
-    scope: dict[str, Any] = {}
-    exec(text, scope)
-    assert scope["gradient"].keys() == scope["weights"].keys()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,6 @@ from rnngraph.training.config import FitConfig
 from rnngraph.training.fit import fit
 from rnngraph.training.optimisers import Adam
 from tests.support.models import over
-from tests.support.paths import ROOT
 from tests.support.running import same_bits
 
 torch = pytest.importorskip("torch")
@@ -366,21 +364,3 @@ def test_what_does_not_fit_is_said_by_its_name() -> None:
     for text, call in said.items():
         found = told(call)
         assert text in found, found
-
-
-def test_the_example_of_the_readme_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    _, text = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    scope: dict[str, Any] = {}
-    exec(text, scope)
-    assert all(weight.grad is not None for weight in scope["net"].parameters())
-
-
-def test_the_examples_of_the_page_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    page = (ROOT / "docs/frameworks.md").read_text(encoding="utf-8")
-    scope: dict[str, Any] = {}
-    for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
-        if "jax" not in text:
-            exec(text, scope)
-    assert scope["net"].training
