@@ -14,6 +14,7 @@ from rnngraph.data.recipe import refuse_other_scaling
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source
 from rnngraph.diagnostics.suggestions import did_you_mean
+from rnngraph.distributed.processes import ALONE, Processes
 from rnngraph.files.outputs import PathLike, form_of
 from rnngraph.run_options import RunOptions, run_options
 from rnngraph.weights.about import refuse_other
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from rnngraph.analysis.bench import Bench
     from rnngraph.analysis.cost import Cost
     from rnngraph.analysis.results import Comparison
-    from rnngraph.training.fit import Fitted, Progress
+    from rnngraph.training.fit import Fitted
+    from rnngraph.training.job import Progress
     from rnngraph.training.predict import Predictions
     from rnngraph.training.sweep import Sweep
     from rnngraph.viz.write import Picture
@@ -73,6 +75,7 @@ class Model(core.Model):
         resume: PathLike | None = None,
         options: Options = None,
         progress: Callable[[Progress], None] | None = None,
+        comm: Any = None,
         **recipe: Any,
     ) -> Fitted:
         """Trains on data (rows are axis 0 of every array), from new weights or from these, and gives the weights.
@@ -82,6 +85,10 @@ class Model(core.Model):
         and the others of `training.config.FitConfig`. `progress` is told after every update. A `checkpoint` is written
         after each epoch; `resume` goes on from one, to the same bits. `Fitted.weights` know their model and how the
         data were made: `rnngraph.save_weights` keeps that.
+
+        `comm` is a communicator of mpi4py: all of its processes call `fit` with the same arguments, compute gradients
+        together and have the same weights at the end, to the bit those of any other number of processes with as many
+        `shards`. The first one writes the checkpoint and tells progress; what fails on one is raised on all.
 
         UserError where the model has no loss, the data do not fit it, or a setting is unknown or out of range;
         CannotDo where the loss is no longer finite.
@@ -93,6 +100,7 @@ class Model(core.Model):
         return train(
             self, data, validation_data, with_optimiser(self, recipe),
             options=self._how(options), weights=weights, checkpoint=kept, resume=old, progress=progress,
+            processes=_processes(comm),
         )  # fmt: skip
 
     def sweep(
@@ -248,6 +256,15 @@ class Model(core.Model):
         from rnngraph.viz.notebook import model_svg
 
         return model_svg(self)
+
+
+def _processes(comm: Any) -> Processes:
+    """Those of a communicator; without one this process alone."""
+    if comm is None:
+        return ALONE
+    from rnngraph.distributed.mpi import of
+
+    return of(comm)
 
 
 def load(path: PathLike, model: str | None = None, /, **settings: Any) -> Model:

@@ -11,6 +11,7 @@ from rnngraph.cli.arguments import Input, Verb
 from rnngraph.cli.data_options import DATA_OPTIONS, read_data
 from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, dtype_option, read_trained
 from rnngraph.cli.terminal import say, say_json
+from rnngraph.distributed.processes import ALONE, Processes
 
 
 @click.command(cls=Verb)
@@ -21,7 +22,9 @@ from rnngraph.cli.terminal import say, say_json
 @KERNELS
 @dtype_option("float32")
 @JSON
+@click.pass_obj
 def evaluate(
+    among: Processes | None,
     file: str,
     name: str | None,
     settings: Sequence[str],
@@ -35,10 +38,12 @@ def evaluate(
 ) -> None:
     """Print the loss and the metrics of a trained model on data."""
     from rnngraph.cli.printing import metrics_text
+    from rnngraph.training.train import tester
 
     flags = {"backend": backend, "kernels": kernels, "dtype": dtype}
     model, options, given = read_trained(file, name, settings, weights, **flags)
-    found = model.evaluate(read_data(model, paths, asked, given.about.data), given, options)
+    data = read_data(model, paths, asked, given.about.data)
+    found = tester(model, data, options, among or ALONE)(model.own(given, data))
     if as_json:
         say_json(found)
     else:

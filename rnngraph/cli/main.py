@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import click
 
@@ -36,8 +36,10 @@ from rnngraph.cli.sweep import sweep
 from rnngraph.cli.terminal import open_streams, say, tell
 from rnngraph.cli.train import train
 from rnngraph.cli.weights import weights
-from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.unforeseen import unforeseen
+from rnngraph.distributed.launcher import connected, launched
+from rnngraph.distributed.processes import ALONE, Processes
 from rnngraph.system.interrupts import Asked
 
 
@@ -67,8 +69,15 @@ def exit_code(arguments: Sequence[str] | None, asked: Asked | None = None) -> in
     """
     asked = asked or Asked()
     open_streams()
+    with ExitStack() as stack:
+        return _exit_code(arguments, asked, stack)
+
+
+def _exit_code(arguments: Sequence[str] | None, asked: Asked, stack: ExitStack) -> int:
     try:
-        code = cli.main(arguments, standalone_mode=False)
+        processes = _processes(sys.argv[1:] if arguments is None else arguments)
+        stack.callback(processes.close)
+        code = processes.agreed(lambda: cli.main(arguments, standalone_mode=False, obj=processes))
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except UserError as error:
@@ -89,51 +98,23 @@ def exit_code(arguments: Sequence[str] | None, asked: Asked | None = None) -> in
             return asked.code
         if "RNNGRAPH_TRACEBACK" in os.environ:
             raise
-        tell([_told(error)])
+        tell([unforeseen(error)])
         _abandon_output()
         return 1
 
 
-def _told(error: Exception) -> Diagnostic:
-    """What is said of an error that no part of the program has words for."""
-    free = _free()
-    match error:
-        case MemoryError() | OSError(errno=errno.ENOMEM):
-            return _no_memory(error, free)
-        case SystemError() | ImportError() if free < LITTLE:  # what an import says that gets no memory
-            return _no_memory(error, free)
-        case RecursionError():
-            return Diagnostic("E509", "this is nested too deeply", help="make it flatter")
-        case OSError(strerror=str(why)):
-            place = f"`{error.filename}`" if error.filename else "standard output"
-            return Diagnostic("E668", f"the system refuses {place}: {why}")
-    said = f"{type(error).__name__}: {error}".strip()
-    return Diagnostic("E999", f"rnngraph itself failed: {said}", help="this is a bug; RNNGRAPH_TRACEBACK=1 shows where")
+SHARED = ("train", "evaluate")
+"""Verbs whose work several processes share; others that a launcher starts do all of it, each for itself."""
 
 
-LITTLE = 32 << 20
-"""Bytes that are free when there is hardly memory left."""
-
-
-def _free() -> int:
-    """Bytes that are free; 0 where there are not even those to find it out."""
-    try:
-        from rnngraph.system.memory import free_bytes
-
-        return free_bytes()
-    except Exception:
-        return 0
-
-
-def _no_memory(error: Exception, free: int) -> Diagnostic:
-    """What was asked for, where NumPy says it, and what there is."""
-    shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
-    asked = f" for an array of {list(shape)} {dtype}" if shape is not None and dtype is not None else ""
-    return Diagnostic(
-        "E500",
-        f"memory is exhausted{asked}: {free / 1e6:,.1f} MB are free",
-        help="take fewer steps, a smaller batch or a smaller model; `rnngraph cost` tells what a run takes",
-    )
+def _processes(arguments: Sequence[str]) -> Processes:
+    """Those that a launcher started together for this verb, of which only the first one speaks."""
+    if not arguments or arguments[0] not in SHARED:
+        return ALONE
+    asked = launched()
+    if asked.rank:
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    return connected(asked)
 
 
 def _abandon_output() -> None:

@@ -29,6 +29,7 @@ from rnngraph.cli.options import (
 )
 from rnngraph.cli.terminal import say, say_json, warn
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.distributed.processes import ALONE, Processes
 
 WEIGHTS = Output("weights", "safetensors")
 LOG = Output("a history", "csv")
@@ -58,6 +59,7 @@ def _training_files(given: Mapping[str, Any]) -> Paths:
 @click.option("--epochs", type=Whole(0), help="Passes over the data.")
 @click.option("--batch", "--batch-size", type=Whole(), help="Rows per batch.")
 @click.option("--accumulate", type=Whole(), help="Batches per update.")
+@click.option("--shards", type=Whole(), help="Parts of a batch, for processes.  [default: as many as processes]")
 @click.option("--segment", type=Whole(), help="Cut sequences into pieces of so many steps; states are carried on.")
 @click.option("--similar-lengths", is_flag=True, default=None, help="Batches of rows of similar lengths.")
 @click.option("--optimizer", metavar="NAME", help="sgd, adam, adamw, rmsprop or adagrad.")
@@ -84,7 +86,9 @@ def _training_files(given: Mapping[str, Any]) -> Paths:
 @dtype_option("float32")
 @click.option("--seed", type=ANY, help="Seed of weights, order and masks.")
 @JSON
+@click.pass_obj
 def train(
+    among: Processes | None,
     file: str,
     name: str | None,
     settings: Sequence[str],
@@ -120,6 +124,8 @@ def train(
     from rnngraph.viz.curves import write_curves
     from rnngraph.weights.save_load import load_about, save_weights
 
+    processes = among or ALONE
+    first = processes.rank == 0
     asked = {name: overrides.pop(name) for name in NAMES}
     if not (paths or asked["text"]):
         raise UserError("there are no data to train on", "E622", "name files with `--data`, or a text with `--text`")
@@ -137,15 +143,15 @@ def train(
     in_rows = rows_of(config, asked)
     data = read_data(model, paths, asked, like, rows=in_rows)
     validation = read_more(model, held, asked, data.made, in_rows) if held else None
-    measure = tester(model, read_more(model, tests, asked, data.made), options) if tests else None
+    measure = tester(model, read_more(model, tests, asked, data.made), options, processes) if tests else None
     warn(model.unrolling_warning(options.unroll, steps_of(model.inputs, data), True))
     if not out:
         warn("the trained weights will not be saved", "W602", "name a file with `--out`")
-    with alone(kept):  # before anything is said of what stands there
+    with alone(kept if first else None):  # before anything is said of what stands there
         pass
     if kept != resume and Path(kept).is_file():
         warn(f"`{kept}` of an interrupted training is overwritten; `--resume {kept}` would continue from it")
-    first = read_weights(model, weights, 0, options.dtype, start=True) if weights else None
+    begin = read_weights(model, weights, 0, options.dtype, start=True) if weights else None
     began = False
 
     def progress(now: Any) -> None:
@@ -160,21 +166,22 @@ def train(
             validation,
             overrides,
             options=options,
-            weights=first,
+            weights=begin,
             checkpoint=kept,
             resume=resume,
             progress=progress,
+            processes=processes,
         )
-    if not began:
+    if first and not began:
         stands = f": `{resume}` is at epoch {len(fitted.history)}" if resume else ""
         warn(f"nothing is left to train{stands}")
-    if out:
+    if out and first:
         save_weights(out, fitted.weights)
-    if log:
+    if log and first:
         write_records(log, fitted.history)
-    if curves:
+    if curves and first:
         write_curves(fitted.history, fitted.best_epoch, curves)
-    if own:
+    if own and first:
         Path(kept).unlink(missing_ok=True)
     report: dict[str, Any] = {"history": fitted.history, "best_epoch": fitted.best_epoch}
     if measure is not None:

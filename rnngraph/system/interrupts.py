@@ -6,8 +6,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -88,19 +88,39 @@ def _raised_again(asked: Asked, unraisable: Any) -> None:
     sys.__unraisablehook__(unraisable)
 
 
+Heard = Callable[[], AbstractContextManager[None]]
+
+
 @contextmanager
-def held() -> Iterator[None]:
-    """A signal that comes meanwhile is raised behind: what is done inside is done whole."""
+def held() -> Iterator[Heard]:
+    """A signal that comes meanwhile is raised behind: what is done inside is done whole. Inside of what it gives,
+    signals are raised at once all the same."""
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield nullcontext
         return
     came: list[int] = []
     numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
-    before = {n: signal.signal(n, lambda number, _: came.append(number)) for n in numbers}
+    before = {n: _handler(n, lambda number, _: came.append(number)) for n in numbers}
+
+    @contextmanager
+    def heard() -> Iterator[None]:
+        waiting = {n: _handler(n, handler) for n, handler in before.items()}
+        try:
+            yield
+        finally:
+            for number, handler in waiting.items():
+                signal.signal(number, handler)
+
     try:
-        yield
+        yield heard
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+            signal.signal(number, handler)
     if came:
         signal.raise_signal(came[0])
+
+
+def _handler(number: int, handler: Any) -> Any:
+    """Sets it, and gives the one before."""
+    before = signal.signal(number, handler)
+    return before if before is not None else signal.SIG_DFL

@@ -54,9 +54,10 @@ def shuffled(rows: int, seed: int, epoch: int) -> Rows:
     return order
 
 
-def seed_of(seed: int, epoch: int, index: int) -> Array:
-    """The seed of what is random in the model, for batch `index` of an epoch."""
-    return np.array(_generator(seed, epoch, 2, index).integers(2**31))
+def seed_of(seed: int, epoch: int, index: int, shard: int = 0) -> Array:
+    """The seed of what is random in the model, for batch `index` of an epoch, in one of its shards."""
+    place = (index, shard) if shard else (index,)
+    return np.array(_generator(seed, epoch, 2, *place).integers(2**31))
 
 
 SORTED = 50

@@ -45,8 +45,8 @@ class Training:
     best_loss: float | None = None
     best_epoch: int = 0
     history: tuple[dict[str, float], ...] = ()
-    carried: Arrays = field(default_factory=dict)
-    """The states that the last segment left for the next one of its rows."""
+    carried: tuple[Arrays, ...] = ()
+    """Of each shard the states that the last segment left for the next one of its rows; none where rows begin."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def save(path: PathLike, training: Training, identity: Identity) -> None:
         "weights": training.weights,
         "state": training.state,
         "best": training.best or {},
-        "carried": training.carried,
+        "carried": {f"{i}/{name}": a for i, shard in enumerate(training.carried) for name, a in shard.items()},
     }
     arrays = {f"{group}/{name}": array for group, named in groups.items() for name, array in named.items()}
     place = {name: getattr(training, name) for name in _PLACE}
@@ -121,7 +121,7 @@ def resume(path: PathLike, identity: Identity, begun: Training) -> Training:
             _like(begun.weights, group_of(arrays, "weights")),
             _like(begun.state, group_of(arrays, "state")),
             best=_like(begun.weights, best) if (best := group_of(arrays, "best")) else None,
-            carried=group_of(arrays, "carried"),
+            carried=_carried(group_of(arrays, "carried"), identity.config.shards or 1),
             **place,
         )
 
@@ -163,6 +163,11 @@ def _place(told: Any) -> dict[str, Any]:
     if not whole or not all(type(n) in (int, float) for n in (*sums, *records)):
         raise Damaged("it does not say how far the training was")
     return {**{name: told[name] for name in _PLACE}, "history": tuple(told["history"])}
+
+
+def _carried(found: Arrays, shards: int) -> tuple[Arrays, ...]:
+    """The states of each shard."""
+    return tuple(group_of(found, str(shard)) for shard in range(shards)) if found else ()
 
 
 def _like(begun: Arrays, found: Arrays) -> Arrays:

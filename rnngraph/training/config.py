@@ -20,18 +20,21 @@ Split = Literal["random", "last"]
 class FitConfig:
     """How to train. A run with the same settings, data and first weights gives the same bits.
 
-    An update is made of the mean of the gradients of `accumulate` batches. `clip_norm` shortens longer gradients, to
-    `clip_norm / (norm + clip_epsilon)` of them. The rate is multiplied by `rate_decay` after each epoch, by what
-    `rate_schedule` says, and over the first `warmup` updates by a factor that grows to 1. `segment` cuts sequences
-    into pieces of so many steps, an update for each, and carries states on from piece to piece. `similar_lengths` puts
-    rows of similar lengths into a batch. `validation` is the fraction of the rows held back, drawn at random or the
-    `last` ones; `patience` is the number of epochs without a better held-back loss after which training stops.
+    An update is made of the mean of the gradients of `accumulate` batches. Each batch is cut into `shards`, whose
+    gradients are computed one by one and added up in their order, by any number of processes; None means one for each
+    process. `clip_norm` shortens longer gradients, to `clip_norm / (norm + clip_epsilon)` of them. The rate is
+    multiplied by `rate_decay` after each epoch, by what `rate_schedule` says, and over the first `warmup` updates by a
+    factor that grows to 1. `segment` cuts sequences into pieces of so many steps, an update for each, and carries
+    states on from piece to piece. `similar_lengths` puts rows of similar lengths into a batch. `validation` is the
+    fraction of the rows held back, drawn at random or the `last` ones; `patience` is the number of epochs without a
+    better held-back loss after which training stops.
     """
 
     optimizer: Optimiser = field(default_factory=Adam)
     batch: int = 32
     epochs: int = 10
     accumulate: int = 1
+    shards: int | None = None
     clip_norm: float | None = None
     clip_epsilon: float = 0.0
     rate_decay: float = 1.0
@@ -98,6 +101,7 @@ _RULES: dict[str, tuple[str, Any, Any]] = {
     "batch": ("a whole number of rows, at least 1", lambda v: _whole(v) and v >= 1, int),
     "epochs": ("a whole number, at least 0", lambda v: _whole(v) and v >= 0, int),
     "accumulate": ("a whole number of batches, at least 1", lambda v: _whole(v) and v >= 1, int),
+    "shards": ("a whole number, at least 1", lambda v: _whole(v) and v >= 1, int),
     "clip_norm": ("above 0", lambda v: _number(v) and v > 0, float),
     "clip_epsilon": ("at least 0", lambda v: _number(v) and v >= 0, float),
     "warmup": ("a whole number of updates, at least 0", lambda v: _whole(v) and v >= 0, int),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rnngraph.distributed.processes import ALONE, Processes, joined, own
 from rnngraph.training import batches
 from rnngraph.training.batch_rows import told_by
 from rnngraph.training.batches import Rows
@@ -32,21 +33,37 @@ def evaluate(
     rows: Rows | None = None,
     axes: Mapping[str, str] | None = None,
     over: Mapping[str, str] | None = None,
+    processes: Processes = ALONE,
+    shards: int = 1,
+    told: tuple[str, str] = ("the data", ""),
 ) -> Record:
     """`loss` and the metrics of all rows, or of those that are numbered.
 
     At most `size` rows run at once; of more rows the results are means over such parts, weighted by their rows, or by
-    their real steps along the axis that `over` names for a result. `axes` gives for each sequence its axis.
+    their real steps along the axis that `over` names for a result. `axes` gives for each sequence its axis. There are
+    at least as many parts as `shards`, if there are rows for them; `processes` share the parts. Rows that are wrong are
+    `told` as those of these data, and when that was.
     """
     rows = np.arange(batches.row_count(data)) if rows is None else rows
     names = ("loss", *metrics)
-    sums, counts = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
-    for places in batches.chunks(len(rows), size):
+    parts = batches.chunks(len(rows), max(1, min(size, -(-len(rows) // shards))))
+
+    def found(places: Rows) -> list[tuple[float, int]]:
+        """Of one part each result times how much it counts, and that."""
         part = batches.take(data, rows[places])
-        with told_by(places, "the data"):
+        with told_by(rows[places], *told):
             results = program.run(part, weights)
-        for name in names:
-            count = batches.weight(part, axes or {}, (over or {}).get(name, ""))
-            sums[name] += float(results[name]) * count
-            counts[name] += count
-    return {name: total / max(1, counts[name]) for name, total in sums.items()}
+        counts = [batches.weight(part, axes or {}, (over or {}).get(name, "")) for name in names]
+        return [(float(results[name]) * count, count) for name, count in zip(names, counts, strict=True)]
+
+    mine = own(len(parts), processes.size, processes.rank)
+    everyone = joined(processes, lambda: [found(places) for places in parts[mine.start : mine.stop]])
+    return {name: _mean([part[i] for part in everyone]) for i, name in enumerate(names)}
+
+
+def _mean(parts: Sequence[tuple[float, int]]) -> float:
+    """Of sums and what they count."""
+    total, count = 0.0, 0
+    for part, counts in parts:
+        total, count = total + part, count + counts
+    return total / max(1, count)

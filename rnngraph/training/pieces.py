@@ -12,6 +12,7 @@ import numpy as np
 
 from rnngraph.data.shapes import LENGTHS, SEED
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.distributed.processes import own
 from rnngraph.files.tensors import Arrays
 from rnngraph.training import batches
 from rnngraph.training.batches import Rows
@@ -57,13 +58,15 @@ class Pieces:
         """Whether a batch is the first segment of its rows."""
         return index % self.segments == 0
 
-    def members(self, epoch: int, index: int) -> Rows:
-        """The rows of the data that a batch has."""
+    def members(self, epoch: int, index: int, shard: int = 0) -> Rows:
+        """The rows of the data that a shard of a batch has: as many as the other shards, or one more."""
         if epoch not in self._orders:
             self._orders.clear()
             self._orders[epoch] = self._order(epoch)
         first = index // self.segments * self.config.batch
-        return self.numbers[self._orders[epoch][first : first + self.config.batch]]
+        rows = self.numbers[self._orders[epoch][first : first + self.config.batch]]
+        mine = own(len(rows), self.config.shards or 1, shard)
+        return rows[mine.start : mine.stop]
 
     @cached_property
     def _orders(self) -> dict[int, Rows]:
@@ -83,10 +86,13 @@ class Pieces:
         named = next((self.data[n + LENGTHS] for n in self.axes if n + LENGTHS in self.data), None)
         return None if named is None else np.asarray(named)[self.numbers]
 
-    def piece(self, epoch: int, index: int, carried: Arrays) -> Arrays | None:
-        """The data of a batch, with a `seed` of its own for what is random in the model; its first states are those
-        that the segment before left. None where no row has a step in it."""
-        rows = batches.take(self.data, self.members(epoch, index))
+    def piece(self, epoch: int, index: int, carried: Arrays, shard: int = 0) -> Arrays | None:
+        """The data of a shard of a batch, with a `seed` of its own for what is random in the model; its first states
+        are those that the segment before left. None where it has no rows, or none of them has a step in it."""
+        members = self.members(epoch, index, shard)
+        if not len(members):
+            return None
+        rows = batches.take(self.data, members)
         if self.config.segment:
             first = index % self.segments * self.config.segment
             rows = _segment(rows, self.axes, first, self.config.segment)
@@ -94,7 +100,7 @@ class Pieces:
                 rows = {**{name: array for name, array in rows.items() if name not in self.states}, **carried}
             if not all(rows[n + LENGTHS].any() for n in self.axes if n + LENGTHS in rows):
                 return None
-        rows[SEED] = batches.seed_of(self.config.seed, epoch, index)
+        rows[SEED] = batches.seed_of(self.config.seed, epoch, index, shard)
         return batches.trim(rows, self.axes) if self.trims else rows
 
 

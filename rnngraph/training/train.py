@@ -12,6 +12,7 @@ from rnngraph.data.shapes import steps_of
 from rnngraph.debugging.nan_finder import explain
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.distributed.processes import ALONE, Processes
 from rnngraph.ir.graph import ordered
 from rnngraph.ir.identity import identity_of
 from rnngraph.ir.types import BATCH
@@ -21,7 +22,9 @@ from rnngraph.run_options import RunOptions
 from rnngraph.training.checkpoint import Made
 from rnngraph.training.config import FitConfig
 from rnngraph.training.evaluation import EVALUATED, evaluate
-from rnngraph.training.fit import Fitted, Progress, fit
+from rnngraph.training.fit import Fitted, fit
+from rnngraph.training.job import Progress
+from rnngraph.training.sharding import check_part, refuse_others, with_shards
 from rnngraph.weights.checks import check_weights
 from rnngraph.weights.save_load import Weights
 
@@ -37,18 +40,43 @@ def train(
     checkpoint: str | None = None,
     resume: str | None = None,
     progress: Callable[[Progress], None] | None = None,
+    processes: Processes = ALONE,
 ) -> Fitted:
     """Trains on data, by the model's `train` block and what overrides it; from new weights where none are given.
 
+    Several `processes` call it together, with the same arguments, and have the same weights at its end. What fails on
+    one of them is raised on all.
+
     UserError where the model has no loss, or the data do not fit it.
     """
+    return processes.agreed(
+        lambda: _trained(
+            model, data, validation, overrides, options, weights, checkpoint, resume, progress, processes,
+        )
+    )  # fmt: skip
+
+
+def _trained(
+    model: Model,
+    data: Mapping[str, Any],
+    validation: Mapping[str, Any] | None,
+    overrides: Mapping[str, Any],
+    options: RunOptions,
+    weights: Mapping[str, Any] | None,
+    checkpoint: str | None,
+    resume: str | None,
+    progress: Callable[[Progress], None] | None,
+    processes: Processes,
+) -> Fitted:
     if "loss" not in model.graph.outputs:
         raise UserError("the model has no loss to train on", "E611", "add `loss cross_entropy(scores, label)` to it")
     if resume is not None and weights is not None:
         raise UserError("`resume` and `weights` exclude each other", "E623", "leave one of them out")
     if validation is not None:
         refuse_other_scaling(made_of(validation), made_of(data), "the validation data", "the data")
-    config = FitConfig.from_recipe(model.recipe, **overrides)
+    config = with_shards(FitConfig.from_recipe(model.recipe, **overrides), processes, resume)
+    made = identity(model, options)
+    refuse_others(processes, made, config, data)
     first = None if weights is None else check_weights(model.weights, weights, options.dtype)
     metrics = tuple(f"metric.{name}" for name in metric_names(model))
     steps: Mapping[str, int] = steps_of(model.inputs, data)
@@ -58,9 +86,9 @@ def train(
     program = options.training_step(model, steps, states=bool(config.segment))
     evaluator = replace(options, unroll="dynamic").compiled(model, outputs=("loss", *metrics))
     whole = replace(options, unroll="dynamic").training_step(model) if config.segment else program
-    whole.check(data)
+    check_part(whole.check, data, processes)
     if validation is not None:
-        replace(options, unroll="dynamic").compiled(model).check(validation)
+        check_part(replace(options, unroll="dynamic").compiled(model).check, validation, processes)
     return fit(
         program,
         first or model.init(config.seed, options.dtype),
@@ -76,12 +104,13 @@ def train(
         trims=options.unroll != "static",
         path=checkpoint,
         resume=resume,
-        model=identity(model, options),
+        model=made,
         about=replace(model.about, dtype=options.dtype, data={**_known(weights), **made_of(data)}),
         progress=progress,
         explain=lambda rows, now: explain(program, rows, now, gradient=True),
         together=_together(options, config),
         arrays=program.backend.whole,
+        processes=processes,
     )
 
 
@@ -153,18 +182,19 @@ def identity(model: Model, options: RunOptions) -> Made:
 
 
 def tester(
-    model: Model, data: Mapping[str, Any], options: RunOptions
+    model: Model, data: Mapping[str, Any], options: RunOptions, processes: Processes = ALONE
 ) -> Callable[[Mapping[str, Any]], dict[str, float]]:
-    """Gives the loss and metrics on held-back data, by weights; the data are checked at once."""
+    """Gives the loss and metrics on held-back data, by weights; the data are checked at once, by each of `processes`
+    a part of them."""
     if "loss" not in model.graph.outputs:
         raise UserError("the model has no loss to evaluate", "E611", "add `loss cross_entropy(scores, label)` to it")
     metrics = tuple(f"metric.{name}" for name in metric_names(model))
     program = replace(options, unroll="dynamic").compiled(model, outputs=("loss", *metrics))
-    program.check(data)
+    check_part(program.check, data, processes)
     together = _together(options, FitConfig.from_recipe(model.recipe))
     axes = {i.name: i.axis for i in model.inputs if i.axis}
     over, names = averaged_over(model), metric_names(model)
-    return lambda weights: dict(evaluate(program, data, weights, names, together, None, axes, over))
+    return lambda weights: dict(evaluate(program, data, weights, names, together, None, axes, over, processes))
 
 
 def averaged_over(model: Model) -> dict[str, str]:

@@ -1,0 +1,252 @@
+"""Processes that talk by MPI (mpi4py): the one file that knows it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from math import prod
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numpy as np
+
+from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
+from rnngraph.distributed.failures import Failure, OnSome, Stopped, failure_of, raised_by_all
+from rnngraph.distributed.processes import Processes, mean_with, own, owner
+from rnngraph.system.interrupts import held
+
+if TYPE_CHECKING:
+    from rnngraph.distributed.processes import Array, Gradients
+
+T = TypeVar("T")
+BUCKET = 1 << 20
+"""So many entries of a gradient travel at a time: little memory, and each is added up while the cache has it."""
+INSTALL = "`pip install 'rnngraph[mpi]'`, or mpi4py built with the MPI of this cluster"
+
+
+def world(size: int) -> Processes:
+    """All processes that a launcher started. CannotDo where MPI is missing, or sees others than the launcher did."""
+    found = of(_mpi().COMM_WORLD)
+    if found.size != size:
+        raise CannotDo(
+            f"the launcher started {size} processes, but the MPI of mpi4py ({library()}) sees {found.size}",
+            "E733",
+            "launcher and mpi4py belong to different MPIs: use the `mpiexec` of that one",
+        )
+    return found
+
+
+def of(comm: Any) -> Processes:
+    """The processes of a communicator of mpi4py. All cores of a machine are shared by those that run on it."""
+    if not isinstance(comm, _mpi().Comm):
+        raise UserError(f"`comm` should be a communicator of mpi4py, got {told_of(comm)}", "E733", "as MPI.COMM_WORLD")
+    made = MpiProcesses(comm.Dup())
+    _share_cores(made.comm)
+    return made
+
+
+def library() -> str:
+    """The MPI that mpi4py runs on: its name and version."""
+    lines = _mpi().Get_library_version().split("\n")
+    return " ".join(lines[0].replace("Version:", "").split()).rstrip(",")
+
+
+def _mpi() -> Any:
+    try:
+        from mpi4py import MPI
+    except ImportError:
+        raise CannotDo("several processes need mpi4py, which is not installed", "E733", INSTALL) from None
+    except Exception as error:
+        raise CannotDo(f"mpi4py finds no MPI that works: {str(error).splitlines()[0]}", "E733", INSTALL) from None
+    return MPI
+
+
+def _share_cores(comm: Any) -> None:
+    """As many threads for this process as are its part of the cores, unless the user has said how many."""
+    here = comm.Split_type(_mpi().COMM_TYPE_SHARED)
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    there = set[int]().union(*here.allgather(cores))
+    os.environ.setdefault("RNNGRAPH_THREADS", str(max(1, min(len(cores), len(there) // here.size))))
+    here.Free()
+
+
+class MpiProcesses:
+    """Those of a communicator that nobody else uses. `sent` counts the bytes that this one gives to others: its part of
+    each exchange, once for each process that gets it."""
+
+    def __init__(self, comm: Any) -> None:
+        self.comm, self.rank, self.size = comm, comm.rank, comm.size
+        self.sent = 0
+        self.exchange = Exchange(self)
+
+    def agreed(self, work: Callable[[], T]) -> T:
+        return cast(T, self._agreed(work, lambda result: result))
+
+    def gathered(self, work: Callable[[], T]) -> list[T]:
+        return cast(list[T], self._agreed(work, self.comm.allgather))
+
+    def of_first(self, work: Callable[[], T]) -> T:
+        return cast(T, self._agreed(lambda: work() if self.rank == 0 else None, self.comm.bcast, for_all=True))
+
+    def close(self) -> None:
+        self.comm.Free()
+        _mpi().Finalize()
+
+    def fold(self, shards: int) -> Exchange:
+        self.exchange.begin(shards)
+        return self.exchange
+
+    def _agreed(self, work: Callable[[], Any], then: Callable[[Any], Any], for_all: bool = False) -> Any:
+        """What `then` makes of what all have done; with `for_all` one did it. Signals wait, so that none leaves while
+        others wait for it."""
+        failure: BaseException | None = None
+        result = None
+        try:
+            result = work()
+        except (OnSome, Stopped):  # all have it
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            failure = error
+        with held(), self.unbroken():
+            failures = self._failures(failure and failure_of(failure, for_all))
+            if not failures:
+                return then(result)
+        raise raised_by_all(failure or RuntimeError(), failures, self.size) from failure
+
+    def _failures(self, failure: Failure | None) -> Mapping[int, Failure]:
+        """What went wrong, by rank."""
+        states = np.zeros(self.size, np.int8)
+        self.comm.Allgather(np.array([failure is not None], np.int8), states)
+        self.sent += self.size - 1
+        if not states.any():
+            return {}
+        told = self.comm.allgather(failure)
+        return {rank: one for rank, one in enumerate(told) if one is not None}
+
+    @contextmanager
+    def unbroken(self) -> Iterator[None]:
+        """Where something fails while others wait for this process, all are ended."""
+        try:
+            yield
+        except BaseException as error:
+            with suppress(OSError, ValueError):
+                said = f"error: rank {self.rank}: {type(error).__name__}: {error} [E735]"
+                print(said, file=sys.__stderr__, flush=True)
+            self.comm.Abort(1)
+
+
+class Exchange:
+    """The fold of several processes. Each adds up its part of the entries for all shards, in their order, and gives the
+    mean of it to all: of n entries each process sends about n for a shard, and n of the mean."""
+
+    def __init__(self, among: MpiProcesses) -> None:
+        self.among = among
+        self.shards = 0
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.ours: Array = np.empty((0, 0))
+        self.result: Array = np.empty(0)
+        self.received: Array = np.empty(0)
+
+    def begin(self, shards: int) -> None:
+        self.shards = shards
+
+    def put(self, shard: int, gradients: Gradients, weight: int) -> None:
+        if not gradients:
+            return
+        self._prepare(gradients)
+        row = self.ours[shard - own(self.shards, self.among.size, self.among.rank).start]
+        at = 0
+        for gradient in gradients.values():
+            row[at : at + gradient.size] = np.reshape(gradient, -1)
+            at += gradient.size
+
+    def mean(self, numbers: Array) -> tuple[Array, Gradients]:
+        """`numbers` have in column 0 whether a shard has gradients, in column 1 how much it counts."""
+        with self.among.unbroken():
+            everyone = self._numbers(numbers)
+            if not everyone[:, 0].any():
+                return everyone, {}
+            self._learn()
+            for start in range(0, self.result.size, BUCKET):
+                self._bucket(start, min(start + BUCKET, self.result.size), everyone)
+        return everyone, self._named()
+
+    def _prepare(self, gradients: Gradients) -> None:
+        """Memory for gradients of these shapes."""
+        shapes = {name: np.shape(g) for name, g in gradients.items()}
+        rows = len(own(self.shards, self.among.size, self.among.rank))
+        if shapes == self.shapes and len(self.ours) == rows:
+            return
+        dtype = next(iter(gradients.values())).dtype
+        self._allocate(shapes, dtype.str, rows)
+
+    def _allocate(self, shapes: Mapping[str, tuple[int, ...]], dtype: str, rows: int) -> None:
+        self.shapes = dict(shapes)
+        size = sum(prod(shape) for shape in shapes.values())
+        self.ours, self.result = np.zeros((rows, size), dtype), np.empty(size, dtype)
+
+    def _learn(self) -> None:
+        """In the first update a process whose shards are empty hears the shapes from the others."""
+        if self.received.size:
+            return
+        told = self.among.comm.allgather((self.shapes, self.ours.dtype.str))
+        shapes, dtype = next(one for one in told if one[0])
+        if not self.shapes:
+            self._allocate(shapes, dtype, len(own(self.shards, self.among.size, self.among.rank)))
+        part = -(-min(BUCKET, self.result.size) // self.among.size)
+        self.received = np.empty(self._rounds * self.among.size * part, dtype)
+
+    @property
+    def _rounds(self) -> int:
+        """The most shards that a process has."""
+        return -(-self.shards // self.among.size)
+
+    def _numbers(self, ours: Array) -> Array:
+        size, columns = self.among.size, ours.shape[1]
+        everyone = np.empty((self.shards, columns))
+        counts = [len(own(self.shards, size, rank)) * columns for rank in range(size)]
+        self.among.comm.Allgatherv(np.ascontiguousarray(ours), [everyone, counts])
+        self.among.sent += ours.nbytes * (size - 1)
+        return everyone
+
+    def _bucket(self, start: int, stop: int, numbers: Array) -> None:
+        """The entries from `start` to `stop`: each process gets its part of all shards, and gives the mean of it."""
+        comm, size, rank = self.among.comm, self.among.size, self.among.rank
+        cuts = [own(stop - start, size, r) for r in range(size)]
+        lengths, places = [len(cut) for cut in cuts], [cut.start for cut in cuts]
+        mine = lengths[rank]
+        room = self.received[: self._rounds * size * mine].reshape(self._rounds, size, mine)
+        shards = [own(self.shards, size, r) for r in range(size)]
+        for turn in range(self._rounds):
+            sends = lengths if turn < len(shards[rank]) else [0] * size
+            row = self.ours[turn, start:stop] if turn < len(shards[rank]) else self.ours[:0].reshape(-1)
+            counts = [mine if turn < len(theirs) else 0 for theirs in shards]
+            comm.Alltoallv([row, (sends, places)], [room[turn], (counts, [r * mine for r in range(size)])])
+            self.among.sent += (sum(sends) - sends[rank]) * row.itemsize
+        whole = self.result[start:stop]
+        whole[cuts[rank].start : cuts[rank].stop] = self._folded(room, shards, numbers)
+        part = whole[cuts[rank].start : cuts[rank].stop].copy()
+        comm.Allgatherv(part, [whole, (lengths, places)])
+        self.among.sent += part.nbytes * (size - 1)
+
+    def _folded(self, room: Array, shards: list[range], numbers: Array) -> Array:
+        found: Array | None = None
+        weight = 0
+        for shard in range(self.shards):
+            there, counts = bool(numbers[shard, 0]), int(numbers[shard, 1])
+            if there:
+                holder = owner(shard, self.shards, self.among.size)
+                found = mean_with(found, weight, room[shard - shards[holder].start, holder], counts)
+                weight += counts
+        assert found is not None
+        return found
+
+    def _named(self) -> Gradients:
+        found: dict[str, Array] = {}
+        at = 0
+        for name, shape in self.shapes.items():
+            size = prod(shape)
+            found[name] = self.result[at : at + size].reshape(shape)
+            at += size
+        return found

@@ -1,0 +1,125 @@
+"""The gradients of one update: of each shard those of its batches, and their mean over all shards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import CannotDo
+from rnngraph.distributed.processes import Fold, mean_with, own_shards
+from rnngraph.files.tensors import Arrays
+from rnngraph.training import batches
+from rnngraph.training.batch_rows import told_by
+from rnngraph.training.checkpoint import Training
+from rnngraph.training.job import Carrying, Job
+
+
+class Found(NamedTuple):
+    """What the batches of one update give in a shard: the mean of their gradients by rows (or real steps, where the
+    loss is a mean over these), the sum of their losses, and the states that they end with."""
+
+    gradients: Mapping[str, NDArray[Any]]
+    loss_sum: float
+    rows: int
+    carried: Arrays
+
+
+class Update(NamedTuple):
+    """What all shards give: the mean of their gradients and its norm, the sum of the losses, and their rows."""
+
+    gradients: Mapping[str, NDArray[Any]]
+    norm: float
+    loss_sum: float
+    rows: int
+
+
+@np.errstate(all="ignore")  # what overflows is told by `_diverged`, here or in the next batch
+def of_own_shards(job: Job, training: Training, fold: Fold) -> dict[int, Found]:
+    """What each shard of this process gives; its gradients go into the fold."""
+    found = {}
+    for shard in own_shards(job.processes, job.shards):
+        mine = _of_shard(job, training, shard)
+        fold.put(shard, mine.gradients, mine.rows)
+        found[shard] = mine
+    return found
+
+
+@np.errstate(all="ignore")
+def of_all_shards(job: Job, training: Training, fold: Fold, found: Mapping[int, Found]) -> Update:
+    """The mean over the shards of all processes, after these have agreed. CannotDo where it is not finite."""
+    rows = [(bool(mine.gradients), mine.rows, mine.loss_sum) for mine in found.values()]
+    numbers, gradients = fold.mean(np.array(rows, np.float64).reshape(len(rows), 3))
+    norm = job.arrays.norm(list(gradients.values()))
+    if not math.isfinite(norm):
+        job.processes.agreed(lambda: _refuse_own(job, training))
+        raise _diverged(job, training, "gradient", None)
+    loss_sum = 0.0
+    for one in numbers[:, 2]:
+        loss_sum += float(one)
+    return Update(gradients, norm, loss_sum, int(numbers[:, 1].sum()))
+
+
+def last_batch(job: Job, training: Training) -> int:
+    """The batch behind the last one of the next update."""
+    return min(training.batch + job.config.accumulate, job.pieces.count)
+
+
+def _of_shard(job: Job, training: Training, shard: int) -> Found:
+    last = last_batch(job, training)
+    found = Found({}, 0.0, 0, _carried(training, shard))
+    for index in range(training.batch, last):
+        found = _with_batch(job, training, found, (index, shard), index + 1 == last)
+    return found
+
+
+def _carried(training: Training, shard: int) -> Arrays:
+    return training.carried[shard] if training.carried else {}
+
+
+def _with_batch(job: Job, training: Training, found: Found, place: tuple[int, int], last: bool) -> Found:
+    """What is found with one more batch; one without any steps changes nothing."""
+    index, shard = place
+    rows = job.pieces.piece(training.epoch, index, found.carried, shard)
+    if rows is None:
+        return found
+    members = job.pieces.members(training.epoch, index, shard)
+    with told_by(members, "the data", f"in epoch {training.epoch + 1}, batch {index + 1}"):
+        loss, gradients, carried = _gradients(job, rows, training.weights)
+    if not math.isfinite(loss):
+        raise _diverged(job, training, "loss", rows)
+    mine = {n: gradients[n] for n in training.weights if n in gradients and n not in job.frozen}
+    weight = batches.weight(rows, job.pieces.axes, job.over.get("loss", ""))
+    if not (last and not found.rows):  # of one batch alone they are taken as they lie
+        mine = {n: mean_with(found.gradients.get(n), found.rows, g, weight) for n, g in mine.items()}
+    return Found(mine, found.loss_sum + float(loss) * weight, found.rows + weight, carried)
+
+
+def _gradients(job: Job, rows: Arrays, weights: Arrays) -> tuple[float, Mapping[str, NDArray[Any]], Arrays]:
+    if job.config.segment:
+        return cast(Carrying, job.program).lent_step(rows, weights)
+    return *job.program.lent_gradients(rows, weights), {}
+
+
+def _refuse_own(job: Job, training: Training) -> None:
+    """CannotDo with the equation in which the gradient of one of our shards is no longer finite, if it is in one."""
+    for shard in own_shards(job.processes, job.shards):
+        last = last_batch(job, training) - 1
+        rows = job.pieces.piece(training.epoch, last, _carried(training, shard), shard)
+        if rows is not None and job.explain and job.explain(rows, training.weights):
+            raise _diverged(job, training, "gradient", rows)
+
+
+def _diverged(job: Job, training: Training, what: str, rows: Mapping[str, Any] | None) -> CannotDo:
+    kept = f"; `{job.path}` holds the end of epoch {training.epoch}" if job.path and training.epoch else ""
+    said = f"the {what} was no longer finite in epoch {training.epoch + 1}, batch {training.batch + 1}{kept}"
+    cause = job.explain(rows, training.weights) if job.explain and rows is not None else None
+    found = cause or Diagnostic("E731", "")
+    said += f": {cause.message}" if cause else ""
+    help = "; ".join(filter(None, (found.help, "try a smaller `rate`, or `clip_norm 1`")))
+    return CannotDo([replace(found, code="E731", message=said, help=help)])

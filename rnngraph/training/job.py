@@ -1,0 +1,78 @@
+"""What stays the same during a training, and what it needs of a program."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.distributed.processes import ALONE, Processes
+from rnngraph.files.tensors import Arrays
+from rnngraph.runtime.whole_arrays import WholeArrays
+from rnngraph.training.batch_rows import Split
+from rnngraph.training.checkpoint import Identity
+from rnngraph.training.config import FitConfig
+from rnngraph.training.evaluation import EVALUATED, Evaluable, Record
+from rnngraph.training.pieces import Pieces
+
+Explain = Callable[[Mapping[str, Any], Mapping[str, Any]], Diagnostic | None]
+"""Tells where a batch, with these weights, first gives a value that is not finite."""
+
+
+class Trainable(Protocol):
+    """A program with gradients: the loss of a batch (its mean over rows), and gradients of the weights by
+    name, which the next batch may write over.
+    """
+
+    def lent_gradients(
+        self, data: Mapping[str, Any], weights: Mapping[str, Any]
+    ) -> tuple[float, Mapping[str, NDArray[Any]]]: ...
+
+
+class Carrying(Trainable, Protocol):
+    """A program that also gives the states that it ends with, by the names under which it takes them."""
+
+    def lent_step(
+        self, data: Mapping[str, Any], weights: Mapping[str, Any]
+    ) -> tuple[float, Mapping[str, NDArray[Any]], Arrays]: ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Told after every batch. `loss` is the mean so far in this epoch; `record` is there once it is over."""
+
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+    loss: float
+    record: Record | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What stays the same during a run."""
+
+    program: Trainable
+    arrays: WholeArrays
+    config: FitConfig
+    split: Split
+    pieces: Pieces
+    evaluator: Evaluable | None
+    metrics: tuple[str, ...]
+    frozen: frozenset[str]
+    identity: Identity
+    path: str | os.PathLike[str] | None
+    over: Mapping[str, str] = field(default_factory=dict)
+    together: int = EVALUATED
+    progress: Callable[[Progress], None] | None = field(default=None)
+    explain: Explain | None = field(default=None)
+    processes: Processes = ALONE
+
+    @property
+    def shards(self) -> int:
+        return self.config.shards or 1
