@@ -72,21 +72,21 @@ def refuse_others(processes: Processes, made: Made, config: FitConfig, data: Map
     everyone = processes.gathered(lambda: _meant(made, config, data))
     for rank, theirs in enumerate(everyone):
         for what, first in everyone[0].items():
-            if theirs[what] != first:
-                told = f"rank {rank} has {what} other than rank 0: {theirs[what]} there, {first} on rank 0"
+            if theirs.get(what) != first:
+                told = f"{what} differs between ranks: {theirs[what]} on rank {rank}, {first} on rank 0"
                 raise UserError(told, "E734", "all processes need the same files, and the same rnngraph")
 
 
 def _meant(made: Made, config: FitConfig, data: Mapping[str, Any]) -> dict[str, str]:
     """What has to be the same on all processes, in words or by a digest. Of the data a few rows are looked at."""
     arrays = {name: np.asarray(array) for name, array in sorted(data.items())}
-    shapes = ", ".join(f"`{n}` {shape_text(a.shape)} {a.dtype}" for n, a in arrays.items())
+    settings = {**made.settings, **config.as_json()}
     return {
-        "a version": f"rnngraph {rnngraph.__version__} with NumPy {np.__version__}",
-        "a model": f"`{made.name}` {_digest(made.equations.whole)}",
-        "settings": _digest(json.dumps([dict(made.settings), config.as_json()], sort_keys=True)),
-        "arrays": shapes,
-        "numbers in the data": _digest(*(_sample(array) for array in arrays.values())),
+        "the version": f"rnngraph {rnngraph.__version__} with NumPy {np.__version__}",
+        "the model": f"`{made.name}` {_digest(made.equations.whole)}",
+        **{f"`{name}`": json.dumps(value) for name, value in settings.items()},
+        "the shape of the data": ", ".join(f"`{n}` {shape_text(a.shape)} {a.dtype}" for n, a in arrays.items()),
+        "what is in the data": _digest(*(_sample(array) for array in arrays.values())),
     }
 
 
