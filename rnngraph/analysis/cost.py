@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from math import prod
 from typing import Any
 
 from rnngraph.analysis.formulas import Formula
@@ -125,18 +126,17 @@ def cost(model: Model, compiled: Compiled, steps: int, batch: int, padded: bool 
 
 def optimiser_bytes(model: Model, dtype: str) -> int:
     """What the optimiser keeps for the weights that are trained, and its count of updates (8 bytes)."""
-    count = 0
-    for weight in model.weights:
-        size = 0 if weight.frozen else 1
-        for length in weight.shape:
-            size *= length
-        count += size
-    return optimiser_slots(model) * count * ITEMSIZE["float", dtype] + 8
+    return optimiser_slots(model) * trained_values(model) * ITEMSIZE["float", dtype] + 8
 
 
 def optimiser_slots(model: Model) -> int:
     """The numbers that the optimiser keeps for each weight."""
     return len(FitConfig.from_recipe(model.recipe).optimizer.slots)
+
+
+def trained_values(model: Model) -> int:
+    """The entries of all weights that are trained."""
+    return sum(prod(weight.shape) for weight in model.weights if not weight.frozen)
 
 
 def _objects(variant: Variant, made: Plan | Walking) -> Objects:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import click
 
 from rnngraph.cli.arguments import Verb, Whole
 from rnngraph.cli.options import JSON, KEEP, KERNELS, MEMORY_LIMIT, MODEL, SWAP, TRUNCATE, UNROLL, dtype_option, read
 from rnngraph.cli.terminal import say_json, show_all
+from rnngraph.diagnostics.errors import UserError
 
 
 @click.command(cls=Verb)
@@ -17,6 +19,8 @@ from rnngraph.cli.terminal import say_json, show_all
 @click.option("--batch", type=Whole(), default=32, show_default=True, help="Rows.")
 @click.option("--gradient", is_flag=True, help="For a training step, not a forward run.")
 @click.option("--lengths", is_flag=True, help="For data whose rows have lengths.")
+@click.option("--processes", type=Whole(), help="Processes that share the rows, with --gradient.")
+@click.option("--shards", type=Whole(), help="Parts of the rows.  [default: as many as processes]")
 @click.option("--lines", type=Whole(0), default=10, show_default=True, help="Number of source lines to list.")
 @UNROLL
 @KEEP
@@ -34,6 +38,8 @@ def cost(
     batch: int,
     gradient: bool,
     lengths: bool,
+    processes: int | None,
+    shards: int | None,
     lines: int,
     unroll: str | None,
     keep: str | None,
@@ -45,8 +51,9 @@ def cost(
     as_json: bool,
 ) -> None:
     """Predict the bytes of arrays that a run will take, without running anything."""
+    from rnngraph.analysis.among import among
     from rnngraph.analysis.cost import cost as predicted
-    from rnngraph.cli.tables import cost_tables
+    from rnngraph.cli.tables import among_table, cost_tables
     from rnngraph.run_options import run_options
 
     model = read(file, name, settings)
@@ -54,8 +61,11 @@ def cost(
     memory = {"keep": keep, "memory_limit": memory_limit, "truncate": truncate, "swap": swap}
     options = run_options(model, **flags, **memory, dtype_default="float32")
     compiled = options.training_step if gradient else options.compiled
-    found = predicted(model, compiled, steps, batch, lengths)
+    if (processes or shards) and not gradient:
+        raise UserError("several processes share a training step, not a forward run", "E626", "add --gradient")
+    shared = among(model, options.dtype, batch, processes or 1, shards) if processes or shards else None
+    found = predicted(model, compiled, steps, shared.rows if shared else batch, lengths)
     if as_json:
-        say_json(found.to_json())
+        say_json({**found.to_json(), **({"among": asdict(shared)} if shared else {})})
         return
-    show_all(*cost_tables(found, lines))
+    show_all(*cost_tables(found, lines), *(among_table(shared, batch) if shared else ()))

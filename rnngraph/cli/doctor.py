@@ -23,6 +23,7 @@ EXTRAS = {
     "cupy": ("NVIDIA GPUs", "pip install 'cupy-cuda12x[ctk]'  (CUDA 13: cupy-cuda13x)"),
     "torch": ("models inside PyTorch, weights from it", "pip install torch"),
     "jax": ("models inside JAX", "pip install jax"),
+    "mpi4py": ("training over several processes", "pip install mpi4py mpich, or with the MPI of a cluster"),
     "pandas": ("tables other than CSV, data frames", "pip install pandas"),
 }
 """Libraries that are not needed: what for, and what would bring them."""
@@ -44,7 +45,7 @@ class Finding:
 @JSON
 def doctor(as_json: bool) -> int:
     """Tell what is installed here, and what is missing. Exit code 1 if a normal run lacks something."""
-    found = [*_machine(), *_needed(), *_kernels(), _cache(), _memory(), *_extras(), _gpu()]
+    found = [*_machine(), *_needed(), *_kernels(), _cache(), _memory(), *_extras(), *_mpi(), _gpu()]
     broken = [one for one in found if one.needed and not one.there]
     if as_json:
         say_json([asdict(one) for one in found], indent=2)
@@ -133,6 +134,15 @@ def _extras() -> Iterator[Finding]:
     for name, (purpose, install) in EXTRAS.items():
         version = _version(*(CUPY if name == "cupy" else (name,)))
         yield Finding(name, bool(version), f"{version or 'not installed'}: {purpose}", "" if version else install)
+
+
+def _mpi() -> Iterator[Finding]:
+    """Whether two processes can talk by the MPI that mpi4py is for."""
+    if _version("mpi4py"):
+        from rnngraph.distributed.mpi import heard
+
+        found, there = heard()
+        yield Finding("MPI", there, found, "" if there else "pip install mpich, or use the `mpiexec` of mpi4py's MPI")
 
 
 def _gpu() -> Finding:

@@ -25,6 +25,7 @@ from rnngraph.distributed.processes import ALONE, Processes
 @click.pass_obj
 def evaluate(
     among: Processes | None,
+    /,
     file: str,
     name: str | None,
     settings: Sequence[str],

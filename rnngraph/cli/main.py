@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 import click
 
@@ -38,6 +41,7 @@ from rnngraph.cli.train import train
 from rnngraph.cli.weights import weights
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.unforeseen import unforeseen
+from rnngraph.distributed.failures import NoMpi
 from rnngraph.distributed.launcher import connected, launched
 from rnngraph.distributed.processes import ALONE, Processes
 from rnngraph.system.interrupts import Asked
@@ -114,7 +118,27 @@ def _processes(arguments: Sequence[str]) -> Processes:
     asked = launched()
     if asked.rank:
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-    return connected(asked)
+    try:
+        return connected(asked)
+    except NoMpi as error:
+        _leave_others(error, asked.rank)
+        raise
+
+
+GRACE = 2.0
+"""Seconds until a process that has no MPI believes that others have one."""
+
+
+def _leave_others(error: NoMpi, rank: int) -> None:
+    """Others would wait for a process that cannot talk to them; launchers end all where one dies of a signal. Where no
+    process has MPI the first one says so, and all are gone before the others speak."""
+    if rank:
+        time.sleep(GRACE)
+        sys.stderr = sys.__stderr__
+    tell([replace(d, message=f"rank {rank}: {d.message}" if rank else d.message) for d in error.diagnostics])
+    sys.stderr.flush()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _abandon_output() -> None:

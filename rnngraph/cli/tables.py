@@ -106,6 +106,18 @@ def cost_tables(cost: Any, lines: int) -> list[Any]:
     return [*shown, table(("bytes", "line", ""), made, ("line", ""))] if made else shown[:-2]
 
 
+def among_table(shared: Any, batch: int) -> list[Any]:
+    """What several processes take beside what the table of one says (`analysis.among.Among`)."""
+    rows = [
+        ("exchange", f"{shared.held:,}", "memory of a process, beside a run"),
+        ("sent", f"{shared.sent:,}", "by a process in an update"),
+        ("sent by all", f"{shared.sent_by_all:,}", "in an update"),
+    ]
+    title = f"\n[bold]{batch:,} rows in {shared.shards:,} shards, over {shared.processes:,} processes[/]"
+    return [title, f"The bytes above are those of one process, which runs {shared.rows:,} rows at a time.", "",
+            table(("", "bytes", "of"), rows, ("", "of"))]  # fmt: skip
+
+
 def bench_tables(found: Any) -> list[Any]:
     """Speeds (`bench.Bench`): a row for each task, and what they were measured on."""
     from rnngraph.viz.sentences import interval

@@ -89,6 +89,7 @@ def _training_files(given: Mapping[str, Any]) -> Paths:
 @click.pass_obj
 def train(
     among: Processes | None,
+    /,
     file: str,
     name: str | None,
     settings: Sequence[str],

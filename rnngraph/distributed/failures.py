@@ -10,6 +10,10 @@ from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.unforeseen import unforeseen
 
 
+class NoMpi(CannotDo):
+    """This process cannot talk to any other."""
+
+
 class OnSome(CannotDo):
     """Something failed on some of the processes; all raise the failure of the first of these, with its exit code."""
 

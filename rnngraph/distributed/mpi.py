@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
-from rnngraph.distributed.failures import Failure, OnSome, Stopped, failure_of, raised_by_all
+from rnngraph.distributed import traffic
+from rnngraph.distributed.failures import Failure, NoMpi, OnSome, Stopped, failure_of, raised_by_all
 from rnngraph.distributed.processes import Processes, mean_with, own, owner
 from rnngraph.system.interrupts import held
 
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
     from rnngraph.distributed.processes import Array, Gradients
 
 T = TypeVar("T")
-BUCKET = 1 << 20
-"""So many entries of a gradient travel at a time: little memory, and each is added up while the cache has it."""
 INSTALL = "`pip install 'rnngraph[mpi]'`, or mpi4py built with the MPI of this cluster"
 
 
@@ -52,13 +53,39 @@ def library() -> str:
     return " ".join(lines[0].replace("Version:", "").split()).rstrip(",")
 
 
+def greeting() -> None:
+    """What one of the processes that `heard` starts says."""
+    world = _mpi().COMM_WORLD
+    told = world.allgather(world.rank)
+    if world.rank == 0:
+        print(f"{library()}: {len(told)}")
+
+
+def heard(seconds: float = 20.0) -> tuple[str, bool]:
+    """The MPI that mpi4py finds, or what is wrong, and whether two processes of its `mpiexec` can talk."""
+    beside = os.path.dirname(sys.executable)
+    launcher = shutil.which("mpiexec", path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
+    if launcher is None:
+        return "there is no `mpiexec`", False
+    command = [launcher, "-n", "2", sys.executable, "-c", "from rnngraph.distributed.mpi import greeting as g; g()"]
+    free = {n: v for n, v in os.environ.items() if not n.startswith(("PMI_", "OMPI_", "MV2_"))}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=free)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"`{launcher}` does not work: {type(error).__name__}", False
+    name, _, count = done.stdout.strip().rpartition(": ")
+    if count == "2":
+        return f"{name}, `{launcher}`; two processes can talk", True
+    return f"two processes of `{launcher}` cannot talk" + (f" by {name}" if name else ""), False
+
+
 def _mpi() -> Any:
     try:
         from mpi4py import MPI
     except ImportError:
-        raise CannotDo("several processes need mpi4py, which is not installed", "E733", INSTALL) from None
+        raise NoMpi("several processes need mpi4py, which is not installed", "E733", INSTALL) from None
     except Exception as error:
-        raise CannotDo(f"mpi4py finds no MPI that works: {str(error).splitlines()[0]}", "E733", INSTALL) from None
+        raise NoMpi(f"mpi4py finds no MPI that works: {str(error).splitlines()[0]}", "E733", INSTALL) from None
     return MPI
 
 
@@ -109,7 +136,7 @@ class MpiProcesses:
         except (Exception, KeyboardInterrupt) as error:
             failure = error
         with held(), self.unbroken():
-            failures = self._failures(failure and failure_of(failure, for_all))
+            failures = self._failures(None if failure is None else failure_of(failure, for_all))
             if not failures:
                 return then(result)
         raise raised_by_all(failure or RuntimeError(), failures, self.size) from failure
@@ -142,7 +169,7 @@ class Exchange:
 
     def __init__(self, among: MpiProcesses) -> None:
         self.among = among
-        self.shards = 0
+        self.shards = self.rounds = 0
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.ours: Array = np.empty((0, 0))
         self.result: Array = np.empty(0)
@@ -168,8 +195,8 @@ class Exchange:
             if not everyone[:, 0].any():
                 return everyone, {}
             self._learn()
-            for start in range(0, self.result.size, BUCKET):
-                self._bucket(start, min(start + BUCKET, self.result.size), everyone)
+            for start in range(0, self.result.size, traffic.BUCKET):
+                self._bucket(start, min(start + traffic.BUCKET, self.result.size), everyone)
         return everyone, self._named()
 
     def _prepare(self, gradients: Gradients) -> None:
@@ -194,13 +221,8 @@ class Exchange:
         shapes, dtype = next(one for one in told if one[0])
         if not self.shapes:
             self._allocate(shapes, dtype, len(own(self.shards, self.among.size, self.among.rank)))
-        part = -(-min(BUCKET, self.result.size) // self.among.size)
-        self.received = np.empty(self._rounds * self.among.size * part, dtype)
-
-    @property
-    def _rounds(self) -> int:
-        """The most shards that a process has."""
-        return -(-self.shards // self.among.size)
+        known = traffic.Exchange(self.result.size, self.result.itemsize, self.shards, self.among.size)
+        self.rounds, self.received = known.rounds, np.empty(known.received, dtype)
 
     def _numbers(self, ours: Array) -> Array:
         size, columns = self.among.size, ours.shape[1]
@@ -216,9 +238,9 @@ class Exchange:
         cuts = [own(stop - start, size, r) for r in range(size)]
         lengths, places = [len(cut) for cut in cuts], [cut.start for cut in cuts]
         mine = lengths[rank]
-        room = self.received[: self._rounds * size * mine].reshape(self._rounds, size, mine)
+        room = self.received[: self.rounds * size * mine].reshape(self.rounds, size, mine)
         shards = [own(self.shards, size, r) for r in range(size)]
-        for turn in range(self._rounds):
+        for turn in range(self.rounds):
             sends = lengths if turn < len(shards[rank]) else [0] * size
             row = self.ours[turn, start:stop] if turn < len(shards[rank]) else self.ours[:0].reshape(-1)
             counts = [mine if turn < len(theirs) else 0 for theirs in shards]

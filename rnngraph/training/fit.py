@@ -187,7 +187,7 @@ def _trained(job: Job, training: Training) -> Training:
 
 
 def _interrupted(job: Job, error: KeyboardInterrupt) -> tuple[int, ...]:
-    """The ranks that were interrupted, once all know of it; none where a process is alone."""
+    """The ranks that were interrupted, once all know of it; none where all were."""
 
     def told() -> None:
         raise error
@@ -195,7 +195,7 @@ def _interrupted(job: Job, error: KeyboardInterrupt) -> tuple[int, ...]:
     try:
         job.processes.agreed(told)
     except Stopped as stopped:
-        return stopped.ranks
+        return stopped.ranks if len(stopped.ranks) < job.processes.size else ()
     except KeyboardInterrupt:
         pass
     return ()
@@ -250,6 +250,7 @@ def _close_epoch(job: Job, training: Training) -> Training:
     epoch = training.epoch + 1
     record: Record = {"epoch": epoch, "loss": training.loss_sum / max(1, training.rows)}
     closed = replace(training, epoch=epoch, batch=0, loss_sum=0.0, rows=0)
+    _refuse_drift(job, training)
     if job.split.held is not None and job.evaluator is not None:
         found = evaluate(
             job.evaluator, job.split.held, training.weights, job.metrics, job.together, job.split.held_numbers,
@@ -260,6 +261,17 @@ def _close_epoch(job: Job, training: Training) -> Training:
             best = {name: w.copy() for name, w in training.weights.items()}
             closed = replace(closed, best=best, best_loss=found["loss"], best_epoch=epoch)
     return replace(closed, history=(*training.history, record))
+
+
+def _refuse_drift(job: Job, training: Training) -> None:
+    """CannotDo where processes do not have the same weights any more."""
+    if job.processes.size == 1:
+        return
+    everyone = job.processes.gathered(lambda: digests(training.weights))
+    for rank, theirs in enumerate(everyone):
+        if theirs != everyone[0]:
+            help = "their machines compute differently: use equal ones, or try `--kernels numpy`"
+            raise CannotDo(f"rank {rank} has other weights than rank 0 after epoch {training.epoch + 1}", "E736", help)
 
 
 def _out_of_patience(job: Job, training: Training) -> bool:

@@ -90,6 +90,10 @@ def interrupted(rank: int, at: int) -> Callable[[Any], None]:
     return progress
 
 
+def with_nan(array: Any, row: int = 20) -> Any:
+    return np.where(np.arange(len(array))[:, None, None] == row, np.nan, array)
+
+
 def data_of(rank: int, **changes: Any) -> dict[str, Any]:
     return {**DATA, **changes} if rank == 1 else dict(DATA)
 
@@ -130,7 +134,7 @@ def _interrupted_here(comm: Any, folder: Path) -> Any:
 HUGE = np.where(np.arange(22)[:, None, None] == 3, 1e30, DATA["y"])
 FAULTS: dict[str, Callable[[Any, Path], Any]] = {
     "nan": lambda comm, folder: _fit(comm, {**DATA, "y": HUGE}, batch=22),
-    "checked": lambda comm, folder: _fit(comm, {**DATA, "x": np.where(np.arange(22)[:, None, None] == 20, np.nan, DATA["x"])}),
+    "checked": lambda comm, folder: _fit(comm, {**DATA, "x": with_nan(DATA["x"])}),
     "rows": lambda comm, folder: _fit(comm, {n: a[: 20 + 2 * (comm.rank != 1)] for n, a in DATA.items()}),
     "numbers": lambda comm, folder: _fit(comm, data_of(comm.rank, x=DATA["x"] + 1)),
     "model": lambda comm, folder: _fit(comm, text=MODEL.replace("LSTM(3)", f"LSTM({3 + comm.rank // 2})")),

@@ -1,0 +1,55 @@
+"""What training over several processes takes beside a run: memory for the exchange, and bytes that are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rnngraph.distributed.processes import own
+
+BUCKET = 1 << 20
+"""So many entries of a gradient travel at a time: little memory, and each is added up while the cache has it."""
+STATE, NUMBERS = 1, 3
+"""Bytes in which a process says whether it has failed, and float64 numbers of each shard."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """The exchange of one update: `entries` of the gradient with so many bytes each, of `shards` over `processes`."""
+
+    entries: int
+    itemsize: int
+    shards: int
+    processes: int
+
+    def sent(self, rank: int) -> int:
+        """Bytes that a process gives to others in an update."""
+        others, shards = self.processes - 1, len(own(self.shards, self.processes, rank))
+        found = others * (STATE + 8 * NUMBERS * shards)
+        for size in self._buckets():
+            mine = len(own(size, self.processes, rank))
+            found += (shards * (size - mine) + mine * others) * self.itemsize
+        return found
+
+    def messages(self) -> int:
+        """Messages that wait for each other in an update, where a process talks to all others at once."""
+        return 2 + sum(self.rounds + 1 for _ in self._buckets())
+
+    def held(self, rank: int) -> int:
+        """Bytes of a process's own shards, of the mean, and of what it gets from others for one bucket."""
+        shards = len(own(self.shards, self.processes, rank))
+        return ((shards + 1) * self.entries + self.received) * self.itemsize
+
+    @property
+    def received(self) -> int:
+        """Entries that a process gets from others at a time, at most."""
+        return self.rounds * self.processes * -(-min(BUCKET, self.entries) // self.processes)
+
+    @property
+    def rounds(self) -> int:
+        """The most shards that a process has."""
+        return -(-self.shards // self.processes)
+
+    def _buckets(self) -> Iterator[int]:
+        """The entries of each bucket."""
+        yield from (min(BUCKET, self.entries - start) for start in range(0, self.entries, BUCKET))
