@@ -226,9 +226,10 @@ class Model(core.Model):
         return bench(self, how.dtype, tasks, axes, batch, seconds, progress)
 
     def render(self, path: PathLike | None = None, **style: Any) -> Picture:
-        """Draws it: one box for each cell and layer; to a file where one is named, in a notebook by itself.
+        """Draws it, loops opened or their steps side by side; to a file where one is named, in a notebook by itself.
 
-        `style`: `unroll`, `steps`, `opened`, `fold`, `gradient`, `detail`, as the options of `rnngraph render`.
+        `style`: `unroll`, `steps`, `level` (1 to 3), `fold`, `gradient`, `detail`, `title`, `direction`, `dark`,
+        `legend` and `shapes`, as the options of `rnngraph render`.
         """
         from rnngraph.viz.render import drawn
         from rnngraph.viz.write import write

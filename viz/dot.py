@@ -1,17 +1,18 @@
-"""A scene as DOT, through the graphviz package: the look of boxes, frames and edges, rows and lanes."""
+"""A scene as DOT, through the graphviz package: for measuring boxes, for laying out, and with everything placed."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+import re
 from collections.abc import Iterable
+from dataclasses import replace
 from html import escape
-from itertools import pairwise
 from typing import Any
 
 import graphviz
 
-from rnngraph.viz.palette import EDGES, FAINT, FONT, FRAMES, INK, KINDS, LEGEND, PAGE, SOFT, Paint
-from rnngraph.viz.placement import Places, in_order, inside
+from rnngraph.viz.bands import ASIDE
+from rnngraph.viz.palette import EDGE_LEGEND, FONT, LEGEND, Look, Paint, Theme
+from rnngraph.viz.placement import Area, Drawn, Places, Point, around, text_width
 from rnngraph.viz.scene import Box, Edge, End, Frame, Port, Scene
 
 _ROLES = {
@@ -22,57 +23,95 @@ _ROLES = {
     "stacked": "pointwise",
 }
 _MANY_EDGES = 600
+PARAMETER_GAP = 14.0
 
 
-def digraph(scene: Scene, title: str = "", places: Places | None = None) -> Any:
-    """The DOT text of a scene: for `dot`, or with places for `neato -n`."""
-    dot = graphviz.Digraph("model", graph_attr=_page(scene, title), node_attr=_node(), edge_attr=_edge())
-    _Writer(scene, places).fill(dot, "")
-    if places is None:
-        _columns(dot, scene)
+def measuring(scene: Scene, look: Look) -> str:
+    """Every box by itself; `dot` tells how large each is."""
+    dot = _digraph(look)
+    for box in scene.boxes.values():
+        dot.node(box.key, **_box_look(box, look))
+    return str(dot.source)
+
+
+def laying_out(scene: Scene, look: Look) -> str:
+    """Boxes, frames and edges for `dot` to lay out; what parameters there are stands below, by itself."""
+    ranks = {"up": "BT", "right": "LR"}.get(look.direction, "TB")
+    many = len(scene.edges) > _MANY_EDGES
+    dot = _digraph(
+        look, rankdir=ranks, nodesep="0.28", ranksep="0.38", nslimit="4", nslimit1="4", mclimit="0.5" if many else "1"
+    )
+    _fill(dot, scene, look, "")
     for edge in scene.edges:
-        look = _edge_look(edge)
-        if edge.backwards:
-            dot.edge(_end(edge.head, "n"), _end(edge.tail, "s"), dir="back", **look)
-        else:
-            dot.edge(_end(edge.tail, "s"), _end(edge.head, "n"), **look)
-    return dot
+        dot.edge(_end(edge.tail, "s"), _end(edge.head, "n"), **_edge_look(edge, look.theme))
+    return str(dot.source)
 
 
-def _page(scene: Scene, title: str) -> dict[str, str]:
-    return {
-        "rankdir": "LR" if scene.lanes else "TB",
-        "bgcolor": PAGE,
-        "fontname": FONT,
-        "fontsize": "11",
-        "fontcolor": SOFT,
-        "nodesep": "0.28",
-        "ranksep": _rank_gap(scene),
-        "pad": "0.25",
-        "label": _caption(scene, title),
-        "labelloc": "b",
-        "nslimit": "4",
-        "nslimit1": "4",
-        "mclimit": "0.5" if len(scene.edges) > _MANY_EDGES else "1",
-        "tooltip": title or " ",
-    }
+def placed(scene: Scene, places: Places, look: Look) -> str:
+    """Everything at its place, for `neato -n2`, which draws and moves nothing."""
+    dot = _digraph(look, label=_caption(scene, look), labelloc="b", tooltip=look.title or " ")
+    for index, (frame, area, (x, y), badge) in enumerate(places.frames):
+        shown = replace(frame, badges=()) if badge else frame
+        attrs = _frame_look(shown, look.theme) | {"bb": _bb(area), "lp": f"{x:.1f},{y:.1f}"}
+        if badge:
+            _badge(dot, frame, badge, look.theme)
+        with dot.subgraph(name=f"cluster_{index}", graph_attr=attrs):
+            pass
+    for key, spot in places.spots.items():
+        size = {"width": f"{spot.width / 72:.3f}", "height": f"{spot.height / 72:.3f}", "fixedsize": "true"}
+        attrs = _box_look(scene.boxes[key], look) | {"pos": f"{spot.x:.1f},{spot.y:.1f}"}
+        dot.node(key, **attrs, **(size if scene.boxes[key].kind == "folded" else {}))
+    if look.title:
+        _title(dot, places, look)
+    for drawn in places.edges:
+        _curve(dot, drawn, look.theme)
+    return str(dot.source)
 
 
-def _rank_gap(scene: Scene) -> str:
-    """Inches; columns whose boxes stand in frames of their own need more room between them."""
-    if not scene.lanes:
-        return "0.38"
-    steps = {frame.key for frame in scene.frames.values() if frame.kind == "step"}
-    return "0.85" if any(frame.parent in steps for frame in scene.frames.values()) else "0.5"
+def _badge(dot: Any, frame: Frame, place: Point, theme: Theme) -> None:
+    dot.node(
+        f"badge {frame.key} {place}".replace(":", ""), shape="plaintext", style="", fontcolor=theme.parameter,
+        margin="0", height="0.1", width="0.1", pos=f"{place[0]:.1f},{place[1]:.1f}", tooltip="parameters",
+        label=" ".join(f"θ {badge}" for badge in frame.badges),
+    )  # fmt: skip
 
 
-def _node() -> dict[str, str]:
+def _title(dot: Any, places: Places, look: Look) -> None:
+    whole = around([*(s.area for s in places.spots.values()), *(f.area for f in places.frames)])
+    x = whole.left + text_width(look.title, 16) / 2
+    dot.node(
+        "picture title", shape="plaintext", style="", fontsize="16", fontcolor=look.theme.ink, tooltip=look.title,
+        label=f"<<B>{escape(look.title)}</B>>", pos=f"{x:.1f},{whole.top + 24:.1f}",
+    )  # fmt: skip
+
+
+def _curve(dot: Any, drawn: Drawn, theme: Theme) -> None:
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in drawn.curve)
+    attrs = _edge_look(drawn.edge, theme) | {"pos": f"e,{drawn.tip[0]:.1f},{drawn.tip[1]:.1f} {points}"}
+    attrs.pop("label", None)
+    if drawn.label and drawn.edge.label:
+        attrs |= {"label": drawn.edge.label, "lp": f"{drawn.label[0]:.1f},{drawn.label[1]:.1f}"}
+    tail, head = drawn.ends
+    dot.edge(tail or _end(drawn.edge.tail, "s"), head or _end(drawn.edge.head, "n"), **attrs)
+
+
+def _bb(area: Area) -> str:
+    return f"{area.left:.1f},{area.bottom:.1f},{area.right:.1f},{area.top:.1f}"
+
+
+def _digraph(look: Look, **page: str) -> Any:
+    theme = look.theme
+    general = {"bgcolor": theme.page, "fontname": FONT, "fontsize": "11", "fontcolor": theme.soft, "pad": "0.25"}
+    return graphviz.Digraph("model", graph_attr=general | page, node_attr=_node(theme), edge_attr=_edge(theme))
+
+
+def _node(theme: Theme) -> dict[str, str]:
     return {
         "shape": "box",
         "style": "rounded,filled",
         "fontname": FONT,
         "fontsize": "11",
-        "fontcolor": INK,
+        "fontcolor": theme.ink,
         "penwidth": "1.1",
         "margin": "0.13,0.07",
         "height": "0.3",
@@ -80,162 +119,159 @@ def _node() -> dict[str, str]:
     }
 
 
-def _edge() -> dict[str, str]:
+def _edge(theme: Theme) -> dict[str, str]:
     return {
         "arrowsize": "0.55",
         "penwidth": "1.1",
-        "color": SOFT,
+        "color": theme.soft,
         "fontname": FONT,
         "fontsize": "9.5",
-        "fontcolor": SOFT,
+        "fontcolor": theme.soft,
         "arrowhead": "normal",
     }
 
 
-def _caption(scene: Scene, title: str) -> str:
+def _caption(scene: Scene, look: Look) -> str:
     """The legend of the kinds that occur, and what was folded."""
-    present = {box.kind for box in scene.boxes.values()}
-    cells = ""
-    for kind in (k for k in LEGEND if k in present):
-        paint = KINDS[kind]
-        cells += (
-            f'<TD WIDTH="12" HEIGHT="12" FIXEDSIZE="TRUE" BORDER="1" {_colours(paint)}></TD>'
-            f'<TD BORDER="0">{escape(LEGEND[kind])}   </TD>'
-        )
-    rows = f"<TR><TD BORDER='0'> </TD></TR><TR>{cells}</TR>" if cells else "<TR><TD> </TD></TR>"
-    table = f'<TABLE BORDER="0" CELLSPACING="3" CELLPADDING="2">{rows}</TABLE>'
-    notes = "".join(
-        f'<TR><TD><FONT COLOR="{INK}">{escape(note)}</FONT></TD></TR>'
-        for note in (title, *scene.notes)
-        if note
+    legend = f"<TR><TD>{_legend(scene, look)}</TD></TR>" if look.legend else ""
+    notes = "".join(f'<TR><TD><FONT COLOR="{look.theme.ink}">{escape(n)}</FONT></TD></TR>' for n in scene.notes)
+    return f'<<TABLE BORDER="0" CELLSPACING="0">{legend}{notes}</TABLE>>' if legend + notes else ""
+
+
+def _legend(scene: Scene, look: Look) -> str:
+    kinds = {box.kind for box in scene.boxes.values()}
+    drawn = {edge.kind for edge in scene.edges}
+    cells = [
+        f'<TD WIDTH="12" HEIGHT="12" FIXEDSIZE="TRUE" BORDER="1" {_colours(look.theme.kinds[kind])}></TD>'
+        f'<TD BORDER="0">{escape(LEGEND[kind])}   </TD>'
+        for kind in LEGEND
+        if kind in kinds
+    ]
+    cells += [
+        f'<TD BORDER="0"><FONT COLOR="{look.theme.edges[kind]}"><FONT POINT-SIZE="15"><B>&rarr;</B></FONT></FONT></TD>'
+        f'<TD BORDER="0">{escape(EDGE_LEGEND[kind])}   </TD>'
+        for kind in EDGE_LEGEND
+        if kind in drawn
+    ]
+    half = -(-len(cells) // 2) if len(cells) > 9 else len(cells) or 1
+    rows = [f"<TR>{''.join(cells[i : i + half])}</TR>" for i in range(0, len(cells), half)]
+    inner = "".join(
+        f'<TR><TD><TABLE BORDER="0" CELLSPACING="3" CELLPADDING="2">{row}</TABLE></TD></TR>' for row in rows
     )
-    return f'<<TABLE BORDER="0" CELLSPACING="0"><TR><TD>{table}</TD></TR>{notes}</TABLE>>'
+    return f'<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="0"><TR><TD> </TD></TR>{inner}</TABLE>'
 
 
-class _Writer:
-    """Boxes within frames, frames within frames; at their places where these are known."""
-
-    def __init__(self, scene: Scene, places: Places | None) -> None:
-        self.scene, self.places = scene, places
-        self.within = inside(scene)
-        self.children: dict[str, list[Frame]] = defaultdict(list)
-        for frame in scene.frames.values():
-            self.children[frame.parent].append(frame)
-
-    def fill(self, dot: Any, key: str) -> None:
-        for box in self.scene.boxes.values():
-            if box.frame == key:
-                dot.node(box.key, **_box_look(box), **self.spot(box))
-        for frame in self.children[key]:
-            if self.within[frame.key]:
-                with dot.subgraph(
-                    name=f"cluster_{frame.key}", graph_attr=_frame_look(frame) | self.area(frame)
-                ) as part:
-                    self.stack(part, frame) if self.stacked(frame) else self.fill(part, frame.key)
-
-    def stacked(self, frame: Frame) -> bool:
-        return frame.kind == "step" and self.places is None
-
-    def stack(self, dot: Any, frame: Frame) -> None:
-        """A step as one rank; the frames in it are drawn when its boxes have their places."""
-        with dot.subgraph(graph_attr={"rank": "same"}) as column:
-            for key in in_order(self.within[frame.key], self.scene):
-                column.node(key, **_box_look(self.scene.boxes[key]))
-
-    def spot(self, box: Box) -> dict[str, str]:
-        if self.places is None:
-            return {}
-        spot = self.places.spots[box.key]
-        return {"pos": f"{spot.x:.1f},{spot.y:.1f}!"}
-
-    def area(self, frame: Frame) -> dict[str, str]:
-        if self.places is None:
-            return {}
-        area = self.places.areas[frame.key]
-        wide = 0.27 * len(frame.title) * float(_frame_look(frame)["fontsize"])
-        return {"bb": str(area), "lp": f"{area.left + 9 + wide:.1f},{area.top - 11:.1f}"}
+def _fill(dot: Any, scene: Scene, look: Look, key: str) -> None:
+    """Boxes within frames, frames within frames."""
+    for box in scene.boxes.values():
+        if box.frame == key and box.kind not in ASIDE:
+            dot.node(box.key, **_box_look(box, look))
+    used = {frame for box in scene.boxes.values() for frame in scene.chain(box.frame)}
+    for frame in scene.frames.values():
+        if frame.parent == key and frame.key in used:
+            with dot.subgraph(
+                name=f"cluster_{frame.key}", graph_attr=_frame_look(frame, look.theme)
+            ) as part:
+                _fill(part, scene, look, frame.key)
 
 
-def _frame_look(frame: Frame) -> dict[str, str]:
-    paint = FRAMES[frame.kind]
+def _frame_look(frame: Frame, theme: Theme) -> dict[str, str]:
+    paint = theme.frames[frame.kind]
+    badges = "".join(f' <FONT COLOR="{theme.parameter}">&theta; {escape(badge)}</FONT>' for badge in frame.badges)
     return {
-        "label": frame.title,
-        "style": "rounded,filled" if frame.title else "invis",
+        "label": f"<{escape(frame.title)}{badges}>" if frame.title or badges else "",
+        "style": "rounded,filled",
         "fillcolor": paint.fill,
         "color": paint.line,
         "fontname": FONT,
-        "fontcolor": "#334155",
+        "fontcolor": theme.ink if frame.kind == "loop" else theme.soft,
         "labeljust": "l",
         "labelloc": "t",
         "margin": "12",
-        "fontsize": "12" if frame.kind == "loop" else "11",
+        "fontsize": "11",
         "tooltip": frame.tooltip or frame.title or " ",
     }
 
 
-def _columns(dot: Any, scene: Scene) -> None:
-    """Invisible edges from each column to the next: ranks are kept whatever else the layout has to weigh."""
-    within = inside(scene)
-    for lane in scene.lanes:
-        columns = [within[frame] for frame in lane if within[frame]]
-        for left, right in pairwise(columns):
-            dot.edge(left[0], right[0], style="invis", weight="1")
-
-
-def _box_look(box: Box) -> dict[str, str]:
-    paint = KINDS[box.kind]
-    look = {
+def _box_look(box: Box, look: Look) -> dict[str, str]:
+    paint = look.theme.kinds[box.kind]
+    style = {
         "fillcolor": paint.fill,
         "color": paint.line,
         "fontcolor": paint.text,
         "tooltip": box.tooltip or box.title or " ",
     }
     if box.ports:
-        return {**look, "shape": "plain", "style": "", "label": f"<{_port_table(box, paint)}>"}
-    if box.kind == "parameter":
-        look |= {"shape": "note", "style": "filled"}
+        return {**style, "shape": "plain", "style": "", "label": f"<{_port_table(box, paint, look)}>"}
+    if box.kind in ASIDE:
+        style |= {"shape": "note", "style": "filled"}
     if box.kind == "folded":
-        look |= {"style": "rounded,filled,dashed", "margin": "0.2,0.15"}
+        style |= {"style": "rounded,filled,dashed", "margin": "0.2,0.15"}
     if box.kind == "block":
-        look |= {"penwidth": "1.6", "margin": "0.2,0.12"}
+        style |= {"penwidth": "1.6", "margin": "0.2,0.12"}
     if box.kind in ("input", "output", "state", "loss"):
-        look |= {"margin": "0.15,0.05"}
-    return {**look, "label": f"<{_text(box, paint)}>"}
+        style |= {"margin": "0.15,0.05"}
+    return {**style, "label": f"<{_text(box, paint, look)}>"}
 
 
-def _text(box: Box, paint: Paint) -> str:
-    soft = "#cbd5e1" if paint.text == "#ffffff" else SOFT
-    heads = [f"<B>{escape(box.title)}</B>"] * bool(box.title)
-    heads += [f'<FONT COLOR="{soft}" POINT-SIZE="9.5">{escape(box.detail)}</FONT>'] * bool(
-        box.detail and box.title
-    )
-    lines = [escape(line) for line in box.lines]
-    if box.detail and not box.title and lines:
-        lines[-1] += f'  <FONT COLOR="{soft}" POINT-SIZE="9.5">{escape(box.detail)}</FONT>'
+def _text(box: Box, paint: Paint, look: Look) -> str:
+    soft = look.theme.soft if paint.text == look.theme.ink else paint.text
+    detail = box.detail if look.shapes else ""
+    heads = [f"<B>{escape(_name(box))}</B>"] * bool(box.title)
+    heads += [f'<FONT COLOR="{soft}" POINT-SIZE="9.5">{escape(detail)}</FONT>'] * bool(detail and box.title)
+    lines = [_said(line, box, look) for line in box.lines]
+    if detail and not box.title and lines:
+        lines[-1] += f'  <FONT COLOR="{soft}" POINT-SIZE="9.5">{escape(detail)}</FONT>'
     size = "10" if box.title else "11"
     text = ["  ".join(heads)] * bool(heads) + [f'<FONT POINT-SIZE="{size}">{line}</FONT>' for line in lines]
+    text += [
+        f'<FONT COLOR="{look.theme.parameter}" POINT-SIZE="9.5">{escape(_badged(box, badge))}</FONT>'
+        for badge in box.badges
+    ]
     return "<BR/>".join(text) or " "
 
 
-def _port_table(box: Box, paint: Paint) -> str:
+def _badged(box: Box, badge: str) -> str:
+    return f"adds to dL/dθ {badge}" if box.kind == "backward" else f"θ {badge}"
+
+
+def _name(box: Box) -> str:
+    return f"θ {box.title}" if box.kind == "parameter" else box.title
+
+
+def _said(line: str, box: Box, look: Look) -> str:
+    """A line of an equation, parameters in their colour; of a parameter box without shapes, its names."""
+    if box.kind in ("parameter", "output") and not look.shapes:
+        line = line.split(" [")[0]
+    text = escape(line)
+    if box.weights:
+        names = "|".join(map(re.escape, sorted(box.weights, key=len, reverse=True)))
+        text = re.sub(rf"\b({names})\b", rf'<FONT COLOR="{look.theme.parameter}">\1</FONT>', text)
+    return text
+
+
+def _port_table(box: Box, paint: Paint, look: Look) -> str:
     """A closed loop: what goes in along its top, what comes out along its bottom, each with its role."""
-    top = [p for p in box.ports if p.role in ("carry", "per step", "captured")]
+    top = [p for p in box.ports if p.role in ("carry", "per step")]
     bottom = [p for p in box.ports if p.role in ("stacked", "last")]
+    badges = "".join(f' <FONT COLOR="{look.theme.parameter}">&theta; {escape(b)}</FONT>' for b in box.badges)
     middle = (
-        f'<TR><TD BORDER="0" CELLPADDING="7"><B><FONT POINT-SIZE="12">{escape(box.title)}</FONT></B><BR/>'
-        f'<FONT COLOR="{SOFT}" POINT-SIZE="9.5">{escape(" ".join(box.lines))}</FONT></TD></TR>'
+        f'<TR><TD BORDER="0" CELLPADDING="7"><B><FONT POINT-SIZE="12">{escape(box.title)}</FONT></B>{badges}<BR/>'
+        f'<FONT COLOR="{look.theme.soft}" POINT-SIZE="9.5">{escape(" ".join(box.lines))}</FONT></TD></TR>'
     )
     return (
         f'<TABLE STYLE="ROUNDED" BORDER="1.4" CELLBORDER="0" CELLSPACING="4" CELLPADDING="1" {_colours(paint)}>'
-        f"{_port_row(top)}{middle}{_port_row(bottom)}</TABLE>"
+        f"{_port_row(top, look)}{middle}{_port_row(bottom, look)}</TABLE>"
     )
 
 
-def _port_row(ports: Iterable[Port]) -> str:
+def _port_row(ports: Iterable[Port], look: Look) -> str:
+    soft, kinds = look.theme.soft, look.theme.kinds
     cells = "".join(
-        f'<TD PORT="{p.key}" BORDER="1" STYLE="ROUNDED" CELLPADDING="4" {_colours(KINDS[_ROLES[p.role]])}>'
-        f'<FONT COLOR="{SOFT}" POINT-SIZE="8.5">{p.role}</FONT><BR/>'
-        f'<B>{escape(p.label)}</B> <FONT COLOR="{SOFT}" POINT-SIZE="9.5">{escape(p.detail)}</FONT></TD>'
+        f'<TD PORT="{p.key}" BORDER="1" STYLE="ROUNDED" CELLPADDING="4" {_colours(kinds[_ROLES[p.role]])}>'
+        f'<FONT COLOR="{soft}" POINT-SIZE="8.5">{p.role}</FONT><BR/>'
+        f'<B>{escape(p.label)}</B> <FONT COLOR="{soft}" POINT-SIZE="9.5">'
+        f"{escape(p.detail) if look.shapes else ''} </FONT></TD>"
         for p in ports
     )
     if not cells:
@@ -252,12 +288,14 @@ def _end(end: End, side: str) -> str:
     return f"{end.box}:{end.port}:{side}" if end.port else end.box
 
 
-def _edge_look(edge: Edge) -> dict[str, str]:
-    look = {"color": EDGES[edge.kind], "tooltip": edge.label or edge.kind}
+def _edge_look(edge: Edge, theme: Theme) -> dict[str, str]:
+    look = {"color": theme.edges[edge.kind], "tooltip": edge.note or edge.label or edge.kind}
     if edge.kind == "state":
-        look |= {"penwidth": "1.7", "fontcolor": "#b45309"}
-    elif edge.kind == "parameter":
-        look |= {"penwidth": "1.0", "arrowsize": "0.45", "color": FAINT if edge.back else EDGES["parameter"]}
+        look |= {"penwidth": "1.7", "fontcolor": theme.edges["state"]}
+    if edge.kind in ("kept", "again"):
+        look |= {"penwidth": "1.3", "arrowsize": "0.5"}
+    if edge.kind == "backward":
+        look["fontcolor"] = theme.edges["backward"]
     if edge.back:
         look["style"] = "dashed"
     if not edge.ranked:

@@ -6,39 +6,41 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from rnngraph.ir.graph import INPUT, LOOP, PARAM, Graph, Node, Value
+from rnngraph.ir.graph import INPUT, PARAM, Graph, Node, Value
 from rnngraph.ir.text import name_of
 from rnngraph.language.elaboration.elaborated import Block
 from rnngraph.viz.columns import DEFAULT_STEPS
-from rnngraph.viz.groups import TRANSPARENT, Close, Group, Path, chunks, groups_of, inner_groups, singles
+from rnngraph.viz.groups import HOLDING, TRANSPARENT, Close, Group, Path, chunks, groups_of, inner_groups, singles
 from rnngraph.viz.labels import (
     bytes_text,
     op_text,
     place_text,
     shape_of,
     tooltip,
+    within,
     wrapped,
 )
-from rnngraph.viz.scene import Box, End, Scene, key_of
+from rnngraph.viz.scene import Box, End, Scene, Slot, key_of
 from rnngraph.viz.sketch import Link, Rows, Scope, Sketch
 
 
 @dataclass(frozen=True)
 class Options:
-    """How much is drawn; `chunk` > 0 joins so many boxes to one."""
+    """How much is drawn (levels 1 to 3 as in `picture`); `chunk` > 0 joins so many boxes to one."""
 
     unrolled: bool = False
-    opened: bool = False
+    level: int = 3
     detail: bool = False
     steps: int | Mapping[str, int] = DEFAULT_STEPS
     fold: int = 6
     dtype: str = "float32"
     chunk: int = 0
     budget: int = 400
+    turn: int = 0
 
 
-DrawLoop = Callable[["Drawer", Scope, Node], None]
-"""Draws a loop node of the scope: closed, open, or as its steps."""
+DrawSteps = Callable[["Drawer", Scope, Group, int], bool]
+"""Draws a group of the scope, if it is a loop or stands in the columns of steps; says whether it did."""
 
 
 class Drawer:
@@ -50,16 +52,17 @@ class Drawer:
         blocks: Mapping[Path, Block],
         close: Close,
         options: Options,
-        draw_loop: DrawLoop,
+        draw_steps: DrawSteps,
+        last_step: Callable[[Group, Value], int | None],
     ) -> None:
         self.graph, self.blocks, self.close, self.options = graph, blocks, close, options
-        self.draw_loop = draw_loop
+        self.draw_steps, self.last_step = draw_steps, last_step
         self.sketch = Sketch(options.budget)
         self.weights: dict[Path, list[Node]] = {}
+        self.nodes: dict[str, tuple[Node, ...]] = {}
+        """What each box stands for."""
         self.inner: set[Group] = set()
         """Boxes that are pieces of an expression; the user's name belongs to the whole."""
-        forward = (n for n in graph.nodes() if not n.origin.backward)
-        self.read = {v for n in forward for v in n.inputs} | set(graph.outputs.values())
 
     def finish(self, notes: tuple[str, ...] = ()) -> Scene:
         top = Scope("g")
@@ -68,10 +71,6 @@ class Drawer:
             self.parameters(path, nodes)
         self.outputs(top)
         return self.sketch.scene(notes)
-
-    def saved(self, value: Value) -> bool:
-        """Whether the forward pass hands this out for the backward pass only."""
-        return value.node.op is LOOP and not value.node.origin.backward and value not in self.read
 
     # --- one level --------------------------------------------------------------------------------------
 
@@ -82,10 +81,8 @@ class Drawer:
         groups = self.groups(nodes)
         self.inner |= inner_groups(groups)
         for index, group in enumerate(groups):
-            if group.kind == "loop":
-                self.draw_loop(self, scope, group.root)
-            elif not self.transparent(scope, group):
-                self.group(scope, group, f"{scope.key}n{index}")
+            if not self.draw_steps(self, scope, group, index) and not self.transparent(scope, group):
+                self.group(scope, group, f"n{index}")
 
     def groups(self, nodes: list[Node]) -> list[Group]:
         found = singles(nodes) if self.options.detail else groups_of(nodes, self.close)
@@ -93,18 +90,42 @@ class Drawer:
 
     def transparent(self, scope: Scope, group: Group) -> bool:
         """A node that only spreads or casts is drawn as its input."""
-        (node, *more) = group.nodes
-        if more or group.block is not None or node.op.name not in TRANSPARENT or self.options.detail:
+        if self.holds(scope, group):
+            kept = group.root.inputs[1] if len(group.root.inputs) > 1 else None
+            scope.ends[Value(group.root)] = Link(scope, kept) if kept else None
+            return True
+        if not self.only_spread(group):
             return False
-        scope.ends[Value(node)] = Link(scope, node.inputs[0])
+        scope.ends[Value(group.root)] = Link(scope, group.root.inputs[0])
         return True
 
-    def group(self, scope: Scope, group: Group, key: str) -> None:
-        end = self.sketch.box(self.box_of(scope, group, key))
+    def holds(self, scope: Scope, group: Group) -> bool:
+        """Whether it only keeps the states of rows that have stopped, for the loop around it."""
+        if scope.loop is None or self.options.detail or group.block is not None:
+            return False
+        span, path = scope.loop.span, scope.loop.path
+        return all(
+            n.op.name in HOLDING and n.origin.path == path and n.origin.span and span and within(n.origin.span, span)
+            for n in group.nodes
+        )
+
+    def only_spread(self, group: Group) -> bool:
+        single = len(group.nodes) == 1 and group.block is None
+        return single and group.root.op.name in TRANSPARENT and not self.options.detail
+
+    def group(self, scope: Scope, group: Group, row: str) -> None:
+        end = self.box_in(scope, group, row)
+        for value in group.outside():
+            self.sketch.want(scope, value, end, step=self.last_step(group, value))
+
+    def box_in(self, scope: Scope, group: Group, row: str) -> End:
+        """The group's box, which its values are drawn as."""
+        box = self.box_of(scope, group, f"{scope.key}/{scope.row}{row}")
+        end = self.sketch.box(replace(box, slot=scope.slot(row)))
+        self.nodes[box.key] = group.nodes
         for node in group.nodes:
             scope.ends.update((value, end) for value in node.values)
-        for value in group.outside():
-            self.sketch.want(scope, value, end)
+        return end
 
     def box_of(self, scope: Scope, group: Group, key: str) -> Box:
         if group.block is not None:
@@ -162,11 +183,13 @@ class Drawer:
             return parent
         for size in range(len(scope.base) + 1, len(path) + 1):
             block = self.blocks.get(path[:size])
+            if self.blocks and not (block and block.definition):
+                continue  # a pipe, or what a `for` made: no instance of anything
             name, title = path[size - 1], definition_of(block, path[size - 1])
             words = ["gradient of"] * backward + [title] + [name] * (name.lower() != title.lower())
             key = f"{scope.key}{'b' if backward else 'f'}{'.'.join(path[:size])}"
             note = place_text(block.span) if block and block.span else ""
-            parent = self.sketch.frame(key, "block", " ".join(words), parent, note)
+            parent = self.sketch.frame(key, "block", " ".join(words), parent, note, path[:size])
         return parent
 
     # --- leaves -----------------------------------------------------------------------------------------
@@ -189,17 +212,15 @@ class Drawer:
         sizes = [f"{name_of(Value(n))}: {bytes_text(n.types[0], self.options.dtype)}" for n in nodes]
         places = dict.fromkeys(place_text(n.origin.span) for n in nodes if n.origin.span)
         tip = "\n".join([*places, *sizes][:40])
-        frame = next((k for k in (f"gf{'.'.join(path)}",) if k in self.sketch.frames), "")
-        key = key_of("weights", *path)
         self.sketch.later(
-            Box(key, "parameter", ".".join(path) or "parameters", "", shortened(rows), tip, frame)
+            Box(key_of("weights", *path), "parameter", ".".join(path) or "parameters", "", shortened(rows), tip)
         )
 
     def outputs(self, scope: Scope) -> None:
         """One box for each output; the parts of a record (`final.c`, `final.h`) have one between them."""
         records: dict[str, list[str]] = {}
         for name in self.graph.outputs:
-            records.setdefault(re.split("[.:]", name)[0], []).append(name)
+            records.setdefault(name if self.is_loss(name) else re.split("[.:]", name)[0], []).append(name)
         if self.options.chunk:
             records = {f"{len(self.graph.outputs):,} outputs": list(self.graph.outputs)}
         for title, names in records.items():
@@ -210,7 +231,7 @@ class Drawer:
         rows = scope.ends.get(value)
         if len(names) == 1 and isinstance(rows, Rows):
             for step, link in rows.steps.items():
-                self.output_row(title, step, link)
+                self.output_row(title, rows.axis, step, link)
             return
         if len(names) == 1 and self.is_loss(names[0]) and self.recoloured(scope, names[0], value):
             return
@@ -235,13 +256,15 @@ class Drawer:
         ]
         return Box(key, kind, title, "", shortened(lines), tip)
 
-    def output_row(self, name: str, step: int, link: Link) -> None:
+    def output_row(self, name: str, axis: str, step: int, link: Link) -> None:
         """The output's row at one step (or at the steps of one folded column)."""
-        title = f"{name}[{link.scope.pill.title if link.scope.pill else step}]"
+        pill = self.sketch.columns[axis, step]
         tip = tooltip(link.value.node.origin.span, [link.value.type], self.options.dtype)
+        slot = Slot(pill.axis, pill.column, key_of("out", name))
         box = Box(
-            key_of("out", name, str(step)), "output", title, shape_of(link.value), (), tip, frame=link.scope.frame
-        )
+            key_of("out", name, str(step)), "output", f"{name}[{pill.title}]", shape_of(link.value), (), tip,
+            frame=pill.frame, slot=slot,
+        )  # fmt: skip
         self.sketch.want(link.scope, link.value, self.sketch.box(box))
 
     def is_loss(self, name: str) -> bool:

@@ -20,6 +20,8 @@ REARRANGING = frozenset(
 )
 TRANSPARENT = frozenset({"broadcast", "spread", "identity", "cast"})
 """Of no interest to a reader: their input stands for them."""
+HOLDING = frozenset({"where", "not", "or"})
+"""What a loop with `stop` is made of, beside its cell."""
 
 
 @dataclass(frozen=True, eq=False)

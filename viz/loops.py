@@ -18,7 +18,7 @@ from rnngraph.viz.labels import (
     stack_names,
     tooltip,
 )
-from rnngraph.viz.scene import Box, End, Port, Role
+from rnngraph.viz.scene import Box, End, Port
 from rnngraph.viz.sketch import Link, Scope
 
 
@@ -35,7 +35,7 @@ def loop_frame(drawer: Drawer, scope: Scope, node: Node, body: list[Node]) -> tu
     parent = drawer.frame_of(scope, around(node, base), node.origin.backward)
     key = f"{scope.key}l{len(drawer.sketch.frames)}"
     tip = place_text(node.origin.span) if node.origin.span else ""
-    drawer.sketch.frame(key, "loop", title(drawer, node, base or node.origin.path), parent, tip)
+    drawer.sketch.frame(key, "loop", title(drawer, node, base or node.origin.path), parent, tip, base)
     return key, base
 
 
@@ -45,11 +45,11 @@ def around(node: Node, base: Path) -> Path:
     return path[:-1] if path and path == base else path
 
 
-def open_loop(drawer: Drawer, scope: Scope, node: Node) -> None:
+def open_loop(drawer: Drawer, scope: Scope, node: Node, index: int) -> None:
     loop = loop_of(node)
     body = body_nodes(loop)
     frame, base = loop_frame(drawer, scope, node, body)
-    inside = Scope(frame, frame, base)
+    inside = Scope(frame, frame, base, loop=node.origin)
     for index, (carry, name) in enumerate(zip(loop.carries, carry_names(loop), strict=True)):
         lines = () if drawn_at_all(drawer, scope, carry.init) else (f"first {initial_text(carry.init)}",)
         tip = tooltip(carry.param.node.origin.span, [carry.param.type], drawer.options.dtype)
@@ -76,7 +76,7 @@ def enter(drawer: Drawer, scope: Scope, inside: Scope, loop: Loop) -> None:
 
 
 def open_slices(drawer: Drawer, scope: Scope, inside: Scope, loop: Loop) -> None:
-    """A small box for each row that a step sees; all that was saved for the backward pass has one."""
+    """A small box for each row that a step sees."""
     dtype, frame = drawer.options.dtype, inside.frame
     for (port, sequence), slice in zip(
         slice_ports(drawer, scope, loop), shown_slices(drawer, scope, loop), strict=True
@@ -96,16 +96,16 @@ def drawn_at_all(drawer: Drawer, scope: Scope, value: Value) -> bool:
     return bool(drawer.sketch.ends(scope, value))
 
 
-def closed_loop(drawer: Drawer, scope: Scope, node: Node) -> None:
+def closed_loop(drawer: Drawer, scope: Scope, node: Node, index: int) -> None:
     loop, body = loop_of(node), body_nodes(loop_of(node))
-    key = f"{scope.key}loop{len(drawer.sketch.boxes)}"
+    key = f"{scope.key}/{scope.row}loop{index}"
     base = instance_of(body)
-    incoming = [
+    incoming: PortsIn = [
         *carry_ports(loop),
         *slice_ports(drawer, scope, loop),
         *capture_ports(drawer, scope, loop, base),
     ]
-    leaving = ports_out(drawer, node)
+    leaving = ports_out(node)
     drawer.sketch.box(
         Box(
             key,
@@ -115,13 +115,15 @@ def closed_loop(drawer: Drawer, scope: Scope, node: Node) -> None:
             (f"{len(body):,} nodes in one step",),
             tooltip(node.origin.span, node.types, drawer.options.dtype),
             drawer.frame_of(scope, around(node, base), node.origin.backward),
-            tuple(dict.fromkeys([*(port for port, _ in incoming), *leaving])),
+            () if scope.pill else tuple(dict.fromkeys([*(port for port, _ in incoming), *leaving])),
+            scope.slot(f"loop{index}"),
         )
     )
+    drawer.nodes[key] = (*body, node)
     for port, value in incoming:
-        drawer.sketch.want(scope, value, End(key, port.key))
-    for index, port in enumerate(leaving):
-        scope.ends[Value(node, index)] = End(key, port.key)
+        drawer.sketch.want(scope, value, End(key, "" if scope.pill else port.key))
+    for i, port in enumerate(leaving):
+        scope.ends[Value(node, i)] = End(key, "" if scope.pill else port.key)
 
 
 PortsIn = list[tuple[Port, Value]]
@@ -134,16 +136,9 @@ def carry_ports(loop: Loop) -> PortsIn:
 
 
 def slice_ports(drawer: Drawer, scope: Scope, loop: Loop) -> PortsIn:
-    """All that was saved for the backward pass has one port."""
     shown = shown_slices(drawer, scope, loop)
-    saved = saved_port("per step", sum(drawer.saved(s.sequence) for s in shown))
     return [
-        (
-            saved
-            if drawer.saved(s.sequence)
-            else Port(f"s{i}", "per step", name_of(s.param) or "row", shape_of(s.param)),
-            s.sequence,
-        )
+        (Port(f"s{i}", "per step", name_of(s.param) or "row", shape_of(s.param)), s.sequence)
         for i, s in enumerate(shown)
     ]
 
@@ -156,19 +151,14 @@ def capture_ports(drawer: Drawer, scope: Scope, loop: Loop, base: Path) -> Ports
     ]
 
 
-def saved_port(role: Role, count: int) -> Port:
-    return Port("saved", role, "saved", f"{count} value{'s' if count != 1 else ''}")
-
-
-def ports_out(drawer: Drawer, node: Node) -> list[Port]:
-    """One for each result of the loop; those that only the backward pass reads share theirs."""
+def ports_out(node: Node) -> list[Port]:
+    """One for each result of the loop."""
     loop = loop_of(node)
     named = enumerate(zip(loop.carries, carry_names(loop), strict=True))
     finals = [Port(f"f{i}", "last", name, shape_of(c.next)) for i, (c, name) in named]
     values = [Value(node, i) for i in range(len(finals), len(node.types))]
-    saved = saved_port("stacked", sum(map(drawer.saved, values)))
     return finals + [
-        saved if drawer.saved(v) else Port(f"o{i}", "stacked", name, shape_of(v))
+        Port(f"o{i}", "stacked", name, shape_of(v))
         for i, (v, name) in enumerate(zip(values, stack_names(loop), strict=True))
     ]
 
@@ -207,8 +197,3 @@ def initial_text(value: Value) -> str:
         return f"{value.node.attrs['value']:g}"
     span = value.node.origin.span
     return source_text(span) if span else op_text(value.node)
-
-
-def draw_loop(drawer: Drawer, scope: Scope, node: Node, opened: bool) -> None:
-    """The loop of this scope, open or closed."""
-    (open_loop if opened else closed_loop)(drawer, scope, node)

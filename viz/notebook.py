@@ -56,7 +56,7 @@ def comparison_html(results: Comparison) -> str:
 
 def model_svg(model: Drawn) -> str:
     """The model with its loops closed."""
-    return svg(picture(model.graph, model.block))
+    return svg(picture(model.graph, model.block, level=1))
 
 
 def program_svg(program: Compiled) -> str:

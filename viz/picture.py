@@ -8,19 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
-from rnngraph.ir.graph import Graph, Node
+from rnngraph.ir.graph import LOOP, Graph
 from rnngraph.language.elaboration.elaborated import Block
 from rnngraph.passes.index_checks import unwatched
-from rnngraph.passes.prune import prune
 from rnngraph.viz.columns import DEFAULT_STEPS
-from rnngraph.viz.draw import Drawer, Options
-from rnngraph.viz.groups import Close, Path
-from rnngraph.viz.loops import draw_loop
+from rnngraph.viz.draw import Drawer, DrawSteps, Options
+from rnngraph.viz.groups import Close, Group, Path
+from rnngraph.viz.loops import closed_loop, open_loop
+from rnngraph.viz.mirror import mirrored
+from rnngraph.viz.palette import Look
 from rnngraph.viz.scene import Scene
 from rnngraph.viz.sketch import Scope, TooMany
-from rnngraph.viz.unrolled import draw_steps
+from rnngraph.viz.unrolled import Steps, stepping
+from rnngraph.viz.write import Picture
+
+PAGE, PAGE_OF_STEPS = 60, 80
+"""Boxes that fit a page; of the levels the most detailed is drawn that has no more."""
+MOST = 700
+"""Boxes of a picture that was asked for in detail."""
 
 
 def picture(
@@ -28,85 +34,87 @@ def picture(
     block: Block | None = None,
     *,
     unrolled: bool = False,
-    opened: bool = False,
+    level: int | None = None,
     fold: int = 6,
-    backward: bool = False,
-    budget: int = 400,
+    compiled: Graph | None = None,
     steps: int | Mapping[str, int] = DEFAULT_STEPS,
+    turn: int = 0,
     detail: bool = False,
     dtype: str = "float32",
-    title: str = "",
-) -> Any:
-    """A `graphviz.Digraph` of the graph (in its form with loops) and the tree of instances it came from.
+    budget: int = 0,
+    look: Look = Look(),  # noqa: B008  (immutable)
+) -> Picture:
+    """The graph (as elaborated, with loops) and the tree of instances it came from, as a picture.
 
-    `unrolled`: loops as `steps` columns, of which the middle is folded where there are more than `fold`.
-    `opened`: the insides of loops and instances too, one box for each expression (`detail`: for each op).
-    `backward`: the gradient's part as well, where the graph has one. `dtype` is that of floats, for the bytes
-    in the tooltips. With more than `budget` boxes, parts are folded, and the picture says which.
+    `unrolled`: loops as `steps` columns, of which the middle is folded where there are more than `fold`; `turn` > 1
+    columns are those of one turn of a loop. `level` 1: a box for each cell and layer, loops closed; 2: blocks of
+    the model, opened down to cells and layers; 3: every equation (`detail`: every operation); None: as much as fits
+    a page. `compiled`: the graph with gradients after the passes, where the backward pass is to be drawn too.
+    `dtype` is that of floats, for the bytes in the tooltips. With more than `budget` boxes, parts are folded, and
+    the picture says which.
     """
     graph = unwatched(graph)
-    scene = scene_of(
-        prune(graph) if backward else forward_only(graph),
-        block,
-        Options(unrolled, opened, detail, steps, fold, dtype, 0, budget),
-    )
-    from rnngraph.viz.write import Picture
-
-    return Picture(scene, title)
-
-
-def forward_only(graph: Graph) -> Graph:
-    """The graph without the outputs that only the backward pass makes (and so without that pass)."""
-    outputs = {name: v for name, v in graph.outputs.items() if not v.node.origin.backward}
-    return prune(graph.with_outputs(outputs or graph.outputs))
+    if compiled is not None and "loss" in graph.outputs:
+        graph = graph.with_outputs({"loss": graph.outputs["loss"]})
+    unrolled = unrolled or compiled is not None
+    budget = budget or (MOST if level or detail else PAGE_OF_STEPS if unrolled else PAGE)
+    options = Options(unrolled, 3 if detail else level or 3, detail, steps, fold, dtype)
+    scene = scene_of(graph, block, replace(options, turn=turn, budget=budget), quiet=level is None, compiled=compiled)
+    return Picture(scene, look)
 
 
-def scene_of(graph: Graph, block: Block | None, options: Options) -> Scene:
-    """The scene as asked, or the fullest one that fits the budget."""
+def scene_of(
+    graph: Graph, block: Block | None, options: Options, quiet: bool = False, compiled: Graph | None = None
+) -> Scene:
+    """The scene as asked, or the fullest one that fits the budget. A level that was not asked for is not told."""
     blocks = dict(_by_path(block)) if block else {}
-    for asked, depth, note in _plans(graph, blocks, options):
-        drawer = Drawer(graph, blocks, _closing(blocks, asked, depth), asked, _loop_drawer(asked))
+    for asked, note in _plans(graph, options):
+        steps = Steps(graph.nodes() if asked.unrolled else [], asked.steps, asked.fold, asked.turn)
+        close = _closing(graph, blocks, asked)
+        drawer = Drawer(graph, blocks, close, asked, _steps_drawer(steps, asked), steps.last_step)
         try:
-            return drawer.finish((note,) if note else ())
+            scene = drawer.finish((note,) if note and not (quiet and asked.level > 1 and not asked.chunk) else ())
         except TooMany:
             continue
+        return mirrored(scene, drawer.nodes, graph, compiled) if compiled else scene
     raise AssertionError("the last plan has no more boxes than its budget")
 
 
-def _plans(
-    graph: Graph, blocks: dict[Path, Block], asked: Options
-) -> Iterator[tuple[Options, int | None, str]]:
-    """What to draw, from as asked to coarse: (options, depth at which instances are closed, what to say)."""
-    yield asked, None, ""
+def _plans(graph: Graph, asked: Options) -> Iterator[tuple[Options, str]]:
+    """What to draw, from as asked to coarse, and what to say of it."""
+    yield asked, ""
     why = f"(it has more than {asked.budget:,} boxes)"
     if asked.detail:
         asked = replace(asked, detail=False)
-        yield asked, None, f"one box for each expression, not for each operation {why}"
-    for depth in range(max(map(len, blocks), default=0), 0, -1):
-        yield (
-            asked,
-            depth,
-            f"instances {f'{depth} deep' if depth > 1 else 'of cells and layers'} are closed {why}",
-        )
-    asked = replace(asked, fold=3, opened=False)
-    yield asked, 1, f"fewer steps are drawn, and loops are closed {why}"
-    asked = replace(asked, unrolled=False)
-    yield asked, 1, f"loops and instances are closed {why}"
+        yield asked, f"one box for each equation, not for each operation {why}"
+    for level in range(asked.level - 1, 0, -1):
+        asked = replace(asked, level=level)
+        said = "blocks are opened down to" if level == 2 else "one box for each of the"
+        yield asked, f"{said} cells and layers {why}"
+    if asked.unrolled:
+        asked = replace(asked, fold=3)
+        yield asked, f"fewer steps are drawn {why}"
+        asked = replace(asked, unrolled=False)
+        yield asked, f"loops are closed {why}"
     size = max(2, 4 * len(graph.nodes()) // asked.budget)
-    yield (
-        replace(asked, chunk=size),
-        1,
-        f"each dashed box stands for up to {size:,} operations in a row {why}",
-    )
-    yield replace(asked, chunk=1 << 40, budget=1 << 40), 1, f"runs of operations are drawn as one box {why}"
+    yield replace(asked, chunk=size), f"each dashed box stands for up to {size:,} operations in a row {why}"
+    yield replace(asked, chunk=1 << 40, budget=1 << 40), f"runs of operations are drawn as one box {why}"
 
 
-def _loop_drawer(options: Options) -> Any:
-    def draw(drawer: Drawer, scope: Scope, node: Node) -> None:
-        if options.unrolled and scope.key == "g":
-            draw_steps(drawer, scope, node)
-        else:
-            draw_loop(drawer, scope, node, options.opened and not options.chunk)
+def _steps_drawer(steps: Steps, options: Options) -> DrawSteps:
+    def draw(drawer: Drawer, scope: Scope, group: Group, index: int) -> bool:
+        top = scope.key == "g"
+        if group.kind == "loop":
+            if top and options.unrolled:
+                steps.draw_loop(drawer, scope, group.root, index)
+            else:
+                opened = options.level > 1 and not options.chunk and not scope.pill
+                (open_loop if opened else closed_loop)(drawer, scope, group.root, index)
+            return True
+        axis = steps.axis_of(group) if top and not drawer.only_spread(group) else None
+        if axis:
+            steps.draw_group(drawer, scope, group, index, axis)
+        return axis is not None
 
     return draw
 
@@ -119,15 +127,20 @@ def _by_path(block: Block) -> Iterator[tuple[Path, Block]]:
         pending += block.children
 
 
-def _closing(blocks: dict[Path, Block], options: Options, depth: int | None) -> Close:
-    """Closes the instances that hold no others (unless opened), and all from `depth` on."""
-    leaves = {path for path, block in blocks.items() if path and not block.children and not options.opened}
+def _closing(graph: Graph, blocks: dict[Path, Block], options: Options) -> Close:
+    """Closes at level 1 the outermost instances, at level 2 those that hold no others; a pipe is no instance.
+
+    What holds loops that are drawn as steps, or opened, stays open.
+    """
+    loops = [n for n in graph.nodes() if n.op is LOOP]
+    open_ones = stepping(loops)
+    closable = {p for p, b in blocks.items() if p and (b.definition or not b.children) and p not in open_ones}
+    closed = {p for p in closable if options.level == 1 or (options.level == 2 and not blocks[p].children)}
     known: dict[Path, Path | None] = {}
 
     def close(path: Path) -> Path | None:
         if path not in known:
-            prefixes = (path[:size] for size in range(1, len(path) + 1))
-            known[path] = next((p for p in prefixes if p in leaves or (depth and len(p) >= depth)), None)
+            known[path] = next((p for p in (path[:n] for n in range(1, len(path) + 1)) if p in closed), None)
         return known[path]
 
     return close

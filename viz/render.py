@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.model import Model
+from rnngraph.viz.palette import Look
 from rnngraph.viz.picture import picture
 from rnngraph.viz.write import Picture
-
-BOXES, GRADIENT_BOXES = 400, 60
-"""Boxes from which on instances are drawn closed; a backward pass crosses the whole picture, so it gets fewer."""
 
 
 def drawn(
     model: Model,
     unroll: str = "dynamic",
     steps: int | None = None,
-    opened: bool = True,
+    level: int | None = None,
     fold: int = 6,
     gradient: bool = False,
     detail: bool = False,
+    title: str = "",
+    direction: str = "",
+    dark: bool = False,
+    legend: bool = True,
+    shapes: bool = True,
 ) -> Picture:
-    """The model as a picture: one box for each cell and layer, loops opened or closed, or the steps side by side."""
-    graph = model.stage("late cse" if gradient else "elaborate", "dynamic", None, gradient)
-    found: Picture = picture(
-        graph,
+    """The model as a picture: loops opened or closed, or the steps side by side; with the backward pass mirrored."""
+    columns = unroll != "dynamic" or gradient
+    _check(level, direction, columns)
+    return picture(
+        model.stage("elaborate", "dynamic", None),
         model.block,
-        unrolled=unroll == "static",
-        steps=steps or 50,
-        opened=opened,
+        unrolled=columns,
+        level=level,
         fold=fold,
-        backward=gradient,
-        budget=GRADIENT_BOXES if gradient and not detail else BOXES,
+        compiled=model.stage("late cse", "dynamic", None, True) if gradient else None,
+        steps=steps or 50,
+        turn=int(unroll) if unroll.isdecimal() else 0,
         detail=detail,
+        look=Look(title, direction, dark, legend, shapes),
     )
-    return found
+
+
+def _check(level: int | None, direction: str, columns: bool) -> None:
+    if level not in (None, 1, 2, 3):
+        raise UserError(
+            f"a picture has no level {level}", "E638", "1: cells and layers, 2: the blocks of the model, 3: equations"
+        )
+    ways = ("", "up", "down") if columns else ("", "up", "down", "right")
+    if direction not in ways:
+        known = f"it is {', '.join(ways[1:-1])} or {ways[-1]}"
+        help = "the steps run to the right already: the data flow up or down" if columns else known
+        raise UserError(f"the data cannot flow `{direction}` in this picture", "E639", help)

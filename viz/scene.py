@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 FrameKind = Literal["loop", "step", "block"]
 Role = Literal["carry", "per step", "captured", "stacked", "last"]
 """How a value goes into a loop or comes out of it."""
-EdgeKind = Literal["data", "state", "parameter", "backward"]
+EdgeKind = Literal["data", "state", "backward", "kept", "again"]
 
 
 def key_of(*parts: str) -> str:
@@ -26,6 +26,18 @@ class Port(NamedTuple):
     detail: str
 
 
+class Slot(NamedTuple):
+    """Where a box of an unrolled picture stands: which column of which axis, and in which row.
+
+    Boxes of one row are the same box at other steps. The columns before the first step and after the last are
+    -1 and the number of columns.
+    """
+
+    axis: str
+    column: int
+    row: str
+
+
 @dataclass(frozen=True)
 class Box:
     """One box. `lines` are its text; `detail` is set small and grey after the title (a shape)."""
@@ -38,17 +50,26 @@ class Box:
     tooltip: str = ""
     frame: str = ""
     ports: tuple[Port, ...] = ()
+    slot: Slot | None = None
+    badges: tuple[str, ...] = ()
+    """The boxes of parameters that it reads."""
+    weights: frozenset[str] = frozenset()
+    """Names in its text that are parameters."""
+    mirrors: str = ""
+    """In the backward pass: the forward box whose gradient it is."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A border round boxes and frames: an instance, a loop, or one step."""
+    """A border round boxes and frames: an instance, a loop, or one step. `owner` is the instance, dotted."""
 
     key: str
     kind: FrameKind
     title: str
     parent: str = ""
     tooltip: str = ""
+    owner: str = ""
+    badges: tuple[str, ...] = ()
 
 
 class End(NamedTuple):
@@ -66,10 +87,18 @@ class Edge:
     label: str = ""
     back: bool = False
     """Drawn dashed, from a step to the next, in an open loop."""
-    backwards: bool = False
-    """Whether it runs from right to left, as between the steps of a loop that runs backwards."""
     ranked: bool = True
-    """Whether the head stands below the tail; edges between steps run sideways."""
+    """Whether the head stands below the tail in an open loop."""
+    note: str = ""
+    """More for the tooltip."""
+
+
+class Columns(NamedTuple):
+    """The columns of one axis: what stands over them, the titles of each, and which are many steps in one."""
+
+    title: str
+    steps: tuple[str, ...]
+    folded: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -77,7 +106,16 @@ class Scene:
     boxes: Mapping[str, Box]
     frames: Mapping[str, Frame]
     edges: tuple[Edge, ...]
-    lanes: tuple[tuple[str, ...], ...] = field(default=())
-    """The frames of a loop's steps, which stand side by side from left to right."""
+    axes: Mapping[str, Columns] = field(default_factory=dict)
+    """The axes that are drawn as columns, in an unrolled picture."""
     notes: tuple[str, ...] = ()
     """What the reader must be told: what was folded, and why."""
+
+    def chain(self, frame: str) -> tuple[str, ...]:
+        """The frames around what is in `frame`, outermost first."""
+        return tuple(self._outwards(frame))[::-1]
+
+    def _outwards(self, frame: str) -> Iterator[str]:
+        while frame:
+            yield frame
+            frame = self.frames[frame].parent

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from rnngraph.ir.graph import INPUT, Value
+from rnngraph.ir.graph import INPUT, Origin, Value
 from rnngraph.viz.groups import Path
 from rnngraph.viz.labels import shape_of
-from rnngraph.viz.scene import Box, Edge, EdgeKind, End, Frame, FrameKind, Scene
+from rnngraph.viz.scene import Box, Columns, Edge, EdgeKind, End, Frame, FrameKind, Scene, Slot
 
 
 class TooMany(Exception):
@@ -27,14 +27,18 @@ class Link(NamedTuple):
 class Rows(NamedTuple):
     """A sequence whose rows are drawn at their own steps; a folded column has its first."""
 
+    axis: str
     steps: Mapping[int, Link]
 
 
 class Pill(NamedTuple):
-    """Where the row of an input may be drawn: the column's frame, and what `t` is there."""
+    """Where the row of an input may be drawn: the column's frame and place, and what `t` is there."""
 
     frame: str
     title: str
+    axis: str
+    column: int
+    folded: bool
 
 
 @dataclass(eq=False)
@@ -44,20 +48,23 @@ class Scope:
     key: str
     frame: str = ""
     base: Path = ()
-    step: int | None = None
+    row: str = ""
+    """What begins the keys of rows here; the same at all steps."""
+    pill: Pill | None = None
+    loop: Origin | None = None
+    """Where the loop comes from that is drawn here."""
     ends: dict[Value, End | Link | Rows | None] = field(default_factory=dict)
     carries: dict[Value, str] = field(default_factory=dict)
     """The names of the values that come from the step before."""
-    pill: Pill | None = None
-    reverse: bool = False
-    """Whether the step before stands to the right."""
+
+    def slot(self, row: str) -> Slot | None:
+        return Slot(self.pill.axis, self.pill.column, f"{self.row}{row}") if self.pill else None
 
 
 class Wanted(NamedTuple):
     """An edge to be drawn once everything has its place."""
 
-    scope: Scope
-    value: Value
+    link: Link
     head: End
     edge: Edge
 
@@ -69,11 +76,12 @@ class Sketch:
         self.budget = budget
         self.boxes: dict[str, Box] = {}
         self.spare: dict[str, Box] = {}
-        """Boxes of inputs, drawn only where an edge begins at them."""
+        """Boxes of inputs and parameters, drawn only where something reads them."""
         self.frames: dict[str, Frame] = {}
         self.wanted: list[Wanted] = []
-        self.lanes: list[tuple[str, ...]] = []
-        self.pills: dict[str, Box] = {}
+        self.axes: dict[str, Columns] = {}
+        self.columns: dict[tuple[str, int], Pill] = {}
+        """The columns by axis and step."""
 
     def box(self, box: Box) -> End:
         self.boxes[box.key] = box
@@ -86,8 +94,8 @@ class Sketch:
         self.spare[box.key] = box
         return End(box.key)
 
-    def frame(self, key: str, kind: FrameKind, title: str, parent: str, tooltip: str = "") -> str:
-        self.frames.setdefault(key, Frame(key, kind, title, parent, tooltip))
+    def frame(self, key: str, kind: FrameKind, title: str, parent: str, tooltip: str = "", owner: Path = ()) -> str:
+        self.frames.setdefault(key, Frame(key, kind, title, parent, tooltip, ".".join(owner)))
         return key
 
     def want(
@@ -99,13 +107,12 @@ class Sketch:
         label: str = "",
         back: bool = False,
         ranked: bool = True,
+        step: int | None = None,
     ) -> None:
         """An edge from wherever the value turns out to be drawn; a value from the step before says so."""
-        backwards = False
         if value in scope.carries:
             kind, label = "state" if kind == "data" else kind, scope.carries[value].rsplit(".", 1)[-1]
-            backwards = scope.reverse
-        self.wanted.append(Wanted(scope, value, head, Edge(head, head, kind, label, back, backwards, ranked)))
+        self.wanted.append(Wanted(Link(scope, value, step), head, Edge(head, head, kind, label, back, ranked)))
 
     # --- where a value is drawn ------------------------------------------------------------------------
 
@@ -135,33 +142,64 @@ class Sketch:
 
     def scene(self, notes: tuple[str, ...]) -> Scene:
         edges: dict[tuple[End, End, bool], Edge] = {}
+        readers: dict[str, set[tuple[str, str]]] = {}
         for wanted in self.wanted:
-            for end, link in self.places(Link(wanted.scope, wanted.value)):
-                edge = replace(wanted.edge, tail=self._drawn(end, link, wanted.scope))
-                key = edge.tail, edge.head, edge.back
-                if edge.tail.box != edge.head.box or edge.back:
+            for end, link in self.places(wanted.link):
+                tail = self._drawn(end, link)
+                key = tail, wanted.head, wanted.edge.back
+                edge = replace(wanted.edge, tail=tail)
+                if self.boxes[tail.box].kind == "parameter":
+                    name = str(link.value.node.attrs["name"]).rsplit(".", 1)[-1]
+                    readers.setdefault(wanted.head.box, set()).add((tail.box, name))
+                elif tail.box != wanted.head.box or edge.back:
                     edges[key] = _merged(edges[key], edge) if key in edges else edge
-        drawn = {**self.boxes, **self.pills}
-        styled = tuple(_styled(edge, drawn) for edge in edges.values())
-        return Scene(drawn, self.frames, styled, tuple(self.lanes), notes)
+        boxes, frames = self._with_badges(readers)
+        styled = tuple(_styled(edge, boxes) for edge in edges.values())
+        return Scene(boxes, frames, styled, dict(self.axes), notes)
 
-    def _drawn(self, end: End, link: Link, reader: Scope) -> End:
-        """The end itself; for the row of an input at one step, a pill in the column that reads it."""
+    def _with_badges(self, readers: Mapping[str, set[tuple[str, str]]]) -> tuple[dict[str, Box], dict[str, Frame]]:
+        """Who reads parameters has the badge of their box: the frame of their own instance, else the box."""
+        boxes, frames = dict(self.boxes), dict(self.frames)
+        for key, read in readers.items():
+            box = boxes[key]
+            badges = []
+            for owner, _ in sorted(read):
+                around = self._frame_of(box.frame, self.boxes[owner].title)
+                if around is None:
+                    badges.append(self.boxes[owner].title)
+                else:
+                    frames[around] = replace(frames[around], badges=(self.boxes[owner].title,))
+            detail = "" if box.kind == "block" and box.detail in badges else box.detail
+            names = frozenset(name for _, name in read)
+            boxes[key] = replace(box, badges=tuple(dict.fromkeys(badges)), weights=names, detail=detail)
+        return boxes, frames
+
+    def _frame_of(self, key: str, owner: str) -> str | None:
+        while key and self.frames[key].owner != owner:
+            key = self.frames[key].parent
+        return key or None
+
+    def _drawn(self, end: End, link: Link) -> End:
+        """The end itself; for the row of an input at one step, a pill in the column of that step."""
         if end.box not in self.spare:
             return end
         box = self.spare[end.box]
-        if link.step is None or reader.pill is None or link.value.node.op is not INPUT or box.kind != "input":
+        axes = [axis for axis in link.value.type.axes if (axis, link.step) in self.columns]
+        if link.step is None or not axes or link.value.node.op is not INPUT or box.kind != "input":
             self.box(box)
             return end
-        pill = reader.pill
+        pill = self.columns[axes[0], link.step]
         key = f"{pill.frame}/{end.box}"
-        self.pills[key] = replace(
-            box,
-            key=key,
-            title=f"{box.title}[{pill.title}]",
-            detail=shape_of(link.value),
-            lines=(),
-            frame=pill.frame,
+        self.box(
+            replace(
+                box,
+                key=key,
+                title=f"{box.title}[{pill.title}]",
+                detail=shape_of(link.value),
+                lines=(),
+                frame=pill.frame,
+                slot=Slot(pill.axis, pill.column, f"row/{end.box}"),
+            )
         )
         return End(key)
 
@@ -174,9 +212,7 @@ def _merged(one: Edge, two: Edge) -> Edge:
 
 
 def _styled(edge: Edge, boxes: Mapping[str, Box]) -> Edge:
-    """Coloured by where it begins: parameters are pale, what goes into the backward pass has its tint."""
-    if edge.kind == "data" and edge.tail.box in boxes and boxes[edge.tail.box].kind == "parameter":
-        return replace(edge, kind="parameter", label="")
+    """What goes into the backward pass has its colour."""
     if edge.kind == "data" and edge.head.box in boxes and boxes[edge.head.box].kind == "backward":
         return replace(edge, kind="backward")
     return edge

@@ -2,49 +2,43 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
-from importlib.metadata import PackageNotFoundError, distribution
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.files.outputs import form_of, write_aside
-from rnngraph.viz.dot import digraph
+from rnngraph.viz.dot import placed
+from rnngraph.viz.dot_program import run
 from rnngraph.viz.figure import undisturbed
-from rnngraph.viz.palette import FONT, FONT_STACK
-from rnngraph.viz.placement import places
+from rnngraph.viz.layout import laid_out
+from rnngraph.viz.palette import FONT, FONT_STACK, Look
+from rnngraph.viz.placement import Places
 from rnngraph.viz.scene import Scene
 
 PNG_DOTS_PER_INCH = 144
 _LARGEST_PNG = 12_000
 """Pixels along a side; a larger picture is drawn coarser, for viewers refuse more."""
 
-
-LONGEST_LAYOUT = 20.0
-"""Seconds."""
-_MANY_EDGES = 600
-"""Curves round boxes take long for more than these."""
-_SMALLER = "draw less of it: loops `--closed`, fewer columns with `--fold 4`, or without `--gradient` or `--detail`"
-
-
 @dataclass(frozen=True)
 class Picture:
-    """A scene with its title, which draws itself in a notebook."""
+    """A scene and how it is dressed; draws itself in a notebook."""
 
     scene: Scene
-    title: str = ""
+    look: Look = Look()  # noqa: RUF009  (immutable)
+
+    @cached_property
+    def laid_out(self) -> tuple[Scene, Places]:
+        """What is drawn, and where."""
+        return laid_out(self.scene, self.look)
 
     @cached_property
     def source(self) -> str:
-        """As DOT."""
-        return str(digraph(self.scene, self.title).source)
+        """As DOT, everything at its place."""
+        return placed(*self.laid_out, self.look)
 
     def _repr_mimebundle_(self, *_: Any, **__: Any) -> dict[str, str]:
         return {"image/svg+xml": svg(self)}
@@ -60,15 +54,15 @@ def write(picture: Picture, path: str | Path) -> None:
 
 def svg(picture: Picture) -> str:
     """The picture as SVG text, with the page's own fonts."""
-    text = _laid_out(picture, "svg").decode()
+    text = _drawn(picture, "svg").decode()
     return re.sub(f'font-family="{FONT}[^"]*"', f'font-family="{FONT_STACK}"', text)
 
 
 def png(picture: Picture) -> bytes:
-    head = _laid_out(picture, "plain").decode().split("\n", 1)[0].split()
+    head = _drawn(picture, "plain").decode().split("\n", 1)[0].split()
     longest = max(float(head[2]), float(head[3]), 0.1)
     dots = max(18, min(PNG_DOTS_PER_INCH, int(_LARGEST_PNG / longest)))
-    return _laid_out(picture, "png", f"-Gdpi={dots}")
+    return _drawn(picture, "png", f"-Gdpi={dots}")
 
 
 def pdf(picture: Picture) -> bytes:
@@ -77,7 +71,7 @@ def pdf(picture: Picture) -> bytes:
     from svglib.svglib import svg2rlg  # type: ignore[import-untyped,unused-ignore]
 
     with undisturbed():
-        drawing = svg2rlg(BytesIO(_laid_out(picture, "svg")))
+        drawing = svg2rlg(BytesIO(_drawn(picture, "svg")))
         return bytes(renderPDF.drawToString(drawing, invariant=1))
 
 
@@ -93,52 +87,5 @@ WRITERS: dict[str, Callable[[Picture], bytes]] = {
 }
 
 
-def _laid_out(picture: Picture, form: str, *options: str) -> bytes:
-    """What `dot` makes of the picture, the columns of unrolled loops in their places."""
-    source = picture.source
-    if picture.scene.lanes:
-        found = places(picture.scene, _run(source, ["-Tjson0"], ["none"]))
-        source = str(digraph(picture.scene, picture.title, found).source)
-        options = ("-Kneato", "-n", *options)
-    many = len(picture.scene.edges) > _MANY_EDGES
-    return _run(
-        source, [f"-T{form}", *options], ["polyline", "line"] if many else ["spline", "polyline", "line"]
-    )
-
-
-def _run(source: str, options: list[str], edges: list[str]) -> bytes:
-    """What `dot` makes of it, with the first kind of edges that it can route without taking far too long."""
-    message = ""
-    for form in edges:
-        try:
-            done = subprocess.run(
-                [dot_binary(), *options, f"-Gsplines={form}"],
-                input=source.encode(),
-                capture_output=True,
-                timeout=LONGEST_LAYOUT,
-                check=False,
-            )
-        except FileNotFoundError as error:
-            help = "pip install graphviz-pure"
-            raise CannotDo("there is no `dot` program to lay out pictures", "E913", help) from error
-        except subprocess.TimeoutExpired:
-            message = f"it took longer than {LONGEST_LAYOUT:.0f} seconds"
-            continue
-        except OSError as error:
-            raise CannotDo(f"`dot` could not lay out the picture: {error}", "E913", _SMALLER) from error
-        if done.returncode == 0 and done.stdout:
-            return done.stdout
-        message = done.stderr.decode(errors="replace").strip()
-    raise CannotDo(f"`dot` could not lay out the picture: {message[:300]}", "E913", _SMALLER)
-
-
-@cache
-def dot_binary() -> Path:
-    """The program of the wheel `graphviz-pure`, which puts it among the environment's scripts; else a `dot`."""
-    try:
-        for file in distribution("graphviz-pure").files or ():
-            if file.stem == "graphviz-pure" and os.access(file.locate(), os.X_OK):
-                return Path(str(file.locate())).resolve()
-    except PackageNotFoundError:
-        pass
-    return Path(shutil.which("graphviz-pure") or shutil.which("dot") or "dot")
+def _drawn(picture: Picture, form: str, *options: str) -> bytes:
+    return run(picture.source, [f"-T{form}", "-Kneato", "-n2", *options], ["spline"])

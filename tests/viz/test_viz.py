@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from io import StringIO
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -20,173 +18,18 @@ from rnngraph.analysis.results import CompareRow, Comparison, Difference, Ledger
 from rnngraph.cli.comparison import full, short
 from rnngraph.cli.tables import summary_table
 from rnngraph.diagnostics.errors import CannotDo, UserError
-from rnngraph.ir.graph import Graph, Loop, graph_input
+from rnngraph.ir.graph import Graph, graph_input
 from rnngraph.ir.types import Type
-from rnngraph.ops import call, const
-from rnngraph.passes.grad import gradients
+from rnngraph.ops import call
 from rnngraph.viz import memory
-from rnngraph.viz.columns import columns
-from rnngraph.viz.labels import bytes_text
+from rnngraph.viz.dot_program import run
 from rnngraph.viz.picture import picture
-from rnngraph.viz.placement import places
 from rnngraph.viz.plots import plots
 from rnngraph.viz.report import report
-from rnngraph.viz.scene import Scene
 from rnngraph.viz.sentences import honest, verdict
 from rnngraph.viz.summary import as_json, summary, totals
-from rnngraph.viz.write import _run, svg, write
+from rnngraph.viz.write import svg, write
 from tests.support.hand_built import stack_model
-
-
-def scene(**options: Any) -> Scene:
-    graph, block = stack_model()
-    found: Scene = picture(graph, block, **options).scene
-    return found
-
-
-def differentiated() -> Graph:
-    graph, _ = stack_model()
-    wanted = {name: value for name, value in graph.inputs.items() if name != "x"}
-    return gradients(graph, [(graph.outputs["loss"], const(1.0))], wanted)
-
-
-def titles(found: Scene, kind: str) -> list[str]:
-    return [box.title for box in found.boxes.values() if box.kind == kind]
-
-
-def texts(found: Scene) -> set[str]:
-    return {" ".join(box.lines) for box in found.boxes.values()}
-
-
-# --- what is drawn ---
-
-
-def test_a_closed_loop_has_a_port_for_each_binding() -> None:
-    (loop,) = [box for box in scene().boxes.values() if box.kind == "loop"]
-    assert loop.title == "LSTM(4) >> LSTM(5) over time"
-    assert [(p.role, p.label, p.detail) for p in loop.ports] == [
-        ("carry", "0.c", "[4]"), ("carry", "0.h", "[4]"), ("carry", "1.c", "[5]"), ("carry", "1.h", "[5]"),
-        ("per step", "x", "[3]"),
-        ("captured", "0.kernel", "[7, 16]"), ("captured", "0.bias", "[16]"),
-        ("captured", "1.kernel", "[9, 20]"), ("captured", "1.bias", "[20]"),
-        ("last", "0.c", "[4]"), ("last", "0.h", "[4]"), ("last", "1.c", "[5]"), ("last", "1.h", "[5]"),
-        ("stacked", "1.h", "[5]"),
-    ]  # fmt: skip
-
-
-def test_an_open_loop_shows_the_users_equations_and_feeds_back() -> None:
-    found = scene(opened=True)
-    assert {"[x, h] @ kernel", "split(... + bias, 4)", "sigmoid(o) * tanh(c')"} <= texts(found)
-    assert "sigmoid(f + forget_bias) * c + sigmoid(i) * tanh(j)" in texts(found)
-    assert "i, j, f, o" in titles(found, "pointwise")
-    back = [edge for edge in found.edges if edge.back]
-    assert len(back) == 4
-    assert all(found.boxes[edge.head.box].kind == "state" for edge in back)
-    assert {frame.title for frame in found.frames.values()} >= {"LSTM 0", "LSTM 1"}
-
-
-def test_parameters_are_drawn_once() -> None:
-    for options in ({}, {"opened": True}, {"unrolled": True}, {"unrolled": True, "opened": True}):
-        assert sorted(titles(scene(**options), "parameter")) == ["stack.0", "stack.1"]
-
-
-def test_detail_shows_every_op() -> None:
-    plain, fine = scene(opened=True), scene(opened=True, detail=True)
-    assert titles(fine, "pointwise").count("sigmoid") == 6
-    assert len(fine.boxes) > 2 * len(plain.boxes)
-
-
-def test_a_static_picture_has_a_box_for_each_cell_and_folds_the_middle() -> None:
-    found = scene(unrolled=True, steps=50)
-    assert titles(found, "block") == ["LSTM"] * 6
-    assert titles(found, "folded") == ["... 47 more steps ..."]
-    steps = [frame.title for frame in found.frames.values() if frame.kind == "step" and frame.title]
-    assert steps == ["t = 0", "t = 1", "t = 49"]
-    assert {"x[0]", "x[1]", "x[2..48]", "x[49]"} == set(titles(found, "input"))
-    assert {"y[0]", "y[49]"} < set(titles(found, "output"))
-
-
-def test_a_static_picture_costs_the_same_for_any_number_of_steps() -> None:
-    began = time.process_time()
-    found = scene(unrolled=True, opened=True, steps=10**9)
-    assert time.process_time() - began < 1
-    assert titles(found, "folded") == ["... 999,999,997 more steps ..."]
-
-
-@pytest.mark.parametrize(("steps", "fold", "shown"), [(1, 6, 1), (6, 6, 6), (7, 6, 4), (50, 12, 7), (3, 1, 3)])
-def test_columns(steps: int, fold: int, shown: int) -> None:
-    found = columns(Loop("time", False, (), (), (), ()), steps, fold)
-    assert len(found) == shown
-    assert sum(column.skipped or 1 for column in found) == steps
-    assert [column.step for column in found] == sorted(column.step for column in found)
-
-
-def test_a_counted_loop_has_its_own_number_of_columns() -> None:
-    assert len(columns(Loop("3@for", False, (), (), (), ()), 50)) == 3
-
-
-def test_columns_stand_in_the_order_of_time_and_boxes_do_not_overlap() -> None:
-    graph, block = stack_model()
-    for opened in (False, True):
-        drawn = picture(graph, block, unrolled=True, opened=opened)
-        found = places(drawn.scene, _run(drawn.source, ["-Tjson0"], ["none"]))
-        frames = [key for key in drawn.scene.lanes[0] if key in found.areas]
-        areas = [found.areas[key] for key in frames]
-        assert len(areas) == 5
-        assert all(a.right <= b.left for a, b in pairwise(areas))
-        spots = [spot.edges for spot in found.spots.values()]
-        for i, a in enumerate(spots):
-            for b in spots[:i]:
-                assert a.right <= b.left or b.right <= a.left or a.top <= b.bottom or b.top <= a.bottom
-
-
-def test_the_backward_pass_is_drawn_on_request_only() -> None:
-    graph, (_, block) = differentiated(), stack_model()
-    forward, backward = picture(graph, block).scene, picture(graph, block, backward=True).scene
-    assert not titles(forward, "backward")
-    assert "gradient of LSTM(4) >> LSTM(5) over time" in titles(backward, "backward")
-    saved = [p.detail for box in backward.boxes.values() for p in box.ports if p.key == "saved"]
-    assert saved == ["14 values", "14 values"]
-
-
-def test_the_loss_has_one_box() -> None:
-    assert titles(scene(), "loss") == ["loss"]
-
-
-def test_tooltips_tell_line_type_and_bytes() -> None:
-    (box,) = [b for b in scene(opened=True).boxes.values() if b.title == "c'" and b.detail == "[4]"]
-    assert box.tooltip.splitlines() == [
-        "lstm.rnn:9: c' = sigmoid(f + forget_bias) * c + sigmoid(i) * tanh(j)",
-        "batch[4] float",
-        "batch x 4 floats = 16 B x batch (float32)",
-    ]
-
-
-def test_bytes_follow_the_dtype() -> None:
-    assert bytes_text(Type(("time", "batch"), (3, 5)), "float64") == (
-        "time x batch x 15 floats = 120 B x time x batch (float64)"
-    )
-    assert bytes_text(Type((), (), "bool"), "float32") == "1 bool = 1 B (bool)"
-
-
-# --- folding ---
-
-
-def test_too_many_boxes_are_folded_by_instance_and_the_picture_says_so() -> None:
-    found = scene(opened=True, budget=12)
-    assert len(found.boxes) <= 12
-    assert found.notes == ("instances of cells and layers are closed (it has more than 12 boxes)",)
-
-
-def test_a_graph_without_instances_still_fits() -> None:
-    value = x = graph_input("x", "data", Type(("batch",), (3,)))
-    kernel = graph_input("kernel", "weight", Type((), (3, 3)))
-    for _ in range(20_000):
-        value = call("contract", value, kernel, left="n", right="nm", out="m", reduce=())
-    found = picture(Graph({"x": x, "kernel": kernel}, {"y": value}), None, budget=100).scene
-    assert len(found.boxes) <= 100
-    assert "operations in a row" in found.notes[0]
-
 
 # --- files ---
 
@@ -205,7 +48,7 @@ def test_every_form_is_written(tmp_path: Path, ending: str, start: bytes, unroll
 
 def test_svg_is_sound_and_has_the_tooltips() -> None:
     graph, block = stack_model()
-    text = svg(picture(graph, block, opened=True))
+    text = svg(picture(graph, block))
     ElementTree.fromstring(text.encode())
     assert "lstm.rnn:9: c" in text
     assert "Helvetica Neue" in text
@@ -395,9 +238,9 @@ def test_curves_that_take_too_long_become_lines(monkeypatch: pytest.MonkeyPatch)
         return subprocess.CompletedProcess(command, 0, b"drawn", b"")
 
     monkeypatch.setattr(subprocess, "run", slow)
-    assert _run("digraph {}", [], ["spline", "line"]) == b"drawn"
+    assert run("digraph {}", [], ["spline", "line"]) == b"drawn"
     with pytest.raises(CannotDo, match="it took longer than 20 seconds") as error:
-        _run("digraph {}", [], ["spline"])
+        run("digraph {}", [], ["spline"])
     assert "--fold" in (error.value.diagnostics[0].help or "")
 
 
