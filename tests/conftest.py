@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import warnings
 from pathlib import Path
 
@@ -31,5 +32,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RNNGRAPH_TRACEBACK", raising=False)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
     furnish(tmp_path)
     return tmp_path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 import shutil
@@ -49,6 +50,7 @@ def test_the_examples_of_the_help_run(verb: str, tmp_path: Path, monkeypatch: py
     assert len(found) == 2 and all(" ".join(words).startswith(verb) for words in found if words[0] not in others)
     assert max(map(len, helped(*verb.split()).splitlines())) <= 80
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
     _furnish(tmp_path)
     for words in found:
         assert exit_code([*words, *QUICK.get(words[0], [])]) == 0, capsys.readouterr().err
