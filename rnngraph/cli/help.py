@@ -27,7 +27,7 @@ VERBS = {
     "doctor": Told("Tell what is installed here, and what is missing.", ("doctor", "doctor --json")),
     "check": Told("Report every error and warning.", ("check sunspots.rnn", "check lstm4.rnn stack.rnn --json")),
     "fmt": Told("Rewrite files in canonical form.", ("fmt sunspots.rnn", "fmt --check lstm4.rnn stack.rnn")),
-    "lsp": Told("Serve an editor: errors while typing, shapes on hover.", ("lsp",)),
+    "lsp": Told("Serve an editor: errors while typing, shapes on hover.", ("lsp", "lsp --stdio")),
     "summary": Told(
         "List a model's parts, states and weights.", ("summary digits.rnn", "summary digits.rnn --set units=64")
     ),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Protocol
+from typing import Any
+from typing import Protocol as Shape
 
 from lsprotocol import types as lsp
+from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
+from pygls.protocol import LanguageServerProtocol
 
 from rnngraph import __version__
 from rnngraph.diagnostics.source import Source
@@ -19,7 +22,7 @@ PAUSE = 0.03
 """Seconds without a change after which a text is checked: of what is typed in one go, only the last is."""
 
 
-class AtPlace(Protocol):
+class AtPlace(Shape):
     """What a request about a place of a text has."""
 
     @property
@@ -29,11 +32,24 @@ class AtPlace(Protocol):
     def position(self) -> lsp.Position: ...
 
 
+class Protocol(LanguageServerProtocol):
+    """pygls's, which answers a request too whose parameters are none."""
+
+    def structure_message(self, data: dict[str, Any]) -> Any:
+        try:
+            return super().structure_message(data)
+        except JsonRpcException as error:
+            if isinstance(data.get("id"), (int, str)) and "method" in data:
+                self._send_response(data["id"], error=error.to_response_error())
+            raise
+
+
 class Server(LanguageServer):
-    """The server of one editor."""
+    """The server of one editor. A text is sent whole when it changes: it is small, and no edit can be misread."""
 
     def __init__(self) -> None:
-        super().__init__("rnngraph", __version__, text_document_sync_kind=lsp.TextDocumentSyncKind.Full)
+        whole = lsp.TextDocumentSyncKind.Full
+        super().__init__("rnngraph", __version__, text_document_sync_kind=whole, protocol_cls=Protocol)
         self.documents = Documents()
         self.positions = Positions(self.documents.address)
         self.waiting: dict[str, asyncio.TimerHandle] = {}
@@ -52,9 +68,10 @@ class Server(LanguageServer):
     def check(self, name: str) -> None:
         """Tells what is wrong in a text, and in those that are open and import it."""
         self.waiting.pop(name, None)
-        for source in list(self.documents.open.values()):
-            if source.name == name or self._follows(source, name):
-                self.tell(source)
+        every = self.documents.open
+        users = [source for source in every.values() if source.name != name and self._follows(source, name)]
+        for source in (*([every[name]] if name in every else []), *users):
+            self.tell(source)
 
     def _follows(self, source: Source, name: str) -> bool:
         known = self.documents.known.get(source.name)

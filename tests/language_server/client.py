@@ -8,6 +8,7 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,13 @@ class Client:
         if begin:
             self.begin(folders, encoding)
 
-    def begin(self, folders: tuple[Path, ...] = (), encoding: str = "utf-16") -> dict[str, Any]:
+    def begin(self, folders: tuple[Path, ...] = (), encoding: str = "utf-16") -> None:
         named = [{"uri": folder.as_uri(), "name": folder.name} for folder in folders]
         can = {"general": {"positionEncodings": [encoding]}}
         asked = {"processId": None, "rootUri": None, "capabilities": can, "workspaceFolders": named}
         found = self.ask("initialize", asked)
         self.note("initialized", {})
-        return found["result"]["capabilities"]
+        self.can: dict[str, Any] = found["result"]["capabilities"]
 
     def _listen(self) -> None:
         stream = self.process.stdout
@@ -70,11 +71,17 @@ class Client:
 
     def answer(self, number: int) -> dict[str, Any]:
         """The whole answer: with `result`, or with `error`."""
-        while True:
-            message = self.came.get(timeout=PATIENCE)
-            if message.get("id") == number:
+        return self.wait_for(lambda message: message.get("id") == number)
+
+    def wait_for(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first message that is wanted; the others are told when they are asked for."""
+        for message in self.told:
+            if wanted(message):
+                self.told.remove(message)
                 return message
+        while not wanted(message := self.came.get(timeout=PATIENCE)):
             self.told.append(message)
+        return message
 
     def ask(self, method: str, params: Any) -> dict[str, Any]:
         return self.answer(self.begin_asking(method, params))
@@ -100,12 +107,10 @@ class Client:
 
     def diagnostics(self, uri: str) -> list[dict[str, Any]]:
         """The next that are told of a text."""
-        while True:
-            message = self.came.get(timeout=PATIENCE)
-            if message.get("method") == "textDocument/publishDiagnostics" and message["params"]["uri"] == uri:
-                found: list[dict[str, Any]] = message["params"]["diagnostics"]
-                return found
-            self.told.append(message)
+        publish = "textDocument/publishDiagnostics"
+        found = self.wait_for(lambda m: m.get("method") == publish and m["params"]["uri"] == uri)
+        told: list[dict[str, Any]] = found["params"]["diagnostics"]
+        return told
 
     def end(self) -> int:
         """The exit code, after the client has said goodbye."""
@@ -114,10 +119,9 @@ class Client:
         return self.leave()
 
     def leave(self) -> int:
-        """The exit code once nothing more can be asked."""
-        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
-            if stream is not self.process.stdout and stream is not None:
-                stream.close() if stream is self.process.stdin else None
+        """The exit code once nothing more can be asked: a client that is gone without a word ends the server too."""
+        assert self.process.stdin
+        self.process.stdin.close()
         code = self.process.wait(PATIENCE)
         for stream in (self.process.stdout, self.process.stderr):
             assert stream

@@ -17,15 +17,10 @@ from rnngraph.exchange.importing.values import Axis, CannotSay, Dims, Value, siz
 from rnngraph.files.tensors import Arrays
 from rnngraph.language.builtins.registry import names as functions
 from rnngraph.language.elaboration.imports import library
+from rnngraph.language.syntax.tables import grammar
 
-KEYWORDS = frozenset(
-    re.findall(
-        r"\w+",
-        "model cell layer input state param frozen output loss metric for in if else unroll over with from train"
-        " schedule import as and or not true false",
-    )
-)
-WORDS = KEYWORDS | {"stop", "reversed", "seq", "int", "float", "bool", "t", "training", "record", "time"}
+BROUGHT = {"t", "training", "time"}
+"""Names that have a meaning everywhere."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ class Body:
 
     def output(self, hint: str, text: str) -> str:
         """The name of an output, near the hint."""
-        used = {*self.inputs, *(name for _, name in self.outputs), *KEYWORDS}
+        used = {*self.inputs, *(name for _, name in self.outputs), *grammar().reserved}
         name = next(n for n in numbered(identifier(hint)) if n not in used)
         self.outputs.append((text, name))
         return name
@@ -115,7 +110,7 @@ def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 @cache
 def reserved() -> frozenset[str]:
     """Names that would hide something of the language."""
-    return WORDS | functions() | frozenset(library())
+    return grammar().words | BROUGHT | functions() | frozenset(library())
 
 
 def numbered(name: str, mark: str = "_") -> Iterator[str]:

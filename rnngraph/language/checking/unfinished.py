@@ -9,9 +9,12 @@ from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.source import Span
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition, File
+from rnngraph.language.syntax.traversal import walk
 
 _OF_WHOLE_BODIES = ("W401", "W402", "W403", "W404", "W405", "E302", "E307", "E315")
 """What may be the fault of a statement that could not be read: it would have read, or given, what is missing."""
+
+_DECLARES = ("input", "state", "param", "frozen param")
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,27 @@ class Gaps:
         """The diagnostics that stand without what is not known."""
         if not self.broken and not self.signs and not self.imports:
             return list(found)
-        names = {d.name for d in self.headless()}
-        whole = [*self.headless(), *self.gappy()]
-        return [d for d in found if not self._may_be_echo(d, names, [w.span for w in whole])]
+        open = [*self.headless(), *self.nameless()]
+        names, whole = {d.name for d in open}, [*self.headless(), *self.gappy()]
+        sizes = {n.name for d in self.gappy() for s in walk(d) if isinstance(s, ast.TypeSpec) for n in _names(s)}
+        return [
+            d
+            for d in found
+            if not self._may_be_echo(d, names, [w.span for w in whole])
+            and not (d.code == "E101" and d.span and _within(d.span, [o.span for o in open]))
+            and not (d.code == "E101" and d.span and d.span.text in sizes)
+        ]
 
     def headless(self) -> Iterator[Definition]:
         """Definitions whose settings are not known."""
         for d in self._definitions():
             if any(one.start == d.span.start for one in self.broken):
+                yield d
+
+    def nameless(self) -> Iterator[Definition]:
+        """Definitions with a declaration of which not even the name is known."""
+        for d in self.gappy():
+            if any(one.text in _DECLARES and _within(one, [d.span]) for one in self.broken):
                 yield d
 
     def gappy(self) -> Iterator[Definition]:
@@ -54,9 +70,13 @@ class Gaps:
             return True
         if _within(d.span, self.broken) or any(f"`{name}`" in d.message for name in names):
             return True
-        if d.code == "E101" and (self.imports or _within(d.span, [h.span for h in self.headless()])):
+        if d.code == "E101" and self.imports:
             return True
         return d.code in _OF_WHOLE_BODIES and (_within(d.span, gappy) or d.code == "E315")
+
+
+def _names(type: ast.TypeSpec) -> Iterator[ast.Name]:
+    return (node for node in walk(type.sizes) if isinstance(node, ast.Name))
 
 
 def _within(place: Span, spans: Iterable[Span]) -> bool:

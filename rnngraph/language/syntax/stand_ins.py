@@ -79,9 +79,10 @@ def _condition(head: list[Token], named: bool) -> list[Token]:
 def _left_side(own: list[Token]) -> Iterator[Token]:
     """The targets of an assignment, and something that gives them a value."""
     end = next((i for i, t in enumerate(own) if t.type not in _LEFT), len(own))
-    if 0 < end < len(own) and own[end].type == "IS":
-        yield from own[: end + 1]
-        yield from _made(own, "TEXT")
+    given = 0 < end < len(own) and own[end].type == "IS"
+    if given or (end == len(own) and own[0].type == "PRIMED"):
+        targets = own[:end] if own[end - 1].type != "COMMA" else own[: end - 1]
+        yield from [*targets, *_made(own, "IS", "TEXT")]
 
 
 def _made(own: list[Token], *types: str) -> Iterator[Token]:

@@ -1,0 +1,93 @@
+"""One source: the words of the language come from its grammar and its tables, in every place that names them."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import tomllib
+from importlib import import_module
+
+from pygments.token import Keyword, Name, Token
+
+from rnngraph.diagnostics.source import Source
+from rnngraph.editor import words
+from rnngraph.editor.analysis import analyse
+from rnngraph.editor.completion import completions
+from rnngraph.editor.highlighting import coloured
+from rnngraph.editor.pygments_lexer import RnnLexer
+from rnngraph.exchange.importing.body import reserved
+from rnngraph.language.builtins.registry import TABLE, names
+from rnngraph.language.elaboration.imports import library
+from rnngraph.language.syntax.tables import grammar
+from tests.support.paths import ROOT
+
+TERMINALS = re.findall(r'^[A-Z_]+: "([a-z]+)"', (ROOT / "grammar" / "rnn.lark").read_text(), re.M)
+"""The words of the grammar, from its text."""
+
+
+def test_the_words_are_those_of_the_grammar() -> None:
+    assert grammar().words == set(TERMINALS)
+    assert grammar().words - grammar().reserved == {"stop", "reversed", "seq", "int", "float", "bool"}
+
+
+def test_names_that_an_import_may_not_take_are_all_known() -> None:
+    assert reserved() >= set(TERMINALS) | names() | set(library())
+
+
+def test_every_word_has_its_colour() -> None:
+    for word in grammar().reserved:
+        assert next(coloured(Source("a", f"{word} x"))).colour == "keyword", word
+    for word in names() - grammar().words:
+        assert next(coloured(Source("a", f"{word}(x)"))).colour == "function", word
+    for word in library():
+        assert next(coloured(Source("a", f"{word}(3)"))).colour == "class"
+
+
+def test_pygments_knows_the_language() -> None:
+    text = "model M {\n  input x: seq[3] int  # a\n  stop = tanh(x)\n  h' = stop\n}\n"
+    entry = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["pygments.lexers"]["rnn"]
+    module, _, name = entry.partition(":")
+    lexer = getattr(import_module(module), name)()
+    found = list(lexer.get_tokens(text))
+    assert isinstance(lexer, RnnLexer) and "".join(piece for _, piece in found) == text
+    kinds = {piece: kind for kind, piece in found}
+    assert kinds["model"] is Keyword and kinds["seq"] is Keyword.Type and kinds["tanh"] is Name.Builtin
+    assert kinds["stop"] is Name and kinds["h'"] is Name.Variable.Instance
+    assert Token.Error not in kinds.values()
+
+
+def test_every_function_is_explained() -> None:
+    assert set(TABLE) <= set(words.reference())
+    for name in names():
+        assert f"{name}(" in words.about_function(name)
+
+
+def test_every_function_and_cell_is_completed() -> None:
+    text = "model M {\n  y = \n}\n"
+    found = {c.label for c in completions(analyse(Source("a", text)), text.index("= ") + 2)}
+    assert names() | set(library()) <= found
+
+
+# --- the extension of VS Code -----------------------------------------------------------------------------
+
+EXTENSION = ROOT / "grammar" / "vscode"
+
+
+def test_the_extension_colours_the_words_of_the_language() -> None:
+    """Its grammar is made by `python grammar/vscode/make_grammar.py`."""
+    made = runpy.run_path(str(EXTENSION / "make_grammar.py"))["textmate"]()
+    assert json.loads((EXTENSION / "syntaxes" / "rnn.tmLanguage.json").read_text()) == made
+    text = json.dumps(made)
+    assert all(re.search(rf"\b{word}\b", text) for word in {*grammar().words, *names(), *library()})
+
+
+def test_the_snippets_are_sound() -> None:
+    """Each as a person gets it who changes nothing, in a model or cell where it is no definition of its own."""
+    from rnngraph.check import check_source
+
+    snippets = json.loads((EXTENSION / "snippets" / "rnn.json").read_text())
+    for name, snippet in snippets.items():
+        text = re.sub(r"\$\{\d+:([^}]*)\}|\$\d+", r"\1", "\n".join(snippet["body"]))
+        found = [d for d in check_source(Source(name, text)).found if d.severity == "error"]
+        assert not found, (name, text, found)
