@@ -80,6 +80,9 @@ def _declared(a: Analysis, d: Definition) -> Iterator[Occurrence]:
         yield _own(d, setting.name, _part(setting.span, setting.name), "setting", setting.span)
     for s in statements(d.body):
         yield from _in_statement(d, s)
+    for node in walk(d.body):
+        if isinstance(node, ast.Gathered):
+            yield _own(d, node.name, node.name_span, "counter", node.span)
     yield from _sizes(d)
 
 
