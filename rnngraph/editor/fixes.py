@@ -69,6 +69,9 @@ def _type(d: Diagnostic, at: Span) -> Iterator[Fix]:
     here = Span(at.source, at.start, at.start)
     if d.message.startswith("expected `:`") and "its type stands there" in d.help:
         end = _end_of_word(here)
+        if at.text in ("[", "seq", "float", "int", "bool"):
+            yield Fix("Add `:`", end, ":")
+            return
         for type in ("[n]", "[]"):
             yield Fix(f"Add `: {type}`", end, f": {type}")
     elif d.message.startswith("expected a type"):

@@ -228,7 +228,7 @@ def test_formatting_gives_the_canonical_text(shared: Client) -> None:
     [
         (("@ kernel", "@ kernal"), "@ kernel"),
         (("act = tanh", "act = tanhh"), "act = tanh"),
-        (("x: [n]", "x"), "input x: [n]"),
+        (("x: [n]", "x [n]"), "input x: [n]"),
         (("x: [n]", "x:"), "input x: [n]"),
         (("output h'", "output = h'"), "output h'"),
         (("output h'", "stop h' = 0"), "stop h' == 0"),

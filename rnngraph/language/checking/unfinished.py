@@ -72,6 +72,8 @@ class Gaps:
             return True
         if d.code == "E101" and self.imports:
             return True
+        if d.code == "E308" and gappy:
+            return True  # an output that could not be read is missing in the count
         return d.code in _OF_WHOLE_BODIES and (_within(d.span, gappy) or d.code == "E315")
 
 

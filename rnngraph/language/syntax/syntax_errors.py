@@ -151,6 +151,8 @@ def _no_statement(trouble: Trouble) -> Diagnostic:
         return trouble.expected("`}`")
     if trouble.found == "FLOOR_DIVIDE" and trouble.token.first:
         return trouble.unexpected("a comment begins with `#`")
+    if trouble.found in ("OPEN_BRACKET", "SEQ", "FLOAT_TYPE", "INT_TYPE", "BOOL_TYPE") and trouble.accepts("COLON"):
+        return trouble.expected("`:`", _its_type(trouble))
     if trouble.found == "WITH":
         return trouble.unexpected("the parts of an `unroll` have an order: `over x with m = e for 3 from s`")
     if trouble.token.text.isalpha() and trouble.after and trouble.after.type == "IS":
@@ -196,9 +198,14 @@ def _one_of(trouble: Trouble) -> Diagnostic:
         return trouble.unexpected("a choice between values is written `where(condition, a, b)`")
     help = ""
     if named[:1] == ["`:`"] and trouble.before:
-        name = trouble.before.text
-        help = f"its type stands there: `{name}: [n]` of n values, `{name}: []` of a single number"
+        help = _its_type(trouble)
     return trouble.expected(" or ".join(named[:2]), help) if named else trouble.unexpected()
+
+
+def _its_type(trouble: Trouble) -> str:
+    """Behind the name that a declaration begins with."""
+    name = trouble.before.text if trouble.before else "x"
+    return f"its type stands there: `{name}: [n]` of n values, `{name}: []` of a single number"
 
 
 def _either(words: tuple[str, ...] | list[str]) -> str:
