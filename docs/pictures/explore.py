@@ -1,4 +1,4 @@
-"""Takes the screenshots of docs/explore.md: `PYTHONPATH=. python docs/pictures/explore.py`, with Playwright and Chromium."""
+"""The screenshots of docs/explore.md: `PYTHONPATH=. python docs/pictures/explore.py`, with Playwright and Chromium."""
 
 from __future__ import annotations
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnngraph.cli.arguments import Folder, Output, Paths, Verb, Whole, Wholes
-from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, SEED, TIMES, dtype_option, read
+from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, SEED, TIMES, dtype_option, read, setting
 from rnngraph.cli.terminal import console, say_json, show_all, warn
 
 if TYPE_CHECKING:
     from rnngraph.analysis.equality import Asked
+    from rnngraph.analysis.results import Comparison
     from rnngraph.model import Model
+    from rnngraph.run_options import RunOptions
 
 PAGE = Output("a page", "html")
 
@@ -74,7 +76,6 @@ def compare(
     from rnngraph.run_options import run_options
     from rnngraph.runtime.choose_backend import backend_named
     from rnngraph.viz.plots import plots as write_plots
-    from rnngraph.viz.report import report
 
     model = read(file, name, settings)
     options = run_options(model, backend=backend, dtype=dtype, kernels=kernels, dtype_default="float32")
@@ -96,7 +97,7 @@ def compare(
             status.update("measuring memory over time")
             _draw_memory(model, asked, memory)
     if page:
-        write_aside(page, report(found).encode())
+        write_aside(page, _page(file, name, settings, options, found).encode())
     if plots:
         write_plots(found, plots)
     if as_json:
@@ -104,6 +105,17 @@ def compare(
     else:
         show_all(*(full if in_full else short)(found))
     return 0 if found.equal else 1
+
+
+def _page(file: str, name: str | None, settings: Sequence[str], options: RunOptions, found: Comparison) -> str:
+    """What was found, beside the graph, the memory and the source of the model."""
+    from rnngraph.explore.page import page
+    from rnngraph.explore.session import Session
+    from rnngraph.language.syntax.parser import read_source
+
+    known = dict(setting(text) for text in settings)
+    flags = {"dtype": options.dtype, "kernels": options.kernels or None}
+    return page(Session(read_source(file), known, name, flags=flags).compared(found))
 
 
 def _draw_memory(model: Model, asked: Asked, path: str) -> None:

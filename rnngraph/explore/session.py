@@ -9,11 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from rnngraph.analysis.results import Comparison
 from rnngraph.api import Model
 from rnngraph.check import check_source
 from rnngraph.diagnostics.diagnostic import Diagnostic, in_order
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source, printable
+from rnngraph.explore.comparison import comparison_json
 from rnngraph.explore.costs import costs_json, way_json
 from rnngraph.explore.memory import memory_json
 from rnngraph.explore.stages import stages_json
@@ -71,7 +73,12 @@ class Session:
         model, _ = self.read(self.source.text)
         title = model.block.definition if model else Path(self.source.shown).stem
         about = {"title": title, "file": self.source.shown, "text": self.source.text, "served": served}
-        return {**about, **first, "costs": None, "memory": None, "values": None}
+        return {**about, **first, "costs": None, "memory": None, "values": None, "comparison": None}
+
+    def compared(self, results: Comparison) -> Json:
+        """The page of `compare`: what it found, the graph, the memory over time and the source."""
+        memory = self.part("memory", self.source.text)["memory"]
+        return {**self.opened(served=False), "memory": memory, "comparison": comparison_json(results)}
 
     def part(self, part: str, text: str, number: int = 0) -> Json:
         """One part under its name, with the diagnostics of the text. A part that cannot be made is None.

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import rnngraph as rg
 from rnngraph.diagnostics.source import Source
 from rnngraph.explore.page import page as page_of
 from rnngraph.explore.server import Server
@@ -71,7 +72,7 @@ class Watched:
         self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
         self.page.on("dialog", lambda dialog: (self.trouble.append(dialog.message), dialog.dismiss()))
         self.page.goto(address)
-        self.page.wait_for_selector("svg.canvas[data-drawn]")
+        self.page.wait_for_selector("svg.canvas[data-drawn]", state="attached")
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +245,22 @@ def test_it_fits_a_phone(page: Page) -> None:
         tab(page, name)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
     page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def test_a_comparison_is_a_view(browser: Any, tmp_path: Path) -> None:
+    found = rg.parse(TEXT).compare(steps=(2, 4), batch=2, repeats=1)
+    path = tmp_path / "page.html"
+    path.write_text(page_of(Session(Source("m.rnn", TEXT)).compared(found)), encoding="utf-8")
+    watched = Watched(browser, path.as_uri(), offline=True)
+    page = watched.page
+    assert page.get_by_role("tab").all_inner_texts() == ["Compare", "Graph", "Memory", "Source"]
+    assert "The modes give the same bits" in page.locator(".verdict.same").inner_text()
+    assert page.locator(".compare .chart canvas").count() == 4
+    assert page.locator(".compare tbody tr").count() >= 4 + 2 * 3
+    assert axe.Axe().run(page).violations_count == 0
+    tab(page, "Memory")
+    tab(page, "Graph")
+    assert boxes(page) > 5 and watched.trouble == []
 
 
 def test_served_it_is_edited(browser: Any) -> None:

@@ -11,8 +11,10 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.analysis.cost import cost
+from rnngraph.analysis.results import CompareRow, Comparison, Difference, LedgerEntry, Spread
 from rnngraph.check import check
 from rnngraph.diagnostics.source import Source
+from rnngraph.explore.comparison import comparison_json
 from rnngraph.explore.costs import Way, way_json, ways
 from rnngraph.explore.memory import memory_json
 from rnngraph.explore.session import Given, Session
@@ -146,6 +148,24 @@ def test_rows_that_are_given_are_run(tmp_path: Path) -> None:
     y = next(s for s in told["series"] if s["name"] == "y")
     assert told["how"] == "rows of `d.npz`" and len(y["rows"]) == 4
     assert y["rows"][1][2] == [0.0] * 5  # behind the end of that row
+
+
+# --- compare -----------------------------------------------------------------------------------------------------
+
+
+def test_a_comparison_is_told_as_it_is() -> None:
+    ledger = (LedgerEntry("saved", 100, 100, "10 T"), LedgerEntry("gradients", 7, 8, "7"))
+    sizes = dict.fromkeys(("nodes_forward", "edges_forward", "nodes_gradient", "edges_gradient"), 3)
+    row = {**sizes, "graph_bytes": 1, "program_bytes": 1, "compile_seconds": 0.5, "first_ms": 1.0}
+    rows = [CompareRow(m, 10, **row, later_ms=Spread(2.0, 1.0, 3.0), ledger=ledger) for m in ("static", "dynamic")]
+    differences = (Difference("y", 0.0, True), Difference("grad:w", 1e-9, False))
+    told = comparison_json(Comparison("M", 2, "float32", "numpy", False, differences, tuple(rows)))
+    assert not told["equal"] and "grad:w" in told["verdict"]
+    assert [d["name"] for d in told["differences"]] == ["grad:w", "y"]  # what differs comes first
+    (static, _) = told["modes"]
+    assert static["categories"] == ["saved", "gradients"] and static["laws"] == ["10 T", "7"]
+    assert [entry["right"] for entry in static["ledger"][0]["bytes"]] == [True, False]
+    assert static["points"][0]["run"] == [0.002, 0.001, 0.003] and static["points"][0]["bytes"] == 108
 
 
 # --- the text ----------------------------------------------------------------------------------------------------

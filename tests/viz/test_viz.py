@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from rnngraph.viz import memory
 from rnngraph.viz.dot_program import run
 from rnngraph.viz.picture import picture
 from rnngraph.viz.plots import plots
-from rnngraph.viz.report import report
 from rnngraph.viz.sentences import honest, verdict
 from rnngraph.viz.summary import as_json, summary, totals
 from rnngraph.viz.write import svg, write
@@ -121,47 +119,9 @@ def row(mode: str, steps: int) -> CompareRow:
     return CompareRow(mode, steps, *sizes, nodes / 1e4, 3.0, Spread(2.0, 1.9, 2.3), ledger)
 
 
-class Tags(HTMLParser):
-    """Checks that every opened element is closed in order."""
-
-    VOID = frozenset({"meta", "br"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append(tag)
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-def test_the_page_is_whole_and_needs_nothing_else() -> None:
-    page = report(comparison(name="<script>lstm"))
-    tags = Tags()
-    tags.feed(page)
-    assert not tags.open
-    assert tags.seen.count("svg") == 4
-    assert not {"script", "link", "img"} & set(tags.seen)
-    assert "same bits" in page
-    assert "25,600 T" in page
-    assert "A note." in page
-
-
-def test_ids_of_the_plots_do_not_meet() -> None:
-    page = report(comparison())
-    ids = [part.partition('"')[0] for part in page.split(' id="')[1:]]
-    assert len(ids) == len(set(ids)) > 10
-
-
 def test_the_verdict_names_what_differs() -> None:
     assert verdict(comparison()) == "The modes give the same bits: all 2 outputs and gradients are equal."
     assert "grad:kernel by up to 2e-09" in verdict(comparison(equal=False))
-    assert "class='verdict differs'" in report(comparison(equal=False))
 
 
 def test_the_notes_are_backed_by_the_numbers() -> None:

@@ -89,9 +89,19 @@ export interface Values extends Tables {
   times: { place: string; forward: number; backward: number }[];
 }
 
+export interface ComparisonMode {
+  mode: string; points: { steps: number; nodes: number; compile: number; run: [number, number, number]; bytes: number }[];
+  categories: string[]; ledger: { steps: number; bytes: ({ text: string; right: boolean } | null)[] }[]; laws: string[];
+}
+
+export interface Comparison {
+  facts: string[]; equal: boolean; verdict: string; notes: string[]; runs: string; columns: string[]; cells: string[][];
+  modes: ComparisonMode[]; differences: { name: string; equal: boolean; most: number }[];
+}
+
 export interface Page {
   title: string; file: string; text: string; served: boolean; diagnostics: Diagnostic[];
-  model: ModelOf | null; costs: Costs | null; memory: Memory | null; values: Values | null;
+  model: ModelOf | null; costs: Costs | null; memory: Memory | null; values: Values | null; comparison: Comparison | null;
 }
 
 export type Part = "model" | "costs" | "way" | "memory" | "values";

@@ -1,5 +1,6 @@
 // The page: its views, what they share, and the server, where there is one.
 
+import { CompareView } from "./compare";
 import { CostView } from "./cost";
 import type { Costs, Diagnostic, Memory, ModelOf, Page, Part, Values, Way } from "./data";
 import { h, on, settled } from "./dom";
@@ -9,10 +10,10 @@ import { MemoryView } from "./memory";
 import { place, source } from "./source";
 import { ValuesView } from "./values";
 
-type Name = "graph" | "cost" | "memory" | "values" | "source";
+type Name = "compare" | "graph" | "cost" | "memory" | "values" | "source";
 
-const VIEWS: [Name, string][] = [["graph", "Graph"], ["cost", "Cost"], ["memory", "Memory"], ["values", "Values"], ["source", "Source"]];
-const NEEDS: Record<Name, Part | null> = { graph: null, cost: "costs", memory: "memory", values: "values", source: null };
+const VIEWS: [Name, string][] = [["compare", "Compare"], ["graph", "Graph"], ["cost", "Cost"], ["memory", "Memory"], ["values", "Values"], ["source", "Source"]];
+const NEEDS: Record<Name, Part | null> = { compare: null, graph: null, cost: "costs", memory: "memory", values: "values", source: null };
 
 async function start(): Promise<void> {
   const page: Page = JSON.parse(await unpacked(document.getElementById("page-data")!.textContent!));
@@ -30,6 +31,7 @@ class Explorer {
   private panels = new Map<Name, HTMLElement>();
   private graph: GraphView;
   private cost: CostView;
+  private compare: CompareView;
   private memory: MemoryView;
   private values: ValuesView;
   private source: ReturnType<typeof source>;
@@ -46,6 +48,7 @@ class Explorer {
     this.source = source(page.file, page.text, page.served, settled(350, (text: string) => void this.edited(text)), (at) => this.pointed(at));
     this.graph = new GraphView({ model: null, values: null, costs: null }, point(() => this.model));
     this.cost = new CostView(page.costs);
+    this.compare = new CompareView(page.comparison);
     this.memory = new MemoryView(page.memory, point(() => this.page.memory));
     this.values = new ValuesView(page.values, point(() => this.page.values), page.served ? () => { this.seed++; this.forget("values"); } : null);
     this.source.problems(page.diagnostics);
@@ -55,7 +58,7 @@ class Explorer {
   mount(body: HTMLElement): void {
     const theme = h("button", { type: "button", class: "icon", title: "Light or dark", "aria-label": "Light or dark", onclick: () => this.theme() }, "◐");
     const tabs = h("div", { role: "tablist", "aria-label": "Views" });
-    for (const [name, title] of VIEWS) {
+    for (const [name, title] of this.views) {
       const tab = h("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": `view-${name}`, onclick: () => this.show(name) }, title);
       const panel = h("div", { role: "tabpanel", id: `view-${name}`, "aria-labelledby": `tab-${name}`, class: "view" });
       this.tabs.set(name, tab);
@@ -63,10 +66,8 @@ class Explorer {
       tabs.append(tab);
     }
     tabs.addEventListener("keydown", on<KeyboardEvent>((event) => this.arrow(event)));
-    this.panels.get("graph")!.append(this.graph.element);
-    this.panels.get("cost")!.append(this.cost.element);
-    this.panels.get("memory")!.append(this.memory.element);
-    this.panels.get("values")!.append(this.values.element);
+    const parts = { compare: this.compare, graph: this.graph, cost: this.cost, memory: this.memory, values: this.values };
+    for (const [name, part] of Object.entries(parts)) this.panels.get(name as Name)?.append(part.element);
     body.append(
       h("header", { class: "top" }, this.heading, h("span", { class: "file" }, this.page.file), tabs, this.state, theme),
       h("main", {}, h("div", { class: "views" }, ...this.panels.values()), this.aside));
@@ -75,17 +76,26 @@ class Explorer {
       if (event.key === "/" && !typing) { event.preventDefault(); this.show("graph"); this.graph.focusSearch(); }
     }));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.repaint());
-    const asked = VIEWS.find(([name]) => `#${name}` === location.hash);
-    this.show(asked ? asked[0] : "graph");
+    const asked = this.views.find(([name]) => `#${name}` === location.hash);
+    this.show((asked ?? this.views[0])[0]);
     this.graph.update({ model: this.model, values: this.page.values, costs: this.page.costs });
     if (this.page.served) setTimeout(() => void this.fetched("values"), 600); // hovering tells the times that are in there
+  }
+
+  /** Those that the page has something for, or a server that makes it. */
+  private get views(): typeof VIEWS {
+    return VIEWS.filter(([name]) => {
+      const need = NEEDS[name];
+      if (name === "compare") return this.page.comparison !== null;
+      return !need || this.page.served || this.page[need as "costs" | "memory" | "values"] !== null;
+    });
   }
 
   // --- views -----------------------------------------------------------------------------------------------------
 
   private show(name: Name): void {
     this.shown = name;
-    for (const [key] of VIEWS) {
+    for (const [key] of this.views) {
       const chosen = key === name;
       this.tabs.get(key)!.setAttribute("aria-selected", String(chosen));
       this.tabs.get(key)!.tabIndex = chosen ? 0 : -1;
@@ -93,7 +103,7 @@ class Explorer {
     }
     const whole = name === "source";
     (whole ? this.panels.get("source")! : this.aside).append(this.source.element);
-    this.aside.hidden = whole || name === "cost";
+    this.aside.hidden = whole || name === "cost" || name === "compare";
     this.source.refresh();
     if (NEEDS[name]) void this.fetched(NEEDS[name]);
     this.repaint();
@@ -102,17 +112,18 @@ class Explorer {
   private repaint(): void {
     if (this.shown === "graph") this.graph.show();
     if (this.shown === "cost") this.cost.redraw();
+    if (this.shown === "compare") this.compare.redraw();
     if (this.shown === "memory") this.memory.redraw();
     if (this.shown === "values") this.values.redraw();
   }
 
   private arrow(event: KeyboardEvent): void {
-    const at = VIEWS.findIndex(([name]) => name === this.shown), last = VIEWS.length - 1;
+    const views = this.views, at = views.findIndex(([name]) => name === this.shown), last = views.length - 1;
     const to = { ArrowRight: at === last ? 0 : at + 1, ArrowLeft: at ? at - 1 : last, Home: 0, End: last }[event.key];
     if (to === undefined) return;
     event.preventDefault();
-    this.show(VIEWS[to][0]);
-    this.tabs.get(VIEWS[to][0])!.focus();
+    this.show(views[to][0]);
+    this.tabs.get(views[to][0])!.focus();
   }
 
   private theme(): void {

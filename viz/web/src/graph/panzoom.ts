@@ -14,6 +14,7 @@ export class PanZoom {
   private pointers = new Map<number, { x: number; y: number }>();
   private moved = 0;
   private target: Element | null = null;
+  private late: (() => void) | null = null;
   onclick: (target: Element | null) => void = () => {};
 
   constructor(private readonly svg: SVGSVGElement) {
@@ -71,7 +72,8 @@ export class PanZoom {
   /** All of it in sight; where it is only asked to be readable, no smaller than that, from its beginning. */
   fit(readable = false, middle = false): void {
     const { clientWidth: w, clientHeight: h } = this.svg;
-    if (!w || !h) return;
+    this.late = !w || !h ? () => this.fit(readable, middle) : null;
+    if (this.late) return;
     const whole = Math.min(w / this.w, h / this.h, 1.25);
     this.k = readable ? Math.max(whole, Math.min(READABLE, 1.25)) : whole;
     this.x = this.w * this.k < w ? (w - this.w * this.k) / 2 : 0;
@@ -79,6 +81,9 @@ export class PanZoom {
     if (readable && this.w * this.k > w) this.x = middle ? (w - this.w * this.k) / 2 : 0;
     this.apply();
   }
+
+  /** What was drawn while it was hidden is fitted when it is shown. */
+  shown(): void { this.late?.(); }
 
   toClient(x: number, y: number): [number, number] {
     const box = this.svg.getBoundingClientRect();

@@ -88,7 +88,10 @@ export class GraphView {
     this.element.classList.toggle("stale", is && Boolean(this.drawing));
   }
 
-  show(): void { if (!this.drawing) void this.redraw("fit"); }
+  show(): void {
+    if (this.drawing) this.zoom.shown();
+    else void this.redraw("fit");
+  }
 
   private firstBackward(): number {
     return this.told.model?.stages.findIndex((stage) => stage.outputs.some((o) => stage.level.nodes[o.value[0]].back)) ?? -1;
