@@ -76,6 +76,7 @@ class Model(core.Model):
         options: Options = None,
         progress: Callable[[Progress], None] | None = None,
         comm: Any = None,
+        log_gradients: bool = False,
         **recipe: Any,
     ) -> Fitted:
         """Trains on data (rows are axis 0 of every array), from new weights or from these, and gives the weights.
@@ -84,7 +85,9 @@ class Model(core.Model):
         0.01})), `rate`, `momentum` and `decay` of the optimiser that it names, `rate_schedule`, `clip_norm`, `segment`
         and the others of `training.config.FitConfig`. `progress` is told after every update. A `checkpoint` is written
         after each epoch; `resume` goes on from one, to the same bits. `Fitted.weights` know their model and how the
-        data were made: `rnngraph.save_weights` keeps that.
+        data were made: `rnngraph.save_weights` keeps that. With `log_gradients` each record of the history has the
+        norms of the gradient on the first batch: `gradient.NAME` of a weight, `back.time.8` of the states 8 steps
+        before the end of their rows.
 
         `comm` is a communicator of mpi4py: all of its processes call `fit` with the same arguments, compute gradients
         together and have the same weights at the end, to the bit those of any other number of processes with as many
@@ -101,6 +104,7 @@ class Model(core.Model):
             self, data, validation_data, with_optimiser(self, recipe),
             options=self._how(options), weights=weights, checkpoint=kept, resume=old, progress=progress,
             processes=_processes(comm),
+            log_gradients=log_gradients,
         )  # fmt: skip
 
     def sweep(

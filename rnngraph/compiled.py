@@ -73,6 +73,10 @@ class CompiledProgram:
             self._variants[signature] = Variant(made, self.schedule, signature, self.backend)
         return self._variants[signature]
 
+    def changed(self, change: Callable[[Elaborated], Elaborated]) -> CompiledProgram:
+        """A program for the same schedule, whose graph is changed once it is elaborated."""
+        return CompiledProgram(lambda padded, fed: change(self._elaborate(padded, fed)), self.schedule, self.backend)
+
     @property
     def graph(self) -> Graph:
         """The final graph: loops where dynamic, plain nodes where static."""

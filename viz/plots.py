@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -57,6 +58,14 @@ def files(path: str | Path, forms: Sequence[str] = FORMS) -> list[Path]:
     except OSError as error:
         raise CannotDo(f"cannot write into `{folder}`: {error.strerror or error}", "E912") from error
     return [folder / f"compare-{plot.name}.{form}" for plot, form in product(PLOTS, forms)]
+
+
+def inline(results: Comparison, plot: Plot) -> str:
+    """An `<svg>` element for a page; its ids begin with the plot's name, for a page has several."""
+    text = drawn(results, plot, "svg").decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r'\bid="', f'id="{plot.name}-', text)
+    return re.sub(r'(url\(#|xlink:href="#)', rf"\g<1>{plot.name}-", text)
 
 
 def drawn(results: Comparison, plot: Plot, form: str) -> bytes:

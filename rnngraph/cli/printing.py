@@ -104,10 +104,12 @@ class Bar:
 
     def tell(self, now: Any) -> None:
         """Takes a `training.fit.Progress`."""
+        from rnngraph.training.evaluation import BACK, WEIGHT
+
         self.progress.update(
             self.task, completed=now.batch, total=now.batches, epoch=f"{now.epoch}/{now.epochs}", loss=now.loss
         )
         if now.record is not None:
-            numbers = {k: v for k, v in now.record.items() if k != "epoch"}
+            numbers = {k: v for k, v in now.record.items() if k != "epoch" and not k.startswith((WEIGHT, BACK))}
             line = f"epoch {now.epoch}/{now.epochs}  {metrics_text(numbers)}"
             self.progress.console.print(line, highlight=False, soft_wrap=True)

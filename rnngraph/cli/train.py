@@ -51,6 +51,7 @@ def _training_files(given: Mapping[str, Any]) -> Paths:
 @click.option("--validation-data", "held", multiple=True, type=Input(), help="Validation data for early stopping.")
 @click.option("--test", "tests", multiple=True, type=Input(), help="Test data to evaluate after training.")
 @click.option("--log", type=LOG, help="Write the history of epochs here (.csv).")
+@click.option("--log-gradients", is_flag=True, help="Record the gradient's norm too: by weight, by steps back in time.")
 @click.option("--curves", type=TIMES, help="Draw the history of epochs: .svg, .png or .pdf.")
 @click.option("--out", type=WEIGHTS, help="Write the trained weights here (.safetensors).")
 @click.option("--weights", type=Input(), help="Start from these weights.")
@@ -97,6 +98,7 @@ def train(
     held: Sequence[str],
     tests: Sequence[str],
     log: str | None,
+    log_gradients: bool,
     curves: str | None,
     out: str | None,
     weights: str | None,
@@ -128,6 +130,8 @@ def train(
     processes = among or ALONE
     first = processes.rank == 0
     asked = {name: overrides.pop(name) for name in NAMES}
+    if log_gradients and not (log or curves or as_json):
+        raise UserError("the gradient's norms have no place to stand in", "E646", "add `--log history.csv`")
     if not (paths or asked["text"]):
         raise UserError("there are no data to train on", "E622", "name files with `--data`, or a text with `--text`")
     refuse_together(resume=resume, weights=weights)
@@ -172,6 +176,7 @@ def train(
             resume=resume,
             progress=progress,
             processes=processes,
+            log_gradients=log_gradients,
         )
     if first and not began:
         stands = f": `{resume}` is at epoch {len(fitted.history)}" if resume else ""

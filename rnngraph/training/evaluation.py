@@ -14,6 +14,10 @@ from rnngraph.training.batch_rows import told_by
 from rnngraph.training.batches import Rows
 
 Record = dict[str, float]
+WEIGHT = "gradient."
+"""What the name of the norm of a weight's gradient begins with in a record."""
+BACK = "back."
+"""What that of states begins with: `back.time.8` is of those 8 steps before the end of their rows."""
 EVALUATED = 1024
 """So many rows are evaluated at once."""
 

@@ -24,7 +24,7 @@ from rnngraph.training.checkpoint import Identity, Made, Training, digests
 from rnngraph.training.config import FitConfig
 from rnngraph.training.evaluation import EVALUATED, Evaluable, Record, evaluate
 from rnngraph.training.gradients import Found, last_batch, of_all_shards, of_own_shards
-from rnngraph.training.job import Explain, Job, Progress, Trainable
+from rnngraph.training.job import Explain, Job, Norms, Progress, Trainable
 from rnngraph.training.pieces import Pieces, refuse_uncut
 from rnngraph.training.rates import Place, warmed_up
 from rnngraph.weights.about import About
@@ -87,6 +87,7 @@ def fit(
     about: About | None = None,
     progress: Callable[[Progress], None] | None = None,
     explain: Explain | None = None,
+    norms: Norms | None = None,
     together: int = EVALUATED,
     arrays: WholeArrays | None = None,
     processes: Processes = ALONE,
@@ -99,9 +100,10 @@ def fit(
     first states that the data may hold. A checkpoint is written to `path` after every epoch and when interrupted;
     `resume` is one to go on from, which gives the same bits as if there had been no stop. `model` says what is trained,
     so that another one's checkpoint is refused; `about` is kept in it, and with the weights. `explain` is asked for the
-    place where a loss or gradient that is not finite comes from. At most `together` rows are evaluated at once.
-    `arrays` makes the updates, NumPy where it is not given. With `processes` all of them call this with the same
-    arguments; each computes the gradients of its shards, and the first one writes the checkpoint and tells progress.
+    place where a loss or gradient that is not finite comes from; what `norms` says of the first batch is recorded after
+    each epoch. At most `together` rows are evaluated at once. `arrays` makes the updates, NumPy where it is not given.
+    With `processes` all of them call this with the same arguments; each computes the gradients of its shards, and the
+    first one writes the checkpoint and tells progress.
 
     Raises Interrupted after Ctrl-C, CannotDo where the loss is no longer finite or another training has the
     checkpoint, UserError for wrong settings.
@@ -135,6 +137,7 @@ def fit(
         progress if first else None,
         explain,
         processes,
+        norms,
     )
     fresh = _fresh(job, weights)
     with ExitStack() as stack:
@@ -260,6 +263,8 @@ def _close_epoch(job: Job, training: Training) -> Training:
         if training.best_loss is None or found["loss"] < training.best_loss:
             best = {name: w.copy() for name, w in training.weights.items()}
             closed = replace(closed, best=best, best_loss=found["loss"], best_epoch=epoch)
+    if job.norms is not None and (rows := job.pieces.piece(0, 0, {})) is not None:
+        record.update(job.norms(rows, training.weights))
     return replace(closed, history=(*training.history, record))
 
 

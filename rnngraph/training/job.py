@@ -22,6 +22,9 @@ from rnngraph.training.pieces import Pieces
 Explain = Callable[[Mapping[str, Any], Mapping[str, Any]], Diagnostic | None]
 """Tells where a batch, with these weights, first gives a value that is not finite."""
 
+Norms = Callable[[Mapping[str, Any], Mapping[str, Any]], Record]
+"""Measures the gradient of rows of data, with these weights."""
+
 
 class Trainable(Protocol):
     """A program with gradients: the loss of a batch (its mean over rows), and gradients of the weights by
@@ -72,6 +75,7 @@ class Job:
     progress: Callable[[Progress], None] | None = field(default=None)
     explain: Explain | None = field(default=None)
     processes: Processes = ALONE
+    norms: Norms | None = field(default=None)
 
     @property
     def shards(self) -> int:

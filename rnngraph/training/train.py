@@ -23,6 +23,7 @@ from rnngraph.training.checkpoint import Made
 from rnngraph.training.config import FitConfig
 from rnngraph.training.evaluation import EVALUATED, evaluate
 from rnngraph.training.fit import Fitted, fit
+from rnngraph.training.gradient_norms import GradientNorms
 from rnngraph.training.job import Progress
 from rnngraph.training.sharding import check_part, refuse_others, with_shards
 from rnngraph.weights.checks import check_weights
@@ -41,17 +42,19 @@ def train(
     resume: str | None = None,
     progress: Callable[[Progress], None] | None = None,
     processes: Processes = ALONE,
+    log_gradients: bool = False,
 ) -> Fitted:
     """Trains on data, by the model's `train` block and what overrides it; from new weights where none are given.
 
     Several `processes` call it together, with the same arguments, and have the same weights at its end. What fails on
-    one of them is raised on all.
+    one of them is raised on all. With `log_gradients` the record of each epoch has the norms of the gradient, by weight
+    and by steps back in time.
 
     UserError where the model has no loss, or the data do not fit it.
     """
     return processes.agreed(
         lambda: _trained(
-            model, data, validation, overrides, options, weights, checkpoint, resume, progress, processes,
+            model, data, validation, overrides, options, weights, checkpoint, resume, progress, processes, log_gradients,
         )
     )  # fmt: skip
 
@@ -67,6 +70,7 @@ def _trained(
     resume: str | None,
     progress: Callable[[Progress], None] | None,
     processes: Processes,
+    log_gradients: bool,
 ) -> Fitted:
     if "loss" not in model.graph.outputs:
         raise UserError("the model has no loss to train on", "E611", "add `loss cross_entropy(scores, label)` to it")
@@ -108,10 +112,16 @@ def _trained(
         about=replace(model.about, dtype=options.dtype, data={**_known(weights), **made_of(data)}),
         progress=progress,
         explain=lambda rows, now: explain(program, rows, now, gradient=True),
+        norms=_norms(model, options) if log_gradients else None,
         together=_together(options, config),
         arrays=program.backend.whole,
         processes=processes,
     )
+
+
+def _norms(model: Model, options: RunOptions) -> GradientNorms:
+    """Of the loss, by a loop whatever the mode, without what is random in training."""
+    return GradientNorms(replace(options, unroll="dynamic").compiled(model, gradient=True, outputs=("loss",)))
 
 
 def _known(weights: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -1,0 +1,59 @@
+"""How large the gradient is: of each weight, and of the states by how many steps they lie back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnngraph.compilation.nudges import Nudge, nudged
+from rnngraph.compiled import CompiledProgram
+from rnngraph.data.shapes import LENGTHS
+from rnngraph.training.evaluation import BACK, WEIGHT, Record
+
+
+class GradientNorms:
+    """Measures the gradient of the loss of some rows of data, by a program of its own."""
+
+    def __init__(self, program: CompiledProgram) -> None:
+        self._nudges = nudged(program.made)[1]
+        self._program = program.changed(lambda made: nudged(made)[0])
+
+    def __call__(self, rows: Mapping[str, Any], weights: Mapping[str, NDArray[Any]]) -> Record:
+        """`gradient.NAME` for each weight, then `back.AXIS.STEPS` for 0, 1, 2, 4, 8, ... steps: Euclidean norms of the
+        gradient of the mean loss of the rows, those of states over all states of all loops along the axis."""
+        sizes = {i.axis: np.shape(rows[i.name]) for i in self._program.made.inputs if i.axis and i.name in rows}
+        zeros = {n.name: np.zeros((*sizes[n.axis][:2], *n.shape), self._program.schedule.dtype) for n in self._nudges}
+        _, gradients = self._program.gradients({**rows, **zeros}, weights)
+        own = {f"{WEIGHT}{name}": float(np.linalg.norm(gradients[name])) for name in weights if name in gradients}
+        return own | dict(self._states(self._lengths(rows), gradients))
+
+    def _states(self, lengths: Mapping[str, Any], gradients: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, float]]:
+        for axis in dict.fromkeys(nudge.axis for nudge in self._nudges):
+            along = [nudge for nudge in self._nudges if nudge.axis == axis]
+            squares = np.sum([_squares(n, gradients[n.name], lengths.get(axis)) for n in along], axis=0)
+            for back in _doubling(len(squares)):
+                yield f"{BACK}{axis}.{back}", float(np.sqrt(squares[back]))
+
+    def _lengths(self, rows: Mapping[str, Any]) -> dict[str, Any]:
+        """The lengths of each axis that has any."""
+        inputs = (i for i in self._program.made.inputs if i.axis)
+        return {i.axis: np.asarray(rows[i.name + LENGTHS]) for i in inputs if i.name + LENGTHS in rows}
+
+
+def _squares(nudge: Nudge, gradient: NDArray[Any], lengths: NDArray[Any] | None) -> NDArray[Any]:
+    """For each number of steps back, the sum of squares over rows and units."""
+    count, steps = gradient.shape[:2]
+    square = np.square(gradient.reshape(count, steps, -1), dtype=np.float64).sum(axis=2)
+    ends = np.full(count, steps) if lengths is None else lengths
+    place = np.arange(steps) + np.zeros((count, 1), int)
+    real = place < ends[:, None]
+    back = place if nudge.reverse else ends[:, None] - 1 - place
+    return np.bincount(back[real], square[real], minlength=steps)
+
+
+def _doubling(steps: int) -> Iterator[int]:
+    """0, 1, 2, 4, 8, ..., below the number of steps."""
+    yield from (back for back in (0, *(1 << i for i in range(steps.bit_length()))) if back < steps)
