@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
+from rnngraph.diagnostics.optional import needed
 from rnngraph.viz.palette import FAINT, INK, SOFT
 
 FORMS = ("svg", "png", "pdf")
@@ -44,8 +45,8 @@ def dress(axes: Any, title: str, grid: str = "x") -> None:
 
 def figure_bytes(draw: Callable[[Any], None], form: str, name: str, dpi: int = 160, **options: Any) -> bytes:
     """The content of a file of one of `FORMS`: what `draw` puts on a figure of these options. `name` keeps the ids of
-    one svg apart from those of another."""
-    with undisturbed():
+    one svg apart from those of another. CannotDo where matplotlib is not installed."""
+    with undisturbed(), needed("matplotlib"):
         from matplotlib import rc_context, rcdefaults, rcParams
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

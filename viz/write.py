@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from rnngraph.diagnostics.optional import needed
 from rnngraph.files.outputs import form_of, write_aside
 from rnngraph.viz.dot import placed
 from rnngraph.viz.dot_program import run
@@ -67,8 +68,9 @@ def png(picture: Picture) -> bytes:
 
 def pdf(picture: Picture) -> bytes:
     """Vector graphics with real text. `graphviz-pure` writes no PDF, so it comes from the SVG."""
-    from reportlab.graphics import renderPDF  # type: ignore[import-untyped,unused-ignore]
-    from svglib.svglib import svg2rlg  # type: ignore[import-untyped,unused-ignore]
+    with needed("svglib"):
+        from reportlab.graphics import renderPDF  # type: ignore[import-untyped,unused-ignore]
+        from svglib.svglib import svg2rlg  # type: ignore[import-untyped,unused-ignore]
 
     with undisturbed():
         drawing = svg2rlg(BytesIO(_drawn(picture, "svg")))

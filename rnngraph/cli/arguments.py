@@ -15,6 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.optional import refuse_missing
 from rnngraph.files.outputs import form_of, refuse_clashes, refuse_unwritable
 
 if TYPE_CHECKING:
@@ -51,6 +52,15 @@ class Output(_OnDisk):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         form_of(value, self.forms, self.what)
+        return value
+
+
+class Plot(Output):
+    """A picture that matplotlib draws, an extra: where it is missing, that is said before a verb begins."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        super().convert(value, param, ctx)
+        refuse_missing("matplotlib")
         return value
 
 

@@ -10,6 +10,7 @@ import click
 from rnngraph.cli.arguments import Folder, Output, Paths, Verb, Whole, Wholes
 from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, SEED, TIMES, dtype_option, read, setting
 from rnngraph.cli.terminal import console, say_json, show_all, warn
+from rnngraph.diagnostics.optional import install, installed, refuse_missing
 
 if TYPE_CHECKING:
     from rnngraph.analysis.equality import Asked
@@ -23,7 +24,10 @@ PAGE = Output("a page", "html")
 def _plot_files(given: Mapping[str, Any]) -> Paths:
     from rnngraph.viz.plots import files
 
-    return {"--plots": [str(file) for file in files(given["plots"])]} if given["plots"] else {}
+    if not given["plots"]:
+        return {}
+    refuse_missing("matplotlib")
+    return {"--plots": [str(file) for file in files(given["plots"])]}
 
 
 @click.command(cls=Verb, also=_plot_files)
@@ -77,6 +81,8 @@ def compare(
     from rnngraph.runtime.choose_backend import backend_named
     from rnngraph.viz.plots import plots as write_plots
 
+    if page and not installed("matplotlib"):
+        warn("the page will have no plots: matplotlib is not installed", "W606", f"`{install('matplotlib')}`")
     model = read(file, name, settings)
     options = run_options(model, backend=backend, dtype=dtype, kernels=kernels, dtype_default="float32")
     asked = Asked(

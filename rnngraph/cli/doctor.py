@@ -16,6 +16,8 @@ from rnngraph.cli.terminal import cell_lines, say, say_json, show_all, table
 from rnngraph.diagnostics.errors import CannotDo
 
 EXTRAS = {
+    "matplotlib": ("plots: curves, times, memory, reports", "pip install matplotlib"),
+    "svglib": ("pictures of models as PDF", "pip install svglib"),
     "onnx": ("models to and from ONNX", "pip install onnx"),
     "onnxruntime": ("checks of models that come from ONNX", "pip install onnxruntime"),
     "h5py": ("models and weights from Keras", "pip install h5py"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnngraph.cli.arguments import Input, Output, Verb, Whole
+from rnngraph.cli.arguments import Input, Plot, Verb, Whole
 from rnngraph.cli.terminal import say, show_all, tell, warn
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
@@ -33,7 +33,7 @@ def option_group(*options: Decorator) -> Decorator:
 
 
 ANY = Whole(-(2**63))
-TIMES = Output("a picture", "svg", "png", "pdf")
+TIMES = Plot("a picture", "svg", "png", "pdf")
 FILE = click.argument("file", type=Input())
 MODEL = option_group(
     FILE,
