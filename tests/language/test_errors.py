@@ -123,6 +123,13 @@ if __name__ == "__main__":
         ("y = tf.tanh(x)", "functions and cells have no prefix"),
         ("y += x", "write `y = y + ...`"),
         ("y = x.shape", "a length is `size(x, axis = 0)`"),
+        ("y = x * pi", "here that is `3.141592653589793`"),
+        ("y = max(x, -inf)", "numbers are finite: take a large one, `1e30`"),
+        ("a, b = tanh(x), x", "each value has a line of its own: `a = x`, then `b = y`"),
+        ("y = unroll LSTM(3) over x from (c = x)", "values with names are a record: `record(c = x, h = y)`"),
+        ("h'[0] = x", "one row is changed by `h' = where((range(n) == i)[:, None], row, h)`"),
+        ("y = w[:, argmax(w)]", "put that dimension first: `m.T[i].T`"),
+        ("y = w[argmax(w), 0]", "write two indices: `m[i][0]`"),
     ],
 )
 def test_what_people_type_is_answered_with_how_it_is_written(statement: str, help: str) -> None:

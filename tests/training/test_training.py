@@ -125,6 +125,16 @@ def test_a_wrong_initialiser_is_told_at_its_place(bad, words):
     assert error.value.diagnostics[0].span is HERE
 
 
+def test_a_written_value_is_broadcast_to_its_parameter():
+    text = """model M { input x: [3] output a @ x + b @ x as y
+      param a: [2, 3] = 2 * range(3) param b: [2, 3] = range(2)[:, None] }"""
+    made = rg.parse(text).init(0)
+    assert made["a"].tolist() == [[0, 2, 4]] * 2 and made["b"].tolist() == [[0] * 3, [1] * 3]
+    for shape in ("[3]", "[2, 4]", "[1, 3]"):
+        with pytest.raises(UserError, match="has 2 x 3 values"):
+            rg.parse(text.replace("a: [2, 3] = 2 * range(3)", f"a: {shape} = ones([2, 3])"))
+
+
 def test_formulas_over_what_is_drawn():
     """Each initialiser in a formula draws an array of its own, of the parameter's shape or a block of it."""
     text = """

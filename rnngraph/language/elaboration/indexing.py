@@ -103,7 +103,8 @@ def _chosen(trace: Trace, value: Value, ids: Value, dim: int, e: ast.Index, at: 
             help=f"write `int({at.text})`",
         )
     if dim != 0 or len(e.indices) > 1:
-        raise Mistake("E204", "an int value chooses along the first dimension, alone", at)
+        help = "put that dimension first: `m.T[i].T`" if dim else "write two indices: `m[i][0]`"
+        raise Mistake("E204", "an int value chooses along the first dimension, alone", at, help=help)
     return chosen(trace, value, ids, e.span, at)
 
 

@@ -10,11 +10,14 @@ from rnngraph.ir.graph import INPUT, Value, graph_input, ordered
 from rnngraph.ir.types import Type
 from rnngraph.language.elaboration import expressions
 from rnngraph.language.elaboration.arguments import given_twice
+from rnngraph.language.elaboration.arithmetic import broadcasts
 from rnngraph.language.elaboration.elaborated import Drawn, Initial
 from rnngraph.language.elaboration.mistakes import Mistake, counted, shape_in_words
 from rnngraph.language.elaboration.scope import Scope
+from rnngraph.language.elaboration.values import Item
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.traversal import changed, walk
+from rnngraph.ops.table import broadcast
 
 INITIALISERS: dict[str, dict[str, float]] = {
     "zeros": {},
@@ -62,6 +65,7 @@ def _written(scope: Scope, s: ast.Param, e: ast.Expr, shape: tuple[int, ...]) ->
         item = expressions.one(scope, e)
         if isinstance(item, (bool, int, float)):
             return Initial("constant", {"value": float(item)})
+        item = _spread(scope, item, shape, e)
         value = trace.bring(trace.fit(item, shape, "float", e.span, f"`{s.name}`"), e.span)
     for node in ordered([value.node]):
         if node.op is INPUT and node.attrs["kind"] != "weight":
@@ -72,6 +76,14 @@ def _written(scope: Scope, s: ast.Param, e: ast.Expr, shape: tuple[int, ...]) ->
                 help="use numbers, settings and other parameters",
             )
     return Initial("computed", {}, value)
+
+
+def _spread(scope: Scope, item: Item, shape: tuple[int, ...], e: ast.Expr) -> Item:
+    """A row, say, for each row of a parameter."""
+    own = item.type.shape if isinstance(item, Value) else shape
+    if own == shape or not broadcasts(own, shape) or broadcast([own, shape]) != shape:
+        return item
+    return scope.trace.call("broadcast", item, at=e.span, shape=shape)
 
 
 # --- what is drawn ----------------------------------------------------------------------------------

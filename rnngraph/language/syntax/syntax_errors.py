@@ -122,6 +122,9 @@ def _no_definition(trouble: Trouble) -> Diagnostic:
         return trouble.expected("`=`", f"write `{word.text} = {word.text} {sign} ...`")
     if trouble.found == "EQUAL":
         return trouble.unexpected("`=` gives a value a name, `==` compares")
+    if word.type == "PRIMED" and trouble.found == "OPEN_BRACKET":
+        change = f"{word.text} = where((range(n) == i)[:, None], row, {word.text[:-1]})"
+        return trouble.expected("`=`", f"a state is written as a whole; of a matrix, one row is changed by `{change}`")
     if not word.first:
         return Diagnostic(
             "E001",
@@ -159,6 +162,8 @@ def _no_statement(trouble: Trouble) -> Diagnostic:
         return trouble.unexpected(note=f"`{trouble.token.text}` is a keyword and cannot be a name")
     if trouble.found == "IS" and trouble.accepts("EQUAL"):
         return trouble.unexpected("`==` compares, `=` gives a value a name")
+    if trouble.found == "COMMA":
+        return trouble.unexpected("each value has a line of its own: `a = x`, then `b = y`")
     if trouble.found == "FOR":
         return trouble.unexpected("a repetition is written `for k in 1..depth { ... }`")
     if trouble.found == "ELSE":
@@ -192,6 +197,8 @@ def _one_of(trouble: Trouble) -> Diagnostic:
     order += [] if trouble.accepts("PLUS") else ["OPEN_PAREN"]
     named = [f"`{trouble.spelled[name]}`" for name in order if name in trouble.accepted]
     named += [text for name, text in _CLASSES.items() if name in trouble.accepted]
+    if trouble.found == "IS" and trouble.accepts("EQUAL", "CLOSE_PAREN") and not trouble.accepts("COMMA"):
+        return trouble.unexpected("`==` compares; values with names are a record: `record(c = x, h = y)`")
     if trouble.found == "IS" and trouble.accepts("EQUAL"):
         return trouble.unexpected("`==` compares, `=` gives a value a name")
     if trouble.found == "ELSE":
