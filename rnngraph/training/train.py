@@ -54,7 +54,8 @@ def train(
     """
     return processes.agreed(
         lambda: _trained(
-            model, data, validation, overrides, options, weights, checkpoint, resume, progress, processes, log_gradients,
+            model, data, validation, overrides, options, weights, checkpoint, resume, progress, processes,
+            log_gradients,
         )
     )  # fmt: skip
 
