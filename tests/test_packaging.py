@@ -40,8 +40,9 @@ def files() -> set[str]:
     top = ROOT / "rnngraph"
     folders = [top, *(top / link for link in ("grammar", "viz"))]
     found = {f for folder in folders for f in folder.rglob("*") if f.suffix in HANDED_OUT}
-    kept = [f.relative_to(top) for f in found if "__pycache__" not in f.parts]
-    code = {f"rnngraph/{f.as_posix()}" for f in kept if f.parts[:2] != ("viz", "web")}
+    left_out = {"__pycache__", "vscode"}
+    kept = [f.relative_to(top) for f in found if not left_out & {*f.parts}]
+    code = {f"rnngraph/{f.as_posix()}" for f in kept if f.parts[:2] != ("viz", "web")} | {"rnngraph/grammar/README.md"}
     models = {f"rnngraph/{f.relative_to(ROOT).as_posix()}" for f in (ROOT / "examples").rglob("*.rnn")}
     return code | models | {f"rnngraph/examples/data/{name}" for names in DATA.values() for name in names}
 

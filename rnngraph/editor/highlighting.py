@@ -64,7 +64,7 @@ def _soft(type: str, previous: str, span: Span) -> Colour:
     called = _next(span) == "("
     if type in _TYPES:
         return "type" if previous in _BEFORE_TYPES and not called else _name(span.text, previous, span)
-    line = span.source.text[: span.start].rpartition("\n")[2]
+    line = span.source.text[span.source.ends(span.line)[0] : span.start]
     follows = type == "STOP" and bool(line.strip()) and previous != "OPEN_BRACE"
     return "name" if follows or _next(span) in ("=", "(", ",") else "keyword"
 
