@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,14 +16,10 @@ DISTANCES = (0.0, 8.0, -8.0, 14.0, -14.0, 22.0, -22.0)
 
 
 def clear(places: Places) -> Places:
-    """Frames' titles along the top or the bottom of their frames, then labels along their edges."""
+    """Frames' titles and badges at the top of their frames, or else further down in them; labels along their edges."""
     lines = [Line.along(d.curve) for d in places.edges]
     taken = [s.area for s in places.spots.values()]
-    frames = []
-    for placed in places.frames:
-        title = _titled(placed, lines, taken)
-        taken.append(_around(title, heading(placed), TITLE_SIZE, HIGH))
-        frames.append(placed._replace(title=title))
+    frames = [_titled(placed, lines, taken) for placed in places.frames]
     edges = []
     for i, drawn in enumerate(places.edges):
         if drawn.label is not None:
@@ -34,28 +31,48 @@ def clear(places: Places) -> Places:
     return Places(places.spots, frames, edges)
 
 
-def heading(placed: Placed) -> str:
-    return placed.frame.title if placed.badge else f"{placed.frame.title} {badges(placed.frame)}".strip()
+def _titled(placed: Placed, lines: Sequence[Line], taken: list[Area]) -> Placed:
+    """Title and badge where they are free, shortened where there is no such place."""
+    frame, area = placed.frame, placed.area
+    text, title = _inside(area, (frame.title, frame.title.split(" ")[0]), placed.title, lines, taken)
+    placed = placed._replace(frame=replace(frame, title=text, tooltip=frame.tooltip or frame.title), title=title)
+    if not frame.badges:
+        return placed
+    full = badges(frame)
+    beside = title[0] + (text_width(text, TITLE_SIZE) + text_width(full, TITLE_SIZE)) / 2 + 6, title[1]
+    said = (full, f"θ ...{frame.badges[-1].rsplit('.', 1)[-1]}", "θ")
+    text, badge = _inside(area, said, placed.badge or beside, lines, taken)
+    return placed._replace(frame=replace(placed.frame, badges=(text.removeprefix("θ ").removeprefix("θ"),)), badge=badge)
 
 
-def _titled(placed: Placed, lines: Sequence[Line], taken: Sequence[Area]) -> Point:
-    """The first place from the left that is free, else that with the fewest edges."""
-    text, area = heading(placed), placed.area
-    half = text_width(text, TITLE_SIZE) / 2
-    best, least = placed.title, 10**6
-    if not _crossing(here := _around(best, text, TITLE_SIZE, HIGH), lines) and not any(map(here.meets, taken)):
-        return best
-    for y in (placed.title[1], area.top - HIGH / 2 - 1, area.bottom + HIGH / 2 + 1):
+def _inside(
+    area: Area, texts: Sequence[str], wish: Point, lines: Sequence[Line], taken: list[Area]
+) -> tuple[str, Point]:
+    """The first text that has a free place, and that: where it is wished, else the first one from the top left."""
+    least: tuple[int, str, Point] = (10**6, texts[0], wish)
+    for text in texts:
+        for centre in (wish, *_lines_of(area, text_width(text, TITLE_SIZE) / 2)):
+            here = _around(centre, text, TITLE_SIZE, HIGH)
+            outside = here.left < area.left or here.right > area.right
+            count = _crossing(here, lines) + 5 * sum(here.meets(other) for other in taken) + 3 * outside
+            least = min(least, (count, text, centre), key=lambda found: found[0])
+            if not count:
+                break
+        if not least[0]:
+            break
+    taken.append(_around(least[2], least[1], TITLE_SIZE, HIGH))
+    return least[1], least[2]
+
+
+def _lines_of(area: Area, half: float) -> Iterator[Point]:
+    """Places in a frame for a text of that width."""
+    y = area.top - HIGH / 2 - 1
+    while y > area.bottom + HIGH / 2:
         x = area.left + half + 5
         while x + half <= area.right - 3:
-            here = _around((x, y), text, TITLE_SIZE, HIGH)
-            count = _crossing(here, lines) + 5 * sum(here.meets(other) for other in taken)
-            if not count:
-                return x, y
-            if count < least:
-                best, least = (x, y), count
+            yield x, y
             x += STEP
-    return best
+        y -= STEP
 
 
 def _labelled(drawn: Drawn, lines: Sequence[Line], taken: Sequence[Area]) -> Point:
