@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import resource
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ DATA = {"x": RNG.normal(size=(22, 6, 2)), "y": RNG.normal(size=(22, 6, 1))}
 RAGGED = {**DATA, "x.lengths": RNG.integers(0, 7, 22)}
 SHORT = {**DATA, "x.lengths": np.where(np.arange(22) % 5, 2, 6)}
 WORDS = {"word": RNG.integers(0, 7, (22, 6)), "next": RNG.integers(0, 7, (22, 6))}
+KERNELS = {"kernels": "numpy"}
 RECIPE = {"batch": 9, "epochs": 2, "shards": SHARDS, "seed": 5}
 
 Case = tuple[str, Mapping[str, Any], dict[str, Any]]
@@ -58,15 +59,25 @@ CASES: dict[str, Case] = {
     "segments of one update": (MODEL, SHORT, {"segment": 2, "accumulate": 2}),
     "held back": (MODEL, RAGGED, {"validation": 0.3, "patience": 1, "rate_schedule": "plateau", "warmup": 3}),
     "one row for each shard": (MODEL, DATA, {"batch": SHARDS}),
+    "steady": (MODEL.replace("Dropout(0.3)(h)", "h"), RAGGED, {"accumulate": 2}),
     "lookup": (LOOKUP, WORDS, {"rate": 0.1}),
 }
 
 
+FEW = ("adam", "ragged", "segments of one update", "held back")
+RESUMED = FEW[1:3]
+"""Of these a run is stopped behind some updates, and goes on with another number of processes."""
+
+
+@cache
+def model_of(text: str) -> Any:
+    return rg.parse(text)
+
+
 def fitted(name: str, comm: Any = None, **more: Any) -> Any:
     text, data, recipe = CASES[name]
-    model = rg.parse(text)
-    options = model.options(dtype="float32", kernels="numpy")
-    return model.fit(data, options=options, comm=comm, **{**RECIPE, **recipe, **more})
+    model = model_of(text)
+    return model.fit(data, options=KERNELS, comm=comm, **{**RECIPE, **recipe, **more})
 
 
 def told(found: Any) -> list[Any]:
@@ -78,7 +89,7 @@ def told(found: Any) -> list[Any]:
 # --- what goes wrong on one rank -------------------------------------------------------------------------------------
 
 
-def interrupted(rank: int, at: int) -> Callable[[Any], None]:
+def interrupted(at: int) -> Callable[[Any], None]:
     """Progress that stops the training behind so many updates; only the first rank is told any."""
     seen = []
 
@@ -99,8 +110,7 @@ def data_of(rank: int, **changes: Any) -> dict[str, Any]:
 
 
 def _fit(comm: Any, data: Mapping[str, Any] = DATA, text: str = MODEL, **recipe: Any) -> Any:
-    model = rg.parse(text)
-    return model.fit(data, options=model.options(kernels="numpy"), comm=comm, **{**RECIPE, **recipe})
+    return model_of(text).fit(data, options=KERNELS, comm=comm, **{**RECIPE, **recipe})
 
 
 def _broken_progress(now: Any) -> None:
@@ -163,17 +173,39 @@ def main(folder: Path) -> None:
     from mpi4py import MPI
 
     comm = MPI.COMM_WORLD
-    found: dict[str, Any] = {name: told(fitted(name, comm)) for name in CASES}
-    path = folder / "resumed.checkpoint"
-    for name in ("ragged", "segments of one update"):
-        outcome(lambda name=name: fitted(name, comm, checkpoint=path, progress=interrupted(comm.rank, 4)))
-        found[f"resumed {name}"] = told(fitted(name, comm, resume=path, shards=None))
-        if comm.rank == 0:
-            os.replace(path, folder / f"{name}.checkpoint")
-        comm.barrier()
+    found: dict[str, Any] = {"bits": {}, "resumed": {}}
+    for name in CASES if comm.size == 2 else FEW:
+        found["bits"][name] = told(fitted(name, comm))
+    for name in RESUMED if comm.size < 4 else ():
+        found["resumed"][name] = told(resumed(name, comm, folder / f"{name}.checkpoint"))
+    if comm.size < 4:
+        found["sent"] = {shards: sent(comm, shards) for shards in (comm.size, SHARDS)}
     if comm.size == 3:
         found["faults"] = {name: outcome(lambda fault=fault: fault(comm, folder)) for name, fault in FAULTS.items()}
     (folder / f"{comm.rank}.json").write_text(json.dumps(found))
+
+
+def resumed(name: str, comm: Any, path: Path) -> Any:
+    """Begun by all but the last rank, and stopped; gone on with by all."""
+    fewer = comm.Split(int(comm.rank == comm.size - 1))
+    if comm.rank < comm.size - 1:
+        outcome(lambda: fitted(name, fewer, checkpoint=path, progress=interrupted(4)))
+    comm.barrier()
+    return fitted(name, comm, resume=path, shards=None)
+
+
+def sent(comm: Any, shards: int) -> int:
+    """The bytes that this rank sends in an update: what a run of four sends more than one of two."""
+    from rnngraph.distributed.mpi import of
+    from rnngraph.training.train import train
+
+    counts = []
+    for batch in (11, 6):
+        processes = of(comm)
+        recipe = {**RECIPE, "epochs": 1, "batch": batch, "shards": shards}
+        train(model_of(MODEL), DATA, None, recipe, options=model_of(MODEL).options(**KERNELS), processes=processes)
+        counts.append(processes.sent)
+    return (counts[1] - counts[0]) // 2  # updates: 22 rows are 4 batches of 6, and 2 of 11
 
 
 if __name__ == "__main__":

@@ -1,0 +1,218 @@
+"""Several processes give the bits of one, tell together what goes wrong on one, and send what was predicted."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rnngraph as rg
+from rnngraph.analysis.cost import trained_values
+from rnngraph.cli.main import exit_code
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.distributed.launcher import Launched, launched
+from rnngraph.distributed.processes import own, owner
+from rnngraph.distributed.traffic import Exchange
+from tests.distributed.cases import CASES, FAULTS, FEW, MODEL, RESUMED, SHARDS, fitted, told
+from tests.support.paths import ROOT
+from tests.support.ranks import TRAIN, findings, furnished, mpiexec, together
+
+MPI = importlib.util.find_spec("mpi4py") is not None and mpiexec() is not None
+needs_mpi = pytest.mark.skipif(not MPI, reason="no mpi4py with an mpiexec")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], list[dict[str, Any]]]:
+    """What each rank of so many found."""
+
+    @cache
+    def run(size: int) -> list[dict[str, Any]]:
+        folder = tmp_path_factory.mktemp(f"ranks{size}")
+        process = together(size, "-m", "tests.distributed.cases", str(folder), folder=ROOT)
+        said = process.communicate(timeout=300)[1]
+        assert process.returncode == 0, said[-3000:]
+        return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(size)]
+
+    return run
+
+
+@cache
+def alone(name: str) -> list[Any]:
+    return told(fitted(name))
+
+
+# --- bits --------------------------------------------------------------------------------------------------------
+
+
+@needs_mpi
+@pytest.mark.parametrize(("size", "names"), [(2, tuple(CASES)), (3, FEW), (4, FEW)])
+def test_any_number_of_processes_has_the_bits_of_one(size: int, names: tuple[str, ...], ran: Any) -> None:
+    for rank in ran(size):
+        assert {name: rank["bits"][name] for name in names} == {name: alone(name) for name in names}
+
+
+@needs_mpi
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_checkpoint_of_some_processes_goes_on_with_others(size: int, ran: Any) -> None:
+    """Each begins with two processes of three ranks, and goes on with all of them."""
+    for rank in ran(size):
+        assert rank["resumed"] == {name: alone(name) for name in RESUMED}
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_another_number_of_shards_is_another_run(name: str) -> None:
+    assert alone(name) != told(fitted(name, shards=1))
+
+
+def test_shards_have_the_gradient_of_their_batch() -> None:
+    """Without dropout the weights are those of one shard, but for rounding; rows count by their steps."""
+    for name in ("lookup", "steady"):
+        one, cut = fitted(name, shards=1).weights, fitted(name).weights
+        assert all(abs(one[n] - cut[n]).max() < 1e-5 for n in one)
+
+
+def test_every_thing_has_one_owner() -> None:
+    for count in range(12):
+        for size in range(1, 9):
+            parts = [own(count, size, rank) for rank in range(size)]
+            assert [thing for part in parts for thing in part] == list(range(count))
+            assert all(thing in parts[owner(thing, count, size)] for thing in range(count))
+            assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+# --- bytes -------------------------------------------------------------------------------------------------------
+
+
+@needs_mpi
+@pytest.mark.parametrize("size", [2, 3])
+def test_what_is_sent_was_predicted(size: int, ran: Any) -> None:
+    for rank, found in enumerate(ran(size)):
+        for shards, counted in found["sent"].items():
+            predicted = Exchange(trained_values(rg.parse(MODEL)), 4, int(shards), size).sent(rank)
+            assert counted == predicted
+
+
+def test_cost_tells_what_processes_send(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By hand: an LSTM(4) over 3 values has 16 * (3 + 4 + 1) entries, a Dense(1) over 4 has 5. Of two processes each
+    sends half of its gradient and half of the mean, 4 bytes an entry; before that a byte and three numbers."""
+    assert exit_code(["cost", "small.rnn", "--gradient", "--batch", "8", "--processes", "2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["among"]["sent"] == (16 * 8 + 5) * 4 + 1 + 3 * 8 and found["sizes"]["batch"] == 4
+    assert exit_code(["cost", "small.rnn", "--processes", "2"]) == 2
+    assert exit_code(["cost", "small.rnn", "--gradient", "--batch", "2", "--processes", "3"]) == 2
+
+
+# --- faults ------------------------------------------------------------------------------------------------------
+
+SAID = {
+    "nan": (1, "rank 1: the loss was no longer finite in epoch 1, batch 1"),
+    "checked": (2, "rank 2: `x` holds nan at row 20, step 0, value 0"),
+    "rows": (2, "the shape of the data differs between ranks: `x` (20, 6, 2)"),
+    "numbers": (2, "what is in the data differs between ranks"),
+    "model": (2, "the model differs between ranks"),
+    "recipe": (2, "`optimizer` differs between ranks"),
+    "missing": (2, "the shape of the data differs between ranks"),
+    "few shards": (2, "there are 2 shards for 3 processes: 1 would do nothing"),
+    "small batch": (2, "a batch of 3 rows cannot be cut into 4 shards"),
+    "progress": (1, "rank 0: rnngraph itself failed: RuntimeError: the user's own"),
+    "full disk": (1, "rank 0: cannot write"),
+    "no checkpoint": (1, "rank 0: cannot read"),
+    "interrupted": (130, "training was interrupted on rank 1 in epoch"),
+}
+
+
+@needs_mpi
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_goes_wrong_on_one_rank_is_told_by_all(name: str, ran: Any) -> None:
+    code, words = SAID[name]
+    for rank in ran(3):
+        _, found, messages = rank["faults"][name]
+        assert found == code and len(messages) == 1 and words in messages[0]
+
+
+@needs_mpi
+def test_a_process_that_is_killed_ends_all_and_leaves_a_checkpoint_that_goes_on() -> None:
+    """Others, and any number, are run by `tests.support.ranks`."""
+    assert findings(0, "kill") == []
+
+
+# --- the command -------------------------------------------------------------------------------------------------
+
+
+@needs_mpi
+def test_the_command_writes_once_the_same_bytes(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    furnished(tmp_path)
+    short = [*TRAIN[2:], "--epochs", "2"]
+    process = together(2, "-m", "rnngraph", *short, folder=tmp_path)
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == 0 and out.count("wrote o.safetensors") == 1 and said.count("epoch 2/2") == 1
+    shared = (tmp_path / "o.safetensors").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(short) == 0 and (tmp_path / "o.safetensors").read_bytes() == shared
+
+
+@needs_mpi
+def test_a_wrong_command_is_told_once(tmp_path: Path) -> None:
+    furnished(tmp_path)
+    process = together(2, "-m", "rnngraph", "train", "small.rnn", "--data", "none.npz", folder=tmp_path)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 1 and said.count("none.npz") == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({}, Launched(0, 1)),
+        ({"PMI_RANK": "1", "PMI_SIZE": "3"}, Launched(1, 3)),
+        ({"OMPI_COMM_WORLD_RANK": "2", "OMPI_COMM_WORLD_SIZE": "4"}, Launched(2, 4)),
+        ({"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2"}, Launched(1, 2)),
+        ({"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2", "PMI_RANK": "5", "PMI_SIZE": "8"}, Launched(5, 8)),
+    ],
+)
+def test_a_launcher_is_known_by_its_variables(variables: dict[str, str], found: Launched) -> None:
+    assert launched(variables) == found
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"PMI_RANK": "3", "PMI_SIZE": "3"},
+        {"PMI_RANK": "0", "PMI_SIZE": "many"},
+        {"PMI_RANK": "0", "PMI_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "3"},
+    ],
+)
+def test_variables_that_contradict_each_other_are_told(variables: dict[str, str]) -> None:
+    with pytest.raises(UserError, match="contradict each other"):
+        launched(variables)
+
+
+@needs_mpi
+def test_an_mpi_that_sees_other_processes_than_were_started(tmp_path: Path) -> None:
+    """What happens where `mpiexec` is of another MPI than mpi4py: each process would train alone."""
+    import os
+    import subprocess
+    import sys
+
+    furnished(tmp_path)
+    variables = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "3", "PYTHONPATH": str(ROOT)}
+    environment = {n: v for n, v in os.environ.items() if not n.startswith("PMI")} | variables
+    command = [sys.executable, *TRAIN]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "started 3 processes, but the MPI of mpi4py" in done.stderr
+
+
+def test_what_is_no_communicator_is_told() -> None:
+    if not MPI:
+        pytest.skip("no mpi4py")
+    with pytest.raises(UserError, match="`comm` should be a communicator of mpi4py"):
+        fitted("sgd", comm=3)
+
+
+def test_more_shards_than_rows_of_a_batch() -> None:
+    with pytest.raises(UserError, match=f"cannot be cut into {SHARDS} shards"):
+        fitted("sgd", batch=2)
