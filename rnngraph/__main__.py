@@ -7,7 +7,7 @@ import sys
 import warnings
 from contextlib import suppress
 
-from rnngraph.system.interrupts import heard, unheard
+from rnngraph.system.interrupts import die, heard, unheard
 
 
 def main() -> None:
@@ -36,6 +36,8 @@ def _end(code: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
+    if "mpi4py.MPI" not in sys.modules and any(name.endswith(("PMI_SIZE", "_WORLD_SIZE")) for name in os.environ):
+        die()  # others that a launcher started would wait for this one, which they have not met
     os._exit(code)
 
 

@@ -46,6 +46,7 @@ LAYERS: list[set[str]] = [
     {"ops"},
     {"ir"},
     {"files"},
+    {"distributed"},
     {"diagnostics"},
     {"system"},
 ]
@@ -68,6 +69,7 @@ DOORS = {
     "safetensors": {"files.tensors"},
     "filelock": {"training.checkpoint"},
     "pygments": {"cli.terminal", "editor.pygments_lexer"},
+    "mpi4py": {"distributed.mpi"},
 }
 """Which modules import a library."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 import click
 
@@ -44,7 +44,7 @@ from rnngraph.diagnostics.unforeseen import unforeseen
 from rnngraph.distributed.failures import NoMpi
 from rnngraph.distributed.launcher import connected, launched
 from rnngraph.distributed.processes import ALONE, Processes
-from rnngraph.system.interrupts import Asked
+from rnngraph.system.interrupts import Asked, die, held
 
 
 @click.group(
@@ -79,9 +79,15 @@ def exit_code(arguments: Sequence[str] | None, asked: Asked | None = None) -> in
 
 def _exit_code(arguments: Sequence[str] | None, asked: Asked, stack: ExitStack) -> int:
     try:
-        processes = _processes(sys.argv[1:] if arguments is None else arguments)
-        stack.callback(processes.close)
-        code = processes.agreed(lambda: cli.main(arguments, standalone_mode=False, obj=processes))
+        with held() as heard:  # until all processes have met, none may leave the others waiting
+            processes = _processes(sys.argv[1:] if arguments is None else arguments)
+            stack.callback(processes.close)
+
+            def work() -> Any:
+                with heard():
+                    return cli.main(arguments, standalone_mode=False, obj=processes)
+
+            code = processes.agreed(work)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except UserError as error:
@@ -137,8 +143,7 @@ def _leave_others(error: NoMpi, rank: int) -> None:
         sys.stderr = sys.__stderr__
     tell([replace(d, message=f"rank {rank}: {d.message}" if rank else d.message) for d in error.diagnostics])
     sys.stderr.flush()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.raise_signal(signal.SIGTERM)
+    die()
 
 
 def _abandon_output() -> None:

@@ -1,1 +1,1 @@
-"""Several processes that work as one: what they ask of each other, and MPI, by which they ask."""
+"""Several processes: what they ask of each other, and MPI, by which they ask."""

@@ -195,8 +195,9 @@ class Exchange:
             if not everyone[:, 0].any():
                 return everyone, {}
             self._learn()
-            for start in range(0, self.result.size, traffic.BUCKET):
-                self._bucket(start, min(start + traffic.BUCKET, self.result.size), everyone)
+            size = traffic.bucket(self.among.size)
+            for start in range(0, self.result.size, size):
+                self._bucket(start, min(start + size, self.result.size), everyone)
         return everyone, self._named()
 
     def _prepare(self, gradients: Gradients) -> None:

@@ -7,10 +7,16 @@ from dataclasses import dataclass
 
 from rnngraph.distributed.processes import own
 
-BUCKET = 1 << 20
-"""So many entries of a gradient travel at a time: little memory, and each is added up while the cache has it."""
+BUCKET, PART = 1 << 20, 1 << 14
+"""So many entries of a gradient travel at a time: little memory, and each is added up while the cache has it. Of a
+bucket a process has at least such a part, so that a message is worth its latency."""
 STATE, NUMBERS = 1, 3
 """Bytes in which a process says whether it has failed, and float64 numbers of each shard."""
+
+
+def bucket(processes: int) -> int:
+    """Entries of a bucket."""
+    return max(BUCKET, PART * processes)
 
 
 @dataclass(frozen=True)
@@ -31,10 +37,6 @@ class Exchange:
             found += (shards * (size - mine) + mine * others) * self.itemsize
         return found
 
-    def messages(self) -> int:
-        """Messages that wait for each other in an update, where a process talks to all others at once."""
-        return 2 + sum(self.rounds + 1 for _ in self._buckets())
-
     def held(self, rank: int) -> int:
         """Bytes of a process's own shards, of the mean, and of what it gets from others for one bucket."""
         shards = len(own(self.shards, self.processes, rank))
@@ -43,7 +45,7 @@ class Exchange:
     @property
     def received(self) -> int:
         """Entries that a process gets from others at a time, at most."""
-        return self.rounds * self.processes * -(-min(BUCKET, self.entries) // self.processes)
+        return self.rounds * self.processes * -(-min(bucket(self.processes), self.entries) // self.processes)
 
     @property
     def rounds(self) -> int:
@@ -52,4 +54,5 @@ class Exchange:
 
     def _buckets(self) -> Iterator[int]:
         """The entries of each bucket."""
-        yield from (min(BUCKET, self.entries - start) for start in range(0, self.entries, BUCKET))
+        size = bucket(self.processes)
+        yield from (min(size, self.entries - start) for start in range(0, self.entries, size))

@@ -79,6 +79,12 @@ def unheard() -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
+def die() -> None:
+    """Ends the process by a signal, which a launcher of several processes takes as the end of all."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGTERM)
+
+
 def _raised_again(asked: Asked, unraisable: Any) -> None:
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
         timer = threading.Timer(AGAIN, signal.raise_signal, [asked.signal or signal.SIGINT])
@@ -94,7 +100,7 @@ Heard = Callable[[], AbstractContextManager[None]]
 @contextmanager
 def held() -> Iterator[Heard]:
     """A signal that comes meanwhile is raised behind: what is done inside is done whole. Inside of what it gives,
-    signals are raised at once all the same."""
+    signals are raised at once all the same, and one that waited at its beginning."""
     if threading.current_thread() is not threading.main_thread():
         yield nullcontext
         return
@@ -106,6 +112,8 @@ def held() -> Iterator[Heard]:
     def heard() -> Iterator[None]:
         waiting = {n: _handler(n, handler) for n, handler in before.items()}
         try:
+            if came:
+                signal.raise_signal(came.pop())
             yield
         finally:
             for number, handler in waiting.items():
