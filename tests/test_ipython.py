@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-interactive = pytest.importorskip("IPython.core.interactiveshell")
-
 import rnngraph as rg
+
+interactive = pytest.importorskip("IPython.core.interactiveshell")
 
 MODEL = "model M(units = 4) {\n  input x: seq[3]\n  y = unroll LSTM(units) over x\n  output y\n  loss mean(y[0])\n}\n"
 

@@ -76,7 +76,7 @@ def dot() -> str:
 
 
 def main() -> None:
-    from rnngraph.viz.write import dot_binary
+    from rnngraph.viz.dot_program import dot_binary
 
     drawn = subprocess.run([dot_binary(), "-Tsvg"], input=dot().encode(), capture_output=True, check=True).stdout
     PICTURE.write_bytes(drawn)

@@ -80,8 +80,9 @@ def _written(scope: Scope, s: ast.Param, e: ast.Expr, shape: tuple[int, ...]) ->
 
 def _spread(scope: Scope, item: Item, shape: tuple[int, ...], e: ast.Expr) -> Item:
     """A row, say, for each row of a parameter."""
-    own = item.type.shape if isinstance(item, Value) else shape
-    if own == shape or not broadcasts(own, shape) or broadcast([own, shape]) != shape:
+    if not isinstance(item, Value) or item.type.shape == shape:
+        return item
+    if not broadcasts(item.type.shape, shape) or broadcast([item.type.shape, shape]) != shape:
         return item
     return scope.trace.call("broadcast", item, at=e.span, shape=shape)
 
