@@ -42,7 +42,8 @@ def _titled(placed: Placed, lines: Sequence[Line], taken: list[Area]) -> Placed:
     beside = title[0] + (text_width(text, TITLE_SIZE) + text_width(full, TITLE_SIZE)) / 2 + 6, title[1]
     said = (full, f"θ ...{frame.badges[-1].rsplit('.', 1)[-1]}", "θ")
     text, badge = _inside(area, said, placed.badge or beside, lines, taken)
-    return placed._replace(frame=replace(placed.frame, badges=(text.removeprefix("θ ").removeprefix("θ"),)), badge=badge)
+    said_short = (text.removeprefix("θ").strip(),)
+    return placed._replace(frame=replace(placed.frame, badges=said_short), badge=badge)
 
 
 def _inside(

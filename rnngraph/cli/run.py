@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,7 +28,14 @@ from rnngraph.cli.options import (
     tell_written,
 )
 from rnngraph.cli.terminal import say, say_json, tell, warn, write_out
+from rnngraph.diagnostics.errors import UserError
 
+if TYPE_CHECKING:
+    from rnngraph.compiled import CompiledProgram
+    from rnngraph.model import Model
+    from rnngraph.run_options import RunOptions
+
+HEAT = Output("a picture", "svg", "png", "pdf")
 RESULTS = Output("results", "npz", "csv", "json", "safetensors")
 
 
@@ -38,6 +45,8 @@ RESULTS = Output("results", "npz", "csv", "json", "safetensors")
 @click.option("--weights", type=Input(), help="A .safetensors file; without it, new weights by --seed.")
 @click.option("--out", type=RESULTS, help="Write every result: .npz, .json, .safetensors; .csv for a table.")
 @click.option("--watch", metavar="H,C,I", help="Values inside cells to record at every step.")
+@click.option("--heat", type=HEAT, help="Draw what is watched as heat maps over time, of the first row of the data.")
+@click.option("--back", metavar="OUTPUT", help="With --heat: the gradient of its last step, by step back in time.")
 @click.option("--all", "whole", is_flag=True, help="Print every value, of large arrays too.")
 @click.option("--stream", is_flag=True, help="Read a line per step from standard input; write each step's outputs.")
 @click.option("--profile", is_flag=True, help="Show the time by source line instead of results.")
@@ -57,6 +66,8 @@ def run(
     weights: str | None,
     out: str | None,
     watch: str | None,
+    heat: str | None,
+    back: str | None,
     whole: bool,
     stream: bool,
     profile: bool,
@@ -83,6 +94,9 @@ def run(
     refuse_together(stream=stream or None, profile=profile or None, out=out)
     refuse_together(stream=stream or None, picture=picture)
     refuse_together(picture=picture, out=out)
+    refuse_together(heat=heat, picture=picture, stream=stream or None, profile=profile or None)
+    if (heat is None) != (watch is None and back is None) and (heat or back):
+        raise UserError("a heat map needs values", "E647", "give `--heat FILE` with `--watch NAMES` or `--back OUTPUT`")
     model = read(file, name, settings, weights)
     options = run_options(model, unroll=unroll, backend=backend, dtype=dtype, kernels=kernels)
     chance_told(weights, model)
@@ -107,13 +121,35 @@ def run(
         return 0
     watched = tuple(w.strip() for w in (watch or "").split(",") if w.strip())
     warn(model.unrolling_warning(options.unroll, steps, False))
-    results, trouble = run_and_explain(options.compiled(model, steps, watch=watched), seeded, given)
+    program = options.compiled(model, steps, watch=watched)
+    results, trouble = run_and_explain(program, seeded, given)
+    if heat:
+        _draw(heat, model, program, results, options, back, seeded, given)
     if out:
         written = write_results(out, results, table_rows(model.graph, model.inputs, data, results))
         tell_written(out, written, results, as_json)
     if as_json:
         say_json(results_json(results, whole=not out))
-    elif not out:
+    elif not out and not heat:
         say(results_text(results, whole))
     tell([trouble] if trouble else [])
     return 1 if trouble else 0
+
+
+def _draw(
+    path: str, model: Model, program: CompiledProgram, results: Mapping[str, Any], how: RunOptions, back: str | None,
+    data: Mapping[str, Any], weights: Mapping[str, Any],
+) -> None:  # fmt: skip
+    """Heat maps of the watched values, and of the gradients of the last step of an output."""
+    from rnngraph.analysis.steps_back import gradients_back
+    from rnngraph.ir.order import orders_of
+    from rnngraph.viz.heat import recorded, steps_back, write_maps
+
+    orders = orders_of(program.made.graph).items()
+    watched = {name.removeprefix("watch."): axes for name, axes in orders if name.startswith("watch.")}
+    maps = [recorded(name, results[name][0], axes[1:]) for name, axes in watched.items()]
+    if back:
+        found = gradients_back(model, how, back, data, weights)
+        maps += [steps_back(name, back, gradient[0]) for name, gradient in found.items()]
+    write_maps(maps, path, f"{model.block.definition}: the first row of the data")
+    say(f"wrote {path}")
