@@ -29,8 +29,14 @@ const known = new Map<string, Promise<ElkNode>>();
 function placed(graph: ElkNode, when: When): Promise<ElkNode> {
   const key = JSON.stringify(graph);
   if (known.size > 200) known.clear();
-  if (!known.has(key)) known.set(key, (engines[when] ??= started()).then((elk) => elk.layout(graph)));
+  if (!known.has(key)) known.set(key, (engines[when] ??= started()).then((elk) => elk.layout(graph).catch(() => elk.layout(apart(graph)))));
   return known.get(key)!;
+}
+
+/** Each loop laid out by itself, for what ELK cannot lay out as one: the same boxes, with lines that are less straight. */
+function apart(graph: ElkNode): ElkNode {
+  const separate = graph.ports ? { layoutOptions: { ...graph.layoutOptions, ...APART } } : {};
+  return { ...graph, ...separate, children: graph.children?.map(apart) };
 }
 
 const OPTIONS: Record<string, string> = {
@@ -49,6 +55,9 @@ const OPTIONS: Record<string, string> = {
   "elk.layered.nodePlacement.bk.fixedAlignment": "BALANCED",
 };
 
+/** Of a loop within a loop: ELK fails on the ports of some when all levels are laid out at once. */
+const APART = { ...OPTIONS, "elk.hierarchyHandling": "SEPARATE_CHILDREN" };
+
 /** The whole scene, from top to bottom. */
 export async function layered(scene: Scene, when: When = "now"): Promise<Drawing> {
   const root: ElkNode = { id: "root", layoutOptions: { ...OPTIONS, "elk.padding": "[top=24,left=40,bottom=24,right=40]" } };
@@ -64,7 +73,7 @@ export interface Cell { drawing: Drawing; ports: Map<string, Point> }
 export async function cell(item: Item, when: When): Promise<Cell> {
   const items = new Map<string, Item>(), frames = new Map<string, Scene>();
   const root: ElkNode = { id: "root", layoutOptions: { ...OPTIONS, "elk.padding": "[top=0,left=0,bottom=0,right=0]" } };
-  const only: Scene = { items: [item], links: [], base: [], names: new Map() };
+  const only: Scene = { items: [{ ...item, path: [] }], links: [], base: [], names: new Map() };
   root.children = level(only, "root", frames, items, true);
   root.edges = edges(only, "");
   const found = await placed(root, when), node = found.children![0];
@@ -140,7 +149,7 @@ function loopNode(item: Item, frames: Map<string, Scene>, items: Map<string, Ite
   frames.set(item.key, inside);
   return {
     id: item.key, ports: [...ports.values()], children: level(inside, item.key, frames, items), edges: [],
-    layoutOptions: { ...options, "elk.portConstraints": "FIXED_SIDE" },
+    layoutOptions: { ...(item.key.includes("/") ? APART : {}), ...options, "elk.portConstraints": "FIXED_SIDE" },
   };
 }
 

@@ -34,13 +34,15 @@ interface Context {
   model: ModelOf; view: View; blocks: Map<string, Block>;
   /** Paths of the cells that are unrolled: they open with their loops. */
   cells: Set<string>;
+  /** Paths of blocks with loops in them: where loops are opened these are, too. */
+  holders: Set<string>;
 }
 
 export const pathKey = (path: string[]): string => path.join("\u0000");
 
 export function sceneOf(model: ModelOf, stage: Stage, view: View): Scene {
   const blocks = new Map(model.blocks.map((block) => [pathKey(model.paths[block.path] ?? []), block]));
-  const context = { model, view, blocks, cells: new Set<string>() };
+  const context = { model, view, blocks, cells: new Set<string>(), holders: new Set<string>() };
   findCells(stage.level, context);
   const outputs = stage.outputs.filter((o) => view.backward || !stage.level.nodes[o.value[0]].back);
   const builder = new Builder(stage.level, context, [], "", new Map(), outputs.map((o) => o.value));
@@ -56,6 +58,8 @@ export function sceneOf(model: ModelOf, stage: Stage, view: View): Scene {
 function findCells(level: Level, context: Context): void {
   for (const node of level.nodes) {
     if (!node.loop) continue;
+    const path = node.path === undefined ? [] : context.model.paths[node.path];
+    path.forEach((_, i) => context.holders.add(pathKey(path.slice(0, i + 1))));
     context.cells.add(pathKey(context.model.paths[node.loop.base] ?? []));
     findCells(node.loop.body, context);
   }
@@ -136,8 +140,9 @@ class Builder {
     for (let size = this.base.length + 1; size <= path.length; size++) {
       const part = path.slice(0, size);
       if (!this.context.blocks.has(pathKey(part)) || this.context.cells.has(pathKey(part))) continue;
-      const toggled = this.context.view.toggled.has(`block ${pathKey(part)}`);
-      if ((this.context.view.detail === "cells") !== toggled) return part;
+      const { detail, form, toggled } = this.context.view;
+      const closed = detail === "cells" && (form === "closed" || !this.context.holders.has(pathKey(part)));
+      if (closed !== toggled.has(`block ${pathKey(part)}`)) return part;
     }
     return null;
   }

@@ -119,7 +119,7 @@ class Bands {
         items.forEach((p) => { p.row = row; });
         this.rows.push(row);
       };
-      for (const p of here) if (p.shape !== "box") add([p], true);
+      for (const shape of ["pills", "bar", "loop"] as const) for (const p of here) if (p.shape === shape) add([p], true);
       if (narrow.length) add(narrow, false);
     }
     for (const row of this.rows) for (const p of row.items) row.tracks += this.tracks(p);
@@ -151,7 +151,7 @@ class Bands {
   /** Whether it stands where time ends: behind a forward loop, or in front of a backward one. */
   private ends(p: Placed): boolean {
     const before = this.ancestors(p.item.key), loops = before.filter((q) => q.shape === "loop");
-    if (!p.item.back) return loops.length > 0;
+    if (!p.item.back && p.item.kind !== "backward") return loops.length > 0;
     return !loops.some((q) => q.item.back);
   }
 

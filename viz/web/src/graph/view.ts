@@ -71,6 +71,7 @@ export class GraphView {
     const before = this.told.model;
     this.told = told;
     if (told.model === before) return;
+    this.stale(!told.model);
     const count = told.model?.stages.length ?? 0;
     this.stageRange.max = String(Math.max(0, count - 1));
     const gradient = this.firstBackward();
@@ -151,6 +152,7 @@ export class GraphView {
     const turn = ++this.turn, { model } = this.told;
     this.controls();
     if (!model) { this.stale(true); return; }
+    if (!this.element.classList.contains("stale")) this.stale(false);
     const scene = sceneOf(model, model.stages[this.stage], this.view);
     const drawing = await (this.view.form === "unrolled" ? unrolled(scene, model, this.steps) : layered(scene));
     if (turn !== this.turn) return;
