@@ -22,12 +22,12 @@ from rnngraph.weights.save_load import Weights
 
 if TYPE_CHECKING:
     from rnngraph.analysis.bench import Bench
-    from rnngraph.analysis.cost import Cost
-    from rnngraph.analysis.results import Comparison
     from rnngraph.training.fit import Fitted
     from rnngraph.training.job import Progress
     from rnngraph.training.predict import Predictions
     from rnngraph.training.sweep import Sweep
+    from rnngraph.viz.notebook_tables import ShownComparison, ShownCost
+    from rnngraph.viz.summary import Summary
     from rnngraph.viz.write import Picture
 
 Data = Mapping[str, Any]
@@ -167,8 +167,8 @@ class Model(core.Model):
 
         return stream(self, self.own(weights), lines, dtype, {})
 
-    def summary(self) -> dict[str, Any]:
-        """Blocks, weights and states, with the number of values of each."""
+    def summary(self) -> Summary:
+        """Blocks, weights and states, with the number of values of each: a mapping, and a table in a notebook."""
         from rnngraph.viz.summary import as_json
 
         return as_json(self.block)
@@ -181,12 +181,14 @@ class Model(core.Model):
         gradient: bool = False,
         lengths: bool = False,
         options: Options = None,
-    ) -> Cost:
+    ) -> ShownCost:
         """The bytes of arrays that a run (or, with `gradient`, a training step) will take; nothing is run."""
         from rnngraph.analysis.cost import cost
+        from rnngraph.viz.notebook_tables import ShownCost
 
         how = self._how(options)
-        return cost(self, how.training_step if gradient else how.compiled, steps, batch, lengths)
+        found = cost(self, how.training_step if gradient else how.compiled, steps, batch, lengths)
+        return ShownCost(**vars(found))
 
     def compare(
         self,
@@ -198,7 +200,7 @@ class Model(core.Model):
         options: Options = None,
         progress: Tell = lambda text: None,
         **schedules: str,
-    ) -> Comparison:
+    ) -> ShownComparison:
         """The modes proven equal, then what each costs: nodes, compile time, run time, bytes predicted and measured.
 
         `schedules` (`keep="sqrt,revolve:10"`, `memory_limit`, `truncate`) add rows.
@@ -207,11 +209,13 @@ class Model(core.Model):
         from rnngraph.analysis.compare import schedules as rows
         from rnngraph.analysis.equality import Asked
         from rnngraph.runtime.choose_backend import backend_named
+        from rnngraph.viz.notebook_tables import ShownComparison
 
         how = self._how(options)
         more = rows(**{**dict.fromkeys(("keep", "memory_limit", "truncate"), ""), **schedules})
         asked = Asked(tuple(modes), tuple(steps), batch, how.dtype, repeats, 0, more)
-        return compare(self, backend_named(how.backend, how.kernels or None), asked, progress)
+        found = compare(self, backend_named(how.backend, how.kernels or None), asked, progress)
+        return ShownComparison(**vars(found))
 
     def bench(
         self,

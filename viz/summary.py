@@ -51,10 +51,19 @@ def totals(rows: Iterable[SummaryRow]) -> dict[str, int]:
     return {"values": values, "trained": trained, "frozen": values - trained}
 
 
-def as_json(block: Block) -> dict[str, Any]:
+class Summary(dict[str, Any]):
+    """Plain data, `blocks` and `totals`, that are a table in a notebook."""
+
+    def _repr_html_(self) -> str:
+        from rnngraph.viz.notebook_tables import summary_html
+
+        return summary_html(self["blocks"], self["totals"])
+
+
+def as_json(block: Block) -> Summary:
     """The rows and totals as plain data."""
     rows = summary(block)
-    return {"blocks": [asdict(row) for row in rows], "totals": totals(rows)}
+    return Summary(blocks=[asdict(row) for row in rows], totals=totals(rows))
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
