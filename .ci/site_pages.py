@@ -6,6 +6,7 @@ from __future__ import annotations
 import posixpath
 import re
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,22 @@ BESIDE = InclusionLevel.NOT_IN_NAV
 LANGUAGES = {".rnn": "rnn", ".py": "python", ".lark": "text", ".toml": "toml"}
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 FENCED = re.compile(r"^```.*?^```|^ {4}.*?$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
+
+
+def on_config(config: Any) -> Any:
+    """Documents that no line of the navigation names stand under More."""
+    named = set(_names(config.nav))
+    others = sorted(page.name for page in (ROOT / "docs").glob("*.md") if page.name not in named)
+    config.nav += [{"More": others}] if others else []
+    return config
+
+
+def _names(nav: Any) -> Iterator[str]:
+    if isinstance(nav, str):
+        yield nav
+    else:
+        for part in nav.values() if isinstance(nav, dict) else nav:
+            yield from _names(part)
 
 
 def on_files(files: Files, config: Any) -> Files:
