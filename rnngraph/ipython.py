@@ -52,9 +52,9 @@ def _asked(line: str) -> tuple[str, dict[str, Any]]:
 
 
 def _comparison(results: Any) -> str:
-    from rnngraph.viz.notebook import comparison_html
+    from rnngraph.viz.notebook import drawn_comparison
 
-    return comparison_html(results)
+    return drawn_comparison(results)
 
 
 def _fitted(fitted: Any) -> str:

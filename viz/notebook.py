@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 from typing import Protocol
 
 from rnngraph.analysis.results import Comparison
 from rnngraph.ir.graph import Graph
 from rnngraph.language.elaboration.elaborated import Block, Elaborated
+from rnngraph.viz.notebook_tables import comparison_html
 from rnngraph.viz.picture import picture
 from rnngraph.viz.plots import PLOTS, inline
-from rnngraph.viz.sentences import verdict
 from rnngraph.viz.write import svg
 
 
@@ -48,10 +47,10 @@ class Compiled(Protocol):
     def schedule(self) -> Scheduled: ...
 
 
-def comparison_html(results: Comparison) -> str:
+def drawn_comparison(results: Comparison) -> str:
     """What the comparison found, and its plots."""
-    plots = "\n".join(inline(results, plot) for plot in PLOTS) if results.rows else ""
-    return f"<p>{escape(verdict(results))}</p>\n{plots}"
+    plots = [inline(results, plot) for plot in PLOTS] if results.rows else []
+    return "\n".join([comparison_html(results), *plots])
 
 
 def model_svg(model: Drawn) -> str:

@@ -40,14 +40,19 @@ def _paragraph(text: str, strong: bool = False) -> str:
 
 
 class ShownComparison(Comparison):
-    """A comparison that is a table in a notebook: a row for each number of steps and mode, and what follows."""
+    """A comparison that is a table in a notebook."""
 
     def _repr_html_(self) -> str:
-        places = [COLUMNS.index(name) for name in _SHOWN]
-        rows = [[row[place] for place in places] for row in cells(self)]
-        facts = f"{self.model}: batch {self.batch:,}, {self.dtype}, {self.backend}"
-        told = (verdict(self), *self.notes, *honest(self))
-        return "\n".join([_paragraph(facts, True), table(_SHOWN, rows, TEXTS), *map(_paragraph, told)])
+        return comparison_html(self)
+
+
+def comparison_html(results: Comparison) -> str:
+    """A row for each number of steps and mode, and what follows."""
+    places = [COLUMNS.index(name) for name in _SHOWN]
+    rows = [[row[place] for place in places] for row in cells(results)]
+    facts = f"{results.model}: batch {results.batch:,}, {results.dtype}, {results.backend}"
+    told = (verdict(results), *results.notes, *honest(results))
+    return "\n".join([_paragraph(facts, True), table(_SHOWN, rows, TEXTS), *map(_paragraph, told)])
 
 
 class ShownCost(Cost):
