@@ -66,5 +66,6 @@ def server() -> session.Server:
     made = session.Server()
     for name, feature in FEATURES.items():
         made.feature(name, _OPTIONS.get(name))(feature)
-    made.feature(lsp.TEXT_DOCUMENT_CODE_LENS)(made.thread()(features.on_lens))
+    made.feature(lsp.TEXT_DOCUMENT_CODE_LENS)(features.on_lens)
+    made.thread()(features.on_lens)  # the only one that takes longer than a keystroke: others are answered meanwhile
     return made
