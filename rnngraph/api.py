@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,12 +101,11 @@ class Model(core.Model):
 
         kept, old = (None if p is None else str(p) for p in (checkpoint, resume))
         refuse_unnamed(data=data, weights=weights or {})
-        return train(
-            self, data, validation_data, with_optimiser(self, recipe),
-            options=self._how(options), weights=weights, checkpoint=kept, resume=old, progress=progress,
-            processes=_processes(comm),
-            log_gradients=log_gradients,
-        )  # fmt: skip
+        with _processes(comm) as processes:
+            return train(
+                self, data, validation_data, with_optimiser(self, recipe), options=self._how(options), weights=weights,
+                checkpoint=kept, resume=old, progress=progress, processes=processes, log_gradients=log_gradients,
+            )  # fmt: skip
 
     def sweep(
         self,
@@ -267,13 +267,19 @@ class Model(core.Model):
         return model_svg(self)
 
 
-def _processes(comm: Any) -> Processes:
+@contextmanager
+def _processes(comm: Any) -> Iterator[Processes]:
     """Those of a communicator; without one this process alone."""
     if comm is None:
-        return ALONE
+        yield ALONE
+        return
     from rnngraph.distributed.mpi import of
 
-    return of(comm)
+    processes = of(comm)
+    try:
+        yield processes
+    finally:
+        processes.free()
 
 
 def load(path: PathLike, model: str | None = None, /, **settings: Any) -> Model:

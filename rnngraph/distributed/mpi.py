@@ -116,8 +116,11 @@ class MpiProcesses:
     def of_first(self, work: Callable[[], T]) -> T:
         return cast(T, self._agreed(lambda: work() if self.rank == 0 else None, self.comm.bcast, for_all=True))
 
-    def close(self) -> None:
+    def free(self) -> None:
         self.comm.Free()
+
+    def close(self) -> None:
+        self.free()
         _mpi().Finalize()
 
     def fold(self, shards: int) -> Exchange:

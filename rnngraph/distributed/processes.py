@@ -51,8 +51,11 @@ class Processes(Protocol):
     def fold(self, shards: int) -> Fold:
         """For the next update; each process puts the shards of `own_shards`."""
 
+    def free(self) -> None:
+        """Behind the last call."""
+
     def close(self) -> None:
-        """At the end of a command."""
+        """At the end of the program."""
 
 
 def own(count: int, size: int, rank: int) -> range:
@@ -112,6 +115,9 @@ class Alone:
 
     def fold(self, shards: int) -> Fold:
         return FoldAlone(shards)
+
+    def free(self) -> None:
+        pass
 
     def close(self) -> None:
         pass
