@@ -146,12 +146,13 @@ def lmu(w: Weights, x: Any) -> Any:
     places = range(order)
     a = np.array([[(2 * i + 1) / theta * (-1 if i < j else (-1) ** (i - j + 1)) for j in places] for i in places])
     b = np.array([(2 * i + 1) / theta * (-1) ** i for i in places])
-    values, vectors = np.linalg.eig(np.block([[a, b[:, None]], [np.zeros((1, order + 1))]]))
-    both = ((vectors * np.exp(values)) @ np.linalg.inv(vectors)).real  # the exponential holds A and B together
+    values, vectors = np.linalg.eig(a)
+    held = ((vectors * np.exp(values)) @ np.linalg.inv(vectors)).real
+    put = np.linalg.solve(a, (held - np.eye(order)) @ b)
     h, m, y = np.zeros(w["w_h"].shape[0]), np.zeros(order), []
     for x_t in x:
         u = x_t @ w["e_x"] + h @ w["e_h"] + m @ w["e_m"]
-        m = both[:order, :order] @ m + both[:order, order] * u
+        m = held @ m + put * u
         h = np.tanh(x_t @ w["w_x"] + h @ w["w_h"] + m @ w["w_m"])
         y.append(h)
     return np.stack(y)

@@ -80,11 +80,10 @@ def _written(scope: Scope, s: ast.Param, e: ast.Expr, shape: tuple[int, ...]) ->
 
 def _spread(scope: Scope, item: Item, shape: tuple[int, ...], e: ast.Expr) -> Item:
     """A row, say, for each row of a parameter."""
-    if not isinstance(item, Value) or item.type.shape == shape:
+    if not isinstance(item, Value) or item.type.shape == shape or not broadcasts(item.type.shape, shape):
         return item
-    if not broadcasts(item.type.shape, shape) or broadcast([item.type.shape, shape]) != shape:
-        return item
-    return scope.trace.call("broadcast", item, at=e.span, shape=shape)
+    fits = broadcast([item.type.shape, shape]) == shape
+    return scope.trace.call("broadcast", item, at=e.span, shape=shape) if fits else item
 
 
 # --- what is drawn ----------------------------------------------------------------------------------
