@@ -69,8 +69,8 @@ def parse_around(source: Source) -> Read:
     for _ in range(MOST_ROUNDS):
         if items is not None and not reading.broken:
             break
+        repaired = repair(with_stand_ins(reading.tokens, reading.broken, {span.start for span in broken}))
         broken += text_of(reading.tokens, reading.broken)
-        repaired = repair(with_stand_ins(reading.tokens, reading.broken))
         reading = Reading(source, repaired, replaced=frozenset(span.start for span in broken))
         items = reading.run()
     return Read(ast.File(source, items or ()), tuple(told), tuple(broken))

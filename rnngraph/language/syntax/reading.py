@@ -80,6 +80,8 @@ class Reading:
             except UnexpectedToken:
                 if at != failed:
                     self.report(at, before)
+                else:
+                    self.broken.append(self.statement(at))
                 failed = at = self.resume(at + (at == failed))
             except Refused as error:
                 self.refuse(error, at)

@@ -6,7 +6,7 @@ elaboration refuses it, and poisons the names. That is never told, since the mis
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from rnngraph.diagnostics.source import Span
@@ -26,24 +26,25 @@ class Broken:
     last: int
 
 
-def with_stand_ins(tokens: Sequence[Token], broken: Sequence[Broken]) -> list[Token]:
-    """The tokens with something in place of each broken statement that the grammar takes."""
+def with_stand_ins(tokens: Sequence[Token], broken: Sequence[Broken], before: Set[int]) -> list[Token]:
+    """The tokens with something in place of each broken statement that the grammar takes. `before` is where stand-ins
+    begin already: one that is broken itself is left out."""
     done: list[Token] = []
     at = 0
     for one in sorted(broken, key=lambda b: b.first):
         if one.first >= at:
             done += tokens[at : one.first]
-            made, at = _stand_in(tokens, one)
+            made, at = _stand_in(tokens, one, before)
             done += made
     return [*done, *tokens[at:]]
 
 
-def _stand_in(tokens: Sequence[Token], one: Broken) -> tuple[list[Token], int]:
+def _stand_in(tokens: Sequence[Token], one: Broken, before: Set[int]) -> tuple[list[Token], int]:
     """What is read instead, and where the rest goes on."""
     own = list(tokens[one.first : one.last])
     closers = [t for t in own if t.type == "CLOSE_BRACE"]
     opened = next((i for i, t in enumerate(own) if t.type == "OPEN_BRACE"), None)
-    made = _meant(own) if own else []
+    made = _meant(own) if own and own[0].span.start not in before else []
     if opened is None:
         return [*closers, *made], one.last
     if made:
