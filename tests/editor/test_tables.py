@@ -8,8 +8,10 @@ import runpy
 import tomllib
 from importlib import import_module
 
+import pytest
 from pygments.token import Keyword, Name, Token
 
+from rnngraph.check import check_source
 from rnngraph.diagnostics.source import Source
 from rnngraph.editor import words
 from rnngraph.editor.analysis import analyse
@@ -19,6 +21,7 @@ from rnngraph.editor.pygments_lexer import RnnLexer
 from rnngraph.exchange.importing.body import reserved
 from rnngraph.language.builtins.registry import TABLE, names
 from rnngraph.language.elaboration.imports import library
+from rnngraph.language.syntax.parser import expected_at
 from rnngraph.language.syntax.tables import grammar
 from tests.support.paths import ROOT
 
@@ -33,6 +36,16 @@ def test_the_words_are_those_of_the_grammar() -> None:
 
 def test_names_that_an_import_may_not_take_are_all_known() -> None:
     assert reserved() >= set(TERMINALS) | names() | set(library())
+
+
+@pytest.mark.parametrize("before", ["", "model M {\n  "])
+def test_a_word_that_is_misspelt_is_known_where_the_grammar_takes_it(before: str) -> None:
+    """The messages of the parser know every word with which a statement or a definition can begin."""
+    expected = expected_at(Source("a", before), len(before)).words
+    assert len(expected) > 5
+    for word in expected:
+        found = check_source(Source("a", f"{before}{word}q x" if before else f"{word}q X {{ }}")).found
+        assert f"did you mean `{word}`?" in [d.help for d in found], word
 
 
 def test_every_word_has_its_colour() -> None:
@@ -84,8 +97,6 @@ def test_the_extension_colours_the_words_of_the_language() -> None:
 
 def test_the_snippets_are_sound() -> None:
     """Each as a person gets it who changes nothing, in a model or cell where it is no definition of its own."""
-    from rnngraph.check import check_source
-
     snippets = json.loads((EXTENSION / "snippets" / "rnn.json").read_text())
     for name, snippet in snippets.items():
         text = re.sub(r"\$\{\d+:([^}]*)\}|\$\d+", r"\1", "\n".join(snippet["body"]))
