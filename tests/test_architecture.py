@@ -62,7 +62,7 @@ DOORS = {
     "cupyx": {"runtime.cupy"},
     "lark": {"language.syntax.reading", "language.syntax.tables"},
     "llvmlite": {"kernels.cpu.machine_code"},
-    "matplotlib": {"viz.figure", "viz.memory"},
+    "matplotlib": {"viz.figure", "viz.heat", "viz.memory"},
     "graphviz": {"viz.dot"},
     "graphviz_pure": {"viz.dot_program"},
     "networkx": {"language.checking.names", "ir.text", "passes.saved_values"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from rnngraph.ir.graph import LOOP, Graph
 from rnngraph.language.elaboration.elaborated import Block
@@ -21,6 +22,7 @@ from rnngraph.viz.palette import Look
 from rnngraph.viz.scene import Scene
 from rnngraph.viz.sketch import Scope, TooMany
 from rnngraph.viz.unrolled import Steps, stepping
+from rnngraph.viz.values import with_values
 from rnngraph.viz.write import Picture
 
 PAGE, PAGE_OF_STEPS = 60, 80
@@ -43,6 +45,7 @@ def picture(
     dtype: str = "float32",
     budget: int = 0,
     look: Look = Look(),  # noqa: B008  (immutable)
+    values: Mapping[str, Any] | None = None,
 ) -> Picture:
     """The graph (as elaborated, with loops) and the tree of instances it came from, as a picture.
 
@@ -51,7 +54,7 @@ def picture(
     the model, opened down to cells and layers; 3: every equation (`detail`: every operation); None: as much as fits
     a page. `compiled`: the graph with gradients after the passes, where the backward pass is to be drawn too.
     `dtype` is that of floats, for the bytes in the tooltips. With more than `budget` boxes, parts are folded, and
-    the picture says which.
+    the picture says which. `values` are numbers to stand in the boxes of steps, (steps, ...) each, by name.
     """
     graph = unwatched(graph)
     if compiled is not None and "loss" in graph.outputs:
@@ -60,7 +63,7 @@ def picture(
     budget = budget or (MOST if level or detail else PAGE_OF_STEPS if unrolled else PAGE)
     options = Options(unrolled, 3 if detail else level or 3, detail, steps, fold, dtype)
     scene = scene_of(graph, block, replace(options, turn=turn, budget=budget), quiet=level is None, compiled=compiled)
-    return Picture(scene, look)
+    return Picture(with_values(scene, values) if values else scene, look)
 
 
 def scene_of(

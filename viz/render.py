@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.model import Model
 from rnngraph.viz.palette import Look
@@ -22,8 +25,12 @@ def drawn(
     dark: bool = False,
     legend: bool = True,
     shapes: bool = True,
+    values: Mapping[str, Any] | None = None,
 ) -> Picture:
-    """The model as a picture: loops opened or closed, or the steps side by side; with the backward pass mirrored."""
+    """The model as a picture: loops opened or closed, or the steps side by side; with the backward pass mirrored.
+
+    `values` are numbers to stand in the boxes of steps, (steps, ...) each, by name.
+    """
     columns = unroll != "dynamic" or gradient
     _check(level, direction, columns)
     return picture(
@@ -37,6 +44,7 @@ def drawn(
         turn=int(unroll) if unroll.isdecimal() else 0,
         detail=detail,
         look=Look(title, direction, dark, legend, shapes),
+        values=values,
     )
 
 

@@ -94,11 +94,12 @@ class Edge:
 
 
 class Columns(NamedTuple):
-    """The columns of one axis: what stands over them, the titles of each, and which are many steps in one."""
+    """The columns of one axis: what stands over them, the titles and first steps of each, which are many in one."""
 
     title: str
     steps: tuple[str, ...]
     folded: tuple[bool, ...]
+    at: tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,8 @@ class Steps:
         over = f"over {axis}" if "@" not in axis else f"for {axis.split('@')[0]} steps"
         text = title(drawer, node, base or node.origin.path) if self.alone(axis) else over
         shown = self.shown[axis]
-        return Columns(text, tuple(map(self.said, shown)), tuple(c.skipped > 1 for c in shown))
+        folded = tuple(c.skipped > 1 for c in shown)
+        return Columns(text, tuple(map(self.said, shown)), folded, tuple(c.step for c in shown))
 
     # --- what stands in columns ------------------------------------------------------------------------------
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnngraph.cli.arguments import Output, Verb, Whole
-from rnngraph.cli.options import MODEL, UNROLL, read
+from rnngraph.cli.arguments import Input, Output, Verb, Whole
+from rnngraph.cli.options import MODEL, UNROLL, read, read_weights
 from rnngraph.cli.terminal import say
+from rnngraph.diagnostics.errors import UserError
+
+if TYPE_CHECKING:
+    from rnngraph.model import Model
 
 PICTURES = Output("a picture", "svg", "png", "pdf", "dot")
 
@@ -34,14 +38,46 @@ PICTURES = Output("a picture", "svg", "png", "pdf", "dot")
 @click.option("--dark", is_flag=True, help="On a dark page.")
 @click.option("--legend/--no-legend", default=True, help="What the colours mean, below.")
 @click.option("--shapes/--no-shapes", default=True, help="The shape of each value.")
+@click.option("--watch", metavar="H,C,I", help="Values inside cells to stand in their boxes, with --data.")
+@click.option("--weights", type=Input(), help="With --data: a .safetensors file; without it, new weights.")
+@click.option(
+    "--data", "paths", multiple=True, type=Input(), help="Arrays: the numbers of their first row in the boxes of steps."
+)
 def render(
     file: str, name: str | None, settings: Sequence[str], out: str, unroll: str | None, title: str | None,
-    direction: str | None, **style: Any,
+    direction: str | None, watch: str | None, weights: str | None, paths: Sequence[str], level: int | None,
+    steps: int | None, fold: int, gradient: bool, detail: bool, dark: bool, legend: bool, shapes: bool,
 ) -> None:  # fmt: skip
-    """Draw the model: loops opened or closed, or the steps side by side; forward, or with the backward pass."""
+    """Draw the model: loops opened or closed, or the steps side by side; forward, or with the backward pass.
+
+    With --data the steps are drawn, and the numbers of its first row stand in their boxes.
+    """
     from rnngraph.run_options import run_options
 
-    model = read(file, name, settings)
+    model = read(file, name, settings, weights)
     unroll = run_options(model, unroll=unroll).unroll
+    style: dict[str, Any] = {
+        "level": level, "steps": steps, "fold": fold, "gradient": gradient, "detail": detail, "dark": dark,
+        "legend": legend, "shapes": shapes,
+    }  # fmt: skip
+    if paths:
+        style |= _of_run(model, paths, weights, watch, steps)
+        unroll = "static" if unroll == "dynamic" else unroll
+    elif watch or weights:
+        raise UserError("there are no values without data", "E648", "add `--data FILE`")
     model.render(out, unroll=unroll, title=title or "", direction=direction or "", **style)
     say(f"wrote {out}")
+
+
+def _of_run(
+    model: Model, paths: Sequence[str], weights: str | None, watch: str | None, steps: int | None
+) -> dict[str, Any]:
+    """The values of the first row of the data, and its number of steps."""
+    from rnngraph.data.read import load
+    from rnngraph.data.shapes import steps_of
+
+    data = load(paths)
+    watched = tuple(w.strip() for w in (watch or "").split(",") if w.strip())
+    results = model.compile(watch=watched).run(data, read_weights(model, weights, 0, "float64"))
+    values = {name: array[0] for name, array in {**data, **results}.items() if array.ndim > 1}
+    return {"values": values, "steps": steps or max(steps_of(model.inputs, data).values(), default=1)}

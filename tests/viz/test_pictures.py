@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import rnngraph as rg
+from rnngraph.cli.main import exit_code
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.ir.graph import Graph, graph_input
 from rnngraph.ir.types import Type
@@ -306,3 +309,24 @@ def test_a_graph_without_instances_still_fits() -> None:
     found = picture(Graph({"x": x, "kernel": kernel}, {"y": value}), None, budget=100).scene
     assert len(found.boxes) <= 100
     assert "operations in a row" in found.notes[0]
+
+
+# --- values of a run ---
+
+
+def test_the_numbers_of_a_run_stand_in_the_boxes_of_its_steps() -> None:
+    values = {"x": np.arange(15.0).reshape(5, 3), "h": np.linspace(0, 1, 25).reshape(5, 5)}
+    found = rg.load("examples/textbook.rnn").render(unroll="static", steps=5, values=values).scene
+    said = {box.title: box.lines[-1] for box in found.boxes.values() if box.lines and box.slot and box.slot.column == 1}
+    assert said["x[1]"] == "3, 4, 5"
+    assert said["h'"] == "0.21, 0.25, 0.29, 0.33, ..."
+
+
+def test_render_runs_the_model_on_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("m.rnn").write_text("model M {\n  input x: seq[2]\n  y = 2 * x\n  z, _ = unroll RNN(1) over y\n  output y, z\n}\n")
+    np.savez("d.npz", x=np.array([[[1.5, 2.0], [4.25, 0.0]]]))
+    assert exit_code(["render", "m.rnn", "--data", "d.npz", "--out", "m.dot"]) == 0
+    assert ">1.5, 2<" in Path("m.dot").read_text() and ">8.5, 0<" in Path("m.dot").read_text()
+    assert exit_code(["render", "m.rnn", "--watch", "h", "--out", "n.dot"]) != 0
+    assert "no values without data" in capsys.readouterr().err

@@ -1,0 +1,121 @@
+"""Draws docs/gallery.md and its pictures: every example as a loop, as steps, with its backward pass, its memory, its values.
+
+`python docs/pictures/gallery.py` writes all anew, in some minutes; `... lstm4 stack` only those.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+import rnngraph as rg
+from rnngraph.analysis.equality import Asked
+from rnngraph.analysis.memory_timeline import panels
+from rnngraph.analysis.steps_back import gradients_back
+from rnngraph.ir.order import orders_of
+from rnngraph.model import Model
+from rnngraph.run_options import run_options
+from rnngraph.viz.heat import HeatMap, recorded, steps_back, write_maps
+from rnngraph.viz.memory import picture as memory_picture
+from rnngraph.viz.write import svg
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = Path(__file__).parent / "gallery"
+STEPS, ROW = 24, "for a row of random data, with new weights"
+WATCHED = {
+    "chars": "h", "dates": "weights", "digits": "h", "forecast": "h", "invented": "z", "lstm4": "i,f,o,h", "ponder": "s",
+    "stack": "h", "strips": "h", "sunspots": "h", "textbook": "h", "word_ends": "h",
+}  # fmt: skip
+VIEWS = {
+    "loop": "the loop", "static": "its steps", "backward": "the backward pass", "memory": "bytes alive over a training step",
+    "values": "values over time",
+}  # fmt: skip
+
+
+def drawn(name: str) -> list[str]:
+    """Draws what there is to draw of an example; the views that it has."""
+    model = rg.load(ROOT / "examples" / f"{name}.rnn")
+    ways: dict[str, Callable[[], None]] = {
+        "loop": lambda: small(name, "loop", svg(model.render())),
+        "static": lambda: small(name, "static", svg(model.render(unroll="static"))),
+        "backward": lambda: small(name, "backward", svg(model.render(gradient=True))),
+        "memory": lambda: memory(model, name),
+        "values": lambda: values(model, name),
+    }
+    views = [view for view in ways if view != "values" or name in WATCHED]
+    for view in views:
+        ways[view]()
+    return views
+
+
+def small(name: str, view: str, text: str) -> None:
+    """Without comments, names and tooltips, which a page does not show; the font is said once."""
+    text = re.sub(r"<!--.*?-->|<title>.*?</title>|</?a\b[^>]*>", "", text, flags=re.DOTALL)
+    text = re.sub(r"(\d+\.\d)\d+", r"\1", text)
+    text = re.sub(r' (?:id|class|xml:space)="[^"]*"', "", text)
+    fonts = set(re.findall(r' font-family="[^"]*"', text))
+    text = re.sub(r' font-family="[^"]*"', "", text).replace("<svg", f"<svg{fonts.pop()}", 1)
+    (FOLDER / f"{name}-{view}.svg").write_text(re.sub(r">\s+<", "><", text), encoding="utf-8")
+
+
+def memory(model: Model, name: str) -> None:
+    asked = Asked(("static", "dynamic"), (STEPS,), 8, "float32", 1)
+    heading = f"{model.block.definition}: bytes alive, {STEPS} steps, batch 8"
+    memory_picture(list(panels(model, asked)), heading, FOLDER / f"{name}-memory.png")
+
+
+def values(model: Model, name: str) -> None:
+    write_maps(list(maps(model, name)), str(FOLDER / f"{name}-values.png"), f"{model.block.definition}: {ROW}")
+
+
+def maps(model: Model, name: str) -> Iterator[HeatMap]:
+    rng = np.random.default_rng(0)
+    sizes = {"batch": 1} | {i.axis: STEPS for i in model.inputs if i.axis}
+    data = {i.name: some(rng, [*(sizes[a] for a in ("batch", i.axis) if a), *i.type.shape], i.type.dtype) for i in model.inputs}
+    weights = model.init(seed=1)
+    program = model.compile(watch=tuple(WATCHED[name].split(",")))
+    results = program.run(data, weights)
+    for output, axes in orders_of(program.made.graph).items():
+        if output.startswith("watch."):
+            yield recorded(output[6:], results[output[6:]][0], axes[1:])
+    for output in (o for o in model.graph.outputs if o == "y"):
+        found = gradients_back(model, run_options(model), output, data, weights)
+        yield from (steps_back(i, output, gradient[0]) for i, gradient in found.items())
+
+
+def some(rng: np.random.Generator, shape: list[int], dtype: str) -> np.ndarray:
+    return rng.normal(size=shape) if dtype == "float" else rng.integers(1, 2, shape)
+
+
+def page(names: list[str]) -> str:
+    parts = ["# Gallery", "", "Every example, drawn by `python docs/pictures/gallery.py`, in the ways that `rnngraph` draws:", ""]
+    parts += ["    rnngraph render FILE --out loop.svg", "    rnngraph render FILE --unroll static --out steps.svg"]
+    parts += ["    rnngraph render FILE --gradient --out backward.svg", "    rnngraph compare FILE --memory memory.svg"]
+    parts += ["    rnngraph run FILE --data DATA --watch NAMES --heat values.svg", "", OTHERS, ""]
+    for name in names:
+        views = [v for v in VIEWS if list(FOLDER.glob(f"{name}-{v}.*"))]
+        parts += [f"## {name}", ""]
+        for view in views:
+            file = next(FOLDER.glob(f"{name}-{view}.*")).name
+            parts += [f"![{name}: {VIEWS[view]}](pictures/gallery/{file})", ""]
+    return "\n".join(parts)
+
+
+OTHERS = """`--level 1` draws cells and layers, `--level 2` the blocks of the model, `--level 3` every equation; without it a
+picture has as much as fits a page. In the backward pass teal edges are what is kept for it, pink ones lead to what is computed again."""
+
+
+def main(names: list[str]) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    every = sorted(path.stem for path in (ROOT / "examples").glob("*.rnn"))
+    for name in names or every:
+        print(name, *drawn(name), flush=True)
+    (ROOT / "docs" / "gallery.md").write_text(page(every), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
