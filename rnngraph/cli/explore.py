@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -98,4 +99,5 @@ def _serve(session: Session, host: str, port: int, browser: bool) -> None:
         say(f"open {server.address}    (Ctrl-C ends it)")
         if browser:
             webbrowser.open(server.address)
-        server.serve_forever(poll_interval=0.2)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever(poll_interval=0.2)

@@ -18,7 +18,7 @@ from rnngraph.explore.session import Session
 LARGEST = 4 << 20
 """Bytes of a question."""
 PARTS = ("model", "costs", "way", "memory", "values")
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost")
 HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -45,7 +45,7 @@ class Server(ThreadingHTTPServer):
         except OSError as error:
             told = f"cannot listen on {host}, port {port}: {error.strerror or error}"
             raise CannotDo(told, "E670", "leave --port out, or choose another one") from None
-        self.names = {f"{name}:{self.server_port}" for name in (host, "127.0.0.1", "localhost")}
+        self.names = {f"{name}:{self.server_port}" for name in (host, *LOOPBACK)}
 
     @property
     def address(self) -> str:

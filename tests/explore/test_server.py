@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,6 +19,7 @@ from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.diagnostics.source import Source
 from rnngraph.explore.server import LARGEST, Server
 from rnngraph.explore.session import Session
+from tests.support.paths import ROOT
 
 TEXT = "model M {\n  input x: seq[3]\n  y, final = unroll RNN(5) over x\n  output y\n}\n"
 
@@ -84,6 +90,20 @@ def test_every_part_is_told(server: Server) -> None:
         assert status == 200 and found[part] and found["diagnostics"] == []
     broken = json.loads(ask(server, "POST", f"/{server.token}/api", {"part": "memory", "text": "model {"})[2])
     assert broken["memory"] is None and broken["diagnostics"][0]["severity"] == "error"
+
+
+def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
+    (tmp_path / "m.rnn").write_text(TEXT)
+    command = [sys.executable, "-m", "rnngraph", "explore", str(tmp_path / "m.rnn"), "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as running:
+        assert running.stdout is not None
+        address = running.stdout.readline().split()[1]
+        place = urlsplit(address)
+        connection = http.client.HTTPConnection(place.netloc, timeout=20)
+        connection.request("GET", place.path)
+        assert connection.getresponse().status == 200
+        running.send_signal(signal.SIGINT)
+        assert running.wait(20) == 0
 
 
 def test_a_port_that_is_taken(server: Server) -> None:
