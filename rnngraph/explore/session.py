@@ -105,7 +105,7 @@ class Session:
         return values_json(model, self.run(model, number))
 
     def options(self, model: Model) -> RunOptions:
-        return run_options(model, **self.flags, dtype_default="float32")
+        return run_options(model, **{"dtype": None, **self.flags}, dtype_default="float32")
 
     def run(self, model: Model, seed: int) -> Run:
         """The data and weights that are given, and random ones where none are."""

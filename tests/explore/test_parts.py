@@ -193,6 +193,13 @@ def test_no_file_is_read_but_those_of_the_model(tmp_path: Path) -> None:
             assert [d["code"] for d in found["diagnostics"]] == ["E669"]
 
 
+def test_numbers_are_float32_where_nobody_says() -> None:
+    session = Session(Source("m.rnn", RNN))
+    model, _ = session.read(RNN)
+    assert model is not None and session.options(model).dtype == "float32"
+    assert Session(session.source, flags={"dtype": "float64"}).options(model).dtype == "float64"
+
+
 def test_what_cannot_be_shown_is_told() -> None:
     session = Session(Source("m.rnn", RNN), given=Given({"x": np.ones((2, 5, 7))}, None, ""))
     found = session.part("values", RNN)

@@ -23,7 +23,8 @@ const texts = [...packages].sort().map((name) => {
   const folder = join("node_modules", name), about = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
   const file = readdirSync(folder).find((f) => /^licen[cs]e/i.test(f));
   const text = file ? readFileSync(join(folder, file), "utf8").trim() : `License: ${about.license}`;
-  return `${name} ${about.version} (${about.license})\n\n${text}\n`;
+  const home = (about.repository?.url ?? about.repository ?? "").replace(/^git\+/, "");
+  return `${name} ${about.version} (${about.license})\nIts source: ${home}\n\n${text}\n`;
 });
 writeFileSync(join(out, "LICENSES.txt"), texts.join(`\n${"-".repeat(78)}\n\n`));
 
