@@ -100,12 +100,16 @@ class Model(core.Model):
         from rnngraph.training.train import train, with_optimiser
 
         kept, old = (None if p is None else str(p) for p in (checkpoint, resume))
-        refuse_unnamed(data=data, weights=weights or {})
-        with _processes(comm) as processes:
+
+        def work() -> Fitted:
+            refuse_unnamed(data=data, weights=weights or {})
             return train(
                 self, data, validation_data, with_optimiser(self, recipe), options=self._how(options), weights=weights,
                 checkpoint=kept, resume=old, progress=progress, processes=processes, log_gradients=log_gradients,
             )  # fmt: skip
+
+        with _processes(comm) as processes:
+            return processes.agreed(work)
 
     def sweep(
         self,

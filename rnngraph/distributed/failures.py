@@ -17,6 +17,8 @@ class NoMpi(CannotDo):
 class OnSome(CannotDo):
     """Something failed on some of the processes; all raise the failure of the first of these, with its exit code."""
 
+    known_to_all = True
+
     def __init__(self, rank: int, failure: Failure) -> None:
         whose = "" if failure.for_all else f"rank {rank}: "
         super().__init__(replace(d, message=f"{whose}{d.message}") for d in failure.diagnostics)
@@ -26,9 +28,16 @@ class OnSome(CannotDo):
 class Stopped(KeyboardInterrupt):
     """Some of the processes were interrupted, so all stop; `ranks` are theirs."""
 
+    known_to_all = True
+
     def __init__(self, ranks: tuple[int, ...]) -> None:
         super().__init__()
         self.ranks = ranks
+
+
+def known_to_all(error: BaseException) -> bool:
+    """Whether all processes raise it, or what it comes from, so that none needs to be told."""
+    return any(getattr(one, "known_to_all", False) for one in (error, error.__cause__))
 
 
 @dataclass(frozen=True)

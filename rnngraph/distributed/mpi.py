@@ -15,7 +15,7 @@ import numpy as np
 
 from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
 from rnngraph.distributed import traffic
-from rnngraph.distributed.failures import Failure, NoMpi, OnSome, Stopped, failure_of, raised_by_all
+from rnngraph.distributed.failures import Failure, NoMpi, failure_of, known_to_all, raised_by_all
 from rnngraph.distributed.processes import Processes, mean_with, own, owner
 from rnngraph.system.interrupts import held
 
@@ -134,9 +134,9 @@ class MpiProcesses:
         result = None
         try:
             result = work()
-        except (OnSome, Stopped):  # all have it
-            raise
         except (Exception, KeyboardInterrupt) as error:
+            if known_to_all(error):
+                raise
             failure = error
         with held(), self.unbroken():
             failures = self._failures(None if failure is None else failure_of(failure, for_all))

@@ -52,6 +52,7 @@ class Interrupted(CannotDo):
     """Training was stopped by Ctrl-C; `path` is the checkpoint that holds its state, or None."""
 
     exit_code = 130
+    known_to_all = True
 
     def __init__(
         self, training: Training, path: str | os.PathLike[str] | None, ranks: tuple[int, ...] = ()
@@ -140,10 +141,10 @@ def fit(
         norms,
     )
     fresh = _fresh(job, weights)
-    with ExitStack() as stack:
+    with ExitStack() as stack, held() as heard:
         first_alone(processes, lambda: stack.enter_context(checkpoint.alone(path)))
         begun = processes.of_first(lambda: checkpoint.resume(resume, job.identity, fresh) if resume else fresh)
-        return _finished(job, _trained(job, _own(job, begun)))
+        return _finished(job, _trained(job, _own(job, begun), heard))
 
 
 def _known(data: Mapping[str, Any], validation: Mapping[str, Any] | None) -> dict[str, str]:
@@ -164,19 +165,22 @@ def _own(job: Job, training: Training) -> Training:
     return replace(training, weights=weights, state={n: np.array(a, order="C") for n, a in training.state.items()})
 
 
-def _trained(job: Job, training: Training) -> Training:
-    """One batch after another. An update is made as a whole or not at all: an interruption waits for its end."""
+def _trained(job: Job, training: Training, heard: Heard) -> Training:
+    """One batch after another. An update is made as a whole or not at all: an interruption waits for its end. Signals
+    are heard only in here, so that all processes come to the same end of it."""
     try:
-        while training.epoch < job.config.epochs and not _out_of_patience(job, training):
-            if training.batch < job.pieces.count:  # else it was interrupted between the last batch and its record
-                with held() as heard:
-                    training = _updated(job, training, heard)
-            record = None
-            if training.batch == job.pieces.count:
-                training = _close_epoch(job, training)
-                record = training.history[-1]
-                _keep(job, training)
-            _tell(job, training, record)
+        with heard():
+            while training.epoch < job.config.epochs and not _out_of_patience(job, training):
+                if training.batch < job.pieces.count:  # else it was interrupted between the last batch and its record
+                    with held() as between:
+                        training = _updated(job, training, between)
+                record = None
+                if training.batch == job.pieces.count:
+                    training = _close_epoch(job, training)
+                    record = training.history[-1]
+                    _keep(job, training)
+                _tell(job, training, record)
+        job.processes.agreed(lambda: None)
     except KeyboardInterrupt as error:
         with held():
             ranks = _interrupted(job, error)
