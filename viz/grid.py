@@ -91,10 +91,10 @@ class Grid:
                     inside[frame].append((place.row, len(chain) - depth))
         here = self.tracks.columns[band.axis, column]
         for key, rows in sorted(inside.items(), key=lambda item: len(self.scene.chain(item[0]))):
-            depth = NEST * (len(self.scene.chain(key)) - 1)
+            inset = NEST * (len(self.scene.chain(key)) - 1)
             low = min(self.rows.reach[number, r][0] - d * (MARGIN + self.rows.heading(begin=True)) for r, d in rows)
             high = max(self.rows.reach[number, r][1] + d * (MARGIN + self.rows.heading(begin=False)) for r, d in rows)
-            area = Area(here.left + depth, low, here.right - depth, high)
+            area = Area(here.left + inset, low, here.right - inset, high)
             yield self._placed(self.scene.frames[key], area, here.middle - here.width / 2, here.middle)
 
     def _is_block(self, frame: str) -> bool:

@@ -71,8 +71,8 @@ class Tracks:
                     away = self.rows.centre(there.band, there.row) - self.rows.centre(here.band, here.row)
                     straight = not way.legs or abs(away) < 0.5 or nets[key, side].get(way.net) == 0.0
                     nets[key, side][way.net] = 0.0 if straight else away
-        for (key, side), found in nets.items():
-            self.ports.update({(key, side, net): at for net, at in _spread(found, self.rows.sizes[key][1]).items()})
+        for (box, at), found in nets.items():
+            self.ports.update({(box, at, net): u for net, u in _spread(found, self.rows.sizes[box][1]).items()})
 
     def u_of(self, key: str, side: str, net: Net) -> float:
         """Where on the flow a net meets a box."""

@@ -1,4 +1,4 @@
-"""Draws docs/gallery.md and its pictures: every example as a loop, as steps, with its backward pass, its memory, its values.
+"""Draws docs/gallery.md and its pictures: every example as a loop, as steps, backward, its memory and its values.
 
 `python docs/pictures/gallery.py` writes all anew, in some minutes; `... lstm4 stack` only those.
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 import rnngraph as rg
 from rnngraph.analysis.equality import Asked
@@ -27,12 +28,12 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).parent / "gallery"
 STEPS, ROW = 24, "for a row of random data, with new weights"
 WATCHED = {
-    "chars": "h", "dates": "weights", "digits": "h", "forecast": "h", "invented": "z", "lstm4": "i,f,o,h", "ponder": "s",
-    "stack": "h", "strips": "h", "sunspots": "h", "textbook": "h", "word_ends": "h",
+    "chars": "h", "dates": "weights", "digits": "h", "forecast": "h", "invented": "z", "lstm4": "i,f,o,h",
+    "ponder": "s", "stack": "h", "strips": "h", "sunspots": "h", "textbook": "h", "word_ends": "h",
 }  # fmt: skip
 VIEWS = {
-    "loop": "the loop", "static": "its steps", "backward": "the backward pass", "memory": "bytes alive over a training step",
-    "values": "values over time",
+    "loop": "the loop", "static": "its steps", "backward": "the backward pass",
+    "memory": "bytes alive in a training step", "values": "values over time",
 }  # fmt: skip
 
 
@@ -62,20 +63,30 @@ def small(name: str, view: str, text: str) -> None:
     (FOLDER / f"{name}-{view}.svg").write_text(re.sub(r">\s+<", "><", text), encoding="utf-8")
 
 
+def shrunk(path: Path) -> None:
+    """A bitmap of few colours, as these are."""
+    Image.open(path).quantize(96).save(path, optimize=True)
+
+
 def memory(model: Model, name: str) -> None:
     asked = Asked(("static", "dynamic"), (STEPS,), 8, "float32", 1)
     heading = f"{model.block.definition}: bytes alive, {STEPS} steps, batch 8"
     memory_picture(list(panels(model, asked)), heading, FOLDER / f"{name}-memory.png")
+    shrunk(FOLDER / f"{name}-memory.png")
 
 
 def values(model: Model, name: str) -> None:
     write_maps(list(maps(model, name)), str(FOLDER / f"{name}-values.png"), f"{model.block.definition}: {ROW}")
+    shrunk(FOLDER / f"{name}-values.png")
 
 
 def maps(model: Model, name: str) -> Iterator[HeatMap]:
     rng = np.random.default_rng(0)
     sizes = {"batch": 1} | {i.axis: STEPS for i in model.inputs if i.axis}
-    data = {i.name: some(rng, [*(sizes[a] for a in ("batch", i.axis) if a), *i.type.shape], i.type.dtype) for i in model.inputs}
+    data = {}
+    for i in model.inputs:
+        shape = [*(sizes[axis] for axis in ("batch", i.axis) if axis), *i.type.shape]
+        data[i.name] = rng.normal(size=shape) if i.type.dtype == "float" else rng.integers(1, 2, shape)
     weights = model.init(seed=1)
     program = model.compile(watch=tuple(WATCHED[name].split(",")))
     results = program.run(data, weights)
@@ -87,17 +98,10 @@ def maps(model: Model, name: str) -> Iterator[HeatMap]:
         yield from (steps_back(i, output, gradient[0]) for i, gradient in found.items())
 
 
-def some(rng: np.random.Generator, shape: list[int], dtype: str) -> np.ndarray:
-    return rng.normal(size=shape) if dtype == "float" else rng.integers(1, 2, shape)
-
-
 def page(names: list[str]) -> str:
-    parts = ["# Gallery", "", "Every example, drawn by `python docs/pictures/gallery.py`, in the ways that `rnngraph` draws:", ""]
-    parts += ["    rnngraph render FILE --out loop.svg", "    rnngraph render FILE --unroll static --out steps.svg"]
-    parts += ["    rnngraph render FILE --gradient --out backward.svg", "    rnngraph compare FILE --memory memory.svg"]
-    parts += ["    rnngraph run FILE --data DATA --watch NAMES --heat values.svg", "", OTHERS, ""]
+    parts = [HEAD]
     for name in names:
-        views = [v for v in VIEWS if list(FOLDER.glob(f"{name}-{v}.*"))]
+        views = [view for view in VIEWS if list(FOLDER.glob(f"{name}-{view}.*"))]
         parts += [f"## {name}", ""]
         for view in views:
             file = next(FOLDER.glob(f"{name}-{view}.*")).name
@@ -105,8 +109,17 @@ def page(names: list[str]) -> str:
     return "\n".join(parts)
 
 
-OTHERS = """`--level 1` draws cells and layers, `--level 2` the blocks of the model, `--level 3` every equation; without it a
-picture has as much as fits a page. In the backward pass teal edges are what is kept for it, pink ones lead to what is computed again."""
+HEAD = """# Gallery
+
+Every example, drawn by `python docs/pictures/gallery.py` in the ways that `rnngraph` draws;
+[pictures.md](pictures.md) tells how to read them.
+
+    rnngraph render FILE --out loop.svg
+    rnngraph render FILE --unroll static --out steps.svg
+    rnngraph render FILE --gradient --out backward.svg
+    rnngraph compare FILE --memory memory.svg
+    rnngraph run FILE --data DATA --watch NAMES --heat values.svg
+"""
 
 
 def main(names: list[str]) -> None:

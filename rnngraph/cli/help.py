@@ -79,7 +79,7 @@ VERBS = {
         "Draw a model as a picture.",
         (
             "render stack.rnn --out stack.svg",
-            "render lstm4.rnn --unroll static --steps 4 --out lstm4.pdf",
+            "render lstm4.rnn --gradient --steps 4 --out lstm4.pdf",
         ),
     ),
     "explore": Told(

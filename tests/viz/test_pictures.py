@@ -324,7 +324,8 @@ def test_the_numbers_of_a_run_stand_in_the_boxes_of_its_steps() -> None:
 
 def test_render_runs_the_model_on_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("m.rnn").write_text("model M {\n  input x: seq[2]\n  y = 2 * x\n  z, _ = unroll RNN(1) over y\n  output y, z\n}\n")
+    lines = "input x: seq[2]", "y = 2 * x", "z, _ = unroll RNN(1) over y", "output y, z"
+    Path("m.rnn").write_text("\n".join(["model M {", *lines, "}"]))
     np.savez("d.npz", x=np.array([[[1.5, 2.0], [4.25, 0.0]]]))
     assert exit_code(["render", "m.rnn", "--data", "d.npz", "--out", "m.dot"]) == 0
     assert ">1.5, 2<" in Path("m.dot").read_text() and ">8.5, 0<" in Path("m.dot").read_text()
