@@ -26,6 +26,11 @@ _MANY_EDGES = 600
 PARAMETER_GAP = 14.0
 
 
+def _html(text: str) -> str:
+    """As text in a label, whatever is in it; a backslash would begin a name of Graphviz's."""
+    return escape(text).replace("\\", "&#92;")
+
+
 def measuring(scene: Scene, look: Look) -> str:
     """Every box by itself; `dot` tells how large each is."""
     dot = _digraph(look)
@@ -81,7 +86,7 @@ def _title(dot: Any, places: Places, look: Look) -> None:
     x = whole.left + text_width(look.title, 16) / 2
     dot.node(
         "picture title", shape="plaintext", style="", fontsize="16", fontcolor=look.theme.ink, tooltip=look.title,
-        label=f"<<B>{escape(look.title)}</B>>", pos=f"{x:.1f},{whole.top + 24:.1f}",
+        label=f"<<B>{_html(look.title)}</B>>", pos=f"{x:.1f},{whole.top + 24:.1f}",
     )  # fmt: skip
 
 
@@ -134,7 +139,7 @@ def _edge(theme: Theme) -> dict[str, str]:
 def _caption(scene: Scene, look: Look) -> str:
     """The legend of the kinds that occur, and what was folded."""
     legend = f"<TR><TD>{_legend(scene, look)}</TD></TR>" if look.legend else ""
-    notes = "".join(f'<TR><TD><FONT COLOR="{look.theme.ink}">{escape(n)}</FONT></TD></TR>' for n in scene.notes)
+    notes = "".join(f'<TR><TD><FONT COLOR="{look.theme.ink}">{_html(n)}</FONT></TD></TR>' for n in scene.notes)
     return f'<<TABLE BORDER="0" CELLSPACING="0">{legend}{notes}</TABLE>>' if legend + notes else ""
 
 
@@ -143,17 +148,17 @@ def _legend(scene: Scene, look: Look) -> str:
     drawn = {edge.kind for edge in scene.edges}
     cells = [
         f'<TD WIDTH="12" HEIGHT="12" FIXEDSIZE="TRUE" BORDER="1" {_colours(look.theme.kinds[kind])}></TD>'
-        f'<TD BORDER="0">{escape(LEGEND[kind])}   </TD>'
+        f'<TD BORDER="0">{_html(LEGEND[kind])}   </TD>'
         for kind in LEGEND
         if kind in kinds
     ]
     cells += [
         f'<TD BORDER="0"><FONT COLOR="{look.theme.edges[kind]}"><FONT POINT-SIZE="15"><B>&rarr;</B></FONT></FONT></TD>'
-        f'<TD BORDER="0">{escape(EDGE_LEGEND[kind])}   </TD>'
+        f'<TD BORDER="0">{_html(EDGE_LEGEND[kind])}   </TD>'
         for kind in EDGE_LEGEND
         if kind in drawn
     ]
-    half = -(-len(cells) // 2) if len(cells) > 9 else len(cells) or 1
+    half = -(-len(cells) // 2) if len(cells) > 12 else len(cells) or 1
     rows = [f"<TR>{''.join(cells[i : i + half])}</TR>" for i in range(0, len(cells), half)]
     inner = "".join(
         f'<TR><TD><TABLE BORDER="0" CELLSPACING="3" CELLPADDING="2">{row}</TABLE></TD></TR>' for row in rows
@@ -177,9 +182,9 @@ def _fill(dot: Any, scene: Scene, look: Look, key: str) -> None:
 
 def _frame_look(frame: Frame, theme: Theme) -> dict[str, str]:
     paint = theme.frames[frame.kind]
-    badges = "".join(f' <FONT COLOR="{theme.parameter}">&theta; {escape(badge)}</FONT>' for badge in frame.badges)
+    badges = "".join(f' <FONT COLOR="{theme.parameter}">&theta; {_html(badge)}</FONT>' for badge in frame.badges)
     return {
-        "label": f"<{escape(frame.title)}{badges}>" if frame.title or badges else "",
+        "label": f"<{_html(frame.title)}{badges}>" if frame.title or badges else "",
         "style": "rounded,filled",
         "fillcolor": paint.fill,
         "color": paint.line,
@@ -217,15 +222,15 @@ def _box_look(box: Box, look: Look) -> dict[str, str]:
 def _text(box: Box, paint: Paint, look: Look) -> str:
     soft = look.theme.soft if paint.text == look.theme.ink else paint.text
     detail = box.detail if look.shapes else ""
-    heads = [f"<B>{escape(_name(box))}</B>"] * bool(box.title)
-    heads += [f'<FONT COLOR="{soft}" POINT-SIZE="9.5">{escape(detail)}</FONT>'] * bool(detail and box.title)
+    heads = [f"<B>{_html(_name(box))}</B>"] * bool(box.title)
+    heads += [f'<FONT COLOR="{soft}" POINT-SIZE="9.5">{_html(detail)}</FONT>'] * bool(detail and box.title)
     lines = [_said(line, box, look) for line in box.lines]
     if detail and not box.title and lines:
-        lines[-1] += f'  <FONT COLOR="{soft}" POINT-SIZE="9.5">{escape(detail)}</FONT>'
+        lines[-1] += f'  <FONT COLOR="{soft}" POINT-SIZE="9.5">{_html(detail)}</FONT>'
     size = "10" if box.title else "11"
     text = ["  ".join(heads)] * bool(heads) + [f'<FONT POINT-SIZE="{size}">{line}</FONT>' for line in lines]
     text += [
-        f'<FONT COLOR="{look.theme.parameter}" POINT-SIZE="9.5">{escape(_badged(box, badge))}</FONT>'
+        f'<FONT COLOR="{look.theme.parameter}" POINT-SIZE="9.5">{_html(_badged(box, badge))}</FONT>'
         for badge in box.badges
     ]
     return "<BR/>".join(text) or " "
@@ -243,7 +248,7 @@ def _said(line: str, box: Box, look: Look) -> str:
     """A line of an equation, parameters in their colour; of a parameter box without shapes, its names."""
     if box.kind in ("parameter", "output") and not look.shapes:
         line = line.split(" [")[0]
-    text = escape(line)
+    text = _html(line)
     if box.weights:
         names = "|".join(map(re.escape, sorted(box.weights, key=len, reverse=True)))
         text = re.sub(rf"\b({names})\b", rf'<FONT COLOR="{look.theme.parameter}">\1</FONT>', text)
@@ -254,10 +259,10 @@ def _port_table(box: Box, paint: Paint, look: Look) -> str:
     """A closed loop: what goes in along its top, what comes out along its bottom, each with its role."""
     top = [p for p in box.ports if p.role in ("carry", "per step")]
     bottom = [p for p in box.ports if p.role in ("stacked", "last")]
-    badges = "".join(f' <FONT COLOR="{look.theme.parameter}">&theta; {escape(b)}</FONT>' for b in box.badges)
+    badges = "".join(f' <FONT COLOR="{look.theme.parameter}">&theta; {_html(b)}</FONT>' for b in box.badges)
     middle = (
-        f'<TR><TD BORDER="0" CELLPADDING="7"><B><FONT POINT-SIZE="12">{escape(box.title)}</FONT></B>{badges}<BR/>'
-        f'<FONT COLOR="{look.theme.soft}" POINT-SIZE="9.5">{escape(" ".join(box.lines))}</FONT></TD></TR>'
+        f'<TR><TD BORDER="0" CELLPADDING="7"><B><FONT POINT-SIZE="12">{_html(box.title)}</FONT></B>{badges}<BR/>'
+        f'<FONT COLOR="{look.theme.soft}" POINT-SIZE="9.5">{_html(" ".join(box.lines))}</FONT></TD></TR>'
     )
     return (
         f'<TABLE STYLE="ROUNDED" BORDER="1.4" CELLBORDER="0" CELLSPACING="4" CELLPADDING="1" {_colours(paint)}>'
@@ -270,8 +275,8 @@ def _port_row(ports: Iterable[Port], look: Look) -> str:
     cells = "".join(
         f'<TD PORT="{p.key}" BORDER="1" STYLE="ROUNDED" CELLPADDING="4" {_colours(kinds[_ROLES[p.role]])}>'
         f'<FONT COLOR="{soft}" POINT-SIZE="8.5">{p.role}</FONT><BR/>'
-        f'<B>{escape(p.label)}</B> <FONT COLOR="{soft}" POINT-SIZE="9.5">'
-        f"{escape(p.detail) if look.shapes else ''} </FONT></TD>"
+        f'<B>{_html(p.label)}</B> <FONT COLOR="{soft}" POINT-SIZE="9.5">'
+        f"{_html(p.detail) if look.shapes else ''} </FONT></TD>"
         for p in ports
     )
     if not cells:

@@ -274,8 +274,8 @@ def test_bytes_follow_the_dtype() -> None:
 
 def test_a_picture_is_dressed_as_asked() -> None:
     plain = drawn("lstm4").source
-    dressed = drawn("lstm4", title="My <cell>", dark=True, legend=False, shapes=False).source
-    assert "My &lt;cell&gt;" in dressed and "#0f172a" in dressed
+    dressed = drawn("lstm4", title=r"My <cell> \N", dark=True, legend=False, shapes=False).source
+    assert r"My &lt;cell&gt; &#92;N" in dressed and "#0f172a" in dressed
     assert "elementwise" in plain and "[16]</FONT>" in plain
     assert "elementwise   <" not in dressed and "[16]</FONT>" not in dressed
 
