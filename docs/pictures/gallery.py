@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -39,7 +40,7 @@ VIEWS = {
 
 def drawn(name: str) -> list[str]:
     """Draws what there is to draw of an example; the views that it has."""
-    model = rg.load(ROOT / "examples" / f"{name}.rnn")
+    model = rg.load(f"examples/{name}.rnn")
     ways: dict[str, Callable[[], None]] = {
         "loop": lambda: small(name, "loop", svg(model.render())),
         "static": lambda: small(name, "static", svg(model.render(unroll="static"))),
@@ -86,7 +87,7 @@ def maps(model: Model, name: str) -> Iterator[HeatMap]:
     data = {}
     for i in model.inputs:
         shape = [*(sizes[axis] for axis in ("batch", i.axis) if axis), *i.type.shape]
-        data[i.name] = rng.normal(size=shape) if i.type.dtype == "float" else rng.integers(1, 2, shape)
+        data[i.name] = rng.normal(size=shape) if i.type.dtype == "float" else rng.integers(0, 2, shape)
     weights = model.init(seed=1)
     program = model.compile(watch=tuple(WATCHED[name].split(",")))
     results = program.run(data, weights)
@@ -123,6 +124,7 @@ Every example, drawn by `python docs/pictures/gallery.py` in the ways that `rnng
 
 
 def main(names: list[str]) -> None:
+    os.chdir(ROOT)  # so that no picture tells where the repository lies
     FOLDER.mkdir(exist_ok=True)
     every = sorted(path.stem for path in (ROOT / "examples").glob("*.rnn"))
     for name in names or every:
