@@ -105,7 +105,6 @@ class MpiProcesses:
     def __init__(self, comm: Any) -> None:
         self.comm, self.rank, self.size = comm, comm.rank, comm.size
         self.sent = 0
-        self.exchange = Exchange(self)
 
     def agreed(self, work: Callable[[], T]) -> T:
         return cast(T, self._agreed(work, lambda result: result))
@@ -124,8 +123,7 @@ class MpiProcesses:
         _mpi().Finalize()
 
     def fold(self, shards: int) -> Exchange:
-        self.exchange.begin(shards)
-        return self.exchange
+        return Exchange(self, shards)
 
     def _agreed(self, work: Callable[[], Any], then: Callable[[Any], Any], for_all: bool = False) -> Any:
         """What `then` makes of what all have done; with `for_all` one did it. Signals wait, so that none leaves while
@@ -134,7 +132,7 @@ class MpiProcesses:
         result = None
         try:
             result = work()
-        except (Exception, KeyboardInterrupt) as error:
+        except BaseException as error:
             if known_to_all(error):
                 raise
             failure = error
@@ -170,16 +168,15 @@ class Exchange:
     """The fold of several processes. Each adds up its part of the entries for all shards, in their order, and gives the
     mean of it to all: of n entries each process sends about n for a shard, and n of the mean."""
 
-    def __init__(self, among: MpiProcesses) -> None:
-        self.among = among
-        self.shards = self.rounds = 0
+    def __init__(self, among: MpiProcesses, shards: int) -> None:
+        self.among, self.shards, self.rounds = among, shards, 0
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.ours: Array = np.empty((0, 0))
         self.result: Array = np.empty(0)
         self.received: Array = np.empty(0)
 
-    def begin(self, shards: int) -> None:
-        self.shards = shards
+    def begin(self) -> None:
+        pass
 
     def put(self, shard: int, gradients: Gradients, weight: int) -> None:
         if not gradients:

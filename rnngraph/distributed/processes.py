@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:  # a command that is one process is not to wait for NumPy
     from numpy.typing import NDArray
@@ -15,10 +15,13 @@ T = TypeVar("T")
 
 
 class Fold(Protocol):
-    """The mean of the gradients of one update over its shards, added up in the order of the shards, whoever has them.
+    """The mean of the gradients of an update over its shards, added up in the order of the shards, whoever has them.
 
     So it has the same bits on any number of processes.
     """
+
+    def begin(self) -> None:
+        """Before each update."""
 
     def put(self, shard: int, gradients: Gradients, weight: int) -> None:
         """One of our own shards, in order: its gradients, which may be written over afterwards, and how much it counts.
@@ -49,7 +52,7 @@ class Processes(Protocol):
         """What it gives on process 0; others do not do it."""
 
     def fold(self, shards: int) -> Fold:
-        """For the next update; each process puts the shards of `own_shards`."""
+        """For a training; each process puts the shards of `own_shards`."""
 
     def free(self) -> None:
         """Behind the last call."""
@@ -84,8 +87,11 @@ class FoldAlone:
     """The fold of a process that has all shards: each is added when it comes."""
 
     def __init__(self, shards: int) -> None:
-        self.shards, self.weight = shards, 0
-        self.found: Gradients = {}
+        self.shards = shards
+        self.begin()
+
+    def begin(self) -> None:
+        self.weight, self.found = 0, cast("Gradients", {})
 
     def put(self, shard: int, gradients: Gradients, weight: int) -> None:
         if self.shards == 1:  # taken as they lie

@@ -138,6 +138,7 @@ def fit(
         progress if first else None,
         explain,
         processes,
+        processes.fold(config.shards or 1),
         norms,
     )
     fresh = _fresh(job, weights)
@@ -211,14 +212,14 @@ def _interrupted(job: Job, error: KeyboardInterrupt) -> tuple[int, ...]:
 @np.errstate(all="ignore")
 def _updated(job: Job, training: Training, heard: Heard) -> Training:
     """The run after one more update, its weights written over; signals are `heard` while gradients are computed."""
-    fold = job.processes.fold(job.shards)
+    job.fold.begin()
 
     def computed() -> dict[int, Found]:
         with heard():
-            return of_own_shards(job, training, fold)
+            return of_own_shards(job, training)
 
     mine = job.processes.agreed(computed)
-    found = of_all_shards(job, training, fold, mine)
+    found = of_all_shards(job, training, mine)
     state = training.state
     if found.gradients:
         rated = replace(job.config.optimizer, rate=_rate(job, training))

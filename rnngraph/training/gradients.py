@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo
-from rnngraph.distributed.processes import Fold, mean_with, own_shards
+from rnngraph.distributed.processes import mean_with, own_shards
 from rnngraph.files.tensors import Arrays
 from rnngraph.training import batches
 from rnngraph.training.batch_rows import told_by
@@ -40,21 +40,21 @@ class Update(NamedTuple):
 
 
 @np.errstate(all="ignore")  # what overflows is told by `_diverged`, here or in the next batch
-def of_own_shards(job: Job, training: Training, fold: Fold) -> dict[int, Found]:
+def of_own_shards(job: Job, training: Training) -> dict[int, Found]:
     """What each shard of this process gives; its gradients go into the fold."""
     found = {}
     for shard in own_shards(job.processes, job.shards):
         mine = _of_shard(job, training, shard)
-        fold.put(shard, mine.gradients, mine.rows)
+        job.fold.put(shard, mine.gradients, mine.rows)
         found[shard] = mine
     return found
 
 
 @np.errstate(all="ignore")
-def of_all_shards(job: Job, training: Training, fold: Fold, found: Mapping[int, Found]) -> Update:
+def of_all_shards(job: Job, training: Training, found: Mapping[int, Found]) -> Update:
     """The mean over the shards of all processes, after these have agreed. CannotDo where it is not finite."""
     rows = [(bool(mine.gradients), mine.rows, mine.loss_sum) for mine in found.values()]
-    numbers, gradients = fold.mean(np.array(rows, np.float64).reshape(len(rows), 3))
+    numbers, gradients = job.fold.mean(np.array(rows, np.float64).reshape(len(rows), 3))
     norm = job.arrays.norm(list(gradients.values()))
     if not math.isfinite(norm):
         job.processes.agreed(lambda: _refuse_own(job, training))

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
-from rnngraph.distributed.processes import ALONE, Processes
+from rnngraph.distributed.processes import ALONE, Fold, Processes
 from rnngraph.files.tensors import Arrays
 from rnngraph.runtime.whole_arrays import WholeArrays
 from rnngraph.training.batch_rows import Split
@@ -75,6 +75,7 @@ class Job:
     progress: Callable[[Progress], None] | None = field(default=None)
     explain: Explain | None = field(default=None)
     processes: Processes = ALONE
+    fold: Fold = field(default_factory=lambda: ALONE.fold(1))
     norms: Norms | None = field(default=None)
 
     @property
