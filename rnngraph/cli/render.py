@@ -13,7 +13,7 @@ from rnngraph.cli.terminal import say
 from rnngraph.diagnostics.errors import UserError
 
 if TYPE_CHECKING:
-    from rnngraph.model import Model
+    from rnngraph.api import Model
 
 PICTURES = Output("a picture", "svg", "png", "pdf", "dot")
 
