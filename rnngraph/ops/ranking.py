@@ -33,12 +33,12 @@ def _top_scratch(attrs: Attrs, types: tuple[Type, ...], results: tuple[Type, ...
 
 
 def _top(backend: Any, node: Node) -> Callable[..., None]:
-    """One after another; what was taken is lowered below everything."""
+    """One after another; what was taken is lowered below everything, minus infinity included."""
     xp, size = backend.xp, node.inputs[0].type.shape[-1]
     whole = node.inputs[0].type.dtype == "int"
 
     def run(x: Any, out: Any, left: Any, best: Any, first: Any) -> None:
-        xp.copyto(left, x)
+        xp.maximum(x, 1 - 2**63 if whole else xp.finfo(left.dtype).min, out=left)
         flat = left.reshape(-1)
         ramp(xp, first.reshape(-1), size)
         for i in range(out.shape[-1]):

@@ -146,3 +146,10 @@ def test_rows_whose_lengths_differ_from_step_to_step() -> None:
     ):
         graph = op_graph(name, {"axis": "time"}, types)[0]
         assert np.array_equal(evaluate(graph, {"x0": array, "x1": lengths})["y"], expected), name
+
+
+def test_minus_infinity_is_taken_once() -> None:
+    graph, _, _ = op_graph("top_k", {"k": 3}, (Type(("batch",), (4,)),))
+    low = -np.inf
+    x = np.array([[low, 1, low, low], [2, low, 3, 0], [low, low, low, low]])
+    assert evaluate(graph, {"x0": x})["y"].tolist() == [[1, 0, 2], [2, 0, 3], [0, 1, 2]]
