@@ -130,13 +130,11 @@ class Drawer:
     def box_of(self, scope: Scope, group: Group, key: str) -> Box:
         if group.block is not None:
             return self.block_box(scope, group, key)
-        frame = self.frame_of(scope, group.origin.path, group.origin.backward)
+        frame = self.frame_of(scope, group.origin.path)
         others = [
             v.node.origin.span for v in group.outside() if v in scope.ends and v.node.op not in (INPUT, PARAM)
         ]
         text = group.text([s for s in others if s])
-        if group.origin.backward and group.span:
-            text = f"gradient of {text}" if not self.options.detail else f"{op_text(group.root)} (backward)"
         return Box(
             key,
             group.kind,
@@ -150,14 +148,13 @@ class Drawer:
     def title_of(self, group: Group) -> str:
         if self.options.detail:
             return op_text(group.root)
-        return "" if group.origin.backward or group in self.inner else group.names
+        return "" if group in self.inner else group.names
 
     def block_box(self, scope: Scope, group: Group, key: str) -> Box:
         path = group.block or ()
-        backward = group.origin.backward
         if not path:
             text = f"{len(group.nodes):,} operations"
-            return Box(key, "backward" if backward else "folded", text, frame=scope.frame)
+            return Box(key, "folded", text, frame=scope.frame)
         block = self.blocks.get(path)
         name = ".".join(path[len(scope.base) :] or path[-1:])
         title = definition_of(block, path[-1])
@@ -169,14 +166,14 @@ class Drawer:
         return Box(
             key,
             group.kind,
-            f"gradient of {title}" if backward else title,
+            title,
             "" if name.lower() == title.lower() or not block else name,
             wrapped(", ".join(states)),
             tooltip(block.span if block else group.span, group.root.types, self.options.dtype),
-            self.frame_of(scope, path[:-1], backward),
+            self.frame_of(scope, path[:-1]),
         )
 
-    def frame_of(self, scope: Scope, path: Path, backward: bool) -> str:
+    def frame_of(self, scope: Scope, path: Path) -> str:
         """The frame of an instance at this level, within those of the instances around it."""
         parent = scope.frame
         if path[: len(scope.base)] != scope.base:
@@ -186,8 +183,8 @@ class Drawer:
             if self.blocks and not (block and block.definition):
                 continue  # a pipe, or what a `for` made: no instance of anything
             name, title = path[size - 1], definition_of(block, path[size - 1])
-            words = ["gradient of"] * backward + [title] + [name] * (name.lower() != title.lower())
-            key = f"{scope.key}{'b' if backward else 'f'}{'.'.join(path[:size])}"
+            words = [title] + [name] * (name.lower() != title.lower())
+            key = f"{scope.key}f{'.'.join(path[:size])}"
             note = place_text(block.span) if block and block.span else ""
             parent = self.sketch.frame(key, "block", " ".join(words), parent, note, path[:size])
         return parent
@@ -241,9 +238,7 @@ class Drawer:
 
     def output_box(self, title: str, names: list[str]) -> Box:
         values = [self.graph.outputs[name] for name in names]
-        kind = (
-            "backward" if values[0].node.origin.backward else "loss" if self.is_loss(names[0]) else "output"
-        )
+        kind = "loss" if self.is_loss(names[0]) else "output"
         tips = [
             f"{n}: {v.type}, {bytes_text(v.type, self.options.dtype)}"
             for n, v in zip(names, values, strict=True)
@@ -274,7 +269,7 @@ class Drawer:
         """Whether the loss has a box of its own already, which then is its output too."""
         ends = self.sketch.ends(scope, value)
         box = self.sketch.boxes.get(ends[0].box) if len(ends) == 1 else None
-        if box is None or box.kind not in ("pointwise", "shape") or value.node.origin.backward:
+        if box is None or box.kind not in ("pointwise", "shape"):
             return False
         self.sketch.boxes[box.key] = replace(box, kind="loss", title=name.removeprefix("metric."))
         return True

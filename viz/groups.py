@@ -43,8 +43,6 @@ class Group:
     def kind(self) -> str:
         if self.root.op is LOOP and self.block is None:
             return "loop"
-        if self.origin.backward:
-            return "backward"
         if self.block is not None:
             return "block"
         if any(is_product(n) for n in self.nodes):
@@ -103,7 +101,7 @@ def singles(nodes: Sequence[Node]) -> list[Group]:
 def groups_of(nodes: Sequence[Node], close: Close) -> list[Group]:
     """The boxes of one level in the order of their roots; inputs, params and constants have none.
 
-    A node joins the box of the node that reads it where nothing else of its pass reads it, the expression
+    A node joins the box of the node that reads it where nothing else reads it, the expression
     it stands for is a piece of that node's and the instance is the same; so boxes never form a cycle. The
     pieces of one split are one box. A product keeps a box of its own, with the joining of its operands.
     """
@@ -130,13 +128,12 @@ class _Heads:
         self.siblings: dict[object, Node] = {}
         for node in reversed(nodes):
             block = close(node.origin.path)
-            self.head[node] = (block, node.origin.backward) if block is not None else self.find(node)
+            self.head[node] = block if block is not None else self.find(node)
 
     def find(self, node: Node) -> object:
         if node.op.kind == "view" and node.origin.span:
             return self.head.get(self.siblings.setdefault(_sibling(node), node), node)
-        backward = node.origin.backward
-        heads = {self.head[user] for user in self.users[node] if user.origin.backward == backward}
+        heads = {self.head[user] for user in self.users[node]}
         if len(heads) != 1:
             return node
         (head,) = heads
@@ -144,7 +141,7 @@ class _Heads:
 
 
 def _sibling(node: Node) -> object:
-    return node.inputs, node.origin.span, node.origin.path, node.origin.backward
+    return node.inputs, node.origin.span, node.origin.path
 
 
 def joins(node: Node, reader: Node) -> bool:
@@ -154,11 +151,11 @@ def joins(node: Node, reader: Node) -> bool:
     if is_product(reader) and not is_rearranging(node):
         return False
     mine, other = node.origin, reader.origin
-    if (mine.path, mine.backward) != (other.path, other.backward):
+    if mine.path != other.path:
         return False
     if mine.span is None or other.span is None:
         return mine.span is None
-    return within(mine.span, other.span) or (mine.backward and inner(other.span, mine.span))
+    return within(mine.span, other.span)
 
 
 def inner_groups(groups: Sequence[Group]) -> set[Group]:

@@ -82,12 +82,11 @@ def wrapped(text: str) -> tuple[str, ...]:
     return tuple(textwrap.wrap(text, WIDTH, break_long_words=True, break_on_hyphens=False))
 
 
-def loop_title(loop: Loop, backward: bool) -> str:
-    """`RNN over time`, `gradient of RNN over time`."""
+def loop_title(loop: Loop) -> str:
+    """`RNN over time`, `RNN over time reversed`."""
     counted = re.match(r"(\d+)@for", loop.axis)
     along = f"for {counted[1]} steps" if counted else f"over {loop.axis}"
-    backwards = " reversed" if loop.reverse and not backward else ""
-    return f"{'gradient of ' if backward else ''}{loop.label or 'loop'} {along}{backwards}"
+    return f"{loop.label or 'loop'} {along}{' reversed' * loop.reverse}"
 
 
 def op_text(node: Node) -> str:

@@ -24,7 +24,7 @@ from rnngraph.viz.sketch import Link, Scope
 
 def title(drawer: Drawer, node: Node, base: Path) -> str:
     loop, block = loop_of(node), drawer.blocks.get(base)
-    title = loop_title(loop, node.origin.backward)
+    title = loop_title(loop)
     named = loop.label or (block.definition if block else "")
     return title if loop.label else title.replace("loop ", f"{named} ", 1) if named else title
 
@@ -32,7 +32,7 @@ def title(drawer: Drawer, node: Node, base: Path) -> str:
 def loop_frame(drawer: Drawer, scope: Scope, node: Node, body: list[Node]) -> tuple[str, Path]:
     """The loop's frame, and the instance that all of its body belongs to."""
     base = instance_of(body)
-    parent = drawer.frame_of(scope, around(node, base), node.origin.backward)
+    parent = drawer.frame_of(scope, around(node, base))
     key = f"{scope.key}l{len(drawer.sketch.frames)}"
     tip = place_text(node.origin.span) if node.origin.span else ""
     drawer.sketch.frame(key, "loop", title(drawer, node, base or node.origin.path), parent, tip, base)
@@ -109,12 +109,12 @@ def closed_loop(drawer: Drawer, scope: Scope, node: Node, index: int) -> None:
     drawer.sketch.box(
         Box(
             key,
-            "backward" if node.origin.backward else "loop",
+            "loop",
             title(drawer, node, base or node.origin.path),
             "",
             (f"{len(body):,} nodes in one step",),
             tooltip(node.origin.span, node.types, drawer.options.dtype),
-            drawer.frame_of(scope, around(node, base), node.origin.backward),
+            drawer.frame_of(scope, around(node, base)),
             () if scope.pill else tuple(dict.fromkeys([*(port for port, _ in incoming), *leaving])),
             scope.slot(f"loop{index}"),
         )

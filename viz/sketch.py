@@ -154,8 +154,7 @@ class Sketch:
                 elif tail.box != wanted.head.box or edge.back:
                     edges[key] = _merged(edges[key], edge) if key in edges else edge
         boxes, frames = self._with_badges(readers)
-        styled = tuple(_styled(edge, boxes) for edge in edges.values())
-        return Scene(boxes, frames, styled, dict(self.axes), notes)
+        return Scene(boxes, frames, tuple(edges.values()), dict(self.axes), notes)
 
     def _with_badges(self, readers: Mapping[str, set[tuple[str, str]]]) -> tuple[dict[str, Box], dict[str, Frame]]:
         """Who reads parameters has the badge of their box: the frame of their own instance, else the box."""
@@ -209,10 +208,3 @@ def _merged(one: Edge, two: Edge) -> Edge:
     labels = sorted({part for edge in (one, two) for part in edge.label.split(", ") if part})
     kind: EdgeKind = "state" if "state" in (one.kind, two.kind) else one.kind
     return replace(one, label=", ".join(labels), kind=kind, ranked=one.ranked and two.ranked)
-
-
-def _styled(edge: Edge, boxes: Mapping[str, Box]) -> Edge:
-    """What goes into the backward pass has its colour."""
-    if edge.kind == "data" and edge.head.box in boxes and boxes[edge.head.box].kind == "backward":
-        return replace(edge, kind="backward")
-    return edge
