@@ -25,8 +25,8 @@ from rnngraph.viz.unrolled import Steps, stepping
 from rnngraph.viz.values import with_values
 from rnngraph.viz.write import Picture
 
-PAGE, PAGE_OF_STEPS = 60, 80
-"""Boxes that fit a page; of the levels the most detailed is drawn that has no more."""
+PAGE, PAGE_OF_STEPS, PAGE_OF_BOTH = 60, 80, 56
+"""Boxes that fit a page; of the levels the most detailed is drawn that has no more. The backward pass comes on top."""
 MOST = 700
 """Boxes of a picture that was asked for in detail."""
 
@@ -60,7 +60,8 @@ def picture(
     if compiled is not None and "loss" in graph.outputs:
         graph = graph.with_outputs({"loss": graph.outputs["loss"]})
     unrolled = unrolled or compiled is not None
-    budget = budget or (MOST if level or detail else PAGE_OF_STEPS if unrolled else PAGE)
+    page = PAGE_OF_BOTH if compiled is not None else PAGE_OF_STEPS if unrolled else PAGE
+    budget = budget or (MOST if level or detail else page)
     options = Options(unrolled, 3 if detail else level or 3, detail, steps, fold, dtype)
     scene = scene_of(graph, block, replace(options, turn=turn, budget=budget), quiet=level is None, compiled=compiled)
     return Picture(with_values(scene, values) if values else scene, look)
