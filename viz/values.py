@@ -16,13 +16,19 @@ MOST = 4
 def with_values(scene: Scene, values: Mapping[str, Any]) -> Scene:
     """Each box of a step with what it is at that step; `values` are one row of data, (steps, ...) each, by name.
 
-    A name that two boxes of a step have tells neither of them.
+    Of equations in several instances the names are told with the instance; a name that two boxes of a step have
+    otherwise tells neither of them.
     """
     names = Counter((_name(box), box.slot[:2]) for box in scene.boxes.values() if box.slot)
-    found = {}
+    found = dict(scene.boxes)
     for key, box in scene.boxes.items():
-        known = box.slot is not None and names[_name(box), box.slot[:2]] - _doubled(scene, box) == 1
-        found[key] = _shown(scene, box, values[_name(box)]) if known and _name(box) in values else box
+        if box.slot is None:
+            continue
+        owned = f"{scene.frames[box.frame].owner}.{_name(box)}" if box.frame else ""
+        if owned in values:
+            found[key] = _shown(scene, box, values[owned])
+        elif _name(box) in values and names[_name(box), box.slot[:2]] - _doubled(scene, box) == 1:
+            found[key] = _shown(scene, box, values[_name(box)])
     return replace(scene, boxes=found)
 
 

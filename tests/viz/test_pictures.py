@@ -322,6 +322,13 @@ def test_the_numbers_of_a_run_stand_in_the_boxes_of_its_steps() -> None:
     assert said["h'"] == "0.21, 0.25, 0.29, 0.33, ..."
 
 
+def test_each_cell_of_a_stack_shows_its_own_numbers() -> None:
+    values = {f"stack.{i}.kept": np.full((2, 4 + i), 3.0 + i) for i in (0, 1)}
+    found = rg.load("examples/stack.rnn").render(unroll="static", steps=2, values=values).scene
+    kept = {(found.frames[b.frame].owner, b.lines[-1]) for b in found.boxes.values() if b.title == "kept"}
+    assert kept == {("stack.0", "3, 3, 3, 3"), ("stack.1", "4, 4, 4, 4, ...")}
+
+
 def test_render_runs_the_model_on_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     lines = "input x: seq[2]", "y = 2 * x", "z, _ = unroll RNN(1) over y", "output y, z"
