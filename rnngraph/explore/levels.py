@@ -81,7 +81,7 @@ def _loop(node: Node, tables: Tables, mark: Mark, around: str) -> Json:
     return {
         "axis": loop.axis,
         "reverse": int(loop.reverse),
-        "title": loop_title(loop, node.origin.backward),
+        "title": "gradient of " * node.origin.backward + loop_title(loop),
         "base": tables.of_path(instance_of(node)),
         "carries": [
             {"name": name, "param": at(c.param), "next": [index[c.next.node], c.next.index], "first": _first(c.init)}
