@@ -52,7 +52,7 @@ def _asked(line: str) -> tuple[str, dict[str, Any]]:
 
 
 def _comparison(results: Any) -> str:
-    from rnngraph.viz.notebook import drawn_comparison
+    from rnngraph.viz.notebook_tables import drawn_comparison
 
     return drawn_comparison(results)
 

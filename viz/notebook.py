@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from rnngraph.analysis.results import Comparison
 from rnngraph.ir.graph import Graph
 from rnngraph.language.elaboration.elaborated import Block, Elaborated
-from rnngraph.viz.notebook_tables import comparison_html
 from rnngraph.viz.picture import picture
-from rnngraph.viz.plots import PLOTS, inline
 from rnngraph.viz.write import svg
 
 
@@ -45,12 +42,6 @@ class Compiled(Protocol):
 
     @property
     def schedule(self) -> Scheduled: ...
-
-
-def drawn_comparison(results: Comparison) -> str:
-    """What the comparison found, and its plots."""
-    plots = [inline(results, plot) for plot in PLOTS] if results.rows else []
-    return "\n".join([comparison_html(results), *plots])
 
 
 def model_svg(model: Drawn) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rnngraph.analysis.cost import Cost
 from rnngraph.analysis.results import Comparison
+from rnngraph.viz.plots import PLOTS, inline
 from rnngraph.viz.sentences import data, honest, verdict
 from rnngraph.viz.tables import COLUMNS, TEXTS, cells
 
@@ -53,6 +54,12 @@ def comparison_html(results: Comparison) -> str:
     facts = f"{results.model}: batch {results.batch:,}, {results.dtype}, {results.backend}"
     told = (verdict(results), *results.notes, *honest(results))
     return "\n".join([_paragraph(facts, True), table(_SHOWN, rows, TEXTS), *map(_paragraph, told)])
+
+
+def drawn_comparison(results: Comparison) -> str:
+    """The same with its plots."""
+    plots = [inline(results, plot) for plot in PLOTS] if results.rows else []
+    return "\n".join([comparison_html(results), *plots])
 
 
 class ShownCost(Cost):
