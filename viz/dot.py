@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from html import escape
 from typing import Any
 
 import graphviz
 
 from rnngraph.viz.bands import ASIDE
-from rnngraph.viz.palette import EDGE_LEGEND, FONT, LEGEND, Look, Paint, Theme
+from rnngraph.viz.legend import caption, colours, html
+from rnngraph.viz.palette import FONT, Look, Paint, Theme
 from rnngraph.viz.placement import Area, Drawn, Places, Point, around, text_width
 from rnngraph.viz.scene import Box, Edge, End, Frame, Port, Scene
 
@@ -24,11 +24,6 @@ _ROLES = {
 }
 _MANY_EDGES = 600
 PARAMETER_GAP = 14.0
-
-
-def _html(text: str) -> str:
-    """As text in a label, whatever is in it; a backslash would begin a name of Graphviz's."""
-    return escape(text).replace("\\", "&#92;")
 
 
 def measuring(scene: Scene, look: Look) -> str:
@@ -54,7 +49,7 @@ def laying_out(scene: Scene, look: Look) -> str:
 
 def placed(scene: Scene, places: Places, look: Look) -> str:
     """Everything at its place, for `neato -n2`, which draws and moves nothing."""
-    dot = _digraph(look, label=_caption(scene, look), labelloc="b", tooltip=look.title or " ")
+    dot = _digraph(look, label=caption(scene, look), labelloc="b", tooltip=look.title or " ")
     for index, (frame, area, (x, y), badge) in enumerate(places.frames):
         shown = replace(frame, badges=()) if badge else frame
         attrs = _frame_look(shown, look.theme) | {"bb": _bb(area), "lp": f"{x:.1f},{y:.1f}"}
@@ -86,7 +81,7 @@ def _title(dot: Any, places: Places, look: Look) -> None:
     x = whole.left + text_width(look.title, 16) / 2
     dot.node(
         "picture title", shape="plaintext", style="", fontsize="16", fontcolor=look.theme.ink, tooltip=look.title,
-        label=f"<<B>{_html(look.title)}</B>>", pos=f"{x:.1f},{whole.top + 24:.1f}",
+        label=f"<<B>{html(look.title)}</B>>", pos=f"{x:.1f},{whole.top + 24:.1f}",
     )  # fmt: skip
 
 
@@ -136,36 +131,6 @@ def _edge(theme: Theme) -> dict[str, str]:
     }
 
 
-def _caption(scene: Scene, look: Look) -> str:
-    """The legend of the kinds that occur, and what was folded."""
-    legend = f"<TR><TD>{_legend(scene, look)}</TD></TR>" if look.legend else ""
-    notes = "".join(f'<TR><TD><FONT COLOR="{look.theme.ink}">{_html(n)}</FONT></TD></TR>' for n in scene.notes)
-    return f'<<TABLE BORDER="0" CELLSPACING="0">{legend}{notes}</TABLE>>' if legend + notes else ""
-
-
-def _legend(scene: Scene, look: Look) -> str:
-    kinds = {box.kind for box in scene.boxes.values()}
-    drawn = {edge.kind for edge in scene.edges}
-    cells = [
-        f'<TD WIDTH="12" HEIGHT="12" FIXEDSIZE="TRUE" BORDER="1" {_colours(look.theme.kinds[kind])}></TD>'
-        f'<TD BORDER="0">{_html(LEGEND[kind])}   </TD>'
-        for kind in LEGEND
-        if kind in kinds
-    ]
-    cells += [
-        f'<TD BORDER="0"><FONT COLOR="{look.theme.edges[kind]}"><FONT POINT-SIZE="15"><B>&rarr;</B></FONT></FONT></TD>'
-        f'<TD BORDER="0">{_html(EDGE_LEGEND[kind])}   </TD>'
-        for kind in EDGE_LEGEND
-        if kind in drawn
-    ]
-    half = -(-len(cells) // 2) if len(cells) > 12 else len(cells) or 1
-    rows = [f"<TR>{''.join(cells[i : i + half])}</TR>" for i in range(0, len(cells), half)]
-    inner = "".join(
-        f'<TR><TD><TABLE BORDER="0" CELLSPACING="3" CELLPADDING="2">{row}</TABLE></TD></TR>' for row in rows
-    )
-    return f'<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="0"><TR><TD> </TD></TR>{inner}</TABLE>'
-
-
 def _fill(dot: Any, scene: Scene, look: Look, key: str) -> None:
     """Boxes within frames, frames within frames."""
     for box in scene.boxes.values():
@@ -182,9 +147,9 @@ def _fill(dot: Any, scene: Scene, look: Look, key: str) -> None:
 
 def _frame_look(frame: Frame, theme: Theme) -> dict[str, str]:
     paint = theme.frames[frame.kind]
-    badges = "".join(f' <FONT COLOR="{theme.parameter}">&theta; {_html(badge)}</FONT>' for badge in frame.badges)
+    badges = "".join(f' <FONT COLOR="{theme.parameter}">&theta; {html(badge)}</FONT>' for badge in frame.badges)
     return {
-        "label": f"<{_html(frame.title)}{badges}>" if frame.title or badges else "",
+        "label": f"<{html(frame.title)}{badges}>" if frame.title or badges else "",
         "style": "rounded,filled",
         "fillcolor": paint.fill,
         "color": paint.line,
@@ -222,15 +187,15 @@ def _box_look(box: Box, look: Look) -> dict[str, str]:
 def _text(box: Box, paint: Paint, look: Look) -> str:
     soft = look.theme.soft if paint.text == look.theme.ink else paint.text
     detail = box.detail if look.shapes else ""
-    heads = [f"<B>{_html(_name(box))}</B>"] * bool(box.title)
-    heads += [f'<FONT COLOR="{soft}" POINT-SIZE="9.5">{_html(detail)}</FONT>'] * bool(detail and box.title)
+    heads = [f"<B>{html(_name(box))}</B>"] * bool(box.title)
+    heads += [f'<FONT COLOR="{soft}" POINT-SIZE="9.5">{html(detail)}</FONT>'] * bool(detail and box.title)
     lines = [_said(line, box, look) for line in box.lines]
     if detail and not box.title and lines:
-        lines[-1] += f'  <FONT COLOR="{soft}" POINT-SIZE="9.5">{_html(detail)}</FONT>'
+        lines[-1] += f'  <FONT COLOR="{soft}" POINT-SIZE="9.5">{html(detail)}</FONT>'
     size = "10" if box.title else "11"
     text = ["  ".join(heads)] * bool(heads) + [f'<FONT POINT-SIZE="{size}">{line}</FONT>' for line in lines]
     text += [
-        f'<FONT COLOR="{look.theme.parameter}" POINT-SIZE="9.5">{_html(_badged(box, badge))}</FONT>'
+        f'<FONT COLOR="{look.theme.parameter}" POINT-SIZE="9.5">{html(_badged(box, badge))}</FONT>'
         for badge in box.badges
     ]
     return "<BR/>".join(text) or " "
@@ -248,7 +213,7 @@ def _said(line: str, box: Box, look: Look) -> str:
     """A line of an equation, parameters in their colour; of a parameter box without shapes, its names."""
     if box.kind in ("parameter", "output") and not look.shapes:
         line = line.split(" [")[0]
-    text = _html(line)
+    text = html(line)
     if box.weights:
         names = "|".join(map(re.escape, sorted(box.weights, key=len, reverse=True)))
         text = re.sub(rf"\b({names})\b", rf'<FONT COLOR="{look.theme.parameter}">\1</FONT>', text)
@@ -259,13 +224,13 @@ def _port_table(box: Box, paint: Paint, look: Look) -> str:
     """A closed loop: what goes in along its top, what comes out along its bottom, each with its role."""
     top = [p for p in box.ports if p.role in ("carry", "per step")]
     bottom = [p for p in box.ports if p.role in ("stacked", "last")]
-    badges = "".join(f' <FONT COLOR="{look.theme.parameter}">&theta; {_html(b)}</FONT>' for b in box.badges)
+    badges = "".join(f' <FONT COLOR="{look.theme.parameter}">&theta; {html(b)}</FONT>' for b in box.badges)
     middle = (
-        f'<TR><TD BORDER="0" CELLPADDING="7"><B><FONT POINT-SIZE="12">{_html(box.title)}</FONT></B>{badges}<BR/>'
-        f'<FONT COLOR="{look.theme.soft}" POINT-SIZE="9.5">{_html(" ".join(box.lines))}</FONT></TD></TR>'
+        f'<TR><TD BORDER="0" CELLPADDING="7"><B><FONT POINT-SIZE="12">{html(box.title)}</FONT></B>{badges}<BR/>'
+        f'<FONT COLOR="{look.theme.soft}" POINT-SIZE="9.5">{html(" ".join(box.lines))}</FONT></TD></TR>'
     )
     return (
-        f'<TABLE STYLE="ROUNDED" BORDER="1.4" CELLBORDER="0" CELLSPACING="4" CELLPADDING="1" {_colours(paint)}>'
+        f'<TABLE STYLE="ROUNDED" BORDER="1.4" CELLBORDER="0" CELLSPACING="4" CELLPADDING="1" {colours(paint)}>'
         f"{_port_row(top, look)}{middle}{_port_row(bottom, look)}</TABLE>"
     )
 
@@ -273,20 +238,16 @@ def _port_table(box: Box, paint: Paint, look: Look) -> str:
 def _port_row(ports: Iterable[Port], look: Look) -> str:
     soft, kinds = look.theme.soft, look.theme.kinds
     cells = "".join(
-        f'<TD PORT="{p.key}" BORDER="1" STYLE="ROUNDED" CELLPADDING="4" {_colours(kinds[_ROLES[p.role]])}>'
+        f'<TD PORT="{p.key}" BORDER="1" STYLE="ROUNDED" CELLPADDING="4" {colours(kinds[_ROLES[p.role]])}>'
         f'<FONT COLOR="{soft}" POINT-SIZE="8.5">{p.role}</FONT><BR/>'
-        f'<B>{_html(p.label)}</B> <FONT COLOR="{soft}" POINT-SIZE="9.5">'
-        f"{_html(p.detail) if look.shapes else ''} </FONT></TD>"
+        f'<B>{html(p.label)}</B> <FONT COLOR="{soft}" POINT-SIZE="9.5">'
+        f"{html(p.detail) if look.shapes else ''} </FONT></TD>"
         for p in ports
     )
     if not cells:
         return ""
     row = f'<TABLE BORDER="0" CELLBORDER="1" CELLSPACING="5" CELLPADDING="0"><TR>{cells}</TR></TABLE>'
     return f"<TR><TD>{row}</TD></TR>"
-
-
-def _colours(paint: Paint) -> str:
-    return f'BGCOLOR="{paint.fill}" COLOR="{paint.line}"'
 
 
 def _end(end: End, side: str) -> str:
