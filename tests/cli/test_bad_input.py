@@ -171,7 +171,7 @@ def test_all_errors_of_a_file_come_in_one_go(folder: Path, capsys: Any) -> None:
 def test_a_mistake_told_in_the_library_names_the_line_that_uses_it(folder: Path, capsys: Any) -> None:
     write("none.rnn", PLAIN.replace("RNN(4)", "RNN(0)"))
     told = refused(capsys, 2, "a size must be positive", "check", "none.rnn")
-    assert "none.rnn:3:" in told.err and "used here" in told.err
+    assert "--> none.rnn:3:" in told.err and "library/rnn.rnn" in told.err
 
 
 def test_text_from_outside_cannot_drive_the_terminal(folder: Path, capsys: Any) -> None:
