@@ -131,7 +131,7 @@ CURES = {
     "W603": "take fewer steps, if these sequences are needed",
     "W604": "name the layout with `--from`, if that is not meant",
     "W605": "look at that run's settings: the others go on",
-    "W606": "`pip install matplotlib`; the rest of the page is whole",
+    "W606": "leave `--host` out, or use it only in a network that you trust",
 }
 """Of messages without a hint beside them, by code."""
 

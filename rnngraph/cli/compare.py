@@ -10,7 +10,7 @@ import click
 from rnngraph.cli.arguments import Folder, Output, Paths, Verb, Whole, Wholes
 from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, SEED, TIMES, dtype_option, read, setting
 from rnngraph.cli.terminal import console, say_json, show_all, warn
-from rnngraph.diagnostics.optional import install, installed, refuse_missing
+from rnngraph.diagnostics.optional import refuse_missing
 
 if TYPE_CHECKING:
     from rnngraph.analysis.equality import Asked
@@ -81,8 +81,6 @@ def compare(
     from rnngraph.runtime.choose_backend import backend_named
     from rnngraph.viz.plots import plots as write_plots
 
-    if page and not installed("matplotlib"):
-        warn("the page will have no plots: matplotlib is not installed", "W606", f"`{install('matplotlib')}`")
     model = read(file, name, settings)
     options = run_options(model, backend=backend, dtype=dtype, kernels=kernels, dtype_default="float32")
     asked = Asked(

@@ -94,7 +94,8 @@ def run(
     refuse_together(stream=stream or None, profile=profile or None, out=out)
     refuse_together(stream=stream or None, picture=picture)
     refuse_together(picture=picture, out=out)
-    refuse_together(heat=heat, picture=picture, stream=stream or None, profile=profile or None)
+    refuse_together(heat=heat, picture=picture, stream=stream or None)
+    refuse_together(heat=heat, profile=profile or None)
     if (heat is None) != (watch is None and back is None) and (heat or back):
         raise UserError("a heat map needs values", "E647", "give `--heat FILE` with `--watch NAMES` or `--back OUTPUT`")
     model = read(file, name, settings, weights)

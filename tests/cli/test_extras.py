@@ -42,11 +42,9 @@ def test_plots_are_refused_before_anything_is_begun(capsys: Any, command: str) -
     assert {path.name for path in Path().iterdir()} == {"m.rnn", "data.npz"}
 
 
-def test_a_page_is_written_without_its_plots(capsys: Any) -> None:
+def test_a_page_needs_neither(capsys: Any) -> None:
     assert exit_code(["compare", "m.rnn", "--steps", "2", "--repeats", "1", "--page", "page.html"]) == 0
-    assert "the page will have no plots" in capsys.readouterr().err
-    page = Path("page.html").read_text()
-    assert "pip install matplotlib" in page and "<h2>Cost</h2>" in page and "<svg" not in page
+    assert "matplotlib" not in capsys.readouterr().err and Path("page.html").stat().st_size > 100_000
 
 
 def test_pictures_of_models_need_neither_but_for_pdf(capsys: Any) -> None:
