@@ -48,8 +48,8 @@ def data_of(model: Model, *, lengths: bool, states: bool = True) -> dict[str, An
     for item in model.inputs:
         size = {"batch": ROWS}
         shape = [size.get(a, STEPS) for a in sorted(item.type.axes, key=lambda a: a != "batch")] + list(item.type.shape)
-        whole = rng.integers(0, 2, shape).astype(bool if item.type.dtype == "bool" else int)
-        data[item.name] = rng.normal(size=shape) if item.type.dtype == "float" else whole
+        kind = {"float": float, "int": int, "bool": bool}[item.type.dtype]
+        data[item.name] = rng.normal(size=shape) if kind is float else rng.integers(0, 2, shape).astype(kind)
         if lengths and item.axis:
             data[f"{item.name}.lengths"] = np.array([STEPS, 2, 0])
     for state in [s for s in model.states if s.recorded] if states else []:

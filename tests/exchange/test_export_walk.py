@@ -30,7 +30,7 @@ from rnngraph.language.builtins import application
 from rnngraph.language.builtins.registry import TABLE as FUNCTIONS
 from rnngraph.language.elaboration.elaborated import Block
 from rnngraph.language.elaboration.imports import library
-from rnngraph.language.syntax import parser, tables
+from rnngraph.language.syntax import parser, reading, tables
 from rnngraph.language.syntax.tree_builder import Rules
 from rnngraph.model import Model
 from rnngraph.ops import TABLE
@@ -282,7 +282,8 @@ def test_no_construct_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     monkeypatch.setattr(application, "_bind", bound)
-    monkeypatch.setattr(parser, "grammar", lambda: replace(own, lark=lark))
+    for file in (parser, reading):
+        monkeypatch.setattr(file, "grammar", lambda: replace(own, lark=lark))
     for one in (*TEXTS.values(), *CHANCE.values(), *(text for _, text in constructs.UNSAID), *models.ALL.values()):
         used |= set(definitions(rg.parse(one).made.block))
     assert {name for name in vars(Rules) if name[0] != "_"} - recording.used == OUTSIDE

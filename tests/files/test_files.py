@@ -42,13 +42,13 @@ def test_every_verb_stands_in_the_table() -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_option_has_a_type_that_is_looked_at(verb: str) -> None:
-    known = (Input, Output, Folder, EmptyText, Whole, Wholes, Steps, Real, click.Choice)
+    known = (Input, Output, Folder, EmptyText, Whole, Wholes, Steps, Real, click.Choice, click.IntRange)
     for param in COMMANDS[verb].params:
         plain = isinstance(param.type, click.types.StringParamType | click.types.BoolParamType)
         assert plain or isinstance(param.type, known), f"{verb} {param.opts}: {param.type}"
         assert param.opts[0] not in ("--out", "--data", "--weights") or isinstance(param.type, Input | Output)
     table = set(VERBS[verb])
-    assert set(flags(verb, Output)) <= table | {"--picture", "--resume"}
+    assert set(flags(verb, Output)) <= table | {"--picture", "--resume", "--heat"}
 
 
 @pytest.mark.parametrize("verb", VERBS)
