@@ -27,7 +27,7 @@ PICTURES = Output("a picture", "svg", "png", "pdf", "dot")
     "--level", type=click.IntRange(1, 3),
     help="1: cells and layers, loops closed; 2: the blocks of the model; 3: equations.  [default: what fits a page]",
 )  # fmt: skip
-@click.option("--closed", "level", flag_value=1, type=int, help="The same as --level 1.")
+@click.option("--closed", "level", flag_value=1, type=click.IntRange(1, 3), help="The same as --level 1.")
 @click.option(
     "--fold", type=Whole(), default=6, show_default=True, help="Columns of an unrolled picture; the middle is folded."
 )

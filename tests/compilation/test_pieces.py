@@ -18,12 +18,16 @@ from rnngraph.generation.streaming import per_step, stream
 from rnngraph.model import Model
 from tests.support.models import ALL, parsed
 
-ONE_RUN = ("bidirectional", "derivatives", "encoder decoder", "qrnn", "attention", "shifts", "speech", "candidates")
+ONE_RUN = (
+    "bidirectional", "grid", "derivatives", "encoder decoder", "qrnn", "attention", "shifts", "speech", "candidates",
+)  # fmt: skip
 """Hand on nothing: each run of these is one of a whole sequence."""
 REFUSED = {
     "depth": "E640", "shared": "E641", "self attention": "E642", "pyramid": "E640", "entropies": "E642",
-    "loop over memory": "E640", "norms": "E640", "single steps": "E642", "grid": "E641",
+    "loop over memory": "E640", "norms": "E640",
 }  # fmt: skip
+BEGIN_ELSEWHERE = {"single steps": "E642", "counted": "E642"}
+"""Refused too; their states do not begin at 0."""
 WHOLE = {"attention general": ("source",)}
 """What every step sees whole is given whole with each piece."""
 WAYS = [
@@ -132,7 +136,7 @@ def assert_pieces(
     assert not unequal(outputs, at_once) and not unequal(states, at_once)
 
 
-@pytest.mark.parametrize("name", [n for n in ALL if n not in (*ONE_RUN, *REFUSED)])
+@pytest.mark.parametrize("name", [n for n in ALL if n not in (*ONE_RUN, *REFUSED, *BEGIN_ELSEWHERE)])
 def test_pieces_give_the_bits_of_one_run(name: str) -> None:
     model, place = parsed(name), list(ALL).index(name)
     rng = np.random.default_rng(place)
@@ -235,6 +239,16 @@ def test_what_cannot_go_on_is_refused(text: str, code: str) -> None:
         with pytest.raises(UserError) as error:
             program.run({**data, **states}, weights)
         assert {d.code for d in error.value.diagnostics} >= {code} and error.value.diagnostics[0].span
+
+
+@pytest.mark.parametrize("name", BEGIN_ELSEWHERE)
+def test_loops_of_a_fixed_number_of_steps_do_not_go_on(name: str) -> None:
+    model = parsed(name)
+    program, data, weights = model.compile(states=True, kernels="numpy"), data_of(model, 6, 2), model.init(0)
+    results = program.run(data, weights)
+    with pytest.raises(UserError) as error:
+        program.run({**data, **{s.name: results[s.name] for s in program.made.states}}, weights)
+    assert {d.code for d in error.value.diagnostics} == {BEGIN_ELSEWHERE[name]}
 
 
 TWO = """

@@ -14,6 +14,7 @@ from rnngraph.ops import TABLE
 ANYWHERE = (TABLE["spread"], TABLE["iota"], TABLE["size"])
 """What names an axis and yet gives each step what it gives it in any piece."""
 SUM = TABLE["sum_axes"]
+DRAWS = ("uniform", "normal", "categorical", "draw")
 
 
 def of_going_on(outputs: Iterable[Value], states: Collection[StateInput], axis: str) -> list[Diagnostic]:
@@ -102,7 +103,7 @@ def _looking(node: Node) -> Diagnostic:
     if node.op is LOOP:
         said = "a loop inside a step looks"
     elif node.op is TABLE["iota"]:
-        said = "a random number outside the loop must look"
+        said = "a random number outside the loop must look" if word in DRAWS else "a number of steps for each row looks"
     keeps = word == "shift" and node.attrs.get("by", 0) > 0
     help = "a state can keep what came before: `state last: [n] = 0`, `last' = x`" if keeps else ""
     return Diagnostic("E642", f"{said} at more than one step", span, help=help)
