@@ -160,7 +160,7 @@ def _no_statement(trouble: Trouble) -> Diagnostic:
         return trouble.unexpected("the parts of an `unroll` have an order: `over x with m = e for 3 from s`")
     if trouble.token.text.isalpha() and trouble.after and trouble.after.type == "IS":
         return trouble.unexpected(note=f"`{trouble.token.text}` is a keyword and cannot be a name")
-    if trouble.found == "IS" and trouble.accepts("EQUAL"):
+    if trouble.found == "IS" and trouble.accepts("EQUAL") and not trouble.accepts("CELL"):
         return trouble.unexpected("`==` compares, `=` gives a value a name")
     if trouble.found == "COMMA":
         return trouble.unexpected("each value has a line of its own: `a = x`, then `b = y`")
@@ -193,6 +193,8 @@ def _no_word(trouble: Trouble) -> Diagnostic:
 
 def _one_of(trouble: Trouble) -> Diagnostic:
     """What closes or separates comes first: it is what was most likely left out."""
+    if trouble.accepted == {"COMMA", "COLON"}:  # behind a name that is declared
+        return trouble.expected("`:`", _its_type(trouble))
     order = ["COMMA", "CLOSE_PAREN", "CLOSE_BRACKET", "OPEN_BRACE", "COLON", "IS", "IN", "UPTO"]
     order += [] if trouble.accepts("PLUS") else ["OPEN_PAREN"]
     named = [f"`{trouble.spelled[name]}`" for name in order if name in trouble.accepted]
@@ -203,10 +205,7 @@ def _one_of(trouble: Trouble) -> Diagnostic:
         return trouble.unexpected("`==` compares, `=` gives a value a name")
     if trouble.found == "ELSE":
         return trouble.unexpected("a choice between values is written `where(condition, a, b)`")
-    help = ""
-    if named[:1] == ["`:`"] and trouble.before:
-        help = _its_type(trouble)
-    return trouble.expected(" or ".join(named[:2]), help) if named else trouble.unexpected()
+    return trouble.expected(" or ".join(named[:2])) if named else trouble.unexpected()
 
 
 def _its_type(trouble: Trouble) -> str:
