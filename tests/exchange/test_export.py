@@ -149,7 +149,7 @@ def test_a_numpy_file_reads_like_the_equations() -> None:
     text = to_numpy(model, model.init(), Wanted(lengths=True, dtype="float64")).text
     assert "def run(x, initial_c=None, initial_h=None, lengths=None, weights=WEIGHTS):" in text
     assert "    for t in range(steps):" in text
-    assert "        i, j, f, o = np.split(i_j_f_o, 4, axis=-1)" in text
+    assert "        i, j, f, o = np.split(sums, 4, axis=-1)" in text
     told = "kept = recurrent_activation(f + forget_bias) * c + recurrent_activation(i) * activation(j)"
     assert f"        # {told}" in text
     assert "        kept = sigmoid(f + 1.0) * c + sigmoid(i) * np.tanh(j)" in text
