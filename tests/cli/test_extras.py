@@ -20,7 +20,7 @@ def without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("m.rnn").write_text(TEXT)
     np.savez("data.npz", x=np.ones((4, 3, 2)), y=np.zeros((4, 3, 2)))
-    for package in ("matplotlib", "svglib"):
+    for package in ("matplotlib", "svglib", "svglib.svglib"):
         monkeypatch.setitem(sys.modules, package, None)
 
 
