@@ -73,9 +73,12 @@ class CompiledProgram:
             self._variants[signature] = Variant(made, self.schedule, signature, self.backend)
         return self._variants[signature]
 
-    def changed(self, change: Callable[[Elaborated], Elaborated]) -> CompiledProgram:
-        """A program for the same schedule, whose graph is changed once it is elaborated."""
-        return CompiledProgram(lambda padded, fed: change(self._elaborate(padded, fed)), self.schedule, self.backend)
+    def changed(
+        self, change: Callable[[Elaborated], Elaborated], schedule: Schedule | None = None
+    ) -> CompiledProgram:
+        """A program for the same schedule, or another one, whose graph is changed once it is elaborated."""
+        how = schedule or self.schedule
+        return CompiledProgram(lambda padded, fed: change(self._elaborate(padded, fed)), how, self.backend)
 
     @property
     def graph(self) -> Graph:
@@ -182,17 +185,11 @@ class CompiledProgram:
 
     @cached_property
     def _slope(self) -> CompiledProgram:
-        return self._made_of_it(slope_along, "weights")
+        return self.changed(slope_along, self.schedule.keeping_all("weights"))
 
     @cached_property
     def _outputs_along(self) -> CompiledProgram:
-        return self._made_of_it(outputs_along, False)
-
-    def _made_of_it(self, change: Callable[[Elaborated], Elaborated], gradient: bool | str) -> CompiledProgram:
-        """The program of a model that is made of this one, in the same mode; it keeps everything."""
-        how = self.schedule
-        schedule = Schedule(how.unroll, how.steps, how.dtype, gradient)
-        return CompiledProgram(lambda padded, fed: change(self._elaborate(padded, fed)), schedule, self.backend)
+        return self.changed(outputs_along, self.schedule.keeping_all(False))
 
     def lent_gradients(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[float, Arrays]:
         """The loss and its gradients as `gradients` gives them, but as views that the next run writes over."""

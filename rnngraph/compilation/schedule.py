@@ -32,6 +32,10 @@ class Schedule:
     swap: str = ""
     """The folder of a file for what is kept for the backward pass; "" for memory."""
 
+    def keeping_all(self, gradient: bool | str) -> Schedule:
+        """The same mode, with these gradients and nothing computed again."""
+        return Schedule(self.unroll, self.steps, self.dtype, gradient)
+
     @property
     def static(self) -> bool:
         return self.unroll == "static"

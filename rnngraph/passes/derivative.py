@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from rnngraph.ir.graph import LOOP, Graph, Node, Rewriter, Value, loop_node, loop_of, make, ordered, rebound
 from rnngraph.ops import call, const
+from rnngraph.passes.bodies import with_results
 from rnngraph.passes.grad import gradients, reached
 
 
@@ -56,7 +57,4 @@ def _as_forward(node: Node, inputs: tuple[Value, ...]) -> Node | None:
     loop = loop_of(node)
     body = Rewriter(_as_forward)
     body.map |= {param: param for param in loop.params}
-    results = body.run(loop.results)
-    n = len(loop.carries)
-    carries = tuple(c._replace(next=v) for c, v in zip(loop.carries, results[:n], strict=True))
-    return loop_node(rebound(replace(loop, carries=carries, stacks=results[n:]), inputs), origin)
+    return loop_node(rebound(with_results(loop, body.run(loop.results)), inputs), origin)
