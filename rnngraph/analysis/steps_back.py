@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rnngraph.data.shapes import steps_of
+from rnngraph.data.shapes import lengths_of, steps_of
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
+from rnngraph.ir.order import orders_of
+from rnngraph.ir.types import BATCH
 from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
 
 Arrays = Mapping[str, Any]
 
 
+def ones_at_ends(
+    order: Sequence[str], sizes: Mapping[str, int], shape: Sequence[int], lengths: Mapping[str, Any]
+) -> NDArray[Any]:
+    """An array with the axes in this order: ones where each row has its own last step, zeros elsewhere."""
+    array = np.zeros((*(sizes[axis] for axis in order), *shape))
+    ends = {axis: np.broadcast_to(lengths.get(axis, sizes[axis]), sizes[BATCH]) for axis in order if axis != BATCH}
+    rows = np.flatnonzero(np.all([end > 0 for end in ends.values()], axis=0))
+    array[tuple(rows if axis == BATCH else ends[axis][rows] - 1 for axis in order)] = 1
+    return array
+
+
 def gradients_back(model: Model, how: RunOptions, output: str, data: Arrays, weights: Arrays) -> dict[str, Any]:
-    """The gradient of the sum of the last step of an output, by each sequence of floats: (batch, steps, ...).
+    """The gradient of the sum of an output at each row's own last step, by each sequence of floats: (batch, steps,
+    ...).
 
     UserError where there is no such output of floats over time, CannotDo where no data are sequences of floats.
     """
@@ -31,7 +46,8 @@ def gradients_back(model: Model, how: RunOptions, output: str, data: Arrays, wei
         raise CannotDo("no data of the model are sequences of floats, so there are no gradients by step", "E646", help)
     program = how.compiled(model, steps_of(model.inputs, data), gradient=True)
     results = program.run(data, weights)
-    last = np.zeros_like(results[output])
-    last[:, -1] = 1
+    order, array = orders_of(model.graph)[output], results[output]
+    sizes = dict(zip(order, array.shape, strict=False))
+    last = ones_at_ends(order, sizes, array.shape[len(order) :], lengths_of(model.inputs, data))
     _, found = program.gradients(data, weights, {output: last})
     return {i.name: found[i.name] for i in sequences if i.name in found}

@@ -143,14 +143,16 @@ def _draw(
 ) -> None:  # fmt: skip
     """Heat maps of the watched values, and of the gradients of the last step of an output."""
     from rnngraph.analysis.steps_back import gradients_back
+    from rnngraph.data.shapes import lengths_of
     from rnngraph.ir.order import orders_of
     from rnngraph.viz.heat import recorded, steps_back, write_maps
 
-    orders = orders_of(program.made.graph).items()
+    orders, lengths = orders_of(program.made.graph).items(), lengths_of(model.inputs, data)
     watched = {name.removeprefix("watch."): axes for name, axes in orders if name.startswith("watch.")}
     maps = [recorded(name, results[name][0], axes[1:]) for name, axes in watched.items()]
     if back:
         found = gradients_back(model, how, back, data, weights)
-        maps += [steps_back(name, back, gradient[0]) for name, gradient in found.items()]
+        own = {i.name: slice(lengths[i.axis][0] if i.axis in lengths else None) for i in model.inputs}
+        maps += [steps_back(name, back, gradient[0, own[name]]) for name, gradient in found.items()]
     write_maps(maps, path, f"{model.block.definition}: the first row of the data")
     say(f"wrote {path}")

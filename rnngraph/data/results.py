@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnngraph.data.dataset import Dataset
-from rnngraph.data.shapes import LENGTHS
+from rnngraph.data.shapes import lengths_of
 from rnngraph.files.results import Rows
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.types import BATCH
@@ -25,20 +25,14 @@ def table_rows(graph: Graph, inputs: Sequence[DataInput], data: Mapping[str, Any
     stepped = next((a for a in axes.values() if len(a) == 2 and a[-1] == BATCH), None)
     names = tuple(n for n, found in axes.items() if found == (stepped or (BATCH,)))
     axis = stepped[0] if stepped else ""
-    return Rows(names, stepped is not None, _lengths(inputs, data, axis), _beside(inputs, data, axis))
-
-
-def _lengths(inputs: Sequence[DataInput], data: Mapping[str, Any], axis: str) -> Array | None:
-    """The real steps of each row along an axis, where the data tell any."""
-    named = (i.name + LENGTHS for i in inputs if axis and i.axis == axis)
-    return next((np.asarray(data[name]) for name in named if name in data), None)
+    return Rows(names, stepped is not None, lengths_of(inputs, data).get(axis), _beside(inputs, data, axis))
 
 
 def _beside(inputs: Sequence[DataInput], data: Mapping[str, Any], axis: str) -> dict[str, Array]:
     """What stands beside the rows; beside what runs along another axis, the last real step of theirs."""
     if not isinstance(data, Dataset):
         return {}
-    lengths = _lengths(inputs, data, data.axis)
+    lengths = lengths_of(inputs, data).get(data.axis)
     return {n: a if a.ndim == 1 or data.axis == axis else _last(a, lengths) for n, a in data.beside.items()}
 
 

@@ -141,6 +141,11 @@ def _size(
     return False
 
 
+def lengths_of(inputs: Iterable[DataInput], data: Mapping[str, Any]) -> dict[str, Array]:
+    """The real steps of each row along every axis for which the data tell them."""
+    return {i.axis: np.asarray(data[i.name + LENGTHS]) for i in inputs if i.axis and i.name + LENGTHS in data}
+
+
 def steps_of(inputs: Iterable[DataInput], data: Mapping[str, Any]) -> dict[str, int]:
     """The number of steps of each time axis, from the data."""
     found: dict[str, int] = {}

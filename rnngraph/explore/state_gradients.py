@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from rnngraph.analysis.steps_back import ones_at_ends
 from rnngraph.compilation.calls import to_user
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.checks import Checked
 from rnngraph.explore.levels import instance_of
 from rnngraph.ir.graph import LOOP, Graph, Node, Rewriter, Value, loop_node, loop_of, rebound
-from rnngraph.ir.types import BATCH, size_of
+from rnngraph.ir.types import BATCH
 from rnngraph.model import Model
 from rnngraph.passes.bodies import with_results
 from rnngraph.planning.lowering import lower
@@ -85,20 +86,17 @@ def _run(
     backend = NumpyBackend()
     lowered = backend.adapted(lower(graph), program.schedule.dtype)
     sizes = variant.all_sizes(checked.sizes)
-    cotangents = _at_the_end(variant, sizes) if of == LAST else {}
+    cotangents = _at_the_end(variant, sizes, checked.lengths) if of == LAST else {}
     inputs = {name: program.input(name, variant, checked, cotangents) for name in lowered.inputs}
     bound = backend.bound(lowered, plan(lowered, sizes, program.schedule.dtype))
     with np.errstate(all="ignore"):
         return bound.run(inputs, weights)
 
 
-def _at_the_end(variant: Variant, sizes: Mapping[str, int]) -> Arrays:
-    """For each output a cotangent of ones at its last step, and of zeros before."""
-    found: dict[str, Any] = {}
-    for name in variant.signature.cotangents or ():
-        type, order = variant.elaborated.graph.outputs[name].type, variant.orders[name]
-        array = np.zeros([*(size_of(axis, sizes.__getitem__) for axis in order), *type.shape])
-        last = tuple(slice(None) if axis == BATCH else -1 for axis in order)
-        array[last] = 1
-        found[name] = array
-    return found
+def _at_the_end(variant: Variant, sizes: Mapping[str, int], lengths: Arrays) -> Arrays:
+    """For each output a cotangent of ones at each row's own last step, and of zeros elsewhere."""
+    outputs = variant.elaborated.graph.outputs
+    return {
+        name: ones_at_ends(variant.orders[name], sizes, outputs[name].type.shape, lengths)
+        for name in variant.signature.cotangents or ()
+    }

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rnngraph.compilation.nudges import Nudge, nudged
 from rnngraph.compiled import CompiledProgram
-from rnngraph.data.shapes import LENGTHS
+from rnngraph.data.shapes import lengths_of
 from rnngraph.training.evaluation import BACK, WEIGHT, Record
 
 
@@ -28,7 +28,7 @@ class GradientNorms:
         zeros = {n.name: np.zeros((*sizes[n.axis][:2], *n.shape), self._program.schedule.dtype) for n in self._nudges}
         _, gradients = self._program.gradients({**rows, **zeros}, weights)
         own = {f"{WEIGHT}{name}": float(np.linalg.norm(gradients[name])) for name in weights if name in gradients}
-        return own | dict(self._states(self._lengths(rows), gradients))
+        return own | dict(self._states(lengths_of(self._program.made.inputs, rows), gradients))
 
     def _states(self, lengths: Mapping[str, Any], gradients: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, float]]:
         for axis in dict.fromkeys(nudge.axis for nudge in self._nudges):
@@ -36,11 +36,6 @@ class GradientNorms:
             squares = np.sum([_squares(n, gradients[n.name], lengths.get(axis)) for n in along], axis=0)
             for back in _doubling(len(squares)):
                 yield f"{BACK}{axis}.{back}", float(np.sqrt(squares[back]))
-
-    def _lengths(self, rows: Mapping[str, Any]) -> dict[str, Any]:
-        """The lengths of each axis that has any."""
-        inputs = (i for i in self._program.made.inputs if i.axis)
-        return {i.axis: np.asarray(rows[i.name + LENGTHS]) for i in inputs if i.name + LENGTHS in rows}
 
 
 def _squares(nudge: Nudge, gradient: NDArray[Any], lengths: NDArray[Any] | None) -> NDArray[Any]:

@@ -129,6 +129,15 @@ def test_gradients_of_states_are_those_of_the_chain_rule() -> None:
     np.testing.assert_allclose(array, expected, rtol=1e-10)
 
 
+def test_gradients_of_states_begin_at_each_rows_own_end() -> None:
+    model = rg.parse(RNN)
+    x, weights = np.random.default_rng(0).normal(size=(2, 4, 3)), model.init(1)
+    ((*_, array),) = gradients_of_states(model, {"x": x, "x.lengths": np.array([2, 4])}, weights)
+    for row, own in enumerate((2, 4)):
+        ((*_, alone),) = gradients_of_states(model, {"x": x[row : row + 1, :own]}, weights)
+        np.testing.assert_allclose(array[row, :own], alone[0], rtol=1e-10)
+
+
 def test_values_are_those_of_a_run() -> None:
     model = rg.parse(TAGGER, units=8)
     data = {"x": np.random.default_rng(0).normal(size=(2, 5, 4)), "tag": np.zeros((2, 5), int)}

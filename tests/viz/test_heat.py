@@ -39,6 +39,13 @@ def test_a_gradient_by_step_back_is_that_of_the_closed_form(tmp_path: Path) -> N
     assert (heat.across, heat.down, heat.powers) == ("steps back", "unit", True)
 
 
+def test_the_last_step_is_each_rows_own() -> None:
+    model = rg.parse(DECAY)
+    data = {"x": np.ones((3, 4, 2)), "x.lengths": np.array([2, 4, 0])}
+    found = gradients_back(model, run_options(model), "y", data, model.init())["x"][..., 0]
+    assert found.tolist() == [[0.5, 1, 0, 0], [0.125, 0.25, 0.5, 1], [0, 0, 0, 0]]
+
+
 def test_units_stand_over_steps_and_one_axis_over_the_other() -> None:
     values = np.arange(12.0).reshape(4, 3)
     heat = recorded("h", values, ("time",))
