@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import click
 
-from rnngraph.cli.help import VERBS
+from rnngraph.cli.help import VERBS, verbs
 from rnngraph.cli.main import cli
 
 HEAD = """\
@@ -18,15 +16,7 @@ Made from `rnngraph VERB --help`. Examples run in a folder made by `rnngraph exa
 
 
 def page() -> str:
-    return "\n".join([HEAD, *(_verb(name, verb) for name, verb in _verbs(cli))])
-
-
-def _verbs(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
-    for name, verb in group.commands.items():
-        if isinstance(verb, click.Group):
-            yield from _verbs(verb, f"{before}{name} ")
-        else:
-            yield before + name, verb
+    return "\n".join([HEAD, *(_verb(name, verb) for name, verb in verbs(cli))])
 
 
 def _verb(name: str, verb: click.Command) -> str:

@@ -170,9 +170,13 @@ def short_name(value: Value, base: Path) -> str:
 
 def instance_of(body: Sequence[Node]) -> Path:
     """The instance that all of a body belongs to, but for what is written or only spread."""
+    return common(n.origin.path for n in computed(body))
+
+
+def computed(body: Sequence[Node]) -> list[Node]:
+    """The nodes of a body without those that are written or only spread."""
     hidden = constants(body)
-    drawn = [n for n in body if n.op is not PARAM and n not in hidden and n.op.name not in TRANSPARENT]
-    return common(n.origin.path for n in drawn)
+    return [n for n in body if n.op is not PARAM and n not in hidden and n.op.name not in TRANSPARENT]
 
 
 def common(paths: Iterable[Path]) -> Path:

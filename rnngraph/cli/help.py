@@ -5,6 +5,7 @@ The examples run in a folder that `rnngraph examples --copy` made; a test runs t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import click
@@ -139,6 +140,15 @@ VERBS = {
     ),
 }
 """By the verb as it is typed."""
+
+
+def verbs(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every verb by its whole name, those of the groups in a group too."""
+    for name, verb in group.commands.items():
+        if isinstance(verb, click.Group):
+            yield from verbs(verb, f"{before}{name} ")
+        else:
+            yield before + name, verb
 
 
 def explain(group: click.Group, before: str = "") -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import takewhile
 from typing import Any
 
 from rnngraph.explore.tables import Tables
@@ -11,6 +10,7 @@ from rnngraph.ir.graph import INPUT, LOOP, PARAM, Graph, Loop, Node, Value, body
 from rnngraph.ir.text import name_of
 from rnngraph.viz.groups import TRANSPARENT, Group, constants, groups_of, inner_groups
 from rnngraph.viz.labels import carry_names, loop_title, op_text, source_text, stack_names
+from rnngraph.viz.loops import common, computed
 
 Json = dict[str, Any]
 Mark = Callable[[Node, str], str]
@@ -107,11 +107,8 @@ def instance_of(loop: Node) -> tuple[str, ...]:
 
     The backward pass adds up what comes in at the line of the `unroll` itself; that is of no instance.
     """
-    nodes, backward = body_nodes(loop_of(loop)), loop.origin.backward
-    hidden = constants(nodes)
-    drawn = [n for n in nodes if n.op is not PARAM and n not in hidden and n.op.name not in TRANSPARENT]
-    steps = zip(*(n.origin.path for n in drawn if n.origin.path or not backward), strict=False)
-    return tuple(names[0] for names in takewhile(lambda names: len(set(names)) == 1, steps))
+    paths = (n.origin.path for n in computed(body_nodes(loop_of(loop))))
+    return common(path for path in paths if path or not loop.origin.backward)
 
 
 def _first(value: Value) -> str:

@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 import rnngraph as rg
+from rnngraph.cli.help import verbs
 from rnngraph.cli.main import cli
 from rnngraph.exchange.export.onnx.export import to_onnx
 from rnngraph.exchange.export.request import Wanted
@@ -79,15 +80,7 @@ VERBS = dict(_verbs(_TABLE))
 """Every verb, with every file that it may read or write."""
 
 
-def leaves(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from leaves(command, f"{before}{name} ")
-        else:
-            yield before + name, command
-
-
-COMMANDS = dict(leaves(cli))
+COMMANDS = dict(verbs(cli))
 
 
 def flags(verb: str, kind: type) -> list[str]:
