@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type, union
@@ -38,7 +40,7 @@ def _top(backend: Any, node: Node) -> Callable[..., None]:
     whole = node.inputs[0].type.dtype == "int"
 
     def run(x: Any, out: Any, left: Any, best: Any, first: Any) -> None:
-        xp.maximum(x, 1 - 2**63 if whole else xp.finfo(left.dtype).min, out=left)
+        xp.maximum(x, 1 - 2**63 if whole else np.finfo(left.dtype).min, out=left)
         flat = left.reshape(-1)
         ramp(xp, first.reshape(-1), size)
         for i in range(out.shape[-1]):
