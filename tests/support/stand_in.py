@@ -2,16 +2,23 @@
 
 It has what the backend and the kernels of the table of ops ask of CuPy, and refuses what CuPy refuses: outputs by place
 where CuPy takes them by name, outputs of another shape, arrays of the host among those of a device, arrays of another
-device than the current one, implicit conversions. `test_cupy.REFUSED` is tried on both.
+device than the current one, implicit conversions. `test_cupy.REFUSED` is tried on both. Kernels in CUDA C++ run on the
+CPU (`cuda/emulator.py`). `launches` counts kernels by name; CuPy has no such thing.
 """
 
 from __future__ import annotations
 
+import ctypes
+import re
+import warnings
 import weakref
+from collections import Counter
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+
+from tests.support.cuda import emulator
 
 UFUNCS = (  # noqa: SIM905  # a list of names reads better as one text
     "add subtract multiply divide power mod maximum minimum negative absolute sign floor exp log sqrt "
@@ -20,23 +27,46 @@ UFUNCS = (  # noqa: SIM905  # a list of names reads better as one text
 ).split()
 BLOCK = 512
 """CuPy's pool rounds up to so many bytes."""
+ATTRIBUTES = {
+    "MultiProcessorCount": 132,
+    "WarpSize": 32,
+    "MaxThreadsPerBlock": 1024,
+    "MaxThreadsPerMultiProcessor": 2048,
+    "MaxBlocksPerMultiprocessor": 32,
+    "MaxRegistersPerBlock": 65536,
+    "MaxRegistersPerMultiprocessor": 65536,
+    "MaxSharedMemoryPerBlock": 48 << 10,
+    "MaxSharedMemoryPerBlockOptin": 227 << 10,
+    "MaxSharedMemoryPerMultiprocessor": 228 << 10,
+    "ReservedSharedMemoryPerBlock": 1 << 10,
+    "L2CacheSize": 50 << 20,
+    "CooperativeLaunch": 1,
+    "ComputeCapabilityMajor": 9,
+    "ComputeCapabilityMinor": 0,
+}
+"""Of the devices: an H100."""
 
 
 class Gpus:
-    """The devices: which is current, and the bytes handed out on each."""
+    """The devices: which is current, the bytes handed out on each, the kernels that were launched."""
 
     def __init__(self, count: int = 2) -> None:
         self.now, self.taken = 0, [0] * count
+        self.places: dict[int, int] = {}
+        self.launches: Counter[str] = Counter()
+        self.functions: list[RawKernel] = []
 
     def array(self, host: Any) -> Array:
         """A new array on the current device."""
         size = -(-host.nbytes // BLOCK) * BLOCK
         self.taken[self.now] += size
-        weakref.finalize(host, self.free, self.now, size)
+        self.places[host.ctypes.data] = host.nbytes
+        weakref.finalize(host, self.free, self.now, size, host.ctypes.data)
         return Array(self, host, self.now)
 
-    def free(self, device: int, size: int) -> None:
+    def free(self, device: int, size: int, address: int) -> None:
         self.taken[device] -= size
+        self.places.pop(address, None)
 
     def host(self, value: Any) -> Any:
         """What a kernel reads: an array of the current device, or a number."""
@@ -251,10 +281,176 @@ def elementwise(gpus: Gpus) -> Any:
     return lambda *told: kernel
 
 
+# --- kernels in CUDA C++ -----------------------------------------------------------------------------------------
+
+
+class CUDADriverError(RuntimeError):
+    pass
+
+
+class CompileException(Exception):
+    """Of `cupy.cuda.compiler`."""
+
+    def __init__(self, message: str, source: str) -> None:
+        super().__init__(message)
+        self.source = source
+
+
+class RawModule:
+    """The kernels of a text: compiled when the first is asked for."""
+
+    def __init__(
+        self, gpus: Gpus, *, code: str, options: tuple[str, ...] = (), backend: str = "nvrtc",
+        enable_cooperative_groups: bool = False,
+    ) -> None:  # fmt: skip
+        if not isinstance(code, str) or not isinstance(options, tuple) or backend != "nvrtc":
+            raise TypeError("code has to be a str, options a tuple, backend nvrtc")
+        self.gpus, self.code, self.options, self.cooperative = gpus, code, options, enable_cooperative_groups
+
+    def compile(self, log_stream: Any = None) -> emulator.Module:
+        try:
+            return emulator.compiled(self.code, self.options)
+        except (emulator.CompileError, ValueError) as error:
+            raise CompileException(str(error), self.code) from error
+
+    def get_function(self, name: str) -> RawKernel:
+        if name not in self.compile().kernels:
+            raise CUDADriverError("CUDA_ERROR_NOT_FOUND: named symbol not found")
+        return RawKernel(self.gpus, self, name)
+
+
+class RawKernel:
+    """A kernel, with limits of its own."""
+
+    const_size_bytes = local_size_bytes = shared_size_bytes = 0
+
+    def __init__(self, gpus: Gpus, module: RawModule, name: str) -> None:
+        self.gpus, self.module, self.name = gpus, module, name
+        self.dynamic, self.large_clusters = ATTRIBUTES["MaxSharedMemoryPerBlock"], 0
+        self.kernel = SimpleNamespace(ptr=len(gpus.functions))
+        gpus.functions.append(self)
+
+    def told(self, attribute: str, usual: int) -> int:
+        """The first number of an attribute in the text."""
+        first = re.match(r"\s*(\d+)", self.module.compile().attributes[self.name].get(attribute, ""))
+        return int(first[1]) if first else usual
+
+    @property
+    def max_threads_per_block(self) -> int:
+        return self.told("launch_bounds", 1024)
+
+    @property
+    def num_regs(self) -> int:
+        """As many as fit beside the threads that the text allows."""
+        return min(255, ATTRIBUTES["MaxRegistersPerBlock"] // self.max_threads_per_block)
+
+    @property
+    def max_dynamic_shared_size_bytes(self) -> int:
+        return self.dynamic
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size: int) -> None:
+        refuse(size > ATTRIBUTES["MaxSharedMemoryPerBlockOptin"])
+        self.dynamic = size
+
+    @property
+    def attributes(self) -> dict[str, int]:
+        names = "max_threads_per_block num_regs local_size_bytes shared_size_bytes const_size_bytes"
+        return {name: getattr(self, name) for name in (*names.split(), "max_dynamic_shared_size_bytes")}
+
+    def compile(self, log_stream: Any = None) -> None:
+        self.module.compile()
+
+    def __call__(
+        self, grid: tuple[int, ...], block: tuple[int, ...], args: Any, *, shared_mem: int = 0, stream: Any = None
+    ) -> None:
+        if not isinstance(grid, tuple) or not isinstance(block, tuple):
+            raise TypeError("grid and block have to be tuples")
+        assert stream is None or isinstance(stream.ptr, int)
+        grid, block = (tuple(max(1, int(size)) for size in (*given, 1, 1)[:3]) for given in (grid, block))
+        threads, cluster = int(np.prod(block)), self.told("cluster_dims", 1)
+        refuse(threads > self.max_threads_per_block or shared_mem > self.dynamic or max(grid[1:]) > 65535)
+        refuse(grid[0] % cluster != 0 or cluster > (16 if self.large_clusters else 8))
+        if self.module.cooperative:
+            grid = self.together(grid, blocks_at_once(threads, shared_mem) * ATTRIBUTES["MultiProcessorCount"])
+        self.gpus.launches[self.name] += 1
+        given = [kernel_argument(self.gpus, value) for value in args]
+        self.module.compile().launch(self.name, grid, block, given, shared_mem, self.module.cooperative)
+
+    def together(self, grid: tuple[int, ...], most: int) -> tuple[int, ...]:
+        if np.prod(grid) <= most:
+            return grid
+        if max(grid[1:]) > 1:
+            raise ValueError(f"The specified grid size {grid} exceeds the limit ({most}).")
+        warnings.warn(f"The grid size will be reduced from {grid[0]} to {most}.", stacklevel=3)
+        return (most, 1, 1)
+
+
+def refuse(wrong: bool) -> None:
+    if wrong:
+        raise CUDADriverError("CUDA_ERROR_INVALID_VALUE: invalid argument")
+
+
+def blocks_at_once(threads: int, shared: int) -> int:
+    """On a multiprocessor, whatever registers there are."""
+    each = shared + ATTRIBUTES["ReservedSharedMemoryPerBlock"]
+    room = ATTRIBUTES["MaxSharedMemoryPerMultiprocessor"] // each, ATTRIBUTES["MaxThreadsPerMultiProcessor"] // threads
+    return min(*room, ATTRIBUTES["MaxBlocksPerMultiprocessor"])
+
+
+def kernel_argument(gpus: Gpus, value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        if value.size != 1:
+            raise TypeError(f"You are trying to pass a numpy.ndarray of shape {value.shape} as a kernel parameter.")
+        return value.reshape(())[()]
+    return gpus.host(value) if isinstance(value, Array) else value
+
+
+class Driver:
+    """Of `cupy.cuda`."""
+
+    CUDADriverError = CUDADriverError
+
+    def __init__(self, gpus: Gpus) -> None:
+        self.gpus = gpus
+
+    def funcSetAttribute(self, function: int, attribute: int, value: int) -> None:
+        kernel = self.gpus.functions[function]
+        if attribute == 8:
+            kernel.max_dynamic_shared_size_bytes = value
+        else:
+            refuse(attribute != 14)  # CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED
+            kernel.large_clusters = value
+
+    def occupancyMaxActiveBlocksPerMultiprocessor(self, function: int, threads: int, shared: int) -> int:
+        return blocks_at_once(threads, shared) if shared <= self.gpus.functions[function].dynamic else 0
+
+
+def memset_async(gpus: Gpus) -> Any:
+    def call(ptr: int, value: int, size: int, stream: int) -> None:
+        if not any(start <= ptr and ptr + size <= start + bytes for start, bytes in gpus.places.items()):
+            raise RuntimeError("cudaErrorInvalidValue: invalid argument")
+        ctypes.memset(ptr, value, size)
+
+    return call
+
+
+def counted(gpus: Gpus, name: str, function: Any) -> Any:
+    def call(*args: Any, **named: Any) -> Any:
+        gpus.launches[name] += 1
+        return function(*args, **named)
+
+    return call
+
+
+LAUNCHING = (*UFUNCS, *"matmul copyto take sum amax any argmax cumsum clip zeros arange einsum".split())  # noqa: SIM905
+
+
 class Device:
     """Of `cupy.cuda`: the current device, or the one named; within it, it is the current one."""
 
     compute_capability, cublas_handle = "90", 1
+    attributes = ATTRIBUTES
 
     def __init__(self, gpus: Gpus, id: int | None = None) -> None:
         self.gpus, self.id = gpus, gpus.now if id is None else id
@@ -290,16 +486,24 @@ def cupy() -> Any:
     found.einsum = lambda text, *arrays: gpus.array(np.asarray(np.einsum(text, *(gpus.host(a) for a in arrays))))
     found.ascontiguousarray = lambda a: gpus.array(np.array(gpus.host(a), order="C"))
     found.ElementwiseKernel = elementwise(gpus)
+    found.RawModule = lambda **told: RawModule(gpus, **told)
+    found.launches = gpus.launches
+    for name in LAUNCHING:
+        setattr(found, name, counted(gpus, name, getattr(found, name)))
     found.get_default_memory_pool = lambda: SimpleNamespace(
         free_bytes=lambda: 0, used_bytes=lambda: gpus.taken[gpus.now]
     )
     found.cuda = SimpleNamespace(
         Device=lambda id=None: Device(gpus, id),
         runtime=SimpleNamespace(
-            memGetInfo=lambda: (10**12, 10**12), getDeviceProperties=lambda id: {"name": b"a stand-in"}
+            memGetInfo=lambda: (10**12, 10**12),
+            getDeviceProperties=lambda id: {"name": b"a stand-in"},
+            memsetAsync=memset_async(gpus),
         ),
+        driver=Driver(gpus),
+        compiler=SimpleNamespace(CompileException=CompileException),
         nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
-        get_current_stream=lambda: SimpleNamespace(synchronize=lambda: None),
+        get_current_stream=lambda: SimpleNamespace(ptr=0, synchronize=lambda: None),
         memory=SimpleNamespace(OutOfMemoryError=MemoryError),
     )
     return found

@@ -1,0 +1,198 @@
+// CUDA C++ on a CPU: what the text of a kernel sees. emulator.cc runs it, emulator.py builds both.
+#pragma once
+#include <math.h>
+#include <string.h>
+#include <type_traits>
+#include <utility>
+
+#define CUDA_EMULATED 1
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __cluster_dims__(...)
+#define __align__(bytes) __attribute__((aligned(bytes)))
+#define LINE_ int line = __builtin_LINE()
+
+// --- vectors ---
+
+#define VECTOR2(T, name, bytes)     \
+  struct alignas(bytes) name {      \
+    T x, y;                         \
+  };                                \
+  inline name make_##name(T x, T y) { return {x, y}; }
+#define VECTOR4(T, name)            \
+  struct alignas(16) name {         \
+    T x, y, z, w;                   \
+  };                                \
+  inline name make_##name(T x, T y, T z, T w) { return {x, y, z, w}; }
+VECTOR2(float, float2, 8)
+VECTOR2(double, double2, 16)
+VECTOR2(int, int2, 8)
+VECTOR2(unsigned, uint2, 8)
+VECTOR4(float, float4)
+VECTOR4(int, int4)
+VECTOR4(unsigned, uint4)
+struct uint3 {
+  unsigned x, y, z;
+};
+
+// --- the runtime, which is compiled without sanitizers ---
+
+struct Place {  // where a thread is
+  uint3 thread, block, threads, blocks;
+  unsigned lane, rank;  // in its warp; of its block in the cluster
+  unsigned char* dynamic;
+};
+struct Kernel {
+  const char* name;
+  void (*call)(void** arguments);
+  const unsigned* parameters;  // for each: kind, bytes, and of a pointer the kind and bytes of what it points to
+};
+extern "C" {
+extern Place* emulator_here;
+unsigned emulator_block_barrier(bool vote, const char* what, int line);  // how many threads voted for it
+void emulator_cluster_barrier(int line);
+void emulator_warp_barrier(unsigned mask, int line);
+unsigned emulator_ballot(unsigned mask, bool vote, const char* what, int line);
+unsigned long long emulator_shuffle(unsigned mask, unsigned long long bits, unsigned lane, const char* what, int line);
+void* emulator_shared(const void* key, size_t bytes);
+void* emulator_shared_of(const void* mine, unsigned rank);
+void emulator_polled(const void* address, unsigned value, int line);
+void emulator_progress();
+}
+
+#define threadIdx (emulator_here->thread)
+#define blockIdx (emulator_here->block)
+#define blockDim (emulator_here->threads)
+#define gridDim (emulator_here->blocks)
+constexpr int warpSize = 32;
+
+// `__shared__ float a[8];` arrives here as `auto& a = shared_array<float[8], NUMBER>();`, by emulator.py
+template <class T, int number> T& shared_array() {
+  static const char key = 0;  // one for each instance of a template
+  return *(T*)emulator_shared(&key, sizeof(T));
+}
+
+// --- barriers, votes, shuffles ---
+
+inline void __syncthreads(LINE_) { emulator_block_barrier(false, "__syncthreads()", line); }
+inline int __syncthreads_count(int vote, LINE_) { return emulator_block_barrier(vote, "__syncthreads_count()", line); }
+inline int __syncthreads_or(int vote, LINE_) { return emulator_block_barrier(vote, "__syncthreads_or()", line) > 0; }
+inline int __syncthreads_and(int vote, LINE_) { return !emulator_block_barrier(!vote, "__syncthreads_and()", line); }
+inline void __syncwarp(unsigned mask = ~0u, LINE_) { emulator_warp_barrier(mask, line); }
+inline unsigned __ballot_sync(unsigned mask, int vote, LINE_) {
+  return emulator_ballot(mask, vote, "__ballot_sync()", line);
+}
+inline int __any_sync(unsigned mask, int vote, LINE_) { return emulator_ballot(mask, vote, "__any_sync()", line) > 0; }
+inline int __all_sync(unsigned mask, int vote, LINE_) { return !emulator_ballot(mask, !vote, "__all_sync()", line); }
+
+template <class T> T value_of_lane(unsigned mask, T value, unsigned lane, const char* what, int line) {
+  static_assert(std::is_arithmetic_v<T>, "a shuffle moves numbers");
+  unsigned long long bits = 0;
+  memcpy(&bits, &value, sizeof value);
+  bits = emulator_shuffle(mask, bits, lane, what, line);
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+template <class T> T __shfl_sync(unsigned mask, T value, int lane, int width = 32, LINE_) {
+  unsigned first = emulator_here->lane & -width;
+  return value_of_lane(mask, value, first + (lane & (width - 1)), "__shfl_sync()", line);
+}
+template <class T> T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32, LINE_) {
+  unsigned own = emulator_here->lane, other = own ^ lanes;
+  return value_of_lane(mask, value, other < (own & -width) + width ? other : own, "__shfl_xor_sync()", line);
+}
+template <class T> T __shfl_down_sync(unsigned mask, T value, unsigned lanes, int width = 32, LINE_) {
+  unsigned own = emulator_here->lane, within = own & (width - 1);
+  return value_of_lane(mask, value, within + lanes < unsigned(width) ? own + lanes : own, "__shfl_down_sync()", line);
+}
+template <class T> T __shfl_up_sync(unsigned mask, T value, unsigned lanes, int width = 32, LINE_) {
+  unsigned own = emulator_here->lane, within = own & (width - 1);
+  return value_of_lane(mask, value, within >= lanes ? own - lanes : own, "__shfl_up_sync()", line);
+}
+
+// --- memory ---
+
+inline void __threadfence() {}  // orders nothing for the sanitizer: what other blocks read is handed over by arrive_release
+inline void __threadfence_block() {}
+template <class T> T __ldcg(const T* p) { return *p; }
+template <class T> T __ldg(const T* p) { return *p; }
+template <class T> void __stcg(T* p, T value) { *p = value; }
+inline unsigned atomicAdd(unsigned* p, unsigned more) {
+  emulator_progress();
+  return __atomic_fetch_add(p, more, __ATOMIC_RELAXED);
+}
+
+// What is PTX on a device.
+inline void arrive_release(unsigned* count) {
+  emulator_progress();
+  __atomic_fetch_add(count, 1u, __ATOMIC_RELEASE);
+}
+inline unsigned load_acquire(const unsigned* p, LINE_) {
+  unsigned value = __atomic_load_n(p, __ATOMIC_ACQUIRE);
+  emulator_polled(p, value, line);
+  return value;
+}
+inline void cluster_barrier(LINE_) { emulator_cluster_barrier(line); }
+inline unsigned cluster_rank() { return emulator_here->rank; }
+template <class T> T* shared_of(T* mine, unsigned rank) { return (T*)emulator_shared_of(mine, rank); }
+inline unsigned char* dynamic_shared() { return emulator_here->dynamic; }
+
+// --- numbers ---
+
+template <class To, class From> To same_bits(From from) {
+  To to;
+  static_assert(sizeof to == sizeof from, "as many bits");
+  memcpy(&to, &from, sizeof to);
+  return to;
+}
+inline float __int_as_float(int x) { return same_bits<float>(x); }
+inline float __uint_as_float(unsigned x) { return same_bits<float>(x); }
+inline int __float_as_int(float x) { return same_bits<int>(x); }
+inline unsigned __float_as_uint(float x) { return same_bits<unsigned>(x); }
+inline double __longlong_as_double(long long x) { return same_bits<double>(x); }
+inline long long __double_as_longlong(double x) { return same_bits<long long>(x); }
+inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned long long)a * b >> 32; }
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) { return (unsigned __int128)a * b >> 64; }
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __clz(int x) { return x ? __builtin_clz(x) : 32; }
+inline int __ffs(int x) { return __builtin_ffs(x); }
+inline float rsqrtf(float x) { return 1 / sqrtf(x); }
+inline double rsqrt(double x) { return 1 / sqrt(x); }
+inline float __expf(float x) { return expf(x); }
+inline float __fdividef(float a, float b) { return a / b; }
+template <class A, class B> constexpr auto min(A a, B b) {
+  using T = std::common_type_t<A, B>;
+  if constexpr (std::is_floating_point_v<T>) return T(fmin(T(a), T(b)));
+  else return T(a) < T(b) ? T(a) : T(b);
+}
+template <class A, class B> constexpr auto max(A a, B b) {
+  using T = std::common_type_t<A, B>;
+  if constexpr (std::is_floating_point_v<T>) return T(fmax(T(a), T(b)));
+  else return T(a) < T(b) ? T(b) : T(a);
+}
+
+// --- the table of a text's kernels ---
+
+template <class T> constexpr unsigned kind_of() {  // NumPy's letter, and the bytes
+  if constexpr (std::is_void_v<T>) return 'V' | 1 << 8;
+  else {
+    constexpr char letter = std::is_same_v<T, bool> ? 'b' : std::is_floating_point_v<T> ? 'f'
+        : std::is_unsigned_v<T> ? 'u' : std::is_integral_v<T> ? 'i' : std::is_pointer_v<T> ? 'p' : 'V';
+    return letter | sizeof(T) << 8;
+  }
+}
+template <class T> constexpr unsigned parameter() {
+  if constexpr (std::is_pointer_v<T>) return kind_of<T>() | kind_of<std::remove_cv_t<std::remove_pointer_t<T>>>() << 16;
+  else return kind_of<T>();
+}
+template <auto kernel> struct Entry;
+template <class... A, void (*kernel)(A...)> struct Entry<kernel> {
+  static constexpr unsigned parameters[] = {parameter<std::remove_cv_t<A>>()..., 0};
+  template <size_t... i> static void unpacked(void** given, std::index_sequence<i...>) {
+    kernel(*(std::remove_cv_t<A>*)given[i]...);
+  }
+  static void call(void** given) { unpacked(given, std::index_sequence_for<A...>()); }
+};

@@ -1,0 +1,285 @@
+"""Kernels in CUDA C++, compiled by g++ and run on the CPU.
+
+    module = compiled('extern "C" __global__ void twice(float* x) { x[threadIdx.x] *= 2; }')
+    module.launch("twice", 1, 4, (array,))
+
+A launch raises `Fault` where threads wait for each other without end, meet at different barriers, or write behind an
+array in shared memory. `sanitized` runs it in a process of its own, where ThreadSanitizer tells races between threads
+(and blocks), AddressSanitizer what lies outside of an array. Blocks run one after another unless the launch is
+cooperative or the blocks are a cluster. Shared memory begins as nan, and is nan when its block has ended.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+FLAGS = ("-std=c++17", "-O1", "-fPIC", "-w", "-U_FORTIFY_SOURCE")
+OF_KERNELS = ("-ffp-contract=off", "-fvisibility=hidden", "-fno-gnu-unique", "-include", str(HERE / "emulator.h"))
+IGNORED = ("-std=", "--std=", "-fmad", "--fmad", "-ftz", "--ftz", "-default-device", "--device-as-default", "-lineinfo")
+"""Options of NVRTC that mean nothing here."""
+
+AVAILABLE = shutil.which("g++") is not None
+
+
+class Fault(AssertionError):
+    """What a kernel must not do."""
+
+
+class CompileError(Exception):
+    """All that g++ said."""
+
+
+# --- text --------------------------------------------------------------------------------------------------------
+
+ATTRIBUTE = re.compile(r"__(launch_bounds|cluster_dims)__\s*\(([^()]*)\)")
+KERNEL = re.compile(r'extern\s+"C"\s+__global__([^;{(]*(?:\([^()]*\)[^;{(]*)*?)\b(\w+)\s*\(')
+SHARED = re.compile(r"\b__shared__\s+((?:__align__\s*\(\s*\d+\s*\)\s*)?)([\w:<>, ]+?)\s+(\w+)\s*((?:\[[^;]*?\])*)\s*;")
+
+
+def translated(text: str) -> str:
+    """The text with arrays in shared memory that are each block's own, and behind it the table of its kernels."""
+    numbers = iter(range(text.count("__shared__")))
+    text = SHARED.sub(lambda m: f"auto& {m[3]} = shared_array<{m[2]}{m[4]}, {next(numbers)}>();", text)
+    rows = "".join(f'{{"{name}", Entry<{name}>::call, Entry<{name}>::parameters}}, ' for name in kernels(text))
+    exported = 'extern "C" __attribute__((visibility("default"))) const Kernel'
+    return f"{text}\n{exported} emulator_kernels[] = {{{rows}{{}}}};\n"
+
+
+def kernels(text: str) -> dict[str, dict[str, str]]:
+    """The kernels of a text by name, each with its attributes: `launch_bounds`, `cluster_dims`."""
+    bare = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.DOTALL)
+    return {m[2]: {a[1]: a[2] for a in ATTRIBUTE.finditer(m[1])} for m in KERNEL.finditer(bare)}
+
+
+# --- building ----------------------------------------------------------------------------------------------------
+
+
+@cache
+def folder() -> Path:
+    path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnngraph-tests" / "cuda"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@cache
+def toolchain() -> bytes:
+    version = subprocess.run(["g++", "--version"], capture_output=True, check=True).stdout
+    return version + b"".join((HERE / name).read_bytes() for name in ("emulator.h", "emulator.cc"))
+
+
+def built(name: str, *command: str, text: str = "") -> Path:
+    """What the command makes of the text, which is in kernel.cu; kept."""
+    key = hashlib.sha256(b"\0".join([toolchain(), *(part.encode() for part in (*command, text))])).hexdigest()[:32]
+    kept = folder() / f"{key}-{name}"
+    if not kept.exists():
+        with tempfile.TemporaryDirectory(dir=folder()) as temporary:
+            (Path(temporary) / "kernel.cu").write_text(text)
+            done = subprocess.run(
+                ["g++", *FLAGS, *command, "-o", name], cwd=temporary, capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                raise CompileError(done.stderr)
+            os.replace(Path(temporary) / name, kept)
+    return kept
+
+
+def runtime() -> Path:
+    return built("emulator.o", "-c", str(HERE / "emulator.cc"))
+
+
+@cache
+def library() -> Any:
+    """The scheduler, one for all modules. While it runs, no other thread of Python does: its state is global."""
+    loaded = ctypes.PyDLL(str(built("emulator.so", "-shared", str(runtime()))), ctypes.RTLD_GLOBAL)
+    loaded.emulator_launch.restype = ctypes.c_char_p
+    return loaded
+
+
+def defines(options: Sequence[str]) -> list[str]:
+    for option in options:
+        if not option.startswith(("-D", *IGNORED)):
+            raise ValueError(f"the emulator does not know the option {option}")
+    return [option for option in options if option.startswith("-D")]
+
+
+# --- running -----------------------------------------------------------------------------------------------------
+
+
+class Entry(ctypes.Structure):
+    _fields_ = (("name", ctypes.c_char_p), ("call", ctypes.c_void_p), ("parameters", ctypes.POINTER(ctypes.c_uint)))
+
+
+class Module:
+    """The kernels of a text."""
+
+    def __init__(self, text: str, options: Sequence[str] = ()) -> None:
+        self.text, self.options = text, tuple(options)
+        flags = [*OF_KERNELS, *defines(options), "-shared", "-x", "c++", "kernel.cu"]
+        made = built("kernel.so", *flags, text=translated(text))
+        library()
+        table = (Entry * (len(kernels(text)) + 1)).in_dll(ctypes.PyDLL(str(made)), "emulator_kernels")
+        self.kernels = {entry.name.decode(): entry for entry in table if entry.name}
+        self.attributes = kernels(text)
+
+    def launch(
+        self,
+        name: str,
+        grid: int | tuple[int, ...],
+        block: int | tuple[int, ...],
+        args: Sequence[Any],
+        shared: int = 0,
+        cooperative: bool = False,
+        cluster: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Runs a kernel. `seed` is of a random order of threads, 0 for one after the other.
+
+        An argument is an array, whose address goes in, or a number as CuPy takes it: NumPy's types as they are, of
+        Python an int has 8 bytes and a float is a double. `cluster` is that of `__cluster_dims__`, unless told.
+        """
+        shape, cluster = self.shape(name, grid, block, cluster)
+        given = [argument(value) for value in args]
+        self.check(name, given)
+        table = (ctypes.c_void_p * len(given))(*(value.ctypes.data for value, _ in given))
+        wrong = library().emulator_launch(
+            ctypes.byref(self.kernels[name]), table, (ctypes.c_uint * 4)(*shape), ctypes.c_size_t(shared), cluster,
+            cooperative, ctypes.c_ulonglong(seed),
+        )  # fmt: skip
+        if wrong:
+            raise Fault(quoted(f"{name}: {wrong.decode()}", self.text))
+
+    def shape(
+        self, name: str, grid: int | tuple[int, ...], block: int | tuple[int, ...], cluster: int | None
+    ) -> tuple[list[int], int]:
+        """Blocks and threads in x and y, and the blocks of a cluster; checked."""
+        if name not in self.kernels:
+            raise Fault(f"there is no kernel {name}, only {', '.join(self.kernels)}")
+        told = self.attributes[name]
+        shape = [*plane(grid), *plane(block)]
+        cluster = cluster or int(told.get("cluster_dims", "1").split(",")[0])
+        bound = told.get("launch_bounds", "").split(",")[0].strip()
+        threads = shape[2] * shape[3]
+        if threads > min(1024, int(bound) if bound.isdigit() else 1024):
+            raise Fault(f"{name}: {threads} threads in a block, at most {bound or 1024} are allowed")
+        if shape[0] % cluster:
+            raise Fault(f"{name}: {shape[0]} blocks are no whole number of clusters of {cluster}")
+        return shape, cluster
+
+    def check(self, name: str, given: Sequence[tuple[np.ndarray, np.dtype | None]]) -> None:
+        """That there are as many arguments as parameters, each of its kind and size."""
+        wanted = list(parameters(self.kernels[name]))
+        if len(wanted) != len(given):
+            raise Fault(f"{name}: {len(given)} arguments, the kernel has {len(wanted)}")
+        for i, ((value, of), (kind, pointee)) in enumerate(zip(given, wanted, strict=True)):
+            if not fits(value.dtype, of, kind, pointee):
+                has = f"an array of {of}" if of else f"{value.dtype}"
+                wants = f"a pointer to {pointee}" if pointee else f"{kind}"
+                raise Fault(f"{name}: argument {i} is {has}, the kernel wants {wants}")
+
+
+@cache
+def compiled(text: str, options: tuple[str, ...] = ()) -> Module:
+    return Module(text, options)
+
+
+def plane(size: int | tuple[int, ...]) -> tuple[int, int]:
+    x, y, z = (*(size if isinstance(size, tuple) else (size,)), 1, 1)[:3]
+    if z != 1:
+        raise ValueError("the emulator has no third dimension")
+    return int(x), int(y)
+
+
+def argument(value: Any) -> tuple[np.ndarray, np.dtype | None]:
+    """What goes in, and of an array, whose address that is, the type."""
+    if isinstance(value, np.ndarray):
+        return np.array(value.ctypes.data), value.dtype
+    if value is None:
+        return np.array(0), np.dtype("V1")
+    if not isinstance(value, bool | int | float | np.generic):
+        raise TypeError(f"Unsupported type {type(value)}")
+    return np.array(value), None
+
+
+def parameters(entry: Entry) -> Any:
+    """Of each parameter the type; of a pointer, that of what it points to."""
+    i = 0
+    while code := entry.parameters[i]:
+        kind, size, of, bytes = code.to_bytes(4, "little")
+        yield numpy_type("u" if of else chr(kind), size), numpy_type(chr(of), bytes) if of else None
+        i += 1
+
+
+def numpy_type(kind: str, size: int) -> np.dtype:
+    return np.dtype("?" if kind == "b" else f"{kind}{size}")
+
+
+def fits(given: np.dtype, of: np.dtype | None, kind: np.dtype, pointee: np.dtype | None) -> bool:
+    """Bytes may be taken for anything, and an address may be given as a number."""
+    if pointee and of:
+        return 1 in (of.itemsize, pointee.itemsize) or same(of, pointee)
+    return not of and (same(given, kind) or (given.itemsize == kind.itemsize and kind.kind == "V"))
+
+
+def same(a: np.dtype, b: np.dtype) -> bool:
+    return a.itemsize == b.itemsize and (a.kind == "f") == (b.kind == "f")
+
+
+def quoted(message: str, text: str) -> str:
+    """With the lines that a message names."""
+    lines = text.split("\n")
+    return re.sub(r"line (\d+)", lambda m: f"line {m[1]} `{lines[int(m[1]) - 1].strip()}`", message)
+
+
+# --- under a sanitizer -------------------------------------------------------------------------------------------
+
+
+def sanitized(
+    text: str,
+    name: str,
+    grid: int | tuple[int, ...],
+    block: int | tuple[int, ...],
+    args: Sequence[Any],
+    kind: str = "thread",
+    options: Sequence[str] = (),
+    shared: int = 0,
+    cooperative: bool = False,
+    cluster: int | None = None,
+    seed: int = 0,
+) -> str:
+    """What the sanitizer ("thread" or "address"), or else the emulator, says of a launch; "" for nothing.
+
+    The arrays are copies, each with an end of its own: they stay as they are.
+    """
+    module = compiled(text, tuple(options))
+    shape, cluster = module.shape(name, grid, block, cluster)
+    module.check(name, [argument(value) for value in args])
+    sanitizer = f"-fsanitize={kind}"
+    ending = "int main(int, char** given) { return emulator_main(emulator_kernels, given[1]); }\n"
+    declared = 'extern "C" int emulator_main(const Kernel*, const char*);\n'
+    flags = [*OF_KERNELS, *defines(options), "-g", sanitizer, "-x", "c++", "kernel.cu", "-x", "none", str(runtime())]
+    program = built("kernel", *flags, text=translated(text) + declared + ending)
+    with tempfile.NamedTemporaryFile() as file:
+        place = list(module.kernels).index(name)
+        packed = [np.array(v).tobytes() for v in args]
+        file.write(struct.pack("<10q", place, *shape, shared, cluster, cooperative, seed, len(args)))
+        for value, data in zip(args, packed, strict=True):
+            file.write(struct.pack("<2q", isinstance(value, np.ndarray), len(data)) + data)
+        file.flush()
+        found = {"TSAN_OPTIONS": "exitcode=66 history_size=4", "ASAN_OPTIONS": "detect_leaks=0"}
+        done = subprocess.run([program, file.name], capture_output=True, text=True, check=False, env=os.environ | found)
+    assert not done.returncode or done.stderr, f"ended with {done.returncode}"
+    return quoted(done.stderr, text)
