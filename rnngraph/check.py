@@ -115,15 +115,23 @@ _OPTION_OF = {
 
 def _schedule_checks() -> tuple[Check, ...]:
     from rnngraph.model import checked_memory, checked_schedule
-    from rnngraph.runtime.choose_backend import known_backend, known_kernels
+    from rnngraph.runtime.choose_backend import known_backend
 
     return (
         lambda told: checked_schedule(over_defaults(told, unroll=None)["unroll"], 1, "float64", False),
         lambda told: checked_schedule("dynamic", None, over_defaults(told, dtype=None)["dtype"], False),
         lambda told: known_backend(over_defaults(told, backend=None)["backend"]),
-        lambda told: known_kernels(over_defaults(told, kernels=None)["kernels"] or None),
+        lambda told: _kernels_of(**over_defaults(told, backend=None, kernels=None)),
         lambda told: checked_memory(**over_defaults(told, keep=None, memory_limit=None, truncate=None, swap=None)),
     )
+
+
+def _kernels_of(backend: str, kernels: str) -> None:
+    """UserError where the backend has no such kernels; of a backend that there is not, another check tells."""
+    from rnngraph.runtime.choose_backend import NAMES, known_kernels
+
+    if backend in NAMES:
+        known_kernels(backend, kernels or None)
 
 
 def _train_checks() -> tuple[Check, ...]:

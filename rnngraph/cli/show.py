@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from rnngraph.cli.arguments import Verb, Whole
-from rnngraph.cli.options import MODEL, UNROLL, read
+from rnngraph.cli.options import BACKEND, MODEL, UNROLL, read
 from rnngraph.cli.terminal import say, show_all, warn
 
 if TYPE_CHECKING:
     from rnngraph.kernels.listing import Listed
     from rnngraph.model import Model
+    from rnngraph.planning.program import Program
     from rnngraph.run_options import RunOptions
 
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 @click.option("--steps", type=Whole(0), help="Steps of a static graph.")
 @click.option("--gradient", is_flag=True, help="With the backward pass.")
 @click.option("--lengths", is_flag=True, help="For data whose rows have lengths.")
-@click.option("--kernels", is_flag=True, help="The compiled kernels, and what NumPy runs and why.")
+@click.option("--kernels", is_flag=True, help="The compiled kernels, and what the array library runs and why.")
+@BACKEND
+@click.option("--batch", type=Whole(1), default=32, show_default=True, help="Rows, for kernels of a GPU.")
 def show(
     file: str,
     name: str | None,
@@ -36,6 +39,8 @@ def show(
     gradient: bool,
     lengths: bool,
     kernels: bool,
+    backend: str | None,
+    batch: int,
 ) -> None:
     """Print the graph as text after a stage of compilation, or the kernels that run it."""
     from rnngraph.cli.tables import kernel_table
@@ -43,20 +48,51 @@ def show(
     from rnngraph.run_options import run_options
 
     model = read(file, name, settings)
-    options = run_options(model, unroll=unroll)
+    options = run_options(model, unroll=unroll, backend=backend)
     warn(model.unrolling_warning(options.unroll, steps, gradient))
     if kernels:
-        show_all(kernel_table(_kernels(model, options, steps, gradient, lengths)))
+        if options.backend == "cupy":
+            show_all(kernel_table(_gpu_kernels(model, options, steps, gradient, lengths, batch), "CuPy"))
+        else:
+            show_all(kernel_table(_kernels(model, options, steps, gradient, lengths)))
         return
     say(graph_text(model.stage(after, options.unroll, steps, gradient, lengths)))
 
 
 def _kernels(model: Model, options: RunOptions, steps: int | None, gradient: bool, padded: bool) -> list[Listed]:
     """The compiled kernels of a model's program, and what is left to NumPy."""
-    from rnngraph.compilation.variant import Signature
     from rnngraph.kernels.cpu.modules import target
     from rnngraph.kernels.listing import listed
 
-    program = replace(options, kernels="native").compiled(model, steps, gradient=gradient)
+    program = _program(model, replace(options, backend="numpy", kernels="native"), steps, gradient, padded)
+    return listed(program.code, target(options.dtype))
+
+
+def _gpu_kernels(
+    model: Model, options: RunOptions, steps: int | None, gradient: bool, padded: bool, batch: int
+) -> list[Listed]:
+    """The kernels on a GPU; on an H100 where there is none here."""
+    from rnngraph.diagnostics.errors import CannotDo
+    from rnngraph.ir.types import BATCH
+    from rnngraph.kernels.gpu.adaptation import adapted
+    from rnngraph.kernels.gpu.listing import listed_on_gpu
+    from rnngraph.kernels.gpu.modules import Module
+    from rnngraph.kernels.gpu.target import h100
+    from rnngraph.runtime.choose_backend import backend_named
+
+    try:
+        target = backend_named("cupy", "native").target(options.dtype)  # type: ignore[attr-defined]
+    except CannotDo:
+        target = h100(options.dtype)
+    plain = _program(model, replace(options, backend="numpy", kernels="numpy"), steps, gradient, padded)
+    program = adapted(plain, target)
+    sizes = {axis: batch if axis == BATCH else steps or 100 for axis in program.axes}
+    return listed_on_gpu(Module(program, sizes, target))
+
+
+def _program(model: Model, options: RunOptions, steps: int | None, gradient: bool, padded: bool) -> Program:
+    from rnngraph.compilation.variant import Signature
+
+    program = options.compiled(model, steps, gradient=gradient)
     signature = Signature(padded, cotangents=model.differentiated if gradient else None)
-    return listed(program.variant(signature).program.code, target(options.dtype))
+    return program.variant(signature).program

@@ -67,7 +67,7 @@ def profile_table(task: str, profile: Profile, most: int) -> Any:
     return told
 
 
-def kernel_table(kernels: Sequence[Any]) -> Any:
+def kernel_table(kernels: Sequence[Any], library: str = "NumPy") -> Any:
     """Compiled kernels (`kernels.listing.Listed`) with the source lines that they compute."""
     from rich.markup import escape
     from rich.table import Table
@@ -79,7 +79,7 @@ def kernel_table(kernels: Sequence[Any]) -> Any:
             "  " * one.depth + escape(one.what) + often, " ".join(one.ops), escape(one.why or ", ".join(one.lines))
         )
     left = sum(1 for one in kernels if one.why)
-    table.caption = f"{left} left to NumPy" if left else "nothing is left to NumPy"
+    table.caption = f"{left} left to {library}" if left else f"nothing is left to {library}"
     return table
 
 

@@ -33,7 +33,9 @@ from rnngraph.planning.program import (
 def fused(program: Program, target: Target) -> Program:
     """The same program with groups where there are kernels; its results are the same up to rounding."""
     fuser = _Fuser(program, target)
-    ways = [taken_inward(fuser.code(way), fuser.slots, fuser.readers, target) for way in program.ways]
+    ways = [fuser.code(way) for way in program.ways]
+    if target.inward:
+        ways = [taken_inward(way, fuser.slots, fuser.readers, target) for way in ways]
     code = [item for way in ways for item in way]
     turn = None if program.turn is None else len(ways[0])
     made = replace(program, slots=tuple(fuser.slots), code=tuple(code), turn=turn)

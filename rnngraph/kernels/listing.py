@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rnngraph.kernels.target import Target
@@ -24,25 +24,36 @@ class Listed:
     times: int = 1
 
 
-def listed(code: Sequence[Code], target: Target) -> list[Listed]:
-    """Kernels in the order of the program; the same one at many steps of a static program is told once."""
+def _nothing(_: Repeat) -> str:
+    return ""
+
+
+def listed(
+    code: Sequence[Code], target: Target, told: Callable[[Repeat], str] = _nothing, library: str = "NumPy"
+) -> list[Listed]:
+    """Kernels in the order of the program; the same one at many steps of a static program is told once.
+
+    `told` says more of a loop; `library` does what no kernel takes.
+    """
     found: dict[Listed, int] = {}
-    for one in _listed(code, 0, target):
+    for one in _listed(code, 0, target, told, library):
         found[one] = found.get(one, 0) + 1
     return [Listed(one.depth, one.what, one.ops, one.lines, one.why, times) for one, times in found.items()]
 
 
-def _listed(code: Sequence[Code], depth: int, target: Target) -> Iterator[Listed]:
+def _listed(
+    code: Sequence[Code], depth: int, target: Target, told: Callable[[Repeat], str], library: str
+) -> Iterator[Listed]:
     for item in code:
         if isinstance(item, Repeat):
-            yield Listed(depth, f"loop over {item.axis}" + (", backwards" if item.reverse else ""), (), ())
-            yield from _listed(item.body, depth + 1, target)
+            yield Listed(depth, f"loop over {item.axis}{', backwards' * item.reverse}{told(item)}", (), ())
+            yield from _listed(item.body, depth + 1, target, told, library)
         elif isinstance(item, Group):
             what = item.kernel.title + PARTS[item.part]
             yield Listed(depth, what, tuple(s.node.op.name for s in item.steps), _lines(item.steps))
         else:
             name = item.node.op.name
-            yield Listed(depth, "NumPy", (name,), _lines((item,)), why_not(item, target))
+            yield Listed(depth, library, (name,), _lines((item,)), why_not(item, target))
 
 
 def _lines(steps: Sequence[Step]) -> tuple[str, ...]:

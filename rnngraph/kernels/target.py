@@ -17,6 +17,10 @@ class Target(Protocol):
         """Entries of a matrix that nearby memory holds from step to step. A larger one comes from further away each
         time, and is worth reading for many rows at once."""
 
+    @property
+    def inward(self) -> bool:
+        """Whether a product with a sequence can be better made step by step, inside of the loop that reads it."""
+
     def elementwise(self, op: str, types: tuple[str, ...], result: str) -> bool:
         """Whether a chain can hold this op on operands of these types."""
 

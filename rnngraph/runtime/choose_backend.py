@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
@@ -11,22 +12,29 @@ from rnngraph.runtime.backend import Backend
 NAMES = ("numpy", "cupy")
 
 
-KERNELS = ("native", "numpy")
+KERNELS = {"numpy": ("native", "numpy"), "cupy": ("native", "cupy")}
+"""Of each backend what can do the arithmetic: kernels that are compiled here, or the array library's own."""
 
 
 def backend_named(name: str, kernels: str | None = None) -> Backend:
     """The backend; UserError for an unknown name, CannotDo where its device is not usable.
 
-    `kernels` is "native" or "numpy"; None takes compiled ones where they can be had, or what `RNNGRAPH_KERNELS` says.
+    `kernels` is one of `KERNELS`; None takes compiled ones where they can be had, or what `RNNGRAPH_KERNELS` says.
     """
-    wanted = known_kernels(kernels or os.environ.get("RNNGRAPH_KERNELS") or None)
-    if known_backend(name) == "numpy":
+    known = KERNELS[known_backend(name)]
+    wanted = known_kernels(name, kernels or _from_environment(known))
+    if name == "numpy":
         return _numpy(wanted)
-    if kernels is not None:
-        raise UserError(f"--kernels {kernels} goes with the backend numpy", "E609", "leave one of the two out")
-    from rnngraph.runtime.cupy import CupyBackend
+    from rnngraph.runtime.cupy import CupyBackend, GeneratedBackend
 
-    return CupyBackend()
+    return CupyBackend() if wanted == known[1] else GeneratedBackend()
+
+
+def _from_environment(known: Sequence[str]) -> str | None:
+    """What `RNNGRAPH_KERNELS` says, unless it speaks of another backend."""
+    told = os.environ.get("RNNGRAPH_KERNELS") or None
+    others = {kernels for some in KERNELS.values() for kernels in some} - set(known)
+    return None if told in others else told
 
 
 def _numpy(wanted: str | None) -> Backend:
@@ -44,11 +52,12 @@ def _numpy(wanted: str | None) -> Backend:
         return NumpyBackend()
 
 
-def known_kernels(name: str | None) -> str | None:
-    """The name itself; UserError where no kernels are called so."""
-    if name is not None and name not in KERNELS:
-        help = did_you_mean(name, KERNELS) or "choose native or numpy"
-        raise UserError(f"there are no kernels `{name}`", "E609", help)
+def known_kernels(backend: str, name: str | None) -> str | None:
+    """The name itself; UserError where the backend has no kernels that are called so."""
+    names = KERNELS[backend]
+    if name is not None and name not in names:
+        help = did_you_mean(name, names) or f"choose {' or '.join(names)}"
+        raise UserError(f"the backend {backend} has no kernels `{name}`", "E609", help)
     return name
 
 

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from rnngraph.diagnostics.errors import CannotDo
+from rnngraph.kernels.gpu.adaptation import adapted
+from rnngraph.kernels.gpu.target import STATIC, GpuTarget
+from rnngraph.planning.plan import Plan
+from rnngraph.planning.program import Program
 from rnngraph.runtime.backend import StepByStep
+from rnngraph.runtime.device import Device
+from rnngraph.runtime.execution import Bound, Watch
+from rnngraph.runtime.gpu_execution import GpuBound, WatchedGpuBound
 
 INSTALL = "`pip install 'rnngraph[cupy]'` brings it (`rnngraph[cupy13]` for CUDA 13), or use `--backend numpy`"
 DRIVER = "check the driver, or use `--backend numpy`"
@@ -93,6 +100,27 @@ class CupyBackend(StepByStep):
     def taken_bytes(self) -> int:
         """What CuPy's pool has handed out: each array rounded up to 512 bytes."""
         return int(self.xp.get_default_memory_pool().used_bytes())
+
+
+class GeneratedBackend(CupyBackend):
+    """The same device, with kernels generated for each program: a loop is one kernel where that can be."""
+
+    kernels = "native"
+
+    def target(self, dtype: str) -> GpuTarget:
+        attributes = self.xp.cuda.Device(self.device).attributes
+        return GpuTarget(dtype, attributes["MultiProcessorCount"], attributes["MaxSharedMemoryPerBlockOptin"] - STATIC)
+
+    def adapted(self, program: Program, dtype: str) -> Program:
+        return adapted(program, self.target(dtype))
+
+    def bound(
+        self, program: Program, plan: Plan, arrays: Device | None = None, arenas: Mapping[str, Any] | None = None
+    ) -> Bound:
+        return GpuBound(program, plan, arrays or self, self.target(plan.dtype), arenas)
+
+    def watched(self, program: Program, plan: Plan, watch: Watch, arenas: Mapping[str, Any] | None = None) -> Bound:
+        return WatchedGpuBound(program, plan, self, self.target(plan.dtype), watch, arenas)
 
 
 def _usable() -> Any:

@@ -34,6 +34,8 @@ on_a_device = pytest.mark.skipif(not USABLE, reason="no CUDA device works here")
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The stand-in, with kernels of the array library; `tests/kernels/test_gpu.py` has the generated ones."""
+    monkeypatch.setenv("RNNGRAPH_KERNELS", "cupy")
     monkeypatch.setitem(sys.modules, "cupy", module := stand_in.cupy())
     return module
 

@@ -23,6 +23,8 @@ class CpuTarget:
     near: int = 2**18
     """Entries of a matrix that a core's own cache holds."""
 
+    inward: bool = True
+
     @property
     def doubles(self) -> int:
         """Lanes of 64 bits."""

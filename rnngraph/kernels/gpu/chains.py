@@ -1,0 +1,70 @@
+"""A chain as a function of CUDA C++: a thread takes an entry through all operations, in registers."""
+
+from __future__ import annotations
+
+from math import prod
+
+from rnngraph.kernels.chain import Chain, Operand
+from rnngraph.kernels.gpu.expressions import TYPES, expression
+
+ROWS = {"each": "row", "inner": "inner", "outer": "outer", "none": "0"}
+"""Which row of an operand a row of the kernel reads."""
+
+
+def write(chain: Chain, name: str, units: int) -> str:
+    """The function `name(share, loads..., stores..., mask, wanted)`; the parts of a share own entries by their place
+    modulo `units`."""
+    gates = prod(chain.dims) // units
+    loads = [f"const {TYPES[o.dtype]}* a{i}" for i, o in enumerate(chain.loads)]
+    stores = [f"{TYPES[o.dtype]}* y{i}" for i, (_, o) in enumerate(chain.stores)]
+    body = "\n".join(f"    {line}" for line in _entry(chain))
+    arguments = ", ".join(["const Share& s", *loads, *stores, "const bool* mask", "bool wanted"])
+    return f"""
+static __device__ void {name}({arguments}) {{
+  const int units = s.units({units}), first = s.unit0({units});
+  const int all = s.size() * {gates} * units;
+  for (int i = threadIdx.x; i < all; i += THREADS) {{
+    const int q = i / units{f" / {gates}" if gates > 1 else ""};
+    const int e = {f"i / units % {gates} * {units} + " if gates > 1 else ""}first + i % units;
+    const Int inner = s.inner(q), outer = s.outer(q), row = outer * s.batch + inner;
+    if (mask && mask[row] != wanted) continue;
+{body}
+  }}
+}}
+"""
+
+
+def _entry(chain: Chain) -> list[str]:
+    """The statements for the entry `e` of a row."""
+    lines, values = _places(chain.dims), list[str]()
+    for i, operand in enumerate(chain.loads):
+        at = f"a{i} + {_offset(operand)}"
+        values.append(f"v{i}")
+        kind = f"const {TYPES[operand.dtype]}"
+        lines.append(f"{kind}* v{i} = {at};" if operand.table else f"{kind} v{i} = a{i}[{_offset(operand)}];")
+    noise_row = "inner" if chain.of_two_axes else "row"
+    for operation in chain.operations:
+        x = [values[i] for i in operation.ins]
+        name = f"v{len(values)}"
+        said = expression(operation, x, f"d{len(chain.dims) - 1}", noise_row, "e")
+        lines.append(f"const {TYPES[operation.result]} {name} = {said};")
+        values.append(name)
+    for i, (value, operand) in enumerate(chain.stores):
+        lines.append(f"y{i}[{_offset(operand)}] = {values[value]};")
+    return lines
+
+
+def _places(dims: tuple[int, ...]) -> list[str]:
+    """The place of the entry in each dimension."""
+    lines = []
+    for i, size in enumerate(dims):
+        after = prod(dims[i + 1 :])
+        lines.append(f"const int d{i} = e{f' / {after}' if after > 1 else ''}{f' % {size}' if i else ''};")
+    return lines
+
+
+def _offset(operand: Operand) -> str:
+    """Where the entry lies, in entries from the first."""
+    parts = [f"{ROWS[operand.rows]} * {operand.row}"] if operand.row and operand.rows != "none" else []
+    parts += [f"d{i}{f' * {s}' if s != 1 else ''}" for i, s in enumerate(operand.strides) if s]
+    return " + ".join(parts) or "0"

@@ -1,0 +1,173 @@
+"""The function of each kernel of a program, and how a group calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+from rnngraph.ir.types import BATCH
+from rnngraph.kernels.gpu import chains, nests
+from rnngraph.kernels.gpu.expressions import TYPES
+from rnngraph.kernels.gpu.views import Views
+from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Kernel, Order, Product, Sums
+from rnngraph.kernels.nests import Nest
+from rnngraph.planning.program import Group, Slot
+
+HOW = {
+    "sum": "Sum", "max_over": "Largest", "argmax": "Argmax", "softmax": "Softmax<false>",
+    "log_softmax": "Softmax<true>",
+}  # fmt: skip
+KERNELS = Elementwise | Product | AlongRow | Nest | Sums | ColumnSums
+"""What there is a function for."""
+SHARED = Elementwise | Product | AlongRow | Nest
+"""What works on a share of rows and units, and so can stand in a loop."""
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """How a product is cut up: rows of a thread, rows that are staged at a time, terms of a part; whether its matrix is
+    kept near, and at which entry of near memory; `room` is where staging begins."""
+
+    rows: int
+    staged: int
+    chunk: int
+    kept: int | None = None
+    room: int = 0
+
+
+@dataclass
+class Functions:
+    """The functions that a module needs, each written once."""
+
+    views: Views
+    known: dict[tuple[object, ...], str] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)
+
+    def call(self, group: Group, units: int, pointers: Sequence[str], mask: str, tiles: Tiles | None = None) -> str:
+        """The statement that does a group; `pointers` are those of its operands, then of its results."""
+        kernel, wanted = group.kernel, "false" if group.part == "past" else "true"
+        if isinstance(kernel, Elementwise):
+            name = self.function((kernel.chain, units), lambda name: chains.write(kernel.chain, name, units))
+            return f"{name}({', '.join(['s', *pointers, mask, wanted])});"
+        if isinstance(kernel, Nest):
+            return self.nest(group, kernel, pointers)
+        if isinstance(kernel, Product):
+            assert tiles is not None
+            return _product(kernel, units, pointers, mask, wanted, tiles, TYPES[self.views.dtype])
+        if isinstance(kernel, AlongRow):
+            x, y = pointers
+            return (
+                f"along_rows<{HOW[kernel.op]}, {kernel.size}>"
+                f"(s, {x}, {kernel.row}, {y}, {kernel.result}, {mask}, {wanted});"
+            )
+        if isinstance(kernel, ColumnSums):
+            x, y = pointers
+            onto = "true" if kernel.order.onto else "false"
+            row = f"{kernel.row}, {y}, {onto}, {mask}, {wanted}"
+            return f"column_sums<{kernel.width}>(block, {self.units(kernel.order, kernel.axes)}, {x}, {row});"
+        return self.sums(kernel, pointers, mask, wanted)
+
+    def sums(self, kernel: Sums, pointers: Sequence[str], mask: str, wanted: str) -> str:
+        """One factor after another: blocks are numbered through all of them."""
+        units, onto = self.units(kernel.order, kernel.axes), "true" if kernel.order.onto else "false"
+        d, *rest = pointers
+        lines, first = [], 0
+        for i, factor in enumerate(kernel.factors):
+            x, z = rest[i], rest[len(kernel.factors) + i]
+            blocks = tiles_of(factor.height, kernel.width)
+            lines.append(
+                f"if (block >= {first} && block < {first + blocks}) sums<{factor.height}, {kernel.width}>"
+                f"(block - {first}, {units}, {d}, {kernel.ldd}, {x}, {factor.lda}, {z}, {factor.ldc}, {onto}, {mask}, "
+                f"{wanted});"
+            )
+            first += blocks
+        if kernel.summed:
+            lines.append(
+                f"if (block >= {first}) column_sums<{kernel.width}>(block - {first}, {units}, {d}, {kernel.ldd}, "
+                f"{rest[-1]}, {onto}, {mask}, {wanted});"
+            )
+        return "\n  ".join(lines)
+
+    def units(self, order: Order, axes: Sequence[str]) -> str:
+        """The rows of a sum, those of a unit, and whether the last unit comes first."""
+        rows = self.views.size(axes)
+        each = self.views.size(axes[1:]) if BATCH in axes else "1"
+        together = (f"steps_of_unit * {each}" if BATCH in axes else each) if order.units else rows
+        return f"Units{{{rows}, {together}, {'true' if order.back else 'false'}}}"
+
+    def nest(self, group: Group, kernel: Nest, pointers: Sequence[str]) -> str:
+        name = self.function((kernel,), lambda name: nests.write(kernel, name))
+        slots = [self.views.slots[ref.slot] for ref in (*group.ins, *group.outs)]
+        turns = [self.views.names[axis] for axis in kernel.loops] or ["1"]
+        far = [self.far(slot, strand.places) for slot, strand in zip(slots, kernel.strands, strict=True)]
+        steps, apart = "0", "0"
+        if kernel.move is not None:
+            steps = self.views.names[kernel.move.axis]
+            apart = "0" if kernel.move.place is None else self.views.strides(slots[0])[kernel.move.place]
+        unit = "steps_of_unit" if kernel.units else "Int(1) << 62"
+        words = f"{name}_words{{{{{', '.join(turns)}}}, {unit}, {steps}, {{{', '.join(far)}}}, {apart}}}"
+        return f"{name}({', '.join(['s', *pointers, words])});"
+
+    def far(self, slot: Slot, places: Sequence[int | None]) -> str:
+        strides = self.views.strides(slot)
+        return f"{{{', '.join('0' if place is None else strides[place] for place in places)}}}"
+
+    def function(self, key: tuple[object, ...], write: object) -> str:
+        assert callable(write)
+        if key not in self.known:
+            self.known[key] = f"f{len(self.known)}"
+            self.texts.append(write(self.known[key]))
+        return self.known[key]
+
+
+def _product(
+    kernel: Product, units: int, pointers: Sequence[str], mask: str, wanted: str, tiles: Tiles, kind: str
+) -> str:
+    x, w, *plus, y = pointers
+    gates = kernel.width // units
+    sizes = f"{kernel.terms}, {units}, {gates}, {tiles.rows}, {tiles.staged}, {tiles.chunk}"
+    kept = f"(near + {tiles.kept})" if tiles.kept is not None else f"({kind}*)0"
+    beside = f"{plus[0]}, {kernel.ldd}" if plus else f"(const {kind}*)0, 0"
+    flags = f"{'true' if tiles.kept is not None else 'false'}, {'true' if plus else 'false'}"
+    return (
+        f"product<{sizes}, {flags}>(s, {x}, {kernel.lda}, {w}, {kernel.term}, {kernel.column}, {beside}, {y}, "
+        f"{kernel.ldc}, {kept}, near + {tiles.room}, {mask}, {wanted});"
+    )
+
+
+def blocks_of(kernel: Sums | ColumnSums) -> int:
+    """Blocks that a sum over rows is cut into."""
+    columns = -(-kernel.width // 32)
+    if isinstance(kernel, ColumnSums):
+        return columns
+    return sum(tiles_of(f.height, kernel.width) for f in kernel.factors) + (columns if kernel.summed else 0)
+
+
+def tiles_of(height: int, width: int) -> int:
+    """Blocks that make a sum over rows of so many results."""
+    return -(-height // 64) * -(-width // 64)
+
+
+def supported(kernel: Kernel) -> bool:
+    """Whether there is a function for a kernel."""
+    return isinstance(kernel, KERNELS) and 0 not in _sizes(kernel)
+
+
+def _sizes(kernel: KERNELS) -> tuple[int, ...]:
+    if isinstance(kernel, Elementwise):
+        return kernel.chain.dims
+    if isinstance(kernel, Product):
+        return kernel.terms, kernel.width
+    if isinstance(kernel, Nest):
+        return kernel.dims
+    if isinstance(kernel, Sums):
+        return (kernel.width, *(f.height for f in kernel.factors))
+    return (kernel.width if isinstance(kernel, ColumnSums) else kernel.size,)
+
+
+def entries_of(kernel: SHARED) -> int:
+    """Entries that a row of the result has."""
+    if isinstance(kernel, Elementwise):
+        return prod(kernel.chain.dims)
+    return kernel.width if isinstance(kernel, Product) else 1

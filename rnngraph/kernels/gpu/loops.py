@@ -1,0 +1,228 @@
+"""A whole loop as one kernel: blocks stay for all steps, keep their part of the matrices near, and meet where one reads
+what others have written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rnngraph.ir.types import BATCH
+from rnngraph.kernels.gpu.functions import SHARED, Functions, blocks_of, entries_of, supported
+from rnngraph.kernels.gpu.ownership import Meetings, meetings
+from rnngraph.kernels.gpu.shapes import Factor, Facts, LoopShape
+from rnngraph.kernels.gpu.views import Views
+from rnngraph.kernels.kernel import ColumnSums, Elementwise, Kernel, Product, Sums
+from rnngraph.planning.program import (
+    Code,
+    Group,
+    Ref,
+    Repeat,
+    Ring,
+    Slot,
+    Turn,
+    groups_of,
+    moments_of,
+    repeats_of,
+)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A loop that can be one kernel: the units of each group by identity, and where blocks meet."""
+
+    repeat: Repeat
+    units: Mapping[int, int]
+    meetings: Meetings
+
+    @property
+    def slots(self) -> list[int]:
+        """The slots that it touches, in order."""
+        found = {ref.slot for group in groups_of((self.repeat,)) for ref in group.refs}
+        return sorted(found | {r.until.slot for r in repeats_of((self.repeat,)) if r.until is not None})
+
+    @property
+    def around(self) -> list[int]:
+        """The loops around it that its views move with."""
+        own = {r.loop for r in repeats_of((self.repeat,))}
+        refs = [ref for group in groups_of((self.repeat,)) for ref in group.refs]
+        return sorted({e.loop for ref in refs for e in ref.index if isinstance(e, Turn | Ring)} - own)
+
+    def fixed(self, matrix: Ref) -> bool:
+        """Whether a matrix is the same at all steps."""
+        written = {ref.slot for group in groups_of((self.repeat,)) for ref in group.outs}
+        return matrix.slot not in written and not any(isinstance(e, Turn | Ring) for e in matrix.index)
+
+    def facts(self) -> Facts:
+        groups = list(groups_of((self.repeat,)))
+        factors = [
+            Factor(id(g), g.kernel.terms, self.units[id(g)], g.kernel.width // self.units[id(g)], self.fixed(g.ins[1]))
+            for g in groups if isinstance(g.kernel, Product)
+        ]  # fmt: skip
+        operations = sum(
+            entries_of(g.kernel) * len(g.kernel.chain.operations) for g in groups if isinstance(g.kernel, Elementwise)
+        )
+        widest = max(self.units.values(), default=1)
+        alone = not all(of_rows(g.kernel) for g in groups)
+        return Facts(tuple(factors), operations, len(self.meetings.blocks), widest, alone)
+
+
+def why_not(item: Repeat, slots: Sequence[Slot]) -> str:
+    """Why a loop cannot be one kernel; "" where it can."""
+    for moment in moments_of((item,)):
+        if not isinstance(moment, Group):
+            return f"`{moment.node.op.name}` has no kernel"
+        if not supported(moment.kernel):
+            return f"{moment.kernel.title} has no kernel"
+    for repeat in repeats_of((item,)):
+        if repeat.until is not None and not _of_rows(repeat.until, slots[repeat.until.slot]):
+            return "it ends by something that is not told row by row"
+    return ""
+
+
+def of_rows(kernel: Kernel) -> bool:
+    """Whether rows of the batch are nothing to each other: teams need not know of other teams."""
+    return isinstance(kernel, SHARED) and kernel.axes[-1:] == (BATCH,)
+
+
+def _of_rows(ref: Ref, slot: Slot) -> bool:
+    """Whether a view has one entry for each row of the batch."""
+    left = [name for name, e in zip(slot.type.axes, ref.index[slot.ring :], strict=False) if isinstance(e, slice)]
+    return left == [BATCH] and not slot.type.shape
+
+
+def loop_of(repeat: Repeat, slots: Sequence[Slot]) -> Loop:
+    units = _units(repeat)
+    return Loop(repeat, units, meetings(repeat, slots, units))
+
+
+def _units(repeat: Repeat) -> dict[int, int]:
+    """The units of each group. A vector of several gates is cut as one of them is, so that what a unit needs of it is
+    with the block that has the unit; and a product as the chain that reads it."""
+    groups = list(groups_of((repeat,)))
+    chains = [g for g in groups if isinstance(g.kernel, Elementwise)]
+    sizes = sorted({entries_of(g.kernel) for g in chains})
+    found = {id(g): _gate(entries_of(g.kernel), sizes) for g in chains}
+    for group in groups:
+        if isinstance(group.kernel, Product):
+            width, made = group.kernel.width, group.outs[0].slot
+            read = [found[id(g)] for g in chains if any(ref.slot == made for ref in g.ins)]
+            found[id(group)] = next((n for n in read if width % n == 0 and 8 * n >= width), width)
+    return {id(g): found.get(id(g), 1) for g in groups}
+
+
+def _gate(size: int, sizes: Sequence[int]) -> int:
+    """The smallest vector of which one of so many entries can be a few gates."""
+    return next((n for n in sizes if n >= 8 and size % n == 0 and 8 * n >= size), size)
+
+
+@dataclass
+class Writer:
+    """Writes the kernel of one loop for one shape."""
+
+    loop: Loop
+    functions: Functions
+    shape: LoopShape
+
+    @property
+    def views(self) -> Views:
+        return self.functions.views
+
+    def text(self, name: str) -> str:
+        slots = ", ".join(f"{self.views.kind(slot)}* p{slot}" for slot in self.loop.slots)
+        around = "".join(f"Int t{n}, Int k{n}, " for n in self.loop.around)
+        sizes = ", ".join(f"Int {size}" for size in self.views.names.values())
+        kind = self.views.kind_of_floats
+        kept = "\n".join(f"  {line}" for line in self.kept())
+        body = "\n".join(f"    {line}" for line in self.repeat(self.loop.repeat))
+        batch = self.views.names[BATCH]
+        return f"""
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+{name}({slots}, {around}{sizes}, Int steps_of_unit, unsigned* counts, Int rows_each, Int parts, Int teams) {{
+  {kind}* near = ({kind}*)dynamic_shared();
+  const int part = int(blockIdx.x % parts);
+{kept}
+  for (Int number = blockIdx.x / parts; number < teams; number += gridDim.x / parts) {{
+    Team team{{counts + number * 32, unsigned(parts), 0}};
+    const int row0 = int(number * rows_each), rows = int(least(rows_each, {batch} - row0));
+{body}
+    __syncthreads();
+  }}
+}}
+"""
+
+    def kept(self) -> Iterator[str]:
+        """Matrices that stay near for all steps."""
+        batch, found = self.views.names[BATCH], False
+        for group in groups_of((self.loop.repeat,)):
+            tiles = self.shape.tiles.get(id(group))
+            if tiles is not None and tiles.kept is not None:
+                if not found:
+                    yield f"const Share own{{{batch}, 0, 1, 0, 1, part, int(parts)}};"
+                found = True
+                k, units = group.kernel, self.loop.units[id(group)]
+                matrix = f"p{group.ins[1].slot} + {self.views.start(group.ins[1])}"
+                terms = -(-k.terms // 4) * 4
+                yield (
+                    f"stage_matrix<{k.terms}, {units}, {k.width // units}, {terms}>"
+                    f"(own, {matrix}, {k.term}, {k.column}, 0, near + {tiles.kept});"
+                )
+        if found:
+            yield "__syncthreads();"
+
+    def repeat(self, repeat: Repeat) -> Iterator[str]:
+        number, size = repeat.loop, self.views.names[repeat.axis]
+        if repeat.until is not None:
+            yield f"bool over{number} = false;"
+        yield f"for (Int k{number} = 0; k{number} < {size}; ++k{number}) {{"
+        yield f"  const Int t{number} = {f'{size} - 1 - k{number}' if repeat.reverse else f'k{number}'};"
+        if repeat.until is None:
+            yield from _indented(self.code(repeat.body))
+        else:
+            yield f"  if (!over{number}) {{"
+            yield from _indented(_indented(self.code(repeat.body)))
+            yield from _indented(_indented(self.vote(repeat, repeat.until)))
+            yield "  } else {"
+            yield from _indented(_indented(self.code(repeat.rest)))
+            yield "  }"
+        yield "}"
+
+    def vote(self, repeat: Repeat, until: Ref) -> Iterator[str]:
+        """Whether the loop is over for all rows of the team."""
+        yield from self.meeting(("until", repeat.loop))
+        yield "bool all = true;"
+        yield "for (int b = threadIdx.x; b < rows; b += THREADS)"
+        yield f"  all = all && p{until.slot}[{self.views.start(until)} + row0 + b];"
+        yield f"over{repeat.loop} = __syncthreads_and(all);"
+
+    def meeting(self, key: object) -> Iterator[str]:
+        if key in self.loop.meetings.blocks:
+            yield "meet(team);"
+        elif key in self.loop.meetings.threads:
+            yield "__syncthreads();"
+
+    def code(self, code: Sequence[Code]) -> Iterator[str]:
+        for item in code:
+            if isinstance(item, Repeat):
+                yield from self.repeat(item)
+            else:
+                assert isinstance(item, Group)
+                yield from self.meeting(id(item))
+                yield from self.group(item)
+
+    def group(self, group: Group) -> Iterator[str]:
+        kernel = group.kernel
+        pointers = [f"p{ref.slot} + {self.views.start(ref)}" for ref in (*group.operands, *group.outs)]
+        mask = f"p{group.ins[-1].slot} + {self.views.start(group.ins[-1])}" if group.part else "(const bool*)0"
+        call = self.functions.call(group, self.loop.units[id(group)], pointers, mask, self.shape.tiles.get(id(group)))
+        if isinstance(kernel, Sums | ColumnSums):
+            yield f"for (int block = part; block < {blocks_of(kernel)}; block += int(parts)) {{ {call} }}"
+            return
+        outers = f"int({self.views.size(kernel.axes[:-1])})"
+        last = self.views.size(kernel.axes[-1:])
+        rows = "row0, rows" if of_rows(kernel) else f"0, int({last})"
+        yield f"{{ const Share s{{{last}, {rows}, 0, {outers}, part, int(parts)}}; {call} }}"
+
+
+def _indented(lines: Iterator[str]) -> Iterator[str]:
+    return (f"  {line}" for line in lines)
+

@@ -1,0 +1,187 @@
+"""The text of a program's kernels, and with what each is launched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from math import prod
+
+from rnngraph.ir.types import BATCH
+from rnngraph.kernels.gpu import loops
+from rnngraph.kernels.gpu.expressions import MIXED
+from rnngraph.kernels.gpu.functions import SHARED, Functions, Tiles, blocks_of, entries_of, supported
+from rnngraph.kernels.gpu.shapes import LoopShape, loop_shape
+from rnngraph.kernels.gpu.target import THREADS, GpuTarget
+from rnngraph.kernels.gpu.views import Views
+from rnngraph.kernels.kernel import ColumnSums, Elementwise, Product, Sums
+from rnngraph.kernels.nests import Nest
+from rnngraph.ops.summation_order import unit
+from rnngraph.planning.program import Code, Group, Program, Ref, Repeat
+
+OPTIONS = ("--std=c++17", "--fmad=false")
+"""Additions and multiplications are fused where the text says so, and nowhere else: bits must not depend on what the
+compiler makes of the text around them."""
+
+CHUNK, STAGED, COLUMNS, EACH = 64, 32, 32, 1024
+"""Of a product outside of loops: terms and rows that are staged at a time, columns of a block; and entries that a block
+computes at least, where it computes them one by one."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A kernel by name and its grid, the views that it is told (for a loop: whole slots), the numbers after the sizes,
+    and bytes of near memory. Of a loop also the teams, and whether their blocks wait for each other."""
+
+    name: str
+    blocks: int
+    views: tuple[Ref, ...]
+    numbers: tuple[int, ...]
+    bytes: int = 0
+    teams: int = 0
+    waits: bool = False
+    around: tuple[int, ...] = ()
+    """The loops around it whose places it is told."""
+
+
+@dataclass
+class Module:
+    """Kernels for a program of given sizes."""
+
+    program: Program
+    sizes: Mapping[str, int]
+    target: GpuTarget
+    whole_loops: bool = True
+    """Whether loops are one kernel where they can be."""
+    known: dict[str, str] = field(default_factory=dict)
+    """The text of each kernel, by name."""
+    bodies: dict[str, str] = field(default_factory=dict)
+    """The name of each kernel of a group, by its text behind the name."""
+    launches: dict[int, Launch] = field(default_factory=dict)
+    """Of each group and each loop that is one kernel, by identity."""
+    spread_out: dict[int, str] = field(default_factory=dict)
+    """Of each such loop: how it is spread over the device."""
+    whys: dict[int, str] = field(default_factory=dict)
+    """Of each loop that is not: why."""
+
+    def __post_init__(self) -> None:
+        self.axes = sorted({*self.program.axes, BATCH})
+        self.views = Views(self.program.slots, {axis: f"n{i}" for i, axis in enumerate(self.axes)}, self.target.dtype)
+        self.functions = Functions(self.views)
+        self.add(self.program.code)
+
+    def add(self, code: Sequence[Code]) -> None:
+        for item in code:
+            if isinstance(item, Repeat):
+                self.add_loop(item)
+            elif isinstance(item, Group) and supported(item.kernel):
+                self.launches[id(item)] = self.launch(item)
+
+    def add_loop(self, repeat: Repeat) -> None:
+        why = loops.why_not(repeat, self.program.slots) if self.whole_loops else "it is run step by step"
+        if not why:
+            loop = loops.loop_of(repeat, self.program.slots)
+            shape = loop_shape(loop.facts(), self.sizes[BATCH], self.target)
+            if shape is not None:
+                self.launches[id(repeat)] = self.launched(loop, shape)
+                return
+            why = "what it stages has no room near"
+        self.whys[id(repeat)] = why
+        self.add((*repeat.body, *repeat.rest))
+
+    def text(self, together: bool) -> str:
+        """The kernels whose blocks wait for each other, which are launched together, or the others."""
+        prelude = files("rnngraph.kernels.gpu").joinpath("prelude.cuh").read_text("utf-8")
+        waiting = {launch.name for launch in self.launches.values() if launch.waits}
+        kernels = [text for name, text in self.known.items() if (name in waiting) == together]
+        return "\n".join([prelude, MIXED, *self.functions.texts, *kernels])
+
+    def launched(self, loop: loops.Loop, shape: LoopShape) -> Launch:
+        """The launch of a loop."""
+        name = f"loop{sum(name.startswith('loop') for name in self.known)}"
+        self.known[name] = loops.Writer(loop, self.functions, shape).text(name)
+        dims = {slot: len(self.views.sizes(self.program.slots[slot])) for slot in loop.slots}
+        views = tuple(Ref(slot, (slice(None),) * dims[slot]) for slot in loop.slots)
+        self.spread_out[id(loop.repeat)] = shape.told(loop.facts(), self.target)
+        numbers = (shape.rows_each, shape.parts, shape.teams)
+        around = tuple(loop.around)
+        return Launch(name, shape.blocks, views, numbers, shape.bytes, shape.teams, shape.parts > 1, around)
+
+    def launch(self, group: Group) -> Launch:
+        """The launch of a group outside of such a loop."""
+        kernel, views = group.kernel, (*group.operands, *group.outs)
+        kinds = [self.views.kind(ref.slot) for ref in views]
+        pointers = [f"a{i}" for i in range(len(views))]
+        parameters = [f"{kind}* {name}" for kind, name in zip(kinds, pointers, strict=True)]
+        mask = "mask" if group.part else "(const bool*)0"
+        if group.part:
+            parameters.append("const bool* mask")
+            views = (*views, group.ins[-1])
+        units = entries_of(kernel) if isinstance(kernel, SHARED) else 1
+        tiles = self.tiles(kernel) if isinstance(kernel, Product) else None
+        call = self.functions.call(group, units, pointers, mask, tiles)
+        name = self.kernel(call, parameters, kernel.axes, self.near if tiles else "")
+        blocks, numbers = self.spread(kernel)
+        return Launch(name, blocks, views, numbers, self.bytes(kernel, tiles))
+
+    @property
+    def near(self) -> str:
+        kind = self.views.kind_of_floats
+        return f"  {kind}* near = ({kind}*)dynamic_shared();\n"
+
+    def kernel(self, call: str, parameters: Sequence[str], axes: Sequence[str], near: str) -> str:
+        """The name of the kernel that does a call; the same one for all groups whose calls read the same."""
+        batch = self.views.names[axes[-1]] if axes else "1"
+        outer = self.views.size(axes[:-1])
+        sizes = ", ".join(f"Int {name}" for name in self.views.names.values())
+        body = (
+            f"({', '.join(parameters)}, {sizes}, "
+            f"Int steps_of_unit, Int rows_each, Int outer_each, Int parts) {{\n{near}"
+            f"  const Share s = shared_out({batch}, {outer}, rows_each, outer_each, int(parts));\n"
+            f"  const int block = int(blockIdx.x);\n  {call}\n}}\n"
+        )
+        if body not in self.bodies:
+            name = self.bodies[body] = f"group{len(self.bodies)}"
+            self.known[name] = f'extern "C" __global__ void __launch_bounds__(THREADS)\n{name}{body}'
+        return self.bodies[body]
+
+    def tiles(self, kernel: Product) -> Tiles:
+        chunk = CHUNK if self.target.dtype == "float32" else CHUNK // 2
+        return Tiles(8, STAGED, min(chunk, -(-kernel.terms // 32) * 32))
+
+    def bytes(self, kernel: object, tiles: Tiles | None) -> int:
+        if tiles is None:
+            return 0
+        return (tiles.staged * (tiles.chunk + 4) + tiles.chunk * (COLUMNS + 1)) * self.target.itemsize
+
+    def spread(self, kernel: object) -> tuple[int, tuple[int, int, int]]:
+        """Blocks; rows of the batch, places before it and parts of the units that one of them has."""
+        if isinstance(kernel, Sums | ColumnSums):
+            return blocks_of(kernel), (1, 1, 1)
+        assert isinstance(kernel, SHARED)
+        batch = self.sizes[kernel.axes[-1]] if kernel.axes else 1
+        outer = prod(self.sizes[axis] for axis in kernel.axes[:-1])
+        if isinstance(kernel, Product):
+            return self.split(outer, batch, -(-kernel.width // COLUMNS), STAGED)
+        if isinstance(kernel, Elementwise):
+            size = entries_of(kernel)
+            parts = 1 if outer * batch >= self.target.processors else -(-size // EACH)
+            return self.split(outer, batch, parts, max(1, EACH // size))
+        entries = 32
+        if isinstance(kernel, Nest):
+            entries = prod(self.sizes[axis] for axis in kernel.loops) * prod(kernel.dims)
+        parts = -(-outer * batch * entries // THREADS)
+        return self.split(outer, batch, max(1, min(parts, 8 * self.target.processors)), 2**30)
+
+    def split(self, outer: int, batch: int, parts: int, rows: int) -> tuple[int, tuple[int, int, int]]:
+        """About so many rows for each block: whole batches where there are several."""
+        batch, outer = max(1, batch), max(1, outer)
+        outer_each = max(1, min(outer, rows // batch))
+        rows_each = min(batch, rows)
+        blocks = -(-outer // outer_each) * -(-batch // rows_each) * parts
+        return blocks, (rows_each, outer_each, parts)
+
+    @property
+    def size_numbers(self) -> tuple[int, ...]:
+        """What every kernel is told of the sizes of axes, and of a unit."""
+        return (*(self.sizes.get(axis, 1) for axis in self.axes), unit(self.sizes[BATCH]) if BATCH in self.sizes else 1)

@@ -1,0 +1,369 @@
+// What every generated kernel begins with. Sizes are constants of the text where they are those of the model, and
+// arguments where they are those of the data; the order of every sum follows from the former alone.
+typedef long long Int;
+typedef unsigned long long Bits;
+constexpr int THREADS = 256, WARPS = THREADS / 32;
+constexpr unsigned ALL = 0xffffffffu;
+
+#ifndef CUDA_EMULATED
+__device__ __forceinline__ void arrive_release(unsigned* count) {
+  asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(count) : "memory");
+}
+__device__ __forceinline__ unsigned load_acquire(const unsigned* count) {
+  unsigned found;
+  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(found) : "l"(count) : "memory");
+  return found;
+}
+extern __shared__ __align__(16) unsigned char dynamic_memory[];
+__device__ __forceinline__ unsigned char* dynamic_shared() { return dynamic_memory; }
+#endif
+
+// --- numbers ---------------------------------------------------------------------------------------------------
+
+#define BOTH(name, of_float, of_double)                                        \
+  __device__ __forceinline__ float name(float x) { return of_float(x); }       \
+  __device__ __forceinline__ double name(double x) { return of_double(x); }
+BOTH(abs_of, fabsf, fabs)
+BOTH(floor_of, floorf, floor)
+BOTH(round_of, rintf, rint)
+BOTH(sqrt_of, sqrtf, sqrt)
+BOTH(exp_of, expf, exp)
+BOTH(log_of, logf, log)
+BOTH(log1p_of, log1pf, log1p)
+BOTH(tanh_of, tanhf, tanh)
+BOTH(erf_of, erff, erf)
+BOTH(sin_of, sinf, sin)
+BOTH(cos_of, cosf, cos)
+#undef BOTH
+__device__ __forceinline__ float pow_of(float a, float b) { return powf(a, b); }
+__device__ __forceinline__ double pow_of(double a, double b) { return pow(a, b); }
+__device__ __forceinline__ float atan2_of(float a, float b) { return atan2f(a, b); }
+__device__ __forceinline__ double atan2_of(double a, double b) { return atan2(a, b); }
+__device__ __forceinline__ float rest_of(float a, float b) { return fmodf(a, b); }
+__device__ __forceinline__ double rest_of(double a, double b) { return fmod(a, b); }
+__device__ __forceinline__ float with_sign(float a, float b) { return copysignf(a, b); }
+__device__ __forceinline__ double with_sign(double a, double b) { return copysign(a, b); }
+__device__ __forceinline__ float plus_times(float a, float b, float c) { return fmaf(a, b, c); }
+__device__ __forceinline__ double plus_times(double a, double b, double c) { return fma(a, b, c); }
+
+// The larger and the smaller of two; what is no number wins.
+template <class T> __device__ __forceinline__ T at_least(T a, T b) { return a >= b || a != a ? a : b; }
+template <class T> __device__ __forceinline__ T at_most(T a, T b) { return a <= b || a != a ? a : b; }
+template <class T> __device__ __forceinline__ T sign_of(T x) { return x > 0 ? T(1) : x < 0 ? T(-1) : x; }
+template <class T> __device__ __forceinline__ T sigmoid_of(T x) { return T(1) / (T(1) + exp_of(-x)); }
+template <class T> __device__ __forceinline__ T softplus_of(T x) {
+  return at_least(x, T(0)) + log1p_of(exp_of(-abs_of(x)));
+}
+// Remainders have the sign of b, quotients are rounded down; of whole numbers both are 0 where b is.
+template <class T> __device__ __forceinline__ T mod_of(T a, T b) {
+  const T rest = rest_of(a, b);
+  return rest == 0 ? with_sign(T(0), b) : (b < 0) != (rest < 0) ? rest + b : rest;
+}
+template <class T> __device__ __forceinline__ T floordiv_of(T a, T b) {
+  if (b == 0) return a / b;
+  const T rest = rest_of(a, b);
+  T whole = (a - rest) / b;
+  if (rest != 0 && (b < 0) != (rest < 0)) whole -= T(1);
+  if (whole == 0) return with_sign(T(0), a / b);
+  const T down = floor_of(whole);
+  return whole - down > T(0.5) ? down + T(1) : down;
+}
+template <> __device__ __forceinline__ Int mod_of(Int a, Int b) {
+  if (b == 0 || b == -1) return 0;
+  const Int rest = a % b;
+  return rest != 0 && (rest ^ b) < 0 ? rest + b : rest;
+}
+template <> __device__ __forceinline__ Int floordiv_of(Int a, Int b) {
+  if (b == 0) return 0;
+  if (b == -1) return Int(0 - Bits(a));
+  const Int rest = a % b;
+  return a / b - (rest != 0 && (rest ^ b) < 0 ? 1 : 0);
+}
+__device__ __forceinline__ Int inside(Int id, Int entries) { return id < 0 ? 0 : id < entries ? id : entries - 1; }
+template <class T> __device__ __forceinline__ T lowest();
+template <> __device__ __forceinline__ float lowest() { return __int_as_float(0xff800000); }
+template <> __device__ __forceinline__ double lowest() { return __longlong_as_double(0xfff0000000000000ll); }
+
+// --- who does what ----------------------------------------------------------------------------------------------
+
+// What a block works on: some rows of the batch, at some places of the axes before it, and one of several parts of the
+// units. Row r stands at place r / batch of those axes, and is of row r % batch of the batch.
+struct Share {
+  Int batch;
+  int row0, rows, outer0, outers, part, parts;
+  __device__ __forceinline__ int size() const { return outers * rows; }
+  __device__ __forceinline__ Int inner(int q) const { return row0 + q % rows; }
+  __device__ __forceinline__ Int outer(int q) const { return outer0 + q / rows; }
+  __device__ __forceinline__ Int row(int q) const { return outer(q) * batch + inner(q); }
+  __device__ __forceinline__ int each(int units) const { return (units + parts - 1) / parts; }
+  __device__ __forceinline__ int unit0(int units) const {
+    const int first = part * each(units);
+    return first < units ? first : units;
+  }
+  __device__ __forceinline__ int units(int units) const {
+    const int left = units - unit0(units), most = each(units);
+    return left < most ? left : most;
+  }
+};
+
+__device__ __forceinline__ Int least(Int a, Int b) { return a < b ? a : b; }
+
+// The share of this block, of so many rows of the batch and places of the axes before it.
+__device__ __forceinline__ Share shared_out(Int batch, Int outer, Int rows_each, Int outer_each, int parts) {
+  const Int across = batch > rows_each ? (batch + rows_each - 1) / rows_each : 1, at = blockIdx.x / parts;
+  const Int row0 = at % across * rows_each, outer0 = at / across * outer_each;
+  return {batch,        int(row0), int(least(rows_each, batch - row0)), int(outer0), int(least(outer_each, outer - outer0)),
+          int(blockIdx.x % parts), parts};
+}
+
+// The blocks that work on the same rows meet: what each has written, all can read. Nobody meets where one is alone.
+struct Team {
+  unsigned* count;
+  unsigned size, met;
+};
+__device__ __forceinline__ void meet(Team& team) {
+  __syncthreads();
+  if (team.size == 1) return;
+  ++team.met;
+  if (threadIdx.x == 0) {
+    arrive_release(team.count);
+    while (load_acquire(team.count) < team.met * team.size) {}
+  }
+  __syncthreads();
+}
+
+// --- products ----------------------------------------------------------------------------------------------------
+
+template <class T> struct __align__(16) Four { T v[4]; };
+
+// Which column of the matrix is the c-th of a block: those of one unit stand together.
+template <int UNITS, int GATES> __device__ __forceinline__ int column_of(const Share& s, int c) {
+  return c % GATES * UNITS + s.unit0(UNITS) + c / GATES;
+}
+
+// The block's columns of a part of the matrix, by fours of terms: [terms / 4][columns, odd][4], zeros past the end.
+template <int TERMS, int UNITS, int GATES, int CHUNK, class T>
+__device__ void stage_matrix(const Share& s, const T* w, Int term, Int column, int first, T* to) {
+  const int units = s.units(UNITS), columns = units * GATES, line = columns | 1;
+  for (int i = threadIdx.x; i < CHUNK * columns; i += THREADS) {
+    const int k = column == 1 ? i / columns : i % CHUNK, j = column == 1 ? i % columns : i / CHUNK;
+    const int c = j % units * GATES + j / units;
+    const int at = first + k;
+    to[(k / 4 * line + c) * 4 + k % 4] = at < TERMS ? w[at * term + column_of<UNITS, GATES>(s, c) * column] : T(0);
+  }
+}
+
+template <int TERMS, int CHUNK, class T>
+__device__ void stage_rows(const Share& s, const T* x, Int lda, int first_row, int rows, int first, T* to) {
+  for (int i = threadIdx.x; i < rows * CHUNK; i += THREADS) {
+    const int r = i / CHUNK, k = i % CHUNK;
+    to[r * (CHUNK + 4) + k] = first + k < TERMS ? x[s.row(first_row + r) * lda + first + k] : T(0);
+  }
+}
+
+// Rows times a matrix, maybe plus an array: y = x w + d. A thread makes ROWS by 4 sums; eight lanes share out the terms,
+// by fours in turn, and add up in halves. So the order of a sum depends on its number of terms alone. KEPT: the matrix
+// lies in near memory already. `room` is near memory for so many staged rows, then for the matrix.
+template <int TERMS, int UNITS, int GATES, int ROWS, int STAGED, int CHUNK, bool KEPT, bool PLUS, class T>
+__device__ void product(const Share& s, const T* x, Int lda, const T* w, Int term, Int column, const T* d, Int ldd, T* y,
+                        Int ldc, T* kept, T* room, const bool* mask, bool wanted) {
+  constexpr int PARTS = (TERMS + CHUNK - 1) / CHUNK;
+  const int lane = threadIdx.x % 8, group = threadIdx.x / 8 % 4, warp = threadIdx.x / 32;
+  const int columns = s.units(UNITS) * GATES, line = columns | 1, across = (columns + 15) / 16;
+  T* near = KEPT ? kept : room + STAGED * (CHUNK + 4);
+  const int all = s.size();
+  if (!KEPT && PARTS == 1) stage_matrix<TERMS, UNITS, GATES, CHUNK>(s, w, term, column, 0, near);
+  for (int r0 = 0; r0 < all; r0 += STAGED) {
+    const int rows = all - r0 < STAGED ? all - r0 : STAGED, tiles = (rows + ROWS - 1) / ROWS * across;
+    if (PARTS == 1) {
+      stage_rows<TERMS, CHUNK>(s, x, lda, r0, rows, 0, room);
+      __syncthreads();
+    }
+    for (int p0 = 0; p0 < tiles; p0 += WARPS) {
+      const int p = p0 + warp, row = p / across * ROWS, c = p % across * 16 + group * 4;
+      T sum[ROWS][4] = {};
+      for (int part = 0; part < PARTS; ++part) {
+        if (PARTS > 1) {
+          __syncthreads();
+          stage_rows<TERMS, CHUNK>(s, x, lda, r0, rows, part * CHUNK, room);
+          if (!KEPT) stage_matrix<TERMS, UNITS, GATES, CHUNK>(s, w, term, column, part * CHUNK, near);
+          __syncthreads();
+        }
+        if (p >= tiles) continue;
+        const Four<T>* m = (const Four<T>*)near + (KEPT ? part * (CHUNK / 4) * line : 0);
+        for (int q = lane; q < CHUNK / 4 && part * CHUNK + q * 4 < TERMS; q += 8) {
+          Four<T> b[4];
+#pragma unroll
+          for (int j = 0; j < 4; ++j) b[j] = m[q * line + (c + j < columns ? c + j : columns - 1)];
+#pragma unroll
+          for (int i = 0; i < ROWS; ++i) {
+            const Four<T> a = *(const Four<T>*)&room[(row + i < rows ? row + i : rows - 1) * (CHUNK + 4) + q * 4];
+#pragma unroll
+            for (int j = 0; j < 4; ++j)
+#pragma unroll
+              for (int n = 0; n < 4; ++n) sum[i][j] = plus_times(a.v[n], b[j].v[n], sum[i][j]);
+          }
+        }
+      }
+      if (p < tiles) {
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i)
+#pragma unroll
+          for (int j = 0; j < 4; ++j) {
+#pragma unroll
+            for (int n = 4; n; n /= 2) sum[i][j] += __shfl_xor_sync(ALL, sum[i][j], n);
+            if ((i * 4 + j) % 8 == lane && row + i < rows && c + j < columns) {
+              const Int at = s.row(r0 + row + i);
+              const int k = column_of<UNITS, GATES>(s, c + j);
+              if (!mask || mask[at] == wanted) y[at * ldc + k] = PLUS ? sum[i][j] + d[at * ldd + k] : sum[i][j];
+            }
+          }
+      }
+    }
+    __syncthreads();
+  }
+}
+
+// --- sums over rows ---------------------------------------------------------------------------------------------
+
+// The rows of the n-th unit that is visited: units are added up in their order, the rows of one before.
+struct Units {
+  Int rows, each;
+  bool back;
+  __device__ __forceinline__ Int count() const { return (rows + each - 1) / each; }
+  __device__ __forceinline__ Int first(Int n) const { return (back ? count() - 1 - n : n) * each; }
+  __device__ __forceinline__ Int end(Int n) const { return least(first(n) + each, rows); }
+};
+
+template <class T> __device__ T (*tiles_near())[64] {
+  __shared__ T memory[32][64];
+  return memory;
+}
+
+// z[i][j] = sum over rows of x[row][i] * d[row][j]: a block makes 64 by 64 sums, a thread 4 by 4.
+template <int HEIGHT, int WIDTH, class T>
+__device__ void sums(int block, Units units, const T* d, Int ldd, const T* x, Int lda, T* z, Int ldc, bool onto, const bool* mask,
+                     bool wanted) {
+  constexpr int TILE = 64, DEEP = 16;
+  T(*left)[TILE] = tiles_near<T>(), (*right)[TILE] = left + DEEP;
+  const int across = (WIDTH + TILE - 1) / TILE, i0 = block / across * TILE, j0 = block % across * TILE;
+  const int ti = threadIdx.x / 16 * 4, tj = threadIdx.x % 16 * 4;
+  T total[4][4] = {};
+  for (int i = 0; i < 4; ++i)
+    for (int j = 0; j < 4; ++j)
+      if (onto && i0 + ti + i < HEIGHT && j0 + tj + j < WIDTH) total[i][j] = z[(i0 + ti + i) * ldc + j0 + tj + j];
+  for (Int n = 0; n < units.count(); ++n) {
+    T sum[4][4] = {};
+    for (Int r0 = units.first(n); r0 < units.end(n); r0 += DEEP) {
+      const int deep = int(least(DEEP, units.end(n) - r0));
+      __syncthreads();
+      for (int at = threadIdx.x; at < deep * TILE; at += THREADS) {
+        const int k = at / TILE, c = at % TILE;
+        const bool here = !mask || mask[r0 + k] == wanted;
+        left[k][c] = here && i0 + c < HEIGHT ? x[(r0 + k) * lda + i0 + c] : T(0);
+        right[k][c] = here && j0 + c < WIDTH ? d[(r0 + k) * ldd + j0 + c] : T(0);
+      }
+      __syncthreads();
+      for (int k = 0; k < deep; ++k)
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+#pragma unroll
+          for (int j = 0; j < 4; ++j) sum[i][j] = plus_times(left[k][ti + i], right[k][tj + j], sum[i][j]);
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+#pragma unroll
+      for (int j = 0; j < 4; ++j) total[i][j] += sum[i][j];
+  }
+  __syncthreads();
+  for (int i = 0; i < 4; ++i)
+    for (int j = 0; j < 4; ++j)
+      if (i0 + ti + i < HEIGHT && j0 + tj + j < WIDTH) z[(i0 + ti + i) * ldc + j0 + tj + j] = total[i][j];
+}
+
+// The sum over rows of each column: a warp has 32 columns, the warps of a block take a unit each in turn.
+template <int WIDTH, class T>
+__device__ void column_sums(int block, Units units, const T* x, Int row, T* z, bool onto, const bool* mask,
+                            bool wanted) {
+  T(*found)[64] = tiles_near<T>();
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, j = block * 32 + lane;
+  T total = onto && j < WIDTH ? z[j] : T(0);
+  for (Int n0 = 0; n0 < units.count(); n0 += WARPS) {
+    T sum = T(0);
+    if (n0 + warp < units.count() && j < WIDTH)
+      for (Int r = units.first(n0 + warp); r < units.end(n0 + warp); ++r)
+        if (!mask || mask[r] == wanted) sum += x[r * row + j];
+    found[warp][lane] = sum;
+    __syncthreads();
+    if (warp == 0)
+      for (int n = 0; n < WARPS && n0 + n < units.count(); ++n) total += found[n][lane];
+    __syncthreads();
+  }
+  if (warp == 0 && j < WIDTH) z[j] = total;
+}
+
+// --- along each row ---------------------------------------------------------------------------------------------
+
+template <class T> __device__ __forceinline__ T added_up(T x) {
+#pragma unroll
+  for (int n = 16; n; n /= 2) x += __shfl_xor_sync(ALL, x, n);
+  return x;
+}
+template <class T> __device__ __forceinline__ T largest_of(T x) {
+#pragma unroll
+  for (int n = 16; n; n /= 2) x = at_least(x, __shfl_xor_sync(ALL, x, n));
+  return x;
+}
+
+struct Sum {
+  template <int SIZE, class T> static __device__ void row(const T* x, T* y) {
+    T sum = T(0);
+    for (int i = threadIdx.x % 32; i < SIZE; i += 32) sum += x[i];
+    sum = added_up(sum);
+    if (threadIdx.x % 32 == 0) *y = sum;
+  }
+};
+template <int SIZE, class T> __device__ __forceinline__ T largest(const T* x) {
+  T top = lowest<T>();
+  for (int i = threadIdx.x % 32; i < SIZE; i += 32) top = at_least(top, x[i]);
+  return largest_of(top);
+}
+struct Largest {
+  template <int SIZE, class T> static __device__ void row(const T* x, T* y) {
+    const T top = largest<SIZE>(x);
+    if (threadIdx.x % 32 == 0) *y = top;
+  }
+};
+struct Argmax {  // the first place of the largest entry, or of what is no number
+  template <int SIZE, class T> static __device__ void row(const T* x, Int* y) {
+    const T top = largest<SIZE>(x);
+    int first = SIZE;
+    for (int i = threadIdx.x % 32; i < SIZE && first == SIZE; i += 32)
+      if (x[i] == top || x[i] != x[i]) first = i;
+#pragma unroll
+    for (int n = 16; n; n /= 2) {
+      const int other = __shfl_xor_sync(ALL, first, n);
+      first = other < first ? other : first;
+    }
+    if (threadIdx.x % 32 == 0) *y = first;
+  }
+};
+template <bool LOG> struct Softmax {
+  template <int SIZE, class T> static __device__ void row(const T* x, T* y) {
+    const T top = largest<SIZE>(x);
+    T sum = T(0);
+    for (int i = threadIdx.x % 32; i < SIZE; i += 32) sum += exp_of(x[i] - top);
+    sum = added_up(sum);
+    const T logarithm = LOG ? log_of(sum) : T(0);
+    for (int i = threadIdx.x % 32; i < SIZE; i += 32) y[i] = LOG ? x[i] - top - logarithm : exp_of(x[i] - top) / sum;
+  }
+};
+
+// A warp for each row of the share; the parts share out the rows.
+template <class HOW, int SIZE, class T, class Y>
+__device__ void along_rows(const Share& s, const T* x, Int row, Y* y, Int result, const bool* mask, bool wanted) {
+  for (int q = s.part * WARPS + threadIdx.x / 32; q < s.size(); q += s.parts * WARPS) {
+    const Int r = s.row(q);
+    if (!mask || mask[r] == wanted) HOW::template row<SIZE>(x + r * row, y + r * result);
+  }
+}

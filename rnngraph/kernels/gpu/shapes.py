@@ -1,0 +1,157 @@
+"""How a loop is spread over a device: which blocks have which rows and units, and what they keep near.
+
+A team of blocks has some rows of the batch; its `parts` share out the units. More parts have less to compute and to
+read at each step, but meet in far memory. What a step takes is estimated for each number of parts, and the least is
+taken. Bits do not depend on any of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rnngraph.kernels.gpu.functions import Tiles
+from rnngraph.kernels.gpu.target import GpuTarget
+
+MEETING = 2000.0
+"""Clocks that the blocks of a team take to meet; the other figures are of one processor, per clock."""
+MULTIPLICATIONS, FAR_BYTES, OPERATIONS = 100.0, 24.0, 20.0
+STAGED = 32
+"""The most rows that are staged at a time."""
+LONGEST = 512
+"""The most terms that are staged at a time."""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A product of a loop: its group by identity, its terms, its width as units times gates, and whether its matrix is
+    the same at all steps."""
+
+    group: int
+    terms: int
+    units: int
+    gates: int
+    fixed: bool
+
+    def columns(self, parts: int) -> int:
+        """Columns of a block, as they lie near: an odd number, so that lanes meet different banks."""
+        return -(-self.units // parts) * self.gates | 1
+
+    def entries(self, parts: int) -> int:
+        """Entries of its matrix that a block has."""
+        return -(-self.terms // 4) * 4 * self.columns(parts)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a step of a loop does: products, operations on entries of a row, and meetings of a team."""
+
+    factors: tuple[Factor, ...]
+    operations: int
+    meetings: int
+    widest: int
+    """The largest number of units: more parts have nothing to do."""
+    alone: bool = False
+    """Whether one team has all rows: something is summed over them at each step."""
+
+
+@dataclass(frozen=True)
+class LoopShape:
+    """Parts of a team, rows of each team, teams, blocks in all, the tiles of each product, and bytes of near memory."""
+
+    parts: int
+    rows_each: int
+    teams: int
+    blocks: int
+    tiles: Mapping[int, Tiles]
+    bytes: int
+    clocks: float
+    """The estimate for one step."""
+
+
+    def told(self, facts: Facts, target: GpuTarget) -> str:
+        """The shape in words."""
+        teams = f"{self.teams:,} team{'s' * (self.teams > 1)} of {self.parts} block{'s' * (self.parts > 1)}"
+        rows = f"{self.rows_each:,} row{'s' * (self.rows_each > 1)} each"
+        meetings = facts.meetings if self.parts > 1 else 0
+        met = f"{meetings} meeting{'s' * (meetings != 1)} a step"
+        kept = [f for f in facts.factors if self.tiles[f.group].kept is not None]
+        bytes = sum(f.entries(self.parts) for f in kept) * target.itemsize
+        near = f", {bytes:,} bytes of matrices near" if kept else ""
+        far = len(facts.factors) - len(kept)
+        return f"{teams}, {rows}, {met}{near}{f', {far} read at each step' if far else ''}"
+
+
+def loop_shape(facts: Facts, batch: int, target: GpuTarget) -> LoopShape | None:
+    """The best shape; None where not even the smallest tiles fit near."""
+    found = [shape for parts in _parts(facts, target) if (shape := _shaped(facts, batch, target, parts))]
+    return min(found, key=lambda shape: (shape.clocks, shape.parts), default=None)
+
+
+def _parts(facts: Facts, target: GpuTarget) -> Iterator[int]:
+    if target.parts:
+        yield min(target.parts, max(1, facts.widest))
+        return
+    parts = 1
+    while parts <= min(target.processors, max(1, facts.widest)):
+        yield parts
+        parts *= 2
+
+
+def _shaped(facts: Facts, batch: int, target: GpuTarget, parts: int) -> LoopShape | None:
+    at_once = 1 if facts.alone else max(1, target.processors // parts)
+    rows = max(1, -(-batch // at_once))
+    teams = max(1, -(-batch // rows))
+    tall = next(n for n in (8, 4, 2, 1) if n <= rows or n == 1)
+    staged = min(STAGED, -(-rows // tall) * tall)
+    tiles = _tiles(facts.factors, parts, tall, staged, target)
+    if tiles is None:
+        return None
+    placed, entries = tiles
+    clocks = sum(_clocks(f, parts, rows, placed[f.group], target) for f in facts.factors)
+    clocks += facts.operations * rows / parts / OPERATIONS + (MEETING * facts.meetings if parts > 1 else 0.0)
+    return LoopShape(parts, rows, teams, min(teams, at_once) * parts, placed, entries * target.itemsize, clocks)
+
+
+def _clocks(factor: Factor, parts: int, rows: int, tiles: Tiles, target: GpuTarget) -> float:
+    columns = factor.columns(parts)
+    staging = rows * factor.terms * target.itemsize / FAR_BYTES
+    reading = 0.0 if tiles.kept is not None else factor.entries(parts) * target.itemsize / FAR_BYTES
+    return rows * factor.terms * columns / MULTIPLICATIONS + staging + reading
+
+
+def _tiles(
+    factors: Sequence[Factor], parts: int, tall: int, staged: int, target: GpuTarget
+) -> tuple[dict[int, Tiles], int] | None:
+    """Of each product its tiles, and the entries of near memory in all: matrices are kept, the smallest first, as long
+    as there is room beside them."""
+    room = target.shared // target.itemsize
+    kept, at = dict[int, int](), 0
+    for factor in sorted((f for f in factors if f.fixed), key=lambda f: f.entries(parts)):
+        beside = [f for f in factors if f.group not in kept and f is not factor]
+        entries = factor.entries(parts)
+        if at + entries + _needed(beside, factors, parts, staged, 32) <= room:
+            kept[factor.group] = at
+            at += entries
+    others = [f for f in factors if f.group not in kept]
+    chunk = LONGEST
+    while chunk > 32 and at + _needed(others, factors, parts, staged, chunk) > room:
+        chunk //= 2
+    needed = _needed(others, factors, parts, staged, chunk)
+    if at + needed > room:
+        return None
+    return {
+        f.group: Tiles(tall, staged, _chunk(f, chunk), kept.get(f.group), at) for f in factors
+    }, at + needed
+
+
+def _needed(others: Sequence[Factor], factors: Sequence[Factor], parts: int, staged: int, chunk: int) -> int:
+    """Entries for staging: rows of any product, and the matrix of one that is not kept."""
+    rows = max((staged * (_chunk(f, chunk) + 4) for f in factors), default=0)
+    both = max((_chunk(f, chunk) * f.columns(parts) + staged * (_chunk(f, chunk) + 4) for f in others), default=0)
+    return max(rows, both)
+
+
+def _chunk(factor: Factor, most: int) -> int:
+    """Terms of a part: a multiple of 32, so that the lanes share out the terms in the same way whatever it is."""
+    return min(most, -(-factor.terms // 32) * 32)

@@ -1,0 +1,50 @@
+"""What the code generator for GPUs can do, and what a device gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rnngraph.kernels.gpu import expressions
+
+ROW_OPS = ("sum", "max_over", "argmax", "softmax", "log_softmax")
+"""What is computed along each row, by a warp."""
+
+THREADS = 256
+"""Threads of a block, of every kernel: eight warps."""
+
+
+@dataclass(frozen=True)
+class GpuTarget:
+    """A GPU for programs of one float type: its processors, and the bytes of memory that a block can have near."""
+
+    dtype: str
+    processors: int
+    shared: int
+    parts: int = 0
+    """So many blocks for the same rows, at most; 0 where the best number is to be found."""
+    near: int = 0
+    """All steps of a product that no state reaches are made at once: on a GPU rows are what there is too little of."""
+
+    @property
+    def inward(self) -> bool:
+        return False
+
+    @property
+    def itemsize(self) -> int:
+        return 4 if self.dtype == "float32" else 8
+
+    def elementwise(self, op: str, types: tuple[str, ...], result: str) -> bool:
+        return expressions.known(op, types)
+
+    def along_row(self, op: str) -> bool:
+        return op in ROW_OPS
+
+
+STATIC = 20 * 1024
+"""Bytes of a block's near memory that kernels take without saying so: tiles of sums."""
+
+
+def h100(dtype: str) -> GpuTarget:
+    """What is told of programs where there is no device: an H100 has 132 processors with 227 KiB each (NVIDIA, "H100
+    Tensor Core GPU Architecture", 2022)."""
+    return GpuTarget(dtype, 132, 227 * 1024 - STATIC)

@@ -1,0 +1,187 @@
+"""A program with arrays on a GPU whose groups and loops are generated kernels, and the rest CuPy's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rnngraph.kernels.gpu.modules import OPTIONS, Launch, Module
+from rnngraph.kernels.gpu.target import THREADS, GpuTarget
+from rnngraph.planning.plan import Plan
+from rnngraph.planning.program import Code, Entry, Group, Parity, Program, Ref, Repeat, Ring, Step, Turn
+from rnngraph.runtime.device import Device
+from rnngraph.runtime.execution import Bound, Watch, Writer
+
+LINE = 32
+"""Numbers of a team's own line of memory, in which the meetings of its blocks are counted."""
+PLAIN = 48 * 1024
+"""Bytes of near memory that a block has without asking."""
+
+
+class GpuBound(Bound):
+    """Like `Bound`; a group is one launch, and so is a loop that one kernel can do."""
+
+    whole_loops = True
+
+    def __init__(
+        self, program: Program, plan: Plan, backend: Device, target: GpuTarget, arenas: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(program, plan, backend, arenas)
+        self.module = Module(program, plan.sizes, target, self.whole_loops)
+        self.cupy: Any = backend.xp
+        self.sizes = tuple(np.int64(n) for n in self.module.size_numbers)
+        self.given: list[tuple[list[Any], int, int, int]] = []
+        """Where addresses of arrays stand that come from outside: arguments, place, slot, bytes beyond its start."""
+        teams = max((launch.teams for launch in self.module.launches.values()), default=0)
+        self.counts = backend.xp.zeros(max(1, teams * LINE), "uint32")
+        self.kernels: dict[str, Any] = {}
+        self.modules: dict[bool, Any] = {}
+
+    def kernel(self, launch: Launch) -> Any:
+        """The compiled kernel of a launch."""
+        if launch.name not in self.kernels:
+            together = launch.waits
+            if together not in self.modules:
+                self.modules[together] = self.cupy.RawModule(
+                    code=self.module.text(together),
+                    options=OPTIONS,
+                    backend="nvrtc",
+                    enable_cooperative_groups=together,
+                )
+            found = self.modules[together].get_function(launch.name)
+            if launch.bytes > PLAIN:
+                found.max_dynamic_shared_size_bytes = launch.bytes
+            self.kernels[launch.name] = found
+        return self.kernels[launch.name]
+
+    def stream(self) -> int:
+        return int(self.cupy.cuda.get_current_stream().ptr)
+
+    def rebind(self, changed: set[int]) -> None:
+        super().rebind(changed)
+        for arguments, place, slot, beyond in self.given:
+            if slot in changed:
+                arguments[place] = np.uint64(self.start(slot) + beyond)
+
+    def start(self, slot: int) -> int:
+        return int(self.bases[slot].data.ptr) if self.bases[slot] is not None else 0
+
+    def call(self, item: Code) -> Callable[[], Any]:
+        launch = self.module.launches.get(id(item))
+        if launch is not None:
+            return self.launched(launch)
+        if isinstance(item, Repeat):
+            return _GpuWriter(self).function(item)
+        assert isinstance(item, Step)
+        return super().call(item)
+
+    def launched(self, launch: Launch) -> Callable[..., None]:
+        """The call of a kernel; it takes the places of the loops around it, where there are any that Python drives."""
+        arguments: list[Any] = []
+        moving: list[tuple[int, int, list[tuple[Entry, int]]]] = []
+        for ref in launch.views:
+            beyond, moves = self.beyond(ref)
+            if self.is_weight(ref.slot):
+                self.given.append((arguments, len(arguments), ref.slot, beyond))
+            if moves:
+                moving.append((len(arguments), self.start(ref.slot) + beyond, moves))
+            arguments.append(np.uint64(self.start(ref.slot) + beyond))
+        around = len(arguments)
+        arguments += [np.int64(0)] * (2 * len(launch.around))
+        arguments += self.sizes
+        if launch.teams:
+            arguments.append(self.counts)
+        arguments += [np.int64(n) for n in launch.numbers]
+        kernel, grid, block = self.kernel(launch), (launch.blocks,), (THREADS,)
+
+        def call(places: Mapping[int, tuple[int, int]] = {}) -> None:  # nothing is put in
+            for place, address, moves in moving:
+                arguments[place] = np.uint64(address + sum(_at(entry, places) * size for entry, size in moves))
+            for i, loop in enumerate(launch.around):
+                arguments[around + 2 * i : around + 2 * i + 2] = [np.int64(n) for n in places[loop]]
+            if launch.waits:
+                self.cupy.cuda.runtime.memsetAsync(self.counts.data.ptr, 0, self.counts.nbytes, self.stream())
+            kernel(grid, block, tuple(arguments), shared_mem=launch.bytes)
+
+        return call
+
+    def beyond(self, ref: Ref) -> tuple[int, list[tuple[Entry, int]]]:
+        """Bytes from the start of a slot to that of its view, all loops at place 0; and what moves with them."""
+        slot = self.program.slots[ref.slot]
+        shape = slot.shape(self.plan.sizes)
+        size = np.dtype(self.dtypes.of(slot.type.dtype)).itemsize
+        found, moves = 0, list[tuple[Entry, int]]()
+        for i, (entry, dim) in enumerate(zip(ref.index, shape, strict=True)):
+            stride = size * int(np.prod(shape[i + 1 :], dtype=np.int64))
+            if isinstance(entry, Turn | Ring):
+                moves.append((entry, stride))
+            elif isinstance(entry, slice):
+                found += ((entry.start or 0) % (dim + 1) if entry.start else 0) * stride
+            else:
+                place = self.plan.sizes[entry.axis] % 2 if isinstance(entry, Parity) else entry
+                found += (place % dim if dim else 0) * stride
+        return found, moves
+
+
+def _at(entry: Entry, places: Mapping[int, tuple[int, int]]) -> int:
+    """The place that a running loop stands at: (turn on the axis, finished steps) of each."""
+    if isinstance(entry, Ring):
+        return (places[entry.loop][1] + entry.offset) % 2
+    assert isinstance(entry, Turn)
+    return places[entry.loop][0] + entry.offset
+
+
+class WatchedGpuBound(GpuBound):
+    """Runs group by group, with something around each: loops are driven from Python."""
+
+    whole_loops = False
+
+    def __init__(
+        self,
+        program: Program,
+        plan: Plan,
+        backend: Device,
+        target: GpuTarget,
+        watch: Watch,
+        arenas: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(program, plan, backend, target, arenas)
+        self.watch = watch
+
+    def call(self, item: Code) -> Callable[[], Any]:
+        return self.watch(super().call(item), item.steps) if isinstance(item, Group) else super().call(item)
+
+    def parts(self, step: Step) -> Any:
+        kernel, arguments = super().parts(step)
+        return self.watch(kernel, (step,)), arguments
+
+
+class _GpuWriter(Writer):
+    """Writes the function of a repeat that no one kernel can do."""
+
+    bound: GpuBound
+
+    def turn(self, repeat: Repeat, size: int, depth: int) -> None:
+        self.names.setdefault("places", {})
+        super().turn(repeat, size, depth)
+
+    def placed(self, repeat: Repeat, depth: int) -> None:
+        self.line(depth, f"places[{repeat.loop}] = (t{repeat.loop}, n{repeat.loop})")
+
+    def body(self, code: Sequence[Code], depth: int) -> None:
+        rows: dict[tuple[str, str], str] = {}
+        for item in code:
+            if isinstance(item, Group):
+                name = self.name("g", self.bound.call(item))
+                self.line(depth, f"{name}(places)")
+            elif isinstance(item, Repeat):
+                launch = self.bound.module.launches.get(id(item))
+                if launch is None:
+                    self.repeat(item, depth)
+                else:
+                    name = self.name("l", self.bound.launched(launch))
+                    self.line(depth, f"{name}(places)")
+            else:
+                self.step(item, depth, rows)
