@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.kernels.gpu.modules import OPTIONS, Launch, Module
-from rnngraph.kernels.gpu.target import THREADS, GpuTarget
+from rnngraph.kernels.gpu.target import GpuTarget
 from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import Code, Entry, Group, Parity, Program, Ref, Repeat, Ring, Step, Turn
 from rnngraph.runtime.device import Device
@@ -94,7 +94,7 @@ class GpuBound(Bound):
         if launch.teams:
             arguments.append(self.counts)
         arguments += [np.int64(n) for n in launch.numbers]
-        kernel, grid, block = self.kernel(launch), (launch.blocks,), (THREADS,)
+        kernel, grid, block = self.kernel(launch), (launch.blocks,), (launch.threads,)
 
         def call(places: Mapping[int, tuple[int, int]] = {}) -> None:  # nothing is put in
             for place, address, moves in moving:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 from rnngraph.kernels.chain import Chain, Operand
@@ -17,7 +18,10 @@ def write(chain: Chain, name: str, units: int) -> str:
     gates = prod(chain.dims) // units
     loads = [f"const {TYPES[o.dtype]}* a{i}" for i, o in enumerate(chain.loads)]
     stores = [f"{TYPES[o.dtype]}* y{i}" for i, (_, o) in enumerate(chain.stores)]
-    body = "\n".join(f"    {line}" for line in _entry(chain))
+    loads_of = [f"a{i} + {offset(o)}" if o.table else f"a{i}[{offset(o)}]" for i, o in enumerate(chain.loads)]
+    stores_of = [f"y{i}[{offset(o)}]" for i, (_, o) in enumerate(chain.stores)]
+    statements = [*places(chain.dims), *entry(chain, loads_of, stores_of)]
+    body = "\n".join(f"    {line}" for line in statements)
     arguments = ", ".join(["const Share& s", *loads, *stores, "const bool* mask", "bool wanted"])
     return f"""
 static __device__ void {name}({arguments}) {{
@@ -34,14 +38,12 @@ static __device__ void {name}({arguments}) {{
 """
 
 
-def _entry(chain: Chain) -> list[str]:
-    """The statements for the entry `e` of a row."""
-    lines, values = _places(chain.dims), list[str]()
-    for i, operand in enumerate(chain.loads):
-        at = f"a{i} + {_offset(operand)}"
+def entry(chain: Chain, loads: Sequence[str], stores: Sequence[str]) -> list[str]:
+    """The statements for the entry `e` of a row; loads and stores are expressions."""
+    lines, values = list[str](), list[str]()
+    for i, (operand, load) in enumerate(zip(chain.loads, loads, strict=True)):
         values.append(f"v{i}")
-        kind = f"const {TYPES[operand.dtype]}"
-        lines.append(f"{kind}* v{i} = {at};" if operand.table else f"{kind} v{i} = a{i}[{_offset(operand)}];")
+        lines.append(f"const {TYPES[operand.dtype]}{'*' * operand.table} v{i} = {load};")
     noise_row = "inner" if chain.of_two_axes else "row"
     for operation in chain.operations:
         x = [values[i] for i in operation.ins]
@@ -49,12 +51,10 @@ def _entry(chain: Chain) -> list[str]:
         said = expression(operation, x, f"d{len(chain.dims) - 1}", noise_row, "e")
         lines.append(f"const {TYPES[operation.result]} {name} = {said};")
         values.append(name)
-    for i, (value, operand) in enumerate(chain.stores):
-        lines.append(f"y{i}[{_offset(operand)}] = {values[value]};")
-    return lines
+    return [*lines, *(f"{y} = {values[value]};" for y, (value, _) in zip(stores, chain.stores, strict=True))]
 
 
-def _places(dims: tuple[int, ...]) -> list[str]:
+def places(dims: tuple[int, ...]) -> list[str]:
     """The place of the entry in each dimension."""
     lines = []
     for i, size in enumerate(dims):
@@ -63,7 +63,7 @@ def _places(dims: tuple[int, ...]) -> list[str]:
     return lines
 
 
-def _offset(operand: Operand) -> str:
+def offset(operand: Operand) -> str:
     """Where the entry lies, in entries from the first."""
     parts = [f"{ROWS[operand.rows]} * {operand.row}"] if operand.row and operand.rows != "none" else []
     parts += [f"d{i}{f' * {s}' if s != 1 else ''}" for i, s in enumerate(operand.strides) if s]

@@ -115,6 +115,17 @@ def _gate(size: int, sizes: Sequence[int]) -> int:
     return next((n for n in sizes if n >= 8 and size % n == 0 and 8 * n >= size), size)
 
 
+def parameters(loop: Loop, views: Views, alone: bool = False) -> str:
+    """What the kernel of a loop is told: slots, places of the loops around, sizes, and how it is spread. Where a thread
+    is `alone`, no two slots are known to it under two names."""
+    written = {ref.slot for group in groups_of((loop.repeat,)) for ref in group.outs}
+    kinds = {s: f"{'const ' * (s not in written)}{views.kind(s)}*{' __restrict__' * alone}" for s in loop.slots}
+    slots = ", ".join(f"{kinds[s]} p{s}" for s in loop.slots)
+    around = "".join(f"Int t{n}, Int k{n}, " for n in loop.around)
+    sizes = ", ".join(f"Int {size}" for size in views.names.values())
+    return f"{slots}, {around}{sizes}, Int steps_of_unit, unsigned* counts, Int rows_each, Int parts, Int teams"
+
+
 @dataclass
 class Writer:
     """Writes the kernel of one loop for one shape."""
@@ -128,16 +139,13 @@ class Writer:
         return self.functions.views
 
     def text(self, name: str) -> str:
-        slots = ", ".join(f"{self.views.kind(slot)}* p{slot}" for slot in self.loop.slots)
-        around = "".join(f"Int t{n}, Int k{n}, " for n in self.loop.around)
-        sizes = ", ".join(f"Int {size}" for size in self.views.names.values())
         kind = self.views.kind_of_floats
         kept = "\n".join(f"  {line}" for line in self.kept())
         body = "\n".join(f"    {line}" for line in self.repeat(self.loop.repeat))
         batch = self.views.names[BATCH]
         return f"""
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-{name}({slots}, {around}{sizes}, Int steps_of_unit, unsigned* counts, Int rows_each, Int parts, Int teams) {{
+{name}({parameters(self.loop, self.views)}) {{
   {kind}* near = ({kind}*)dynamic_shared();
   const int part = int(blockIdx.x % parts);
 {kept}

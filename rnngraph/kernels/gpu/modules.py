@@ -8,7 +8,7 @@ from importlib.resources import files
 from math import prod
 
 from rnngraph.ir.types import BATCH
-from rnngraph.kernels.gpu import loops
+from rnngraph.kernels.gpu import columns, loops
 from rnngraph.kernels.gpu.expressions import MIXED
 from rnngraph.kernels.gpu.functions import SHARED, Functions, Tiles, blocks_of, entries_of, supported
 from rnngraph.kernels.gpu.shapes import LoopShape, loop_shape
@@ -42,6 +42,8 @@ class Launch:
     waits: bool = False
     around: tuple[int, ...] = ()
     """The loops around it whose places it is told."""
+    threads: int = THREADS
+    """Threads of a block."""
 
 
 @dataclass
@@ -81,6 +83,10 @@ class Module:
         why = loops.why_not(repeat, self.program.slots) if self.whole_loops else "it is run step by step"
         if not why:
             loop = loops.loop_of(repeat, self.program.slots)
+            column = columns.column_of(loop)
+            if column is not None:
+                self.launches[id(repeat)] = self.column(loop, column)
+                return
             shape = loop_shape(loop.facts(), self.sizes[BATCH], self.target)
             if shape is not None:
                 self.launches[id(repeat)] = self.launched(loop, shape)
@@ -98,14 +104,28 @@ class Module:
 
     def launched(self, loop: loops.Loop, shape: LoopShape) -> Launch:
         """The launch of a loop."""
-        name = f"loop{sum(name.startswith('loop') for name in self.known)}"
+        name = f"loop{len(self.spread_out)}"
         self.known[name] = loops.Writer(loop, self.functions, shape).text(name)
-        dims = {slot: len(self.views.sizes(self.program.slots[slot])) for slot in loop.slots}
-        views = tuple(Ref(slot, (slice(None),) * dims[slot]) for slot in loop.slots)
         self.spread_out[id(loop.repeat)] = shape.told(loop.facts(), self.target)
-        numbers = (shape.rows_each, shape.parts, shape.teams)
-        around = tuple(loop.around)
+        numbers, around = (shape.rows_each, shape.parts, shape.teams), tuple(loop.around)
+        views = self.whole(loop)
         return Launch(name, shape.blocks, views, numbers, shape.bytes, shape.teams, shape.parts > 1, around)
+
+    def column(self, loop: loops.Loop, group: Group) -> Launch:
+        """The launch of a loop in which every entry goes its own way."""
+        name = f"loop{len(self.spread_out)}"
+        parameters = loops.parameters(loop, self.views, alone=True)
+        self.known[name] = columns.write(loop, group, self.views, parameters, name)
+        threads = self.sizes[BATCH] * prod(group.kernel.chain.dims)
+        self.spread_out[id(loop.repeat)] = f"{threads:,} thread{'s' * (threads != 1)}, each of an entry of a row"
+        each = next((n for n in (THREADS, 128, 64) if threads >= n * self.target.processors), 32)
+        blocks, around = max(1, -(-threads // each)), tuple(loop.around)
+        return Launch(name, blocks, self.whole(loop), (1, 1, 1), teams=1, around=around, threads=each)
+
+    def whole(self, loop: loops.Loop) -> tuple[Ref, ...]:
+        """The slots of a loop, as it is told them."""
+        dims = {slot: len(self.views.sizes(self.program.slots[slot])) for slot in loop.slots}
+        return tuple(Ref(slot, (slice(None),) * dims[slot]) for slot in loop.slots)
 
     def launch(self, group: Group) -> Launch:
         """The launch of a group outside of such a loop."""
