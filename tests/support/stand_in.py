@@ -9,7 +9,6 @@ CPU (`cuda/emulator.py`). `launches` counts kernels by name; CuPy has no such th
 from __future__ import annotations
 
 import ctypes
-import re
 import warnings
 import weakref
 from collections import Counter
@@ -330,14 +329,9 @@ class RawKernel:
         self.kernel = SimpleNamespace(ptr=len(gpus.functions))
         gpus.functions.append(self)
 
-    def told(self, attribute: str, usual: int) -> int:
-        """The first number of an attribute in the text."""
-        first = re.match(r"\s*(\d+)", self.module.compile().attributes[self.name].get(attribute, ""))
-        return int(first[1]) if first else usual
-
     @property
     def max_threads_per_block(self) -> int:
-        return self.told("launch_bounds", 1024)
+        return self.module.compile().told(self.name, "launch_bounds", 1024)
 
     @property
     def num_regs(self) -> int:
@@ -368,7 +362,7 @@ class RawKernel:
             raise TypeError("grid and block have to be tuples")
         assert stream is None or isinstance(stream.ptr, int)
         grid, block = (tuple(max(1, int(size)) for size in (*given, 1, 1)[:3]) for given in (grid, block))
-        threads, cluster = int(np.prod(block)), self.told("cluster_dims", 1)
+        threads, cluster = int(np.prod(block)), self.module.compile().told(self.name, "cluster_dims", 1)
         refuse(threads > self.max_threads_per_block or shared_mem > self.dynamic or max(grid[1:]) > 65535)
         refuse(grid[0] % cluster != 0 or cluster > (16 if self.large_clusters else 8))
         if self.module.cooperative:

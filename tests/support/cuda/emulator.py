@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import math
 import os
 import re
 import shutil
@@ -89,8 +90,9 @@ def built(name: str, *command: str, text: str = "") -> Path:
         with tempfile.TemporaryDirectory(dir=folder()) as temporary:
             (Path(temporary) / "kernel.cu").write_text(text)
             done = subprocess.run(
-                ["g++", *FLAGS, *command, "-o", name], cwd=temporary, capture_output=True, text=True, check=False
-            )
+                ["g++", *FLAGS, *command, "-o", name], cwd=temporary, capture_output=True, text=True, check=False,
+                env=os.environ | {"LC_ALL": "C"},
+            )  # fmt: skip
             if done.returncode:
                 raise CompileError(done.stderr)
             os.replace(Path(temporary) / name, kept)
@@ -135,6 +137,13 @@ class Module:
         self.kernels = {entry.name.decode(): entry for entry in table if entry.name}
         self.attributes = kernels(text)
 
+    def told(self, name: str, attribute: str, usual: int) -> int:
+        """The first number of an attribute of a kernel, which may be a name that an option defines."""
+        first = self.attributes[name].get(attribute, "").split(",")[0].strip()
+        defined = dict(option[2:].partition("=")[::2] for option in self.options if option.startswith("-D"))
+        number = defined.get(first, first)
+        return int(number) if number.isdigit() else usual
+
     def launch(
         self,
         name: str,
@@ -168,13 +177,10 @@ class Module:
         """Blocks and threads in x and y, and the blocks of a cluster; checked."""
         if name not in self.kernels:
             raise Fault(f"there is no kernel {name}, only {', '.join(self.kernels)}")
-        told = self.attributes[name]
-        shape = [*plane(grid), *plane(block)]
-        cluster = cluster or int(told.get("cluster_dims", "1").split(",")[0])
-        bound = told.get("launch_bounds", "").split(",")[0].strip()
-        threads = shape[2] * shape[3]
-        if threads > min(1024, int(bound) if bound.isdigit() else 1024):
-            raise Fault(f"{name}: {threads} threads in a block, at most {bound or 1024} are allowed")
+        shape, threads = [*plane(grid), *plane(block)], math.prod(plane(block))
+        cluster, most = cluster or self.told(name, "cluster_dims", 1), self.told(name, "launch_bounds", 1024)
+        if threads > most:
+            raise Fault(f"{name}: {threads} threads in a block, at most {most} are allowed")
         if shape[0] % cluster:
             raise Fault(f"{name}: {shape[0]} blocks are no whole number of clusters of {cluster}")
         return shape, cluster
