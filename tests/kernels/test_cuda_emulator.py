@@ -360,4 +360,5 @@ def test_the_text_is_that_of_cuda_too() -> None:
     for arch in assembler.ARCHITECTURES:
         used = assembler.assembled(TEXT, arch, OPTIONS)
         assert set(used) == set(compiled(TEXT, OPTIONS).kernels)
-        assert used["sum"].shared == 2 * 4 and used["sum"].spilled == 0 and 8 < used["sum"].registers < 64
+        sums = used["sum"]
+        assert 2 * 4 <= sums.shared <= 16 and sums.spilled == 0 and 8 < sums.registers < 64
