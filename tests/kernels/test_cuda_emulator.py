@@ -119,6 +119,10 @@ extern "C" __global__ void behind_shared(int* out) {
   few[threadIdx.x] = 1;
   out[0] = few[0];
 }
+extern "C" __global__ void copy(const float* x, float* out) {
+  int i = blockIdx.x * 32 + threadIdx.x;
+  out[i] = x[i];
+}
 extern "C" __global__ void behind(float* x, int n) { x[threadIdx.x + n] = 1; }
 """
 OPTIONS = ("-std=c++17", "-DTHREADS=64")
@@ -279,9 +283,15 @@ def test_a_missing_release_is_a_race() -> None:
     assert "data race" in found and "pass_on" in found
 
 
+def test_a_race_through_two_arrays_that_overlap_is_told() -> None:
+    x = zeros(66)
+    assert sanitized(TEXT, "copy", 2, 32, (x[:64], zeros(64)), options=OPTIONS) == ""
+    assert "data race" in sanitized(TEXT, "copy", 2, 32, (x[:64], x[2:]), options=OPTIONS)
+
+
 def test_an_index_past_the_end_is_told() -> None:
     assert sanitized(TEXT, "behind", 1, 8, (zeros(9), np.int32(1)), "address", OPTIONS) == ""
-    found = sanitized(TEXT, "behind", 1, 8, (zeros(8), np.int32(1)), "address", OPTIONS)
+    found = sanitized(TEXT, "behind", 1, 8, (zeros(9)[:8], np.int32(1)), "address", OPTIONS)
     assert "heap-buffer-overflow" in found and "in behind" in found
 
 
@@ -307,6 +317,14 @@ def test_the_stand_in_runs_cooperative_kernels_after_counts_are_cleared() -> Non
     cupy.cuda.runtime.memsetAsync(counts.data.ptr, 0, counts.nbytes, cupy.cuda.get_current_stream().ptr)
     kernel(cupy, "neighbours", enable_cooperative_groups=True)((5,), (64,), (x, counts, np.int32(2)))
     assert x.get()[2].tolist() == [2] * 5
+
+
+def test_launches_are_recorded_for_the_sanitizer() -> None:
+    cupy = stand_in.cupy()
+    x = cupy.zeros(66, np.float32)
+    with cupy.record() as launches:
+        kernel(cupy, "copy")((2,), (32,), (x[2:], x))
+    assert x.get().tolist() == [0] * 66 and ["data race" in one.sanitized("thread") for one in launches] == [True]
 
 
 def with_large_memory(cupy: Any) -> None:

@@ -3,7 +3,7 @@
 It has what the backend and the kernels of the table of ops ask of CuPy, and refuses what CuPy refuses: outputs by place
 where CuPy takes them by name, outputs of another shape, arrays of the host among those of a device, arrays of another
 device than the current one, implicit conversions. `test_cupy.REFUSED` is tried on both. Kernels in CUDA C++ run on the
-CPU (`cuda/emulator.py`). `launches` counts kernels by name; CuPy has no such thing.
+CPU (`cuda/emulator.py`). What CuPy has not: `launches` counts kernels by name, `record` keeps launches for a sanitizer.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import ctypes
 import warnings
 import weakref
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -53,6 +55,7 @@ class Gpus:
         self.now, self.taken = 0, [0] * count
         self.places: dict[int, int] = {}
         self.launches: Counter[str] = Counter()
+        self.recorded: list[emulator.Launch] | None = None
         self.functions: list[RawKernel] = []
 
     def array(self, host: Any) -> Array:
@@ -369,7 +372,10 @@ class RawKernel:
             grid = self.together(grid, blocks_at_once(threads, shared_mem) * ATTRIBUTES["MultiProcessorCount"])
         self.gpus.launches[self.name] += 1
         given = [kernel_argument(self.gpus, value) for value in args]
-        self.module.compile().launch(self.name, grid, block, given, shared_mem, self.module.cooperative)
+        told = self.name, grid, block, given, shared_mem, self.module.cooperative
+        if self.gpus.recorded is not None:
+            self.gpus.recorded.append(emulator.Launch.of(self.module.compile(), *told))
+        self.module.compile().launch(*told)
 
     def together(self, grid: tuple[int, ...], most: int) -> tuple[int, ...]:
         if np.prod(grid) <= most:
@@ -429,6 +435,17 @@ def memset_async(gpus: Gpus) -> Any:
     return call
 
 
+def record(gpus: Gpus) -> Any:
+    @contextmanager
+    def call() -> Iterator[list[emulator.Launch]]:
+        """The launches within, in a list."""
+        gpus.recorded = []
+        yield gpus.recorded
+        gpus.recorded = None
+
+    return call
+
+
 def counted(gpus: Gpus, name: str, function: Any) -> Any:
     def call(*args: Any, **named: Any) -> Any:
         gpus.launches[name] += 1
@@ -481,7 +498,7 @@ def cupy() -> Any:
     found.ascontiguousarray = lambda a: gpus.array(np.array(gpus.host(a), order="C"))
     found.ElementwiseKernel = elementwise(gpus)
     found.RawModule = lambda **told: RawModule(gpus, **told)
-    found.launches = gpus.launches
+    found.launches, found.record = gpus.launches, record(gpus)
     for name in LAUNCHING:
         setattr(found, name, counted(gpus, name, getattr(found, name)))
     found.get_default_memory_pool = lambda: SimpleNamespace(

@@ -406,13 +406,19 @@ int emulator_main(const Kernel* kernels, const char* path) {
   unsigned cluster = number();
   bool cooperative = number();
   unsigned long long seed = number();
-  std::vector<void*> values(number()), given;
-  for (void*& value : values) {
-    bool array = number();
+  std::vector<std::unique_ptr<char[]>> regions(number());  // of memory, each with an end of its own
+  for (auto& region : regions) {
     size_t bytes = number();
-    value = malloc(bytes);
-    if (bytes && !fread(value, bytes, 1, file)) exit(2);
-    given.push_back(array ? (void*)&value : value);
+    region.reset(new char[bytes]);
+    if (bytes && !fread(region.get(), bytes, 1, file)) exit(2);
+  }
+  std::vector<long long> values(number());
+  std::vector<void*> given;
+  for (long long& value : values) {  // a number, or a place in a region
+    long long region = number();
+    value = number();
+    if (region >= 0) value += (long long)regions[region].get();
+    given.push_back(&value);
   }
   fclose(file);
   const char* wrong = emulator_launch(named, given.data(), shape, shared, cluster, cooperative, seed);

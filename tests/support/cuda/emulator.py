@@ -21,11 +21,13 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 HERE = Path(__file__).resolve().parent
 FLAGS = ("-std=c++17", "-O1", "-fPIC", "-w", "-U_FORTIFY_SOURCE")
@@ -33,6 +35,10 @@ OF_KERNELS = ("-ffp-contract=off", "-fvisibility=hidden", "-fno-gnu-unique", "-i
 IGNORED = ("-std=", "--std=", "-fmad", "--fmad", "-ftz", "--ftz", "-default-device", "--device-as-default", "-lineinfo")
 """Options of NVRTC that mean nothing here."""
 
+MAIN = """
+extern "C" int emulator_main(const Kernel*, const char*);
+int main(int, char** given) { return emulator_main(emulator_kernels, given[1]); }
+"""
 AVAILABLE = shutil.which("g++") is not None
 
 
@@ -171,6 +177,11 @@ class Module:
         if wrong:
             raise Fault(quoted(f"{name}: {wrong.decode()}", self.text))
 
+    def program(self, sanitizer: str) -> Path:
+        """One that runs a launch, told in a file, under a sanitizer."""
+        flags = *OF_KERNELS, *defines(self.options), "-g", f"-fsanitize={sanitizer}", "-x", "c++", "kernel.cu"
+        return built("kernel", *flags, "-x", "none", str(runtime()), text=translated(self.text) + MAIN)
+
     def shape(
         self, name: str, grid: int | tuple[int, ...], block: int | tuple[int, ...], cluster: int | None
     ) -> tuple[list[int], int]:
@@ -253,39 +264,73 @@ def quoted(message: str, text: str) -> str:
 # --- under a sanitizer -------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Launch:
+    """A launch as it was asked for, with copies of the memory."""
+
+    module: Module
+    name: str
+    shape: tuple[int, ...]
+    shared: int
+    cluster: int
+    cooperative: bool
+    seed: int
+    packed: bytes
+
+    @classmethod
+    def of(
+        cls,
+        module: Module,
+        name: str,
+        grid: int | tuple[int, ...],
+        block: int | tuple[int, ...],
+        args: Sequence[Any],
+        shared: int = 0,
+        cooperative: bool = False,
+        cluster: int | None = None,
+        seed: int = 0,
+    ) -> Launch:
+        shape, cluster = module.shape(name, grid, block, cluster)
+        module.check(name, [argument(value) for value in args])
+        return cls(module, name, tuple(shape), shared, cluster, cooperative, seed, packed(args))
+
+    def sanitized(self, kind: str) -> str:
+        place = list(self.module.kernels).index(self.name)
+        numbers = place, *self.shape, self.shared, self.cluster, self.cooperative, self.seed
+        found = {"TSAN_OPTIONS": "exitcode=66 history_size=4", "ASAN_OPTIONS": "detect_leaks=0"}
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(struct.pack("<9q", *numbers) + self.packed)
+            file.flush()
+            command = [str(self.module.program(kind)), file.name]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | found)
+        assert not done.returncode or done.stderr, f"ended with {done.returncode}"
+        return quoted(done.stderr, self.module.text)
+
+
 def sanitized(
-    text: str,
-    name: str,
-    grid: int | tuple[int, ...],
-    block: int | tuple[int, ...],
-    args: Sequence[Any],
-    kind: str = "thread",
-    options: Sequence[str] = (),
-    shared: int = 0,
-    cooperative: bool = False,
-    cluster: int | None = None,
-    seed: int = 0,
-) -> str:
+    text: str, name: str, grid: Any, block: Any, args: Sequence[Any], kind: str = "thread",
+    options: tuple[str, ...] = (), **told: Any,
+) -> str:  # fmt: skip
     """What the sanitizer ("thread" or "address"), or else the emulator, says of a launch; "" for nothing.
 
-    The arrays are copies, each with an end of its own: they stay as they are.
+    The arrays stay as they are: copies are given, each with an end of its own. Those that overlap do so there too.
     """
-    module = compiled(text, tuple(options))
-    shape, cluster = module.shape(name, grid, block, cluster)
-    module.check(name, [argument(value) for value in args])
-    sanitizer = f"-fsanitize={kind}"
-    ending = "int main(int, char** given) { return emulator_main(emulator_kernels, given[1]); }\n"
-    declared = 'extern "C" int emulator_main(const Kernel*, const char*);\n'
-    flags = [*OF_KERNELS, *defines(options), "-g", sanitizer, "-x", "c++", "kernel.cu", "-x", "none", str(runtime())]
-    program = built("kernel", *flags, text=translated(text) + declared + ending)
-    with tempfile.NamedTemporaryFile() as file:
-        place = list(module.kernels).index(name)
-        packed = [np.array(v).tobytes() for v in args]
-        file.write(struct.pack("<10q", place, *shape, shared, cluster, cooperative, seed, len(args)))
-        for value, data in zip(args, packed, strict=True):
-            file.write(struct.pack("<2q", isinstance(value, np.ndarray), len(data)) + data)
-        file.flush()
-        found = {"TSAN_OPTIONS": "exitcode=66 history_size=4", "ASAN_OPTIONS": "detect_leaks=0"}
-        done = subprocess.run([program, file.name], capture_output=True, text=True, check=False, env=os.environ | found)
-    assert not done.returncode or done.stderr, f"ended with {done.returncode}"
-    return quoted(done.stderr, text)
+    return Launch.of(compiled(text, options), name, grid, block, args, **told).sanitized(kind)
+
+
+def packed(args: Sequence[Any]) -> bytes:
+    """The memory that arrays are in, region by region; of each argument the region (-1 for a number) and the value."""
+    bounds = [byte_bounds(value) if isinstance(value, np.ndarray) else None for value in args]
+    regions: list[tuple[int, int]] = []
+    for low, high in sorted(b for b in bounds if b):
+        overlaps = regions and low < regions[-1][1]
+        regions[-1:] = [(regions[-1][0], max(high, regions[-1][1]))] if overlaps else [*regions[-1:], (low, high)]
+    memory = [struct.pack("<q", high - low) + ctypes.string_at(low, high - low) for low, high in regions]
+    values = []
+    for value, bound in zip(args, bounds, strict=True):
+        if bound:
+            i = next(i for i, (low, high) in enumerate(regions) if low <= bound[0] and bound[1] <= high)
+            values.append(struct.pack("<2q", i, value.ctypes.data - regions[i][0]))
+        else:
+            values.append(struct.pack("<q", -1) + argument(value)[0].tobytes().ljust(8, b"\0"))
+    return b"".join([struct.pack("<q", len(memory)), *memory, struct.pack("<q", len(values)), *values])
