@@ -21,7 +21,7 @@ Watch = Callable[[Callable[..., Any], tuple[Step, ...]], Callable[..., Any]]
 """Given a call of a kernel and the steps that it does: what is to be called instead."""
 
 
-class _Held(NamedTuple):
+class Held(NamedTuple):
     """Where a call keeps a view of a weight: a list of arguments, or the names of a written function."""
 
     holder: Any
@@ -51,7 +51,7 @@ class Bound:
         self.fill()
         self.calls: list[list[Callable[[], Any]]] | None = None
         self.results: dict[str, Any] = {}
-        self.held: list[_Held] = []
+        self.held: list[Held] = []
 
     def fill(self) -> None:
         """Writes the constants; again where another program has used the arenas."""
@@ -164,7 +164,7 @@ class Bound:
         assert isinstance(item, Step)
         kernel, refs = self.parts(item)
         arrays = [viewed(self.bases[ref.slot], index) for ref, index in refs]
-        held = [_Held(arrays, i, ref.slot, index) for i, (ref, index) in enumerate(refs) if self.is_weight(ref.slot)]
+        held = [Held(arrays, i, ref.slot, index) for i, (ref, index) in enumerate(refs) if self.is_weight(ref.slot)]
         self.held += held
         return partial(_call, kernel, arrays) if held else partial(kernel, *arrays)
 
@@ -246,7 +246,7 @@ class Writer:
         self.repeat(repeat, 1)
         text = "def turns():\n" + "\n".join(self.lines) + "\n    return None\n"
         scope = dict(self.names)
-        self.bound.held += [_Held(scope, *held) for held in self.weights]
+        self.bound.held += [Held(scope, *held) for held in self.weights]
         exec(compile(text, "<repeat>", "exec"), scope)
         function: Callable[[], Any] = scope["turns"]
         return function

@@ -12,7 +12,7 @@ from rnngraph.kernels.gpu.target import GpuTarget
 from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import Code, Entry, Group, Parity, Program, Ref, Repeat, Ring, Step, Turn
 from rnngraph.runtime.device import Device
-from rnngraph.runtime.execution import Bound, Watch, Writer
+from rnngraph.runtime.execution import Bound, Held, Watch, Writer, viewed
 
 LINE = 32
 """Numbers of a team's own line of memory, in which the meetings of its blocks are counted."""
@@ -32,8 +32,6 @@ class GpuBound(Bound):
         self.module = Module(program, plan.sizes, target, self.whole_loops)
         self.cupy: Any = backend.xp
         self.sizes = tuple(np.int64(n) for n in self.module.size_numbers)
-        self.given: list[tuple[list[Any], int, int, int]] = []
-        """Where addresses of arrays stand that come from outside: arguments, place, slot, bytes beyond its start."""
         teams = max((launch.teams for launch in self.module.launches.values()), default=0)
         self.counts = backend.xp.zeros(max(1, teams * LINE), "uint32")
         self.kernels: dict[str, Any] = {}
@@ -59,12 +57,6 @@ class GpuBound(Bound):
     def stream(self) -> int:
         return int(self.cupy.cuda.get_current_stream().ptr)
 
-    def rebind(self, changed: set[int]) -> None:
-        super().rebind(changed)
-        for arguments, place, slot, beyond in self.given:
-            if slot in changed:
-                arguments[place] = np.uint64(self.start(slot) + beyond)
-
     def start(self, slot: int) -> int:
         return int(self.bases[slot].data.ptr) if self.bases[slot] is not None else 0
 
@@ -83,11 +75,14 @@ class GpuBound(Bound):
         moving: list[tuple[int, int, list[tuple[Entry, int]]]] = []
         for ref in launch.views:
             beyond, moves = self.beyond(ref)
-            if self.is_weight(ref.slot):
-                self.given.append((arguments, len(arguments), ref.slot, beyond))
             if moves:
                 moving.append((len(arguments), self.start(ref.slot) + beyond, moves))
-            arguments.append(np.uint64(self.start(ref.slot) + beyond))
+                arguments.append(None)
+                continue
+            index = self.index(ref)
+            if self.is_weight(ref.slot):
+                self.held.append(Held(arguments, len(arguments), ref.slot, index))
+            arguments.append(viewed(self.bases[ref.slot], index))
         around = len(arguments)
         arguments += [np.int64(0)] * (2 * len(launch.around))
         arguments += self.sizes

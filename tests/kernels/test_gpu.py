@@ -1,21 +1,34 @@
-"""Generated kernels for GPUs, run on the CPU by an emulator: numbers, bits, meetings, races, launches."""
+"""Generated kernels for GPUs, run on the CPU by an emulator: numbers, bits, meetings, races, launches; and what NVRTC
+makes of them."""
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from rnngraph.analysis.equality import differences, everything, synthetic
-from rnngraph.kernels.gpu.target import GpuTarget
+from rnngraph.api import Model, parse
+from rnngraph.cli.show import show
+from rnngraph.kernels.gpu.adaptation import adapted
+from rnngraph.kernels.gpu.loops import loop_of
+from rnngraph.kernels.gpu.modules import OPTIONS, Module
+from rnngraph.kernels.gpu.shapes import Factor, Facts, loop_shape
+from rnngraph.kernels.gpu.target import GpuTarget, h100
+from rnngraph.planning.program import repeats_of
 from rnngraph.runtime.cupy import GeneratedBackend
+from rnngraph.runtime.numpy import NumpyBackend
 from tests.support import stand_in
-from tests.support.cuda.emulator import AVAILABLE
+from tests.support.cuda import assembler
+from tests.support.cuda.emulator import AVAILABLE, compiled
 from tests.support.models import ALL, parsed
 
-pytestmark = pytest.mark.skipif(not AVAILABLE, reason="no g++, which compiles kernels for the emulator")
+emulated = pytest.mark.skipif(not AVAILABLE, reason="no g++, which compiles kernels for the emulator")
 
 
 class InParts(GeneratedBackend):
@@ -35,17 +48,183 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
+# --- numbers -----------------------------------------------------------------------------------------------------
+
+EVERY = bool(os.environ.get("EVERY"))
+CHOSEN = (
+    "lstm everything", "gru", "layer norm lstm", "min gru", "stack", "attention", "stop", "ind rnn", "mlstm",
+    "loop in a step", "clockwork", "two speeds", "dropout",
+)  # fmt: skip
+"""Loops with sums over rows, without products, nested, driven from Python ...; all models with EVERY=1."""
+
+
+@emulated
 @pytest.mark.usefixtures("cupy")
-@pytest.mark.parametrize("parts", [1, 3])
-@pytest.mark.parametrize("name", ALL)
-def test_numbers_and_bits(name: str, parts: int) -> None:
-    """In both modes the same bits, whatever number of blocks shares out the units; and NumPy's numbers."""
-    model, backend = parsed(name), InParts(parts)
-    data, weights = synthetic(model, 5, 3, 0, padded=True), model.init(0)
+@pytest.mark.parametrize("name", ALL if EVERY else CHOSEN)
+def test_numbers_and_bits(name: str) -> None:
+    """The same bits in both modes and however many blocks share out the units; and NumPy's numbers."""
+    model = parsed(name)
+    data, weights = synthetic(model, 5, 3, 0, padded=name != "min gru"), model.init(0)
     right = everything(model.compile(gradient=True, training=True), data, weights, None)
     found = [
-        everything(model.compile(unroll, steps, backend, gradient=True, training=True), data, weights, None)
-        for unroll, steps in (("dynamic", None), ("static", 5))
+        everything(model.compile(unroll, steps, InParts(parts), gradient=True, training=True), data, weights, None)
+        for unroll, steps, parts in (("dynamic", None, 3), ("dynamic", None, 1), ("static", 5, 1))
     ]
     assert max(d.max_abs for d in differences(right, found[0])) < 1e-9
-    assert not [d for d in differences(*found) if not d.equal]
+    assert not [d for other in found[1:] for d in differences(found[0], other) if not d.equal]
+
+
+@emulated
+@pytest.mark.usefixtures("cupy")
+@pytest.mark.parametrize(("steps", "batch"), [(1, 1), (0, 2), (3, 9)])
+def test_odd_sizes_in_float32(steps: int, batch: int) -> None:
+    """Fewer rows than processors, more than a tile has; one step, none. Units are no multiple of anything."""
+    model = parse("model M {\n input x: seq[7]\n y, s = unroll GRU(37) over x\n output y, s\n loss mean(y * y)\n}\n")
+    weights = model.init(0)
+    data = {"x": np.random.default_rng(0).normal(size=(batch, steps, 7)).astype("float32")}
+    programs = [model.compile(backend=b, dtype="float32", gradient=True) for b in ("numpy", InParts(5))]
+    right, found = (everything(p, data, weights, None) for p in programs)
+    assert max(d.max_abs for d in differences(right, found)) < 1e-5
+
+
+# --- meetings ----------------------------------------------------------------------------------------------------
+
+
+def module_of(model: Model, gradient: bool = True, target: GpuTarget | None = None, batch: int = 32) -> Module:
+    target = target or h100("float32")
+    plain = model.compile(backend=NumpyBackend(), gradient=gradient, dtype=target.dtype).main.program
+    program = adapted(plain, target)
+    return Module(program, dict.fromkeys(program.axes, 100) | {"batch": batch}, target)
+
+
+def cell(name: str, units: int = 64) -> Model:
+    return parse(
+        f"model M {{\n input x: seq[{units}]\n y, s = unroll {name} over x\n output y, s\n loss mean(y * y)\n}}\n"
+    )
+
+
+MEETINGS = {
+    "RNN(64)": (1, 1), "LSTM(64)": (1, 1), "LSTM(64, peepholes = true)": (1, 1), "GRU(64, reset_after = true)": (1, 2),
+    "GRU(64)": (2, 2), "MGU(64)": (2, 2), "LayerNormLSTM(64)": (5, 5),
+}  # fmt: skip
+"""How often the blocks of a team meet in a step, forward and backward: a ratchet."""
+
+
+@pytest.mark.parametrize("name", MEETINGS)
+def test_how_often_blocks_meet(name: str) -> None:
+    module = module_of(cell(name))
+    loops = [loop_of(repeat, module.program.slots) for repeat in repeats_of(module.program.code)]
+    assert tuple(len(loop.meetings.blocks) for loop in loops) == MEETINGS[name]
+
+
+@emulated
+@pytest.mark.parametrize("name", ["GRU(8)", "LayerNormLSTM(8)", "MinGRU(8)"])
+def test_no_two_threads_are_in_each_others_way(name: str, cupy: Any) -> None:
+    model = cell(name, 8)
+    data, weights = synthetic(model, 2, 2, 0), model.init(0)
+    program = model.compile(backend=InParts(2), gradient=True)
+    with cupy.record() as launches:
+        program.gradients(data, weights)
+    loops = [launch for launch in launches if launch.name.startswith("loop")]
+    assert len(loops) == 2
+    assert not [told for launch in loops if (told := launch.sanitized("thread"))]
+
+
+@emulated
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_meeting_that_is_left_out_is_found(which: int, cupy: Any) -> None:
+    """So the test before can fail: without a meeting one block reads what another has not written yet."""
+    model = cell("GRU(8)", 8)
+    data, weights = synthetic(model, 2, 2, 0), model.init(0)
+    with cupy.record() as launches:
+        model.compile(backend=InParts(2)).run(data, weights)
+    (loop,) = [launch for launch in launches if launch.name.startswith("loop")]
+    before, *parts = loop.module.text.split("meet(team);\n      {")
+    assert len(parts) == 2
+    parts[which] = "__syncthreads();\n      {" + parts[which]
+    parts[1 - which] = "meet(team);\n      {" + parts[1 - which]
+    wrong = replace(loop, module=compiled(before + "".join(parts), OPTIONS))
+    assert "race" in wrong.sanitized("thread")
+
+
+# --- launches ----------------------------------------------------------------------------------------------------
+
+
+@emulated
+def test_a_loop_is_one_launch_however_many_steps_there_are(cupy: Any) -> None:
+    model = cell("LSTM(6) >> LayerNorm(6) >> GRU(6)", 6)
+    counts = []
+    for steps in (2, 9):
+        data, weights = synthetic(model, steps, 2, 0), model.init(0)
+        program = model.compile(backend="cupy", gradient=True)
+        program.gradients(data, weights)  # the first call compiles
+        cupy.launches.clear()
+        program.gradients(data, weights)
+        counts.append(dict(cupy.launches))
+    assert counts[0] == counts[1]
+    assert sum(n for name, n in counts[0].items() if name.startswith("loop")) == 2
+
+
+@emulated
+def test_weights_may_be_other_arrays_at_each_call(cupy: Any) -> None:
+    model = cell("GRU(6)", 6)
+    data, program = synthetic(model, 3, 2, 0), model.compile(backend="cupy", gradient=True)
+    for seed in (0, 1):
+        weights = model.init(seed)
+        right = model.compile(gradient=True).gradients(data, weights)[1]
+        found = program.gradients(data, {name: cupy.asarray(array) for name, array in weights.items()})[1]
+        assert max(abs(found[name] - right[name]).max() for name in right) < 1e-12
+
+
+# --- how a loop is spread ----------------------------------------------------------------------------------------
+
+
+def factor(units: int, gates: int = 4) -> Facts:
+    return Facts((Factor(0, units, units, gates, True),), 50 * units, 1, units)
+
+
+def test_a_small_network_has_one_block_for_its_rows() -> None:
+    shape = loop_shape(factor(32), 16, h100("float32"))
+    assert shape is not None
+    assert (shape.parts, shape.teams, shape.rows_each) == (1, 16, 1)
+
+
+@pytest.mark.parametrize(("units", "batch"), [(128, 1), (512, 32), (1024, 64), (4096, 8), (37, 1000)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_shape_fits_the_device(units: int, batch: int, dtype: str) -> None:
+    target = h100(dtype)
+    shape = loop_shape(factor(units), batch, target)
+    assert shape is not None
+    assert shape.blocks <= target.processors
+    assert shape.bytes <= target.shared
+    assert (shape.teams - 1) * shape.rows_each < batch <= shape.teams * shape.rows_each
+    kept = shape.tiles[0].kept is not None
+    assert kept or units == 4096 or (units, dtype) == (1024, "float64")
+
+
+def test_what_is_summed_over_rows_has_one_team() -> None:
+    shape = loop_shape(replace(factor(64), alone=True), 32, h100("float32"))
+    assert shape is not None
+    assert (shape.teams, shape.rows_each) == (1, 32)
+
+
+def test_the_command_tells_how_loops_are_spread(tmp_path: Any) -> None:
+    (tmp_path / "m.rnn").write_text("model M {\n input x: seq[512]\n y = unroll LSTM(512) over x\n output y\n}\n")
+    told = CliRunner().invoke(show, [str(tmp_path / "m.rnn"), "--kernels", "--backend", "cupy"])
+    text = " ".join(told.output.split())
+    assert "loop over time: one kernel" in text
+    assert "1 meeting a step" in text
+    assert "nothing is left to CuPy" in text
+
+
+# --- what NVRTC says ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not assembler.available(), reason="NVRTC is not installed")
+@pytest.mark.parametrize("arch", assembler.ARCHITECTURES)
+def test_registers_suffice(arch: str) -> None:
+    """Nothing is spilled: what a thread works on stays in registers."""
+    module = module_of(cell("LSTM(512)", 512))
+    for together in (True, False):
+        for name, used in assembler.assembled(module.text(together), arch, OPTIONS).items():
+            assert not used.spilled, name

@@ -1,13 +1,32 @@
-"""A program as it is run on a GPU: fused, its slots safe from blocks that are ahead."""
+"""A program as it is run on a GPU: fused where there are kernels, its slots safe from blocks that are ahead."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
 from rnngraph.kernels.fusion import fused
+from rnngraph.kernels.gpu.functions import supported
 from rnngraph.kernels.gpu.target import GpuTarget
 from rnngraph.kernels.loop_slots import alive_through_loops
-from rnngraph.planning.program import Program
+from rnngraph.planning.program import Code, Group, Program, Repeat
 
 
 def adapted(program: Program, target: GpuTarget) -> Program:
     """The program with groups where there are kernels; its results are the same up to rounding."""
-    return alive_through_loops(fused(program, target))
+    made = fused(program, target)
+    ways = [tuple(_opened(way)) for way in made.ways]
+    turn = None if made.turn is None else len(ways[0])
+    return alive_through_loops(replace(made, code=tuple(item for way in ways for item in way), turn=turn))
+
+
+def _opened(code: Sequence[Code]) -> Iterator[Code]:
+    """Groups that only a CPU has a kernel for as the steps they were."""
+    for item in code:
+        if isinstance(item, Repeat):
+            rest = tuple(step for step in _opened(item.rest) if not isinstance(step, Repeat))
+            yield replace(item, body=tuple(_opened(item.body)), rest=rest)
+        elif isinstance(item, Group) and not supported(item.kernel):
+            yield from item.steps
+        else:
+            yield item

@@ -68,6 +68,15 @@ class Functions:
             return f"column_sums<{kernel.width}>(block, {self.units(kernel.order, kernel.axes)}, {x}, {row});"
         return self.sums(kernel, pointers, mask, wanted)
 
+    def own_columns(self, group: Group, units: int, pointers: Sequence[str], mask: str) -> str:
+        """The statement for a sum over rows in a loop, whose columns belong to the parts."""
+        kernel, (x, y), wanted = group.kernel, pointers, "false" if group.part == "past" else "true"
+        onto = "true" if kernel.order.onto else "false"
+        return (
+            f"own_column_sums<{units}, {kernel.width // units}>(s, {self.units(kernel.order, kernel.axes)}, {x}, "
+            f"{kernel.row}, {y}, {onto}, {mask}, {wanted});"
+        )
+
     def sums(self, kernel: Sums, pointers: Sequence[str], mask: str, wanted: str) -> str:
         """One factor after another: blocks are numbered through all of them."""
         units, onto = self.units(kernel.order, kernel.axes), "true" if kernel.order.onto else "false"

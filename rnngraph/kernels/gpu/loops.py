@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rnngraph.ir.types import BATCH
-from rnngraph.kernels.gpu.functions import SHARED, Functions, blocks_of, entries_of, supported
-from rnngraph.kernels.gpu.ownership import Meetings, meetings
+from rnngraph.kernels.gpu.copies import BYTES, Copies, copies_of, width
+from rnngraph.kernels.gpu.functions import SHARED, Functions, blocks_of, entries_of
+from rnngraph.kernels.gpu.ownership import Meetings, first_of, meetings
 from rnngraph.kernels.gpu.shapes import Factor, Facts, LoopShape
 from rnngraph.kernels.gpu.views import Views
-from rnngraph.kernels.kernel import ColumnSums, Elementwise, Kernel, Product, Sums
+from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Kernel, Product, Sums
 from rnngraph.planning.program import (
     Code,
     Group,
@@ -28,10 +29,12 @@ from rnngraph.planning.program import (
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop that can be one kernel: the units of each group by identity, and where blocks meet."""
+    """A loop that can be one kernel: the units of each group by identity, what each block computes for itself, and
+    where blocks meet."""
 
     repeat: Repeat
     units: Mapping[int, int]
+    copies: Copies
     meetings: Meetings
 
     @property
@@ -63,7 +66,7 @@ class Loop:
         )
         widest = max(self.units.values(), default=1)
         alone = not all(of_rows(g.kernel) for g in groups)
-        return Facts(tuple(factors), operations, len(self.meetings.blocks), widest, alone)
+        return Facts(tuple(factors), operations, len(self.meetings.blocks), widest, alone, self.copies.numbers * BYTES)
 
 
 def why_not(item: Repeat, slots: Sequence[Slot]) -> str:
@@ -71,8 +74,6 @@ def why_not(item: Repeat, slots: Sequence[Slot]) -> str:
     for moment in moments_of((item,)):
         if not isinstance(moment, Group):
             return f"`{moment.node.op.name}` has no kernel"
-        if not supported(moment.kernel):
-            return f"{moment.kernel.title} has no kernel"
     for repeat in repeats_of((item,)):
         if repeat.until is not None and not _of_rows(repeat.until, slots[repeat.until.slot]):
             return "it ends by something that is not told row by row"
@@ -92,7 +93,8 @@ def _of_rows(ref: Ref, slot: Slot) -> bool:
 
 def loop_of(repeat: Repeat, slots: Sequence[Slot]) -> Loop:
     units = _units(repeat)
-    return Loop(repeat, units, meetings(repeat, slots, units))
+    copies = copies_of(repeat, slots)
+    return Loop(repeat, units, copies, meetings(repeat, slots, units, copies))
 
 
 def _units(repeat: Repeat) -> dict[int, int]:
@@ -107,6 +109,8 @@ def _units(repeat: Repeat) -> dict[int, int]:
             width, made = group.kernel.width, group.outs[0].slot
             read = [found[id(g)] for g in chains if any(ref.slot == made for ref in g.ins)]
             found[id(group)] = next((n for n in read if width % n == 0 and 8 * n >= width), width)
+        elif isinstance(group.kernel, ColumnSums):
+            found[id(group)] = _gate(group.kernel.width, sizes)
     return {id(g): found.get(id(g), 1) for g in groups}
 
 
@@ -147,6 +151,7 @@ class Writer:
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
 {name}({parameters(self.loop, self.views)}) {{
   {kind}* near = ({kind}*)dynamic_shared();
+  unsigned char* copies = dynamic_shared() + {self.shape.copies};
   const int part = int(blockIdx.x % parts);
 {kept}
   for (Int number = blockIdx.x / parts; number < teams; number += gridDim.x / parts) {{
@@ -219,16 +224,53 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 
     def group(self, group: Group) -> Iterator[str]:
         kernel = group.kernel
-        pointers = [f"p{ref.slot} + {self.views.start(ref)}" for ref in (*group.operands, *group.outs)]
-        mask = f"p{group.ins[-1].slot} + {self.views.start(group.ins[-1])}" if group.part else "(const bool*)0"
-        call = self.functions.call(group, self.loop.units[id(group)], pointers, mask, self.shape.tiles.get(id(group)))
-        if isinstance(kernel, Sums | ColumnSums):
+        ins = [self.read(group, i) for i in range(len(group.ins))]
+        outs = [self.far(ref) for ref in group.outs]
+        mask = ins.pop() if group.part else "(const bool*)0"
+        if id(group) in self.loop.copies.groups:
+            yield from self.by_each(group, ins, outs, mask)
+            return
+        units, tiles = self.loop.units[id(group)], self.shape.tiles.get(id(group))
+        if isinstance(kernel, ColumnSums):
+            call = self.functions.own_columns(group, units, [*ins, *outs], mask)
+        else:
+            call = self.functions.call(group, units, [*ins, *outs], mask, tiles)
+        if isinstance(kernel, Sums):
             yield f"for (int block = part; block < {blocks_of(kernel)}; block += int(parts)) {{ {call} }}"
             return
         outers = f"int({self.views.size(kernel.axes[:-1])})"
         last = self.views.size(kernel.axes[-1:])
         rows = "row0, rows" if of_rows(kernel) else f"0, int({last})"
         yield f"{{ const Share s{{{last}, {rows}, 0, {outers}, part, int(parts)}}; {call} }}"
+
+
+    def by_each(self, group: Group, ins: list[str], outs: list[str], mask: str) -> Iterator[str]:
+        """What every block computes for itself; the first of a team also writes the slots."""
+        near = [self.near(ref) for ref in group.outs]
+        yield f"{{ const Share s{{{self.views.names[BATCH]}, row0, rows, 0, 1, 0, 1}};"
+        yield f"  {self.functions.call(group, entries_of(group.kernel), [*ins, *near], mask)}"
+        if isinstance(group.kernel, AlongRow):
+            yield f"  if (part == 0) {{ {self.functions.call(group, 1, [*ins, *outs], mask)} }} }}"
+            return
+        wanted = "false" if group.part == "past" else "true"
+        copies = [
+            f"handed_on(s, {copy}, {slot}, {width(self.views.slots[ref.slot])}, {mask}, {wanted});"
+            for copy, slot, ref in zip(near, outs, group.outs, strict=True)
+        ]
+        yield f"  if (part == 0) {{ {' '.join(copies)} }} }}"
+
+    def read(self, group: Group, i: int) -> str:
+        near = (id(group), i) in self.loop.copies.reads
+        return self.near(group.ins[i]) if near else self.far(group.ins[i])
+
+    def far(self, ref: Ref) -> str:
+        return f"p{ref.slot} + {self.views.start(ref)}"
+
+    def near(self, ref: Ref) -> str:
+        """The block's copy, as if it began with the first row of the batch."""
+        slot, kind = self.views.slots[ref.slot], self.views.kind(ref.slot)
+        at = f"copies + rows_each * {self.loop.copies.slots[ref.slot] * BYTES}"
+        return f"(({kind}*)({at}) - row0 * {width(slot)} + {first_of(ref, slot)})"
 
 
 def _indented(lines: Iterator[str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from math import prod
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.gpu import columns, loops
 from rnngraph.kernels.gpu.expressions import MIXED
-from rnngraph.kernels.gpu.functions import SHARED, Functions, Tiles, blocks_of, entries_of, supported
+from rnngraph.kernels.gpu.functions import SHARED, Functions, Tiles, blocks_of, entries_of
 from rnngraph.kernels.gpu.shapes import LoopShape, loop_shape
 from rnngraph.kernels.gpu.target import THREADS, GpuTarget
 from rnngraph.kernels.gpu.views import Views
@@ -76,7 +76,7 @@ class Module:
         for item in code:
             if isinstance(item, Repeat):
                 self.add_loop(item)
-            elif isinstance(item, Group) and supported(item.kernel):
+            elif isinstance(item, Group):
                 self.launches[id(item)] = self.launch(item)
 
     def add_loop(self, repeat: Repeat) -> None:

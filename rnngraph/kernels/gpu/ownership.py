@@ -13,7 +13,8 @@ from math import prod
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import Chain, Operand
-from rnngraph.kernels.kernel import AlongRow, Elementwise, Product
+from rnngraph.kernels.gpu.copies import Copies
+from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Product
 from rnngraph.kernels.layouts import dense
 from rnngraph.planning.program import (
     Code,
@@ -34,7 +35,7 @@ Law = tuple[str, int] | None
 
 @dataclass(frozen=True)
 class Access:
-    """A view that is read or written, at one turn of all loops."""
+    """A view that is read or written, at one turn of all loops; a slot below 0 is a block's copy of one."""
 
     slot: int
     places: tuple[tuple[str, int] | slice, ...]
@@ -51,17 +52,17 @@ class Meetings:
     threads: set[Hashable] = field(default_factory=set)
 
 
-def meetings(repeat: Repeat, slots: Sequence[Slot], units: Mapping[int, int]) -> Meetings:
+def meetings(repeat: Repeat, slots: Sequence[Slot], units: Mapping[int, int], copies: Copies) -> Meetings:
     """Where blocks and threads of a loop meet. `units` tells those of each group, by identity."""
-    walk = _Walk(slots, units)
+    walk = _Walk(slots, units, copies)
     around = {e.loop for g in groups_of((repeat,)) for ref in g.refs for e in ref.index if isinstance(e, Turn | Ring)}
     walk.repeat(repeat, dict.fromkeys(around, (0, 0)))
     return walk.found
 
 
 class _Walk:
-    def __init__(self, slots: Sequence[Slot], units: Mapping[int, int]) -> None:
-        self.slots, self.units, self.found = slots, units, Meetings()
+    def __init__(self, slots: Sequence[Slot], units: Mapping[int, int], copies: Copies) -> None:
+        self.slots, self.units, self.copies, self.found = slots, units, copies, Meetings()
         self.of_blocks: list[Access] = []
         self.of_threads: list[Access] = []
 
@@ -81,7 +82,20 @@ class _Walk:
                 self.repeat(item, at)
             else:
                 assert isinstance(item, Group)
-                self.visit(id(item), list(accesses(item, self.slots, self.units[id(item)], at)))
+                self.visit(id(item), list(self.accesses(item, at)))
+
+    def accesses(self, group: Group, at: Mapping[int, tuple[int, int]]) -> Iterator[Access]:
+        small = id(group) in self.copies.groups
+        laws = _laws(group, self.slots, self.units[id(group)])
+        for i, (ref, law) in enumerate(zip((*group.ins, *group.outs), laws, strict=True)):
+            writes = i >= len(group.ins)
+            near = (id(group), i) in self.copies.reads
+            if near or (small and writes):
+                yield Access(-1 - ref.slot, (), ("block", 0), writes)
+            if small:
+                law = ("first", 0) if writes else None
+            if not near:
+                yield Access(ref.slot, _placed(ref, at), law, writes)
 
     def visit(self, key: Hashable, here: list[Access]) -> None:
         if key in self.found.blocks or _conflict(self.of_blocks, here, by_law=True):
@@ -92,13 +106,6 @@ class _Walk:
             self.of_threads = []
         self.of_blocks += [access for access in here if access not in self.of_blocks]
         self.of_threads += [access for access in here if access not in self.of_threads]
-
-
-def accesses(group: Group, slots: Sequence[Slot], units: int, at: Mapping[int, tuple[int, int]]) -> Iterator[Access]:
-    laws, refs = _laws(group, slots, units), (*group.ins, *group.outs)
-    written = [False] * len(group.ins) + [True] * len(group.outs)
-    for ref, law, writes in zip(refs, laws, written, strict=True):
-        yield Access(ref.slot, _placed(ref, at), law, writes)
 
 
 def _placed(ref: Ref, at: Mapping[int, tuple[int, int]]) -> tuple[tuple[str, int] | slice, ...]:
@@ -152,7 +159,7 @@ def _laws(group: Group, slots: Sequence[Slot], units: int) -> list[Law]:
         operands = [*kernel.chain.loads, *(o for _, o in kernel.chain.stores)]
         refs = [*group.operands, *group.outs]
         laws: list[Law] = [
-            own if _by_unit(kernel.chain, operand, _first(ref, slots[ref.slot]), units) else None
+            own if _by_unit(kernel.chain, operand, first_of(ref, slots[ref.slot]), units) else None
             for operand, ref in zip(operands, refs, strict=True)
         ]
         loads = len(kernel.chain.loads)
@@ -160,6 +167,8 @@ def _laws(group: Group, slots: Sequence[Slot], units: int) -> list[Law]:
     if isinstance(kernel, Product):
         beside = [_own(group.operands[2], slots, units)] if kernel.ldd else [None] * (kernel.ldd is not None)
         return [None, None, *beside, *masks, _own(group.outs[0], slots, units)]
+    if isinstance(kernel, ColumnSums):
+        return [_own(group.operands[0], slots, units), *masks, _own(group.outs[0], slots, units)]
     if isinstance(kernel, AlongRow):
         rows: Law = ("rows of " + " ".join(kernel.axes), 0)
         return [rows, *masks, rows]
@@ -167,10 +176,10 @@ def _laws(group: Group, slots: Sequence[Slot], units: int) -> list[Law]:
 
 
 def _own(ref: Ref, slots: Sequence[Slot], units: int) -> Law:
-    return ("unit", units) if _first(ref, slots[ref.slot]) % units == 0 else None
+    return ("unit", units) if first_of(ref, slots[ref.slot]) % units == 0 else None
 
 
-def _first(ref: Ref, slot: Slot) -> int:
+def first_of(ref: Ref, slot: Slot) -> int:
     """The place of a view's first entry in a row of its slot."""
     entries = ref.index[slot.ring + len(slot.type.axes) :]
     total = 0

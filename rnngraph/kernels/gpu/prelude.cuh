@@ -132,6 +132,15 @@ __device__ __forceinline__ void meet(Team& team) {
   __syncthreads();
 }
 
+// A number of each row from the block's own copy into its slot, by the thread that has made it.
+template <class T>
+__device__ void handed_on(const Share& s, const T* copy, T* slot, int width, const bool* mask, bool wanted) {
+  for (int q = threadIdx.x; q < s.rows; q += THREADS) {
+    const Int row = s.row(q);
+    if (!mask || mask[row] == wanted) slot[row * width] = copy[row * width];
+  }
+}
+
 // --- products ----------------------------------------------------------------------------------------------------
 
 template <class T> struct __align__(16) Four { T v[4]; };
@@ -300,6 +309,23 @@ __device__ void column_sums(int block, Units units, const T* x, Int row, T* z, b
     __syncthreads();
   }
   if (warp == 0 && j < WIDTH) z[j] = total;
+}
+
+// The same for the block's own columns, a thread for each: in a loop, where each step sums over the rows of its batch.
+template <int UNITS, int GATES, class T>
+__device__ void own_column_sums(const Share& s, Units units, const T* x, Int row, T* z, bool onto, const bool* mask,
+                                bool wanted) {
+  for (int c = threadIdx.x; c < s.units(UNITS) * GATES; c += THREADS) {
+    const int j = column_of<UNITS, GATES>(s, c);
+    T total = onto ? z[j] : T(0);
+    for (Int n = 0; n < units.count(); ++n) {
+      T sum = T(0);
+      for (Int r = units.first(n); r < units.end(n); ++r)
+        if (!mask || mask[r] == wanted) sum += x[r * row + j];
+      total += sum;
+    }
+    z[j] = total;
+  }
 }
 
 // --- along each row ---------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ taken. Bits do not depend on any of it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rnngraph.kernels.gpu.functions import Tiles
 from rnngraph.kernels.gpu.target import GpuTarget
@@ -53,6 +53,8 @@ class Facts:
     """The largest number of units: more parts have nothing to do."""
     alone: bool = False
     """Whether one team has all rows: something is summed over them at each step."""
+    copied: int = 0
+    """Bytes for each row that every block has near beside matrices and what is staged."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class LoopShape:
     blocks: int
     tiles: Mapping[int, Tiles]
     bytes: int
+    copies: int
+    """Where in near memory copies of small slots begin, in bytes."""
     clocks: float
     """The estimate for one step."""
 
@@ -104,13 +108,15 @@ def _shaped(facts: Facts, batch: int, target: GpuTarget, parts: int) -> LoopShap
     teams = max(1, -(-batch // rows))
     tall = next(n for n in (8, 4, 2, 1) if n <= rows or n == 1)
     staged = min(STAGED, -(-rows // tall) * tall)
-    tiles = _tiles(facts.factors, parts, tall, staged, target)
+    copied = -(-facts.copied * rows // 16) * 16
+    tiles = _tiles(facts.factors, parts, tall, staged, replace(target, shared=target.shared - copied - 16))
     if tiles is None:
         return None
     placed, entries = tiles
+    bytes = -(-entries * target.itemsize // 16) * 16
     clocks = sum(_clocks(f, parts, rows, placed[f.group], target) for f in facts.factors)
     clocks += facts.operations * rows / parts / OPERATIONS + (MEETING * facts.meetings if parts > 1 else 0.0)
-    return LoopShape(parts, rows, teams, min(teams, at_once) * parts, placed, entries * target.itemsize, clocks)
+    return LoopShape(parts, rows, teams, min(teams, at_once) * parts, placed, bytes + copied, bytes, clocks)
 
 
 def _clocks(factor: Factor, parts: int, rows: int, tiles: Tiles, target: GpuTarget) -> float:

@@ -8,6 +8,8 @@ from rnngraph.kernels.gpu import expressions
 
 ROW_OPS = ("sum", "max_over", "argmax", "softmax", "log_softmax")
 """What is computed along each row, by a warp."""
+FOLDS = ("sum", "max_over")
+"""Those of them with one number for a row."""
 
 THREADS = 256
 """Threads of a block, of every kernel: eight warps."""
