@@ -43,6 +43,8 @@ from contest.problem import TASKS, Absent, Problem, Size, model, problem  # noqa
 
 from rnngraph.compilation.calls import call_of  # noqa: E402
 from rnngraph.compilation.variant import Signature  # noqa: E402
+from rnngraph.kernels.gpu.modules import OPTIONS, prelude  # noqa: E402
+from rnngraph.runtime.choose_backend import backend_named  # noqa: E402
 
 CONTESTS = (
     "lstm:32,100,512,512", "lstm:32,100,128,128", "gru:32,100,512,512", "layer_norm_lstm:32,100,512,512",
@@ -95,10 +97,13 @@ class Row:
 # --- ours ----------------------------------------------------------------------------------------------------------
 
 
-def on_the_device(p: Problem, task: str, cell: str, unroll: str, graph: bool = False) -> Contestant:
+def on_the_device(
+    p: Problem, task: str, cell: str, unroll: str, kernels: str = "native", graph: bool = False
+) -> Contestant:
     """The kernels alone: inputs and weights lie in the program's arrays. `graph`: captured once, and replayed."""
-    steps = p.size.steps if unroll == "static" else None
-    program = model(p.cell, p.size).compile(unroll, steps, "cupy", "float32", gradient=task == "train")
+    steps, gradient = p.size.steps if unroll == "static" else None, task == "train"
+    backend = backend_named("cupy", kernels)
+    program = model(p.cell, p.size).compile(unroll, steps, backend, "float32", gradient=gradient)
     data, cotangents = {"x": p.x}, {"y": p.cotangent} if task == "train" else {}
     variant = program.variant(Signature(cotangents=("y",) if cotangents else None))
     checked, xp, wait = program.check(data), program.backend.xp, program.backend.wait
@@ -223,10 +228,11 @@ def of(make: Callable[..., Contestant], *more: Any) -> Prepare:
 
 
 CONTESTANTS: Mapping[str, Prepare] = {
-    "ours, dynamic": of(on_the_device, "dynamic"),
+    "ours": of(on_the_device, "dynamic"),
+    "ours, as called": as_called,
     "ours, static": of(on_the_device, "static"),
-    "ours, dynamic, as a CUDA graph": of(on_the_device, "dynamic", True),
-    "ours, dynamic, as called": as_called,
+    "ours, op by op": of(on_the_device, "dynamic", "cupy"),
+    "ours, op by op, as a CUDA graph": of(on_the_device, "dynamic", "cupy", True),
     f"ours on the CPU, {os.cpu_count()} cores": on_the_cpu,
     "PyTorch, cuDNN": of(torch, "layer"),
     "PyTorch, cuDNN, tf32": of(torch, "layer", "float32", True),
@@ -369,6 +375,34 @@ def machine() -> dict[str, str]:
     return found
 
 
+MEETING = """
+extern "C" __global__ void __launch_bounds__(THREADS, 1) only_meet(unsigned* counts, Int times, Int parts) {
+  Team team{counts + blockIdx.x / parts * 32, unsigned(parts), 0};
+  for (Int n = 0; n < times; ++n) meet(team);
+}
+"""
+
+
+def meetings(times: int = 10_000) -> str:
+    """Microseconds that the blocks of a team take to meet, by how many they are: `shapes.MEETING` is a guess of it."""
+    try:
+        import cupy
+
+        module = cupy.RawModule(code=prelude() + MEETING, options=OPTIONS, enable_cooperative_groups=True)
+        kernel, found = module.get_function("only_meet"), []
+        for parts in (2, 8, 32, 128):
+            counts = cupy.zeros(32, "uint32")
+            begin, end = cupy.cuda.Event(), cupy.cuda.Event()
+            begin.record()
+            kernel((parts,), (256,), (counts, np.int64(times), np.int64(parts)))
+            end.record()
+            end.synchronize()
+            found.append(f"{parts}: {1e3 * cupy.cuda.get_elapsed_time(begin, end) / times:.2f}")
+        return ", ".join(found)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--contests", nargs="+", default=CONTESTS, help="cell:batch,steps,inputs,units")
@@ -386,6 +420,7 @@ def main() -> int:
         if asked.json:
             asked.json.write_text(json.dumps({"machine": about, "rows": [row.told() for row in rows]}, indent=1))
 
+    about["a meeting, us"] = meetings()
     print(about, flush=True)
     for which, task in product(asked.contests, TASKS):
         print(f"{which} {task}{': left out, no time' if late() else ''}", flush=True)

@@ -15,6 +15,7 @@ from rnngraph.analysis.compare import compare
 from rnngraph.analysis.equality import Asked, differences, everything, synthetic
 from rnngraph.cli.main import exit_code
 from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.runtime.choose_backend import backend_named
 from rnngraph.runtime.cupy import CupyBackend
 from tests.support import stand_in
 from tests.support.models import ALL, parsed
@@ -71,12 +72,13 @@ def test_the_backend_needs_nothing_that_cupy_has_not(name: str) -> None:
 
 
 @on_a_device
+@pytest.mark.parametrize("kernels", ["native", "cupy"])
 @pytest.mark.parametrize("name", ALL)
-def test_on_a_device(name: str) -> None:
-    model = parsed(name)
+def test_on_a_device(name: str, kernels: str) -> None:
+    model, backend = parsed(name), backend_named("cupy", kernels)
     data, weights = synthetic(model, 5, 3, 0, padded=True), model.init(0)
-    static = everything(model.compile("static", 5, "cupy", gradient=True, training=True), data, weights, None)
-    dynamic = everything(model.compile("dynamic", None, "cupy", gradient=True, training=True), data, weights, None)
+    static = everything(model.compile("static", 5, backend, gradient=True, training=True), data, weights, None)
+    dynamic = everything(model.compile("dynamic", None, backend, gradient=True, training=True), data, weights, None)
     assert not [d for d in differences(static, dynamic) if not d.equal]
     assert off(dynamic, everything(model.compile(gradient=True, training=True), data, weights, None)) < 1e-9
 

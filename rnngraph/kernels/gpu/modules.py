@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from math import prod
 
@@ -26,6 +27,12 @@ compiler makes of the text around them."""
 CHUNK, STAGED, COLUMNS, EACH = 64, 32, 32, 1024
 """Of a product outside of loops: terms and rows that are staged at a time, columns of a block; and entries that a block
 computes at least, where it computes them one by one."""
+
+
+@cache
+def prelude() -> str:
+    """What every module begins with."""
+    return files("rnngraph.kernels.gpu").joinpath("prelude.cuh").read_text("utf-8")
 
 
 @dataclass(frozen=True)
@@ -97,10 +104,9 @@ class Module:
 
     def text(self, together: bool) -> str:
         """The kernels whose blocks wait for each other, which are launched together, or the others."""
-        prelude = files("rnngraph.kernels.gpu").joinpath("prelude.cuh").read_text("utf-8")
         waiting = {launch.name for launch in self.launches.values() if launch.waits}
         kernels = [text for name, text in self.known.items() if (name in waiting) == together]
-        return "\n".join([prelude, MIXED, *self.functions.texts, *kernels])
+        return "\n".join([prelude(), MIXED, *self.functions.texts, *kernels])
 
     def launched(self, loop: loops.Loop, shape: LoopShape) -> Launch:
         """The launch of a loop."""
