@@ -8,9 +8,8 @@ from dataclasses import replace
 
 from rnngraph.ir.graph import Graph, Value, graph_input
 from rnngraph.language.elaboration.elaborated import Elaborated, Initial, Weight
-from rnngraph.ops import call, const
+from rnngraph.ops import call, const, zeros
 from rnngraph.passes.derivative import slopes
-from rnngraph.passes.grad import zeros
 
 ALONG = "along:"
 """What the name of a direction begins with, before that of a weight or an input."""

@@ -23,6 +23,7 @@ Key = tuple[Hashable, ...]
 WHY: Mapping[str, str] = {
     "elaborate": "The text as a graph: one node for each operation, loops as loops.",
     "inside": "Checks that an integer chooses what is there are proven, or moved behind the loop.",
+    "empty": "What has no entries, by a dimension of size 0, is not computed.",
     "split": "A product of joined vectors becomes a sum of products, so that each part can move by itself.",
     "cse": "What is computed twice is computed once.",
     "regroup": "The terms of a sum are ordered so that those which no state reaches stand together.",

@@ -19,7 +19,7 @@ from rnngraph.ops import (
     solving,
     windows,
 )
-from rnngraph.ops.table import TABLE, Formula, call, const
+from rnngraph.ops.table import TABLE, Formula, call, const, zeros
 
 __all__ = [
     "TABLE",
@@ -43,4 +43,5 @@ __all__ = [
     "shape",
     "solving",
     "windows",
+    "zeros",
 ]

@@ -89,8 +89,16 @@ define(
 )
 
 
-def _max_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+def _some(attrs: Attrs, types: tuple[Type, ...]) -> Type:
+    """What has a largest entry along its dimension."""
     (x,) = types
+    if not x.shape[dim_of(attrs, x)]:
+        raise ShapeError("no entry is the largest, as there are none")
+    return x
+
+
+def _max_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
+    x = _some(attrs, types)
     return (Type(x.axes, _without(x.shape, (dim_of(attrs, x),), attrs.get("keep", False)), x.dtype),)
 
 
@@ -152,7 +160,7 @@ define(
 
 
 def _argmax_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
-    (x,) = types
+    x = _some(attrs, types)
     return (Type(x.axes, _without(x.shape, (dim_of(attrs, x),), False), "int"),)
 
 

@@ -49,6 +49,17 @@ def const(number: float | int | bool, dtype: DType = "float", origin: Origin = N
     return Value(make(TABLE["const"], (), {"value": number, "dtype": dtype}, origin))
 
 
+ZERO: dict[DType, float | int | bool] = {"float": 0.0, "int": 0, "bool": False}
+
+
+def zeros(type: Type, origin: Origin = NOWHERE) -> Value:
+    """An array of zeros, or of false."""
+    value = const(ZERO[type.dtype], type.dtype, origin)
+    if type.shape:
+        value = call("broadcast", value, origin=origin, shape=type.shape)
+    return call("spread", value, origin=origin, axes=type.axes) if type.axes else value
+
+
 # --- formulas ----------------------------------------------------------------------------------------------
 
 
@@ -172,4 +183,4 @@ def no_rule(attrs: Attrs, y: Formula, dy: Formula, *inputs: Formula) -> tuple[No
 FLOAT = Type(("batch",), (3,))
 ROW = Type((), (3,))
 
-__all__ = ["NO_ATTRS", "TABLE", "Formula", "ShapeError", "Type", "broadcast", "call", "const", "define"]
+__all__ = ["NO_ATTRS", "TABLE", "Formula", "ShapeError", "Type", "broadcast", "call", "const", "define", "zeros"]

@@ -39,7 +39,7 @@ from rnngraph.ir.graph import (
 )
 from rnngraph.ir.ranges import ANY
 from rnngraph.ir.types import Type
-from rnngraph.ops import Formula, call, const
+from rnngraph.ops import Formula, call, zeros
 from rnngraph.ops.ranges import Known, note
 from rnngraph.ops.table import TABLE
 from rnngraph.passes.saved_values import made_again
@@ -59,7 +59,7 @@ def gradients(graph: Graph, cotangents: Sequence[tuple[Value, Value]], wrt: Mapp
     sweep.pull(ordered(v.node for v, _ in cotangents))
     outputs = dict(graph.outputs)
     for name, value in wrt.items():
-        outputs[f"grad:{name}"] = sweep.total(value) or zeros(value.type)
+        outputs[f"grad:{name}"] = sweep.total(value) or zeros(value.type, BACKWARD)
     values = sweep.finished(outputs.values())
     return Graph(graph.inputs, dict(zip(outputs, values, strict=True)))
 
@@ -70,13 +70,6 @@ def _backward(origin: Origin) -> Origin:
 
 
 BACKWARD = Origin(backward=True)
-
-
-def zeros(type: Type, origin: Origin = BACKWARD) -> Value:
-    value = const(0.0, "float", origin)
-    if type.shape:
-        value = call("broadcast", value, origin=origin, shape=type.shape)
-    return call("spread", value, origin=origin, axes=type.axes) if type.axes else value
 
 
 @dataclass

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rnngraph.ir.graph import Graph, Value
 from rnngraph.passes.cse import cse, unnamed
+from rnngraph.passes.empty import without_empty
 from rnngraph.passes.grad import gradients
 from rnngraph.passes.hoist import hoist, merge_sums
 from rnngraph.passes.index_checks import watched
@@ -23,6 +24,7 @@ WATCH: list[tuple[str, Pass]] = [
     ("inside", watched),  # first, while each look at an integer still stands in the loop whose rows it is of
 ]
 BEFORE: list[tuple[str, Pass]] = [
+    ("empty", without_empty),  # before all others, none of which then meets a dimension of size 0
     ("split", split),  # early, so that gradients too are of parts: what is not wanted of a part is never made
     ("cse", cse),  # equal work found before it is differentiated is found once
     ("regroup", regroup),  # sums in the order in which their terms can leave the loop

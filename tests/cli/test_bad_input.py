@@ -95,14 +95,9 @@ def refused(capsys: pytest.CaptureFixture[str], code: int, words: str, *argument
 
 TEXTS = {
     "recursion": ("cell A(n) {\n  input x: [3]\n  inner = A(n)\n  output inner(x)\n}\n", "`A` contains itself", 1),
-    "size zero": (
-        "model M {\n  input x: [3]\n  param w: [3, 0] ~ normal\n  output x @ w\n}\n",
-        "a size must be positive",
-        3,
-    ),
     "negative size": (
         "model M {\n  input x: [3]\n  param w: [3, 2 - 4] ~ normal\n  output x @ w\n}\n",
-        "a size must be positive",
+        "a size cannot be negative, and is `2 - 4` = -2",
         3,
     ),
     "size without bound": (
@@ -169,8 +164,8 @@ def test_all_errors_of_a_file_come_in_one_go(folder: Path, capsys: Any) -> None:
 
 
 def test_a_mistake_told_in_the_library_names_the_line_that_uses_it(folder: Path, capsys: Any) -> None:
-    write("none.rnn", PLAIN.replace("RNN(4)", "RNN(0)"))
-    told = refused(capsys, 2, "a size must be positive", "check", "none.rnn")
+    write("none.rnn", PLAIN.replace("RNN(4)", "RNN(-1)"))
+    told = refused(capsys, 2, "a size cannot be negative", "check", "none.rnn")
     assert "--> none.rnn:3:" in told.err and "library/rnn.rnn" in told.err
 
 

@@ -280,7 +280,7 @@ def test_settings_from_outside() -> None:
     [
         ({"unit": 4}, "no setting `unit`", "did you mean `units`"),
         ({"activation": "tahn"}, "cannot be `tahn`", "did you mean `tanh`"),
-        ({"units": 0}, "a size must be positive", ""),
+        ({"units": -1}, "a size cannot be negative", ""),
         ({"units": 2.5}, "must be a whole number", ""),
     ],
 )

@@ -603,6 +603,35 @@ cell R { input old: [n]  input new: [n]  output 0.5 * old + 0.5 * new }
 cell W(inner) { input x: [n]  rule = R()  output revise(inner, rule, x) }
 model M { input x: seq[2]  y, final = unroll W(LSTM(3)) over x  output y, final }
 """,
+    "sizes of 0": """
+cell Causal(k) {
+  input x: [n]
+  state past: [k - 1, n]
+  state counts: [k - 1] int
+  param w: [k, n] ~ normal
+  param q: [n, k - 1]
+  param r: [k - 1, n]
+  seen = concat(past, x[None, :], axis = 0)
+  past' = seen[1:]
+  counts' = counts + 1
+  output sum(seen * w, axis = 0) + (x @ q) @ r + prod(x @ q), past'
+}
+cell Twice { state s: [2] = 1  s' = s * 2  output s' }
+model M(k = 1) {
+  input x: seq[3]
+  input e: seq[0]
+  input f: [2, 0]
+  param u: [0, 3]
+  y, p, final = unroll Causal(k) over x
+  none, some = split([y, e, x @ zeros([3, 0])], [0, 3])
+  before, after = unroll Twice for k - 1
+  z = unroll GRU(2) over [e, x]
+  output y, none, some, p, final, before, after, z, u, softmax(e) @ f.T as s, [f, ones([2, 1])] as g, x[1:1] as cut
+  output mean(e, axis = time) as m, last(e) as l, norm(e) + sum(u @ x), any(e > 0)
+  output einsum("i j, i k -> j k", u, f.T) as e2
+  loss mean(z * z) + sum(y * y)
+}
+""",
     "stops": """
 cell C { input x: []  state s: [] = 0  s' = s + abs(x)  output s', t  stop s' > 1  stop t == 2 }
 model M {

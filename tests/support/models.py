@@ -7,6 +7,7 @@ from pathlib import Path
 
 import rnngraph as rg
 from rnngraph.model import Model
+from tests.support.constructs import MODELS
 from tests.support.paths import ROOT
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.rnn"))
@@ -687,7 +688,7 @@ model Logarithms {
 }
 """Poles behind masks: what stands there must not reach a result or a gradient."""
 
-ALL = CELLS | LAYERS | NESTED | POLES
+ALL = CELLS | LAYERS | NESTED | POLES | {"sizes of 0": MODELS["sizes of 0"]}
 
 
 @cache

@@ -29,6 +29,7 @@ from rnngraph.language.elaboration.elaborated import Elaborated, StateInput
 from rnngraph.language.elaboration.streamable import of_a_later_piece
 from rnngraph.model import Model, checked_schedule
 from rnngraph.passes.cse import unnamed
+from rnngraph.passes.empty import without_empty
 from rnngraph.passes.index_checks import without_proven
 from rnngraph.passes.pipeline import stages
 from rnngraph.weights.checks import check_weights
@@ -108,7 +109,7 @@ class Chosen:
             for name, value in self.made.graph.outputs.items()
             if name in self.made.outputs or (self.wanted.loss and not name.startswith("watch."))
         }
-        return without_proven(self.made.graph.with_outputs(outputs), looked_at=False)
+        return without_empty(without_proven(self.made.graph.with_outputs(outputs), looked_at=False))
 
     @cached_property
     def graph(self) -> Graph:

@@ -6,7 +6,7 @@ import math
 
 from rnngraph.ir.graph import Value
 from rnngraph.language.builtins.definition import Use, define
-from rnngraph.language.elaboration.mistakes import shape_in_words
+from rnngraph.language.elaboration.mistakes import Mistake, shape_in_words
 from rnngraph.language.elaboration.sizes import checked_size
 from rnngraph.language.elaboration.values import Item, Numbers
 from rnngraph.ops.windows import Window, same, sees_nothing, valid
@@ -17,8 +17,8 @@ def _each(use: Use, name: str, rank: int, default: tuple[int, ...]) -> tuple[int
     if not use.has(name):
         return default
     if not isinstance(use.given[name].item, Numbers):
-        return (checked_size(use.whole(name, 1), use.span(name)),) * rank
-    sizes = use.sizes(name)
+        return (checked_size(use.whole(name, 1), use.span(name), least=1),) * rank
+    sizes = use.sizes(name, least=1)
     if len(sizes) != rank:
         raise use.mistake("E204", f"`{name}` of `{use.function}` is one number, or {rank} numbers", name)
     return sizes
@@ -47,6 +47,8 @@ def window(use: Use, x: Value, sizes: tuple[int, ...], step: tuple[int, ...]) ->
     With padding there is a result for each `stride`-th place, as if more were around; without, for whole windows only.
     """
     rank = len(sizes)
+    if 0 in sizes:
+        raise Mistake("E203", f"a window of `{use.function}` has no entries", use.at)
     stride, dilation = _each(use, "stride", rank, step), _each(use, "dilation", rank, (1,) * rank)
     if _truth(use, "padding", True):
         return same(x.type.shape[:-1], sizes, stride, dilation)

@@ -17,6 +17,8 @@ def _(use: Use) -> Item:
     scores, label = use.float("scores"), use.any("label")
     if not scores.type.shape:
         raise scores_and(use, scores, label)
+    if not scores.type.shape[-1]:
+        raise use.mistake("E203", f"{use.has_shape('scores', scores)}: there is no class", "scores")
     logs = use.op("log_softmax", scores, dim=-1)
     weights = _weights(use, scores.type.shape[-1])
     if label.type.dtype == "int":

@@ -85,12 +85,12 @@ class Use:
             raise self.mistake("E204", "a time axis that was reduced cannot be kept", "keep")
         return found
 
-    def sizes(self, name: str) -> tuple[int, ...]:
+    def sizes(self, name: str, least: int = 0) -> tuple[int, ...]:
         item = self.given[name].item
         found = [whole_number(n) for n in (item.items if isinstance(item, Numbers) else (item,))]
         if None in found:
             raise self.mistake("E208", f"`{name}` of `{self.function}` must be sizes, as in `[n, units]`", name)
-        return tuple(checked_size(n, self.span(name)) for n in found if n is not None)
+        return tuple(checked_size(n, self.span(name), least) for n in found if n is not None)
 
     def along_time(self) -> bool:
         return "axis" in self.given and isinstance(self.given["axis"].item, AxisName)

@@ -7,6 +7,7 @@ import math
 from rnngraph.language.builtins.cross_entropy import need_scores
 from rnngraph.language.builtins.definition import Use, define, pair
 from rnngraph.language.elaboration.index_checks import inside
+from rnngraph.language.elaboration.mistakes import Mistake
 from rnngraph.language.elaboration.values import Item
 
 
@@ -41,4 +42,6 @@ def _(use: Use) -> Item:
     rank, count = len(square.type.shape), math.prod(square.type.shape)
     if not rank:
         return square
+    if not count:
+        raise Mistake("E203", f"{use.has_shape('a', square)}: there is no mean of no entries", use.at)
     return use.op("mul", use.op("sum", square, dims=tuple(range(-rank, 0))), use.number(1.0 / count))

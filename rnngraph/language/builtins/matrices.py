@@ -67,7 +67,7 @@ def diagonal(trace: Trace, x: Value, at: Span) -> Value:
         x = cut(trace, x, dim, 0, size, at)
     lead, last = x.type.shape[:-2], len(x.type.shape) - 2
     flat = trace.call("reshape", x, at=at, shape=(*lead, size * size))
-    if size == 1:
+    if size < 2:
         return flat
     corner = cut(trace, flat, last, size * size - 1, size * size, at)
     rows = trace.call(

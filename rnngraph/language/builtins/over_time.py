@@ -24,7 +24,7 @@ def _(use: Use) -> Item:
 def _(use: Use) -> Item:
     """The steps 0, by, 2 by, ... as a sequence over an axis of its own."""
     value = use.any("x")
-    by = checked_size(use.whole("by", 1), use.span("by"))
+    by = checked_size(use.whole("by", 1), use.span("by"), least=1)
     return sequences.every(use.trace, value, sequences.axis_of(value, use.span("x")), by, use.at)
 
 
@@ -71,5 +71,5 @@ def _(use: Use) -> Item:
 
 @define("window", "x size", "same")
 def _(use: Use) -> Item:
-    size = checked_size(use.whole("size", 1), use.span("size"))
+    size = checked_size(use.whole("size", 1), use.span("size"), least=1)
     return sequences.window(use.trace, use.any("x"), size, use.at, use.span("x"))

@@ -12,6 +12,7 @@ from rnngraph.language.builtins.definition import Use, define
 from rnngraph.language.builtins.registry import TABLE, Function
 from rnngraph.language.elaboration import sequences
 from rnngraph.language.elaboration.arithmetic import alike, number_value, truth
+from rnngraph.language.elaboration.mistakes import Mistake
 from rnngraph.language.elaboration.trace import Trace
 from rnngraph.language.elaboration.values import Item, Number
 
@@ -36,13 +37,21 @@ def _(use: Use) -> Item:
     return _sum(use, use.value("x"))
 
 
+def counted(use: Use, value: Value, what: str) -> int:
+    """Over how many entries `what` is taken; a Mistake where there are none."""
+    count = math.prod(value.type.shape[d] for d in use.dims(value))
+    if not count:
+        raise Mistake("E203", f"{use.has_shape('x', value)}: there is no {what} of no entries", use.at)
+    return count
+
+
 @define("mean", "x axis? keep?", "float")
 def _(use: Use) -> Item:
     value = use.float("x")
     if use.along_time():
         use.keep()
         return sequences.mean_over(use.trace, *use.sequence(value), use.at)
-    count = math.prod(value.type.shape[d] for d in use.dims(value))
+    count = counted(use, value, "mean")
     return use.op("mul", _sum(use, value), use.number(1.0 / count))
 
 
@@ -166,6 +175,9 @@ def _(use: Use) -> Item:
     dims = use.dims(value)
     if not dims:
         return value
+    if not math.prod(value.type.shape[d] for d in dims):
+        one = use.trace.const(1 if value.type.dtype == "int" else 1.0, value.type.dtype)
+        return use.op("add", use.op("sum", value, dims=dims, keep=keep), one)
     row, odd = _in_one(use, value, dims), list[Value]()
     while (size := row.type.shape[-1]) > 1:
         half = size // 2

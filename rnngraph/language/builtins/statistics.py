@@ -8,6 +8,7 @@ from functools import partial, reduce
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
 from rnngraph.language.builtins.definition import Use, define
+from rnngraph.language.builtins.reductions import counted
 from rnngraph.language.elaboration import sequences
 from rnngraph.language.elaboration.values import Item, Several
 
@@ -39,7 +40,7 @@ def _count(use: Use, like: Value) -> Value:
         steps = use.trace.cast(use.trace.count(like, use.time_axis(like), use.at), "float", use.at)
         most = use.op("maximum", steps, use.number(1.0))
         return use.trace.over_batch(most, use.at) if BATCH in like.type.axes else most
-    return use.number(math.prod(like.type.shape[d] for d in use.dims(like)))
+    return use.number(counted(use, like, "mean"))
 
 
 def _variance(use: Use, x: Value, weights: Value | None, count: Value, mean: Value) -> Value:
@@ -111,7 +112,7 @@ def _(use: Use) -> Item:
     zero = use.trace.cast(use.op("eq", x, use.trace.const(0, x.type.dtype)), "float", use.at)
     rank = len(x.type.shape)
     total = use.op("sum", zero, dims=tuple(range(-rank, 0))) if rank else zero
-    return use.op("mul", total, use.number(1.0 / math.prod(x.type.shape)))
+    return use.op("mul", total, use.number(1.0 / counted(use, x, "part")))
 
 
 # --- norms ------------------------------------------------------------------------------------------
@@ -138,7 +139,8 @@ def _largest(use: Use, x: Value) -> Value:
     if use.along_time():
         return sequences.max_over(use.trace, size, use.time_axis(x), use.at)
     for dim in use.dims(x):
-        size = use.op("max_over", size, dim=dim, keep=True)
+        more = x.type.shape[dim] > 0
+        size = use.op("max_over", size, dim=dim, keep=True) if more else use.op("sum", size, dims=(dim,), keep=True)
     return size
 
 
@@ -186,7 +188,7 @@ def _(use: Use) -> Item:
 
 def _global_norm(use: Use, values: list[Value]) -> Value:
     flat = [use.op("reshape", v, shape=(math.prod(v.type.shape),)) for v in values]
-    sizes = [use.op("max_over", use.op("abs", v), dim=-1) for v in flat]
+    sizes = [use.op("max_over", use.op("abs", v), dim=-1) for v in flat if v.type.shape[0]] or [use.number(0.0)]
     scale = _scale(use, reduce(partial(use.op, "maximum"), sizes))
     sums = [use.op("sum", _squares(use, v, scale), dims=(-1,)) for v in flat]
     return _root(use, reduce(partial(use.op, "add"), sums), scale)

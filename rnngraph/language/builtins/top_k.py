@@ -26,6 +26,8 @@ def _(use: Use) -> Item:
     if len(scores.type.shape) != 1 or target.type.shape:
         shapes = f"{shape_in_words(scores.type.shape)} and {shape_in_words(target.type.shape)}"
         raise use.mistake("E201", f"`in_top_k` takes one score for each class and one class, not {shapes}", "scores")
+    if not scores.type.shape[0]:
+        raise use.mistake("E203", f"{use.has_shape('scores', scores)}: there is no class", "scores")
     if k < 1:
         raise use.mistake("E203", f"`k` is at least 1, not {k}", "k")
     last, zero = use.trace.const(scores.type.shape[0] - 1, "int"), use.trace.const(0, "int")

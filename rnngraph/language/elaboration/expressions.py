@@ -102,7 +102,7 @@ def whole(scope: Scope, e: Expr, what: str) -> int:
 
 
 def size(scope: Scope, e: Expr) -> int:
-    """The length of a dimension: a positive whole number of reasonable size."""
+    """The length of a dimension: a natural number of reasonable size."""
     return checked_size(whole(scope, e, "a size"), e.span)
 
 

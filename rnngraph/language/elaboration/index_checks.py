@@ -17,6 +17,8 @@ def inside(trace: Trace, ids: Value, size: int, at: Span) -> Value:
 
     What stands in the padding, or behind a `stop`, chooses nothing that is ever seen.
     """
+    if not size:
+        raise no_entry(0, size, at)
     if ids.op.name == "const" and not 0 <= (place := ids.node.attrs["value"]) < size:
         raise no_entry(place, size, at)
     conditions = [*_of_loops(trace, at), *_of_sequence(trace, ids, at)]
@@ -42,6 +44,8 @@ def _of_sequence(trace: Trace, ids: Value, at: Span) -> Iterator[Value]:
 
 
 def no_entry(place: int, length: int, at: Span) -> Mistake:
+    if not length:
+        return Mistake("E206", f"`{at.text}` chooses among no elements", at)
     return Mistake(
         "E206",
         f"there is no element {place}: there are {counted(length, 'value')}",

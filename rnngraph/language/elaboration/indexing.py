@@ -60,7 +60,7 @@ def _along(scope: Scope, value: Value, entry: ast.Expr | ast.Range, dim: int, e:
     if isinstance(entry, ast.Range):
         start = 0 if entry.start is None else _bound(scope, entry.start, length)
         stop = length if entry.stop is None else _bound(scope, entry.stop, length)
-        if start >= stop:
+        if start > stop:
             raise Mistake("E206", f"`{entry.span.text}` chooses nothing", entry.span)
         return cut(scope.trace, value, dim, start, stop, e.span), 1
     item = expressions.one(scope, entry)
@@ -144,7 +144,7 @@ def split(trace: Trace, value: Value, parts: Item, dim: int, at: Span, parts_at:
         sizes = [n for n in map(whole_number, parts.items) if n is not None]
         if len(sizes) < len(parts.items):
             raise Mistake("E208", "the sizes of pieces are whole numbers", parts_at)
-        if sum(sizes) != length or min(sizes) < 1:
+        if sum(sizes) != length or min(sizes) < 0:
             raise Mistake("E201", f"the pieces {sizes} have {sum(sizes)} values together, but there are {length}", at)
     elif count is not None and count >= 1:
         if length % count:

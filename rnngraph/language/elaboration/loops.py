@@ -213,8 +213,8 @@ def _numbered(scope: Scope, e: ast.Expr) -> tuple[str, list[tuple[Value, Span]]]
 
 def _steps(scope: Scope, e: ast.Expr) -> int:
     steps = expressions.whole(scope, e, "the number of steps")
-    if not 1 <= steps < MOST_STEPS:
-        raise Mistake("E203", f"the number of steps must be from 1 to {MOST_STEPS - 1:,}, but it is {steps:,}", e.span)
+    if not 0 <= steps < MOST_STEPS:
+        raise Mistake("E203", f"the number of steps must be from 0 to {MOST_STEPS - 1:,}, but it is {steps:,}", e.span)
     return steps
 
 

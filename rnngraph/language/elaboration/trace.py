@@ -294,7 +294,9 @@ class Trace:
         """A graph value for an item that can be one; numbers become constants of `dtype`, or of their own."""
         if isinstance(item, Value):
             return item if dtype is None else self.cast(item, dtype, at)
-        if isinstance(item, Numbers) and item != NOTHING:
+        if item == NOTHING:
+            return self.call("broadcast", self.lift(0, at, dtype or "float"), at=at, shape=(0,))
+        if isinstance(item, Numbers):
             dtype = dtype or common_kind({dtype_of(i) for i in item.items})
             parts = [self.call("reshape", self.lift(i, at, dtype), at=at, shape=(1,)) for i in item.items]
             return self.call("concat", *parts, at=at, dim=-1) if len(parts) > 1 else parts[0]

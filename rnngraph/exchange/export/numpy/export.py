@@ -228,8 +228,9 @@ def _embedded(weights: Arrays) -> list[str]:
     """The weights as text; numbers are written so that they are read back to the last bit."""
     lines = ["WEIGHTS = {"]
     for name, array in weights.items():
-        dtype = f"np.{np.asarray(array).dtype}"
-        lines.append(f'    "{name}": np.array({np.asarray(array).tolist()!r}, {dtype}),')
+        array = np.asarray(array)
+        made = f"np.array({array.tolist()!r}" if array.size else f"np.empty({array.shape}"
+        lines.append(f'    "{name}": {made}, np.{array.dtype}),')
     return [*lines, "}"]
 
 

@@ -86,10 +86,11 @@ def _graph(given: Chosen, graph: Graph, extra: Mapping[Node, Any]) -> Any:
     inputs, outputs = given.inputs(graph), given.outputs(graph)
     _distinct(given, inputs, outputs)
     _sizes(top, given, graph, inputs)
+    taken = {port.name for port in outputs}
     for value in graph.inputs.values():
         if value.node.attrs["kind"] == "weight":
             name = value.node.attrs["name"]
-            top.names[value] = top.tensor(given.weights[name], name)
+            top.names[value] = top.tensor(given.weights[name], f"weight {name}" if name in taken else name)
     defaults = {port: array for port in inputs if (array := given.default_array(port)) is not None}
     for port in inputs:
         top.names[port.value] = _turned(top, _filled(top, port, defaults.get(port)), port, into=True)
