@@ -632,6 +632,30 @@ model M(k = 1) {
   loss mean(z * z) + sum(y * y)
 }
 """,
+    "rows that are written": """
+cell Tape(slots) {
+  input x: [n]
+  input i: int
+  state m: [slots, n] = 0.5
+  state seen: [slots] int
+  state late: [slots] bool
+  m'[i] = tanh(x + m[0])
+  m'[-1] = 2 * x * m'[i][0]
+  m'[1:3] = m[:2] * 0.5
+  m'[(i + 1) % slots] = 0
+  seen'[i] = seen[i] + 1
+  late'[t % slots] = t > 1
+  output sum(m', axis = 0), seen', late'
+}
+model M(slots = 5) {
+  input x: seq[3]
+  input i: seq int
+  param w: [3, 3]
+  y, s, k, final = unroll Tape(slots) over x @ w, i % slots
+  output y, s, k, final
+  loss mean(y * y)
+}
+""",
     "stops": """
 cell C { input x: []  state s: [] = 0  s' = s + abs(x)  output s', t  stop s' > 1  stop t == 2 }
 model M {

@@ -688,7 +688,7 @@ model Logarithms {
 }
 """Poles behind masks: what stands there must not reach a result or a gradient."""
 
-ALL = CELLS | LAYERS | NESTED | POLES | {"sizes of 0": MODELS["sizes of 0"]}
+ALL = CELLS | LAYERS | NESTED | POLES | {name: MODELS[name] for name in ("sizes of 0", "rows that are written")}
 
 
 @cache

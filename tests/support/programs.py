@@ -76,6 +76,7 @@ class Body:
             lambda: f"where({self.say('bool', d)}, {a}, {v()})",
             lambda: f"where({a} {pick(('<', '>=', '>'))} {v()}, {a}, 0.5 * {v()})",
             lambda: f"[{a}, {v()}][{self.window()}]",
+            lambda: f"([{a}[{WIDTH}:], {v()}] + sum({a}[:0]))",
             lambda: f"({a} * {self.say('number', d)})",
             lambda: f"table[{self.say('int', d)} % {ROWS}]",
             lambda: f"clip({a}, -0.8, 0.9)",
@@ -199,6 +200,9 @@ class Writer:
                 "bool": f"({value}) == {name}",
             }
             body.lines.append(f"{name}' = {forms[kind]}")
+            if kind == "vector" and self.chance(0.2):
+                row = self.rng.choice((f"{body.say('int', 1)} % {WIDTH}", str(self.rng.randrange(-WIDTH, WIDTH))))
+                body.lines.append(f"{name}'[{row}] = {body.say('number', 2)}")
             body.known[kind].append(f"{name}'")
 
     def loop(self, body: Body, deep: int, memory: bool) -> None:

@@ -7,36 +7,30 @@ from rnngraph.ir.graph import Value
 from rnngraph.ir.types import union
 from rnngraph.language.builtins.definition import Use, define
 from rnngraph.language.elaboration.arithmetic import alike
-from rnngraph.language.elaboration.indexing import cut
+from rnngraph.language.elaboration.indexing import cut, numbered
 from rnngraph.language.elaboration.sizes import checked_size
 from rnngraph.language.elaboration.trace import Trace
 from rnngraph.language.elaboration.values import Item
 
 
-def numbered(use: Use, size: int) -> Value:
-    """0, 1, ..., size - 1."""
-    counts = use.op("cumsum", use.op("broadcast", use.number(1.0), shape=(size,)), dim=-1)
-    return use.trace.cast(use.op("sub", counts, use.number(1.0)), "int", use.at)
-
-
 @define("range", "n", "int")
 def _(use: Use) -> Item:
-    return numbered(use, checked_size(use.whole("n", 1), use.span("n")))
+    return numbered(use.trace, checked_size(use.whole("n", 1), use.span("n")), use.at)
 
 
 def _compared(use: Use, how: str, rows: int, columns: int, shift: int = 0) -> Value:
     """A matrix of whether `row + shift` and the column compare so."""
-    down = use.op("reshape", numbered(use, rows), shape=(rows, 1))
+    down = use.op("reshape", numbered(use.trace, rows, use.at), shape=(rows, 1))
     if shift:
         down = use.op("add", down, use.trace.const(shift, "int"))
-    return use.op(how, down, numbered(use, columns))
+    return use.op(how, down, numbered(use.trace, columns, use.at))
 
 
 @define("eye", "n", "float")
 def _(use: Use) -> Item:
     """The identity matrix."""
     size = checked_size(use.whole("n", 1), use.span("n"))
-    return use.trace.cast(use.op("one_hot", numbered(use, size), depth=size), "float", use.at)
+    return use.trace.cast(use.op("one_hot", numbered(use.trace, size, use.at), depth=size), "float", use.at)
 
 
 @define("tri", "n columns? shift?", "float")

@@ -263,7 +263,7 @@ class _Body:
     # --- warnings ------------------------------------------------------------------------------------------
 
     def _slips(self) -> None:
-        old = {n.name for n in self.read if not n.primed}
+        old = {n.name for n in self.read if not n.primed} | {t.name for t in self.targets if t.indices}
         for s in self.all:
             if isinstance(s, (ast.Input, ast.Param)) and s.name not in old:
                 word = "input" if isinstance(s, ast.Input) else "parameter"

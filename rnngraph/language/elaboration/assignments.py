@@ -5,7 +5,7 @@ from __future__ import annotations
 from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
-from rnngraph.language.elaboration import declarations, expressions, instantiation, loops
+from rnngraph.language.elaboration import declarations, expressions, indexing, instantiation, loops
 from rnngraph.language.elaboration.lookup import look_up
 from rnngraph.language.elaboration.loop_levels import Place, Watched
 from rnngraph.language.elaboration.mistakes import Echo, Mistake, counted, shape_in_words
@@ -113,15 +113,17 @@ def _bind_next(scope: Scope, target: ast.Target, item: Item, s: ast.Assign) -> N
             raise Echo
         look_up(scope, ast.Name(target.name, True, target.span))
     place = scope.states[target.name]
-    if isinstance(place.next, Value):
+    if isinstance(place.next, Value) and not target.indices:
         raise Mistake(
             "E306",
             f"the state `{target.name}` has two next values",
             target.span,
             labels=(Label(place.next_span or place.span, "the first is here"),),
         )
-    if isinstance(item, Poison):
+    if isinstance(item, Poison) or isinstance(place.next, Poison):
         raise Echo
+    if target.indices:
+        item = indexing.written(scope, target, place.next or place.old, item, s.value.span)
     value = _next_value(scope, target, place, item, s)
     place.next, place.next_span = value, target.span
     scope.primed[target.name] = value

@@ -58,11 +58,7 @@ def _along(scope: Scope, value: Value, entry: ast.Expr | ast.Range, dim: int, e:
         return scope.trace.call("reshape", value, at=e.span, shape=shape), 1
     length = value.type.shape[dim]
     if isinstance(entry, ast.Range):
-        start = 0 if entry.start is None else _bound(scope, entry.start, length)
-        stop = length if entry.stop is None else _bound(scope, entry.stop, length)
-        if start > stop:
-            raise Mistake("E206", f"`{entry.span.text}` chooses nothing", entry.span)
-        return cut(scope.trace, value, dim, start, stop, e.span), 1
+        return cut(scope.trace, value, dim, *_bounds(scope, entry, length), e.span), 1
     item = expressions.one(scope, entry)
     if isinstance(item, Value):
         return _chosen(scope.trace, value, item, dim, e, entry.span), 0
@@ -70,6 +66,14 @@ def _along(scope: Scope, value: Value, entry: ast.Expr | ast.Range, dim: int, e:
     piece = cut(scope.trace, value, dim, place, place + 1, e.span)
     shape = (*value.type.shape[:dim], *value.type.shape[dim + 1 :])
     return scope.trace.call("reshape", piece, at=e.span, shape=shape), 0
+
+
+def _bounds(scope: Scope, e: ast.Range, length: int) -> tuple[int, int]:
+    start = 0 if e.start is None else _bound(scope, e.start, length)
+    stop = length if e.stop is None else _bound(scope, e.stop, length)
+    if start > stop:
+        raise Mistake("E206", f"`{e.span.text}` chooses nothing", e.span)
+    return start, stop
 
 
 def cut(trace: Trace, value: Value, dim: int, start: int, stop: int, at: Span) -> Value:
@@ -95,17 +99,17 @@ def _position(place: int, length: int, at: Span) -> int:
 
 def _chosen(trace: Trace, value: Value, ids: Value, dim: int, e: ast.Index, at: Span) -> Value:
     """The row (or entry) that an int value chooses at each step."""
-    if ids.type.dtype != "int":
-        raise Mistake(
-            "E202",
-            f"an index must be int, but `{at.text}` is {ids.type.dtype}",
-            at,
-            help=f"write `int({at.text})`",
-        )
+    _need_int(ids, at)
     if dim != 0 or len(e.indices) > 1:
         help = "put that dimension first: `m.T[i].T`" if dim else "write two indices: `m[i][0]`"
         raise Mistake("E204", "an int value chooses along the first dimension, alone", at, help=help)
     return chosen(trace, value, ids, e.span, at)
+
+
+def _need_int(ids: Value, at: Span) -> None:
+    if ids.type.dtype != "int":
+        help = f"write `int({at.text})`"
+        raise Mistake("E202", f"an index must be int, but `{at.text}` is {ids.type.dtype}", at, help=help)
 
 
 def chosen(trace: Trace, value: Value, ids: Value, at: Span, by: Span) -> Value:
@@ -159,3 +163,48 @@ def split(trace: Trace, value: Value, parts: Item, dim: int, at: Span, parts_at:
         raise Mistake("E208", "`split` needs the number of pieces, or their sizes `[a, b]`", parts_at)
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     return Several(tuple(cut(trace, value, dim, s, s + n, at) for s, n in zip(starts, sizes, strict=True)))
+
+
+def numbered(trace: Trace, size: int, at: Span) -> Value:
+    """0, 1, ..., size - 1."""
+    ones = trace.call("broadcast", trace.const(1.0), at=at, shape=(size,))
+    counts = trace.call("cumsum", ones, at=at, dim=-1)
+    return trace.cast(trace.call("sub", counts, trace.const(1.0), at=at), "int", at)
+
+
+# --- writing ----------------------------------------------------------------------------------------
+
+
+def written(scope: Scope, target: ast.Target, value: Value, item: Item, at: Span) -> Value:
+    """A state's value in which the rows that `m'[i]` names are the item; its other rows stay."""
+    trace, shape, entry, name = scope.trace, value.type.shape, target.indices[0], f"`{target.span.text}`"
+    if len(target.indices) > 1 or not shape or is_new(entry):
+        has = f"the state `{target.name}` has {shape_in_words(shape)}"
+        help = f"write the whole row: `{target.name}'[i] = ...`" if shape else f"write `{target.name}' = ...`"
+        raise Mistake("E204", f"one index tells which rows are written, and {has}", target.span, help=help)
+    if isinstance(entry, ast.Range):
+        start, stop = _bounds(scope, entry, shape[0])
+        rows = trace.fit(item, (stop - start, *shape[1:]), value.type.dtype, at, name)
+        return _replaced(trace, value, rows, start, at)
+    place = expressions.one(scope, entry)
+    row = trace.fit(item, shape[1:], value.type.dtype, at, name)
+    if isinstance(place, Value):
+        return _replaced_where(trace, value, row, place, at, entry.span)
+    start = _position(expressions.whole(scope, entry, "an index"), shape[0], entry.span)
+    return _replaced(trace, value, trace.call("reshape", row, at=at, shape=(1, *shape[1:])), start, at)
+
+
+def _replaced(trace: Trace, value: Value, rows: Value, start: int, at: Span) -> Value:
+    stop, length = start + rows.type.shape[0], value.type.shape[0]
+    parts = (cut(trace, value, 0, 0, start, at), rows, cut(trace, value, 0, stop, length, at))
+    return trace.call("concat", *parts, at=at, dim=-len(value.type.shape))
+
+
+def _replaced_where(trace: Trace, value: Value, row: Value, place: Value, at: Span, by: Span) -> Value:
+    """Chosen, not added up: what is no number in the other rows stays there, and so does the gradient."""
+    _need_int(place, by)
+    if place.type.shape:
+        raise Mistake("E204", f"one row is written at a time, but `{by.text}` has {shape_in_words(place.type.shape)}", by)
+    length, *rest = value.type.shape
+    here = trace.call("eq", numbered(trace, length, at), inside(trace, place, length, by), at=at)
+    return trace.where(trace.call("reshape", here, at=at, shape=(length, *(1 for _ in rest))), row, value, at)

@@ -241,11 +241,12 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The left side of a definition: `y`, `h'`, or `_` for a value that is not wanted."""
+    """The left side of a definition: `y`, `h'`, or `_` for a value that is not wanted; `m'[i]` for a row of a state."""
 
     name: str
     primed: bool
     span: Span
+    indices: tuple[Expr | Range, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def _condition(head: list[Token], named: bool) -> list[Token]:
 def _left_side(own: list[Token]) -> Iterator[Token]:
     """The targets of an assignment, and something that gives them a value."""
     end = next((i for i, t in enumerate(own) if t.type not in _LEFT), len(own))
-    given = 0 < end < len(own) and own[end].type == "IS"
+    given = 0 < end < len(own) and (own[end].type == "IS" or (own[end].type, end) == ("OPEN_BRACKET", 1))
     if given or (end == len(own) and own[0].type == "PRIMED"):
         targets = own[:end] if own[end - 1].type != "COMMA" else own[: end - 1]
         yield from [*targets, *_made(own, "IS", "TEXT")]

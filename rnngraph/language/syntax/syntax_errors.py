@@ -119,12 +119,11 @@ def _no_definition(trouble: Trouble) -> Diagnostic:
         return Diagnostic("E001", f"`{word.text}` begins no statement", word.span, help=hint)
     if trouble.found in _UPDATES and trouble.after and trouble.after.type == "IS":
         sign = _UPDATES[trouble.found]
-        return trouble.expected("`=`", f"write `{word.text} = {word.text} {sign} ...`")
+        row = word.type == "CLOSE_BRACKET"
+        whole = f"m'[i] = m[i] {sign} ..." if row else f"{word.text} = {word.text} {sign} ..."
+        return trouble.expected("`=`", f"write `{whole}`")
     if trouble.found == "EQUAL":
         return trouble.unexpected("`=` gives a value a name, `==` compares")
-    if word.type == "PRIMED" and trouble.found == "OPEN_BRACKET":
-        change = f"{word.text} = where((range(n) == i)[:, None], row, {word.text[:-1]})"
-        return trouble.expected("`=`", f"a state is written as a whole; of a matrix, one row is changed by `{change}`")
     if not word.first:
         return Diagnostic(
             "E001",
@@ -132,7 +131,9 @@ def _no_definition(trouble: Trouble) -> Diagnostic:
             word.span,
             "an operator is missing before it, or `=` after it",
         )
-    if trouble.found in ("OPEN_PAREN", "OPEN_BRACKET", "DOT"):
+    if trouble.found == "OPEN_BRACKET":
+        return trouble.expected("`=`", f"only the next value of a state is written row by row: `{word.text}'[i] = ...`")
+    if trouble.found in ("OPEN_PAREN", "DOT"):
         return trouble.expected("`=`", "every value gets a name, `y = ...`, or is an output, `output ...`")
     return trouble.expected("`=`")
 

@@ -199,7 +199,9 @@ class Rules:
     fixed = _rule(lambda span, value: (False, value))
     assign = _rule(lambda span, targets, value: ast.Assign(targets, value, span))
     targets = _rule(_all)
-    target = _rule(lambda span, name: ast.Target(name.text.rstrip("'"), name.type == "PRIMED", span))
+    target = _rule(
+        lambda span, name, indices=None: ast.Target(name.text.rstrip("'"), name.type == "PRIMED", span, indices or ())
+    )
     output = _rule(lambda span, *items: ast.Output(items, span))
     output_item = _rule(lambda span, value, alias: ast.OutputItem(value, alias, span))
     loss = _rule(lambda span, value: ast.Loss(value, span))

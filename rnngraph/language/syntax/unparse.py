@@ -71,7 +71,7 @@ def _bare(expr: ast.Expr) -> Doc:
         case ast.Call(function, arguments):
             return (*expression(function, _POSTFIX), Bracket("(", tuple(map(_argument, arguments)), ")"))
         case ast.Index(value, indices):
-            return (*expression(value, _POSTFIX), Bracket("[", tuple(map(_index, indices)), "]"))
+            return (*expression(value, _POSTFIX), _indices(indices))
         case ast.Join(parts):
             return (Bracket("[", tuple(map(_part, parts)), "]"),)
         case ast.Gathered(value, name, first, last):
@@ -87,6 +87,10 @@ def _bare(expr: ast.Expr) -> Doc:
             return separated((expression(part, _LOGIC) for part in parts), " >> ")
         case ast.Unroll():
             return _unroll(expr)
+
+
+def _indices(indices: tuple[ast.Expr | ast.Range, ...]) -> Bracket:
+    return Bracket("[", tuple(map(_index, indices)), "]")
 
 
 def _operands(operator: str) -> tuple[int, int]:
@@ -208,8 +212,7 @@ def line(form: Line) -> Doc:
             sign = " ~ " if form.drawn else " = "
             return (word, *_declared(form), *_initial(sign, form.initial, least))
         case ast.Assign(targets, value):
-            names = ", ".join(target.name + "'" * target.primed for target in targets)
-            return (f"{names} = ", *expression(value))
+            return (*separated(map(_target, targets), ", "), " = ", *expression(value))
         case ast.Output(items):
             least = _UNROLL if len(items) == 1 else _PIPE
             named = ((*expression(item.value, least), *_alias(item.name)) for item in items)
@@ -222,6 +225,11 @@ def line(form: Line) -> Doc:
             return ("stop ", *expression(value))
         case ast.Option(name, value):
             return (f"{name} ", *expression(value, _LOGIC))
+
+
+def _target(target: ast.Target) -> Doc:
+    name = target.name + "'" * target.primed
+    return (name, _indices(target.indices)) if target.indices else (name,)
 
 
 def _declared(form: ast.Input | ast.State | ast.Param) -> Doc:
