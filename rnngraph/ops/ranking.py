@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type, union
@@ -36,6 +34,8 @@ def _top_scratch(attrs: Attrs, types: tuple[Type, ...], results: tuple[Type, ...
 
 def _top(backend: Any, node: Node) -> Callable[..., None]:
     """One after another; what was taken is lowered below everything, minus infinity included."""
+    import numpy as np  # here, since a text is looked at without arrays
+
     xp, size = backend.xp, node.inputs[0].type.shape[-1]
     whole = node.inputs[0].type.dtype == "int"
 

@@ -22,7 +22,13 @@ cell Tape {{
   s' = sum(m')
   output m', s
 }}
-model M {{ input x: seq[3]  input i: seq int  y, s, final = unroll Tape over x, i  output y, s, final  loss sum(last(y)) }}
+model M {{
+  input x: seq[3]
+  input i: seq int
+  y, s, final = unroll Tape over x, i
+  output y, s, final
+  loss sum(last(y))
+}}
 """
 
 
@@ -97,5 +103,5 @@ def test_what_cannot_be_written_is_told(statements: tuple[str, ...], message: st
 
 
 def test_a_row_that_is_not_there_is_an_error_of_the_run() -> None:
-    with pytest.raises(UserError, match="the index is 4, expected 0 to 3|4"):
+    with pytest.raises(UserError, match="an index is 4 at step 1, row 0, expected 0 to 3"):
         model("m'[i + 1] = x").compile().run({"x": np.ones((1, 2, 3)), "i": [[0, 3]]}, {})

@@ -204,7 +204,8 @@ def _replaced_where(trace: Trace, value: Value, row: Value, place: Value, at: Sp
     """Chosen, not added up: what is no number in the other rows stays there, and so does the gradient."""
     _need_int(place, by)
     if place.type.shape:
-        raise Mistake("E204", f"one row is written at a time, but `{by.text}` has {shape_in_words(place.type.shape)}", by)
+        has = shape_in_words(place.type.shape)
+        raise Mistake("E204", f"one row is written at a time, but `{by.text}` has {has}", by)
     length, *rest = value.type.shape
     here = trace.call("eq", numbered(trace, length, at), inside(trace, place, length, by), at=at)
     return trace.where(trace.call("reshape", here, at=at, shape=(length, *(1 for _ in rest))), row, value, at)
