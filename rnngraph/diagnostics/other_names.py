@@ -23,6 +23,7 @@ _CELLS = {
     **dict.fromkeys(("BiLSTM", "BiRNN", "BiGRU"), "Bidirectional(LSTM(units), LSTM(units))"),
     **dict.fromkeys(("LayerNormalization", "layer_norm"), "LayerNorm()"),
     "dropout": "Dropout(0.5)(x)",
+    **dict.fromkeys(("WeightDrop", "WeightDropLSTM", "WeightDroppedLSTM"), "DropConnect(inner, 0.5)"),
     "BahdanauAttention": "AdditiveAttention(inner, units)",
     "LuongAttention": "MultiplicativeAttention(inner)",
 }

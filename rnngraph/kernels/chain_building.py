@@ -225,7 +225,7 @@ def _form(op: str, key: str, out: Layout | None, found: Sequence[Layout | None],
     if op in CHOOSING:
         at, laid = _lookup(op, out, laid)
     if op == "uniform":
-        if len(axes) > 2 or axes[-1:] != (BATCH,):
+        if axes and (len(axes) > 2 or axes[-1] != BATCH):
             return None
         at = Noise(number_of(key), prod(shape), len(axes) == 2)
     ins = [_operand(one, axes, shape) for one in laid]

@@ -22,7 +22,7 @@ STEP, SEED = 0xD1342543DE82EF95, 0xA0761D6478BD642F
 
 
 def _infer(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
-    axes = union((*types, Type((BATCH,), ())))
+    axes = union((*types, Type((BATCH,), ()))) if attrs.get("rows", True) else union(types)
     return (Type(axes, tuple(attrs["shape"])),)
 
 
@@ -60,15 +60,15 @@ def keyed(xp: Any, x: Any, key: int, seed: Any, step: Any, work: Any) -> None:
 def _uniform(backend: Any, node: Node) -> Callable[..., None]:
     xp = backend.xp
     y, step_type = node.types[0], node.inputs[1].type
-    lead = y.axes.index(BATCH)
+    lead = y.axes.index(BATCH) if node.attrs.get("rows", True) else len(y.axes)
     key = number_of(node.attrs["key"])
     index = tuple(slice(None) if axis in step_type.axes else None for axis in y.axes) + (None,) * len(y.shape)
 
     def run(seed: Any, step: Any, out: Any, x: Any, work: Any) -> None:
         x, work = x.view(xp.uint64), work.view(xp.uint64)
-        first = x[(0,) * lead].reshape(-1) if x.size else x.reshape(-1)
+        first = x[(0,) * lead].reshape(-1) if x.size and lead else x.reshape(-1)
         ramp(xp, first, GOLDEN, GOLDEN)
-        if x.size:
+        if x.size and lead:
             x[...] = x[(0,) * lead]
         keyed(xp, x, key, seed, step.view(xp.uint64)[index], work)
         bits = 53 if out.dtype.itemsize == 8 else 24
@@ -79,6 +79,7 @@ def _uniform(backend: Any, node: Node) -> Callable[..., None]:
     return run
 
 
+# With `rows` False there is no batch: the numbers are those of the first row, for all.
 define(
     "uniform",
     _infer,
@@ -91,5 +92,6 @@ define(
         ({"shape": (3,), "key": "a"}, (Type((), (), "int"), Type((), (), "int"))),
         ({"shape": (3,), "key": "a"}, (Type((), (), "int"), Type(("time",), (), "int"))),
         ({"shape": (), "key": "a"}, (Type((), (), "int"), Type(("time", "batch"), (), "int"))),
+        ({"shape": (2, 3), "key": "a", "rows": False}, (Type((), (), "int"), Type((), (), "int"))),
     ),
 )

@@ -436,7 +436,7 @@ def told_kinds() -> dict[str, str]:
     return {name: kind for kind, words in kinds.items() for name in re.findall(r"[a-z]\w+", words)}
 
 
-TRIED_ELSEWHERE = {"revise", "read_through", "restart", "gradient"}
+TRIED_ELSEWHERE = {"revise", "read_through", "reweigh", "restart", "gradient"}
 """What runs a cell gives what that gives."""
 
 

@@ -127,7 +127,7 @@ if __name__ == "__main__":
         ("y = max(x, -inf)", "numbers are finite: take a large one, `1e30`"),
         ("a, b = tanh(x), x", "each value has a line of its own: `a = x`, then `b = y`"),
         ("y = unroll LSTM(3) over x from (c = x)", "values with names are a record: `record(c = x, h = y)`"),
-        ("h'[0] = x", "one row is changed by `h' = where((range(n) == i)[:, None], row, h)`"),
+        ("h[0] = x", "only the next value of a state is written row by row: `h'[i] = ...`"),
         ("y = w[:, argmax(w)]", "put that dimension first: `m.T[i].T`"),
         ("y = w[argmax(w), 0]", "write two indices: `m[i][0]`"),
     ],

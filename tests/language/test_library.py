@@ -126,6 +126,53 @@ def test_a_rule_for_what_products_read(cell: str) -> None:
         assert np.allclose(got[name.replace("final.", "final.inner.")], value, rtol=1e-12, atol=1e-14), name
 
 
+WEIGHED = """
+layer Squared { input w: [n, m] output w * w }
+cell Weighed(inner) { input x output reweigh(inner, Squared, x) }
+"""
+
+
+@pytest.mark.parametrize("cell", READ)
+def test_a_rule_for_the_weights_of_states(cell: str) -> None:
+    """The rows of the kernels that meet the state, and no others, are those that the rule makes."""
+    several = "y, z, final" if "show" in cell else "y, final"
+    wrapped, plain = (rg.parse(t.replace("y, final", several)) for t in (WEIGHED + over(f"Weighed({cell})"), over(cell)))
+    weights, x = drawn(plain), synthetic(plain, 6, 3, 0)
+    got = wrapped.compile().run(x, {k.replace("net.", "net.inner."): v for k, v in weights.items()})
+    for name, first in READ[cell].items():
+        kernel = weights[f"net.{name}"].copy()
+        kernel[first:] **= 2
+        weights[f"net.{name}"] = kernel
+    for name, value in plain.compile().run(x, weights).items():
+        assert np.allclose(got[name.replace("final.", "final.inner.")], value, rtol=1e-12, atol=1e-14), name
+
+
+def test_the_weights_of_states_in_a_convolution() -> None:
+    """Its channels are the input's first, then the state's."""
+    text = "model M {{ input x: seq[4, 4, 2] net = {} y, final = unroll net over x output y }}"
+    wrapped, plain = rg.parse(WEIGHED + text.format("Weighed(ConvLSTM(3))")), rg.parse(text.format("ConvLSTM(3)"))
+    weights, x = drawn(plain), synthetic(plain, 3, 2, 0)
+    got = wrapped.compile().run(x, {k.replace("net.", "net.inner."): v for k, v in weights.items()})["y"]
+    weights["net.kernel"][:, :, 2:] **= 2
+    assert np.allclose(got, plain.compile().run(x, weights)["y"], rtol=1e-12, atol=1e-14)
+
+
+def test_drop_connect_has_one_mask_for_all_steps_and_rows() -> None:
+    text = """
+    cell Probe { input x: [n] state h: [40] = 1 param w: [40, 60] = 1 h' = h output h @ w + x @ ones([3, 60]) }
+    """
+    model = rg.parse(text + over("DropConnect(Probe(), 0.25)"))
+    data = {"x": np.zeros((3, 5, 3)), "seed": 7}
+    for kernels in ("numpy", "native"):
+        y = model.compile(training=True, kernels=kernels).run(data, model.init())["y"] * 0.75
+        assert np.allclose(y, np.broadcast_to(y[:1, :1], y.shape), rtol=1e-14)
+        kept = y[0, 0].round()
+        assert np.allclose(y[0, 0], kept) and 28 < kept.mean() < 32 and len(set(kept)) > 5
+        other = model.compile(training=True, kernels=kernels).run(data | {"seed": 8}, model.init())["y"] * 0.75
+        assert not np.allclose(other, y)
+    assert (model.compile().run(data, model.init())["y"] == 40).all()
+
+
 def test_a_rule_inside_of_a_rule_and_beside_a_loop() -> None:
     """Two rules are both applied, once; a loop inside of the step has states of its own, which they leave alone."""
     loop = """

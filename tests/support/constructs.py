@@ -339,6 +339,8 @@ CHANCE = """
 uniform([2])
 uniform([2], per_sequence = true)
 normal([2, 2], per_sequence = true)
+uniform([2, 2], per_batch = true)
+normal([3], per_batch = true) + k
 categorical(a)
 """.strip().splitlines()
 RESULTS = {

@@ -61,6 +61,7 @@ CELLS = {
     "layer norm": over("GRU(4) >> LayerNorm()"),
     "dropout around": over("DropoutAround(LSTM(4), 0.2, 0.3, 0.4)"),
     "dropout per sequence": over("DropoutAround(GRU(4), 0.2, 0.3, 0.4, per_sequence = true)"),
+    "drop connect": over("DropoutAround(DropConnect(GRU(4), 0.3), 0.2, states = 0.3)"),
     "zoneout": over("Zoneout(LSTM(4), 0.2) >> Zoneout(MLSTM(3), 0.3)"),
 }
 

@@ -12,7 +12,7 @@ from rnngraph.language.elaboration import calls, instantiation
 from rnngraph.language.elaboration.arithmetic import broadcasts, truth
 from rnngraph.language.elaboration.loop_levels import Place
 from rnngraph.language.elaboration.mistakes import Mistake
-from rnngraph.language.elaboration.state_rules import Reading
+from rnngraph.language.elaboration.state_rules import Reading, Reweighing
 from rnngraph.language.elaboration.values import Given, Instance, Item, PipeOf, Record, Several, kind_of
 from rnngraph.language.syntax import ast
 
@@ -65,6 +65,18 @@ def _(use: Use) -> Item:
     return result.item(Record({}))
 
 
+@define("reweigh", "cell rule x", "")
+def _(use: Use) -> Item:
+    """Runs a cell on x; where a product of it multiplies the old value of a float state by weights w, it uses rule(w)."""
+    trace, rule = use.trace, _callable(use, "rule")
+    reading = Reweighing(trace.level, trace.places, len(trace.places), lambda w: _seen_as_matrix(use, rule, w))
+    with trace.reading((*trace.readings, reading)):
+        result = _inner(use)
+    if not reading.made and not trace.report.errors:
+        raise _reads_none(use)
+    return result.item(Record({}))
+
+
 @define("restart", "cell condition x", "")
 def _(use: Use) -> Item:
     """Runs a cell on x; where the condition holds, its states are before the step what they are at the beginning."""
@@ -111,6 +123,17 @@ def _revised(use: Use, rule: Instance | PipeOf, place: Place, new: Value) -> Val
     further = [given for name, given in use.given.items() if name not in ("cell", "rule", "x")]
     old = (place.old,) if len(instantiation.input_names(rule)) - len(further) > 1 else ()
     return _seen_as_vector(use, rule, *old, new, further=further)
+
+
+def _seen_as_matrix(use: Use, rule: Instance | PipeOf, weight: Value) -> Value:
+    """What the rule makes of weights. It sees them as a matrix, with a row for each entry of the first dimension."""
+    shape = weight.type.shape
+    matrix = (shape[0], math.prod(shape[1:]))
+    given = weight if shape == matrix else use.op("reshape", weight, shape=matrix)
+    result = calls.use(use.scope, rule, [Given(given, use.at)], use.at, use.scope.place).item(Record({}))
+    if not isinstance(result, Value) or result.type.shape != matrix:
+        raise Mistake("E201", "a rule for weights gives a matrix of their size", use.span("rule"))
+    return result if shape == matrix else use.op("reshape", result, shape=shape)
 
 
 def _seen_as_vector(use: Use, rule: Instance | PipeOf, *values: Value, further: Sequence[Given] = ()) -> Value:

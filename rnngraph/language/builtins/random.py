@@ -12,17 +12,19 @@ from rnngraph.language.elaboration.values import Item
 
 
 def _uniform(use: Use, shape: tuple[int, ...]) -> Value:
-    """For each step of the sequences that the body around is given, or one for all steps."""
-    per_sequence = use.has("per_sequence") and use.given["per_sequence"].item is True
-    return sequences.uniform(use.trace, shape, use.scope.sequence_axes(), use.at, per_sequence)
+    """For each step of the sequences that the body around is given, or one for all steps, or for all rows too."""
+    if use.flag("per_batch", False):
+        return sequences.uniform_once(use.trace, shape, use.at)
+    axes = use.scope.sequence_axes()
+    return sequences.uniform(use.trace, shape, axes, use.at, use.flag("per_sequence", False))
 
 
-@define("uniform", "shape per_sequence?", "float")
+@define("uniform", "shape per_sequence? per_batch?", "float")
 def _(use: Use) -> Item:
     return _uniform(use, use.sizes("shape"))
 
 
-@define("normal", "shape per_sequence?", "float")
+@define("normal", "shape per_sequence? per_batch?", "float")
 def _(use: Use) -> Item:
     """Box and Muller (1958), "A note on the generation of random normal deviates"."""
     shape = use.sizes("shape")

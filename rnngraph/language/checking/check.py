@@ -110,7 +110,7 @@ def _equal() -> Iterator[int]:
     return (12 for _ in count())
 
 
-RUN_CELLS = ("revise", "read_through", "restart")
+RUN_CELLS = ("revise", "read_through", "reweigh", "restart")
 """Functions whose first argument is a cell, and whose second may be one."""
 
 

@@ -186,6 +186,12 @@ def uniform(trace: Trace, shape: tuple[int, ...], axes: tuple[str, ...], at: Spa
     return trace.call("uniform", seed(trace), now, at=at, shape=shape, key=key(trace))
 
 
+def uniform_once(trace: Trace, shape: tuple[int, ...], at: Span) -> Value:
+    """The same numbers for all rows and steps."""
+    now = trace.const(0, "int")
+    return trace.call("uniform", seed(trace), now, at=at, shape=shape, key=key(trace), rows=False)
+
+
 def key(trace: Trace) -> str:
     """A name of its own for each place that draws."""
     trace.draws += 1

@@ -25,7 +25,7 @@ from rnngraph.language.elaboration.mistakes import (
     too_many_statements,
 )
 from rnngraph.language.elaboration.sizes import LARGEST_SIZE, too_large
-from rnngraph.language.elaboration.state_rules import Reading
+from rnngraph.language.elaboration.state_rules import Product, Rule
 from rnngraph.language.elaboration.values import NOTHING, Instance, Item, Number, Numbers, PipeOf, is_literal, kind_of
 from rnngraph.language.syntax.ast import Definition, Statement
 
@@ -71,8 +71,8 @@ class Trace:
     """The calls around the present place, outermost first."""
     stops: bool = False
     """Whether there is a `stop` anywhere, so that a loop may have ended for a row."""
-    readings: tuple[Reading, ...] = ()
-    """The rules through which products read states here, outermost first."""
+    readings: tuple[Rule, ...] = ()
+    """The rules through which products read states and weights here, outermost first."""
     stop_at: tuple[Statement, Span] | None = None
     """The statement that is not begun, since more are to come than may be, and the one that passes the bound."""
     amounts: dict[bool, dict[Any, int]] = field(default_factory=dict)
@@ -258,17 +258,17 @@ class Trace:
         return level.captures[value].param
 
     def product(self, a: Value, b: Value, *, at: Span, **attrs: Any) -> Value:
-        """The op `contract`, of states as the rules around let them be read."""
+        """The op `contract`, of states and weights as the rules around let them be read."""
         for reading in reversed(self.readings):
-            a, b = reading.of(self, a), reading.of(self, b)
+            a, b = reading.operands(self, Product(a, b, attrs["left"], attrs["right"], at))
         found = self.call("contract", a, b, at=at, **attrs)
         for reading in self.readings:
             reading.products.add(found.node)
         return found
 
     @contextmanager
-    def reading(self, readings: tuple[Reading, ...]) -> Iterator[None]:
-        """Products made inside read states through these rules."""
+    def reading(self, readings: tuple[Rule, ...]) -> Iterator[None]:
+        """Products made inside read through these rules."""
         before, self.readings = self.readings, readings
         try:
             yield

@@ -322,7 +322,8 @@ def _stack(w: Words, node: Node, *texts: Text) -> Text:
 def _uniform(w: Words, node: Node, seed: Text, step: Text) -> Text:
     y, step_type = node.types[0], node.inputs[1].type
     key = int.from_bytes(sha256(node.attrs["key"].encode()).digest()[:8], "little")
-    inner = tuple_text([w.sizes[BATCH], *map(str, y.shape)])
+    rows = [w.sizes[BATCH]] if BATCH in y.axes else []
+    inner = tuple_text([*rows, *map(str, y.shape)])
     lead = tuple_text([w.sizes[axis] for axis in y.axes if axis != BATCH])
     count = lined(step, step_type, y.axes, len(y.shape))
     return call(w.snippet("uniform"), seed.text, count.text, hex(key), lead, inner, w.float)
