@@ -71,10 +71,10 @@ class Bound:
         dtype = self.dtypes.of(self.program.slots[slot].type.dtype)
         size = self.plan.slot_bytes[slot]
         home = self.plan.homes[self.program.categories[slot]]
-        if home not in self.arenas or not size:
+        if home not in self.arenas:
             return self.backend.xp.empty(shape, dtype)
         arena = self.arenas[home]
-        start = self.starts[home] + self.plan.offsets[slot]
+        start = self.starts[home] + (self.plan.offsets[slot] if size else 0)
         return arena[start : start + size].view(dtype).reshape(shape)
 
     # --- running ---

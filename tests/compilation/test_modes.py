@@ -83,7 +83,7 @@ def test_padding_never_matters(name: str) -> None:
         alone = {i.name: data[i.name][row : row + 1] for i in model.inputs}
         alone |= {i.name: alone[i.name][:, :length] for i in sequences}
         for key, value in program.run(alone, weights).items():
-            if value.ndim > 1 and model.graph.outputs[key].type.axes[0] != "batch":
+            if value.ndim > 1 and model.graph.outputs[key].type.axes[:1] not in ((), ("batch",)):
                 own = value.shape[1]  # the length, or of every second step, or of a fixed number of steps
                 assert np.allclose(together[key][row, :own], value[0], rtol=1e-12, atol=1e-13)
                 assert not np.any(together[key][row, own:])

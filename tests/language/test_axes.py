@@ -203,3 +203,19 @@ def test_a_state_is_a_sequence_over_the_axis_of_an_input() -> None:
             "cell C { input x: [n]  state s: seq@source[n] = 0  s' = s + x  output last(s') }\n"
             "model M { input x: seq[2]  output unroll C over x as y }"
         )
+
+
+def test_the_steps_of_a_fixed_number_are_a_time_too() -> None:
+    """A loop `for 3` runs along an axis without a name: there `axis = time` is that one."""
+    text = """
+    cell Double { state s: [2] = 1  s' = 2 * s  output s' }
+    model M {
+      input k: seq@source[2]
+      y = unroll Double for 3
+      output mean(y, axis = time), max(y + k, axis = time) as m, sum(y + k, axis = source) as s
+    }
+    """
+    found = rg.parse(text).compile().run({"k": np.ones((1, 4, 2))}, {})
+    np.testing.assert_allclose(found["mean"][0], [14 / 3, 14 / 3])
+    np.testing.assert_allclose(found["m"], np.full((1, 4, 2), 9))
+    np.testing.assert_allclose(found["s"][0, :, 0], [12, 20, 36])

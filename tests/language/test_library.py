@@ -136,7 +136,8 @@ cell Weighed(inner) { input x output reweigh(inner, Squared, x) }
 def test_a_rule_for_the_weights_of_states(cell: str) -> None:
     """The rows of the kernels that meet the state, and no others, are those that the rule makes."""
     several = "y, z, final" if "show" in cell else "y, final"
-    wrapped, plain = (rg.parse(t.replace("y, final", several)) for t in (WEIGHED + over(f"Weighed({cell})"), over(cell)))
+    texts = WEIGHED + over(f"Weighed({cell})"), over(cell)
+    wrapped, plain = (rg.parse(text.replace("y, final", several)) for text in texts)
     weights, x = drawn(plain), synthetic(plain, 6, 3, 0)
     got = wrapped.compile().run(x, {k.replace("net.", "net.inner."): v for k, v in weights.items()})
     for name, first in READ[cell].items():

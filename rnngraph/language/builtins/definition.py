@@ -126,9 +126,14 @@ class Use:
         item = self.given["axis"].item
         assert isinstance(item, AxisName)
         name = self.scope.axes.get(item.name, item.name)
-        if name not in value.type.axes or name == BATCH:
-            raise self.mistake("E305", f"`{self.span('x').text}` is not a sequence over `{item.name}`", "axis")
-        return name
+        if name in value.type.axes and name != BATCH:
+            return name
+        own = [a for a in value.type.axes if is_fixed(a)]
+        if item.name == "time" and len(own) == 1:
+            return own[0]  # that of a loop `for 50`, which has no name
+        others = " or ".join(f"`axis = {a}`" for a in value.type.axes if a.isidentifier() and a != BATCH)
+        message = f"`{self.span('x').text}` is not a sequence over `{item.name}`"
+        raise Mistake("E305", message, self.span("axis"), help=f"write {others}" if others else "")
 
     def sequence(self, value: Value) -> tuple[Value, str]:
         """What is to be gathered along the axis that `axis = NAME` means, and the axis."""

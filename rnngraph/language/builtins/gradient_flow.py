@@ -67,7 +67,7 @@ def _(use: Use) -> Item:
 
 @define("reweigh", "cell rule x", "")
 def _(use: Use) -> Item:
-    """Runs a cell on x; where a product of it multiplies the old value of a float state by weights w, it uses rule(w)."""
+    """Runs a cell on x; where a product of it multiplies the old value of a float state by weights, it uses rule(w)."""
     trace, rule = use.trace, _callable(use, "rule")
     reading = Reweighing(trace.level, trace.places, len(trace.places), lambda w: _seen_as_matrix(use, rule, w))
     with trace.reading((*trace.readings, reading)):

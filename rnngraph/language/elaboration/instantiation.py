@@ -16,7 +16,7 @@ from rnngraph.language.elaboration.expressions import form
 from rnngraph.language.elaboration.imports import library
 from rnngraph.language.elaboration.mistakes import Mistake, counted
 from rnngraph.language.elaboration.scope import Scope, World
-from rnngraph.language.elaboration.values import Builtin, Class, Instance, Item, PipeOf, free_place, kind_of
+from rnngraph.language.elaboration.values import Builtin, Class, Instance, Item, PipeOf, free_place, is_number, kind_of
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition
 
@@ -32,7 +32,8 @@ def as_callee(scope: Scope, item: Item, at: Span) -> Callee:
         return instantiate(scope, item.definition, (), at)
     if isinstance(item, (Instance, PipeOf, Builtin)):
         return item
-    raise Mistake("E304", f"`{at.text}` is {kind_of(item)} and cannot be called", at)
+    help = f"a product is written `{at.text} * (...)`" if is_number(item) else ""
+    raise Mistake("E304", f"`{at.text}` is {kind_of(item)} and cannot be called", at, help=help)
 
 
 def held(scope: Scope, item: Item, at: Span) -> Item:

@@ -1,4 +1,4 @@
-"""What products of a cell read, where a wrapper puts a rule in between: of its states, or of the weights beside them."""
+"""What products of a cell read where a wrapper puts a rule in between: of its states, or of the weights beside them."""
 
 from __future__ import annotations
 

@@ -149,9 +149,20 @@ def _bad_number(span: Span) -> Diagnostic | None:
     rest = span.text[number.end() :]
     if rest:
         digits = number.group()
-        product = f"a product is written `{digits} * {rest}`" if rest[0].isalpha() else ""
+        product = _meant(digits, rest) if rest[0].isalpha() else ""
         mended = f"write `{digits}.0`" if rest == "." else product
         return Diagnostic("E003", f"`{span.text}` is not a number", span, help=mended)
     if float(number.group()) == float("inf"):
         return Diagnostic("E003", f"`{span.text}` is larger than any number", span)
     return None
+
+
+def _meant(digits: str, rest: str) -> str:
+    """What letters behind a number may stand for."""
+    if rest in ("i", "j", "I", "J"):
+        return "numbers are real: a complex value is two, its real and its imaginary part"
+    if digits == "0" and rest[0] in "xXbBoO":
+        return "numbers are written in decimal digits"
+    if rest in ("f", "F", "l", "L"):
+        return f"how many bits a number has is chosen outside: write `{digits}`"
+    return f"a product is written `{digits} * {rest}`"
