@@ -219,3 +219,50 @@ def test_the_steps_of_a_fixed_number_are_a_time_too() -> None:
     np.testing.assert_allclose(found["mean"][0], [14 / 3, 14 / 3])
     np.testing.assert_allclose(found["m"], np.full((1, 4, 2), 9))
     np.testing.assert_allclose(found["s"][0, :, 0], [12, 20, 36])
+
+
+GRID = """
+cell Point(units) {
+  input x: [n]
+  input above: [units]
+  state left: [units] = 0
+  param w: [n + 2 * units, units]
+  left' = tanh([x, above, left] @ w)
+  output left'
+}
+cell Row(units) {
+  input line: seq@column[n]
+  state above: seq@column[units] = 0
+  above' = unroll Point(units) over line, above
+  output above'
+}
+model Grid {
+  input a: seq@row[2]
+  input b: seq@column[2]
+  x = [a * b, a + b]
+  output unroll CELL over x as y
+}
+"""
+
+
+@pytest.mark.parametrize("unroll", ["dynamic", "static"])
+def test_a_loop_over_a_grid_runs_along_the_axis_that_the_cell_does_not_name(unroll: str) -> None:
+    model, rng = rg.parse(GRID.replace("CELL", "Row(3)")), np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 4, 2)), rng.normal(size=(2, 5, 2))
+    weights = model.init(1)
+    steps = {"row": 4, "column": 5} if unroll == "static" else None
+    data = {"a": a, "b": b, "a.lengths": [4, 2], "b.lengths": [3, 5]}
+    found = model.compile(unroll, steps).run(data, weights)["y"]
+    for row, (rows, columns) in enumerate(((4, 3), (2, 5))):
+        h = np.zeros((rows + 1, columns + 1, 3))
+        for i in range(rows):
+            for j in range(columns):
+                x = np.concatenate([a[row, i] * b[row, j], a[row, i] + b[row, j], h[i, j + 1], h[i + 1, j]])
+                h[i + 1, j + 1] = np.tanh(x @ weights["row.point.w"])
+        np.testing.assert_allclose(found[row, :rows, :columns], h[1:, 1:], rtol=1e-12)
+        assert not found[row, rows:].any() and not found[row, :, columns:].any()
+
+
+def test_a_loop_over_a_grid_must_know_its_axis() -> None:
+    with pytest.raises(UserError, match="runs over column and row: along which of them the cell runs is not said"):
+        rg.parse(GRID.replace("CELL", "LSTM(3)")).made  # noqa: B018

@@ -188,12 +188,16 @@ def below(scope: Scope, callee: Callee, function: ast.Expr) -> tuple[str, ...]:
     return free_place(place, states.used)
 
 
-def input_names(callee: Callee) -> list[str]:
+def inputs_of(callee: Callee) -> list[ast.Input]:
     if isinstance(callee, Builtin):
         return []
     if isinstance(callee, PipeOf):
-        return [n for part in callee.parts for n in input_names(part)]
-    return [s.name for s in callee.definition.body if isinstance(s, ast.Input)]
+        return [s for part in callee.parts for s in inputs_of(part)]
+    return [s for s in callee.definition.body if isinstance(s, ast.Input)]
+
+
+def input_names(callee: Callee) -> list[str]:
+    return [s.name for s in inputs_of(callee)]
 
 
 @form(ast.Pipe)

@@ -108,7 +108,7 @@ def _cell(scope: Scope, e: ast.Expr) -> Cell:
 def _begin(scope: Scope, e: ast.Unroll, cell: Cell) -> tuple[Level, list[Given]]:
     """The new level, and what the cell is given at each step."""
     sequences = [(expressions.value(scope, s), s.span) for s in e.over]
-    axis, counted_out = _axis(scope, e, sequences)
+    axis, counted_out = _axis(scope, e, cell, sequences)
     constants = [_beside(scope.trace, c, axis) for c in _constants(scope, e, cell)]
     level = Level(scope.trace.level, axis, e.reversed)
     _begin_halts(scope.trace, level, [*sequences, *counted_out])
@@ -154,7 +154,7 @@ def _beside(trace: Trace, constant: Given, axis: str) -> Given:
 
 
 def _axis(
-    scope: Scope, e: ast.Unroll, sequences: list[tuple[Value, Span]]
+    scope: Scope, e: ast.Unroll, cell: Cell, sequences: list[tuple[Value, Span]]
 ) -> tuple[str, list[tuple[Value, Span]]]:
     """The axis to run along: that of the sequences, or one of a fixed size; and what says which steps of that are a
     row's own, where each row has a number of steps."""
@@ -174,7 +174,7 @@ def _axis(
             e.span,
             help="write `over x`, or `for 50` for 50 steps",
         )
-    axes = [axis_of(value, span) for value, span in sequences]
+    axes = [_along(e, cell, i, value, span) for i, (value, span) in enumerate(sequences)]
     for axis, (_, span) in zip(axes, sequences, strict=True):
         if axis != axes[0]:
             raise Mistake(
@@ -184,6 +184,26 @@ def _axis(
                 help="give one of them to the cell as a constant: `with name = ...`",
             )
     return axes[0], []
+
+
+def _along(e: ast.Unroll, cell: Cell, place: int, value: Value, at: Span) -> str:
+    """The axis of a sequence that the loop runs along: of two the one that the cell's input does not name."""
+    axes = [a for a in value.type.axes if a != BATCH]
+    if len(axes) < 2:
+        return axis_of(value, at)
+    left_out = {c.name for c in e.constants}
+    declared = [s for s in instantiation.inputs_of(cell) if s.name not in left_out][place : place + 1]
+    named = [s.type.axis or "time" for s in declared if s.type.axis is not None]
+    others = [a for a in axes if a not in named]
+    if len(others) == 1:
+        return others[0]
+    inputs = " or ".join(f"`seq@{a}[...]`" for a in axes)
+    raise Mistake(
+        "E305",
+        f"`{at.text}` runs over {' and '.join(axes)}: along which of them the cell runs is not said",
+        at,
+        help=f"the cell's input says which axis each step sees as a whole: {inputs}",
+    )
 
 
 def _numbered(scope: Scope, e: ast.Expr) -> tuple[str, list[tuple[Value, Span]]]:
