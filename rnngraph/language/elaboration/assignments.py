@@ -18,7 +18,7 @@ from rnngraph.language.syntax import ast
 
 @rule(ast.Assign)
 def _assign(scope: Scope, s: ast.Assign) -> None:
-    scope.trace.name = ", ".join(t.name + "'" * t.primed for t in s.targets)
+    scope.trace.name = ", ".join(_title(t) for t in s.targets)
     if isinstance(s.value, ast.Unroll):
         item: Item = loops.unroll(scope, s.value, s.targets)
     else:
@@ -27,6 +27,11 @@ def _assign(scope: Scope, s: ast.Assign) -> None:
         instantiation.adopt(scope, item, (*scope.path, s.targets[0].name, *scope.suffix))
     for target, part in zip(s.targets, _parts(item, s), strict=True):
         _bind(scope, target, part, s)
+
+
+def _title(target: ast.Target) -> str:
+    """What the value is called in pictures and reports."""
+    return " ".join(target.span.text.split()) if target.indices else target.name + "'" * target.primed
 
 
 def _parts(item: Item, s: ast.Assign) -> tuple[Item, ...]:

@@ -196,7 +196,8 @@ def written(scope: Scope, target: ast.Target, value: Value, item: Item, at: Span
 
 def _replaced(trace: Trace, value: Value, rows: Value, start: int, at: Span) -> Value:
     stop, length = start + rows.type.shape[0], value.type.shape[0]
-    parts = (cut(trace, value, 0, 0, start, at), rows, cut(trace, value, 0, stop, length, at))
+    around = [cut(trace, value, 0, a, b, at) if a < b else None for a, b in ((0, start), (stop, length))]
+    parts = [part for part in (around[0], rows, around[1]) if part is not None]
     return trace.call("concat", *parts, at=at, dim=-len(value.type.shape))
 
 
