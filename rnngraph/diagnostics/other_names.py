@@ -56,7 +56,10 @@ _FUNCTIONS = {
     "ln": "log(x)",
     "pi": "3.141592653589793",
     **dict.fromkeys(("inf", "infinity"), "numbers are finite: take a large one, `1e30`"),
-    **dict.fromkeys(("scatter", "index_update", "scatter_update"), "where((range(n) == i)[:, None], row, m)"),
+    **dict.fromkeys(
+        ("scatter", "index_update", "scatter_update", "scatter_nd", "index_put", "index_copy", "dynamic_update_slice"),
+        "a row of the state `m` is written by `m'[i] = x`",
+    ),
     **dict.fromkeys(("clamp", "clip_by_value"), "clip(x, low, high)"),
     **dict.fromkeys(("random_normal", "randn"), "normal([n])"),
     **dict.fromkeys(("random_uniform", "rand"), "uniform([n])"),

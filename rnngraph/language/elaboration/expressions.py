@@ -115,7 +115,7 @@ def _field(scope: Scope, e: ast.Field) -> Item:
     if isinstance(record, Value) and e.name == "T":
         return transposed(scope, record, e.span)
     if not isinstance(record, Record):
-        help = "a length is `size(x, axis = 0)`" if e.name == "shape" else ""
+        help = _FIELDS_ELSEWHERE.get(e.name, "")
         raise Mistake("E104", f"`{e.record.span.text}` is {kind_of(record)} and has no fields", e.span, help=help)
     found = record.field(e.name)
     if found is None:
@@ -127,6 +127,14 @@ def _field(scope: Scope, e: ast.Field) -> Item:
             help=did_you_mean(e.name, known) or "it has " + ", ".join(f"`{k}`" for k in known),
         )
     return found.value if isinstance(found, Part) else found
+
+
+_FIELDS_ELSEWHERE = {
+    "shape": "a length is `size(x, axis = 0)`",
+    "at": "a row of the state `m` is written by `m'[i] = x`",
+    "set": "a row of the state `m` is written by `m'[i] = x`",
+}
+"""What is meant by fields that arrays have in other languages."""
 
 
 def transposed(scope: Scope, value: Value, at: Span) -> Value:
