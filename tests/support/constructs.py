@@ -627,8 +627,9 @@ model M(k = 1) {
   y, p, final = unroll Causal(k) over x
   none, some = split([y, e, x @ zeros([3, 0])], [0, 3])
   before, after = unroll Twice for k - 1
-  z = unroll GRU(2) over [e, x]
-  output y, none, some, p, final, before, after, z, u, softmax(e) @ f.T as s, [f, ones([2, 1])] as g, x[1:1] as cut
+  z, gru = unroll GRU(2) over [e, x]
+  output y, none, some, p, final, before, after, z, gru, u, softmax(e) @ f.T as s, [f, ones([2, 1])] as g
+  output x[1:1] as cut
   output mean(e, axis = time) as m, last(e) as l, norm(e) + sum(u @ x), any(e > 0)
   output einsum("i j, i k -> j k", u, f.T) as e2
   loss mean(z * z) + sum(y * y)
