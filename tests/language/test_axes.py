@@ -14,6 +14,7 @@ from rnngraph.exchange.export.onnx.export import to_onnx
 from rnngraph.exchange.export.request import Wanted
 from rnngraph.files.tensors import Arrays
 from rnngraph.model import Model
+from tests.support.constructs import MODELS
 from tests.support.models import parsed
 
 OUTER, INNER, ROWS = 4, 5, 2
@@ -266,3 +267,18 @@ def test_a_loop_over_a_grid_runs_along_the_axis_that_the_cell_does_not_name(unro
 def test_a_loop_over_a_grid_must_know_its_axis() -> None:
     with pytest.raises(UserError, match="runs over column and row: along which of them the cell runs is not said"):
         rg.parse(GRID.replace("CELL", "LSTM(3)")).made  # noqa: B018
+
+
+@pytest.mark.parametrize("kernels", ["numpy", "native"])
+def test_the_gradient_of_loops_over_a_grid(kernels: str) -> None:
+    """Of rows with lengths on both axes, in both directions, by differences."""
+    model, rng = rg.parse(MODELS["a grid of two sequences"]), np.random.default_rng(1)
+    data: Any = {"a": rng.normal(size=(2, 4, 2)), "b": rng.normal(size=(2, 3, 2))}
+    data |= {"a.lengths": [4, 2], "b.lengths": [1, 3]}
+    program, weights = model.compile(kernels=kernels, gradient=True), model.init(2)
+    way = {name: rng.normal(size=w.shape) for name, w in weights.items()}
+    slope = sum(float(np.sum(g * way[n])) for n, g in program.gradients(data, weights)[1].items())
+    up, down = (
+        program.gradients(data, {n: w + h * way[n] for n, w in weights.items()})[0] for h in (1e-5, -1e-5)
+    )
+    assert slope == pytest.approx((up - down) / 2e-5, rel=1e-6)

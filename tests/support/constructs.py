@@ -635,6 +635,33 @@ model M(k = 1) {
   loss mean(z * z) + sum(y * y)
 }
 """,
+    "a grid of two sequences": """
+cell Point(units) {
+  input x: [n]
+  input above: [units]
+  state left: [units] = 0
+  param w: [n + 2 * units, units]
+  left' = tanh([x, above, left] @ w)
+  output left'
+}
+cell Row(units) {
+  input line: seq@column[n]
+  input side: [k]
+  state above: seq@column[units] = 0
+  above' = unroll Point(units) over line, above reversed
+  output above' * sum(side), last(above')
+}
+cell Tail { input a: seq@column[n]  input b: [n]  output sum(a, axis = column) + b }
+model Grid {
+  input a: seq@row[2]
+  input b: seq@column[2]
+  x = [a * b, a + b]
+  y, l = unroll Row(3) over x, a reversed
+  z = unroll Row(2) >> Tail over x, a
+  output y, l, z
+  loss mean(z * z) + mean(l)
+}
+""",
     "rows that are written": """
 cell Tape(slots) {
   input x: [n]
