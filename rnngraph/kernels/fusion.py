@@ -58,6 +58,8 @@ class _Fuser:
         while at < len(code):
             item = code[at]
             at += 1
+            if isinstance(item, Step) and 0 in item.node.types[0].shape:
+                continue  # there is nothing to compute, and no kernel has a case for that
             link = self.chains.link(item) if isinstance(item, Step) else None
             step = self.steps.of(item) if isinstance(item, Step) else None
             if link is not None and run.takes(link, step):
