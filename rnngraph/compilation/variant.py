@@ -76,7 +76,8 @@ class Variant:
 
     @cached_property
     def program(self) -> Program:
-        program = in_two_ways(self.graph) if self.signature.apart else lower(self.graph)
+        graph = self.graph if self.backend.unrolls else self.looped
+        program = in_two_ways(graph) if self.signature.apart else lower(graph)
         return self.backend.adapted(program, self.schedule.dtype)
 
     @cached_property

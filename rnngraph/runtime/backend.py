@@ -16,6 +16,10 @@ from rnngraph.runtime.whole_arrays import NumpyArrays, WholeArrays
 class Backend(Device, Protocol):
     """A device with what it takes to run programs there."""
 
+    unrolls: bool
+    """Whether a static program has a copy of the step for each step. Where a loop is one kernel that would only cost:
+    there both modes run the loops, and the static graph is for counting and looking at."""
+
     def adapted(self, program: Program, dtype: str) -> Program:
         """The program as this backend runs it."""
 
@@ -32,6 +36,7 @@ class StepByStep:
     """How a backend runs programs where it has no kernels but those of the table of ops."""
 
     notes: tuple[str, ...] = ()
+    unrolls = True
     whole: WholeArrays = NumpyArrays()
 
     def here(self) -> AbstractContextManager[Any]:

@@ -106,6 +106,7 @@ class GeneratedBackend(CupyBackend):
     """The same device, with kernels generated for each program: a loop is one kernel where that can be."""
 
     kernels = "native"
+    unrolls = False
 
     def target(self, dtype: str) -> GpuTarget:
         attributes = self.xp.cuda.Device(self.device).attributes

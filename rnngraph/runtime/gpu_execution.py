@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.kernels.gpu.modules import OPTIONS, Launch, Module
 from rnngraph.kernels.gpu.target import GpuTarget
 from rnngraph.planning.plan import Plan
@@ -48,7 +49,11 @@ class GpuBound(Bound):
                     backend="nvrtc",
                     enable_cooperative_groups=together,
                 )
-            found = self.modules[together].get_function(launch.name)
+            try:
+                found = self.modules[together].get_function(launch.name)
+            except self.cupy.cuda.compiler.CompileException as error:
+                reason = next(iter(str(error).strip().splitlines()), "no reason given")
+                raise CannotDo(f"NVRTC does not compile a kernel: {reason}", "E507", "use `--kernels cupy`") from error
             if launch.bytes > PLAIN:
                 found.max_dynamic_shared_size_bytes = launch.bytes
             self.kernels[launch.name] = found

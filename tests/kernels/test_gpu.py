@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from rnngraph.analysis.equality import differences, everything, synthetic
 from rnngraph.api import Model, parse
 from rnngraph.cli.show import show
+from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.kernels.gpu.adaptation import adapted
 from rnngraph.kernels.gpu.loops import loop_of
 from rnngraph.kernels.gpu.modules import OPTIONS, Module
@@ -174,6 +175,16 @@ def test_weights_may_be_other_arrays_at_each_call(cupy: Any) -> None:
         right = model.compile(gradient=True).gradients(data, weights)[1]
         found = program.gradients(data, {name: cupy.asarray(array) for name, array in weights.items()})[1]
         assert max(abs(found[name] - right[name]).max() for name in right) < 1e-12
+
+
+@emulated
+@pytest.mark.usefixtures("cupy")
+def test_a_kernel_that_does_not_compile_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnngraph.kernels.gpu.modules.prelude", lambda: "no C++")
+    model = cell("GRU(6)", 6)
+    with pytest.raises(CannotDo, match="NVRTC does not compile") as caught:
+        model.compile(backend="cupy").run(synthetic(model, 2, 2, 0), model.init(0))
+    assert caught.value.diagnostics[0].help == "use `--kernels cupy`"
 
 
 # --- how a loop is spread ----------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ class Functions:
 
     views: Views
     known: dict[tuple[object, ...], str] = field(default_factory=dict)
-    texts: list[str] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
 
     def call(self, group: Group, units: int, pointers: Sequence[str], mask: str, tiles: Tiles | None = None) -> str:
         """The statement that does a group; `pointers` are those of its operands, then of its results."""
@@ -125,8 +125,8 @@ class Functions:
     def function(self, key: tuple[object, ...], write: object) -> str:
         assert callable(write)
         if key not in self.known:
-            self.known[key] = f"f{len(self.known)}"
-            self.texts.append(write(self.known[key]))
+            name = self.known[key] = f"f{len(self.known)}"
+            self.texts[name] = write(name)
         return self.known[key]
 
 

@@ -106,7 +106,9 @@ class Module:
         """The kernels whose blocks wait for each other, which are launched together, or the others."""
         waiting = {launch.name for launch in self.launches.values() if launch.waits}
         kernels = [text for name, text in self.known.items() if (name in waiting) == together]
-        return "\n".join([prelude(), MIXED, *self.functions.texts, *kernels])
+        whole = "\n".join(kernels)
+        functions = [text for name, text in self.functions.texts.items() if f" {name}(" in whole]
+        return "\n".join([prelude(), MIXED, *functions, whole])
 
     def launched(self, loop: loops.Loop, shape: LoopShape) -> Launch:
         """The launch of a loop."""

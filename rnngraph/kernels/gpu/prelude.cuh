@@ -170,6 +170,18 @@ __device__ void stage_rows(const Share& s, const T* x, Int lda, int first_row, i
   }
 }
 
+// Adds up N values over two lanes: where there are several, each lane goes on with one half of them.
+template <int N, class T> __device__ __forceinline__ void halved(T* v, int lane, int apart) {
+  if (N == 1) v[0] += __shfl_xor_sync(ALL, v[0], apart);
+#pragma unroll
+  for (int i = 0; i < N / 2; ++i) {
+    const bool upper = lane & apart;
+    const T sent = upper ? v[i] : v[i + N / 2], own = upper ? v[i + N / 2] : v[i];
+    v[i] = own + __shfl_xor_sync(ALL, sent, apart);
+  }
+}
+__device__ constexpr int half_of(int n) { return n > 1 ? n / 2 : 1; }
+
 // Rows times a matrix, maybe plus an array: y = x w + d. A thread makes ROWS by 4 sums; eight lanes share out the terms,
 // by fours in turn, and add up in halves. So the order of a sum depends on its number of terms alone. KEPT: the matrix
 // lies in near memory already. `room` is near memory for so many staged rows, then for the matrix.
@@ -215,18 +227,20 @@ __device__ void product(const Share& s, const T* x, Int lda, const T* w, Int ter
         }
       }
       if (p < tiles) {
+        constexpr int N = ROWS * 4, LEFT = half_of(half_of(half_of(N)));
+        T* v = &sum[0][0];
+        halved<N>(v, lane, 4);
+        halved<half_of(N)>(v, lane, 2);
+        halved<half_of(half_of(N))>(v, lane, 1);
+        const int first = (lane & 4 ? N / 2 : 0) + (lane & 2 ? N / 4 : 0) + (lane & 1 ? N / 8 : 0);
 #pragma unroll
-        for (int i = 0; i < ROWS; ++i)
-#pragma unroll
-          for (int j = 0; j < 4; ++j) {
-#pragma unroll
-            for (int n = 4; n; n /= 2) sum[i][j] += __shfl_xor_sync(ALL, sum[i][j], n);
-            if ((i * 4 + j) % 8 == lane && row + i < rows && c + j < columns) {
-              const Int at = s.row(r0 + row + i);
-              const int k = column_of<UNITS, GATES>(s, c + j);
-              if (!mask || mask[at] == wanted) y[at * ldc + k] = PLUS ? sum[i][j] + d[at * ldd + k] : sum[i][j];
-            }
-          }
+        for (int n = 0; n < LEFT; ++n) {
+          const int i = (first + n) / 4, j = (first + n) % 4;
+          if (row + i >= rows || c + j >= columns || (N < 8 && lane & 1)) continue;
+          const Int at = s.row(r0 + row + i);
+          const int k = column_of<UNITS, GATES>(s, c + j);
+          if (!mask || mask[at] == wanted) y[at * ldc + k] = PLUS ? v[n] + d[at * ldd + k] : v[n];
+        }
       }
     }
     __syncthreads();
