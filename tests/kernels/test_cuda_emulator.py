@@ -261,6 +261,13 @@ def test_more_threads_than_the_text_allows_are_refused() -> None:
         launch("sum", 1, 128, (X, X, np.int32(64)))
 
 
+def test_names_of_options_and_of_the_text_may_be_any() -> None:
+    out = zeros(1, dtype="int32")
+    text = 'struct Place { int x; };\nextern "C" __global__ void f(int* x) { *x = Place{T + N}.x; }'
+    compiled(text, ("-DT=3", "-DN")).launch("f", 1, 1, (out,))
+    assert out[0] == 4
+
+
 def test_what_does_not_compile_is_told_in_full() -> None:
     with pytest.raises(emulator.CompileError, match=r"kernel.cu:2:.*'y' was not declared"):
         compiled('\nextern "C" __global__ void f(float* x) { *x = y; }')

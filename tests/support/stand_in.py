@@ -42,8 +42,6 @@ ATTRIBUTES = {
     "ReservedSharedMemoryPerBlock": 1 << 10,
     "L2CacheSize": 50 << 20,
     "CooperativeLaunch": 1,
-    "ComputeCapabilityMajor": 9,
-    "ComputeCapabilityMinor": 0,
 }
 """Of the devices: an H100."""
 
@@ -403,6 +401,8 @@ def kernel_argument(gpus: Gpus, value: Any) -> Any:
         if value.size != 1:
             raise TypeError(f"You are trying to pass a numpy.ndarray of shape {value.shape} as a kernel parameter.")
         return value.reshape(())[()]
+    if isinstance(value, SimpleNamespace):  # a place in memory
+        return np.uint64(value.ptr)
     return gpus.host(value) if isinstance(value, Array) else value
 
 

@@ -12,8 +12,10 @@
 #include <ucontext.h>
 #include <vector>
 
+using namespace emulated;
+
 extern "C" {
-Place* emulator_here;
+emulated::Place* emulated_here;
 #define WEAK __attribute__((weak))
 WEAK void* __tsan_get_current_fiber();
 WEAK void* __tsan_create_fiber(unsigned);
@@ -108,7 +110,7 @@ void* scheduler[5];
 void* scheduler_fiber;
 char all_ended;
 
-Thread& me() { return static_cast<Thread&>(*emulator_here); }
+Thread& me() { return static_cast<Thread&>(*emulated_here); }
 
 // --- coroutines ---
 
@@ -139,7 +141,7 @@ __attribute__((noinline)) void begin(ucontext_t* fresh) {
   if (!__builtin_setjmp(scheduler)) setcontext(fresh);
 }
 void resume(Thread& t) {
-  emulator_here = &t;
+  emulated_here = &t;
   bool fresh = false;
   if (!t.worker) {
     if ((fresh = spare.empty())) spare.push_back(new Worker{});
@@ -303,7 +305,7 @@ Meeting& warp(unsigned mask, const char* what, int line) {
 }  // namespace
 
 extern "C" {
-unsigned emulator_block_barrier(bool vote, const char* what, int line) {
+unsigned emulated_block_barrier(bool vote, const char* what, int line) {
   Meeting& m = me().block_->all;
   unsigned turn = m.phase & 1;
   if (m.came.empty()) m.votes[turn] = 0;
@@ -311,13 +313,13 @@ unsigned emulator_block_barrier(bool vote, const char* what, int line) {
   join(m, what, line, true);
   return m.votes[turn];
 }
-void emulator_cluster_barrier(int line) {
+void emulated_cluster_barrier(int line) {
   Group& group = *me().block_->group;
   unsigned block = me().block_ - &group.blocks[0];
   join(group.clusters[block / group.cluster], "cluster_barrier()", line, true);
 }
-void emulator_warp_barrier(unsigned mask, int line) { join(warp(mask, "__syncwarp()", line), "__syncwarp()", line, true); }
-unsigned emulator_ballot(unsigned mask, bool vote, const char* what, int line) {
+void emulated_warp_barrier(unsigned mask, int line) { join(warp(mask, "__syncwarp()", line), "__syncwarp()", line, true); }
+unsigned emulated_ballot(unsigned mask, bool vote, const char* what, int line) {
   Meeting& m = warp(mask, what, line);
   unsigned turn = m.phase & 1;
   if (m.came.empty()) m.ballot[turn] = 0;
@@ -325,7 +327,7 @@ unsigned emulator_ballot(unsigned mask, bool vote, const char* what, int line) {
   join(m, what, line, false);
   return m.ballot[turn];
 }
-unsigned long long emulator_shuffle(unsigned mask, unsigned long long bits, unsigned lane, const char* what, int line) {
+unsigned long long emulated_shuffle(unsigned mask, unsigned long long bits, unsigned lane, const char* what, int line) {
   Thread& t = me();
   Meeting& m = warp(mask, what, line);
   m.given[m.phase & 1][t.lane] = bits;
@@ -335,7 +337,7 @@ unsigned long long emulator_shuffle(unsigned mask, unsigned long long bits, unsi
     fail(named(t) + " reads lane " + std::to_string(lane) + ", which takes no part, in " + at(t));
   return m.given[turn][lane];
 }
-void* emulator_shared(const void* key, size_t bytes) {
+void* emulated_shared(const void* key, size_t bytes) {
   Thread& t = me();
   if (!t.block_->shared.count(key)) {
     t.key = key;
@@ -346,7 +348,7 @@ void* emulator_shared(const void* key, size_t bytes) {
   acquire(&array);
   return array.data;
 }
-void* emulator_shared_of(const void* mine, unsigned rank) {
+void* emulated_shared_of(const void* mine, unsigned rank) {
   Thread& t = me();
   Group& group = *t.block_->group;
   if (rank >= group.cluster) fail("a cluster of " + std::to_string(group.cluster) + " has no block " + std::to_string(rank));
@@ -359,17 +361,17 @@ void* emulator_shared_of(const void* mine, unsigned rank) {
   fail("shared_of() of an address that is not in shared memory");
   return nullptr;
 }
-void emulator_polled(const void* address, unsigned value, int line) {
+void emulated_polled(const void* address, unsigned value, int line) {
   Thread& t = me();
   t.again = t.polled == address && t.seen == value;
   t.polled = address;
   t.seen = value;
   ask(POLL, "load_acquire()", line);
 }
-void emulator_progress() { idle = 0; }
+void emulated_progress() { idle = 0; }
 
 /* What is wrong, or null. `shape`: blocks, x and y, and threads of each. */
-const char* emulator_launch(const Kernel* what, void** given, const unsigned* shape, size_t shared, unsigned cluster,
+const char* emulated_launch(const Kernel* what, void** given, const unsigned* shape, size_t shared, unsigned cluster,
                             bool cooperative, unsigned long long seed) {
   kernel = what;
   arguments = given;
@@ -392,7 +394,7 @@ const char* emulator_launch(const Kernel* what, void** given, const unsigned* sh
 }
 
 /* A launch as a file tells it: of a process of its own, which a sanitizer may end. */
-int emulator_main(const Kernel* kernels, const char* path) {
+int emulated_main(const Kernel* kernels, const char* path) {
   FILE* file = fopen(path, "rb");
   auto number = [file] {
     long long value = 0;
@@ -421,7 +423,7 @@ int emulator_main(const Kernel* kernels, const char* path) {
     given.push_back(&value);
   }
   fclose(file);
-  const char* wrong = emulator_launch(named, given.data(), shape, shared, cluster, cooperative, seed);
+  const char* wrong = emulated_launch(named, given.data(), shape, shared, cluster, cooperative, seed);
   if (wrong) fprintf(stderr, "%s\n", wrong);
   return wrong != nullptr;
 }

@@ -1,4 +1,5 @@
 // CUDA C++ on a CPU: what the text of a kernel sees. emulator.cc runs it, emulator.py builds both.
+// What is not CUDA's name is in `emulated`, or begins so.
 #pragma once
 #include <math.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 #define __launch_bounds__(...)
 #define __cluster_dims__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
-#define LINE_ int line = __builtin_LINE()
+#define EMULATED_LINE int line = __builtin_LINE()
 
 // --- vectors ---
 
@@ -40,6 +41,7 @@ struct uint3 {
 
 // --- the runtime, which is compiled without sanitizers ---
 
+namespace emulated {
 struct Place {  // where a thread is
   uint3 thread, block, threads, blocks;
   unsigned lane, rank;  // in its warp; of its block in the cluster
@@ -50,67 +52,68 @@ struct Kernel {
   void (*call)(void** arguments);
   const unsigned* parameters;  // for each: kind, bytes, and of a pointer the kind and bytes of what it points to
 };
+}  // namespace emulated
 extern "C" {
-extern Place* emulator_here;
-unsigned emulator_block_barrier(bool vote, const char* what, int line);  // how many threads voted for it
-void emulator_cluster_barrier(int line);
-void emulator_warp_barrier(unsigned mask, int line);
-unsigned emulator_ballot(unsigned mask, bool vote, const char* what, int line);
-unsigned long long emulator_shuffle(unsigned mask, unsigned long long bits, unsigned lane, const char* what, int line);
-void* emulator_shared(const void* key, size_t bytes);
-void* emulator_shared_of(const void* mine, unsigned rank);
-void emulator_polled(const void* address, unsigned value, int line);
-void emulator_progress();
+extern emulated::Place* emulated_here;
+unsigned emulated_block_barrier(bool vote, const char* what, int line);  // how many threads voted for it
+void emulated_cluster_barrier(int line);
+void emulated_warp_barrier(unsigned mask, int line);
+unsigned emulated_ballot(unsigned mask, bool vote, const char* what, int line);
+unsigned long long emulated_shuffle(unsigned mask, unsigned long long bits, unsigned lane, const char* what, int line);
+void* emulated_shared(const void* key, size_t bytes);
+void* emulated_shared_of(const void* mine, unsigned rank);
+void emulated_polled(const void* address, unsigned value, int line);
+void emulated_progress();
 }
 
-#define threadIdx (emulator_here->thread)
-#define blockIdx (emulator_here->block)
-#define blockDim (emulator_here->threads)
-#define gridDim (emulator_here->blocks)
+#define threadIdx (emulated_here->thread)
+#define blockIdx (emulated_here->block)
+#define blockDim (emulated_here->threads)
+#define gridDim (emulated_here->blocks)
 constexpr int warpSize = 32;
 
-// `__shared__ float a[8];` arrives here as `auto& a = shared_array<float[8], NUMBER>();`, by emulator.py
-template <class T, int number> T& shared_array() {
+// `__shared__ float a[8];` arrives here as `auto& a = emulated_array<float[8], NUMBER>();`, by emulator.py
+template <class T, int number> T& emulated_array() {
   static const char key = 0;  // one for each instance of a template
-  return *(T*)emulator_shared(&key, sizeof(T));
+  return *(T*)emulated_shared(&key, sizeof(T));
 }
 
 // --- barriers, votes, shuffles ---
 
-inline void __syncthreads(LINE_) { emulator_block_barrier(false, "__syncthreads()", line); }
-inline int __syncthreads_count(int vote, LINE_) { return emulator_block_barrier(vote, "__syncthreads_count()", line); }
-inline int __syncthreads_or(int vote, LINE_) { return emulator_block_barrier(vote, "__syncthreads_or()", line) > 0; }
-inline int __syncthreads_and(int vote, LINE_) { return !emulator_block_barrier(!vote, "__syncthreads_and()", line); }
-inline void __syncwarp(unsigned mask = ~0u, LINE_) { emulator_warp_barrier(mask, line); }
-inline unsigned __ballot_sync(unsigned mask, int vote, LINE_) {
-  return emulator_ballot(mask, vote, "__ballot_sync()", line);
+inline void __syncthreads(EMULATED_LINE) { emulated_block_barrier(false, "__syncthreads()", line); }
+inline int __syncthreads_count(int vote, EMULATED_LINE) { return emulated_block_barrier(vote, "__syncthreads_count()", line); }
+inline int __syncthreads_or(int vote, EMULATED_LINE) { return emulated_block_barrier(vote, "__syncthreads_or()", line) > 0; }
+inline int __syncthreads_and(int vote, EMULATED_LINE) { return !emulated_block_barrier(!vote, "__syncthreads_and()", line); }
+inline void __syncwarp(unsigned mask = ~0u, EMULATED_LINE) { emulated_warp_barrier(mask, line); }
+inline unsigned __ballot_sync(unsigned mask, int vote, EMULATED_LINE) {
+  return emulated_ballot(mask, vote, "__ballot_sync()", line);
 }
-inline int __any_sync(unsigned mask, int vote, LINE_) { return emulator_ballot(mask, vote, "__any_sync()", line) > 0; }
-inline int __all_sync(unsigned mask, int vote, LINE_) { return !emulator_ballot(mask, !vote, "__all_sync()", line); }
+inline int __any_sync(unsigned mask, int vote, EMULATED_LINE) { return emulated_ballot(mask, vote, "__any_sync()", line) > 0; }
+inline int __all_sync(unsigned mask, int vote, EMULATED_LINE) { return !emulated_ballot(mask, !vote, "__all_sync()", line); }
 
-template <class T> T value_of_lane(unsigned mask, T value, unsigned lane, const char* what, int line) {
+template <class T> T emulated_lane(unsigned mask, T value, unsigned lane, const char* what, int line) {
   static_assert(std::is_arithmetic_v<T>, "a shuffle moves numbers");
   unsigned long long bits = 0;
   memcpy(&bits, &value, sizeof value);
-  bits = emulator_shuffle(mask, bits, lane, what, line);
+  bits = emulated_shuffle(mask, bits, lane, what, line);
   memcpy(&value, &bits, sizeof value);
   return value;
 }
-template <class T> T __shfl_sync(unsigned mask, T value, int lane, int width = 32, LINE_) {
-  unsigned first = emulator_here->lane & -width;
-  return value_of_lane(mask, value, first + (lane & (width - 1)), "__shfl_sync()", line);
+template <class T> T __shfl_sync(unsigned mask, T value, int lane, int width = 32, EMULATED_LINE) {
+  unsigned first = emulated_here->lane & -width;
+  return emulated_lane(mask, value, first + (lane & (width - 1)), "__shfl_sync()", line);
 }
-template <class T> T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32, LINE_) {
-  unsigned own = emulator_here->lane, other = own ^ lanes;
-  return value_of_lane(mask, value, other < (own & -width) + width ? other : own, "__shfl_xor_sync()", line);
+template <class T> T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32, EMULATED_LINE) {
+  unsigned own = emulated_here->lane, other = own ^ lanes;
+  return emulated_lane(mask, value, other < (own & -width) + width ? other : own, "__shfl_xor_sync()", line);
 }
-template <class T> T __shfl_down_sync(unsigned mask, T value, unsigned lanes, int width = 32, LINE_) {
-  unsigned own = emulator_here->lane, within = own & (width - 1);
-  return value_of_lane(mask, value, within + lanes < unsigned(width) ? own + lanes : own, "__shfl_down_sync()", line);
+template <class T> T __shfl_down_sync(unsigned mask, T value, unsigned lanes, int width = 32, EMULATED_LINE) {
+  unsigned own = emulated_here->lane, within = own & (width - 1);
+  return emulated_lane(mask, value, within + lanes < unsigned(width) ? own + lanes : own, "__shfl_down_sync()", line);
 }
-template <class T> T __shfl_up_sync(unsigned mask, T value, unsigned lanes, int width = 32, LINE_) {
-  unsigned own = emulator_here->lane, within = own & (width - 1);
-  return value_of_lane(mask, value, within >= lanes ? own - lanes : own, "__shfl_up_sync()", line);
+template <class T> T __shfl_up_sync(unsigned mask, T value, unsigned lanes, int width = 32, EMULATED_LINE) {
+  unsigned own = emulated_here->lane, within = own & (width - 1);
+  return emulated_lane(mask, value, within >= lanes ? own - lanes : own, "__shfl_up_sync()", line);
 }
 
 // --- memory ---
@@ -121,39 +124,39 @@ template <class T> T __ldcg(const T* p) { return *p; }
 template <class T> T __ldg(const T* p) { return *p; }
 template <class T> void __stcg(T* p, T value) { *p = value; }
 inline unsigned atomicAdd(unsigned* p, unsigned more) {
-  emulator_progress();
+  emulated_progress();
   return __atomic_fetch_add(p, more, __ATOMIC_RELAXED);
 }
 
 // What is PTX on a device.
 inline void arrive_release(unsigned* count) {
-  emulator_progress();
+  emulated_progress();
   __atomic_fetch_add(count, 1u, __ATOMIC_RELEASE);
 }
-inline unsigned load_acquire(const unsigned* p, LINE_) {
+inline unsigned load_acquire(const unsigned* p, EMULATED_LINE) {
   unsigned value = __atomic_load_n(p, __ATOMIC_ACQUIRE);
-  emulator_polled(p, value, line);
+  emulated_polled(p, value, line);
   return value;
 }
-inline void cluster_barrier(LINE_) { emulator_cluster_barrier(line); }
-inline unsigned cluster_rank() { return emulator_here->rank; }
-template <class T> T* shared_of(T* mine, unsigned rank) { return (T*)emulator_shared_of(mine, rank); }
-inline unsigned char* dynamic_shared() { return emulator_here->dynamic; }
+inline void cluster_barrier(EMULATED_LINE) { emulated_cluster_barrier(line); }
+inline unsigned cluster_rank() { return emulated_here->rank; }
+template <class T> T* shared_of(T* mine, unsigned rank) { return (T*)emulated_shared_of(mine, rank); }
+inline unsigned char* dynamic_shared() { return emulated_here->dynamic; }
 
 // --- numbers ---
 
-template <class To, class From> To same_bits(From from) {
+template <class To, class From> To emulated_bits(From from) {
   To to;
   static_assert(sizeof to == sizeof from, "as many bits");
   memcpy(&to, &from, sizeof to);
   return to;
 }
-inline float __int_as_float(int x) { return same_bits<float>(x); }
-inline float __uint_as_float(unsigned x) { return same_bits<float>(x); }
-inline int __float_as_int(float x) { return same_bits<int>(x); }
-inline unsigned __float_as_uint(float x) { return same_bits<unsigned>(x); }
-inline double __longlong_as_double(long long x) { return same_bits<double>(x); }
-inline long long __double_as_longlong(double x) { return same_bits<long long>(x); }
+inline float __int_as_float(int x) { return emulated_bits<float>(x); }
+inline float __uint_as_float(unsigned x) { return emulated_bits<float>(x); }
+inline int __float_as_int(float x) { return emulated_bits<int>(x); }
+inline unsigned __float_as_uint(float x) { return emulated_bits<unsigned>(x); }
+inline double __longlong_as_double(long long x) { return emulated_bits<double>(x); }
+inline long long __double_as_longlong(double x) { return emulated_bits<long long>(x); }
 inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned long long)a * b >> 32; }
 inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) { return (unsigned __int128)a * b >> 64; }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
@@ -176,6 +179,7 @@ template <class A, class B> constexpr auto max(A a, B b) {
 
 // --- the table of a text's kernels ---
 
+namespace emulated {
 template <class T> constexpr unsigned kind_of() {  // NumPy's letter, and the bytes
   if constexpr (std::is_void_v<T>) return 'V' | 1 << 8;
   else {
@@ -196,3 +200,4 @@ template <class... A, void (*kernel)(A...)> struct Entry<kernel> {
   }
   static void call(void** given) { unpacked(given, std::index_sequence_for<A...>()); }
 };
+}  // namespace emulated

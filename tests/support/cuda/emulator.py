@@ -36,8 +36,8 @@ IGNORED = ("-std=", "--std=", "-fmad", "--fmad", "-ftz", "--ftz", "-default-devi
 """Options of NVRTC that mean nothing here."""
 
 MAIN = """
-extern "C" int emulator_main(const Kernel*, const char*);
-int main(int, char** given) { return emulator_main(emulator_kernels, given[1]); }
+extern "C" int emulated_main(const emulated::Kernel*, const char*);
+int main(int, char** given) { return emulated_main(emulated_kernels, given[1]); }
 """
 AVAILABLE = shutil.which("g++") is not None
 
@@ -57,13 +57,26 @@ KERNEL = re.compile(r'extern\s+"C"\s+__global__([^;{(]*(?:\([^()]*\)[^;{(]*)*?)\
 SHARED = re.compile(r"\b__shared__\s+((?:__align__\s*\(\s*\d+\s*\)\s*)?)([\w:<>, ]+?)\s+(\w+)\s*((?:\[[^;]*?\])*)\s*;")
 
 
-def translated(text: str) -> str:
-    """The text with arrays in shared memory that are each block's own, and behind it the table of its kernels."""
+def translated(text: str, options: Sequence[str]) -> str:
+    """The text with arrays in shared memory that are each block's own, and behind it the table of its kernels.
+
+    What options define is defined before it, as behind the header: `-DT=3` is nothing to that.
+    """
+    defined = "".join(f"#define {name} {value}\n" for name, value in defines(options).items())
     numbers = iter(range(text.count("__shared__")))
-    text = SHARED.sub(lambda m: f"auto& {m[3]} = shared_array<{m[2]}{m[4]}, {next(numbers)}>();", text)
-    rows = "".join(f'{{"{name}", Entry<{name}>::call, Entry<{name}>::parameters}}, ' for name in kernels(text))
-    exported = 'extern "C" __attribute__((visibility("default"))) const Kernel'
-    return f"{text}\n{exported} emulator_kernels[] = {{{rows}{{}}}};\n"
+    text = SHARED.sub(lambda m: f"auto& {m[3]} = emulated_array<{m[2]}{m[4]}, {next(numbers)}>();", text)
+    entries = ((name, f"emulated::Entry<{name}>") for name in kernels(text))
+    rows = "".join(f'{{"{name}", {entry}::call, {entry}::parameters}}, ' for name, entry in entries)
+    exported = 'extern "C" __attribute__((visibility("default"))) const emulated::Kernel'
+    return f"{defined}#line 1\n{text}\n{exported} emulated_kernels[] = {{{rows}{{}}}};\n"
+
+
+def defines(options: Sequence[str]) -> dict[str, str]:
+    for option in options:
+        if not option.startswith(("-D", *IGNORED)):
+            raise ValueError(f"the emulator does not know the option {option}")
+    given = (option[2:].partition("=") for option in options if option.startswith("-D"))
+    return {name: value or "1" for name, _, value in given}
 
 
 def kernels(text: str) -> dict[str, dict[str, str]]:
@@ -113,15 +126,8 @@ def runtime() -> Path:
 def library() -> Any:
     """The scheduler, one for all modules. While it runs, no other thread of Python does: its state is global."""
     loaded = ctypes.PyDLL(str(built("emulator.so", "-shared", str(runtime()))), ctypes.RTLD_GLOBAL)
-    loaded.emulator_launch.restype = ctypes.c_char_p
+    loaded.emulated_launch.restype = ctypes.c_char_p
     return loaded
-
-
-def defines(options: Sequence[str]) -> list[str]:
-    for option in options:
-        if not option.startswith(("-D", *IGNORED)):
-            raise ValueError(f"the emulator does not know the option {option}")
-    return [option for option in options if option.startswith("-D")]
 
 
 # --- running -----------------------------------------------------------------------------------------------------
@@ -136,18 +142,16 @@ class Module:
 
     def __init__(self, text: str, options: Sequence[str] = ()) -> None:
         self.text, self.options = text, tuple(options)
-        flags = [*OF_KERNELS, *defines(options), "-shared", "-x", "c++", "kernel.cu"]
-        made = built("kernel.so", *flags, text=translated(text))
+        self.translated, self.attributes = translated(text, options), kernels(text)
+        made = built("kernel.so", *OF_KERNELS, "-shared", "-x", "c++", "kernel.cu", text=self.translated)
         library()
-        table = (Entry * (len(kernels(text)) + 1)).in_dll(ctypes.PyDLL(str(made)), "emulator_kernels")
+        table = (Entry * (len(self.attributes) + 1)).in_dll(ctypes.PyDLL(str(made)), "emulated_kernels")
         self.kernels = {entry.name.decode(): entry for entry in table if entry.name}
-        self.attributes = kernels(text)
 
     def told(self, name: str, attribute: str, usual: int) -> int:
         """The first number of an attribute of a kernel, which may be a name that an option defines."""
         first = self.attributes[name].get(attribute, "").split(",")[0].strip()
-        defined = dict(option[2:].partition("=")[::2] for option in self.options if option.startswith("-D"))
-        number = defined.get(first, first)
+        number = defines(self.options).get(first, first)
         return int(number) if number.isdigit() else usual
 
     def launch(
@@ -170,7 +174,7 @@ class Module:
         given = [argument(value) for value in args]
         self.check(name, given)
         table = (ctypes.c_void_p * len(given))(*(value.ctypes.data for value, _ in given))
-        wrong = library().emulator_launch(
+        wrong = library().emulated_launch(
             ctypes.byref(self.kernels[name]), table, (ctypes.c_uint * 4)(*shape), ctypes.c_size_t(shared), cluster,
             cooperative, ctypes.c_ulonglong(seed),
         )  # fmt: skip
@@ -179,8 +183,8 @@ class Module:
 
     def program(self, sanitizer: str) -> Path:
         """One that runs a launch, told in a file, under a sanitizer."""
-        flags = *OF_KERNELS, *defines(self.options), "-g", f"-fsanitize={sanitizer}", "-x", "c++", "kernel.cu"
-        return built("kernel", *flags, "-x", "none", str(runtime()), text=translated(self.text) + MAIN)
+        flags = *OF_KERNELS, "-g", f"-fsanitize={sanitizer}", "-x", "c++", "kernel.cu"
+        return built("kernel", *flags, "-x", "none", str(runtime()), text=self.translated + MAIN)
 
     def shape(
         self, name: str, grid: int | tuple[int, ...], block: int | tuple[int, ...], cluster: int | None
