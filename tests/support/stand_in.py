@@ -68,6 +68,13 @@ class Gpus:
         self.taken[device] -= size
         self.places.pop(address, None)
 
+    def memory(self, number: Any) -> Any:
+        """Where a number is an address: the bytes from there to the end of the array that was handed out."""
+        for start, bytes in self.places.items():
+            if start <= number < start + bytes:
+                return np.ctypeslib.as_array((ctypes.c_ubyte * (start + bytes - int(number))).from_address(int(number)))
+        return number
+
     def host(self, value: Any) -> Any:
         """What a kernel reads: an array of the current device, or a number."""
         if isinstance(value, Array):
@@ -372,7 +379,8 @@ class RawKernel:
         given = [kernel_argument(self.gpus, value) for value in args]
         told = self.name, grid, block, given, shared_mem, self.module.cooperative
         if self.gpus.recorded is not None:
-            self.gpus.recorded.append(emulator.Launch.of(self.module.compile(), *told))
+            seen = [self.gpus.memory(value) if isinstance(value, int | np.integer) else value for value in given]
+            self.gpus.recorded.append(emulator.Launch.of(self.module.compile(), *told[:3], seen, *told[4:]))
         self.module.compile().launch(*told)
 
     def together(self, grid: tuple[int, ...], most: int) -> tuple[int, ...]:
