@@ -33,9 +33,9 @@ class Refused(Exception):
 @cache
 def nvrtc() -> Any:
     """The library, or None."""
-    found = importlib.util.find_spec("nvidia.cuda_nvrtc") if importlib.util.find_spec("nvidia") else None
-    for folder in found.submodule_search_locations or () if found else ():
-        for path in Path(folder).glob("lib/libnvrtc.so.*"):
+    found = importlib.util.find_spec("nvidia")
+    for folder in (found and found.submodule_search_locations) or ():
+        for path in Path(folder).glob("*/lib/libnvrtc.so.*"):
             return ctypes.CDLL(str(path))
     return None
 
