@@ -372,9 +372,11 @@ def test_the_stand_in_tells_what_does_not_compile_as_cupy_does() -> None:
 
 
 def test_a_cooperative_grid_that_does_not_fit_is_reduced_with_a_warning() -> None:
-    cupy = stand_in.cupy()
-    with pytest.warns(UserWarning, match="from 5000 to 4224"):
-        assert kernel(cupy, "sum").together((5000, 1, 1), 32 * 132) == (4224, 1, 1)
+    cupy = stand_in.cupy(MultiProcessorCount=1)
+    x, out = cupy.asarray(np.ones(64 * 32, "float32")), cupy.zeros(33, np.float32)
+    with pytest.warns(UserWarning, match="from 33 to 32"):
+        kernel(cupy, "sum", enable_cooperative_groups=True)((33,), (64,), (x, out, np.int32(64 * 32)))
+    assert out.get().tolist() == [64] * 32 + [0]
 
 
 # --- the real compiler -------------------------------------------------------------------------------------------

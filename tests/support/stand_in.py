@@ -49,8 +49,8 @@ ATTRIBUTES = {
 class Gpus:
     """The devices: which is current, the bytes handed out on each, the kernels that were launched."""
 
-    def __init__(self, count: int = 2) -> None:
-        self.now, self.taken = 0, [0] * count
+    def __init__(self, count: int = 2, **attributes: int) -> None:
+        self.now, self.taken, self.attributes = 0, [0] * count, ATTRIBUTES | attributes
         self.places: dict[int, int] = {}
         self.launches: Counter[str] = Counter()
         self.recorded: list[emulator.Launch] | None = None
@@ -333,7 +333,7 @@ class RawKernel:
 
     def __init__(self, gpus: Gpus, module: RawModule, name: str) -> None:
         self.gpus, self.module, self.name = gpus, module, name
-        self.dynamic, self.large_clusters = ATTRIBUTES["MaxSharedMemoryPerBlock"], 0
+        self.dynamic, self.large_clusters = gpus.attributes["MaxSharedMemoryPerBlock"], 0
         self.kernel = SimpleNamespace(ptr=len(gpus.functions))
         gpus.functions.append(self)
 
@@ -344,7 +344,7 @@ class RawKernel:
     @property
     def num_regs(self) -> int:
         """As many as fit beside the threads that the text allows."""
-        return min(255, ATTRIBUTES["MaxRegistersPerBlock"] // self.max_threads_per_block)
+        return min(255, self.gpus.attributes["MaxRegistersPerBlock"] // self.max_threads_per_block)
 
     @property
     def max_dynamic_shared_size_bytes(self) -> int:
@@ -352,7 +352,7 @@ class RawKernel:
 
     @max_dynamic_shared_size_bytes.setter
     def max_dynamic_shared_size_bytes(self, size: int) -> None:
-        refuse(size > ATTRIBUTES["MaxSharedMemoryPerBlockOptin"])
+        refuse(size > self.gpus.attributes["MaxSharedMemoryPerBlockOptin"])
         self.dynamic = size
 
     @property
@@ -374,7 +374,8 @@ class RawKernel:
         refuse(threads > self.max_threads_per_block or shared_mem > self.dynamic or max(grid[1:]) > 65535)
         refuse(grid[0] % cluster != 0 or cluster > (16 if self.large_clusters else 8))
         if self.module.cooperative:
-            grid = self.together(grid, blocks_at_once(threads, shared_mem) * ATTRIBUTES["MultiProcessorCount"])
+            most = blocks_at_once(self.gpus, threads, shared_mem) * self.gpus.attributes["MultiProcessorCount"]
+            grid = self.together(grid, most)
         self.gpus.launches[self.name] += 1
         given = [kernel_argument(self.gpus, value) for value in args]
         told = self.name, grid, block, given, shared_mem, self.module.cooperative
@@ -397,11 +398,12 @@ def refuse(wrong: bool) -> None:
         raise CUDADriverError("CUDA_ERROR_INVALID_VALUE: invalid argument")
 
 
-def blocks_at_once(threads: int, shared: int) -> int:
+def blocks_at_once(gpus: Gpus, threads: int, shared: int) -> int:
     """On a multiprocessor, whatever registers there are."""
-    each = shared + ATTRIBUTES["ReservedSharedMemoryPerBlock"]
-    room = ATTRIBUTES["MaxSharedMemoryPerMultiprocessor"] // each, ATTRIBUTES["MaxThreadsPerMultiProcessor"] // threads
-    return min(*room, ATTRIBUTES["MaxBlocksPerMultiprocessor"])
+    of = gpus.attributes
+    each = shared + of["ReservedSharedMemoryPerBlock"]
+    room = of["MaxSharedMemoryPerMultiprocessor"] // each, of["MaxThreadsPerMultiProcessor"] // threads
+    return min(*room, of["MaxBlocksPerMultiprocessor"])
 
 
 def kernel_argument(gpus: Gpus, value: Any) -> Any:
@@ -431,7 +433,7 @@ class Driver:
             kernel.large_clusters = value
 
     def occupancyMaxActiveBlocksPerMultiprocessor(self, function: int, threads: int, shared: int) -> int:
-        return blocks_at_once(threads, shared) if shared <= self.gpus.functions[function].dynamic else 0
+        return blocks_at_once(self.gpus, threads, shared) if shared <= self.gpus.functions[function].dynamic else 0
 
 
 def memset_async(gpus: Gpus) -> Any:
@@ -469,7 +471,7 @@ class Device:
     """Of `cupy.cuda`: the current device, or the one named; within it, it is the current one."""
 
     compute_capability, cublas_handle = "90", 1
-    attributes = ATTRIBUTES
+    attributes = property(lambda self: self.gpus.attributes)
 
     def __init__(self, gpus: Gpus, id: int | None = None) -> None:
         self.gpus, self.id = gpus, gpus.now if id is None else id
@@ -481,9 +483,9 @@ class Device:
         self.gpus.now = self.before
 
 
-def cupy() -> Any:
-    """The module, with two devices of its own."""
-    gpus, made = Gpus(), ModuleType("cupy")
+def cupy(**attributes: int) -> Any:
+    """The module, with two devices of its own, as those of an H100 but for the attributes told."""
+    gpus, made = Gpus(**attributes), ModuleType("cupy")
     found: Any = made
     for name in UFUNCS:
         setattr(found, name, function(gpus, getattr(np, name)))
