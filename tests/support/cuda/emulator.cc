@@ -41,13 +41,14 @@ struct Meeting {  // of the threads of a block, a warp or a cluster
   unsigned wanted = 0, phase = 0;
   std::vector<Thread*> came;
   char token[2] = {};  // a thread may be at the next meeting while another has not left this one: so all things are two
-  unsigned votes[2] = {}, ballot[2] = {};
-  unsigned long long given[2][32] = {};
+  unsigned votes[2] = {};
+  unsigned long long given[2][32] = {};  // by the lanes of a warp
 };
 struct Shared {  // an array in shared memory: what is written behind it is noticed
   size_t bytes;
   unsigned char* data;
-  explicit Shared(size_t bytes) : bytes(bytes), data((unsigned char*)aligned_alloc(128, (bytes + GUARD + 127) / 128 * 128)) {
+  explicit Shared(size_t bytes) : bytes(bytes) {
+    data = (unsigned char*)aligned_alloc(128, (bytes + GUARD + 127) / 128 * 128);
     memset(data, FRESH, bytes);
     memset(data + bytes, UNTOUCHED, GUARD);
     if (__asan_poison_memory_region) __asan_poison_memory_region(data + bytes, GUARD);
@@ -151,7 +152,8 @@ void resume(Thread& t) {
   }
   if (t.fiber) __tsan_switch_to_fiber(t.fiber, 1);
   if (!fresh) return swap(scheduler, t.worker->context);
-  t.worker->stack = (char*)mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  t.worker->stack = (char*)mmap(nullptr, STACK, PROT_READ | PROT_WRITE, flags, -1, 0);
   ucontext_t start;
   getcontext(&start);
   start.uc_stack.ss_sp = t.worker->stack;
@@ -172,7 +174,7 @@ std::string text(uint3 i) { return "(" + std::to_string(i.x) + ", " + std::to_st
 std::string at(const Thread& t) { return std::string(t.what) + (t.line ? " at line " + std::to_string(t.line) : ""); }
 std::string named(const Thread& t) { return "thread " + text(t.thread) + " of block " + text(t.block); }
 
-/* Where the threads are, block by block. */
+// Where the threads are, block by block.
 std::string deadlock(Group& group) {
   std::map<std::string, std::pair<unsigned, const Thread*>> found;
   for (Thread& t : group.threads) {
@@ -181,7 +183,7 @@ std::string deadlock(Group& group) {
   }
   std::string told = "deadlock";
   for (auto& [where, entry] : found)
-    told += "\n  " + where + ": " + std::to_string(entry.first) + " threads, the first is " + text(entry.second->thread);
+    told += "\n  " + where + ": " + std::to_string(entry.first) + " threads, first " + text(entry.second->thread);
   return told;
 }
 
@@ -318,14 +320,16 @@ void emulated_cluster_barrier(int line) {
   unsigned block = me().block_ - &group.blocks[0];
   join(group.clusters[block / group.cluster], "cluster_barrier()", line, true);
 }
-void emulated_warp_barrier(unsigned mask, int line) { join(warp(mask, "__syncwarp()", line), "__syncwarp()", line, true); }
+void emulated_warp_barrier(unsigned mask, int line) {
+  join(warp(mask, "__syncwarp()", line), "__syncwarp()", line, true);
+}
 unsigned emulated_ballot(unsigned mask, bool vote, const char* what, int line) {
   Meeting& m = warp(mask, what, line);
-  unsigned turn = m.phase & 1;
-  if (m.came.empty()) m.ballot[turn] = 0;
-  m.ballot[turn] |= unsigned(vote) << me().lane;
-  join(m, what, line, false);
-  return m.ballot[turn];
+  if (m.came.empty()) memset(m.given[m.phase & 1], 0, sizeof m.given[0]);
+  m.given[m.phase & 1][me().lane] = vote;
+  unsigned turn = join(m, what, line, false), found = 0;
+  for (int lane = 0; lane < 32; lane++) found |= unsigned(m.given[turn][lane]) << lane;
+  return found;
 }
 unsigned long long emulated_shuffle(unsigned mask, unsigned long long bits, unsigned lane, const char* what, int line) {
   Thread& t = me();
@@ -351,7 +355,8 @@ void* emulated_shared(const void* key, size_t bytes) {
 void* emulated_shared_of(const void* mine, unsigned rank) {
   Thread& t = me();
   Group& group = *t.block_->group;
-  if (rank >= group.cluster) fail("a cluster of " + std::to_string(group.cluster) + " has no block " + std::to_string(rank));
+  if (rank >= group.cluster)
+    fail("a cluster of " + std::to_string(group.cluster) + " has no block " + std::to_string(rank));
   for (auto& [key, array] : t.block_->shared)
     if (size_t offset = (unsigned char*)mine - array->data; offset <= array->bytes) {
       Shared& other = share(t.block_[int(rank) - int(t.rank)], key, array->bytes);
@@ -370,7 +375,7 @@ void emulated_polled(const void* address, unsigned value, int line) {
 }
 void emulated_progress() { idle = 0; }
 
-/* What is wrong, or null. `shape`: blocks, x and y, and threads of each. */
+// What is wrong, or null. `shape`: blocks, x and y, and threads of each.
 const char* emulated_launch(const Kernel* what, void** given, const unsigned* shape, size_t shared, unsigned cluster,
                             bool cooperative, unsigned long long seed) {
   kernel = what;
@@ -393,7 +398,7 @@ const char* emulated_launch(const Kernel* what, void** given, const unsigned* sh
   return error.empty() ? nullptr : error.c_str();
 }
 
-/* A launch as a file tells it: of a process of its own, which a sanitizer may end. */
+// A launch as a file tells it: of a process of its own, which a sanitizer may end.
 int emulated_main(const Kernel* kernels, const char* path) {
   FILE* file = fopen(path, "rb");
   auto number = [file] {

@@ -14,7 +14,7 @@
 #define __launch_bounds__(...)
 #define __cluster_dims__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
-#define EMULATED_LINE int line = __builtin_LINE()
+#define AT_LINE int line = __builtin_LINE()
 
 // --- vectors ---
 
@@ -80,16 +80,18 @@ template <class T, int number> T& emulated_array() {
 
 // --- barriers, votes, shuffles ---
 
-inline void __syncthreads(EMULATED_LINE) { emulated_block_barrier(false, "__syncthreads()", line); }
-inline int __syncthreads_count(int vote, EMULATED_LINE) { return emulated_block_barrier(vote, "__syncthreads_count()", line); }
-inline int __syncthreads_or(int vote, EMULATED_LINE) { return emulated_block_barrier(vote, "__syncthreads_or()", line) > 0; }
-inline int __syncthreads_and(int vote, EMULATED_LINE) { return !emulated_block_barrier(!vote, "__syncthreads_and()", line); }
-inline void __syncwarp(unsigned mask = ~0u, EMULATED_LINE) { emulated_warp_barrier(mask, line); }
-inline unsigned __ballot_sync(unsigned mask, int vote, EMULATED_LINE) {
+inline void __syncthreads(AT_LINE) { emulated_block_barrier(false, "__syncthreads()", line); }
+inline int __syncthreads_count(int vote, AT_LINE) {
+  return emulated_block_barrier(vote, "__syncthreads_count()", line);
+}
+inline int __syncthreads_or(int vote, AT_LINE) { return emulated_block_barrier(vote, "__syncthreads_or()", line) > 0; }
+inline int __syncthreads_and(int vote, AT_LINE) { return !emulated_block_barrier(!vote, "__syncthreads_and()", line); }
+inline void __syncwarp(unsigned mask = ~0u, AT_LINE) { emulated_warp_barrier(mask, line); }
+inline unsigned __ballot_sync(unsigned mask, int vote, AT_LINE) {
   return emulated_ballot(mask, vote, "__ballot_sync()", line);
 }
-inline int __any_sync(unsigned mask, int vote, EMULATED_LINE) { return emulated_ballot(mask, vote, "__any_sync()", line) > 0; }
-inline int __all_sync(unsigned mask, int vote, EMULATED_LINE) { return !emulated_ballot(mask, !vote, "__all_sync()", line); }
+inline int __any_sync(unsigned mask, int vote, AT_LINE) { return !!emulated_ballot(mask, vote, "__any_sync()", line); }
+inline int __all_sync(unsigned mask, int vote, AT_LINE) { return !emulated_ballot(mask, !vote, "__all_sync()", line); }
 
 template <class T> T emulated_lane(unsigned mask, T value, unsigned lane, const char* what, int line) {
   static_assert(std::is_arithmetic_v<T>, "a shuffle moves numbers");
@@ -99,26 +101,26 @@ template <class T> T emulated_lane(unsigned mask, T value, unsigned lane, const 
   memcpy(&value, &bits, sizeof value);
   return value;
 }
-template <class T> T __shfl_sync(unsigned mask, T value, int lane, int width = 32, EMULATED_LINE) {
+template <class T> T __shfl_sync(unsigned mask, T value, int lane, int width = 32, AT_LINE) {
   unsigned first = emulated_here->lane & -width;
   return emulated_lane(mask, value, first + (lane & (width - 1)), "__shfl_sync()", line);
 }
-template <class T> T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32, EMULATED_LINE) {
+template <class T> T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32, AT_LINE) {
   unsigned own = emulated_here->lane, other = own ^ lanes;
   return emulated_lane(mask, value, other < (own & -width) + width ? other : own, "__shfl_xor_sync()", line);
 }
-template <class T> T __shfl_down_sync(unsigned mask, T value, unsigned lanes, int width = 32, EMULATED_LINE) {
+template <class T> T __shfl_down_sync(unsigned mask, T value, unsigned lanes, int width = 32, AT_LINE) {
   unsigned own = emulated_here->lane, within = own & (width - 1);
   return emulated_lane(mask, value, within + lanes < unsigned(width) ? own + lanes : own, "__shfl_down_sync()", line);
 }
-template <class T> T __shfl_up_sync(unsigned mask, T value, unsigned lanes, int width = 32, EMULATED_LINE) {
+template <class T> T __shfl_up_sync(unsigned mask, T value, unsigned lanes, int width = 32, AT_LINE) {
   unsigned own = emulated_here->lane, within = own & (width - 1);
   return emulated_lane(mask, value, within >= lanes ? own - lanes : own, "__shfl_up_sync()", line);
 }
 
 // --- memory ---
 
-inline void __threadfence() {}  // orders nothing for the sanitizer: what other blocks read is handed over by arrive_release
+inline void __threadfence() {}  // orders nothing for the sanitizer: arrive_release hands over what other blocks read
 inline void __threadfence_block() {}
 template <class T> T __ldcg(const T* p) { return *p; }
 template <class T> T __ldg(const T* p) { return *p; }
@@ -133,12 +135,12 @@ inline void arrive_release(unsigned* count) {
   emulated_progress();
   __atomic_fetch_add(count, 1u, __ATOMIC_RELEASE);
 }
-inline unsigned load_acquire(const unsigned* p, EMULATED_LINE) {
+inline unsigned load_acquire(const unsigned* p, AT_LINE) {
   unsigned value = __atomic_load_n(p, __ATOMIC_ACQUIRE);
   emulated_polled(p, value, line);
   return value;
 }
-inline void cluster_barrier(EMULATED_LINE) { emulated_cluster_barrier(line); }
+inline void cluster_barrier(AT_LINE) { emulated_cluster_barrier(line); }
 inline unsigned cluster_rank() { return emulated_here->rank; }
 template <class T> T* shared_of(T* mine, unsigned rank) { return (T*)emulated_shared_of(mine, rank); }
 inline unsigned char* dynamic_shared() { return emulated_here->dynamic; }
@@ -158,7 +160,9 @@ inline unsigned __float_as_uint(float x) { return emulated_bits<unsigned>(x); }
 inline double __longlong_as_double(long long x) { return emulated_bits<double>(x); }
 inline long long __double_as_longlong(double x) { return emulated_bits<long long>(x); }
 inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned long long)a * b >> 32; }
-inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) { return (unsigned __int128)a * b >> 64; }
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+  return (unsigned __int128)a * b >> 64;
+}
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __clz(int x) { return x ? __builtin_clz(x) : 32; }
 inline int __ffs(int x) { return __builtin_ffs(x); }
@@ -201,3 +205,4 @@ template <class... A, void (*kernel)(A...)> struct Entry<kernel> {
   static void call(void** given) { unpacked(given, std::index_sequence_for<A...>()); }
 };
 }  // namespace emulated
+#undef AT_LINE

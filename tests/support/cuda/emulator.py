@@ -11,6 +11,7 @@ cooperative or the blocks are a cluster. Shared memory begins as nan, and is nan
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import math
@@ -20,6 +21,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +32,8 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 HERE = Path(__file__).resolve().parent
+FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnngraph-tests" / "cuda"
+WEEKS = 14 * 86_400
 FLAGS = ("-std=c++17", "-O1", "-fPIC", "-w", "-U_FORTIFY_SOURCE")
 OF_KERNELS = ("-ffp-contract=off", "-fvisibility=hidden", "-fno-gnu-unique", "-include", str(HERE / "emulator.h"))
 IGNORED = ("-std=", "--std=", "-fmad", "--fmad", "-ftz", "--ftz", "-default-device", "--device-as-default", "-lineinfo")
@@ -89,14 +93,13 @@ def kernels(text: str) -> dict[str, dict[str, str]]:
 
 
 @cache
-def folder() -> Path:
-    path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnngraph-tests" / "cuda"
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-@cache
 def toolchain() -> bytes:
+    """What all depends on; and what nobody has asked for in weeks goes."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for file in FOLDER.glob("*-*"):
+        with contextlib.suppress(FileNotFoundError):  # of another process
+            if file.stat().st_mtime < time.time() - WEEKS:
+                file.unlink()
     version = subprocess.run(["g++", "--version"], capture_output=True, check=True).stdout
     return version + b"".join((HERE / name).read_bytes() for name in ("emulator.h", "emulator.cc"))
 
@@ -104,17 +107,19 @@ def toolchain() -> bytes:
 def built(name: str, *command: str, text: str = "") -> Path:
     """What the command makes of the text, which is in kernel.cu; kept."""
     key = hashlib.sha256(b"\0".join([toolchain(), *(part.encode() for part in (*command, text))])).hexdigest()[:32]
-    kept = folder() / f"{key}-{name}"
-    if not kept.exists():
-        with tempfile.TemporaryDirectory(dir=folder()) as temporary:
-            (Path(temporary) / "kernel.cu").write_text(text)
-            done = subprocess.run(
-                ["g++", *FLAGS, *command, "-o", name], cwd=temporary, capture_output=True, text=True, check=False,
-                env=os.environ | {"LC_ALL": "C"},
-            )  # fmt: skip
-            if done.returncode:
-                raise CompileError(done.stderr)
-            os.replace(Path(temporary) / name, kept)
+    kept = FOLDER / f"{key}-{name}"
+    if kept.exists():
+        os.utime(kept)
+        return kept
+    with tempfile.TemporaryDirectory(dir=FOLDER) as temporary:
+        (Path(temporary) / "kernel.cu").write_text(text)
+        done = subprocess.run(
+            ["g++", *FLAGS, *command, "-o", name], cwd=temporary, capture_output=True, text=True, check=False,
+            env=os.environ | {"LC_ALL": "C"},
+        )  # fmt: skip
+        if done.returncode:
+            raise CompileError(done.stderr)
+        os.replace(Path(temporary) / name, kept)
     return kept
 
 
