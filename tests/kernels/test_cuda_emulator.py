@@ -79,27 +79,26 @@ extern "C" __global__ void plane(int* out) {
 extern "C" __global__ void fresh(float* out) { out[threadIdx.x] = ((float*)SHARED)[threadIdx.x]; }
 
 // Each step, a block adds one to what its neighbour wrote in the step before.
-template <bool releases> __device__ void together(unsigned* count) {
+template <bool releases, bool acquires> __device__ void together(unsigned* count) {
   __syncthreads();
   if (threadIdx.x == 0) {
     unsigned wanted = (load_acquire(count) / gridDim.x + 1) * gridDim.x;
     if (releases) arrive_release(count);
     else atomicAdd(count, 1u);
-    while (load_acquire(count) < wanted) {}
+    while ((acquires ? load_acquire(count) : atomicAdd(count, 0u)) < wanted) {}
   }
   __syncthreads();
 }
-template <bool releases> __device__ void pass_on(float* x, unsigned* counts, int steps) {
+template <bool releases, bool acquires> __device__ void pass_on(float* x, unsigned* counts, int steps) {
   for (int t = 1; t <= steps; t++) {
     float given = __ldcg(x + (t - 1) * gridDim.x + (blockIdx.x + 1) % gridDim.x);
     if (threadIdx.x == 0) x[t * gridDim.x + blockIdx.x] = given + 1;
-    together<releases>(counts + t);
+    together<releases, acquires>(counts + t);
   }
 }
-extern "C" __global__ void neighbours(float* x, unsigned* counts, int steps) { pass_on<true>(x, counts, steps); }
-extern "C" __global__ void neighbours_without_release(float* x, unsigned* counts, int steps) {
-  pass_on<false>(x, counts, steps);
-}
+extern "C" __global__ void neighbours(float* x, unsigned* n, int steps) { pass_on<true, true>(x, n, steps); }
+extern "C" __global__ void without_release(float* x, unsigned* n, int steps) { pass_on<false, true>(x, n, steps); }
+extern "C" __global__ void without_acquire(float* x, unsigned* n, int steps) { pass_on<true, false>(x, n, steps); }
 
 extern "C" __global__ void part_of_block(int* out) {
   if (threadIdx.x < 40) __syncthreads();  // the others have returned
@@ -228,8 +227,9 @@ def test_what_a_kernel_must_not_do_is_told(name: str, threads: int, said: list[s
 
 
 def test_a_launch_whose_blocks_do_not_run_at_the_same_time_cannot_wait() -> None:
-    with pytest.raises(Fault, match=r"deadlock\n.*\n.*wait in load_acquire\(\) at line \d+ `while"):
-        launch("neighbours", 5, 64, (zeros(2, 5), zeros(2, dtype="uint32"), np.int32(1)))
+    for name, function in (("neighbours", "load_acquire"), ("without_acquire", "atomicAdd")):
+        with pytest.raises(Fault, match=rf"deadlock\n.*\n.*wait in {function}\(\) at line \d+ `while"):
+            launch(name, 5, 64, (zeros(2, 5), zeros(2, dtype="uint32"), np.int32(1)))
 
 
 def test_a_block_that_left_its_cluster_has_no_shared_memory() -> None:
@@ -283,10 +283,11 @@ def test_a_missing_barrier_is_a_race() -> None:
     assert "data race" in found and "sum_of_block" in found
 
 
-def test_a_missing_release_is_a_race() -> None:
+@pytest.mark.parametrize("name", ["without_release", "without_acquire"])
+def test_a_missing_release_or_acquire_is_a_race(name: str) -> None:
     args = zeros(3, 2), zeros(3, dtype="uint32"), np.int32(2)
     assert sanitized(TEXT, "neighbours", 2, 32, args, options=OPTIONS, cooperative=True) == ""
-    found = sanitized(TEXT, "neighbours_without_release", 2, 32, args, options=OPTIONS, cooperative=True)
+    found = sanitized(TEXT, name, 2, 32, args, options=OPTIONS, cooperative=True)
     assert "data race" in found and "pass_on" in found
 
 
@@ -363,6 +364,17 @@ def test_the_stand_in_refuses(what: str) -> None:
     cupy = stand_in.cupy()
     with pytest.raises((TypeError, ValueError, RuntimeError)):
         REFUSED[what](cupy, kernel(cupy, "sum"), cupy.zeros(64, np.float32))
+
+
+def test_clusters_of_more_than_eight_blocks_have_to_be_allowed() -> None:
+    cupy = stand_in.cupy()
+    around = cupy.RawModule(code=CLUSTER.replace("(4, 1, 1) around", "(16, 1, 1) around")).get_function("around")
+    out = cupy.zeros(16, np.int32)
+    with pytest.raises(cupy.cuda.driver.CUDADriverError):
+        around((16,), (1,), (out,), shared_mem=4)
+    cupy.cuda.driver.funcSetAttribute(around.kernel.ptr, 14, 1)
+    around((16,), (1,), (out,), shared_mem=4)
+    assert out.get().tolist() == [10 * ((rank + 1) % 4) for rank in range(16)]
 
 
 def test_the_stand_in_tells_what_does_not_compile_as_cupy_does() -> None:

@@ -366,12 +366,12 @@ void* emulated_shared_of(const void* mine, unsigned rank) {
   fail("shared_of() of an address that is not in shared memory");
   return nullptr;
 }
-void emulated_polled(const void* address, unsigned value, int line) {
+void emulated_polled(const void* address, unsigned value, const char* what, int line) {
   Thread& t = me();
   t.again = t.polled == address && t.seen == value;
   t.polled = address;
   t.seen = value;
-  ask(POLL, "load_acquire()", line);
+  ask(POLL, what, line);
 }
 void emulated_progress() { idle = 0; }
 

@@ -62,7 +62,7 @@ unsigned emulated_ballot(unsigned mask, bool vote, const char* what, int line);
 unsigned long long emulated_shuffle(unsigned mask, unsigned long long bits, unsigned lane, const char* what, int line);
 void* emulated_shared(const void* key, size_t bytes);
 void* emulated_shared_of(const void* mine, unsigned rank);
-void emulated_polled(const void* address, unsigned value, int line);
+void emulated_polled(const void* address, unsigned value, const char* what, int line);
 void emulated_progress();
 }
 
@@ -125,9 +125,10 @@ inline void __threadfence_block() {}
 template <class T> T __ldcg(const T* p) { return *p; }
 template <class T> T __ldg(const T* p) { return *p; }
 template <class T> void __stcg(T* p, T value) { *p = value; }
-inline unsigned atomicAdd(unsigned* p, unsigned more) {
-  emulated_progress();
-  return __atomic_fetch_add(p, more, __ATOMIC_RELAXED);
+inline unsigned atomicAdd(unsigned* p, unsigned more, AT_LINE) {
+  unsigned before = __atomic_fetch_add(p, more, __ATOMIC_RELAXED);
+  emulated_polled(p, before, "atomicAdd()", line);
+  return before;
 }
 
 // What is PTX on a device.
@@ -137,7 +138,7 @@ inline void arrive_release(unsigned* count) {
 }
 inline unsigned load_acquire(const unsigned* p, AT_LINE) {
   unsigned value = __atomic_load_n(p, __ATOMIC_ACQUIRE);
-  emulated_polled(p, value, line);
+  emulated_polled(p, value, "load_acquire()", line);
   return value;
 }
 inline void cluster_barrier(AT_LINE) { emulated_cluster_barrier(line); }
