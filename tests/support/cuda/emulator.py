@@ -311,7 +311,9 @@ class Launch:
             file.write(struct.pack("<9q", *numbers) + self.packed)
             file.flush()
             command = [str(self.module.program(kind)), file.name]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | found)
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, env=os.environ | found, timeout=600
+            )
         assert not done.returncode or done.stderr, f"ended with {done.returncode}"
         return quoted(done.stderr, self.module.text)
 
