@@ -84,10 +84,9 @@ def _exit_code(arguments: Sequence[str] | None, asked: Asked, stack: ExitStack) 
             stack.callback(processes.close)
 
             def work() -> Any:
-                with heard():
-                    return cli.main(arguments, standalone_mode=False, obj=processes)
+                return cli.main(arguments, standalone_mode=False, obj=processes)
 
-            code = processes.agreed(work)
+            code = processes.agreed(lambda: heard(work))
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except UserError as error:

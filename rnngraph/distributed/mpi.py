@@ -6,8 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -17,7 +19,7 @@ from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
 from rnngraph.distributed import traffic
 from rnngraph.distributed.failures import Failure, NoMpi, failure_of, known_to_all, raised_by_all
 from rnngraph.distributed.processes import Processes, mean_with, own, owner
-from rnngraph.system.interrupts import held
+from rnngraph.system.interrupts import held, unheard_inside
 
 if TYPE_CHECKING:
     from rnngraph.distributed.processes import Array, Gradients
@@ -119,28 +121,32 @@ class MpiProcesses:
         self.comm.Free()
 
     def close(self) -> None:
-        self.free()
-        _mpi().Finalize()
+        with held():
+            self.free()
+            _mpi().Finalize()
 
     def fold(self, shards: int) -> Exchange:
         return Exchange(self, shards)
 
     def _agreed(self, work: Callable[[], Any], then: Callable[[Any], Any], for_all: bool = False) -> Any:
-        """What `then` makes of what all have done; with `for_all` one did it. Signals wait, so that none leaves while
-        others wait for it."""
+        """What `then` makes of what all have done; with `for_all` one did it. Signals are heard in the work alone, so
+        that none leaves while others wait for it, and no longer where all have failed: one that came later would take
+        the place of the error, and this process would ask again, while the others have left."""
         failure: BaseException | None = None
         result = None
-        try:
-            result = work()
-        except BaseException as error:
-            if known_to_all(error):
-                raise
-            failure = error
-        with held(), self.unbroken():
-            failures = self._failures(None if failure is None else failure_of(failure, for_all))
-            if not failures:
-                return then(result)
-        raise raised_by_all(failure or RuntimeError(), failures, self.size) from failure
+        with held() as heard:
+            try:
+                result = heard(work)
+            except BaseException as error:
+                if known_to_all(error):
+                    raise
+                failure = error
+            with self.unbroken():
+                failures = self._failures(None if failure is None else failure_of(failure, for_all))
+                if not failures:
+                    return then(result)
+            unheard_inside()
+            raise raised_by_all(failure or RuntimeError(), failures, self.size) from failure
 
     def _failures(self, failure: Failure | None) -> Mapping[int, Failure]:
         """What went wrong, by rank."""
@@ -164,16 +170,32 @@ class MpiProcesses:
             self.comm.Abort(1)
 
 
+@dataclass(frozen=True)
+class Bucket:
+    """Entries that travel together: those of all shards from `start` on come to `room` (rounds, processes, our part of
+    them), and the mean of our part goes out from `mean`."""
+
+    start: int
+    stop: int
+    room: Array
+    mean: Array
+    coming: list[Any]
+
+
 class Exchange:
     """The fold of several processes. Each adds up its part of the entries for all shards, in their order, and gives the
-    mean of it to all: of n entries each process sends about n for a shard, and n of the mean."""
+    mean of it to all: of n entries each process sends about n for a shard, and n of the mean. While a bucket is added
+    up, the next one comes in, and the mean of the one before goes out."""
 
     def __init__(self, among: MpiProcesses, shards: int) -> None:
-        self.among, self.shards, self.rounds = among, shards, 0
+        self.among, self.shards = among, shards
+        self.held_by = [own(shards, among.size, rank) for rank in range(among.size)]
+        self.rounds = max(map(len, self.held_by))
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.ours: Array = np.empty((0, 0))
         self.result: Array = np.empty(0)
-        self.received: Array = np.empty(0)
+        self.rooms: Array = np.empty((0, 0))
+        self.means: Array = np.empty((0, 0))
 
     def begin(self) -> None:
         pass
@@ -195,9 +217,7 @@ class Exchange:
             if not everyone[:, 0].any():
                 return everyone, {}
             self._learn()
-            size = traffic.bucket(self.among.size)
-            for start in range(0, self.result.size, size):
-                self._bucket(start, min(start + size, self.result.size), everyone)
+            self._exchange(everyone)
         return everyone, self._named()
 
     def _prepare(self, gradients: Gradients) -> None:
@@ -216,14 +236,15 @@ class Exchange:
 
     def _learn(self) -> None:
         """In the first update a process whose shards are empty hears the shapes from the others."""
-        if self.received.size:
+        if self.rooms.size:
             return
         told = self.among.comm.allgather((self.shapes, self.ours.dtype.str))
         shapes, dtype = next(one for one in told if one[0])
         if not self.shapes:
             self._allocate(shapes, dtype, len(own(self.shards, self.among.size, self.among.rank)))
         known = traffic.Exchange(self.result.size, self.result.itemsize, self.shards, self.among.size)
-        self.rounds, self.received = known.rounds, np.empty(known.received, dtype)
+        self.rooms = np.empty((traffic.AHEAD, known.received), dtype)
+        self.means = np.empty((traffic.AHEAD, known.part), dtype)
 
     def _numbers(self, ours: Array) -> Array:
         size, columns = self.among.size, ours.shape[1]
@@ -233,37 +254,68 @@ class Exchange:
         self.among.sent += ours.nbytes * (size - 1)
         return everyone
 
-    def _bucket(self, start: int, stop: int, numbers: Array) -> None:
-        """The entries from `start` to `stop`: each process gets its part of all shards, and gives the mean of it."""
-        comm, size, rank = self.among.comm, self.among.size, self.among.rank
-        cuts = [own(stop - start, size, r) for r in range(size)]
-        lengths, places = [len(cut) for cut in cuts], [cut.start for cut in cuts]
-        mine = lengths[rank]
-        room = self.received[: self.rounds * size * mine].reshape(self.rounds, size, mine)
-        shards = [own(self.shards, size, r) for r in range(size)]
-        for turn in range(self.rounds):
-            sends = lengths if turn < len(shards[rank]) else [0] * size
-            row = self.ours[turn, start:stop] if turn < len(shards[rank]) else self.ours[:0].reshape(-1)
-            counts = [mine if turn < len(theirs) else 0 for theirs in shards]
-            comm.Alltoallv([row, (sends, places)], [room[turn], (counts, [r * mine for r in range(size)])])
-            self.among.sent += (sum(sends) - sends[rank]) * row.itemsize
-        whole = self.result[start:stop]
-        whole[cuts[rank].start : cuts[rank].stop] = self._folded(room, shards, numbers)
-        part = whole[cuts[rank].start : cuts[rank].stop].copy()
-        comm.Allgatherv(part, [whole, (lengths, places)])
-        self.among.sent += part.nbytes * (size - 1)
+    def _exchange(self, numbers: Array) -> None:
+        """All processes ask for the same in the same order; a room is used again once the bucket in it is done with."""
+        size = traffic.bucket(self.among.size)
+        coming, going = deque[Bucket](), deque[Any]()
+        for turn, start in enumerate(range(0, self.result.size, size)):
+            if len(coming) == traffic.AHEAD:
+                self._next(coming, going, numbers)
+            coming.append(self._sent(start, min(start + size, self.result.size), turn % traffic.AHEAD))
+        while coming:
+            self._next(coming, going, numbers)
+        for request in going:
+            request.Wait()
 
-    def _folded(self, room: Array, shards: list[range], numbers: Array) -> Array:
-        found: Array | None = None
-        weight = 0
+    def _next(self, coming: deque[Bucket], going: deque[Any], numbers: Array) -> None:
+        """Adds up the first bucket that comes, behind the end of the one whose room for the mean it has."""
+        if len(going) == traffic.AHEAD:
+            going.popleft().Wait()
+        going.append(self._added(coming.popleft(), numbers))
+
+    def _sent(self, start: int, stop: int, place: int) -> Bucket:
+        """Gives each process its part of our shards."""
+        comm, size, rank = self.among.comm, self.among.size, self.among.rank
+        lengths, places = self._parts(stop - start)
+        mine = lengths[rank]
+        room = self.rooms[place, : self.rounds * size * mine].reshape(self.rounds, size, mine)
+        coming = []
+        for turn in range(self.rounds):
+            sends = lengths if turn < len(self.held_by[rank]) else [0] * size
+            row = self.ours[turn, start:stop] if turn < len(self.held_by[rank]) else self.ours[:0].reshape(-1)
+            counts = [mine if turn < len(theirs) else 0 for theirs in self.held_by]
+            given, got = [row, (sends, places)], [room[turn], (counts, [r * mine for r in range(size)])]
+            coming.append(comm.Ialltoallv(given, got))
+            self.among.sent += (sum(sends) - sends[rank]) * row.itemsize
+        return Bucket(start, stop, room, self.means[place, :mine], coming)
+
+    def _added(self, bucket: Bucket, numbers: Array) -> Any:
+        """Adds up our part once it is there, and gives the mean to all."""
+        for request in bucket.coming:
+            request.Wait()
+        self._add(bucket, numbers)
+        self.among.sent += bucket.mean.nbytes * (self.among.size - 1)
+        whole = self.result[bucket.start : bucket.stop]
+        return self.among.comm.Iallgatherv(bucket.mean, [whole, self._parts(whole.size)])
+
+    def _parts(self, entries: int) -> tuple[list[int], list[int]]:
+        """How many entries of a bucket each process adds up, and where they begin."""
+        cuts = [own(entries, self.among.size, rank) for rank in range(self.among.size)]
+        return [len(cut) for cut in cuts], [cut.start for cut in cuts]
+
+    def _add(self, bucket: Bucket, numbers: Array) -> None:
+        weight, first = 0, True
         for shard in range(self.shards):
             there, counts = bool(numbers[shard, 0]), int(numbers[shard, 1])
-            if there:
-                holder = owner(shard, self.shards, self.among.size)
-                found = mean_with(found, weight, room[shard - shards[holder].start, holder], counts)
-                weight += counts
-        assert found is not None
-        return found
+            if not there:
+                continue
+            holder = owner(shard, self.shards, self.among.size)
+            found = bucket.room[shard - self.held_by[holder].start, holder]
+            if first:
+                np.copyto(bucket.mean, found)
+            else:
+                mean_with(bucket.mean, weight, found, counts)
+            weight, first = weight + counts, False
 
     def _named(self) -> Gradients:
         found: dict[str, Array] = {}

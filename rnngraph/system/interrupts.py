@@ -7,9 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 TWICE = 0.5
 """Seconds in which a second signal is one with the first."""
@@ -49,7 +51,7 @@ def heard() -> Iterator[Asked]:
     A signal that is ignored from outside (a job in the background, `nohup`) stays ignored.
     """
     asked = Asked()
-    if threading.current_thread() is not threading.main_thread():
+    if not _in_main_thread():
         yield asked
         return
 
@@ -74,7 +76,7 @@ def heard() -> Iterator[Asked]:
 
 def unheard() -> None:
     """From now on neither signal does anything: the process is at its end, and its exit code is known."""
-    if threading.current_thread() is threading.main_thread():
+    if _in_main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
 
@@ -94,41 +96,101 @@ def _raised_again(asked: Asked, unraisable: Any) -> None:
     sys.__unraisablehook__(unraisable)
 
 
-Heard = Callable[[], AbstractContextManager[None]]
+class Heard(Protocol):
+    """Does some work while signals are raised at once, and one that has waited first of all. The work is a function,
+    since a signal can get between the lines of Python that end a `with`."""
+
+    def __call__(self, work: Callable[[], T]) -> T: ...
+
+
+class _Gate:
+    """What is done when a signal comes: by the handlers of before, unless it has to wait."""
+
+    def __init__(self, handlers: dict[int, Any]) -> None:
+        self.handlers = handlers
+        self.waiting: list[int] | None = None
+        """Where signals wait; None where they are let through."""
+        self.shut = False
+        """Whether they change nothing any more."""
+
+    def __call__(self, number: int, frame: Any) -> None:
+        if self.shut:
+            return
+        if self.waiting is not None:
+            self.waiting.append(number)
+        elif callable(handler := self.handlers[number]):
+            handler(number, frame)
+        else:
+            signal.signal(number, handler)
+            signal.raise_signal(number)
+
+    def passed(self, waiting: list[int] | None, came: list[int], work: Callable[[], T]) -> T:
+        """What the work gives while signals wait elsewhere, or are let through; the first that came goes there."""
+        before = self.waiting
+        try:
+            self.waiting = waiting
+            if came:
+                self(came.pop(0), None)
+            return work()
+        finally:
+            self.waiting = before
 
 
 @contextmanager
 def held() -> Iterator[Heard]:
-    """A signal that comes meanwhile is raised behind: what is done inside is done whole. Inside of what it gives,
-    signals are raised at once all the same, and one that waited at its beginning."""
-    if threading.current_thread() is not threading.main_thread():
-        yield nullcontext
+    """A signal that comes meanwhile is raised behind: what is done inside is done whole, but for the work that is given
+    to the function that it gives."""
+    if not _in_main_thread():
+        yield _at_once
         return
-    came: list[int] = []
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
-    before = {n: _handler(n, lambda number, _: came.append(number)) for n in numbers}
+    with _gate() as gate:
+        before, came = gate.waiting, list[int]()
 
-    @contextmanager
-    def heard() -> Iterator[None]:
-        waiting = {n: _handler(n, handler) for n, handler in before.items()}
+        def heard(work: Callable[[], T]) -> T:
+            return gate.passed(before, came, work)
+
         try:
-            if came:
-                signal.raise_signal(came.pop())
-            yield
+            gate.waiting = came
+            yield heard
         finally:
-            for number, handler in waiting.items():
-                signal.signal(number, handler)
+            gate.waiting = before
+        if came:
+            gate(came[0], None)
 
+
+def _at_once(work: Callable[[], T]) -> T:
+    return work()
+
+
+def _in_main_thread() -> bool:
+    """Where Python hears signals."""
+    return threading.current_thread() is threading.main_thread()
+
+
+def unheard_inside() -> None:
+    """From now on, up to the end of the outermost `held`, signals change nothing: what they ask for is under way."""
+    if _in_main_thread() and (gate := _standing()) is not None:
+        gate.shut = True
+
+
+def _standing() -> _Gate | None:
+    """The gate of the outermost `held` that we are in."""
+    handlers = map(signal.getsignal, (signal.SIGINT, signal.SIGTERM))
+    return next((handler for handler in handlers if isinstance(handler, _Gate)), None)
+
+
+@contextmanager
+def _gate() -> Iterator[_Gate]:
+    if (standing := _standing()) is not None:
+        yield standing
+        return
+    found = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[int, Any] = {n: h or signal.SIG_DFL for n, h in found.items() if h is not signal.SIG_IGN}
+    gate = _Gate(before)
     try:
-        yield heard
+        for number in before:
+            signal.signal(number, gate)
+        yield gate
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if came:
-        signal.raise_signal(came[0])
-
-
-def _handler(number: int, handler: Any) -> Any:
-    """Sets it, and gives the one before."""
-    before = signal.signal(number, handler)
-    return before if before is not None else signal.SIG_DFL

@@ -23,7 +23,7 @@ from rnngraph.training.batch_rows import split
 from rnngraph.training.checkpoint import Identity, Made, Training, digests
 from rnngraph.training.config import FitConfig
 from rnngraph.training.evaluation import EVALUATED, Evaluable, Record, evaluate
-from rnngraph.training.gradients import Found, last_batch, of_all_shards, of_own_shards
+from rnngraph.training.gradients import last_batch, of_all_shards, of_own_shards
 from rnngraph.training.job import Explain, Job, Norms, Progress, Trainable
 from rnngraph.training.pieces import Pieces, refuse_uncut
 from rnngraph.training.rates import Place, warmed_up
@@ -169,18 +169,22 @@ def _own(job: Job, training: Training) -> Training:
 def _trained(job: Job, training: Training, heard: Heard) -> Training:
     """One batch after another. An update is made as a whole or not at all: an interruption waits for its end. Signals
     are heard only in here, so that all processes come to the same end of it."""
+
+    def loop() -> None:
+        nonlocal training
+        while training.epoch < job.config.epochs and not _out_of_patience(job, training):
+            if training.batch < job.pieces.count:  # else it was interrupted between the last batch and its record
+                with held() as between:
+                    training = _updated(job, training, between)
+            record = None
+            if training.batch == job.pieces.count:
+                training = _close_epoch(job, training)
+                record = training.history[-1]
+                _keep(job, training)
+            _tell(job, training, record)
+
     try:
-        with heard():
-            while training.epoch < job.config.epochs and not _out_of_patience(job, training):
-                if training.batch < job.pieces.count:  # else it was interrupted between the last batch and its record
-                    with held() as between:
-                        training = _updated(job, training, between)
-                record = None
-                if training.batch == job.pieces.count:
-                    training = _close_epoch(job, training)
-                    record = training.history[-1]
-                    _keep(job, training)
-                _tell(job, training, record)
+        heard(loop)
         job.processes.agreed(lambda: None)
     except KeyboardInterrupt as error:
         with held():
@@ -213,12 +217,7 @@ def _interrupted(job: Job, error: KeyboardInterrupt) -> tuple[int, ...]:
 def _updated(job: Job, training: Training, heard: Heard) -> Training:
     """The run after one more update, its weights written over; signals are `heard` while gradients are computed."""
     job.fold.begin()
-
-    def computed() -> dict[int, Found]:
-        with heard():
-            return of_own_shards(job, training)
-
-    mine = job.processes.agreed(computed)
+    mine = job.processes.agreed(lambda: heard(lambda: of_own_shards(job, training)))
     found = of_all_shards(job, training, mine)
     state = training.state
     if found.gradients:

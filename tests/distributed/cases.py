@@ -18,6 +18,7 @@ import numpy as np
 
 import rnngraph as rg
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.distributed import traffic
 from rnngraph.training.optimisers import OPTIMISERS
 
 MODEL = """\
@@ -41,6 +42,8 @@ model Words {
 }
 """
 SHARDS = 4
+SMALL = {"BUCKET": 40, "PART": 12}
+"""Entries of a bucket, so that the gradients of these models travel as several."""
 RNG = np.random.default_rng(0)
 DATA = {"x": RNG.normal(size=(22, 6, 2)), "y": RNG.normal(size=(22, 6, 1))}
 RAGGED = {**DATA, "x.lengths": RNG.integers(0, 7, 22)}
@@ -173,6 +176,8 @@ def main(folder: Path) -> None:
     from mpi4py import MPI
 
     comm = MPI.COMM_WORLD
+    for setting, entries in SMALL.items():
+        setattr(traffic, setting, entries)
     found: dict[str, Any] = {"bits": {}, "resumed": {}}
     for name in CASES if comm.size == 2 else FEW:
         found["bits"][name] = told(fitted(name, comm))

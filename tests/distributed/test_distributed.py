@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import signal
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import rnngraph as rg
 from rnngraph.analysis.cost import trained_values
 from rnngraph.cli.main import exit_code
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.distributed import mpi, traffic
+from rnngraph.distributed.failures import Failure, Stopped
 from rnngraph.distributed.launcher import Launched, launched
+from rnngraph.distributed.mpi import MpiProcesses
 from rnngraph.distributed.processes import own, owner
 from rnngraph.distributed.traffic import Exchange
-from tests.distributed.cases import CASES, FAULTS, FEW, MODEL, RESUMED, SHARDS, fitted, told
+from rnngraph.system.interrupts import heard
+from tests.distributed.cases import CASES, FAULTS, FEW, MODEL, RESUMED, SHARDS, SMALL, fitted, told
 from tests.support.paths import ROOT
 from tests.support.ranks import TRAIN, findings, furnished, mpiexec, together
 
@@ -90,7 +97,9 @@ def test_every_thing_has_one_owner() -> None:
 
 @needs_mpi
 @pytest.mark.parametrize("size", [2, 3])
-def test_what_is_sent_was_predicted(size: int, ran: Any) -> None:
+def test_what_is_sent_was_predicted(size: int, ran: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting, entries in SMALL.items():
+        monkeypatch.setattr(traffic, setting, entries)
     for rank, found in enumerate(ran(size)):
         for shards, counted in found["sent"].items():
             predicted = Exchange(trained_values(rg.parse(MODEL)), 4, int(shards), size).sent(rank)
@@ -105,6 +114,57 @@ def test_cost_tells_what_processes_send(folder: Path, capsys: pytest.CaptureFixt
     assert found["among"]["sent"] == (16 * 8 + 5) * 4 + 1 + 3 * 8 and found["sizes"]["batch"] == 4
     assert exit_code(["cost", "small.rnn", "--processes", "2"]) == 2
     assert exit_code(["cost", "small.rnn", "--gradient", "--batch", "2", "--processes", "3"]) == 2
+
+
+# --- what travels while something is added up --------------------------------------------------------------------
+
+
+class Slow:
+    """A communicator of two over a line that takes a second for a message, in each direction one behind the other."""
+
+    rank, size = 0, 2
+
+    def __init__(self) -> None:
+        self.now, self.free = 0, {"in": 0, "out": 0}
+
+    def arrives(self, direction: str) -> Any:
+        at = self.free[direction] = max(self.now, self.free[direction]) + 1
+
+        def wait() -> None:
+            self.now = max(self.now, at)
+
+        return SimpleNamespace(Wait=wait)
+
+    def allgather(self, told: Any) -> list[Any]:
+        return [told, told]
+
+    def Allgatherv(self, ours: Any, everyone: Any) -> None:
+        everyone[0][:] = ours
+
+    def Ialltoallv(self, given: Any, got: Any) -> Any:
+        got[0][:] = 0
+        return self.arrives("in")
+
+    def Iallgatherv(self, mean: Any, whole: Any) -> Any:
+        return self.arrives("out")
+
+
+def test_a_bucket_comes_in_while_another_is_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of eight takes a second to come, to be added up and to go out: 24 in turn, 10 where each begins as soon as
+    the line is free. By hand: the first comes until 1, is added up until 2, the last of the others until 9, out at 10."""
+    for setting, entries in {"BUCKET": 10, "PART": 1}.items():
+        monkeypatch.setattr(traffic, setting, entries)
+    line = Slow()
+
+    def added(*_: Any) -> None:
+        line.now += 1
+
+    monkeypatch.setattr(mpi, "mean_with", added)
+    exchange = MpiProcesses(line).fold(2)
+    exchange.begin()
+    exchange.put(0, {"w": np.ones(80, "f4")}, 1)
+    exchange.mean(np.array([[1.0, 1.0, 0.0]]))
+    assert line.now == 10
 
 
 # --- faults ------------------------------------------------------------------------------------------------------
@@ -133,6 +193,39 @@ def test_what_goes_wrong_on_one_rank_is_told_by_all(name: str, ran: Any) -> None
     for rank in ran(3):
         _, found, messages = rank["faults"][name]
         assert found == code and len(messages) == 1 and words in messages[0]
+
+
+class Failing:
+    """A communicator of two, by which this process hears at each question that the other was interrupted."""
+
+    rank, size = 0, 2
+
+    def __init__(self) -> None:
+        self.questions = 0
+
+    def Allgather(self, ours: Any, states: Any) -> None:
+        self.questions += 1
+        states[:] = [ours[0], 1]
+
+    def allgather(self, failure: Failure | None) -> list[Failure | None]:
+        return [failure, Failure((), 130, "")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_behind_a_failure_that_all_know_asks_nobody_again(number: signal.Signals) -> None:
+    """The launcher sends it to all; one may hear of it from another before it comes. Others would have left already."""
+    comm = Failing()
+    processes = MpiProcesses(comm)
+
+    def work() -> None:
+        try:
+            processes.agreed(lambda: None)
+        finally:
+            signal.raise_signal(number)
+
+    with heard(), pytest.raises(Stopped):
+        processes.agreed(work)
+    assert comm.questions == 1
 
 
 @needs_mpi
