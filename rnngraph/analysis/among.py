@@ -1,8 +1,9 @@
-"""What a training step takes on each of several processes; nothing is run."""
+"""What a training step takes on each of several processes, in bytes and, by a model, in time; nothing is run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from rnngraph.analysis.cost import trained_values
 from rnngraph.diagnostics.errors import UserError
@@ -24,13 +25,73 @@ class Among:
     sent_by_all: int
 
 
+@dataclass(frozen=True)
+class Link:
+    """Between processes: seconds until a message begins to come, and bytes a second."""
+
+    latency: float
+    bandwidth: float
+
+
+@dataclass(frozen=True)
+class Took:
+    """The predicted seconds of an update over so many processes, which is as long as that of the one with the most
+    `rows`: those of its rows, as a part of the update of one process, and of the exchange behind them."""
+
+    processes: int
+    rows: int
+    computing: float
+    exchange: float
+
+    @property
+    def seconds(self) -> float:
+        return self.computing + self.exchange
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Predictions for 1, 2, 4, ... processes, and for the number that was asked for."""
+
+    took: tuple[Took, ...]
+
+    @property
+    def best(self) -> Took:
+        """From which on more processes do not pay."""
+        return min(self.took, key=lambda took: took.seconds)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"took": [{**asdict(took), "seconds": took.seconds} for took in self.took], "best": self.best.processes}
+
+
 def among(model: Model, dtype: str, batch: int, processes: int, shards: int | None) -> Among:
     """UserError where there are fewer shards than processes, or fewer rows than shards."""
     shards = shards or processes
     if not processes <= shards <= batch:
         told = f"a batch of {batch} rows in {shards} shards is not for {processes} processes"
         raise UserError(told, "E732", "a shard has one row at least, and a process one shard")
-    exchange = Exchange(trained_values(model), ITEMSIZE["float", dtype], shards, processes)
+    exchange = _exchange(model, dtype, shards, processes)
     sent = [exchange.sent(rank) for rank in range(processes)]
     held = max(exchange.held(rank) for rank in range(processes)) if processes > 1 else 0
     return Among(processes, shards, -(-batch // shards), held, max(sent), sum(sent))
+
+
+def scaling(
+    model: Model, dtype: str, batch: int, processes: int, shards: int | None, alone: float, link: Link
+) -> Scaling:
+    """`alone` is the seconds of the batch's update on one process. Computing is taken to be in proportion to the rows;
+    a process's messages go one behind the other, and none while it computes."""
+    most = shards or batch
+    numbers = {2**power for power in range(most.bit_length())} | {processes}
+
+    def took(number: int) -> Took:
+        exchange = _exchange(model, dtype, shards or number, number)
+        rows = min(batch, exchange.rounds * -(-batch // exchange.shards))
+        sent = max(exchange.sent(rank) for rank in {0, number - 1})
+        told = exchange.messages * link.latency + sent / link.bandwidth
+        return Took(number, rows, alone * rows / batch, told)
+
+    return Scaling(tuple(took(number) for number in sorted(numbers)))
+
+
+def _exchange(model: Model, dtype: str, shards: int, processes: int) -> Exchange:
+    return Exchange(trained_values(model), ITEMSIZE["float", dtype], shards, processes)

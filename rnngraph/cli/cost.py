@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from rnngraph.cli.arguments import Verb, Whole
+from rnngraph.cli.arguments import Real, Verb, Whole
 from rnngraph.cli.options import JSON, KEEP, KERNELS, MEMORY_LIMIT, MODEL, SWAP, TRUNCATE, UNROLL, dtype_option, read
 from rnngraph.cli.terminal import say_json, show_all
 from rnngraph.diagnostics.errors import UserError
@@ -21,6 +21,9 @@ from rnngraph.diagnostics.errors import UserError
 @click.option("--lengths", is_flag=True, help="For data whose rows have lengths.")
 @click.option("--processes", type=Whole(), help="Processes that share the rows, with --gradient.")
 @click.option("--shards", type=Whole(), help="Parts of the rows.  [default: as many as processes]")
+@click.option("--alone", type=Real(1e-6), help="Milliseconds of the step on one process (see `bench`), for times.")
+@click.option("--latency", type=Real(0), default=25.0, show_default=True, help="Microseconds until a message comes.")
+@click.option("--bandwidth", type=Real(1e-6), default=10.0, show_default=True, help="Gbit/s between processes.")
 @click.option("--lines", type=Whole(0), default=10, show_default=True, help="Number of source lines to list.")
 @UNROLL
 @KEEP
@@ -40,6 +43,9 @@ def cost(
     lengths: bool,
     processes: int | None,
     shards: int | None,
+    alone: float | None,
+    latency: float,
+    bandwidth: float,
     lines: int,
     unroll: str | None,
     keep: str | None,
@@ -51,9 +57,9 @@ def cost(
     as_json: bool,
 ) -> None:
     """Predict the bytes of arrays that a run will take, without running anything."""
-    from rnngraph.analysis.among import among
+    from rnngraph.analysis.among import Link, among, scaling
     from rnngraph.analysis.cost import cost as predicted
-    from rnngraph.cli.tables import among_table, cost_tables
+    from rnngraph.cli.tables import among_table, cost_tables, scaling_table
     from rnngraph.run_options import run_options
 
     model = read(file, name, settings)
@@ -63,9 +69,18 @@ def cost(
     compiled = options.training_step if gradient else options.compiled
     if (processes or shards) and not gradient:
         raise UserError("several processes share a training step, not a forward run", "E626", "add --gradient")
+    if alone is not None and not processes:
+        raise UserError("`--alone` is for the time over several processes", "E626", "add --processes")
     shared = among(model, options.dtype, batch, processes or 1, shards) if processes or shards else None
+    link = Link(1e-6 * latency, 1e9 / 8 * bandwidth)
+    times = scaling(model, options.dtype, batch, processes or 1, shards, 1e-3 * alone, link) if alone else None
     found = predicted(model, compiled, steps, shared.rows if shared else batch, lengths)
     if as_json:
-        say_json({**found.to_json(), **({"among": asdict(shared)} if shared else {})})
+        told = {"among": asdict(shared)} if shared else {}
+        say_json({**found.to_json(), **told, **({"scaling": times.to_json()} if times else {})})
         return
-    show_all(*cost_tables(found, lines), *(among_table(shared, batch) if shared else ()))
+    show_all(
+        *cost_tables(found, lines),
+        *(among_table(shared, batch) if shared else ()),
+        *(scaling_table(times, processes) if times else ()),
+    )

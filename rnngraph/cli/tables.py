@@ -118,6 +118,28 @@ def among_table(shared: Any, batch: int) -> list[Any]:
             table(("", "bytes", "of"), rows, ("", "of"))]  # fmt: skip
 
 
+def scaling_table(scaling: Any, asked: int | None) -> list[Any]:
+    """The time over 1, 2, 4, ... processes (`analysis.among.Scaling`), up to the first number that does not pay."""
+    from rnngraph.viz.sentences import duration
+
+    one, best = scaling.took[0], scaling.best
+    shown = [took for took in scaling.took if took.processes <= max(2 * best.processes, asked or 0)]
+    rows = [
+        (
+            f"{took.processes:,}",
+            f"{took.rows:,}",
+            duration(took.computing),
+            duration(took.exchange),
+            duration(took.seconds),
+            f"{one.seconds / took.seconds:.3g}x",
+        )
+        for took in shown
+    ]
+    ending = "more would have no rows" if best is scaling.took[-1] else "more do not pay"
+    return ["", table(("processes", "rows", "computing", "exchange", "an update", "speed"), rows, ()), "",
+            f"By this model {best.processes:,} processes are the fastest; {ending}."]  # fmt: skip
+
+
 def bench_tables(found: Any) -> list[Any]:
     """Speeds (`bench.Bench`): a row for each task, and what they were measured on."""
     from rnngraph.viz.sentences import interval

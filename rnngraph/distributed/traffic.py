@@ -39,6 +39,13 @@ class Exchange:
             found += (shards * (size - mine) + mine * others) * self.itemsize
         return found
 
+    @property
+    def messages(self) -> int:
+        """Messages that a process gives to others in an update: each exchange is one to each of them. There are two
+        before the gradients, and for each bucket one with each of its shards and one with the mean."""
+        buckets = -(-self.entries // bucket(self.processes))
+        return (self.processes - 1) * (2 + buckets * (self.rounds + 1))
+
     def held(self, rank: int) -> int:
         """Bytes of a process's own shards, of the mean, and of the buckets that travel: what comes in, and means."""
         shards = len(own(self.shards, self.processes, rank))

@@ -113,7 +113,21 @@ def test_cost_tells_what_processes_send(folder: Path, capsys: pytest.CaptureFixt
     found = json.loads(capsys.readouterr().out)
     assert found["among"]["sent"] == (16 * 8 + 5) * 4 + 1 + 3 * 8 and found["sizes"]["batch"] == 4
     assert exit_code(["cost", "small.rnn", "--processes", "2"]) == 2
+    assert exit_code(["cost", "small.rnn", "--gradient", "--alone", "8"]) == 2
     assert exit_code(["cost", "small.rnn", "--gradient", "--batch", "2", "--processes", "3"]) == 2
+
+
+def test_cost_tells_when_more_processes_do_not_pay(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By hand: two processes each compute 4 of 8 rows, half of 8 ms; each gives the other two messages before the
+    gradients, one with them and one with the mean, each a millisecond late; and 557 bytes at 1 Mbit/s are 4.456 ms."""
+    step = ["cost", "small.rnn", "--gradient", "--batch", "8", "--processes", "2", "--alone", "8"]
+    assert exit_code([*step, "--latency", "1000", "--bandwidth", "0.001", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["scaling"]
+    times = {took["processes"]: took["seconds"] for took in found["took"]}
+    assert list(times) == [1, 2, 4, 8] and found["best"] == 1
+    assert times[1] == 0.008 and times[2] == pytest.approx(0.004 + 0.004 + 0.004456)
+    assert exit_code([*step, "--latency", "0", "--bandwidth", "1000"]) == 0
+    assert "8 processes are the fastest; more would have no rows" in capsys.readouterr().out
 
 
 # --- what travels while something is added up --------------------------------------------------------------------
@@ -150,8 +164,8 @@ class Slow:
 
 
 def test_a_bucket_comes_in_while_another_is_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of eight takes a second to come, to be added up and to go out: 24 in turn, 10 where each begins as soon as
-    the line is free. By hand: the first comes until 1, is added up until 2, the last of the others until 9, out at 10."""
+    """Each of eight takes a second to come, to be added up and to go out: 24 in turn, 10 where each begins when the
+    line is free. By hand: the first comes until 1, is added up until 2, the last of the others until 9, out at 10."""
     for setting, entries in {"BUCKET": 10, "PART": 1}.items():
         monkeypatch.setattr(traffic, setting, entries)
     line = Slow()
