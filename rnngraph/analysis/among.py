@@ -29,8 +29,8 @@ class Among:
 class Link:
     """Between processes: seconds until a message begins to come, and bytes a second."""
 
-    latency: float
-    bandwidth: float
+    latency: float = 25e-6
+    bandwidth: float = 10e9 / 8
 
 
 @dataclass(frozen=True)
@@ -78,19 +78,22 @@ def among(model: Model, dtype: str, batch: int, processes: int, shards: int | No
 def scaling(
     model: Model, dtype: str, batch: int, processes: int, shards: int | None, alone: float, link: Link
 ) -> Scaling:
+    """Of 1, 2, 4, ... processes and of the number asked for, as long as each has a shard."""
+    numbers = {2**power for power in range((shards or batch).bit_length())} | {processes}
+    took = (predicted(model, dtype, batch, number, shards, alone, link) for number in sorted(numbers))
+    return Scaling(tuple(took))
+
+
+def predicted(
+    model: Model, dtype: str, batch: int, processes: int, shards: int | None, alone: float, link: Link
+) -> Took:
     """`alone` is the seconds of the batch's update on one process. Computing is taken to be in proportion to the rows;
     a process's messages go one behind the other, and none while it computes."""
-    most = shards or batch
-    numbers = {2**power for power in range(most.bit_length())} | {processes}
-
-    def took(number: int) -> Took:
-        exchange = _exchange(model, dtype, shards or number, number)
-        rows = min(batch, exchange.rounds * -(-batch // exchange.shards))
-        sent = max(exchange.sent(rank) for rank in {0, number - 1})
-        told = exchange.messages * link.latency + sent / link.bandwidth
-        return Took(number, rows, alone * rows / batch, told)
-
-    return Scaling(tuple(took(number) for number in sorted(numbers)))
+    exchange = _exchange(model, dtype, shards or processes, processes)
+    rows = min(batch, exchange.rounds * -(-batch // exchange.shards))
+    sent = max(exchange.sent(rank) for rank in {0, processes - 1})
+    told = exchange.messages * link.latency + sent / link.bandwidth
+    return Took(processes, rows, alone * rows / batch, told)
 
 
 def _exchange(model: Model, dtype: str, shards: int, processes: int) -> Exchange:

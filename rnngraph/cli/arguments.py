@@ -147,9 +147,12 @@ def _steps(text: str) -> int | dict[str, int] | None:
 
 
 class Wholes(_Type):
-    """Numbers of steps, with commas between: 2,10,50."""
+    """Whole numbers from `least` on, with commas between: 2,10,50."""
 
     name = "integers"
+
+    def __init__(self, least: int = 0, what: str = "a number of steps") -> None:
+        self.least, self.what = least, what
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         if isinstance(value, tuple):
@@ -159,8 +162,8 @@ class Wholes(_Type):
         except ValueError:
             told = f"{_flag(param)} {_clipped(value)}: not whole numbers with commas between"
             raise UserError(told, "E621", f"write {_flag(param)} 2,10,50") from None
-        if any(not 0 <= n < 2**63 for n in found):
-            raise UserError(f"{_flag(param)} {_clipped(value)}: a number of steps is 0 or more", "E621")
+        if any(not self.least <= n < 2**63 for n in found):
+            raise UserError(f"{_flag(param)} {_clipped(value)}: {self.what} is {self.least} or more", "E621")
         return found
 
 

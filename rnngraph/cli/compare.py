@@ -40,6 +40,7 @@ def _plot_files(given: Mapping[str, Any]) -> Paths:
 @click.option("--keep", metavar="every:K,...", help="More rows: what is kept for the backward pass.")
 @click.option("--memory-limit", metavar="10MB,...", help="More rows: the fastest schedule that fits.")
 @click.option("--truncate", metavar="K,...", help="More rows: gradients truncated after K steps.")
+@click.option("--processes", type=Wholes(1, "a number of processes"), help="Also a step over processes: 1,2,4.")
 @click.option("--repeats", type=Whole(), default=9, show_default=True, help="Later runs to time, with modes in turn.")
 @BACKEND
 @KERNELS
@@ -60,6 +61,7 @@ def compare(
     keep: str | None,
     memory_limit: str | None,
     truncate: str | None,
+    processes: tuple[int, ...] | None,
     repeats: int,
     backend: str | None,
     kernels: str | None,
@@ -72,10 +74,13 @@ def compare(
     as_json: bool,
 ) -> int:
     """Verify that the modes give the same bits, then report what each costs. Exit code 1 if they do not."""
+    from rnngraph.analysis.among import Link
     from rnngraph.analysis.compare import compare as compared
     from rnngraph.analysis.compare import schedules
     from rnngraph.analysis.equality import Asked
+    from rnngraph.analysis.over_processes import over_processes, refuse_unshared
     from rnngraph.cli.comparison import full, short
+    from rnngraph.cli.tables import processes_table
     from rnngraph.files.outputs import write_aside
     from rnngraph.run_options import run_options
     from rnngraph.runtime.choose_backend import backend_named
@@ -93,10 +98,16 @@ def compare(
         schedules(keep=keep or "", memory_limit=memory_limit or "", truncate=truncate or ""),
         in_full=in_full or as_json or page is not None,
     )
+    if processes:
+        refuse_unshared(model, batch, processes)
     warn(model.unrolling_warning("static" if "static" in asked.modes else "", max(asked.steps), True))
     with console(stderr=True).status("") as status:
         chosen = backend_named(options.backend, options.kernels or None)
         found = compared(model, chosen, asked, lambda text: status.update(text))
+        over = None
+        if processes:
+            known = file, name, dict(setting(text) for text in settings)
+            over = over_processes(model, known, options, max(steps), batch, repeats, processes, Link(), status.update)
         if memory:
             status.update("measuring memory over time")
             _draw_memory(model, asked, memory)
@@ -105,9 +116,9 @@ def compare(
     if plots:
         write_plots(found, plots)
     if as_json:
-        say_json(found.to_json())
+        say_json({**found.to_json(), **({"over_processes": over.to_json()} if over else {})})
     else:
-        show_all(*(full if in_full else short)(found))
+        show_all(*(full if in_full else short)(found), *(processes_table(over) if over else ()))
     return 0 if found.equal else 1
 
 

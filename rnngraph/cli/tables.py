@@ -140,6 +140,33 @@ def scaling_table(scaling: Any, asked: int | None) -> list[Any]:
             f"By this model {best.processes:,} processes are the fastest; {ending}."]  # fmt: skip
 
 
+def processes_table(over: Any) -> list[Any]:
+    """A training step over several numbers of processes (`analysis.over_processes.OverProcesses`), with a bar each."""
+    from rnngraph.viz.sentences import duration
+
+    one, longest = over.took[0].seconds, max(took.seconds for took in over.took)
+    rows = [
+        (
+            f"{took.processes:,}",
+            duration(took.seconds),
+            f"{one / took.seconds:.3g}x",
+            "measured" if took.measured else "simulated",
+            ("█" if took.measured else "▒") * max(1, round(WIDTH * took.seconds / longest)),
+        )
+        for took in over.took
+    ]
+    title = f"\n[bold]A training step of {over.batch:,} rows, {over.steps:,} steps, over processes of one thread[/]"
+    shown = [title, "", table(("processes", "a step", "speed", "", "time"), rows, ("", "time"))]
+    if all(took.measured for took in over.took):
+        return shown
+    link = f"{1e6 * over.link.latency:g} µs and {8e-9 * over.link.bandwidth:g} Gbit/s between processes"
+    return [*shown, "", f"Simulated: from the step of one process, with {link}; see `cost --processes`."]
+
+
+WIDTH = 30
+"""Characters of the longest bar."""
+
+
 def bench_tables(found: Any) -> list[Any]:
     """Speeds (`bench.Bench`): a row for each task, and what they were measured on."""
     from rnngraph.viz.sentences import interval

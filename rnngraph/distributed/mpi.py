@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections import deque
@@ -19,6 +18,7 @@ from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
 from rnngraph.distributed import traffic
 from rnngraph.distributed.failures import Failure, NoMpi, failure_of, known_to_all, raised_by_all
 from rnngraph.distributed.processes import Processes, mean_with, own, owner
+from rnngraph.distributed.started import mpiexec, started
 from rnngraph.system.interrupts import held, unheard_inside
 
 if TYPE_CHECKING:
@@ -65,14 +65,11 @@ def greeting() -> None:
 
 def heard(seconds: float = 20.0) -> tuple[str, bool]:
     """The MPI that mpi4py finds, or what is wrong, and whether two processes of its `mpiexec` can talk."""
-    beside = os.path.dirname(sys.executable)
-    launcher = shutil.which("mpiexec", path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
+    launcher = mpiexec()
     if launcher is None:
         return "there is no `mpiexec`", False
-    command = [launcher, "-n", "2", sys.executable, "-c", "from rnngraph.distributed.mpi import greeting as g; g()"]
-    free = {n: v for n, v in os.environ.items() if not n.startswith(("PMI_", "OMPI_", "MV2_"))}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=free)
+        done = started(2, "from rnngraph.distributed.mpi import greeting as g; g()", seconds=seconds)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"`{launcher}` does not work: {type(error).__name__}", False
     name, _, count = done.stdout.strip().rpartition(": ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import signal
+import subprocess
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,19 +16,23 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
+from rnngraph.analysis import over_processes
+from rnngraph.analysis.among import Link, predicted
 from rnngraph.analysis.cost import trained_values
 from rnngraph.cli.main import exit_code
-from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.distributed import mpi, traffic
 from rnngraph.distributed.failures import Failure, Stopped
 from rnngraph.distributed.launcher import Launched, launched
 from rnngraph.distributed.mpi import MpiProcesses
 from rnngraph.distributed.processes import own, owner
+from rnngraph.distributed.started import mpiexec
 from rnngraph.distributed.traffic import Exchange
+from rnngraph.run_options import RunOptions
 from rnngraph.system.interrupts import heard
 from tests.distributed.cases import CASES, FAULTS, FEW, MODEL, RESUMED, SHARDS, SMALL, fitted, told
 from tests.support.paths import ROOT
-from tests.support.ranks import TRAIN, findings, furnished, mpiexec, together
+from tests.support.ranks import TRAIN, findings, furnished, together
 
 MPI = importlib.util.find_spec("mpi4py") is not None and mpiexec() is not None
 needs_mpi = pytest.mark.skipif(not MPI, reason="no mpi4py with an mpiexec")
@@ -128,6 +133,28 @@ def test_cost_tells_when_more_processes_do_not_pay(folder: Path, capsys: pytest.
     assert times[1] == 0.008 and times[2] == pytest.approx(0.004 + 0.004 + 0.004456)
     assert exit_code([*step, "--latency", "0", "--bandwidth", "1000"]) == 0
     assert "8 processes are the fastest; more would have no rows" in capsys.readouterr().out
+
+
+@needs_mpi
+def test_compare_measures_processes_that_have_a_core_and_simulates_others(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(over_processes, "cores_given", lambda: 2)
+    command = ["compare", "small.rnn", "--steps", "2", "--repeats", "1", "--kernels", "numpy", "--batch", "4"]
+    assert exit_code([*command, "--processes", "2,4", "--json"]) == 0
+    took = json.loads(capsys.readouterr().out)["over_processes"]["took"]
+    assert [(one["processes"], one["measured"]) for one in took] == [(1, True), (2, True), (4, False)]
+    model = rg.load("small.rnn")
+    assert took[2]["seconds"] == predicted(model, "float32", 4, 4, None, took[0]["seconds"], Link()).seconds
+    assert exit_code([*command, "--processes", "5"]) == 2
+
+
+def test_processes_that_could_not_be_measured_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = subprocess.CompletedProcess((), 1, "", "no room\n")
+    monkeypatch.setattr(over_processes, "started", lambda *_, **__: failed)
+    model = rg.load("small.rnn")
+    with pytest.raises(CannotDo, match="could not be measured: no room"):
+        over_processes.over_processes(model, ("small.rnn", None, {}), RunOptions(), 2, 4, 1, [1], Link())
 
 
 # --- what travels while something is added up --------------------------------------------------------------------
@@ -302,7 +329,6 @@ def test_variables_that_contradict_each_other_are_told(variables: dict[str, str]
 def test_an_mpi_that_sees_other_processes_than_were_started(tmp_path: Path) -> None:
     """What happens where `mpiexec` is of another MPI than mpi4py: each process would train alone."""
     import os
-    import subprocess
     import sys
 
     furnished(tmp_path)

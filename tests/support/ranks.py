@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import numpy as np
 import psutil
 
 import rnngraph as rg
+from rnngraph.distributed.started import mpiexec
 from rnngraph.files.tensors import read_tensors
 from tests.support.paths import ROOT
 from tests.support.running import same_bits
@@ -34,12 +34,6 @@ KINDS = ("kill", "interrupt one", "interrupt all", "end all")
 SECONDS = 15.0
 """In which all processes have to end."""
 RECIPE = {"epochs": 60, "validation": 0.2, "shards": 3}
-
-
-def mpiexec() -> str | None:
-    """The launcher that belongs to this environment, else any."""
-    beside = os.path.dirname(sys.executable)
-    return shutil.which("mpiexec", path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
 
 
 def together(size: int, *command: str, folder: Path) -> subprocess.Popen[str]:
