@@ -123,6 +123,7 @@ class Model(core.Model):
         options: Options = None,
         known: Mapping[tuple[str, ...], dict[str, Any]] | None = None,
         progress: Callable[[Sequence[Mapping[str, Any]]], None] = lambda records: None,
+        comm: Any = None,
         **recipe: Any,
     ) -> Sweep:
         """A training for each choice of the values that `vary` gives by name, and each seed from 0 on.
@@ -130,15 +131,18 @@ class Model(core.Model):
         A name is an option of training (`rate`, `batch`, `optimizer`), else a setting of the model. `jobs` trainings
         run at a time, each in a process with its share of the cores (the calling script needs
         `if __name__ == "__main__"` then); the numbers do not depend on it. `recipe` is as in `fit`. `progress` is told
-        all records so far; runs that are `known` (`training.sweep.known_runs`) are not made again. A training whose
-        loss is no longer finite fails alone. UserError where a name or a value cannot be had.
+        all records so far; runs that are `known` (`training.sweep.known_runs`) are not made again. The processes of
+        `comm`, a communicator of mpi4py, all call it with the same arguments and each train one run at a time; all have
+        the records at the end, and the first one is told. A training whose loss is no longer finite fails alone.
+        UserError where a name or a value cannot be had.
         """
         from rnngraph.training.sweep import Task, runs_of, sweep
 
         task = Task(
             self.file.source, self.name, self.settings, self._how(options), data, validation_data, test_data, recipe
         )
-        return sweep(task, runs_of(vary, seeds), jobs, known, progress)
+        with _processes(comm) as processes:
+            return processes.agreed(lambda: sweep(task, runs_of(vary, seeds), jobs, known, progress, processes))
 
     def evaluate(self, data: Data, weights: Data, options: Options = None) -> dict[str, float]:
         """The loss and the metrics of all rows, by name. UserError where the model has no loss."""

@@ -112,7 +112,7 @@ def _exit_code(arguments: Sequence[str] | None, asked: Asked, stack: ExitStack) 
         return 1
 
 
-SHARED = ("train", "evaluate")
+SHARED = ("train", "sweep", "evaluate")
 """Verbs whose work several processes share; others that a launcher starts do all of it, each for itself."""
 
 

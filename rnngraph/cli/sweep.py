@@ -12,6 +12,7 @@ from rnngraph.cli.data_options import DATA_OPTIONS, read_data, read_more, rows_o
 from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, TIMES, dtype_option, given_once, read, setting
 from rnngraph.cli.terminal import console, say, say_json, show_all, warn
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.distributed.processes import ALONE, Processes
 
 TABLE = Output("a table", "csv")
 
@@ -31,7 +32,10 @@ TABLE = Output("a table", "csv")
 @KERNELS
 @dtype_option("float32")
 @JSON
+@click.pass_obj
 def sweep(
+    among: Processes | None,
+    /,
     file: str,
     name: str | None,
     settings: Sequence[str],
@@ -56,7 +60,8 @@ def sweep(
     from rnngraph.cli.printing import sweep_table
     from rnngraph.files.results import read_records, write_records
     from rnngraph.training.config import FitConfig
-    from rnngraph.training.sweep import known_runs, runs_of
+    from rnngraph.training.sweep import Task, known_runs, runs_of
+    from rnngraph.training.sweep import sweep as swept
     from rnngraph.viz.sweep import write_scores
 
     model = read(file, name, settings)
@@ -74,18 +79,17 @@ def sweep(
             if out:
                 write_records(out, records)
 
-        found = model.sweep(
+        task = Task(
+            model.file.source,
+            model.name,
+            model.settings,
+            model.options(backend=backend, kernels=kernels, dtype=dtype),
             data,
-            varied,
-            seeds,
-            jobs=jobs,
-            validation_data=read_more(model, held, asked, data.made, rows) if held else None,
-            test_data=read_more(model, tests, asked, data.made) if tests else None,
-            options={"backend": backend, "kernels": kernels, "dtype": dtype},
-            known=known,
-            progress=tell,
+            read_more(model, held, asked, data.made, rows) if held else None,
+            read_more(model, tests, asked, data.made) if tests else None,
         )
-    if picture:
+        found = swept(task, runs, jobs, known, tell, among or ALONE)
+    if picture and (among or ALONE).rank == 0:
         write_scores(found, picture)
     if as_json:
         say_json({"score": found.score, "runs": found.records})

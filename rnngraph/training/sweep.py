@@ -8,16 +8,19 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.source import Source
+from rnngraph.distributed.processes import ALONE, Processes, joined
 from rnngraph.files.frames import frame
 from rnngraph.kernels.cpu.threads import cores_given
 from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
 from rnngraph.training.config import OPTIONS, FitConfig
+from rnngraph.training.fit import Interrupted
 from rnngraph.training.train import ARGUMENTS, tester, train, with_optimiser
 
 Record = dict[str, Any]
@@ -116,18 +119,25 @@ def sweep(
     jobs: int = 1,
     known: Mapping[tuple[str, ...], Record] | None = None,
     tell: Callable[[Sequence[Record]], None] = lambda records: None,
+    processes: Processes = ALONE,
 ) -> Sweep:
     """Trains each run that is not `known`; `jobs` of them at a time, each in a process with its share of the cores.
 
-    `tell` is given all records so far, in the order of the runs, whenever one is done. A run whose loss is no longer
-    finite fails alone. The numbers do not depend on `jobs`. UserError where a name or a value cannot be had.
+    Several `processes` call it together; each trains one run of a round, the first one's `known` count, and it is told
+    alone. `tell` is given all records so far, in the order of the runs, whenever one is done, or a round. A run whose
+    loss is no longer finite fails alone. The numbers depend neither on `jobs` nor on `processes`. UserError where a
+    name or a value cannot be had, KeyboardInterrupt where a run was interrupted.
     """
+    if jobs > 1 and processes.size > 1:
+        raise UserError("several processes share the trainings of a sweep, one each", "E623", "leave out `jobs`")
     check(task, runs)
-    there = {} if known is None else known
+    there = processes.of_first(lambda: {} if known is None else dict(known))
     done = {run.key: {**there[run.key], **run.varied, SEED: run.seed} for run in runs if run.key in there}
-    for run, record in _records(task, [run for run in runs if run.key not in done], jobs):
+    left = [run for run in runs if run.key not in done]
+    for run, record in _records(task, left, jobs) if processes.size == 1 else _shared(task, left, processes):
         done[run.key] = record
-        tell([done[run.key] for run in runs if run.key in done])
+        if processes.rank == 0:
+            tell([done[run.key] for run in runs if run.key in done])
     return Sweep(tuple(runs[0].varied), tuple(done[run.key] for run in runs))
 
 
@@ -143,6 +153,18 @@ def _records(task: Task, runs: Sequence[Run], jobs: int) -> Iterator[tuple[Run, 
             yield futures[future], future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _shared(task: Task, runs: Sequence[Run], processes: Processes) -> Iterator[tuple[Run, Record]]:
+    """One run for each process, then the next ones, so that what is done is known to all, and kept."""
+    for start in range(0, len(runs), processes.size):
+        turn = runs[start : start + processes.size]
+        mine = turn[processes.rank : processes.rank + 1]
+        yield from zip(turn, joined(processes, partial(_trained_each, task, mine)), strict=True)
+
+
+def _trained_each(task: Task, runs: Sequence[Run]) -> list[Record]:
+    return [trained(task, run) for run in runs]
 
 
 _TASK: list[Task] = []
@@ -166,6 +188,8 @@ def trained(task: Task, run: Run) -> Record:
     try:
         fitted = train(model, task.data, task.validation, {**recipe, SEED: run.seed}, options=task.options)
         test = tester(model, task.test, task.options)(fitted.weights) if task.test is not None else {}
+    except Interrupted:  # of the whole sweep
+        raise KeyboardInterrupt from None
     except CannotDo as error:
         return {**begun, FAILED: error.diagnostics[0].message}
     epochs = len(fitted.history)

@@ -185,6 +185,8 @@ def main(folder: Path) -> None:
         found["resumed"][name] = told(resumed(name, comm, folder / f"{name}.checkpoint"))
     if comm.size < 4:
         found["sent"] = {shards: sent(comm, shards) for shards in (comm.size, SHARDS)}
+    if comm.size < 4:
+        found["swept"] = swept(comm)
     if comm.size == 3:
         found["faults"] = {name: outcome(lambda fault=fault: fault(comm, folder)) for name, fault in FAULTS.items()}
     (folder / f"{comm.rank}.json").write_text(json.dumps(found))
@@ -197,6 +199,17 @@ def resumed(name: str, comm: Any, path: Path) -> Any:
         outcome(lambda: fitted(name, fewer, checkpoint=path, progress=interrupted(4)))
     comm.barrier()
     return fitted(name, comm, resume=path, shards=None)
+
+
+def swept(comm: Any = None) -> list[Any]:
+    """Of five runs one is known to the first process alone, and one fails; and how often the first one is told."""
+    told: list[int] = []
+    known = {("0.2", "0"): {"loss": 9.0}} if comm is None or comm.rank == 0 else {}
+    found = model_of(MODEL).sweep(
+        DATA, {"rate": [0.1, 0.2, 1e30, 0.3, 0.4]}, options=KERNELS, comm=comm, known=known,
+        progress=lambda records: told.append(len(records)), optimizer="sgd", epochs=2,
+    )  # fmt: skip
+    return [[dict(record) for record in found.records], told]
 
 
 def sent(comm: Any, shards: int) -> int:

@@ -30,7 +30,7 @@ from rnngraph.distributed.started import mpiexec
 from rnngraph.distributed.traffic import Exchange
 from rnngraph.run_options import RunOptions
 from rnngraph.system.interrupts import heard
-from tests.distributed.cases import CASES, FAULTS, FEW, MODEL, RESUMED, SHARDS, SMALL, fitted, told
+from tests.distributed.cases import CASES, FAULTS, FEW, MODEL, RESUMED, SHARDS, SMALL, fitted, swept, told
 from tests.support.paths import ROOT
 from tests.support.ranks import TRAIN, findings, furnished, together
 
@@ -74,6 +74,14 @@ def test_a_checkpoint_of_some_processes_goes_on_with_others(size: int, ran: Any)
     """Each begins with two processes of three ranks, and goes on with all of them."""
     for rank in ran(size):
         assert rank["resumed"] == {name: alone(name) for name in RESUMED}
+
+
+@needs_mpi
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_sweep_gives_the_records_of_one_process(size: int, ran: Any) -> None:
+    records, told = swept()
+    assert "no longer finite" in records[2]["failed"] and records[1]["loss"] == 9.0 and told == [2, 3, 4, 5]
+    assert [rank["swept"] for rank in ran(size)] == [[records, told], *[[records, []]] * (size - 1)]
 
 
 @pytest.mark.parametrize("name", FEW)

@@ -10,6 +10,8 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.cli.main import exit_code
+from rnngraph.training.checkpoint import Training
+from rnngraph.training.fit import Interrupted
 
 TEXT = """\
 model M(units = 3) {
@@ -50,6 +52,17 @@ def test_each_run_is_the_training_by_itself(jobs: int) -> None:
         assert record["validation.loss"] == best["validation.loss"] and record["epochs_run"] == 2
     means = [np.mean(found.scores(records)) for _, records in found.groups()]
     assert means == sorted(means) and len(means) == 4
+
+
+def test_an_interrupt_ends_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was interrupted was one that failed, and the next one began."""
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise Interrupted(Training({}, {}), None)
+
+    monkeypatch.setattr("rnngraph.training.sweep.train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rg.parse(TEXT).sweep(DATA, {"rate": [0.1, 0.01]})
 
 
 def test_a_run_that_diverges_fails_alone() -> None:
