@@ -43,7 +43,7 @@ class Model:
     def __init__(self, file: File, settings: Mapping[str, Any], name: str | None = None) -> None:
         self.file, self.settings, self.name = file, dict(settings), name
         self._known: dict[Any, Elaborated] = {}
-        self.made: Elaborated = self._elaborate(False, ())
+        self.made: Elaborated = self.elaborated(False, ())
 
     @classmethod
     def read(cls, source: Source, settings: Mapping[str, Any] | None = None, name: str | None = None) -> Self:
@@ -56,7 +56,7 @@ class Model:
         """The same model, of which nothing is known yet: what is compiled of it is compiled from the start."""
         return type(self)(self.file, self.settings, self.name)
 
-    def _elaborate(
+    def elaborated(
         self, padded: bool, fed: Collection[StateInput], watch: tuple[str, ...] = (), training: bool = False
     ) -> Elaborated:
         """The model made into a graph, once for each choice."""
@@ -146,7 +146,7 @@ class Model:
     @cached_property
     def for_training(self) -> Elaborated:
         """It as elaborated for training: with what is random there."""
-        return self._elaborate(False, (), training=True)
+        return self.elaborated(False, (), training=True)
 
     @property
     def differentiated(self) -> tuple[str, ...]:
@@ -232,7 +232,7 @@ class Model:
         self.refuse_too_long(schedule)
 
         def elaborate(padded: bool, fed: Collection[StateInput]) -> Elaborated:
-            made = self._narrowed(self._elaborate(padded, fed, watch, training), outputs, states)
+            made = self._narrowed(self.elaborated(padded, fed, watch, training), outputs, states)
             refuse_infinite(made, schedule.dtype)
             return made
 
@@ -245,7 +245,7 @@ class Model:
         """Every stage of compilation by name."""
         from rnngraph.runtime.numpy import NumpyBackend
 
-        made = self._elaborate(signature.padded, [s for s in self.states if s.name in signature.fed])
+        made = self.elaborated(signature.padded, [s for s in self.states if s.name in signature.fed])
         yield from Variant(made, schedule, signature, NumpyBackend()).stages()
 
     def stage(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from rnngraph.ir.graph import Graph, Value
 from rnngraph.language.elaboration.streamable import of_a_later_piece
 from rnngraph.model import Model
 from rnngraph.ops import TABLE
-from tests.support.models import ALL, EXAMPLES, over, parsed
+from tests.support.models import ALL, EXAMPLES, loaded, over, parsed
 from tests.support.running import SIZES, array_of, evaluate, op_graph
 
 STEPS, ROWS = 4, 3
@@ -38,7 +39,15 @@ UNSAID_IN_ONNX = {*UNSAID_IN_NUMPY, "uniform", "solve"}
 
 def model_named(name: str) -> Model:
     text = MODELS[name]
-    return rg.load(text) if isinstance(text, Path) else rg.parse(text)
+    return loaded(text) if isinstance(text, Path) else parsed(name)
+
+
+@cache
+def expected(name: str, dtype: str, lengths: bool, states: bool = True) -> dict[str, Any]:
+    """What `run` gives, whatever way of exporting is compared with it."""
+    model = model_named(name)
+    data = data_of(model, lengths=lengths, states=states)
+    return model.compile(dtype=dtype, kernels="numpy").run(data, model.init(1))
 
 
 def data_of(model: Model, *, lengths: bool, states: bool = True) -> dict[str, Any]:
@@ -116,7 +125,7 @@ def arguments(model: Model, data: Mapping[str, Any], signature: str) -> dict[str
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_numpy_files_run_alone_and_agree(variant: str, tmp_path: Path) -> None:
-    todo, expected = {}, {}
+    todo, want = {}, {}
     wanted, states = VARIANTS[variant]
     for name in MODELS:
         model = model_named(name)
@@ -134,14 +143,14 @@ def test_numpy_files_run_alone_and_agree(variant: str, tmp_path: Path) -> None:
         signature = written.text.split("def run(")[1].split("):")[0]
         np.savez(f"{path}.data.npz", **arguments(model, data, signature))
         todo[str(path)] = f"{path}.data.npz"
-        expected[str(path)] = model.compile(kernels="numpy").run(data, weights)
+        want[str(path)] = expected(name, "float64", wanted.lengths, states)
     (tmp_path / "todo.json").write_text(json.dumps(todo))
     command = [sys.executable, "-I", "-c", RUNNER, str(tmp_path / "todo.json")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for path, want in expected.items():
-        with np.load(f"{path}.results.npz") as got:
-            agree(dict(got), want, 1e-12)
+    for file, arrays in want.items():
+        with np.load(f"{file}.results.npz") as got:
+            agree(dict(got), arrays, 1e-12)
 
 
 def test_a_numpy_file_reads_like_the_equations() -> None:
@@ -258,7 +267,7 @@ def test_onnxruntime_agrees(name: str, variant: str) -> None:
             exported(model, weights, wanted, operators)
         return
     content = exported(model, weights, asked, operators)
-    want = model.compile(dtype=wanted.dtype, kernels="numpy").run(data, weights)
+    want = expected(name, wanted.dtype, wanted.lengths)
     # a state with exp in it, given at random, is large: differences are counted from its size
     agree(run_onnx(content, model, data, wanted.dtype), want, 1e-9 if wanted.dtype == "float64" else 2e-5)
 

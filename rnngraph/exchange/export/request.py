@@ -24,7 +24,6 @@ from rnngraph.files.tensors import Arrays
 from rnngraph.ir.graph import INPUT, LOOP, Graph, Node, Value, loop_of, ordered
 from rnngraph.ir.order import Order, batch_first, orders_of
 from rnngraph.ir.types import BATCH, every, is_fixed, root
-from rnngraph.language.elaboration.elaborate import elaborate
 from rnngraph.language.elaboration.elaborated import Elaborated, StateInput
 from rnngraph.language.elaboration.streamable import of_a_later_piece
 from rnngraph.model import Model, checked_schedule
@@ -184,8 +183,7 @@ class Chosen:
 
     @cached_property
     def _unfed(self) -> dict[str, Value]:
-        model = self.model
-        made = elaborate(model.file, model.settings, model=model.name, padded=self.wanted.lengths)
+        made = self.model.elaborated(self.wanted.lengths, ())
         return dict(unnamed(Graph(made.graph.inputs, {s.name: s.value for s in made.states})).outputs)
 
     def outside(self, name: str, value: Value) -> str:
@@ -251,7 +249,7 @@ def chosen(model: Model, wanted: Wanted, weights: Mapping[str, Any]) -> Chosen:
             raise UserError(f"no sequence of `{model.block.name}` runs over `{axis}`", "E601", help)
     model.refuse_too_long(wanted.schedule)
     _refuse_too_large(model, wanted.schedule)
-    made = elaborate(model.file, model.settings, model=model.name, padded=wanted.lengths, fed=states)
+    made = model.elaborated(wanted.lengths, states)
     return Chosen(model, wanted, made, check_weights(model.weights, weights, wanted.dtype))
 
 
