@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cache
+from hashlib import sha256
 
 from rnngraph.kernels.cpu import ctc, elementwise, lookups, nests, products, reductions, sums
 from rnngraph.kernels.cpu.machine_code import Module, across, module, vector_bytes
@@ -32,6 +33,10 @@ def target(dtype: str) -> CpuTarget:
 
 _KNOWN: dict[tuple[object, ...], tuple[Module, str]] = {}
 """The module of each kernel that was compiled in this process, and its name there."""
+_COMPILED: dict[bytes, tuple[Module, str]] = {}
+"""The same by what was written: kernels that differ only in what their code does not ask share it."""
+NAMELESS = "kernel"
+"""What a kernel is called in its text."""
 
 
 class Addresses:
@@ -39,15 +44,18 @@ class Addresses:
 
     def __init__(self, kernels: Iterable[Kernel], machine: CpuTarget) -> None:
         self.machine = machine
-        texts: dict[tuple[object, ...], str] = {}
-        declared = set[str]()
+        digests, fresh, declared = dict[tuple[object, ...], bytes](), dict[bytes, str](), set[str]()
         for kernel in kernels:
             key = _key(kernel, machine)
-            if key is not None and key not in texts and key not in _KNOWN:
-                texts[key] = _written(kernel, f"k{len(texts)}", machine, declared)
-        if texts:
-            made = module(frozenset(declared), *texts.values())
-            _KNOWN.update({key: (made, f"k{i}") for i, key in enumerate(texts)})
+            if key is not None and key not in digests and key not in _KNOWN:
+                text = _written(kernel, NAMELESS, machine, declared)
+                digest = digests[key] = sha256(text.encode()).digest()
+                if digest not in _COMPILED and digest not in fresh:
+                    fresh[digest] = text.replace(f"@{NAMELESS}(", f"@k{len(fresh)}(", 1)
+        if fresh:
+            made = module(frozenset(declared), *fresh.values())
+            _COMPILED.update({digest: (made, f"k{i}") for i, digest in enumerate(fresh)})
+        _KNOWN.update({key: _COMPILED[digest] for key, digest in digests.items()})
         self.known: dict[int, int] = {}
 
     def of(self, kernel: Kernel) -> int:
