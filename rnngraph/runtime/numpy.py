@@ -80,5 +80,4 @@ class NumpyBackend(StepByStep):
 
 def array_bytes() -> int:
     """The bytes of NumPy arrays that are alive, of those made since Python's tracing began."""
-    only = tracemalloc.DomainFilter(True, DOMAIN)
-    return sum(t.size for t in tracemalloc.take_snapshot().filter_traces([only]).traces)
+    return sum(trace.size for trace in tracemalloc.take_snapshot().traces if trace.domain == DOMAIN)
