@@ -33,7 +33,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import numpy as np  # noqa: E402
 from contest.cells import CELLS  # noqa: E402
-from contest.contestants import CONTESTANTS, EDGE, PRODUCT, REFERENCE  # noqa: E402
+from contest.contestants import CONTESTANTS, EDGES, REFERENCE  # noqa: E402
 from contest.problem import TASKS, Size, problem  # noqa: E402
 from rich.console import Console  # noqa: E402
 
@@ -126,7 +126,7 @@ def contest(cell: str, task: str, size: Size, players: Mapping[str, Player], sec
         "task": task,
         "size": str(size),
         "multiply_adds": problem(CELLS[cell], size).multiply_adds(task),
-        "gflops": 2 * EDGE**3 / yardstick.ms / 1e6,
+        "gflops": 2 * EDGES[yardstick.name] ** 3 / yardstick.ms / 1e6,
         "ms": {p.name: p.ms for p in racing},
         "turns": {p.name: p.turns for p in racing},
         "first": {p.name: p.ready["first"] for p in racing},
@@ -279,9 +279,11 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     asked = arguments()
     cells = list(CELLS) if asked.cells == "all" else chosen(asked.cells, list(CELLS), "--cells")
-    everyone = [name for name in CONTESTANTS if name not in (PRODUCT, REFERENCE)]
+    everyone = [name for name in CONTESTANTS if name not in (*EDGES, REFERENCE)]
     names = chosen(asked.only, everyone, "--only") if asked.only else everyone
-    players = {name: Player(name, asked.threads) for name in (REFERENCE, *names, PRODUCT)}
+    large, small = EDGES
+    yardstick = large if asked.seconds else small
+    players = {name: Player(name, asked.threads) for name in (REFERENCE, *names, yardstick)}
     rows: list[dict[str, Any]] = []
     try:
         for cell, task, size in product(cells, chosen(asked.tasks, TASKS, "--tasks"), asked.sizes):
@@ -292,14 +294,14 @@ def main() -> int:
     finally:
         for player in players.values():
             player.stop()
-    report(rows, asked.threads)
+    report(rows, asked.threads, EDGES[yardstick])
     return 1 if any(row["wrong"] for row in rows) else 0
 
 
-def report(rows: Sequence[Mapping[str, Any]], threads: int) -> None:
+def report(rows: Sequence[Mapping[str, Any]], threads: int, edge: int) -> None:
     console = Console(width=250)
     gflops = statistics.median(row["gflops"] for row in rows)
-    console.print(f"{threads} threads; the limit is at {gflops:.0f} GFLOP/s, the rate of a {EDGE}^3 product\n")
+    console.print(f"{threads} threads; the limit is at {gflops:.0f} GFLOP/s, the rate of a {edge}^3 product\n")
     for (cell, task), group in grouped(rows).items():
         console.print(table(group, f"{cell}, {task}: milliseconds", gflops))
     console.print(means(rows, gflops))
