@@ -252,15 +252,19 @@ def ordered(roots: Iterable[Node], known: Container[Value] = ()) -> list[Node]:
     """
     order: list[Node] = []
     done: set[Node] = set()
-    stack: list[tuple[Node, bool]] = [(node, False) for node in reversed(list(roots))]
+    stack: list[Node | None] = [*roots]  # None stands above a node whose inputs are done with
+    stack.reverse()
     while stack:
-        node, ready = stack.pop()
-        if ready:
-            order.append(node)
+        node = stack.pop()
+        if node is None:
+            order.append(stack.pop())  # type: ignore[arg-type]
         elif node not in done:
             done.add(node)
-            stack.append((node, True))
-            stack += [(v.node, False) for v in reversed(node.inputs) if v.node not in done and v not in known]
+            first = [v.node for v in reversed(node.inputs) if v.node not in done and v not in known]
+            if first:
+                stack += (node, None, *first)
+            else:
+                order.append(node)
     return order
 
 
@@ -299,7 +303,7 @@ class Rewriter:
         """What the roots become. What stands for a value already is taken as it is, each result of a node by itself."""
         roots = tuple(roots)
         for node in ordered((v.node for v in roots if v not in self.map), self.map):
-            if any(v not in self.map for v in node.values):
+            if any((node, i) not in self.map for i in range(len(node.types))):
                 self.visit(node)
         return tuple(self.value(v) for v in roots)
 

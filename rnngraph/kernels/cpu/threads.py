@@ -70,6 +70,7 @@ def shared_words(threads: int) -> Words:
     """What threads share."""
     words = Words([0] * (walk.TABLE0 + 3 * threads))
     words[walk.THREADS] = threads
+    words[walk.LOOKS] = walk.SPINS if threads <= cores_given() else 0
     return words
 
 

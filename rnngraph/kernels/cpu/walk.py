@@ -35,13 +35,14 @@ MOVE = 4
 """Words of a move: the argument, its address at place 0 (or -1: add to what stands there), the place it follows, and
 the bytes from one to the next."""
 
-COUNTER, PHASE, THREADS, JOB, DONE, TABLE0 = 0, 8, 16, 24, 32, 40
-"""Words shared by the threads, each on its own line of the cache; from TABLE0 on a table and a count for each."""
+COUNTER, PHASE, THREADS, LOOKS, JOB, DONE, TABLE0 = 0, 8, 16, 17, 24, 32, 40
+"""Words shared by the threads, each that changes on its own line of the cache; from TABLE0 on a table and a count for
+each. LOOKS is how often a thread looks before it lets others run."""
 
 X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
 
 SPINS = 4000
-"""How often a thread looks before it lets others run."""
+"""LOOKS where each thread has a core; where they share one, who is waited for cannot run meanwhile."""
 
 
 OTHERS = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
@@ -61,7 +62,7 @@ PATIENCE = 12000
 
 def _spin(to: Function, address: str, how: str, value: Number, limit: int | None = None) -> str:
     """Waits until the word compares so; returns the number of looks it took, at most `limit`."""
-    looks, name = to.variable("i64"), to.fresh()
+    looks, name, most = to.variable("i64"), to.fresh(), to.word("%shared", LOOKS)
     to.do(f"store i64 0, ptr {looks}")
     to.do(f"br label %{name}.look")
     to.lines.append(f"{name}.look:")
@@ -77,7 +78,7 @@ def _spin(to: Function, address: str, how: str, value: Number, limit: int | None
         to.lines.append(f"{name}.go:")
     if X86:  # tells the CPU that this thread only waits
         to.do("call void @llvm.x86.sse2.pause()")
-    tired = to.let(f"icmp sgt i64 {count}, {SPINS}")
+    tired = to.let(f"icmp sgt i64 {count}, {most}")
     with to.when(tired):
         to.do(f"call i32 @{OTHERS}()")
     to.do(f"br label %{name}.look")
