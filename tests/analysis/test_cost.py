@@ -198,8 +198,8 @@ def test_graph_and_program_take_less_than_a_kilobyte_a_node(name: str, unroll: s
     """The walk over the objects finds what Python's tracer sees, but for what compiled kernels share."""
     model = parsed(name)
     made = compiled(unroll, kernels=None)
-    told = cost(model, made, 40, 4).objects
-    old = made(model, 40).variant(Signature(cotangents=("loss",)))
+    told = cost(model, made, 20, 4).objects
+    old = made(model, 20).variant(Signature(cotangents=("loss",)))
     gc.collect()
     tracemalloc.start()
     fresh = Variant(replace(old.elaborated), old.schedule, old.signature, old.backend)

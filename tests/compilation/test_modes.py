@@ -71,8 +71,8 @@ def test_padding_never_matters(name: str) -> None:
     for item in sequences:
         for row, length in enumerate(lengths):
             dirty[item.name][row, length:] = np.nan if item.type.dtype == "float" else 0
-    clean = assert_same(model, data, weights, steps, 4)
-    spoilt = assert_same(model, dirty, weights, steps, 4)
+    ways = programs(model, steps)
+    clean, spoilt = (agree(ways, model, given, weights, steps, 4) for given in (data, dirty))
     assert not [d for d in differences(clean, spoilt) if not d.equal]
     assert all(np.isfinite(v).all() for v in clean.values())
     program = model.compile()
@@ -202,8 +202,8 @@ def test_kernels_allocate_nothing() -> None:
 
     model = rg.parse(ALL["tagger"].replace("vocab = 11", "vocab = 300").replace("units = 4", "units = 1024"))
     for unroll in ("static", "dynamic"):
-        data = synthetic(model, 20, 64, 0)
-        program = model.compile(unroll, 20 if unroll == "static" else None, gradient="weights")
+        data = synthetic(model, 5, 64, 0)
+        program = model.compile(unroll, 5 if unroll == "static" else None, gradient="weights")
         weights = model.init(0)
         variant = program.variant(Signature(cotangents=("loss",)))
         checked = program.check(data)

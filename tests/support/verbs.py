@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 import numpy as np
@@ -91,6 +93,18 @@ def flags(verb: str, kind: type) -> list[str]:
 
 def furnish(folder: Path) -> None:
     """Puts the files that the table names into a folder."""
+    for name, content in _files().items():
+        (folder / name).write_bytes(content)
+
+
+@cache
+def _files() -> dict[str, bytes]:
+    with TemporaryDirectory() as place:
+        _make_files(Path(place))
+        return {path.name: path.read_bytes() for path in Path(place).iterdir()}
+
+
+def _make_files(folder: Path) -> None:
     (folder / "small.rnn").write_text(MODEL)
     (folder / "writer.rnn").write_text(WRITER)
     (folder / "a.txt").write_text("abcde")
