@@ -118,13 +118,20 @@ def test_how_often_blocks_meet(name: str) -> None:
     assert tuple(len(loop.meetings.blocks) for loop in loops) == MEETINGS[name]
 
 
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A device with so few processors that a block has several rows."""
+    monkeypatch.setitem(sys.modules, "cupy", module := stand_in.cupy(MultiProcessorCount=2))
+    return module
+
+
 @emulated
 @pytest.mark.parametrize("name", ["GRU(8)", "LayerNormLSTM(8)", "MinGRU(8)"])
-def test_no_two_threads_are_in_each_others_way(name: str, cupy: Any) -> None:
+def test_no_two_threads_are_in_each_others_way(name: str, small: Any) -> None:
     model = cell(name, 8)
     data, weights = synthetic(model, 2, 2, 0), model.init(0)
     program = model.compile(backend=InParts(2), gradient=True)
-    with cupy.record() as launches:
+    with small.record() as launches:
         program.gradients(data, weights)
     loops = [launch for launch in launches if launch.name.startswith("loop")]
     assert len(loops) == 2
@@ -133,11 +140,11 @@ def test_no_two_threads_are_in_each_others_way(name: str, cupy: Any) -> None:
 
 @emulated
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_meeting_that_is_left_out_is_found(which: int, cupy: Any) -> None:
+def test_a_meeting_that_is_left_out_is_found(which: int, small: Any) -> None:
     """So the test before can fail: without a meeting one block reads what another has not written yet."""
     model = cell("GRU(8)", 8)
     data, weights = synthetic(model, 2, 2, 0), model.init(0)
-    with cupy.record() as launches:
+    with small.record() as launches:
         model.compile(backend=InParts(2)).run(data, weights)
     (loop,) = [launch for launch in launches if launch.name.startswith("loop")]
     before, *parts = loop.module.text.split("meet(team);\n      {")

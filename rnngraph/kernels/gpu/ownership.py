@@ -14,7 +14,7 @@ from math import prod
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import Chain, Operand
 from rnngraph.kernels.gpu.copies import Copies
-from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Product
+from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Product, Sums
 from rnngraph.kernels.layouts import dense
 from rnngraph.planning.program import (
     Code,
@@ -83,6 +83,8 @@ class _Walk:
             else:
                 assert isinstance(item, Group)
                 self.visit(id(item), list(self.accesses(item, at)))
+                if isinstance(item.kernel, Product | Sums):
+                    self.of_threads = []  # the threads of a block meet at their ends
 
     def accesses(self, group: Group, at: Mapping[int, tuple[int, int]]) -> Iterator[Access]:
         small = id(group) in self.copies.groups
