@@ -98,6 +98,11 @@ _SETTINGS = {
     **dict.fromkeys(("num_embeddings", "input_dim", "vocab_size", "vocabulary"), "vocab"),
     **dict.fromkeys(("embedding_dim", "output_dim", "out_features", "dim"), "units"),
 }
+_ARGUMENTS = {
+    **dict.fromkeys(("dim", "dims", "reduction_indices"), "axis"),
+    **dict.fromkeys(("keepdim", "keepdims", "keep_dims"), "keep"),
+    **dict.fromkeys(("labels", "target", "targets"), "label"),
+}
 
 
 def of_name(name: str) -> str:
@@ -115,8 +120,16 @@ def of_word(word: str) -> str:
 
 def of_setting(name: str, known: Mapping[str, object] | list[str]) -> str:
     """The same of a setting, where there is that one."""
-    meant = _SETTINGS.get(name, "")
-    return f"here that is `{meant}`" if meant in known else ""
+    return _meant(_SETTINGS.get(name, ""), known)
+
+
+def of_argument(name: str, known: list[str]) -> str:
+    """The same of an argument of a function, where there is that one."""
+    return _meant(_ARGUMENTS.get(name, ""), known)
+
+
+def _meant(name: str, known: Mapping[str, object] | list[str]) -> str:
+    return f"here that is `{name}`" if name in known else ""
 
 
 _ALL = _CELLS | _LOOPS | _FUNCTIONS

@@ -46,55 +46,51 @@ class Functions:
 
     def call(self, group: Group, units: int, pointers: Sequence[str], mask: str, tiles: Tiles | None = None) -> str:
         """The statement that does a group; `pointers` are those of its operands, then of its results."""
-        kernel, wanted = group.kernel, "false" if group.part == "past" else "true"
+        kernel, masked = group.kernel, masked_by(group, mask)
         if isinstance(kernel, Elementwise):
             name = self.function((kernel.chain, units), lambda name: chains.write(kernel.chain, name, units))
-            return f"{name}({', '.join(['s', *pointers, mask, wanted])});"
+            return f"{name}({', '.join(['s', *pointers, masked])});"
         if isinstance(kernel, Nest):
             return self.nest(group, kernel, pointers)
         if isinstance(kernel, Product):
             assert tiles is not None
-            return _product(kernel, units, pointers, mask, wanted, tiles, TYPES[self.views.dtype])
+            return _product(kernel, units, pointers, masked, tiles, TYPES[self.views.dtype])
         if isinstance(kernel, AlongRow):
             x, y = pointers
-            return (
-                f"along_rows<{HOW[kernel.op]}, {kernel.size}>"
-                f"(s, {x}, {kernel.row}, {y}, {kernel.result}, {mask}, {wanted});"
-            )
+            how = f"{HOW[kernel.op]}, {kernel.size}"
+            return f"along_rows<{how}>(s, {x}, {kernel.row}, {y}, {kernel.result}, {masked});"
         if isinstance(kernel, ColumnSums):
-            x, y = pointers
-            onto = "true" if kernel.order.onto else "false"
-            row = f"{kernel.row}, {y}, {onto}, {mask}, {wanted}"
-            return f"column_sums<{kernel.width}>(block, {self.units(kernel.order, kernel.axes)}, {x}, {row});"
-        return self.sums(kernel, pointers, mask, wanted)
+            return f"column_sums<{kernel.width}>(block, {self.columns(kernel, pointers, masked)});"
+        return self.sums(kernel, pointers, masked)
 
     def own_columns(self, group: Group, units: int, pointers: Sequence[str], mask: str) -> str:
         """The statement for a sum over rows in a loop, whose columns belong to the parts."""
-        kernel, (x, y), wanted = group.kernel, pointers, "false" if group.part == "past" else "true"
-        onto = "true" if kernel.order.onto else "false"
-        return (
-            f"own_column_sums<{units}, {kernel.width // units}>(s, {self.units(kernel.order, kernel.axes)}, {x}, "
-            f"{kernel.row}, {y}, {onto}, {mask}, {wanted});"
-        )
+        arguments = self.columns(group.kernel, pointers, masked_by(group, mask))
+        return f"own_column_sums<{units}, {group.kernel.width // units}>(s, {arguments});"
 
-    def sums(self, kernel: Sums, pointers: Sequence[str], mask: str, wanted: str) -> str:
+    def columns(self, kernel: ColumnSums, pointers: Sequence[str], masked: str) -> str:
+        x, y = pointers
+        units = self.units(kernel.order, kernel.axes)
+        return f"{units}, {x}, {kernel.row}, {y}, {_said(kernel.order.onto)}, {masked}"
+
+    def sums(self, kernel: Sums, pointers: Sequence[str], masked: str) -> str:
         """One factor after another: blocks are numbered through all of them."""
-        units, onto = self.units(kernel.order, kernel.axes), "true" if kernel.order.onto else "false"
+        units, onto = self.units(kernel.order, kernel.axes), _said(kernel.order.onto)
         d, *rest = pointers
         lines, first = [], 0
         for i, factor in enumerate(kernel.factors):
             x, z = rest[i], rest[len(kernel.factors) + i]
             blocks = tiles_of(factor.height, kernel.width)
+            arrays = f"{d}, {kernel.ldd}, {x}, {factor.lda}, {z}, {factor.ldc}"
             lines.append(
                 f"if (block >= {first} && block < {first + blocks}) sums<{factor.height}, {kernel.width}>"
-                f"(block - {first}, {units}, {d}, {kernel.ldd}, {x}, {factor.lda}, {z}, {factor.ldc}, {onto}, {mask}, "
-                f"{wanted});"
+                f"(block - {first}, {units}, {arrays}, {onto}, {masked});"
             )
             first += blocks
         if kernel.summed:
             lines.append(
                 f"if (block >= {first}) column_sums<{kernel.width}>(block - {first}, {units}, {d}, {kernel.ldd}, "
-                f"{rest[-1]}, {onto}, {mask}, {wanted});"
+                f"{rest[-1]}, {onto}, {masked});"
             )
         return "\n  ".join(lines)
 
@@ -103,7 +99,7 @@ class Functions:
         rows = self.views.size(axes)
         each = self.views.size(axes[1:]) if BATCH in axes else "1"
         together = (f"steps_of_unit * {each}" if BATCH in axes else each) if order.units else rows
-        return f"Units{{{rows}, {together}, {'true' if order.back else 'false'}}}"
+        return f"Units{{{rows}, {together}, {_said(order.back)}}}"
 
     def nest(self, group: Group, kernel: Nest, pointers: Sequence[str]) -> str:
         name = self.function((kernel,), lambda name: nests.write(kernel, name))
@@ -130,18 +126,25 @@ class Functions:
         return self.known[key]
 
 
-def _product(
-    kernel: Product, units: int, pointers: Sequence[str], mask: str, wanted: str, tiles: Tiles, kind: str
-) -> str:
+def masked_by(group: Group, mask: str) -> str:
+    """The arguments that say for which rows a group is."""
+    return f"{mask}, {_said(group.part != 'past')}"
+
+
+def _said(flag: bool) -> str:
+    return "true" if flag else "false"
+
+
+def _product(kernel: Product, units: int, pointers: Sequence[str], masked: str, tiles: Tiles, kind: str) -> str:
     x, w, *plus, y = pointers
     gates = kernel.width // units
     sizes = f"{kernel.terms}, {units}, {gates}, {tiles.rows}, {tiles.staged}, {tiles.chunk}"
     kept = f"(near + {tiles.kept})" if tiles.kept is not None else f"({kind}*)0"
     beside = f"{plus[0]}, {kernel.ldd}" if plus else f"(const {kind}*)0, 0"
-    flags = f"{'true' if tiles.kept is not None else 'false'}, {'true' if plus else 'false'}"
+    flags = f"{_said(tiles.kept is not None)}, {_said(bool(plus))}"
     return (
         f"product<{sizes}, {flags}>(s, {x}, {kernel.lda}, {w}, {kernel.term}, {kernel.column}, {beside}, {y}, "
-        f"{kernel.ldc}, {kept}, near + {tiles.room}, {mask}, {wanted});"
+        f"{kernel.ldc}, {kept}, near + {tiles.room}, {masked});"
     )
 
 

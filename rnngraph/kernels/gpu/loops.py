@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.gpu.copies import BYTES, Copies, copies_of, width
-from rnngraph.kernels.gpu.functions import SHARED, Functions, blocks_of, entries_of
+from rnngraph.kernels.gpu.functions import SHARED, Functions, blocks_of, entries_of, masked_by
 from rnngraph.kernels.gpu.ownership import Meetings, first_of, meetings
 from rnngraph.kernels.gpu.shapes import Factor, Facts, LoopShape
 from rnngraph.kernels.gpu.views import Views
@@ -243,7 +243,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         rows = "row0, rows" if of_rows(kernel) else f"0, int({last})"
         yield f"{{ const Share s{{{last}, {rows}, 0, {outers}, part, int(parts)}}; {call} }}"
 
-
     def by_each(self, group: Group, ins: list[str], outs: list[str], mask: str) -> Iterator[str]:
         """What every block computes for itself; the first of a team also writes the slots."""
         near = [self.near(ref) for ref in group.outs]
@@ -252,9 +251,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         if isinstance(group.kernel, AlongRow):
             yield f"  if (part == 0) {{ {self.functions.call(group, 1, [*ins, *outs], mask)} }} }}"
             return
-        wanted = "false" if group.part == "past" else "true"
         copies = [
-            f"handed_on(s, {copy}, {slot}, {width(self.views.slots[ref.slot])}, {mask}, {wanted});"
+            f"handed_on(s, {copy}, {slot}, {width(self.views.slots[ref.slot])}, {masked_by(group, mask)});"
             for copy, slot, ref in zip(near, outs, group.outs, strict=True)
         ]
         yield f"  if (part == 0) {{ {' '.join(copies)} }} }}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import count
 
+from rnngraph.diagnostics.other_names import of_argument
 from rnngraph.diagnostics.source import Span
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.language.builtins.definition import Use
@@ -62,7 +63,7 @@ def _bind(function: Function, given: list[Given], at: Span) -> dict[str, Given]:
                 "E102",
                 f"`{function.name}` takes no `{argument.name}`",
                 argument.span,
-                help=did_you_mean(argument.name, names),
+                help=did_you_mean(argument.name, names) or of_argument(argument.name, names),
             )
         name = argument.name or places[place]
         if name in bound:
