@@ -96,17 +96,17 @@ class CompiledProgram:
 
     # --- running ---
 
-    def run(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> Arrays:
+    def run(self, data: Mapping[str, Any], weights: Mapping[str, Any], *, device: bool = False) -> Arrays:
         """Every output, final state, loss and metric by name.
 
         `data` are batch-major arrays, `x` (batch, time, ...), `x.lengths` (batch,), initial states under the names of
         the final ones. With the backend cupy data and weights may also be arrays on a device; results are NumPy
-        arrays. Raises UserError with everything that does not fit, and OutsideIndex where an integer that was computed
-        chooses what is not there.
+        arrays, or arrays of CuPy where `device` is asked for: then nobody waits for them. Raises UserError with
+        everything that does not fit, and OutsideIndex where an integer that was computed chooses what is not there.
         """
         with self._turn, self.backend.here():
             call, results = self._call(data, weights, None)
-            return call.fresh(results, call.shown)
+            return call.fresh(results, call.shown, device)
 
     def step(
         self, data: Mapping[str, Any], weights: Mapping[str, Any], state: Mapping[str, Any] | None = None
@@ -136,11 +136,16 @@ class CompiledProgram:
         return [d for axis in axes for d in obstacles(graph, axis, {s.value for s in states})]
 
     def gradients(
-        self, data: Mapping[str, Any], weights: Mapping[str, Any], cotangents: Mapping[str, Any] | None = None
+        self,
+        data: Mapping[str, Any],
+        weights: Mapping[str, Any],
+        cotangents: Mapping[str, Any] | None = None,
+        *,
+        device: bool = False,
     ) -> tuple[float, Arrays]:
         """The loss, and its gradient with respect to every weight, float input and initial state.
 
-        A frozen weight has none.
+        A frozen weight has none. Where `device` is asked for, gradients are arrays of the backend's device.
 
         With `cotangents` (arrays shaped like the outputs they are named for) the loss is the sum of output times
         cotangent.
@@ -155,7 +160,7 @@ class CompiledProgram:
             )
         with self._turn, self.backend.here():
             call, results = self._call(data, weights, cotangents)
-            found = call.fresh(results, call.gradients)
+            found = call.fresh(results, call.gradients, device)
             if cotangents is None:
                 return float(self.backend.fetch(results["loss"])), found
             return call.weighted(results, self.backend.near(cotangents)), found

@@ -67,14 +67,15 @@ class Call:
         assert isinstance(self.bound, Spares)
         return self.bound.begun(inputs, weights)
 
-    def fresh(self, results: Arrays, wanted: Rows) -> Arrays:
-        """New batch-major arrays of these results, by the names that they are known by."""
-        return {known_as: array.copy() for known_as, array in self.lent(results, wanted).items()}
+    def fresh(self, results: Arrays, wanted: Rows, device: bool = False) -> Arrays:
+        """New batch-major arrays of these results, by the names that they are known by; on the host, or where they
+        were computed."""
+        return {known_as: array.copy() for known_as, array in self.lent(results, wanted, device).items()}
 
-    def lent(self, results: Arrays, wanted: Rows) -> Arrays:
+    def lent(self, results: Arrays, wanted: Rows, device: bool = False) -> Arrays:
         """These results as they are, batch-major, by the names that they are known by."""
-        fetch = self.bound.backend.fetch
-        return {known_as: fetch(results[name]).transpose(axes) for known_as, name, axes in wanted}
+        found = results if device else {name: self.bound.backend.fetch(results[name]) for _, name, _ in wanted}
+        return {known_as: found[name].transpose(axes) for known_as, name, axes in wanted}
 
     def weighted(self, results: Arrays, cotangents: Mapping[str, Any]) -> float:
         """The sum of all outputs times their cotangents."""

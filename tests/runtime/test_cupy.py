@@ -167,6 +167,23 @@ def test_cotangents_may_be_on_the_device(cupy: Any) -> None:
         assert abs(found - loss) < 1e-9 and off(gradients, right) < 1e-9
 
 
+def test_results_may_stay_on_the_device(cupy: Any) -> None:
+    """And go in again: a sequence in two pieces, whose states never leave it."""
+    model = parsed("gru")
+    data, weights = synthetic(model, 4, 3, 0), model.init(0)
+    right = model.compile(states=True).run(data, weights)
+    program, held = model.compile(backend="cupy", states=True), on(cupy, weights)
+    first = program.run(on(cupy, {"x": data["x"][:, :2]}), held, device=True)
+    assert all(isinstance(array, cupy.ndarray) for array in first.values())
+    states = {name: array for name, array in first.items() if name != "y"}
+    last = program.run({**on(cupy, {"x": data["x"][:, 2:]}), **states}, held, device=True)
+    assert abs(last["y"].get() - right["y"][:, 2:]).max() < 1e-9
+    gradients = model.compile(backend="cupy", gradient=True).gradients(
+        data, weights, {"y": np.ones((3, 4, 5))}, device=True
+    )[1]
+    assert all(isinstance(array, cupy.ndarray) for array in gradients.values())
+
+
 def test_nan_in_data_of_the_device_is_told(cupy: Any) -> None:
     model = parsed("gru")
     program, weights, data = model.compile(backend="cupy"), model.init(0), synthetic(model, 4, 3, 0)

@@ -147,6 +147,9 @@ class Array:
     def reshape(self, *shape: Any) -> Array:
         return self.like(self.data_.reshape(*shape))
 
+    def copy(self) -> Array:
+        return self.gpus.array(self.data_.copy())
+
     def transpose(self, *axes: Any) -> Array:
         return self.like(self.data_.transpose(*axes))
 
