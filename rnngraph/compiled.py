@@ -197,7 +197,8 @@ class CompiledProgram:
         return self.changed(outputs_along, self.schedule.keeping_all(False))
 
     def lent_gradients(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[float, Arrays]:
-        """The loss and its gradients as `gradients` gives them, but as views that the next run writes over."""
+        """The loss and its gradients as `gradients` gives them, but as views that the next run writes over, and where
+        the backend updates weights: on a GPU they stay there."""
         with self._turn, self.backend.here():
             return self._lent(*self._call(data, weights, None))
 
@@ -210,7 +211,8 @@ class CompiledProgram:
             return *self._lent(call, results), call.fresh(results, kept)
 
     def _lent(self, call: Call, results: Arrays) -> tuple[float, Arrays]:
-        return float(self.backend.fetch(results["loss"])), call.lent(results, call.gradients)
+        there = self.backend.whole.on_device
+        return float(self.backend.fetch(results["loss"])), call.lent(results, call.gradients, there)
 
     @cached_property
     def _states(self) -> frozenset[str]:

@@ -16,6 +16,7 @@ from rnngraph.planning.program import Program
 from rnngraph.runtime.backend import StepByStep
 from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Watch
+from rnngraph.runtime.gpu_arrays import GpuArrays
 from rnngraph.runtime.gpu_execution import GpuBound, WatchedGpuBound
 
 INSTALL = "`pip install 'rnngraph[cupy]'` brings it (`rnngraph[cupy13]` for CUDA 13), or use `--backend numpy`"
@@ -107,6 +108,10 @@ class GeneratedBackend(CupyBackend):
 
     kernels = "native"
     unrolls = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.whole = GpuArrays(self.xp, self.here)
 
     def target(self, dtype: str) -> GpuTarget:
         attributes = self.xp.cuda.Device(self.device).attributes

@@ -17,7 +17,7 @@ from rnngraph.runtime.execution import address
 from rnngraph.runtime.whole_arrays import Group, NumpyArrays
 
 
-class NativeArrays:
+class NativeArrays(NumpyArrays):
     """Arrays of one float type that lie in one run of memory; others go to NumPy."""
 
     def __init__(self, target: Callable[[str], CpuTarget]) -> None:

@@ -17,6 +17,16 @@ Group = Sequence[Any]
 class WholeArrays(Protocol):
     """Who computes over whole arrays."""
 
+    @property
+    def on_device(self) -> bool:
+        """Whether its arrays are not on the host."""
+
+    def own(self, array: Any) -> Any:
+        """A copy, in order, that can be updated."""
+
+    def host(self, array: Any) -> Any:
+        """The array on the host; as it is where it is there."""
+
     def norm(self, arrays: Sequence[Any]) -> float:
         """The length of all arrays as one vector, added up in float64, the same on any number of threads."""
 
@@ -28,6 +38,14 @@ class WholeArrays(Protocol):
 
 class NumpyArrays:
     """By NumPy."""
+
+    on_device = False
+
+    def own(self, array: Any) -> Any:
+        return np.array(array, order="C")
+
+    def host(self, array: Any) -> Any:
+        return array
 
     def norm(self, arrays: Sequence[Any]) -> float:
         return math.sqrt(sum(float(np.sum(np.square(a, dtype=np.float64))) for a in arrays))

@@ -157,13 +157,24 @@ def _known(data: Mapping[str, Any], validation: Mapping[str, Any] | None) -> dic
 
 def _fresh(job: Job, weights: Mapping[str, NDArray[Any]]) -> Training:
     trained = {name: w for name, w in weights.items() if name not in job.frozen}
-    return _own(job, Training(dict(weights), optimisers.start(job.config.optimizer, trained)))
+    return Training(dict(weights), optimisers.start(job.config.optimizer, trained))
 
 
 def _own(job: Job, training: Training) -> Training:
-    """The run with arrays that are its own, in one run of memory each: updates write over them."""
-    weights = {n: w if n in job.frozen else np.array(w, order="C") for n, w in training.weights.items()}
-    return replace(training, weights=weights, state={n: np.array(a, order="C") for n, a in training.state.items()})
+    """The run with arrays that are its own, in one run of memory each, where they are updated."""
+    own, shared = job.arrays.own, () if job.arrays.on_device else job.frozen
+    weights = {n: w if n in shared else own(w) for n, w in training.weights.items()}
+    state = {n: a if n == optimisers.UPDATES else own(a) for n, a in training.state.items()}
+    return replace(training, weights=weights, state=state)
+
+
+def _on_host(job: Job, training: Training) -> Training:
+    """The run with its arrays on the host."""
+    weights, state, best = (
+        {name: job.arrays.host(array) for name, array in (named or {}).items()}
+        for named in (training.weights, training.state, training.best)
+    )
+    return replace(training, weights=weights, state=state, best=None if training.best is None else best)
 
 
 def _trained(job: Job, training: Training, heard: Heard) -> Training:
@@ -295,7 +306,8 @@ def _keep(job: Job, training: Training) -> None:
     with held():
         if job.config.segment:
             training = replace(training, carried=_gathered(job, training))
-        first_alone(job.processes, lambda: checkpoint.save(path, training, job.identity))
+        kept = _on_host(job, training)
+        first_alone(job.processes, lambda: checkpoint.save(path, kept, job.identity))
 
 
 def _gathered(job: Job, training: Training) -> tuple[Arrays, ...]:
@@ -317,7 +329,7 @@ def _tell(job: Job, training: Training, record: Record | None) -> None:
 
 
 def _finished(job: Job, training: Training) -> Fitted:
-    about = job.identity.about
+    about, training = job.identity.about, _on_host(job, training)
     if training.best is None:
         return Fitted(Weights(training.weights, about), training.history, None, False)
     return Fitted(

@@ -111,15 +111,20 @@ def _refuse_own(job: Job, training: Training) -> None:
     for shard in own_shards(job.processes, job.shards):
         last = last_batch(job, training) - 1
         rows = job.pieces.piece(training.epoch, last, _carried(training, shard), shard)
-        if rows is not None and job.explain and job.explain(rows, training.weights):
+        if rows is not None and _cause(job, training, rows):
             raise _diverged(job, training, "gradient", rows)
 
 
 def _diverged(job: Job, training: Training, what: str, rows: Mapping[str, Any] | None) -> CannotDo:
     kept = f"; `{job.path}` holds the end of epoch {training.epoch}" if job.path and training.epoch else ""
     said = f"the {what} was no longer finite in epoch {training.epoch + 1}, batch {training.batch + 1}{kept}"
-    cause = job.explain(rows, training.weights) if job.explain and rows is not None else None
+    cause = None if rows is None else _cause(job, training, rows)
     found = cause or Diagnostic("E731", "")
     said += f": {cause.message}" if cause else ""
     help = "; ".join(filter(None, (found.help, "try a smaller `rate`, or `clip_norm 1`")))
     return CannotDo([replace(found, code="E731", message=said, help=help)])
+
+
+def _cause(job: Job, training: Training, rows: Mapping[str, Any]) -> Diagnostic | None:
+    """Where these rows first give a value that is not finite."""
+    return job.explain(rows, {n: job.arrays.host(w) for n, w in training.weights.items()}) if job.explain else None

@@ -30,7 +30,7 @@ def test_every_cell_names_its_paper() -> None:
 
 def test_every_cell_has_its_equations() -> None:
     """Beside those of the table, cells of images, times and memories, which have tests of their own below."""
-    wrappers = {"DropoutAround", "Zoneout", "Residual", "Highway", "Projected", "Masked", "ResetAt"}
+    wrappers = {"DropoutAround", "DropConnect", "Zoneout", "Residual", "Highway", "Projected", "Masked", "ResetAt"}
     own = {"ConvLSTM", "PhasedLSTM", "QRNNPooling", "AdditiveAttention", "MultiplicativeAttention"}
     cells = {d.name for d in library().values() if d.kind == "cell"}
     tabled = {cell.partition("(")[0] for cell in CELLS}

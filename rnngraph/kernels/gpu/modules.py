@@ -9,13 +9,14 @@ from importlib.resources import files
 from math import prod
 
 from rnngraph.ir.types import BATCH
-from rnngraph.kernels.gpu import columns, loops
-from rnngraph.kernels.gpu.expressions import MIXED
+from rnngraph.kernels.chain import Chain
+from rnngraph.kernels.gpu import chains, columns, loops
+from rnngraph.kernels.gpu.expressions import MIXED, TYPES
 from rnngraph.kernels.gpu.functions import SHARED, Functions, Tiles, blocks_of, entries_of
 from rnngraph.kernels.gpu.shapes import LoopShape, loop_shape
 from rnngraph.kernels.gpu.target import THREADS, GpuTarget
 from rnngraph.kernels.gpu.views import Views
-from rnngraph.kernels.kernel import ColumnSums, Elementwise, Product, Sums
+from rnngraph.kernels.kernel import BLOCK, ColumnSums, Elementwise, Product, Sums
 from rnngraph.kernels.nests import Nest
 from rnngraph.ops.summation_order import unit
 from rnngraph.planning.program import Code, Group, Program, Ref, Repeat
@@ -33,6 +34,42 @@ computes at least, where it computes them one by one."""
 def prelude() -> str:
     """What every module begins with."""
     return files("rnngraph.kernels.gpu").joinpath("prelude.cuh").read_text("utf-8")
+
+
+def update_text(chain: Chain, arrays: int, written: Sequence[int]) -> str:
+    """A kernel `update(arrays..., numbers, entries)`: a chain over whole arrays of one size, whose results go into
+    those of them that `written` numbers."""
+    kind = TYPES[chain.dtype]
+    loads = [f"a{i}[i]" for i in range(arrays)] + [f"numbers[{i}]" for i in range(len(chain.loads) - arrays)]
+    body = "\n    ".join(chains.entry(chain, loads, [f"a{i}[i]" for i in written]))
+    parameters = ", ".join(f"{kind}* a{i}" for i in range(arrays))
+    return f"""{prelude()}
+extern "C" __global__ void __launch_bounds__(THREADS) update({parameters}, const {kind}* numbers, Int entries) {{
+  for (Int i = Int(blockIdx.x) * THREADS + threadIdx.x; i < entries; i += Int(gridDim.x) * THREADS) {{
+    {body}
+  }}
+}}
+"""
+
+
+def squares_text(dtype: str) -> str:
+    """A kernel `squares(array, sums, entries)`: of each `BLOCK` entries the sum of their squares, in float64."""
+    return f"""{prelude()}
+extern "C" __global__ void __launch_bounds__(THREADS) squares(const {TYPES[dtype]}* x, double* sums, Int entries) {{
+  __shared__ double parts[WARPS];
+  const Int first = Int(blockIdx.x) * {BLOCK}, end = least(first + {BLOCK}, entries);
+  double sum = 0;
+  for (Int i = first + threadIdx.x; i < end; i += THREADS) sum = plus_times(double(x[i]), double(x[i]), sum);
+  sum = added_up(sum);
+  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = sum;
+  __syncthreads();
+  if (threadIdx.x == 0) {{
+    double total = 0;
+    for (int warp = 0; warp < WARPS; ++warp) total += parts[warp];
+    sums[blockIdx.x] = total;
+  }}
+}}
+"""
 
 
 @dataclass(frozen=True)
