@@ -18,7 +18,7 @@ import pytest
 from rnngraph.cli.examples import DATA
 from tests.support.paths import ROOT
 
-HANDED_OUT = {".py", ".lark", ".rnn", ".html", ".css", ".js", ".txt", ".typed"}
+HANDED_OUT = {".py", ".lark", ".rnn", ".html", ".css", ".js", ".cuh", ".txt", ".typed"}
 
 
 def run(command: Sequence[str | Path], folder: Path) -> str:
