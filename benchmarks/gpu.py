@@ -110,7 +110,8 @@ def on_the_device(
     bound = variant.bound(checked.sizes)
     given = {name: program.input(name, variant, checked, cotangents) for name in variant.inputs}
     bound.run(given, {name: xp.asarray(array) for name, array in p.weights.items()})
-    rows = call_of(bound, frozenset(), {name: value.type for name, value in variant.looped.outputs.items()})
+    types = {name: value.type for name, value in variant.looped.outputs.items()}
+    rows = call_of(bound, frozenset(), types, variant.orders)
 
     def call() -> None:
         for way in range(len(bound.calls)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import rnngraph as rg
 from rnngraph.cli.main import cli, exit_code
 from rnngraph.passes.pipeline import STAGES
 from tests.support.arrays import arrays
+from tests.support.cuda import emulator
 from tests.support.paths import ROOT
 from tests.support.running import same_bits
 from tests.support.verbs import MODEL
@@ -368,6 +370,23 @@ def test_the_contest_refuses_what_it_does_not_know(tmp_path: Path) -> None:
     for arguments, told in ((["--cells", "lstn"], "no `lstn`"), (["--sizes", "3,4"], "not of the form batch")):
         done = benchmark("cpu.py", arguments, tmp_path)
         assert done.returncode and told in done.stderr
+
+
+@pytest.mark.skipif(not emulator.AVAILABLE, reason="no g++, which compiles kernels for the emulator")
+def test_the_contest_on_a_gpu_is_ready_for_one(tmp_path: Path) -> None:
+    """By the stand-in: what it asks of us is there, and right."""
+    asked = ["gpu.py", "--contests", "lstm:2,3,4,5", "--turns", "1", "--json", "gpu.json"]
+    code = (
+        "import runpy, sys; from tests.support import stand_in; sys.modules['cupy'] = stand_in.cupy(); "
+        f"sys.argv = {asked!r}; runpy.run_path({str(ROOT / 'benchmarks' / 'gpu.py')!r}, run_name='__main__')"
+    )
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    ours = [row for row in rows if row["name"] in ("ours", "ours, as called", "ours, static", "ours, op by op")]
+    assert len(ours) == 8
+    assert all(not row["failed"] and row["error"] < 1e-5 and row["us_per_step"] > 0 for row in ours)
 
 
 def test_the_contest_on_a_gpu_goes_on_where_there_is_none(tmp_path: Path) -> None:
