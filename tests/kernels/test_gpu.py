@@ -27,6 +27,7 @@ from rnngraph.runtime.numpy import NumpyBackend
 from tests.support import stand_in
 from tests.support.cuda import assembler
 from tests.support.cuda.emulator import AVAILABLE, compiled
+from tests.support.machine import Program
 from tests.support.models import ALL, parsed
 
 emulated = pytest.mark.skipif(not AVAILABLE, reason="no g++, which compiles kernels for the emulator")
@@ -46,6 +47,13 @@ class InParts(GeneratedBackend):
 @pytest.fixture
 def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setitem(sys.modules, "cupy", module := stand_in.cupy())
+    return module
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A device with so few processors that a block has several rows."""
+    monkeypatch.setitem(sys.modules, "cupy", module := stand_in.cupy(MultiProcessorCount=2))
     return module
 
 
@@ -88,6 +96,51 @@ def test_odd_sizes_in_float32(steps: int, batch: int) -> None:
     assert max(d.max_abs for d in differences(right, found)) < 1e-5
 
 
+ROW = """
+cell C {
+  input x: [3]
+  param w: [3, 3]
+  state s: [3] = 0
+  s' = tanh(s + x @ w)
+  s'[-1] = max(x)
+  output s'
+}
+
+model M {
+  input x: seq[3]
+  y, s = unroll C() over x
+  output y, s
+}
+"""
+
+
+@emulated
+@pytest.mark.usefixtures("cupy")
+def test_a_number_that_every_block_computes_is_not_taken_for_the_others_of_its_row() -> None:
+    model = parse(ROW)
+    data, weights = synthetic(model, 5, 3, 0, padded=True), model.init(0)
+    for parts in (1, 3):
+        found = model.compile(backend=InParts(parts)).run(data, weights)
+        assert max(d.max_abs for d in differences(model.compile().run(data, weights), found)) < 1e-9
+
+
+@emulated
+@pytest.mark.parametrize("seed", range(100) if EVERY else (28, 50))
+def test_random_programs(seed: int, small: Any) -> None:
+    """Kernels of a GPU give the CPU's numbers, and the same bits in a schedule that computes steps again."""
+    with np.errstate(all="ignore"):
+        program = Program(seed)
+        model, data, weights = program.model, program.data, program.weights
+        right = everything(model.compile(gradient=True), data, weights, None)
+        found = everything(model.compile(backend=InParts(3), gradient=True), data, weights, None)
+        assert not [
+            d for d in differences(right, found)
+            if not d.max_abs <= 1e-9 * (1 + np.abs(right[d.name]).max(initial=0))
+        ]  # fmt: skip
+        again = program.everything("dynamic", "", {"keep": "every:2", "backend": InParts(3)})
+        assert again is None or not [d for d in differences(found, again) if not d.equal]
+
+
 # --- meetings ----------------------------------------------------------------------------------------------------
 
 
@@ -116,13 +169,6 @@ def test_how_often_blocks_meet(name: str) -> None:
     module = module_of(cell(name))
     loops = [loop_of(repeat, module.program.slots) for repeat in repeats_of(module.program.code)]
     assert tuple(len(loop.meetings.blocks) for loop in loops) == MEETINGS[name]
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A device with so few processors that a block has several rows."""
-    monkeypatch.setitem(sys.modules, "cupy", module := stand_in.cupy(MultiProcessorCount=2))
-    return module
 
 
 @emulated

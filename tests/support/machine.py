@@ -77,10 +77,10 @@ class Program:
             if not d.max_abs <= 1e-9 * (1 + np.abs(numpy[d.name]).max(initial=0)):
                 yield f"native kernels: {d}"
 
-    def everything(self, unroll: str | int, kernels: str, how: Mapping[str, str]) -> Arrays | None:
+    def everything(self, unroll: str | int, kernels: str, how: Mapping[str, Any]) -> Arrays | None:
         steps = self.steps if unroll == "static" else None
         try:
-            made = self.model.compile(unroll, steps, gradient=True, kernels=kernels, **how)
+            made = self.model.compile(unroll, steps, gradient=True, kernels=kernels or None, **how)
             return everything(made, self.data, self.weights, None)
         except UserError as error:
             if codes(error) <= NO_SCHEDULE:

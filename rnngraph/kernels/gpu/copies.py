@@ -1,4 +1,4 @@
-"""What every block of a team computes for itself: a few numbers for each row, such as the mean of a layer norm.
+"""What every block of a team computes for itself: single numbers of each row, such as the mean of a layer norm.
 
 Each block has a copy near; one of them also writes the slot. So the blocks need not meet to learn a number that each
 can compute from what all have read.
@@ -15,8 +15,6 @@ from rnngraph.kernels.gpu.target import FOLDS
 from rnngraph.kernels.kernel import AlongRow, Elementwise
 from rnngraph.planning.program import Code, Group, Ref, Repeat, Slot
 
-FEW = 4
-"""Numbers of a row, at most, of which each block has a copy."""
 BYTES = 8
 """Bytes of a number near, whatever its type."""
 
@@ -24,38 +22,34 @@ BYTES = 8
 @dataclass(frozen=True)
 class Copies:
     """The groups that every block does, by identity; which operands are read near, as (group, number); and for each
-    slot with a copy the place of its numbers among those that a row has near."""
+    slot with a copy its place among those that a row has near."""
 
     groups: frozenset[int]
     reads: frozenset[tuple[int, int]]
     slots: Mapping[int, int]
-    numbers: int
-    """Numbers of a row near, in all."""
 
 
 def copies_of(repeat: Repeat, slots: Sequence[Slot]) -> Copies:
     walk = _Walk(slots)
     walk.code(repeat.body)
-    places, total = dict[int, int](), 0
-    for slot in walk.made:
-        places[slot] = total
-        total += width(slots[slot])
-    return Copies(frozenset(walk.groups), frozenset(walk.reads), places, total)
+    places = {slot: place for place, slot in enumerate(walk.made)}
+    return Copies(frozenset(walk.groups), frozenset(walk.reads), places)
 
 
-def width(slot: Slot) -> int:
-    """Numbers of a row of a slot."""
-    return prod(slot.type.shape)
+def _rows(group: Group, others: bool = False) -> object:
+    """Which rows a group is for, or which it leaves out; "" for all."""
+    return ((group.part == "live") != others, group.ins[-1].key) if group.part else ""
 
 
 class _Walk:
-    """Goes through the groups of a step in order. `there` tells which rows of a slot each block has near by then."""
+    """Goes through the groups of a step in order. `there` tells what of a slot each block has near by then: at which
+    step, and of which rows."""
 
     def __init__(self, slots: Sequence[Slot]) -> None:
         self.slots = slots
         self.groups, self.reads = set[int](), set[tuple[int, int]]()
         self.made: dict[int, None] = {}
-        self.there: dict[int, object] = {}
+        self.there: dict[int, tuple[object, object]] = {}
 
     def code(self, code: Sequence[Code]) -> None:
         for item in code:
@@ -72,23 +66,28 @@ class _Walk:
         self.reads.update((id(group), i) for i in near)
         small = self.small(group, near)
         for ref in group.outs:
-            self.there.pop(ref.slot, None)
+            before = self.there.pop(ref.slot, None)
             if small:
-                self.there[ref.slot] = self.place(ref)
+                rest = (self.place(ref), _rows(group, others=True))
+                self.there[ref.slot] = self.place(ref), "" if before == rest else _rows(group)
                 self.made[ref.slot] = None
         if small:
             self.groups.add(id(group))
 
     def near(self, group: Group) -> list[int]:
-        """The operands that were written before in the same step."""
+        """The operands that were written before in the same step, for these rows at least."""
         if not isinstance(group.kernel, Elementwise | AlongRow) or group.kernel.axes != (BATCH,):
             return []
-        return [i for i, ref in enumerate(group.ins) if self.there.get(ref.slot) == self.place(ref)]
+        rows = ("", _rows(group))
+        return [
+            i for i, ref in enumerate(group.ins)
+            if (found := self.there.get(ref.slot)) and found[0] == self.place(ref) and found[1] in rows
+        ]  # fmt: skip
 
     def small(self, group: Group, near: Sequence[int]) -> bool:
         """Whether every block does it. What it writes nobody may read from afar meanwhile."""
         kernel, outs = group.kernel, [self.slots[ref.slot] for ref in group.outs]
-        if kernel.axes != (BATCH,) or not all(width(s) <= FEW and s.type.axes[-1:] == (BATCH,) for s in outs):
+        if kernel.axes != (BATCH,) or not all(prod(s.type.shape) == 1 and s.type.axes[-1:] == (BATCH,) for s in outs):
             return False
         written = {self.place(ref) for ref in group.outs}
         again = [i for i, ref in enumerate(group.ins) if self.place(ref) in written]

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rnngraph.ir.types import BATCH
-from rnngraph.kernels.gpu.copies import BYTES, Copies, copies_of, width
+from rnngraph.kernels.gpu.copies import BYTES, Copies, copies_of
 from rnngraph.kernels.gpu.functions import SHARED, Functions, blocks_of, entries_of, masked_by
-from rnngraph.kernels.gpu.ownership import Meetings, first_of, meetings
+from rnngraph.kernels.gpu.ownership import Meetings, meetings
 from rnngraph.kernels.gpu.shapes import Factor, Facts, LoopShape
 from rnngraph.kernels.gpu.views import Views
 from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Kernel, Product, Sums
@@ -66,7 +66,8 @@ class Loop:
         )
         widest = max(self.units.values(), default=1)
         alone = not all(of_rows(g.kernel) for g in groups)
-        return Facts(tuple(factors), operations, len(self.meetings.blocks), widest, alone, self.copies.numbers * BYTES)
+        copied = len(self.copies.slots) * BYTES
+        return Facts(tuple(factors), operations, len(self.meetings.blocks), widest, alone, copied)
 
 
 def why_not(item: Repeat, slots: Sequence[Slot]) -> str:
@@ -252,8 +253,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
             yield f"  if (part == 0) {{ {self.functions.call(group, 1, [*ins, *outs], mask)} }} }}"
             return
         copies = [
-            f"handed_on(s, {copy}, {slot}, {width(self.views.slots[ref.slot])}, {masked_by(group, mask)});"
-            for copy, slot, ref in zip(near, outs, group.outs, strict=True)
+            f"handed_on(s, {copy}, {slot}, {masked_by(group, mask)});" for copy, slot in zip(near, outs, strict=True)
         ]
         yield f"  if (part == 0) {{ {' '.join(copies)} }} }}"
 
@@ -266,9 +266,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 
     def near(self, ref: Ref) -> str:
         """The block's copy, as if it began with the first row of the batch."""
-        slot, kind = self.views.slots[ref.slot], self.views.kind(ref.slot)
         at = f"copies + rows_each * {self.loop.copies.slots[ref.slot] * BYTES}"
-        return f"(({kind}*)({at}) - row0 * {width(slot)} + {first_of(ref, slot)})"
+        return f"(({self.views.kind(ref.slot)}*)({at}) - row0)"
 
 
 def _indented(lines: Iterator[str]) -> Iterator[str]:

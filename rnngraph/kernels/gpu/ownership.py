@@ -161,7 +161,7 @@ def _laws(group: Group, slots: Sequence[Slot], units: int) -> list[Law]:
         operands = [*kernel.chain.loads, *(o for _, o in kernel.chain.stores)]
         refs = [*group.operands, *group.outs]
         laws: list[Law] = [
-            own if _by_unit(kernel.chain, operand, first_of(ref, slots[ref.slot]), units) else None
+            own if _by_unit(kernel.chain, operand, _first(ref, slots[ref.slot]), units) else None
             for operand, ref in zip(operands, refs, strict=True)
         ]
         loads = len(kernel.chain.loads)
@@ -178,10 +178,10 @@ def _laws(group: Group, slots: Sequence[Slot], units: int) -> list[Law]:
 
 
 def _own(ref: Ref, slots: Sequence[Slot], units: int) -> Law:
-    return ("unit", units) if first_of(ref, slots[ref.slot]) % units == 0 else None
+    return ("unit", units) if _first(ref, slots[ref.slot]) % units == 0 else None
 
 
-def first_of(ref: Ref, slot: Slot) -> int:
+def _first(ref: Ref, slot: Slot) -> int:
     """The place of a view's first entry in a row of its slot."""
     entries = ref.index[slot.ring + len(slot.type.axes) :]
     total = 0

@@ -134,10 +134,10 @@ __device__ __forceinline__ void meet(Team& team) {
 
 // A number of each row from the block's own copy into its slot, by the thread that has made it.
 template <class T>
-__device__ void handed_on(const Share& s, const T* copy, T* slot, int width, const bool* mask, bool wanted) {
+__device__ void handed_on(const Share& s, const T* copy, T* slot, const bool* mask, bool wanted) {
   for (int q = threadIdx.x; q < s.rows; q += THREADS) {
     const Int row = s.row(q);
-    if (!mask || mask[row] == wanted) slot[row * width] = copy[row * width];
+    if (!mask || mask[row] == wanted) slot[row] = copy[row];
   }
 }
 
