@@ -74,14 +74,18 @@ class Call:
 
     def lent(self, results: Arrays, wanted: Rows, device: bool = False) -> Arrays:
         """These results as they are, batch-major, by the names that they are known by."""
-        found = results if device else {name: self.bound.backend.fetch(results[name]) for _, name, _ in wanted}
-        return {known_as: found[name].transpose(axes) for known_as, name, axes in wanted}
+        fetch = _as_it_is if device else self.bound.backend.fetch
+        return {known_as: fetch(results[name]).transpose(axes) for known_as, name, axes in wanted}
 
     def weighted(self, results: Arrays, cotangents: Mapping[str, Any]) -> float:
         """The sum of all outputs times their cotangents."""
         found = self.fresh(results, tuple(row for row in self.shown if row[1] in cotangents))
         fetch = self.bound.backend.fetch
         return float(sum(np.add.reduce(found[n] * np.asarray(fetch(c)), axis=None) for n, c in cotangents.items()))
+
+
+def _as_it_is(array: Any) -> Any:
+    return array
 
 
 def call_of(

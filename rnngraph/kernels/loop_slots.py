@@ -8,7 +8,7 @@ from rnngraph.planning.program import Program, Repeat, groups_of
 
 
 def alive_through_loops(program: Program) -> Program:
-    """The program in which what a loop's body writes lives as long as the loop: threads of a CPU, and blocks of a GPU,
+    """The program in which what a loop touches lives as long as the loop: threads of a CPU, and blocks of a GPU,
     then do not write over what others still read."""
     result = list(program.slots)
     for item in program.code:

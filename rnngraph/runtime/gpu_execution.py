@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 
 from rnngraph.diagnostics.errors import CannotDo
+from rnngraph.kernels.gpu.loops import LINE
 from rnngraph.kernels.gpu.modules import OPTIONS, Launch, Module
 from rnngraph.kernels.gpu.target import GpuTarget
 from rnngraph.planning.plan import Plan
-from rnngraph.planning.program import Code, Entry, Group, Parity, Program, Ref, Repeat, Ring, Step, Turn
+from rnngraph.planning.program import Code, Group, Program, Repeat, Ring, Step, Turn
 from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Held, Watch, Writer, viewed
 
-LINE = 32
-"""Numbers of a team's own line of memory, in which the meetings of its blocks are counted."""
 PLAIN = 48 * 1024
 """Bytes of near memory that a block has without asking."""
 
@@ -62,9 +61,6 @@ class GpuBound(Bound):
     def stream(self) -> int:
         return int(self.cupy.cuda.get_current_stream().ptr)
 
-    def start(self, slot: int) -> int:
-        return int(self.bases[slot].data.ptr) if self.bases[slot] is not None else 0
-
     def call(self, item: Code) -> Callable[[], Any]:
         launch = self.module.launches.get(id(item))
         if launch is not None:
@@ -77,17 +73,16 @@ class GpuBound(Bound):
     def launched(self, launch: Launch) -> Callable[..., None]:
         """The call of a kernel; it takes the places of the loops around it, where there are any that Python drives."""
         arguments: list[Any] = []
-        moving: list[tuple[int, int, list[tuple[Entry, int]]]] = []
+        moving: list[tuple[int, int, list[tuple[Turn | Ring, int]]]] = []
         for ref in launch.views:
-            beyond, moves = self.beyond(ref)
+            base, index = self.bases[ref.slot], self.index(ref)
+            moves = [(e, base.strides[i]) for i, e in enumerate(index) if isinstance(e, Turn | Ring)]
+            first = viewed(base, tuple(slice(None) if isinstance(e, Turn | Ring) else e for e in index))
             if moves:
-                moving.append((len(arguments), self.start(ref.slot) + beyond, moves))
-                arguments.append(None)
-                continue
-            index = self.index(ref)
-            if self.is_weight(ref.slot):
+                moving.append((len(arguments), int(first.data.ptr), moves))
+            elif self.is_weight(ref.slot):
                 self.held.append(Held(arguments, len(arguments), ref.slot, index))
-            arguments.append(viewed(self.bases[ref.slot], index))
+            arguments.append(first)
         around = len(arguments)
         arguments += [np.int64(0)] * (2 * len(launch.around))
         arguments += self.sizes
@@ -107,29 +102,11 @@ class GpuBound(Bound):
 
         return call
 
-    def beyond(self, ref: Ref) -> tuple[int, list[tuple[Entry, int]]]:
-        """Bytes from the start of a slot to that of its view, all loops at place 0; and what moves with them."""
-        slot = self.program.slots[ref.slot]
-        shape = slot.shape(self.plan.sizes)
-        size = np.dtype(self.dtypes.of(slot.type.dtype)).itemsize
-        found, moves = 0, list[tuple[Entry, int]]()
-        for i, (entry, dim) in enumerate(zip(ref.index, shape, strict=True)):
-            stride = size * int(np.prod(shape[i + 1 :], dtype=np.int64))
-            if isinstance(entry, Turn | Ring):
-                moves.append((entry, stride))
-            elif isinstance(entry, slice):
-                found += ((entry.start or 0) % (dim + 1) if entry.start else 0) * stride
-            else:
-                place = self.plan.sizes[entry.axis] % 2 if isinstance(entry, Parity) else entry
-                found += (place % dim if dim else 0) * stride
-        return found, moves
 
-
-def _at(entry: Entry, places: Mapping[int, tuple[int, int]]) -> int:
+def _at(entry: Turn | Ring, places: Mapping[int, tuple[int, int]]) -> int:
     """The place that a running loop stands at: (turn on the axis, finished steps) of each."""
     if isinstance(entry, Ring):
         return (places[entry.loop][1] + entry.offset) % 2
-    assert isinstance(entry, Turn)
     return places[entry.loop][0] + entry.offset
 
 

@@ -129,6 +129,7 @@ class Array:
     # --- what it is ---
 
     shape = property(lambda self: self.data_.shape)
+    strides = property(lambda self: self.data_.strides)
     dtype = property(lambda self: self.data_.dtype)
     size = property(lambda self: self.data_.size)
     ndim = property(lambda self: self.data_.ndim)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from math import prod
 
 from rnngraph.ir.types import BATCH
-from rnngraph.kernels.gpu.target import FOLDS
 from rnngraph.kernels.kernel import AlongRow, Elementwise
 from rnngraph.planning.program import Code, Group, Ref, Repeat, Slot
 
+FOLDS = ("sum", "max_over")
+"""What has one number for a row."""
 BYTES = 8
 """Bytes of a number near, whatever its type."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -21,7 +21,7 @@ HOW = {
 KERNELS = Elementwise | Product | AlongRow | Nest | Sums | ColumnSums
 """What there is a function for."""
 SHARED = Elementwise | Product | AlongRow | Nest
-"""What works on a share of rows and units, and so can stand in a loop."""
+"""What works on a share of rows and units."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ class Functions:
         strides = self.views.strides(slot)
         return f"{{{', '.join('0' if place is None else strides[place] for place in places)}}}"
 
-    def function(self, key: tuple[object, ...], write: object) -> str:
-        assert callable(write)
+    def function(self, key: tuple[object, ...], write: Callable[[str], str]) -> str:
+        """The name of a function, which is written by it when it is first asked for."""
         if key not in self.known:
             name = self.known[key] = f"f{len(self.known)}"
             self.texts[name] = write(name)
@@ -163,19 +163,7 @@ def tiles_of(height: int, width: int) -> int:
 
 def supported(kernel: Kernel) -> bool:
     """Whether there is a function for a kernel."""
-    return isinstance(kernel, KERNELS) and 0 not in _sizes(kernel)
-
-
-def _sizes(kernel: KERNELS) -> tuple[int, ...]:
-    if isinstance(kernel, Elementwise):
-        return kernel.chain.dims
-    if isinstance(kernel, Product):
-        return kernel.terms, kernel.width
-    if isinstance(kernel, Nest):
-        return kernel.dims
-    if isinstance(kernel, Sums):
-        return (kernel.width, *(f.height for f in kernel.factors))
-    return (kernel.width if isinstance(kernel, ColumnSums) else kernel.size,)
+    return isinstance(kernel, KERNELS)
 
 
 def entries_of(kernel: SHARED) -> int:

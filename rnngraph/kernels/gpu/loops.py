@@ -26,6 +26,9 @@ from rnngraph.planning.program import (
     repeats_of,
 )
 
+LINE = 32
+"""Numbers of a team's own line of memory, in which the meetings of its blocks are counted."""
+
 
 @dataclass(frozen=True)
 class Loop:
@@ -156,7 +159,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
   const int part = int(blockIdx.x % parts);
 {kept}
   for (Int number = blockIdx.x / parts; number < teams; number += gridDim.x / parts) {{
-    Team team{{counts + number * 32, unsigned(parts), 0}};
+    Team team{{counts + number * {LINE}, unsigned(parts), 0}};
     const int row0 = int(number * rows_each), rows = int(least(rows_each, {batch} - row0));
 {body}
     __syncthreads();

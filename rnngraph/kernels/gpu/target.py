@@ -5,11 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rnngraph.kernels.gpu import expressions
-
-ROW_OPS = ("sum", "max_over", "argmax", "softmax", "log_softmax")
-"""What is computed along each row, by a warp."""
-FOLDS = ("sum", "max_over")
-"""Those of them with one number for a row."""
+from rnngraph.kernels.gpu.functions import HOW
 
 THREADS = 256
 """Threads of a block, of every kernel: eight warps."""
@@ -25,11 +21,8 @@ class GpuTarget:
     parts: int = 0
     """So many blocks for the same rows, at most; 0 where the best number is to be found."""
     near: int = 0
+    inward: bool = False
     """All steps of a product that no state reaches are made at once: on a GPU rows are what there is too little of."""
-
-    @property
-    def inward(self) -> bool:
-        return False
 
     @property
     def itemsize(self) -> int:
@@ -39,7 +32,7 @@ class GpuTarget:
         return expressions.known(op, types)
 
     def along_row(self, op: str) -> bool:
-        return op in ROW_OPS
+        return op in HOW
 
 
 STATIC = 20 * 1024

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import DType
@@ -56,20 +56,21 @@ def _(use: Use) -> Item:
 @define("read_through", "cell rule x", "")
 def _(use: Use) -> Item:
     """Runs a cell on x; where a product of it reads the old value of a float state, it reads rule(old) instead."""
-    trace, rule = use.trace, _callable(use, "rule")
-    reading = Reading(trace.level, trace.places, len(trace.places), lambda old: _seen_as_vector(use, rule, old))
-    with trace.reading((*trace.readings, reading)):
-        result = _inner(use)
-    if not reading.read and not trace.report.errors:
-        raise _reads_none(use)
-    return result.item(Record({}))
+    return _with_products(use, Reading, _seen_as_vector)
 
 
 @define("reweigh", "cell rule x", "")
 def _(use: Use) -> Item:
     """Runs a cell on x; where a product of it multiplies the old value of a float state by weights, it uses rule(w)."""
+    return _with_products(use, Reweighing, _seen_as_matrix)
+
+
+def _with_products(
+    use: Use, kind: type[Reading | Reweighing], seen: Callable[[Use, Instance | PipeOf, Value], Value]
+) -> Item:
+    """What a cell gives whose products are made of what the rule makes."""
     trace, rule = use.trace, _callable(use, "rule")
-    reading = Reweighing(trace.level, trace.places, len(trace.places), lambda w: _seen_as_matrix(use, rule, w))
+    reading = kind(trace.level, trace.places, len(trace.places), lambda value: seen(use, rule, value))
     with trace.reading((*trace.readings, reading)):
         result = _inner(use)
     if not reading.made and not trace.report.errors:

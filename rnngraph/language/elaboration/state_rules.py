@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -51,6 +51,8 @@ class Rule:
     rule: Callable[[Value], Value]
     products: set[Node] = field(default_factory=set)
     """Made already, of what they should read: nothing behind them is looked at again."""
+    made: dict[Hashable, Value] = field(default_factory=dict)
+    """What the rule has made, by what that stands for."""
 
     @property
     def own(self) -> list[Place]:
@@ -70,9 +72,6 @@ class Rule:
 @dataclass(eq=False)
 class Reading(Rule):
     """Products read `rule(old)` in place of old states."""
-
-    read: dict[Value, Value] = field(default_factory=dict)
-    """Old values of states that a product has asked for, and what it reads instead."""
 
     def operands(self, trace: Building, product: Product) -> tuple[Value, Value]:
         return self.of(trace, product.a), self.of(trace, product.b)
@@ -96,18 +95,16 @@ class Reading(Rule):
 
     def _handed(self, trace: Building, param: Value) -> Value:
         """What stands for the old value of a state; of what is no float, itself."""
-        if param.type.dtype == "float" and param not in self.read:
+        if param.type.dtype == "float" and param not in self.made:
             with trace.at(self.level), trace.reading(()):
-                self.read[param] = self.rule(param)
-        return self.read.get(param, param)
+                self.made[param] = self.rule(param)
+        return self.made.get(param, param)
 
 
 @dataclass(eq=False)
 class Reweighing(Rule):
-    """Products of old states use `rule(weights)`: of a weight, the part that meets the state."""
-
-    made: dict[tuple[Value, int, int, int], Value] = field(default_factory=dict)
-    """Of parts of weights, by dimension and place in it, what is used instead."""
+    """Products of old states use `rule(weights)`: of a weight, the part that meets the state, which is known by its
+    dimension and place there."""
 
     def operands(self, trace: Building, product: Product) -> tuple[Value, Value]:
         a, b, left, right = product.a, product.b, product.left, product.right
