@@ -207,7 +207,7 @@ model M(inputs = 3, units = 5) {
 """
 
 
-@pytest.mark.parametrize(("units", "inputs"), [(1, 1), (16, 3), (17, 64), (70, 7), (130, 300)])
+@pytest.mark.parametrize(("units", "inputs"), [(1, 1), (16, 3), (17, 64), (70, 7), (130, 410)])
 @pytest.mark.parametrize("vectors", VECTORS, ids=str)
 def test_odd_sizes(units: int, inputs: int, vectors: tuple[int, int]) -> None:
     model = rg.parse(PLAIN, units=units, inputs=inputs)

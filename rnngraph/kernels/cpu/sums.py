@@ -11,8 +11,9 @@ from __future__ import annotations
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.products import DEPTH, ROWS, Shape, Writer
 
-TALL = 96
-"""Rows of a result that are worked on together: with their terms they stay in the nearest memory but one."""
+ROOM = 816 * DEPTH
+"""Bytes of the left factor's packed rows of a chunk: they stay in the nearest memory but one. For as many rows of the
+result as that is the right factor is packed once, so it should be many."""
 
 
 def write(shape: Shape, sources: int, summed: bool, declared: set[str]) -> str:
@@ -29,6 +30,11 @@ def write(shape: Shape, sources: int, summed: bool, declared: set[str]) -> str:
 
 
 class _Sums(Writer):
+    @property
+    def tall(self) -> int:
+        """Rows of a result that are worked on together."""
+        return ROOM // (DEPTH * self.shape.bytes) // ROWS * ROWS
+
     def units_tile(self, rows: int) -> str:
         """Adds the units of a chunk to one tile, in their order: of each the sum of its terms to what stands there."""
         shape = self.shape
@@ -83,7 +89,9 @@ class _Sums(Writer):
         factors = [_Factor(to, i, sources, first + 6 + 3 * i) for i in range(sources)]
         whole = to.pointer("%args", 1 + 2 * sources) if summed else ""
         mask = to.pointer("%args", first + 6 + 3 * sources)
-        room_a, room_d = (to.variable(f"[{DEPTH * n} x {self.shape.element}]") for n in (TALL, self.shape.panel))
+        # The last vector of packed rows may reach beyond them.
+        sizes = (DEPTH * n + self.shape.width for n in (self.tall, self.shape.panel))
+        room_a, room_d = (to.variable(f"[{size} x {self.shape.element}]") for size in sizes)
         listed, bounds = to.variable(f"[{DEPTH} x i64]"), to.variable(f"[{DEPTH + 1} x i64]")
         # Small units go together in a chunk of about DEPTH rows; a large unit is cut into several.
         together = to.let(f"call i64 @llvm.smax.i64(i64 {to.div(DEPTH, unit)}, i64 1)")
@@ -132,8 +140,11 @@ class _Sums(Writer):
 
     def factor(self, to: Function, factor: _Factor, chunk: _Chunk, whole: str) -> None:
         """One chunk of rows of one left factor."""
-        with to.loop(0, factor.height, TALL) as top:
-            block = to.least(to.sub(factor.height, top), TALL)
+        tiles = to.div(to.add(factor.height, ROWS - 1), ROWS)
+        blocks = to.add(to.div(to.sub(tiles, 1), self.tall // ROWS), 1)
+        even = to.mul(to.div(to.sub(to.add(tiles, blocks), 1), blocks), ROWS)
+        with to.loop(0, factor.height, even) as top:
+            block = to.least(to.sub(factor.height, top), even)
             source = self.at(to, factor.a, to.add(to.mul(chunk.first, factor.lda), top))
             self.pack_left(to, source, factor.lda, chunk, block)
             with to.loop("%c0", "%c1") as p:
@@ -177,6 +188,8 @@ class _Sums(Writer):
                 out = self.at(to, group, to.mul(k, ROWS))
                 for j, v.mask in enumerate(masks):
                     x = v.load(self.at(to, source, j * width), self.shape.dtype)
+                    # Whole vectors, as masks are slow to store; what is beyond is written over by the next row.
+                    v.mask = None
                     v.store(x, self.at(to, out, j * width), self.shape.dtype)
 
 
