@@ -217,15 +217,30 @@ class Writer:
             left = to.sub(columns, to.mul(p, shape.panel))
             with to.when(beside):
                 self.pack_rows(to, v, self.at(to, source, to.mul(p, shape.panel)), term, out, terms, left)
-            with to.when(apart), to.loop(0, shape.panel) as j:
-                known = to.let(f"icmp slt i64 {j}, {left}")
-                start = self.at(to, source, to.mul(to.add(to.mul(p, shape.panel), j), column))
-                with to.loop(0, terms) as k:
-                    place = to.let(f"select i1 {known}, ptr {self.at(to, start, to.mul(k, term))}, ptr {source}")
-                    x = to.let(f"load {shape.element}, ptr {place}")
-                    x = to.let(f"select i1 {known}, {shape.element} {x}, {shape.element} 0.0")
-                    to.do(f"store {shape.element} {x}, ptr {self.at(to, out, to.add(to.mul(k, shape.panel), j))}")
+            with to.when(apart):
+                self.pack_columns(to, v, self.at(to, source, to.mul(to.mul(p, shape.panel), column)), term, column, out,
+                                  terms, left)  # fmt: skip
         return to.text()
+
+    def pack_columns(self, to: Function, v: Lanes, start: str, term: Number, column: Number, out: str, terms: Number,
+                     left: Number) -> None:  # fmt: skip
+        """One panel whose columns lie apart; where the terms of each lie side by side, a square of numbers at a time is
+        turned in the registers."""
+        shape, width = self.shape, self.shape.width
+        turned = to.let(f"and i1 {to.let(f'icmp eq i64 {term}, 1')}, {to.let(f'icmp sge i64 {left}, {shape.panel}')}")
+        squares = to.let(f"select i1 {turned}, i64 {to.mul(to.div(terms, width), width)}, i64 0")
+        with to.loop(0, squares, width) as k:
+            for first in range(0, shape.panel, width):
+                lines = [self.at(to, start, to.add(to.mul(first + i, column), k)) for i in range(width)]
+                for i, row in enumerate(v.turned([v.load(line, shape.dtype) for line in lines])):
+                    v.store(row, self.at(to, out, to.add(to.mul(to.add(k, i), shape.panel), first)), shape.dtype)
+        with to.loop(0, shape.panel) as j:
+            known = to.let(f"icmp slt i64 {j}, {left}")
+            line = to.let(f"select i1 {known}, ptr {self.at(to, start, to.mul(j, column))}, ptr {start}")
+            with to.loop(squares, terms) as k:
+                x = to.let(f"load {shape.element}, ptr {self.at(to, line, to.mul(k, term))}")
+                x = to.let(f"select i1 {known}, {shape.element} {x}, {shape.element} 0.0")
+                to.do(f"store {shape.element} {x}, ptr {self.at(to, out, to.add(to.mul(k, shape.panel), j))}")
 
     def pack_rows(
         self, to: Function, v: Lanes, start: str, term: Number, out: str, terms: Number, left: Number, listed: str = ""

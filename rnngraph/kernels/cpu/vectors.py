@@ -5,7 +5,7 @@ Floats have the program's type; whole numbers are 64 bits; truth values are one 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +114,19 @@ class Lanes:
         self.declared.add(f"declare void @{name}({vector}, ptr, <{self.width} x i1>)")
         place = f"ptr align {BYTES[dtype]} {pointer}"
         self.to.do(f"call void @{name}({vector} {value}, {place}, <{self.width} x i1> {self.mask})")
+
+    def turned(self, rows: Sequence[str]) -> list[str]:
+        """The columns of a square of as many vectors as each has lanes."""
+        half, vector = self.width // 2, self.floats
+        for _ in range(half.bit_length()):
+            found = []
+            for one, two in zip(rows[:half], rows[half:], strict=True):
+                for first in (0, half):
+                    places = (f"i32 {first + i + side}" for i in range(half) for side in (0, self.width))
+                    lanes = f"<{self.width} x i32> <{', '.join(places)}>"
+                    found.append(self.to.let(f"shufflevector {vector} {one}, {vector} {two}, {lanes}"))
+            rows = found
+        return list(rows)
 
     # --- arithmetic ---
 
