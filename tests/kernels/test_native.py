@@ -218,6 +218,22 @@ def test_odd_sizes(units: int, inputs: int, vectors: tuple[int, int]) -> None:
             assert np.allclose(got[key], array, rtol=1e-9, atol=1e-10), key
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("units", "inputs"), [(1, 1), (16, 3), (17, 64), (70, 9), (300, 530)])
+@pytest.mark.parametrize("vectors", VECTORS, ids=str)
+def test_few_rows_have_the_bits_of_many(units: int, inputs: int, vectors: tuple[int, int], dtype: str) -> None:
+    """Few rows are multiplied with the weights as they lie, many with packed ones."""
+    model = rg.parse(PLAIN, units=units, inputs=inputs)
+    program, weights = model.compile(backend=NativeBackend(machine(*vectors)), dtype=dtype), model.init(0, dtype)
+    x = np.random.default_rng(0).normal(size=(40, 3, inputs)).astype(dtype)
+    expected = program.run({"x": x}, weights)["y"]
+    for rows in (1, 3, 5):
+        assert (program.run({"x": x[:rows]}, weights)["y"] == expected[:rows]).all()
+    lengths = {"x": x[:5], "x.lengths": [3, 0, 1, 2, 3]}
+    got = program.run(lengths, weights)["y"]
+    assert all((got[i, :n] == expected[i, :n]).all() for i, n in enumerate(lengths["x.lengths"]))
+
+
 def test_a_large_batch_needs_no_room_for_its_products_with_all_steps() -> None:
     model = rg.parse(PLAIN)
 

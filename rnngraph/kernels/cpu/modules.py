@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from hashlib import sha256
 
-from rnngraph.kernels.cpu import ctc, elementwise, lookups, nests, products, reductions, sums
+from rnngraph.kernels.cpu import ctc, direct_products, elementwise, lookups, nests, products, reductions, sums
 from rnngraph.kernels.cpu.machine_code import Module, across, module, vector_bytes
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.cpu.threads import available
@@ -64,6 +64,11 @@ class Addresses:
             self.known[id(kernel)] = self.found(kernel)
         return self.known[id(kernel)]
 
+    def direct(self) -> int:
+        """The address of the kernel for products with matrices that are not packed."""
+        shape = products.Shape(self.machine.dtype, self.machine.width, self.machine.across)
+        return direct_kernel(shape).address("direct")
+
     def found(self, kernel: Kernel) -> int:
         key = _key(kernel, self.machine)
         if key is not None:
@@ -114,6 +119,11 @@ def _shared(write: Callable[[set[str]], str]) -> Module:
 @cache
 def product_kernels(shape: products.Shape) -> Module:
     return _shared(lambda declared: products.write(shape, declared))
+
+
+@cache
+def direct_kernel(shape: products.Shape) -> Module:
+    return _shared(lambda declared: direct_products.write(shape, declared))
 
 
 @cache

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple, TypeGuard
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.cpu import walk
+from rnngraph.kernels.cpu.direct_products import in_place
 from rnngraph.kernels.cpu.modules import Addresses
+from rnngraph.kernels.cpu.packing import Pack
 from rnngraph.kernels.cpu.sharing import arguments_of, columns_of, listed, parallel
 from rnngraph.kernels.cpu.threads import walker
 from rnngraph.kernels.kernel import Elementwise, Product, rows_of
@@ -51,6 +53,8 @@ class Tables:
         self.sizes, self.target = plan.sizes, addresses.machine
         self.known: dict[int, tuple[int, tuple[int, ...], tuple[int, ...]]] = {}
         self.kept: list[array[int]] = []
+        self.unpacked = in_place(program, plan.sizes)
+        """Of slots for panels that are not made, the matrices."""
         self.products = Counter[int]()
         """How many there are of each matrix in panels."""
         self.whole: dict[int, Group] = {}
@@ -136,9 +140,9 @@ class Tables:
         return found
 
     def parts(self, item: Item) -> list[Item]:
-        """A loop with, before it, what it makes step by step for large batches alone."""
-        if not isinstance(item, Repeat):
-            return [item]
+        """A loop with, before it, what it makes step by step for large batches alone; no packing that is left out."""
+        if isinstance(item, Group):
+            return [] if isinstance(item.kernel, Pack) and item.outs[0].slot in self.unpacked else [item]
         early = [group for group in item.body if self.is_early(group)]
         for group in early:
             self.whole.setdefault(id(group), for_all_steps(group, item.axis))
@@ -162,12 +166,16 @@ class Tables:
         part = self.ranges.get(known_as)
         if part is None:
             part = self.ranges[known_as] = self.part(group, share)
-        words[walk.KERNEL], words[walk.WANTED] = self.addresses.of(kernel), int(group.part == "live")
+        words[walk.KERNEL], words[walk.WANTED] = self.address(group), int(group.part == "live")
         words[walk.ROW0 : walk.COL1 + 1], words[walk.STRIDE], words[walk.JUMP] = part
         words[walk.ARGS], words[walk.MASK], words[walk.MOVES], words[walk.MOVING] = (
             self.fixed.get(id(group)) or self.arguments(group)
         )
         return words
+
+    def address(self, group: Group) -> int:
+        direct = isinstance(group.kernel, Product) and group.ins[1].slot in self.unpacked
+        return self.addresses.direct() if direct else self.addresses.of(group.kernel)
 
     def arguments(self, group: Group) -> tuple[int, int, int, int]:
         """Where the arguments of a group stand, which is the mask, how many move, and where it stands how.
@@ -178,11 +186,13 @@ class Tables:
         for i, ref in enumerate((*group.operands, *group.outs)):
             if i == 2 and isinstance(kernel, Product) and kernel.ldd is None:
                 args.append(0)  # nothing to add
-            self.argument(ref, args, moves)
+            self.argument(self.unpacked.get(ref.slot, ref), args, moves)
         args.extend(arguments_of(kernel, self.sizes))
         if isinstance(kernel, Nest):
             args.extend(kernel.words(self.sizes, self.apart(group, kernel)))
-        if isinstance(kernel, Product):
+        if isinstance(kernel, Product) and group.ins[1].slot in self.unpacked:
+            args.append(kernel.term)
+        elif isinstance(kernel, Product):
             self.direction(group.ins[1].slot, args, moves)
         mask = len(args) if group.part else 0
         if group.part:
