@@ -1,12 +1,16 @@
-"""A training step here and in PyTorch: forward, loss, backward, clipping by norm, Adam; or the loss alone.
+"""A training step here and elsewhere: forward, loss, backward, clipping by norm, Adam; or the loss alone; or some
+tokens of a text, one after the other.
 
-    python contestants.py ours|torch|compiled train|infer CASE DATA THREADS
+    python contestants.py ours|torch|compiled|jax|keras train|infer|generate CASE DATA THREADS
 
-A process for each: it says `ready`, then answers each line of its input with the seconds that a step took.
+A process for each: it says `ready`, then answers each line of its input with the seconds that a step took and the bytes
+that it took at most beside what a small model left in memory. One that cannot take part says why instead.
 """
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import sys
 import time
@@ -18,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
 
 import numpy as np  # noqa: E402
-from models import CASES, Case  # noqa: E402
+from models import CASES, TOKENS, Case  # noqa: E402
 
 RATE, NORM = 1e-3, 1.0
 
@@ -46,7 +50,23 @@ def ours(case: Case, data: dict[str, Any], infer: bool) -> Callable[[], object]:
     return step
 
 
-def torch_step(case: Case, data: dict[str, Any], infer: bool, threads: int, compiled: bool) -> Callable[[], object]:
+def generating(case: Case, data: dict[str, Any]) -> Callable[[], object]:
+    import rnngraph as rg
+
+    model = rg.parse(case.generating, **case.settings)
+    program, weights = model.compile(dtype="float32", states=True), model.init(0, "float32")
+
+    def run() -> Any:
+        token, states = data["a"][:, 0], None
+        for _ in range(TOKENS):
+            outputs, states = program.step({"a": token}, weights, states)
+            token = outputs["scores"].argmax(-1)
+        return token
+
+    return run
+
+
+def torch_step(case: Case, data: dict[str, Any], task: str, threads: int, compiled: bool) -> Callable[[], object]:
     import peers
     import torch
 
@@ -55,12 +75,12 @@ def torch_step(case: Case, data: dict[str, Any], infer: bool, threads: int, comp
     model = eval(case.peer, vars(peers))
     forward = torch.compile(model) if compiled else model
     a, b = torch.tensor(data["a"]), torch.tensor(data["b"])
-    if infer:
+    if task != "train":
         model.eval()
 
-        def run() -> float:
+        def run() -> Any:
             with torch.inference_mode():
-                return float(forward(a, b))
+                return float(forward(a, b)) if task == "infer" else model.generate(a[:, :1], TOKENS).numpy()
 
         return run
     adam = torch.optim.Adam(model.parameters(), RATE)
@@ -76,24 +96,67 @@ def torch_step(case: Case, data: dict[str, Any], infer: bool, threads: int, comp
     return step
 
 
+def prepared(kind: str, task: str, name: str, data: dict[str, Any], threads: int) -> Callable[[], object]:
+    """What a contestant does in its turn; KeyError where it cannot."""
+    case, infer, generate = CASES[name], task == "infer", task == "generate"
+    if generate and (kind in ("compiled", "keras") or not case.generating):
+        raise KeyError(f"{kind} does not generate with {name}")
+    if kind == "ours":
+        return generating(case, data) if generate else ours(case, data, infer)
+    if kind == "jax":
+        import in_jax
+
+        return in_jax.generating(name, data, TOKENS) if generate else in_jax.step_of(name, data, infer, RATE, NORM)
+    if kind == "keras":
+        import in_keras
+
+        return in_keras.step_of(name, data, infer, RATE, NORM, threads)
+    return torch_step(case, data, task, threads, kind == "compiled")
+
+
+def small(data: dict[str, Any]) -> dict[str, Any]:
+    """A row of a few steps."""
+    shortest = min(array.shape[1] for array in data.values())
+    return {name: array[:1, : 4 if array.shape[1] > shortest else 2] for name, array in data.items()}
+
+
+def tidied() -> None:
+    """Gives back what is free, and forgets the most memory so far: what was needed to compile is not asked for."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def memory(line: str) -> int:
+    """Bytes of this process, by Linux: VmRSS those that it has in memory, VmHWM the most since it was last asked to
+    forget it."""
+    [kilobytes] = [row.split()[1] for row in Path("/proc/self/status").read_text().splitlines() if row.startswith(line)]
+    return 1024 * int(kilobytes)
+
+
 def main() -> None:
     kind, task, name, path, threads = sys.argv[1:]
     os.environ["RNNGRAPH_THREADS"] = threads
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(threads)])  # there is no other way to tell JAX
     with np.load(path) as file:
         data = dict(file)
-    case = CASES[name]
-    infer = task == "infer"
-    if kind == "ours":
-        step = ours(case, data, infer)
-    else:
-        step = torch_step(case, data, infer, int(threads), kind == "compiled")
+    try:
+        # Libraries and compilers come into memory with a small model; what is told is what the real one adds.
+        prepared(kind, task, name, small(data), int(threads))()
+    except (KeyError, ImportError) as error:
+        print(f"absent: {error}", flush=True)
+        return
+    tidied()
+    before = memory("VmRSS")
+    step = prepared(kind, task, name, data, int(threads))
     for _ in range(3):
         step()
+    tidied()
     print("ready", flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
         step()
-        print(time.perf_counter() - start, flush=True)
+        print(time.perf_counter() - start, memory("VmHWM") - before, flush=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,16 @@ model M(vocab, units) {{
   y = unroll {cell} over Embedding(vocab, {embedded})(a)
   loss cross_entropy(Dense(vocab)(y), b)
 }}"""
+GENERATING = """
+model M(vocab, units) {{
+  input a: seq int
+  y, final = unroll {cell} over Embedding(vocab, {embedded})(a)
+  scores = Dense(vocab)(y)
+  output scores
+}}"""
+"""The same to generate a text with, a step at a time."""
+TOKENS = 20
+"""How many steps of a text are generated in a turn."""
 DROPPED = """
     DropoutAround(LSTM(units), inputs = 0.5) >> DropoutAround(LSTM(units), inputs = 0.5, outputs = 0.5)"""
 
@@ -30,6 +40,8 @@ class Case:
     classes: int = 0
     features: int = 0
     labels: int = 0
+    generating: str = ""
+    """The text that generates, where the model is one of a language."""
     label_steps: int = 0
     """Steps of the labels, where they are not those of `a`; -1 where there is a number for each step, no label."""
 
@@ -50,10 +62,12 @@ CASES = {
     "character LM": Case(
         LANGUAGE.format(cell="LSTM(units)", embedded=32),
         {"vocab": 74, "units": 128}, "Language(74, 32, 128, 1)", 32, 64, classes=74, labels=74,
+        generating=GENERATING.format(cell="LSTM(units)", embedded=32),
     ),
     "word LM": Case(
         LANGUAGE.format(cell="LSTM(units) >> LSTM(units)", embedded=200),
         {"vocab": 10_000, "units": 200}, "Language(10_000, 200, 200, 2)", 20, 35, classes=10_000, labels=10_000,
+        generating=GENERATING.format(cell="LSTM(units) >> LSTM(units)", embedded=200),
     ),
     "word LM dropout": Case(
         LANGUAGE.format(cell=DROPPED, embedded=200),

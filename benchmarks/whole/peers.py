@@ -22,6 +22,14 @@ class Language(nn.Module):
         y, _ = self.layers(self.dropout(self.embedding(a)))
         return functional.cross_entropy(self.scores(self.dropout(y)).flatten(0, 1), b.flatten())
 
+    def generate(self, a: Any, count: int) -> Any:
+        """The last of so many tokens after `a` (rows, 1), each the most likely one."""
+        states = None
+        for _ in range(count):
+            y, states = self.layers(self.embedding(a), states)
+            a = self.scores(y).argmax(2)
+        return a
+
 
 class Zoneout(nn.Module):
     """An LSTM whose states stay as they were with a chance of a tenth: no layer has this, so it is a loop."""
