@@ -6,7 +6,7 @@ terms of a unit are added in order, and the units in theirs (see `ops.summation_
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rnngraph.kernels.cpu import math_functions
@@ -27,9 +27,18 @@ class _Kernel:
         return self.to.at(pointer, entries, self.v.element)
 
     def unit(self, start: str, out: str, row: Number, low: Number, high: Number, left: Number) -> None:
-        """Adds the rows of one unit, summed in order, to a few vectors of columns."""
+        """Adds the rows of one unit, summed in order, to a few vectors of columns; whole vectors need no masks."""
+        whole = self.to.let(f"icmp sge i64 {left}, {ACROSS * self.width}")
+        with self.to.when(whole):
+            self.unit_columns(start, out, row, low, high, [None] * ACROSS)
+        with self.to.when(self.to.let(f"xor i1 {whole}, true")):
+            masks = [self.v.first(self.to.sub(left, j * self.width)) for j in range(ACROSS)]
+            self.unit_columns(start, out, row, low, high, masks)
+
+    def unit_columns(
+        self, start: str, out: str, row: Number, low: Number, high: Number, masks: Sequence[str | None]
+    ) -> None:
         to, v = self.to, self.v
-        masks = [v.first(to.sub(left, j * self.width)) for j in range(ACROSS)]
         sums = [to.variable(v.floats) for _ in masks]
         for place in sums:
             to.do(f"store {v.floats} zeroinitializer, ptr {place}")
