@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -370,6 +371,18 @@ def test_the_contest_refuses_what_it_does_not_know(tmp_path: Path) -> None:
     for arguments, told in ((["--cells", "lstn"], "no `lstn`"), (["--sizes", "3,4"], "not of the form batch")):
         done = benchmark("cpu.py", arguments, tmp_path)
         assert done.returncode and told in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is what Linux tells")
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="no JAX, which is the peer")
+def test_whole_models_are_timed(tmp_path: Path) -> None:
+    """Also where a peer cannot take part."""
+    asked = ["--models", "character LM", "--task", "generate", "--batch", "1", "--rounds", "1", "--threads", "1"]
+    done = benchmark("models.py", [*asked, "--peers", "jax,keras", "--json", "m.json"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    [row] = json.loads((tmp_path / "m.json").read_text())
+    assert row["ms"].keys() == row["MB"].keys() == {"ours", "jax"} and row["ahead"] > 0
+    assert "keras does not generate with character LM" in done.stderr
 
 
 @pytest.mark.skipif(not emulator.AVAILABLE, reason="no g++, which compiles kernels for the emulator")
