@@ -21,6 +21,7 @@ from rnngraph.ir.graph import (
     finals,
     loop_of,
     make,
+    ordered,
     stacked,
 )
 from rnngraph.ir.types import Type, in_order
@@ -41,7 +42,7 @@ def lower(graph: Graph, last: Collection[Node] = (), early: Collection[str] = ()
     The nodes of `last`, which no other depends on, come last; `turn` is where their code begins. The outputs called
     `early` are there by then.
     """
-    lowering, nodes = _Lowering(), graph.nodes()
+    lowering, nodes = _Lowering(), _soonest(graph)
     outputs = lowering.top(graph, sorted(nodes, key=last.__contains__), len(last), early)
     given = [n for n in nodes if n.op is INPUT]
     inputs = {n.attrs["name"]: lowering.refs[Value(n)].slot for n in given}
@@ -56,6 +57,18 @@ def lower(graph: Graph, last: Collection[Node] = (), early: Collection[str] = ()
         turn=lowering.turn,
     )
     return replace(program, categories=categories(program))
+
+
+def _soonest(graph: Graph) -> list[Node]:
+    """The nodes, those of results that wait for fewer loops one behind the other before those of others.
+
+    So the gradients of a layer are made behind its own loop, before that of the layer below runs: what they are summed
+    from is needed no longer, and they can be sent.
+    """
+    far = dict[Node, int]()
+    for node in graph.nodes():
+        far[node] = (node.op is LOOP) + max((far[v.node] for v in node.inputs), default=0)
+    return ordered(sorted((v.node for v in graph.outputs.values()), key=far.__getitem__))
 
 
 class _Lowering:
