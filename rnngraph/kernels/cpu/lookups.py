@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from rnngraph.kernels.chain import Lookup, Operation
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.reductions import in_units
@@ -76,7 +74,7 @@ def write_scatter(name: str, dtype: str, width: int, declared: set[str]) -> str:
     first = to.mul("%c0", width)
     count = to.sub(to.least(to.mul("%c1", width), size), first)
     with to.when(to.let(f"icmp eq i64 {add}, 0")), to.loop(0, entries) as r:
-        _along(v, count, lambda i: v.store(v.number(0.0), _place(v, table, r, size, first, i), dtype))
+        v.along(count, lambda i: v.store(v.number(0.0), _place(v, table, r, size, first, i), dtype))
     with in_units(to, rows, unit, back) as (low, high), to.loop(low, high) as r, to.loop(0, each) as k:
         one = to.word(ids, to.add(to.mul(r, chosen), k))
         one = to.let(f"call i64 @llvm.smax.i64(i64 {to.least(one, to.sub(entries, 1))}, i64 0)")
@@ -87,21 +85,9 @@ def write_scatter(name: str, dtype: str, width: int, declared: set[str]) -> str:
             x = v.load(_place(v, line, k, size, first, i), dtype)
             v.store(v.two("fadd", v.load(target, dtype), x), target, dtype)
 
-        _along(v, count, added)
+        v.along(count, added)
     return to.text()
 
 
 def _place(v: Lanes, start: str, row: Number, size: Number, first: Number, i: Number) -> str:
     return v.to.at(start, v.to.add(v.to.add(v.to.mul(row, size), first), i), v.element)
-
-
-def _along(v: Lanes, count: Number, visit: Callable[[Number], None]) -> None:
-    """Whole vectors, then what is left."""
-    whole = v.to.let(f"and i64 {count}, {-v.width}")
-    with v.to.loop(0, whole, v.width) as i:
-        visit(i)
-    left = v.to.sub(count, whole)
-    with v.to.when(v.to.let(f"icmp sgt i64 {left}, 0")):
-        v.mask = v.first(left)
-        visit(whole)
-        v.mask = None

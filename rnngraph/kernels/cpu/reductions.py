@@ -96,13 +96,16 @@ def write_squares(name: str, dtype: str, width: int, block: int, declared: set[s
         first = to.mul(at, block)
         line, count = to.at(source, first, v.element), to.least(to.sub(entries, first), block)
         to.do(f"store {wide.floats} zeroinitializer, ptr {place}")
-        with to.loop(0, count, width) as i:
-            v.mask = v.first(to.sub(count, i))
+
+
+        def added(i: Number, line: str = line) -> None:
             x = v.load(to.at(line, i, v.element), dtype)
             if dtype == "float32":
                 x = to.let(f"fpext {v.floats} {x} to {wide.floats}")
             old = to.let(f"load {wide.floats}, ptr {place}")
             to.do(f"store {wide.floats} {wide.two('fadd', old, wide.two('fmul', x, x))}, ptr {place}")
+
+        v.along(count, added)
         total = wide.sum(to.let(f"load {wide.floats}, ptr {place}"))
         to.do(f"store double {total}, ptr {to.at(target, at, 'double')}")
     return to.text()

@@ -61,6 +61,17 @@ class Lanes:
             visit(whole)
         self.mask = mask
 
+    def along(self, count: Number, visit: Callable[[Number], None]) -> None:
+        """The same for a number that is known when it runs; no mask may be set."""
+        whole = self.to.let(f"and i64 {count}, {-self.width}")
+        with self.to.loop(0, whole, self.width) as place:
+            visit(place)
+        left = self.to.sub(count, whole)
+        with self.to.when(self.to.let(f"icmp sgt i64 {left}, 0")):
+            self.mask = self.first(left)
+            visit(whole)
+            self.mask = None
+
     # --- memory ---
 
     def load(self, pointer: str, dtype: str) -> str:
