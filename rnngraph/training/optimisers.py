@@ -12,7 +12,7 @@ import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,15 +31,18 @@ UPDATES = "updates"
 
 @dataclass(frozen=True)
 class Optimiser(ABC):
-    """The settings that all share, and the names of the arrays that each keeps for every weight.
+    """The settings that all share.
 
     `decay` adds so much of a weight to its gradient (but see `AdamW`).
     """
 
-    slots: ClassVar[tuple[str, ...]] = ()
-
     rate: float = 0.001
     decay: float = field(default=0.0, kw_only=True)
+
+    @property
+    @abstractmethod
+    def slots(self) -> tuple[str, ...]:
+        """The names of the arrays that it keeps for every weight."""
 
     @abstractmethod
     def numbers(self, update: int) -> dict[str, float]:
@@ -60,11 +63,13 @@ class SGD(Optimiser):
     ICML 2013.
     """
 
-    slots: ClassVar[tuple[str, ...]] = ("velocity",)
-
     rate: float = 0.01
     momentum: float = 0.0
     nesterov: bool = False
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("velocity",) if self.momentum else ()
 
     def numbers(self, update: int) -> dict[str, float]:
         return {
@@ -76,21 +81,23 @@ class SGD(Optimiser):
 
     @staticmethod
     def rule(weight: Any, gradient: Any, kept: tuple[Any, ...], n: Numbers) -> tuple[Any, ...]:
-        velocity = n["momentum"] * kept[0] + gradient
+        velocity = n["momentum"] * kept[0] + gradient if kept else gradient
         along = n["of gradient"] * gradient + n["of velocity"] * velocity
-        return weight - n["rate"] * along, velocity
+        return (weight - n["rate"] * along, velocity)[: 1 + len(kept)]
 
 
 @dataclass(frozen=True)
 class Adam(Optimiser):
     """Kingma, Ba: Adam, a method for stochastic optimization, ICLR 2015 (algorithm 1)."""
 
-    slots: ClassVar[tuple[str, ...]] = ("m", "v")
-
     rate: float = 0.001
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("m", "v")
 
     def numbers(self, update: int) -> dict[str, float]:
         return {
@@ -133,11 +140,13 @@ class RMSprop(Optimiser):
     centred).
     """
 
-    slots: ClassVar[tuple[str, ...]] = ("square", "velocity")
-
     rho: float = 0.9
     momentum: float = 0.0
     epsilon: float = 1e-8
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("square", "velocity") if self.momentum else ("square",)
 
     def numbers(self, update: int) -> dict[str, float]:
         return {
@@ -151,8 +160,9 @@ class RMSprop(Optimiser):
     @staticmethod
     def rule(weight: Any, gradient: Any, kept: tuple[Any, ...], n: Numbers) -> tuple[Any, ...]:
         square = n["rho"] * kept[0] + n["rest"] * gradient * gradient
-        velocity = n["momentum"] * kept[1] + gradient / (np.sqrt(square) + n["epsilon"])
-        return weight - n["rate"] * velocity, square, velocity
+        along = gradient / (np.sqrt(square) + n["epsilon"])
+        velocity = along if len(kept) == 1 else n["momentum"] * kept[1] + along
+        return (weight - n["rate"] * velocity, square, velocity)[: 1 + len(kept)]
 
 
 @dataclass(frozen=True)
@@ -160,10 +170,12 @@ class Adagrad(Optimiser):
     """Duchi, Hazan, Singer: Adaptive subgradient methods for online learning and stochastic optimization, JMLR 2011
     (the diagonal form)."""
 
-    slots: ClassVar[tuple[str, ...]] = ("square",)
-
     rate: float = 0.01
     epsilon: float = 1e-10
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("square",)
 
     def numbers(self, update: int) -> dict[str, float]:
         return {"rate": self.rate, "epsilon": self.epsilon}

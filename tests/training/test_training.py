@@ -489,6 +489,12 @@ def test_two_updates_by_hand(optimiser, path):
     np.testing.assert_allclose(steps_of(optimiser, [2.0, -1.0]), path, rtol=1e-12)
 
 
+@pytest.mark.parametrize("optimiser", [SGD, RMSprop])
+def test_what_is_multiplied_by_no_momentum_is_not_kept(optimiser):
+    kept = [set(optimisers.start(optimiser(0.1, momentum=m), {"w": np.ones(3)})) for m in (0.5, 0.0)]
+    assert kept[0] - kept[1] == {"velocity/w"}
+
+
 @pytest.mark.parametrize("optimiser", [SGD(0.1, momentum=0.9), Adam(0.1), AdamW(0.1), RMSprop(0.01)])
 def test_every_optimiser_finds_the_bottom_of_a_bowl(optimiser):
     goal = np.array([3.0, -1.0], "float32")

@@ -97,7 +97,6 @@ def write_squares(name: str, dtype: str, width: int, block: int, declared: set[s
         line, count = to.at(source, first, v.element), to.least(to.sub(entries, first), block)
         to.do(f"store {wide.floats} zeroinitializer, ptr {place}")
 
-
         def added(i: Number, line: str = line) -> None:
             x = v.load(to.at(line, i, v.element), dtype)
             if dtype == "float32":
