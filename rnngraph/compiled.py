@@ -33,7 +33,7 @@ from rnngraph.passes.alignments import Alignment, alignments
 from rnngraph.passes.index_checks import OUTSIDE
 from rnngraph.passes.index_sizes import bounds
 from rnngraph.runtime.backend import Backend
-from rnngraph.runtime.execution import Bound
+from rnngraph.runtime.execution import Bound, Tell
 from rnngraph.runtime.spares import Spares
 from rnngraph.system import garbage
 from rnngraph.weights.checks import check_weights, shape_text
@@ -196,17 +196,21 @@ class CompiledProgram:
     def _outputs_along(self) -> CompiledProgram:
         return self.changed(outputs_along, self.schedule.keeping_all(False))
 
-    def lent_gradients(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[float, Arrays]:
+    def lent_gradients(
+        self, data: Mapping[str, Any], weights: Mapping[str, Any], ready: Tell | None = None
+    ) -> tuple[float, Arrays]:
         """The loss and its gradients as `gradients` gives them, but as views that the next run writes over, and where
-        the backend updates weights: on a GPU they stay there."""
+        the backend updates weights: on a GPU they stay there. `ready` is told those that are made before the end."""
         with self._turn, self.backend.here():
-            return self._lent(*self._call(data, weights, None))
+            return self._lent(*self._call(data, weights, None, ready))
 
-    def lent_step(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[float, Arrays, Arrays]:
-        """The loss, its gradients as views that the next run writes over, and, where the program was compiled with
+    def lent_step(
+        self, data: Mapping[str, Any], weights: Mapping[str, Any], ready: Tell | None = None
+    ) -> tuple[float, Arrays, Arrays]:
+        """The loss and its gradients as `lent_gradients` gives them, and, where the program was compiled with
         `states`, the final states by the names under which the next piece of the same rows takes them."""
         with self._turn, self.backend.here():
-            call, results = self._call(data, weights, None)
+            call, results = self._call(data, weights, None, ready)
             kept = tuple(row for row in call.shown if row[0] in self._states)
             return *self._lent(call, results), call.fresh(results, kept)
 
@@ -275,11 +279,15 @@ class CompiledProgram:
         return frozenset(node.attrs["name"] for node in self.made.graph.nodes() if node.op.name == "input")
 
     def _call(
-        self, data: Mapping[str, Any], weights: Mapping[str, Any], cotangents: Mapping[str, Any] | None
+        self,
+        data: Mapping[str, Any],
+        weights: Mapping[str, Any],
+        cotangents: Mapping[str, Any] | None,
+        ready: Tell | None = None,
     ) -> tuple[Call, Arrays]:
         """The results of one call."""
-        call, *given = self._ready(data, weights, cotangents)
-        results = call.run(*given)
+        call, inputs, fitting = self._ready(data, weights, cotangents)
+        results = call.run(inputs, fitting, ready)
         self._refuse_outside(results, data, weights)
         return call, results
 

@@ -19,6 +19,7 @@ from rnngraph.ir.order import Order, batch_first
 from rnngraph.ir.types import Type
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
 from rnngraph.runtime.device import Device
+from rnngraph.runtime.execution import Bound, Tell
 from rnngraph.runtime.spares import Begun, Spares
 
 Form = tuple[tuple[str, tuple[int, ...], Any], ...]
@@ -56,10 +57,18 @@ class Call:
     """Where they come later: of each output that takes one the user's axes in the program's order."""
 
     @np.errstate(all="ignore")  # what is not finite is told by name, see `finite`
-    def run(self, inputs: Mapping[str, Any], weights: Mapping[str, Any]) -> Arrays:
-        """Results by their own names, as views that the next run writes over; axes stand in the program's order."""
+    def run(self, inputs: Mapping[str, Any], weights: Mapping[str, Any], ready: Tell | None = None) -> Arrays:
+        """Results by their own names, as views that the next run writes over; axes stand in the program's order.
+
+        `ready` may be told gradients before the end, as `lent` gives them.
+        """
         assert not isinstance(self.bound, Spares)
-        return self.bound.run(inputs, weights)
+        if ready is None or not isinstance(self.bound, Bound):  # pieces that are run again have no early ends
+            return self.bound.run(inputs, weights)
+        return self.bound.run_telling(inputs, weights, partial(self._told, ready))
+
+    def _told(self, ready: Tell, made: Arrays) -> None:
+        ready(self.lent(made, tuple(row for row in self.gradients if row[1] in made)))
 
     @np.errstate(all="ignore")
     def begun(self, inputs: Mapping[str, Any], weights: Mapping[str, Any]) -> Begun:

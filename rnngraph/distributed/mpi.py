@@ -44,7 +44,7 @@ def of(comm: Any) -> Processes:
     """The processes of a communicator of mpi4py. All cores of a machine are shared by those that run on it."""
     if not isinstance(comm, _mpi().Comm):
         raise UserError(f"`comm` should be a communicator of mpi4py, got {told_of(comm)}", "E733", "as MPI.COMM_WORLD")
-    made = MpiProcesses(comm.Dup())
+    made = MpiProcesses(comm.Dup(), comm.Dup())
     _share_cores(made.comm)
     return made
 
@@ -98,12 +98,14 @@ def _share_cores(comm: Any) -> None:
 
 
 class MpiProcesses:
-    """Those of a communicator that nobody else uses. `sent` counts the bytes that this one gives to others: its part of
-    each exchange, once for each process that gets it."""
+    """Those of two communicators that nobody else uses: one for questions and what follows from them, and a `line` for
+    gradients, which go out at their own time. `sent` counts the bytes that this one gives to others: its part of each
+    exchange, once for each process that gets it."""
 
-    def __init__(self, comm: Any) -> None:
-        self.comm, self.rank, self.size = comm, comm.rank, comm.size
+    def __init__(self, comm: Any, line: Any) -> None:
+        self.comm, self.line, self.rank, self.size = comm, line, comm.rank, comm.size
         self.sent = 0
+        self.exchange: Exchange | None = None
 
     def agreed(self, work: Callable[[], T]) -> T:
         return cast(T, self._agreed(work, lambda result: result))
@@ -116,6 +118,7 @@ class MpiProcesses:
 
     def free(self) -> None:
         self.comm.Free()
+        self.line.Free()
 
     def close(self) -> None:
         with held():
@@ -123,7 +126,8 @@ class MpiProcesses:
             _mpi().Finalize()
 
     def fold(self, shards: int) -> Exchange:
-        return Exchange(self, shards)
+        self.exchange = Exchange(self, shards)
+        return self.exchange
 
     def _agreed(self, work: Callable[[], Any], then: Callable[[Any], Any], for_all: bool = False) -> Any:
         """What `then` makes of what all have done; with `for_all` one did it. Signals are heard in the work alone, so
@@ -146,14 +150,16 @@ class MpiProcesses:
             raise raised_by_all(failure or RuntimeError(), failures, self.size) from failure
 
     def _failures(self, failure: Failure | None) -> Mapping[int, Failure]:
-        """What went wrong, by rank."""
+        """What went wrong, by rank. Where something did, what some have begun to send is sent to its end by all."""
         states = np.zeros(self.size, np.int8)
         self.comm.Allgather(np.array([failure is not None], np.int8), states)
         self.sent += self.size - 1
         if not states.any():
             return {}
-        told = self.comm.allgather(failure)
-        return {rank: one for rank, one in enumerate(told) if one is not None}
+        told = self.comm.allgather((failure, self.exchange.left if self.exchange else 0))
+        if self.exchange:
+            self.exchange.end(max(left for _, left in told))
+        return {rank: one for rank, (one, _) in enumerate(told) if one is not None}
 
     @contextmanager
     def unbroken(self) -> Iterator[None]:
@@ -169,43 +175,77 @@ class MpiProcesses:
 
 @dataclass(frozen=True)
 class Bucket:
-    """Entries that travel together: those of all shards from `start` on come to `room` (rounds, processes, our part of
-    them), and the mean of our part goes out from `mean`."""
+    """Entries that travel together: of those from `start` to `stop` our part comes to `room` (rounds, processes, part),
+    from each shard by a request of `coming`."""
 
     start: int
     stop: int
     room: Array
-    mean: Array
     coming: list[Any]
+
+    def wait(self) -> None:
+        while self.coming:
+            self.coming.pop().Wait()
 
 
 class Exchange:
     """The fold of several processes. Each adds up its part of the entries for all shards, in their order, and gives the
-    mean of it to all: of n entries each process sends about n for a shard, and n of the mean. While a bucket is added
-    up, the next one comes in, and the mean of the one before goes out."""
+    mean of it to all: of n entries each process sends about n for a shard, and n of the mean.
+
+    Entries lie in the order in which their gradients are made, those of the last layer first, and a bucket leaves when
+    it is full: while the backward pass makes the next one. All processes must ask MPI for the same in the same order,
+    so that where one fails it sends as much of no use as others have sent. While one bucket is added up, the next one
+    comes in, and the mean of the one before goes out.
+    """
+
+    travels = True
 
     def __init__(self, among: MpiProcesses, shards: int) -> None:
         self.among, self.shards = among, shards
         self.held_by = [own(shards, among.size, rank) for rank in range(among.size)]
+        self.mine = self.held_by[among.rank]
         self.rounds = max(map(len, self.held_by))
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.places: dict[str, slice] = {}
         self.ours: Array = np.empty((0, 0))
-        self.result: Array = np.empty(0)
-        self.rooms: Array = np.empty((0, 0))
+        self.buckets: list[Bucket] = []
+        """None before all know the shapes, in the first update."""
         self.means: Array = np.empty((0, 0))
+        self.begin()
 
     def begin(self) -> None:
-        pass
+        self.there = set[str]()
+        """Whose gradients of the shard that is under way are in their place."""
+        self.left = 0
+        """So many buckets have left, of all turns."""
+
+    def put_some(self, shard: int, gradients: Gradients) -> None:
+        if not self.buckets:
+            return
+        row = self.ours[shard - self.mine.start]
+        for name, gradient in gradients.items():
+            row[self.places[name]] = np.reshape(gradient, -1)
+        self.there |= gradients.keys()
+        full = next((place.start for name, place in self.places.items() if name not in self.there), row.size)
+        self._leave(shard - self.mine.start, full)
 
     def put(self, shard: int, gradients: Gradients, weight: int) -> None:
-        if not gradients:
-            return
-        self._prepare(gradients)
-        row = self.ours[shard - own(self.shards, self.among.size, self.among.rank).start]
-        at = 0
-        for gradient in gradients.values():
-            row[at : at + gradient.size] = np.reshape(gradient, -1)
-            at += gradient.size
+        if gradients:
+            self._prepare(gradients)
+            row = self.ours[shard - self.mine.start]
+            for name, gradient in gradients.items():
+                if name not in self.there:
+                    row[self.places[name]] = np.reshape(gradient, -1)
+            self._leave(shard - self.mine.start, row.size)
+        self.there.clear()
+
+    def end(self, left: int) -> None:
+        """Lets as many buckets leave as have somewhere, and waits until all are over."""
+        while self.left < left:
+            self._send()
+        for bucket in self.buckets:
+            bucket.wait()
+        self.left = 0
 
     def mean(self, numbers: Array) -> tuple[Array, Gradients]:
         """`numbers` have in column 0 whether a shard has gradients, in column 1 how much it counts."""
@@ -214,33 +254,38 @@ class Exchange:
             if not everyone[:, 0].any():
                 return everyone, {}
             self._learn()
+            self._leave(self.rounds - 1, self.ours.shape[1])
             self._exchange(everyone)
-        return everyone, self._named()
+            self.left = 0
+        return everyone, {name: self.ours[0, self.places[name]].reshape(shape) for name, shape in self.shapes.items()}
 
     def _prepare(self, gradients: Gradients) -> None:
         """Memory for gradients of these shapes."""
-        shapes = {name: np.shape(g) for name, g in gradients.items()}
-        rows = len(own(self.shards, self.among.size, self.among.rank))
-        if shapes == self.shapes and len(self.ours) == rows:
-            return
-        dtype = next(iter(gradients.values())).dtype
-        self._allocate(shapes, dtype.str, rows)
+        if not self.shapes:
+            dtype = next(iter(gradients.values())).dtype
+            self._allocate({name: np.shape(g) for name, g in gradients.items()}, dtype.str)
 
-    def _allocate(self, shapes: Mapping[str, tuple[int, ...]], dtype: str, rows: int) -> None:
-        self.shapes = dict(shapes)
-        size = sum(prod(shape) for shape in shapes.values())
-        self.ours, self.result = np.zeros((rows, size), dtype), np.empty(size, dtype)
+    def _allocate(self, shapes: Mapping[str, tuple[int, ...]], dtype: str) -> None:
+        self.shapes, at = dict(shapes), 0
+        for name, shape in reversed(self.shapes.items()):
+            self.places[name] = slice(at, at + prod(shape))
+            at += prod(shape)
+        self.ours = np.zeros((len(self.mine), at), dtype)
 
     def _learn(self) -> None:
         """In the first update a process whose shards are empty hears the shapes from the others."""
-        if self.rooms.size:
+        if self.buckets:
             return
         told = self.among.comm.allgather((self.shapes, self.ours.dtype.str))
         shapes, dtype = next(one for one in told if one[0])
         if not self.shapes:
-            self._allocate(shapes, dtype, len(own(self.shards, self.among.size, self.among.rank)))
-        known = traffic.Exchange(self.result.size, self.result.itemsize, self.shards, self.among.size)
-        self.rooms = np.empty((traffic.AHEAD, known.received), dtype)
+            self._allocate(shapes, dtype)
+        size, entries, processes = traffic.bucket(self.among.size), self.ours.shape[1], self.among.size
+        for start in range(0, entries, size):
+            stop = min(start + size, entries)
+            part = len(own(stop - start, processes, self.among.rank))
+            self.buckets.append(Bucket(start, stop, np.empty((self.rounds, processes, part), dtype), []))
+        known = traffic.Exchange(entries, self.ours.itemsize, self.shards, processes)
         self.means = np.empty((traffic.AHEAD, known.part), dtype)
 
     def _numbers(self, ours: Array) -> Array:
@@ -251,56 +296,52 @@ class Exchange:
         self.among.sent += ours.nbytes * (size - 1)
         return everyone
 
+    def _leave(self, turn: int, full: int) -> None:
+        """Sends all buckets of the turns before, and of this one those whose entries, so many in all, are there. A
+        signal waits meanwhile: what MPI was asked for must be known here."""
+        all = len(self.buckets)
+        while self.left < (turn + 1) * all and (self.left < turn * all or self.buckets[self.left % all].stop <= full):
+            with held(), self.among.unbroken():
+                self._send()
+
+    def _send(self) -> None:
+        """Gives each process its part of the next bucket of our shard of the turn, if we have one."""
+        turn, place = divmod(self.left, len(self.buckets))
+        bucket = self.buckets[place]
+        size, rank, there = self.among.size, self.among.rank, turn < len(self.mine)
+        lengths, places = self._parts(bucket.stop - bucket.start)
+        sends = lengths if there else [0] * size
+        row = self.ours[turn, bucket.start : bucket.stop] if there else self.ours[:0].reshape(-1)
+        counts = [lengths[rank] if turn < len(theirs) else 0 for theirs in self.held_by]
+        given, got = [row, (sends, places)], [bucket.room[turn], (counts, [r * lengths[rank] for r in range(size)])]
+        bucket.coming.append(self.among.line.Ialltoallv(given, got))
+        self.left += 1
+        self.among.sent += (sum(sends) - sends[rank]) * row.itemsize
+
     def _exchange(self, numbers: Array) -> None:
-        """All processes ask for the same in the same order; a room is used again once the bucket in it is done with."""
-        size = traffic.bucket(self.among.size)
-        coming, going = deque[Bucket](), deque[Any]()
-        for turn, start in enumerate(range(0, self.result.size, size)):
-            if len(coming) == traffic.AHEAD:
-                self._next(coming, going, numbers)
-            coming.append(self._sent(start, min(start + size, self.result.size), turn % traffic.AHEAD))
-        while coming:
-            self._next(coming, going, numbers)
+        """The mean of a bucket takes the place of our first shard in it, which has left."""
+        going = deque[Any]()
+        for turn, bucket in enumerate(self.buckets):
+            if len(going) == traffic.AHEAD:
+                going.popleft().Wait()
+            going.append(self._added(bucket, self.means[turn % traffic.AHEAD, : bucket.room.shape[2]], numbers))
         for request in going:
             request.Wait()
 
-    def _next(self, coming: deque[Bucket], going: deque[Any], numbers: Array) -> None:
-        """Adds up the first bucket that comes, behind the end of the one whose room for the mean it has."""
-        if len(going) == traffic.AHEAD:
-            going.popleft().Wait()
-        going.append(self._added(coming.popleft(), numbers))
-
-    def _sent(self, start: int, stop: int, place: int) -> Bucket:
-        """Gives each process its part of our shards."""
-        comm, size, rank = self.among.comm, self.among.size, self.among.rank
-        lengths, places = self._parts(stop - start)
-        mine = lengths[rank]
-        room = self.rooms[place, : self.rounds * size * mine].reshape(self.rounds, size, mine)
-        coming = []
-        for turn in range(self.rounds):
-            sends = lengths if turn < len(self.held_by[rank]) else [0] * size
-            row = self.ours[turn, start:stop] if turn < len(self.held_by[rank]) else self.ours[:0].reshape(-1)
-            counts = [mine if turn < len(theirs) else 0 for theirs in self.held_by]
-            given, got = [row, (sends, places)], [room[turn], (counts, [r * mine for r in range(size)])]
-            coming.append(comm.Ialltoallv(given, got))
-            self.among.sent += (sum(sends) - sends[rank]) * row.itemsize
-        return Bucket(start, stop, room, self.means[place, :mine], coming)
-
-    def _added(self, bucket: Bucket, numbers: Array) -> Any:
+    def _added(self, bucket: Bucket, mean: Array, numbers: Array) -> Any:
         """Adds up our part once it is there, and gives the mean to all."""
-        for request in bucket.coming:
-            request.Wait()
-        self._add(bucket, numbers)
-        self.among.sent += bucket.mean.nbytes * (self.among.size - 1)
-        whole = self.result[bucket.start : bucket.stop]
-        return self.among.comm.Iallgatherv(bucket.mean, [whole, self._parts(whole.size)])
+        bucket.wait()
+        self._add(bucket, mean, numbers)
+        self.among.sent += mean.nbytes * (self.among.size - 1)
+        whole = self.ours[0, bucket.start : bucket.stop]
+        return self.among.line.Iallgatherv(mean, [whole, self._parts(whole.size)])
 
     def _parts(self, entries: int) -> tuple[list[int], list[int]]:
         """How many entries of a bucket each process adds up, and where they begin."""
         cuts = [own(entries, self.among.size, rank) for rank in range(self.among.size)]
         return [len(cut) for cut in cuts], [cut.start for cut in cuts]
 
-    def _add(self, bucket: Bucket, numbers: Array) -> None:
+    def _add(self, bucket: Bucket, mean: Array, numbers: Array) -> None:
         weight, first = 0, True
         for shard in range(self.shards):
             there, counts = bool(numbers[shard, 0]), int(numbers[shard, 1])
@@ -309,16 +350,7 @@ class Exchange:
             holder = owner(shard, self.shards, self.among.size)
             found = bucket.room[shard - self.held_by[holder].start, holder]
             if first:
-                np.copyto(bucket.mean, found)
+                np.copyto(mean, found)
             else:
-                mean_with(bucket.mean, weight, found, counts)
+                mean_with(mean, weight, found, counts)
             weight, first = weight + counts, False
-
-    def _named(self) -> Gradients:
-        found: dict[str, Array] = {}
-        at = 0
-        for name, shape in self.shapes.items():
-            size = prod(shape)
-            found[name] = self.result[at : at + size].reshape(shape)
-            at += size
-        return found

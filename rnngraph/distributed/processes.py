@@ -20,8 +20,14 @@ class Fold(Protocol):
     So it has the same bits on any number of processes.
     """
 
+    travels: bool
+    """Whether it has a use for gradients of a shard that are there before the others."""
+
     def begin(self) -> None:
         """Before each update."""
+
+    def put_some(self, shard: int, gradients: Gradients) -> None:
+        """Some of what `put` will be given for a shard."""
 
     def put(self, shard: int, gradients: Gradients, weight: int) -> None:
         """One of our own shards, in order: its gradients, which may be written over afterwards, and how much it counts.
@@ -86,12 +92,17 @@ def mean_with(before: Array | None, weight: int, gradient: Array, more: int) -> 
 class FoldAlone:
     """The fold of a process that has all shards: each is added when it comes."""
 
+    travels = False
+
     def __init__(self, shards: int) -> None:
         self.shards = shards
         self.begin()
 
     def begin(self) -> None:
         self.weight, self.found = 0, cast("Gradients", {})
+
+    def put_some(self, shard: int, gradients: Gradients) -> None:
+        pass
 
     def put(self, shard: int, gradients: Gradients, weight: int) -> None:
         if self.shards == 1:  # taken as they lie

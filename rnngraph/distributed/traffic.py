@@ -11,7 +11,7 @@ BUCKET, PART = 1 << 20, 1 << 14
 """So many entries of a gradient travel at a time: little memory, and each is added up while the cache has it. Of a
 bucket a process has at least such a part, so that a message is worth its latency."""
 AHEAD = 2
-"""So many buckets travel at once, so that one comes in while another is added up."""
+"""So many means travel at once, so that one goes out while another is added up."""
 STATE, NUMBERS = 1, 3
 """Bytes in which a process says whether it has failed, and float64 numbers of each shard."""
 
@@ -47,19 +47,15 @@ class Exchange:
         return (self.processes - 1) * (2 + buckets * (self.rounds + 1))
 
     def held(self, rank: int) -> int:
-        """Bytes of a process's own shards, of the mean, and of the buckets that travel: what comes in, and means."""
-        shards = len(own(self.shards, self.processes, rank))
-        return ((shards + 1) * self.entries + AHEAD * (self.received + self.part)) * self.itemsize
+        """Bytes of a process's own shards, of what comes in, and of means that go out."""
+        shards, processes = len(own(self.shards, self.processes, rank)), self.processes
+        mine = sum(len(own(size, processes, rank)) for size in self._buckets())
+        return (shards * self.entries + self.rounds * processes * mine + AHEAD * self.part) * self.itemsize
 
     @property
     def part(self) -> int:
         """Entries of a bucket that a process adds up, at most."""
         return -(-min(bucket(self.processes), self.entries) // self.processes)
-
-    @property
-    def received(self) -> int:
-        """Entries of all shards that a process gets for a bucket, at most."""
-        return self.rounds * self.processes * self.part
 
     @property
     def rounds(self) -> int:

@@ -246,6 +246,17 @@ def groups_of(code: Sequence[Code]) -> Iterator[Group]:
     return (moment for moment in moments_of(code) if isinstance(moment, Group))
 
 
+def gradients_made(program: Program) -> list[tuple[int, tuple[str, ...]]]:
+    """Behind so many items of the code these gradients are there."""
+    ends = enumerate(program.code, 1)
+    last = {ref.slot: end for end, item in ends for moment in moments_of((item,)) for ref in moment.outs}
+    found = dict[int, tuple[str, ...]]()
+    for name, ref in program.outputs.items():
+        if program.categories[ref.slot] == "gradients":
+            found[last[ref.slot]] = (*found.get(last[ref.slot], ()), name)
+    return sorted(found.items())
+
+
 def watched(code: Sequence[Code]) -> Iterator[int]:
     """The slots that loops look at to see whether to leave early."""
     return (repeat.until.slot for repeat in repeats_of(code) if repeat.until is not None)

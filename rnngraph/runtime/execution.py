@@ -7,18 +7,22 @@ the plan (never from the user's text): per step it takes the rows it needs and c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 from rnngraph.ir.types import Dtypes, Type
 from rnngraph.planning.plan import ALIGN, Plan
-from rnngraph.planning.program import Code, Parity, Program, Ref, Repeat, Ring, Step, Turn
+from rnngraph.planning.program import Code, Parity, Program, Ref, Repeat, Ring, Step, Turn, gradients_made
 from rnngraph.runtime.device import Device
 from rnngraph.system import garbage
 
 Index = tuple[Any, ...]
 Watch = Callable[[Callable[..., Any], tuple[Step, ...]], Callable[..., Any]]
 """Given a call of a kernel and the steps that it does: what is to be called instead."""
+
+
+Tell = Callable[[Mapping[str, Any]], None]
+"""Is told gradients as soon as they are made."""
 
 
 class Held(NamedTuple):
@@ -84,13 +88,36 @@ class Bound:
 
         `inputs` are NumPy arrays whose axes stand in the program's order; `weights` arrays of the backend.
         """
-        self.bind(weights)
-        for name, slot in self.program.inputs.items():
-            self.backend.give(inputs[name], self.bases[slot])
+        self.given(inputs, weights)
         assert self.calls is not None
         for way in range(len(self.calls)):
             self.go(way)
         return self.results
+
+    def run_telling(self, inputs: Mapping[str, Any], weights: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
+        """The same; `tell` is told gradients as soon as they are made."""
+        self.given(inputs, weights)
+        for calls, names in self.told:
+            for call in calls:
+                call()
+            if names:
+                tell({name: self.results[name] for name in names})
+        return self.results
+
+    def given(self, inputs: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
+        self.bind(weights)
+        for name, slot in self.program.inputs.items():
+            self.backend.give(inputs[name], self.bases[slot])
+
+    @cached_property
+    def told(self) -> list[tuple[list[Callable[[], Any]], tuple[str, ...]]]:
+        """The calls of each piece at whose end gradients are there, and which."""
+        code, start, found = self.program.code, 0, []
+        with garbage.set_aside():
+            for stop, names in [*gradients_made(self.program), (len(code), ())]:
+                found.append((self.made_calls(code[start:stop]), names))
+                start = stop
+        return found
 
     def run_there(self, inputs: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
         """The first way of two: its results; the others' views hold nothing yet."""

@@ -17,7 +17,7 @@ from rnngraph.files.tensors import Arrays
 from rnngraph.training import batches
 from rnngraph.training.batch_rows import told_by
 from rnngraph.training.checkpoint import Training
-from rnngraph.training.job import Carrying, Job
+from rnngraph.training.job import Carrying, Job, Ready
 
 
 class Found(NamedTuple):
@@ -41,7 +41,7 @@ class Update(NamedTuple):
 
 @np.errstate(all="ignore")  # what overflows is told by `_diverged`, here or in the next batch
 def of_own_shards(job: Job, training: Training) -> dict[int, Found]:
-    """What each shard of this process gives; its gradients go into the fold."""
+    """What each shard of this process gives; its gradients go into the fold, from where they may travel at once."""
     found = {}
     for shard in own_shards(job.processes, job.shards):
         mine = _of_shard(job, training, shard)
@@ -89,21 +89,33 @@ def _with_batch(job: Job, training: Training, found: Found, place: tuple[int, in
     if rows is None:
         return found
     members = job.pieces.members(training.epoch, index, shard)
+    weight = batches.weight(rows, job.pieces.axes, job.over.get("loss", ""))
+    mine = dict[str, NDArray[Any]]()
+
+    def ready(made: Mapping[str, NDArray[Any]]) -> None:
+        """Takes gradients as they are made."""
+        fresh = {n: g for n, g in made.items() if n in training.weights and n not in job.frozen and n not in mine}
+        if not (last and not found.rows):  # of one batch alone they are taken as they lie
+            fresh = {n: mean_with(found.gradients.get(n), found.rows, g, weight) for n, g in fresh.items()}
+        mine.update(fresh)
+        if last:
+            job.fold.put_some(shard, fresh)
+
     with told_by(members, "the data", f"in epoch {training.epoch + 1}, batch {index + 1}"):
-        loss, gradients, carried = _gradients(job, rows, training.weights)
+        loss, gradients, carried = _gradients(job, rows, training.weights, ready if last and job.fold.travels else None)
     if not math.isfinite(loss):
         raise _diverged(job, training, "loss", rows)
-    mine = {n: gradients[n] for n in training.weights if n in gradients and n not in job.frozen}
-    weight = batches.weight(rows, job.pieces.axes, job.over.get("loss", ""))
-    if not (last and not found.rows):  # of one batch alone they are taken as they lie
-        mine = {n: mean_with(found.gradients.get(n), found.rows, g, weight) for n, g in mine.items()}
-    return Found(mine, found.loss_sum + float(loss) * weight, found.rows + weight, carried)
+    ready(gradients)
+    ordered = {n: mine[n] for n in training.weights if n in mine}
+    return Found(ordered, found.loss_sum + float(loss) * weight, found.rows + weight, carried)
 
 
-def _gradients(job: Job, rows: Arrays, weights: Arrays) -> tuple[float, Mapping[str, NDArray[Any]], Arrays]:
+def _gradients(
+    job: Job, rows: Arrays, weights: Arrays, ready: Ready | None
+) -> tuple[float, Mapping[str, NDArray[Any]], Arrays]:
     if job.config.segment:
-        return cast(Carrying, job.program).lent_step(rows, weights)
-    return *job.program.lent_gradients(rows, weights), {}
+        return cast(Carrying, job.program).lent_step(rows, weights, ready)
+    return *job.program.lent_gradients(rows, weights, ready), {}
 
 
 def _refuse_own(job: Job, training: Training) -> None:

@@ -26,13 +26,17 @@ Norms = Callable[[Mapping[str, Any], Mapping[str, Any]], Record]
 """Measures the gradient of rows of data, with these weights."""
 
 
+Ready = Callable[[Mapping[str, NDArray[Any]]], None]
+"""Is told gradients that are made before a batch is done with."""
+
+
 class Trainable(Protocol):
     """A program with gradients: the loss of a batch (its mean over rows), and gradients of the weights by
     name, which the next batch may write over.
     """
 
     def lent_gradients(
-        self, data: Mapping[str, Any], weights: Mapping[str, Any]
+        self, data: Mapping[str, Any], weights: Mapping[str, Any], ready: Ready | None = None
     ) -> tuple[float, Mapping[str, NDArray[Any]]]: ...
 
 
@@ -40,7 +44,7 @@ class Carrying(Trainable, Protocol):
     """A program that also gives the states that it ends with, by the names under which it takes them."""
 
     def lent_step(
-        self, data: Mapping[str, Any], weights: Mapping[str, Any]
+        self, data: Mapping[str, Any], weights: Mapping[str, Any], ready: Ready | None = None
     ) -> tuple[float, Mapping[str, NDArray[Any]], Arrays]: ...
 
 

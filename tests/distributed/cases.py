@@ -147,6 +147,7 @@ def _interrupted_here(comm: Any, folder: Path) -> Any:
 HUGE = np.where(np.arange(22)[:, None, None] == 3, 1e30, DATA["y"])
 FAULTS: dict[str, Callable[[Any, Path], Any]] = {
     "nan": lambda comm, folder: _fit(comm, {**DATA, "y": HUGE}, batch=22),
+    "nan later": lambda comm, folder: _fit(comm, {**DATA, "y": HUGE}, batch=6),
     "checked": lambda comm, folder: _fit(comm, {**DATA, "x": with_nan(DATA["x"])}),
     "rows": lambda comm, folder: _fit(comm, {n: a[: 20 + 2 * (comm.rank != 1)] for n, a in DATA.items()}),
     "numbers": lambda comm, folder: _fit(comm, data_of(comm.rank, x=DATA["x"] + 1)),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -25,16 +25,32 @@ from rnngraph.distributed import mpi, traffic
 from rnngraph.distributed.failures import Failure, Stopped
 from rnngraph.distributed.launcher import Launched, launched
 from rnngraph.distributed.mpi import MpiProcesses
-from rnngraph.distributed.processes import own, owner
+from rnngraph.distributed.processes import ALONE, FoldAlone, Processes, own, owner
 from rnngraph.distributed.started import mpiexec
 from rnngraph.distributed.traffic import Exchange
 from rnngraph.run_options import RunOptions
 from rnngraph.system.interrupts import heard
-from tests.distributed.cases import CASES, FAULTS, FEW, MODEL, RESUMED, SHARDS, SMALL, fitted, swept, told
+from rnngraph.training.train import train
+from tests.distributed.cases import (
+    CASES,
+    FAULTS,
+    FEW,
+    LOOKUP,
+    MODEL,
+    RECIPE,
+    RESUMED,
+    SHARDS,
+    SMALL,
+    WORDS,
+    fitted,
+    swept,
+    told,
+)
 from tests.support.paths import ROOT
 from tests.support.ranks import TRAIN, findings, furnished, together
 
 MPI = importlib.util.find_spec("mpi4py") is not None and mpiexec() is not None
+PARTS = ("rank", "size", "agreed", "gathered", "of_first", "free", "close")
 needs_mpi = pytest.mark.skipif(not MPI, reason="no mpi4py with an mpiexec")
 
 
@@ -209,17 +225,62 @@ def test_a_bucket_comes_in_while_another_is_added_up(monkeypatch: pytest.MonkeyP
         line.now += 1
 
     monkeypatch.setattr(mpi, "mean_with", added)
-    exchange = MpiProcesses(line).fold(2)
+    exchange = MpiProcesses(line, line).fold(2)
     exchange.begin()
     exchange.put(0, {"w": np.ones(80, "f4")}, 1)
     exchange.mean(np.array([[1.0, 1.0, 0.0]]))
     assert line.now == 10
 
 
+def test_gradients_travel_while_others_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of eight takes a second to come. By hand: four leave at once and are there when 4 seconds are computed, the
+    other four 4 seconds later; were none sent before all are made, it would be 12."""
+    for setting, entries in {"BUCKET": 10, "PART": 1}.items():
+        monkeypatch.setattr(traffic, setting, entries)
+    line, first = Slow(), {"low": np.ones(40, "f4"), "high": np.ones(40, "f4")}
+    exchange = MpiProcesses(line, line).fold(2)
+    exchange.put(0, first, 1)
+    exchange.mean(np.array([[1.0, 1.0, 0.0]]))
+    line.now, line.free = 0, {"in": 0, "out": 0}
+    exchange.begin()
+    exchange.put_some(0, {"high": first["high"]})
+    line.now += 4
+    exchange.put(0, first, 1)
+    assert line.free["in"] == 8
+
+
+class Watching(FoldAlone):
+    """The fold of a process alone, which has a use for what is there early."""
+
+    travels = True
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.told: list[tuple[str, ...]] = []
+
+    def put_some(self, shard: int, gradients: Any) -> None:
+        self.told.append(tuple(gradients))
+
+
+@pytest.mark.parametrize("recipe", [{}, {"accumulate": 2}, {"segment": 3}])
+def test_training_tells_gradients_when_they_are_made(recipe: dict[str, Any]) -> None:
+    """Those of the output layer before the loop is gone back through; with the weights of a run that tells nothing."""
+    model, fold = rg.parse(LOOKUP), Watching()
+    processes = cast(Processes, SimpleNamespace(**{n: getattr(ALONE, n) for n in PARTS}, fold=lambda shards: fold))
+    settings = {**RECIPE, "shards": None, "batch": 22, **recipe}
+    quiet, told = (
+        train(model, WORDS, None, settings, options=model.options(kernels="numpy"), processes=those)
+        for those in (ALONE, processes)
+    )
+    assert [n for names in fold.told[:2] for n in names] == ["dense.kernel", "dense.bias"] and len(fold.told) > 2
+    assert all(np.array_equal(quiet.weights[n], told.weights[n]) for n in quiet.weights)
+
+
 # --- faults ------------------------------------------------------------------------------------------------------
 
 SAID = {
     "nan": (1, "rank 1: the loss was no longer finite in epoch 1, batch 1"),
+    "nan later": (1, "rank 2: the loss was no longer finite in epoch 1, batch 2"),
     "checked": (2, "rank 2: `x` holds nan at row 20, step 0, value 0"),
     "rows": (2, "the shape of the data differs between ranks: `x` (20, 6, 2)"),
     "numbers": (2, "what is in the data differs between ranks"),
@@ -256,15 +317,15 @@ class Failing:
         self.questions += 1
         states[:] = [ours[0], 1]
 
-    def allgather(self, failure: Failure | None) -> list[Failure | None]:
-        return [failure, Failure((), 130, "")]
+    def allgather(self, told: tuple[Failure | None, int]) -> list[tuple[Failure | None, int]]:
+        return [told, (Failure((), 130, ""), 0)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_behind_a_failure_that_all_know_asks_nobody_again(number: signal.Signals) -> None:
     """The launcher sends it to all; one may hear of it from another before it comes. Others would have left already."""
     comm = Failing()
-    processes = MpiProcesses(comm)
+    processes = MpiProcesses(comm, comm)
 
     def work() -> None:
         try:
