@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
 
+from rnngraph.analysis.bench import products
 from rnngraph.analysis.cost import trained_values
+from rnngraph.compilation.calls import GRADIENT
+from rnngraph.compilation.variant import Variant
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.distributed.traffic import Exchange
 from rnngraph.model import Model
-from rnngraph.planning.program import ITEMSIZE
+from rnngraph.planning.program import ITEMSIZE, gradients_made
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,14 @@ class Link:
 @dataclass(frozen=True)
 class Took:
     """The predicted seconds of an update over so many processes, which is as long as that of the one with the most
-    `rows`: those of its rows, as a part of the update of one process, and of the exchange behind them."""
+    `rows`: those of its rows, as a part of the update of one process, and of the exchange. So much of that is `hidden`
+    behind computing where MPI moves messages meanwhile; `seconds` do not count on it."""
 
     processes: int
     rows: int
     computing: float
     exchange: float
+    hidden: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -76,24 +83,83 @@ def among(model: Model, dtype: str, batch: int, processes: int, shards: int | No
 
 
 def scaling(
-    model: Model, dtype: str, batch: int, processes: int, shards: int | None, alone: float, link: Link
+    model: Model,
+    dtype: str,
+    batch: int,
+    processes: int,
+    shards: int | None,
+    alone: float,
+    link: Link,
+    made: Sequence[Made] = (),
 ) -> Scaling:
     """Of 1, 2, 4, ... processes and of the number asked for, as long as each has a shard."""
     numbers = {2**power for power in range((shards or batch).bit_length())} | {processes}
-    took = (predicted(model, dtype, batch, number, shards, alone, link) for number in sorted(numbers))
+    took = (predicted(model, dtype, batch, number, shards, alone, link, made) for number in sorted(numbers))
     return Scaling(tuple(took))
 
 
 def predicted(
-    model: Model, dtype: str, batch: int, processes: int, shards: int | None, alone: float, link: Link
+    model: Model,
+    dtype: str,
+    batch: int,
+    processes: int,
+    shards: int | None,
+    alone: float,
+    link: Link,
+    made: Sequence[Made] = (),
 ) -> Took:
     """`alone` is the seconds of the batch's update on one process. Computing is taken to be in proportion to the rows;
-    a process's messages go one behind the other, and none while it computes."""
+    a process's messages go one behind the other, and none while it computes, but for what is told as hidden: that
+    needs to know when gradients are `made`."""
     exchange = _exchange(model, dtype, shards or processes, processes)
     rows = min(batch, exchange.rounds * -(-batch // exchange.shards))
     sent = max(exchange.sent(rank) for rank in {0, processes - 1})
     told = exchange.messages * link.latency + sent / link.bandwidth
-    return Took(processes, rows, alone * rows / batch, told)
+    computing = alone * rows / batch
+    return Took(processes, rows, computing, told, hidden(exchange, computing, link, made) if made else 0.0)
+
+
+class Made(NamedTuple):
+    """So many entries of the gradient, and the part of a step's computing that is left when they are there."""
+
+    entries: int
+    left: float
+
+
+def gradients_by_time(model: Model, variant: Variant, sizes: Mapping[str, int]) -> list[Made]:
+    """The gradients in the order in which they are sent; none where steps are computed again, as all are there at the
+    end. What is computed is taken to be the products."""
+    if variant.walks:
+        return []
+    code, full = variant.program.code, variant.all_sizes(sizes)
+    ends = {name: end for end, names in gradients_made(variant.program) for name in names}
+    total = max(1, products(code, full))
+    trained = [weight for weight in reversed(model.weights) if not weight.frozen]
+    return [Made(prod(w.shape), products(code[ends[GRADIENT + w.name] :], full) / total) for w in trained]
+
+
+def hidden(exchange: Exchange, computing: float, link: Link, made: Sequence[Made]) -> float:
+    """The seconds of messages that go out while the process computes, shard after shard: a bucket once its entries are
+    there and the one before is away."""
+    each, away, waited = computing / exchange.rounds, 0.0, 0.0
+    for turn in range(exchange.rounds):
+        sent = 0
+        for size in exchange.buckets():
+            sent += size
+            took = (exchange.processes - 1) * link.latency + exchange.given(size, 0) / link.bandwidth
+            away = max(away, (turn + 1 - _left(made, sent)) * each) + took
+            waited += took
+    return computing + waited - away
+
+
+def _left(made: Sequence[Made], entries: int) -> float:
+    """What is left to compute when the first so many entries are there."""
+    left = 1.0
+    for one in made:
+        if entries <= 0:
+            break
+        left, entries = min(left, one.left), entries - one.entries
+    return left
 
 
 def _exchange(model: Model, dtype: str, shards: int, processes: int) -> Exchange:

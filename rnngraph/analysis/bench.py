@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from math import prod
@@ -23,7 +23,7 @@ from rnngraph.ir.types import Type
 from rnngraph.language.elaboration.mistakes import counted
 from rnngraph.model import Model
 from rnngraph.planning.plan import Plan
-from rnngraph.planning.program import Program, Step
+from rnngraph.planning.program import Code, Program, Repeat, Step, steps_of
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execution import Bound, Watch
 
@@ -170,6 +170,18 @@ def flops(nodes: Iterable[Node], sizes: Mapping[str, int]) -> int:
             total += sizes[loop.axis] * flops(body_nodes(loop), sizes)
         elif node.op.name == "contract":
             total += 2 * _multiply_adds(node, sizes)
+    return total
+
+
+def products(code: Sequence[Code], sizes: Mapping[str, int]) -> int:
+    """The same of a program's code."""
+    total = 0
+    for item in code:
+        if isinstance(item, Repeat):
+            total += sizes[item.axis] * products(item.body, sizes)
+        else:
+            nodes = (step.node for step in steps_of((item,)))
+            total += sum(2 * _multiply_adds(node, sizes) for node in nodes if node.op.name == "contract")
     return total
 
 

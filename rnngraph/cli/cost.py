@@ -57,7 +57,7 @@ def cost(
     as_json: bool,
 ) -> None:
     """Predict the bytes of arrays that a run will take, without running anything."""
-    from rnngraph.analysis.among import Link, among, scaling
+    from rnngraph.analysis.among import Link, among, gradients_by_time, scaling
     from rnngraph.analysis.cost import cost as predicted
     from rnngraph.cli.tables import among_table, cost_tables, scaling_table
     from rnngraph.run_options import run_options
@@ -71,9 +71,12 @@ def cost(
         raise UserError("several processes share a training step, not a forward run", "E626", "add --gradient")
     if alone is not None and not processes:
         raise UserError("`--alone` is for the time over several processes", "E626", "add --processes")
+    made = []
+    if alone is not None:
+        made = gradients_by_time(model, options.training_step(model, steps).main, model.sizes(steps, batch))
     shared = among(model, options.dtype, batch, processes or 1, shards) if processes or shards else None
     link = Link(1e-6 * latency, 1e9 / 8 * bandwidth)
-    times = scaling(model, options.dtype, batch, processes or 1, shards, 1e-3 * alone, link) if alone else None
+    times = scaling(model, options.dtype, batch, processes or 1, shards, 1e-3 * alone, link, made) if alone else None
     found = predicted(model, compiled, steps, shared.rows if shared else batch, lengths)
     if as_json:
         told = {"among": asdict(shared)} if shared else {}

@@ -130,13 +130,15 @@ def scaling_table(scaling: Any, asked: int | None) -> list[Any]:
             f"{took.rows:,}",
             duration(took.computing),
             duration(took.exchange),
+            duration(took.hidden),
             duration(took.seconds),
             f"{one.seconds / took.seconds:.3g}x",
         )
         for took in shown
     ]
     ending = "more would have no rows" if best is scaling.took[-1] else "more do not pay"
-    return ["", table(("processes", "rows", "computing", "exchange", "an update", "speed"), rows, ()), "",
+    columns = ("processes", "rows", "computing", "exchange", "could be hidden", "an update", "speed")
+    return ["", table(columns, rows, ()), "",
             f"By this model {best.processes:,} processes are the fastest; {ending}."]  # fmt: skip
 
 

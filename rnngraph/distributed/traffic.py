@@ -34,9 +34,8 @@ class Exchange:
         """Bytes that a process gives to others in an update."""
         others, shards = self.processes - 1, len(own(self.shards, self.processes, rank))
         found = others * (STATE + 8 * NUMBERS * shards)
-        for size in self._buckets():
-            mine = len(own(size, self.processes, rank))
-            found += (shards * (size - mine) + mine * others) * self.itemsize
+        for size in self.buckets():
+            found += shards * self.given(size, rank) + len(own(size, self.processes, rank)) * others * self.itemsize
         return found
 
     @property
@@ -49,7 +48,7 @@ class Exchange:
     def held(self, rank: int) -> int:
         """Bytes of a process's own shards, of what comes in, and of means that go out."""
         shards, processes = len(own(self.shards, self.processes, rank)), self.processes
-        mine = sum(len(own(size, processes, rank)) for size in self._buckets())
+        mine = sum(len(own(size, processes, rank)) for size in self.buckets())
         return (shards * self.entries + self.rounds * processes * mine + AHEAD * self.part) * self.itemsize
 
     @property
@@ -62,7 +61,11 @@ class Exchange:
         """The most shards that a process has."""
         return -(-self.shards // self.processes)
 
-    def _buckets(self) -> Iterator[int]:
+    def given(self, size: int, rank: int) -> int:
+        """Bytes of a bucket of so many entries of one shard that a process gives to those who add them up."""
+        return (size - len(own(size, self.processes, rank))) * self.itemsize
+
+    def buckets(self) -> Iterator[int]:
         """The entries of each bucket."""
         size = bucket(self.processes)
         yield from (min(size, self.entries - start) for start in range(0, self.entries, size))

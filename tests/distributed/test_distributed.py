@@ -17,7 +17,7 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.analysis import over_processes
-from rnngraph.analysis.among import Link, predicted
+from rnngraph.analysis.among import Link, Made, gradients_by_time, hidden, predicted
 from rnngraph.analysis.cost import trained_values
 from rnngraph.cli.main import exit_code
 from rnngraph.diagnostics.errors import CannotDo, UserError
@@ -157,6 +157,27 @@ def test_cost_tells_when_more_processes_do_not_pay(folder: Path, capsys: pytest.
     assert times[1] == 0.008 and times[2] == pytest.approx(0.004 + 0.004 + 0.004456)
     assert exit_code([*step, "--latency", "0", "--bandwidth", "1000"]) == 0
     assert "8 processes are the fastest; more would have no rows" in capsys.readouterr().out
+
+
+def test_what_is_sent_while_a_process_computes_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: of two buckets one is there at 5 of 10 seconds, and away a second later; the other leaves at 10. Where
+    each process has two shards, those of the first are away before the second is computed: 5 seconds each, so that
+    buckets leave at 2.5, 5, 7.5 and 10."""
+    for setting, entries in {"BUCKET": 10, "PART": 1}.items():
+        monkeypatch.setattr(traffic, setting, entries)
+    made, link = [Made(4, 0.8), Made(6, 0.5), Made(10, 0.0)], Link(latency=1.0, bandwidth=1e30)
+    assert hidden(Exchange(20, 4, 2, 2), 10.0, link, made) == pytest.approx(1.0)
+    assert hidden(Exchange(20, 4, 4, 2), 10.0, link, made) == pytest.approx(3.0)
+
+
+def test_the_gradients_of_the_last_layer_are_there_first() -> None:
+    """By hand, in products for each row and step: 28 of the cell and 28 behind it; back 28 for each kernel, 28 from the
+    output to the state and 16 from state to state. The last three are made behind the gradient of the output layer."""
+    model = rg.parse("model M { input x: seq[3]\n input y: seq[7]\n h, s = unroll RNN(4) over x\n"
+                     " loss squared_error(Dense(7)(h), y) }")  # fmt: skip
+    program = model.compile(kernels="numpy", **model.training_step)
+    made = gradients_by_time(model, program.main, {"batch": 2, "time": 5})
+    assert made == [Made(7, 72 / 156), Made(28, 72 / 156), Made(4, 0.0), Made(28, 0.0)]
 
 
 @needs_mpi
