@@ -134,7 +134,7 @@ def gradients_by_time(model: Model, variant: Variant, sizes: Mapping[str, int]) 
     code, full = variant.program.code, variant.all_sizes(sizes)
     ends = {name: end for end, names in gradients_made(variant.program) for name in names}
     total = max(1, products(code, full))
-    trained = [weight for weight in reversed(model.weights) if not weight.frozen]
+    trained = sorted((w for w in model.weights if not w.frozen), key=lambda w: ends[GRADIENT + w.name])
     return [Made(prod(w.shape), products(code[ends[GRADIENT + w.name] :], full) / total) for w in trained]
 
 

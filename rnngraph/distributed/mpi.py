@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import prod
@@ -192,8 +192,8 @@ class Exchange:
     """The fold of several processes. Each adds up its part of the entries for all shards, in their order, and gives the
     mean of it to all: of n entries each process sends about n for a shard, and n of the mean.
 
-    Entries lie in the order in which their gradients are made, those of the last layer first, and a bucket leaves when
-    it is full: while the backward pass makes the next one. All processes must ask MPI for the same in the same order,
+    Entries lie in the order in which their gradients are made, as seen in the first update, and a bucket leaves when it
+    is full: while the backward pass makes the next one. All processes must ask MPI for the same in the same order,
     so that where one fails it sends as much of no use as others have sent. While one bucket is added up, the next one
     comes in, and the mean of the one before goes out.
     """
@@ -205,11 +205,14 @@ class Exchange:
         self.held_by = [own(shards, among.size, rank) for rank in range(among.size)]
         self.mine = self.held_by[among.rank]
         self.rounds = max(map(len, self.held_by))
+        self.first: dict[int, dict[str, Array]] = {}
+        """Our gradients before all know the shapes, in the first update."""
+        self.order: dict[str, None] = {}
+        """Their names as they were made."""
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.places: dict[str, slice] = {}
         self.ours: Array = np.empty((0, 0))
         self.buckets: list[Bucket] = []
-        """None before all know the shapes, in the first update."""
         self.means: Array = np.empty((0, 0))
         self.begin()
 
@@ -220,7 +223,8 @@ class Exchange:
         """So many buckets have left, of all turns."""
 
     def put_some(self, shard: int, gradients: Gradients) -> None:
-        if not self.buckets:
+        if not self.shapes:
+            self.order |= dict.fromkeys(gradients)
             return
         row = self.ours[shard - self.mine.start]
         for name, gradient in gradients.items():
@@ -230,13 +234,10 @@ class Exchange:
         self._leave(shard - self.mine.start, full)
 
     def put(self, shard: int, gradients: Gradients, weight: int) -> None:
-        if gradients:
-            self._prepare(gradients)
-            row = self.ours[shard - self.mine.start]
-            for name, gradient in gradients.items():
-                if name not in self.there:
-                    row[self.places[name]] = np.reshape(gradient, -1)
-            self._leave(shard - self.mine.start, row.size)
+        if gradients and self.shapes:
+            self.put_some(shard, {name: g for name, g in gradients.items() if name not in self.there})
+        elif gradients:
+            self.first[shard] = {name: np.array(gradient) for name, gradient in gradients.items()}
         self.there.clear()
 
     def end(self, left: int) -> None:
@@ -259,28 +260,32 @@ class Exchange:
             self.left = 0
         return everyone, {name: self.ours[0, self.places[name]].reshape(shape) for name, shape in self.shapes.items()}
 
-    def _prepare(self, gradients: Gradients) -> None:
-        """Memory for gradients of these shapes."""
-        if not self.shapes:
-            dtype = next(iter(gradients.values())).dtype
-            self._allocate({name: np.shape(g) for name, g in gradients.items()}, dtype.str)
-
-    def _allocate(self, shapes: Mapping[str, tuple[int, ...]], dtype: str) -> None:
-        self.shapes, at = dict(shapes), 0
-        for name, shape in reversed(self.shapes.items()):
-            self.places[name] = slice(at, at + prod(shape))
-            at += prod(shape)
-        self.ours = np.zeros((len(self.mine), at), dtype)
-
     def _learn(self) -> None:
-        """In the first update a process whose shards are empty hears the shapes from the others."""
-        if self.buckets:
+        """In the first update all hear from the first process that has gradients what there is."""
+        if self.shapes:
             return
-        told = self.among.comm.allgather((self.shapes, self.ours.dtype.str))
-        shapes, dtype = next(one for one in told if one[0])
-        if not self.shapes:
-            self._allocate(shapes, dtype)
-        size, entries, processes = traffic.bucket(self.among.size), self.ours.shape[1], self.among.size
+        seen = self.among.comm.allgather(self._seen())
+        self.shapes, order, dtype = next(one for one in seen if one[0])
+        self._allocate(order, dtype)
+        for shard, gradients in self.first.items():
+            for name in order:
+                self.put_some(shard, {name: gradients.pop(name)})
+            self.there.clear()
+
+    def _seen(self) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...], str]:
+        """The shapes of our gradients by name, the names as they were made, and the type of all."""
+        found = next(iter(self.first.values()), {})
+        shapes = {name: gradient.shape for name, gradient in found.items()}
+        order = tuple(dict.fromkeys((*self.order, *found)))
+        return shapes, order, next((gradient.dtype.str for gradient in found.values()), "")
+
+    def _allocate(self, order: Sequence[str], dtype: str) -> None:
+        """Memory for gradients, and for what comes in of our part."""
+        entries, size, processes = 0, traffic.bucket(self.among.size), self.among.size
+        for name in order:
+            self.places[name] = slice(entries, entries + prod(self.shapes[name]))
+            entries = self.places[name].stop
+        self.ours = np.zeros((len(self.mine), entries), dtype)
         for start in range(0, entries, size):
             stop = min(start + size, entries)
             part = len(own(stop - start, processes, self.among.rank))

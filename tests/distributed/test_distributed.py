@@ -177,7 +177,7 @@ def test_the_gradients_of_the_last_layer_are_there_first() -> None:
                      " loss squared_error(Dense(7)(h), y) }")  # fmt: skip
     program = model.compile(kernels="numpy", **model.training_step)
     made = gradients_by_time(model, program.main, {"batch": 2, "time": 5})
-    assert made == [Made(7, 72 / 156), Made(28, 72 / 156), Made(4, 0.0), Made(28, 0.0)]
+    assert made == [Made(28, 72 / 156), Made(7, 72 / 156), Made(28, 0.0), Made(4, 0.0)]
 
 
 @needs_mpi
@@ -260,6 +260,7 @@ def test_gradients_travel_while_others_are_made(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(traffic, setting, entries)
     line, first = Slow(), {"low": np.ones(40, "f4"), "high": np.ones(40, "f4")}
     exchange = MpiProcesses(line, line).fold(2)
+    exchange.put_some(0, {"high": first["high"]})
     exchange.put(0, first, 1)
     exchange.mean(np.array([[1.0, 1.0, 0.0]]))
     line.now, line.free = 0, {"in": 0, "out": 0}
