@@ -41,11 +41,11 @@ def world(size: int) -> Processes:
 
 
 def of(comm: Any) -> Processes:
-    """The processes of a communicator of mpi4py. All cores of a machine are shared by those that run on it."""
+    """The processes of a communicator of mpi4py. The cores and GPUs of a machine are shared by those that run on it."""
     if not isinstance(comm, _mpi().Comm):
         raise UserError(f"`comm` should be a communicator of mpi4py, got {told_of(comm)}", "E733", "as MPI.COMM_WORLD")
     made = MpiProcesses(comm.Dup(), comm.Dup())
-    _share_cores(made.comm)
+    _share_machine(made.comm)
     return made
 
 
@@ -88,12 +88,14 @@ def _mpi() -> Any:
     return MPI
 
 
-def _share_cores(comm: Any) -> None:
-    """As many threads for this process as are its part of the cores, unless the user has said how many."""
+def _share_machine(comm: Any) -> None:
+    """As many threads for this process as are its part of the cores, and a GPU of its own, unless the user has said
+    which."""
     here = comm.Split_type(_mpi().COMM_TYPE_SHARED)
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
     there = set[int]().union(*here.allgather(cores))
     os.environ.setdefault("RNNGRAPH_THREADS", str(max(1, min(len(cores), len(there) // here.size))))
+    os.environ.setdefault("RNNGRAPH_DEVICE", str(here.rank))
     here.Free()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ DRIVER = "check the driver, or use `--backend numpy`"
 
 
 class CupyBackend(StepByStep):
-    """Runs kernels on the CUDA device that was current when it was made; arrays are CuPy arrays.
+    """Runs kernels on the CUDA device that was current when it was made, or that `RNNGRAPH_DEVICE` numbers; arrays are
+    CuPy arrays.
 
     CannotDo where there is no device, or where a library that CuPy needs is missing.
     """
@@ -138,6 +140,7 @@ def _usable() -> Any:
     except ImportError as error:  # its own words are a page; the first cause is what is missing
         raise CannotDo(f"CuPy cannot be imported: {error.__cause__ or error}", "E505", INSTALL) from error
     device = cupy.cuda.Device
+    _choose(cupy)
     for what, attempt, code, help in (
         ("CuPy finds no device that it can use", lambda: device().compute_capability, "E506", DRIVER),
         ("CuPy does not find NVRTC, which compiles kernels", cupy.cuda.nvrtc.getVersion, "E507", INSTALL),
@@ -150,3 +153,15 @@ def _usable() -> Any:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise CannotDo(f"{what}: {reason}", code, help) from error
     return cupy
+
+
+def _choose(cupy: Any) -> None:
+    """The device that `RNNGRAPH_DEVICE` numbers; counting goes on from the first, so that processes which are more
+    than the devices share them."""
+    told = os.environ.get("RNNGRAPH_DEVICE", "")
+    if not told:
+        return
+    if not (told.isascii() and told.isdigit()):
+        raise CannotDo(f"`RNNGRAPH_DEVICE` is the number of a GPU, got `{told}`", "E506", "the first one is 0")
+    with suppress(Exception):  # what is wrong with the devices is told by what is tried next
+        cupy.cuda.Device(int(told) % max(1, cupy.cuda.runtime.getDeviceCount())).use()

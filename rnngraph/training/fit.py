@@ -22,6 +22,7 @@ from rnngraph.training import checkpoint, optimisers
 from rnngraph.training.batch_rows import split
 from rnngraph.training.checkpoint import Identity, Made, Training, digests
 from rnngraph.training.config import FitConfig
+from rnngraph.training.device_fold import fold_of
 from rnngraph.training.evaluation import EVALUATED, Evaluable, Record, evaluate
 from rnngraph.training.gradients import last_batch, of_all_shards, of_own_shards
 from rnngraph.training.job import Explain, Job, Norms, Progress, Trainable
@@ -122,9 +123,10 @@ def fit(
         raise ValueError("validation rows need an evaluator")
     first = processes.rank == 0
     known = _known(data, validation) if first and (path is not None or resume is not None) else {}
+    whole = arrays or NumpyArrays()
     job = Job(
         program,
-        arrays or NumpyArrays(),
+        whole,
         config,
         parts,
         Pieces(parts.learnt, parts.numbers, config, axes or {}, frozenset(states), trims),
@@ -138,7 +140,7 @@ def fit(
         progress if first else None,
         explain,
         processes,
-        processes.fold(config.shards or 1),
+        fold_of(processes, config.shards or 1, whole),
         norms,
     )
     fresh = _fresh(job, weights)
@@ -287,7 +289,7 @@ def _refuse_drift(job: Job, training: Training) -> None:
     """CannotDo where processes do not have the same weights any more."""
     if job.processes.size == 1:
         return
-    everyone = job.processes.gathered(lambda: digests(training.weights))
+    everyone = job.processes.gathered(lambda: digests(_on_host(job, training).weights))
     for rank, theirs in enumerate(everyone):
         if theirs != everyone[0]:
             help = "their machines compute differently: use equal ones, or try `--kernels numpy`"

@@ -11,7 +11,7 @@ from rnngraph.data.recipe import refuse_other_scaling
 from rnngraph.data.shapes import steps_of
 from rnngraph.debugging.nan_finder import explain
 from rnngraph.diagnostics.diagnostic import Diagnostic
-from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.distributed.processes import ALONE, Processes
 from rnngraph.ir.graph import ordered
 from rnngraph.ir.identity import identity_of
@@ -79,8 +79,6 @@ def _trained(
         raise UserError("`resume` and `weights` exclude each other", "E623", "leave one of them out")
     if validation is not None:
         refuse_other_scaling(made_of(validation), made_of(data), "the validation data", "the data")
-    if processes.size > 1 and options.backend == "cupy":
-        raise CannotDo("several processes train on CPUs only", "E737", "leave out `--backend cupy`")
     config = with_shards(FitConfig.from_recipe(model.recipe, **overrides), processes, resume)
     made = identity(model, options)
     refuse_others(processes, made, config, data)

@@ -20,6 +20,8 @@ import rnngraph as rg
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.distributed import traffic
 from rnngraph.training.optimisers import OPTIMISERS
+from tests.support import stand_in
+from tests.support.cuda import emulator
 
 MODEL = """\
 model M {
@@ -173,6 +175,17 @@ def outcome(work: Callable[[], Any]) -> list[Any]:
         return [type(error).__name__, 1, [str(error)]]
 
 
+def on_gpus(comm: Any = None) -> list[Any]:
+    """What a training on GPUs finds, and which GPU this process has: of a stand-in whose kernels an emulator runs."""
+    sys.modules["cupy"] = cupy = stand_in.cupy()
+    try:
+        options = {"backend": "cupy", "dtype": "float64"}
+        found = told(model_of(LOOKUP).fit(WORDS, options=options, comm=comm, clip_norm=0.5, **RECIPE))
+        return [*found, cupy.cuda.Device().id]
+    finally:
+        del sys.modules["cupy"]
+
+
 def main(folder: Path) -> None:
     from mpi4py import MPI
 
@@ -186,6 +199,8 @@ def main(folder: Path) -> None:
         found["resumed"][name] = told(resumed(name, comm, folder / f"{name}.checkpoint"))
     if comm.size < 4:
         found["sent"] = {shards: sent(comm, shards) for shards in (comm.size, SHARDS)}
+    if comm.size == 2 and emulator.AVAILABLE:
+        found["on GPUs"] = on_gpus(comm)
     if comm.size < 4:
         found["swept"] = swept(comm)
     if comm.size == 3:

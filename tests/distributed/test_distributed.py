@@ -43,9 +43,11 @@ from tests.distributed.cases import (
     SMALL,
     WORDS,
     fitted,
+    on_gpus,
     swept,
     told,
 )
+from tests.support.cuda import emulator
 from tests.support.paths import ROOT
 from tests.support.ranks import TRAIN, findings, furnished, together
 
@@ -82,6 +84,15 @@ def alone(name: str) -> list[Any]:
 def test_any_number_of_processes_has_the_bits_of_one(size: int, names: tuple[str, ...], ran: Any) -> None:
     for rank in ran(size):
         assert {name: rank["bits"][name] for name in names} == {name: alone(name) for name in names}
+
+
+@needs_mpi
+@pytest.mark.skipif(not emulator.AVAILABLE, reason="no g++, which compiles kernels for the emulator")
+def test_processes_on_gpus_have_the_bits_of_one(ran: Any) -> None:
+    """Each has a GPU of its own."""
+    *bits, device = on_gpus()
+    assert device == 0
+    assert [rank["on GPUs"] for rank in ran(2)] == [[*bits, device] for device in (0, 1)]
 
 
 @needs_mpi

@@ -206,6 +206,16 @@ def test_a_program_stays_on_its_device_whichever_is_current(cupy: Any) -> None:
     assert off(everything(program, *far, None), right) < 1e-9
 
 
+@pytest.mark.usefixtures("fake")
+def test_a_number_chooses_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    for told, device in (("1", 1), ("0", 0), ("5", 1)):
+        monkeypatch.setenv("RNNGRAPH_DEVICE", told)
+        assert CupyBackend().device == device
+    monkeypatch.setenv("RNNGRAPH_DEVICE", "second")
+    with pytest.raises(CannotDo, match="is the number of a GPU, got `second`"):
+        CupyBackend()
+
+
 class Foreign:
     """An array of another library in the memory of the device."""
 

@@ -141,6 +141,17 @@ class Array:
     def __len__(self) -> int:
         return len(self.data_)
 
+    # --- arithmetic ---
+
+    def __sub__(self, other: Any) -> Any:
+        return function(self.gpus, np.subtract)(self, other)
+
+    def __mul__(self, other: Any) -> Any:
+        return function(self.gpus, np.multiply)(self, other)
+
+    def __iadd__(self, other: Any) -> Any:
+        return function(self.gpus, np.add)(self, other, out=self)
+
     # --- views ---
 
     T = property(lambda self: self.like(self.data_.T))
@@ -480,6 +491,9 @@ class Device:
     def __init__(self, gpus: Gpus, id: int | None = None) -> None:
         self.gpus, self.id = gpus, gpus.now if id is None else id
 
+    def use(self) -> None:
+        self.gpus.now = self.id
+
     def __enter__(self) -> None:
         self.before, self.gpus.now = self.gpus.now, self.id
 
@@ -523,6 +537,7 @@ def cupy(**attributes: int) -> Any:
         runtime=SimpleNamespace(
             memGetInfo=lambda: (10**12, 10**12),
             getDeviceProperties=lambda id: {"name": b"a stand-in"},
+            getDeviceCount=lambda: 2,
             memsetAsync=memset_async(gpus),
         ),
         driver=Driver(gpus),
