@@ -15,6 +15,7 @@ from rnngraph.ir.types import BATCH, Dtypes, union
 from rnngraph.kernels.chain import Operation
 from rnngraph.kernels.kernel import Sizes
 from rnngraph.kernels.layouts import dense
+from rnngraph.kernels.readings import RULES, Gap, gaps, moved
 from rnngraph.kernels.target import Target
 from rnngraph.ops.summation_order import descending, leading, unit
 from rnngraph.planning.program import Ref, Slot, Step
@@ -23,11 +24,13 @@ from rnngraph.planning.program import Ref, Slot, Step
 @dataclass(frozen=True)
 class Strand:
     """An array of a nest: its type of number, which of its own axes each loop over an axis moves along (by their place
-    in memory; None where it does not move), and its strides in entries along the dimensions."""
+    in memory; None where it does not move), its strides in entries along the dimensions, and how far its entry at the
+    first place of all lies behind the start of its view."""
 
     dtype: str
     places: tuple[int | None, ...]
     strides: tuple[int, ...]
+    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,14 +67,19 @@ class Nest:
     back: bool
     onto: bool
     move: Move | None = None
+    gaps: tuple[Gap, ...] = ()
+    """Where the first operand has no entry: there stands `fill`, or there is no term."""
+    fill: float = 0.0
+    what: str = ""
+    """The op, if it only moves entries."""
 
     @property
     def title(self) -> str:
         kept, results = len(self.loops) - self.summed, len(self.dims) - self.inner
         over = " by ".join((*self.axes, *self.loops[:kept], *map(str, self.dims[:results]))) or "one number"
         gone = " by ".join((*self.loops[kept:], *map(str, self.dims[results:])))
-        moved = f"{self.move.kind}: " if self.move else ""
-        return f"{moved}nest over {over}" + (f", {self.how} over {gone}" if gone else "")
+        what = f"{self.what}: " if self.what else ""
+        return f"{what}nest over {over}" + (f", {self.how} over {gone}" if gone else "")
 
     def work(self, sizes: Sizes) -> float:
         return 4.0 * prod(sizes[axis] for axis in (*self.axes, *self.loops)) * prod(self.dims)
@@ -86,51 +94,102 @@ class Nest:
 
 @dataclass(frozen=True)
 class _Laid:
-    """A view: the places of its axes in memory, by name, and its dimensions."""
+    """A view: the places of its axes in memory, by name, and its dimensions, with theirs."""
 
     dtype: str
     places: Mapping[str, int]
     sizes: tuple[int, ...]
     strides: tuple[int, ...]
+    dims: tuple[int, ...]
     single: bool
     """Whether there is one number for each place on the axes."""
+
+    def led_by(self, axis: str) -> _Laid:
+        """The first dimension as an axis."""
+        places = {**self.places, axis: self.dims[0]}
+        return replace(self, places=places, sizes=self.sizes[1:], strides=self.strides[1:], dims=self.dims[1:])
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """How a step is reduced; the dimensions of its nest, the last `inner` of which are; for each array where its first
+    entry lies, and its strides along them; where there is nothing to read, and what stands there."""
+
+    how: str
+    dims: tuple[int, ...]
+    inner: int
+    along: tuple[tuple[int, tuple[int, ...]], ...]
+    gaps: tuple[Gap, ...] = ()
+    fill: float = 0.0
 
 
 def nest(step: Step, slots: Sequence[Slot], target: Target) -> Nest | None:
     """The nest that does a step; None where it is of another kind."""
     node, dtypes = step.node, Dtypes(target.dtype)
-    laid = [_laid(ref, slots[ref.slot], dtypes) for ref in (*step.ins, step.outs[0])]
-    *ins, out = laid
+    *ins, out = [_laid(ref, slots[ref.slot], dtypes) for ref in (*step.ins, step.outs[0])]
     operation = _operation(node, [one.dtype for one in ins], out.dtype, target)
-    letters = _letters(node, ins, out)
-    if operation is None or letters is None or len(out.places) != len(node.types[0].axes):
+    if operation is None or len(out.places) != len(node.types[0].axes):
         return None
-    how, operands, result, order = letters
-    axes = union([v.type for v in node.inputs]) if how else node.types[0].axes
+    if node.op.name == "rows":
+        ins = [ins[0].led_by(node.attrs["axis"])]
+    if node.op.name == "steps":
+        out = out.led_by(node.attrs["axis"])
+    shape = _read(node, ins[0], out) if node.op.name in RULES else _shape(node, ins, out)
+    if shape is None:
+        return None
+    axes = union([v.type for v in node.inputs]) if shape.how else node.types[0].axes
     summed = tuple(axis for axis in axes if axis not in out.places)
     loops = (*(axis for axis in out.places if axis != BATCH), *summed)
     shared = (BATCH,) if BATCH in out.places else ()
-    inner = [letter for letter in order if letter not in result]
-    sizes = _sizes(laid, (*operands, result))
-    result_names, inner = ([x for x in some if sizes.get(x, 1) != 1] for some in (result, inner))
-    names = [*result_names, *inner]
-    dims = tuple(sizes[letter] for letter in names)
     strands = tuple(
-        Strand(
-            one.dtype,
-            tuple(one.places.get(axis) for axis in (BATCH if shared else "", *loops)),
-            tuple(_stride(one, own, letter) for letter in names),
-        )
-        for one, own in zip(laid, (*operands, result), strict=True)
+        Strand(one.dtype, tuple(one.places.get(axis) for axis in (BATCH if shared else "", *loops)), strides, first)
+        for one, (first, strides) in zip((*ins, out), shape.along, strict=True)
     )
-    move, rows = None, bool(shared) and all(one.single for one in laid)
+    move, rows = None, bool(shared) and all(one.single for one in (*ins, out))
     if node.op.name in MOVES:
         move, strands = _moved(node, loops, strands, ins[0])
     in_units = "units" in node.attrs and leading(tuple(v.type for v in node.inputs)) in summed
+    lanes = _lanes(shape, strands, rows and move is None, out.dtype)
+    what = node.op.name if move or node.op.name in (*RULES, "rows", "steps") else ""
     return Nest(
-        shared, loops, len(summed), dims, len(inner), strands, operation, how,
-        _lanes(dims, len(inner), strands, rows and move is None, out.dtype),
-        in_units, descending(node), bool(node.attrs.get("onto")), move,
+        shared, loops, len(summed), shape.dims, shape.inner, strands, operation, shape.how, lanes,
+        in_units, descending(node), bool(node.attrs.get("onto")), move, shape.gaps, shape.fill, what,
+    )  # fmt: skip
+
+
+def _shape(node: Node, ins: Sequence[_Laid], out: _Laid) -> _Shape | None:
+    """Of an op whose operands have the dimensions of its result, of some of them, or what is reduced beside these."""
+    letters = _letters(node, ins, out)
+    if letters is None:
+        return None
+    how, operands, result, order = letters
+    laid = (*ins, out)
+    sizes = _sizes(laid, (*operands, result))
+    names = [x for x in (*result, *(letter for letter in order if letter not in result)) if sizes.get(x, 1) != 1]
+    inner = sum(name not in result for name in names)
+    along = [
+        (0, tuple(_stride(one, own, letter) for letter in names))
+        for one, own in zip(laid, (*operands, result), strict=True)
+    ]
+    return _Shape(how, tuple(sizes[name] for name in names), inner, tuple(along))
+
+
+def _read(node: Node, source: _Laid, out: _Laid) -> _Shape | None:
+    """Of an op that only moves entries."""
+    if node.op.name == "reshape":
+        if out.strides != dense(out.sizes):
+            return None
+        out = replace(out, sizes=source.sizes, strides=dense(source.sizes))
+    reading = RULES[node.op.name](node, source.sizes, out.sizes)
+    if reading.fill and not out.dtype.startswith("float"):
+        return None
+    named = list(reading.sizes)
+    names = [name for name in named if reading.sizes[name] != 1]
+    inner = sum(name in names for name in named[len(named) - reading.inner :])
+    return _Shape(
+        "sum" if reading.inner else "", tuple(reading.sizes[name] for name in names), inner,
+        (moved(reading.operand, source.strides, names), moved(reading.result, out.strides, names)),
+        gaps(reading.operand, source.strides, source.sizes, reading.sizes, names), reading.fill,
     )  # fmt: skip
 
 
@@ -172,17 +231,24 @@ def _stride(one: _Laid, own: Sequence[str], letter: str) -> int:
     return one.strides[at] if one.sizes[at] != 1 else 0
 
 
-def _lanes(dims: tuple[int, ...], inner: int, strands: Sequence[Strand], rows: bool, dtype: str) -> str:
+def _lanes(shape: _Shape, strands: Sequence[Strand], rows: bool, dtype: str) -> str:
+    """Entries of the result where all arrays have them side by side; then what is summed; then entries of the result
+    that the operands have elsewhere, unless there is more to tell of the place of each than where it lies."""
     *operands, result = strands
-    last = len(dims) - inner - 1
-    if last >= 0 and dims[last] > 1 and result.strides[last] == 1 and all(s.strides[last] in (0, 1) for s in operands):
+    dims, last = shape.dims, len(shape.dims) - shape.inner - 1
+    side_by_side = last >= 0 and dims[last] > 1 and result.strides[last] == 1
+    divided = side_by_side and any(gap.each[last] for gap in shape.gaps if gap.by > 1)
+    if side_by_side and not divided and all(s.strides[last] in (0, 1) for s in operands):
         return "result"
-    if inner and dims[-1] > 1 and dtype.startswith("float") and all(s.strides[-1] in (0, 1) for s in operands):
+    summed = bool(shape.inner) and dims[-1] > 1 and dtype.startswith("float") and not shape.gaps
+    if summed and all(s.strides[-1] in (0, 1) for s in operands):
         return "inner"
+    if side_by_side and not divided:
+        return "result"
     return "batch" if rows and not dims else "one"
 
 
-REDUCTIONS = ("contract", "sum_axes", "max_axes", "sum", "max_over")
+REDUCTIONS = ("contract", "sum_axes", "max_axes", "sum", "max_over", "first_max", "unpatch")
 
 
 def _operation(node: Node, types: Sequence[str], result: str, target: Target) -> Operation | None:
@@ -190,11 +256,11 @@ def _operation(node: Node, types: Sequence[str], result: str, target: Target) ->
     name, reduces = node.op.name, node.op.name in REDUCTIONS
     if reduces:
         name = "mul" if name == "contract" else "identity"
-    elif name == "transpose" or name in MOVES:
+    elif name in ("transpose", "rows", "steps", *RULES, *MOVES):
         name, types = "identity", types[:1]
     elif node.op.kind != "pointwise":
         return None
-    ints = {*types, result} == {"int64"} and node.op.name in ("sum", "sum_axes")
+    ints = {*types, result} == {"int64"} and node.op.name in ("sum", "sum_axes", "unpatch")
     fits = ints or {*types, result} == {target.dtype} if reduces else target.elementwise(name, tuple(types), result)
     return Operation(name, tuple(range(len(types))), tuple(types), result) if fits else None
 
@@ -211,13 +277,13 @@ def _letters(node: Node, ins: Sequence[_Laid], out: _Laid) -> Letters | None:
     own = [str(i) for i in range(max(len(one.sizes) for one in (*ins, out)))]
     if name in ("sum_axes", "max_axes"):
         return name[:3], [own], own, own
-    if name in ("sum", "max_over"):
+    if name in ("sum", "max_over", "first_max"):
         dims = attrs["dims"] if name == "sum" else (attrs.get("dim", -1),)
         gone = {d % len(own) for d in dims}
         kept = [("-" if i in gone else letter) for i, letter in enumerate(own)]
         result = kept if attrs.get("keep", False) else [letter for letter in kept if letter != "-"]
         named = [f"{letter}{i}" if letter == "-" else letter for i, letter in enumerate(result)]
-        return name[:3], [own], named, own
+        return "sum" if name == "sum" else "max", [own], named, own
     if name == "transpose":
         return "", [own], [own[i] for i in attrs["perm"]], own
     return "", [own[len(own) - len(one.sizes) :] for one in ins], own, own
@@ -227,9 +293,11 @@ def _laid(ref: Ref, slot: Slot, dtypes: Dtypes) -> _Laid:
     entries = ref.index[slot.ring :]
     names, shape = slot.type.axes, slot.type.shape
     places = {name: slot.ring + i for i, name in enumerate(names) if isinstance(entries[i], slice)}
-    sizes, strides = [], []
-    for size, stride, entry in zip(shape, dense(shape), entries[len(names) :], strict=True):
-        if isinstance(entry, slice):
-            sizes.append(len(range(size)[entry]))
-            strides.append(stride)
-    return _Laid(dtypes.of(slot.type.dtype), places, tuple(sizes), tuple(strides), prod(shape) == 1)
+    first = slot.ring + len(names)
+    dims = [
+        (len(range(size)[entry]), stride, first + i)
+        for i, (size, stride, entry) in enumerate(zip(shape, dense(shape), entries[len(names) :], strict=True))
+        if isinstance(entry, slice)
+    ]
+    sizes, strides, at = zip(*dims, strict=True) if dims else ((), (), ())
+    return _Laid(dtypes.of(slot.type.dtype), places, sizes, strides, at, prod(shape) == 1)

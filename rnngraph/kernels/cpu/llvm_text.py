@@ -124,6 +124,18 @@ class Function:
         self.do(f"br label %{name}.end")
         self.lines.append(f"{name}.end:")
 
+    @contextmanager
+    def unless(self, conditions: Sequence[str]) -> Iterator[None]:
+        """The lines of the block where no condition (i1) holds."""
+        if not conditions:
+            yield
+            return
+        any = conditions[0]
+        for other in conditions[1:]:
+            any = self.let(f"or i1 {any}, {other}")
+        with self.when(self.let(f"xor i1 {any}, true")):
+            yield
+
     def variable(self, type: str) -> str:
         """A place for one value that changes."""
         name = f"%{self.fresh()}"

@@ -24,14 +24,8 @@ def _here(v: Lanes, lookup: Lookup, ids: str, place: Number) -> str:
     """Whether an entry is the one that is chosen; one int chooses for all lanes."""
     kind, first = f"<{v.width} x i32>", v.to.let(f"trunc i64 {_one(v, lookup, ids)} to i32")
     start = v.to.let(f"trunc i64 {place} to i32")
-    places = v.to.let(f"add {kind} {_spread(v, start)}, {v.ladder('i32')}")
-    return v.to.let(f"icmp eq {kind} {places}, {_spread(v, first)}")
-
-
-def _spread(v: Lanes, one: str) -> str:
-    kind = f"<{v.width} x i32>"
-    first = v.to.let(f"insertelement {kind} poison, i32 {one}, i32 0")
-    return v.to.let(f"shufflevector {kind} {first}, {kind} poison, <{v.width} x i32> zeroinitializer")
+    places = v.to.let(f"add {kind} {v.spread_short(start)}, {v.ladder('i32')}")
+    return v.to.let(f"icmp eq {kind} {places}, {v.spread_short(first)}")
 
 
 def _one(v: Lanes, lookup: Lookup, ids: str) -> str:

@@ -7,7 +7,10 @@ has for the same sum.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import product
+from math import prod
 
 from rnngraph.kernels.cpu import steps
 from rnngraph.kernels.cpu.elementwise import apply
@@ -15,9 +18,14 @@ from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.products import DEPTH
 from rnngraph.kernels.cpu.vectors import BYTES, Lanes
 from rnngraph.kernels.nests import Move, Nest, Strand
+from rnngraph.kernels.readings import Gap
 
 Places = Sequence[str]
 """Where the entry at hand of each array lies."""
+
+
+AT_ONCE = 32
+"""Vectors of short dimensions that are written one by one."""
 
 
 def write(nest: Nest, name: str, dtype: str, width: int, declared: set[str]) -> str:
@@ -31,7 +39,9 @@ class _Writer:
     def __init__(self, nest: Nest, to: Function, v: Lanes) -> None:
         self.nest, self.to, self.v = nest, to, v
         strands, loops = nest.strands, len(nest.loops)
-        self.bases = [to.pointer("%args", i) for i in range(len(strands))]
+        self.bases = [
+            to.at(to.pointer("%args", i), strand.first * BYTES[strand.dtype], "i8") for i, strand in enumerate(strands)
+        ]
         at = len(strands)
         self.counts = [to.word("%args", at + i) for i in range(loops)]
         self.unit, self.size = to.word("%args", at + loops), to.word("%args", at + loops + 1)
@@ -40,6 +50,11 @@ class _Writer:
         self.steps = [[to.word("%args", at + len(turns) * i + j) for j in turns] for i in range(len(strands))]
         self.apart = to.word("%args", at + len(turns) * len(strands)) if nest.move else 0
         self.turns: list[Number] = [0] * loops
+        self.spots: list[Number] = [0] * len(nest.dims)
+        """The place in each dimension, in those of the lanes that of the first of them."""
+        self.coordinates: dict[int, Sequence[int]] = {}
+        """Of dimensions in the lanes: how much further each lane is."""
+        self.vectors = self.dims_of_vectors()
         self.kind = v.type(strands[-1].dtype)
         self.total, self.part, self.terms = to.variable(self.kind), to.variable(self.kind), to.variable("i64")
 
@@ -76,12 +91,56 @@ class _Writer:
         if not dims:
             visit(places)
             return
-        first, size = dims[0], self.nest.dims[dims[0]]
-        if len(dims) > 1 or self.nest.lanes != ("inner" if first >= self.results else "result"):
-            with self.to.loop(0, size) as turn:
-                self.over_dims(self.along(places, turn, first), dims[1:], visit)
+        if dims[0] in self.vectors:
+            self.over_vectors(places, visit)
             return
-        self.v.over(size, lambda turn: visit(self.along(places, turn, first)))
+        first = dims[0]
+        with self.to.loop(0, self.nest.dims[first]) as turn:
+            self.spots[first] = turn
+            known = [gap for gap in self.nest.gaps if first >= self.results and self.deepest(gap) == first]
+            with self.where_it_is(self.along(places, turn, first), known) as there:
+                self.over_dims(there, dims[1:], visit)
+
+    def over_vectors(self, places: Places, visit: Callable[[Places], None]) -> None:
+        """Visits the dimensions in the lanes: one by vectors; several, which are small, entry by entry of the text."""
+        v, sizes = self.v, [self.nest.dims[dim] for dim in self.vectors]
+        if len(sizes) == 1:
+            self.coordinates = {self.lane: range(v.width)}
+
+            def inside(turn: Number) -> None:
+                self.spots[self.lane] = turn
+                visit(self.along(places, turn, self.lane))
+
+            v.over(sizes[0], inside)
+            return
+        entries, mask = [*product(*map(range, sizes))], v.mask
+        for first in range(0, len(entries), v.width):
+            some = entries[first : first + v.width]
+            v.mask = v.first(len(some)) if len(some) < v.width else None
+            some += [some[-1]] * (v.width - len(some))
+            self.coordinates = dict(zip(self.vectors, zip(*some, strict=True), strict=True))
+            out, strand = places[-1], self.nest.strands[-1]
+            visit([*places[:-1], self.to.at(out, first * BYTES[strand.dtype], "i8")])
+        v.mask = mask
+
+    def dims_of_vectors(self) -> range:
+        """The dimensions in the lanes: the last one, and where that is short others before it, if the result has all
+        of them in one run."""
+        nest, width = self.nest, self.v.width
+        if nest.lanes not in ("result", "inner"):
+            return range(0)
+        first, strides = self.lane, nest.strands[-1].strides
+        short = not nest.how and nest.move is None and nest.dims[first] < width
+        while short and first and strides[first - 1] == strides[first] * nest.dims[first]:
+            if prod(nest.dims[first - 1 : self.lane + 1]) > AT_ONCE * width:
+                break
+            first -= 1
+        return range(first, self.lane + 1)
+
+    def deepest(self, gap: Gap) -> int:
+        """The last dimension that a gap depends on; -1 where it is one in the lanes."""
+        last = max((dim for dim, each in enumerate(gap.each) if each), default=-1)
+        return -1 if any(gap.each[dim] for dim in self.vectors) else last
 
     @property
     def results(self) -> int:
@@ -100,8 +159,7 @@ class _Writer:
             self.from_another_step(nest.move, places)
             return
         if not nest.how:
-            values = [self.load(p, s) for p, s in zip(operands, nest.strands, strict=False)]
-            v.store(apply(v, nest.operation, values), result, nest.strands[-1].dtype)
+            self.read(operands, result)
             return
         mask = v.mask
         self.reduced(places)
@@ -116,6 +174,19 @@ class _Writer:
             found = self.to.let(f"select i1 {none}, {v.floats} zeroinitializer, {v.floats} {found}")
         v.store(found, result, nest.strands[-1].dtype)
         v.mask = mask
+
+    def read(self, operands: Places, result: str) -> None:
+        """The operation on the entries of the operands; what fills a gap where the first has none."""
+        nest, v, dtype, mask = self.nest, self.v, self.nest.strands[-1].dtype, self.v.mask
+        filling = v.number(nest.fill) if nest.fill else "zeroinitializer"
+        if any(not self.of_lanes(gap) for gap in nest.gaps):
+            v.store(filling, result, dtype)
+        with self.where_it_is(operands, nest.gaps) as there:
+            values = [self.load(p, s) for p, s in zip(there, nest.strands, strict=False)]
+            value, here, v.mask = apply(v, nest.operation, values), v.mask, mask
+            if nest.fill and here is not None and here != mask:
+                value = v.select(here, value, filling, v.type(dtype))
+            v.store(value, result, dtype)
 
     def all_turns(self) -> Number:
         count: Number = 1
@@ -148,13 +219,48 @@ class _Writer:
     def plus(self, a: str, b: str) -> str:
         return self.to.let(f"{'fadd' if self.kind == self.v.floats else 'add'} {self.kind} {a}, {b}")
 
+    def of_lanes(self, gap: Gap) -> bool:
+        """Whether lanes differ in whether there is an entry."""
+        return any(gap.each[dim] for dim in self.vectors)
+
+    @contextmanager
+    def where_it_is(self, places: Places, some: Sequence[Gap]) -> Iterator[Places]:
+        """The lines of the block where the first operand has an entry, as far as some gaps tell, and for the lanes that
+        have one."""
+        to, v, mask = self.to, self.v, self.v.mask
+        first, *others = places
+        missing = list[str]()
+        for gap in some:
+            place: Number = gap.first
+            for spot, each in zip(self.spots, gap.each, strict=True):
+                place = to.add(place, to.mul(spot, each))
+            if self.of_lanes(gap):
+                here = v.below(place, self.of_each_lane(gap.each), gap.size)
+                v.mask = here if v.mask is None else to.let(f"and <{v.width} x i1> {v.mask}, {here}")
+                continue
+            if gap.by > 1:
+                divided = to.let(f"sdiv i64 {place}, {gap.by}")
+                missing.append(to.let(f"icmp ne i64 {to.mul(divided, gap.by)}, {place}"))
+                first, place = to.at(first, to.mul(divided, gap.apart * BYTES[self.nest.strands[0].dtype]), "i8"), divided
+            missing.append(to.let(f"icmp uge i64 {place}, {gap.size}"))
+        with to.unless(missing):
+            yield [first, *others]
+        v.mask = mask
+
+    def of_each_lane(self, each: Sequence[int]) -> tuple[int, ...]:
+        """How much further each lane is, given that along each dimension."""
+        return tuple(sum(each[dim] * own[i] for dim, own in self.coordinates.items()) for i in range(self.v.width))
+
     def load(self, place: str, strand: Strand) -> str:
         """The numbers of an operand: a vector where it moves along the lanes, else one for all lanes."""
-        if self.nest.lanes == "batch":
-            moves = strand.places[0] is not None
-        else:
-            moves = self.nest.lanes != "one" and strand.strides[self.lane] == 1
-        return self.v.load(place, strand.dtype) if moves else self.v.load_one(place, strand.dtype)
+        v, apart = self.v, self.of_each_lane(strand.strides)
+        if self.nest.lanes == "batch" and strand.places[0] is not None:
+            apart = tuple(range(v.width))
+        if not any(apart):
+            return v.load_one(place, strand.dtype)
+        if apart == tuple(range(v.width)):
+            return v.load(place, strand.dtype)
+        return v.load_apart(place, apart, strand.dtype)
 
     @property
     def lane(self) -> int:
@@ -188,8 +294,12 @@ class _Writer:
 
     def term(self, places: Places) -> None:
         """One more term; a chain of products ends after `DEPTH` of them."""
+        left = [gap for gap in self.nest.gaps if self.deepest(gap) < self.results]
+        with self.where_it_is(places[:-1], left) as there:
+            self.joined([self.load(p, s) for p, s in zip(there, self.nest.strands, strict=False)])
+
+    def joined(self, values: list[str]) -> None:
         nest, v, to = self.nest, self.v, self.to
-        values = [self.load(p, s) for p, s in zip(places[:-1], nest.strands, strict=False)]
         if nest.how == "max":
             x = values[0] if v.mask is None else v.select(v.mask, values[0], v.number(float("-inf")), v.floats)
             self.set(self.part, v.intrinsic("maximum", self.now(self.part), x))

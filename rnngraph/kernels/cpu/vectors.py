@@ -6,7 +6,7 @@ Floats have the program's type; whole numbers are 64 bits; truth values are one 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rnngraph.kernels.cpu.llvm_text import Function, Number
@@ -28,6 +28,8 @@ class Lanes:
     element: str
     declared: set[str]
     mask: str | None = None
+    counted: dict[str, int] = field(default_factory=dict)
+    """Masks of the first lanes of which it is known how many they are."""
 
     def type(self, dtype: str) -> str:
         return f"<{self.width} x {ELEMENT[dtype]}>"
@@ -43,11 +45,34 @@ class Lanes:
         vector = f"<{self.width} x i64>"
         one = self.to.let(f"insertelement {vector} poison, i64 {many}, i32 0")
         all = self.to.let(f"shufflevector {vector} {one}, {vector} poison, <{self.width} x i32> zeroinitializer")
-        return self.to.let(f"icmp slt {vector} {self.ladder()}, {all}")
+        mask = self.to.let(f"icmp slt {vector} {self.ladder()}, {all}")
+        if isinstance(count, int):
+            self.counted[mask] = count
+        return mask
+
+    def these(self, end: int, first: int = 0) -> str:
+        """A mask of lanes from one on to another, as text."""
+        return f"<{', '.join(f'i1 {int(first <= i < end)}' for i in range(self.width))}>"
 
     def ladder(self, element: str = "i64") -> str:
         """0, 1, 2..., as text."""
-        return f"<{', '.join(f'{element} {i}' for i in range(self.width))}>"
+        return self.numbers(range(self.width), element)
+
+    def numbers(self, numbers: Sequence[int], element: str = "i64") -> str:
+        """A whole number for each lane, as text."""
+        return f"<{', '.join(f'{element} {i}' for i in numbers)}>"
+
+    def below(self, first: Number, further: Sequence[int], size: int) -> str:
+        """A mask of the lanes whose number, so much more than the first, is one of 0 to size - 1."""
+        kind, start = f"<{self.width} x i32>", self.to.let(f"trunc i64 {first} to i32")
+        places = self.to.let(f"add {kind} {self.spread_short(start)}, {self.numbers(further, 'i32')}")
+        return self.to.let(f"icmp ult {kind} {places}, splat (i32 {size})")
+
+    def spread_short(self, one: str) -> str:
+        """A whole number of 32 bits in every lane."""
+        kind = f"<{self.width} x i32>"
+        first = self.to.let(f"insertelement {kind} poison, i32 {one}, i32 0")
+        return self.to.let(f"shufflevector {kind} {first}, {kind} poison, <{self.width} x i32> zeroinitializer")
 
     def over(self, size: int, visit: Callable[[Number], None]) -> None:
         """Calls `visit(place)` in a loop over the whole vectors of so many entries, then for the masked rest."""
@@ -75,17 +100,44 @@ class Lanes:
     # --- memory ---
 
     def load(self, pointer: str, dtype: str) -> str:
-        element, vector = self.memory(dtype)
+        _, vector = self.memory(dtype)
         if self.mask is None:
             found = self.to.let(f"load {vector}, ptr {pointer}, align {BYTES[dtype]}")
         else:
-            name = f"llvm.masked.load.v{self.width}{SHORT[element]}.p0"
-            self.declared.add(f"declare {vector} @{name}(ptr, <{self.width} x i1>, {vector})")
-            place = f"ptr align {BYTES[dtype]} {pointer}"
-            found = self.to.let(
-                f"call {vector} @{name}({place}, <{self.width} x i1> {self.mask}, {vector} zeroinitializer)"
-            )
+            found = self.masked(pointer, dtype, self.mask, "zeroinitializer")
         return self.truth(found) if dtype == "bool" else found
+
+    def masked(self, pointer: str, dtype: str, mask: str, others: str) -> str:
+        """The lanes of a mask, as they lie in memory, among others."""
+        element, vector = self.memory(dtype)
+        name, lanes = f"llvm.masked.load.v{self.width}{SHORT[element]}.p0", f"<{self.width} x i1>"
+        self.declared.add(f"declare {vector} @{name}(ptr, {lanes}, {vector})")
+        place = f"ptr align {BYTES[dtype]} {pointer}"
+        return self.to.let(f"call {vector} @{name}({place}, {lanes} {mask}, {vector} {others})")
+
+    def load_apart(self, pointer: str, apart: Sequence[int], dtype: str) -> str:
+        """Entries so far from a pointer, one in each lane: runs of neighbours one by one, if there are few."""
+        known = self.width if self.mask is None else self.counted.get(self.mask)
+        end, found = known or self.width, "zeroinitializer"
+        starts = [i for i in range(end) if not i or apart[i] != apart[i - 1] + 1]
+        if 2 * len(starts) > end:
+            return self.gather(pointer, self.numbers(apart, "i32"), dtype, "i32")
+        for first, after in zip(starts, [*starts[1:], end], strict=True):
+            if known and after == first + 1:
+                found = self.with_one(found, self.to.at(pointer, apart[first] * BYTES[dtype], "i8"), first, dtype)
+                continue
+            mask = self.these(after, first)
+            if not known:
+                mask = self.to.let(f"and <{self.width} x i1> {self.mask}, {mask}")
+            start = self.to.at(pointer, (apart[first] - first) * BYTES[dtype], "i8")
+            found = self.masked(start, dtype, mask, found)
+        return self.truth(found) if dtype == "bool" else found
+
+    def with_one(self, vector: str, pointer: str, lane: int, dtype: str) -> str:
+        """A vector, as it lies in memory, with the number of one lane."""
+        element, kind = self.memory(dtype)
+        one = self.to.let(f"load {element}, ptr {pointer}")
+        return self.to.let(f"insertelement {kind} {vector}, {element} {one}, i32 {lane}")
 
     def truth(self, bytes: str) -> str:
         return self.to.let(f"icmp ne <{self.width} x i8> {bytes}, zeroinitializer")
@@ -103,13 +155,13 @@ class Lanes:
         first = self.to.let(f"insertelement {vector} poison, {ELEMENT[dtype]} {one}, i32 0")
         return self.to.let(f"shufflevector {vector} {first}, {vector} poison, <{self.width} x i32> zeroinitializer")
 
-    def gather(self, pointer: str, places: str, dtype: str) -> str:
+    def gather(self, pointer: str, places: str, dtype: str, kind: str = "i64") -> str:
         """The entries at these places (whole numbers, one in each lane) from a pointer on."""
         element, vector = self.memory(dtype)
         pointers, bits = f"<{self.width} x ptr>", f"<{self.width} x i1>"
         name = f"llvm.masked.gather.v{self.width}{SHORT[element]}.v{self.width}p0"
         self.declared.add(f"declare {vector} @{name}({pointers}, {bits}, {vector})")
-        at = self.to.let(f"getelementptr {element}, ptr {pointer}, {self.type('int64')} {places}")
+        at = self.to.let(f"getelementptr {element}, ptr {pointer}, <{self.width} x {kind}> {places}")
         given = f"{pointers} align {BYTES[dtype]} {at}, {bits} {self.mask or 'splat (i1 true)'}"
         found = self.to.let(f"call {vector} @{name}({given}, {vector} zeroinitializer)")
         return self.truth(found) if dtype == "bool" else found
@@ -120,6 +172,9 @@ class Lanes:
             value = self.to.let(f"zext <{self.width} x i1> {value} to {vector}")
         if self.mask is None:
             self.to.do(f"store {vector} {value}, ptr {pointer}, align {BYTES[dtype]}")
+            return
+        if self.mask in self.counted:
+            self.store_first(self.counted[self.mask], value, pointer, dtype)
             return
         name = f"llvm.masked.store.v{self.width}{SHORT[element]}.p0"
         self.declared.add(f"declare void @{name}({vector}, ptr, <{self.width} x i1>)")
@@ -138,6 +193,20 @@ class Lanes:
                     found.append(self.to.let(f"shufflevector {vector} {one}, {vector} {two}, {lanes}"))
             rows = found
         return list(rows)
+
+    def store_first(self, count: int, value: str, pointer: str, dtype: str) -> None:
+        """Some of the lanes, by halves, which some machines do faster than by a mask."""
+        element, vector = self.memory(dtype)
+        done, part = 0, self.width
+        while done < count:
+            part //= 2
+            if part > count - done:
+                continue
+            lanes = ", ".join(f"i32 {i}" for i in range(done, done + part))
+            some = self.to.let(f"shufflevector {vector} {value}, {vector} poison, <{part} x i32> <{lanes}>")
+            place = self.to.at(pointer, done * BYTES[dtype], "i8")
+            self.to.do(f"store <{part} x {element}> {some}, ptr {place}, align {BYTES[dtype]}")
+            done += part
 
     # --- arithmetic ---
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from rnngraph.kernels.gpu.expressions import TYPES, expression
 from rnngraph.kernels.nests import Move, Nest
 
@@ -48,8 +50,14 @@ def _entry(nest: Nest, kept: int) -> list[str]:
         return _moved(nest, nest.move, starts)
     kind = TYPES[nest.strands[-1].dtype]
     if not nest.how:
+        there, further = _there(nest)
+        starts[0] += further
         loads = [f"const {TYPES[s.dtype]} v{i} = a{i}[{starts[i]}];" for i, s in enumerate(nest.strands[:-1])]
-        return [*loads, f"y[{starts[-1]}] = {expression(nest.operation, [f'v{i}' for i in range(len(loads))])};"]
+        value = f"y[{starts[-1]}] = {expression(nest.operation, [f'v{i}' for i in range(len(loads))])};"
+        if not there:
+            return [*loads, value]
+        fill = f"lowest<{kind}>()" if nest.fill == -inf else f"{kind}({nest.fill!r})"
+        return [f"if ({there}) {{", *loads, value, f"}} else y[{starts[-1]}] = {fill};"]
     lines = [f"const Int o{i} = {starts[i]};" for i in range(len(starts))]
     lowest = f"lowest<{kind}>()" if nest.how == "max" else f"{kind}(0)"
     begun = f"y[o{len(starts) - 1}]" if nest.onto and nest.how == "sum" else lowest
@@ -67,7 +75,21 @@ def _start(nest: Nest, array: int, kept: int, results: int) -> str:
     parts = [f"row * words.far[{array}][0]"] if nest.axes and strand.places[0] is not None else []
     parts += [f"t{i} * words.far[{array}][{i + 1}]" for i in range(kept) if strand.places[i + 1] is not None]
     parts += [f"d{i} * {strand.strides[i]}" for i in range(results) if strand.strides[i]]
-    return " + ".join(parts) or "0"
+    return " + ".join([*parts, *([str(strand.first)] if strand.first else [])]) or "0"
+
+
+def _there(nest: Nest) -> tuple[str, str]:
+    """Whether the first operand has an entry, "" where it always has; and how much further that lies."""
+    conditions, further = list[str](), ""
+    for gap in nest.gaps:
+        moving = [f"d{i} * {each}" for i, each in enumerate(gap.each) if each]
+        place = f"({' + '.join([*moving, str(gap.first)])})"
+        if gap.by > 1:
+            conditions.append(f"{place} % {gap.by} == 0")
+            place = f"({place} / {gap.by})"
+            further += f" + {place} * {gap.apart}"
+        conditions.append(f"Bits({place}) < {gap.size}")
+    return " && ".join(conditions), further
 
 
 def _reduced(nest: Nest, kept: int, results: int) -> list[str]:
@@ -103,6 +125,9 @@ def _term(nest: Nest, kept: int, results: int) -> list[str]:
         ]  # fmt: skip
         parts += [f"d{i} * {strand.strides[i]}" for i in range(results, len(nest.dims)) if strand.strides[i]]
         loads.append(f"a{array}[{' + '.join(parts)}]")
+    there, further = _there(nest)
+    if there:
+        return [f"if ({there}) part += {loads[0][:-1]}{further}];"]
     if nest.how == "max":
         return [f"part = at_least(part, {loads[0]});"]
     if len(loads) == 1:
