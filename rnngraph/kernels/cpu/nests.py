@@ -16,7 +16,7 @@ from rnngraph.kernels.cpu import steps
 from rnngraph.kernels.cpu.elementwise import apply
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.products import DEPTH
-from rnngraph.kernels.cpu.vectors import BYTES, Lanes
+from rnngraph.kernels.cpu.vectors import BYTES, Lanes, Limit
 from rnngraph.kernels.nests import Move, Nest, Strand
 from rnngraph.kernels.readings import Gap
 
@@ -55,6 +55,9 @@ class _Writer:
         self.coordinates: dict[int, Sequence[int]] = {}
         """Of dimensions in the lanes: how much further each lane is."""
         self.vectors = self.dims_of_vectors()
+        self.limits: list[Limit] = []
+        self.lanes: Sequence[int] = range(v.width)
+        """The lanes that have an entry, and of those what else is to be asked."""
         self.kind = v.type(strands[-1].dtype)
         self.total, self.part, self.terms = to.variable(self.kind), to.variable(self.kind), to.variable("i64")
 
@@ -73,10 +76,10 @@ class _Writer:
         ]
 
     def along(self, places: Places, turn: Number, dim: int) -> list[str]:
-        return [self.further(p, s, turn, dim) for p, s in zip(places, self.nest.strands, strict=True)]
-
-    def further(self, place: str, strand: Strand, turn: Number, dim: int) -> str:
-        return self.to.at(place, self.to.mul(turn, strand.strides[dim] * BYTES[strand.dtype]), "i8")
+        return [
+            self.to.at(p, self.to.mul(turn, s.strides[dim] * BYTES[s.dtype]), "i8")
+            for p, s in zip(places, self.nest.strands, strict=True)
+        ]
 
     def over_axes(self, places: Places, loops: list[int], visit: Callable[[Places], None]) -> None:
         if not loops:
@@ -109,6 +112,7 @@ class _Writer:
 
             def inside(turn: Number) -> None:
                 self.spots[self.lane] = turn
+                self.lanes = range(v.width if v.mask is None else sizes[0] % v.width)
                 visit(self.along(places, turn, self.lane))
 
             v.over(sizes[0], inside)
@@ -116,6 +120,7 @@ class _Writer:
         entries, mask = [*product(*map(range, sizes))], v.mask
         for first in range(0, len(entries), v.width):
             some = entries[first : first + v.width]
+            self.lanes = range(len(some))
             v.mask = v.first(len(some)) if len(some) < v.width else None
             some += [some[-1]] * (v.width - len(some))
             self.coordinates = dict(zip(self.vectors, zip(*some, strict=True), strict=True))
@@ -177,15 +182,14 @@ class _Writer:
 
     def read(self, operands: Places, result: str) -> None:
         """The operation on the entries of the operands; what fills a gap where the first has none."""
-        nest, v, dtype, mask = self.nest, self.v, self.nest.strands[-1].dtype, self.v.mask
+        nest, v, dtype = self.nest, self.v, self.nest.strands[-1].dtype
         filling = v.number(nest.fill) if nest.fill else "zeroinitializer"
         if any(not self.of_lanes(gap) for gap in nest.gaps):
             v.store(filling, result, dtype)
         with self.where_it_is(operands, nest.gaps) as there:
-            values = [self.load(p, s) for p, s in zip(there, nest.strands, strict=False)]
-            value, here, v.mask = apply(v, nest.operation, values), v.mask, mask
-            if nest.fill and here is not None and here != mask:
-                value = v.select(here, value, filling, v.type(dtype))
+            value = apply(v, nest.operation, [self.load(p, s) for p, s in zip(there, nest.strands, strict=False)])
+            if nest.fill:
+                value = v.only(value, self.lanes, self.limits, filling, dtype)
             v.store(value, result, dtype)
 
     def all_turns(self) -> Number:
@@ -225,27 +229,43 @@ class _Writer:
 
     @contextmanager
     def where_it_is(self, places: Places, some: Sequence[Gap]) -> Iterator[Places]:
-        """The lines of the block where the first operand has an entry, as far as some gaps tell, and for the lanes that
-        have one."""
-        to, v, mask = self.to, self.v, self.v.mask
+        """The lines of the block where the first operand has an entry, as far as some gaps tell; of the lanes that have
+        one `lanes` and `limits` tell."""
+        to, before = self.to, (self.lanes, self.limits)
         first, *others = places
         missing = list[str]()
         for gap in some:
-            place: Number = gap.first
-            for spot, each in zip(self.spots, gap.each, strict=True):
-                place = to.add(place, to.mul(spot, each))
+            place = self.place_of(gap)
             if self.of_lanes(gap):
-                here = v.below(place, self.of_each_lane(gap.each), gap.size)
-                v.mask = here if v.mask is None else to.let(f"and <{v.width} x i1> {v.mask}, {here}")
+                self.limit(gap, place)
                 continue
             if gap.by > 1:
                 divided = to.let(f"sdiv i64 {place}, {gap.by}")
                 missing.append(to.let(f"icmp ne i64 {to.mul(divided, gap.by)}, {place}"))
-                first, place = to.at(first, to.mul(divided, gap.apart * BYTES[self.nest.strands[0].dtype]), "i8"), divided
+                first, place = self.further(first, gap.apart, divided), divided
             missing.append(to.let(f"icmp uge i64 {place}, {gap.size}"))
         with to.unless(missing):
             yield [first, *others]
-        v.mask = mask
+        self.lanes, self.limits = before
+
+    def place_of(self, gap: Gap) -> Number:
+        """Where a gap's dimension is read, before it is divided; in lanes that of the first of them."""
+        place: Number = gap.first
+        for spot, each in zip(self.spots, gap.each, strict=True):
+            place = self.to.add(place, self.to.mul(spot, each))
+        return place
+
+    def limit(self, gap: Gap, place: Number) -> None:
+        """Leaves out the lanes that have no entry: here, if it is known of each."""
+        further = self.of_each_lane(gap.each)
+        if isinstance(place, int):
+            self.lanes = [lane for lane in self.lanes if 0 <= place + further[lane] < gap.size]
+        else:
+            self.limits = [*self.limits, Limit(place, further, gap.size)]
+
+    def further(self, first: str, entries: int, times: Number) -> str:
+        """A place in the first operand, so many entries further on."""
+        return self.to.at(first, self.to.mul(times, entries * BYTES[self.nest.strands[0].dtype]), "i8")
 
     def of_each_lane(self, each: Sequence[int]) -> tuple[int, ...]:
         """How much further each lane is, given that along each dimension."""
@@ -258,9 +278,10 @@ class _Writer:
             apart = tuple(range(v.width))
         if not any(apart):
             return v.load_one(place, strand.dtype)
-        if apart == tuple(range(v.width)):
+        whole = not self.limits and isinstance(self.lanes, range)
+        if whole and apart == tuple(range(v.width)):
             return v.load(place, strand.dtype)
-        return v.load_apart(place, apart, strand.dtype)
+        return v.load_lanes(place, apart, strand.dtype, self.lanes, self.limits)
 
     @property
     def lane(self) -> int:

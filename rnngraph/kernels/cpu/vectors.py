@@ -5,7 +5,7 @@ Floats have the program's type; whole numbers are 64 bits; truth values are one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,19 @@ from rnngraph.kernels.cpu.llvm_text import Function, Number
 ELEMENT = {"float32": "float", "float64": "double", "int64": "i64", "bool": "i1"}
 BYTES = {"float32": 4, "float64": 8, "int64": 8, "bool": 1}
 SHORT = {"float": "f32", "double": "f64", "i64": "i64", "i8": "i8", "i1": "i1"}
+
+
+OUT = 2**30
+"""A place that is none."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A number in each lane, so much more than the first, which is to be one of 0 to size - 1."""
+
+    first: Number
+    further: Sequence[int]
+    size: int
 
 
 @dataclass
@@ -50,10 +63,6 @@ class Lanes:
             self.counted[mask] = count
         return mask
 
-    def these(self, end: int, first: int = 0) -> str:
-        """A mask of lanes from one on to another, as text."""
-        return f"<{', '.join(f'i1 {int(first <= i < end)}' for i in range(self.width))}>"
-
     def ladder(self, element: str = "i64") -> str:
         """0, 1, 2..., as text."""
         return self.numbers(range(self.width), element)
@@ -62,11 +71,22 @@ class Lanes:
         """A whole number for each lane, as text."""
         return f"<{', '.join(f'{element} {i}' for i in numbers)}>"
 
-    def below(self, first: Number, further: Sequence[int], size: int) -> str:
-        """A mask of the lanes whose number, so much more than the first, is one of 0 to size - 1."""
-        kind, start = f"<{self.width} x i32>", self.to.let(f"trunc i64 {first} to i32")
+    def below(self, limit: Limit, lanes: Sequence[int]) -> str:
+        """A mask of those of some lanes that are within a limit."""
+        kind, start = f"<{self.width} x i32>", self.to.let(f"trunc i64 {limit.first} to i32")
+        further = [one if lane in lanes else OUT for lane, one in enumerate(limit.further)]
         places = self.to.let(f"add {kind} {self.spread_short(start)}, {self.numbers(further, 'i32')}")
-        return self.to.let(f"icmp ult {kind} {places}, splat (i32 {size})")
+        return self.to.let(f"icmp ult {kind} {places}, splat (i32 {limit.size})")
+
+    def within(self, limits: Sequence[Limit], lanes: Sequence[int]) -> str | None:
+        """A mask of those of some lanes that are within all limits; None where all are."""
+        if not limits:
+            return None
+        first, *others = limits
+        mask = self.below(first, lanes)
+        for other in others:
+            mask = self.to.let(f"and <{self.width} x i1> {mask}, {self.below(other, range(self.width))}")
+        return mask
 
     def spread_short(self, one: str) -> str:
         """A whole number of 32 bits in every lane."""
@@ -115,29 +135,52 @@ class Lanes:
         place = f"ptr align {BYTES[dtype]} {pointer}"
         return self.to.let(f"call {vector} @{name}({place}, {lanes} {mask}, {vector} {others})")
 
-    def load_apart(self, pointer: str, apart: Sequence[int], dtype: str) -> str:
-        """Entries so far from a pointer, one in each lane: runs of neighbours one by one, if there are few."""
-        known = self.width if self.mask is None else self.counted.get(self.mask)
-        end, found = known or self.width, "zeroinitializer"
-        starts = [i for i in range(end) if not i or apart[i] != apart[i - 1] + 1]
-        if 2 * len(starts) > end:
-            return self.gather(pointer, self.numbers(apart, "i32"), dtype, "i32")
-        for first, after in zip(starts, [*starts[1:], end], strict=True):
-            if known and after == first + 1:
-                found = self.with_one(found, self.to.at(pointer, apart[first] * BYTES[dtype], "i8"), first, dtype)
-                continue
-            mask = self.these(after, first)
-            if not known:
-                mask = self.to.let(f"and <{self.width} x i1> {self.mask}, {mask}")
-            start = self.to.at(pointer, (apart[first] - first) * BYTES[dtype], "i8")
-            found = self.masked(start, dtype, mask, found)
+    def load_lanes(
+        self, pointer: str, apart: Sequence[int], dtype: str, lanes: Sequence[int], limits: Sequence[Limit]
+    ) -> str:
+        """In some lanes, within limits, entries so far from a pointer; zeros in others. Neighbours in memory that stand
+        in neighbouring lanes are loaded at once."""
+        runs, found = list[list[int]](), "zeroinitializer"
+        for lane in lanes:
+            if runs and runs[-1][-1] == lane - 1 and apart[lane] == apart[lane - 1] + 1:
+                runs[-1].append(lane)
+            else:
+                runs.append([lane])
+        if 2 * len(runs) > self.width:
+            near = [apart[i] if i in lanes else apart[lanes[0]] for i in range(self.width)]
+            mask, self.mask = self.mask, self.within(limits, lanes)
+            found = self.gather(pointer, self.numbers(near, "i32"), dtype, "i32")
+            self.mask = mask
+            return self.only(found, lanes, (), "zeroinitializer", dtype)
+        for run in runs:
+            start = self.to.at(pointer, (apart[run[0]] - run[0]) * BYTES[dtype], "i8")
+            mask = self.within(limits, run)
+            found = self.masked(start, dtype, mask, found) if mask else self.with_run(found, start, dtype, run)
         return self.truth(found) if dtype == "bool" else found
 
-    def with_one(self, vector: str, pointer: str, lane: int, dtype: str) -> str:
-        """A vector, as it lies in memory, with the number of one lane."""
+    def only(self, value: str, lanes: Sequence[int], limits: Sequence[Limit], others: str, dtype: str) -> str:
+        """A vector in some lanes, within limits, and another one elsewhere."""
+        mask, kind = self.within(limits, lanes), self.type(dtype)
+        if mask is not None:
+            return self.select(mask, value, others, kind)
+        return self.shuffled(value, others, kind, [i + self.width * (i not in lanes) for i in range(self.width)])
+
+    def with_run(self, vector: str, pointer: str, dtype: str, run: Sequence[int]) -> str:
+        """A vector, as it lies in memory, with other numbers in a run of lanes; the pointer is that of lane 0."""
         element, kind = self.memory(dtype)
-        one = self.to.let(f"load {element}, ptr {pointer}")
-        return self.to.let(f"insertelement {kind} {vector}, {element} {one}, i32 {lane}")
+        for first, count in _halves(run[0], len(run), self.width):
+            place = self.to.at(pointer, first * BYTES[dtype], "i8")
+            part = self.to.let(f"load <{count} x {element}>, ptr {place}, align {BYTES[dtype]}")
+            spread = [i - first if first <= i < first + count else 0 for i in range(self.width)]
+            wide = self.shuffled(part, part, f"<{count} x {element}>", spread)
+            chosen = [i + self.width if first <= i < first + count else i for i in range(self.width)]
+            vector = self.shuffled(vector, wide, kind, chosen)
+        return vector
+
+    def shuffled(self, a: str, b: str, kind: str, lanes: Sequence[int]) -> str:
+        """The lanes of two vectors that are chosen."""
+        chosen = f"<{len(lanes)} x i32> {self.numbers(lanes, 'i32')}"
+        return self.to.let(f"shufflevector {kind} {a}, {kind} {b}, {chosen}")
 
     def truth(self, bytes: str) -> str:
         return self.to.let(f"icmp ne <{self.width} x i8> {bytes}, zeroinitializer")
@@ -197,16 +240,10 @@ class Lanes:
     def store_first(self, count: int, value: str, pointer: str, dtype: str) -> None:
         """Some of the lanes, by halves, which some machines do faster than by a mask."""
         element, vector = self.memory(dtype)
-        done, part = 0, self.width
-        while done < count:
-            part //= 2
-            if part > count - done:
-                continue
-            lanes = ", ".join(f"i32 {i}" for i in range(done, done + part))
-            some = self.to.let(f"shufflevector {vector} {value}, {vector} poison, <{part} x i32> <{lanes}>")
-            place = self.to.at(pointer, done * BYTES[dtype], "i8")
+        for first, part in _halves(0, count, self.width):
+            some = self.shuffled(value, "poison", vector, range(first, first + part))
+            place = self.to.at(pointer, first * BYTES[dtype], "i8")
             self.to.do(f"store <{part} x {element}> {some}, ptr {place}, align {BYTES[dtype]}")
-            done += part
 
     # --- arithmetic ---
 
@@ -284,6 +321,17 @@ class Lanes:
             vector = join(a, b, f"<{half} x {self.element}>")
             width = half
         return self.to.let(f"extractelement <1 x {self.element}> {vector}, i32 0")
+
+
+def _halves(first: int, count: int, width: int) -> Iterator[tuple[int, int]]:
+    """A run as runs whose lengths are halves of halves of the width, the longest first."""
+    part = width
+    while count:
+        if part <= count:
+            yield first, part
+            first, count = first + part, count - part
+        else:
+            part //= 2
 
 
 def hexadecimal(value: float, type: str) -> str:
