@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-CHOOSING = {"take", "pick", "place", "one_hot"}
+CHOOSING = {"take", "pick", "entries", "place", "one_hot"}
 """Operations whose last operand is an int that chooses an entry."""
 
 COPIES = {"identity", "detach", "broadcast", "spread", "straight_through", "reshape"}

@@ -222,6 +222,8 @@ def _form(op: str, key: str, out: Layout | None, found: Sequence[Layout | None],
             return None
         laid = [Layout(axes, laid[0].row, shape, dense(shape), laid[0].dtype)]
     at: Lookup | Noise | None = None
+    if op == "entries" and laid[1].sizes[-1] == 1:
+        return None  # neighbouring entries would have tables of their own
     if op in CHOOSING:
         at, laid = _lookup(op, out, laid)
     if op == "uniform":
@@ -229,7 +231,7 @@ def _form(op: str, key: str, out: Layout | None, found: Sequence[Layout | None],
             return None
         at = Noise(number_of(key), prod(shape), len(axes) == 2)
     ins = [_operand(one, axes, shape) for one in laid]
-    tables = [0] if op in ("take", "pick") else []
+    tables = [0] if op in ("take", "pick", "entries") else []
     ins = [replace(one, table=True) if one and i in tables else one for i, one in enumerate(ins)]
     known = [one for one in ins if one is not None]
     result = _operand(out, axes, shape)
@@ -245,6 +247,9 @@ def _lookup(op: str, out: Layout, laid: list[Layout]) -> tuple[Lookup, list[Layo
         alone = replace(ids, sizes=(*ids.sizes, 1), strides=(*ids.strides, 0))
         return Lookup(out.sizes[-1]), [*laid[:-1], alone]
     table = laid[0]
+    if op == "entries":
+        at = replace(table, sizes=(*table.sizes[:-1], 1), strides=(*table.strides[:-1], 0))
+        return Lookup(table.sizes[-1], table.strides[-1]), [at, ids]
     entry = table.sizes[1:]
     ones = [1] * len(ids.sizes)
     found = replace(table, sizes=(*ones, *entry), strides=(*(0 for _ in ones), *table.strides[1:]))

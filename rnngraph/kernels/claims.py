@@ -21,6 +21,7 @@ from rnngraph.kernels.kernel import (
 from rnngraph.kernels.layouts import Layout, Views
 from rnngraph.kernels.nests import nest
 from rnngraph.kernels.target import Target
+from rnngraph.kernels.walks import walk
 from rnngraph.ops.ctc import loss_scratch
 from rnngraph.ops.ctc_gradient import gradient_scratch
 from rnngraph.ops.summation_order import DOWN
@@ -67,6 +68,9 @@ class Claims:
 
     def nest(self, step: Step) -> Claimed | None:
         """Loops for a step that has no faster kernel."""
+        walked = walk(step, self.views.slots, self.target)
+        if walked is not None:
+            return Claimed(walked[0], step.ins, walked[1])
         kernel = nest(step, self.views.slots, self.target)
         return None if kernel is None else Claimed(kernel, step.ins, step.outs[:1])
 
@@ -162,12 +166,12 @@ class Claims:
         attrs = step.node.attrs
         if x is None or y is None or x.axes != y.axes or not (x.dense and y.dense) or x.dtype != self.target.dtype:
             return None
-        dims = attrs["dims"] if step.node.op.name == "sum" else (attrs.get("dim", -1),)
-        if {d % len(x.sizes) for d in dims} != set(range(len(x.sizes))):
+        op, rank = step.node.op.name, len(x.sizes)
+        dims = {d % rank for d in (attrs["dims"] if op == "sum" else (attrs.get("dim", -1),))}
+        lines = prod(x.sizes[:-1]) if dims == {rank - 1} and op not in ("sum", "max_over") else 1
+        if lines == 1 and dims != set(range(rank)):
             return None
-        return Claimed(
-            AlongRow(y.axes, step.node.op.name, prod(x.sizes), x.row, y.row), step.ins, step.outs
-        )
+        return Claimed(AlongRow(y.axes, op, prod(x.sizes) // lines, x.row, y.row, lines), step.ins, step.outs)
 
 
 def order_of(node: Node) -> Order:

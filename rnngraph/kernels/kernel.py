@@ -203,20 +203,27 @@ class Ctc:
 
 @dataclass(frozen=True)
 class AlongRow:
-    """A sum, a largest entry or a softmax along each row; addresses: rows, result."""
+    """A sum, a largest entry or a softmax along each row, or along each of its lines, which lie one behind the other;
+    addresses: rows, result."""
 
     axes: tuple[str, ...]
     op: str
     size: int
     row: int
     result: int
+    lines: int = 1
 
     @property
     def title(self) -> str:
-        return f"{self.op} of {self.size}"
+        return f"{self.op} of {f'{self.lines} by ' if self.lines > 1 else ''}{self.size}"
+
+    @property
+    def of_line(self) -> int:
+        """Entries that a line has in the result."""
+        return self.size if self.op in ("softmax", "log_softmax") else 1
 
     def work(self, sizes: Sizes) -> float:
-        return 10.0 * rows_of(self.axes, sizes) * self.size
+        return 10.0 * rows_of(self.axes, sizes) * self.lines * self.size
 
 
 BLOCK = 4096

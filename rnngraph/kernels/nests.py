@@ -46,6 +46,19 @@ class Move:
 
 
 @dataclass(frozen=True)
+class Walk:
+    """What is done along lines, one entry after another: `kind` is the op; for each array how far the entries of a line
+    lie apart and how many there are, 0 where they are the steps of the last loop; whether it goes `back`, or falls; how
+    many of the arrays are operands."""
+
+    kind: str
+    apart: tuple[int, ...]
+    counts: tuple[int, ...]
+    back: bool
+    ins: int
+
+
+@dataclass(frozen=True)
 class Nest:
     """Loops over axes, the batch first where the result has it, and over dimensions; the last `summed` axes and
     `inner` dimensions are reduced by `how`. Addresses: operands, result.
@@ -72,9 +85,14 @@ class Nest:
     fill: float = 0.0
     what: str = ""
     """The op, if it only moves entries."""
+    walk: Walk | None = None
 
     @property
     def title(self) -> str:
+        if self.walk is not None:
+            lines = " by ".join((*self.axes, *self.loops[: len(self.loops) - self.summed], *map(str, self.dims)))
+            along = self.walk.counts[0] or self.loops[-1]
+            return f"{self.walk.kind} along {along}" + (f", of each of {lines}" if lines else "")
         kept, results = len(self.loops) - self.summed, len(self.dims) - self.inner
         over = " by ".join((*self.axes, *self.loops[:kept], *map(str, self.dims[:results]))) or "one number"
         gone = " by ".join((*self.loops[kept:], *map(str, self.dims[results:])))
@@ -82,7 +100,8 @@ class Nest:
         return f"{what}nest over {over}" + (f", {self.how} over {gone}" if gone else "")
 
     def work(self, sizes: Sizes) -> float:
-        return 4.0 * prod(sizes[axis] for axis in (*self.axes, *self.loops)) * prod(self.dims)
+        along = max(1, self.walk.counts[0]) if self.walk else 1
+        return 4.0 * prod(sizes[axis] for axis in (*self.axes, *self.loops)) * prod(self.dims) * along
 
     def words(self, sizes: Sizes, strides: Sequence[Sequence[int]]) -> list[int]:
         """What follows the addresses: turns of the loops and of a unit, steps of what is moved; then for each array how
@@ -93,7 +112,7 @@ class Nest:
 
 
 @dataclass(frozen=True)
-class _Laid:
+class Laid:
     """A view: the places of its axes in memory, by name, and its dimensions, with theirs."""
 
     dtype: str
@@ -104,7 +123,7 @@ class _Laid:
     single: bool
     """Whether there is one number for each place on the axes."""
 
-    def led_by(self, axis: str) -> _Laid:
+    def led_by(self, axis: str) -> Laid:
         """The first dimension as an axis."""
         places = {**self.places, axis: self.dims[0]}
         return replace(self, places=places, sizes=self.sizes[1:], strides=self.strides[1:], dims=self.dims[1:])
@@ -126,7 +145,7 @@ class _Shape:
 def nest(step: Step, slots: Sequence[Slot], target: Target) -> Nest | None:
     """The nest that does a step; None where it is of another kind."""
     node, dtypes = step.node, Dtypes(target.dtype)
-    *ins, out = [_laid(ref, slots[ref.slot], dtypes) for ref in (*step.ins, step.outs[0])]
+    *ins, out = [laid_out(ref, slots[ref.slot], dtypes) for ref in (*step.ins, step.outs[0])]
     operation = _operation(node, [one.dtype for one in ins], out.dtype, target)
     if operation is None or len(out.places) != len(node.types[0].axes):
         return None
@@ -157,7 +176,7 @@ def nest(step: Step, slots: Sequence[Slot], target: Target) -> Nest | None:
     )  # fmt: skip
 
 
-def _shape(node: Node, ins: Sequence[_Laid], out: _Laid) -> _Shape | None:
+def _shape(node: Node, ins: Sequence[Laid], out: Laid) -> _Shape | None:
     """Of an op whose operands have the dimensions of its result, of some of them, or what is reduced beside these."""
     letters = _letters(node, ins, out)
     if letters is None:
@@ -174,7 +193,7 @@ def _shape(node: Node, ins: Sequence[_Laid], out: _Laid) -> _Shape | None:
     return _Shape(how, tuple(sizes[name] for name in names), inner, tuple(along))
 
 
-def _read(node: Node, source: _Laid, out: _Laid) -> _Shape | None:
+def _read(node: Node, source: Laid, out: Laid) -> _Shape | None:
     """Of an op that only moves entries."""
     if node.op.name == "reshape":
         if out.strides != dense(out.sizes):
@@ -201,7 +220,7 @@ MOVES = (
 
 
 def _moved(
-    node: Node, loops: tuple[str, ...], strands: tuple[Strand, ...], source: _Laid
+    node: Node, loops: tuple[str, ...], strands: tuple[Strand, ...], source: Laid
 ) -> tuple[Move, tuple[Strand, ...]]:
     """How the operand moves along its steps; the strands, where the operand does not move with the loop over them."""
     kind, axis, by = node.op.name, node.attrs["axis"], node.attrs.get("by", 0)
@@ -215,7 +234,7 @@ def _moved(
     return Move(kind, by, steps, loop, source.places.get(own)), (first, *rest)
 
 
-def _sizes(laid: Sequence[_Laid], letters: Sequence[Sequence[str]]) -> dict[str, int]:
+def _sizes(laid: Sequence[Laid], letters: Sequence[Sequence[str]]) -> dict[str, int]:
     """The size of each dimension; 1 spreads to any other."""
     sizes = dict[str, int]()
     for one, own in zip(laid, letters, strict=True):
@@ -224,7 +243,7 @@ def _sizes(laid: Sequence[_Laid], letters: Sequence[Sequence[str]]) -> dict[str,
     return sizes
 
 
-def _stride(one: _Laid, own: Sequence[str], letter: str) -> int:
+def _stride(one: Laid, own: Sequence[str], letter: str) -> int:
     if letter not in own:
         return 0
     at = list(own).index(letter)
@@ -248,6 +267,13 @@ def _lanes(shape: _Shape, strands: Sequence[Strand], rows: bool, dtype: str) -> 
     return "batch" if rows and not dims else "one"
 
 
+def lanes_of_lines(dims: Sequence[int], strands: Sequence[Strand], rows: bool) -> str:
+    """What a vector holds where several lines are walked at once."""
+    if dims and dims[-1] > 1 and strands[-1].strides[-1] == 1:
+        return "result"
+    return "batch" if rows else "one"
+
+
 REDUCTIONS = ("contract", "sum_axes", "max_axes", "sum", "max_over", "first_max", "unpatch")
 
 
@@ -268,7 +294,7 @@ def _operation(node: Node, types: Sequence[str], result: str, target: Target) ->
 Letters = tuple[str, list[list[str]], list[str], list[str]]
 
 
-def _letters(node: Node, ins: Sequence[_Laid], out: _Laid) -> Letters | None:
+def _letters(node: Node, ins: Sequence[Laid], out: Laid) -> Letters | None:
     """How it is reduced; names for the dimensions of each operand and of the result; all names in order."""
     name, attrs = node.op.name, node.attrs
     if name == "contract":
@@ -289,7 +315,7 @@ def _letters(node: Node, ins: Sequence[_Laid], out: _Laid) -> Letters | None:
     return "", [own[len(own) - len(one.sizes) :] for one in ins], own, own
 
 
-def _laid(ref: Ref, slot: Slot, dtypes: Dtypes) -> _Laid:
+def laid_out(ref: Ref, slot: Slot, dtypes: Dtypes) -> Laid:
     entries = ref.index[slot.ring :]
     names, shape = slot.type.axes, slot.type.shape
     places = {name: slot.ring + i for i, name in enumerate(names) if isinstance(entries[i], slice)}
@@ -300,4 +326,4 @@ def _laid(ref: Ref, slot: Slot, dtypes: Dtypes) -> _Laid:
         if isinstance(entry, slice)
     ]
     sizes, strides, at = zip(*dims, strict=True) if dims else ((), (), ())
-    return _Laid(dtypes.of(slot.type.dtype), places, sizes, strides, at, prod(shape) == 1)
+    return Laid(dtypes.of(slot.type.dtype), places, sizes, strides, at, prod(shape) == 1)

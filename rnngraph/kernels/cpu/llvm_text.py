@@ -6,7 +6,7 @@ computed here and not by the kernel.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 Number = int | str
@@ -111,6 +111,18 @@ class Function:
         self.lines.append(f"{name}.body:")
         yield now
         self.do(f"store i64 {self.let(f'add i64 {now}, {step}')}, ptr {place}")
+        self.do(f"br label %{name}.test")
+        self.lines.append(f"{name}.done:")
+
+    @contextmanager
+    def while_(self, condition: Callable[[], str]) -> Iterator[None]:
+        """The lines of the block as long as a condition (i1) holds, which is written in front of them."""
+        name = self.fresh()
+        self.do(f"br label %{name}.test")
+        self.lines.append(f"{name}.test:")
+        self.do(f"br i1 {condition()}, label %{name}.body, label %{name}.done")
+        self.lines.append(f"{name}.body:")
+        yield
         self.do(f"br label %{name}.test")
         self.lines.append(f"{name}.done:")
 

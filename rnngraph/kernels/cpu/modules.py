@@ -91,7 +91,7 @@ def _key(kernel: Kernel, machine: CpuTarget) -> tuple[object, ...] | None:
     if isinstance(kernel, Elementwise):
         return (machine.width, kernel.chain, kernel.flat)
     if isinstance(kernel, AlongRow):
-        return (machine.width, machine.dtype, kernel.op, kernel.size, kernel.row, kernel.result)
+        return (machine.width, machine.dtype, kernel)
     if isinstance(kernel, Ctc | Nest):
         return (machine.width, machine.dtype, kernel)
     return None
@@ -105,8 +105,7 @@ def _written(kernel: Kernel, name: str, machine: CpuTarget, declared: set[str]) 
     if isinstance(kernel, Nest):
         return nests.write(kernel, name, machine.dtype, machine.width, declared)
     assert isinstance(kernel, AlongRow)
-    k = kernel
-    return reductions.write_row(name, k.op, k.size, k.row, k.result, machine.dtype, machine.width, declared)
+    return reductions.write_row(kernel, name, machine.dtype, machine.width, declared)
 
 
 def _shared(write: Callable[[set[str]], str]) -> Module:

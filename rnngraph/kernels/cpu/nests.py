@@ -17,6 +17,7 @@ from rnngraph.kernels.cpu.elementwise import apply
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.products import DEPTH
 from rnngraph.kernels.cpu.vectors import BYTES, Lanes, Limit
+from rnngraph.kernels.cpu.walks import Walker
 from rnngraph.kernels.nests import Move, Nest, Strand
 from rnngraph.kernels.readings import Gap
 
@@ -60,6 +61,12 @@ class _Writer:
         """The lanes that have an entry, and of those what else is to be asked."""
         self.kind = v.type(strands[-1].dtype)
         self.total, self.part, self.terms = to.variable(self.kind), to.variable(self.kind), to.variable("i64")
+
+    @property
+    def walker(self) -> Walker:
+        """Lines are walked along the last loop, if it is not a dimension that they are."""
+        along = [own[-1] for own in self.steps]
+        return Walker(self.nest, self.v, self.load, along, self.counts[-1] if self.nest.summed else 0)
 
     def kernel(self) -> None:
         lanes = self.nest.lanes == "batch"
@@ -160,6 +167,9 @@ class _Writer:
     def entry(self, places: Places) -> None:
         nest, v = self.nest, self.v
         *operands, result = places
+        if nest.walk is not None:
+            self.walker.line(places)
+            return
         if nest.move is not None:
             self.from_another_step(nest.move, places)
             return

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from rnngraph.kernels.cpu import math_functions
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.vectors import Lanes
+from rnngraph.kernels.kernel import AlongRow
 
 ACROSS = 8
 """Vectors of columns that a sum over rows takes at a time."""
@@ -115,22 +116,25 @@ def write_squares(name: str, dtype: str, width: int, block: int, declared: set[s
 ROW_OPS = ("sum", "max_over", "argmax", "softmax", "log_softmax")
 
 
-def write_row(name: str, op: str, size: int, row: int, result: int, dtype: str, width: int, declared: set[str]) -> str:
-    """`op` along each row of `size` entries that lie side by side; arguments source, result."""
-    kernel = _Row(name, dtype, width, declared, size)
-    to = kernel.to
+def write_row(asked: AlongRow, name: str, dtype: str, width: int, declared: set[str]) -> str:
+    """What is asked along each line of each row; arguments source, result."""
+    kernel = _Row(name, dtype, width, declared, asked.size)
+    to, op = kernel.to, asked.op
     source, target = to.pointer("%args", 0), to.pointer("%args", 1)
     with to.loop("%r0", "%r1") as place:
         r = to.row(place)
-        line, out = kernel.at(source, to.mul(r, row)), kernel.at(target, to.mul(r, result))
-        if op == "argmax":
-            to.do(f"store i64 {kernel.first(line)}, ptr {to.at(target, to.mul(r, result), 'i64')}")
-        elif op == "sum":
-            to.do(f"store {kernel.v.element} {kernel.total(line)}, ptr {out}")
-        elif op == "max_over":
-            to.do(f"store {kernel.v.element} {kernel.largest(line)}, ptr {out}")
-        else:
-            kernel.softmax(line, out, op == "log_softmax")
+        with to.loop(0, asked.lines) as i:
+            line = kernel.at(source, to.add(to.mul(r, asked.row), to.mul(i, asked.size)))
+            at = to.add(to.mul(r, asked.result), to.mul(i, asked.of_line))
+            out = kernel.at(target, at)
+            if op == "argmax":
+                to.do(f"store i64 {kernel.first(line)}, ptr {to.at(target, at, 'i64')}")
+            elif op == "sum":
+                to.do(f"store {kernel.v.element} {kernel.total(line)}, ptr {out}")
+            elif op == "max_over":
+                to.do(f"store {kernel.v.element} {kernel.largest(line)}, ptr {out}")
+            else:
+                kernel.softmax(line, out, op == "log_softmax")
     return to.text()
 
 

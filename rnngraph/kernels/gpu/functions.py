@@ -57,7 +57,7 @@ class Functions:
             return _product(kernel, units, pointers, masked, tiles, TYPES[self.views.dtype])
         if isinstance(kernel, AlongRow):
             x, y = pointers
-            how = f"{HOW[kernel.op]}, {kernel.size}"
+            how = f"{HOW[kernel.op]}, {kernel.size}, {kernel.lines}, {kernel.of_line}"
             return f"along_rows<{how}>(s, {x}, {kernel.row}, {y}, {kernel.result}, {masked});"
         if isinstance(kernel, ColumnSums):
             return f"column_sums<{kernel.width}>(block, {self.columns(kernel, pointers, masked)});"

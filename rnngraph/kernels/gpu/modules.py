@@ -16,7 +16,7 @@ from rnngraph.kernels.gpu.functions import SHARED, Functions, Tiles, blocks_of, 
 from rnngraph.kernels.gpu.shapes import LoopShape, loop_shape
 from rnngraph.kernels.gpu.target import THREADS, GpuTarget
 from rnngraph.kernels.gpu.views import Views
-from rnngraph.kernels.kernel import BLOCK, ColumnSums, Elementwise, Product, Sums
+from rnngraph.kernels.kernel import BLOCK, AlongRow, ColumnSums, Elementwise, Product, Sums
 from rnngraph.kernels.nests import Nest
 from rnngraph.ops.summation_order import unit
 from rnngraph.planning.program import Code, Group, Program, Ref, Repeat
@@ -232,7 +232,7 @@ class Module:
             size = entries_of(kernel)
             parts = 1 if outer * batch >= self.target.processors else -(-size // EACH)
             return self.split(outer, batch, parts, max(1, EACH // size))
-        entries = 32
+        entries = 32 * (kernel.lines if isinstance(kernel, AlongRow) else 1)
         if isinstance(kernel, Nest):
             entries = prod(self.sizes[axis] for axis in kernel.loops) * prod(kernel.dims)
         parts = -(-outer * batch * entries // THREADS)

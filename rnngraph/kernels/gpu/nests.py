@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from rnngraph.kernels.gpu.expressions import TYPES, expression
-from rnngraph.kernels.nests import Move, Nest
+from rnngraph.kernels.nests import Move, Nest, Walk
 
 DEPTH = 256
 """Terms of a chain of products, before it joins the total."""
@@ -14,7 +14,8 @@ DEPTH = 256
 def write(nest: Nest, name: str) -> str:
     """The function `name(share, arrays..., words)`: `words` are those of `Nest.words`, with distances in entries."""
     *operands, result = [TYPES[s.dtype] for s in nest.strands]
-    arrays = [*(f"const {kind}* a{i}" for i, kind in enumerate(operands)), f"{result}* y"]
+    read = nest.walk.ins if nest.walk else len(operands)
+    arrays = [f"{'const ' * (i < read)}{kind}* a{i}" for i, kind in enumerate(operands)] + [f"{result}* y"]
     kept = len(nest.loops) - nest.summed
     sizes = [*(f"words.turns[{i}]" for i in range(kept)), *map(str, nest.dims[: len(nest.dims) - nest.inner])]
     body = "\n".join(f"    {line}" for line in _entry(nest, kept))
@@ -49,6 +50,8 @@ def _entry(nest: Nest, kept: int) -> list[str]:
     if nest.move is not None:
         return _moved(nest, nest.move, starts)
     kind = TYPES[nest.strands[-1].dtype]
+    if nest.walk is not None:
+        return [_walked(nest, nest.walk, starts)]
     if not nest.how:
         there, further = _there(nest)
         starts[0] += further
@@ -76,6 +79,17 @@ def _start(nest: Nest, array: int, kept: int, results: int) -> str:
     parts += [f"t{i} * words.far[{array}][{i + 1}]" for i in range(kept) if strand.places[i + 1] is not None]
     parts += [f"d{i} * {strand.strides[i]}" for i in range(results) if strand.strides[i]]
     return " + ".join([*parts, *([str(strand.first)] if strand.first else [])]) or "0"
+
+
+def _walked(nest: Nest, walk: Walk, starts: list[str]) -> str:
+    """The walk along a line."""
+    lines = []
+    for i, strand in enumerate(nest.strands):
+        many, near, array = walk.counts[i], walk.apart[i], f"a{i}" if i < len(starts) - 1 else "y"
+        last = len(nest.loops) - 1
+        far = f"{near}, {many}" if many else f"words.far[{i}][{last + 1}], words.turns[{last}]"
+        lines.append(f"Line<{'const ' * (i < walk.ins)}{TYPES[strand.dtype]}>{{{array} + {starts[i]}, {far}}}")
+    return f"{walk.kind}<{'true' if walk.back else 'false'}>({', '.join(lines)});"
 
 
 def _there(nest: Nest) -> tuple[str, str]:

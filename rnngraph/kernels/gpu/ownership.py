@@ -172,7 +172,7 @@ def _laws(group: Group, slots: Sequence[Slot], units: int) -> list[Law]:
     if isinstance(kernel, ColumnSums):
         return [_own(group.operands[0], slots, units), *masks, _own(group.outs[0], slots, units)]
     if isinstance(kernel, AlongRow):
-        rows: Law = ("rows of " + " ".join(kernel.axes), 0)
+        rows: Law = (f"rows of {' '.join(kernel.axes)} by {kernel.lines}", 0)
         return [rows, *masks, rows]
     return [None] * (len(group.ins) + len(group.outs))
 

@@ -399,11 +399,96 @@ template <bool LOG> struct Softmax {
   }
 };
 
-// A warp for each row of the share; the parts share out the rows.
-template <class HOW, int SIZE, class T, class Y>
+// Walks: a thread takes a line from its first entry to its last.
+template <class T> struct Line {
+  T* first;
+  Int apart, count;
+  __device__ __forceinline__ T& operator[](Int i) const { return first[i * apart]; }
+};
+// Whether an entry comes before another that stands in front of it: what is no number is the largest of all.
+template <bool RISING, class T> __device__ __forceinline__ bool sooner(T a, T b) {
+  return RISING ? a < b || (b != b && a == a) : a > b || (a != a && b == b);
+}
+template <bool BACK, class T> __device__ void cumsum(Line<const T> x, Line<T> y) {
+  T total = T(0);
+  for (Int n = 0; n < x.count; ++n) {
+    const Int i = BACK ? x.count - 1 - n : n;
+    y[i] = total = n ? total + x[i] : x[i];
+  }
+}
+template <bool, class T> __device__ void argmax(Line<const T> x, Line<Int> y) {
+  Int best = 0;
+  for (Int i = 1; i < x.count; ++i)
+    if (sooner<false>(x[i], x[best])) best = i;
+  y[0] = best;
+}
+template <bool LOG, class T> __device__ __forceinline__ void soft(Line<const T> x, Line<T> y) {
+  T top = x[0], sum = T(0);
+  for (Int i = 1; i < x.count; ++i) top = at_least(top, x[i]);
+  for (Int i = 0; i < x.count; ++i) {
+    const T grown = exp_of(x[i] - top);
+    y[i] = LOG ? x[i] - top : grown;
+    sum += grown;
+  }
+  if (LOG) sum = log_of(sum);
+  for (Int i = 0; i < x.count; ++i) y[i] = LOG ? y[i] - sum : y[i] / sum;
+}
+template <bool, class T> __device__ void softmax(Line<const T> x, Line<T> y) { soft<false>(x, y); }
+template <bool, class T> __device__ void log_softmax(Line<const T> x, Line<T> y) { soft<true>(x, y); }
+// The lowest of all numbers stands for minus infinity too.
+__device__ __forceinline__ float key(float x) { return at_least(x, -3.4028234663852886e38f); }
+__device__ __forceinline__ double key(double x) { return at_least(x, -1.7976931348623157e308); }
+__device__ __forceinline__ Int key(Int x) { return x < -0x7fffffffffffffffll ? -0x7fffffffffffffffll : x; }
+template <bool, class T> __device__ void top_k(Line<const T> x, Line<Int> y) {
+  for (Int i = 0; i < x.count; ++i) {
+    Int place = i < y.count ? i : y.count;
+    for (; place > 0 && sooner<false>(key(x[i]), key(x[y[place - 1]])); --place)
+      if (place < y.count) y[place] = y[place - 1];
+    if (place < y.count) y[place] = i;
+  }
+}
+template <bool FALLING, class T> __device__ void argsort(Line<const T> x, Line<Int> y, Line<Int> spare) {
+  Line<Int> from = y, to = spare;
+  for (Int i = 0; i < x.count; ++i) from[i] = i;
+  for (Int size = 1; size < x.count; size *= 2) {
+    for (Int low = 0; low < x.count; low += 2 * size) {
+      const Int middle = least(low + size, x.count), end = least(low + 2 * size, x.count);
+      Int i = low, j = middle;
+      for (Int place = low; place < end; ++place) {
+        const bool right = i == middle || (j < end && sooner<!FALLING>(x[from[j]], x[from[i]]));
+        to[place] = right ? from[j++] : from[i++];
+      }
+    }
+    const Line<Int> old = from;
+    from = to;
+    to = old;
+  }
+  if (from.first != y.first)
+    for (Int i = 0; i < x.count; ++i) y[i] = from[i];
+}
+template <bool, class T> __device__ void entries(Line<const T> x, Line<const Int> ids, Line<T> y) {
+  for (Int i = 0; i < ids.count; ++i) y[i] = x[inside(ids[i], x.count)];
+}
+template <bool, class T> __device__ void put_entries(Line<const T> x, Line<const Int> ids, Line<T> y) {
+  for (Int i = 0; i < y.count; ++i) y[i] = T(0);
+  for (Int i = 0; i < x.count; ++i) y[inside(ids[i], y.count)] += x[i];
+}
+template <bool, class T> __device__ void compact(Line<const T> x, Line<const bool> kept, Line<T> y) {
+  Int done = 0;
+  for (Int i = 0; i < x.count; ++i)
+    if (kept[i]) y[done++] = x[i];
+  while (done < x.count) y[done++] = T(0);
+}
+template <bool, class T> __device__ void expand(Line<const T> x, Line<const bool> kept, Line<T> y) {
+  Int done = 0;
+  for (Int i = 0; i < x.count; ++i) y[i] = kept[i] ? x[done++] : T(0);
+}
+
+// A warp for each line of each row of the share; the parts share out the lines.
+template <class HOW, int SIZE, int LINES, int OF_LINE, class T, class Y>
 __device__ void along_rows(const Share& s, const T* x, Int row, Y* y, Int result, const bool* mask, bool wanted) {
-  for (int q = s.part * WARPS + threadIdx.x / 32; q < s.size(); q += s.parts * WARPS) {
-    const Int r = s.row(q);
-    if (!mask || mask[r] == wanted) HOW::template row<SIZE>(x + r * row, y + r * result);
+  for (int q = s.part * WARPS + threadIdx.x / 32; q < s.size() * LINES; q += s.parts * WARPS) {
+    const Int r = s.row(q / LINES), line = q % LINES;
+    if (!mask || mask[r] == wanted) HOW::template row<SIZE>(x + r * row + line * SIZE, y + r * result + line * OF_LINE);
   }
 }

@@ -1,0 +1,62 @@
+"""Steps that walk along lines: what an entry of a line becomes depends on those before it, or on their order.
+
+A line is a dimension of each row, or its steps. A nest has all lines; each is walked from its first entry to its last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rnngraph.ir.types import BATCH, Dtypes
+from rnngraph.kernels.chain import Operation
+from rnngraph.kernels.nests import Laid, Nest, Strand, Walk, laid_out, lanes_of_lines
+from rnngraph.kernels.target import Target
+from rnngraph.planning.program import Ref, Slot, Step
+
+IN_LANES = {"argmax", "cumsum", "softmax", "log_softmax"}
+"""Walks that take one entry after another, whatever they are: several lines can be walked at once."""
+ALONG_STEPS = {"compact", "expand"}
+KINDS = {*IN_LANES, *ALONG_STEPS, "top_k", "argsort", "entries", "put_entries"}
+
+
+def walk(step: Step, slots: Sequence[Slot], target: Target) -> tuple[Nest, tuple[Ref, ...]] | None:
+    """The nest that does a step by walking, and what it writes; None where it is of another kind."""
+    node, dtypes, kind = step.node, Dtypes(target.dtype), step.node.op.name
+    if kind not in KINDS:
+        return None
+    outs = (step.outs[0], *step.scratch) if kind == "argsort" else step.outs[:1]
+    arrays = [laid_out(ref, slots[ref.slot], dtypes) for ref in (*step.ins, *outs)]
+    x, out = arrays[0], arrays[len(step.ins)]
+    if len(out.places) != len(node.types[0].axes):
+        return None
+    axis = node.attrs["axis"] if kind in ALONG_STEPS else None
+    dim = None if axis else node.attrs.get("dim", -1) % len(x.sizes)
+    kept = [i for i, size in enumerate(x.sizes) if i != dim and size != 1]
+    lines = [None if kind == "argmax" and one is out else dim for one in arrays]
+    shared = (BATCH,) if BATCH in out.places else ()
+    loops = tuple(name for name in out.places if name not in (BATCH, axis)) + ((axis,) if axis else ())
+    strands = tuple(
+        Strand(one.dtype, tuple(one.places.get(name) for name in (BATCH if shared else "", *loops)),
+               tuple(_kept(one, line, dim, i) for i in kept))
+        for one, line in zip(arrays, lines, strict=True)
+    )  # fmt: skip
+    dims = tuple(x.sizes[i] for i in kept)
+    rows = bool(shared) and not dims and all(one.single for one in arrays)
+    lanes = lanes_of_lines(dims, strands, rows) if kind in IN_LANES else "one"
+    alone = 0 if axis else 1
+    made = Walk(
+        kind, tuple(0 if line is None else one.strides[line] for one, line in zip(arrays, lines, strict=True)),
+        tuple(alone if line is None else one.sizes[line] for one, line in zip(arrays, lines, strict=True)),
+        bool(node.attrs.get("reverse", False) or node.attrs.get("falling", False)), len(step.ins),
+    )  # fmt: skip
+    operation = Operation(kind, (), (), out.dtype)
+    nest = Nest(
+        shared, loops, int(axis is not None), dims, 0, strands, operation, "", lanes, False, False, False, walk=made
+    )
+    return nest, outs
+
+
+def _kept(one: Laid, line: int | None, dim: int | None, i: int) -> int:
+    """The stride of an array along a dimension of the operand that is not walked."""
+    return one.strides[i - (line is None and dim is not None and i > dim)]
+
