@@ -12,7 +12,7 @@ from math import prod
 
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import BATCH, Dtypes, union
-from rnngraph.kernels.chain import Operation
+from rnngraph.kernels.chain import Lookup, Operation
 from rnngraph.kernels.kernel import Sizes
 from rnngraph.kernels.layouts import dense
 from rnngraph.kernels.readings import RULES, Gap, gaps, moved
@@ -274,7 +274,8 @@ def lanes_of_lines(dims: Sequence[int], strands: Sequence[Strand], rows: bool) -
     return "batch" if rows else "one"
 
 
-REDUCTIONS = ("contract", "sum_axes", "max_axes", "sum", "max_over", "first_max", "unpatch")
+LARGEST = ("max_axes", "max_over", "first_max")
+REDUCTIONS = ("contract", "sum_axes", "sum", "unpatch", *LARGEST)
 
 
 def _operation(node: Node, types: Sequence[str], result: str, target: Target) -> Operation | None:
@@ -284,10 +285,13 @@ def _operation(node: Node, types: Sequence[str], result: str, target: Target) ->
         name = "mul" if name == "contract" else "identity"
     elif name in ("transpose", "rows", "steps", *RULES, *MOVES):
         name, types = "identity", types[:1]
-    elif node.op.kind != "pointwise":
+    elif node.op.kind != "pointwise" and name != "outside":
         return None
-    ints = {*types, result} == {"int64"} and node.op.name in ("sum", "sum_axes", "unpatch")
-    fits = ints or {*types, result} == {target.dtype} if reduces else target.elementwise(name, tuple(types), result)
+    kinds = {*types, result}
+    if node.op.name == "outside":
+        return Operation("outside", tuple(range(len(types))), tuple(types), result, Lookup(node.attrs["size"]))
+    numbers = kinds in ({target.dtype}, {"int64"}) or (kinds == {"bool"} and node.op.name in LARGEST)
+    fits = numbers if reduces else target.elementwise(name, tuple(types), result)
     return Operation(name, tuple(range(len(types))), tuple(types), result) if fits else None
 
 
@@ -301,15 +305,18 @@ def _letters(node: Node, ins: Sequence[Laid], out: Laid) -> Letters | None:
         left, right, result = list(attrs["left"]), list(attrs["right"]), list(attrs["out"])
         return "sum", [left, right], result, [*left, *(x for x in right if x not in left)]
     own = [str(i) for i in range(max(len(one.sizes) for one in (*ins, out)))]
+    more = "any" if out.dtype == "bool" else "max"
+    if name == "outside":
+        return more, [own, *([] for _ in ins[1:])], [], own
     if name in ("sum_axes", "max_axes"):
-        return name[:3], [own], own, own
+        return "sum" if name == "sum_axes" else more, [own], own, own
     if name in ("sum", "max_over", "first_max"):
         dims = attrs["dims"] if name == "sum" else (attrs.get("dim", -1),)
         gone = {d % len(own) for d in dims}
         kept = [("-" if i in gone else letter) for i, letter in enumerate(own)]
         result = kept if attrs.get("keep", False) else [letter for letter in kept if letter != "-"]
         named = [f"{letter}{i}" if letter == "-" else letter for i, letter in enumerate(result)]
-        return "sum" if name == "sum" else "max", [own], named, own
+        return "sum" if name == "sum" else more, [own], named, own
     if name == "transpose":
         return "", [own], [own[i] for i in attrs["perm"]], own
     return "", [own[len(own) - len(one.sizes) :] for one in ins], own, own

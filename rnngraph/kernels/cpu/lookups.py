@@ -54,6 +54,16 @@ def _each(v: Lanes, operation: Operation, table: str, ids: str) -> str:
     return v.gather(table, far, dtype)
 
 
+def outside(v: Lanes, operation: Operation, x: list[str]) -> str:
+    """Whether ints are none of so many, of rows that a truth value does not leave out; or a truth value as it is."""
+    lookup = operation.at
+    if not isinstance(lookup, Lookup):
+        return x[0]
+    bits = f"<{v.width} x i1>"
+    found = v.to.let(f"icmp uge {v.type('int64')} {x[0]}, splat (i64 {lookup.entries})")
+    return v.to.let(f"and {bits} {found}, {x[1]}") if len(x) > 1 else found
+
+
 def write_scatter(name: str, dtype: str, width: int, declared: set[str]) -> str:
     """Rows added, in order, to the rows of a table that ints choose; columns are counted in vectors, and a thread has
     its own, so that no bit depends on how many threads there are.

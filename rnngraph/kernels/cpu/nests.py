@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from itertools import product
 from math import prod
 
-from rnngraph.kernels.cpu import steps
+from rnngraph.kernels.cpu import lookups, steps
 from rnngraph.kernels.cpu.elementwise import apply
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.products import DEPTH
@@ -186,7 +186,7 @@ class _Writer:
             v.mask = v.first(1)
         if nest.how == "max" and nest.summed:
             none = self.to.let(f"icmp eq i64 {self.all_turns()}, 0")
-            found = self.to.let(f"select i1 {none}, {v.floats} zeroinitializer, {v.floats} {found}")
+            found = self.to.let(f"select i1 {none}, {self.kind} zeroinitializer, {self.kind} {found}")
         v.store(found, result, nest.strands[-1].dtype)
         v.mask = mask
 
@@ -230,8 +230,23 @@ class _Writer:
     def set(self, place: str, value: str) -> None:
         self.to.do(f"store {self.kind} {value}, ptr {place}")
 
-    def plus(self, a: str, b: str) -> str:
-        return self.to.let(f"{'fadd' if self.kind == self.v.floats else 'add'} {self.kind} {a}, {b}")
+    @property
+    def floats(self) -> bool:
+        return self.nest.strands[-1].dtype.startswith("float")
+
+    @property
+    def nothing(self) -> str:
+        """What a sum, or the largest, of no terms begins with."""
+        if self.nest.how != "max":
+            return "zeroinitializer"
+        return self.v.number(float("-inf")) if self.floats else f"splat (i64 {-(2**63)})"
+
+    def together(self, a: str, b: str) -> str:
+        """The sum of two, or the larger, or whether one holds."""
+        if self.nest.how == "max":
+            return self.v.intrinsic("maximum", a, b) if self.floats else self.v.ints("smax", a, b)
+        how = "or" if self.nest.how == "any" else "fadd" if self.floats else "add"
+        return self.to.let(f"{how} {self.kind} {a}, {b}")
 
     def of_lanes(self, gap: Gap) -> bool:
         """Whether lanes differ in whether there is an entry."""
@@ -301,13 +316,12 @@ class _Writer:
     def reduced(self, places: Places) -> None:
         """Into `total` the sum, or the largest, of all terms of one entry."""
         nest, v, to = self.nest, self.v, self.to
-        lowest = v.number(float("-inf")) if nest.how == "max" else "zeroinitializer"
-        self.set(self.total, lowest)
-        self.set(self.part, lowest)
+        self.set(self.total, self.nothing)
+        self.set(self.part, self.nothing)
         loops, dims = self.inner_loops(), list(range(self.results, len(nest.dims)))
         if nest.how == "sum" and nest.onto:
             self.set(self.total, v.load(places[-1], nest.strands[-1].dtype))
-        if nest.how == "max" or not loops:
+        if nest.how != "sum" or not loops:
             to.do(f"store i64 0, ptr {self.terms}")
             self.over_axes(places, loops, lambda at: self.over_dims(at, dims, self.term))
             self.flush()
@@ -331,15 +345,11 @@ class _Writer:
 
     def joined(self, values: list[str]) -> None:
         nest, v, to = self.nest, self.v, self.to
-        if nest.how == "max":
-            x = values[0] if v.mask is None else v.select(v.mask, values[0], v.number(float("-inf")), v.floats)
-            self.set(self.part, v.intrinsic("maximum", self.now(self.part), x))
-            return
-        if len(values) == 1:
-            x = values[0]
+        if not self.floats or len(values) == 1:
+            x = lookups.outside(v, nest.operation, values) if nest.how == "any" else apply(v, nest.operation, values)
             if nest.lanes == "inner" and v.mask is not None:
-                x = v.select(v.mask, x, "zeroinitializer", v.floats)
-            self.set(self.part, self.plus(self.now(self.part), x))
+                x = v.select(v.mask, x, self.nothing, self.kind)
+            self.set(self.part, self.together(self.now(self.part), x))
             return
         old = self.now(self.part)
         grown = v.fma(values[0], values[1], old)
@@ -354,9 +364,5 @@ class _Writer:
 
     def flush(self) -> None:
         """The chain at hand joins the total."""
-        v = self.v
-        if self.nest.how == "max":
-            self.set(self.total, v.intrinsic("maximum", self.now(self.total), self.now(self.part)))
-            return
-        self.set(self.total, self.plus(self.now(self.total), self.now(self.part)))
-        self.set(self.part, "zeroinitializer")
+        self.set(self.total, self.together(self.now(self.total), self.now(self.part)))
+        self.set(self.part, self.nothing)

@@ -163,7 +163,7 @@ def tiles_of(height: int, width: int) -> int:
 
 def supported(kernel: Kernel) -> bool:
     """Whether there is a function for a kernel."""
-    return isinstance(kernel, KERNELS)
+    return isinstance(kernel, KERNELS) and not (isinstance(kernel, Nest) and kernel.how == "any")
 
 
 def entries_of(kernel: SHARED) -> int:

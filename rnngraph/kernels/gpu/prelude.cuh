@@ -44,6 +44,7 @@ __device__ __forceinline__ double rest_of(double a, double b) { return fmod(a, b
 __device__ __forceinline__ float with_sign(float a, float b) { return copysignf(a, b); }
 __device__ __forceinline__ double with_sign(double a, double b) { return copysign(a, b); }
 __device__ __forceinline__ float plus_times(float a, float b, float c) { return fmaf(a, b, c); }
+__device__ __forceinline__ Int plus_times(Int a, Int b, Int c) { return Int(Bits(a) * Bits(b) + Bits(c)); }
 __device__ __forceinline__ double plus_times(double a, double b, double c) { return fma(a, b, c); }
 
 // The larger and the smaller of two; what is no number wins.
@@ -82,6 +83,7 @@ template <> __device__ __forceinline__ Int floordiv_of(Int a, Int b) {
 __device__ __forceinline__ Int inside(Int id, Int entries) { return id < 0 ? 0 : id < entries ? id : entries - 1; }
 template <class T> __device__ __forceinline__ T lowest();
 template <> __device__ __forceinline__ float lowest() { return __int_as_float(0xff800000); }
+template <> __device__ __forceinline__ Int lowest() { return -0x7fffffffffffffffll - 1; }
 template <> __device__ __forceinline__ double lowest() { return __longlong_as_double(0xfff0000000000000ll); }
 
 // --- who does what ----------------------------------------------------------------------------------------------
