@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,11 @@ from rnngraph.kernels.kernel import Product
 from rnngraph.kernels.listing import listed
 from rnngraph.kernels.loop_products import enough_rows
 from rnngraph.model import Model
+from rnngraph.ops.windows import places, same, valid
 from rnngraph.planning.lowering import lower
 from rnngraph.planning.plan import plan
 from rnngraph.runtime.native import NativeBackend
+from tests.ops.test_ops import CASES as CASES_OF_OPS
 from tests.support.models import ALL, parsed
 from tests.support.paths import ROOT
 from tests.support.running import evaluate, op_graph
@@ -43,16 +46,36 @@ def test_a_training_step_of_a_usual_model_is_compiled(name: str) -> None:
     assert not left_to_numpy(model, **model.training_step)
 
 
-MOVES = {"pad", "flip", "patches", "unpatch", "compact", "expand", "rows", "steps"}
-"""What only moves entries."""
-RANKS = {"top_k", "entries", "put_entries", "first_max", "argmax", "cumsum", "ctc_beam"}
+REFUSES = {"draw"}
+"""What tells the user of numbers that it refuses."""
+DECODES = {"ctc_beam"}
+"""What is computed for outputs alone, and once."""
+EXAMPLES = sorted((ROOT / "examples").rglob("*.rnn"))
+
+
+def all_left(model: Model) -> set[str]:
+    ways: list[dict[str, bool]] = [{"gradient": False}, {"gradient": True}, {"gradient": True, "training": True}]
+    return set[str]().union(*(left_to_numpy(model, **way) for way in ways))
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_what_is_left_to_numpy_is_known(name: str) -> None:
-    model = parsed(name)
-    for gradient in (True, False):
-        assert left_to_numpy(model, gradient=gradient) <= MOVES | RANKS
+def test_nothing_is_left_to_numpy(name: str) -> None:
+    """Of every cell of the library, and of every function."""
+    assert all_left(parsed(name)) <= {"candidates": REFUSES, "speech": DECODES}.get(name, set())
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_nothing_of_an_example_is_left_to_numpy(path: Path) -> None:
+    assert not all_left(rg.load(path))
+
+
+def test_ops_that_are_left_to_numpy() -> None:
+    """Of all there are; `inside` stands in no program that is run."""
+    left = set[str]()
+    for name, attrs, types in CASES_OF_OPS:
+        program = NativeBackend().adapted(lower(op_graph(name, attrs, types)[0]), "float64")
+        left |= {one.ops[0] for one in listed(program.code, target("float64")) if one.what == "NumPy"}
+    assert left == {"inside", "solve", *REFUSES, *DECODES}
 
 
 def test_matrix_memories_and_attention_run_no_loop_from_python() -> None:
@@ -73,7 +96,7 @@ def test_functions_of_papers_are_compiled() -> None:
     inputs = "  input y: [4]\n  input m: [2, 4]\n"
     cell = f"cell C {{\n{inputs}  state s: [] = 0\n  s' = {' + '.join(['s', *terms])}\n  output s'\n}}"
     use = "model M {\n  input y: seq[4]\n  input m: seq[2, 4]\n  loss unroll C() over y, m\n}"
-    assert left_to_numpy(rg.parse(f"{cell}\n{use}"), gradient=True) <= MOVES
+    assert not left_to_numpy(rg.parse(f"{cell}\n{use}"), gradient=True)
 
 
 # --- single ops against NumPy ------------------------------------------------------------------------------------
@@ -242,6 +265,133 @@ def test_nests(name: str, types: list[Type], attrs: dict[str, Any], sizes: dict[
     assert got.shape == expected.shape
     rtol, atol = (1e-4, 1e-5) if dtype == "float32" else (1e-12, 1e-13)
     assert np.allclose(got, expected, rtol=rtol, atol=atol)
+
+
+# --- what moves entries, and walks along lines -------------------------------------------------------------------
+
+MACHINES = [(64, 1), (32, 3), (16, 2)]
+"""Bytes of a vector, and threads."""
+
+
+def on_machine(bytes: int, threads: int) -> NativeBackend:
+
+    def machine(dtype: str) -> CpuTarget:
+        width = bytes // (4 if dtype == "float32" else 8)
+        return replace(target(dtype), width=width, threads=threads, worth=0, worth_meeting=0)
+
+    return NativeBackend(machine)
+
+
+def same_as_numpy(graph: Graph, arrays: Mapping[str, Any], sizes: Mapping[str, int], dtype: str) -> None:
+    """Each entry, on one thread and on several, in vectors of any width."""
+    results = []
+    for backend in (rg_numpy(), *(on_machine(*how) for how in MACHINES)):
+        program = backend.adapted(lower(graph), dtype)
+        bound = backend.bound(program, plan(program, sizes, dtype))
+        with np.errstate(all="ignore"):
+            results.append(np.array(bound.run({n: arrays[n] for n in program.inputs}, {})["y"]))
+    for found in results[1:]:
+        assert found.dtype == results[0].dtype
+        assert np.array_equal(found, results[0], equal_nan=found.dtype.kind == "f")
+
+
+LONE = {"window": (3,), "stride": (2,), "dilation": (2,), "before": (9,), "after": (4,)}
+"""Windows that see nothing of the image, too."""
+WINDOWS: list[tuple[dict[str, Any], tuple[int, ...], int]] = [
+    (same((9, 11), (3, 3), (1, 1), (1, 1)), (9, 11), 1),
+    (same((9, 11), (3, 2), (2, 3), (1, 1)), (9, 11), 3),
+    (same((5, 4), (5, 3), (1, 2), (2, 1)), (5, 4), 21),
+    (same((3, 4, 5), (2, 3, 2), (1, 2, 1), (1, 1, 2)), (3, 4, 5), 2),
+    (valid((4, 4), (3, 3), (1, 1)), (10, 10), 8),
+    (LONE, (7,), 5),
+]
+MOVED: list[tuple[str, dict[str, Any], Type]] = [
+    *(("patches", attrs, Type(B, (*sizes, channels))) for attrs, sizes, channels in WINDOWS),
+    *(("patches", {**attrs, "fill": -float("inf")}, Type(T, (*sizes, channels))) for attrs, sizes, channels in WINDOWS),
+    *(("unpatch", {**attrs, "sizes": sizes}, Type(B, (*places(attrs, sizes), *attrs["window"], channels)))
+      for attrs, sizes, channels in WINDOWS),
+    ("pad", {"dim": -1, "before": 2, "after": 5}, Type(B, (4, 17))),
+    ("pad", {"dim": 0, "before": 2, "after": 0}, Type(T, (3, 2), "int")),
+    ("pad", {"dim": 1, "before": 20, "after": 1}, Type((), (2, 33, 5), "bool")),
+    ("pad", {"dim": 0, "before": 1, "after": 1}, Type(B, (1,))),
+    ("pad", {"dim": 0, "before": 1, "after": 1}, Type(B, (0,))),
+    ("flip", {"dim": -1}, Type(B, (3, 19))),
+    ("flip", {"dim": 0}, Type(B, (5, 4, 3), "bool")),
+    ("repeat", {"dim": -1, "times": 3}, Type(T, (3, 5))),
+    ("repeat", {"dim": 0, "times": 2}, Type(B, (4, 17), "int")),
+    ("transpose", {"perm": (2, 0, 1)}, Type(B, (5, 17, 3), "bool")),
+    ("rows", {"axis": "3@for"}, Type(T, (3, 5))),
+    ("steps", {"axis": "3@for", "size": 3}, Type(("3@for", *B), (7,))),
+]  # fmt: skip
+
+
+def numbers(type: Type, sizes: Mapping[str, int], dtype: str, odd: bool = False) -> Any:
+    """Made up; odd ones are few, so many are equal, and some are infinite, the lowest of all, or none."""
+    random, shape = np.random.default_rng(0), [sizes[a] for a in type.axes] + list(type.shape)
+    if type.dtype == "bool":
+        return random.random(shape) < 0.6
+    if type.dtype == "int":
+        x = random.integers(-3, 3, shape)
+        x[random.random(shape) < 0.1 * odd] = -(2**63)
+        return x
+    x = random.normal(size=shape).astype(dtype)
+    if odd:
+        x = np.round(x)
+        for one in (np.nan, -np.inf, np.inf, -0.0, np.finfo(dtype).min):
+            x[random.random(shape) < 0.1] = one
+    return x
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "attrs", "type"), MOVED)
+def test_what_only_moves_entries(name: str, attrs: dict[str, Any], type: Type, dtype: str) -> None:
+    for steps, batch in ((3, 1), (2, 5), (0, 2)):
+        sizes = {"time": steps, "batch": batch, "3@for": 3}
+        x = numbers(type, sizes, dtype, odd=name != "unpatch")
+        same_as_numpy(graph_of(name, [type], **attrs), {"x0": x}, sizes, dtype)
+
+
+IDS, KEPT = Type(T, (4, 5), "int"), Type(T, (3,), "bool")
+LINES: list[tuple[str, dict[str, Any], list[Type]]] = [
+    *(("cumsum", {"dim": dim, "reverse": back}, [Type(T, (3, 17), kind)])
+      for dim in (0, 1) for back in (False, True) for kind in ("float", "int")),
+    *(("argmax", {"dim": dim}, [Type(B, (7, 19, 2), kind)]) for dim in (0, 1, 2) for kind in ("float", "int", "bool")),
+    *(("first_max", {"dim": dim}, [Type(B, (7, 19, 2), kind)]) for dim in (0, 2) for kind in ("float", "int")),
+    *(("top_k", {"k": k}, [Type(T, shape, kind)])
+      for k, shape in ((1, (9,)), (4, (2, 33)), (5, (5,))) for kind in ("float", "int")),
+    *(("argsort", {"falling": falling}, [Type(B, shape, kind)])
+      for falling in (False, True) for shape in ((1,), (33,), (3, 2), (64,)) for kind in ("float", "int", "bool")),
+    ("entries", {}, [Type(T, (4, 9)), IDS]),
+    ("entries", {}, [Type(T, (4, 1), "bool"), Type(T, (4, 1), "int")]),
+    ("put_entries", {"size": 9}, [Type(T, (4, 5)), IDS]),
+    ("compact", {"axis": "time"}, [Type(T, (3,)), KEPT]),
+    ("compact", {"axis": "time"}, [Type(T, (), "int"), Type(T, (), "bool")]),
+    ("expand", {"axis": "time"}, [Type(T, (3,), "bool"), KEPT]),
+    ("outside", {"size": 3}, [Type(T, (4,), "int")]),
+    ("outside", {"size": 3}, [Type(T, (), "int"), Type(B, (), "bool")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "attrs", "types"), LINES)
+def test_walks_along_lines(name: str, attrs: dict[str, Any], types: list[Type], dtype: str) -> None:
+    """Of equal entries the first is first, and what is no number has its place: as NumPy has it."""
+    for steps, batch in ((7, 1), (2, 20), (0, 2)):
+        sizes = {"time": steps, "batch": batch}
+        odd = name not in ("cumsum", "put_entries")
+        arrays = {f"x{i}": numbers(type, sizes, dtype, odd) for i, type in enumerate(types)}
+        if "entries" in name:
+            arrays["x1"] %= attrs.get("size", types[0].shape[-1])
+        same_as_numpy(graph_of(name, types, **attrs), arrays, sizes, dtype)
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax_along_any_dimension(name: str, dim: int) -> None:
+    for shape in ((5, 3, 9), (17, 1, 2), (1, 20, 1)):
+        x = numbers(Type(B, shape), {"batch": 3}, "float64")
+        expected, got = both(graph_of(name, [Type(B, shape)], dim=dim), {"x0": x}, {"batch": 3})
+        assert np.allclose(expected, got, rtol=1e-13, atol=1e-15)
 
 
 # --- where products are made -------------------------------------------------------------------------------------
