@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import prod
+from typing import NamedTuple
 
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import BATCH
@@ -35,6 +37,36 @@ class Claimed:
     kernel: Kernel
     ins: tuple[Ref, ...]
     outs: tuple[Ref, ...]
+
+
+class Factors(NamedTuple):
+    """The letters of two factors and of their product, and the factors."""
+
+    left: str
+    right: str
+    out: str
+    a: Ref
+    b: Ref
+
+
+def _split(letters: str, others: str) -> str:
+    """The letters that are among others."""
+    return "".join(letter for letter in letters if letter in others)
+
+
+def _collapsed(one: Layout, letters: str, some: str) -> int | None:
+    """The stride along some dimensions as if they were one; None where they do not lie so."""
+    found = [(one.sizes[letters.index(x)], one.strides[letters.index(x)]) for x in some]
+    found = [(size, stride) for size, stride in found if size != 1]
+    for (_, outer), (size, inner) in pairwise(found):
+        if outer != size * inner:
+            return None
+    return found[-1][1] if found else 1
+
+
+def _in_one_run(one: Layout, entries: int) -> bool:
+    """Whether the rows lie one behind the other."""
+    return not one.axes or one.row == entries
 
 
 class Claims:
@@ -79,26 +111,37 @@ class Claims:
         left, right, out = attrs["left"], attrs["right"], attrs["out"]
         a, b = step.ins
         if attrs["reduce"]:
-            return self.sums(step) if len(left) == len(right) == 1 and len(out) == 2 else None
-        if len(left) == 2 and len(right) == 1:
-            left, right, a, b = right, left, b, a
-        if len(left) != 1 or len(right) != 2 or len(out) != 1 or left == out:
-            return None
+            return self.sums(step)
         x, w, y = self.layout(a), self.layout(b), self.layout(step.outs[0])
-        if x is None or w is None or y is None or w.axes or x.axes != y.axes:
+        if x is None or w is None or y is None or {x.dtype, w.dtype, y.dtype} != {self.target.dtype}:
             return None
-        if not (x.dense and y.dense and {x.dtype, w.dtype, y.dtype} == {self.target.dtype}):
+        return self.rows(step, Factors(left, right, out, a, b), x, w, y) or self.rows(
+            step, Factors(right, left, out, b, a), w, x, y
+        )
+
+    def rows(self, step: Step, factors: Factors, x: Layout, w: Layout, y: Layout) -> Claimed | None:
+        """Rows times a matrix that is the same for all of them: maybe several rows for each place on the axes."""
+        left, right, out, a, b = factors
+        each, terms, columns = _split(left, out), _split(left, right), _split(right, out)
+        if w.axes or x.axes != y.axes or not (x.dense and y.dense) or not (terms and columns):
             return None
-        inner = right.index(left)
-        term, column = w.strides[inner], w.strides[1 - inner]
-        terms, width = w.sizes[inner], w.sizes[1 - inner]
-        kernel = self.one(Product(y.axes, x.row if x.axes else 0, None, y.row, term, column, terms, width))
+        if left != each + terms or out != each + columns or sorted(right) != sorted(terms + columns):
+            return None
+        term, column = (_collapsed(w, right, some) for some in (terms, columns))
+        if term is None or column is None:
+            return None
+        sizes = dict(zip(left + right, (*x.sizes, *w.sizes), strict=True))
+        rows, depth, width = (prod(sizes[letter] for letter in some) for some in (each, terms, columns))
+        lda, ldc = (x.row if x.axes else 0, y.row) if rows == 1 else (depth, width)
+        if rows > 1 and not (self.target.several and _in_one_run(x, rows * lda) and _in_one_run(y, rows * ldc)):
+            return None
+        kernel = self.one(Product(y.axes, lda, None, ldc, term, column, depth, width, rows))
         return Claimed(kernel, (a, b), step.outs)
 
     def plus(self, step: Step, claimed: Claimed, add: Step) -> tuple[Product, Ref] | None:
         """The product with what the next step adds to it, where that is all that becomes of it."""
         kernel, product, terms = claimed.kernel, self.views.of(step.outs[0]), [self.views.of(r) for r in add.ins]
-        if not isinstance(kernel, Product) or add.node.op.name != "add" or product not in terms:
+        if not isinstance(kernel, Product) or kernel.each > 1 or add.node.op.name != "add" or product not in terms:
             return None
         [other] = [view for view in terms if view is not product] or [product]
         beside, out = other.layout, self.layout(add.outs[0])
@@ -111,15 +154,25 @@ class Claims:
 
     def sums(self, step: Step) -> Claimed | None:
         attrs = step.node.attrs
-        a, d = step.ins if attrs["out"] == attrs["left"] + attrs["right"] else step.ins[::-1]
+        (left, a), (right, d), out = (attrs["left"], step.ins[0]), (attrs["right"], step.ins[1]), attrs["out"]
+        if not out.startswith(_split(left, out)):
+            left, right, a, d = right, left, d, a
+        each, tall, wide = _split(left, right), _split(left, out), _split(right, out)
+        if left != each + tall or right != each + wide or out != tall + wide or not (tall and wide):
+            return None
         x, y, z = self.layout(a), self.layout(d), self.layout(step.outs[0])
         if x is None or y is None or z is None or z.axes or x.axes != y.axes or set(attrs["reduce"]) != set(x.axes):
             return None
-        if not (x.dense and y.dense and z.strides[-1] == 1 and {x.dtype, y.dtype, z.dtype} == {self.target.dtype}):
+        ldc, beside = _collapsed(z, out, tall), _collapsed(z, out, wide)
+        dense = x.dense and y.dense and beside == 1 and {x.dtype, y.dtype, z.dtype} == {self.target.dtype}
+        if not dense or ldc is None:
             return None
-        height, width = z.sizes
-        factor = Factor(x.row, z.strides[0], height)
-        kernel = Sums(x.axes, y.row, width, order_of(step.node), (factor,))
+        sizes = dict(zip(left + right, (*x.sizes, *y.sizes), strict=True))
+        rows, height, width = (prod(sizes[letter] for letter in some) for some in (each, tall, wide))
+        lda, ldd = (x.row, y.row) if rows == 1 else (height, width)
+        if rows > 1 and not (self.target.several and _in_one_run(x, rows * lda) and _in_one_run(y, rows * ldd)):
+            return None
+        kernel = Sums(x.axes, ldd, width, order_of(step.node), (Factor(lda, ldc, height),), each=rows)
         return Claimed(kernel, (d, a), step.outs)
 
     def column_sums(self, step: Step) -> Claimed | None:

@@ -155,7 +155,8 @@ def _joinable(a: Group, b: Group) -> bool:
     kinds = {type(a.kernel), type(b.kernel)}
     if not kinds <= {Sums, ColumnSums} or Sums not in kinds or a.ins[0].key != b.ins[0].key:
         return False
-    same = (a.kernel.axes, a.kernel.order, a.kernel.width) == (b.kernel.axes, b.kernel.order, b.kernel.width)
+    one, two = ((k.axes, k.order, k.width, k.each if isinstance(k, Sums) else 1) for k in (a.kernel, b.kernel))
+    same = one == two
     return same and not (_is_summed(a) and _is_summed(b)) and not ({r.slot for r in a.outs} & {r.slot for r in b.ins})
 
 

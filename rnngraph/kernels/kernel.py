@@ -18,6 +18,11 @@ def rows_of(axes: tuple[str, ...], sizes: Sizes) -> int:
     return prod(sizes[axis] for axis in axes)
 
 
+def one_row_each(kernel: object) -> bool:
+    """Whether a kernel has one row for each place on its axes, so that a mask over these can leave some out."""
+    return not isinstance(kernel, Product | Sums) or kernel.each == 1
+
+
 class Kernel(Protocol):
     """One kernel of a program."""
 
@@ -59,7 +64,8 @@ class Product:
     """Rows times a matrix, maybe plus an array; addresses: left factor, matrix, array, result.
 
     From row to row there are `lda`, `ldd` and `ldc` entries (`ldd` is None where there is nothing to add); in the
-    matrix `term` entries from one of its `terms` rows to the next, `column` from one of its `width` columns.
+    matrix `term` entries from one of its `terms` rows to the next, `column` from one of its `width` columns. There are
+    `each` rows for each place on the axes, as the places of an image.
     """
 
     axes: tuple[str, ...]
@@ -70,13 +76,14 @@ class Product:
     column: int
     terms: int
     width: int
+    each: int = 1
 
     @property
     def title(self) -> str:
-        return f"product {self.terms} to {self.width}"
+        return f"product {self.terms} to {self.width}" + (f", {self.each} rows each" if self.each > 1 else "")
 
     def work(self, sizes: Sizes) -> float:
-        return 2.0 * rows_of(self.axes, sizes) * self.terms * self.width
+        return 2.0 * rows_of(self.axes, sizes) * self.each * self.terms * self.width
 
 
 @dataclass(frozen=True)
@@ -87,11 +94,12 @@ class Order:
     back: bool
     onto: bool
 
-    def words(self, axes: tuple[str, ...], sizes: Sizes) -> tuple[int, int, int, int]:
-        """Rows in all, rows of a unit, whether from the last unit to the first, whether to add."""
-        rows = rows_of(axes, sizes)
+    def words(self, axes: tuple[str, ...], sizes: Sizes, each: int = 1) -> tuple[int, int, int, int]:
+        """Rows in all, rows of a unit, whether from the last unit to the first, whether to add. There are `each` rows
+        for each place on the axes."""
+        rows = rows_of(axes, sizes) * each
         steps = unit(sizes[BATCH]) if BATCH in axes else 1
-        together = steps * rows_of(axes[1:], sizes) if self.units else rows
+        together = steps * rows_of(axes[1:], sizes) * each if self.units else rows
         return rows, max(1, together), int(self.back), int(self.onto)
 
 
@@ -107,7 +115,7 @@ class Factor:
 @dataclass(frozen=True)
 class Sums:
     """Products over all rows with one right factor, and maybe its plain sum; addresses: right factor, left factors,
-    results, plain sum."""
+    results, plain sum. There are `each` rows for each place on the axes."""
 
     axes: tuple[str, ...]
     ldd: int
@@ -115,6 +123,7 @@ class Sums:
     order: Order
     factors: tuple[Factor, ...]
     summed: bool = False
+    each: int = 1
 
     @property
     def title(self) -> str:
@@ -122,7 +131,7 @@ class Sums:
 
     def work(self, sizes: Sizes) -> float:
         height = sum(f.height for f in self.factors)
-        return 2.0 * rows_of(self.axes, sizes) * height * self.width
+        return 2.0 * rows_of(self.axes, sizes) * self.each * height * self.width
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ LARGE = 16
 def enough_rows(kernel: Product, target: Target) -> int:
     """From how many rows on a product is better made step by step. A matrix that is not near is read again at each
     step; else all results are written to far memory and read again, at about four times the time for a number."""
-    return LARGE if kernel.terms * kernel.width <= target.near else max(LARGE, kernel.terms // 8)
+    rows = LARGE if kernel.terms * kernel.width <= target.near else max(LARGE, kernel.terms // 8)
+    return -(-rows // kernel.each)
 
 
 def _takes(code: Sequence[Code], at: int, loop: int, readers: Mapping[int, int]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rnngraph.ir.types import BATCH
-from rnngraph.kernels.kernel import AlongRow, Elementwise, Product, Sums
+from rnngraph.kernels.kernel import AlongRow, Elementwise, Product, Sums, one_row_each
 from rnngraph.planning.program import ALL, Code, Group, Program, Ref, Repeat, Slot, Step, Turn, moments_of, watched
 
 Moment = Step | Group
@@ -168,6 +168,8 @@ class Masks:
         """The mask of a group that is to be run for the rows of the other one."""
         item, mask = site.item, other.mask
         if not isinstance(item, Group) or not isinstance(item.kernel, Elementwise | Product | AlongRow | Sums):
+            return None
+        if not one_row_each(item.kernel):
             return None
         assert mask is not None
         if item.kernel.axes[-1:] != (BATCH,):

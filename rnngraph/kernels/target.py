@@ -21,6 +21,10 @@ class Target(Protocol):
     def inward(self) -> bool:
         """Whether a product with a sequence can be better made step by step, inside of the loop that reads it."""
 
+    @property
+    def several(self) -> bool:
+        """Whether a product can have several rows for each place on its axes; a nest does it else."""
+
     def elementwise(self, op: str, types: tuple[str, ...], result: str) -> bool:
         """Whether a chain can hold this op on operands of these types."""
 

@@ -7,7 +7,17 @@ from typing import Any
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.cpu.packing import Pack
 from rnngraph.kernels.cpu.target import CpuTarget
-from rnngraph.kernels.kernel import AlongRow, ColumnSums, Ctc, Elementwise, Product, Scatter, Sizes, Sums
+from rnngraph.kernels.kernel import (
+    AlongRow,
+    ColumnSums,
+    Ctc,
+    Elementwise,
+    Product,
+    Scatter,
+    Sizes,
+    Sums,
+    one_row_each,
+)
 from rnngraph.kernels.nests import Nest
 
 
@@ -23,7 +33,7 @@ def parallel(kernel: Any) -> str:
 
 def listed(kernel: Any) -> bool:
     """Whether its rows can be any that a list names; the rows of some kernels must lie side by side."""
-    return not isinstance(kernel, Ctc | Nest)
+    return not isinstance(kernel, Ctc | Nest) and one_row_each(kernel)
 
 
 def columns_of(kernel: Any, target: CpuTarget) -> int:
@@ -49,7 +59,7 @@ def arguments_of(kernel: Any, sizes: Sizes) -> tuple[int, ...]:
             return kernel.term, kernel.column, kernel.terms, kernel.width
         case Sums():
             factors = tuple(n for f in kernel.factors for n in (f.lda, f.ldc, f.height))
-            return kernel.ldd, kernel.width, *kernel.order.words(kernel.axes, sizes), *factors
+            return kernel.ldd, kernel.width, *kernel.order.words(kernel.axes, sizes, kernel.each), *factors
         case Ctc():
             here = sizes[kernel.axis], sizes[BATCH], sizes[kernel.over]
             return *here, *(int(each) for each in kernel.each)

@@ -24,6 +24,7 @@ class CpuTarget:
     """Entries of a matrix that a core's own cache holds."""
 
     inward: bool = True
+    several: bool = True
 
     @property
     def doubles(self) -> int:

@@ -265,9 +265,11 @@ class Tables:
             ranges = (*_cut(rows, share), 0, parts)
         else:
             ranges = (0, rows, *_cut(parts, share))
+        first, last, low, high = ranges
+        if isinstance(kernel, Product):
+            return first * kernel.each, last * kernel.each, low, high
         if not isinstance(kernel, Elementwise):
             return ranges
-        first, last, low, high = ranges
         return first, last, low * self.target.width, min(high * self.target.width, kernel.chain.dims[-1])
 
     def run(self, kernel: Elementwise, rows: int, share: Share) -> tuple[int, int, int, int]:
