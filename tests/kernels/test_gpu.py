@@ -62,9 +62,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Any:
 EVERY = bool(os.environ.get("EVERY"))
 CHOSEN = (
     "lstm everything", "gru", "layer norm lstm", "min gru", "stack", "attention", "stop", "ind rnn", "mlstm",
-    "loop in a step", "clockwork", "two speeds", "dropout",
+    "loop in a step", "clockwork", "two speeds", "dropout", "conv lstm", "ranking",
 )  # fmt: skip
-"""Loops with sums over rows, without products, nested, driven from Python ...; all models with EVERY=1."""
+"""Loops with sums over rows, without products, nested, of images, driven from Python ...; all models with EVERY=1."""
 
 
 @emulated
