@@ -21,9 +21,9 @@ from rnngraph.kernels.kernel import (
     Sums,
 )
 from rnngraph.kernels.layouts import Layout, Views
+from rnngraph.kernels.lines import walk
 from rnngraph.kernels.nests import nest
 from rnngraph.kernels.target import Target
-from rnngraph.kernels.walks import walk
 from rnngraph.ops.ctc import loss_scratch
 from rnngraph.ops.ctc_gradient import gradient_scratch
 from rnngraph.ops.summation_order import DOWN

@@ -14,10 +14,10 @@ from math import prod
 
 from rnngraph.kernels.cpu import lookups, steps
 from rnngraph.kernels.cpu.elementwise import apply
+from rnngraph.kernels.cpu.lines import Walker
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.products import DEPTH
 from rnngraph.kernels.cpu.vectors import BYTES, Lanes, Limit
-from rnngraph.kernels.cpu.walks import Walker
 from rnngraph.kernels.nests import Move, Nest, Strand
 from rnngraph.kernels.readings import Gap
 

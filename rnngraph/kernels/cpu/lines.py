@@ -47,9 +47,8 @@ class Walker:
     def entry(self, array: int, i: Number) -> str:
         return self.load(self.at(array, i), self.nest.strands[array])
 
-    def keep(self, value: str, i: Number, array: int = -1) -> None:
-        array %= len(self.places)
-        self.v.store(value, self.at(array, i), self.nest.strands[array].dtype)
+    def keep(self, value: str, i: Number) -> None:
+        self.v.store(value, self.at(len(self.places) - 1, i), self.nest.strands[-1].dtype)
 
     def held(self, kind: str, value: str) -> str:
         place = self.to.variable(kind)
@@ -186,7 +185,7 @@ class Walker:
                 self.merge(source, low, middle, end)
 
     def merge(self, source: int, low: Number, middle: Number, end: Number) -> None:
-        to, last = self.to, to_last(self.counts[0])
+        to, last = self.to, self.to.sub(self.counts[0], 1)
         left, right = self.held("i64", str(low)), self.held("i64", str(middle))
         with to.loop(low, end) as to_place:
             i, j = self.now("i64", left), self.now("i64", right)
@@ -247,7 +246,3 @@ class Walker:
 def zero(dtype: str) -> str:
     return "0.0" if dtype.startswith("float") else "0"
 
-
-def to_last(count: Number) -> Number:
-    assert isinstance(count, int)
-    return count - 1

@@ -32,28 +32,32 @@ def walk(step: Step, slots: Sequence[Slot], target: Target) -> tuple[Nest, tuple
     axis = node.attrs["axis"] if kind in ALONG_STEPS else None
     dim = None if axis else node.attrs.get("dim", -1) % len(x.sizes)
     kept = [i for i, size in enumerate(x.sizes) if i != dim and size != 1]
-    lines = [None if kind == "argmax" and one is out else dim for one in arrays]
+    dims, lines = tuple(x.sizes[i] for i in kept), [None if kind == "argmax" and one is out else dim for one in arrays]
     shared = (BATCH,) if BATCH in out.places else ()
-    loops = tuple(name for name in out.places if name not in (BATCH, axis)) + ((axis,) if axis else ())
+    loops = (*(name for name in out.places if name not in (BATCH, axis)), *((axis,) if axis else ()))
+    places = (BATCH if shared else "", *loops)
     strands = tuple(
-        Strand(one.dtype, tuple(one.places.get(name) for name in (BATCH if shared else "", *loops)),
-               tuple(_kept(one, line, dim, i) for i in kept))
+        Strand(one.dtype, tuple(map(one.places.get, places)), tuple(_kept(one, line, dim, i) for i in kept))
         for one, line in zip(arrays, lines, strict=True)
-    )  # fmt: skip
-    dims = tuple(x.sizes[i] for i in kept)
+    )
     rows = bool(shared) and not dims and all(one.single for one in arrays)
     lanes = lanes_of_lines(dims, strands, rows) if kind in IN_LANES else "one"
-    alone = 0 if axis else 1
-    made = Walk(
-        kind, tuple(0 if line is None else one.strides[line] for one, line in zip(arrays, lines, strict=True)),
-        tuple(alone if line is None else one.sizes[line] for one, line in zip(arrays, lines, strict=True)),
-        bool(node.attrs.get("reverse", False) or node.attrs.get("falling", False)), len(step.ins),
-    )  # fmt: skip
-    operation = Operation(kind, (), (), out.dtype)
+    back = bool(node.attrs.get("reverse", False) or node.attrs.get("falling", False))
+    made = Walk(kind, *_along(arrays, lines, 0 if axis else 1), back, len(step.ins))
     nest = Nest(
-        shared, loops, int(axis is not None), dims, 0, strands, operation, "", lanes, False, False, False, walk=made
-    )
+        shared, loops, int(axis is not None), dims, 0, strands, Operation(kind, (), (), out.dtype), "", lanes,
+        units=False, back=False, onto=False, walk=made,
+    )  # fmt: skip
     return nest, outs
+
+
+def _along(
+    arrays: Sequence[Laid], lines: Sequence[int | None], alone: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """How far the entries of a line lie apart in each array, and how many there are."""
+    pairs = list(zip(arrays, lines, strict=True))
+    apart = tuple(0 if line is None else one.strides[line] for one, line in pairs)
+    return apart, tuple(alone if line is None else one.sizes[line] for one, line in pairs)
 
 
 def _kept(one: Laid, line: int | None, dim: int | None, i: int) -> int:
