@@ -25,7 +25,7 @@ Places = Sequence[str]
 """Where the entry at hand of each array lies."""
 
 
-AT_ONCE = 32
+AT_ONCE = 8
 """Vectors of short dimensions that are written one by one."""
 
 
