@@ -241,6 +241,11 @@ SUMS: list[tuple[str, list[Type], dict[str, Any]]] = [
      {"left": "pic", "right": "ico", "out": "po", "reduce": ()}),
     ("contract", [Type(T, (3, 2, 5)), Type(T, (3, 4))],
      {"left": "pic", "right": "po", "out": "ico", "reduce": ("time", "batch")}),
+    ("contract", [Type((), (4, 2, 5)), Type(T, (7, 2, 5))],
+     {"left": "oic", "right": "pic", "out": "po", "reduce": ()}),
+    ("contract", [Type((), (7, 10)), Type((), (10, 4))], {"left": "pi", "right": "io", "out": "po", "reduce": ()}),
+    ("contract", [Type(B, (3, 7, 4)), Type(B, (3, 7, 10))],
+     {"left": "pqo", "right": "pqi", "out": "io", "reduce": ("batch",)}),
 ]  # fmt: skip
 
 
@@ -392,6 +397,38 @@ def test_softmax_along_any_dimension(name: str, dim: int) -> None:
         x = numbers(Type(B, shape), {"batch": 3}, "float64")
         expected, got = both(graph_of(name, [Type(B, shape)], dim=dim), {"x0": x}, {"batch": 3})
         assert np.allclose(expected, got, rtol=1e-13, atol=1e-15)
+
+
+ROWS = """
+model M {
+  input x: seq[6, 6, 2]
+  param a: [3, 3, 2, 4] ~ glorot_uniform
+  param b: [4, 5] ~ glorot_uniform
+  y = unroll GRU(7) over reshape(tanh(conv2d(x, a)) @ b, [180])
+  loss mean(y * y)
+}
+"""
+
+
+@pytest.mark.parametrize(("steps", "batch"), [(1, 1), (4, 3), (0, 2), (3, 40)])
+def test_rows_of_an_image_are_rows_of_a_product(steps: int, batch: int) -> None:
+    """Forward and back, in step or for all steps; with the same bits on any number of threads, and in both modes."""
+    model = rg.parse(ROWS)
+    data = {"x": numbers(Type(("batch", "time"), (6, 6, 2)), {"batch": batch, "time": steps}, "float32")}
+    weights = model.init(0)
+    program = model.compile(dtype="float64", gradient=True, kernels="numpy")
+    expected = program.gradients(data, weights)
+    found = [
+        model.compile(*how, dtype="float64", gradient=True, backend=on_machine(32, threads)).gradients(data, weights)
+        for how in (("dynamic",), ("static", steps)) for threads in (1, 3)
+    ]  # fmt: skip
+    titles = [one.what for one in listed(model.compile(gradient=True).main.program.code, target("float32"))]
+    assert "product 18 to 4, 36 rows each" in titles and "product 4 to 5, 36 rows each" in titles
+    for loss, gradients, *_ in found:
+        assert np.allclose(loss, expected[0], rtol=1e-12)
+        for name, array in gradients.items():
+            assert np.allclose(array, expected[1][name], rtol=1e-9, atol=1e-12)
+            assert np.array_equal(array, found[0][1][name])
 
 
 # --- where products are made -------------------------------------------------------------------------------------
