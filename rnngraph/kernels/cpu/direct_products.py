@@ -31,7 +31,7 @@ def in_place(program: Program, sizes: Sizes) -> dict[int, Ref]:
     """Of slots for panels that are not worth packing, the weights that they would be packed from."""
     rows = Counter[int]()
     for group, times in _products(program.code, sizes, 1):
-        rows[group.ins[1].slot] += times * rows_of(group.kernel.axes, sizes)
+        rows[group.ins[1].slot] += times * group.kernel.each * rows_of(group.kernel.axes, sizes)
     packs = (g for g in groups_of(program.code) if isinstance(g.kernel, Pack))
     return {
         pack.outs[0].slot: pack.ins[0]
