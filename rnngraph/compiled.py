@@ -28,7 +28,7 @@ from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.types import BATCH, size_of
 from rnngraph.language.elaboration.elaborated import DataInput, Elaborated, StateInput
-from rnngraph.language.elaboration.streamable import obstacles
+from rnngraph.language.elaboration.streamable import obstacles, without_next_step
 from rnngraph.passes.alignments import Alignment, alignments
 from rnngraph.passes.index_checks import OUTSIDE
 from rnngraph.passes.index_sizes import bounds
@@ -119,7 +119,7 @@ class CompiledProgram:
         """
         if self._against_steps:
             raise UserError(self._against_steps)
-        along = {i.name for i in self.made.inputs if i.axis}
+        along = {i.name for i in self.made.inputs if i.axes}
         given = {name: np.asarray(array)[:, None] if name in along else array for name, array in data.items()}
         results = self.run({**given, **(state or {})}, weights)
         stepped = {n for n, v in self.made.graph.outputs.items() if len(v.type.axes) > 1}
@@ -132,7 +132,9 @@ class CompiledProgram:
         graph, states = self.made.graph, self.made.states
         if not all(s.name in graph.outputs for s in states):
             return [Diagnostic("E602", "the program was compiled without its states", help="compile with states=True")]
-        axes = dict.fromkeys(i.axis for i in self.made.inputs if i.axis)
+        if grids := list(without_next_step(self.made.inputs)):
+            return grids
+        axes = dict.fromkeys(axis for i in self.made.inputs for axis in i.axes)
         return [d for axis in axes for d in obstacles(graph, axis, {s.value for s in states})]
 
     def gradients(

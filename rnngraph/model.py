@@ -273,11 +273,11 @@ class Model:
 
     def sizes(self, steps: int, batch: int) -> dict[str, int]:
         """The sizes of the axes of data of so many rows, each of its sequences of so many steps."""
-        return {BATCH: batch} | {i.axis: steps for i in self.inputs if i.axis}
+        return {BATCH: batch} | {axis: steps for i in self.inputs for axis in i.axes}
 
     def steps_by_axis(self, steps: int | Mapping[str, int]) -> dict[str, int]:
         """The number of steps of each axis that the data have; UserError where one has none, or is not there."""
-        axes = {i.axis: None for i in self.inputs if i.axis}
+        axes = {axis: None for i in self.inputs for axis in i.axes}
         if isinstance(steps, int):
             return dict.fromkeys(axes, steps)
         for axis in steps:

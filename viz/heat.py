@@ -39,10 +39,13 @@ def recorded(name: str, values: np.ndarray[Any, Any], axes: Sequence[str]) -> He
     return HeatMap(name, values.reshape(values.shape[0] if axes else 1, -1).T, across, "unit")
 
 
-def steps_back(name: str, output: str, gradient: np.ndarray[Any, Any]) -> HeatMap:
-    """The size of a gradient (steps, units), the last step first."""
-    last_first = abs(gradient.reshape(len(gradient), -1)[::-1].T)
-    return HeatMap(f"gradient of the last {output} by {name}", last_first, "steps back", "unit", powers=True)
+def steps_back(name: str, output: str, gradient: np.ndarray[Any, Any], axes: Sequence[str]) -> HeatMap:
+    """The size of a gradient: of one (steps, units...) the last step first, of one over two axes as these lie."""
+    title = f"gradient of the last {output} by {name}"
+    if len(axes) > 1:
+        size = abs(gradient).reshape(*gradient.shape[:2], -1).mean(-1)
+        return HeatMap(title, size, axes[1], axes[0], powers=True)
+    return HeatMap(title, abs(gradient.reshape(len(gradient), -1)[::-1].T), "steps back", "unit", powers=True)
 
 
 def write_maps(maps: Sequence[HeatMap], path: str, heading: str) -> None:

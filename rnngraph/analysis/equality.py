@@ -10,7 +10,7 @@ import numpy as np
 
 from rnngraph.analysis.results import Difference
 from rnngraph.compiled import Arrays, CompiledProgram
-from rnngraph.ir.order import orders_of
+from rnngraph.data.shapes import LENGTHS, as_given
 from rnngraph.ir.types import BATCH, size_of
 from rnngraph.language.elaboration.elaborated import DataInput
 from rnngraph.model import Model
@@ -61,13 +61,14 @@ def synthetic(model: Model, steps: Steps, batch: int, seed: int, padded: bool = 
     rng = np.random.default_rng(seed)
     limits, data = reached(model.graph), dict[str, Any]()
     for item in model.inputs:
-        over = [_steps_on(steps, item.axis)] if item.axis else []
+        over = [_steps_on(steps, axis) for axis in item.axes]
         sizes = [*[batch] * (BATCH in item.type.axes), *over, *item.type.shape]
         data[item.name] = _random(item, sizes, limits.get(item.name, 2), rng)
     if padded:
-        axes = {i.axis for i in model.inputs if i.axis}
+        axes = dict.fromkeys(axis for i in model.inputs for axis in i.axes)
         lengths = {axis: rng.integers(0, _steps_on(steps, axis) + 1, batch) for axis in axes}
-        data |= {f"{i.name}.lengths": lengths[i.axis] for i in model.inputs if i.axis and BATCH in i.type.axes}
+        sequences = [i for i in model.inputs if i.axes and BATCH in i.type.axes]
+        data |= {i.name + LENGTHS: as_given(i.axes, lengths) for i in sequences}
     return data
 
 
@@ -86,7 +87,7 @@ def cotangents_for(model: Model, steps: Steps, batch: int) -> Arrays | None:
     outputs = model.graph.outputs
     if "loss" in outputs:
         return None
-    sizes, orders = {BATCH: batch}, orders_of(model.graph)
+    sizes, orders = {BATCH: batch}, model.made.orders
     found = {}
     for name in model.outputs:
         type = outputs[name].type

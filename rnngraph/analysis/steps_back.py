@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from rnngraph.data.shapes import lengths_of, steps_of
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
-from rnngraph.ir.order import orders_of
 from rnngraph.ir.types import BATCH
 from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
@@ -36,7 +35,7 @@ def gradients_back(model: Model, how: RunOptions, output: str, data: Arrays, wei
 
     UserError where there is no such output of floats over time, CannotDo where no data are sequences of floats.
     """
-    sequences = [i for i in model.inputs if i.axis and i.type.dtype == "float"]
+    sequences = [i for i in model.inputs if i.axes and i.type.dtype == "float"]
     outputs = {n: v.type for n, v in model.graph.outputs.items() if v.type.dtype == "float" and len(v.type.axes) > 1}
     if output not in outputs:
         known = did_you_mean(output, outputs) or f"there are: {', '.join(outputs) or 'none'}"
@@ -46,7 +45,7 @@ def gradients_back(model: Model, how: RunOptions, output: str, data: Arrays, wei
         raise CannotDo("no data of the model are sequences of floats, so there are no gradients by step", "E646", help)
     program = how.compiled(model, steps_of(model.inputs, data), gradient=True)
     results = program.run(data, weights)
-    order, array = orders_of(model.graph)[output], results[output]
+    order, array = model.made.orders[output], results[output]
     sizes = dict(zip(order, array.shape, strict=False))
     last = ones_at_ends(order, sizes, array.shape[len(order) :], lengths_of(model.inputs, data))
     _, found = program.gradients(data, weights, {output: last})

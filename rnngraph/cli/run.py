@@ -144,15 +144,15 @@ def _draw(
     """Heat maps of the watched values, and of the gradients of the last step of an output."""
     from rnngraph.analysis.steps_back import gradients_back
     from rnngraph.data.shapes import lengths_of
-    from rnngraph.ir.order import orders_of
     from rnngraph.viz.heat import recorded, steps_back, write_maps
 
-    orders, lengths = orders_of(program.made.graph).items(), lengths_of(model.inputs, data)
+    orders, lengths = program.made.orders.items(), lengths_of(model.inputs, data)
     watched = {name.removeprefix("watch."): axes for name, axes in orders if name.startswith("watch.")}
     maps = [recorded(name, results[name][0], axes[1:]) for name, axes in watched.items()]
     if back:
         found = gradients_back(model, how, back, data, weights)
-        own = {i.name: slice(lengths[i.axis][0] if i.axis in lengths else None) for i in model.inputs}
-        maps += [steps_back(name, back, gradient[0, own[name]]) for name, gradient in found.items()]
+        over = {i.name: i.axes for i in model.inputs}
+        own = {n: tuple(slice(lengths[a][0] if a in lengths else None) for a in axes) for n, axes in over.items()}
+        maps += [steps_back(name, back, gradient[0, *own[name]], over[name]) for name, gradient in found.items()]
     write_maps(maps, path, f"{model.block.definition}: the first row of the data")
     say(f"wrote {path}")

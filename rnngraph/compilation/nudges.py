@@ -42,7 +42,7 @@ class Nudge:
 def nudged(made: Elaborated) -> tuple[Elaborated, list[Nudge]]:
     """The model with such an input for each state of floats, of all loops over an axis of its data that are not inside
     of a step."""
-    axes = {i.axis for i in made.inputs if i.axis}
+    axes = {axis for i in made.inputs for axis in i.axes}
     found: list[Nudge] = []
     added: dict[str, Value] = {}
 
@@ -61,7 +61,7 @@ def nudged(made: Elaborated) -> tuple[Elaborated, list[Nudge]]:
 
     values = Rewriter(change).run(made.graph.outputs.values())
     graph = Graph({**made.graph.inputs, **added}, dict(zip(made.graph.outputs, values, strict=True)))
-    more = [DataInput(n.name, added[n.name].type, n.axis, None) for n in found]
+    more = [DataInput(n.name, added[n.name].type, (n.axis,), None) for n in found]
     return replace(made, graph=graph, inputs=(*made.inputs, *more)), found
 
 

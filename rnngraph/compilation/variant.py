@@ -14,13 +14,13 @@ from rnngraph.checkpointing.plan import Walking, state_bytes, tape_bytes, walkin
 from rnngraph.checkpointing.segment_programs import Parts
 from rnngraph.checkpointing.segments import Cut, cut
 from rnngraph.checkpointing.stages import Way, ways, why_not
-from rnngraph.compilation.calls import COTANGENT, to_program
+from rnngraph.compilation.calls import COTANGENT, GRADIENT, to_program
 from rnngraph.compilation.differentiation import differentiated, in_two_ways, looped
 from rnngraph.compilation.schedule import Schedule, Steps
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.ir.graph import Graph
-from rnngraph.ir.order import Order, orders_of
+from rnngraph.ir.order import Order
 from rnngraph.ir.types import BATCH, size_of
 from rnngraph.language.elaboration.elaborated import Elaborated
 from rnngraph.passes.pipeline import stages, unrolled
@@ -87,13 +87,18 @@ class Variant:
 
     @cached_property
     def orders(self) -> dict[str, Order]:
-        """Of each result its axes as the user meets them."""
-        return orders_of(self.elaborated.graph)
+        """Of each result, gradients of inputs too, its axes as the user meets them."""
+        return {**{GRADIENT + i.name: i.order for i in self.elaborated.inputs}, **self.elaborated.orders}
+
+    @cached_property
+    def _given_orders(self) -> dict[str, Order]:
+        """Of each input of data its axes as the user gives them."""
+        return {i.name: i.order for i in self.elaborated.inputs}
 
     def turned(self, name: str) -> list[int]:
         """The axes of an input in the program's order, as positions in the user's."""
-        order = self.orders[name.removeprefix(COTANGENT)] if name.startswith(COTANGENT) else None
-        return to_program(self.looped.inputs[name].type, order)
+        of_result = self.orders.get(name.removeprefix(COTANGENT)) if name.startswith(COTANGENT) else None
+        return to_program(self.looped.inputs[name].type, of_result or self._given_orders.get(name))
 
     @property
     def arrays(self) -> list[Bound | Walker | Spares]:

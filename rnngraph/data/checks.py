@@ -56,7 +56,7 @@ def check_data(
     arrays = {i.name: a for i in inputs if (a := fitting_array(check, i, given, dtype)) is not None}
     fed = {s.name: a for s in states if (a := fitting_array(check, s, given, dtype)) is not None}
     for item in inputs:
-        if item.name in arrays and item.axis and BATCH in item.type.axes and item.name + LENGTHS in given:
+        if item.name in arrays and item.axes and BATCH in item.type.axes and item.name + LENGTHS in given:
             check_lengths(check, item, given[item.name + LENGTHS])
     for item in inputs:
         if item.name in arrays:
@@ -84,7 +84,7 @@ def _names(
     given: Mapping[str, Any],
     need: Collection[str] | None,
 ) -> None:
-    sequences = [i.name for i in inputs if i.axis and BATCH in i.type.axes]
+    sequences = [i.name for i in inputs if i.axes and BATCH in i.type.axes]
     known = [i.name for i in inputs] + [s.name for s in states] + [n + LENGTHS for n in sequences]
     for name in given:
         if name not in known:

@@ -3,44 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from rnngraph.data.shapes import LENGTHS, Array, Checking, dims_of
+from rnngraph.data.shapes import LENGTHS, Array, Checking, by_axis, dims_of
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
 from rnngraph.weights.checks import shape_text
 
 
 def check_lengths(check: Checking, item: DataInput, value: Any) -> None:
-    """The real length of each row; one answer for each time axis."""
-    name, lengths = item.name + LENGTHS, np.asarray(value)
-    batch, steps = check.sizes[BATCH], check.sizes[item.axis]
-    if lengths.shape != (batch,):
-        check.wrong(
-            "E520", f"`{name}` should be ({batch},), one for each row, got {shape_text(lengths.shape)}", item
-        )
+    """The real length of each row, along each axis of the input."""
+    name, lengths, many = item.name + LENGTHS, np.asarray(value), len(item.axes) > 1
+    wanted = (check.sizes[BATCH], *(len(item.axes),) * many)
+    if lengths.shape != wanted:
+        each = f"one for each row, along {' and '.join(item.axes)}" if many else "one for each row"
+        text = f"`{name}` should be {shape_text(wanted)}, {each}, got {shape_text(lengths.shape)}"
+        check.wrong("E520", text, item)
     elif lengths.dtype.kind not in "iu":
         check.wrong("E521", f"`{name}` should hold integers, got {lengths.dtype}", item)
-    elif (outside := np.flatnonzero((lengths < 0) | (lengths > steps))).size:
+    else:
+        for axis, along in by_axis(item.axes, lengths).items():
+            _check_along(check, item, axis, along)
+
+
+def _check_along(check: Checking, item: DataInput, axis: str, lengths: Array) -> None:
+    """The real length of each row along one axis; one answer for each."""
+    name, steps = item.name + LENGTHS, check.sizes[axis]
+    along = f" along {axis}" if len(item.axes) > 1 else ""
+    if (outside := np.flatnonzero((lengths < 0) | (lengths > steps))).size:
         row = int(outside[0])
         check.wrong(
-            "E522", f"`{name}` says {lengths[row]} for row {row}, expected 0 to {steps} (its steps)", item
+            "E522", f"`{name}` says {lengths[row]} for row {row}, expected 0 to {steps} (its steps{along})", item
         )
-    elif item.axis in check.lengths and not np.array_equal(check.lengths[item.axis], lengths):
-        other = check.length_names[item.axis]
-        row = int(np.flatnonzero(check.lengths[item.axis] != lengths)[0])
+    elif axis in check.lengths and not np.array_equal(check.lengths[axis], lengths):
+        other = check.length_names[axis]
+        row = int(np.flatnonzero(check.lengths[axis] != lengths)[0])
         check.wrong(
             "E523",
             f"`{name}` and `{other}` disagree at row {row}: {lengths[row]} and "
-            f"{check.lengths[item.axis][row]}",
+            f"{check.lengths[axis][row]}{along}",
             item,
             help="inputs on one time axis share their lengths",
         )
     else:
-        check.lengths[item.axis] = lengths.astype("int64")
-        check.length_names.setdefault(item.axis, name)
+        check.lengths[axis] = lengths.astype("int64")
+        check.length_names.setdefault(axis, name)
 
 
 def check_contents(check: Checking, item: DataInput, array: Array, bound: int | None) -> None:
@@ -53,11 +63,17 @@ def check_contents(check: Checking, item: DataInput, array: Array, bound: int | 
 
 def _real(check: Checking, item: DataInput, array: Array) -> Array | None:
     """Which (row, step) are no padding, shaped to spread over the array; None where all are."""
-    lengths = check.lengths.get(item.axis)
-    if lengths is None or item.axis not in check.sizes or BATCH not in item.type.axes:
+    known = [axis for axis in item.axes if axis in check.lengths and axis in check.sizes]
+    if not known or BATCH not in item.type.axes:
         return None
-    real = np.arange(array.shape[1]) < lengths[:, None]
-    return real.reshape(*real.shape, *(1,) * (array.ndim - 2))
+    masks = (_own_steps(check.lengths[axis], array, item.order.index(axis)) for axis in known)
+    return reduce(np.logical_and, masks)
+
+
+def _own_steps(lengths: Array, array: Array, place: int) -> Array:
+    """Which (row, step along a dimension of an array) are no padding, shaped to spread over it."""
+    real = np.arange(array.shape[place]) < lengths[:, None]
+    return np.expand_dims(real, tuple(i for i in range(1, array.ndim) if i != place))
 
 
 def check_finite(check: Checking, item: DataInput | StateInput, array: Array, real: Array | None) -> None:
@@ -113,6 +129,14 @@ def _value_at(item: DataInput | StateInput, array: Array, bad: Array) -> str:
     """`nan at row 2, step 5, value 0`, for the first bad entry; places count from 0."""
     at = [int(i) for i in np.argwhere(bad)[0]]
     dims = dims_of(item)
-    words = ["row" if d == BATCH else "step" if isinstance(d, str) else "value" for d in dims]
-    place = ", ".join(f"{word} {i}" for word, i in zip(words, at, strict=True))
+    one = sum(isinstance(d, str) for d in dims) < 3  # axis of time
+    place = ", ".join(_place(d, i, one) for d, i in zip(dims, at, strict=True))
     return f"{array[tuple(at)]}" + (f" at {place}" if place else "")
+
+
+def _place(dim: str | int, i: int, one_axis: bool) -> str:
+    if dim == BATCH:
+        return f"row {i}"
+    if isinstance(dim, int):
+        return f"value {i}"
+    return f"step {i}" if one_axis else f"step {i} along {dim}"

@@ -38,7 +38,7 @@ class Roles:
     @property
     def axis(self) -> str:
         """The time axis along which the data are known; "" where no input is a sequence."""
-        return next((i.axis for i in (*self.known, *self.inputs) if i.axis), "")
+        return next((i.axes[0] for i in (*self.known, *self.inputs) if i.axes), "")
 
 
 def roles(inputs: Sequence[DataInput], graph: Graph, outputs: Sequence[str]) -> Roles:

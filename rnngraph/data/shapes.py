@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,9 +50,8 @@ class Checking:
 
 def dims_of(item: DataInput | StateInput) -> tuple[str | int, ...]:
     """What the axes of the array should be: names where any size will do."""
-    axis = item.axis if isinstance(item, DataInput) else ""
-    batch = (BATCH,) if BATCH in item.type.axes else ()
-    return (*batch, *((axis,) if axis else ()), *item.type.shape)
+    order = item.order if isinstance(item, DataInput) else (BATCH,) * (BATCH in item.type.axes)
+    return (*order, *item.type.shape)
 
 
 def fitting_array(
@@ -143,7 +142,19 @@ def _size(
 
 def lengths_of(inputs: Iterable[DataInput], data: Mapping[str, Any]) -> dict[str, Array]:
     """The real steps of each row along every axis for which the data tell them."""
-    return {i.axis: np.asarray(data[i.name + LENGTHS]) for i in inputs if i.axis and i.name + LENGTHS in data}
+    told = [(i.axes, np.asarray(data[i.name + LENGTHS])) for i in inputs if i.axes and i.name + LENGTHS in data]
+    return {axis: lengths for axes, given in told for axis, lengths in by_axis(axes, given).items()}
+
+
+def by_axis(axes: Sequence[str], lengths: Array) -> dict[str, Array]:
+    """The real steps of each row along each axis, of lengths as they are given: (batch,) along one axis, (batch, 2)
+    along two."""
+    return dict(zip(axes, np.moveaxis(lengths, -1, 0) if len(axes) > 1 else [lengths], strict=True))
+
+
+def as_given(axes: Sequence[str], lengths: Mapping[str, Array]) -> Array:
+    """What `by_axis` takes apart."""
+    return np.stack([lengths[axis] for axis in axes], axis=-1) if len(axes) > 1 else lengths[axes[0]]
 
 
 def steps_of(inputs: Iterable[DataInput], data: Mapping[str, Any]) -> dict[str, int]:
@@ -151,6 +162,6 @@ def steps_of(inputs: Iterable[DataInput], data: Mapping[str, Any]) -> dict[str, 
     found: dict[str, int] = {}
     for item in inputs:
         array = data.get(item.name)
-        if item.axis and array is not None and np.ndim(array) >= 2:
-            found.setdefault(item.axis, np.shape(array)[1])
+        if array is not None and np.ndim(array) > len(item.axes):
+            found = {**dict(zip(item.axes, np.shape(array)[1:], strict=False)), **found}
     return found

@@ -100,7 +100,7 @@ def _named(given: Mapping[str, str | Sequence[str]]) -> dict[str, tuple[str, ...
 
 
 def _by_axis(steps: int | Mapping[str, int], roles: Roles) -> dict[str, int]:
-    axes = dict.fromkeys(i.axis for i in roles.inputs if i.axis)
+    axes = dict.fromkeys(axis for i in roles.inputs for axis in i.axes)
     unknown = [axis for axis in steps if axis not in axes] if isinstance(steps, Mapping) else []
     if unknown:
         help = did_you_mean(unknown[0], axes) or f"its axes: {', '.join(f'`{a}`' for a in axes) or 'none'}"
@@ -118,7 +118,7 @@ def _made(roles: Roles, inputs: Sequence[DataInput], table: Table, asked: Recipe
     cut = _in_rows(roles, inputs, there, asked, rows) if rows else asked
     windows = _windows(roles, inputs, there, cut)
     arrays = {i.name: _array(i, roles, there, windows, cut) for i in inputs}
-    first = next((i.name for i in inputs if i.axis == roles.axis), "")
+    first = next((i.name for i in inputs if i.axes == (roles.axis,)), "")
     if windows.ragged and first:
         arrays[first + LENGTHS] = windows.lengths
     beside = _beside(roles, there, windows, asked)
@@ -137,6 +137,7 @@ def _chosen(roles: Roles, wanted: Sequence[DataInput], table: Table, asked: Reci
         if found[item.name]:
             _refuse_unfit(item, found[item.name], table)
         elif item.default is None and not partly:
+            _refuse_grid(item)
             few = ", ".join(f"`{n}`" for n in list(table.columns)[:8])
             raise UserError(
                 f"no column of `{table.path}` is given for the input `{item.name}`",
@@ -148,6 +149,7 @@ def _chosen(roles: Roles, wanted: Sequence[DataInput], table: Table, asked: Reci
 
 def _refuse_unfit(item: DataInput, columns: Sequence[str], table: Table) -> None:
     """UserError where a column is not there, or an input is not made of so many."""
+    _refuse_grid(item)
     for name in columns:
         table.column(name, f"the input `{item.name}` is made of")
     if len(item.type.shape) > 1:
@@ -156,6 +158,13 @@ def _refuse_unfit(item: DataInput, columns: Sequence[str], table: Table) -> None
     if len(columns) != _count(item):
         given = f"{len(columns)} column{'s are' if len(columns) > 1 else ' is'} given for it"
         raise UserError(f"`{item.name}` takes {_count(item)} columns, and {given}", "E550", "give it as many")
+
+
+def _refuse_grid(item: DataInput) -> None:
+    """UserError where an input runs over more axes than the rows of a table."""
+    if len(item.axes) > 1:
+        told = f"`{item.name}` runs over {' and '.join(item.axes)}, which columns of a table cannot fill"
+        raise UserError(told, "E550", "give such data as .npz")
 
 
 def _takes(names: Sequence[str]) -> str:
@@ -217,19 +226,20 @@ def _windows(roles: Roles, inputs: Sequence[DataInput], there: Sorted, asked: Re
 
 def _reach(item: DataInput, roles: Roles, asked: Recipe) -> int:
     """How many rows behind its last step a window has to have for an input."""
-    if item.axis and item.axis != roles.axis:
+    if item.axes and item.axes != (roles.axis,):
         return (asked.horizon or 0) + _steps_of(item, asked) - 1
     return (asked.horizon or 0) if item.name in roles.targets else 0
 
 
 def _steps_of(item: DataInput, asked: Recipe) -> int:
-    if item.axis not in asked.steps:
+    (axis,) = item.axes
+    if axis not in asked.steps:
         raise UserError(
-            f"it is not said how many steps `{item.name}` has, which runs over `{item.axis}`",
+            f"it is not said how many steps `{item.name}` has, which runs over `{axis}`",
             "E552",
-            f"give one for each axis: --steps time=30,{item.axis}=7",
+            f"give one for each axis: --steps time=30,{axis}=7",
         )
-    return asked.steps[item.axis]
+    return asked.steps[axis]
 
 
 def _array(item: DataInput, roles: Roles, there: Sorted, windows: Windows, asked: Recipe) -> Array:
@@ -239,9 +249,9 @@ def _array(item: DataInput, roles: Roles, there: Sorted, windows: Windows, asked
     columns = [values(item, name, there, asked) for name in (asked.masks.get(item.name) or asked.columns[item.name])]
     stacked = np.stack(columns, axis=-1) if item.type.shape else columns[0]
     ahead = (asked.horizon or 0) if item.name in roles.targets else 0
-    if not item.axis:
+    if not item.axes:
         return windows.behind(stacked, ahead, 1)[:, 0]
-    if item.axis == roles.axis:
+    if item.axes == (roles.axis,):
         return windows.steps(stacked, ahead)
     return windows.behind(stacked, asked.horizon or 0, _steps_of(item, asked))
 

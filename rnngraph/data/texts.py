@@ -76,9 +76,9 @@ def text(
 
 def _inputs(model: Reading) -> tuple[DataInput, DataInput | None]:
     """The input that takes the text, and the target that takes what follows, where there is one."""
-    fits = [i for i in model.roles.inputs if i.axis and i.type.dtype == "int" and not i.type.shape]
+    fits = [i for i in model.roles.inputs if len(i.axes) == 1 and i.type.dtype == "int" and not i.type.shape]
     read = [i for i in fits if i.name not in model.roles.targets]
-    ahead = [i for i in fits if i.name in model.roles.targets and read and i.axis == read[0].axis]
+    ahead = [i for i in fits if i.name in model.roles.targets and read and i.axes == read[0].axes]
     if len(read) != 1 or len(ahead) > 1:
         found = ", ".join(f"`{i.name}`" for i in read) or "none"
         raise UserError(

@@ -57,9 +57,8 @@ def values_json(model: Model, run: Run) -> Json:
 
 def _given(model: Model, run: Run, tables: Tables) -> Iterator[Json]:
     for item in model.inputs:
-        if item.axis and item.name in run.data:
-            axes = (BATCH, item.axis) if BATCH in item.type.axes else (item.axis,)
-            yield _series(item.name, "input", axes, run.data[item.name], tables.of_span(item.span))
+        if item.axes and item.name in run.data:
+            yield _series(item.name, "input", item.order, run.data[item.name], tables.of_span(item.span))
 
 
 def _watched(program: CompiledProgram, results: Arrays, tables: Tables) -> Iterator[Json]:

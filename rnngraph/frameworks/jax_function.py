@@ -17,7 +17,6 @@ from rnngraph.data.checks import check_data
 from rnngraph.data.shapes import LENGTHS, SEED, target
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.frameworks.programs import OPTIONS, Programs, Wanted, model_of
-from rnngraph.ir.order import orders_of
 from rnngraph.ir.types import size_of
 from rnngraph.weights.checks import check_weights
 
@@ -98,7 +97,7 @@ def _shapes(program: CompiledProgram, weights: Arrays, data: Arrays) -> dict[str
     sizes = check_data(
         made.inputs, made.states, stand_ins, steps=_steps(program), need=program.needed, dtype=dtype
     ).sizes
-    orders, found = orders_of(made.graph), {}
+    orders, found = made.orders, {}
     for name, value in made.graph.outputs.items():
         axes = (size_of(axis, sizes.__getitem__) for axis in orders[name])
         type = jax.dtypes.canonicalize_dtype(target(value.type.dtype, dtype))

@@ -12,7 +12,6 @@ from rnngraph.compiled import CompiledProgram
 from rnngraph.diagnostics.errors import UserError, told_of
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import INPUT, ordered
-from rnngraph.ir.order import orders_of
 from rnngraph.ir.types import BATCH
 from rnngraph.language.syntax.ast import File
 
@@ -76,7 +75,7 @@ class Programs:
 
     def along(self, axis: str) -> list[str]:
         """The outputs that have a step for each of this axis, behind the batch."""
-        return [name for name, order in orders_of(self.model.graph).items() if order[:2] == (BATCH, axis)]
+        return [name for name, order in self.model.made.orders.items() if order[:2] == (BATCH, axis)]
 
     @property
     def recomputes(self) -> bool:

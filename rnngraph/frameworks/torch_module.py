@@ -144,7 +144,7 @@ class Module(torch.nn.Module):
         if "lengths" in known:
             return "lengths"
         for item in self.model.inputs:
-            if item.axis and BATCH in item.type.axes:
+            if item.axes and BATCH in item.type.axes:
                 return item.name + LENGTHS
         raise UserError("the model takes no sequence that could have `lengths`", "E745", "leave them out")
 
@@ -202,7 +202,7 @@ class Module(torch.nn.Module):
         for item in self.model.inputs:
             sequence = told.get(item.name)
             if isinstance(sequence, PackedSequence):
-                along = [n for n in self._programs.along(item.axis) if isinstance(found.get(n), torch.Tensor)]
+                along = [n for n in self._programs.along(item.axes[0]) if isinstance(found.get(n), torch.Tensor)]
                 found = packed(found, along, sequence, given[item.name + LENGTHS])
         return found
 

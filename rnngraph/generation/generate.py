@@ -90,7 +90,7 @@ def reader(model: Model, tokens: str | None = None, scores: str | None = None, k
     read = [
         i.name
         for i in model.inputs
-        if i.name in needed and i.name not in known and i.axis and i.type.dtype == "int" and not i.type.shape
+        if i.name in needed and i.name not in known and len(i.axes) == 1 and i.type.dtype == "int" and not i.type.shape
     ]
     tokens = _only(tokens, read, "input that takes tokens", "--tokens")
     if limits.get(tokens, vocabulary) != vocabulary:

@@ -17,6 +17,7 @@ from rnngraph.files.results import plain_values
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import DataInput
 from rnngraph.language.elaboration.streamable import obstacles as along
+from rnngraph.language.elaboration.streamable import without_next_step
 from rnngraph.model import Model
 
 
@@ -24,7 +25,8 @@ def obstacles(model: Model, outputs: tuple[str, ...]) -> Iterator[Diagnostic]:
     """What keeps a model from being run step by step for these outputs: it looks ahead, or keeps a state unnamed."""
     graph = model.graph.with_outputs({name: model.graph.outputs[name] for name in outputs})
     handed_on = {s.value for s in model.states}
-    for axis in dict.fromkeys(i.axis for i in model.inputs if i.axis):
+    yield from without_next_step(model.inputs)
+    for axis in dict.fromkeys(axis for i in model.inputs for axis in i.axes):
         yield from along(graph, axis, handed_on)
     yield from (
         Diagnostic("E642", "`every` needs more than one step", n.origin.span)
@@ -39,14 +41,14 @@ def can_stream(model: Model, outputs: tuple[str, ...]) -> bool:
 
 def per_step(model: Model) -> tuple[str, ...]:
     """The outputs that have a value at every step of the data; final states are kept, not told."""
-    sequences = {i.axis for i in model.inputs if i.axis}
+    sequences = {axis for i in model.inputs for axis in i.axes}
     axes = {n: [a for a in model.graph.outputs[n].type.axes if a != BATCH] for n in model.outputs}
     return tuple(n for n in model.outputs if len(axes[n]) == 1 and axes[n][0] in sequences)
 
 
 def handed_on(program: CompiledProgram, results: Arrays) -> Arrays:
     """What a run of a piece of the data leaves for the run of the next one."""
-    sequences = {i.axis for i in program.made.inputs if i.axis}
+    sequences = {axis for i in program.made.inputs for axis in i.axes}
     return {s.name: results[s.name] for s in program.made.states if s.axis in sequences and s.name in results}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
 
 from rnngraph.ir.graph import LOOP, Graph, Node, Value, body_nodes, loop_of
@@ -16,13 +16,13 @@ def batch_first(axes: Iterable[str]) -> Order:
     return tuple(sorted(axes, key=lambda axis: axis != BATCH))
 
 
-def orders_of(graph: Graph) -> dict[str, Order]:
+def orders_of(graph: Graph, given: Mapping[str, Order]) -> dict[str, Order]:
     """Of each output of an elaborated graph its axes as the user meets them: the batch, then those of time.
 
     The axis of an outer loop stands before what its steps hand out. Where no loop says it, the axes of a left operand
-    stand before those of a right one.
+    stand before those of a right one; those of data stand as declared: `given`, by the names of inputs.
     """
-    found: dict[Value, Order] = {}
+    found = {graph.inputs[name]: order for name, order in given.items() if name in graph.inputs}
     if any(len(times(value.type)) > 1 for value in graph.outputs.values()):
         _follow(graph.nodes(), found)
     return {n: (*(BATCH,) * (BATCH in v.type.axes), *found.get(v, times(v.type))) for n, v in graph.outputs.items()}

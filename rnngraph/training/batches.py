@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.data.shapes import LENGTHS
+from rnngraph.data.shapes import LENGTHS, by_axis
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.tensors import Arrays
 from rnngraph.training.config import Split
@@ -74,31 +75,37 @@ def by_length(order: Rows, lengths: Rows, size: int, seed: int, epoch: int) -> R
     return np.concatenate([near[: whole * size].reshape(whole, size)[shuffle].ravel(), near[whole * size :]])
 
 
-def trim(rows: Arrays, sequences: Mapping[str, str]) -> Arrays:
-    """Without the steps that are padding in every row. `sequences` maps inputs to their time axes.
+def trim(rows: Arrays, sequences: Mapping[str, Sequence[str]]) -> Arrays:
+    """Without the steps that are padding in every row. `sequences` maps inputs to their time axes, in order.
 
     Only axes with lengths get shorter, all inputs on one axis alike, and to one step at least.
     """
-    longest = {
-        axis: max(1, int(rows[name + LENGTHS].max()))
-        for name, axis in sequences.items()
-        if name + LENGTHS in rows
-    }
-    return {
-        name: array[:, : longest[sequences[name]]] if sequences.get(name) in longest else array
-        for name, array in rows.items()
-    }
+    ends = {axis: max(1, int(lengths.max())) for axis, lengths in _lengths(rows, sequences).items()}
+
+    def cut(array: Array, axes: Sequence[str]) -> Array:
+        return array[(slice(None), *(slice(ends.get(axis)) for axis in axes))] if array.ndim else array
+
+    return {name: cut(array, sequences.get(name, ())) for name, array in rows.items()}
 
 
-def weight(rows: Mapping[str, Any], axes: Mapping[str, str], axis: str) -> int:
-    """By how much the mean of some rows counts beside that of others: by the real steps along the axis that it is over,
-    by rows where it is over none. `axes` gives for each sequence its axis."""
-    along = [name for name in axes if axes[name] == axis and name in rows] if axis else []
-    for name in along:
-        if name + LENGTHS in rows:
-            return int(np.sum(rows[name + LENGTHS]))
-    count = row_count(rows)
-    return count * int(np.shape(rows[along[0]])[1]) if along else count
+def weight(rows: Mapping[str, Any], axes: Mapping[str, Sequence[str]], over: Sequence[str]) -> int:
+    """By how much the mean of some rows counts beside that of others: by the real steps along the axes that it is over,
+    by rows where it is over none. `axes` gives for each sequence its axes."""
+    lengths, sizes = _lengths(rows, axes), _sizes(rows, axes)
+    own = [lengths.get(axis, sizes.get(axis, 1)) for axis in over]
+    return int(np.sum(math.prod(own, start=np.ones(row_count(rows), np.int64))))
+
+
+def _lengths(rows: Mapping[str, Any], axes: Mapping[str, Sequence[str]]) -> dict[str, Array]:
+    """The real steps of each row along every axis for which they are told."""
+    told = [by_axis(along, np.asarray(rows[n + LENGTHS])) for n, along in axes.items() if n + LENGTHS in rows]
+    return {axis: lengths for found in told for axis, lengths in found.items()}
+
+
+def _sizes(rows: Mapping[str, Any], axes: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """The steps of every axis of the sequences that are there."""
+    there = [(along, np.shape(rows[name])[1:]) for name, along in axes.items() if name in rows]
+    return {axis: size for along, sizes in there for axis, size in zip(along, sizes, strict=False)}
 
 
 def chunks(rows: int, size: int) -> Sequence[Rows]:

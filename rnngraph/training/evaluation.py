@@ -35,8 +35,8 @@ def evaluate(
     metrics: Iterable[str] = (),
     size: int = EVALUATED,
     rows: Rows | None = None,
-    axes: Mapping[str, str] | None = None,
-    over: Mapping[str, str] | None = None,
+    axes: Mapping[str, Sequence[str]] | None = None,
+    over: Mapping[str, Sequence[str]] | None = None,
     processes: Processes = ALONE,
     shards: int = 1,
     told: tuple[str, str] = ("the data", ""),
@@ -44,7 +44,7 @@ def evaluate(
     """`loss` and the metrics of all rows, or of those that are numbered.
 
     At most `size` rows run at once; of more rows the results are means over such parts, weighted by their rows, or by
-    their real steps along the axis that `over` names for a result. `axes` gives for each sequence its axis. There are
+    their real steps along the axes that `over` names for a result. `axes` gives for each sequence its axes. There are
     at least as many parts as `shards`, if there are rows for them; `processes` share the parts. Rows that are wrong are
     `told` as those of these data, and when that was.
     """
@@ -57,7 +57,7 @@ def evaluate(
         part = batches.take(data, rows[places])
         with told_by(rows[places], *told):
             results = program.run(part, weights)
-        counts = [batches.weight(part, axes or {}, (over or {}).get(name, "")) for name in names]
+        counts = [batches.weight(part, axes or {}, (over or {}).get(name, ())) for name in names]
         return [(float(results[name]) * count, count) for name, count in zip(names, counts, strict=True)]
 
     mine = own(len(parts), processes.size, processes.rank)

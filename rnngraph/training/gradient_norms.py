@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from rnngraph.compilation.nudges import Nudge, nudged
 from rnngraph.compiled import CompiledProgram
-from rnngraph.data.shapes import lengths_of
+from rnngraph.data.shapes import lengths_of, steps_of
+from rnngraph.training.batches import row_count
 from rnngraph.training.evaluation import BACK, WEIGHT, Record
 
 
@@ -24,8 +25,8 @@ class GradientNorms:
     def __call__(self, rows: Mapping[str, Any], weights: Mapping[str, NDArray[Any]]) -> Record:
         """`gradient.NAME` for each weight, then `back.AXIS.STEPS` for 0, 1, 2, 4, 8, ... steps: Euclidean norms of the
         gradient of the mean loss of the rows, those of states over all states of all loops along the axis."""
-        sizes = {i.axis: np.shape(rows[i.name]) for i in self._program.made.inputs if i.axis and i.name in rows}
-        zeros = {n.name: np.zeros((*sizes[n.axis][:2], *n.shape), self._program.schedule.dtype) for n in self._nudges}
+        count, steps = row_count(rows), steps_of(self._program.made.inputs, rows)
+        zeros = {n.name: np.zeros((count, steps[n.axis], *n.shape), self._program.schedule.dtype) for n in self._nudges}
         _, gradients = self._program.gradients({**rows, **zeros}, weights)
         own = {f"{WEIGHT}{name}": float(np.linalg.norm(gradients[name])) for name in weights if name in gradients}
         return own | dict(self._states(lengths_of(self._program.made.inputs, rows), gradients))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -74,7 +74,7 @@ class Job:
     frozen: frozenset[str]
     identity: Identity
     path: str | os.PathLike[str] | None
-    over: Mapping[str, str] = field(default_factory=dict)
+    over: Mapping[str, Sequence[str]] = field(default_factory=dict)
     together: int = EVALUATED
     progress: Callable[[Progress], None] | None = field(default=None)
     explain: Explain | None = field(default=None)

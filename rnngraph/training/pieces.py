@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -23,7 +23,7 @@ from rnngraph.training.config import FitConfig
 class Pieces:
     """The data that are learnt from, cut into batches by the settings.
 
-    `numbers` are the rows of `data` that are learnt from. `axes` gives for each sequence of the data its time axis,
+    `numbers` are the rows of `data` that are learnt from. `axes` gives for each sequence of the data its time axes,
     `states` the names of first states, which only the first segment of a row is given from the data. `trims` says that
     steps which are padding in all rows of a batch may be left out.
     """
@@ -31,7 +31,7 @@ class Pieces:
     data: Mapping[str, Any]
     numbers: Rows
     config: FitConfig
-    axes: Mapping[str, str] = field(default_factory=dict)
+    axes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     states: frozenset[str] = frozenset()
     trims: bool = True
 
@@ -82,9 +82,13 @@ class Pieces:
 
     @cached_property
     def _lengths(self) -> Rows | None:
-        """Of the rows that are learnt from, where the data have any: those of the first sequence."""
+        """Of the rows that are learnt from, where the data have any: those of the first sequence; of one over several
+        axes the number of its steps on all of them together."""
         named = next((self.data[n + LENGTHS] for n in self.axes if n + LENGTHS in self.data), None)
-        return None if named is None else np.asarray(named)[self.numbers]
+        if named is None:
+            return None
+        rows: Rows = np.asarray(named)[self.numbers]
+        return rows if rows.ndim == 1 else rows.prod(axis=1)
 
     def piece(self, epoch: int, index: int, carried: Arrays, shard: int = 0) -> Arrays | None:
         """The data of a shard of a batch, with a `seed` of its own for what is random in the model; its first states
@@ -104,16 +108,16 @@ class Pieces:
         return batches.trim(rows, self.axes) if self.trims else rows
 
 
-def _segment(rows: Arrays, axes: Mapping[str, str], first: int, steps: int) -> Arrays:
+def _segment(rows: Arrays, axes: Mapping[str, Sequence[str]], first: int, steps: int) -> Arrays:
     """So many steps of each sequence, and what is left in them of the lengths."""
     cut = {name: rows[name][:, first : first + steps] for name in axes if name in rows}
     names = [name + LENGTHS for name in axes if name + LENGTHS in rows]
     return {**rows, **cut, **{name: np.clip(rows[name] - first, 0, steps) for name in names}}
 
 
-def refuse_uncut(data: Mapping[str, Any], axes: Mapping[str, str]) -> None:
+def refuse_uncut(data: Mapping[str, Any], axes: Mapping[str, Sequence[str]]) -> None:
     """UserError where data have several time axes, or none, to cut into segments."""
-    found = sorted({axis for name, axis in axes.items() if name in data})
+    found = sorted({axis for name, along in axes.items() if name in data for axis in along})
     if len(found) != 1:
         there = ", ".join(f"`{axis}`" for axis in found) or "none"
         raise UserError(f"`segment` cuts sequences along one time axis, and the data have {there}", "E713")

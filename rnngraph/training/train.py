@@ -103,7 +103,7 @@ def _trained(
         evaluator=evaluator,
         metrics=metric_names(model),
         frozen=[w.name for w in model.weights if w.frozen],
-        axes={i.name: i.axis for i in model.inputs if i.axis},
+        axes={i.name: i.axes for i in model.inputs if i.axes},
         over=averaged_over(model),
         states=states,
         trims=options.unroll != "static",
@@ -134,11 +134,11 @@ def _cut(
     model: Model, data: Mapping[str, Any], config: FitConfig, options: RunOptions, steps: Mapping[str, int]
 ) -> Mapping[str, int]:
     """The steps of a program for segments. UserError where a model cannot be run segment by segment."""
-    axes = {i.axis for i in model.inputs if i.axis and i.name in data}
+    axes = {axis for i in model.inputs if i.name in data for axis in i.axes}
     made = model.for_training
     graph = made.graph.with_outputs({"loss": made.graph.outputs["loss"]})
     found = [d for axis in axes for d in obstacles(graph, axis, {s.value for s in made.states}, True)]
-    whole = [i for i in model.inputs if not i.axis and i.name in model.roles.targets and i.name in data]
+    whole = [i for i in model.inputs if not i.axes and i.name in model.roles.targets and i.name in data]
     found += [
         Diagnostic("E713", f"`{i.name}` has no steps, so it cannot be cut into segments", i.span) for i in whole
     ]
@@ -203,19 +203,20 @@ def tester(
     program = replace(options, unroll="dynamic").compiled(model, outputs=("loss", *metrics))
     check_part(program.check, data, processes)
     together = _together(options, FitConfig.from_recipe(model.recipe))
-    axes = {i.name: i.axis for i in model.inputs if i.axis}
+    axes = {i.name: i.axes for i in model.inputs if i.axes}
     over, names = averaged_over(model), metric_names(model)
     return lambda weights: dict(evaluate(program, data, weights, names, together, None, axes, over, processes))
 
 
-def averaged_over(model: Model) -> dict[str, str]:
-    """The time axis over whose steps the loss, and each metric, is a mean; not those of rows, or of several axes."""
-    graph, found = model.graph, dict[str, str]()
+def averaged_over(model: Model) -> dict[str, tuple[str, ...]]:
+    """The time axes over whose steps the loss, and each metric, is a mean; not those of rows, or of sums of means over
+    different axes."""
+    graph, found = model.graph, dict[str, tuple[str, ...]]()
     for name in ("loss", *(f"metric.{metric}" for metric in metric_names(model))):
         sums = [n for n in ordered([graph.outputs[name].node]) if n.op.name == "sum_axes" and BATCH in n.attrs["axes"]]
-        axes = {axis for node in sums for axis in node.attrs["axes"] if axis != BATCH}
-        if len(axes) == 1 and all(len(node.attrs["axes"]) > 1 for node in sums):
-            found[name.removeprefix("metric.")] = axes.pop()
+        axes = {tuple(axis for axis in node.attrs["axes"] if axis != BATCH) for node in sums}
+        if len(axes) == 1 and (over := axes.pop()):
+            found[name.removeprefix("metric.")] = over
     return found
 
 

@@ -11,7 +11,7 @@ from rnngraph.model import Model
 
 def axes_of_data(model: Model) -> set[str]:
     """The axes whose number of steps the data bring."""
-    return {i.axis for i in model.inputs if i.axis}
+    return {axis for i in model.inputs for axis in i.axes}
 
 
 def refuse_idle(model: Model, flags: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.exchange.export.early_exit import without_early_exit
 from rnngraph.files.tensors import Arrays
 from rnngraph.ir.graph import INPUT, LOOP, Graph, Node, Value, loop_of, ordered
-from rnngraph.ir.order import Order, batch_first, orders_of
+from rnngraph.ir.order import Order, batch_first
 from rnngraph.ir.types import BATCH, every, is_fixed, root
 from rnngraph.language.elaboration.elaborated import Elaborated, StateInput
 from rnngraph.language.elaboration.streamable import of_a_later_piece
@@ -122,8 +122,9 @@ class Chosen:
         used = {node.attrs["name"] for node in graph.nodes() if node.op is INPUT}
         values = {name: v for name, v in graph.inputs.items() if v.node.attrs["kind"] != "weight"}
         needed = self._needed(graph, values, used)
+        declared = {i.name: i.order for i in self.made.inputs}
         ports = [
-            Port(self.outside(n, v), v, batch_first(v.type.axes), n not in needed)
+            Port(self.outside(n, v), v, declared.get(n) or batch_first(v.type.axes), n not in needed)
             for n, v in values.items()
             if n in used | needed
         ]
@@ -195,7 +196,7 @@ class Chosen:
         return f"initial.{name.removeprefix('final.')}" if value.node.attrs["kind"] == "state" else name
 
     def outputs(self, graph: Graph) -> list[Port]:
-        orders = orders_of(self.made.graph)
+        orders = self.made.orders
         return [Port(known_as(name, graph.outputs), value, orders[name]) for name, value in graph.outputs.items()]
 
     def steps_of(self, axis: str) -> int | None:
@@ -240,7 +241,7 @@ def _goes_on(model: Model, state: StateInput) -> bool:
 def chosen(model: Model, wanted: Wanted, weights: Mapping[str, Any]) -> Chosen:
     """The model with what is wanted. UserError where the weights do not fit it, or the steps."""
     states = [s for s in model.states if s.recorded and _goes_on(model, s)] if wanted.states else []
-    axes = sorted({i.axis for i in model.inputs if i.axis})
+    axes = sorted({axis for i in model.inputs for axis in i.axes})
     if wanted.unroll == "static" and wanted.steps is None and not axes:
         wanted = replace(wanted, steps={})  # the model fixes its own number of steps
     for axis in wanted.steps if isinstance(wanted.steps, Mapping) else ():

@@ -204,7 +204,5 @@ def _size(scope: Scope, e: ast.Expr, sizes: Iterator[int]) -> int:
 
 
 def _value(trace: Trace, s: ast.Input, shape: tuple[int, ...]) -> Value:
-    if s.type.axis is None:
-        return trace.own(body_param(s.name, Type((BATCH,), shape, s.type.dtype)))
-    axis = s.type.axis or "time"
-    return trace.own(body_param(s.name, Type((axis, BATCH), shape, s.type.dtype)))
+    type = Type((BATCH,), shape, s.type.dtype).with_axes((BATCH, *s.type.over))
+    return trace.own(body_param(s.name, type))

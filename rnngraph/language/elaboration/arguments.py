@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.diagnostics.source import Span
 from rnngraph.diagnostics.suggestions import did_you_mean
@@ -139,20 +141,27 @@ def _as_dtype(dtype: str, text: str) -> str:
 def _check_axis(body: Scope, one: ast.Input, value: Value, at: Span) -> None:
     """An input `seq` needs a sequence; a name behind `@` stands for the same axis everywhere in the body."""
     axes = [a for a in value.type.axes if a != BATCH]
-    if one.type.axis is None:
+    if not one.type.axes:
         stepwise = any(isinstance(s, ast.State) for s in body.definition.body)
         if axes and stepwise:
             raise _needs_unroll(body, at)
         return
-    if not axes:
+    if len(axes) < len(one.type.axes):
+        over = f" over {' and '.join(one.type.over)}" if len(one.type.axes) > 1 else ""
+        given = f"runs over {axes[0]}" if axes else "is a single value"
         raise Mistake(
             "E305",
-            f"`{one.name}` of `{body.definition.name}` is a sequence, but `{at.text}` is a single value",
+            f"`{one.name}` of `{body.definition.name}` is a sequence{over}, but `{at.text}` {given}",
             at,
             labels=(Label(one.type.span, "declared here"),),
         )
-    name = one.type.axis or "time"
-    axis = body.axes.setdefault(name, _meant(body, one, axes, at))
+    for name in sorted(one.type.over, key=lambda name: name not in axes):  # first those that the value has itself
+        _name_axis(body, one, name, axes, at)
+
+
+def _name_axis(body: Scope, one: ast.Input, name: str, axes: list[str], at: Span) -> None:
+    """From here on the name stands for one of these axes in the body, the same as for the inputs before."""
+    axis = body.axes.setdefault(name, _meant(body, one, name, axes, at))
     if axis not in axes:
         raise Mistake(
             "E305",
@@ -163,9 +172,8 @@ def _check_axis(body: Scope, one: ast.Input, value: Value, at: Span) -> None:
         )
 
 
-def _meant(body: Scope, one: ast.Input, axes: list[str], at: Span) -> str:
-    """Which axis of what is given an input takes: its only one, or the one of the input's own name."""
-    name = one.type.axis or "time"
+def _meant(body: Scope, one: ast.Input, name: str, axes: list[str], at: Span) -> str:
+    """Which axis of what is given a name stands for: its only one, or the one of this name."""
     free = [a for a in axes if a not in body.axes.values()] or axes
     if len(free) == 1 or name in body.axes:
         return free[0]
@@ -173,12 +181,22 @@ def _meant(body: Scope, one: ast.Input, axes: list[str], at: Span) -> str:
         return name
     raise Mistake(
         "E305",
-        f"`{one.name}` of `{body.definition.name}` is a sequence over one axis, but `{at.text}` runs over "
-        + " and ".join(axes),
+        f"`{one.name}` of `{body.definition.name}` is a sequence over {_count(one.type.axes)}, "
+        f"but `{at.text}` runs over {' and '.join(axes)}",
         at,
         labels=(Label(one.type.span, "declared here"),),
-        help=f"say which axis is meant: `seq@{free[0]}`, or `seq@{free[1]}`",
+        help=_ways(one, free),
     )
+
+
+def _count(axes: tuple[str, ...]) -> str:
+    return "one axis" if len(axes) == 1 else f"{len(axes)} axes"
+
+
+def _ways(one: ast.Input, free: list[str]) -> str:
+    """How the input could say which axes are meant."""
+    ways = [f"`seq@{'@'.join(some)}`" for some in combinations(free, len(one.type.axes))]
+    return f"say which axis is meant: {', or '.join(ways[:2])}" if len(ways) > 1 else f"say which is which: {ways[0]}"
 
 
 def _needs_unroll(body: Scope, at: Span) -> Mistake:

@@ -38,7 +38,7 @@ def _refuse_twice(scope: Scope, s: ast.Param | ast.State) -> None:
 
 def _param(scope: Scope, s: ast.Param) -> None:
     trace = scope.trace
-    if s.type.axis is not None or s.type.dtype != "float":
+    if s.type.axes or s.type.dtype != "float":
         raise Mistake("E202", f"the parameter `{s.name}` must be float, and no sequence", s.type.span)
     shape = tuple(expressions.size(scope, e) for e in s.type.sizes)
     name = ".".join((*scope.path, s.name, *scope.suffix))
@@ -93,10 +93,11 @@ def _state(scope: Scope, s: ast.State) -> None:
 
 
 def _axes(scope: Scope, s: ast.State) -> tuple[str, ...]:
-    """The axis of a state that is a sequence: that of an input over the axis of this name."""
-    if s.type.axis is None:
-        return ()
-    name = s.type.axis or "time"
+    """The axes of a state that is a sequence: those of inputs over the axes of these names."""
+    return tuple(_axis(scope, s, name) for name in s.type.over)
+
+
+def _axis(scope: Scope, s: ast.State, name: str) -> str:
     if name not in scope.axes:
         raise Mistake(
             "E305",
@@ -104,7 +105,7 @@ def _axes(scope: Scope, s: ast.State) -> tuple[str, ...]:
             s.type.span,
             help=f"declare an input over this axis: `input memory: seq@{name}[n]`",
         )
-    return (scope.axes[name],)
+    return scope.axes[name]
 
 
 def _carried(scope: Scope, s: ast.State, name: str, type: Type) -> Place:

@@ -190,16 +190,15 @@ def _bind_input(scope: Scope, s: ast.Input) -> None:
 def _data(scope: Scope, s: ast.Input) -> Value:
     """An array of the user's, with zeros in its padding."""
     trace = scope.trace
-    axis = "" if s.type.axis is None else s.type.axis or "time"
-    if axis == BATCH:
+    if BATCH in s.type.over:
         raise Mistake("E103", f"`{BATCH}` is the axis of the rows", s.type.span, help="give this one another name")
     shape = tuple(expressions.size(scope, e) for e in s.type.sizes)
-    type = Type((axis, BATCH) if axis else (BATCH,), shape, s.type.dtype)
+    type = Type((BATCH,), shape, s.type.dtype).with_axes((BATCH, *s.type.over))
     default = None if s.default is None else _default(scope, s, s.default)
     trace.name = s.name
     value = trace.input(s.name, "data", type, s.name_span)
-    trace.data.append(DataInput(s.name, type, axis, s.name_span, default))
-    return trace.clean(value, s.name_span) if axis else value
+    trace.data.append(DataInput(s.name, type, s.type.over, s.name_span, default))
+    return trace.clean(value, s.name_span) if s.type.axes else value
 
 
 def _default(scope: Scope, s: ast.Input, e: ast.Expr) -> float:

@@ -10,7 +10,8 @@ from typing import Any
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.source import Source, Span
 from rnngraph.ir.graph import Graph, Value
-from rnngraph.ir.types import Type
+from rnngraph.ir.order import Order, orders_of
+from rnngraph.ir.types import BATCH, Type
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,18 @@ class Block:
 
 @dataclass(frozen=True)
 class DataInput:
-    """An array that the user gives. `axis` is the time axis of a sequence, else ""."""
+    """An array that the user gives. `axes` are the time axes of a sequence, in the order of the array's dimensions."""
 
     name: str
     type: Type
-    axis: str
+    axes: tuple[str, ...]
     span: Span | None
     default: float | None = None
+
+    @property
+    def order(self) -> Order:
+        """All axes in the order of the array's dimensions: the batch, then those of time."""
+        return (*(BATCH,) * (BATCH in self.type.axes), *self.axes)
 
 
 @dataclass(frozen=True)
@@ -150,3 +156,8 @@ class Elaborated:
     """Their texts."""
     watchable: tuple[str, ...] = ()
     """The full names of what can be recorded at every step."""
+
+    @property
+    def orders(self) -> dict[str, Order]:
+        """Of each output its axes as the user meets them: the batch, then those of time."""
+        return orders_of(self.graph, {i.name: i.axes for i in self.inputs})

@@ -193,7 +193,7 @@ def _along(e: ast.Unroll, cell: Cell, place: int, value: Value, at: Span) -> str
         return axis_of(value, at)
     left_out = {c.name for c in e.constants}
     declared = [s for s in instantiation.inputs_of(cell) if s.name not in left_out][place : place + 1]
-    named = [s.type.axis or "time" for s in declared if s.type.axis is not None]
+    named = [axis for s in declared for axis in s.type.over]
     others = [a for a in axes if a not in named]
     if len(others) == 1:
         return others[0]

@@ -81,7 +81,7 @@ class Scope:
         """
         inputs = [(n, b.spec, b.item) for n, b in self.names.items() if b.kind == "input"]
         given = [(n, spec, times(item.type)) for n, spec, item in inputs if isinstance(item, Value)]
-        stepwise = [(n, axes) for n, spec, axes in given if axes and (spec is None or spec.axis is None)]
+        stepwise = [(n, axes) for n, spec, axes in given if axes and (spec is None or not spec.axes)]
         if stepwise or self.trace.level.parent is not None:
             return stepwise
         return [(n, axes) for n, _, axes in given if axes]

@@ -85,7 +85,7 @@ def finish(trace: Trace, outputs: list[Item]) -> None:
             if handed.placed or (placed and handed is (out or here)[0]):
                 _count(trace, handed)
         if placed and not here and not is_fixed(axis):
-            span = next(i.span for i in trace.data if i.axis == axis)
+            span = next(i.span for i in trace.data if axis in i.axes)
             assert span is not None
             trace.handed.append(handed := Handed("", axis, True, span, []))
             _count(trace, handed)
@@ -93,7 +93,7 @@ def finish(trace: Trace, outputs: list[Item]) -> None:
 
 def _axes(trace: Trace) -> list[str]:
     """Those of the data first."""
-    return list(dict.fromkeys((*(i.axis for i in trace.data if i.axis), *(h.axis for h in trace.handed))))
+    return list(dict.fromkeys((*(axis for i in trace.data for axis in i.axes), *(h.axis for h in trace.handed))))
 
 
 def _is_kept_from(trace: Trace, axis: str, shown: list[Value]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.ir.graph import LOOP, Graph, Loop, Node, Value, body_nodes, every, loop_of, ordered
 from rnngraph.ir.types import is_fixed, root
-from rnngraph.language.elaboration.elaborated import Elaborated, StateInput
+from rnngraph.language.elaboration.elaborated import DataInput, Elaborated, StateInput
 from rnngraph.language.elaboration.loop_levels import DONE
 from rnngraph.ops import TABLE
 
@@ -44,6 +44,14 @@ def obstacles(graph: Graph, axis: str, handed_on: Collection[Value], summed: boo
     """
     found = _all(graph, axis, handed_on, summed)
     yield from {(d.code, d.span): d for d in found}.values()  # a function is several operations
+
+
+def without_next_step(inputs: Iterable[DataInput]) -> Iterator[Diagnostic]:
+    """The data over several axes: along which of them the next step would lie is not said."""
+    for item in inputs:
+        if len(item.axes) > 1:
+            told = f"`{item.name}` runs over {' and '.join(item.axes)}, so that there is no one next step of it"
+            yield Diagnostic("E642", told, item.span)
 
 
 def _all(graph: Graph, axis: str, handed_on: Collection[Value], summed: bool) -> Iterator[Diagnostic]:

@@ -178,18 +178,23 @@ Expr = (
 
 @dataclass(frozen=True, slots=True)
 class TypeSpec:
-    """`[n, 3]`, `int`, `seq[3]`, `seq int`, `seq@source[3] int`, `bool`, `float`, `[3] int`.
+    """`[n, 3]`, `int`, `seq[3]`, `seq int`, `seq@row@column[3] int`, `bool`, `float`, `[3] int`.
 
-    `axis` is None for one value, "" for plain `seq`, or the name after `@`.
+    `axes` are the names after each `@`, as written: none for one value, one "" for plain `seq`.
     `sizes` is empty for a single number. `dtype` is "float" where none is written.
     """
 
-    axis: str | None
+    axes: tuple[str, ...]
     sizes: tuple[Expr, ...]
     dtype: Literal["float", "int", "bool"]
     span: Span
     anything: bool = False
     """Of an input without a type: a value of any shape and kind."""
+
+    @property
+    def over(self) -> tuple[str, ...]:
+        """The time axes by name."""
+        return tuple(axis or "time" for axis in self.axes)
 
 
 # --- statements -----------------------------------------------------------------------------------

@@ -115,7 +115,7 @@ def _declared(names: tuple[Token, ...], make: Callable[[str, Span, tuple[str, ..
 
 
 def _input(span: Span, names: tuple[Token, ...], type: ast.TypeSpec | None, value: ast.Expr | None) -> Any:
-    anything = ast.TypeSpec(None, (), "float", names[-1].span, True)
+    anything = ast.TypeSpec((), (), "float", names[-1].span, True)
     return _declared(names, lambda name, at, all: ast.Input(name, type or anything, value, span, at, all))
 
 
@@ -173,10 +173,18 @@ def _argument(span: Span, value: ast.Expr) -> ast.Argument:
     return ast.Argument(None, value, span)
 
 
+def _axis(span: Span, *tokens: Token) -> tuple[str, ...]:
+    found = tuple(token.text for token in tokens if token.type == "NAME")
+    if twice := next((name for name in found if found.count(name) > 1), ""):
+        help = "each axis of an array has its own name"
+        raise Refused(Diagnostic("E103", f"the axis `{twice}` is named twice", span, help=help))
+    return found or ("",)
+
+
 def _type(
-    axis: str | None, sizes: tuple[ast.Expr, ...] | None, dtype: str | None, span: Span
+    axes: tuple[str, ...], sizes: tuple[ast.Expr, ...] | None, dtype: str | None, span: Span
 ) -> ast.TypeSpec:
-    return ast.TypeSpec(axis, sizes or (), dtype or "float", span)  # type: ignore[arg-type]
+    return ast.TypeSpec(axes, sizes or (), dtype or "float", span)  # type: ignore[arg-type]
 
 
 class Rules:
@@ -214,10 +222,10 @@ class Rules:
     options = _rule(lambda span, kind, *options: ast.Options(kind.text, options, span))
     option = _rule(lambda span, name, value: ast.Option(name.text, value, span, name.span))
 
-    type = _rule(lambda span, axis, sizes, dtype: _type(axis, sizes, dtype, span))
-    value_type = _rule(lambda span, sizes, dtype: _type(None, sizes, dtype, span))
-    single_type = _rule(lambda span, dtype: _type(None, None, dtype, span))
-    axis = _rule(lambda span, *name: name[-1].text if name and name[-1] else "")
+    type = _rule(lambda span, axes, sizes, dtype: _type(axes, sizes, dtype, span))
+    value_type = _rule(lambda span, sizes, dtype: _type((), sizes, dtype, span))
+    single_type = _rule(lambda span, dtype: _type((), None, dtype, span))
+    axis = _rule(_axis)
     sizes = _rule(_all)
     dtype = _rule(lambda span, word: word.text)
 

@@ -160,11 +160,11 @@ def separated(docs: Iterable[Doc], separator: str) -> Doc:
 def type_spec(spec: ast.TypeSpec) -> Doc:
     """`float` is written where the user did, so that an empty `[]` and `float` both stay."""
     doc: Doc = ()
-    if spec.axis is not None:
-        doc += (f"seq@{spec.axis}" if spec.axis else "seq",)
+    if spec.axes:
+        doc += ("@".join(("seq", *filter(None, spec.axes))),)
     written = "float" in spec.span.text.split("]")[-1].split()
     plain = spec.dtype == "float" and not written
-    if spec.sizes or (plain and spec.axis is None):
+    if spec.sizes or (plain and not spec.axes):
         doc += (Bracket("[", tuple(expression(size, _LOGIC) for size in spec.sizes), "]"),)
     if plain:
         return doc
