@@ -18,7 +18,6 @@ import rnngraph as rg
 from rnngraph.analysis.equality import Asked
 from rnngraph.analysis.memory_timeline import panels
 from rnngraph.analysis.steps_back import gradients_back
-from rnngraph.ir.order import orders_of
 from rnngraph.model import Model
 from rnngraph.run_options import run_options
 from rnngraph.viz.heat import HeatMap, recorded, steps_back, write_maps
@@ -83,15 +82,15 @@ def values(model: Model, name: str) -> None:
 
 def maps(model: Model, name: str) -> Iterator[HeatMap]:
     rng = np.random.default_rng(0)
-    sizes = {"batch": 1} | {i.axis: STEPS for i in model.inputs if i.axis}
+    sizes = {"batch": 1} | {axis: STEPS for i in model.inputs for axis in i.axes}
     data = {}
     for i in model.inputs:
-        shape = [*(sizes[axis] for axis in ("batch", i.axis) if axis), *i.type.shape]
+        shape = [*(sizes[axis] for axis in ("batch", *i.axes)), *i.type.shape]
         data[i.name] = rng.normal(size=shape) if i.type.dtype == "float" else rng.integers(0, 2, shape)
     weights = model.init(seed=1)
     program = model.compile(watch=tuple(WATCHED[name].split(",")))
     results = program.run(data, weights)
-    for output, axes in orders_of(program.made.graph).items():
+    for output, axes in program.made.orders.items():
         if output.startswith("watch."):
             yield recorded(output[6:], results[output[6:]][0], axes[1:])
     for output in (o for o in model.graph.outputs if o == "y"):

@@ -76,7 +76,7 @@ def read_data(
     _refuse_idle(asked, ("tokens",), "texts")
     if not any(str(path).lower().endswith(TABLES) for path in paths):
         _refuse_idle(asked, (*TABLE, "steps"), "tables")
-        return load(paths)
+        return load(paths, model)
     recipe = {name: asked[name] for name in ("stride", "horizon", "by", "order", "standardise")}
     named = {name: _named(name, asked[name]) for name in ("columns", "masks")}
     found = load(paths, model, **recipe, **named, steps=steps, like=like, only=only, rows=rows)

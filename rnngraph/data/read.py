@@ -19,12 +19,16 @@ from rnngraph.files.archives import Arrays, read_npy, read_npz
 from rnngraph.files.foreign import Damaged, foreign, parsed_json
 from rnngraph.files.outputs import PathLike
 
+Axes = Mapping[str, int]
+"""Over how many axes of time the inputs run that are known."""
+
 
 def load(paths: Iterable[PathLike], model: Fed | None = None, **recipe: Any) -> Dataset:
     """The arrays of all files together, by name.
 
     .npz gives its arrays, .npy one array under the file's own name, .json an object of (nested) lists of numbers,
-    .jsonl such an object for each row; lists of different lengths become padded rows with `NAME.lengths`. A table
+    .jsonl such an object for each row; lists of different lengths become padded rows with `NAME.lengths`, (rows, 2) of
+    lists within lists that both differ, or that `model` takes as sequences over two axes. A table
     (.csv, .tsv, and what pandas reads) gives the inputs of `model`, by `recipe` (`data.tables.table`), and without a
     model an array for each column, all of which are numbers. Raises CannotDo where a file cannot be read, UserError
     where it holds something else than arrays of numbers or where two files hold one name.
@@ -48,6 +52,7 @@ def load(paths: Iterable[PathLike], model: Fed | None = None, **recipe: Any) -> 
 
 
 def _read(path: PathLike, model: Fed | None, recipe: Mapping[str, Any]) -> Dataset:
+    axes = {i.name: len(i.axes) for i in model.roles.inputs} if model is not None else {}
     ending = Path(path).suffix.lower()
     if ending in TABLES and model is not None:
         return table(model, path, **recipe)
@@ -57,29 +62,29 @@ def _read(path: PathLike, model: Fed | None, recipe: Mapping[str, Any]) -> Datas
     if ending not in _READERS:
         known = ", ".join([*_READERS, *TABLES])
         raise UserError(f"`{path}` is of an unknown kind", code="E542", help=f"data is read from {known}")
-    arrays = _READERS[ending](path)
+    arrays = _READERS[ending](path, axes)
     signs = arrays.pop(ALPHABET, None)
     made = {} if signs is None else {ALPHABET: characters([str(c) for c in np.asarray(signs).tolist()]).as_json()}
     return Dataset(arrays, made)
 
 
-def _npz(path: PathLike) -> Arrays:
+def _npz(path: PathLike, _: Axes) -> Arrays:
     return read_npz(path, "E544")
 
 
-def _npy(path: PathLike) -> Arrays:
+def _npy(path: PathLike, _: Axes) -> Arrays:
     return {Path(path).stem: read_npy(path, "E544")}
 
 
-def _json(path: PathLike) -> Arrays:
+def _json(path: PathLike, axes: Axes) -> Arrays:
     with foreign(path, ".json data", "E544"):
         content = parsed_json(Path(path).read_bytes())
         if not isinstance(content, dict):
             raise Damaged("it should be an object of named lists")
-        return _arrays(content)
+        return _arrays(content, axes)
 
 
-def _json_lines(path: PathLike) -> Arrays:
+def _json_lines(path: PathLike, axes: Axes) -> Arrays:
     with foreign(path, ".jsonl data", "E544"):
         rows = [parsed_json(line) for line in Path(path).read_bytes().splitlines() if line.strip()]
         if not rows or not all(isinstance(row, dict) for row in rows):
@@ -87,37 +92,58 @@ def _json_lines(path: PathLike) -> Arrays:
         odd = next((i for i, row in enumerate(rows) if row.keys() != rows[0].keys()), None)
         if odd is not None:
             raise Damaged(f"row {odd + 1} holds {_names(rows[odd])}, row 1 holds {_names(rows[0])}")
-        return _arrays({name: [row[name] for row in rows] for name in rows[0]})
+        return _arrays({name: [row[name] for row in rows] for name in rows[0]}, axes)
 
 
 def _names(row: Mapping[str, Any]) -> str:
     return ", ".join(f"`{name}`" for name in row) or "nothing"
 
 
-def _arrays(content: Mapping[str, Any]) -> Arrays:
+def _arrays(content: Mapping[str, Any], axes: Axes) -> Arrays:
     """Arrays of named lists; of rows that differ in length padded ones, with their lengths unless these are given."""
     found: Arrays = {}
     for name, value in content.items():
-        lengths = _lengths(value)
-        found[name] = _plain(name, _padded(name, value, lengths) if lengths else value)
-        if lengths and name + LENGTHS not in content:
-            found[name + LENGTHS] = np.array(lengths)
+        lengths = _lengths(value, axes.get(name, 0))
+        found[name] = _plain(name, value) if lengths is None else _padded(name, value, lengths)
+        if lengths is not None and name + LENGTHS not in content:
+            found[name + LENGTHS] = lengths[:, 0] if lengths.shape[1] == 1 else lengths
     return found
 
 
-def _lengths(value: Any) -> list[int] | None:
-    """The number of steps of each row, where they differ."""
+def _lengths(value: Any, axes: int) -> NDArray[Any] | None:
+    """The number of steps of each row along each axis, where they differ; `axes` is 0 where their number is not known:
+    then they are two if lists differ between rows that are as long as each other in a row."""
     if not (isinstance(value, list) and value and all(isinstance(row, list) for row in value)):
         return None
-    lengths = [len(row) for row in value]
-    return lengths if len(set(lengths)) > 1 else None
+    axes = axes or (2 if len({width for steps, width in _extents(value, 2) if steps}) > 1 else 1)
+    found = np.array(_extents(value, axes))
+    return found if (found != found[:1]).any() else None
 
 
-def _padded(name: str, rows: list[list[Any]], lengths: list[int]) -> list[list[Any]]:
-    """All rows as long as the longest, by zeros in the form of a step."""
-    step = next(row[0] for row in rows if row)
-    empty = np.zeros_like(_plain(name, step)).tolist()
-    return [row + [empty] * (max(lengths) - len(row)) for row in rows]
+def _extents(rows: list[Any], axes: int) -> list[tuple[int, ...]]:
+    """Of each row how long its lists are, those within lists too; nothing where they differ within a row."""
+    found = [_extent(row, axes) for row in rows]
+    return [] if None in found else [extent for extent in found if extent is not None]
+
+
+def _extent(row: Any, axes: int) -> tuple[int, ...] | None:
+    if not axes:
+        return ()
+    within = {_extent(step, axes - 1) for step in row} if isinstance(row, list) else {None}
+    first = next(iter(within), (0,) * (axes - 1))
+    return None if len(within) > 1 or first is None else (len(row), *first)
+
+
+def _padded(name: str, rows: list[Any], lengths: NDArray[Any]) -> NDArray[Any]:
+    """All rows as long as the longest along each axis, by zeros."""
+    parts = {i: _plain(name, row) for i, row in enumerate(rows) if lengths[i].all()}
+    forms = {array.shape[lengths.shape[1] :] for array in parts.values()}
+    if len(forms) != 1:
+        raise Damaged(f"the lists of `{name}` differ in length" if forms else f"`{name}` has no steps")
+    found = np.zeros((len(rows), *lengths.max(axis=0), *forms.pop()), np.result_type(*parts.values()))
+    for i, array in parts.items():
+        found[i][tuple(slice(int(steps)) for steps in lengths[i])] = array
+    return found
 
 
 def _plain(name: str, value: object) -> NDArray[Any]:
@@ -131,7 +157,7 @@ def _plain(name: str, value: object) -> NDArray[Any]:
     return array
 
 
-_READERS: dict[str, Callable[[PathLike], Arrays]] = {
+_READERS: dict[str, Callable[[PathLike, Axes], Arrays]] = {
     ".npz": _npz,
     ".npy": _npy,
     ".json": _json,

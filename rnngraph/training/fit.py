@@ -97,7 +97,7 @@ def fit(
     """Train on `data` (rows are axis 0 of every array) and give the weights to use.
 
     `validation` is held-back data; without it `config.validation` of the rows are. `evaluator` gives their loss and
-    `metrics`. `axes` maps inputs to time axes, `over` the loss and metrics that are means over all steps to the axes of these;
+    `metrics`. `axes` maps inputs to time axes, `over` the loss and metrics that are means over all steps to their axes;
     with `trims`, for programs of any number of steps, batches with lengths are cut to their longest row. `states` names
     first states that the data may hold. A checkpoint is written to `path` after every epoch and when interrupted;
     `resume` is one to go on from, which gives the same bits as if there had been no stop. `model` says what is trained,

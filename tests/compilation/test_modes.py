@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import rnngraph as rg
 from rnngraph.analysis.equality import Asked, cotangents_for, differences, everything, synthetic
 from rnngraph.compilation.variant import Signature
+from rnngraph.data.shapes import as_given
 from rnngraph.ir.laws import verify
 from rnngraph.model import Model
 from rnngraph.passes.pipeline import STAGES
@@ -64,29 +66,32 @@ def test_padding_never_matters(name: str) -> None:
     model, steps = parsed(name), 5
     weights = model.init(2)
     data = synthetic(model, steps, 4, 3)
-    lengths = np.array([5, 0, 2, 4])
-    sequences = [i for i in model.inputs if i.axis]
-    data |= {f"{i.name}.lengths": lengths for i in sequences}
+    sequences = [i for i in model.inputs if i.axes]
+    axes = dict.fromkeys(axis for i in sequences for axis in i.axes)
+    lengths = dict(zip(axes, cycle(np.array([[5, 0, 2, 4], [3, 0, 5, 1]])), strict=False))
+    data |= {f"{i.name}.lengths": as_given(i.axes, lengths) for i in sequences}
     dirty = {k: np.array(v, copy=True) for k, v in data.items()}
     for item in sequences:
-        for row, length in enumerate(lengths):
-            dirty[item.name][row, length:] = np.nan if item.type.dtype == "float" else 0
+        for row in range(4):
+            whole = np.full_like(dirty[item.name][row], np.nan if item.type.dtype == "float" else 0)
+            own = tuple(slice(lengths[axis][row]) for axis in item.axes)
+            whole[own] = dirty[item.name][row][own]
+            dirty[item.name][row] = whole
     ways = programs(model, steps)
     clean, spoilt = (agree(ways, model, given, weights, steps, 4) for given in (data, dirty))
     assert not [d for d in differences(clean, spoilt) if not d.equal]
     assert all(np.isfinite(v).all() for v in clean.values())
     program = model.compile()
     together = program.run(data, weights)
-    for row, length in enumerate(lengths):
-        if not length:
-            continue
-        alone = {i.name: data[i.name][row : row + 1] for i in model.inputs}
-        alone |= {i.name: alone[i.name][:, :length] for i in sequences}
+    for row in (0, 2, 3):
+        own = {i.name: tuple(slice(lengths[axis][row]) for axis in i.axes) for i in model.inputs}
+        alone = {name: data[name][(slice(row, row + 1), *steps)] for name, steps in own.items()}
         for key, value in program.run(alone, weights).items():
             if value.ndim > 1 and model.graph.outputs[key].type.axes[:1] not in ((), ("batch",)):
-                own = value.shape[1]  # the length, or of every second step, or of a fixed number of steps
-                assert np.allclose(together[key][row, :own], value[0], rtol=1e-12, atol=1e-13)
-                assert not np.any(together[key][row, own:])
+                inside = np.zeros(together[key].shape[1:], bool)  # lengths, or of every second step, or a fixed number
+                inside[tuple(map(slice, value.shape[1:]))] = True
+                assert np.allclose(together[key][row][inside], value[0].ravel(), rtol=1e-12, atol=1e-13)
+                assert not np.any(together[key][row][~inside])
             elif value.ndim and key in model.graph.outputs and value.shape[0] == 1:
                 assert np.allclose(together[key][row], value[0], rtol=1e-12, atol=1e-13)
 

@@ -27,9 +27,9 @@ def data_of(model: Any, rng: np.random.Generator) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for item in model.inputs:
         batch = "batch" in item.type.axes
-        shape = (*(3,) * batch, *(5,) * bool(item.axis), *item.type.shape)
+        shape = (*(3,) * batch, *(5,) * len(item.axes), *item.type.shape)
         data[item.name] = rng.normal(size=shape) if item.type.dtype == "float" else rng.integers(0, 2, shape)
-        if batch and item.axis:
+        if batch and item.axes:
             data[f"{item.name}.lengths"] = np.array([5, 2, 4])
     return data
 

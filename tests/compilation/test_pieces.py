@@ -12,6 +12,7 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.analysis.equality import synthetic
+from rnngraph.data.shapes import as_given, by_axis
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.generation.generate import Style, reader, scorer, written
 from rnngraph.generation.streaming import per_step, stream
@@ -103,10 +104,12 @@ def piece_of(model: Model, data: Mapping[str, Any], first: int, behind: int, who
     """The data of some steps; rows that have ended have none."""
     piece = dict(data)
     for item in model.inputs:
-        if item.axis and item.axis not in whole:
+        if item.axes and item.axes[0] not in whole:
             piece[item.name] = data[item.name][:, first:behind]
-            if f"{item.name}.lengths" in data:
-                piece[f"{item.name}.lengths"] = np.clip(data[f"{item.name}.lengths"] - first, 0, behind - first)
+            if (key := f"{item.name}.lengths") in data:
+                lengths = by_axis(item.axes, data[key])
+                left = {a: n if a in whole else np.clip(n - first, 0, behind - first) for a, n in lengths.items()}
+                piece[key] = as_given(item.axes, left)
     return piece
 
 
@@ -116,7 +119,7 @@ def in_pieces(
     """Every output of each step, put together, and the states of the end."""
     unroll, states, parts = how.pop("unroll", "dynamic"), dict[str, Any](), list[Any]()
     for first, behind in pairwise(cuts):
-        steps = {i.axis: cuts[-1] if i.axis in whole else behind - first for i in model.inputs if i.axis}
+        steps = {a: cuts[-1] if a in whole else behind - first for i in model.inputs for a in i.axes}
         program = model.compile(unroll, steps, states=True, **how)
         results = program.run({**piece_of(model, data, first, behind, whole), **states}, weights)
         states = {s.name: results[s.name] for s in program.made.states if s.axis not in whole}

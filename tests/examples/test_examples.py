@@ -60,7 +60,7 @@ def data_of(name, rows=3, steps=20):
 @pytest.mark.parametrize("path", PLAIN, ids=lambda p: p.stem)
 def test_both_modes_give_the_same_bits(path):
     model, data = rg.load(path), data_of(path.stem)
-    steps = next((np.shape(data[i.name])[1] for i in model.inputs if i.axis), 1)
+    steps = next((np.shape(data[i.name])[1] for i in model.inputs if i.axes), 1)
     static, dynamic = (
         model.compile(unroll=mode, steps=steps, gradient=True) for mode in ("static", "dynamic")
     )

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
+from rnngraph.data.shapes import as_given
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.export.numpy.choice import WORDS
 from rnngraph.exchange.export.numpy.export import EMBEDDED, to_numpy
@@ -59,8 +60,9 @@ def data_of(model: Model, *, lengths: bool, states: bool = True) -> dict[str, An
         shape = [size.get(a, STEPS) for a in sorted(item.type.axes, key=lambda a: a != "batch")] + list(item.type.shape)
         kind = {"float": float, "int": int, "bool": bool}[item.type.dtype]
         data[item.name] = rng.normal(size=shape) if kind is float else rng.integers(0, 2, shape).astype(kind)
-        if lengths and item.axis:
-            data[f"{item.name}.lengths"] = np.array([STEPS, 2, 0])
+        if lengths and item.axes:
+            over = {axis: np.array([STEPS, 2, 0]) for axis in item.axes}
+            data[f"{item.name}.lengths"] = as_given(item.axes, over)
     for state in [s for s in model.states if s.recorded] if states else []:
         shape = [ROWS, *state.type.shape]
         whole = rng.integers(0, 2, shape).astype(bool if state.type.dtype == "bool" else int)

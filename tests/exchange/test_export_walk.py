@@ -20,6 +20,7 @@ from lark import Lark
 
 import rnngraph as rg
 from rnngraph.analysis.equality import synthetic
+from rnngraph.data.shapes import as_given
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.export.numpy.export import to_numpy
 from rnngraph.exchange.export.numpy.statements import identifier
@@ -60,7 +61,8 @@ def data_of(model: Model, steps: int, rows: int, padded: bool) -> dict[str, Any]
     data = synthetic(model, steps, rows, 0)
     if padded:
         lengths = np.array([steps, max(0, steps - 2), 0, 1])[:rows]
-        data |= {f"{i.name}.lengths": lengths for i in model.inputs if i.axis}
+        over = dict.fromkeys((axis for i in model.inputs for axis in i.axes), lengths)
+        data |= {f"{i.name}.lengths": as_given(i.axes, over) for i in model.inputs if i.axes}
     return data
 
 

@@ -410,7 +410,7 @@ def kind_of(array: Any) -> str:
 def test_every_function_and_operator_against_numpy(kind: str, kernels: str) -> None:
     """The kind and the numbers of each result, in both modes; lengths change no shape and no kind."""
     model, data = model_of(kind), data_of(kind)
-    lengths = {f"{i.name}.lengths": np.array([STEPS, 3]) for i in model.inputs if i.axis == "time"}
+    lengths = {f"{i.name}.lengths": np.array([STEPS, 3]) for i in model.inputs if i.axes == ("time",)}
     dynamic = model.compile(kernels=kernels)
     got, padded = dynamic.run(data, {}), dynamic.run(data | lengths, {})
     static = model.compile("static", {"time": STEPS, "label": LABELS}, kernels=kernels).run(data, {})

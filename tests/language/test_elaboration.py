@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rnngraph as rg
+from rnngraph.data.shapes import steps_of
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source
 from rnngraph.ir.graph import LOOP, loop_of
@@ -55,7 +56,7 @@ def numbers(text: str, data: dict[str, Any], **options: Any) -> dict[str, Any]:
     arrays = {n: _time_first(found, n, np.asarray(a)) for n, a in data.items()}
     given = {w.name: np.arange(np.prod(w.shape, dtype=int)).reshape(w.shape) / 10.0 for w in found.weights}
     sizes = {"batch": len(next(iter(data.values())))}
-    sizes |= {i.axis: np.asarray(data[i.name]).shape[1] for i in found.inputs if i.axis}
+    sizes |= steps_of(found.inputs, data)
     program = lower(found.graph)
     bound = Bound(program, plan(program, sizes, "float64"), NumpyBackend())
     results = {n: np.array(a) for n, a in bound.run({n: arrays[n] for n in program.inputs}, given).items()}

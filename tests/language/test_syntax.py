@@ -124,18 +124,20 @@ def test_expression(text: str) -> None:
 
 
 TYPES = {
-    "[n, 3]": (None, ["n", "3"], "float"),
-    "[]": (None, [], "float"),
-    "float": (None, [], "float"),
-    "int": (None, [], "int"),
-    "bool": (None, [], "bool"),
-    "[3] int": (None, ["3"], "int"),
-    "seq": ("", [], "float"),
-    "seq int": ("", [], "int"),
-    "seq[3]": ("", ["3"], "float"),
-    "seq[2 * n, 3,] bool": ("", ["(2 * n)", "3"], "bool"),
-    "seq@source[3]": ("source", ["3"], "float"),
-    "seq@source int": ("source", [], "int"),
+    "[n, 3]": ((), ["n", "3"], "float"),
+    "[]": ((), [], "float"),
+    "float": ((), [], "float"),
+    "int": ((), [], "int"),
+    "bool": ((), [], "bool"),
+    "[3] int": ((), ["3"], "int"),
+    "seq": (("",), [], "float"),
+    "seq int": (("",), [], "int"),
+    "seq[3]": (("",), ["3"], "float"),
+    "seq[2 * n, 3,] bool": (("",), ["(2 * n)", "3"], "bool"),
+    "seq@source[3]": (("source",), ["3"], "float"),
+    "seq@source int": (("source",), [], "int"),
+    "seq@row@column[3]": (("row", "column"), ["3"], "float"),
+    "seq@row@column bool": (("row", "column"), [], "bool"),
 }
 
 
@@ -144,7 +146,7 @@ def test_type(text: str) -> None:
     statement, _ = body(f"input x: {text}\noutput x")
     assert isinstance(statement, ast.Input)
     axis, sizes, dtype = TYPES[text]
-    assert (statement.type.axis, list(map(shown, statement.type.sizes)), statement.type.dtype) == (
+    assert (statement.type.axes, list(map(shown, statement.type.sizes)), statement.type.dtype) == (
         axis,
         sizes,
         dtype,

@@ -15,6 +15,7 @@ import numpy as np
 import rnngraph as rg
 from rnngraph.analysis.equality import differences, everything, synthetic
 from rnngraph.compilation.variant import Signature
+from rnngraph.data.shapes import lengths_of
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.exchange.export.request import Wanted
 from rnngraph.generation.streaming import per_step
@@ -106,10 +107,11 @@ class Program:
         """A row is what it is alone."""
         made = self.model.compile()
         together = made.run(self.data, self.weights)
-        sequences = [i for i in self.model.inputs if i.axis]
+        sequences = [i for i in self.model.inputs if i.axes]
         for row in range(self.rows if self.padded else 0):
-            lengths = {i.axis: int(self.data[f"{i.name}.lengths"][row]) for i in sequences}
-            data = {i.name: self.data[i.name][row : row + 1, : lengths[i.axis]] for i in sequences}
+            lengths = {a: int(n[row]) for a, n in lengths_of(sequences, self.data).items()}
+            own = {i.name: (slice(row, row + 1), *(slice(lengths[axis]) for axis in i.axes)) for i in sequences}
+            data = {name: self.data[name][steps] for name, steps in own.items()}
             for name, own in made.run(data, self.weights).items():
                 if BATCH in self.model.graph.outputs[name].type.axes:
                     among = together[name][(row, *map(slice, own.shape[1:]))]

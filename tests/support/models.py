@@ -287,6 +287,35 @@ model Grid {
   loss mean(y * y)
 }
 """,
+    "scanned image": """
+cell Point(units) {
+  input x: [n]
+  input above: [units]
+  state left: [units] = 0.1
+  param w: [n + 2 * units, units]
+  left' = tanh([x, above, left] @ w)
+  output left'
+}
+cell Row(units) {
+  input line: seq@column[n]
+  state above: seq@column[units] = 0.2
+  above' = unroll Point(units) over line, above reversed
+  output above'
+}
+layer Pool {
+  input image: seq@row@column[n]
+  output max(max(image, axis = column), axis = row)
+}
+model Image {
+  input x: seq@row@column[2]
+  input label: seq@row@column int
+  input mark: seq@column
+  y = unroll Row(3) over x
+  z = Dense(4)(y) + mark * mean(x)
+  output y, z, Pool()(y) as pooled
+  loss cross_entropy(z, label)
+}
+""",
     "qrnn": """
 model Pooled {
   input x: seq[3]

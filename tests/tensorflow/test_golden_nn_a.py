@@ -16,6 +16,7 @@ import pytest
 from scipy import stats
 
 import rnngraph as rg
+from rnngraph.data.shapes import steps_of
 
 GOLDEN = Path(__file__).parent / "golden_nn"
 Arrays = dict[str, Any]
@@ -41,7 +42,7 @@ def modes(
 ) -> Any:
     """Results and gradients, after all lowerings gave the same bits."""
     model, weights = rg.parse(text), weights or {}
-    steps = {i.axis: np.shape(data[i.name])[1] for i in model.inputs if i.axis}
+    steps = steps_of(model.inputs, data)
     found = []
     for schedule in ({"unroll": "static", "steps": steps}, {"unroll": "dynamic"}, {"unroll": 3}):
         program = model.compile(dtype=dtype, gradient=cot is not None, **schedule)

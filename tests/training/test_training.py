@@ -346,10 +346,10 @@ def test_the_same_name_in_two_files_is_refused(tmp_path):
 
 # --- data against declarations ---------------------------------------------------------------------------
 
-X = DataInput("x", Type(("time", "batch"), (3,)), "time", HERE)
-TAG = DataInput("tag", Type(("time", "batch"), (), "int"), "time", HERE)
-LABEL = DataInput("label", Type(("batch",), (), "int"), "", HERE)
-GATE = DataInput("gate", Type(("batch",), (2,)), "", HERE, default=0.5)
+X = DataInput("x", Type(("time", "batch"), (3,)), ("time",), HERE)
+TAG = DataInput("tag", Type(("time", "batch"), (), "int"), ("time",), HERE)
+LABEL = DataInput("label", Type(("batch",), (), "int"), (), HERE)
+GATE = DataInput("gate", Type(("batch",), (2,)), (), HERE, default=0.5)
 _STATE = Type(("batch",), (4,))
 _FIRST = graph_input("final.h", "state", _STATE)
 FINAL = StateInput("final.h", _STATE, _FIRST, HERE, _FIRST, "time", HERE)
@@ -606,10 +606,10 @@ def test_padding_in_every_row_is_cut_off():
         "x.lengths": np.array([2, 4]),
         "other": np.ones((2, 9)),
     }
-    cut = batches.trim(rows, {"x": "time", "tag": "time"})
+    cut = batches.trim(rows, {"x": ("time",), "tag": ("time",)})
     assert cut["x"].shape == (2, 4, 3) and cut["tag"].shape == (2, 4) and cut["other"].shape == (2, 9)
-    assert batches.trim({"x": np.ones((2, 9))}, {"x": "time"})["x"].shape == (2, 9)
-    empty = batches.trim({**rows, "x.lengths": np.array([0, 0])}, {"x": "time"})
+    assert batches.trim({"x": np.ones((2, 9))}, {"x": ("time",)})["x"].shape == (2, 9)
+    empty = batches.trim({**rows, "x.lengths": np.array([0, 0])}, {"x": ("time",)})
     assert empty["x"].shape == (2, 1, 3)
 
 

@@ -20,6 +20,7 @@ from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.exchange.export.early_exit import without_early_exit
+from rnngraph.exchange.export.grid_lengths import LENGTHS, axes_of_lengths, with_lengths_as_given
 from rnngraph.files.tensors import Arrays
 from rnngraph.ir.graph import INPUT, LOOP, Graph, Node, Value, loop_of, ordered
 from rnngraph.ir.order import Order, batch_first
@@ -33,9 +34,6 @@ from rnngraph.passes.index_checks import without_proven
 from rnngraph.passes.pipeline import stages
 from rnngraph.weights.checks import check_weights
 from rnngraph.weights.initialisation import computed
-
-LENGTHS = "lengths@"
-
 
 LARGEST_FILE = 1_000_000
 """Operations of a static export at most."""
@@ -108,7 +106,8 @@ class Chosen:
             for name, value in self.made.graph.outputs.items()
             if name in self.made.outputs or (self.wanted.loss and not name.startswith("watch."))
         }
-        return without_empty(without_proven(self.made.graph.with_outputs(outputs), looked_at=False))
+        graph = with_lengths_as_given(self.made.graph.with_outputs(outputs), self.made.inputs)
+        return without_empty(without_proven(graph, looked_at=False))
 
     @cached_property
     def graph(self) -> Graph:
@@ -188,10 +187,10 @@ class Chosen:
         return dict(unnamed(Graph(made.graph.inputs, {s.name: s.value for s in made.states})).outputs)
 
     def outside(self, name: str, value: Value) -> str:
-        """The name of an input outside: lengths are those of the first input on the axis."""
+        """The name of an input outside: lengths are those of the first input on the axes."""
         if name.startswith(LENGTHS):
-            axis = name.removeprefix(LENGTHS)
-            first = next(i.name for i in self.made.inputs if i.axis == axis and BATCH in i.type.axes)
+            axes = tuple(axes_of_lengths(name))
+            first = next(i.name for i in self.made.inputs if i.axes == axes and BATCH in i.type.axes)
             return f"{first}.lengths"
         return f"initial.{name.removeprefix('final.')}" if value.node.attrs["kind"] == "state" else name
 

@@ -16,10 +16,11 @@ import numpy as np
 
 from rnngraph.compilation.schedule import Steps
 from rnngraph.exchange.export.early_exit import early_exits
+from rnngraph.exchange.export.grid_lengths import axes_of_lengths
 from rnngraph.exchange.export.numpy.expressions import Text, Words, call
 from rnngraph.exchange.export.numpy.snippets import SNIPPETS
 from rnngraph.exchange.export.numpy.statements import RESERVED, Names, Writer, identifier
-from rnngraph.exchange.export.request import LENGTHS, Chosen, Port, Wanted, axes_of, chosen
+from rnngraph.exchange.export.request import Chosen, Port, Wanted, axes_of, chosen
 from rnngraph.files.tensors import Arrays
 from rnngraph.ir.graph import Graph, ordered
 from rnngraph.ir.types import BATCH, every, root
@@ -167,7 +168,7 @@ class _File:
         if port.kind == "seed":
             return call(self.words.dtype("int"), "0").text
         if port.kind == "lengths":
-            return call("np.full", self.words.sizes[BATCH], self.words.sizes[self.axis(port)]).text
+            return call("np.full", self.words.shape(port.value.type), self.most(port)).text
         if port.kind == "state":
             value = self.given.first_state(port)
             self.writer.level(ordered([value.node]), [], {})
@@ -175,14 +176,15 @@ class _File:
         number = repr(self.given.default(port))
         return call("np.full", self.words.shape(type), number, self.words.dtype(type.dtype)).text
 
-    def axis(self, port: Port) -> str:
-        """The axis along which a port tells the lengths of rows."""
-        return str(port.value.node.attrs["name"]).removeprefix(LENGTHS)
+    def most(self, port: Port) -> str:
+        """The largest lengths that a port can tell: the steps of its axis, or of each of its axes."""
+        steps = [self.words.sizes[axis] for axis in axes_of_lengths(port.value.node.attrs["name"])]
+        return steps[0] if len(steps) == 1 else f"[{', '.join(steps)}]"
 
     def checked_lengths(self, port: Port) -> str:
-        name, batch, steps = self.variables[port.name], self.words.sizes[BATCH], self.words.sizes[self.axis(port)]
+        name, shape = self.variables[port.name], self.words.shape(port.value.type)
         self.words.snippet("checked")
-        return call(self.words.snippet("checked_lengths"), f'"{name}"', name, batch, steps).text
+        return call(self.words.snippet("checked_lengths"), f'"{name}"', name, shape, self.most(port)).text
 
     def results(self) -> None:
         self.writer.line("return {")

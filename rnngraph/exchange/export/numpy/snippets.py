@@ -20,11 +20,11 @@ def checked(name, x, dtype, *shape):
     return x.astype(dtype, copy=False)
 ''',
     "checked_lengths": '''
-def checked_lengths(name, x, batch, steps):
+def checked_lengths(name, x, shape, steps):
     """The real length of each row, from 0 to the number of steps."""
-    x = checked(name, x, np.int64, batch)
+    x = checked(name, x, np.int64, *shape)
     for row, length in enumerate(x):
-        if not 0 <= length <= steps:
+        if (length < 0).any() or (length > steps).any():
             raise ValueError(f"`{name}` says {length} for row {row}, expected 0 to {steps}")
     return x
 ''',

@@ -13,9 +13,10 @@ import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 
+from rnngraph.exchange.export.grid_lengths import LENGTHS
 from rnngraph.exchange.export.numpy.choice import WORDS
 from rnngraph.exchange.export.numpy.expressions import Text, Words, at_place, index, spread_to, typed
-from rnngraph.exchange.export.request import LENGTHS, cannot_say
+from rnngraph.exchange.export.request import cannot_say
 from rnngraph.ir.graph import INPUT, LOOP, PARAM, Loop, Node, Value, body_nodes, loop_of
 from rnngraph.ops.table import dim_of
 

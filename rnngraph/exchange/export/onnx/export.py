@@ -14,8 +14,9 @@ from rnngraph import __version__
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.optional import needed
+from rnngraph.exchange.export.grid_lengths import axes_of_lengths
 from rnngraph.exchange.export.numpy.choice import WORDS
-from rnngraph.exchange.export.request import LENGTHS, Chosen, Port, Wanted, axes_of, cannot_say, chosen
+from rnngraph.exchange.export.request import Chosen, Port, Wanted, axes_of, cannot_say, chosen
 from rnngraph.ir.graph import Graph, Node
 from rnngraph.ir.types import Type, every
 from rnngraph.model import Model
@@ -133,7 +134,8 @@ def _filled(top: Any, port: Port, default: Any) -> str:
     whole = str(top.emit("Expand", top.tensor(default, port.name), top.shape(Type(lead, type.shape, type.dtype))))
     if port.kind != "lengths":
         return whole
-    steps = top.size(port.value.node.attrs["name"].removeprefix(LENGTHS))
+    sizes = [top.whole.sizes[axis] for axis in axes_of_lengths(port.value.node.attrs["name"])]
+    steps = top.emit("Concat", *sizes, axis=0)
     return str(top.emit("Max", top.emit("Min", whole, steps), top.number(0, "int")))
 
 

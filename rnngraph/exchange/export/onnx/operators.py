@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rnngraph.exchange.conversion.layouts import ONNX
+from rnngraph.exchange.export.grid_lengths import LENGTHS
 from rnngraph.exchange.export.onnx.scope import Scope
-from rnngraph.exchange.export.request import LENGTHS, Chosen
+from rnngraph.exchange.export.request import Chosen
 from rnngraph.exchange.recognise import SIGMOID, Cell, instances, recognised, unmasked, written
 from rnngraph.ir.graph import LOOP, Graph, Loop, Node, Value, loop_of
 from rnngraph.ir.types import BATCH
