@@ -283,3 +283,160 @@ def test_the_gradient_of_loops_over_a_grid(kernels: str) -> None:
         program.gradients(data, {n: w + h * way[n] for n, w in weights.items()})[0] for h in (1e-5, -1e-5)
     )
     assert slope == pytest.approx((up - down) / 2e-5, rel=1e-6)
+
+
+# --- data over two axes -----------------------------------------------------------------------------------------------
+
+IMAGE = """
+cell Point(units) {
+  input x: [n]
+  input above: [units]
+  state left: [units] = 0
+  param w: [n + 2 * units, units]
+  left' = tanh([x, above, left] @ w)
+  output left'
+}
+cell Row(units) {
+  input line: seq@INNER[n]
+  state above: seq@INNER[units] = 0
+  above' = unroll Point(units) over line, above
+  output above'
+}
+layer Shade {
+  input image: seq@OUTER@INNER[n]
+  output mean(mean(image, axis = INNER), axis = OUTER)
+}
+model Image {
+  input x: seq@OUTER@INNER[2]
+  input target: seq@OUTER@INNER
+  input weight: seq@INNER = 1
+  y = unroll Row(3) over x
+  output y, x * 2 as twice, Shade()(x) as shade
+  loss weight * squared_error(mean(y), target)
+}
+"""
+SIDES = np.array([[4, 5], [2, 3], [4, 0], [1, 5]])
+"""The height and the width of each image."""
+
+
+def image_model(outer: str = "row", inner: str = "column") -> Model:
+    return rg.parse(IMAGE.replace("OUTER", outer).replace("INNER", inner))
+
+
+def images() -> dict[str, Any]:
+    """Of several sizes, with what is no number behind their ends."""
+    rng = np.random.default_rng(0)
+    data: dict[str, Any] = {"x": rng.normal(size=(4, 4, 5, 2)), "target": rng.normal(size=(4, 4, 5))}
+    for row, (height, width) in enumerate(SIDES):
+        for array in data.values():
+            array[row, height:] = array[row, :, width:] = np.nan
+    return {**data, "x.lengths": SIDES}
+
+
+@pytest.mark.parametrize("kernels", ["numpy", "native"])
+@pytest.mark.parametrize(("outer", "inner"), [("row", "column"), ("a", "z")])
+def test_data_over_two_axes_have_them_as_declared(outer: str, inner: str, kernels: str) -> None:
+    """Images of several sizes against loops in NumPy; what is asked of each is what it would be asked alone."""
+    model, data = image_model(outer, inner), images()
+    weights = model.init(1)
+    program = model.compile(kernels=kernels, gradient=True)
+    found = program.run(data, weights)
+    static = model.compile("static", {outer: 4, inner: 5}, kernels=kernels, gradient=True)
+    assert all(np.array_equal(found[n], a) for n, a in static.run(data, weights).items())
+    errors = []
+    for row, (height, width) in enumerate(SIDES):
+        x, h = data["x"][row, :height, :width], np.zeros((height + 1, width + 1, 3))
+        for i, j in np.ndindex(height, width):
+            h[i + 1, j + 1] = np.tanh(np.concatenate([x[i, j], h[i, j + 1], h[i + 1, j]]) @ weights["row.point.w"])
+        np.testing.assert_allclose(found["y"][row, :height, :width], h[1:, 1:], rtol=1e-12)
+        np.testing.assert_allclose(found["shade"][row], x.mean((0, 1)) if x.size else 0, rtol=1e-12)
+        np.testing.assert_array_equal(found["twice"][row, :height, :width], 2 * x)
+        assert not found["y"][row, height:].any() and not found["y"][row, :, width:].any()
+        errors += np.square(h[1:, 1:].mean(-1) - data["target"][row, :height, :width]).ravel().tolist()
+    np.testing.assert_allclose(found["loss"], np.mean(errors), rtol=1e-12)
+    slopes, same = (p.gradients(data, weights)[1] for p in (program, static))
+    assert all(np.array_equal(slopes[n], same[n]) for n in slopes)
+    assert slopes["x"].shape == data["x"].shape and np.isfinite(slopes["x"]).all()
+    for place in ((0, 3, 1, 0), (1, 0, 2, 1)):
+        up, down = (data["x"].copy() for _ in range(2))
+        up[place], down[place] = up[place] + 1e-6, down[place] - 1e-6
+        ends = [program.run({**data, "x": x}, weights)["loss"] for x in (up, down)]
+        assert slopes["x"][place] == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-6)
+
+
+def test_exports_take_lengths_along_two_axes() -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model, data = image_model(), images()
+    weights = model.init(1)
+    wanted = Wanted(lengths=True, loss=True, dtype="float64")
+    want = model.compile().run(data, weights)
+    scope: dict[str, Any] = {}
+    exec(to_numpy(model, weights, wanted).text, scope)
+    plain = {name.removeprefix("x."): array for name, array in data.items()}
+    same(scope["run"](**plain), want)
+    with pytest.raises(ValueError, match=r"`lengths` says \[4 6\] for row 0, expected 0 to \[4, 5\]"):
+        scope["run"](**{**plain, "lengths": np.add(SIDES, [0, 1])})
+    session = onnxruntime.InferenceSession(to_onnx(model, weights, wanted), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    same(dict(zip(names, session.run(names, data), strict=True)), want)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"x.lengths": SIDES[:, 0]}, r"`x.lengths` should be \(4, 2\), one for each row, along row and column"),
+        ({"x.lengths": np.add(SIDES, [0, 1])}, r"`x.lengths` says 6 for row 0, expected 0 to 5 \(its steps along column\)"),
+        ({"weight": np.ones((4, 6))}, r"`weight` has 6 steps \(column\), but `x` has 5"),
+        (
+            {"weight": np.ones((4, 5)), "weight.lengths": [5, 3, 1, 5]},
+            "`weight.lengths` and `x.lengths` disagree at row 2: 1 and 0",
+        ),
+        ({"x.lengths": np.minimum(SIDES + 1, [4, 5])}, "row 1, step 0 along row, step 3 along column"),
+    ],
+)
+def test_what_is_wrong_along_one_of_two_axes_is_told(changed: dict[str, Any], said: str) -> None:
+    model = image_model()
+    with pytest.raises(UserError, match=said):
+        model.compile().run({**images(), **changed}, model.init(1))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("model M { input x: seq@a@a  output x }", "the axis `a` is named twice"),
+        ("model M { input x: seq@a@batch  output x }", "`batch` is the axis of the rows"),
+        (
+            "layer L { input v: seq@p@q  output v }  model M { input x: seq@a@b  output L(x) }",
+            "`v` of `L` is a sequence over 2 axes, but `x` runs over a and b",
+        ),
+        (
+            "layer L { input v: seq@a@b  output v }  model M { input x: seq@a  output L(x) }",
+            "`v` of `L` is a sequence over a and b, but `x` runs over a",
+        ),
+        ("model M { input x: seq@a@b  output last(x) }", "`x` runs over a and b: one axis is needed here"),
+    ],
+)
+def test_axes_that_do_not_fit(text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        rg.parse(text).made  # noqa: B018
+
+
+def test_one_axis_more_than_a_name_is_known_by_what_is_left() -> None:
+    model = rg.parse("layer L { input v: seq@p@b  output sum(v, axis = p) }  model M { input x: seq@a@b  output L(x) }")
+    assert model.compile().run({"x": np.ones((1, 2, 3))}, {})["l"].tolist() == [[2, 2, 2]]
+
+
+def test_changes_of_outputs_have_the_axes_of_these() -> None:
+    model, data = image_model(), images()
+    program, weights = model.compile(), model.init(1)
+    into = np.random.default_rng(2).normal(size=data["x"].shape)
+    found = program.jvp(data, weights, {"x": into})
+    up, down = (program.run({**data, "x": data["x"] + h * into}, weights) for h in (1e-6, -1e-6))
+    for name in ("y", "twice", "shade", "loss"):
+        np.testing.assert_allclose(found[name], (up[name] - down[name]) / 2e-6, rtol=1e-6, atol=1e-9)
+
+
+def test_data_over_two_axes_have_no_next_step() -> None:
+    program = image_model().compile(states=True)
+    with pytest.raises(UserError, match="`x` runs over row and column, so that there is no one next step of it"):
+        program.step({"x": np.ones((1, 2))}, {})

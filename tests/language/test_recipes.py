@@ -28,7 +28,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "linear_attention": {"units": 4, "keys": 3},
     "lmu": {"units": 4, "order": 6},
     "mamba_2": {"size": 3, "states": 4},
-    "md_lstm": {"units": 3, "width": 3},
+    "md_lstm": {"units": 3},
     "neural_stack": {"units": 3, "most": 5},
     "rg_lru": {},
     "rim": {"units": 3},

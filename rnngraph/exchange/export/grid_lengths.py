@@ -19,9 +19,9 @@ def axes_of_lengths(name: str) -> list[str]:
 
 
 def with_lengths_as_given(graph: Graph, inputs: Iterable[DataInput]) -> Graph:
-    """The graph that takes the lengths along an axis from those of the first data over it, of one axis if there are."""
-    sequences = sorted((i for i in inputs if i.axes), key=lambda i: len(i.axes) > 1)
-    homes = {axis: item.axes for item in reversed(sequences) for axis in item.axes}
+    """The graph that takes the lengths along an axis from those of the first data over it, over most axes first."""
+    most_first = sorted((i for i in inputs if i.axes), key=lambda i: -len(i.axes))
+    homes = {axis: item.axes for item in reversed(most_first) for axis in item.axes}
     joint = {axes: _joint(axes) for axes in homes.values() if len(axes) > 1}
 
     def change(node: Node, _: tuple[Value, ...]) -> tuple[Value] | None:

@@ -10,6 +10,7 @@ from rnngraph.diagnostics.errors import UserError, told_of
 from rnngraph.diagnostics.source import Span
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Graph, Value
+from rnngraph.ir.order import orders_of
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.language.builtins.registry import is_function
 from rnngraph.language.builtins.registry import names as function_names
@@ -238,6 +239,7 @@ def _finished(trace: Trace, scope: Scope, loaded: Loaded) -> Elaborated:
         loaded.files,
         tuple(loaded.known),
         tuple(sorted(trace.watchable)),
+        orders_of(graph, {i.name: i.axes for i in trace.data}),
     )
 
 

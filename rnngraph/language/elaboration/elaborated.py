@@ -10,7 +10,7 @@ from typing import Any
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.source import Source, Span
 from rnngraph.ir.graph import Graph, Value
-from rnngraph.ir.order import Order, orders_of
+from rnngraph.ir.order import Order
 from rnngraph.ir.types import BATCH, Type
 
 
@@ -156,8 +156,5 @@ class Elaborated:
     """Their texts."""
     watchable: tuple[str, ...] = ()
     """The full names of what can be recorded at every step."""
-
-    @property
-    def orders(self) -> dict[str, Order]:
-        """Of each output its axes as the user meets them: the batch, then those of time."""
-        return orders_of(self.graph, {i.name: i.axes for i in self.inputs})
+    orders: Mapping[str, Order] = field(default_factory=dict)
+    """Of each output its axes as the user meets them: the batch, then those of time."""
