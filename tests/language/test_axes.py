@@ -385,7 +385,7 @@ def test_exports_take_lengths_along_two_axes() -> None:
     ("changed", "said"),
     [
         ({"x.lengths": SIDES[:, 0]}, r"`x.lengths` should be \(4, 2\), one for each row, along row and column"),
-        ({"x.lengths": np.add(SIDES, [0, 1])}, r"`x.lengths` says 6 for row 0, expected 0 to 5 \(its steps along column\)"),
+        ({"x.lengths": np.add(SIDES, [0, 1])}, r"says 6 for row 0, expected 0 to 5 \(its steps along column\)"),
         ({"weight": np.ones((4, 6))}, r"`weight` has 6 steps \(column\), but `x` has 5"),
         (
             {"weight": np.ones((4, 5)), "weight.lengths": [5, 3, 1, 5]},

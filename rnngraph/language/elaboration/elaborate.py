@@ -222,6 +222,8 @@ def _finished(trace: Trace, scope: Scope, loaded: Loaded) -> Elaborated:
         outputs |= _watched(trace)
         for diagnostic in unreached_weights.flat(graph, trace.weights.values()) if "loss" in outputs else ():
             trace.tell(diagnostic)
+    states = tuple(s for handed in trace.handed for s in handed.states)
+    handed_out = outputs | {s.name: s.final for s in states}
     options = train_block.read(scope, loaded.options)
     bound = {s.name: scope.names[s.name].item for s in scope.definition.settings}
     return Elaborated(
@@ -229,7 +231,7 @@ def _finished(trace: Trace, scope: Scope, loaded: Loaded) -> Elaborated:
         instances.tree(trace, scope.definition),
         tuple(trace.data),
         tuple(trace.weights.values()),
-        tuple(s for handed in trace.handed for s in handed.states),
+        states,
         own,
         options["train"],
         options["schedule"],
@@ -239,7 +241,7 @@ def _finished(trace: Trace, scope: Scope, loaded: Loaded) -> Elaborated:
         loaded.files,
         tuple(loaded.known),
         tuple(sorted(trace.watchable)),
-        orders_of(graph, {i.name: i.axes for i in trace.data}),
+        orders_of(graph.with_outputs(handed_out), {i.name: i.axes for i in trace.data}),
     )
 
 

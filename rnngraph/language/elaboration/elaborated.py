@@ -157,4 +157,4 @@ class Elaborated:
     watchable: tuple[str, ...] = ()
     """The full names of what can be recorded at every step."""
     orders: Mapping[str, Order] = field(default_factory=dict)
-    """Of each output its axes as the user meets them: the batch, then those of time."""
+    """Of each output and final state its axes as the user meets them: the batch, then those of time."""
