@@ -139,4 +139,4 @@ def _place(dim: str | int, i: int, one_axis: bool) -> str:
         return f"row {i}"
     if isinstance(dim, int):
         return f"value {i}"
-    return f"step {i}" if one_axis else f"step {i} along {dim}"
+    return f"step {i}" if one_axis else f"step {i} of {dim}"

@@ -391,7 +391,7 @@ def test_exports_take_lengths_along_two_axes() -> None:
             {"weight": np.ones((4, 5)), "weight.lengths": [5, 3, 1, 5]},
             "`weight.lengths` and `x.lengths` disagree at row 2: 1 and 0",
         ),
-        ({"x.lengths": np.minimum(SIDES + 1, [4, 5])}, "row 1, step 0 along row, step 3 along column"),
+        ({"x.lengths": np.minimum(SIDES + 1, [4, 5])}, "row 1, step 0 of row, step 3 of column"),
     ],
 )
 def test_what_is_wrong_along_one_of_two_axes_is_told(changed: dict[str, Any], said: str) -> None:
