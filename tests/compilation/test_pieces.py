@@ -20,7 +20,8 @@ from rnngraph.model import Model
 from tests.support.models import ALL, parsed
 
 ONE_RUN = (
-    "bidirectional", "grid", "derivatives", "encoder decoder", "qrnn", "attention", "shifts", "speech", "candidates",
+    "bidirectional", "grid", "scanned image", "derivatives", "encoder decoder", "qrnn", "attention", "shifts", "speech",
+    "candidates",
 )  # fmt: skip
 """Hand on nothing: each run of these is one of a whole sequence."""
 REFUSED = {

@@ -25,6 +25,17 @@ def told(text: str) -> list[str]:
 
 IN_A_CELL = {
     "ouput y": ["`ouput` begins no statement", "f.rnn:2:3 [E001]", "did you mean `output`?"],
+    "y = unrol f(4) over x": ["unexpected `unrol`", "f.rnn:2:7", "did you mean `unroll`?"],
+    "y = Unroll f over x": ["unexpected `Unroll`", "did you mean `unroll`?"],
+    "y = unroll f ovre x": ["unexpected `ovre`", "did you mean `over`?"],
+    "y = unroll f over x wiht m = m": ["unexpected `wiht`", "did you mean `with`?"],
+    "y = unroll f fro 50": ["unexpected `fro`", "did you mean `for`?"],
+    "y = unroll f over x fro s": ["unexpected `fro`", "did you mean `from`?"],
+    "output y sa z": ["unexpected `sa`", "did you mean `as`?"],
+    "fro k in 1..3 { a = k }": ["`fro` begins no statement", "did you mean `for`?"],
+    "if n > 1 { a = 1 } esle { a = 2 }": ["`esle` begins no statement", "did you mean `else`?"],
+    "if n > 1 nad n < 3 { a = 1 }": ["unexpected `nad`", "did you mean `and`?"],
+    "input z: sqe[3]": ["unexpected `sqe`", "did you mean `seq`?"],
     "y = a +": ["expected an expression after `+`", "f.rnn:2:10"],
     "y = ( )": ["expected an expression after `(`"],
     "y = f(a, b": ["this `(` is not closed", "f.rnn:2:8 [E002]", "------ still open here"],

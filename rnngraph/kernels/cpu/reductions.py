@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from rnngraph.kernels.cpu import math_functions
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
+from rnngraph.kernels.cpu.products import DEPTH
 from rnngraph.kernels.cpu.vectors import Lanes
 from rnngraph.kernels.kernel import AlongRow
 
@@ -71,7 +72,8 @@ def write_columns(name: str, dtype: str, width: int, declared: set[str]) -> str:
     """The sum over rows of each column, columns being counted in vectors.
 
     Arguments source, result, entries from row to row, columns, rows, rows of a unit, whether the units go from the last
-    to the first, whether to add.
+    to the first, whether to add. A large unit is cut as the sums that stand beside a product are (`cpu/sums`): the bits
+    do not depend on which of the two is taken.
     """
     kernel = _Kernel(name, dtype, width, declared)
     to = kernel.to
@@ -80,9 +82,11 @@ def write_columns(name: str, dtype: str, width: int, declared: set[str]) -> str:
     end = to.least(to.mul("%c1", width), columns)
     with to.when(to.let(f"icmp eq i64 {add}, 0")), to.loop(to.mul("%c0", width), end) as j:
         to.do(f"store {kernel.v.element} 0.0, ptr {kernel.at(target, j)}")
-    with in_units(to, rows, unit, back) as (low, high), to.loop("%c0", "%c1", ACROSS) as column:
-        first = to.mul(column, width)
-        kernel.unit(kernel.at(source, first), kernel.at(target, first), row, low, high, to.sub(end, first))
+    with in_units(to, rows, unit, back) as (low, high), to.loop(low, high, DEPTH) as part:
+        behind = to.least(to.add(part, DEPTH), high)
+        with to.loop("%c0", "%c1", ACROSS) as column:
+            first = to.mul(column, width)
+            kernel.unit(kernel.at(source, first), kernel.at(target, first), row, part, behind, to.sub(end, first))
     return to.text()
 
 

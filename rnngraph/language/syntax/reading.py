@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from lark import UnexpectedToken
@@ -11,6 +13,7 @@ from rnngraph.diagnostics.diagnostic import Diagnostic, in_order
 from rnngraph.diagnostics.source import Source, Span
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.brackets import Repaired
+from rnngraph.language.syntax.misspelt import keywords_like, told
 from rnngraph.language.syntax.stand_ins import Broken
 from rnngraph.language.syntax.syntax_errors import Trouble, explain
 from rnngraph.language.syntax.tables import SOFT, grammar
@@ -18,6 +21,8 @@ from rnngraph.language.syntax.tokens import Token
 from rnngraph.language.syntax.tree_builder import Refused, too_deep
 
 MOST_ERRORS = 30
+TRAIL = 4
+"""Of so many tokens before a mistake one may be the misspelt word that led to it."""
 DEEPEST_STACK = 3000
 """What a form of the greatest depth needs is less."""
 Items = tuple[ast.Import | ast.Definition | ast.Options, ...]
@@ -59,6 +64,7 @@ class Reading:
         """A fresh parser, as deep inside of blocks as the text is where it goes on."""
         self.parser = grammar().lark.parse_interactive("")
         self.state = self.parser.parser_state
+        self.trail: deque[tuple[int, list[Any], list[Any]]] = deque(maxlen=TRAIL)
         nowhere = Span(self.source, 0, 0)
         for kind in _entrance(blocks):
             self.state.feed_token(Token(kind, "", nowhere, False))
@@ -73,6 +79,7 @@ class Reading:
         while at < len(self.tokens) and not self.too_deep:
             token = self.meant(at)
             before = list(self.state.state_stack)
+            self.trail.append((at, before, list(self.state.value_stack)))
             try:
                 self.state.feed_token(token)
                 if len(before) > DEEPEST_STACK:
@@ -106,7 +113,8 @@ class Reading:
         return items if not self.broken else None
 
     def refuse(self, error: Refused, at: int) -> None:
-        self.errors.append(error.diagnostic)
+        meant = self.misspelt(at) if error.diagnostic.code == "E001" else None
+        self.errors.append(meant or error.diagnostic)
         self.broken.append(self.statement(at - self.starts(at)))
 
     def meant(self, at: int) -> Token:
@@ -132,7 +140,33 @@ class Reading:
         token = self.tokens[at] if at < len(self.tokens) else None
         following = self.tokens[at + 1] if at + 1 < len(self.tokens) else None
         spelled = grammar().spelled
-        self.errors.append(explain(Trouble(self.source, previous, token, following, self.accepted(before), spelled)))
+        trouble = Trouble(self.source, previous, token, following, self.accepted(before), spelled)
+        self.errors.append(self.misspelt(at) or explain(trouble))
+
+    def misspelt(self, at: int) -> Diagnostic | None:
+        """A word there, or shortly before, that is nearly a keyword with which reading goes on for two words more."""
+        for place, states, values in reversed(self.trail if at < len(self.tokens) else ()):
+            token = self.tokens[place]
+            for keyword in keywords_like(token):
+                self.state.state_stack[:], self.state.value_stack[:] = states, values
+                if self.goes_on([keyword], range(place + 1, min(at + 3, len(self.tokens)))):
+                    return told(token, keyword, self.beginning(place))
+        return None
+
+    def goes_on(self, tokens: Sequence[Token], places: Iterable[int]) -> bool:
+        """Whether these tokens are taken, and then those of the text."""
+        try:
+            for token in chain(tokens, map(self.meant, places)):
+                self.state.feed_token(token)
+        except (UnexpectedToken, Refused):
+            return False
+        return True
+
+    def beginning(self, at: int) -> str:
+        """What a word begins that stands there."""
+        if not self.begins(at):
+            return ""
+        return "statement" if self.blocks[at].kinds else "definition"
 
     def blamed(self, at: int, statement: Broken) -> Broken:
         """The statement that is wrong: not the one before, where that has been replaced, or is the end of a block."""
