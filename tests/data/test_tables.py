@@ -407,6 +407,28 @@ def test_ragged_json_and_json_lines(tmp_path: Path) -> None:
         rg.data.load([tmp_path / "b.jsonl"])
 
 
+def test_images_of_several_sizes_in_json(tmp_path: Path) -> None:
+    """Where the lists alone do not tell that both axes have lengths, the model does."""
+    path, model = tmp_path / "a.json", rg.parse("model M { input x: seq@row@column  output x * 2 as y }")
+    path.write_text('{"x": [[[1, 2, 3]], [[4], [5]], []]}')
+    data = rg.data.load([path])
+    assert data["x"].tolist() == [[[1, 2, 3], [0, 0, 0]], [[4, 0, 0], [5, 0, 0]], [[0, 0, 0], [0, 0, 0]]]
+    assert data["x.lengths"].tolist() == [[1, 3], [2, 1], [0, 0]]
+    assert model.compile().run(data, {})["y"].tolist() == (2 * data["x"]).tolist()
+    path.write_text('{"x": [[[1, 2]], [[3, 4], [5, 6]]]}')
+    assert rg.data.load([path])["x.lengths"].tolist() == [1, 2]
+    assert rg.data.load([path], model)["x.lengths"].tolist() == [[1, 2], [2, 2]]
+    path.write_text('{"x": [[[1, 2], [3]]]}')
+    with pytest.raises(rg.UserError, match="the lists of `x` differ in length"):
+        rg.data.load([path], model)
+
+
+def test_a_grid_is_no_column_of_a_table(tmp_path: Path) -> None:
+    model = rg.parse("model M { input x: seq@row@column  output x }")
+    with pytest.raises(rg.UserError, match="`x` runs over row and column, which columns of a table cannot fill"):
+        rg.data.table(model, {"x": np.arange(4.0)}, steps={"row": 2, "column": 2})
+
+
 # --- more than fits into memory -----------------------------------------------------------------------------------
 
 

@@ -35,6 +35,8 @@ WAYS: tuple[tuple[str | int, Mapping[str, str]], ...] = (
     ("dynamic", {"keep": "every:2"}),
     ("dynamic", {"keep": "revolve:2"}),
 )
+WHOLE = ("source", "row", "column")
+"""The axes of what is given whole with each piece of `x`."""
 NO_SCHEDULE, NOT_IN_PIECES, NOT_EXPORTED = {"E614"}, {"E640", "E641", "E642", "E524"}, {"E680", "E681"}
 
 
@@ -127,7 +129,7 @@ class Program:
             whole = self.model.compile(states=True, kernels=kernels).run(self.data, self.weights)
             try:
                 outputs, states = in_pieces(
-                    self.model, self.data, self.weights, (0, cut, self.steps), ("source",), kernels=kernels
+                    self.model, self.data, self.weights, (0, cut, self.steps), WHOLE, kernels=kernels
                 )
             except UserError as error:
                 if codes(error) <= NOT_IN_PIECES:

@@ -264,10 +264,24 @@ class Writer:
             lines.append(f"p = mean({shown[0]}, axis = time)" if "every" not in source else "p = w")
             shown += ["p"]
         wanted = [n for n in shown if self.chance(0.7)] or shown[:1]
+        goals = [self.goal(n) for n in wanted]
+        if self.chance(0.25):
+            lines += self.image()
+            shown, goals = [*shown, "grid"], [*goals, self.rng.choice(("mean(grid * grid)", "sum(tanh(grid))"))]
         lines.append(f"output {', '.join(shown)}, final")
-        lines.append("loss " + " + ".join(self.goal(n) for n in wanted))
+        lines.append("loss " + " + ".join(goals))
         return "\n".join(self.cells) + "model Try {\n  " + "\n  ".join(lines) + "\n}\n"
 
+    def image(self) -> list[str]:
+        """An input over two axes, of which a cell sees each place and what was made above it."""
+        inner, outputs = self.cell(0, False, True)
+        there, down = (" reversed" if self.chance(0.4) else "" for _ in range(2))
+        made = ", ".join(f"y{i}" for i in range(outputs))
+        self.cells.append(
+            f"cell Scan {{\n  input line: seq@column[n]\n  state above: seq@column[{WIDTH}] = 0.25\n"
+            f"  {made} = unroll {inner}() over line, above{there}\n  above' = tanh(y0)\n  output above'\n}}\n"
+        )
+        return ["input image: seq@row@column[3]", f"grid = unroll Scan() over image{down}"]
 
     def goal(self, name: str) -> str:
         """A loss of a sequence, or of a vector."""

@@ -613,6 +613,45 @@ def test_padding_in_every_row_is_cut_off():
     assert empty["x"].shape == (2, 1, 3)
 
 
+def test_images_are_cut_to_the_largest_of_a_batch_and_count_by_their_area():
+    over = {"x": ("row", "column"), "mark": ("column",), "s": ("time",)}
+    rows = {
+        "x": np.ones((2, 9, 7, 3)),
+        "mark": np.ones((2, 7)),
+        "s": np.ones((2, 6)),
+        "x.lengths": np.array([[2, 5], [4, 1]]),
+    }
+    cut = batches.trim(rows, over)
+    assert {name: array.shape for name, array in cut.items() if "." not in name} == {
+        "x": (2, 4, 5, 3), "mark": (2, 5), "s": (2, 6),
+    }  # fmt: skip
+    assert batches.weight(cut, over, ("column", "row")) == 2 * 5 + 4 * 1
+    assert batches.weight(cut, over, ("column",)) == 5 + 1 and batches.weight(cut, over, ()) == 2
+    assert batches.weight(cut, over, ("time",)) == 2 * 6
+
+
+def test_the_loss_of_images_of_several_sizes_is_the_mean_over_all_their_points():
+    """Of data that are evaluated in parts, too; trained on cut batches as on whole ones."""
+    text = """
+    model M {
+      input x: seq@row@column[2]
+      input target: seq@row@column
+      loss squared_error(Dense(1)(x)[0], target)
+      train { epochs 2  batch 3  optimizer sgd(rate = 0.1) }
+    }
+    """
+    model = rg.parse(text)
+    rng, sides = np.random.default_rng(0), np.random.default_rng(1).integers(0, 6, (300, 2))
+    data = {"x": rng.normal(size=(300, 5, 5, 2)), "target": rng.normal(size=(300, 5, 5)), "x.lengths": sides}
+    weights = model.init(1)
+    told = (data["x"] @ weights["dense.kernel"])[..., 0] + weights["dense.bias"] - data["target"]
+    real = [told[i, :h, :w].ravel() for i, (h, w) in enumerate(sides)]
+    assert model.evaluate(data, weights)["loss"] == pytest.approx(np.mean(np.square(np.concatenate(real))), rel=1e-6)
+    ways = (text, text + "schedule { unroll static }")
+    one, other = (rg.parse(way).fit(data, weights=weights).weights for way in ways)
+    assert all(np.allclose(one[name], other[name], rtol=1e-5) for name in one)
+
+
 # --- training --------------------------------------------------------------------------------------------
 
 

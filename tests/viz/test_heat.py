@@ -34,7 +34,7 @@ def test_a_gradient_by_step_back_is_that_of_the_closed_form(tmp_path: Path) -> N
     """y_T = sum over k of 0.5^k x_(T - k), so k steps back it is 0.5^k."""
     model = rg.parse(DECAY)
     found = gradients_back(model, run_options(model), "y", {"x": np.ones((1, 5, 2))}, model.init())
-    heat = steps_back("x", "y", found["x"][0])
+    heat = steps_back("x", "y", found["x"][0], ("time",))
     assert np.allclose(heat.values, np.broadcast_to(0.5 ** np.arange(5), (2, 5)))
     assert (heat.across, heat.down, heat.powers) == ("steps back", "unit", True)
 
