@@ -10,6 +10,9 @@ from rnngraph.ir.types import BATCH, Type, every
 
 Order = tuple[str, ...]
 
+DRAWS = ("uniform", "normal")
+"""Ops that draw a number for each step: the axes of that stand as those of what is done with it."""
+
 
 def batch_first(axes: Iterable[str]) -> Order:
     """The batch, then the axes of time as they stand."""
@@ -25,7 +28,7 @@ def orders_of(graph: Graph, given: Mapping[str, Order]) -> dict[str, Order]:
     found = {graph.inputs[name]: order for name, order in given.items() if name in graph.inputs}
     if any(len(times(value.type)) > 1 for value in graph.outputs.values()):
         _follow(graph.nodes(), found)
-    return {n: (*(BATCH,) * (BATCH in v.type.axes), *found.get(v, times(v.type))) for n, v in graph.outputs.items()}
+    return {n: (*(BATCH,) * (BATCH in v.type.axes), *(found.get(v) or times(v.type))) for n, v in graph.outputs.items()}
 
 
 def times(type: Type) -> Order:
@@ -38,7 +41,7 @@ def _follow(nodes: Iterable[Node], found: dict[Value, Order]) -> None:
         if node.op is LOOP:
             _through(node, found)
         elif Value(node) not in found:
-            orders = [found[v] for v in node.inputs]
+            orders = [found[v] for v in node.inputs] if node.op.name not in DRAWS else []
             found.update((value, _joined(orders, value.type)) for value in node.values)
 
 
@@ -48,18 +51,18 @@ def _through(node: Node, found: dict[Value, Order]) -> None:
     found.update((capture.param, found[capture.outer]) for capture in loop.captures)
     found.update((s.param, tuple(a for a in found[s.sequence] if a != loop.axis)) for s in loop.slices)
     _follow(body_nodes(loop), found)
-    ends = [found[carry.next] for carry in loop.carries] + [(loop.axis, *found[v]) for v in loop.stacks]
+    ends = [found[carry.next] for carry in loop.carries] + [(loop.axis, *(found[v] or times(v.type))) for v in loop.stacks]
     found.update(zip(node.values, ends, strict=True))
 
 
 def _joined(orders: Iterable[Order], type: Type) -> Order:
-    """That of the operand that has all axes, else those of all operands one after the other."""
+    """That of the operand that has all axes, else those of all operands one after the other; () where none has any."""
     wanted = times(type)
     if len(wanted) < 2:
         return wanted
-    known = [tuple(_now(axis, wanted) for axis in order) for order in orders]
+    known = [tuple(_now(axis, wanted) for axis in order) for order in orders if order]
     known.sort(key=lambda order: not set(wanted) <= set(order))
-    return tuple(axis for axis in dict.fromkeys(chain(*known, wanted)) if axis in wanted)
+    return tuple(axis for axis in dict.fromkeys(chain(*known, wanted)) if axis in wanted) if known else ()
 
 
 def _now(axis: str, wanted: Order) -> str:

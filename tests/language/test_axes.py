@@ -436,6 +436,12 @@ def test_changes_of_outputs_have_the_axes_of_these() -> None:
         np.testing.assert_allclose(found[name], (up[name] - down[name]) / 2e-6, rtol=1e-6, atol=1e-9)
 
 
+def test_what_is_drawn_for_each_place_leaves_the_order_of_axes() -> None:
+    model = rg.parse("model M { input x: seq@row@column[2]  output Dropout(0.5)(x) as y, normal([2]) * x as z }")
+    found = model.compile(training=True).run({"x": np.ones((1, 3, 4, 2)), "seed": 1}, {})
+    assert found["y"].shape == found["z"].shape == (1, 3, 4, 2)
+
+
 def test_data_over_two_axes_have_no_next_step() -> None:
     program = image_model().compile(states=True)
     with pytest.raises(UserError, match="`x` runs over row and column, so that there is no one next step of it"):
