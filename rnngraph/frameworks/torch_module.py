@@ -104,10 +104,10 @@ class Module(torch.nn.Module):
         """The results by name; of a model that has only one, that tensor itself.
 
         Inputs come in the order in which the model declares them, or by name; a `PackedSequence` is one with lengths,
-        and then what is handed out along its axis is packed too. `lengths` (batch,) are those of the first sequence;
-        of others they go by `**{"label.lengths": ...}`. States that are given, `final=results.final` or
-        `**{"final.h": h}`, take the place of the first ones. Where something is random its `seed` is drawn from
-        PyTorch's generator.
+        and then what is handed out along its axis is packed too. `lengths` (batch,) are those of the first sequence,
+        (batch, 2) where that runs over two axes; of others they go by `**{"label.lengths": ...}`. States that are given,
+        `final=results.final` or `**{"final.h": h}`, take the place of the first ones. Where something is random its
+        `seed` is drawn from PyTorch's generator.
         """
         if torch.compiler.is_compiling():
             return torch.compiler.disable(self._computed)(inputs, lengths, named)
