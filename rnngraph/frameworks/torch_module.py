@@ -105,7 +105,7 @@ class Module(torch.nn.Module):
 
         Inputs come in the order in which the model declares them, or by name; a `PackedSequence` is one with lengths,
         and then what is handed out along its axis is packed too. `lengths` (batch,) are those of the first sequence,
-        (batch, 2) where that runs over two axes; of others they go by `**{"label.lengths": ...}`. States that are given,
+        (batch, 2) where it runs over two axes; of others they go by `**{"label.lengths": ...}`. States that are given,
         `final=results.final` or `**{"final.h": h}`, take the place of the first ones. Where something is random its
         `seed` is drawn from PyTorch's generator.
         """

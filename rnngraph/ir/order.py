@@ -56,7 +56,7 @@ def _through(node: Node, found: dict[Value, Order]) -> None:
 
 
 def _joined(orders: Iterable[Order], type: Type) -> Order:
-    """That of the operand that has all axes, else those of all operands one after the other; () where none has any."""
+    """That of the operand that has all axes, else those of all operands one after the other; () if none has any."""
     wanted = times(type)
     if len(wanted) < 2:
         return wanted
