@@ -51,7 +51,8 @@ def _through(node: Node, found: dict[Value, Order]) -> None:
     found.update((capture.param, found[capture.outer]) for capture in loop.captures)
     found.update((s.param, tuple(a for a in found[s.sequence] if a != loop.axis)) for s in loop.slices)
     _follow(body_nodes(loop), found)
-    ends = [found[carry.next] for carry in loop.carries] + [(loop.axis, *(found[v] or times(v.type))) for v in loop.stacks]
+    ends = [found[carry.next] for carry in loop.carries]
+    ends += [(loop.axis, *(found[v] or times(v.type))) for v in loop.stacks]
     found.update(zip(node.values, ends, strict=True))
 
 
