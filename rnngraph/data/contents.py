@@ -129,14 +129,15 @@ def _value_at(item: DataInput | StateInput, array: Array, bad: Array) -> str:
     """`nan at row 2, step 5, value 0`, for the first bad entry; places count from 0."""
     at = [int(i) for i in np.argwhere(bad)[0]]
     dims = dims_of(item)
-    one = sum(isinstance(d, str) for d in dims) < 3  # axis of time
-    place = ", ".join(_place(d, i, one) for d, i in zip(dims, at, strict=True))
+    several = len([d for d in dims if isinstance(d, str) and d != BATCH]) > 1
+    place = ", ".join(_place(d, i, several) for d, i in zip(dims, at, strict=True))
     return f"{array[tuple(at)]}" + (f" at {place}" if place else "")
 
 
-def _place(dim: str | int, i: int, one_axis: bool) -> str:
+def _place(dim: str | int, i: int, several: bool) -> str:
+    """One dimension's place; of a step with its axis, where there are several."""
     if dim == BATCH:
         return f"row {i}"
     if isinstance(dim, int):
         return f"value {i}"
-    return f"step {i}" if one_axis else f"step {i} of {dim}"
+    return f"step {i} of {dim}" if several else f"step {i}"

@@ -413,6 +413,10 @@ def test_what_is_wrong_along_one_of_two_axes_is_told(changed: dict[str, Any], sa
             "layer L { input v: seq@a@b  output v }  model M { input x: seq@a  output L(x) }",
             "`v` of `L` is a sequence over a and b, but `x` runs over a",
         ),
+        (
+            "layer L { input v: seq@p@a@q  output v }  model M { input x: seq@a@b@c  output L(x) }",
+            "say which is which: `seq@a@b@c`",
+        ),
         ("model M { input x: seq@a@b  output last(x) }", "`x` runs over a and b: one axis is needed here"),
     ],
 )

@@ -148,7 +148,7 @@ def _check_axis(body: Scope, one: ast.Input, value: Value, at: Span) -> None:
         return
     if len(axes) < len(one.type.axes):
         over = f" over {' and '.join(one.type.over)}" if len(one.type.axes) > 1 else ""
-        given = f"runs over {axes[0]}" if axes else "is a single value"
+        given = f"runs over {' and '.join(axes)}" if axes else "is a single value"
         raise Mistake(
             "E305",
             f"`{one.name}` of `{body.definition.name}` is a sequence{over}, but `{at.text}` {given}",
@@ -185,7 +185,7 @@ def _meant(body: Scope, one: ast.Input, name: str, axes: list[str], at: Span) ->
         f"but `{at.text}` runs over {' and '.join(axes)}",
         at,
         labels=(Label(one.type.span, "declared here"),),
-        help=_ways(one, free),
+        help=_ways(one, free if len(free) >= len(one.type.axes) else axes),
     )
 
 
@@ -193,9 +193,9 @@ def _count(axes: tuple[str, ...]) -> str:
     return "one axis" if len(axes) == 1 else f"{len(axes)} axes"
 
 
-def _ways(one: ast.Input, free: list[str]) -> str:
-    """How the input could say which axes are meant."""
-    ways = [f"`seq@{'@'.join(some)}`" for some in combinations(free, len(one.type.axes))]
+def _ways(one: ast.Input, axes: list[str]) -> str:
+    """How the input could say which of these axes are meant."""
+    ways = [f"`seq@{'@'.join(some)}`" for some in combinations(axes, len(one.type.axes))]
     return f"say which axis is meant: {', or '.join(ways[:2])}" if len(ways) > 1 else f"say which is which: {ways[0]}"
 
 
