@@ -11,8 +11,9 @@ import graphviz
 
 from rnngraph.viz.bands import ASIDE
 from rnngraph.viz.legend import caption, colours, html
+from rnngraph.viz.letters import text_width
 from rnngraph.viz.palette import FONT, Look, Paint, Theme
-from rnngraph.viz.placement import Area, Drawn, Places, Point, around, text_width
+from rnngraph.viz.placement import Area, Drawn, Places, Point, around
 from rnngraph.viz.scene import Box, Edge, End, Frame, Port, Scene
 
 _ROLES = {
@@ -78,7 +79,7 @@ def _badge(dot: Any, frame: Frame, place: Point, theme: Theme) -> None:
 
 def _title(dot: Any, places: Places, look: Look) -> None:
     whole = around([*(s.area for s in places.spots.values()), *(f.area for f in places.frames)])
-    x = whole.left + text_width(look.title, 16) / 2
+    x = whole.left + text_width(look.title, 16, bold=True) / 2
     dot.node(
         "picture title", shape="plaintext", style="", fontsize="16", fontcolor=look.theme.ink, tooltip=look.title,
         label=f"<<B>{html(look.title)}</B>>", pos=f"{x:.1f},{whole.top + 24:.1f}",

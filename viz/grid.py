@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rnngraph.viz.bands import Arrangement, Band
-from rnngraph.viz.placement import LABEL_SIZE, TITLE_SIZE, Area, Drawn, Placed, Places, Point, Spot, text_width
+from rnngraph.viz.letters import text_width
+from rnngraph.viz.placement import LABEL_SIZE, TITLE_SIZE, Area, Drawn, Placed, Places, Point, Spot
 from rnngraph.viz.rounding import rounded
 from rnngraph.viz.rows import HEADING, MARGIN, Rows
 from rnngraph.viz.scene import Frame, Scene

@@ -136,4 +136,4 @@ MODE_LINES = ("#7c3aed", "#b45309", "#0369a1", "#4d7c0f")
 
 FONT = "Helvetica"
 """What the layout measures; the first that is there of FONT_STACK is what is drawn."""
-FONT_STACK = "Inter,'Helvetica Neue',Helvetica,Arial,'Liberation Sans',sans-serif"
+FONT_STACK = "'Helvetica Neue',Helvetica,Arial,'Liberation Sans',sans-serif"

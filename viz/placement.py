@@ -86,9 +86,3 @@ def around(areas: Iterable[Area]) -> Area:
     return Area(
         min(a.left for a in every), min(a.bottom for a in every), max(a.right for a in every), max(a.top for a in every)
     )
-
-
-def text_width(text: str, size: float) -> float:
-    """About how wide Helvetica sets a text; a little more than it takes."""
-    narrow = sum(text.count(c) for c in "ijlt.,:;'|!()[] frI1")
-    return size * (0.36 * narrow + 0.6 * (len(text) - narrow))

@@ -7,7 +7,8 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from rnngraph.viz.placement import LABEL_SIZE, TITLE_SIZE, Area, Drawn, Placed, Places, Point, around, text_width
+from rnngraph.viz.letters import text_width
+from rnngraph.viz.placement import LABEL_SIZE, TITLE_SIZE, Area, Drawn, Placed, Places, Point, around
 from rnngraph.viz.tracks import badges
 
 STEP, HIGH, LOW = 8.0, 14.0, 12.0

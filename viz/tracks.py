@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from rnngraph.viz.bands import Place
-from rnngraph.viz.placement import LABEL_SIZE, TITLE_SIZE, text_width
+from rnngraph.viz.letters import text_width
+from rnngraph.viz.placement import LABEL_SIZE, TITLE_SIZE
 from rnngraph.viz.rows import LANE, MARGIN, Reach, Rows
 from rnngraph.viz.scene import Frame
 from rnngraph.viz.ways import Leg, Net, Way, lanes

@@ -16,6 +16,7 @@ from rnngraph.viz.dot import placed
 from rnngraph.viz.dot_program import run
 from rnngraph.viz.figure import undisturbed
 from rnngraph.viz.layout import laid_out
+from rnngraph.viz.letters import fitted
 from rnngraph.viz.palette import FONT, FONT_STACK, Look
 from rnngraph.viz.placement import Places
 from rnngraph.viz.scene import Scene
@@ -54,8 +55,8 @@ def write(picture: Picture, path: str | Path) -> None:
 
 
 def svg(picture: Picture) -> str:
-    """The picture as SVG text, with the page's own fonts."""
-    text = _drawn(picture, "svg").decode()
+    """The picture as SVG text; each text of it fits into its box, whatever fonts there are."""
+    text = fitted(_drawn(picture, "svg").decode())
     return re.sub(f'font-family="{FONT}[^"]*"', f'font-family="{FONT_STACK}"', text)
 
 

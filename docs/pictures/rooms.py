@@ -77,9 +77,10 @@ def dot() -> str:
 
 def main() -> None:
     from rnngraph.viz.dot_program import dot_binary
+    from rnngraph.viz.letters import fitted
 
     drawn = subprocess.run([dot_binary(), "-Tsvg"], input=dot().encode(), capture_output=True, check=True).stdout
-    PICTURE.write_bytes(drawn)
+    PICTURE.write_text(fitted(drawn.decode()), encoding="utf-8")
     PICTURE.with_suffix(".dot").write_text(dot(), encoding="utf-8")
 
 

@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 
 SVG = "{http://www.w3.org/2000/svg}"
 NUMBERS = re.compile(r"-?\d+(?:\.\d+)?")
-NARROW = frozenset("ijlt.,:;'|!()[] frI1")
 
 
 class Rect(NamedTuple):
@@ -31,6 +30,14 @@ class Rect(NamedTuple):
     def holds(self, x: float, y: float, by: float) -> bool:
         return self.left + by < x < self.right - by and self.top + by < y < self.bottom - by
 
+    def within(self, other: Rect, by: float = 1.0) -> bool:
+        return (
+            other.left - by < self.left
+            and self.right < other.right + by
+            and other.top - by < self.top
+            and self.bottom < other.bottom + by
+        )
+
 
 @dataclass
 class Part:
@@ -43,7 +50,8 @@ class Part:
 
 
 def overlaps(svg: str) -> list[str]:
-    """Each edge through a title, a label or a foreign box, and each label over a title, a box or another label."""
+    """Each edge through a title, a label or a foreign box, each label over a title, a box or another label, and each
+    text that leaves its box."""
     parts = {kind: list(_parts(svg, kind)) for kind in ("node", "edge", "cluster")}
     titles = [(f"title `{t}`", r) for part in parts["cluster"] for t, r in part.texts]
     titles += [(f"badge `{t}`", r) for part in parts["node"] if part.name.startswith("badge") for t, r in part.texts]
@@ -53,6 +61,8 @@ def overlaps(svg: str) -> list[str]:
     found = [f"{a} over {b}" for (a, one), (b, two) in combinations(titles + labels, 2) if one.meets(two)]
     found += [f"{a} over box {b}" for a, one in titles + labels for b, two in boxes if one.meets(two)]
     found += [f"box {a} over box {b}" for (a, one), (b, two) in combinations(boxes, 2) if one.meets(two)]
+    for part in parts["node"] + parts["cluster"]:
+        found += [f"`{t}` out of {part.name}" for t, r in part.texts if part.outline and not r.within(part.outline)]
     for edge in parts["edge"]:
         ends = [re.sub(r":.*", "", end) for end in edge.name.split("->")]
         through = [(name, rect) for name, rect in boxes if name not in ends]
@@ -73,7 +83,7 @@ def _parts(svg: str, kind: str) -> Iterator[Part]:
 
 def _add(part: Part, element: ElementTree.Element, kind: str) -> None:
     if element.tag == f"{SVG}text" and (text := "".join(element.itertext()).strip()):
-        part.texts.append((text, _text(element, text)))
+        part.texts.append((text, _text(element)))
     elif element.tag == f"{SVG}polygon" and kind != "edge":
         _outline(part, list(map(float, NUMBERS.findall(element.get("points", "")))))
     elif element.tag == f"{SVG}path":
@@ -91,11 +101,9 @@ def _outline(part: Part, numbers: list[float]) -> None:
     part.outline = Rect(min(xs), min(ys), max(xs), max(ys))
 
 
-def _text(element: ElementTree.Element, text: str) -> Rect:
-    """Where Helvetica sets it, a little less than it takes."""
-    x, y, size = (float(element.get(name, "14")) for name in ("x", "y", "font-size"))
-    narrow = sum(c in NARROW for c in text)
-    width = size * (0.28 * narrow + 0.5 * (len(text) - narrow))
+def _text(element: ElementTree.Element) -> Rect:
+    """Where it stands: as wide as it says, whatever the font."""
+    x, y, size, width = (float(element.get(name, "0")) for name in ("x", "y", "font-size", "textLength"))
     left = {"start": x, "middle": x - width / 2, "end": x - width}[element.get("text-anchor", "start")]
     return Rect(left, y - 0.7 * size, left + width, y + 0.1 * size)
 
