@@ -61,7 +61,7 @@ def placed(scene: Scene, places: Places, look: Look) -> str:
     for key, spot in places.spots.items():
         size = {"width": f"{spot.width / 72:.3f}", "height": f"{spot.height / 72:.3f}", "fixedsize": "true"}
         attrs = _box_look(scene.boxes[key], look) | {"pos": f"{spot.x:.1f},{spot.y:.1f}"}
-        dot.node(key, **attrs, **(size if scene.boxes[key].kind == "folded" else {}))
+        dot.node(key, **attrs, **(size if scene.boxes[key].kind == "folded" or scene.cell else {}))
     if look.title:
         _title(dot, places, look)
     for drawn in places.edges:
@@ -88,7 +88,8 @@ def _title(dot: Any, places: Places, look: Look) -> None:
 
 def _curve(dot: Any, drawn: Drawn, theme: Theme) -> None:
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in drawn.curve)
-    attrs = _edge_look(drawn.edge, theme) | {"pos": f"e,{drawn.tip[0]:.1f},{drawn.tip[1]:.1f} {points}"}
+    arrow = f"e,{drawn.tip[0]:.1f},{drawn.tip[1]:.1f} " if drawn.tip else ""
+    attrs = _edge_look(drawn.edge, theme) | {"pos": arrow + points} | ({} if arrow else {"dir": "none"})
     attrs.pop("label", None)
     if drawn.label and drawn.edge.label:
         attrs |= {"label": drawn.edge.label, "lp": f"{drawn.label[0]:.1f},{drawn.label[1]:.1f}"}
@@ -165,7 +166,7 @@ def _frame_look(frame: Frame, theme: Theme) -> dict[str, str]:
 
 
 def _box_look(box: Box, look: Look) -> dict[str, str]:
-    paint = look.theme.kinds[box.kind]
+    paint = look.theme.kinds.get(box.kind, look.theme.kinds["shape"])
     style = {
         "fillcolor": paint.fill,
         "color": paint.line,
@@ -182,6 +183,14 @@ def _box_look(box: Box, look: Look) -> dict[str, str]:
         style |= {"penwidth": "1.6", "margin": "0.2,0.12"}
     if box.kind in ("input", "output", "state", "loss"):
         style |= {"margin": "0.15,0.05"}
+    if box.kind == "gate":
+        style |= {"style": "filled", "margin": "0.1,0.05"}
+    if box.round:
+        return {**style, "shape": "ellipse", "style": "filled", "fontsize": "15" if len(box.title) == 1 else "12", "label": box.title}
+    if box.kind in ("fork", "fork state"):
+        return {"shape": "point", "color": look.theme.edges[box.kind.removeprefix("fork").strip() or "data"], "label": ""}
+    if box.kind == "name":
+        return {"shape": "plaintext", "style": "", "fontsize": "9.5", "fontcolor": look.theme.soft, "margin": "0", "label": box.title, "tooltip": box.tooltip}
     return {**style, "label": f"<{_text(box, paint, look)}>"}
 
 

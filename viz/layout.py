@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from rnngraph.viz.bands import ASIDE, Arrangement, Place, arranged
+from rnngraph.viz.cell import cell_places
 from rnngraph.viz.dot import laying_out, measuring
 from rnngraph.viz.dot_program import run
 from rnngraph.viz.grid import gridded
@@ -23,6 +24,8 @@ MANY_EDGES = 600
 
 def laid_out(scene: Scene, look: Look) -> tuple[Scene, Places]:
     """The scene as it is drawn, and where."""
+    if scene.cell:
+        return cell_places(scene, _sizes(scene, look))
     if not scene.axes:
         return scene, _with_parameters(scene, clear(_by_dot(scene, look)), _sizes(scene, look))
     plan = arranged(scene)

@@ -42,6 +42,7 @@ LIGHT = Theme(
     "#7e3fd0",
     {
         "matmul": Paint("#e0e7ff", "#6366f1"),
+        "gate": Paint("#fff1a8", "#ca8a04"),
         "pointwise": Paint("#d9f7ec", "#10b981"),
         "shape": Paint("#f1f5f9", "#94a3b8"),
         "state": Paint("#fef3c7", "#f59e0b"),
@@ -73,6 +74,7 @@ DARK = Theme(
     "#c4a1ff",
     {
         "matmul": Paint("#262b5c", "#818cf8", "#e2e8f0"),
+        "gate": Paint("#4d3f05", "#eab308", "#fef9c3"),
         "pointwise": Paint("#0c3b33", "#34d399", "#e2e8f0"),
         "shape": Paint("#1e293b", "#64748b", "#e2e8f0"),
         "state": Paint("#45310a", "#fbbf24", "#fef3c7"),
@@ -115,6 +117,7 @@ LEGEND: dict[str, str] = {
     "state": "state",
     "parameter": "parameters",
     "matmul": "product",
+    "gate": "function of a product",
     "pointwise": "elementwise",
     "shape": "rearranged",
     "block": "cell or layer",

@@ -62,11 +62,12 @@ class Placed(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """An edge as a curve: points of cubic pieces, then the tip of the arrow. The label's centre, if it has one."""
+    """An edge as a curve: points of cubic pieces, then the tip of the arrow, if it has one; the same for a label's
+    centre."""
 
     edge: Edge
     curve: tuple[Point, ...]
-    tip: Point
+    tip: Point | None
     label: Point | None = None
     ends: tuple[str, str] = ("", "")
     """The boxes drawn at its ends, where these are not its own."""

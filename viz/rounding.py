@@ -19,6 +19,15 @@ def rounded(points: Sequence[Point]) -> tuple[tuple[Point, ...], Point]:
         points = [*points, (points[0][0] + 1, points[0][1])]
     tip = points[-1]
     points[-1] = _towards(points[-1], points[-2], ARROW)
+    return _curve(points), tip
+
+
+def joined(points: Sequence[Point]) -> tuple[tuple[Point, ...], None]:
+    """The same without an arrow, up to the last point."""
+    return _curve(_distinct(points)), None
+
+
+def _curve(points: Sequence[Point]) -> tuple[Point, ...]:
     curve = [points[0]]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         radius = min(RADIUS, _apart(before, corner) / 2, _apart(corner, after) / 2)
@@ -26,7 +35,7 @@ def rounded(points: Sequence[Point]) -> tuple[tuple[Point, ...], Point]:
         end = _towards(corner, after, radius)
         curve += [_between(curve[-1], corner, 0.6), _between(end, corner, 0.6), end]
     _line(curve, points[-1])
-    return tuple(curve), tip
+    return tuple(curve)
 
 
 def _distinct(points: Sequence[Point]) -> list[Point]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from rnngraph.viz.parts import Diagram
+
 FrameKind = Literal["loop", "step", "block"]
 Role = Literal["carry", "per step", "captured", "stacked", "last"]
 """How a value goes into a loop or comes out of it."""
@@ -57,6 +59,8 @@ class Box:
     """Names in its text that are parameters."""
     mirrors: str = ""
     """In the backward pass: the forward box whose gradient it is."""
+    round: bool = False
+    """Whether it is drawn as a circle, as single operations are in the picture of a cell."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,8 @@ class Scene:
     edges: tuple[Edge, ...]
     axes: Mapping[str, Columns] = field(default_factory=dict)
     """The axes that are drawn as columns, in an unrolled picture."""
+    cell: Diagram | None = None
+    """The cell that is drawn by itself, if one is."""
     notes: tuple[str, ...] = ()
     """What the reader must be told: what was folded, and why."""
 

@@ -79,7 +79,7 @@ def _lines_of(area: Area, half: float) -> Iterator[Point]:
 
 def _labelled(drawn: Drawn, lines: Sequence[Line], taken: Sequence[Area]) -> Point:
     """A place beside the edge: free of boxes, titles and labels, and of other edges where there is one."""
-    best, least = drawn.label or drawn.tip, 1e6
+    best, least = drawn.label or drawn.curve[-1], 1e6
     half = text_width(drawn.edge.label, LABEL_SIZE) / 2
     here = _around(best, drawn.edge.label, LABEL_SIZE, LOW)
     if not _crossing(here, lines) and not any(map(here.meets, taken)):

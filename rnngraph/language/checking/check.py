@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any
 
 from rnngraph.diagnostics.diagnostic import Diagnostic, in_order
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.ir.graph import Value, body_param
-from rnngraph.ir.types import BATCH, Type
 from rnngraph.language.checking import names
 from rnngraph.language.checking.statement_count import look_ahead
-from rnngraph.language.elaboration import calls, expressions, imports, instantiation
+from rnngraph.language.elaboration import calls, imports
 from rnngraph.language.elaboration.elaborate import attempt
 from rnngraph.language.elaboration.imports import Loaded
 from rnngraph.language.elaboration.loop_levels import Level
 from rnngraph.language.elaboration.mistakes import MOST_STATEMENTS, Echo, Mistake
+from rnngraph.language.elaboration.one_step import distinct_sizes, equal_sizes, made_up, made_up_inputs
 from rnngraph.language.elaboration.scope import Scope, World
 from rnngraph.language.elaboration.trace import Note, Trace
-from rnngraph.language.elaboration.values import Given, Instance, Item
+from rnngraph.language.elaboration.values import Instance
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition, File
 from rnngraph.language.syntax.traversal import statements, walk
@@ -80,7 +78,7 @@ def _model(trace: Trace, loaded: Loaded, model: Definition, notes: list[Note] | 
     for training in (False, True):
         own = Trace(training=training, worlds=loaded.worlds, hints=trace.hints, amounts=trace.amounts)
         own.notes = notes
-        numbers = _distinct()
+        numbers = distinct_sizes()
         attempt(own, loaded, model, {s.name: next(numbers) for s in model.settings if s.default is None})
         for diagnostic in own.report.found:
             trace.tell(diagnostic)
@@ -91,23 +89,13 @@ def _model(trace: Trace, loaded: Loaded, model: Definition, notes: list[Note] | 
 def _alone(trace: Trace, loaded: Loaded, definition: Definition, notes: list[Note] | None) -> None:
     if any(is_cell(loaded.world, definition, s.name) for s in definition.settings if s.default is None):
         return
-    different = _tried(loaded, definition, _distinct(), trace.amounts, notes)
-    same = _tried(loaded, definition, _equal(), trace.amounts)
+    different = _tried(loaded, definition, distinct_sizes(), trace.amounts, notes)
+    same = _tried(loaded, definition, equal_sizes(), trace.amounts)
     kept = {(d.code, d.span) for d in same}
     for diagnostic in different:
         too_much_again = diagnostic.code == "E310" and any(d.code == "E310" for d in trace.report.found)
         if not too_much_again and (diagnostic.code not in SIZES_OFF or (diagnostic.code, diagnostic.span) in kept):
             trace.tell(diagnostic)
-
-
-def _distinct() -> Iterator[int]:
-    """Sizes that only agree where the text says so."""
-    return iter([2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47] + [53] * 1000)
-
-
-def _equal() -> Iterator[int]:
-    """Sizes that always agree, and that can be split in many ways."""
-    return (12 for _ in count())
 
 
 RUN_CELLS = ("revise", "read_through", "reweigh", "restart")
@@ -166,15 +154,13 @@ def _tried(
     trace = Trace(worlds=loaded.worlds, amounts=amounts, notes=notes)
     scope = Scope(trace, loaded.world, definition, None, (), (), definition.name_span)
     try:
-        settings: dict[str, Item] = {s.name: next(sizes) for s in definition.settings if s.default is None}
-        instantiation.fill_defaults(scope, definition, settings, definition.name_span)
-        amount = look_ahead(trace, definition, settings)
+        instance = made_up(scope, definition, sizes)
+        amount = look_ahead(trace, definition, instance.settings)
         if MOST_STATEMENTS >= amount > max(MOST_TRIED, 4 * sum(1 for _ in statements(definition.body))):
             return []
-        instance = Instance(definition, settings, definition.span)
         level = Level(trace.root, "step")
         with trace.at(level), trace.calling(level.states):
-            calls.use(scope, instance, _inputs(scope, definition, settings, sizes), definition.name_span, ())
+            calls.use(scope, instance, made_up_inputs(scope, instance, sizes), definition.name_span, ())
     except Mistake as mistake:
         trace.tell(mistake.diagnostic)
     except Echo:
@@ -182,27 +168,3 @@ def _tried(
     except RecursionError:
         return []
     return trace.report.found
-
-
-def _inputs(scope: Scope, definition: Definition, settings: dict[str, Item], sizes: Iterator[int]) -> list[Given]:
-    """A made-up value for each input: a step's value, or a whole sequence where one is declared."""
-    inner = Scope(scope.trace, scope.world, definition, None, (), (), definition.name_span)
-    for setting in definition.settings:
-        inner.bind(setting.name, settings[setting.name], "setting", setting.span)
-    found = []
-    for s in definition.body:
-        if isinstance(s, ast.Input):
-            shape = tuple(_size(inner, e, sizes) for e in s.type.sizes)
-            found.append(Given(_value(inner.trace, s, shape), s.name_span, s.name))
-    return found
-
-
-def _size(scope: Scope, e: ast.Expr, sizes: Iterator[int]) -> int:
-    if isinstance(e, ast.Name) and e.name not in scope.names:
-        scope.bind(e.name, next(sizes), "size", e.span)
-    return expressions.size(scope, e)
-
-
-def _value(trace: Trace, s: ast.Input, shape: tuple[int, ...]) -> Value:
-    type = Type((BATCH,), shape, s.type.dtype).with_axes((BATCH, *s.type.over))
-    return trace.own(body_param(s.name, type))

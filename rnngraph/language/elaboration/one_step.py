@@ -1,0 +1,199 @@
+"""One step of a cell by itself, on inputs that are made up where no model gives any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import count
+
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.source import Source
+from rnngraph.ir.graph import INPUT, Value, body_param
+from rnngraph.ir.types import BATCH, Type
+from rnngraph.language.elaboration import calls, expressions, instantiation
+from rnngraph.language.elaboration.elaborate import attempt, choose
+from rnngraph.language.elaboration.imports import Loaded, load
+from rnngraph.language.elaboration.instantiation import Callee, as_callee
+from rnngraph.language.elaboration.loop_levels import Level
+from rnngraph.language.elaboration.mistakes import Echo, Mistake
+from rnngraph.language.elaboration.scope import Scope
+from rnngraph.language.elaboration.trace import Trace
+from rnngraph.language.elaboration.values import Builtin, Class, Given, Instance, Item, PipeOf
+from rnngraph.language.syntax import ast
+from rnngraph.language.syntax.ast import Definition, File
+from rnngraph.language.syntax.parser import parse
+
+Sizes = Iterator[int]
+Instances = Mapping[tuple[str, ...], Instance | PipeOf]
+
+
+@dataclass(frozen=True)
+class OneStep:
+    """What goes into a step, and what comes out, by name; `title` is what it is a step of.
+
+    `states` are pairs of the old value and the next one.
+    """
+
+    title: str
+    inputs: Mapping[str, Value]
+    states: Mapping[str, tuple[Value, Value]]
+    outputs: Mapping[str, Value]
+    weights: Mapping[Value, str]
+    closed: Mapping[tuple[str, ...], str]
+    """The layers inside that have no states, outermost only: their paths, and of which definition they are."""
+
+
+def one_step(file: File, wanted: str, settings: Mapping[str, object], model: str | None = None) -> OneStep:
+    """A step of what is called that in the model (`net`, `stack.0`), or of its first instance of the definition of that
+    name; else of what the text makes: `LSTM(4, peepholes = true)`, or a definition alone, whose settings without a
+    default are made up. UserError where there is nothing of the kind, or a mistake in it.
+    """
+    loaded = load(file)
+    instances = _instances(loaded, settings, model)
+    trace = Trace(worlds=loaded.worlds)
+    trace.stops = loaded.stops
+    found: OneStep | None = None
+    try:
+        found = _traced(trace, loaded, wanted, instances)
+    except Mistake as mistake:
+        trace.tell(mistake.diagnostic)
+    except Echo:
+        pass
+    trace.report.stop_on_errors()
+    assert found is not None
+    return found
+
+
+def _instances(loaded: Loaded, settings: Mapping[str, object], model: str | None) -> Instances:
+    """Those of the model, where the file has one."""
+    if not model and not any(d.kind == "model" for d in loaded.own):
+        return {}
+    trace = Trace(worlds=loaded.worlds)
+    attempt(trace, loaded, choose(loaded, model), settings)
+    trace.report.stop_on_errors()
+    return trace.instances
+
+
+def _traced(trace: Trace, loaded: Loaded, wanted: str, instances: Instances) -> OneStep:
+    sizes, text = equal_sizes(), _expression(wanted)
+    outside = Definition("layer", "drawn", (), (), text.span, text.span)
+    scope = Scope(trace, loaded.world, outside, None, (), (), text.span)
+    item = _instance(wanted, instances) or expressions.one(scope, text)
+    if isinstance(item, Class) and item.definition.kind != "model":
+        item = made_up(scope, item.definition, sizes)
+    callee = as_callee(scope, item, text.span)
+    if isinstance(callee, Builtin):
+        raise Mistake("E304", f"`{text.span.text}` is a function, not a cell or layer", text.span)
+    level = Level(trace.root, "step")
+    with trace.at(level), trace.calling(level.states):
+        given = [replace(g, name=None) for g in made_up_inputs(scope, _first(callee), sizes)]
+        outputs = calls.use(scope, callee, given, text.span, ()).outputs
+    states = {p.name: (p.old, p.next) for p in level.states.places if isinstance(p.next, Value)}
+    named = {after: f"{name}'" for name, (_, after) in states.items()}
+    values = [o for o in outputs if isinstance(o, Value)]
+    weights = {c.param: str(c.outer.node.attrs["name"]) for c in level.captures.values() if c.outer.node.op is INPUT}
+    return OneStep(
+        callee.title,
+        {str(g.item.node.attrs["name"]): g.item for g in given if isinstance(g.item, Value)},
+        states,
+        {named.get(v) or v.node.origin.name or f"output {i + 1}": v for i, v in enumerate(values)},
+        weights,
+        _stateless(trace, callee, states),
+    )
+
+
+def _stateless(
+    trace: Trace, callee: Callee, states: Mapping[str, tuple[Value, Value]]
+) -> dict[tuple[str, ...], str]:
+    assert not isinstance(callee, Builtin)
+    owners = [callee.path or (), *(old.node.origin.path for old, _ in states.values())]
+    opened = {path[:size] for path in owners for size in range(len(path) + 1)}
+    return {
+        path: item.title
+        for path, item in trace.instances.items()
+        if path not in opened and path[:-1] in opened and isinstance(item, Instance)
+    }
+
+
+def _first(callee: Instance | PipeOf) -> Instance:
+    """What the inputs go to."""
+    while isinstance(callee, PipeOf):
+        part = callee.parts[0]
+        if isinstance(part, Builtin):
+            raise Mistake("E304", f"`{callee.span.text}` begins with a function, not with a cell", callee.span)
+        callee = part
+    return callee
+
+
+def _expression(text: str) -> ast.Expr:
+    """The tree of an expression that stands nowhere in a file."""
+    try:
+        (layer,) = parse(Source("--cell", f"layer Drawn {{\n  drawn = {text}\n}}\n")).items
+    except UserError:
+        raise UserError(f"`{text}` names no cell", "E640", "write its name, as `LSTM`, or `LSTM(4)`") from None
+    statement = layer.body[0] if isinstance(layer, Definition) and layer.body else None
+    assert isinstance(statement, ast.Assign)
+    return statement.value
+
+
+def _instance(wanted: str, instances: Instances) -> Instance | PipeOf | None:
+    """The instance in the model that is called that, or else the first of the definition."""
+    for path, item in instances.items():
+        if ".".join(path) == wanted:
+            return fresh(item)
+    same = (i for i in instances.values() if isinstance(i, Instance) and i.definition.name == wanted)
+    return next(map(fresh, same), None)
+
+
+def fresh(item: Instance | PipeOf) -> Instance | PipeOf:
+    """The same, and what it is made of, as if none of it had been used yet."""
+    if isinstance(item, PipeOf):
+        parts = tuple(p if isinstance(p, Builtin) else fresh(p) for p in item.parts)
+        return PipeOf(parts, item.span, item.path, count=item.count)
+    settings = {n: fresh(s) if isinstance(s, (Instance, PipeOf)) else s for n, s in item.settings.items()}
+    return Instance(item.definition, settings, item.span, item.path)
+
+
+# --- made up --------------------------------------------------------------------------------------------------------
+
+
+def distinct_sizes() -> Sizes:
+    """Sizes that only agree where the text says so."""
+    return iter([2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47] + [53] * 1000)
+
+
+def equal_sizes() -> Sizes:
+    """Sizes that always agree, and that can be split in many ways."""
+    return (12 for _ in count())
+
+
+def made_up(scope: Scope, definition: Definition, sizes: Sizes) -> Instance:
+    """The definition with its defaults; settings without one are sizes."""
+    settings: dict[str, Item] = {s.name: next(sizes) for s in definition.settings if s.default is None}
+    instantiation.fill_defaults(scope, definition, settings, definition.name_span)
+    return Instance(definition, settings, definition.span)
+
+
+def made_up_inputs(scope: Scope, instance: Instance, sizes: Sizes) -> list[Given]:
+    """A value for each input: a step's value, or a whole sequence where one is declared."""
+    definition = instance.definition
+    inner = Scope(scope.trace, scope.world, definition, None, (), (), definition.name_span)
+    for setting in definition.settings:
+        inner.bind(setting.name, instance.settings[setting.name], "setting", setting.span)
+    found = []
+    for s in definition.body:
+        if isinstance(s, ast.Input):
+            shape = tuple(_size(inner, e, sizes) for e in s.type.sizes)
+            found.append(Given(_value(inner.trace, s, shape), s.name_span, s.name))
+    return found
+
+
+def _size(scope: Scope, e: ast.Expr, sizes: Sizes) -> int:
+    if isinstance(e, ast.Name) and e.name not in scope.names:
+        scope.bind(e.name, next(sizes), "size", e.span)
+    return expressions.size(scope, e)
+
+
+def _value(trace: Trace, s: ast.Input, shape: tuple[int, ...]) -> Value:
+    type = Type((BATCH,), shape, s.type.dtype).with_axes((BATCH, *s.type.over))
+    return trace.own(body_param(s.name, type))

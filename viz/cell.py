@@ -1,0 +1,229 @@
+"""A cell by itself, as in a textbook: its states are lines, its gates stand under them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+
+from rnngraph.viz.letters import text_width
+from rnngraph.viz.parts import Diagram, Part
+from rnngraph.viz.placement import LABEL_SIZE, TITLE_SIZE, Area, Drawn, Placed, Places, Point, Spot, around
+from rnngraph.viz.rounding import joined, rounded
+from rnngraph.viz.scene import Box, Edge, End, Frame, Scene
+from rnngraph.viz.staves import Cell, Staves, staves
+from rnngraph.viz.wires import Block, Wanted, Wire, corners, wired
+
+KINDS = {"gate": "gate", "round": "pointwise", "product": "matmul", "join": "shape", "box": "pointwise"}
+CIRCLE, PORT, LANE, APART, NAME, BORDER = 22.0, 14.0, 10.0, 12.0, 11.0, 14.0
+"""Points: across; from the middle of a wide box to what meets it beside; between wires; round a box; a name's height;
+to the frame."""
+Sizes = Mapping[str, tuple[float, float]]
+
+
+def cell_scene(diagram: Diagram) -> Scene:
+    """The boxes, before anything has its place: parts, and where the cell's lines, inputs and outputs end."""
+    boxes = [_box(key, part) for key, part in _keys(diagram).items()]
+    boxes += [Box(f"new/{name}", "state", f"{name}'", tooltip=f"{name} after the step") for name in diagram.states]
+    boxes += [Box(f"out/{name}", "output", name, tooltip="an output of the step") for name in diagram.outputs]
+    return Scene({box.key: box for box in boxes}, {}, (), cell=diagram)
+
+
+def cell_places(scene: Scene, sizes: Sizes) -> tuple[Scene, Places]:
+    """Everything at its place, with the wires, names and forks that come of it."""
+    assert scene.cell is not None
+    return _Picture(scene, scene.cell, sizes).drawn()
+
+
+def _keys(diagram: Diagram) -> dict[str, Part]:
+    return {f"part/{number}": part for number, part in enumerate(diagram.parts)}
+
+
+def _box(key: str, part: Part) -> Box:
+    lines, badges = part.lines[1:], ()
+    if part.kind in ("product", "box", "join"):
+        return Box(key, KINDS[part.kind], "", "", part.lines, part.tooltip, weights=frozenset(part.weights))
+    if part.kind == "block" and part.weights:
+        lines = (", ".join(part.weights),)
+    return Box(
+        key, KINDS.get(part.kind, part.kind), part.lines[0], "", lines, part.tooltip, badges=badges,
+        weights=frozenset(part.weights), round=part.kind == "round",
+    )  # fmt: skip
+
+
+class _Picture:
+    """The places of one cell."""
+
+    def __init__(self, scene: Scene, diagram: Diagram, sizes: Sizes) -> None:
+        self.scene, self.diagram = scene, diagram
+        self.parts = _keys(diagram)
+        self.key = {part: key for key, part in self.parts.items()}
+        self.staves: Staves = staves(diagram)
+        self.sizes = {key: self._size(key, sizes) for key in scene.boxes}
+        self.cells = dict(self._cells())
+        blocks = {key: Block(cell, self.sizes[key][0] > 2.6 * PORT) for key, cell in self.cells.items()}
+        self.lanes, self.wires = wired(blocks, list(self._wanted()))
+        self.x, self.y = dict(self._across()), dict(self._along())
+
+    def _size(self, key: str, sizes: Sizes) -> tuple[float, float]:
+        box = self.scene.boxes[key]
+        if not box.round:
+            return sizes[key]
+        return max(CIRCLE, text_width(box.title, 12) + 12), CIRCLE
+
+    def _name(self, key: str) -> str:
+        return self.parts[key].name if key in self.parts else ""
+
+    # --- where things stand on the grid -----------------------------------------------------------------------------
+
+    def _cells(self) -> Iterator[tuple[str, Cell]]:
+        found = self.staves
+        for part, cell in found.places.items():
+            yield self.key[part], cell
+        for name in self.diagram.states:
+            yield f"new/{name}", Cell(found.columns + len(self.diagram.outputs), found.lines[name])
+        for number, name in enumerate(self.diagram.outputs):
+            yield f"out/{name}", Cell(found.columns + number, found.rows[-1])
+
+    def _wanted(self) -> Iterator[Wanted]:
+        """The lines of the states first, then the others, short ones first."""
+        for part in self.diagram.parts:
+            for operand in part.operands:
+                yield self._wish(self.key[operand], self.key[part])
+        for name, (_, new) in self.diagram.states.items():
+            yield self._wish(self.key[new], f"new/{name}")
+        for name, part in self.diagram.outputs.items():
+            yield self._wish(self.key[part], f"out/{name}")
+
+    def _wish(self, tail: str, head: str) -> Wanted:
+        one, two = self.cells[tail], self.cells[head]
+        line = one.row == two.row and one.row in self.staves.lines.values()
+        return Wanted(tail, tail, head, (not line) * 100.0 + abs(one.column - two.column) + abs(one.row - two.row))
+
+    # --- from lanes to points ---------------------------------------------------------------------------------------
+
+    def _across(self) -> Iterator[tuple[int, float]]:
+        """Where each lane of columns is that anything stands or runs on."""
+        used, lanes = _bends(self.wires, upright=True), self.lanes
+        cursor = 0.0
+        for column in range(lanes.first.column, lanes.last.column + 1):
+            middle = lanes.x(column)
+            for lane in (n for n in range(middle - 1 - lanes.between, middle - 1) if n in used):
+                cursor += LANE
+                yield lane, cursor
+            keys = [key for key, cell in self.cells.items() if cell.column == column]
+            left = max((self.sizes[key][0] / 2 for key in keys), default=0.0)
+            right = max((max(self.sizes[key][0] / 2, self._name_width(key)) for key in keys), default=0.0)
+            cursor += APART * bool(keys) + left + BORDER * (column in (0, lanes.last.column))
+            yield from ((middle + i, cursor + i * PORT) for i in (-1, 0, 1))
+            cursor += right + APART * bool(keys)
+
+    def _name_width(self, key: str) -> float:
+        return 5 + text_width(self._name(key), LABEL_SIZE) if self._name(key) else 0.0
+
+    def _along(self) -> Iterator[tuple[int, float]]:
+        used, lanes = _bends(self.wires, upright=False), self.lanes
+        cursor = 0.0
+        for row in range(lanes.first.row, lanes.last.row + 1):
+            middle = lanes.y(row)
+            for lane in (n for n in range(middle - lanes.between, middle) if n in used):
+                cursor += LANE
+                yield lane, cursor
+            keys = [key for key, cell in self.cells.items() if cell.row == row]
+            tall = max((self.sizes[key][1] / 2 for key in keys), default=0.0)
+            named = any(self._name(key) for key in keys)
+            gap = APART if keys else LANE / 2 if middle in used else 0.0
+            cursor += gap + tall + 1.5 * BORDER * (row in (lanes.first.row + 1, lanes.last.row))
+            yield middle, cursor
+            cursor += tall + gap + NAME * named
+
+    def _point(self, spot: tuple[int, int]) -> Point:
+        return self.x[spot[0]], self.y[spot[1]]
+
+    # --- what is drawn ----------------------------------------------------------------------------------------------
+
+    def drawn(self) -> tuple[Scene, Places]:
+        places = Places({key: self._spot(key) for key in self.cells})
+        boxes = dict(self.scene.boxes)
+        for key in self.parts:
+            if name := self._name(key):
+                boxes[f"name/{key}"] = Box(f"name/{key}", "name", name, tooltip=self.parts[key].tooltip)
+                places.spots[f"name/{key}"] = self._beside(places.spots[key], name)
+        for number, spot in enumerate(self._forks()):
+            boxes[f"fork/{number}"] = Box(f"fork/{number}", self._colour(spot[0]), "")
+            places.spots[f"fork/{number}"] = Spot(*self._point(spot[1]), 4.5, 4.5)
+        edges = []
+        for wire in self.wires:
+            edge = Edge(End(wire.tail), End(wire.head), "state" if self._is_state(wire.net) else "data")
+            curve, tip = (rounded if wire.ends else joined)(self._points(wire, places.spots))
+            edges.append(edge)
+            places.edges.append(Drawn(edge, curve, tip))
+        places.frames = [self._frame(places)]
+        frame = places.frames[0].frame
+        return Scene(boxes, {frame.key: frame}, tuple(edges), cell=self.diagram), places
+
+    def _spot(self, key: str) -> Spot:
+        cell = self.cells[key]
+        return Spot(self.x[self.lanes.x(cell.column)], self.y[self.lanes.y(cell.row)], *self.sizes[key])
+
+    def _beside(self, spot: Spot, name: str) -> Spot:
+        """The name of a result over its box, at the right of what goes up from it."""
+        wide = text_width(name, LABEL_SIZE)
+        return Spot(spot.x + 4 + wide / 2, spot.area.top + NAME / 2, wide, NAME)
+
+    def _is_state(self, net: str) -> bool:
+        part = self.parts[net]
+        return part.kind == "state" or part in self.staves.on_line or any(part is n for _, n in self.diagram.states.values())
+
+    def _colour(self, net: str) -> str:
+        return "fork state" if self._is_state(net) else "fork"
+
+    def _forks(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        """Where a net goes on in more than one way."""
+        begun = Counter((wire.net, wire.spots[0]) for wire in self.wires)
+        blocks = {(self.lanes.x(c.column), self.lanes.y(c.row)) for c in self.cells.values()}
+        yield from (place for place, count in begun.items() if count > 1 and place[1] not in blocks)
+
+    def _points(self, wire: Wire, spots: Mapping[str, Spot]) -> list[Point]:
+        """Its corners, from the border of a box, or a fork, to the border of another."""
+        points = [self._point(spot) for spot in corners(wire.spots)]
+        if points[0] == (spots[wire.tail].x, spots[wire.tail].y):
+            points[0] = _border(spots[wire.tail], points[0], points[1])
+        if wire.ends:
+            points[-1] = _border(spots[wire.head], points[-1], points[-2])
+        return points
+
+    def _frame(self, places: Places) -> Placed:
+        """Round all but what comes from outside and goes there."""
+        first, last = self.lanes.first, self.lanes.last
+        sides: dict[str, list[Area]] = {"left": [], "right": [], "below": [], "above": [], "in": []}
+        for key, spot in places.spots.items():
+            column, row = self.cells.get(key, (0, 0))
+            ends = {"left": column < 0, "right": key.startswith("new/")}
+            ends |= {"below": row == first.row, "above": row == last.row}
+            sides[next((side for side, there in ends.items() if there and key in self.cells), "in")].append(spot.area)
+        whole = around(sides["in"])
+        area = Area(
+            max((a.right for a in sides["left"]), default=whole.left - 2 * BORDER) + BORDER,
+            max((a.top for a in sides["below"]), default=whole.bottom - 2 * BORDER) + BORDER,
+            min((a.left for a in sides["right"]), default=whole.right + 2 * BORDER) - BORDER,
+            min((a.bottom for a in sides["above"]), default=whole.top + 3 * BORDER) - BORDER,
+        )
+        title = self.diagram.title
+        middle = area.left + 9 + text_width(title, TITLE_SIZE) / 2
+        return Placed(Frame("cell", "loop", title), area, (middle, area.top - 10))
+
+
+def _bends(wires: Iterable[Wire], upright: bool) -> set[int]:
+    """The lanes along which a wire runs, of columns (upright) or of rows."""
+    pairs = [pair for wire in wires for pair in pairwise(corners(wire.spots))]
+    return {a.x for a, b in pairs if a.x == b.x} if upright else {a.y for a, b in pairs if a.y == b.y}
+
+
+def _border(spot: Spot, end: Point, before: Point) -> Point:
+    """Where a wire that comes from there meets the border of a box."""
+    (x, y), area = end, spot.area
+    if before[1] == y:
+        return (area.left if before[0] < x else area.right), y
+    tall = spot.height / 2
+    return x, y - tall if before[1] < y else y + tall

@@ -1,0 +1,284 @@
+"""Wires between parts on a grid: along lanes between columns and rows, crossing at right angles, never side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import pairwise
+from typing import NamedTuple
+
+from rnngraph.viz.staves import Cell
+
+BEND, CROSSING, FORK, BACK = 1.1, 0.9, 0.3, 1.5
+"""What these cost, in columns."""
+
+
+class Spot(NamedTuple):
+    """A crossing of lanes: of column `x` and row `y`, and which of the lanes of each (0 is the middle)."""
+
+    x: int
+    y: int
+
+
+Way = tuple[int, int]
+RIGHT, LEFT, UP, DOWN = (1, 0), (-1, 0), (0, 1), (0, -1)
+TURNS = {RIGHT: (RIGHT, UP, DOWN), LEFT: (LEFT, UP, DOWN), UP: (UP, RIGHT, LEFT), DOWN: (DOWN, RIGHT, LEFT)}
+
+
+class Block(NamedTuple):
+    """What stands at a place; `wide`: whether wires also meet its top and bottom beside the middle."""
+
+    cell: Cell
+    wide: bool = False
+
+
+class Wanted(NamedTuple):
+    """A wire from the block of a net to another; those with a low rank first."""
+
+    net: str
+    tail: str
+    head: str
+    rank: float
+
+
+@dataclass(frozen=True)
+class Wire:
+    """The corners of a piece of a net, from lane to lane; `head` is the block that it goes into, if any."""
+
+    net: str
+    tail: str
+    head: str
+    ends: bool
+    spots: tuple[Spot, ...]
+
+
+class NoWay(Exception):
+    """More lanes are needed."""
+
+
+class Lanes(NamedTuple):
+    """Which lanes there are: for each column `before` lanes in front of it and three in it; rows are alike, with one
+    lane in each. Numbers of lanes count from the first column and row."""
+
+    first: Cell
+    last: Cell
+    between: int
+
+    def x(self, column: int, beside: int = 0) -> int:
+        """The lane through the middle of a column, or beside it (-1, 1)."""
+        return (column - self.first.column) * (self.between + 3) + self.between + 1 + beside
+
+    def y(self, row: int) -> int:
+        return (row - self.first.row) * (self.between + 1) + self.between
+
+    @property
+    def wide(self) -> int:
+        return self.x(self.last.column, 1) + self.between + 1
+
+    @property
+    def high(self) -> int:
+        return self.y(self.last.row) + self.between + 1
+
+
+def wired(blocks: Mapping[str, Block], wanted: Sequence[Wanted]) -> tuple[Lanes, list[Wire]]:
+    """Every wire, with as few lanes between columns and rows as do."""
+    cells = [block.cell for block in blocks.values()]
+    first = Cell(min(c.column for c in cells), min(c.row for c in cells))
+    last = Cell(max(c.column for c in cells), max(c.row for c in cells))
+    for between in (2, 4, 7, 12, 20):
+        lanes = Lanes(first, last, between)
+        try:
+            return lanes, _Board(lanes, blocks).wires(wanted)
+        except NoWay:
+            continue
+    raise NoWay
+
+
+class _Board:
+    """What lies where: which net runs along an edge, and how nets go through a spot."""
+
+    def __init__(self, lanes: Lanes, blocks: Mapping[str, Block]) -> None:
+        self.lanes, self.blocks = lanes, blocks
+        self.owner: dict[Spot, str] = {}
+        for key, (cell, _) in blocks.items():
+            for beside in (-1, 0, 1):
+                self.owner[Spot(lanes.x(cell.column, beside), lanes.y(cell.row))] = key
+        self.edges: dict[tuple[Spot, Spot], str] = {}
+        self.through: dict[Spot, set[tuple[str, str]]] = {}
+        """At each spot the nets that go through, and along which of "x", "y" or with a "bend"."""
+        self.trees: dict[str, dict[Spot, None]] = {}
+        self.before: dict[str, dict[Spot, Spot]] = {}
+        self.ends: dict[str, dict[Spot, str]] = {}
+
+    def wires(self, wanted: Sequence[Wanted]) -> list[Wire]:
+        for wish in sorted(wanted, key=lambda w: w.rank):
+            self._lay(wish)
+        return [wire for net in self.trees for wire in self._pieces(net)]
+
+    # --- one wire ---------------------------------------------------------------------------------------------------
+
+    def _lay(self, wish: Wanted) -> None:
+        """The cheapest way from what there is of the net to the block."""
+        spots = self._search(wish)
+        tree, before = self.trees.setdefault(wish.net, {}), self.before.setdefault(wish.net, {})
+        for one, two in pairwise(spots):
+            self.edges[min(one, two), max(one, two)] = wish.net
+            before[two] = one
+        tree.update(dict.fromkeys(spots))
+        self.ends.setdefault(wish.net, {})[spots[-1]] = wish.head
+        for spot in spots:
+            self.through.setdefault(spot, set()).update((wish.net, how) for how in self._directions(wish.net, spot))
+
+    def _directions(self, net: str, spot: Spot) -> set[str]:
+        ways = [w for w in TURNS if self._net_of(spot, w) == net]
+        return {"x" if w[0] else "y" for w in ways}
+
+    def _net_of(self, spot: Spot, way: Way) -> str | None:
+        other = Spot(spot.x + way[0], spot.y + way[1])
+        return self.edges.get((min(spot, other), max(spot, other)))
+
+    def _search(self, wish: Wanted) -> list[Spot]:
+        goals = set(self._doors(wish.head))
+        far = next(iter(goals))
+        queue: list[tuple[float, int, float, Spot, Way]] = []
+        came: dict[tuple[Spot, Way], tuple[Spot, Way] | None] = {}
+        best: dict[tuple[Spot, Way], float] = {}
+        count = 0
+        for spot, way, cost in self._starts(wish):
+            state = spot, way
+            if cost < best.get(state, 1e9):
+                best[state], came[state] = cost, None
+                count += 1
+                heappush(queue, (cost, count, cost, spot, way))
+        while queue:
+            _, _, cost, spot, way = heappop(queue)
+            if cost > best[spot, way]:
+                continue
+            if spot in goals and came[spot, way] is not None:
+                return self._back(came, (spot, way))
+            for turn in self._turns(wish, spot, way, came[spot, way] is None):
+                there = Spot(spot.x + turn[0], spot.y + turn[1])
+                price = self._price(wish, spot, way, turn, there, came[spot, way] is None)
+                if price is None or cost + price >= best.get((there, turn), 1e9):
+                    continue
+                best[there, turn], came[there, turn] = cost + price, (spot, way)
+                count += 1
+                guess = (abs(far.x - there.x) + abs(far.y - there.y)) / (self.lanes.between + 3)
+                heappush(queue, (cost + price + 0.9 * guess, count, cost + price, there, turn))
+        raise NoWay
+
+    def _doors(self, key: str) -> Iterator[Spot]:
+        cell, wide = self.blocks[key]
+        for beside in (-1, 0, 1) if wide else (0,):
+            yield Spot(self.lanes.x(cell.column, beside), self.lanes.y(cell.row))
+
+    def _starts(self, wish: Wanted) -> Iterator[tuple[Spot, Way, float]]:
+        tree = self.trees.get(wish.net)
+        cell = self.blocks[wish.tail].cell
+        yield Spot(self.lanes.x(cell.column), self.lanes.y(cell.row)), RIGHT, 0.0 if not tree else 0.4
+        for spot in tree or ():
+            if spot not in self.owner and len({net for net, _ in self.through[spot]}) == 1:
+                for way in (RIGHT, UP, DOWN):
+                    yield spot, way, FORK
+
+    def _turns(self, wish: Wanted, spot: Spot, way: Way, start: bool) -> tuple[Way, ...]:
+        if start:
+            return (RIGHT, UP, DOWN)
+        others = {net for net, _ in self.through.get(spot, ()) if net != wish.net}
+        return (way,) if others or self.owner.get(spot) == wish.tail else TURNS[way]
+
+    def _price(self, wish: Wanted, spot: Spot, way: Way, turn: Way, there: Spot, start: bool) -> float | None:
+        """Of one step; None where there is no way."""
+        if not (0 <= there.x < self.lanes.wide and 0 <= there.y < self.lanes.high) or self._outside(spot, turn):
+            return None
+        if self._net_of(spot, turn) is not None:
+            return None
+        here, owner = self.owner.get(spot), self.owner.get(there)
+        if owner is not None and not self._enters(wish, owner, there, turn, here):
+            return None
+        if here == wish.head and owner != wish.head:
+            return None
+        price = 1 / (self.lanes.between + 3) if turn[0] else 1 / (self.lanes.between + 1)
+        price += BACK if turn == LEFT else 0.0
+        price += BEND if turn != way and not start else 0.0
+        price += 0.6 if start and here == wish.tail and turn != RIGHT else 0.0
+        price += 0.15 if owner == wish.head and turn[0] == 0 and there.x != self._middle(owner) else 0.0
+        met = self.through.get(there, set())
+        if any(net == wish.net for net, _ in met) and owner is None:
+            return None  # what there is of the net is where it starts from
+        if met and owner is None:
+            along = "x" if turn[0] else "y"
+            if any(how == along for _, how in met) or len(met) > 1:
+                return None
+            price += CROSSING
+        return price
+
+    def _outside(self, spot: Spot, turn: Way) -> bool:
+        """Whether that would lead along the places of what comes from outside or goes there."""
+        lanes = self.lanes
+        if turn[0]:
+            return spot.y in (lanes.y(lanes.first.row), lanes.y(lanes.last.row))
+        return spot.x <= lanes.x(lanes.first.column, 1) or spot.x >= lanes.x(lanes.last.column, -1)
+
+    def _enters(self, wish: Wanted, owner: str, there: Spot, turn: Way, here: str | None) -> bool:
+        """Whether a wire may go on into a block: its own head, by a door; or along in what it comes from."""
+        if owner == wish.tail:
+            return here == wish.tail and turn == RIGHT
+        if owner != wish.head or turn == LEFT:
+            return False
+        return turn == RIGHT or there.x == self._middle(owner) or self.blocks[owner].wide
+
+    def _middle(self, key: str) -> int:
+        return self.lanes.x(self.blocks[key].cell.column)
+
+    def _back(self, came: Mapping[tuple[Spot, Way], tuple[Spot, Way] | None], state: tuple[Spot, Way]) -> list[Spot]:
+        found = [state[0]]
+        while (before := came[state]) is not None:
+            state = before
+            found.append(state[0])
+        return found[::-1]
+
+    # --- pieces -----------------------------------------------------------------------------------------------------
+
+    def _pieces(self, net: str) -> Iterator[Wire]:
+        """The net cut where it forks."""
+        before, ends = self.before[net], self.ends[net]
+        following: dict[Spot, list[Spot]] = {}
+        for spot, earlier in before.items():
+            following.setdefault(earlier, []).append(spot)
+        forks = {s for s, n in following.items() if len(n) > 1 and s not in self.owner}
+        heads = _heads(following, ends)
+        starts = [s for s in self.trees[net] if s not in before] + list(forks)
+        for start in starts:
+            for first in following.get(start, ()):
+                spots = [start, first]
+                while spots[-1] not in forks and spots[-1] not in ends and spots[-1] in following:
+                    spots += following[spots[-1]][:1]
+                yield Wire(net, net, heads[spots[-1]], spots[-1] in ends, tuple(spots))
+
+
+def _heads(following: Mapping[Spot, Sequence[Spot]], ends: Mapping[Spot, str]) -> dict[Spot, str]:
+    """For each spot a block that the net goes to from there."""
+    found = dict(ends)
+    pending = list(following)
+    while pending:
+        spot = pending.pop()
+        if spot in found:
+            continue
+        known = [found[s] for s in following[spot] if s in found]
+        if known:
+            found[spot] = known[0]
+        else:
+            pending += [spot, *(s for s in following[spot] if s not in found)]
+    return found
+
+
+def corners(spots: Iterable[Spot]) -> list[Spot]:
+    found: list[Spot] = []
+    for spot in spots:
+        if len(found) > 1 and (found[-2].x == found[-1].x == spot.x or found[-2].y == found[-1].y == spot.y):
+            found[-1] = spot
+        else:
+            found.append(spot)
+    return found
