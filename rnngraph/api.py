@@ -245,7 +245,7 @@ class Model(core.Model):
         """Draws it, loops opened or their steps side by side; to a file where one is named, in a notebook by itself.
 
         `style`: `unroll`, `steps`, `level` (1 to 3), `fold`, `gradient`, `detail`, `title`, `direction`, `dark`,
-        `legend` and `shapes`, as the options of `rnngraph render`.
+        `legend`, `shapes` and `cell`, as the options of `rnngraph render`.
         """
         from rnngraph.viz.render import drawn
         from rnngraph.viz.write import write

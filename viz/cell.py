@@ -68,7 +68,8 @@ class _Picture:
     def _size(self, key: str, sizes: Sizes) -> tuple[float, float]:
         box = self.scene.boxes[key]
         if not box.round:
-            return sizes[key]
+            many = key in self.parts and len(self.parts[key].operands) > 2
+            return max(sizes[key][0], 3.0 * PORT * many), sizes[key][1]
         return max(CIRCLE, text_width(box.title, 12) + 12), CIRCLE
 
     def _name(self, key: str) -> str:
@@ -173,10 +174,11 @@ class _Picture:
 
     def _is_state(self, net: str) -> bool:
         part = self.parts[net]
-        return part.kind == "state" or part in self.staves.on_line or any(part is n for _, n in self.diagram.states.values())
+        new = (after for _, after in self.diagram.states.values())
+        return part.kind == "state" or part in self.staves.on_line or part in new
 
     def _colour(self, net: str) -> str:
-        return "fork state" if self._is_state(net) else "fork"
+        return "state fork" if self._is_state(net) else "fork"
 
     def _forks(self) -> Iterator[tuple[str, tuple[int, int]]]:
         """Where a net goes on in more than one way."""

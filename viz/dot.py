@@ -23,6 +23,12 @@ _ROLES = {
     "captured": "parameter",
     "stacked": "pointwise",
 }
+_SMALL = {
+    "name": {"shape": "plaintext", "style": "", "fontsize": "9.5", "margin": "0"},
+    "fork": {"shape": "point", "style": "filled"},
+    "state fork": {"shape": "point", "style": "filled"},
+}
+"""What stands at the wires of a cell: names, and the dots where they fork."""
 _MANY_EDGES = 600
 PARAMETER_GAP = 14.0
 
@@ -186,11 +192,11 @@ def _box_look(box: Box, look: Look) -> dict[str, str]:
     if box.kind == "gate":
         style |= {"style": "filled", "margin": "0.1,0.05"}
     if box.round:
-        return {**style, "shape": "ellipse", "style": "filled", "fontsize": "15" if len(box.title) == 1 else "12", "label": box.title}
-    if box.kind in ("fork", "fork state"):
-        return {"shape": "point", "color": look.theme.edges[box.kind.removeprefix("fork").strip() or "data"], "label": ""}
-    if box.kind == "name":
-        return {"shape": "plaintext", "style": "", "fontsize": "9.5", "fontcolor": look.theme.soft, "margin": "0", "label": box.title, "tooltip": box.tooltip}
+        size = "15" if len(box.title) == 1 else "12"
+        return {**style, "shape": "ellipse", "style": "filled", "fontsize": size, "label": box.title}
+    if box.kind in _SMALL:
+        soft, line = look.theme.soft, look.theme.edges["state" if box.kind == "state fork" else "data"]
+        return {**style, **_SMALL[box.kind], "fontcolor": soft, "color": line, "label": box.title}
     return {**style, "label": f"<{_text(box, paint, look)}>"}
 
 

@@ -178,7 +178,7 @@ def turned(found: Places) -> Places:
             for f, a, t, b in found.frames
         ],
         [
-            d._replace(curve=tuple(map(_down, d.curve)), tip=d.tip and _down(d.tip), label=_down(d.label) if d.label else None)
+            d._replace(curve=tuple(map(_down, d.curve)), tip=d.tip and _down(d.tip), label=d.label and _down(d.label))
             for d in found.edges
         ],
     )

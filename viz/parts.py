@@ -114,13 +114,14 @@ class _Parts:
         return any(operand in self.fixed and self._weights_in([operand]) for operand in term.operands)
 
     def _weights_in(self, terms: list[Term]) -> list[str]:
-        found, pending = {}, list(terms)
+        found: dict[Term, None] = {}
+        pending = list(terms)
         while pending:
             term = pending.pop(0)
-            if term in self.weights:
-                found[self.weights[term]] = None
-            pending += [operand for operand in term.operands if operand in self.fixed]
-        return list(found)
+            if term not in found:
+                found[term] = None
+                pending += [operand for operand in term.operands if operand in self.fixed]
+        return list(dict.fromkeys(self.weights[term] for term in found if term in self.weights))
 
     def _is_affine(self, term: Term) -> bool:
         """Whether it is a product with weights, a sum with some, a piece of one, or a sum of such."""

@@ -113,10 +113,10 @@ class Scene:
     edges: tuple[Edge, ...]
     axes: Mapping[str, Columns] = field(default_factory=dict)
     """The axes that are drawn as columns, in an unrolled picture."""
-    cell: Diagram | None = None
-    """The cell that is drawn by itself, if one is."""
     notes: tuple[str, ...] = ()
     """What the reader must be told: what was folded, and why."""
+    cell: Diagram | None = None
+    """The cell that is drawn by itself, if one is."""
 
     def chain(self, frame: str) -> tuple[str, ...]:
         """The frames around what is in `frame`, outermost first."""

@@ -63,9 +63,10 @@ def spines(diagram: Diagram) -> dict[str, tuple[Part, ...]]:
 
 def _way(old: Part, new: Part, kinds: set[str]) -> tuple[Part, ...]:
     """The shortest way from one to the other through parts of these kinds."""
-    ways, seen = [(new,)], {new}
+    ways: list[tuple[Part, ...]] = [(new,)]
+    seen = {new}
     while ways:
-        following = []
+        following: list[tuple[Part, ...]] = []
         for way in ways:
             for operand in way[0].operands:
                 if operand is old and way[0].kind in kinds:
@@ -180,8 +181,7 @@ class _Placing:
 
     def _in_the_way(self, cell: Cell) -> bool:
         """Whether a wire goes straight through here."""
+        pairs = ((here, self.places[o]) for part, here in self.places.items() for o in part.operands)
         return any(
-            here.column == there.column == cell.column and min(here.row, there.row) < cell.row < max(here.row, there.row)
-            for part, here in self.places.items()
-            for there in (self.places[o] for o in part.operands)
+            a.column == b.column == cell.column and min(a.row, b.row) < cell.row < max(a.row, b.row) for a, b in pairs
         )

@@ -15,7 +15,8 @@ from rnngraph.viz.labels import inner
 SEEN_THROUGH = TRANSPARENT | {"inside", "detach"}
 """What stands for its first operand."""
 UNARY = frozenset(
-    ["tanh", "sigmoid", "relu", "softplus", "log_sigmoid", "erf", "exp", "log", "sqrt", "sin", "cos", "abs", "sign", "neg", "floor", "round", "square", "reciprocal"]
+    {"tanh", "sigmoid", "relu", "softplus", "log_sigmoid", "erf", "exp", "log", "sqrt", "sin", "cos", "abs", "sign"}
+    | {"neg", "floor", "round", "square", "reciprocal"}
 )
 
 

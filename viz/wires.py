@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from rnngraph.viz.staves import Cell
 
-BEND, CROSSING, FORK, BACK = 1.1, 0.9, 0.3, 1.5
-"""What these cost, in columns."""
+BEND, CROSSING, FORK, BACK, DOOR = 1.1, 0.9, 0.3, 1.5, 2.0
+"""What these cost, in columns; the last one is a bend in front of another block, which bars one of its sides."""
+TRIES = 8
 
 
 class Spot(NamedTuple):
@@ -54,7 +55,10 @@ class Wire:
 
 
 class NoWay(Exception):
-    """More lanes are needed."""
+    """One that the wires before it have left none."""
+
+    def __init__(self, wish: Wanted) -> None:
+        self.wish = wish
 
 
 class Lanes(NamedTuple):
@@ -72,13 +76,10 @@ class Lanes(NamedTuple):
     def y(self, row: int) -> int:
         return (row - self.first.row) * (self.between + 1) + self.between
 
-    @property
-    def wide(self) -> int:
-        return self.x(self.last.column, 1) + self.between + 1
-
-    @property
-    def high(self) -> int:
-        return self.y(self.last.row) + self.between + 1
+    def hold(self, spot: Spot) -> bool:
+        """Whether it is between the first and the last places."""
+        across = self.x(self.first.column, -1) <= spot.x <= self.x(self.last.column, 1)
+        return across and self.y(self.first.row) <= spot.y <= self.y(self.last.row)
 
 
 def wired(blocks: Mapping[str, Block], wanted: Sequence[Wanted]) -> tuple[Lanes, list[Wire]]:
@@ -86,13 +87,15 @@ def wired(blocks: Mapping[str, Block], wanted: Sequence[Wanted]) -> tuple[Lanes,
     cells = [block.cell for block in blocks.values()]
     first = Cell(min(c.column for c in cells), min(c.row for c in cells))
     last = Cell(max(c.column for c in cells), max(c.row for c in cells))
-    for between in (2, 4, 7, 12, 20):
-        lanes = Lanes(first, last, between)
-        try:
-            return lanes, _Board(lanes, blocks).wires(wanted)
-        except NoWay:
-            continue
-    raise NoWay
+    for between in (2, 4, 7):
+        lanes, order = Lanes(first, last, between), sorted(wanted, key=lambda w: w.rank)
+        for _ in range(TRIES):
+            board = _Board(lanes, blocks)
+            try:
+                return lanes, board.wires(order)
+            except NoWay as failed:  # what found no way comes first the next time
+                order = [failed.wish, *(w for w in order if w is not failed.wish)]
+    raise NoWay(order[0])
 
 
 class _Board:
@@ -104,6 +107,12 @@ class _Board:
         for key, (cell, _) in blocks.items():
             for beside in (-1, 0, 1):
                 self.owner[Spot(lanes.x(cell.column, beside), lanes.y(cell.row))] = key
+        self.doors = {
+            Spot(lanes.x(cell.column) + x, lanes.y(cell.row) + y): key
+            for key, (cell, _) in blocks.items()
+            for x, y in ((-2, 0), (2, 0), (0, 1), (0, -1))
+        }
+        """What stands in front of the sides of blocks."""
         self.edges: dict[tuple[Spot, Spot], str] = {}
         self.through: dict[Spot, set[tuple[str, str]]] = {}
         """At each spot the nets that go through, and along which of "x", "y" or with a "bend"."""
@@ -112,7 +121,7 @@ class _Board:
         self.ends: dict[str, dict[Spot, str]] = {}
 
     def wires(self, wanted: Sequence[Wanted]) -> list[Wire]:
-        for wish in sorted(wanted, key=lambda w: w.rank):
+        for wish in wanted:
             self._lay(wish)
         return [wire for net in self.trees for wire in self._pieces(net)]
 
@@ -166,7 +175,7 @@ class _Board:
                 count += 1
                 guess = (abs(far.x - there.x) + abs(far.y - there.y)) / (self.lanes.between + 3)
                 heappush(queue, (cost + price + 0.9 * guess, count, cost + price, there, turn))
-        raise NoWay
+        raise NoWay(wish)
 
     def _doors(self, key: str) -> Iterator[Spot]:
         cell, wide = self.blocks[key]
@@ -190,7 +199,7 @@ class _Board:
 
     def _price(self, wish: Wanted, spot: Spot, way: Way, turn: Way, there: Spot, start: bool) -> float | None:
         """Of one step; None where there is no way."""
-        if not (0 <= there.x < self.lanes.wide and 0 <= there.y < self.lanes.high) or self._outside(spot, turn):
+        if not self.lanes.hold(there) or self._outside(spot, turn):
             return None
         if self._net_of(spot, turn) is not None:
             return None
@@ -201,7 +210,8 @@ class _Board:
             return None
         price = 1 / (self.lanes.between + 3) if turn[0] else 1 / (self.lanes.between + 1)
         price += BACK if turn == LEFT else 0.0
-        price += BEND if turn != way and not start else 0.0
+        if turn != way and not start:
+            price += BEND + DOOR * (self.doors.get(spot, wish.head) not in (wish.tail, wish.head))
         price += 0.6 if start and here == wish.tail and turn != RIGHT else 0.0
         price += 0.15 if owner == wish.head and turn[0] == 0 and there.x != self._middle(owner) else 0.0
         met = self.through.get(there, set())

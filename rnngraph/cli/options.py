@@ -76,7 +76,7 @@ def read(file: str, name: str | None, settings: Sequence[str], weights: str | No
     told."""
     from rnngraph.api import load
 
-    given = given_once([setting(text) for text in settings], "the setting", "E620")
+    given = settings_of(settings)
     about = _about(weights)
     try:
         model = load(file, name or about.model or None, **{**about.settings, **given})
@@ -92,6 +92,11 @@ def read(file: str, name: str | None, settings: Sequence[str], weights: str | No
         imports = {f"what `{file}` imports": [str(path) for path in model.files[1:]]}
         refuse_clashes(imports, context.command.outputs(context.params))
     return model
+
+
+def settings_of(texts: Sequence[str]) -> dict[str, Any]:
+    """Those of `--set`, by name."""
+    return given_once([setting(text) for text in texts], "the setting", "E620")
 
 
 def _about(weights: str | None) -> About:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rnngraph.cli.arguments import Input, Output, Verb, Whole
-from rnngraph.cli.options import MODEL, UNROLL, read, read_weights
+from rnngraph.cli.options import MODEL, UNROLL, read, read_weights, settings_of
 from rnngraph.cli.terminal import say
 from rnngraph.diagnostics.errors import UserError
 
@@ -31,6 +31,9 @@ PICTURES = Output("a picture", "svg", "png", "pdf", "dot")
 @click.option(
     "--fold", type=Whole(), default=6, show_default=True, help="Columns of an unrolled picture; the middle is folded."
 )
+@click.option(
+    "--cell", metavar="NAME", help="One cell by itself, as in a textbook: LSTM, or 'LSTM(4, peepholes = true)'."
+)
 @click.option("--gradient", is_flag=True, help="With the backward pass, and what is kept for it.")
 @click.option("--detail", is_flag=True, help="Every operation, not one box per equation.")
 @click.option("--title", help="A title over the picture.")
@@ -47,11 +50,18 @@ def render(
     file: str, name: str | None, settings: Sequence[str], out: str, unroll: str | None, title: str | None,
     direction: str | None, watch: str | None, weights: str | None, paths: Sequence[str], level: int | None,
     steps: int | None, fold: int, gradient: bool, detail: bool, dark: bool, legend: bool, shapes: bool,
+    cell: str | None,
 ) -> None:  # fmt: skip
     """Draw the model: loops opened or closed, or the steps side by side; forward, or with the backward pass.
 
-    With --data the steps are drawn, and the numbers of its first row stand in their boxes.
+    With --data the steps are drawn, and the numbers of its first row stand in their boxes. With --cell one step of one
+    cell is drawn: of the model, of the library, or of a file that has no model.
     """
+    if cell:
+        given = {"unroll": unroll, "steps": steps, "level": level, "gradient": gradient, "detail": detail}
+        _refuse({**given, "watch": watch, "weights": weights, "data": paths})
+        _draw_cell(file, cell, out, (name, settings), (title or "", direction or "", dark, legend, shapes))
+        return
     from rnngraph.run_options import run_options
 
     model = read(file, name, settings, weights)
@@ -66,6 +76,26 @@ def render(
     elif watch or weights:
         raise UserError("there are no values without data", "E648", "add `--data FILE`")
     model.render(out, unroll=unroll, title=title or "", direction=direction or "", **style)
+    say(f"wrote {out}")
+
+
+def _refuse(given: Mapping[str, object]) -> None:
+    from rnngraph.viz.render import refuse_beside_a_cell
+
+    refuse_beside_a_cell(f"--{name}" for name, value in given.items() if value)
+
+
+def _draw_cell(
+    file: str, cell: str, out: str, model: tuple[str | None, Sequence[str]], look: tuple[str, str, bool, bool, bool]
+) -> None:
+    """A file that has no model will do, so none is read."""
+    from rnngraph.language.syntax.parser import parse, read_source
+    from rnngraph.viz.palette import Look
+    from rnngraph.viz.render import drawn_cell
+    from rnngraph.viz.write import write
+
+    name, settings = model
+    write(drawn_cell(parse(read_source(file)), cell, settings_of(settings), name, Look(*look)), out)
     say(f"wrote {out}")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from rnngraph.diagnostics.diagnostic import Diagnostic, in_order
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.language.checking import names
+from rnngraph.language.checking.cell_settings import is_cell
 from rnngraph.language.checking.statement_count import look_ahead
 from rnngraph.language.elaboration import calls, imports
 from rnngraph.language.elaboration.elaborate import attempt
@@ -16,12 +17,11 @@ from rnngraph.language.elaboration.imports import Loaded
 from rnngraph.language.elaboration.loop_levels import Level
 from rnngraph.language.elaboration.mistakes import MOST_STATEMENTS, Echo, Mistake
 from rnngraph.language.elaboration.one_step import distinct_sizes, equal_sizes, made_up, made_up_inputs
-from rnngraph.language.elaboration.scope import Scope, World
+from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.trace import Note, Trace
 from rnngraph.language.elaboration.values import Instance
-from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition, File
-from rnngraph.language.syntax.traversal import statements, walk
+from rnngraph.language.syntax.traversal import statements
 
 SIZES_OFF = ("E201", "E203", "E205", "E206", "E207")
 """Errors that may come from made-up sizes alone."""
@@ -96,52 +96,6 @@ def _alone(trace: Trace, loaded: Loaded, definition: Definition, notes: list[Not
         too_much_again = diagnostic.code == "E310" and any(d.code == "E310" for d in trace.report.found)
         if not too_much_again and (diagnostic.code not in SIZES_OFF or (diagnostic.code, diagnostic.span) in kept):
             trace.tell(diagnostic)
-
-
-RUN_CELLS = ("revise", "read_through", "reweigh", "restart")
-"""Functions whose first argument is a cell, and whose second may be one."""
-
-
-def is_cell(world: World, definition: Definition, setting: str, asked: set[tuple[int, str]] | None = None) -> bool:
-    """Whether a setting is called, unrolled or piped, here or by a definition that it is handed to.
-
-    `asked` are those that the question was put of before, on the way here: they need no second answer.
-    """
-    asked = set() if asked is None else asked
-    if (id(definition), setting) in asked:
-        return False
-    asked.add((id(definition), setting))
-    for node in walk(definition.body):
-        match node:
-            case ast.Call(function=ast.Name(name=name)) if name == setting:
-                return True
-            case ast.Unroll(cell=ast.Name(name=name)) if name == setting:
-                return True
-            case ast.Call(function=ast.Name(name=name)) if name in RUN_CELLS and _is_named(node.arguments[:2], setting):
-                return True
-            case ast.Pipe() if any(isinstance(p, ast.Name) and p.name == setting for p in node.parts):
-                return True
-            case ast.Call(function=ast.Name(name=name)) if name in world and _handed_on(world, node, setting, asked):
-                return True
-    return False
-
-
-def _is_named(arguments: tuple[ast.Argument, ...], setting: str) -> bool:
-    return any(isinstance(a.value, ast.Name) and a.value.name == setting for a in arguments)
-
-
-def _handed_on(world: World, node: ast.Call, setting: str, asked: set[tuple[int, str]]) -> bool:
-    assert isinstance(node.function, ast.Name)
-    other = world[node.function.name]
-    for place, argument in enumerate(node.arguments):
-        if (
-            isinstance(argument.value, ast.Name)
-            and argument.value.name == setting
-            and place < len(other.settings)
-            and is_cell(world, other, argument.name or other.settings[place].name, asked)
-        ):
-            return True
-    return False
 
 
 # --- trying a definition --------------------------------------------------------------------------

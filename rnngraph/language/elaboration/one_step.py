@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.diagnostics.source import Source
+from rnngraph.diagnostics.source import Source, Span
 from rnngraph.ir.graph import INPUT, Value, body_param
 from rnngraph.ir.types import BATCH, Type
+from rnngraph.language.checking.cell_settings import is_cell
 from rnngraph.language.elaboration import calls, expressions, instantiation
 from rnngraph.language.elaboration.elaborate import attempt, choose
 from rnngraph.language.elaboration.imports import Loaded, load
-from rnngraph.language.elaboration.instantiation import Callee, as_callee
+from rnngraph.language.elaboration.instantiation import as_callee
 from rnngraph.language.elaboration.loop_levels import Level
 from rnngraph.language.elaboration.mistakes import Echo, Mistake
 from rnngraph.language.elaboration.scope import Scope
@@ -24,7 +25,6 @@ from rnngraph.language.syntax.ast import Definition, File
 from rnngraph.language.syntax.parser import parse
 
 Sizes = Iterator[int]
-Instances = Mapping[tuple[str, ...], Instance | PipeOf]
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,39 @@ class OneStep:
     """The layers inside that have no states, outermost only: their paths, and of which definition they are."""
 
 
+@dataclass(frozen=True)
+class _Model:
+    """The instances in a model, by path, and of which types its inputs were found to be, by where they are declared."""
+
+    instances: Mapping[tuple[str, ...], Instance | PipeOf] = field(default_factory=dict)
+    seen: Mapping[Span, list[Type]] = field(default_factory=dict)
+
+
 def one_step(file: File, wanted: str, settings: Mapping[str, object], model: str | None = None) -> OneStep:
     """A step of what is called that in the model (`net`, `stack.0`), or of its first instance of the definition of that
     name; else of what the text makes: `LSTM(4, peepholes = true)`, or a definition alone, whose settings without a
     default are made up. UserError where there is nothing of the kind, or a mistake in it.
     """
     loaded = load(file)
-    instances = _instances(loaded, settings, model)
+    known = _instances(loaded, settings, model)
+    most = max(map(len, known.seen.values()), default=0)
+    first: UserError | None = None
+    for number in (*range(most), None):  # which of the uses of a definition it is, nobody tells
+        try:
+            return _told(loaded, wanted, known, number)
+        except UserError as error:
+            first = first or error
+    assert first is not None
+    raise first
+
+
+def _told(loaded: Loaded, wanted: str, known: _Model, number: int | None) -> OneStep:
+    """The step, on inputs as of that use in the model, else on ones that are made up."""
     trace = Trace(worlds=loaded.worlds)
     trace.stops = loaded.stops
     found: OneStep | None = None
     try:
-        found = _traced(trace, loaded, wanted, instances)
+        found = _traced(trace, loaded, wanted, known, number)
     except Mistake as mistake:
         trace.tell(mistake.diagnostic)
     except Echo:
@@ -64,37 +85,47 @@ def one_step(file: File, wanted: str, settings: Mapping[str, object], model: str
     return found
 
 
-def _instances(loaded: Loaded, settings: Mapping[str, object], model: str | None) -> Instances:
-    """Those of the model, where the file has one."""
+def _instances(loaded: Loaded, settings: Mapping[str, object], model: str | None) -> _Model:
+    """What is in the model, where the file has one."""
     if not model and not any(d.kind == "model" for d in loaded.own):
-        return {}
-    trace = Trace(worlds=loaded.worlds)
+        if settings:
+            told = f"there is no model here to have the setting `{next(iter(settings))}`"
+            raise UserError(told, "E651", "settings of a cell stand with it: `--cell 'LSTM(units = 4)'`")
+        return _Model()
+    trace = Trace(worlds=loaded.worlds, notes=[])
     attempt(trace, loaded, choose(loaded, model), settings)
     trace.report.stop_on_errors()
-    return trace.instances
+    seen: dict[Span, list[Type]] = {}
+    for note in trace.notes or ():
+        if isinstance(note.item, Value) and not note.path:
+            seen.setdefault(note.span, []).append(note.item.type)
+    return _Model(trace.instances, seen)
 
 
-def _traced(trace: Trace, loaded: Loaded, wanted: str, instances: Instances) -> OneStep:
+def _traced(trace: Trace, loaded: Loaded, wanted: str, known: _Model, number: int | None) -> OneStep:
     sizes, text = equal_sizes(), _expression(wanted)
     outside = Definition("layer", "drawn", (), (), text.span, text.span)
     scope = Scope(trace, loaded.world, outside, None, (), (), text.span)
-    item = _instance(wanted, instances) or expressions.one(scope, text)
+    item = _instance(wanted, known.instances) or expressions.one(scope, text)
     if isinstance(item, Class) and item.definition.kind != "model":
+        _refuse_cells(scope, item.definition, text.span)
         item = made_up(scope, item.definition, sizes)
     callee = as_callee(scope, item, text.span)
     if isinstance(callee, Builtin):
         raise Mistake("E304", f"`{text.span.text}` is a function, not a cell or layer", text.span)
     level = Level(trace.root, "step")
     with trace.at(level), trace.calling(level.states):
-        given = [replace(g, name=None) for g in made_up_inputs(scope, _first(callee), sizes)]
-        outputs = calls.use(scope, callee, given, text.span, ()).outputs
+        inputs = made_up_inputs(scope, _first(callee), sizes)
+        if number is not None:
+            inputs = [_as_seen(trace, given, known.seen, number) for given in inputs]
+        outputs = calls.use(scope, callee, [replace(g, name=None) for g in inputs], text.span, ()).outputs
     states = {p.name: (p.old, p.next) for p in level.states.places if isinstance(p.next, Value)}
     named = {after: f"{name}'" for name, (_, after) in states.items()}
     values = [o for o in outputs if isinstance(o, Value)]
     weights = {c.param: str(c.outer.node.attrs["name"]) for c in level.captures.values() if c.outer.node.op is INPUT}
     return OneStep(
         callee.title,
-        {str(g.item.node.attrs["name"]): g.item for g in given if isinstance(g.item, Value)},
+        {str(g.item.node.attrs["name"]): g.item for g in inputs if isinstance(g.item, Value)},
         states,
         {named.get(v) or v.node.origin.name or f"output {i + 1}": v for i, v in enumerate(values)},
         weights,
@@ -102,10 +133,25 @@ def _traced(trace: Trace, loaded: Loaded, wanted: str, instances: Instances) -> 
     )
 
 
+def _refuse_cells(scope: Scope, definition: Definition, at: Span) -> None:
+    """A size can be made up, a cell inside cannot."""
+    for setting in definition.settings:
+        if setting.default is None and is_cell(scope.world, definition, setting.name):
+            told = f"`{definition.name}` needs a cell or layer as its `{setting.name}`"
+            raise Mistake("E303", told, at, help=f"write one, as `--cell '{definition.name}(LSTM(4))'`")
+
+
+def _as_seen(trace: Trace, given: Given, seen: Mapping[Span, list[Type]], number: int) -> Given:
+    types = seen.get(given.span, ())
+    if number >= len(types):
+        return given
+    return replace(given, item=trace.own(body_param(given.name or "", types[number])))
+
+
 def _stateless(
-    trace: Trace, callee: Callee, states: Mapping[str, tuple[Value, Value]]
+    trace: Trace, callee: Instance | PipeOf, states: Mapping[str, tuple[Value, Value]]
 ) -> dict[tuple[str, ...], str]:
-    assert not isinstance(callee, Builtin)
+    """The layers inside that have no states."""
     owners = [callee.path or (), *(old.node.origin.path for old, _ in states.values())]
     opened = {path[:size] for path in owners for size in range(len(path) + 1)}
     return {
@@ -130,13 +176,13 @@ def _expression(text: str) -> ast.Expr:
     try:
         (layer,) = parse(Source("--cell", f"layer Drawn {{\n  drawn = {text}\n}}\n")).items
     except UserError:
-        raise UserError(f"`{text}` names no cell", "E640", "write its name, as `LSTM`, or `LSTM(4)`") from None
+        raise UserError(f"`{text}` names no cell", "E651", "write its name, as `LSTM`, or `LSTM(4)`") from None
     statement = layer.body[0] if isinstance(layer, Definition) and layer.body else None
     assert isinstance(statement, ast.Assign)
     return statement.value
 
 
-def _instance(wanted: str, instances: Instances) -> Instance | PipeOf | None:
+def _instance(wanted: str, instances: Mapping[tuple[str, ...], Instance | PipeOf]) -> Instance | PipeOf | None:
     """The instance in the model that is called that, or else the first of the definition."""
     for path, item in instances.items():
         if ".".join(path) == wanted:
