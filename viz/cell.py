@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from rnngraph.viz.letters import text_width
 from rnngraph.viz.parts import Diagram, Part
@@ -12,12 +13,14 @@ from rnngraph.viz.placement import LABEL_SIZE, TITLE_SIZE, Area, Drawn, Placed, 
 from rnngraph.viz.rounding import joined, rounded
 from rnngraph.viz.scene import Box, Edge, End, Frame, Scene
 from rnngraph.viz.staves import Cell, Staves, staves
-from rnngraph.viz.wires import Block, Wanted, Wire, corners, wired
+from rnngraph.viz.wires import Block, Lanes, Wanted, Wire, corners, crossings, wired
 
 KINDS = {"gate": "gate", "round": "pointwise", "product": "matmul", "join": "shape", "box": "pointwise"}
 CIRCLE, PORT, LANE, APART, NAME, BORDER = 22.0, 14.0, 10.0, 12.0, 11.0, 14.0
 """Points: across; from the middle of a wide box to what meets it beside; between wires; round a box; a name's height;
 to the frame."""
+SMALL = 40
+"""A cell of no more parts is placed in several ways, of which the plainest is taken."""
 Sizes = Mapping[str, tuple[float, float]]
 
 
@@ -51,6 +54,21 @@ def _box(key: str, part: Part) -> Box:
     )  # fmt: skip
 
 
+class Wired(NamedTuple):
+    """One way to place the parts, and the wires then."""
+
+    staves: Staves
+    cells: Mapping[str, Cell]
+    lanes: Lanes
+    wires: Sequence[Wire]
+
+
+def _worth(found: Wired) -> float:
+    """How much there is to look at: corners, and wires that cross."""
+    bends = sum(len(corners(w.spots)) - 2 for w in found.wires)
+    return 2 * bends + crossings(found.wires) + found.staves.size / 2
+
+
 class _Picture:
     """The places of one cell."""
 
@@ -58,11 +76,9 @@ class _Picture:
         self.scene, self.diagram = scene, diagram
         self.parts = _keys(diagram)
         self.key = {part: key for key, part in self.parts.items()}
-        self.staves: Staves = staves(diagram)
         self.sizes = {key: self._size(key, sizes) for key in scene.boxes}
-        self.cells = dict(self._cells())
-        blocks = {key: Block(cell, self.sizes[key][0] > 2.6 * PORT) for key, cell in self.cells.items()}
-        self.lanes, self.wires = wired(blocks, list(self._wanted()))
+        tried = staves(diagram)[: 4 if len(diagram.parts) <= SMALL else 1]
+        self.staves, self.cells, self.lanes, self.wires = min((self._wired(one) for one in tried), key=_worth)
         self.x, self.y = dict(self._across()), dict(self._along())
 
     def _size(self, key: str, sizes: Sizes) -> tuple[float, float]:
@@ -77,8 +93,14 @@ class _Picture:
 
     # --- where things stand on the grid -----------------------------------------------------------------------------
 
-    def _cells(self) -> Iterator[tuple[str, Cell]]:
-        found = self.staves
+    def _wired(self, found: Staves) -> Wired:
+        cells = dict(self._cells(found))
+        blocks = {key: Block(cell, self.sizes[key][0] > 2.6 * PORT) for key, cell in cells.items()}
+        lines = set(found.lines.values())
+        wishes = [self._wish(cells, lines, tail, head) for tail, head in self._pairs()]
+        return Wired(found, cells, *wired(blocks, wishes))
+
+    def _cells(self, found: Staves) -> Iterator[tuple[str, Cell]]:
         for part, cell in found.places.items():
             yield self.key[part], cell
         for name in self.diagram.states:
@@ -86,19 +108,20 @@ class _Picture:
         for number, name in enumerate(self.diagram.outputs):
             yield f"out/{name}", Cell(found.columns + number, found.rows[-1])
 
-    def _wanted(self) -> Iterator[Wanted]:
-        """The lines of the states first, then the others, short ones first."""
+    def _pairs(self) -> Iterator[tuple[str, str]]:
+        """What is to be wired to what."""
         for part in self.diagram.parts:
             for operand in part.operands:
-                yield self._wish(self.key[operand], self.key[part])
+                yield self.key[operand], self.key[part]
         for name, (_, new) in self.diagram.states.items():
-            yield self._wish(self.key[new], f"new/{name}")
+            yield self.key[new], f"new/{name}"
         for name, part in self.diagram.outputs.items():
-            yield self._wish(self.key[part], f"out/{name}")
+            yield self.key[part], f"out/{name}"
 
-    def _wish(self, tail: str, head: str) -> Wanted:
-        one, two = self.cells[tail], self.cells[head]
-        line = one.row == two.row and one.row in self.staves.lines.values()
+    def _wish(self, cells: Mapping[str, Cell], lines: set[int], tail: str, head: str) -> Wanted:
+        """The lines of the states first, then the others, short ones first."""
+        one, two = cells[tail], cells[head]
+        line = one.row == two.row and one.row in lines
         return Wanted(tail, tail, head, (not line) * 100.0 + abs(one.column - two.column) + abs(one.row - two.row))
 
     # --- from lanes to points ---------------------------------------------------------------------------------------

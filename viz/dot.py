@@ -196,7 +196,7 @@ def _box_look(box: Box, look: Look) -> dict[str, str]:
         return {**style, "shape": "ellipse", "style": "filled", "fontsize": size, "label": box.title}
     if box.kind in _SMALL:
         soft, line = look.theme.soft, look.theme.edges["state" if box.kind == "state fork" else "data"]
-        return {**style, **_SMALL[box.kind], "fontcolor": soft, "color": line, "label": box.title}
+        return {**style, **_SMALL[box.kind], "fontcolor": soft, "color": line, "fillcolor": line, "label": box.title}
     return {**style, "label": f"<{_text(box, paint, look)}>"}
 
 

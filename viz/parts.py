@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -46,6 +47,7 @@ class Circle(Exception):
 
 
 def diagram(step: OneStep) -> Diagram:
+    step = with_short_names(step)
     try:
         made = _Parts(step)
     except Circle:
@@ -53,6 +55,18 @@ def diagram(step: OneStep) -> Diagram:
     states = {name: (made.of(old), made.of(new)) for name, (old, new) in step.states.items()}
     outputs = {name: made.of(value) for name, value in step.outputs.items()}
     return Diagram(step.title, tuple(made.parts.values()), states, outputs)
+
+
+def with_short_names(step: OneStep) -> OneStep:
+    """States by the last part of their names (`inner.c` as `c`), where that tells them apart."""
+    count = Counter(map(_short, step.states))
+    names = {name: _short(name) if count[_short(name)] == 1 else name for name in step.states}
+    outputs = {names[n[:-1]] + "'" if n[:-1] in names else n: value for n, value in step.outputs.items()}
+    return replace(step, states={names[n]: pair for n, pair in step.states.items()}, outputs=outputs)
+
+
+def _short(name: str) -> str:
+    return name.rsplit(".", 1)[-1]
 
 
 Head = Term | int
@@ -70,7 +84,7 @@ class _Parts:
         self.readers = {operand: term for term in self.all for operand in term.operands}
         self.told = {f"{name}'" for name in step.states} | {result.name for result in results}
         known = self.terms.of_node
-        self.weights = {known[v.node]: n.rsplit(".", 1)[-1] for v, n in step.weights.items() if v.node in known}
+        self.weights = {known[v.node]: _short(n) for v, n in step.weights.items() if v.node in known}
         self.fixed = self._fixed()
         self.layers = dict(self._layers())
         self.affine: set[Term] = set()
@@ -241,7 +255,8 @@ class _Parts:
 
     def _lines(self, term: Term, kind: PartKind, members: list[Term]) -> Iterator[str]:
         if not term.operands:
-            yield str(term.node.attrs["name"]).rsplit(".", 1)[-1]
+            states = {old.node: name for name, (old, _) in self.step.states.items()}
+            yield states.get(term.node) or _short(str(term.node.attrs["name"]))
         elif term.op == LOOP.name:
             yield loop_title(loop_of(term.node))
         elif term.op in UNARY:
@@ -268,7 +283,8 @@ class _Parts:
         if term.span is None:
             return op_text(term.node)
         mine = set(members)
-        others = [d.span for t in members for d in self.data(t) if d not in mine and d.operands and d.span]
+        outside = [d for t in members for d in self.data(t) if d not in mine and any(o.operands for o in d.operands)]
+        others = [d.span for d in outside if d.span]
         return source_text(term.span, others)
 
     def _tip(self, term: Term) -> str:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from rnngraph.viz.parts import Diagram, Part
 
-MOST_ROWS = 8
+ROWS = range(3, 8)
+"""How many there may be between the lines."""
 _WISHED = {"product": 1, "join": 1, "gate": 2, "block": 1}
 """The row over the lines below in which parts of a kind stand if they can."""
 
@@ -38,13 +39,17 @@ class Staves:
             for other in part.operands:
                 there = self.places[other]
                 apart += abs(here.column - there.column) + abs(here.row - there.row)
-        return apart + 2.0 * self.columns + 2.5 * len(self.rows)
+        return apart + self.size
+
+    @property
+    def size(self) -> float:
+        return 2.0 * self.columns + 2.5 * len(self.rows)
 
 
-def staves(diagram: Diagram) -> Staves:
-    """With as many rows between the lines as make the shortest wires."""
+def staves(diagram: Diagram) -> list[Staves]:
+    """With more or fewer rows between the lines; the shortest wires first."""
     upper = spines(diagram)
-    return min((_Placing(diagram, upper, rows).found() for rows in range(3, MOST_ROWS)), key=lambda s: s.length)
+    return sorted((_Placing(diagram, upper, rows).found() for rows in ROWS), key=lambda s: s.length)
 
 
 def spines(diagram: Diagram) -> dict[str, tuple[Part, ...]]:

@@ -76,10 +76,11 @@ class Lanes(NamedTuple):
     def y(self, row: int) -> int:
         return (row - self.first.row) * (self.between + 1) + self.between
 
-    def hold(self, spot: Spot) -> bool:
-        """Whether it is between the first and the last places."""
-        across = self.x(self.first.column, -1) <= spot.x <= self.x(self.last.column, 1)
-        return across and self.y(self.first.row) <= spot.y <= self.y(self.last.row)
+    @property
+    def bounds(self) -> tuple[range, range]:
+        """All lanes between the first and the last places."""
+        across = range(self.x(self.first.column, -1), self.x(self.last.column, 1) + 1)
+        return across, range(self.y(self.first.row), self.y(self.last.row) + 1)
 
 
 def wired(blocks: Mapping[str, Block], wanted: Sequence[Wanted]) -> tuple[Lanes, list[Wire]]:
@@ -103,6 +104,7 @@ class _Board:
 
     def __init__(self, lanes: Lanes, blocks: Mapping[str, Block]) -> None:
         self.lanes, self.blocks = lanes, blocks
+        self.across, self.along = lanes.bounds
         self.owner: dict[Spot, str] = {}
         for key, (cell, _) in blocks.items():
             for beside in (-1, 0, 1):
@@ -199,7 +201,7 @@ class _Board:
 
     def _price(self, wish: Wanted, spot: Spot, way: Way, turn: Way, there: Spot, start: bool) -> float | None:
         """Of one step; None where there is no way."""
-        if not self.lanes.hold(there) or self._outside(spot, turn):
+        if there.x not in self.across or there.y not in self.along or self._outside(spot, turn):
             return None
         if self._net_of(spot, turn) is not None:
             return None
@@ -226,10 +228,9 @@ class _Board:
 
     def _outside(self, spot: Spot, turn: Way) -> bool:
         """Whether that would lead along the places of what comes from outside or goes there."""
-        lanes = self.lanes
         if turn[0]:
-            return spot.y in (lanes.y(lanes.first.row), lanes.y(lanes.last.row))
-        return spot.x <= lanes.x(lanes.first.column, 1) or spot.x >= lanes.x(lanes.last.column, -1)
+            return spot.y in (self.along[0], self.along[-1])
+        return spot.x <= self.across[0] + 2 or spot.x >= self.across[-1] - 2
 
     def _enters(self, wish: Wanted, owner: str, there: Spot, turn: Way, here: str | None) -> bool:
         """Whether a wire may go on into a block: its own head, by a door; or along in what it comes from."""
@@ -292,3 +293,12 @@ def corners(spots: Iterable[Spot]) -> list[Spot]:
         else:
             found.append(spot)
     return found
+
+
+def crossings(wires: Iterable[Wire]) -> int:
+    """How often wires of different nets cross."""
+    met: dict[Spot, set[str]] = {}
+    for wire in wires:
+        for spot in wire.spots[1:-1]:
+            met.setdefault(spot, set()).add(wire.net)
+    return sum(len(nets) - 1 for nets in met.values())

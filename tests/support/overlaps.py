@@ -102,8 +102,9 @@ def _outline(part: Part, numbers: list[float]) -> None:
 
 
 def _text(element: ElementTree.Element) -> Rect:
-    """Where it stands: as wide as it says, whatever the font."""
-    x, y, size, width = (float(element.get(name, "0")) for name in ("x", "y", "font-size", "textLength"))
+    """Where it stands: as wide as it says, whatever the font; a single letter says nothing."""
+    x, y, size = (float(element.get(name, "0")) for name in ("x", "y", "font-size"))
+    width = float(element.get("textLength", 0.6 * size))
     left = {"start": x, "middle": x - width / 2, "end": x - width}[element.get("text-anchor", "start")]
     return Rect(left, y - 0.7 * size, left + width, y + 0.1 * size)
 

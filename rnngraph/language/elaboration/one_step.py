@@ -122,12 +122,13 @@ def _traced(trace: Trace, loaded: Loaded, wanted: str, known: _Model, number: in
     states = {p.name: (p.old, p.next) for p in level.states.places if isinstance(p.next, Value)}
     named = {after: f"{name}'" for name, (_, after) in states.items()}
     values = [o for o in outputs if isinstance(o, Value)]
+    called = [f"output {i + 1}" for i in range(len(values))] if len(values) > 1 else ["output"]
     weights = {c.param: str(c.outer.node.attrs["name"]) for c in level.captures.values() if c.outer.node.op is INPUT}
     return OneStep(
         callee.title,
         {str(g.item.node.attrs["name"]): g.item for g in inputs if isinstance(g.item, Value)},
         states,
-        {named.get(v) or v.node.origin.name or f"output {i + 1}": v for i, v in enumerate(values)},
+        {named.get(v) or v.node.origin.name or other: v for v, other in zip(values, called, strict=False)},
         weights,
         _stateless(trace, callee, states),
     )
