@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from rnngraph.viz.letters import text_width
-from rnngraph.viz.parts import Diagram, Part
+from rnngraph.viz.parts import Diagram, Exit, Part
 from rnngraph.viz.placement import LABEL_SIZE, TITLE_SIZE, Area, Drawn, Placed, Places, Point, Spot, around
 from rnngraph.viz.rounding import joined, rounded
 from rnngraph.viz.scene import Box, Edge, End, Frame, Scene
@@ -97,7 +97,7 @@ class _Picture:
         cells = dict(self._cells(found))
         blocks = {key: Block(cell, self.sizes[key][0] > 2.6 * PORT) for key, cell in cells.items()}
         lines = set(found.lines.values())
-        wishes = [self._wish(cells, lines, tail, head) for tail, head in self._pairs()]
+        wishes = [self._wish(cells, lines, exit, head) for exit, head in self._pairs()]
         return Wired(found, cells, *wired(blocks, wishes))
 
     def _cells(self, found: Staves) -> Iterator[tuple[str, Cell]]:
@@ -108,21 +108,23 @@ class _Picture:
         for number, name in enumerate(self.diagram.outputs):
             yield f"out/{name}", Cell(found.columns + number, found.rows[-1])
 
-    def _pairs(self) -> Iterator[tuple[str, str]]:
+    def _pairs(self) -> Iterator[tuple[Exit, str]]:
         """What is to be wired to what."""
         for part in self.diagram.parts:
-            for operand in part.operands:
-                yield self.key[operand], self.key[part]
+            for exit in part.reads:
+                yield exit, self.key[part]
         for name, (_, new) in self.diagram.states.items():
-            yield self.key[new], f"new/{name}"
-        for name, part in self.diagram.outputs.items():
-            yield self.key[part], f"out/{name}"
+            yield new, f"new/{name}"
+        for name, exit in self.diagram.outputs.items():
+            yield exit, f"out/{name}"
 
-    def _wish(self, cells: Mapping[str, Cell], lines: set[int], tail: str, head: str) -> Wanted:
+    def _wish(self, cells: Mapping[str, Cell], lines: set[int], exit: Exit, head: str) -> Wanted:
         """The lines of the states first, then the others, short ones first."""
+        tail = self.key[exit.part]
         one, two = cells[tail], cells[head]
         line = one.row == two.row and one.row in lines
-        return Wanted(tail, tail, head, (not line) * 100.0 + abs(one.column - two.column) + abs(one.row - two.row))
+        far = abs(one.column - two.column) + abs(one.row - two.row)
+        return Wanted(f"{tail}.{exit.number}", tail, head, far if line else 100.0 + far)
 
     # --- from lanes to points ---------------------------------------------------------------------------------------
 
@@ -196,9 +198,10 @@ class _Picture:
         return Spot(spot.x + 4 + wide / 2, spot.area.top + NAME / 2, wide, NAME)
 
     def _is_state(self, net: str) -> bool:
-        part = self.parts[net]
-        new = (after for _, after in self.diagram.states.values())
-        return part.kind == "state" or part in self.staves.on_line or part in new
+        key, _, number = net.partition(".")
+        exit = Exit(self.parts[key], int(number))
+        news = (new for _, new in self.diagram.states.values())
+        return exit.part.kind == "state" or exit.part in self.staves.on_line or exit in news
 
     def _colour(self, net: str) -> str:
         return "state fork" if self._is_state(net) else "fork"

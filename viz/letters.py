@@ -45,9 +45,10 @@ def _fitted(found: re.Match[str]) -> str:
         return ""
     size, bold = float(attributes["font-size"]), attributes.get("font-weight") == "bold"
     before, behind = (text_width(" ", size) * n for n in (said.index(text), len(said.rstrip()) - len(said)))
-    moved = before if attributes["text-anchor"] == "start" else (before + behind) / 2
+    anchor = attributes["text-anchor"]
+    moved = before if anchor == "start" else (before + behind) / 2
     attributes["x"] = f"{float(attributes['x']) + moved:.2f}"
-    if len(text) > 1:  # a single sign would only be made narrower than it looks well
+    if len(text) > 1 or anchor == "start":  # a sign alone in its box has room
         wide = text_width(text, size, bold) - size * sum(_LESS.get(letter, 0) for letter in text) / 1000
         attributes |= {"textLength": f"{wide:.2f}", "lengthAdjust": "spacingAndGlyphs"}
     written = " ".join(f'{name}="{value}"' for name, value in attributes.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rnngraph.ir.graph import LOOP, Value, loop_of
 from rnngraph.language.elaboration.one_step import OneStep
@@ -26,10 +26,22 @@ class Part:
 
     kind: PartKind
     lines: tuple[str, ...]
-    operands: tuple[Part, ...] = ()
+    reads: tuple[Exit, ...] = ()
     name: str = ""
     weights: tuple[str, ...] = ()
     tooltip: str = ""
+
+    @property
+    def operands(self) -> tuple[Part, ...]:
+        """The parts that it reads."""
+        return tuple(dict.fromkeys(exit.part for exit in self.reads))
+
+
+class Exit(NamedTuple):
+    """One of the results of a part: most have one."""
+
+    part: Part
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,8 +50,8 @@ class Diagram:
 
     title: str
     parts: tuple[Part, ...]
-    states: dict[str, tuple[Part, Part]] = field(default_factory=dict)
-    outputs: dict[str, Part] = field(default_factory=dict)
+    states: dict[str, tuple[Part, Exit]] = field(default_factory=dict)
+    outputs: dict[str, Exit] = field(default_factory=dict)
 
 
 class Circle(Exception):
@@ -52,7 +64,7 @@ def diagram(step: OneStep) -> Diagram:
         made = _Parts(step)
     except Circle:
         made = _Parts(replace(step, closed={}))
-    states = {name: (made.of(old), made.of(new)) for name, (old, new) in step.states.items()}
+    states = {name: (made.of(old).part, made.of(new)) for name, (old, new) in step.states.items()}
     outputs = {name: made.of(value) for name, value in step.outputs.items()}
     return Diagram(step.title, tuple(made.parts.values()), states, outputs)
 
@@ -99,16 +111,24 @@ class _Parts:
         for term in self.all:
             if term in self.heads:
                 self.members.setdefault(self.heads[term], []).append(term)
+        self.exits: dict[Head, list[Term]] = {}
+        for term in (*(d for t in self.all for d in self.data(t) if self.heads.get(t) != self.heads[d]), *results):
+            if term in self.heads and term not in self.exits.setdefault(self.heads[term], []):
+                self.exits[self.heads[term]].append(term)
         self.parts: dict[Head, Part] = {}
         for head in self._order():
             self.parts[head] = self._part(head)
 
-    def of(self, value: Value) -> Part:
+    def of(self, value: Value) -> Exit:
         term = self.terms.of(value)
         if term not in self.heads:  # a written number, or a weight, handed out
             self.heads[term] = term
             self.parts[term] = Part("box", wrapped(source_text(term.span) if term.span else op_text(term.node)))
-        return self.parts[self.heads[term]]
+        return self._exit(term)
+
+    def _exit(self, term: Term) -> Exit:
+        head = self.heads[term]
+        return Exit(self.parts[head], self.exits[head].index(term) if head in self.exits else 0)
 
     # --- what kind of term it is ------------------------------------------------------------------------------------
 
@@ -155,7 +175,8 @@ class _Parts:
     # --- which terms share a part -----------------------------------------------------------------------------------
 
     def _layers(self) -> Iterator[tuple[Term, int]]:
-        """The terms of a layer inside that has no states, for each call of it: those that hang together."""
+        """The terms of a layer inside that has no states, for each call of it: those that hang together; and those of a
+        function that is computed in several operations, as `softmax`."""
         numbers: dict[Term, int] = {}
         same: dict[int, int] = {}
 
@@ -164,16 +185,27 @@ class _Parts:
                 number = same[number]
             return number
 
+        wholes = {t: w for t in self.all if t.operands and t not in self.fixed and (w := self._whole(t))}
+        around: dict[Term, set[object]] = {}
         for term in self.all:
-            path = self._closed(term)
-            if path is None or term in self.fixed or not term.operands:
-                continue
-            number = numbers[term] = len(numbers)
-            same[number] = number
             for operand in term.operands:
-                if operand in numbers and self._closed(operand) == path:
-                    same[root(numbers[operand])] = root(numbers[term])
-        yield from ((term, root(number)) for term, number in numbers.items())
+                around.setdefault(operand, set()).add(wholes.get(term))
+        for number, term in enumerate(wholes):
+            numbers[term] = same[number] = number
+            for operand in term.operands:
+                if wholes.get(operand) == wholes[term] and around[operand] == {wholes[term]}:
+                    same[root(numbers[operand])] = root(number)
+        sizes = Counter(map(root, numbers.values()))
+        for term, number in numbers.items():
+            if self._closed(term) or sizes[root(number)] > 1:
+                yield term, root(number)
+
+    def _whole(self, term: Term) -> object:
+        """What it is a piece of, if that is one part: a closed layer, or a call of a function."""
+        call = (term.path, term.span) if term.span and term.op != "slice" else None
+        if len(term.node.types) > 1:
+            return self._closed(term) or term.node
+        return None if term.node.origin.backward else self._closed(term) or call
 
     def _closed(self, term: Term) -> Path | None:
         """The outermost instance around it that stays closed."""
@@ -223,11 +255,16 @@ class _Parts:
 
     def _part(self, head: Head) -> Part:
         members = self.members[head]
-        operands = tuple(self.parts[other] for other in self._read(head))
+        outside = (d for t in members for d in self.data(t) if self.heads[d] != head)
+        operands = tuple(dict.fromkeys(map(self._exit, outside)))
         weights = tuple(self._weights_in([o for t in members for o in t.operands if o in self.fixed]))
         if isinstance(head, int):
-            title = self.step.closed[self._closed(members[-1]) or ()]
-            return Part("block", (title,), operands, "", weights, self._tip(members[-1]))
+            last = members[-1]
+            if closed := self._closed(last):
+                return Part("block", (self.step.closed[closed],), operands, "", weights, self._tip(last))
+            text = wrapped(self._text(last, members))
+            hidden = last.name in self.told or len(self.exits[head]) > 1
+            return Part("box", text, operands, "" if hidden else last.name, weights, self._tip(last))
         kind = self._kind(head)
         name = next((t.name for t in reversed(members) if t.name), "")
         lines = tuple(self._lines(head, kind, members))
@@ -257,8 +294,6 @@ class _Parts:
         if not term.operands:
             states = {old.node: name for name, (old, _) in self.step.states.items()}
             yield states.get(term.node) or _short(str(term.node.attrs["name"]))
-        elif term.op == LOOP.name:
-            yield loop_title(loop_of(term.node))
         elif term.op in UNARY:
             yield FUNCTIONS.get(term.op, op_text(term.node))
             for argument in members[:-1] if kind == "gate" else ():
@@ -280,6 +315,8 @@ class _Parts:
 
     def _text(self, term: Term, members: list[Term]) -> str:
         """In the user's words, with `...` for what other parts compute."""
+        if term.node.op is LOOP:
+            return loop_title(loop_of(term.node))
         if term.span is None:
             return op_text(term.node)
         mine = set(members)

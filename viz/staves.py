@@ -57,9 +57,9 @@ def spines(diagram: Diagram) -> dict[str, tuple[Part, ...]]:
     taken: set[Part] = set()
     found: dict[str, tuple[Part, ...]] = {}
     for name, (old, new) in diagram.states.items():
-        way = next((w for kinds in ({"round"}, {"round", "box"}) if (w := _way(old, new, kinds))), ())
-        if not way and len(diagram.states) == 1 and old in new.operands:
-            way = (new,)
+        way = next((w for kinds in ({"round"}, {"round", "box"}) if (w := _way(old, new.part, kinds))), ())
+        if not way and len(diagram.states) == 1 and old in new.part.operands:
+            way = (new.part,)
         if way and not taken & set(way):
             found[name] = way
             taken |= set(way)
@@ -117,7 +117,8 @@ class _Placing:
     def _order(self) -> Iterator[Part]:
         """Each after what it reads; of a line from left to right, what a part on it needs just before it."""
         ends = [way[-1] for way in self.upper.values()]
-        ends += [new for _, new in self.diagram.states.values()] + [*self.diagram.outputs.values(), *self.diagram.parts]
+        ends += [new.part for _, new in self.diagram.states.values()]
+        ends += [*(exit.part for exit in self.diagram.outputs.values()), *self.diagram.parts]
         done: set[Part] = set(self.places)
         pending = [(part, False) for part in reversed(ends)]
         while pending:
@@ -180,7 +181,7 @@ class _Placing:
                 cost += 0.3 * abs(self.on_line[reader] - cell.row)
         cost += 4.0 * self._in_the_way(cell) + 2.0 * (part.kind == "round" and cell.row == 1)
         for name, (_, new) in self.diagram.states.items():
-            if new is part:
+            if new.part is part:
                 cost += 0.3 * abs(self.lines[name] - cell.row)
         return cost
 

@@ -12,6 +12,8 @@ from rnngraph.language.elaboration.one_step import OneStep
 from rnngraph.viz.groups import TRANSPARENT, Path, constants
 from rnngraph.viz.labels import inner
 
+RESULT = "result"
+"""One of several results of an op."""
 SEEN_THROUGH = TRANSPARENT | {"inside", "detach"}
 """What stands for its first operand."""
 UNARY = frozenset(
@@ -52,17 +54,21 @@ class Terms:
         )
         self.known: dict[object, Term] = {}
         self.of_node: dict[Node, Term] = {}
+        self.results: dict[Value, Term] = {}
+        """Of nodes with several results."""
         for node in nodes:
-            self.of_node[node] = self._made(node)
-        self.step = step
+            self.of_node[node] = made = self._made(node)
+            if len(node.types) > 1:
+                self.results.update((v, self._kept(RESULT, (made,), node, which=v.index)) for v in node.values)
+        self.roots = roots
 
     def of(self, value: Value) -> Term:
-        return self.of_node[value.node]
+        return self.results.get(value) or self.of_node[value.node]
 
     def all(self) -> list[Term]:
         """Those that the results need."""
         found: dict[Term, None] = {}
-        pending = [self.of_node[node] for node in self.ends]
+        pending = [self.of(value) for value in self.roots]
         while pending:
             term = pending.pop()
             if term not in found:
@@ -72,8 +78,8 @@ class Terms:
 
     def _made(self, node: Node) -> Term:
         if node.op.name in SEEN_THROUGH and node not in self.constants:
-            return self.of_node[node.inputs[0].node]
-        operands = tuple(self.of_node[v.node] for v in node.inputs)
+            return self.of(node.inputs[0])
+        operands = tuple(self.of(v) for v in node.inputs)
         if node.op.name == "slice" and self._cut(node.inputs[0].node):
             (whole,) = operands
             part = self._kept("slice", whole.operands, node)
@@ -84,9 +90,9 @@ class Terms:
         """Whether it is a function of which only pieces are read: the same function of each piece."""
         return node.op.name in UNARY and node not in self.ends and not self.readers[node, False]
 
-    def _kept(self, op: str, operands: tuple[Term, ...], node: Node, name: str = "") -> Term:
+    def _kept(self, op: str, operands: tuple[Term, ...], node: Node, name: str = "", which: int = 0) -> Term:
         leaf = node.op in (INPUT, PARAM)
-        key = node if leaf else (op, operands, repr(sorted(node.attrs.items(), key=str)), node.types)
+        key = node if leaf else (op, operands, repr(sorted(node.attrs.items(), key=str)), node.types, which)
         if key not in self.known or self.known[key].op != op:
             self.known[key] = Term(op, operands, node, name or self.names.get(node, ""))
         return self.known[key]

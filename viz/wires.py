@@ -118,6 +118,7 @@ class _Board:
         self.edges: dict[tuple[Spot, Spot], str] = {}
         self.through: dict[Spot, set[tuple[str, str]]] = {}
         """At each spot the nets that go through, and along which of "x", "y" or with a "bend"."""
+        self.tails: dict[str, str] = {}
         self.trees: dict[str, dict[Spot, None]] = {}
         self.before: dict[str, dict[Spot, Spot]] = {}
         self.ends: dict[str, dict[Spot, str]] = {}
@@ -132,6 +133,7 @@ class _Board:
     def _lay(self, wish: Wanted) -> None:
         """The cheapest way from what there is of the net to the block."""
         spots = self._search(wish)
+        self.tails[wish.net] = wish.tail
         tree, before = self.trees.setdefault(wish.net, {}), self.before.setdefault(wish.net, {})
         for one, two in pairwise(spots):
             self.edges[min(one, two), max(one, two)] = wish.net
@@ -266,7 +268,7 @@ class _Board:
                 spots = [start, first]
                 while spots[-1] not in forks and spots[-1] not in ends and spots[-1] in following:
                     spots += following[spots[-1]][:1]
-                yield Wire(net, net, heads[spots[-1]], spots[-1] in ends, tuple(spots))
+                yield Wire(net, self.tails[net], heads[spots[-1]], spots[-1] in ends, tuple(spots))
 
 
 def _heads(following: Mapping[Spot, Sequence[Spot]], ends: Mapping[Spot, str]) -> dict[Spot, str]:

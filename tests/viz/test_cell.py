@@ -98,6 +98,18 @@ def test_a_layer_inside_stays_closed_and_a_cell_inside_is_opened() -> None:
     assert texts(found, "state") == ["c", "c'", "h", "h'"]
 
 
+def test_what_gives_two_values_has_a_wire_for_each() -> None:
+    text = Path("examples/papers/mogrifier_lstm.rnn").read_text()
+    _, places = drawn("MogrifierLSTM", text)
+    ways = {d.edge.head.box: d.curve[0] for d in places.edges if d.edge.head.box in ("new/c", "new/h")}
+    assert len(set(ways.values())) == 2
+
+
+def test_a_function_of_several_operations_is_one_part() -> None:
+    found, _ = drawn("writer", Path("examples/dates.rnn").read_text())
+    assert texts(found, "pointwise").count("softmax(scores, axis = source)") == 1
+
+
 def test_the_cell_of_the_model_is_drawn_with_its_settings_and_another_as_asked() -> None:
     text = over("LSTM(4, peepholes = true)")
     assert "σ i + w_i * c" in texts(drawn("LSTM", text)[0], "gate")

@@ -128,7 +128,7 @@ def _traced(trace: Trace, loaded: Loaded, wanted: str, known: _Model, number: in
         callee.title,
         {str(g.item.node.attrs["name"]): g.item for g in inputs if isinstance(g.item, Value)},
         states,
-        {named.get(v) or v.node.origin.name or other: v for v, other in zip(values, called, strict=False)},
+        {named.get(v) or _own_name(v) or other: v for v, other in zip(values, called, strict=False)},
         weights,
         _stateless(trace, callee, states),
     )
@@ -140,6 +140,11 @@ def _refuse_cells(scope: Scope, definition: Definition, at: Span) -> None:
         if setting.default is None and is_cell(scope.world, definition, setting.name):
             told = f"`{definition.name}` needs a cell or layer as its `{setting.name}`"
             raise Mistake("E303", told, at, help=f"write one, as `--cell '{definition.name}(LSTM(4))'`")
+
+
+def _own_name(value: Value) -> str:
+    """What the user assigned it to, alone."""
+    return "" if "," in value.node.origin.name else value.node.origin.name
 
 
 def _as_seen(trace: Trace, given: Given, seen: Mapping[Span, list[Type]], number: int) -> Given:
