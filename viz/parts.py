@@ -81,6 +81,11 @@ def _short(name: str) -> str:
     return name.rsplit(".", 1)[-1]
 
 
+def _declared(name: str) -> str:
+    """A weight as it is written: without its instance, and without the counts of loops around."""
+    return next(part for part in reversed(name.split(".")) if not part.isdecimal())
+
+
 Head = Term | int
 """What a part is made around: its last term, or the number of a closed layer."""
 
@@ -96,7 +101,7 @@ class _Parts:
         self.readers = {operand: term for term in self.all for operand in term.operands}
         self.told = {f"{name}'" for name in step.states} | {result.name for result in results}
         known = self.terms.of_node
-        self.weights = {known[v.node]: _short(n) for v, n in step.weights.items() if v.node in known}
+        self.weights = {known[v.node]: _declared(n) for v, n in step.weights.items() if v.node in known}
         self.fixed = self._fixed()
         self.layers = dict(self._layers())
         self.affine: set[Term] = set()
