@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from rnngraph.ir.graph import Graph, Node
 from rnngraph.viz.labels import wrapped
 from rnngraph.viz.saved import Spot, reads
-from rnngraph.viz.scene import Box, Edge, End, Frame, Scene
+from rnngraph.viz.scene import Box, Edge, EdgeKind, End, Frame, Scene
 
 _GATES = {
     "i": "input gate", "f": "forget gate", "o": "output gate", "j": "candidate", "g": "candidate", "r": "reset gate",
@@ -40,6 +40,9 @@ class _Mirror:
             if edge.kind == "state":
                 self.named[self._row(edge.tail.box)].update(dict.fromkeys(edge.label.split(", ")))
         self.active = self._active()
+        self.before: dict[str, list[str]] = defaultdict(list)
+        for edge in self.scene.edges:
+            self.before[edge.head.box].append(edge.tail.box)
 
     def scene_with_twins(self) -> Scene:
         boxes, edges = dict(self.scene.boxes), list(self.scene.edges)
@@ -149,14 +152,25 @@ class _Mirror:
                 where[node.origin.span, node.origin.path].setdefault(key)
         found: dict[tuple[str, str], Edge] = {}
         for read in reads(self.compiled):
-            for maker in where.get(read.maker, ()):
-                for reader in where.get(read.reader, ()):
-                    if f"{reader}" in self.active and self._together(maker, reader, read.before):
-                        kind = "again" if read.again else "kept"
-                        edge = Edge(End(maker), End(f"d/{reader}"), kind, note=f"{kind}: {read.value}")  # type: ignore[arg-type]
-                        old = found.get((maker, reader))
-                        found[maker, reader] = edge if old is None or old.kind == "again" else old
+            kind: EdgeKind = "again" if read.again else "kept"
+            for reader in (key for key in where.get(read.reader, ()) if key in self.active):
+                makers = [m for m in where.get(read.maker, ()) if self._together(m, reader, read.before)]
+                for maker in self._nearest(reader, makers):
+                    edge = Edge(End(maker), End(f"d/{reader}"), kind, note=f"{kind}: {read.value}")
+                    old = found.get((maker, reader))
+                    found[maker, reader] = edge if old is None or old.kind == "again" else old
         yield from found.values()
+
+    def _nearest(self, reader: str, makers: Sequence[str]) -> Sequence[str]:
+        """Of the turns of a `for`, which have one line: a gradient reads what its own box made or read, so the last
+        one before it."""
+        level, seen = [reader], {reader}
+        while len(makers) > 1 and level:
+            if found := [key for key in level if key in makers]:
+                return found
+            level = list(dict.fromkeys(k for key in level for k in self.before[key] if k not in seen))
+            seen.update(level)
+        return makers if len(makers) == 1 else ()
 
     def _together(self, maker: str, reader: str, before: bool) -> bool:
         """Whether they stand in the same column, or the maker in the column of the step before."""
