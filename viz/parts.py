@@ -15,6 +15,7 @@ from rnngraph.viz.terms import UNARY, Term, Terms, users
 
 PartKind = Literal["gate", "round", "product", "join", "box", "block", "input", "state"]
 SIGNS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "maximum": "max", "minimum": "min", "pow": "^"}
+SHORT = 16
 FUNCTIONS = {
     "sigmoid": "σ", "log_sigmoid": "log σ", "neg": "−", "square": "x²", "reciprocal": "1/x", "abs": "|x|",
 }  # fmt: skip
@@ -305,11 +306,18 @@ class _Parts:
                 if argument.op != "slice" and (argument.name or argument in term.operands):
                     yield from wrapped(self._text(argument, members))
         elif kind == "round":
-            yield self._sign(term)
+            yield self._ordered(term, members) or self._sign(term)
         elif kind == "join" and term.name:
             yield term.name
         else:
             yield from wrapped(self._text(term, members))
+
+    def _ordered(self, term: Term, members: list[Term]) -> str:
+        """Where the order of the operands matters, the words that say it, if they are few."""
+        if term.op not in ("sub", "div", "pow") or len(self.data(term)) < 2:
+            return ""
+        text = self._text(term, members)
+        return text if len(text) <= SHORT and text.count("...") < 2 else ""
 
     def _sign(self, term: Term) -> str:
         sign, number = SIGNS[term.op], self._number(term)

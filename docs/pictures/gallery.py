@@ -1,4 +1,5 @@
-"""Draws docs/gallery.md and its pictures: every example as a loop, as steps, backward, its memory and its values.
+"""Draws docs/gallery.md and its pictures: every example as a loop, as steps, backward, its memory and its values;
+and some cells by themselves.
 
 `python docs/pictures/gallery.py` writes all anew, in some minutes; `... lstm4 stack` only those.
 """
@@ -31,6 +32,12 @@ WATCHED = {
     "chars": "h", "dates": "weights", "digits": "h", "forecast": "h", "invented": "z", "lstm4": "i,f,o,h",
     "ponder": "s", "stack": "h", "strips": "h", "sunspots": "h", "textbook": "h", "word_ends": "h",
 }  # fmt: skip
+CELLS = {
+    "lstm": ("lstm4", "LSTM"), "gru": ("lstm4", "GRU"), "peepholes": ("lstm4", "LSTM(4, peepholes = true)"),
+    "layer_norm": ("lstm4", "LayerNormLSTM"), "min_gru": ("lstm4", "MinGRU"), "slstm": ("lstm4", "SLSTM"),
+    "nas": ("lstm4", "NAS"), "fast_grnn": ("invented", "FastGRNN"), "attention": ("dates", "writer"),
+}  # fmt: skip
+"""Cells by themselves: which file they are of, and their names there."""
 VIEWS = {
     "loop": "the loop", "static": "its steps", "backward": "the backward pass",
     "memory": "bytes alive in a training step", "values": "values over time",
@@ -106,6 +113,10 @@ def page(names: list[str]) -> str:
         for view in views:
             file = next(FOLDER.glob(f"{name}-{view}.*")).name
             parts += [f"![{name}: {VIEWS[view]}](pictures/gallery/{file})", ""]
+    parts += ["## Cells by themselves", "", "    rnngraph render FILE --cell NAME --out cell.svg", ""]
+    for name, (file, written) in CELLS.items():
+        picture = f"![{written}](pictures/gallery/cell-{name}.svg)"
+        parts += [f"`--cell '{written}'`, with `examples/{file}.rnn`:", "", picture, ""]
     return "\n".join(parts)
 
 
@@ -128,6 +139,8 @@ def main(names: list[str]) -> None:
     every = sorted(path.stem for path in (ROOT / "examples").glob("*.rnn"))
     for name in names or every:
         print(name, *drawn(name), flush=True)
+    for name, (file, written) in CELLS.items():
+        small("cell", name, svg(rg.load(f"examples/{file}.rnn").render(cell=written)))
     (ROOT / "docs" / "gallery.md").write_text(page(every), encoding="utf-8")
 
 

@@ -233,6 +233,37 @@ def test_what_an_lstm_keeps_and_computes_again() -> None:
     assert gates in {" ".join(box.lines) for box in found.boxes.values()}
 
 
+def test_what_a_turn_of_a_for_keeps_is_read_by_that_turn() -> None:
+    """All turns have one line; a gradient reads what its own box made, or what that box read."""
+    text = """
+cell Deep {
+  input x: [n]
+  state s: [n] = 0
+  y = s + x
+  for k in 1..4 {
+    param r: [n, n]
+    y = tanh(y @ r)
+  }
+  s' = y
+  output y
+}
+model M {
+  input x: seq[3]
+  y, _ = unroll Deep over x
+  output y
+  loss mean(y * y)
+}
+"""
+    found = rg.parse(text).render(gradient=True, steps=2, level=3).scene
+    into: dict[str, set[str]] = {}
+    for edge in found.edges:
+        into.setdefault(edge.head.box, set()).add(edge.tail.box)
+    kept = [(e.tail.box, e.head.box.removeprefix("d/")) for e in found.edges if e.kind == "kept"]
+    turns = [pair for pair in kept if all(found.boxes[key].slot for key in pair)]
+    assert len(turns) >= 2 * 4 * 2  # of each step and turn its result, and what its product reads
+    assert all(maker == reader or maker in into[reader] for maker, reader in turns)
+
+
 def test_the_backward_pass_is_below_in_the_same_columns_and_runs_from_the_loss() -> None:
     scene, places = drawn("digits", gradient=True, steps=2).laid_out
     twins = [(places.spots[b.mirrors], places.spots[key]) for key, b in scene.boxes.items() if b.mirrors]
