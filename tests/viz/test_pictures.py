@@ -260,7 +260,7 @@ model M {
         into.setdefault(edge.head.box, set()).add(edge.tail.box)
     kept = [(e.tail.box, e.head.box.removeprefix("d/")) for e in found.edges if e.kind == "kept"]
     turns = [pair for pair in kept if all(found.boxes[key].slot for key in pair)]
-    assert len(turns) >= 2 * 4 * 2  # of each step and turn its result, and what its product reads
+    assert len(turns) == 2 * (4 + 3) + 1  # each step: four results, of turns 2 to 4 what the product reads; one state
     assert all(maker == reader or maker in into[reader] for maker, reader in turns)
 
 
