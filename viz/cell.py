@@ -13,12 +13,14 @@ from rnngraph.viz.placement import LABEL_SIZE, TITLE_SIZE, Area, Drawn, Placed, 
 from rnngraph.viz.rounding import joined, rounded
 from rnngraph.viz.scene import Box, Edge, End, Frame, Scene
 from rnngraph.viz.staves import Cell, Staves, staves
-from rnngraph.viz.wires import Block, Lanes, Wanted, Wire, corners, crossings, wired
+from rnngraph.viz.wires import Block, Lanes, Wanted, Wire, corners, crossings, too_much, wired
 
 KINDS = {"gate": "gate", "round": "pointwise", "product": "matmul", "join": "shape", "box": "pointwise"}
 CIRCLE, PORT, LANE, APART, NAME, BORDER = 22.0, 14.0, 10.0, 12.0, 11.0, 14.0
 """Points: across; from the middle of a wide box to what meets it beside; between wires; round a box; a name's height;
 to the frame."""
+MOST_PARTS, MOST_READ = 120, 20
+"""What a picture has room for: parts, and what one of them reads."""
 SMALL = 40
 """A cell of no more parts is placed in several ways, of which the plainest is taken."""
 Sizes = Mapping[str, tuple[float, float]]
@@ -26,6 +28,9 @@ Sizes = Mapping[str, tuple[float, float]]
 
 def cell_scene(diagram: Diagram) -> Scene:
     """The boxes, before anything has its place: parts, and where the cell's lines, inputs and outputs end."""
+    most = max((len(part.reads) for part in diagram.parts), default=0)
+    if len(diagram.parts) > MOST_PARTS or most > MOST_READ:
+        raise too_much()
     boxes = [_box(key, part) for key, part in _keys(diagram).items()]
     boxes += [Box(f"new/{name}", "state", f"{name}'", tooltip=f"{name} after the step") for name in diagram.states]
     boxes += [Box(f"out/{name}", "output", name, tooltip="an output of the step") for name in diagram.outputs]
@@ -84,9 +89,12 @@ class _Picture:
     def _size(self, key: str, sizes: Sizes) -> tuple[float, float]:
         box = self.scene.boxes[key]
         if not box.round:
-            many = key in self.parts and len(self.parts[key].operands) > 2
-            return max(sizes[key][0], 3.0 * PORT * many), sizes[key][1]
+            return max(sizes[key][0], 2.0 * PORT * self._beside_middle(key)), sizes[key][1]
         return max(CIRCLE, text_width(box.title, 12) + 12), CIRCLE
+
+    def _beside_middle(self, key: str) -> int:
+        """How many wires must meet it beside the middle, for all that it reads to find room."""
+        return (len(self.parts[key].reads) + 1) // 3 if key in self.parts and len(self.parts[key].reads) > 2 else 0
 
     def _name(self, key: str) -> str:
         return self.parts[key].name if key in self.parts else ""
@@ -95,7 +103,8 @@ class _Picture:
 
     def _wired(self, found: Staves) -> Wired:
         cells = dict(self._cells(found))
-        blocks = {key: Block(cell, self.sizes[key][0] > 2.6 * PORT) for key, cell in cells.items()}
+        wide = {key: self._beside_middle(key) or int(self.sizes[key][0] > 2.6 * PORT) for key in cells}
+        blocks = {key: Block(cell, wide[key]) for key, cell in cells.items()}
         lines = set(found.lines.values())
         wishes = [self._wish(cells, lines, exit, head) for exit, head in self._pairs()]
         return Wired(found, cells, *wired(blocks, wishes))
@@ -134,14 +143,15 @@ class _Picture:
         cursor = 0.0
         for column in range(lanes.first.column, lanes.last.column + 1):
             middle = lanes.x(column)
-            for lane in (n for n in range(middle - 1 - lanes.between, middle - 1) if n in used):
+            first = middle - lanes.beside
+            for lane in (n for n in range(first - lanes.between, first) if n in used):
                 cursor += LANE
                 yield lane, cursor
             keys = [key for key, cell in self.cells.items() if cell.column == column]
             left = max((self.sizes[key][0] / 2 for key in keys), default=0.0)
             right = max((max(self.sizes[key][0] / 2, self._name_width(key)) for key in keys), default=0.0)
             cursor += APART * bool(keys) + left + BORDER * (column in (0, lanes.last.column))
-            yield from ((middle + i, cursor + i * PORT) for i in (-1, 0, 1))
+            yield from ((middle + i, cursor + i * PORT) for i in range(-lanes.beside, lanes.beside + 1))
             cursor += right + APART * bool(keys)
 
     def _name_width(self, key: str) -> float:

@@ -8,6 +8,7 @@ from heapq import heappop, heappush
 from itertools import pairwise
 from typing import NamedTuple
 
+from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.viz.staves import Cell
 
 BEND, CROSSING, FORK, BACK, DOOR = 1.1, 0.9, 0.3, 1.5, 2.0
@@ -28,10 +29,10 @@ TURNS = {RIGHT: (RIGHT, UP, DOWN), LEFT: (LEFT, UP, DOWN), UP: (UP, RIGHT, LEFT)
 
 
 class Block(NamedTuple):
-    """What stands at a place; `wide`: whether wires also meet its top and bottom beside the middle."""
+    """What stands at a place; `beside`: how many wires also meet its top and bottom at each side of the middle."""
 
     cell: Cell
-    wide: bool = False
+    beside: int = 0
 
 
 class Wanted(NamedTuple):
@@ -62,16 +63,17 @@ class NoWay(Exception):
 
 
 class Lanes(NamedTuple):
-    """Which lanes there are: for each column `before` lanes in front of it and three in it; rows are alike, with one
-    lane in each. Numbers of lanes count from the first column and row."""
+    """Which lanes there are: for each column those `between` it and the one before, its middle, and so many `beside`
+    that at each side; rows are alike, with one lane in each. Numbers count from the first column and row."""
 
     first: Cell
     last: Cell
     between: int
+    beside: int = 1
 
     def x(self, column: int, beside: int = 0) -> int:
-        """The lane through the middle of a column, or beside it (-1, 1)."""
-        return (column - self.first.column) * (self.between + 3) + self.between + 1 + beside
+        """The lane through the middle of a column, or beside that."""
+        return (column - self.first.column) * (self.between + 1 + 2 * self.beside) + self.between + self.beside + beside
 
     def y(self, row: int) -> int:
         return (row - self.first.row) * (self.between + 1) + self.between
@@ -79,7 +81,7 @@ class Lanes(NamedTuple):
     @property
     def bounds(self) -> tuple[range, range]:
         """All lanes between the first and the last places."""
-        across = range(self.x(self.first.column, -1), self.x(self.last.column, 1) + 1)
+        across = range(self.x(self.first.column, -self.beside), self.x(self.last.column, self.beside) + 1)
         return across, range(self.y(self.first.row), self.y(self.last.row) + 1)
 
 
@@ -88,15 +90,21 @@ def wired(blocks: Mapping[str, Block], wanted: Sequence[Wanted]) -> tuple[Lanes,
     cells = [block.cell for block in blocks.values()]
     first = Cell(min(c.column for c in cells), min(c.row for c in cells))
     last = Cell(max(c.column for c in cells), max(c.row for c in cells))
+    beside = max(1, *(block.beside for block in blocks.values()))
     for between in (2, 4, 7):
-        lanes, order = Lanes(first, last, between), sorted(wanted, key=lambda w: w.rank)
+        lanes, order = Lanes(first, last, between, beside), sorted(wanted, key=lambda w: w.rank)
         for _ in range(TRIES):
             board = _Board(lanes, blocks)
             try:
                 return lanes, board.wires(order)
             except NoWay as failed:  # what found no way comes first the next time
                 order = [failed.wish, *(w for w in order if w is not failed.wish)]
-    raise NoWay(order[0])
+    raise too_much()
+
+
+def too_much() -> CannotDo:
+    told = "the cell has more operations than the picture of a cell has room for"
+    return CannotDo(told, "E913", "draw its equations: without `--cell`, with `--level 3`")
 
 
 class _Board:
@@ -107,12 +115,12 @@ class _Board:
         self.across, self.along = lanes.bounds
         self.owner: dict[Spot, str] = {}
         for key, (cell, _) in blocks.items():
-            for beside in (-1, 0, 1):
+            for beside in range(-lanes.beside, lanes.beside + 1):
                 self.owner[Spot(lanes.x(cell.column, beside), lanes.y(cell.row))] = key
         self.doors = {
             Spot(lanes.x(cell.column) + x, lanes.y(cell.row) + y): key
             for key, (cell, _) in blocks.items()
-            for x, y in ((-2, 0), (2, 0), (0, 1), (0, -1))
+            for x, y in ((-lanes.beside - 1, 0), (lanes.beside + 1, 0), (0, 1), (0, -1))
         }
         """What stands in front of the sides of blocks."""
         self.edges: dict[tuple[Spot, Spot], str] = {}
@@ -182,8 +190,8 @@ class _Board:
         raise NoWay(wish)
 
     def _doors(self, key: str) -> Iterator[Spot]:
-        cell, wide = self.blocks[key]
-        for beside in (-1, 0, 1) if wide else (0,):
+        cell, most = self.blocks[key]
+        for beside in range(-most, most + 1):
             yield Spot(self.lanes.x(cell.column, beside), self.lanes.y(cell.row))
 
     def _starts(self, wish: Wanted) -> Iterator[tuple[Spot, Way, float]]:
@@ -232,7 +240,7 @@ class _Board:
         """Whether that would lead along the places of what comes from outside or goes there."""
         if turn[0]:
             return spot.y in (self.along[0], self.along[-1])
-        return spot.x <= self.across[0] + 2 or spot.x >= self.across[-1] - 2
+        return spot.x <= self.across[0] + 2 * self.lanes.beside or spot.x >= self.across[-1] - 2 * self.lanes.beside
 
     def _enters(self, wish: Wanted, owner: str, there: Spot, turn: Way, here: str | None) -> bool:
         """Whether a wire may go on into a block: its own head, by a door; or along in what it comes from."""
@@ -240,7 +248,7 @@ class _Board:
             return here == wish.tail and turn == RIGHT
         if owner != wish.head or turn == LEFT:
             return False
-        return turn == RIGHT or there.x == self._middle(owner) or self.blocks[owner].wide
+        return turn == RIGHT or abs(there.x - self._middle(owner)) <= self.blocks[owner].beside
 
     def _middle(self, key: str) -> int:
         return self.lanes.x(self.blocks[key].cell.column)

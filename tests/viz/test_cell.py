@@ -10,7 +10,7 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.cli.main import exit_code
-from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.viz.placement import Drawn, Places
 from rnngraph.viz.scene import Box, Scene
 from rnngraph.viz.write import svg
@@ -108,6 +108,24 @@ def test_what_gives_two_values_has_a_wire_for_each() -> None:
 def test_a_function_of_several_operations_is_one_part() -> None:
     found, _ = drawn("writer", Path("examples/dates.rnn").read_text())
     assert texts(found, "pointwise").count("softmax(scores, axis = source)") == 1
+
+
+def joining(count: int) -> str:
+    """A cell that joins so many values."""
+    parts = ", ".join(f"s ** {k} * x" for k in range(1, count + 1))
+    lines = ["cell Many {", "input x: [n]", "state s: [n] = 0", f"all = [{parts}]", "output all", "s' = s + x", "}", ""]
+    return "\n".join(lines)
+
+
+def test_what_joins_many_values_has_room_for_all() -> None:
+    found, places = drawn("Many", joining(9) + over("Many"))
+    (join,) = [box.key for box in kinds(found, "shape")]
+    assert len([d for d in places.edges if d.edge.head.box == join and d.tip]) == 9
+
+
+def test_a_cell_that_has_no_room_is_refused() -> None:
+    with pytest.raises(CannotDo, match="more operations than the picture of a cell has room for"):
+        drawn("Many", joining(30) + over("Many"))
 
 
 def test_the_cell_of_the_model_is_drawn_with_its_settings_and_another_as_asked() -> None:
