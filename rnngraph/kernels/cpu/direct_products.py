@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.packing import Pack
 from rnngraph.kernels.cpu.products import DEPTH, Shape, Writer
-from rnngraph.kernels.cpu.vectors import Lanes
 from rnngraph.kernels.kernel import Product, Sizes, rows_of
 from rnngraph.planning.program import Code, Group, Program, Ref, Repeat, groups_of
 
@@ -91,9 +90,8 @@ class _Direct(Writer):
         depth = to.least(terms, DEPTH)
         whole = to.mul(to.div(depth, TERMS), TERMS)
         with to.loop(0, count) as i:
-            held = self.held(to, room, i)
-            for v, j in self.vectors(to, wide):
-                v.mask = None
+            held, v = self.held(to, room, i), self.lanes(to)
+            with to.loop(0, wide, self.shape.width) as j:
                 v.store("zeroinitializer", self.at(to, held, j), dtype)
         for first, last, many in ((0, whole, TERMS), (whole, depth, 1)):
             with to.loop(first, last, many) as term, to.loop(0, count) as i:
@@ -102,20 +100,11 @@ class _Direct(Writer):
                 lines = [self.at(to, b, to.mul(to.add(term, n), ldb)) for n in range(many)]
                 self.grown(to, self.held(to, room, i), wide, ones, lines)
 
-    def vectors(self, to: Function, wide: Number) -> Iterator[tuple[Lanes, Number]]:
-        """Lanes at each vector of so many columns, masked at the last one; what is held needs no mask."""
-        v, width = self.lanes(to), self.shape.width
-        whole = to.mul(to.div(wide, width), width)
-        with to.loop(0, whole, width) as j:
-            yield v, j
-        with to.when(to.let(f"icmp slt i64 {whole}, {wide}")):
-            v.mask = v.first(to.sub(wide, whole))
-            yield v, whole
-
     def grown(self, to: Function, held: str, wide: Number, ones: Sequence[str], lines: Sequence[str]) -> None:
-        """Adds some terms to the sums of one row."""
-        dtype = self.shape.dtype
-        for v, j in self.vectors(to, wide):
+        """Adds some terms to the sums of one row, which are held in whole vectors."""
+        dtype, v = self.shape.dtype, self.lanes(to)
+
+        def grow(j: Number) -> None:
             terms = [v.load(self.at(to, line, j), dtype) for line in lines]
             v.mask = None
             place = self.at(to, held, j)
@@ -124,10 +113,13 @@ class _Direct(Writer):
                 total = v.fma(one, term, total)
             v.store(total, place, dtype)
 
+        v.along(wide, grow)
+
     def handed_out(self, to: Function, held: str, wide: Number, line: str, plus: Sequence[tuple[str, str]]) -> None:
         """The sums of one row to its line, plus other lines in their order."""
-        dtype = self.shape.dtype
-        for v, j in self.vectors(to, wide):
+        dtype, v = self.shape.dtype, self.lanes(to)
+
+        def hand_out(j: Number) -> None:
             mask, v.mask = v.mask, None
             place, total = to.variable(v.floats), v.load(self.at(to, held, j), dtype)
             to.do(f"store {v.floats} {total}, ptr {place}")
@@ -137,3 +129,5 @@ class _Direct(Writer):
                     total = v.two("fadd", to.let(f"load {v.floats}, ptr {place}"), v.load(self.at(to, other, j), dtype))
                     to.do(f"store {v.floats} {total}, ptr {place}")
             v.store(to.let(f"load {v.floats}, ptr {place}"), self.at(to, line, j), dtype)
+
+        v.along(wide, hand_out)
