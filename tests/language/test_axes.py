@@ -222,7 +222,7 @@ def test_the_steps_of_a_fixed_number_are_a_time_too() -> None:
     np.testing.assert_allclose(found["s"][0, :, 0], [12, 20, 36])
 
 
-GRID = """
+SCAN = """
 cell Point(units) {
   input x: [n]
   input above: [units]
@@ -232,11 +232,13 @@ cell Point(units) {
   output left'
 }
 cell Row(units) {
-  input line: seq@column[n]
-  state above: seq@column[units] = 0
+  input line: seq@INNER[n]
+  state above: seq@INNER[units] = 0
   above' = unroll Point(units) over line, above
   output above'
 }
+"""
+GRID = SCAN.replace("INNER", "column") + """
 model Grid {
   input a: seq@row[2]
   input b: seq@column[2]
@@ -287,21 +289,7 @@ def test_the_gradient_of_loops_over_a_grid(kernels: str) -> None:
 
 # --- data over two axes -----------------------------------------------------------------------------------------------
 
-IMAGE = """
-cell Point(units) {
-  input x: [n]
-  input above: [units]
-  state left: [units] = 0
-  param w: [n + 2 * units, units]
-  left' = tanh([x, above, left] @ w)
-  output left'
-}
-cell Row(units) {
-  input line: seq@INNER[n]
-  state above: seq@INNER[units] = 0
-  above' = unroll Point(units) over line, above
-  output above'
-}
+IMAGE = SCAN + """
 layer Shade {
   input image: seq@OUTER@INNER[n]
   output mean(mean(image, axis = INNER), axis = OUTER)
