@@ -287,6 +287,55 @@ def test_the_gradient_of_loops_over_a_grid(kernels: str) -> None:
     assert slope == pytest.approx((up - down) / 2e-5, rel=1e-6)
 
 
+# --- padding along one axis of two ---
+
+SUMMED = """
+cell Each {
+  input q: []
+  input m: seq@source
+  output VALUE
+}
+model Summed {
+  input q: seq@target
+  input m: seq@source
+  y = unroll Each over q with m = m
+  w = softmax(q * m, axis = source)
+  output y, sum(y, axis = source) as total, mean(y, axis = source) as middle, sum(y, axis = target) as other
+  output sum(sum(y, axis = source), axis = target) as all, sum(w, axis = target) as coverage
+}
+"""
+VALUES = [
+    "m + q", "exp(m)", "max(m, q)", "where(m > 0, m, q)", "shift(m, 1)", "reversed(m) + q", "m + last(m)",
+    "m + position(axis = source)", "softmax(m + q, axis = source)", "log_softmax(m * q, axis = source)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("kernels", ["numpy", "native"])
+def test_steps_beyond_the_end_of_either_axis_are_none(value: str, kernels: str) -> None:
+    """What a step gives for a whole sequence is cut at the ends of both: each row has what it has alone."""
+    model, rng = rg.parse(SUMMED.replace("VALUE", value)), np.random.default_rng(0)
+    data: Any = {"q": rng.normal(size=(3, 4)), "m": rng.normal(size=(3, 5))}
+    ends: Any = {"q": [4, 2, 3], "m": [2, 5, 3]}
+    program = model.compile(kernels=kernels)
+    found = program.run({**data, **{f"{name}.lengths": end for name, end in ends.items()}}, {})
+    for row in range(3):
+        alone = program.run({name: array[row : row + 1, : ends[name][row]] for name, array in data.items()}, {})
+        for name, right in alone.items():
+            own = tuple(slice(size) for size in right[0].shape)
+            np.testing.assert_allclose(found[name][row][own], right[0], rtol=1e-12, atol=1e-15)
+            rest = np.array(found[name][row])
+            rest[own] = 0
+            assert not rest.any()
+
+
+def test_what_is_added_up_over_one_axis_of_two_by_hand() -> None:
+    model = rg.parse(SUMMED.replace("VALUE", "m + q"))
+    found = model.compile().run({"q": [[1.0, 2.0]], "m": [[1.0, 2.0, 9.0]], "m.lengths": [2]}, {})
+    np.testing.assert_array_equal(found["y"][0], [[2, 3, 0], [3, 4, 0]])
+    np.testing.assert_array_equal(found["total"][0], [5, 7])
+
+
 # --- data over two axes -----------------------------------------------------------------------------------------------
 
 IMAGE = SCAN + """

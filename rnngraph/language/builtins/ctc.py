@@ -145,7 +145,7 @@ def _kept(use: Use, x: Value, keep: Value) -> tuple[Value, Value]:
         keep = use.op("reshape", keep, shape=(1,) * len(x.type.shape))
         keep = use.op("broadcast", keep, shape=x.type.shape)
     moved = use.op("compact", x, keep, axis=axis)
-    trace.masked.add(moved)
+    trace.masked.add((moved, axis))
     return moved, count
 
 

@@ -39,7 +39,7 @@ def _of_loops(trace: Trace, at: Span) -> Iterator[Value]:
 def _of_sequence(trace: Trace, ids: Value, at: Span) -> Iterator[Value]:
     """For each axis of a sequence of integers the row's own steps, where what stands behind them may be anything."""
     for axis in ids.type.axes:
-        if axis != BATCH and ids not in trace.masked and trace.bounded(ids, axis):
+        if axis != BATCH and (ids, axis) not in trace.masked and trace.bounded(ids, axis):
             yield trace.own_steps(ids, axis, at)
 
 

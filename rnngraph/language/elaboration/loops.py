@@ -78,7 +78,7 @@ def unroll(scope: Scope, e: ast.Unroll, targets: Sequence[ast.Target] = ()) -> U
     results = [trace.own(v) for v in node.values]
     sequences = dict(zip(stacks, results[len(carries) :], strict=True))
     halts = stops.halts(level, sequences[live]) if level.stops and live else level.halts
-    _note_halts(trace, sequences, halts)
+    _note_halts(trace, level.axis, sequences, halts)
     first_states.hand_up(around, prefix, level.places, results)
     outputs = tuple(sequences[v] if isinstance(v, Value) else v for v in rows)
     shown = zip(level.watched, watched, strict=True)
@@ -268,7 +268,11 @@ def _row(trace: Trace, level: Level, item: Item, live: Value | None, at: Span) -
     if level.axis in item.type.axes:
         raise Mistake("E305", f"what a step outputs depends on the whole of {level.axis}, not on one step", at)
     value = trace.bring(item, at)
-    return value if live is None else trace.where(live, value, 0, at)
+    if live is None:
+        return value
+    shown = trace.where(live, value, 0, at)
+    trace.note_masked(shown, "", value)
+    return shown
 
 
 def _next(trace: Trace, place: Place, live: Value | None, at: Span) -> Value:
@@ -286,9 +290,9 @@ def _stacks(trace: Trace, level: Level, live: Value | None, rows: Sequence[Value
     return tuple(dict.fromkeys((*values, *inner, *outer)))
 
 
-def _note_halts(trace: Trace, sequences: Mapping[Value, Value], along: tuple[Halt, ...]) -> None:
-    """What is left of the sequences that a loop hands out, each by the value that it has at a step."""
+def _note_halts(trace: Trace, axis: str, sequences: Mapping[Value, Value], along: tuple[Halt, ...]) -> None:
+    """What is left of the sequences that a loop hands out along its axis, each by the value that it has at a step."""
     for row, sequence in sequences.items():
         inner = (replace(h, mask=sequences.get(h.mask, h.mask)) for h in trace.halts.get(row, ()))
         trace.halt(sequence, (*along, *inner))
-        trace.masked.add(sequence)
+        trace.note_masked(sequence, axis, row)

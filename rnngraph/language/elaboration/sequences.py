@@ -62,15 +62,15 @@ def filled(trace: Trace, shifted: Value, fill: Value, by: int, at: Span) -> Valu
 
 def every(trace: Trace, value: Value, axis: str, by: int, at: Span) -> Value:
     """The steps 0, by, 2 by, ... of each row; of a row of length n there are n / by, rounded up."""
+    slower = f"{axis}{EVERY}{by}"
     found = trace.call("every", value, at=at, axis=axis, by=by)
     fewer = [
-        replace(h, axis=f"{axis}{EVERY}{by}", mask=trace.call("every", h.mask, at=at, axis=axis, by=by))
+        replace(h, axis=slower, mask=trace.call("every", h.mask, at=at, axis=axis, by=by))
         for h in trace.halts_of(value, axis)
     ]
     trace.halt(found, (*trace.halts.get(found, ()), *fewer))
-    step_offset.note_stride(trace, f"{axis}{EVERY}{by}")
-    if value in trace.masked:
-        trace.masked.add(found)
+    step_offset.note_stride(trace, slower)
+    trace.note_masked(found, slower if (value, axis) in trace.masked else "", value)
     return found
 
 
@@ -113,7 +113,7 @@ def at_steps_of(trace: Trace, other: Value, value: Value, axis: str, at: Span) -
     if not trace.bounded(other, axis):
         return value
     found = trace.where(trace.own_steps(other, axis, at), value, 0, at)
-    trace.masked.add(found)
+    trace.note_masked(found, axis, value)
     return found
 
 
@@ -152,7 +152,7 @@ def softmax_over(trace: Trace, value: Value, axis: str, at: Span) -> Value:
     if trace.bounded(value, axis):
         total = trace.call("maximum", total, trace.const(1e-30), at=at)
     weights = trace.call("div", exponentials, total, at=at)
-    trace.masked.add(weights)
+    trace.masked.add((weights, axis))
     return weights
 
 

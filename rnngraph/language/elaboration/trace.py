@@ -88,8 +88,8 @@ class Trace:
         self.states: States | None = None
         self.restarts: tuple[Value, ...] = ()
         self.home: dict[Node, Level] = {}
-        self.masked: set[Value] = set()
-        """Sequences known to be 0 in the padding, and after a `stop`."""
+        self.masked: set[tuple[Value, str]] = set()
+        """Sequences known to be 0 in the padding along an axis, and after a `stop` along it."""
         self.halts: dict[Value, tuple[Halt, ...]] = {}
         """What a `stop` has left of a sequence, for each axis along which one did; of what is made of it, the same."""
 
@@ -449,14 +449,16 @@ class Trace:
         return self.root.memo[key]
 
     def clean(self, value: Value, at: Span) -> Value:
-        """A sequence with zeros in its padding, and after a `stop`."""
-        if value in self.masked:
-            return value
+        """A sequence with zeros in its padding along every axis, and after a `stop`."""
         for axis in value.type.axes:
-            if axis != BATCH and self.bounded(value, axis):
-                value = self.where(self.own_steps(value, axis, at), value, 0, at)
-        self.masked.add(value)
+            if axis != BATCH and (value, axis) not in self.masked and self.bounded(value, axis):
+                before, value = value, self.where(self.own_steps(value, axis, at), value, 0, at)
+                self.note_masked(value, axis, before)
         return value
+
+    def note_masked(self, value: Value, axis: str, made_of: Value) -> None:
+        """A value is 0 in the padding along an axis; along the others it is so where what it is made of was."""
+        self.masked |= {(value, a) for a in value.type.axes if a == axis or (made_of, a) in self.masked}
 
     def where(self, condition: Value, value: Value, other: Value | int, at: Span) -> Value:
         """`value` where the condition holds; `other` may be a number."""
