@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from math import comb
+from math import exp, log
 from statistics import median
 from typing import Any
 
@@ -50,12 +50,16 @@ def spread(times: Sequence[float]) -> Spread:
     It makes no assumption on how times are distributed (W. J. Conover, "Practical nonparametric statistics", section
     3.2): of so many, each is below the true median with a half. Fewer than six times give their whole range.
     """
-    ordered, skipped = sorted(times), 0
-    while _below(len(ordered), skipped + 1) <= OUTSIDE:
-        skipped += 1
+    ordered, skipped = sorted(times), _skipped(len(times))
     return Spread(median(ordered), ordered[skipped], ordered[-1 - skipped])
 
 
-def _below(count: int, rank: int) -> float:
-    """How likely at most `rank` of so many are below the true median."""
-    return float(sum(comb(count, k) for k in range(rank + 1)) / 2**count)
+def _skipped(count: int) -> int:
+    """The largest rank of so many that at most `OUTSIDE` speaks against: that at most so many are below the median."""
+    below, chance = 0.0, -count * log(2)  # the logarithm, as it may be smaller than any number
+    for rank in range(count):
+        below += exp(chance)
+        if below > OUTSIDE:
+            return max(0, rank - 1)
+        chance += log((count - rank) / (rank + 1))
+    return 0

@@ -15,12 +15,18 @@ from rnngraph.analysis.timing import in_turns, spread
 from rnngraph.runtime.choose_backend import backend_named
 
 
-@pytest.mark.parametrize(("count", "low"), [(3, 1), (5, 1), (6, 1), (9, 2), (15, 4), (25, 8)])
+@pytest.mark.parametrize(("count", "low"), [(3, 1), (5, 1), (6, 1), (9, 2), (15, 4), (25, 8), (100, 40)])
 def test_the_interval_of_a_median(count: int, low: int) -> None:
     """By the ranks that tables of the binomial distribution give for 95 %."""
     times = np.random.default_rng(0).permutation(np.arange(1.0, count + 1)).tolist()
     found = spread(times)
     assert (found.middle, found.low, found.high) == ((count + 1) / 2, low, count + 1 - low)
+
+
+def test_a_tiny_program_is_timed_hundreds_of_thousands_of_times() -> None:
+    """By the normal distribution that the binomial one comes to."""
+    found = spread([float(i) for i in range(400_000)])
+    assert found.low == pytest.approx(200_000 - 0.98 * 400_000**0.5, abs=2)
 
 
 class Clock:
