@@ -336,6 +336,37 @@ def test_what_is_added_up_over_one_axis_of_two_by_hand() -> None:
     np.testing.assert_array_equal(found["total"][0], [5, 7])
 
 
+def test_of_rows_that_stop_at_other_columns_their_sum_has_what_is_left_of_any() -> None:
+    """By hand: the first row counts 1, 2, 3, the second stops at its first column."""
+    model = rg.parse("""
+cell Count {
+  input x: []
+  state n: [] = 0
+  n' = n + x
+  output n'
+  stop n' > 2
+}
+cell Scan {
+  input line: seq@column
+  state rows: [] = 0
+  rows' = rows + 1
+  output unroll Count over line
+}
+model M {
+  input image: seq@row@column
+  y = unroll Scan over image
+  down = sum(y, axis = row)
+  output down, mean(y, axis = row) as middle, last(down) as end, mean(down, axis = column) as all
+}""")
+    image = np.array([[[1.0, 1, 1, 9], [3, 1, 1, 9], [9, 9, 9, 9]]])
+    for lengths in ({}, {"image.lengths": [[2, 3]]}):
+        data = {"image": image if lengths else image[:, :2, :3], **lengths}
+        found = model.compile().run(data, {})
+        assert found["down"][0, :3].tolist() == [4, 2, 3] and not found["down"][0, 3:].any()
+        assert found["middle"][0, :3].tolist() == [2, 1, 1.5]
+        assert found["end"].tolist() == [3] and found["all"].tolist() == [3]
+
+
 # --- data over two axes -----------------------------------------------------------------------------------------------
 
 IMAGE = SCAN + """

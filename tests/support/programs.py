@@ -267,21 +267,28 @@ class Writer:
         goals = [self.goal(n) for n in wanted]
         if self.chance(0.25):
             lines += self.image()
-            shown, goals = [*shown, "grid"], [*goals, self.rng.choice(("mean(grid * grid)", "sum(tanh(grid))"))]
+            shown, goals = [*shown, "grid", "side"], [*goals, self.rng.choice(("mean(grid * grid)", "sum(tanh(grid))"))]
         lines.append(f"output {', '.join(shown)}, final")
         lines.append("loss " + " + ".join(goals))
         return "\n".join(self.cells) + "model Try {\n  " + "\n  ".join(lines) + "\n}\n"
 
     def image(self) -> list[str]:
-        """An input over two axes, of which a cell sees each place and what was made above it."""
+        """An input over two axes, of which a cell sees each place and what was made above it; and what is added up over
+        one of the axes."""
         inner, outputs = self.cell(0, False, True)
         there, down = (" reversed" if self.chance(0.4) else "" for _ in range(2))
         made = ", ".join(f"y{i}" for i in range(outputs))
+        shown = self.rng.choice(("above'", "above' + 0.5", "above' + reversed(above')", "shift(above', 1)"))
+        summed = self.rng.choice(("grid", "softmax(sum(grid), axis = row)", "softmax(sum(grid), axis = column)"))
         self.cells.append(
             f"cell Scan {{\n  input line: seq@column[n]\n  state above: seq@column[{WIDTH}] = 0.25\n"
-            f"  {made} = unroll {inner}() over line, above{there}\n  above' = tanh(y0)\n  output above'\n}}\n"
+            f"  {made} = unroll {inner}() over line, above{there}\n  above' = tanh(y0)\n  output {shown}\n}}\n"
         )
-        return ["input image: seq@row@column[3]", f"grid = unroll Scan() over image{down}"]
+        return [
+            "input image: seq@row@column[3]",
+            f"grid = unroll Scan() over image{down}",
+            f"side = {self.rng.choice(('sum', 'mean'))}({summed}, axis = {self.rng.choice(('row', 'column'))})",
+        ]
 
     def goal(self, name: str) -> str:
         """A loss of a sequence, or of a vector."""

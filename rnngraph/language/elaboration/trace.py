@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -213,18 +213,22 @@ class Trace:
     def call(self, op: str, *operands: Value, at: Span, **attrs: Any) -> Value:
         """A new node at the present level, over operands from this or any outer level."""
         brought = [self.bring(v, at) for v in operands]
+        result = self._made(op, brought, at, attrs)
+        self.halt(result, (h for v in brought for h in self.halts.get(v, ())))
+        return result
+
+    def _made(self, op: str, operands: Sequence[Value], at: Span, attrs: Mapping[str, Any]) -> Value:
         try:
-            result = self.own(ops.call(op, *brought, origin=self.origin(at), **attrs))
+            result = self.own(ops.call(op, *operands, origin=self.origin(at), **attrs))
         except ShapeError as error:
             raise Mistake("E201", str(error), at) from None
         if result.type.shape and max(result.type.shape) >= LARGEST_SIZE:
             raise too_large(max(result.type.shape), at)
-        self.halt(result, (h for v in brought for h in self.halts.get(v, ())))
         return result
 
     def halt(self, value: Value, halts: Iterable[Halt]) -> None:
         """Notes what a `stop` has left of a sequence: of several the steps that all of them leave."""
-        found = tuple(dict.fromkeys(h for h in halts if h.axis in value.type.axes))
+        found = tuple(dict.fromkeys(self._within(h, value.type) for h in halts if h.axis in value.type.axes))
         if found:
             self.halts[value] = found
 
@@ -374,6 +378,18 @@ class Trace:
     def bounded(self, value: Value, axis: str) -> bool:
         """Whether the rows of a sequence may have steps that are not their own."""
         return self.pads(axis) or bool(self.halts_of(value, axis))
+
+    def _within(self, halt: Halt, type: Type) -> Halt:
+        """What is left of a value in which an axis that the `stop` depends on is gone, as the rows of a grid in their
+        sum: the steps that are left of any of them."""
+        gone = tuple(axis for axis in halt.mask.type.axes if axis not in type.axes)
+        if not gone:
+            return halt
+        at = halt.mask.node.origin.span
+        assert at is not None
+        number = self._made("cast", [self.bring(halt.mask, at)], at, {"dtype": "int"})
+        most = self._made("max_axes", [number], at, {"axes": gone})
+        return replace(halt, mask=self._made("gt", [most, self.const(0, "int")], at, {}))
 
     def own_steps(self, value: Value, axis: str, at: Span) -> Value:
         """Over a whole axis: which steps of a sequence are the row's own."""
