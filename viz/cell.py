@@ -107,7 +107,8 @@ class _Picture:
         blocks = {key: Block(cell, wide[key]) for key, cell in cells.items()}
         lines = set(found.lines.values())
         wishes = [self._wish(cells, lines, exit, head) for exit, head in self._pairs()]
-        return Wired(found, cells, *wired(blocks, wishes))
+        ends = Cell(-1, found.rows[0]), Cell(found.columns + len(self.diagram.outputs), found.rows[-1])
+        return Wired(found, cells, *wired(blocks, wishes, *ends))
 
     def _cells(self, found: Staves) -> Iterator[tuple[str, Cell]]:
         for part, cell in found.places.items():
@@ -240,12 +241,14 @@ class _Picture:
             ends = {"left": column < 0, "right": key.startswith("new/")}
             ends |= {"below": row == first.row, "above": row == last.row}
             sides[next((side for side, there in ends.items() if there and key in self.cells), "in")].append(spot.area)
-        whole = around(sides["in"])
+        every = [spot.area for spot in places.spots.values()]
+        across = around([*sides["in"], *sides["below"], *sides["above"]] or every)
+        along = around([*sides["in"], *sides["left"], *sides["right"]] or every)
         area = Area(
-            max((a.right for a in sides["left"]), default=whole.left - 2 * BORDER) + BORDER,
-            max((a.top for a in sides["below"]), default=whole.bottom - 2 * BORDER) + BORDER,
-            min((a.left for a in sides["right"]), default=whole.right + 2 * BORDER) - BORDER,
-            min((a.bottom for a in sides["above"]), default=whole.top + 3 * BORDER) - BORDER,
+            max((a.right for a in sides["left"]), default=across.left - 2 * BORDER) + BORDER,
+            max((a.top for a in sides["below"]), default=along.bottom - 2 * BORDER) + BORDER,
+            min((a.left for a in sides["right"]), default=across.right + 2 * BORDER) - BORDER,
+            min((a.bottom for a in sides["above"]), default=along.top + 3 * BORDER) - BORDER,
         )
         title = self.diagram.title
         middle = area.left + 9 + text_width(title, TITLE_SIZE) / 2

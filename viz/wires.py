@@ -85,11 +85,11 @@ class Lanes(NamedTuple):
         return across, range(self.y(self.first.row), self.y(self.last.row) + 1)
 
 
-def wired(blocks: Mapping[str, Block], wanted: Sequence[Wanted]) -> tuple[Lanes, list[Wire]]:
-    """Every wire, with as few lanes between columns and rows as do."""
-    cells = [block.cell for block in blocks.values()]
-    first = Cell(min(c.column for c in cells), min(c.row for c in cells))
-    last = Cell(max(c.column for c in cells), max(c.row for c in cells))
+def wired(
+    blocks: Mapping[str, Block], wanted: Sequence[Wanted], first: Cell, last: Cell
+) -> tuple[Lanes, list[Wire]]:
+    """Every wire, with as few lanes between columns and rows as do. In the first and last column and row stands only
+    what comes from outside or goes there, if anything does."""
     beside = max(1, *(block.beside for block in blocks.values()))
     for between in (2, 4, 7):
         lanes, order = Lanes(first, last, between, beside), sorted(wanted, key=lambda w: w.rank)

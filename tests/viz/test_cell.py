@@ -110,6 +110,49 @@ def test_a_function_of_several_operations_is_one_part() -> None:
     assert texts(found, "pointwise").count("softmax(scores, axis = source)") == 1
 
 
+def alone(body: str) -> str:
+    """A cell `Mine`, which no model uses."""
+    return f"cell Mine {{\n{body}\n}}\n" + over("RNN(3)")
+
+
+def sound(found: Scene, places: Places) -> bool:
+    """Whether every output and every state is reached, and nothing lies over anything."""
+    reached = {drawn.edge.head.box for drawn in places.edges}
+    ends = {key for key in found.boxes if key.startswith(("new/", "out/"))}
+    return ends <= reached and not list(_side_by_side(places.edges))
+
+
+PASSING = "input x: [n]\nstate h: [n] = 0\nh' = h\noutput x"
+
+
+def test_a_state_that_nothing_changes_is_a_line_alone() -> None:
+    found, places = drawn("Mine", alone(PASSING))
+    assert sound(found, places) and not overlaps(svg(rg.parse(alone(PASSING)).render(cell="Mine")))
+    (frame,) = places.frames
+    ends = {box.title: places.spots[box.key].area for box in found.boxes.values()}
+    assert ends["h"].right < frame.area.left < frame.area.right < ends["h'"].left
+    assert ends["x"].top < frame.area.bottom < frame.area.top < ends["output"].bottom
+
+
+@pytest.mark.parametrize(
+    ("body", "operations"),
+    [("state h: [3] = 1\nh' = tanh(h)\noutput h'", ["tanh"]), ("state h: [3] = 1\nh' = h\noutput 2 * h", ["× 2"]),
+     ("input x: [n]\nparam w: [n, 3]\noutput tanh(x @ w)", ["tanh x @ w"]), ("input x: [n]\noutput x", [])],
+)  # fmt: skip
+def test_a_cell_without_a_state_or_without_an_input_is_drawn(body: str, operations: list[str]) -> None:
+    found, places = drawn("Mine", alone(body))
+    assert [*texts(found, "gate"), *texts(found, "pointwise")] == operations
+    assert sound(found, places)
+    (frame,) = places.frames
+    (output,) = [places.spots[box.key] for box in kinds(found, "output")]
+    assert frame.area.left < output.x < frame.area.right and frame.area.top < output.area.bottom
+
+
+@pytest.mark.parametrize("layer", ["Dense(3)", "LayerNorm", "Embedding(4, 3)"])
+def test_a_layer_of_the_library_is_drawn(layer: str) -> None:
+    assert sound(*drawn(layer))
+
+
 def joining(count: int) -> str:
     """A cell that joins so many values."""
     parts = ", ".join(f"s ** {k} * x" for k in range(1, count + 1))
