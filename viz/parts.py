@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from rnngraph.ir.graph import LOOP, Value, loop_of
 from rnngraph.language.elaboration.one_step import OneStep
 from rnngraph.viz.groups import REARRANGING, Path
-from rnngraph.viz.labels import loop_title, op_text, source_text, tooltip, within, wrapped
+from rnngraph.viz.labels import inner, loop_title, op_text, source_text, tooltip, within, wrapped
 from rnngraph.viz.terms import UNARY, Term, Terms, users
 
 PartKind = Literal["gate", "round", "product", "join", "box", "block", "input", "state"]
@@ -85,6 +85,11 @@ def _short(name: str) -> str:
 def _declared(name: str) -> str:
     """A weight as it is written: without its instance, and without the counts of loops around."""
     return next(part for part in reversed(name.split(".")) if not part.isdecimal())
+
+
+def _said(term: Term, other: Term) -> bool:
+    """Whether the words of one are among those of the other."""
+    return term.span is not None and other.span is not None and within(term.span, other.span)
 
 
 Head = Term | int
@@ -168,7 +173,7 @@ class _Parts:
         data, op = self.data(term), term.op
         if op == "contract":
             return len(data) == 1 and self._weighs(term)
-        if op == "slice" or op in REARRANGING:
+        if self._passes(term):
             return len(data) == 1
         if op == "concat":
             reader = self.readers.get(term)
@@ -229,11 +234,16 @@ class _Parts:
     def _joins(self, term: Term, reader: Term, head: Term) -> bool:
         if term.path != head.path or head.op == LOOP.name:
             return False
-        if head.op in UNARY or head in self.affine:
+        if head.op in UNARY:  # which says the words of each of its arguments
             return term in self.affine and (reader is head or reader in self.affine)
-        if self._kind(head) != "box" or term in self.affine:
-            return False
-        return term.span is not None and head.span is not None and within(term.span, head.span)
+        if head in self.affine:
+            said = term.op == "slice" or (_said(term, head) and not self._passes(head))
+            return term in self.affine and reader in self.affine and said
+        return self._kind(head) == "box" and term not in self.affine and _said(term, head)
+
+    def _passes(self, term: Term) -> bool:
+        """Whether it only hands on entries of its operand."""
+        return term.op == "slice" or term.op in REARRANGING
 
     # --- the parts --------------------------------------------------------------------------------------------------
 
@@ -286,7 +296,7 @@ class _Parts:
         if term.op == "concat" or (term.op == "slice" and data[0] not in self.affine):
             return "join"
         if term in self.affine:
-            return "join" if term.op == "slice" or term.op in REARRANGING else "product"
+            return "join" if self._passes(term) else "product"
         if term.op in SIGNS and (len(data) == 2 or (self._number(term) and data[0].span != term.span)):
             return "round"
         return "box"
@@ -302,15 +312,21 @@ class _Parts:
             yield states.get(term.node) or _short(str(term.node.attrs["name"]))
         elif term.op in UNARY:
             yield FUNCTIONS.get(term.op, op_text(term.node))
-            for argument in members[:-1] if kind == "gate" else ():
-                if argument.op != "slice" and (argument.name or argument in term.operands):
-                    yield from wrapped(self._text(argument, members))
+            for argument in self._arguments(members) if kind == "gate" else ():
+                yield from wrapped(self._text(argument, members))
         elif kind == "round":
             yield self._ordered(term, members) or self._sign(term)
         elif kind == "join" and term.name:
             yield term.name
         else:
             yield from wrapped(self._text(term, members))
+
+    def _arguments(self, members: list[Term]) -> list[Term]:
+        """Of a gate: those whose words stand in those of no other; nothing for a piece of what another part gives."""
+        *found, head = members
+        said = [t for t in found if t.op != "slice" or (set(t.operands) & set(found) and not _said(head, t))]
+        last = {t.span: t for t in said if t.span}
+        return [t for t in last.values() if t.span and not any(inner(t.span, other) for other in last)]
 
     def _ordered(self, term: Term, members: list[Term]) -> str:
         """Where the order of the operands matters, the words that say it, if they are few."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -151,6 +152,28 @@ def test_a_cell_without_a_state_or_without_an_input_is_drawn(body: str, operatio
 @pytest.mark.parametrize("layer", ["Dense(3)", "LayerNorm", "Embedding(4, 3)"])
 def test_a_layer_of_the_library_is_drawn(layer: str) -> None:
     assert sound(*drawn(layer))
+
+
+@pytest.mark.parametrize(
+    ("body", "products", "gates"),
+    [("s = h @ u\ns = s + x @ w\na, g = split(s, 2)\nh' = sigmoid(g) * h + a", ["h @ u", "s + x @ w"], ["σ"]),
+     ("s = x @ w\na, g = split(s + h @ u, 2)\nh' = a * h + g", ["s + h @ u", "x @ w"], []),
+     ("a, g = split(x @ w, 2)\nh' = h * a", ["x @ w"], []),
+     ("z = reshape(x @ w, [2, 3])\nh' = h * z[0]", ["x @ w"], []),
+     ("a, g = split(x @ w, 2)\nh' = h * tanh(a)", [], ["tanh split(x @ w, 2)"]),
+     ("s = h @ u\ns = s + x @ w\nh' = h * sum(tanh(s))", ["h @ u", "s + x @ w"], [])],
+)  # fmt: skip
+def test_no_product_of_an_earlier_statement_is_lost(body: str, products: list[str], gates: list[str]) -> None:
+    declared = "input x: [n]\nstate h: [3] = 0\nparam w: [n, 6]\nparam u: [3, 6]\n"
+    found, _ = drawn("Mine", alone(f"{declared}{body}\noutput h'"))
+    assert (texts(found, "matmul"), texts(found, "gate")) == (products, gates)
+
+
+@pytest.mark.parametrize("name", ["recurrent highway", "nas", "mlstm", "multiplicative lstm", "lstm everything"])
+def test_every_weight_stands_in_a_part_that_reads_it(name: str) -> None:
+    found = parsed(name).render(cell="net").laid_out[0]
+    for box in found.boxes.values():
+        assert box.weights <= set(re.findall(r"\w+", " ".join(box.lines))), box
 
 
 def joining(count: int) -> str:
