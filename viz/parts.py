@@ -277,7 +277,9 @@ class _Parts:
         if isinstance(head, int):
             last = members[-1]
             if closed := self._closed(last):
-                return Part("block", (self.step.closed[closed],), operands, "", weights, self._tip(last))
+                (given, *others) = self.exits[head]
+                name = "" if others else self.step.called.get(given.node, "")
+                return Part("block", (self.step.closed[closed],), operands, name, weights, self._tip(last))
             text = wrapped(self._text(last, members))
             hidden = last.name in self.told or len(self.exits[head]) > 1
             return Part("box", text, operands, "" if hidden else last.name, weights, self._tip(last))

@@ -48,7 +48,7 @@ class Terms:
         nodes = ordered(value.node for value in roots)
         self.ends = {v.node for v in roots}
         self.constants = constants(nodes)
-        self.names = _named(nodes)
+        self.names = _named(nodes, step)
         self.readers: Counter[tuple[Node, bool]] = Counter(
             (value.node, node.op.name == "slice") for node in nodes for value in node.inputs
         )
@@ -98,18 +98,14 @@ class Terms:
         return self.known[key]
 
 
-def _named(nodes: Sequence[Node]) -> dict[Node, str]:
+def _named(nodes: Sequence[Node], step: OneStep) -> dict[Node, str]:
     """What the user assigns, at the node that is the whole of the statement's right side; of a split the one part."""
-    spans: dict[object, set[Span]] = {}
-    for node in nodes:
-        if node.origin.name and node.origin.span:
-            spans.setdefault((node.origin.path, node.origin.name), set()).add(node.origin.span)
-    found = {}
+    found = dict(step.called)
     for node in nodes:
         origin = node.origin
         if not origin.name or not origin.span or node.op in (INPUT, PARAM):
             continue
-        if not any(inner(origin.span, other) for other in spans[origin.path, origin.name]):
+        if not any(inner(origin.span, other) for other in step.written.get(origin.path, ())):
             found[node] = _part_of(node, origin.name)
     return found
 

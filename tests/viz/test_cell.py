@@ -176,6 +176,41 @@ def test_every_weight_stands_in_a_part_that_reads_it(name: str) -> None:
         assert box.weights <= set(re.findall(r"\w+", " ".join(box.lines))), box
 
 
+def names(found: Scene) -> dict[str, str]:
+    """What each name stands at."""
+    boxes = found.boxes
+    named = {box.title: boxes[key.removeprefix("name/")] for key, box in boxes.items() if box.kind == "name"}
+    return {name: " ".join([box.title, *box.lines]).strip() for name, box in named.items()}
+
+
+INNER = """\
+layer Product(m) {
+  input x: [n]
+  param w: [n, m]
+  output x @ w
+}
+cell Other(m) {
+  input x: [n]
+  state h: [m] = 0
+  h' = tanh(h + x)
+  output h'
+}
+"""
+
+
+def test_the_name_of_what_a_call_gives_stands_there_and_not_at_its_argument() -> None:
+    body = "input x: [n]\nstate h: [n] = 0\nz = Product(n)(2 * x)\nh' = h + z\noutput z * x"
+    assert names(drawn("Mine", INNER + alone(body))[0]) == {"z": "Product w"}
+    assert "asked" not in names(drawn("AdditiveAttention(LSTM(3), 4)")[0])
+    assert "[x, context]" in texts(drawn("MultiplicativeAttention(GRU(3), 4)")[0], "shape")
+
+
+def test_an_output_is_called_as_in_the_cell_that_is_drawn() -> None:
+    body = "input x: [n]\nstate h: [n] = 0\ny, s = Other(n)(x) from record(h = x * 2)\nh' = s.h - h\noutput y"
+    found, _ = drawn("Mine", INNER + alone(body))
+    assert (texts(found, "output"), texts(found, "state")) == (["y"], ["h", "h'"])
+
+
 def joining(count: int) -> str:
     """A cell that joins so many values."""
     parts = ", ".join(f"s ** {k} * x" for k in range(1, count + 1))

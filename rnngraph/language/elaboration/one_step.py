@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source, Span
-from rnngraph.ir.graph import INPUT, Value, body_param
+from rnngraph.ir.graph import INPUT, Node, Value, body_param
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.language.checking.cell_settings import is_cell
 from rnngraph.language.elaboration import calls, expressions, instantiation
@@ -18,7 +18,7 @@ from rnngraph.language.elaboration.instantiation import as_callee
 from rnngraph.language.elaboration.loop_levels import Level
 from rnngraph.language.elaboration.mistakes import Echo, Mistake
 from rnngraph.language.elaboration.scope import Scope
-from rnngraph.language.elaboration.trace import Trace
+from rnngraph.language.elaboration.trace import Note, Trace
 from rnngraph.language.elaboration.values import Builtin, Class, Given, Instance, Item, PipeOf
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition, File
@@ -41,6 +41,10 @@ class OneStep:
     weights: Mapping[Value, str]
     closed: Mapping[tuple[str, ...], str]
     """The layers inside that have no states, outermost only: their paths, and of which definition they are."""
+    written: Mapping[tuple[str, ...], frozenset[Span]]
+    """The expressions of each instance, by its path."""
+    called: Mapping[Node, str]
+    """What gives the result of an instance inside, and what the outermost that reads it calls it."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def one_step(file: File, wanted: str, settings: Mapping[str, object], model: str
 
 def _told(loaded: Loaded, wanted: str, known: _Model, number: int | None) -> OneStep:
     """The step, on inputs as of that use in the model, else on ones that are made up."""
-    trace = Trace(worlds=loaded.worlds)
+    trace = Trace(worlds=loaded.worlds, notes=[])
     trace.stops = loaded.stops
     found: OneStep | None = None
     try:
@@ -122,15 +126,20 @@ def _traced(trace: Trace, loaded: Loaded, wanted: str, known: _Model, number: in
     states = {p.name: (p.old, p.next) for p in level.states.places if isinstance(p.next, Value)}
     named = {after: f"{name}'" for name, (_, after) in states.items()}
     values = [o for o in outputs if isinstance(o, Value)]
-    called = [f"output {i + 1}" for i in range(len(values))] if len(values) > 1 else ["output"]
+    numbered = [f"output {i + 1}" for i in range(len(values))] if len(values) > 1 else ["output"]
+    notes = trace.notes or []
+    called = _called(notes, {**trace.instances, callee.path or (): callee})
+    own = {v: called.get(v.node) or _own_name(v, _last(callee)) for v in values}
     weights = {c.param: str(c.outer.node.attrs["name"]) for c in level.captures.values() if c.outer.node.op is INPUT}
     return OneStep(
         callee.title,
         {str(g.item.node.attrs["name"]): g.item for g in inputs if isinstance(g.item, Value)},
         states,
-        {named.get(v) or _own_name(v) or other: v for v, other in zip(values, called, strict=False)},
+        {named.get(v) or own[v] or other: v for v, other in zip(values, numbered, strict=False)},
         weights,
         _stateless(trace, callee, states),
+        _written(notes),
+        called,
     )
 
 
@@ -142,9 +151,43 @@ def _refuse_cells(scope: Scope, definition: Definition, at: Span) -> None:
             raise Mistake("E303", told, at, help=f"write one, as `--cell '{definition.name}(LSTM(4))'`")
 
 
-def _own_name(value: Value) -> str:
-    """What the user assigned it to, alone."""
-    return "" if "," in value.node.origin.name else value.node.origin.name
+def _written(notes: Iterable[Note]) -> dict[tuple[str, ...], frozenset[Span]]:
+    found: dict[tuple[str, ...], set[Span]] = {}
+    for note in notes:
+        found.setdefault(note.path, set()).add(note.span)
+    return {path: frozenset(spans) for path, spans in found.items()}
+
+
+def _called(notes: Iterable[Note], instances: Mapping[tuple[str, ...], Instance | PipeOf]) -> dict[Node, str]:
+    """A name that stands for what was made further inside; the first of the outermost."""
+    found: dict[Node, Note] = {}
+    for note in notes:
+        if isinstance(note.item, Value) and _is_name_outside(note, note.item.node, instances.get(note.path)):
+            before = found.get(note.item.node)
+            if before is None or len(note.path) < len(before.path):
+                found[note.item.node] = note
+    return {node: note.span.text for node, note in found.items()}
+
+
+def _is_name_outside(note: Note, node: Node, instance: Instance | PipeOf | None) -> bool:
+    """Whether this is a name, in the text of this instance's definition, of what a further instance inside it gives."""
+    if not node.inputs or not note.span.text.isidentifier() or not isinstance(instance, Instance):
+        return False
+    whole, size = instance.definition.span, len(note.path)
+    mine = note.span.source is whole.source and whole.start <= note.span.start < whole.end
+    return mine and size < len(node.origin.path) and node.origin.path[:size] == note.path
+
+
+def _own_name(value: Value, giver: Instance | Builtin) -> str:
+    """What the user assigned it to, alone, if that is in the text of what gives it."""
+    origin = value.node.origin
+    mine = isinstance(giver, Builtin) or origin.path == (giver.path or ())
+    return origin.name if mine and "," not in origin.name else ""
+
+
+def _last(part: Instance | PipeOf | Builtin) -> Instance | Builtin:
+    """What the results come from."""
+    return _last(part.parts[-1]) if isinstance(part, PipeOf) else part
 
 
 def _as_seen(trace: Trace, given: Given, seen: Mapping[Span, list[Type]], number: int) -> Given:
