@@ -265,7 +265,9 @@ def _over(one: tuple[tuple[float, float], ...], two: tuple[tuple[float, float], 
 @pytest.mark.parametrize(
     ("cell", "told"),
     [("Lstm", "did you mean `LSTM`"), ("LSTM(", "names no cell"), ("tanh", "a function, not a cell"),
-     ("Residual", "needs a cell or layer as its `inner`"), ("LSTM(units = 4, q = 1)", "no setting `q`")],
+     ("Residual", "needs a cell or layer as its `inner`"), ("LSTM(units = 4, q = 1)", "no setting `q`"),
+     ("LSTM(4) } model X { input y: [3]  output y", "names no cell"), ("LSTM(4)\n} layer X {\nb = 1", "names no cell"),
+     ("LSTM(4)\noutput drawn", "names no cell"), (" ", "names no cell")],
 )  # fmt: skip
 def test_what_is_no_cell_is_refused(cell: str, told: str) -> None:
     with pytest.raises(UserError, match=told):

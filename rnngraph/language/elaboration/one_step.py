@@ -223,12 +223,13 @@ def _first(callee: Instance | PipeOf) -> Instance:
 def _expression(text: str) -> ast.Expr:
     """The tree of an expression that stands nowhere in a file."""
     try:
-        (layer,) = parse(Source("--cell", f"layer Drawn {{\n  drawn = {text}\n}}\n")).items
+        items = parse(Source("--cell", f"layer Drawn {{\n  drawn = {text}\n}}\n")).items
     except UserError:
-        raise UserError(f"`{text}` names no cell", "E651", "write its name, as `LSTM`, or `LSTM(4)`") from None
-    statement = layer.body[0] if isinstance(layer, Definition) and layer.body else None
-    assert isinstance(statement, ast.Assign)
-    return statement.value
+        items = ()
+    match items:
+        case (Definition(body=(ast.Assign(value=value),)),):
+            return value
+    raise UserError(f"`{text}` names no cell", "E651", "write its name, as `LSTM`, or one call, as `LSTM(4)`")
 
 
 def _instance(wanted: str, instances: Mapping[tuple[str, ...], Instance | PipeOf]) -> Instance | PipeOf | None:
