@@ -21,7 +21,7 @@ def drawn(
     unroll: str = "dynamic",
     steps: int | None = None,
     level: int | None = None,
-    fold: int = 6,
+    fold: int | None = None,
     gradient: bool = False,
     detail: bool = False,
     title: str = "",
@@ -38,7 +38,10 @@ def drawn(
     `values` are numbers to stand in the boxes of steps, (steps, ...) each, by name.
     """
     if cell:
-        given = {"steps": steps, "level": level, "gradient": gradient, "detail": detail, "values": values}
+        given = {
+            "unroll": unroll != "dynamic", "steps": steps, "level": level, "fold": fold is not None,
+            "gradient": gradient, "detail": detail, "values": values,
+        }  # fmt: skip
         refuse_beside_a_cell(name for name, value in given.items() if value)
         return drawn_cell(model.file, cell, model.settings, model.name, Look(title, direction, dark, legend, shapes))
     columns = unroll != "dynamic" or gradient
@@ -48,7 +51,7 @@ def drawn(
         model.block,
         unrolled=columns,
         level=level,
-        fold=fold,
+        fold=6 if fold is None else fold,
         compiled=model.stage("late cse", "dynamic", None, True) if gradient else None,
         steps=steps or 50,
         turn=int(unroll) if unroll.isdecimal() else 0,

@@ -29,7 +29,7 @@ PICTURES = Output("a picture", "svg", "png", "pdf", "dot")
 )  # fmt: skip
 @click.option("--closed", "level", flag_value=1, type=click.IntRange(1, 3), help="The same as --level 1.")
 @click.option(
-    "--fold", type=Whole(), default=6, show_default=True, help="Columns of an unrolled picture; the middle is folded."
+    "--fold", type=Whole(), help="Columns of an unrolled picture; the middle is folded.  [default: 6]"
 )
 @click.option(
     "--cell", metavar="NAME", help="One cell by itself, as in a textbook: LSTM, or 'LSTM(4, peepholes = true)'."
@@ -49,7 +49,7 @@ PICTURES = Output("a picture", "svg", "png", "pdf", "dot")
 def render(
     file: str, name: str | None, settings: Sequence[str], out: str, unroll: str | None, title: str | None,
     direction: str | None, watch: str | None, weights: str | None, paths: Sequence[str], level: int | None,
-    steps: int | None, fold: int, gradient: bool, detail: bool, dark: bool, legend: bool, shapes: bool,
+    steps: int | None, fold: int | None, gradient: bool, detail: bool, dark: bool, legend: bool, shapes: bool,
     cell: str | None,
 ) -> None:  # fmt: skip
     """Draw the model: loops opened or closed, or the steps side by side; forward, or with the backward pass.
@@ -58,7 +58,7 @@ def render(
     cell is drawn: of the model, of the library, or of a file that has no model.
     """
     if cell:
-        given = {"unroll": unroll, "steps": steps, "level": level, "gradient": gradient, "detail": detail}
+        given = {"unroll": unroll, "steps": steps, "level": level, "fold": fold, "gradient": gradient, "detail": detail}
         _refuse({**given, "watch": watch, "weights": weights, "data": paths})
         _draw_cell(file, cell, out, (name, settings), (title or "", direction or "", dark, legend, shapes))
         return

@@ -284,6 +284,7 @@ def test_a_file_without_a_model_will_do(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("options", "told"),
     [(["--gradient"], "`--gradient` has no meaning"), (["--unroll", "4"], "`--unroll` has no meaning"),
+     (["--fold", "3"], "`--fold` has no meaning"),
      (["--direction", "up"], "cannot flow `up`"), (["--set", "units=4"], "no model here to have the setting `units`")],
 )  # fmt: skip
 def test_what_has_no_meaning_beside_a_cell_is_refused(
