@@ -96,11 +96,15 @@ def torch_step(case: Case, data: dict[str, Any], task: str, threads: int, compil
     return step
 
 
+class Absent(Exception):
+    """Why a contestant does not take part."""
+
+
 def prepared(kind: str, task: str, name: str, data: dict[str, Any], threads: int) -> Callable[[], object]:
-    """What a contestant does in its turn; KeyError where it cannot."""
+    """What a contestant does in its turn."""
     case, infer, generate = CASES[name], task == "infer", task == "generate"
     if generate and (kind in ("compiled", "keras") or not case.generating):
-        raise KeyError(f"{kind} does not generate with {name}")
+        raise Absent(f"{kind} does not generate with {name}")
     if kind == "ours":
         return generating(case, data) if generate else ours(case, data, infer)
     if kind == "jax":
@@ -110,6 +114,8 @@ def prepared(kind: str, task: str, name: str, data: dict[str, Any], threads: int
     if kind == "keras":
         import in_keras
 
+        if name not in in_keras.MODELS:
+            raise Absent(f"keras has no layers for {name}")
         return in_keras.step_of(name, data, infer, RATE, NORM, threads)
     return torch_step(case, data, task, threads, kind == "compiled")
 
@@ -143,7 +149,7 @@ def main() -> None:
     try:
         # Libraries and compilers come into memory with a small model; what is told is what the real one adds.
         prepared(kind, task, name, small(data), int(threads))()
-    except (KeyError, ImportError) as error:
+    except (Absent, ImportError) as error:
         print(f"absent: {error}", flush=True)
         return
     tidied()

@@ -16,7 +16,7 @@ from keras import layers
 def step_of(
     case: str, data: Mapping[str, Any], infer: bool, rate: float, norm: float, threads: int
 ) -> Callable[[], object]:
-    """A training step, or the loss alone; KeyError where it has no layers for a model."""
+    """A training step, or the loss alone, of one of `MODELS`."""
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     keras.utils.set_random_seed(0)

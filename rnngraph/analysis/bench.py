@@ -180,8 +180,7 @@ def products(code: Sequence[Code], sizes: Mapping[str, int]) -> int:
         if isinstance(item, Repeat):
             total += sizes[item.axis] * products(item.body, sizes)
         else:
-            nodes = (step.node for step in steps_of((item,)))
-            total += sum(2 * _multiply_adds(node, sizes) for node in nodes if node.op.name == "contract")
+            total += flops((step.node for step in steps_of((item,))), sizes)
     return total
 
 

@@ -63,4 +63,3 @@ def _along(
 def _kept(one: Laid, line: int | None, dim: int | None, i: int) -> int:
     """The stride of an array along a dimension of the operand that is not walked."""
     return one.strides[i - (line is None and dim is not None and i > dim)]
-

@@ -245,4 +245,3 @@ class Walker:
 
 def zero(dtype: str) -> str:
     return "0.0" if dtype.startswith("float") else "0"
-

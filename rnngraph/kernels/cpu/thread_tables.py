@@ -166,16 +166,17 @@ class Tables:
         part = self.ranges.get(known_as)
         if part is None:
             part = self.ranges[known_as] = self.part(group, share)
-        words[walk.KERNEL], words[walk.WANTED] = self.address(group), int(group.part == "live")
+        words[walk.KERNEL] = self.addresses.direct() if self.is_direct(group) else self.addresses.of(kernel)
+        words[walk.WANTED] = int(group.part == "live")
         words[walk.ROW0 : walk.COL1 + 1], words[walk.STRIDE], words[walk.JUMP] = part
         words[walk.ARGS], words[walk.MASK], words[walk.MOVES], words[walk.MOVING] = (
             self.fixed.get(id(group)) or self.arguments(group)
         )
         return words
 
-    def address(self, group: Group) -> int:
-        direct = isinstance(group.kernel, Product) and group.ins[1].slot in self.unpacked
-        return self.addresses.direct() if direct else self.addresses.of(group.kernel)
+    def is_direct(self, group: Group) -> bool:
+        """Whether it is a product with a matrix as it lies."""
+        return isinstance(group.kernel, Product) and group.ins[1].slot in self.unpacked
 
     def arguments(self, group: Group) -> tuple[int, int, int, int]:
         """Where the arguments of a group stand, which is the mask, how many move, and where it stands how.
@@ -190,7 +191,7 @@ class Tables:
         args.extend(arguments_of(kernel, self.sizes))
         if isinstance(kernel, Nest):
             args.extend(kernel.words(self.sizes, self.apart(group, kernel)))
-        if isinstance(kernel, Product) and group.ins[1].slot in self.unpacked:
+        if self.is_direct(group):
             args.append(kernel.term)
         elif isinstance(kernel, Product):
             self.direction(group.ins[1].slot, args, moves)

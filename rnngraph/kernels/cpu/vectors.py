@@ -227,15 +227,11 @@ class Lanes:
 
     def turned(self, rows: Sequence[str]) -> list[str]:
         """The columns of a square of as many vectors as each has lanes."""
-        half, vector = self.width // 2, self.floats
+        half = self.width // 2
+        mixed = [[first + i + side for i in range(half) for side in (0, self.width)] for first in (0, half)]
         for _ in range(half.bit_length()):
-            found = []
-            for one, two in zip(rows[:half], rows[half:], strict=True):
-                for first in (0, half):
-                    places = (f"i32 {first + i + side}" for i in range(half) for side in (0, self.width))
-                    lanes = f"<{self.width} x i32> <{', '.join(places)}>"
-                    found.append(self.to.let(f"shufflevector {vector} {one}, {vector} {two}, {lanes}"))
-            rows = found
+            pairs = zip(rows[:half], rows[half:], strict=True)
+            rows = [self.shuffled(one, two, self.floats, lanes) for one, two in pairs for lanes in mixed]
         return list(rows)
 
     def store_first(self, count: int, value: str, pointer: str, dtype: str) -> None:

@@ -268,11 +268,7 @@ def _row(trace: Trace, level: Level, item: Item, live: Value | None, at: Span) -
     if level.axis in item.type.axes:
         raise Mistake("E305", f"what a step outputs depends on the whole of {level.axis}, not on one step", at)
     value = trace.bring(item, at)
-    if live is None:
-        return value
-    shown = trace.where(live, value, 0, at)
-    trace.note_masked(shown, "", value)
-    return shown
+    return value if live is None else trace.where(live, value, 0, at)
 
 
 def _next(trace: Trace, place: Place, live: Value | None, at: Span) -> Value:
@@ -295,4 +291,5 @@ def _note_halts(trace: Trace, axis: str, sequences: Mapping[Value, Value], along
     for row, sequence in sequences.items():
         inner = (replace(h, mask=sequences.get(h.mask, h.mask)) for h in trace.halts.get(row, ()))
         trace.halt(sequence, (*along, *inner))
-        trace.note_masked(sequence, axis, row)
+        trace.stays_masked(sequence, row)
+        trace.masked.add((sequence, axis))

@@ -70,7 +70,9 @@ def every(trace: Trace, value: Value, axis: str, by: int, at: Span) -> Value:
     ]
     trace.halt(found, (*trace.halts.get(found, ()), *fewer))
     step_offset.note_stride(trace, slower)
-    trace.note_masked(found, slower if (value, axis) in trace.masked else "", value)
+    trace.stays_masked(found, value)
+    if (value, axis) in trace.masked:
+        trace.masked.add((found, slower))
     return found
 
 
@@ -113,7 +115,7 @@ def at_steps_of(trace: Trace, other: Value, value: Value, axis: str, at: Span) -
     if not trace.bounded(other, axis):
         return value
     found = trace.where(trace.own_steps(other, axis, at), value, 0, at)
-    trace.note_masked(found, axis, value)
+    trace.masked.add((found, axis))
     return found
 
 

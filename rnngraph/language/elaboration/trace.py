@@ -468,19 +468,23 @@ class Trace:
         """A sequence with zeros in its padding along every axis, and after a `stop`."""
         for axis in value.type.axes:
             if axis != BATCH and (value, axis) not in self.masked and self.bounded(value, axis):
-                before, value = value, self.where(self.own_steps(value, axis, at), value, 0, at)
-                self.note_masked(value, axis, before)
+                value = self.where(self.own_steps(value, axis, at), value, 0, at)
+                self.masked.add((value, axis))
         return value
 
-    def note_masked(self, value: Value, axis: str, made_of: Value) -> None:
-        """A value is 0 in the padding along an axis; along the others it is so where what it is made of was."""
-        self.masked |= {(value, a) for a in value.type.axes if a == axis or (made_of, a) in self.masked}
+    def stays_masked(self, value: Value, made_of: Value) -> None:
+        """A value is 0 in the padding along the axes along which another one is."""
+        self.masked |= {(value, axis) for axis in value.type.axes if (made_of, axis) in self.masked}
 
     def where(self, condition: Value, value: Value, other: Value | int, at: Span) -> Value:
-        """`value` where the condition holds; `other` may be a number."""
-        if isinstance(other, int):
-            other = self.const(other if value.type.dtype != "bool" else bool(other), value.type.dtype)
-        return self.call("where", condition, value, other, at=at)
+        """`value` where the condition holds; `other` may be a number. With 0 what was 0 in the padding stays so."""
+        if not isinstance(other, int):
+            return self.call("where", condition, value, other, at=at)
+        number = self.const(other if value.type.dtype != "bool" else bool(other), value.type.dtype)
+        found = self.call("where", condition, value, number, at=at)
+        if other == 0:
+            self.stays_masked(found, value)
+        return found
 
 
 _GIVEN = {"data": "an input", "weight": "a weight", "state": "a state", "seed": "the seed of what is random"}
