@@ -10,7 +10,7 @@ K. Goto, R. van de Geijn (2008), "Anatomy of high-performance matrix multiplicat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,6 +22,9 @@ ROWS = 6
 
 DEPTH = 256
 """Terms of one chain."""
+
+SUMS = 8
+"""So many vectors of sums should grow at once: each can be added to once in four clocks, two in each clock."""
 
 CHUNK = 192
 """Rows that go through all panels before the next rows do."""
@@ -54,7 +57,7 @@ class Shape:
 def write(shape: Shape, declared: set[str]) -> str:
     """The text of the kernels `product` and `pack` for one shape of panels."""
     writer = Writer(shape, declared)
-    tiles = [writer.tile(rows) for rows in range(1, ROWS + 1)]
+    tiles = [writer.tile(rows, panels) for rows, panels in writer.shapes]
     return "\n\n".join([*tiles, writer.product(), writer.pack()])
 
 
@@ -70,21 +73,41 @@ class Writer:
 
     # --- one tile ---
 
-    def tile(self, rows: int) -> str:
-        """c (+)= a @ b (+ d) for a tile of listed rows by one panel.
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Rows and panels of each tile."""
+        return [(rows, panels) for rows in range(1, ROWS + 1) for panels in range(1, self.beside(rows) + 1)]
 
-        `%left` columns of the panel are stored; `%more` says whether to add to what stands there; `%d` may be null.
+    def together(self, to: Function, rows: Number) -> Number:
+        """How many panels are read side by side for all rows there are."""
+        found: Number = 1
+        for few in range(1, ROWS):
+            if (panels := self.beside(few)) > 1:
+                found = to.let(f"select i1 {to.let(f'icmp eq i64 {rows}, {few}')}, i64 {panels}, i64 {found}")
+        return found
+
+    def beside(self, rows: int) -> int:
+        """How many panels are read side by side for so many rows."""
+        # Four vectors across read memory fast enough, and two of them at a time more slowly (docs/native.md).
+        return max(1, SUMS // (rows * self.shape.across)) if self.shape.across < 4 else 1
+
+    def tile(self, rows: int, panels: int) -> str:
+        """c (+)= a @ b (+ d) for a tile of listed rows by some panels, which lie `%apart` entries apart.
+
+        `%left` columns are stored; `%more` says whether to add to what stands there; `%d` may be null.
         """
-        shape, across = self.shape, self.shape.across
-        to = Function(f"tile_{rows}", ["ptr %a", "i64 %lda", "ptr %b", "ptr %c", "i64 %ldc", "i64 %terms", "ptr %d",
-                                       "i64 %ldd", "i64 %left", "i64 %more", "ptr %rows"])  # fmt: skip
+        shape = self.shape
+        to = Function(f"tile_{rows}_{panels}", [
+            "ptr %a", "i64 %lda", "ptr %b", "i64 %apart", "ptr %c", "i64 %ldc", "i64 %terms", "ptr %d", "i64 %ldd",
+            "i64 %left", "i64 %more", "ptr %rows"])  # fmt: skip
         v = self.lanes(to)
-        sums = self.zero_sums(to, v, rows)
+        sums = self.zero_sums(to, v, rows, panels)
         places = [to.word("%rows", i) for i in range(rows)]
         starts = [self.at(to, "%a", to.mul(place, "%lda")) for place in places]
+        panel = [self.at(to, "%b", to.mul(p, "%apart")) for p in range(panels)]
         with to.loop(0, "%terms") as k:
-            b = self.at(to, "%b", to.mul(k, shape.panel))
-            columns = [v.load(self.at(to, b, j * shape.width), shape.dtype) for j in range(across)]
+            b = [self.at(to, start, to.mul(k, shape.panel)) for start in panel]
+            columns = [v.load(self.at(to, at, j * shape.width), shape.dtype) for at in b for j in range(shape.across)]
             for i in range(rows):
                 self.grow(to, v, sums[i], v.load_one(self.at(to, starts[i], k), shape.dtype), columns)
         c = [self.at(to, "%c", to.mul(place, "%ldc")) for place in places]
@@ -93,9 +116,9 @@ class Writer:
         self.stored(to, v, sums, c, [(to.let("icmp ne i64 %more, 0"), c), (added, d)])
         return to.text()
 
-    def zero_sums(self, to: Function, v: Lanes, rows: int) -> list[list[str]]:
+    def zero_sums(self, to: Function, v: Lanes, rows: int, panels: int = 1) -> list[list[str]]:
         """Places for the sums of a tile."""
-        sums = [[to.variable(v.floats) for _ in range(self.shape.across)] for _ in range(rows)]
+        sums = [[to.variable(v.floats) for _ in range(panels * self.shape.across)] for _ in range(rows)]
         self.clear(to, v, sums)
         return sums
 
@@ -111,11 +134,12 @@ class Writer:
 
     def stored(self, to: Function, v: Lanes, sums: list[list[str]], lines: Sequence[str], plus: Sequence[Plus]) -> None:
         """The sums of a tile to their lines, plus other lines in their order; a whole panel needs no masks."""
-        whole = to.let(f"icmp sge i64 %left, {self.shape.panel}")
+        across = len(sums[0])
+        whole = to.let(f"icmp sge i64 %left, {across * self.shape.width}")
         with to.when(whole):
-            self.stored_columns(to, v, sums, lines, plus, [None] * self.shape.across)
+            self.stored_columns(to, v, sums, lines, plus, [None] * across)
         with to.when(to.let(f"xor i1 {whole}, true")):
-            masks = [v.first(to.sub("%left", j * self.shape.width)) for j in range(self.shape.across)]
+            masks = [v.first(to.sub("%left", j * self.shape.width)) for j in range(across)]
             self.stored_columns(to, v, sums, lines, plus, masks)
 
     def stored_columns(
@@ -155,19 +179,22 @@ class Writer:
         panel = self.shape.panel
         added = to.let(f"icmp ne ptr {d}, null")
         back = to.let(f"icmp ne i64 {to.word('%args', 9)}, 0")
+        tiles_by_shape = {rows + (ROWS + 1) * panels: f"tile_{rows}_{panels}" for rows, panels in self.shapes}
         with to.loop("%r0", "%r1", CHUNK) as low:
-            tiles = _Tiles(to, to.sub(to.least(to.add(low, CHUNK), "%r1"), low))
+            count = to.sub(to.least(to.add(low, CHUNK), "%r1"), low)
+            tiles, together = _Tiles(to, count), self.together(to, count)
             rows, source, target, beside = self.listed(to, low, (a, lda), (c, ldc), (d, ldd))
-            with to.loop("%c0", "%c1") as n, to.loop(0, terms, DEPTH) as k:
-                turned = to.sub(to.sub(to.add("%c0", "%c1"), 1), n)
+            with to.loop("%c0", "%c1", together) as n, to.loop(0, terms, DEPTH) as k:
+                panels = to.least(together, to.sub("%c1", n))
+                turned = to.sub(to.sub(to.add("%c0", "%c1"), panels), n)
                 p = to.let(f"select i1 {back}, i64 {turned}, i64 {n}")
                 column, left = to.mul(p, panel), to.sub(terms, k)
                 last = to.let(f"and i1 {added}, {to.let(f'icmp sle i64 {left}, {DEPTH}')}")
                 plus = to.let(f"select i1 {last}, ptr {self.at(to, beside, column)}, ptr null")
                 block = self.at(to, b, to.add(self.places(to, p, terms), to.mul(k, panel)))
                 with tiles.each() as (first, take):
-                    self.chosen(to, take, "tile", (
-                        f"ptr {self.at(to, source, k)}", f"i64 {lda}", f"ptr {block}",
+                    self.chosen(to, to.add(take, to.mul(panels, ROWS + 1)), tiles_by_shape, (
+                        f"ptr {self.at(to, source, k)}", f"i64 {lda}", f"ptr {block}", f"i64 {to.mul(terms, panel)}",
                         f"ptr {self.at(to, target, column)}", f"i64 {ldc}", f"i64 {to.least(DEPTH, left)}",
                         f"ptr {plus}", f"i64 {ldd}", f"i64 {to.sub(columns, column)}", f"i64 {k}",
                         f"ptr {to.at(rows, first, 'i64')}"))  # fmt: skip
@@ -189,14 +216,14 @@ class Writer:
     def call(self, to: Function, name: str, *arguments: str) -> None:
         to.do(f"call void @{name}({', '.join(arguments)})")
 
-    def chosen(self, to: Function, take: Number, tile: str, arguments: tuple[str, ...]) -> None:
-        """Calls the tile of so many rows, 1 to `ROWS`."""
+    def chosen(self, to: Function, which: Number, tiles: Mapping[int, str], arguments: tuple[str, ...]) -> None:
+        """Calls one of some tiles."""
         name = to.fresh()
-        cases = " ".join(f"i64 {i}, label %{name}.{i}" for i in range(1, ROWS + 1))
-        to.do(f"switch i64 {take}, label %{name}.end [{cases}]")
-        for i in range(1, ROWS + 1):
+        cases = " ".join(f"i64 {i}, label %{name}.{i}" for i in tiles)
+        to.do(f"switch i64 {which}, label %{name}.end [{cases}]")
+        for i, tile in tiles.items():
             to.lines.append(f"{name}.{i}:")
-            self.call(to, f"{tile}_{i}", *arguments)
+            self.call(to, tile, *arguments)
             to.do(f"br label %{name}.end")
         to.lines.append(f"{name}.end:")
 

@@ -159,7 +159,7 @@ class _Sums(Writer):
                                   f"i64 {chunk.more}")  # fmt: skip
                 with to.loop(0, block, ROWS) as i:
                     target = self.at(to, factor.c, to.add(to.mul(to.add(top, i), factor.ldc), column))
-                    self.chosen(to, to.least(to.sub(block, i), ROWS), "units",
+                    self.chosen(to, to.least(to.sub(block, i), ROWS), {n: f"units_{n}" for n in range(1, ROWS + 1)},
                                 (f"ptr {self.at(to, chunk.room_a, to.mul(i, chunk.depth))}", f"ptr {chunk.room_d}",
                                  f"ptr {target}", f"i64 {factor.ldc}", f"ptr {chunk.bounds}", f"i64 {chunk.count}",
                                  f"i64 {chunk.back}", f"i64 {left}", f"i64 {chunk.more}"))  # fmt: skip
