@@ -19,6 +19,7 @@ class Operand:
     A `table` is not read entry by entry: its value is its place in memory, where an operation looks entries up.
     `rows` says which row of the array a row of the kernel reads: "each" its own, "none" the same always, "inner" and
     "outer" the place on the last or the first of two axes, whose size then follows the addresses in the table.
+    `summed` where the entries of a row are stored as their sum: one number.
     """
 
     dtype: str
@@ -26,6 +27,7 @@ class Operand:
     row: int
     strides: tuple[int, ...]
     table: bool = False
+    summed: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class Chain:
     def of_two_axes(self) -> bool:
         """Whether it must tell the row of the batch from that of another axis."""
         return any(isinstance(o.at, Noise) and o.at.second for o in self.operations)
+
+    @property
+    def sums(self) -> bool:
+        """Whether it adds up rows."""
+        return any(operand.summed for _, operand in self.stores)
 
     @property
     def flat(self) -> bool:

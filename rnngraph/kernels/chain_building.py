@@ -35,6 +35,11 @@ class Form:
     tables: tuple[int, ...] = ()
     """Which of its operands it looks entries up in."""
 
+    @property
+    def sums(self) -> bool:
+        """Whether it is the sum of each row: the last that a chain can do with it."""
+        return self.out.summed
+
 
 class Link(NamedTuple):
     """One elementwise step, ready to be joined to others."""
@@ -66,13 +71,14 @@ class Run:
         self.written: dict[int, list[View]] = {}
         self.touched: dict[int, list[View]] = {}
         self.tables: set[int] = set()
+        self.sums: set[int] = set()
         self.step: Hashable = None
 
     def takes(self, link: Link, step: Hashable) -> bool:
         """Whether a link can join: of one slot it reads what others write, and writes what they touch, as the same
         view, or they lie apart. All whose step is told are of the same."""
         if not self.links:
-            return True
+            return not link.form.sums
         if step is not None and self.step not in (None, step):
             return False
         first, form, out = self.links[0].form, link.form, link.out
@@ -80,6 +86,10 @@ class Run:
             return False
         if out.slot in self.tables or any(slot in self.written for slot in link.tables):
             return False  # a table is not looked up entry by entry
+        if form.sums and link.ins[0].slot not in self.written:
+            return False  # it is the last thing that is done with an entry
+        if any(view.slot in self.sums for view in (*link.ins, out)):
+            return False  # a sum is not known before the row is through
         met = [(view, other) for view in link.ins for other in self.written.get(view.slot, ()) if other is not view]
         met += [(out, other) for other in self.touched.get(out.slot, ()) if other is not out]
         return not met or all(_lie_apart(*pair) for pair in met)
@@ -93,6 +103,8 @@ class Run:
         self.step = self.step or step
         self.written.setdefault(link.out.slot, []).append(link.out)
         self.tables.update(link.tables)
+        if link.form.sums:
+            self.sums.add(link.out.slot)
         for view in (*link.ins, link.out):
             touched = self.touched.setdefault(view.slot, [])
             if view not in touched:
@@ -129,7 +141,8 @@ class Chains:
     def link(self, step: Step) -> Link | None:
         """The step as a link; None where it is none."""
         op = step.node.op
-        if op.kind != "pointwise" and op.name != "reshape" and op.name not in PLACED:
+        sums = op.name == "sum" and self.target.sums_in_chains
+        if op.kind != "pointwise" and op.name != "reshape" and op.name not in PLACED and not sums:
             return None
         ins, out = tuple([self.views.of(ref) for ref in step.ins]), self.views.of(step.outs[0])
         key = step.node.attrs["key"] if op.name == "uniform" else ""
@@ -191,7 +204,7 @@ class Chains:
         )
         operands = [*(operand for _, operand in loads), *(operand for *_, operand in stores.values())]
         dims, flattened = _collapsed(links[0].form.shape, operands)
-        if any(o.strides[-1] not in (0, 1) for o in flattened):
+        if any(o.strides[-1] not in (0, 1) for o in flattened) or (len(dims) > 1 and any(o.summed for o in flattened)):
             return None
         kept = tuple((len(loads) + i, o) for (i, *_), o in zip(stores.values(), flattened[len(loads) :], strict=True))
         chain = Chain(dims, tuple(flattened[: len(loads)]), operations, kept, self.dtype)
@@ -214,6 +227,8 @@ def _read_after(links: Sequence[Link], out: View) -> bool:
 def _form(op: str, key: str, out: Layout | None, found: Sequence[Layout | None], target: Target) -> Form | None:
     """None where no kernel knows the op, or its operands do not lie in the rows and the shape of its result."""
     laid = [one for one in found if one is not None]
+    if op == "sum":
+        return _row_sum(laid[0], out, target) if laid and out is not None else None
     if out is None or len(laid) < len(found) or not target.elementwise(op, tuple(o.dtype for o in laid), out.dtype):
         return None
     axes, shape = out.axes, out.sizes
@@ -238,6 +253,15 @@ def _form(op: str, key: str, out: Layout | None, found: Sequence[Layout | None],
     if len(known) < len(ins) or result is None:
         return None
     return Form(axes, shape, tuple(known), result, op, tuple(one.dtype for one in laid), at, tuple(tables))
+
+
+def _row_sum(x: Layout, out: Layout, target: Target) -> Form | None:
+    """The sum of all entries of each row."""
+    if out.sizes or x.axes != out.axes or not (x.axes and x.dense) or {x.dtype, out.dtype} != {target.dtype}:
+        return None
+    entry = Operand(x.dtype, "each", x.row, x.strides)
+    total = Operand(out.dtype, "each", out.row, (0,) * len(x.sizes), summed=True)
+    return Form(x.axes, x.sizes, (entry,), total, "identity", (x.dtype,))
 
 
 def _lookup(op: str, out: Layout, laid: list[Layout]) -> tuple[Lookup, list[Layout]]:

@@ -70,7 +70,7 @@ class _Fuser:
                 continue
             found += self.joined(before.links) + self.joined(run.links)
             before, run = Run(), Run()
-            if link is not None:
+            if link is not None and not link.form.sums:
                 run.add(link, step)
             elif isinstance(item, Step):
                 after = code[at] if at < len(code) else None
@@ -109,8 +109,15 @@ class _Fuser:
         if group is not None:
             return [group]
         if len(links) == 1:
-            return [self.nest(links[0].step)]
-        return [item for link in links for item in self.joined([link])]
+            return [self.single(links[0].step, None)]
+        parts = _around_sums(links) or [[link] for link in links]
+        return [item for part in parts for item in self.joined(part)]
+
+
+def _around_sums(links: Sequence[Link]) -> list[list[Link]]:
+    """The links before the first sum of rows, it alone, and those behind; nothing where there is none."""
+    first = next((i for i, link in enumerate(links) if link.form.sums), None)
+    return [] if first is None else [list(links[:first]), [links[first]], list(links[first + 1 :])]
 
 
 def _readers(program: Program) -> Counter[int]:

@@ -53,7 +53,7 @@ class Elementwise:
 
     @property
     def title(self) -> str:
-        return "chain over " + " by ".join(map(str, self.chain.dims))
+        return "chain over " + " by ".join(map(str, self.chain.dims)) + ", with sums along rows" * self.chain.sums
 
     def work(self, sizes: Sizes) -> float:
         return 4.0 * rows_of(self.axes, sizes) * prod(self.chain.dims) * max(1, len(self.chain.operations))

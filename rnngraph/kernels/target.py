@@ -25,6 +25,10 @@ class Target(Protocol):
     def several(self) -> bool:
         """Whether a product can have several rows for each place on its axes; a nest does it else."""
 
+    @property
+    def sums_in_chains(self) -> bool:
+        """Whether a chain can add up the entries of each row."""
+
     def elementwise(self, op: str, types: tuple[str, ...], result: str) -> bool:
         """Whether a chain can hold this op on operands of these types."""
 

@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 from rnngraph.kernels.cpu import walk
 from rnngraph.kernels.cpu.modules import Addresses
 from rnngraph.kernels.cpu.target import CpuTarget
-from rnngraph.kernels.cpu.thread_tables import Item, Share, Tables
+from rnngraph.kernels.cpu.thread_tables import ALONE, Item, Share, Tables
 from rnngraph.kernels.cpu.threads import Words, pool, shared_words, walker
 from rnngraph.kernels.cpu.walk import WORDS
 from rnngraph.kernels.fusion import claimed_part
@@ -71,18 +71,22 @@ class NativeBound(Bound):
     def together(self, code: Sequence[Item]) -> Callable[[], Any]:
         """One call for a piece of code that compiled kernels do alone."""
         threads = self.target.threads if self.work(code) >= self.target.worth else 1
+        if threads == 1:
+            return self.walked(code)
         by_rows = self.rows(code) >= 2 * threads
-        if threads == 1 or not (by_rows or self.work_together(code) >= self.target.worth_meeting):
+        apart = not by_rows and self.work_together(code) < self.target.worth_meeting
+        if apart and self.work([item for item in code if self.tables.is_large(item)]) < self.target.worth:
             return self.walked(code)
         jobs = []
         for i in range(threads):
-            words = self.tables.entries(code, Share(i, threads, by_rows, self.masked))
+            share = Share(i, threads, by_rows, self.masked)
+            words = self.tables.large_shared(code, i, threads) if apart else self.tables.entries(code, share)
             places = self.tables.words(self.no_places)
             jobs.append((self.tables.words(words), len(words) // WORDS, places))
         return partial(_share_out, threads, jobs)
 
     def walked(self, code: Sequence[Item]) -> Callable[[], Any]:
-        words = self.tables.entries(code, Share(0, 1, True))
+        words = self.tables.entries(code, ALONE)
         table = self.tables.words(words)
         alone = shared_words(1)
         alone.write(walk.TABLE0, [table, len(words) // WORDS, self.places.address])

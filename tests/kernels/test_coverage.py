@@ -511,3 +511,10 @@ def test_ctc_is_the_same_on_any_number_of_threads() -> None:
         found.append(program.gradients(synthetic(model, 12, 11, 1), model.init(1, "float32")))
     for other in found[1:]:
         assert other[0] == found[0][0] and all(np.array_equal(other[1][n], found[0][1][n]) for n in found[0][1])
+
+
+def test_the_divisor_of_a_row_stands_behind_its_sum() -> None:
+    """A hundred divisions, and as many signs, are one of each."""
+    model = rg.parse("model M { input x: seq[100]\n y = sum(-x / (1 + sum(x)))\n output y }")
+    code = model.compile(dtype="float32").main.program.code
+    assert [one.what for one in listed(code, target("float32")) if "div" in one.ops] == ["chain over 1"]

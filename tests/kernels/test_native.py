@@ -186,6 +186,52 @@ def test_bits_do_not_depend_on_the_number_of_threads(name: str) -> None:
             assert all(np.array_equal(alone[key], other[key], equal_nan=True) for key in alone)
 
 
+@pytest.mark.parametrize("padded", [False, True])
+def test_threads_share_what_is_large_around_the_loops_of_a_single_row(padded: bool) -> None:
+    """The loops are one thread's: to meet at each of their steps would take longer than the step."""
+    model = rg.parse("""
+        model Words(units, vocab) {
+          input a: seq int
+          y = Bidirectional(LSTM(units), LSTM(units))(Embedding(vocab, units)(a))
+          scores = LayerNorm()(Dense(vocab)(y))
+          output scores
+          loss cross_entropy(scores, shift(a, 1))
+        }""", units=4, vocab=150)  # fmt: skip
+    backends = [NativeBackend(machine(threads=n, worth=0, worth_meeting=9000)) for n in (1, 2, 3)]
+    programs = [model.compile(backend=backend, dtype="float32", gradient=True) for backend in backends]
+    alone, *others = (given(model, program, 40, 1, padded) for program in programs)
+    for other in others:
+        assert all(np.array_equal(alone[key], other[key], equal_nan=True) for key in alone)
+
+
+def test_a_row_is_added_up_in_the_chain_that_makes_it() -> None:
+    """Of any shape, several at once, where the next chain uses them, and where entries lie in no usable order."""
+    model = rg.parse("""
+        layer Sums() {
+          input x: [3, 5]
+          param g: [5]
+          param w: [5, 3]
+          u = x * transpose(w)
+          s = sum(u)
+          v = exp(x * g)
+          output sum(u / s) + s, sum(v) * v, sum(square(u)) + sum(v)
+        }
+        model M { input x: seq[3, 5]
+          a, b, c = Sums()(x)
+          output a, b, c
+        }""")
+    random = np.random.default_rng(3)
+    weights = {name: random.normal(size=array.shape) for name, array in model.init(0, "float64").items()}
+    g, w = (next(v for n, v in weights.items() if n.endswith(f".{end}")) for end in "gw")
+    x = random.normal(size=(4, 7, 3, 5))
+    u, v = x * w.T, np.exp(x * g)
+    s, t = u.sum((2, 3)), v.sum((2, 3))
+    found = model.compile(dtype="float64", kernels="native").run({"x": x}, weights)
+    expected = {"a": 1 + s, "b": t[..., None, None] * v, "c": (u**2).sum((2, 3)) + t}
+    for name, array in expected.items():
+        assert np.allclose(found[name], array, rtol=1e-12), name
+
+
 @pytest.mark.parametrize("name", ["stack", "lstm", "layer norm lstm", "bidirectional"])
 @pytest.mark.parametrize("batch", [5, 20])
 def test_static_programs_have_the_same_bits_on_two_threads(name: str, batch: int) -> None:

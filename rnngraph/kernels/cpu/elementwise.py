@@ -33,6 +33,7 @@ class _Writer:
         self.before: Number = 0
         self.operands = [*chain.loads, *(o for _, o in chain.stores)]
         self.bases = [to.pointer("%args", i) for i in range(len(self.operands))]
+        self.sums = [lanes.to.variable(lanes.floats) if o.summed else "" for _, o in chain.stores]
         self.fixed = {
             i: lanes.load_one(self.bases[i], o.dtype)
             for i, o in enumerate(chain.loads)
@@ -54,7 +55,13 @@ class _Writer:
                 places |= {"inner": to.rem(row, inner), "outer": to.div(row, inner)}
             self.row = places["inner"] if self.chain.of_two_axes else row
             starts = [self.moved(b, o, to.mul(places[o.rows], o.row)) for b, o in self.both(self.bases)]
+            for sum in filter(None, self.sums):
+                to.do(f"store {self.lanes.floats} zeroinitializer, ptr {sum}")
             self.inside(starts, 0)
+            for sum, start in zip(self.sums, starts[len(self.chain.loads) :], strict=True):
+                if sum:
+                    total = self.lanes.sum(to.let(f"load {self.lanes.floats}, ptr {sum}"))
+                    to.do(f"store {self.lanes.element} {total}, ptr {start}")
 
     def both(self, pointers: list[str]) -> list[tuple[str, Operand]]:
         return list(zip(pointers, self.operands, strict=True))
@@ -99,8 +106,21 @@ class _Writer:
         for operation in self.chain.operations:
             x = [values[i] for i in operation.ins]
             values.append(self.placed(operation, x, place) if operation.at else apply(self.lanes, operation, x))
-        for (value, operand), start in zip(self.chain.stores, starts[len(self.chain.loads) :], strict=True):
-            self.lanes.store(values[value], self.moved(start, operand, place), operand.dtype)
+        for (value, operand), start, sum in zip(
+            self.chain.stores, starts[len(self.chain.loads) :], self.sums, strict=True
+        ):
+            if sum:
+                self.add_up(values[value], sum)
+            else:
+                self.lanes.store(values[value], self.moved(start, operand, place), operand.dtype)
+
+    def add_up(self, value: str, sum: str) -> None:
+        """Adds a vector of entries to the sums of a row, lane by lane as a sum along a row alone would."""
+        lanes = self.lanes
+        if lanes.mask is not None:
+            value = lanes.select(lanes.mask, value, "zeroinitializer", lanes.floats)
+        old = self.to.let(f"load {lanes.floats}, ptr {sum}")
+        self.to.do(f"store {lanes.floats} {lanes.two('fadd', old, value)}, ptr {sum}")
 
     def placed(self, operation: Operation, x: list[str], place: Number) -> str:
         """The result of an operation for which the place of an entry matters."""

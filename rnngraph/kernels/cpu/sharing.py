@@ -40,7 +40,7 @@ def columns_of(kernel: Any, target: CpuTarget) -> int:
     """Into how many parts its columns can be cut."""
     match kernel:
         case Elementwise():
-            return -(-kernel.chain.dims[-1] // target.width)
+            return 1 if kernel.chain.sums else -(-kernel.chain.dims[-1] // target.width)
         case ColumnSums() | Scatter():
             return -(-kernel.width // target.width)
         case Product() | Pack() | Sums():

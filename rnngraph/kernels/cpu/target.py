@@ -25,6 +25,7 @@ class CpuTarget:
 
     inward: bool = True
     several: bool = True
+    sums_in_chains: bool = True
 
     @property
     def doubles(self) -> int:

@@ -16,8 +16,7 @@ from rnngraph.kernels.cpu.direct_products import in_place
 from rnngraph.kernels.cpu.modules import Addresses
 from rnngraph.kernels.cpu.packing import Pack
 from rnngraph.kernels.cpu.sharing import arguments_of, columns_of, listed, parallel
-from rnngraph.kernels.cpu.threads import walker
-from rnngraph.kernels.kernel import Elementwise, Product, rows_of
+from rnngraph.kernels.kernel import Elementwise, Kernel, Product, rows_of
 from rnngraph.kernels.loop_products import for_all_steps
 from rnngraph.kernels.nests import Nest
 from rnngraph.planning.plan import Plan
@@ -43,6 +42,10 @@ class Share(NamedTuple):
     def dealt(self) -> bool:
         """Whether rows of the batch are dealt out one by one."""
         return self.masked and self.by_rows and self.threads > 1
+
+
+ALONE = Share(0, 1, True)
+"""One thread that does everything."""
 
 
 class Tables:
@@ -117,26 +120,29 @@ class Tables:
     def entries(self, code: Sequence[Item], share: Share) -> list[int]:
         """The words of all entries of some code. Where one thread must not run ahead of another, all meet."""
         code = [part for item in code for part in self.parts(item)]
+        meet = self.meetings(code, share) if share.threads > 1 else [False] * len(code)
         found: list[int] = []
-        touched = _Touched(self)
-        for i, item in enumerate(code):
-            if isinstance(item, Repeat):
-                found += self.repeat(item, share)
-                if share.threads > 1:
-                    found += self.meeting()
+        for item, met in zip(code, meet, strict=True):
+            found += self.repeat(item, share) if isinstance(item, Repeat) else self.group(item, share)
+            found[walk.BARRIER - walk.WORDS] = int(met)
+        return found
+
+    def meetings(self, code: Sequence[Item], share: Share) -> list[bool]:
+        """After which items all threads meet. In a loop the first follow the last, so that they are looked at twice."""
+        found, touched = [False] * len(code), _Touched(self)
+        for n in range(2 * len(code)):
+            i = n % len(code)
+            item = code[i]
+            if isinstance(item, Group) and touched.clash(item):
+                found[i - 1] = True
                 touched.clear()
-                continue
-            if share.threads > 1 and touched.clash(item):
-                found[walk.BARRIER - walk.WORDS] = 1
+            if n >= len(code) and found[i]:
+                break
+            if isinstance(item, Repeat) or not _on_its_own(item, code[(i + 1) % len(code)], share):
+                found[i] = True
                 touched.clear()
-            words = self.group(item, share)
-            following = code[(i + 1) % len(code)]
-            if share.threads > 1 and not _on_its_own(item, following, share):
-                words[walk.BARRIER] = 1
-                touched.clear()
-            elif share.threads > 1:
+            else:
                 touched.add(item)
-            found += words
         return found
 
     def parts(self, item: Item) -> list[Item]:
@@ -154,11 +160,6 @@ class Tables:
             return False
         slot = self.program.slots[item.outs[0].slot]
         return slot.passing is not None and not slot.passes(self.sizes)
-
-    def meeting(self) -> list[int]:
-        words = [0] * walk.WORDS
-        words[walk.KERNEL], words[walk.BARRIER] = walker().nothing, 1
-        return words
 
     def group(self, group: Group, share: Share) -> list[int]:
         kernel, words = group.kernel, [0] * walk.WORDS
@@ -271,6 +272,8 @@ class Tables:
             return first * kernel.each, last * kernel.each, low, high
         if not isinstance(kernel, Elementwise):
             return ranges
+        if kernel.chain.sums:
+            return first, last, 0, kernel.chain.dims[-1]
         return first, last, low * self.target.width, min(high * self.target.width, kernel.chain.dims[-1])
 
     def run(self, kernel: Elementwise, rows: int, share: Share) -> tuple[int, int, int, int]:
@@ -288,7 +291,7 @@ class Tables:
 
     def repeat(self, repeat: Repeat, share: Share) -> list[int]:
         body, rest = self.entries(repeat.body, share), self.entries(repeat.rest, share)  # type: ignore[arg-type]
-        loop = [0] * 11
+        loop = [0] * walk.LOOP_WORDS
         loop[walk.STEPS], loop[walk.REVERSE] = self.sizes[repeat.axis], int(repeat.reverse)
         loop[walk.PLACE] = 3 * repeat.loop
         if repeat.until is not None:
@@ -304,6 +307,37 @@ class Tables:
         words = [0] * walk.WORDS
         words[walk.BODY], words[walk.COUNT] = self.words(body), len(body) // walk.WORDS
         words[walk.LOOP] = self.words(loop)
+        return words
+
+
+    # --- few rows ---
+
+    def large_shared(self, code: Sequence[Item], thread: int, threads: int) -> list[int]:
+        """The words of some code of which the first thread does all but what is worth meeting for."""
+        found: list[int] = []
+        met = True
+        for item in [part for whole in code for part in self.parts(whole)]:
+            if self.is_large(item):
+                found += [] if met else self.meeting()
+                found += self.group(item, self.share_of(item.kernel, thread, threads)) + self.meeting()
+            elif thread == 0:
+                found += self.entries([item], ALONE)
+            met = self.is_large(item)
+        return found
+
+    def is_large(self, item: Item) -> TypeGuard[Group]:
+        """Whether a group is worth meeting for."""
+        return isinstance(item, Group) and item.kernel.work(self.sizes) >= self.target.worth_meeting
+
+    def share_of(self, kernel: Kernel, thread: int, threads: int) -> Share:
+        """How a thread takes part in one group: of a wide product each needs only a part of the matrix."""
+        wide = isinstance(kernel, Product) and columns_of(kernel, self.target) >= 4 * threads
+        return Share(thread, threads, not wide and rows_of(kernel.axes, self.sizes) >= 2 * threads)
+
+    def meeting(self) -> list[int]:
+        """A loop over nothing, after which all meet."""
+        words = [0] * walk.WORDS
+        words[walk.LOOP], words[walk.BARRIER] = self.words([0] * walk.LOOP_WORDS), 1
         return words
 
 
@@ -369,10 +403,10 @@ def _on_its_own(item: Item, following: Item, share: Share) -> bool:
         return False
     if not (parallel(item.kernel) == parallel(following.kernel) == "rows" and share.by_rows):
         return False
-    return _owner(item) == _owner(following)
+    return _owner(item, share) == _owner(following, share)
 
 
-def _owner(group: Group) -> tuple[tuple[str, ...], bool, bool]:
-    """What says which thread has which rows: their axes, whether lists of them are taken in turn, or none can be."""
+def _owner(group: Group, share: Share) -> tuple[tuple[str, ...], bool, bool]:
+    """What says which thread has which rows: their axes, whether lists of them are taken in turn, or are dealt out."""
     axes = group.kernel.axes
-    return axes, bool(group.part) and axes != (BATCH,), listed(group.kernel)
+    return axes, bool(group.part) and axes != (BATCH,), share.dealt and listed(group.kernel)

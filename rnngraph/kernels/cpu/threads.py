@@ -38,7 +38,6 @@ class Walker:
         self.module = module(frozenset(declared), text, often=True)
         self.start = self.module.function("start", c_void_p)
         self.serve = self.module.function("serve", c_void_p, c_int64, c_int64, returns=c_int64)
-        self.nothing = self.module.address("nothing")
 
 
 @cache

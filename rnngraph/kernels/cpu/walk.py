@@ -9,7 +9,6 @@ from __future__ import annotations
 import platform
 import sys
 
-from rnngraph.kernels.cpu import llvm_text
 from rnngraph.kernels.cpu.llvm_text import Function, Number
 
 WORDS = 16
@@ -27,7 +26,7 @@ LISTED = 192
 """Rows of a list."""
 
 STEPS, REVERSE, PLACE, UNTIL, UNTIL_STRIDE, UNTIL_PLACE, UNTIL_FIRST, UNTIL_LAST, UNTIL_STEP = range(9)
-REST, REST_COUNT = 9, 10
+REST, REST_COUNT, LOOP_WORDS = 9, 10, 11
 """Words of a loop: its number of steps, its direction, where its three places are kept (step, parity of the steps
 done, and the other parity), and where the flags are that end it early, with the entries that then stand for a step."""
 
@@ -53,7 +52,7 @@ def write(declared: set[str]) -> str:
     declared.add(f"declare i32 @{OTHERS}()")
     if X86:
         declared.add("declare void @llvm.x86.sse2.pause()")
-    return "\n\n".join([_nothing(), _barrier(), _finished(), _moves(), _through_list(), _walk(), _start(), _serve()])
+    return "\n\n".join([_barrier(), _finished(), _moves(), _through_list(), _walk(), _start(), _serve()])
 
 
 PATIENCE = 12000
@@ -84,11 +83,6 @@ def _spin(to: Function, address: str, how: str, value: Number, limit: int | None
     to.do(f"br label %{name}.look")
     to.lines.append(f"{name}.done:")
     return to.let(f"load i64, ptr {looks}")
-
-
-def _nothing() -> str:
-    """A kernel that does nothing, where threads only meet."""
-    return Function("nothing", llvm_text.KERNEL).text()
 
 
 def _barrier() -> str:
@@ -184,10 +178,10 @@ def _walk() -> str:
                 to.do(f"call void {to.let(f'inttoptr i64 {kernel} to ptr')}(ptr {args}, {ranges}, ptr null)")
             with to.when(to.let(f"xor i1 {direct}, true")):
                 to.do(f"call void @through_list(ptr {entry}, ptr {args})")
-            with to.when(to.let(f"icmp ne i64 {to.word(entry, BARRIER)}, 0")):
-                to.do("call void @barrier(ptr %shared)")
         with to.when(to.let(f"xor i1 {plain}, true")):
             _steps(to, entry)
+        with to.when(to.let(f"icmp ne i64 {to.word(entry, BARRIER)}, 0")):
+            to.do("call void @barrier(ptr %shared)")
     return to.text()
 
 

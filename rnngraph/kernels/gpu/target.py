@@ -22,6 +22,7 @@ class GpuTarget:
     """So many blocks for the same rows, at most; 0 where the best number is to be found."""
     near: int = 0
     several: bool = False
+    sums_in_chains: bool = False
     inward: bool = False
     """All steps of a product that no state reaches are made at once: on a GPU rows are what there is too little of."""
 
