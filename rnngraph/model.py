@@ -271,9 +271,9 @@ class Model:
                 found[loop.axis] = found.get(loop.axis, 0) + len(body_nodes(loop))
         return found
 
-    def sizes(self, steps: int, batch: int) -> dict[str, int]:
-        """The sizes of the axes of data of so many rows, each of its sequences of so many steps."""
-        return {BATCH: batch} | {axis: steps for i in self.inputs for axis in i.axes}
+    def sizes(self, steps: int | Mapping[str, int], batch: int) -> dict[str, int]:
+        """The sizes of the axes of data of so many rows, with so many steps along each axis, or along all of them."""
+        return {BATCH: batch, **self.steps_by_axis(steps)}
 
     def steps_by_axis(self, steps: int | Mapping[str, int]) -> dict[str, int]:
         """The number of steps of each axis that the data have; UserError where one has none, or is not there."""

@@ -75,6 +75,8 @@ class Cost:
     objects: Objects
     optimiser: int
     """Bytes that training keeps beside a run: the state of the model's optimiser, or of Adam where it names none."""
+    axis: str = ""
+    """The axis of which T in a law is the steps; "" where it is those of all axes."""
     course: Course | None = None
     """How steps are computed a few at a time, where they are."""
 
@@ -97,10 +99,12 @@ class Cost:
         return {**known, **told, "laws": laws, "over_time": _series(self.moments)}
 
 
-def cost(model: Model, compiled: Compiled, steps: int, batch: int, padded: bool = False) -> Cost:
+def cost(
+    model: Model, compiled: Compiled, steps: int | Mapping[str, int], batch: int, padded: bool = False
+) -> Cost:
     """The cost of a run of what `compiled` makes: of a training step where that has gradients, else forward.
 
-    `padded`: of data whose rows have lengths of their own.
+    `steps` are those of all axes, or of each. `padded`: of data whose rows have lengths of their own.
     """
     growth = Growth(model, compiled, steps, batch, padded)
     variant, made = growth.variant, growth.made
@@ -120,6 +124,7 @@ def cost(model: Model, compiled: Compiled, steps: int, batch: int, padded: bool 
         moments,
         _objects(variant, made),
         optimiser_bytes(model, made.dtype),
+        growth.axis,
         course,
     )
 

@@ -3,6 +3,8 @@
 A schedule does not do the same at every length: `every:100` makes one piece of 50 steps, and ten of 1,000. So the
 lengths that a formula is fitted to are such at which it does what it does at the length asked for. What a limit of
 memory leads to is found for that length, and is taken as it is: pieces as long, as many states.
+
+Where each axis of the data has a number of steps of its own, T is that of the first one; the others stay as they are.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
+from math import isqrt
 from weakref import WeakKeyDictionary
 
 from rnngraph.analysis.formulas import Formula, Sizes, formulas
@@ -23,7 +26,7 @@ from rnngraph.language.elaboration.resize import UNITS, resized, width
 from rnngraph.model import Model
 from rnngraph.planning.plan import Plan
 
-Compiled = Callable[[Model, int], CompiledProgram]
+Compiled = Callable[[Model, int | Mapping[str, int]], CompiledProgram]
 """Compiles a model, for so many steps where it is static."""
 
 
@@ -38,19 +41,30 @@ class Growth:
         self,
         model: Model,
         compiled: Compiled,
-        steps: int,
+        steps: int | Mapping[str, int],
         rows: int,
         padded: bool = False,
         program: CompiledProgram | None = None,
     ) -> None:
         self.model, self.compiled, self.padded = model, compiled, padded
         self.units = units_of(model)
-        self.asked: Sizes = (steps, rows, self.units or 0)
+        by_axis = {} if isinstance(steps, int) else model.steps_by_axis(steps)
+        self.axis = next((axis for i in model.inputs for axis in i.axes if axis in by_axis), "")
+        """The one of which T is the steps; "" where it is those of all."""
+        self.others = {axis: n for axis, n in by_axis.items() if axis != self.axis}
+        self.asked: Sizes = (steps if isinstance(steps, int) else by_axis.get(self.axis, 0), rows, self.units or 0)
         self._variants: dict[tuple[int | None, int], Variant] = {}
         self.program = program or compiled(model, steps)
         self.variant = self._variant(self.asked)
-        self.made = self.variant.plan(model.sizes(steps, rows))
+        self.made = self.variant.plan(self.sizes(self.asked))
         self._known: dict[Sizes, Mapping[str, int]] = {self.asked: self.made.bytes}
+
+    def steps(self, steps: int) -> int | dict[str, int]:
+        """So many steps, along each axis."""
+        return {self.axis: steps, **self.others} if self.axis else steps
+
+    def sizes(self, sizes: Sizes) -> dict[str, int]:
+        return self.model.sizes(self.steps(sizes[0]), sizes[1])
 
     # --- how it grows ---
 
@@ -86,7 +100,14 @@ class Growth:
         return formulas(self, steps, rows, units, (self.asked, (beyond, *sizes[1:])), root)
 
     def _lengths(self, steps: int, rows: int) -> tuple[tuple[int, ...], bool]:
-        """The numbers of steps to look at, and whether they are squares."""
+        """The numbers of steps to look at, and whether they are squares. Where other axes stay as they are, they are
+        near to those asked for (below them in a static program, which takes long to compile): which arrays are the
+        largest depends on those axes too."""
+        found, root = self._telling(steps, rows)
+        times = max(1, steps // found[-1 if self.program.schedule.static else 0]) if self.axis else 1
+        return tuple(n * (isqrt(times) ** 2 if root else times) for n in found), root
+
+    def _telling(self, steps: int, rows: int) -> tuple[tuple[int, ...], bool]:
         if isinstance(self.made, Plan):
             return within(64), False
         schedule, course = self.variant.schedule, self.made.course
@@ -116,7 +137,7 @@ class Growth:
         return self._known[sizes]
 
     def _planned(self, sizes: Sizes) -> Plan | Walking:
-        variant, data = self._variant(sizes), self.model.sizes(*sizes[:2])
+        variant, data = self._variant(sizes), self.sizes(sizes)
         if isinstance(self.made, Plan):
             return variant.everything(data)
         return variant.walking(data) if variant.schedule.told else variant.walked(self.made.course, data)
@@ -129,8 +150,8 @@ class Growth:
         if key not in self._variants:
             first = self._of_units(units)
             static = first.schedule.static and sizes != self.asked
-            new = replace(first, schedule=replace(first.schedule, steps=steps), _bound={}) if static else first
-            self._variants[key] = new
+            schedule = replace(first.schedule, steps=self.steps(steps)) if static else first.schedule
+            self._variants[key] = replace(first, schedule=schedule, _bound={}) if static else first
         return self._variants[key]
 
     def _of_units(self, units: int) -> Variant:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from rnngraph.cli.arguments import Real, Verb, Whole
+from rnngraph.cli.arguments import Real, Steps, Verb, Whole
 from rnngraph.cli.options import JSON, KEEP, KERNELS, MEMORY_LIMIT, MODEL, SWAP, TRUNCATE, UNROLL, dtype_option, read
 from rnngraph.cli.terminal import say_json, show_all
 from rnngraph.diagnostics.errors import UserError
@@ -15,7 +15,9 @@ from rnngraph.diagnostics.errors import UserError
 
 @click.command(cls=Verb)
 @MODEL
-@click.option("--steps", type=Whole(0), default=100, show_default=True, help="Steps of the sequences.")
+@click.option(
+    "--steps", type=Steps(), default=100, show_default=True, help="Steps of the sequences: for all axes, or for each."
+)
 @click.option("--batch", type=Whole(), default=32, show_default=True, help="Rows.")
 @click.option("--gradient", is_flag=True, help="For a training step, not a forward run.")
 @click.option("--lengths", is_flag=True, help="For data whose rows have lengths.")
@@ -37,7 +39,7 @@ def cost(
     file: str,
     name: str | None,
     settings: Sequence[str],
-    steps: int,
+    steps: int | dict[str, int],
     batch: int,
     gradient: bool,
     lengths: bool,

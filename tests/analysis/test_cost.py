@@ -16,6 +16,7 @@ from rnngraph.analysis.cost import cost, optimiser_bytes
 from rnngraph.analysis.equality import synthetic
 from rnngraph.analysis.formulas import Formula, formulas
 from rnngraph.analysis.growth import Compiled, Growth
+from rnngraph.analysis.measured_bytes import ledger
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.model import Model
 from rnngraph.planning.arena import Piece, bound
@@ -103,6 +104,29 @@ def test_the_peak_is_told_with_its_lines(unroll: str) -> None:
     heights = [sum(column) for column in zip(*series["bytes"].values(), strict=True)]
     assert max(heights) == told.peak.bytes and len(heights) == len(series["calls"])
     assert series["calls"] == sorted(series["calls"])
+
+
+SPEECH = """
+model Speech(units = 4) {
+  input a: seq@time[6]
+  input b: seq@label int
+  y = unroll LSTM(units) over a
+  loss ctc_loss(Dense(5)(y), b)
+}
+"""
+
+
+@pytest.mark.parametrize("more", [{}, {"keep": "every:10"}, {"keep": "sqrt"}, {"truncate": 20}], ids=str)
+def test_each_axis_has_a_number_of_steps_of_its_own(more: dict[str, Any]) -> None:
+    """What is told is what a run with such data takes; formulas are in the steps of the first axis."""
+    model, steps = rg.parse(SPEECH), {"label": 3, "time": 40}
+    told = cost(model, compiled(kernels=None, **more), steps, 5)
+    variant = Growth(model, compiled(kernels=None, **more), steps, 5).variant
+    taken = {one.category: one.measured for one in ledger(variant, told.sizes, model.init(0, "float32"))}
+    assert told.sizes == {"batch": 5, "time": 40, "label": 3} and told.axis == "time"
+    assert taken == told.bytes
+    laws = cost(rg.parse(SPEECH, units=64), compiled(kernels=None, **more), {"time": 100, "label": 16}, 64).laws
+    assert laws["saved"].exact and laws["inputs"].exact
 
 
 def test_a_long_series_keeps_its_peak() -> None:
