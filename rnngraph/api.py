@@ -183,14 +183,17 @@ class Model(core.Model):
 
     def cost(
         self,
-        steps: int = 100,
+        steps: int | Mapping[str, int] = 100,
         batch: int = 32,
         *,
         gradient: bool = False,
         lengths: bool = False,
         options: Options = None,
     ) -> ShownCost:
-        """The bytes of arrays that a run (or, with `gradient`, a training step) will take; nothing is run."""
+        """The bytes of arrays that a run (or, with `gradient`, a training step) will take; nothing is run.
+
+        `steps` are those of all axes of the data, or `{"time": 100, "label": 15}`.
+        """
         from rnngraph.analysis.cost import cost
         from rnngraph.viz.notebook_tables import ShownCost
 

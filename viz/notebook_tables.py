@@ -69,7 +69,7 @@ class ShownCost(Cost):
     def _repr_html_(self) -> str:
         sizes = ", ".join(f"{axis} {size:,}" for axis, size in self.sizes.items())
         rows = [(category, f"{size:,}", str(self.laws[category])) for category, size in self.bytes.items()]
-        heads = ("category", "bytes", "law (T steps, B rows, U units)")
+        heads = ("category", "bytes", self.law)
         foot = ("total", f"{self.total:,}", f"{data(self.peak.bytes)} alive at once at most")
         lines = [(f"{line.bytes:,}", line.place, line.text) for line in self.lines[:_LINES]]
         shown = [_paragraph(f"{sizes}, {self.dtype}", True), table(heads, rows, heads[::2], foot)]

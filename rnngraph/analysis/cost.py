@@ -81,6 +81,11 @@ class Cost:
     """How steps are computed a few at a time, where they are."""
 
     @property
+    def law(self) -> str:
+        """What the letters of a law stand for."""
+        return f"law (T steps{f' of {self.axis}' if self.axis else ''}, B rows, U units)"
+
+    @property
     def evaluations(self) -> float:
         """Forward steps that are computed, for each step of the sequence."""
         return self.course.evaluations if self.course else 1.0

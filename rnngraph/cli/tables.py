@@ -100,7 +100,7 @@ def cost_tables(cost: Any, lines: int) -> list[Any]:
     made = [(f"{line.bytes:,}", escape(line.place), escape(line.text)) for line in cost.lines[:lines]]
     peak, way = cost.peak, "backward" if cost.peak.backward else "forward"
     sizes = ", ".join(f"{axis} {size:,}" for axis, size in cost.sizes.items())
-    law = f"law (T steps{f' of {cost.axis}' if cost.axis else ''}, B rows, U units)"
+    law = cost.law
     shown = [f"[bold]{sizes}, {cost.dtype}[/]", "", table(("category", "bytes", law), rows, ("category", law))]
     shown += ["", f"The peak is at {escape(peak.place)} ({way}): {escape(peak.text)}", "Where its bytes are made:", ""]
     return [*shown, table(("bytes", "line", ""), made, ("line", ""))] if made else shown[:-2]
