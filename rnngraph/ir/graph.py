@@ -170,6 +170,11 @@ class Loop:
     until: Value | None = None
     """The param of a bool carry: once its next value holds for every row, no later step changes a carry, and what
     later steps hand out is never seen but through a mask. So a running loop may leave early."""
+    lengths: bool = False
+    """Whether nothing but lengths says when `until` holds."""
+    since: Value | None = None
+    """The param of a bool slice: up to the first step at which it does not hold for every row, steps change no carry
+    and hand out 0. So a running loop may begin there. It is the backward pass of a loop that may leave early."""
 
     @property
     def outer(self) -> tuple[Value, ...]:

@@ -64,6 +64,8 @@ def _body(node: Node, loop: Loop, around: frozenset[str]) -> None:
         done = [c for c in loop.carries if c.param == loop.until]
         if not done or loop.until.type.dtype != "bool":
             raise Broken(f"{node}: until is no carry of true or false")
+    if loop.since is not None and loop.since not in {s.param for s in loop.slices if s.param.type.dtype == "bool"}:
+        raise Broken(f"{node}: since is no slice of true or false")
     for inner in body_nodes(loop):
         if inner.op is INPUT:
             raise Broken(f"{node}: its body reads the input {inner.attrs['name']} without capturing it")

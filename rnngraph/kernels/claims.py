@@ -172,7 +172,8 @@ class Claims:
         lda, ldd = (x.row, y.row) if rows == 1 else (height, width)
         if rows > 1 and not (self.target.several and _in_one_run(x, rows * lda) and _in_one_run(y, rows * ldd)):
             return None
-        kernel = Sums(x.axes, ldd, width, order_of(step.node), (Factor(lda, ldc, height),), each=rows)
+        factor, sparse = Factor(lda, ldc, height), d in (step.ins[i] for i in attrs.get("sparse", ()))
+        kernel = Sums(x.axes, ldd, width, order_of(step.node), (factor,), each=rows, sparse=sparse)
         return Claimed(kernel, (d, a), step.outs)
 
     def column_sums(self, step: Step) -> Claimed | None:

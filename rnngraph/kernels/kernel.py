@@ -115,7 +115,8 @@ class Factor:
 @dataclass(frozen=True)
 class Sums:
     """Products over all rows with one right factor, and maybe its plain sum; addresses: right factor, left factors,
-    results, plain sum. There are `each` rows for each place on the axes."""
+    results, plain sum. There are `each` rows for each place on the axes. Where it is `sparse`, rows of zeros in the
+    right factor are left out."""
 
     axes: tuple[str, ...]
     ldd: int
@@ -124,6 +125,7 @@ class Sums:
     factors: tuple[Factor, ...]
     summed: bool = False
     each: int = 1
+    sparse: bool = False
 
     @property
     def title(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type, union
-from rnngraph.ops.summation_order import leading, part, pieces
+from rnngraph.ops.summation_order import busy, leading, part, pieces
 from rnngraph.ops.table import Formula, define, no_truth, same_dtype
 
 
@@ -90,9 +90,11 @@ def _by_units(backend: Any, node: Node) -> Callable[..., None]:
     def total(x: Any, w: Any, y: Any, one: Any) -> None:
         if "onto" not in node.attrs:
             y.fill(0)
-        for at in pieces(node, (x, w)):
-            product(x[at] if long[0] else x, w[at] if long[1] else w, one)
-            add(y, one, y)
+        for piece in pieces(node, (x, w)):
+            at = busy(node, piece, (x, w)) if backend.each_step else piece
+            if at.start < at.stop:
+                product(x[at] if long[0] else x, w[at] if long[1] else w, one)
+                add(y, one, y)
 
     return rows if axis in node.types[0].axes else total
 

@@ -12,17 +12,20 @@ TRIES = 3
 """So many steps are followed before an end of a state's range that still moves is taken for anywhere."""
 
 
-def note(nodes: Iterable[Node], known: Known) -> None:
+def note(nodes: Iterable[Node], known: Known, left_out: bool = False) -> None:
     """Adds the range of every result of these nodes, which are of one level and in order, and of the loops among them.
 
-    What `known` does not tell of an input or a param can be anything that is finite.
+    What `known` does not tell of an input or a param can be anything that is finite. Of nodes in a step that may be
+    `left_out`, any result may also be 0, or be made of such.
     """
     for node in nodes:
+        again = left_out and node.op.kind not in ("leaf", "constant")
         if node.op is LOOP:
             _loop(node, known)
-        elif Value(node) not in known:
+        elif again or Value(node) not in known:
             given = [known.get(v, ANY) for v in node.inputs]
-            known.update((value, of(node, given)) for value in node.values)
+            found = of(node, given)
+            known.update((value, united(found, ZERO) if again else found) for value in node.values)
 
 
 def of(node: Node, given: Sequence[Range]) -> Range:

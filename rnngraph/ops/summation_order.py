@@ -7,7 +7,8 @@ go through one product (NumPy makes one for each step, see `Backend.each_step`);
 ((0 + u1) + u2) + ..., in the backward pass from the last unit to the first.
 
 A node that does so has the attribute `units`: UP or DOWN the steps. With the attribute `onto` it adds to what stands in
-its output: the sum over the units that were visited before.
+its output: the sum over the units that were visited before. A product with the attribute `sparse` leaves out what
+adds nothing, as an operand of these numbers is 0 there: a loop over `stop` hands out zeros for rows that had ended.
 """
 
 from __future__ import annotations
@@ -44,6 +45,17 @@ def part(attrs: Attrs, types: tuple[Type, ...], results: tuple[Type, ...]) -> tu
     """The scratch of a sum over time: what one unit adds."""
     summed = "units" in attrs and leading(types) not in results[0].axes
     return results if summed else ()
+
+
+def busy(node: Node, piece: slice, arrays: tuple[Any, ...]) -> slice:
+    """The steps of a piece from the first to the last that add anything."""
+    if "sparse" not in node.attrs:
+        return piece
+    rows = arrays[node.attrs["sparse"][-1]][piece]
+    (steps,) = rows.any(axis=tuple(range(1, rows.ndim))).nonzero()
+    if not len(steps):
+        return slice(piece.start, piece.start)
+    return slice(piece.start + int(steps[0]), piece.start + int(steps[-1]) + 1)
 
 
 def pieces(node: Node, arrays: tuple[Any, ...]) -> Iterator[slice]:

@@ -80,6 +80,7 @@ def _inside(node: Node, inputs: tuple[Value, ...]) -> Node:
             slices=tuple(slices.values()),
             captures=tuple(captures.values()),
             stacks=results[n:],
+            since=rewriter.value(loop.since) if loop.since else None,
         ),
         node.origin,
     )

@@ -38,11 +38,13 @@ from rnngraph.ir.graph import (
     stacked,
 )
 from rnngraph.ir.ranges import ANY
-from rnngraph.ir.types import Type
-from rnngraph.ops import Formula, call, zeros
+from rnngraph.ir.types import BATCH, Type
+from rnngraph.ops import Formula, call, const, zeros
 from rnngraph.ops.ranges import Known, note
 from rnngraph.ops.table import TABLE
 from rnngraph.passes.saved_values import made_again
+
+WHERE = TABLE["where"]
 
 
 def gradients(graph: Graph, cotangents: Sequence[tuple[Value, Value]], wrt: Mapping[str, Value]) -> Graph:
@@ -82,9 +84,13 @@ class _Sweep:
     given: dict[Value, list[Value]] = field(default_factory=dict)
     replaced: dict[Node, Node] = field(default_factory=dict)
     """Forward loops that now stack what the backward loops need."""
+    ended: Value | None = None
+    """What tells the rows of which nothing is left, where steps without others are left out."""
 
     def give(self, value: Value, cotangent: Value) -> None:
         if value.type.dtype == "float":
+            if BATCH not in value.type.axes:
+                cotangent = _unless(self.ended, cotangent, cotangent.node.origin)
             self.given.setdefault(value, []).append(fit(cotangent, value.type))
 
     def total(self, value: Value) -> Value | None:
@@ -112,6 +118,8 @@ class _Sweep:
             return
         origin = _backward(node.origin)
         pointwise = node.op.kind == "pointwise"
+        if not pointwise and any(BATCH not in v.type.axes for v in node.inputs):  # the op sums over rows
+            dy = _unless(self.ended, dy, origin)
         read = [v if pointwise else self.settled(v, origin) for v in (y, *node.inputs)]
         result, *inputs = (Formula(v, origin) for v in read)
         parts = node.op.vjp(node.attrs, result, Formula(dy, origin), *inputs)
@@ -257,16 +265,21 @@ def _through_loop(sweep: _Sweep, node: Node, needed: set[Node]) -> None:
     given = [(value, s.param) for (value, _), s in zip(outs, slices, strict=True)]
     final = dict(zip(loop.carries, finals(node), strict=True))
     reached_by_loss = {c for c in loop.carries if sweep.total(final[c]) is not None}
-    inner, incoming = _through_body(loop, nodes, active, given, reached_by_loss, origin, sweep.known)
+    ended = _ended(loop, active, [value for value, _ in outs])
+    if ended:
+        note(nodes, sweep.known, left_out=True)
+    inner, incoming = _through_body(loop, nodes, active, given, reached_by_loss, origin, sweep.known, ended)
     carried = list(incoming)
     sequences = [s for s in loop.slices if s.param in active and inner.total(s.param)]
     captures = [c for c in loop.captures if c.param in active and inner.total(c.param)]
-    results = [inner.total(c.param) or zeros(c.param.type, origin) for c in carried]
-    results += [_must(inner.total(s.param)) for s in sequences] + [_must(inner.total(c.param)) for c in captures]
+    passed_on = [(inner.total(c.param) or zeros(c.param.type, origin), incoming[c]) for c in carried]
+    results = [_unless(ended, value, origin, coming) for value, coming in passed_on]
+    handed_out = [*(s.param for s in sequences), *(c.param for c in captures)]
+    results += [_unless(ended, _must(inner.total(param)), origin) for param in handed_out]
     forward = (*loop.results,)
     done = inner.finished([*forward, *results])
     forward_done, results_done = done[: len(forward)], list(done[len(forward) :])
-    new_loop, results_done, more_slices, more_captures, counter = _closed(loop, forward_done, results_done)
+    new_loop, results_done, more_slices, more_captures, counter = _closed(loop, forward_done, results_done, ended)
     new_node = loop_node(new_loop, node.origin)
     sweep.replaced[node] = new_node
     saved = dict(zip(reversed(new_loop.stacks), reversed(stacked(new_node)), strict=True))
@@ -285,6 +298,7 @@ def _through_loop(sweep: _Sweep, node: Node, needed: set[Node]) -> None:
         counter,
         loop.turn,
         loop.label,
+        since=next((p for v, _, p in more_slices if v == ended), None),
     )
     back = loop_node(backward, origin)
     for c, value in zip(carried, finals(back), strict=True):
@@ -304,6 +318,7 @@ def _through_body(
     reached_by_loss: set[Carry],
     origin: Origin,
     known: Known,
+    ended: Value | None,
 ) -> tuple[_Sweep, dict[Carry, Value]]:
     """A walk through one step, and the cotangent that comes in for the next value of each carry.
 
@@ -311,7 +326,7 @@ def _through_body(
     carry of the next step. Each walk may find more of these, so it is made again until it does not.
     """
     while True:
-        inner = _Sweep(active, known)
+        inner = _Sweep(active, known, ended=ended)
         carried = [c for c in loop.carries if c.param in active and c in reached_by_loss]
         incoming = {c: body_param(f"d.{c.param.node.attrs['name']}", c.param.type, origin) for c in carried}
         for value, cotangent in (*((c.next, param) for c, param in incoming.items()), *given):
@@ -323,13 +338,31 @@ def _through_body(
         reached_by_loss = reached_by_loss | more
 
 
+def _ended(loop: Loop, active: frozenset[Value], outs: Sequence[Value]) -> Value | None:
+    """What tells, before a step, which rows have ended, where the backward pass leaves out the steps that the forward
+    pass does. For that a step must be told row by row, all of it. Of rows that have lengths kernels know more."""
+    bound = [v for v in (*(c.param for c in loop.carries), *(s.param for s in loop.slices)) if v in active]
+    by_row = all(BATCH in v.type.axes for v in (*bound, *outs)) and not any(n.op is LOOP for n in body_nodes(loop))
+    return loop.until if by_row and not loop.lengths else None
+
+
+def _unless(ended: Value | None, value: Value, origin: Origin, otherwise: Value | None = None) -> Value:
+    """The value; for the rows that have ended 0, or what is told. So a step of such rows alone is nothing, to the bit,
+    whatever would be computed for it."""
+    if ended is None or BATCH not in value.type.axes:
+        return value
+    if otherwise is None and value.op is WHERE and value.node.inputs[0] == ended:
+        return value  # one of these
+    return call("where", ended, otherwise or const(0, value.type.dtype), value, origin=origin)
+
+
 def _must(value: Value | None) -> Value:
     assert value is not None
     return value
 
 
 def _closed(
-    loop: Loop, forward: tuple[Value, ...], results: list[Value]
+    loop: Loop, forward: tuple[Value, ...], results: list[Value], ended: Value | None
 ) -> tuple[Loop, list[Value], list[tuple[Value, Value, Value]], list[Capture], Value | None]:
     """Closes the backward body: every forward value in it becomes a param of its own.
 
@@ -361,8 +394,8 @@ def _closed(
                 stacks.append(value)
             slices.append((value, value, param))
     carries = tuple(c._replace(next=v) for c, v in zip(loop.carries, forward[:n], strict=True))
-    # The backward pass visits every step, so the forward pass must too.
-    kept = replace(loop, carries=carries, stacks=tuple(stacks), until=None)
+    # What the backward pass visits the forward pass must visit too.
+    kept = replace(loop, carries=carries, stacks=tuple(stacks), until=ended, since=None)
     rewriter = Rewriter(_again)
     rewriter.map.update(mapping)
     return kept, list(rewriter.run(results)), slices, captures, counter

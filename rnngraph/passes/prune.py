@@ -82,6 +82,7 @@ def _small(node: Node, read: set[Value]) -> tuple[Loop, dict[int, int]]:
         captures=tuple(c for c in loop.captures if c.param in reached),
         stacks=results[len(carries) :],
         counter=loop.counter if loop.counter in reached else None,
+        since=loop.since if loop.since in reached else None,
     )
     order = {c: i for i, c in enumerate(carries)}
     places = {i: order[c] for i, c in enumerate(loop.carries) if c in live}

@@ -19,9 +19,16 @@ def in_units(graph: Graph) -> Graph:
     def change(node: Node, inputs: tuple[Value, ...]) -> Node | None:
         if not _meets_time(node):
             return None
-        return make(node.op, inputs, {**node.attrs, "units": _order(node, feeding)}, node.origin)
+        found = {"units": _order(node, feeding), **_sparse(node)}
+        return make(node.op, inputs, {**node.attrs, **found}, node.origin)
 
     return rewrite(graph, change)
+
+
+def _sparse(node: Node) -> dict[str, tuple[int, ...]]:
+    """Which operands of a product are what a loop hands out that leaves steps out."""
+    found = tuple(i for i, v in enumerate(node.inputs) if v.op is LOOP and loop_of(v.node).since is not None)
+    return {"sparse": found} if found and node.op is TABLE["contract"] else {}
 
 
 def _meets_time(node: Node) -> bool:

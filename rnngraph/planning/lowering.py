@@ -275,8 +275,10 @@ class _Block:
         late = [(v, t) for v, t in slots.targets() if not inner.place(v, t)]
         inner.lower()
         body += [copy(v, inner.refs[v], target) for v, target in late]
-        until, rest = slots.leaving()
-        self.code.append(Repeat(slots.id, loop.axis, loop.reverse, loop.turn, tuple(body), loop.label, until, rest))
+        until, since = slots.until(), inner.refs[loop.since] if loop.since else None
+        rest = slots.rest() if until or since else ()
+        code = tuple(body)
+        self.code.append(Repeat(slots.id, loop.axis, loop.reverse, loop.turn, code, loop.label, until, since, rest))
         for v in node.inputs:
             self.pending[self.refs[v].slot] -= 1
         for value, ref in slots.results():
@@ -351,19 +353,19 @@ class _LoopSlots:
         carried = [(c.next, self.new(i)) for i, c in enumerate(self.loop.carries)]
         return carried + [(v, self.at(ref, Turn(self.id, 0))) for v, ref in self.stack.items()]
 
-    def leaving(self) -> tuple[Ref | None, tuple[Step, ...]]:
-        """Where the early end shows, and the steps that stand for one that was left out."""
-        loop = self.loop
-        for i, c in enumerate(loop.carries):
-            if c.param == loop.until:
-                rest = [copy(c.param, self.old(j), self.new(j)) for j, c in enumerate(loop.carries)]
-                rest += [self.zeroed(v, self.at(ref, Turn(self.id, 0))) for v, ref in self.stack.items()]
-                return self.new(i), tuple(rest)
-        return None, ()
+    def until(self) -> Ref | None:
+        """Where the early end shows."""
+        return next((self.new(i) for i, c in enumerate(self.loop.carries) if c.param == self.loop.until), None)
+
+    def rest(self) -> tuple[Step, ...]:
+        """The steps that stand for one that is left out."""
+        handed_on = [copy(c.param, self.old(i), self.new(i)) for i, c in enumerate(self.loop.carries)]
+        return (*handed_on, *(self.zeroed(v, self.at(ref, Turn(self.id, 0))) for v, ref in self.stack.items()))
 
     def zeroed(self, value: Value, target: Ref) -> Step:
-        zero = const(0, value.type.dtype)
-        node = call("spread", call("broadcast", zero, shape=value.type.shape), axes=value.type.axes).node
+        zero, origin = const(0, value.type.dtype), self.node.origin
+        row = call("broadcast", zero, origin=origin, shape=value.type.shape)
+        node = call("spread", row, origin=origin, axes=value.type.axes).node
         return Step(node, (self.block.owner.constant(zero.node),), (target,))
 
     def results(self) -> list[tuple[Value, Ref]]:

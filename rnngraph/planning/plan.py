@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rnngraph.planning.arena import Piece, bound, placed
-from rnngraph.planning.program import CATEGORIES, Code, Program, Repeat, moments_of
+from rnngraph.planning.program import CATEGORIES, Code, Program, Repeat, moments_of, watched
 
 ALIGN = 64
 """Every slot starts at a multiple of this many bytes, so that kernels meet the same alignment in both modes."""
@@ -118,7 +118,7 @@ def _mark(program: Program, code: Sequence[Code], position: int, lives: list[tup
 def _stretch(program: Program, repeat: Repeat, start: int, end: int, lives: list[tuple[int, int]]) -> None:
     """What a loop touches and does not own is alive all through it."""
     own = _inside(repeat)
-    for slot in {ref.slot for moment in moments_of((repeat,)) for ref in moment.refs}:
+    for slot in {ref.slot for moment in moments_of((repeat,)) for ref in moment.refs} | set(watched((repeat,))):
         if program.slots[slot].level not in own:
             _extend(lives, slot, start, end)
 

@@ -173,8 +173,15 @@ class Repeat:
     label: str = ""
     until: Ref | None = None
     """Leave once every entry of this view holds after a step."""
+    since: Ref | None = None
+    """Begin with the first step before which not every entry of this view holds."""
     rest: tuple[Step | Group, ...] = ()
-    """On leaving early: run for each step that was left out, to bring states there and zeros to what is handed out."""
+    """Run for each step that is left out, to bring states there and zeros to what is handed out."""
+
+    @property
+    def looks(self) -> tuple[Ref, ...]:
+        """What tells which steps are left out."""
+        return tuple(ref for ref in (self.until, self.since) if ref is not None)
 
 
 Code = Step | Group | Repeat
@@ -258,8 +265,8 @@ def gradients_made(program: Program) -> list[tuple[int, tuple[str, ...]]]:
 
 
 def watched(code: Sequence[Code]) -> Iterator[int]:
-    """The slots that loops look at to see whether to leave early."""
-    return (repeat.until.slot for repeat in repeats_of(code) if repeat.until is not None)
+    """The slots that loops look at to see which steps to leave out."""
+    return (ref.slot for repeat in repeats_of(code) for ref in repeat.looks)
 
 
 def places(item: Code) -> int:

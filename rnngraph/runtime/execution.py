@@ -291,8 +291,8 @@ class Writer:
         size, k = self.bound.plan.sizes[repeat.axis], max(1, repeat.turn)
         full = size // k * k
         done = f"d{repeat.loop}"
-        if repeat.until:
-            self.line(depth, f"{done} = False")
+        if repeat.looks:
+            self.line(depth, f"{done} = {repeat.since is not None}")
         for first, last, width in ((0, full, k), (full, size, 1)):
             if first == last:
                 continue
@@ -303,20 +303,28 @@ class Writer:
                 self.turn(repeat, size, depth + 1)
 
     def turn(self, repeat: Repeat, size: int, depth: int) -> None:
-        """One step. Once a loop is done, each step that is left only hands on its states."""
+        """One step. Before a loop begins, and once it is done, a step only hands on its states."""
         t, n, done = f"t{repeat.loop}", f"n{repeat.loop}", f"d{repeat.loop}"
         self.line(depth, f"{t} = {size - 1} - {n}" if repeat.reverse else f"{t} = {n}")
         self.placed(repeat, depth)
-        if repeat.until is None:
+        if not repeat.looks:
             self.body(repeat.body, depth)
             return
+        if repeat.since is not None:
+            self.line(depth, f"if {done}:")
+            self.look(done, repeat.since, depth + 1)
         self.line(depth, f"if {done}:")
         self.line(depth + 1, "pass")
         self.body(repeat.rest, depth + 1)
         self.line(depth, "else:")
         self.body(repeat.body, depth + 1)
-        shown = self.argument(repeat.until, self.bound.index(repeat.until), depth + 1, {})
-        self.line(depth + 1, f"{done} = bool({shown}.all())")
+        if repeat.until is not None:
+            self.look(done, repeat.until, depth + 1)
+
+    def look(self, done: str, at: Ref, depth: int) -> None:
+        """Notes whether there is nothing to do for any row."""
+        shown = self.argument(at, self.bound.index(at), depth, {})
+        self.line(depth, f"{done} = bool({shown}.all())")
 
     def placed(self, repeat: Repeat, depth: int) -> None:
         """What else must know the place of a step."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from rnngraph.planning.plan import Plan, lifetimes
-from rnngraph.planning.program import Code, Entry, Group, Program, Repeat, Ring, Step, Turn, places
+from rnngraph.planning.program import Code, Entry, Group, Program, Ref, Repeat, Ring, Step, Turn, places
 from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Index, viewed
 
@@ -63,17 +63,23 @@ class Unplanned(Bound):
 
     def repeat(self, repeat: Repeat, place: int) -> None:
         self.make(place)
-        size, done, end = self.plan.sizes[repeat.axis], False, place + places(repeat) - 1
+        size, done, end = self.plan.sizes[repeat.axis], repeat.since is not None, place + places(repeat) - 1
         after = place + sum(places(item) for item in repeat.body)
         for n in range(size):
             self.loops[repeat.loop] = (size - 1 - n if repeat.reverse else n, n)
+            if repeat.since is not None and done:
+                done = self.over(repeat.since)
             if done:
                 self.sequence(repeat.rest, after)
                 continue
             self.sequence(repeat.body, place)
             if repeat.until is not None:
-                done = bool(viewed(self.bases[repeat.until.slot], self.now(self.index(repeat.until))).all())
+                done = self.over(repeat.until)
         self.drop(end)
+
+    def over(self, look: Ref) -> bool:
+        """Whether there is nothing to do for any row."""
+        return bool(viewed(self.bases[look.slot], self.now(self.index(look))).all())
 
     def step(self, step: Step, place: int) -> None:
         self.make(place)

@@ -1,4 +1,4 @@
-"""Loops without their early exit: every step is run, which changes no result (see `Loop.until`)."""
+"""Loops without their early exit: every step is run, which changes no result (see `Loop.until`, `Loop.since`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def without_early_exit(graph: Graph) -> Graph:
             return None
         loop = loop_of(node)
         inner = with_results(loop, Rewriter(change).run(loop.results))
-        return loop_node(replace(rebound(inner, inputs), until=None), node.origin)
+        return loop_node(replace(rebound(inner, inputs), until=None, since=None), node.origin)
 
     return prune(rewrite(graph, change))
 

@@ -59,7 +59,8 @@ def arguments_of(kernel: Any, sizes: Sizes) -> tuple[int, ...]:
             return kernel.term, kernel.column, kernel.terms, kernel.width
         case Sums():
             factors = tuple(n for f in kernel.factors for n in (f.lda, f.ldc, f.height))
-            return kernel.ldd, kernel.width, *kernel.order.words(kernel.axes, sizes, kernel.each), *factors
+            order = kernel.order.words(kernel.axes, sizes, kernel.each)
+            return kernel.ldd, kernel.width, *order, int(kernel.sparse), *factors
         case Ctc():
             here = sizes[kernel.axis], sizes[BATCH], sizes[kernel.over]
             return *here, *(int(each) for each in kernel.each)

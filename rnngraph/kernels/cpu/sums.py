@@ -8,6 +8,8 @@ computed together, nor by which thread.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.products import DEPTH, ROWS, Shape, Writer
 
@@ -20,7 +22,8 @@ def write(shape: Shape, sources: int, summed: bool, declared: set[str]) -> str:
     """The kernel `sums` for so many left factors; `summed` with the plain sum of the rows of d as well.
 
     Arguments d, the left factors, their results, the plain sum; then the entries from row to row of d, columns, rows,
-    rows of a unit, whether the units go from the last to the first, whether to add; then for each left factor its
+    rows of a unit, whether the units go from the last to the first, whether to add, whether rows of zeros in d are left
+    out (so that nothing shows of what is beside them); then for each left factor its
     entries from row to row, those of the result, and the rows of the result; then a mask over the rows, or null.
     Columns are counted in panels.
     """
@@ -85,10 +88,10 @@ class _Sums(Writer):
         to = Function("sums", KERNEL)
         d = to.pointer("%args", 0)
         first = 1 + 2 * sources + summed
-        ldd, columns, rows, unit, back, add = (to.word("%args", first + i) for i in range(6))
-        factors = [_Factor(to, i, sources, first + 6 + 3 * i) for i in range(sources)]
+        ldd, columns, rows, unit, back, add, sparse = (to.word("%args", first + i) for i in range(7))
+        factors = [_Factor(to, i, sources, first + 7 + 3 * i) for i in range(sources)]
         whole = to.pointer("%args", 1 + 2 * sources) if summed else ""
-        mask = to.pointer("%args", first + 6 + 3 * sources)
+        mask = to.pointer("%args", first + 7 + 3 * sources)
         # The last vector of packed rows may reach beyond them.
         sizes = (DEPTH * n + self.shape.width for n in (self.tall, self.shape.panel))
         room_a, room_d = (to.variable(f"[{size} x {self.shape.element}]") for size in sizes)
@@ -107,7 +110,8 @@ class _Sums(Writer):
             with to.loop(low, high, DEPTH) as part:
                 tall = to.sub(to.least(to.add(part, DEPTH), high), part)
                 more = to.let(f"or i64 {add}, {to.add(n, to.sub(part, low))}")
-                depth, count = self.taken(to, part, tall, unit, mask, listed, bounds)
+                which = _Taken(mask, to.let(f"icmp ne i64 {sparse}, 0"), d, ldd, columns)
+                depth, count = self.taken(to, part, tall, unit, which, listed, bounds)
                 chunk = _Chunk(part, depth, listed, bounds, count, back, more, d, ldd, columns, room_a, room_d)
                 for i, factor in enumerate(factors):
                     self.factor(to, factor, chunk, whole if i == 0 else "")
@@ -115,14 +119,14 @@ class _Sums(Writer):
         return "\n\n".join([self.plain(), text]) if summed else text
 
     def taken(
-        self, to: Function, first: Number, rows: Number, unit: Number, mask: str, listed: str, bounds: str
+        self, to: Function, first: Number, rows: Number, unit: Number, which: _Taken, listed: str, bounds: str
     ) -> tuple[Number, Number]:
-        """Lists the rows of a chunk that the mask takes (all, if it is null), and where each unit begins among them.
-        Returns how many rows and how many units there are."""
+        """Lists the rows of a chunk that are taken, and where each unit begins among them. Returns how many rows and
+        how many units there are."""
         count: Number = to.div(to.sub(to.add(rows, unit), 1), unit)
         filled = to.variable("i64")
         to.do(f"store i64 0, ptr {filled}")
-        masked = to.let(f"icmp ne ptr {mask}, null")
+        masked = to.let(f"icmp ne ptr {which.mask}, null")
         with to.loop(0, count) as m:
             start = to.mul(m, unit)
             to.do(f"store i64 {to.let(f'load i64, ptr {filled}')}, ptr {to.at(bounds, m, 'i64')}")
@@ -130,13 +134,33 @@ class _Sums(Writer):
                 place, one = to.let(f"load i64, ptr {filled}"), to.variable("i64")
                 to.do(f"store i64 1, ptr {one}")
                 with to.when(masked):
-                    byte = to.let(f"load i8, ptr {to.at(mask, to.add(first, row), 'i8')}")
+                    byte = to.let(f"load i8, ptr {to.at(which.mask, to.add(first, row), 'i8')}")
                     to.do(f"store i64 {to.let(f'zext i8 {byte} to i64')}, ptr {one}")
+                with to.when(which.sparse):
+                    start_of_row = self.at(to, which.d, to.mul(to.add(first, row), which.ldd))
+                    self.drop_zeros(to, start_of_row, which.columns, one)
                 to.do(f"store i64 {row}, ptr {to.at(listed, place, 'i64')}")
                 to.do(f"store i64 {to.add(place, to.let(f'load i64, ptr {one}'))}, ptr {filled}")
         depth = to.let(f"load i64, ptr {filled}")
         to.do(f"store i64 {depth}, ptr {to.at(bounds, count, 'i64')}")
         return depth, count
+
+    def drop_zeros(self, to: Function, row: str, columns: Number, one: str) -> None:
+        """Does not take a row of zeros."""
+        bits, seen = f"i{8 * self.shape.bytes}", to.variable("i64")
+        to.do(f"store i64 0, ptr {seen}")
+
+        def goes_on() -> str:
+            place = to.let(f"load i64, ptr {seen}")
+            inside = to.let(f"icmp slt i64 {place}, {columns}")
+            # The last entry is looked at once more behind the end.
+            entry = to.let(f"load {bits}, ptr {self.at(to, row, to.least(place, to.sub(columns, 1)))}")
+            return to.let(f"and i1 {inside}, {to.let(f'icmp eq {bits} {entry}, 0')}")
+
+        with to.while_(goes_on):
+            to.do(f"store i64 {to.add(to.let(f'load i64, ptr {seen}'), 1)}, ptr {seen}")
+        with to.when(to.let(f"icmp eq i64 {to.let(f'load i64, ptr {seen}')}, {columns}")):
+            to.do(f"store i64 0, ptr {one}")
 
     def factor(self, to: Function, factor: _Factor, chunk: _Chunk, whole: str) -> None:
         """One chunk of rows of one left factor."""
@@ -191,6 +215,16 @@ class _Sums(Writer):
                     # Whole vectors, as masks are slow to store; what is beyond is written over by the next row.
                     v.mask = None
                     v.store(x, self.at(to, out, j * width), self.shape.dtype)
+
+
+class _Taken(NamedTuple):
+    """Which rows are taken: where the mask holds, if it is not null; those of d that are no zeros, if it is sparse."""
+
+    mask: str
+    sparse: str
+    d: str
+    ldd: Number
+    columns: Number
 
 
 class _Factor:

@@ -294,20 +294,31 @@ class Tables:
         loop = [0] * walk.LOOP_WORDS
         loop[walk.STEPS], loop[walk.REVERSE] = self.sizes[repeat.axis], int(repeat.reverse)
         loop[walk.PLACE] = 3 * repeat.loop
-        if repeat.until is not None:
-            address, [(place, stride)] = self.operand(repeat.until)
-            flags = self.place(repeat.until.slot)[2][-1]
-            loop[walk.UNTIL], loop[walk.UNTIL_STRIDE], loop[walk.UNTIL_PLACE] = address, stride, place
-            first, last, step = (share.thread, flags, share.threads) if share.dealt else (*_cut(flags, share), 1)
-            if any(body[walk.BARRIER :: walk.WORDS]):
-                first, last, step = 0, flags, 1
-                body[walk.BARRIER - walk.WORDS] = 1  # all leave at the same step, once every flag of it stands
-            loop[walk.UNTIL_FIRST], loop[walk.UNTIL_LAST], loop[walk.UNTIL_STEP] = first, last, step
+        together = any((*body[walk.BARRIER :: walk.WORDS], *rest[walk.BARRIER :: walk.WORDS]))
+        if together and repeat.until is not None:
+            body[walk.BARRIER - walk.WORDS] = 1  # all leave at the same step, once every flag of it stands
+        for ref in repeat.looks:
+            look = walk.UNTIL if ref is repeat.until else walk.SINCE
+            loop[look : look + 3] = self.look(ref)
+            loop[walk.FIRST], loop[walk.LAST], loop[walk.STEP] = self.looked_at(ref, share, together)
         loop[walk.REST], loop[walk.REST_COUNT] = self.words(rest), len(rest) // walk.WORDS
         words = [0] * walk.WORDS
         words[walk.BODY], words[walk.COUNT] = self.words(body), len(body) // walk.WORDS
         words[walk.LOOP] = self.words(loop)
         return words
+
+    def looked_at(self, ref: Ref, share: Share, together: bool) -> tuple[int, int, int]:
+        """The flags that a thread looks at: all, where threads are at the same step; else those of its own rows."""
+        flags = self.place(ref.slot)[2][-1]
+        if together:
+            return 0, flags, 1
+        return (share.thread, flags, share.threads) if share.dealt else (*_cut(flags, share), 1)
+
+    def look(self, ref: Ref) -> tuple[int, int, int]:
+        """Where the address of flags stands, how many moves it has, and where these are."""
+        address, moves = array("q"), array("q")
+        self.argument(ref, address, moves)
+        return self.keep(address), len(moves) // walk.MOVE, self.keep(moves)
 
 
     # --- few rows ---

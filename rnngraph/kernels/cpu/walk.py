@@ -25,10 +25,13 @@ words below."""
 LISTED = 192
 """Rows of a list."""
 
-STEPS, REVERSE, PLACE, UNTIL, UNTIL_STRIDE, UNTIL_PLACE, UNTIL_FIRST, UNTIL_LAST, UNTIL_STEP = range(9)
-REST, REST_COUNT, LOOP_WORDS = 9, 10, 11
+STEPS, REVERSE, PLACE, REST, REST_COUNT, FIRST, LAST, STEP = range(8)
+UNTIL, SINCE = 8, 11
+LOOP_WORDS = 14
 """Words of a loop: its number of steps, its direction, where its three places are kept (step, parity of the steps
-done, and the other parity), and where the flags are that end it early, with the entries that then stand for a step."""
+done, and the other parity), the entries that stand for a step that is left out, and of which rows the flags are looked
+at that tell of it: behind a step those that end the loop, before one those that let it begin. For each of the two
+where the address of the flags stands, or 0, and how many moves it has and where they are."""
 
 MOVE = 4
 """Words of a move: the argument, its address at place 0 (or -1: add to what stands there), the place it follows, and
@@ -186,14 +189,13 @@ def _walk() -> str:
 
 
 def _steps(to: Function, entry: str) -> None:
-    """One loop: its body at every step; once it has ended early, what stands for a step."""
+    """One loop: its body at every step; before it begins and once it has ended early, what stands for a step."""
     body, count, loop = to.pointer(entry, BODY), to.word(entry, COUNT), to.pointer(entry, LOOP)
     steps, place = to.word(loop, STEPS), to.word(loop, PLACE)
     back = to.let(f"icmp ne i64 {to.word(loop, REVERSE)}, 0")
-    until = to.pointer(loop, UNTIL)
-    watched = to.let(f"icmp ne ptr {until}, null")
-    ended = to.variable("i64")
-    to.do(f"store i64 0, ptr {ended}")
+    until, since = (to.let(f"icmp ne i64 {to.word(loop, look)}, 0") for look in (UNTIL, SINCE))
+    idle = to.variable("i64")
+    to.do(f"store i64 {to.let(f'zext i1 {since} to i64')}, ptr {idle}")
     where = to.at("%places", place, "i64")
     with to.loop(0, steps) as n:
         turned = to.sub(to.sub(steps, 1), n)
@@ -201,17 +203,30 @@ def _steps(to: Function, entry: str) -> None:
         parity = to.let(f"and i64 {n}, 1")
         to.do(f"store i64 {parity}, ptr {to.at(where, 1, 'i64')}")
         to.do(f"store i64 {to.let(f'xor i64 {parity}, 1')}, ptr {to.at(where, 2, 'i64')}")
-        over = to.let(f"icmp ne i64 {to.let(f'load i64, ptr {ended}')}, 0")
+        waits = to.let(f"and i1 {since}, {_holds(to, idle)}")
+        with to.when(waits):
+            _look(to, loop, SINCE, idle)
+        over = _holds(to, idle)
         with to.when(to.let(f"xor i1 {over}, true")):
             to.do(f"call void @walk(ptr {body}, i64 0, i64 {count}, ptr %places, ptr %shared)")
-            with to.when(watched):
-                follows = to.word("%places", to.word(loop, UNTIL_PLACE))
-                flags = to.at(until, to.mul(follows, to.word(loop, UNTIL_STRIDE)), "i8")
-                rows = ", ".join(f"i64 {to.word(loop, w)}" for w in (UNTIL_FIRST, UNTIL_LAST, UNTIL_STEP))
-                to.do(f"store i64 {to.let(f'call i64 @finished(ptr {flags}, {rows})')}, ptr {ended}")
+            with to.when(until):
+                _look(to, loop, UNTIL, idle)
         with to.when(over):
             rest, left = to.pointer(loop, REST), to.word(loop, REST_COUNT)
             to.do(f"call void @walk(ptr {rest}, i64 0, i64 {left}, ptr %places, ptr %shared)")
+
+
+def _holds(to: Function, flag: str) -> str:
+    return to.let(f"icmp ne i64 {to.let(f'load i64, ptr {flag}')}, 0")
+
+
+def _look(to: Function, loop: str, look: int, idle: str) -> None:
+    """Notes whether there is nothing to do for any row of this thread."""
+    address = to.pointer(loop, look)
+    moves = f"i64 {to.word(loop, look + 1)}, ptr {to.pointer(loop, look + 2)}"
+    to.do(f"call void @moves(ptr {address}, {moves}, ptr %places)")
+    rows = ", ".join(f"i64 {to.word(loop, w)}" for w in (FIRST, LAST, STEP))
+    to.do(f"store i64 {to.let(f'call i64 @finished(ptr {to.pointer(address, 0)}, {rows})')}, ptr {idle}")
 
 
 def _own(to: Function, thread: Number) -> tuple[str, str, str]:

@@ -24,7 +24,7 @@ UNROLLED = 8
 def column_of(loop: Loop) -> Group | None:
     """The one chain of a loop in which every entry goes its own way; None where the loop is another."""
     repeat = loop.repeat
-    if len(repeat.body) != 1 or repeat.until is not None or loop.meetings.blocks:
+    if len(repeat.body) != 1 or repeat.looks or loop.meetings.blocks:
         return None
     (group,) = repeat.body
     if not isinstance(group, Group) or not isinstance(group.kernel, Elementwise) or group.part:

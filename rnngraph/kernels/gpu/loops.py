@@ -24,6 +24,7 @@ from rnngraph.planning.program import (
     groups_of,
     moments_of,
     repeats_of,
+    watched,
 )
 
 LINE = 32
@@ -44,13 +45,14 @@ class Loop:
     def slots(self) -> list[int]:
         """The slots that it touches, in order."""
         found = {ref.slot for group in groups_of((self.repeat,)) for ref in group.refs}
-        return sorted(found | {r.until.slot for r in repeats_of((self.repeat,)) if r.until is not None})
+        return sorted(found.union(watched((self.repeat,))))
 
     @property
     def around(self) -> list[int]:
         """The loops around it that its views move with."""
         own = {r.loop for r in repeats_of((self.repeat,))}
         refs = [ref for group in groups_of((self.repeat,)) for ref in group.refs]
+        refs += [ref for repeat in repeats_of((self.repeat,)) for ref in repeat.looks]
         return sorted({e.loop for ref in refs for e in ref.index if isinstance(e, Turn | Ring)} - own)
 
     def fixed(self, matrix: Ref) -> bool:
@@ -79,7 +81,7 @@ def why_not(item: Repeat, slots: Sequence[Slot]) -> str:
         if not isinstance(moment, Group):
             return f"`{moment.node.op.name}` has no kernel"
     for repeat in repeats_of((item,)):
-        if repeat.until is not None and not _of_rows(repeat.until, slots[repeat.until.slot]):
+        if not all(_of_rows(ref, slots[ref.slot]) for ref in repeat.looks):
             return "it ends by something that is not told row by row"
     return ""
 
@@ -188,27 +190,32 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 
     def repeat(self, repeat: Repeat) -> Iterator[str]:
         number, size = repeat.loop, self.views.names[repeat.axis]
-        if repeat.until is not None:
-            yield f"bool over{number} = false;"
+        if repeat.looks:
+            yield f"bool over{number} = {'false' if repeat.since is None else 'true'};"
         yield f"for (Int k{number} = 0; k{number} < {size}; ++k{number}) {{"
         yield f"  const Int t{number} = {f'{size} - 1 - k{number}' if repeat.reverse else f'k{number}'};"
-        if repeat.until is None:
+        if repeat.since is not None:
+            yield f"  if (over{number}) {{"
+            yield from _indented(_indented(self.vote(repeat, repeat.since)))
+            yield "  }"
+        if not repeat.looks:
             yield from _indented(self.code(repeat.body))
         else:
             yield f"  if (!over{number}) {{"
             yield from _indented(_indented(self.code(repeat.body)))
-            yield from _indented(_indented(self.vote(repeat, repeat.until)))
+            if repeat.until is not None:
+                yield from _indented(_indented(self.vote(repeat, repeat.until)))
             yield "  } else {"
             yield from _indented(_indented(self.code(repeat.rest)))
             yield "  }"
         yield "}"
 
-    def vote(self, repeat: Repeat, until: Ref) -> Iterator[str]:
-        """Whether the loop is over for all rows of the team."""
-        yield from self.meeting(("until", repeat.loop))
+    def vote(self, repeat: Repeat, look: Ref) -> Iterator[str]:
+        """Whether there is nothing to do for any row of the team."""
+        yield from self.meeting(("look", repeat.loop))
         yield "bool all = true;"
         yield "for (int b = threadIdx.x; b < rows; b += THREADS)"
-        yield f"  all = all && p{until.slot}[{self.views.start(until)} + row0 + b];"
+        yield f"  all = all && p{look.slot}[{self.views.start(look)} + row0 + b];"
         yield f"over{repeat.loop} = __syncthreads_and(all);"
 
     def meeting(self, key: object) -> Iterator[str]:

@@ -67,14 +67,13 @@ class _Walk:
         self.of_threads: list[Access] = []
 
     def repeat(self, repeat: Repeat, at: Mapping[int, tuple[int, int]]) -> None:
-        for n in range(3):
+        run, left_out = [repeat.body] * 3, [repeat.rest] * 3
+        for n, code in enumerate((*left_out, *run) if repeat.since is not None else (*run, *left_out)):
             inside = {**at, repeat.loop: (-n if repeat.reverse else n, n)}
-            self.code(repeat.body, inside)
-            if repeat.until is not None:
+            self.code(code, inside)
+            if repeat.until is not None and code is repeat.body:  # what `since` looks at is written before
                 looked_at = Access(repeat.until.slot, _placed(repeat.until, inside), None, False)
-                self.visit(("until", repeat.loop), [looked_at])
-        for n in range(3, 6) if repeat.rest else ():
-            self.code(repeat.rest, {**at, repeat.loop: (-n if repeat.reverse else n, n)})
+                self.visit(("look", repeat.loop), [looked_at])
 
     def code(self, code: Sequence[Code], at: Mapping[int, tuple[int, int]]) -> None:
         for item in code:

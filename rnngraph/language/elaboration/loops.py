@@ -72,6 +72,7 @@ def unroll(scope: Scope, e: ast.Unroll, targets: Sequence[ast.Target] = ()) -> U
             level.counter,
             label=cell.title,
             until=flags.done,
+            lengths=not level.stops and not level.halts,
         ),
         trace.origin(e.span),
     )
