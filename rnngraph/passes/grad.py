@@ -44,8 +44,6 @@ from rnngraph.ops.ranges import Known, note
 from rnngraph.ops.table import TABLE
 from rnngraph.passes.saved_values import made_again
 
-WHERE = TABLE["where"]
-
 
 def gradients(graph: Graph, cotangents: Sequence[tuple[Value, Value]], wrt: Mapping[str, Value]) -> Graph:
     """The graph with an output `grad:NAME` for each value of `wrt`: sum of cotangent times output, differentiated.
@@ -86,11 +84,13 @@ class _Sweep:
     """Forward loops that now stack what the backward loops need."""
     ended: Value | None = None
     """What tells the rows of which nothing is left, where steps without others are left out."""
+    without_ended: dict[Value, Value] = field(default_factory=dict)
+    """Values that are 0 for these rows, by what they are for the others."""
 
     def give(self, value: Value, cotangent: Value) -> None:
         if value.type.dtype == "float":
             if BATCH not in value.type.axes:
-                cotangent = _unless(self.ended, cotangent, cotangent.node.origin)
+                cotangent = self.running(cotangent)
             self.given.setdefault(value, []).append(fit(cotangent, value.type))
 
     def total(self, value: Value) -> Value | None:
@@ -119,13 +119,25 @@ class _Sweep:
         origin = _backward(node.origin)
         pointwise = node.op.kind == "pointwise"
         if not pointwise and any(BATCH not in v.type.axes for v in node.inputs):  # the op sums over rows
-            dy = _unless(self.ended, dy, origin)
+            dy = self.running(dy)
         read = [v if pointwise else self.settled(v, origin) for v in (y, *node.inputs)]
         result, *inputs = (Formula(v, origin) for v in read)
         parts = node.op.vjp(node.attrs, result, Formula(dy, origin), *inputs)
         for value, part in zip(node.inputs, parts, strict=True):
             if part is not None:
                 self.give(value, self.chosen(part, dy).value if pointwise else part.value)
+
+    def running(self, value: Value, otherwise: Value | None = None) -> Value:
+        """The value; for the rows that have ended 0, or what is told. So a step of such rows alone is nothing, to the
+        bit, whatever would be computed for it."""
+        if self.ended is None or BATCH not in value.type.axes:
+            return value
+        if otherwise is not None:
+            return call("where", self.ended, otherwise, value, origin=value.node.origin)
+        if value not in self.without_ended:
+            made = call("where", self.ended, const(0.0), value, origin=value.node.origin)
+            self.without_ended |= {value: made, made: made}
+        return self.without_ended[value]
 
     def settled(self, value: Value, origin: Origin) -> Value:
         """The value, with 0 where it is infinite or nan: the loss does not depend on it there, or is nan itself."""
@@ -273,9 +285,9 @@ def _through_loop(sweep: _Sweep, node: Node, needed: set[Node]) -> None:
     sequences = [s for s in loop.slices if s.param in active and inner.total(s.param)]
     captures = [c for c in loop.captures if c.param in active and inner.total(c.param)]
     passed_on = [(inner.total(c.param) or zeros(c.param.type, origin), incoming[c]) for c in carried]
-    results = [_unless(ended, value, origin, coming) for value, coming in passed_on]
+    results = [inner.running(value, coming) for value, coming in passed_on]
     handed_out = [*(s.param for s in sequences), *(c.param for c in captures)]
-    results += [_unless(ended, _must(inner.total(param)), origin) for param in handed_out]
+    results += [inner.running(_must(inner.total(param))) for param in handed_out]
     forward = (*loop.results,)
     done = inner.finished([*forward, *results])
     forward_done, results_done = done[: len(forward)], list(done[len(forward) :])
@@ -344,16 +356,6 @@ def _ended(loop: Loop, active: frozenset[Value], outs: Sequence[Value]) -> Value
     bound = [v for v in (*(c.param for c in loop.carries), *(s.param for s in loop.slices)) if v in active]
     by_row = all(BATCH in v.type.axes for v in (*bound, *outs)) and not any(n.op is LOOP for n in body_nodes(loop))
     return loop.until if by_row and not loop.lengths else None
-
-
-def _unless(ended: Value | None, value: Value, origin: Origin, otherwise: Value | None = None) -> Value:
-    """The value; for the rows that have ended 0, or what is told. So a step of such rows alone is nothing, to the bit,
-    whatever would be computed for it."""
-    if ended is None or BATCH not in value.type.axes:
-        return value
-    if otherwise is None and value.op is WHERE and value.node.inputs[0] == ended:
-        return value  # one of these
-    return call("where", ended, otherwise or const(0, value.type.dtype), value, origin=origin)
 
 
 def _must(value: Value | None) -> Value:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.analysis.equality import differences, everything
+from rnngraph.compilation.variant import Signature
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.export.numpy.export import to_numpy
 from rnngraph.exchange.export.onnx.export import to_onnx
@@ -219,3 +222,95 @@ def test_a_number_of_steps_needs_a_bound() -> None:
         rg.parse(text.format("int", "n"))
     with pytest.raises(UserError, match="an int for each row"):
         rg.parse(text.format("[]", "n"))
+
+
+COUNTED = (
+    RUNS
+    + """
+model M {
+  input x: seq[2]
+  input end: seq int
+  y, final = unroll Until(RNN(3)) over x, end
+  output y, final
+  loss mean(y * y)
+}
+"""
+)
+
+
+@pytest.mark.parametrize("kernels", ["numpy", "native"])
+def test_with_gradients_a_loop_ends_too(kernels: str) -> None:
+    """There and back it makes as many steps as there are up to the last end of a row."""
+    model = rg.parse(COUNTED)
+    program, weights = model.compile(gradient=True, kernels=kernels), model.init(0)
+    found = []
+    for steps in (2, 5, 8):
+        end = np.zeros((3, 8), int)
+        end[[0, 1, 2], [0, steps - 1, 1]] = 1
+        data = {"x": np.random.default_rng(0).normal(size=(3, 8, 2)), "end": end}
+        found.append(made(program, data, weights))
+    for op in (("tanh", False), ("sub", True)):  # the cell's function, and its slope
+        assert [b[op] - a[op] for a, b in pairwise(found)] == [3, 3], op
+
+
+def made(program: Any, data: Any, weights: Any) -> Counter[tuple[str, bool]]:
+    """How often a run does each op, in the forward pass (False) and in the backward pass."""
+    variant, checked, found = program.variant(Signature(cotangents=("loss",))), program.check(data), Counter[Any]()
+
+    def watch(kernel: Any, steps: Any) -> Any:
+        ops = Counter((step.node.op.name, step.node.origin.backward) for step in steps)
+
+        def counted(*arrays: Any) -> None:
+            found.update(ops)
+            kernel(*arrays)
+
+        return counted
+
+    bound = program.backend.watched(variant.program, variant.plan(checked.sizes), watch)
+    bound.run({n: program.input(n, variant, checked, {}) for n in variant.inputs}, weights)
+    return found
+
+
+SPOILT = """
+cell Spoilt(units) {
+  input x: [n]
+  input end: int
+  state h: [units] = 0.5
+  param kernel: [n + units, units] ~ glorot_uniform
+  param scale: [units] = -1
+  u = 1 + sigmoid([x, h] @ kernel)  # never 0, as what a step leaves that is left out
+  h' = relu(log(u) / u - 0.25) * scale + h / u
+  output h' * scale
+  stop end == 1
+}
+model M {
+  input x: seq[3]
+  input end: seq int
+  y, final = unroll Spoilt(4) over x, end
+  output y, final
+  loss mean(y * y)
+}
+"""
+
+
+@pytest.mark.parametrize("kernels", ["numpy", "native"])
+def test_what_stands_behind_an_end_reaches_no_gradient(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither what is left out nor what is computed there for other rows, of large numbers: to the sign of a zero."""
+    monkeypatch.setenv("RNNGRAPH_THREADS", "3")
+    model = rg.parse(SPOILT)
+    weights, rng, rows, steps = model.init(0), np.random.default_rng(0), 7, 9
+    ends = rng.integers(0, 6, rows)
+    end = np.zeros((rows, steps), int)
+    end[np.arange(rows), ends] = 1
+    x = rng.normal(size=(rows, steps, 3))
+    behind = np.arange(steps) > ends[:, None]
+    ways: list[dict[str, Any]] = [{"unroll": "static", "steps": steps}, {}, {"unroll": 3}, {"keep": "every:2"}]
+    first: dict[str, Any] = {}
+    for large in (0.0, 1e200):
+        data = {"x": np.where(behind[..., None], large, x), "end": end}
+        for way in ways:
+            found = everything(model.compile(gradient=True, kernels=kernels, **way), data, weights, None)
+            first = first or found
+            assert not [d for d in differences(first, found) if not d.equal], (large, way)
+    assert all(np.isfinite(value).all() for value in first.values())
+    assert first["gradient of x"][~behind].all() and not np.signbit(first["gradient of x"][behind]).any()
