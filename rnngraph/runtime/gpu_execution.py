@@ -34,6 +34,8 @@ class GpuBound(Bound):
         self.sizes = tuple(np.int64(n) for n in self.module.size_numbers)
         teams = max((launch.teams for launch in self.module.launches.values()), default=0)
         self.counts = backend.xp.zeros(max(1, teams * LINE), "uint32")
+        borders = max((launch.borders for launch in self.module.launches.values()), default=0)
+        self.borders = backend.xp.empty(max(1, borders), target.dtype)
         self.kernels: dict[str, Any] = {}
         self.modules: dict[bool, Any] = {}
 
@@ -89,6 +91,8 @@ class GpuBound(Bound):
         if launch.teams:
             arguments.append(self.counts)
         arguments += [np.int64(n) for n in launch.numbers]
+        if launch.borders:
+            arguments.append(self.borders)
         kernel, grid, block = self.kernel(launch), (launch.blocks,), (launch.threads,)
 
         def call(places: Mapping[int, tuple[int, int]] = {}) -> None:  # nothing is put in

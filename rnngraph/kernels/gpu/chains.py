@@ -40,6 +40,12 @@ static __device__ void {name}({arguments}) {{
 
 def entry(chain: Chain, loads: Sequence[str], stores: Sequence[str]) -> list[str]:
     """The statements for the entry `e` of a row; loads and stores are expressions."""
+    lines, values = computed(chain, loads)
+    return [*lines, *(f"{y} = {values[value]};" for y, (value, _) in zip(stores, chain.stores, strict=True))]
+
+
+def computed(chain: Chain, loads: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The statements that compute all values of a chain, and the names of these."""
     lines, values = list[str](), list[str]()
     for i, (operand, load) in enumerate(zip(chain.loads, loads, strict=True)):
         values.append(f"v{i}")
@@ -51,7 +57,7 @@ def entry(chain: Chain, loads: Sequence[str], stores: Sequence[str]) -> list[str
         said = expression(operation, x, f"d{len(chain.dims) - 1}", noise_row, "e")
         lines.append(f"const {TYPES[operation.result]} {name} = {said};")
         values.append(name)
-    return [*lines, *(f"{y} = {values[value]};" for y, (value, _) in zip(stores, chain.stores, strict=True))]
+    return lines, values
 
 
 def places(dims: tuple[int, ...]) -> list[str]:

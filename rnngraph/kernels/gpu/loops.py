@@ -126,14 +126,14 @@ def _gate(size: int, sizes: Sequence[int]) -> int:
 
 
 def parameters(loop: Loop, views: Views, alone: bool = False) -> str:
-    """What the kernel of a loop is told: slots, places of the loops around, sizes, and how it is spread. Where a thread
-    is `alone`, no two slots are known to it under two names."""
+    """What the kernel of a loop is told: slots, places of the loops around, sizes, and where blocks count who has come.
+    Where a thread is `alone`, no two slots are known to it under two names."""
     written = {ref.slot for group in groups_of((loop.repeat,)) for ref in group.outs}
     kinds = {s: f"{'const ' * (s not in written)}{views.kind(s)}*{' __restrict__' * alone}" for s in loop.slots}
     slots = ", ".join(f"{kinds[s]} p{s}" for s in loop.slots)
     around = "".join(f"Int t{n}, Int k{n}, " for n in loop.around)
     sizes = ", ".join(f"Int {size}" for size in views.names.values())
-    return f"{slots}, {around}{sizes}, Int steps_of_unit, unsigned* counts, Int rows_each, Int parts, Int teams"
+    return f"{slots}, {around}{sizes}, Int steps_of_unit, unsigned* counts"
 
 
 @dataclass
@@ -155,7 +155,7 @@ class Writer:
         batch = self.views.names[BATCH]
         return f"""
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-{name}({parameters(self.loop, self.views)}) {{
+{name}({parameters(self.loop, self.views)}, Int rows_each, Int parts, Int teams) {{
   {kind}* near = ({kind}*)dynamic_shared();
   unsigned char* copies = dynamic_shared() + {self.shape.copies};
   const int part = int(blockIdx.x % parts);

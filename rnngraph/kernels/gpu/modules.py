@@ -10,7 +10,7 @@ from math import prod
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import Chain
-from rnngraph.kernels.gpu import chains, columns, loops
+from rnngraph.kernels.gpu import chains, columns, loops, scans
 from rnngraph.kernels.gpu.expressions import MIXED, TYPES
 from rnngraph.kernels.gpu.functions import SHARED, Functions, Tiles, blocks_of, entries_of
 from rnngraph.kernels.gpu.shapes import LoopShape, loop_shape
@@ -88,6 +88,8 @@ class Launch:
     """The loops around it whose places it is told."""
     threads: int = THREADS
     """Threads of a block."""
+    borders: int = 0
+    """Numbers that it keeps of the chunks of a loop while it runs."""
 
 
 @dataclass
@@ -156,16 +158,25 @@ class Module:
         views = self.whole(loop)
         return Launch(name, shape.blocks, views, numbers, shape.bytes, shape.teams, shape.parts > 1, around)
 
-    def column(self, loop: loops.Loop, group: Group) -> Launch:
-        """The launch of a loop in which every entry goes its own way."""
-        name = f"loop{len(self.spread_out)}"
-        parameters = loops.parameters(loop, self.views, alone=True)
-        self.known[name] = columns.write(loop, group, self.views, parameters, name)
-        threads = self.sizes[BATCH] * prod(group.kernel.chain.dims)
-        self.spread_out[id(loop.repeat)] = f"{threads:,} thread{'s' * (threads != 1)}, each of an entry of a row"
-        each = next((n for n in (THREADS, 128, 64) if threads >= n * self.target.processors), 32)
-        blocks, around = max(1, -(-threads // each)), tuple(loop.around)
-        return Launch(name, blocks, self.whole(loop), (1, 1, 1), teams=1, around=around, threads=each)
+    def column(self, loop: loops.Loop, column: columns.Column) -> Launch:
+        """The launch of a loop in which every entry goes its own way: in chunks of steps at once where that can be."""
+        name, batch = f"loop{len(self.spread_out)}", self.sizes[BATCH]
+        parameters, around = loops.parameters(loop, self.views, alone=True), tuple(loop.around)
+        entries, steps = batch * column.entries, self.sizes[loop.repeat.axis]
+        why = scans.why_not(column)
+        scan = None if why else scans.scan_shape(entries, steps, self.target)
+        if scan is not None:
+            self.known[name] = scans.write(column, self.views, parameters, name)
+            self.spread_out[id(loop.repeat)] = scan.told(entries)
+            numbers, kept = (scan.steps, scan.chunks), scans.borders_of(column, self.views, scan, batch)
+            return Launch(name, scan.blocks, self.whole(loop), numbers, 0, 1, scan.blocks > 1, around, borders=kept)
+        self.known[name] = columns.write(column, self.views, parameters, name)
+        walked = why or f"{steps:,} steps are walked one by one sooner than in chunks"
+        threads = f"{entries:,} thread{'s' * (entries != 1)}, each of an entry of a row"
+        self.spread_out[id(loop.repeat)] = f"{threads}; {walked}"
+        each = next((n for n in (THREADS, 128, 64) if entries >= n * self.target.processors), 32)
+        blocks = max(1, -(-entries // each))
+        return Launch(name, blocks, self.whole(loop), (), teams=1, around=around, threads=each)
 
     def whole(self, loop: loops.Loop) -> tuple[Ref, ...]:
         """The slots of a loop, as it is told them."""

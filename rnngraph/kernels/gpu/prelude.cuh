@@ -86,6 +86,11 @@ template <> __device__ __forceinline__ float lowest() { return __int_as_float(0x
 template <> __device__ __forceinline__ Int lowest() { return -0x7fffffffffffffffll - 1; }
 template <> __device__ __forceinline__ double lowest() { return __longlong_as_double(0xfff0000000000000ll); }
 
+__device__ __forceinline__ bool same_bits(float a, float b) { return __float_as_int(a) == __float_as_int(b); }
+__device__ __forceinline__ bool same_bits(double a, double b) {
+  return __double_as_longlong(a) == __double_as_longlong(b);
+}
+
 // --- who does what ----------------------------------------------------------------------------------------------
 
 // What a block works on: some rows of the batch, at some places of the axes before it, and one of several parts of the

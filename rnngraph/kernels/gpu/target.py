@@ -20,6 +20,8 @@ class GpuTarget:
     shared: int
     parts: int = 0
     """So many blocks for the same rows, at most; 0 where the best number is to be found."""
+    chunk: int = 256
+    """The fewest steps of a chunk, where a loop is done in chunks at once."""
     near: int = 0
     several: bool = False
     sums_in_chains: bool = False
