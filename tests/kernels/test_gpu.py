@@ -144,11 +144,13 @@ def test_random_programs(seed: int, small: Any) -> None:
 # --- meetings ----------------------------------------------------------------------------------------------------
 
 
-def module_of(model: Model, gradient: bool = True, target: GpuTarget | None = None, batch: int = 32) -> Module:
+def module_of(
+    model: Model, gradient: bool = True, target: GpuTarget | None = None, batch: int = 32, steps: int = 100
+) -> Module:
     target = target or h100("float32")
     plain = model.compile(backend=NumpyBackend(), gradient=gradient, dtype=target.dtype).main.program
     program = adapted(plain, target)
-    return Module(program, dict.fromkeys(program.axes, 100) | {"batch": batch}, target)
+    return Module(program, dict.fromkeys(program.axes, steps) | {"batch": batch}, target)
 
 
 def cell(name: str, units: int = 64) -> Model:

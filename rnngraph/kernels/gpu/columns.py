@@ -7,18 +7,18 @@ for the others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import Chain, Operand
 from rnngraph.kernels.gpu.chains import computed, offset, places
 from rnngraph.kernels.gpu.expressions import TYPES
-from rnngraph.kernels.gpu.loops import Loop
+from rnngraph.kernels.gpu.loops import Loop, loop_of
 from rnngraph.kernels.gpu.views import Views
 from rnngraph.kernels.kernel import Elementwise
-from rnngraph.planning.program import Entry, Group, Ref, Repeat, Ring, Turn
+from rnngraph.planning.program import Entry, Group, Ref, Repeat, Ring, Slot, Turn, groups_of
 
 UNROLLED = 8
 """Steps whose inputs are asked for at once."""
@@ -38,11 +38,15 @@ class State:
 @dataclass(frozen=True)
 class Column:
     """A loop in which every entry goes its own way: a group for all rows, or one for those that go on and one for the
-    others."""
+    others. All its steps are run."""
 
-    repeat: Repeat
+    loop: Loop
     groups: tuple[Group, ...]
     states: tuple[State, ...]
+
+    @property
+    def repeat(self) -> Repeat:
+        return self.loop.repeat
 
     @property
     def chains(self) -> tuple[Chain, ...]:
@@ -65,13 +69,15 @@ class Column:
         return any(ref.slot == slot for group in self.groups for ref in group.outs)
 
 
-def column_of(loop: Loop) -> Column | None:
-    """The loop as a column; None where it is another."""
-    repeat = loop.repeat
-    if repeat.looks or loop.meetings.blocks:
+def column_of(repeat: Repeat, slots: Sequence[Slot], elsewhere: Container[int]) -> Column | None:
+    """A loop whose groups all have kernels as a column; None where it is another. `elsewhere` are the slots that are
+    read outside of it."""
+    loop = loop_of(_to_the_end(repeat, elsewhere), slots)
+    body = loop.repeat.body
+    if loop.repeat.looks or loop.meetings.blocks:
         return None
-    groups = [g for g in repeat.body if isinstance(g, Group) and isinstance(g.kernel, Elementwise)]
-    if len(groups) != len(repeat.body) or any(g.kernel.axes != (BATCH,) for g in groups):
+    groups = [g for g in body if isinstance(g, Group) and isinstance(g.kernel, Elementwise)]
+    if len(groups) != len(body) or any(g.kernel.axes != (BATCH,) for g in groups):
         return None
     groups.sort(key=lambda group: group.part)
     if [g.part for g in groups] == ["live", "past"]:
@@ -80,7 +86,18 @@ def column_of(loop: Loop) -> Column | None:
             return None
     elif [g.part for g in groups] != [""]:
         return None
-    return Column(repeat, tuple(groups), tuple(_states(repeat, groups)))
+    return Column(loop, tuple(groups), tuple(_states(loop.repeat, groups)))
+
+
+def _to_the_end(repeat: Repeat, elsewhere: Container[int]) -> Repeat:
+    """The loop that does not look whether it is over for every row, where that is all it finds out by looking: steps
+    behind the end change no state."""
+    if repeat.until is None:
+        return repeat
+    looked = repeat.until.slot
+    body = tuple(g for g in repeat.body if not (isinstance(g, Group) and {ref.slot for ref in g.outs} == {looked}))
+    read = any(ref.slot == looked for group in groups_of(body) for ref in group.ins)
+    return repeat if read or looked in elsewhere else replace(repeat, body=body, until=None, rest=())
 
 
 def _states(repeat: Repeat, groups: Sequence[Group]) -> list[State]:

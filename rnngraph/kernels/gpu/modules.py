@@ -19,7 +19,7 @@ from rnngraph.kernels.gpu.views import Views
 from rnngraph.kernels.kernel import BLOCK, AlongRow, ColumnSums, Elementwise, Product, Sums
 from rnngraph.kernels.nests import Nest
 from rnngraph.ops.summation_order import unit
-from rnngraph.planning.program import Code, Group, Program, Ref, Repeat
+from rnngraph.planning.program import Code, Group, Program, Ref, Repeat, moments_of
 
 OPTIONS = ("--std=c++17", "--fmad=false")
 """Additions and multiplications are fused where the text says so, and nowhere else: bits must not depend on what the
@@ -128,11 +128,11 @@ class Module:
     def add_loop(self, repeat: Repeat) -> None:
         why = loops.why_not(repeat, self.program.slots) if self.whole_loops else "it is run step by step"
         if not why:
-            loop = loops.loop_of(repeat, self.program.slots)
-            column = columns.column_of(loop)
+            column = columns.column_of(repeat, self.program.slots, self.read_beside(repeat))
             if column is not None:
-                self.launches[id(repeat)] = self.column(loop, column)
+                self.launches[id(repeat)] = self.column(repeat, column)
                 return
+            loop = loops.loop_of(repeat, self.program.slots)
             shape = loop_shape(loop.facts(), self.sizes[BATCH], self.target)
             if shape is not None:
                 self.launches[id(repeat)] = self.launched(loop, shape)
@@ -158,22 +158,30 @@ class Module:
         views = self.whole(loop)
         return Launch(name, shape.blocks, views, numbers, shape.bytes, shape.teams, shape.parts > 1, around)
 
-    def column(self, loop: loops.Loop, column: columns.Column) -> Launch:
+    def read_beside(self, repeat: Repeat) -> set[int]:
+        """The slots that are read outside of a loop."""
+        inside = {id(moment) for moment in moments_of((repeat,))}
+        moments = [moment for moment in moments_of(self.program.code) if id(moment) not in inside]
+        return {ref.slot for moment in moments for ref in moment.ins} | {
+            ref.slot for ref in self.program.outputs.values()
+        }
+
+    def column(self, repeat: Repeat, column: columns.Column) -> Launch:
         """The launch of a loop in which every entry goes its own way: in chunks of steps at once where that can be."""
-        name, batch = f"loop{len(self.spread_out)}", self.sizes[BATCH]
+        name, batch, loop = f"loop{len(self.spread_out)}", self.sizes[BATCH], column.loop
         parameters, around = loops.parameters(loop, self.views, alone=True), tuple(loop.around)
-        entries, steps = batch * column.entries, self.sizes[loop.repeat.axis]
+        entries, steps = batch * column.entries, self.sizes[repeat.axis]
         why = scans.why_not(column)
         scan = None if why else scans.scan_shape(entries, steps, self.target)
         if scan is not None:
             self.known[name] = scans.write(column, self.views, parameters, name)
-            self.spread_out[id(loop.repeat)] = scan.told(entries)
+            self.spread_out[id(repeat)] = scan.told(entries)
             numbers, kept = (scan.steps, scan.chunks), scans.borders_of(column, self.views, scan, batch)
             return Launch(name, scan.blocks, self.whole(loop), numbers, 0, 1, scan.blocks > 1, around, borders=kept)
         self.known[name] = columns.write(column, self.views, parameters, name)
         walked = why or f"{steps:,} steps are walked one by one sooner than in chunks"
         threads = f"{entries:,} thread{'s' * (entries != 1)}, each of an entry of a row"
-        self.spread_out[id(loop.repeat)] = f"{threads}; {walked}"
+        self.spread_out[id(repeat)] = f"{threads}; {walked}"
         each = next((n for n in (THREADS, 128, 64) if entries >= n * self.target.processors), 32)
         blocks = max(1, -(-entries // each))
         return Launch(name, blocks, self.whole(loop), (), teams=1, around=around, threads=each)

@@ -260,7 +260,7 @@ __device__ void product(const Share& s, const T* x, Int lda, const T* w, Int ter
 struct Units {
   Int rows, each;
   bool back;
-  __device__ __forceinline__ Int count() const { return (rows + each - 1) / each; }
+  __device__ __forceinline__ Int count() const { return rows ? (rows + each - 1) / each : 0; }
   __device__ __forceinline__ Int first(Int n) const { return (back ? count() - 1 - n : n) * each; }
   __device__ __forceinline__ Int end(Int n) const { return least(first(n) + each, rows); }
 };
