@@ -193,8 +193,8 @@ def test_a_long_sequence_of_one_row_fills_the_device() -> None:
     target = h100("float32")
     scan = scans.scan_shape(512, 100_000, target)
     assert scan is not None
-    assert scan.blocks == scans.RESIDENT * target.processors
-    assert scan.chunks * 512 > 0.95 * scan.blocks * THREADS
+    assert scan.blocks <= scans.RESIDENT * target.processors
+    assert scan.chunks * 512 > 0.95 * scans.RESIDENT * target.processors * THREADS
     assert (scan.chunks - 1) * scan.steps < 100_000 <= scan.chunks * scan.steps
 
 
@@ -219,7 +219,7 @@ def test_as_many_launches_however_many_steps_there_are(gpu: Any) -> None:
 @pytest.mark.parametrize(
     ("cell", "told"),
     [
-        ("MinGRU(512)", "67,584 threads, each of an entry of a row in one of 132 chunks of 758 steps"),
+        ("MinGRU(512)", "67,072 threads, each of an entry of a row in one of 131 chunks of 768 steps"),
         ("IndRNN(512)", "512 threads, each of an entry of a row; `relu` of a state is not linear"),
     ],
 )

@@ -1,7 +1,7 @@
 """A loop of one chain as one kernel: a thread takes an entry of a row through all steps.
 
-Nobody reads what another thread writes, so states stay in registers, and what comes from far memory for the next steps
-is asked for before the steps at hand are done. Where rows end there are two chains, one for the rows that go on and one
+Nobody reads what another thread writes, so states stay in registers, and what several steps read from far memory is
+asked for before the first of them is done. Where rows end there are two chains, one for the rows that go on and one
 for the others.
 """
 
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
+from typing import Literal, NamedTuple
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import Chain, Operand
@@ -20,8 +22,8 @@ from rnngraph.kernels.gpu.views import Views
 from rnngraph.kernels.kernel import Elementwise
 from rnngraph.planning.program import Entry, Group, Ref, Repeat, Ring, Slot, Turn, groups_of
 
-UNROLLED = 8
-"""Steps whose inputs are asked for at once."""
+MOST, WORDS = 32, 64
+"""The most steps whose inputs are asked for at once, and how many registers these may take."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,11 @@ class Column:
     @property
     def chains(self) -> tuple[Chain, ...]:
         return tuple(group.kernel.chain for group in self.groups)
+
+    @property
+    def masked(self) -> bool:
+        """Whether rows end."""
+        return len(self.groups) > 1
 
     @property
     def entries(self) -> int:
@@ -148,9 +155,20 @@ def _place(entry: Entry, repeat: Repeat, ahead: int) -> object:
 # --- text --------------------------------------------------------------------------------------------------------
 
 
+class Load(NamedTuple):
+    """An operand that is no state: what it is called, and when it is read: `once` for all steps, `ahead` of the steps
+    that are done together, or in its own `step`, where steps before may have written it."""
+
+    name: str
+    ref: Ref
+    operand: Operand
+    when: Literal["once", "ahead", "step"]
+
+
 @dataclass(frozen=True)
 class Text:
-    """The pieces that a kernel of a column is put together from. States are called `c0`, `c1` ..."""
+    """The pieces that a kernel of a column is put together from. States are called `c0`, `c1` ..., what a step reads
+    `in`."""
 
     column: Column
     views: Views
@@ -163,31 +181,58 @@ class Text:
     def counter(self) -> str:
         return f"k{self.column.repeat.loop}"
 
-    def place(self, counter: str) -> str:
+    @property
+    def place(self) -> str:
         """The statement that tells the place on the axis at a step."""
-        return f"const Int t{self.column.repeat.loop} = {f'{self.size} - 1 - ' * self.column.repeat.reverse}{counter};"
+        repeat = self.column.repeat
+        return f"const Int t{repeat.loop} = {f'{self.size} - 1 - ' * repeat.reverse}{self.counter};"
 
-    def before(self) -> list[str]:
-        """What is there before the first step: states, and what is the same at all steps."""
-        states = [
-            f"{TYPES[s.operand.dtype]} c{n} = {self.load(s.ref, s.operand)};" for n, s in enumerate(self.column.states)
-        ]
-        return [f"const Int {self.counter} = 0;", self.place("0"), *places(self.column.chains[0].dims), *states, *(
-            f"{self.kind(operand)} {name} = {self.load(ref, operand)};"
-            for name, ref, operand, once in self.loads() if once
-        )]  # fmt: skip
-
-    def loads(self) -> list[tuple[str, Ref, Operand, bool]]:
-        """What is read beside states: its name, and whether it is the same at all steps."""
+    @cached_property
+    def loads(self) -> list[Load]:
         return [
-            (f"x{g}_{i}", ref, operand, not self.column.moves(ref) and not self.column.written(ref.slot))
+            Load(f"x{g}_{i}", ref, operand, self.when(ref))
             for g, group in enumerate(self.column.groups)
             for i, (ref, operand) in enumerate(zip(group.operands, group.kernel.chain.loads, strict=True))
             if self.column.state(g, i) is None
         ]
 
-    def kind(self, operand: Operand) -> str:
-        return f"const {TYPES[operand.dtype]}{'*' * operand.table}"
+    def when(self, ref: Ref) -> Literal["once", "ahead", "step"]:
+        if self.column.written(ref.slot):
+            return "step"
+        return "ahead" if self.column.moves(ref) else "once"
+
+    @property
+    def ahead(self) -> list[Load]:
+        return [load for load in self.loads if load.when == "ahead"]
+
+    @property
+    def together(self) -> int:
+        """Steps whose inputs are asked for at once."""
+        words = sum(1 if load.operand.dtype in ("float32", "bool") else 2 for load in self.ahead)
+        return max(2, min(MOST, WORDS // max(1, words)))
+
+    def before(self) -> list[str]:
+        """What stands before the first step: states, what is the same at all steps, and what asks for the inputs of a
+        step."""
+        states = [self.state(n) + f" c{n} = {self.load(s.ref, s.operand)};" for n, s in enumerate(self.column.states)]
+        once = [f"{self.kind(o)} {name} = {self.load(ref, o)};" for name, ref, o, when in self.loads if when == "once"]
+        kinds = [f"{self.kind(load.operand, '')} {load.name};" for load in self.ahead]
+        values = [self.load(load.ref, load.operand) for load in self.ahead]
+        if self.column.masked:
+            mask = self.column.groups[0].ins[-1]
+            kinds.append("bool live;")
+            values.append(f"p{mask.slot}[{self.views.start(mask)} + row]")
+        return [
+            *places(self.column.chains[0].dims), f"const Int {self.counter} = 0;", self.place, *states, *once,
+            f"struct Inputs {{ {' '.join(kinds)} }};",
+            f"auto inputs = [&](Int {self.counter}) {{ {self.place} return Inputs{{{', '.join(values)}}}; }};",
+        ]  # fmt: skip
+
+    def state(self, n: int) -> str:
+        return TYPES[self.column.states[n].operand.dtype]
+
+    def kind(self, operand: Operand, constant: str = "const ") -> str:
+        return f"{'const ' if operand.table else constant}{TYPES[operand.dtype]}{'*' * operand.table}"
 
     def load(self, ref: Ref, operand: Operand) -> str:
         start = f"{self.views.start(ref)} + {offset(operand)}"
@@ -195,50 +240,79 @@ class Text:
 
     def step(self, groups: Sequence[Sequence[str]]) -> list[str]:
         """A step, from the statements of each group."""
-        loads = [f"{self.kind(o)} {name} = {self.load(ref, o)};" for name, ref, o, once in self.loads() if not once]
-        if len(groups) == 1:
-            return [*loads, *groups[0]]
-        mask = self.column.groups[0].ins[-1]
+        late = [f"{self.kind(o)} {name} = {self.load(ref, o)};" for name, ref, o, when in self.loads if when == "step"]
+        if not self.column.masked:
+            return [self.place, *late, *groups[0]]
         live, past = ([f"  {line}" for line in lines] for lines in groups)
-        asked = f"const bool live = p{mask.slot}[{self.views.start(mask)} + row];"
-        return [asked, *loads, "if (live) {", *live, "} else {", *past, "}"]
+        return [self.place, *late, "if (in.live) {", *live, "} else {", *past, "}"]
 
     def computed(self, group: int) -> tuple[list[str], list[str]]:
         """The statements of a group, and the names of its values."""
-        chain = self.column.chains[group]
+        ahead, chain = {load.name for load in self.ahead}, self.column.chains[group]
+        names = [f"x{group}_{i}" for i in range(len(chain.loads))]
         states = [self.column.state(group, i) for i in range(len(chain.loads))]
-        return computed(chain, [f"x{group}_{i}" if n is None else f"c{n}" for i, n in enumerate(states)])
+        loads = [
+            f"c{n}" if n is not None else f"{'in.' * (name in ahead)}{name}"
+            for name, n in zip(names, states, strict=True)
+        ]
+        return computed(chain, loads)
 
     def whole(self, group: int, kept: str = "", at_last: str = "") -> list[str]:
         """All that a group does at a step; its results are written where a condition holds, those that are the same
         at all steps where another one does."""
-        lines, values = self.computed(group)
+        statements, values = self.computed(group)
         one = self.column.groups[group]
         for ref, (value, store) in zip(one.outs, self.column.chains[group].stores, strict=True):
             turns = any(isinstance(e, Turn) and e.loop == self.column.repeat.loop for e in ref.index)
-            lines.append(f"{kept if turns else at_last}{self.load(ref, store)} = {values[value]};")
-        return [*lines, *self.handed_on(group, values)]
+            statements.append(f"{kept if turns else at_last}{self.load(ref, store)} = {values[value]};")
+        return [*statements, *self.handed_on(group, values)]
 
     def handed_on(self, group: int, values: Sequence[str]) -> list[str]:
         return [f"c{n} = {values[state.values[group]]};" for n, state in enumerate(self.column.states)]
 
+    def loop(self, first: str, end: str, does: str, unless: str = "", then: str = "") -> list[str]:
+        """A loop over steps, several together, then one by one. `does` says what is done at a step of which the inputs
+        are `{i}` and the number is `{k}`; `then` follows them, and the loop ends where `unless` holds."""
+        k, going, after = self.counter, f"!{unless} && " * bool(unless), [f"  {then}"] * bool(then)
+        together = [f"for (int j = 0; j < {self.together}; ++j) {one}" for one in (
+            f"in[j] = inputs({k} + j);", f"{{ {does.format(i='in[j]', k=f'{k} + j')} }}"
+        )]  # fmt: skip
+        return [
+            f"Int {k} = {first};",
+            f"for (; {going}{k} + {self.together} <= {end}; {k} += {self.together}) {{",
+            f"  Inputs in[{self.together}];",
+            *(line for one in together for line in ("#pragma unroll", f"  {one}")),
+            *after,
+            "}",
+            f"for (; {going}{k} < {end}; ++{k}) {{",
+            f"  const Inputs in = inputs({k});",
+            f"  {does.format(i='in', k=k)}",
+            *after,
+            "}",
+        ]
+
 
 def write(column: Column, views: Views, parameters: str, name: str) -> str:
-    """The kernel in which a thread walks through all steps; `parameters` are those of every kernel of a loop."""
+    """The kernel in which a thread walks through all steps; `parameters` are those of every kernel of a loop. One block
+    of a processor is enough: with more, there would be no registers for what is asked for at once."""
     text = Text(column, views)
-    k, size, entries = text.counter, text.size, column.entries
-    step = [text.place(k), *text.step([text.whole(g) for g in range(len(column.groups))])]
+    entries, states = column.entries, range(len(column.states))
+    step = text.step([text.whole(g) for g in range(len(column.groups))])
+    taken = "".join(f", {text.state(n)}& c{n}" for n in states)
+    does = f"step({{i}}, {{k}}{''.join(f', c{n}' for n in states)});"
     return f"""
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
 {name}({parameters}) {{
   const Int i = Int(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i >= {views.names[BATCH]} * {entries} || {size} == 0) return;
+  if (i >= {views.names[BATCH]} * {entries} || {text.size} == 0) return;
   const Int row = i / {entries}, inner = row, outer = 0;
   const int e = int(i % {entries});
   {lines(text.before(), 2)}
-#pragma unroll {UNROLLED}
-  for (Int {k} = 0; {k} < {size}; ++{k}) {{
+  auto step = [&](const Inputs& in, Int {text.counter}{taken}) {{
     {lines(step, 4)}
+  }};
+  {{
+    {lines(text.loop("0", text.size, does), 4)}
   }}
 }}
 """

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import COPIES, Chain, Operation
-from rnngraph.kernels.gpu.columns import UNROLLED, Column, Text, lines
+from rnngraph.kernels.gpu.columns import MOST, Column, Text, lines
 from rnngraph.kernels.gpu.expressions import TYPES
 from rnngraph.kernels.gpu.target import THREADS, GpuTarget
 from rnngraph.kernels.gpu.views import Views
@@ -23,6 +23,8 @@ ROUNDS = 3
 """How often all chunks are walked again at once: what takes longer to forget is cheaper to walk in order."""
 RESIDENT = 2
 """Blocks of a processor. All of them are on the device at once, as they wait for each other."""
+AHEAD = 8
+"""Chunks that are asked for at once by the thread that goes through all of an entry."""
 FEWEST = 16
 """With fewer chunks, what is read twice and walked again would not be worth it."""
 
@@ -44,7 +46,8 @@ class Scan:
 def scan_shape(entries: int, steps: int, target: GpuTarget) -> Scan | None:
     """How a loop is spread in chunks; None where it is better walked."""
     most = target.processors * RESIDENT * THREADS // max(1, entries)
-    each = max(target.chunk, -(-steps // max(1, most)))
+    together = min(target.chunk, MOST)
+    each = max(target.chunk, -(-steps // (max(1, most) * together)) * together)
     chunks = -(-steps // each)
     if min(most, chunks) < FEWEST or not entries:
         return None
@@ -220,8 +223,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, {RESIDENT})
   {lines(self.parts.before(), 2)}
   auto at = [&](int what, Int c) -> {self.kind}& {{ return borders[(what * chunks + c) * count + i % count]; }};
   auto behind = [&](Int c) {{ return least((c + 1) * steps, {self.parts.size}); }};
-  auto step = [&](Int {k}, bool kept, {self.each(self.kind + "& c{n}", ", ")}) {{
-    {self.parts.place(k)}
+  auto step = [&](const Inputs& in, Int {k}, bool kept, {self.each(self.kind + "& c{n}", ", ")}) {{
     {lines(step, 4)}
   }};
 {self.composing()}
@@ -234,86 +236,101 @@ extern "C" __global__ void __launch_bounds__(THREADS, {RESIDENT})
 """
 
     def composing(self) -> str:
-        k = self.parts.counter
+        moved = [f"c{n}" for n in self.states] + [f"a{m}_{n}" for m, n in self.pairs]
+        taken, given = ", ".join(f"{self.kind}& {name}" for name in moved), ", ".join(moved)
         slopes = " ".join(f"{self.kind} a{m}_{n} = {int(m == n)};" for m, n in self.pairs)
         kept = " ".join(f"at(SLOPES + {i}, chunk) = a{m}_{n};" for i, (m, n) in enumerate(self.pairs))
-        return f"""  if (chunk < chunks) {{
+        return f"""  auto composed = [&](const Inputs& in, Int {self.parts.counter}, bool& still, {taken}) {{
+    {lines(self.slopes.step(), 4)}
+  }};
+  if (chunk < chunks) {{
     bool still = true;
     {self.each(self.kind + " c{n} = 0;")}
     {slopes}
-#pragma unroll {UNROLLED}
-    for (Int {k} = chunk * steps; {k} < behind(chunk); ++{k}) {{
-      {self.parts.place(k)}
-      {lines(self.slopes.step(), 6)}
-    }}
+    {self.over("chunk * steps", "behind(chunk)", f"composed({{i}}, {{k}}, still, {given});", 4)}
     {self.each("at(OTHERS + {n}, chunk) = c{n};")}
     {kept}
     at(SOURCE, chunk) = still;
   }}"""
 
+    def over(self, first: str, end: str, does: str, depth: int, unless: str = "", then: str = "") -> str:
+        return lines(self.parts.loop(first, end, does, unless, then), depth)
+
     def guessing(self) -> str:
         """A chunk in which every state stays what it is hands on what it is given: the next one goes on from where
-        that came from."""
-        slopes = [
-            [f"at(SLOPES + {i}, c) * c{n}" for i, (of, n) in enumerate(self.pairs) if of == m] for m in self.states
+        that came from. Several chunks are asked for at once."""
+        names = [f"OTHERS + {n}" for n in self.states] + [f"SLOPES + {i}" for i in range(len(self.pairs))] + ["SOURCE"]
+        asked = " ".join(f"made[j][{i}] = at({name}, c);" for i, name in enumerate(names))
+        slope = {pair: len(self.states) + i for i, pair in enumerate(self.pairs)}
+        said = [
+            " + ".join([f"made[j][{slope[m, n]}] * c{n}" for n in self.states if (m, n) in slope] + [f"made[j][{m}]"])
+            for m in self.states
         ]
-        said = " ".join(
-            f"const {self.kind} n{m} = {' + '.join([*terms, f'at(OTHERS + {m}, c)'])};"
-            for m, terms in enumerate(slopes)
-        )
+        guessed = " ".join(f"const {self.kind} guess{m} = {one};" for m, one in enumerate(said))
         return f"""  if (chunk == 0) {{
     Int source = -1;
-    for (Int c = 0; c < chunks; ++c) {{
-      const bool still = at(SOURCE, c) != 0;
-      at(SOURCE, c) = {self.kind}(source);
-      {self.each("at(START + {n}, c) = c{n};")}
-      if (still) continue;
-      {said}
-      {self.each("c{n} = n{n};")}
-      source = c;
+    for (Int from = 0; from < chunks; from += {AHEAD}) {{
+      {self.kind} made[{AHEAD}][{len(names)}];
+#pragma unroll
+      for (int j = 0; j < {AHEAD}; ++j) {{
+        const Int c = least(from + j, chunks - 1);
+        {asked}
+      }}
+#pragma unroll
+      for (int j = 0; j < {AHEAD}; ++j) {{
+        const Int c = from + j;
+        if (c >= chunks) break;
+        at(SOURCE, c) = {self.kind}(source);
+        {self.each("at(START + {n}, c) = c{n};")}
+        if (made[j][{len(names) - 1}] == 0) {{
+          {guessed}
+          {self.each("c{n} = guess{n};")}
+          source = c;
+        }}
+      }}
     }}
   }}"""
 
     def walking(self) -> str:
-        k = self.parts.counter
+        does = f"step({{i}}, {{k}}, true, {self.each('s{n}', ', ')});"
         return f"""  if (chunk < chunks) {{
     {self.each(self.kind + " s{n} = at(START + {n}, chunk);")}
-#pragma unroll {UNROLLED}
-    for (Int {k} = chunk * steps; {k} < behind(chunk); ++{k}) step({k}, true, {self.each("s{n}", ", ")});
+    {self.over("chunk * steps", "behind(chunk)", does, 4)}
     {self.each("at(ENDS + {n}, chunk) = s{n};")}
   }}"""
 
     def walking_again(self) -> str:
         """Old and new states side by side, so that it ends where they are the same. The chunks of a round look at what
         the round before came to; the last round is one thread's for each entry, in order."""
-        k = self.parts.counter
         old, new = self.each("x{n}", ", "), self.each("s{n}", ", ")
         same = self.each("same_bits(x{n}, s{n})", " && ")
-        return f"""  for (int round = 0; round <= {ROUNDS}; ++round) {{
+        does = f"step({{i}}, {{k}}, false, {old}); step({{i}}, {{k}}, true, {new});"
+        follows = self.each("same_bits(at(START + {n}, c), at(came + {n}, source < 0 ? 0 : source))", " & ")
+        return f"""  auto follow = [&](Int from, int came) {{
+    bool all = true;
+#pragma unroll
+    for (int j = 0; j < {AHEAD}; ++j) {{
+      const Int c = least(from + j, chunks - 1), source = Int(at(SOURCE, c));
+      all = all & ((source < 0) | ({follows}));
+    }}
+    return all;
+  }};
+  for (int round = 0; round <= {ROUNDS}; ++round) {{
     meet(team);
     const bool last = round == {ROUNDS};
     const int came = round % 2 ? OTHERS : ENDS, comes = last ? came : ENDS + OTHERS - came;
     for (Int c = last ? 0 : chunk; c < (last ? chunk == 0 ? chunks : 0 : least(chunk + 1, chunks)); ++c) {{
+      if (last && c % {AHEAD} == 0 && follow(c, came)) {{
+        c += {AHEAD} - 1;
+        continue;
+      }}
       {self.each(self.kind + " e{n} = at(came + {n}, c);")}
       const Int source = Int(at(SOURCE, c));
       if (source >= 0) {{
         {self.each(self.kind + " x{n} = at(START + {n}, c), s{n} = at(came + {n}, source);")}
         {self.each("at(START + {n}, c) = s{n};")}
         bool same = {same};
-        Int {k} = c * steps;
-        for (; !same && {k} + {UNROLLED} <= behind(c); {k} += {UNROLLED}) {{
-#pragma unroll
-          for (int j = 0; j < {UNROLLED}; ++j) {{
-            step({k} + j, false, {old});
-            step({k} + j, true, {new});
-          }}
-          same = {same};
-        }}
-        for (; !same && {k} < behind(c); ++{k}) {{
-          step({k}, false, {old});
-          step({k}, true, {new});
-          same = {same};
-        }}
+        {self.over("c * steps", "behind(c)", does, 8, "same", f"same = {same};")}
         if (!same) {{ {self.each("e{n} = s{n};")} }}
       }}
       {self.each("at(comes + {n}, c) = e{n};")}
