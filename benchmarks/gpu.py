@@ -1,6 +1,7 @@
 """The time of recurrent layers on a GPU: ours through CuPy, beside PyTorch (cuDNN), JAX and our own CPU kernels.
 
     python benchmarks/gpu.py [--json gpu.json] [--minutes 4.5] [--contests lstm:32,100,512,512 ...] [--turns 9]
+                             [--long 100000,512]
 
 Every result is first compared with ours in float64 on the CPU. Then the contestants take turns, each with as many calls
 as fill a turn and a wait for the device at the end; the medians over the turns count. Data and weights are on the
@@ -41,10 +42,13 @@ from contest.cells import CELLS  # noqa: E402
 from contest.ours import compiled  # noqa: E402
 from contest.problem import TASKS, Absent, Problem, Size, model, problem  # noqa: E402
 
+import rnngraph as rg  # noqa: E402
 from rnngraph.compilation.calls import call_of  # noqa: E402
 from rnngraph.compilation.variant import Signature  # noqa: E402
 from rnngraph.kernels.gpu.modules import OPTIONS, prelude  # noqa: E402
+from rnngraph.kernels.gpu.target import GpuTarget  # noqa: E402
 from rnngraph.runtime.choose_backend import backend_named  # noqa: E402
+from rnngraph.runtime.cupy import GeneratedBackend  # noqa: E402
 
 CONTESTS = (
     "lstm:32,100,512,512", "lstm:32,100,128,128", "gru:32,100,512,512", "layer_norm_lstm:32,100,512,512",
@@ -404,11 +408,48 @@ def meetings(times: int = 10_000) -> str:
         return f"{type(error).__name__}: {error}"
 
 
+class Walked(GeneratedBackend):
+    """The device without chunks: every linear loop is walked."""
+
+    def target(self, dtype: str) -> GpuTarget:
+        return replace(super().target(dtype), chunk=2**40)
+
+
+def in_chunks(steps: int, units: int) -> str:
+    """Milliseconds of a minGRU over one long row, in chunks at once and walked, by the bias of its gate: with 0 a state
+    keeps about a half at each step, with -7 999 in 1,000."""
+    try:
+        text = f"model M {{\n input x: seq[8]\n net = MinGRU({units})\n y = unroll net over x\n output y\n}}\n"
+        model, found = rg.parse(text), []
+        programs = [model.compile(backend=one, dtype="float32") for one in ("cupy", Walked())]
+        x = np.random.default_rng(0).normal(size=(1, steps, 8)).astype("float32")
+        for bias in (0, -3, -5, -7):
+            weights = model.init(0, "float32")
+            weights["net.bias"][:units] = bias
+            results, times = zip(*[fastest(program, {"x": x}, weights) for program in programs], strict=True)
+            same = "" if np.array_equal(*results) else ", OTHER BITS"
+            found.append(f"{bias}: {times[0]:.2f} and {times[1]:.2f}{same}")
+        return "; ".join(found)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def fastest(program: Any, data: Arrays, weights: Arrays, times: int = 5) -> tuple[Any, float]:
+    """What a program makes of data, and the milliseconds of the fastest of some runs."""
+    result, taken = program.run(data, weights)["y"], []
+    for _ in range(times):
+        begin = time.perf_counter()
+        program.run(data, weights, device=True)["y"][0, 0, :1].get()
+        taken.append(1e3 * (time.perf_counter() - begin))
+    return result, min(taken)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--contests", nargs="+", default=CONTESTS, help="cell:batch,steps,inputs,units")
     parser.add_argument("--minutes", type=float, default=4.5, help="after which nothing more is begun")
     parser.add_argument("--turns", type=int, default=9)
+    parser.add_argument("--long", default="100000,512", help="steps and units of the long row")
     parser.add_argument("--json", type=Path, help="where the figures are written after each contest")
     asked = parser.parse_args()
     end = time.monotonic() + 60 * asked.minutes
@@ -422,6 +463,7 @@ def main() -> int:
             asked.json.write_text(json.dumps({"machine": about, "rows": [row.told() for row in rows]}, indent=1))
 
     about["a meeting, us"] = meetings()
+    about["a minGRU over one long row, in chunks and walked, ms"] = in_chunks(*map(int, asked.long.split(",")))
     print(about, flush=True)
     for which, task in product(asked.contests, TASKS):
         print(f"{which} {task}{': left out, no time' if late() else ''}", flush=True)
