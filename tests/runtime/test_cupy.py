@@ -83,6 +83,20 @@ def test_on_a_device(name: str, kernels: str) -> None:
     assert off(dynamic, everything(model.compile(gradient=True, training=True), data, weights, None)) < 1e-9
 
 
+@on_a_device
+def test_a_long_sequence_on_a_device() -> None:
+    """Chunks at once have the bits of the walk, which short segments are."""
+    model, backend = parsed("min gru"), backend_named("cupy", "native")
+    data, weights = synthetic(model, 6000, 3, 0, padded=True), model.init(0)
+    right = everything(model.compile(gradient=True, training=True), data, weights, None)
+    at_once, walked = (
+        everything(model.compile(backend=backend, gradient=True, training=True, keep=keep), data, weights, None)
+        for keep in ("all", "every:512")
+    )
+    assert not [d for d in differences(walked, at_once) if not d.equal]
+    assert off(at_once, right) < 1e-9
+
+
 # --- the stand-in ------------------------------------------------------------------------------------------------
 
 REFUSED: dict[str, Callable[[Any, Any], Any]] = {

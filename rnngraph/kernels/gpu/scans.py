@@ -96,7 +96,7 @@ def _slope(operation: Operation, moving: Container[int]) -> str | None:
     """The slope of an operation, from those of its values that move, `{0}`, `{1}` ..., and from the others' values; ""
     where none moves, None where it is not linear in them."""
     which = tuple(i in moving for i in operation.ins)
-    if not any(which):
+    if not any(which[:1] if operation.op in COPIES else which):
         return ""
     return "{0}" if operation.op in COPIES else LINEAR.get((operation.op, which))
 
