@@ -72,6 +72,10 @@ class Column:
         """Whether a view is another at each step."""
         return any(isinstance(e, Turn | Ring) and e.loop == self.repeat.loop for e in ref.index)
 
+    def stays(self, ref: Ref) -> bool:
+        """Whether what a step writes here is written over by a later one."""
+        return not any(isinstance(e, Turn) and e.loop == self.repeat.loop for e in ref.index)
+
     def written(self, slot: int) -> bool:
         return any(ref.slot == slot for group in self.groups for ref in group.outs)
 
@@ -79,21 +83,23 @@ class Column:
 def column_of(repeat: Repeat, slots: Sequence[Slot], elsewhere: Container[int]) -> Column | None:
     """A loop whose groups all have kernels as a column; None where it is another. `elsewhere` are the slots that are
     read outside of it."""
-    loop = loop_of(_to_the_end(repeat, elsewhere), slots)
-    body = loop.repeat.body
-    if loop.repeat.looks or loop.meetings.blocks:
-        return None
-    groups = [g for g in body if isinstance(g, Group) and isinstance(g.kernel, Elementwise)]
-    if len(groups) != len(body) or any(g.kernel.axes != (BATCH,) for g in groups):
-        return None
+    walked = _to_the_end(repeat, elsewhere)
+    groups = [g for g in walked.body if isinstance(g, Group) and isinstance(g.kernel, Elementwise)]
     groups.sort(key=lambda group: group.part)
-    if [g.part for g in groups] == ["live", "past"]:
-        live, past = groups
-        if live.ins[-1].key != past.ins[-1].key or live.kernel.chain.dims != past.kernel.chain.dims:
-            return None
-    elif [g.part for g in groups] != [""]:
+    if walked.until is not None or len(groups) != len(walked.body) or not _one_for_each_row(groups):
         return None
-    return Column(loop, tuple(groups), tuple(_states(loop.repeat, groups)))
+    loop = loop_of(walked, slots)
+    return None if loop.meetings.blocks else Column(loop, tuple(groups), tuple(_states(walked, groups)))
+
+
+def _one_for_each_row(groups: Sequence[Group]) -> bool:
+    """Whether it is one group for all rows, or one for the live ones and one for those past their end."""
+    if any(group.kernel.axes != (BATCH,) for group in groups):
+        return False
+    if [group.part for group in groups] != ["live", "past"]:
+        return [group.part for group in groups] == [""]
+    live, past = groups
+    return live.ins[-1].key == past.ins[-1].key and live.kernel.chain.dims == past.kernel.chain.dims
 
 
 def _to_the_end(repeat: Repeat, elsewhere: Container[int]) -> Repeat:
@@ -258,13 +264,13 @@ class Text:
         return computed(chain, loads)
 
     def whole(self, group: int, kept: str = "", at_last: str = "") -> list[str]:
-        """All that a group does at a step; its results are written where a condition holds, those that are the same
-        at all steps where another one does."""
+        """All that a group does at a step; its results are written where a condition holds, those that later steps
+        write over where another one does."""
         statements, values = self.computed(group)
         one = self.column.groups[group]
         for ref, (value, store) in zip(one.outs, self.column.chains[group].stores, strict=True):
-            turns = any(isinstance(e, Turn) and e.loop == self.column.repeat.loop for e in ref.index)
-            statements.append(f"{kept if turns else at_last}{self.load(ref, store)} = {values[value]};")
+            when = at_last if self.column.stays(ref) else kept
+            statements.append(f"{when}{self.load(ref, store)} = {values[value]};")
         return [*statements, *self.handed_on(group, values)]
 
     def handed_on(self, group: int, values: Sequence[str]) -> list[str]:

@@ -168,23 +168,27 @@ class Module:
 
     def column(self, repeat: Repeat, column: columns.Column) -> Launch:
         """The launch of a loop in which every entry goes its own way: in chunks of steps at once where that can be."""
-        name, batch, loop = f"loop{len(self.spread_out)}", self.sizes[BATCH], column.loop
-        parameters, around = loops.parameters(loop, self.views, alone=True), tuple(loop.around)
-        entries, steps = batch * column.entries, self.sizes[repeat.axis]
-        why = scans.why_not(column)
-        scan = None if why else scans.scan_shape(entries, steps, self.target)
+        entries, why = self.sizes[BATCH] * column.entries, scans.why_not(column)
+        scan = None if why else scans.scan_shape(entries, self.sizes[repeat.axis], self.target)
         if scan is not None:
-            self.known[name] = scans.write(column, self.views, parameters, name)
-            self.spread_out[id(repeat)] = scan.told(entries)
-            numbers, kept = (scan.steps, scan.chunks), scans.borders_of(column, self.views, scan, batch)
-            return Launch(name, scan.blocks, self.whole(loop), numbers, 0, 1, scan.blocks > 1, around, borders=kept)
+            return self.in_chunks(repeat, column, scan, entries)
+        name = f"loop{len(self.spread_out)}"
+        parameters = loops.parameters(column.loop, self.views, alone=True)
         self.known[name] = columns.write(column, self.views, parameters, name)
-        walked = why or f"{steps:,} steps are walked one by one sooner than in chunks"
         threads = f"{entries:,} thread{'s' * (entries != 1)}, each of an entry of a row"
-        self.spread_out[id(repeat)] = f"{threads}; {walked}"
+        self.spread_out[id(repeat)] = f"{threads}; {why or 'linear, but at these sizes sooner walked than in chunks'}"
         each = next((n for n in (THREADS, 128, 64) if entries >= n * self.target.processors), 32)
-        blocks = max(1, -(-entries // each))
-        return Launch(name, blocks, self.whole(loop), (), teams=1, around=around, threads=each)
+        blocks, around = max(1, -(-entries // each)), tuple(column.loop.around)
+        return Launch(name, blocks, self.whole(column.loop), (), teams=1, around=around, threads=each)
+
+    def in_chunks(self, repeat: Repeat, column: columns.Column, scan: scans.Scan, entries: int) -> Launch:
+        name, loop = f"loop{len(self.spread_out)}", column.loop
+        kernel = scans.Kernel(column, self.views)
+        self.known[name] = kernel.text(loops.parameters(loop, self.views, alone=True), name)
+        self.spread_out[id(repeat)] = scan.told(entries)
+        kept, around = kernel.kept * scan.chunks * entries, tuple(loop.around)
+        numbers, waits = (scan.steps, scan.chunks), scan.blocks > 1
+        return Launch(name, scan.blocks, self.whole(loop), numbers, 0, 1, waits, around, borders=kept)
 
     def whole(self, loop: loops.Loop) -> tuple[Ref, ...]:
         """The slots of a loop, as it is told them."""

@@ -63,6 +63,8 @@ def why_not(column: Column) -> str:
         return "nothing is handed on"
     if any(not state.operand.dtype.startswith("float") for state in column.states):
         return "a state is no float"
+    if len({frozenset(ref.key for ref in group.outs if column.stays(ref)) for group in column.groups}) > 1:
+        return "a row that has ended keeps what it wrote before"
     for g, group in enumerate(column.groups):
         for i, ref in enumerate(group.operands):
             if column.state(g, i) is None and column.written(ref.slot):
@@ -181,17 +183,7 @@ class _Slopes:
                 yield f"a{m}_{n} = {known.get(self.column.states[m].values[group], f'{kind}(0)')};"
 
 
-def borders_of(column: Column, views: Views, scan: Scan, batch: int) -> int:
-    """Numbers that a kernel keeps of all chunks."""
-    return _Kernel(column, views).kept * scan.chunks * batch * column.entries
-
-
-def write(column: Column, views: Views, parameters: str, name: str) -> str:
-    """The kernel; `parameters` are those of every kernel of a loop."""
-    return _Kernel(column, views).text(parameters, name)
-
-
-class _Kernel:
+class Kernel:
     """Writes the kernel. Of each chunk of each entry it keeps the states from which it was walked, those it came to
     (twice, in turn), slopes, and the chunk that it goes on from: places START, ENDS, OTHERS, SLOPES and SOURCE."""
 
@@ -203,12 +195,14 @@ class _Kernel:
 
     @property
     def kept(self) -> int:
+        """Numbers that are kept of a chunk of an entry."""
         return 3 * len(self.states) + len(self.pairs) + 1
 
     def each(self, said: str, apart: str = " ") -> str:
         return apart.join(said.format(n=n) for n in self.states)
 
     def text(self, parameters: str, name: str) -> str:
+        """The kernel; `parameters` are those of every kernel of a loop."""
         k, entries, count = self.parts.counter, self.column.entries, len(self.states)
         kept = f"if (kept && {k} == {self.parts.size} - 1) "
         step = self.parts.step([self.parts.whole(g, "if (kept) ", kept) for g in range(len(self.column.groups))])
@@ -218,10 +212,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, {RESIDENT})
   enum {{ START = 0, ENDS = {count}, OTHERS = {2 * count}, SLOPES = {3 * count}, SOURCE = {self.kept - 1} }};
   Team team{{counts, gridDim.x, 0}};
   const Int count = {self.views.names[BATCH]} * {entries}, i = Int(blockIdx.x) * THREADS + threadIdx.x;
-  const Int chunk = i / count, row = i % count / {entries}, inner = row, outer = 0;
-  const int e = int(i % {entries});
+  const Int chunk = i / count, entry = i % count, row = entry / {entries}, inner = row, outer = 0;
+  const int e = int(entry % {entries});
   {lines(self.parts.before(), 2)}
-  auto at = [&](int what, Int c) -> {self.kind}& {{ return borders[(what * chunks + c) * count + i % count]; }};
+  auto at = [&](int what, Int c) -> {self.kind}& {{ return borders[(what * chunks + c) * count + entry]; }};
   auto behind = [&](Int c) {{ return least((c + 1) * steps, {self.parts.size}); }};
   auto step = [&](const Inputs& in, Int {k}, bool kept, {self.each(self.kind + "& c{n}", ", ")}) {{
     {lines(step, 4)}
