@@ -86,7 +86,7 @@ def column_of(repeat: Repeat, slots: Sequence[Slot], elsewhere: Container[int]) 
     walked = _to_the_end(repeat, elsewhere)
     groups = [g for g in walked.body if isinstance(g, Group) and isinstance(g.kernel, Elementwise)]
     groups.sort(key=lambda group: group.part)
-    if walked.until is not None or len(groups) != len(walked.body) or not _one_for_each_row(groups):
+    if walked.looks or len(groups) != len(walked.body) or not _one_for_each_row(groups):
         return None
     loop = loop_of(walked, slots)
     return None if loop.meetings.blocks else Column(loop, tuple(groups), tuple(_states(walked, groups)))
