@@ -40,8 +40,8 @@ class Model(core.Model):
     """One model of a file, with settings. Immutable; `compile` makes programs of it.
 
     Each verb of the command line is a method of the same name. `options` are those of `compile` that say how a model
-    is run (`unroll`, `backend`, `dtype`, `kernels`, `keep`, `memory_limit`, `truncate`, `swap`), by name, over the
-    model's `schedule` block; dtype is float32 where neither says.
+    is run (`unroll`, `backend`, `dtype`, `kernels`, `keep`, `memory_limit`, `truncate`, `swap`, `products`), by name,
+    over the model's `schedule` block; dtype is float32 where neither says.
     """
 
     def options(self, **given: Any) -> RunOptions:
@@ -225,7 +225,7 @@ class Model(core.Model):
         how = self._how(options)
         more = rows(**{**dict.fromkeys(("keep", "memory_limit", "truncate"), ""), **schedules})
         asked = Asked(tuple(modes), tuple(steps), batch, how.dtype, repeats, 0, more)
-        found = compare(self, backend_named(how.backend, how.kernels or None), asked, progress)
+        found = compare(self, backend_named(how.backend, how.kernels or None, how.products), asked, progress)
         return ShownComparison(**vars(found))
 
     def bench(

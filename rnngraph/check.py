@@ -105,6 +105,7 @@ _OPTION_OF = {
     "E607": "dtype",
     "E608": "backend",
     "E609": "kernels",
+    "E649": "products",
     "E613": "keep",
     "E615": "memory_limit",
     "E618": "truncate",
@@ -115,13 +116,14 @@ _OPTION_OF = {
 
 def _schedule_checks() -> tuple[Check, ...]:
     from rnngraph.model import checked_memory, checked_schedule
-    from rnngraph.runtime.choose_backend import known_backend
+    from rnngraph.runtime.choose_backend import known_backend, rounding_of
 
     return (
         lambda told: checked_schedule(over_defaults(told, unroll=None)["unroll"], 1, "float64", False),
         lambda told: checked_schedule("dynamic", None, over_defaults(told, dtype=None)["dtype"], False),
         lambda told: known_backend(over_defaults(told, backend=None)["backend"]),
         lambda told: _kernels_of(**over_defaults(told, backend=None, kernels=None)),
+        lambda told: rounding_of(over_defaults(told, products=None)["products"]),
         lambda told: checked_memory(**over_defaults(told, keep=None, memory_limit=None, truncate=None, swap=None)),
     )
 

@@ -208,6 +208,7 @@ class Model:
         memory_limit: str | int | None = None,
         truncate: str | int | None = None,
         swap: str = "",
+        products: str = "",
     ) -> CompiledProgram:
         """A program for this schedule.
 
@@ -220,9 +221,11 @@ class Model:
         "revolve:50" (states) or "mixed:5" (percent of all); the rest is computed again, with the same bits.
         `memory_limit` ("512MB", or bytes) takes the fastest of these ways that fits. `truncate` is a number of steps:
         gradients through states stop at its multiples, which is not the gradient any more. `swap` is a folder: all is
-        kept, in a file there.
+        kept, in a file there. `products` is "bf16" or "tf32" for products on the tensor cores of a GPU: operands are
+        rounded to that, sums are in float32, and so are all arrays.
         """
-        words = {"dtype": dtype, "keep": keep, "swap": swap, "kernels": "" if kernels is None else kernels}
+        words = {"dtype": dtype, "keep": keep, "swap": swap, "products": products}
+        words["kernels"] = "" if kernels is None else kernels
         for name, word in words.items():
             if not isinstance(word, str):
                 raise _odd(name, word)
@@ -236,9 +239,12 @@ class Model:
             refuse_infinite(made, schedule.dtype)
             return made
 
-        from rnngraph.runtime.choose_backend import backend_named
+        from rnngraph.runtime.choose_backend import backend_named, refuse_products
 
-        device = backend_named(backend, kernels) if isinstance(backend, str) else backend
+        if products and not isinstance(backend, str):
+            raise UserError("`products` is for a backend that is told by its name", "E649", 'say backend="cupy"')
+        device = backend_named(backend, kernels, products) if isinstance(backend, str) else backend
+        refuse_products(products or device.rounding, schedule.dtype)
         return CompiledProgram(elaborate, schedule, device)
 
     def stages(self, schedule: Schedule, signature: Signature) -> Iterator[tuple[str, Graph]]:

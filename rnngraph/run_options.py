@@ -26,6 +26,7 @@ class RunOptions:
     memory_limit: str = ""
     truncate: str = ""
     swap: str = ""
+    products: str = ""
 
     def compiled(self, model: Model, steps: int | Mapping[str, int] | None = None, **more: Any) -> CompiledProgram:
         """The model compiled so; `steps` are those of a static program."""
@@ -36,6 +37,7 @@ class RunOptions:
             "memory_limit": self.memory_limit or None,
             "truncate": self.truncate or None,
             "swap": self.swap,
+            "products": self.products,
         }
         return model.compile(self.unroll, steps, self.backend, self.dtype, **{**settings, **more})
 
@@ -47,7 +49,8 @@ class RunOptions:
 
 
 SCHEDULE: Mapping[str, str] = asdict(RunOptions())
-"""What holds where neither flag nor `schedule` block says; no kernels: the best that can be had."""
+"""What holds where neither flag nor `schedule` block says; no kernels: the best that can be had;
+no products: those of the number type."""
 
 
 def run_options(model: Model, **flags: str | None) -> RunOptions:

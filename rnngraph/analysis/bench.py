@@ -109,7 +109,8 @@ def bench(
         speeds.append(Speed(task, took, work, profiled(program, data, weights, given, seconds / 2)))
     tell("the machine")
     kept = "" if program.schedule.keep == ALL else f", --keep {program.schedule.keep}"
-    how = f"{dtype}, {program.schedule.unroll}, {program.backend.kernels} kernels{kept}"
+    rounded = f"products in {program.backend.rounding}, " if program.backend.rounding else ""
+    how = f"{dtype}, {rounded}{program.schedule.unroll}, {program.backend.kernels} kernels{kept}"
     return Bench(
         model.block.definition,
         batch,
@@ -146,7 +147,7 @@ def peak(backend: Backend, dtype: str) -> tuple[float, str]:
 
             count = threads.available() if backend.kernels == "native" else threads.cores_given()
             return peak_speed.peak(dtype, count), f"multiply-adds in the registers of {counted(count, 'thread')}"
-    return large_product(backend, dtype), "a large product"
+    return large_product(backend, dtype), f"a large product in {dtype}"
 
 
 def large_product(backend: Backend, dtype: str) -> float:

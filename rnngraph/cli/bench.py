@@ -16,6 +16,7 @@ from rnngraph.cli.options import (
     LINES,
     MODEL,
     PICTURE,
+    PRODUCTS,
     UNROLL,
     dtype_option,
     read,
@@ -35,6 +36,7 @@ from rnngraph.cli.terminal import console, say_json, show_all, warn
 @KEEP
 @BACKEND
 @KERNELS
+@PRODUCTS
 @dtype_option("float32")
 @PICTURE
 @LINES
@@ -50,6 +52,7 @@ def bench(
     keep: str | None,
     backend: str | None,
     kernels: str | None,
+    products: str | None,
     dtype: str | None,
     picture: str | None,
     lines: int,
@@ -63,7 +66,7 @@ def bench(
     model = read(file, name, settings)
     by_axis = model.steps_by_axis(steps)
     flags = {"unroll": unroll, "keep": keep, "backend": backend, "dtype": dtype, "kernels": kernels}
-    options = run_options(model, dtype_default="float32", **flags)
+    options = run_options(model, dtype_default="float32", products=products, **flags)
     warn(model.unrolling_warning(options.unroll, by_axis, True))
     with console(stderr=True).status("") as status:
         infer, train = (partial(made, model, by_axis) for made in (options.compiled, options.training_step))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnngraph.cli.arguments import Folder, Output, Paths, Verb, Whole, Wholes
-from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, SEED, TIMES, dtype_option, read, setting
+from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, PRODUCTS, SEED, TIMES, dtype_option, read, setting
 from rnngraph.cli.terminal import console, say_json, show_all, warn
 from rnngraph.diagnostics.optional import refuse_missing
 
@@ -44,6 +44,7 @@ def _plot_files(given: Mapping[str, Any]) -> Paths:
 @click.option("--repeats", type=Whole(), default=9, show_default=True, help="Later runs to time, with modes in turn.")
 @BACKEND
 @KERNELS
+@PRODUCTS
 @dtype_option("float32")
 @SEED
 @click.option("--page", type=PAGE, help="Write a report with plots to this .html file.")
@@ -65,6 +66,7 @@ def compare(
     repeats: int,
     backend: str | None,
     kernels: str | None,
+    products: str | None,
     dtype: str | None,
     seed: int,
     page: str | None,
@@ -87,7 +89,8 @@ def compare(
     from rnngraph.viz.plots import plots as write_plots
 
     model = read(file, name, settings)
-    options = run_options(model, backend=backend, dtype=dtype, kernels=kernels, dtype_default="float32")
+    flags = {"backend": backend, "dtype": dtype, "kernels": kernels, "products": products}
+    options = run_options(model, **flags, dtype_default="float32")
     asked = Asked(
         tuple(m.strip() for m in modes.split(",")),
         steps,
@@ -102,7 +105,7 @@ def compare(
         refuse_unshared(model, batch, processes)
     warn(model.unrolling_warning("static" if "static" in asked.modes else "", max(asked.steps), True))
     with console(stderr=True).status("") as status:
-        chosen = backend_named(options.backend, options.kernels or None)
+        chosen = backend_named(options.backend, options.kernels or None, options.products)
         found = compared(model, chosen, asked, lambda text: status.update(text))
         over = None
         if processes:

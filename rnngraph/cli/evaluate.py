@@ -9,7 +9,7 @@ import click
 
 from rnngraph.cli.arguments import Input, Verb
 from rnngraph.cli.data_options import DATA_OPTIONS, read_data
-from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, dtype_option, read_trained
+from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, PRODUCTS, dtype_option, read_trained
 from rnngraph.cli.terminal import say, say_json
 from rnngraph.distributed.processes import ALONE, Processes
 
@@ -20,6 +20,7 @@ from rnngraph.distributed.processes import ALONE, Processes
 @DATA_OPTIONS
 @BACKEND
 @KERNELS
+@PRODUCTS
 @dtype_option("float32")
 @JSON
 @click.pass_obj
@@ -33,6 +34,7 @@ def evaluate(
     paths: Sequence[str],
     backend: str | None,
     kernels: str | None,
+    products: str | None,
     dtype: str | None,
     as_json: bool,
     **asked: Any,
@@ -41,7 +43,7 @@ def evaluate(
     from rnngraph.cli.printing import metrics_text
     from rnngraph.training.train import tester
 
-    flags = {"backend": backend, "kernels": kernels, "dtype": dtype}
+    flags = {"backend": backend, "kernels": kernels, "products": products, "dtype": dtype}
     model, options, given = read_trained(file, name, settings, weights, **flags)
     data = read_data(model, paths, asked, given.about.data)
     found = tester(model, data, options, among or ALONE)(model.own(given, data))

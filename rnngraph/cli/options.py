@@ -48,6 +48,11 @@ UNROLL = click.option(
 )
 BACKEND = click.option("--backend", help="numpy or cupy.  [default: the `schedule` block's, else numpy]")
 KERNELS = click.option("--kernels", help="native (compiled) or numpy.  [default: native if available]")
+PRODUCTS = click.option(
+    "--products",
+    metavar="bf16|tf32|float32",
+    help="With --backend cupy: round the operands of products, for tensor cores.  [default: as --dtype]",
+)
 KEEP = click.option(
     "--keep",
     metavar="all|every:K|sqrt|revolve:SLOTS|mixed:PERCENT",

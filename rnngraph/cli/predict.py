@@ -9,7 +9,7 @@ import click
 
 from rnngraph.cli.arguments import Input, Output, Verb
 from rnngraph.cli.data_options import DATA_OPTIONS, read_data
-from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, dtype_option, read_trained, tell_written
+from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, PRODUCTS, dtype_option, read_trained, tell_written
 from rnngraph.cli.terminal import say, say_json, show_all, warn
 
 PREDICTIONS = Output("predictions", "csv", "npz", "json", "safetensors")
@@ -24,6 +24,7 @@ SHOWN = 20
 @click.option("--out", type=PREDICTIONS, help="Write them here: .csv with ids or dates beside, .npz, .json.")
 @BACKEND
 @KERNELS
+@PRODUCTS
 @dtype_option("float32")
 @JSON
 def predict(
@@ -35,6 +36,7 @@ def predict(
     out: str | None,
     backend: str | None,
     kernels: str | None,
+    products: str | None,
     dtype: str | None,
     as_json: bool,
     **asked: Any,
@@ -42,7 +44,7 @@ def predict(
     """Give a trained model's outputs for data, in the units of the table that it was trained on."""
     from rnngraph.cli.printing import results_json, results_text, rows_table
 
-    flags = {"backend": backend, "kernels": kernels, "dtype": dtype}
+    flags = {"backend": backend, "kernels": kernels, "products": products, "dtype": dtype}
     model, options, given = read_trained(file, name, settings, weights, **flags)
     known = [i.name for i in model.inputs if i.name not in model.roles.targets]
     found = model.predict(read_data(model, paths, asked, given.about.data, only=known), given, options)

@@ -17,6 +17,7 @@ from rnngraph.cli.options import (
     LINES,
     MODEL,
     PICTURE,
+    PRODUCTS,
     SEED,
     UNROLL,
     chance_told,
@@ -55,6 +56,7 @@ RESULTS = Output("results", "npz", "csv", "json", "safetensors")
 @UNROLL
 @BACKEND
 @KERNELS
+@PRODUCTS
 @dtype_option("float64")
 @SEED
 @JSON
@@ -76,6 +78,7 @@ def run(
     unroll: str | None,
     backend: str | None,
     kernels: str | None,
+    products: str | None,
     dtype: str | None,
     seed: int,
     as_json: bool,
@@ -99,7 +102,7 @@ def run(
     if (heat is None) != (watch is None and back is None) and (heat or back):
         raise UserError("a heat map needs values", "E647", "give `--heat FILE` with `--watch NAMES` or `--back OUTPUT`")
     model = read(file, name, settings, weights)
-    options = run_options(model, unroll=unroll, backend=backend, dtype=dtype, kernels=kernels)
+    options = run_options(model, unroll=unroll, backend=backend, dtype=dtype, kernels=kernels, products=products)
     chance_told(weights, model)
     given = read_weights(model, weights, seed, options.dtype)
     data = read_data(model, paths, asked, given.about.data)

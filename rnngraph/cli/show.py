@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rnngraph.cli.arguments import Verb, Whole
-from rnngraph.cli.options import BACKEND, MODEL, UNROLL, read
+from rnngraph.cli.options import BACKEND, MODEL, PRODUCTS, UNROLL, dtype_option, read
 from rnngraph.cli.terminal import say, show_all, warn
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 @click.option("--lengths", is_flag=True, help="For data whose rows have lengths.")
 @click.option("--kernels", is_flag=True, help="The compiled kernels, and what the array library runs and why.")
 @BACKEND
+@PRODUCTS
+@dtype_option("float64")
 @click.option("--batch", type=Whole(1), default=32, show_default=True, help="Rows, for kernels of a GPU.")
 def show(
     file: str,
@@ -40,6 +42,8 @@ def show(
     lengths: bool,
     kernels: bool,
     backend: str | None,
+    products: str | None,
+    dtype: str | None,
     batch: int,
 ) -> None:
     """Print the graph as text after a stage of compilation, or the kernels that run it."""
@@ -48,7 +52,7 @@ def show(
     from rnngraph.run_options import run_options
 
     model = read(file, name, settings)
-    options = run_options(model, unroll=unroll, backend=backend)
+    options = run_options(model, unroll=unroll, backend=backend, dtype=dtype, products=products)
     warn(model.unrolling_warning(options.unroll, steps, gradient))
     if kernels:
         if options.backend == "cupy":
@@ -78,13 +82,15 @@ def _gpu_kernels(
     from rnngraph.kernels.gpu.listing import listed_on_gpu
     from rnngraph.kernels.gpu.modules import Module
     from rnngraph.kernels.gpu.target import h100
-    from rnngraph.runtime.choose_backend import backend_named
+    from rnngraph.runtime.choose_backend import backend_named, refuse_products, rounding_of
 
+    refuse_products(options.products, options.dtype)
+    rounding = rounding_of(options.products)
     try:
-        target = backend_named("cupy", "native").target(options.dtype)  # type: ignore[attr-defined]
+        target = backend_named("cupy", "native", rounding).target(options.dtype)  # type: ignore[attr-defined]
     except CannotDo:
-        target = h100(options.dtype)
-    plain = _program(model, replace(options, backend="numpy", kernels="numpy"), steps, gradient, padded)
+        target = h100(options.dtype, rounding)
+    plain = _program(model, replace(options, backend="numpy", kernels="numpy", products=""), steps, gradient, padded)
     program = adapted(plain, target)
     sizes = {axis: batch if axis == BATCH else steps or 100 for axis in program.axes}
     return listed_on_gpu(Module(program, sizes, target))

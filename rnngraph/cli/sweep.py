@@ -9,7 +9,7 @@ import click
 
 from rnngraph.cli.arguments import Input, Output, Verb, Whole
 from rnngraph.cli.data_options import DATA_OPTIONS, read_data, read_more, rows_of
-from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, TIMES, dtype_option, given_once, read, setting
+from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, PRODUCTS, TIMES, dtype_option, given_once, read, setting
 from rnngraph.cli.terminal import console, say, say_json, show_all, warn
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.distributed.processes import ALONE, Processes
@@ -30,6 +30,7 @@ TABLE = Output("a table", "csv")
 @click.option("--picture", type=TIMES, help="Draw the scores: .svg, .png or .pdf.")
 @BACKEND
 @KERNELS
+@PRODUCTS
 @dtype_option("float32")
 @JSON
 @click.pass_obj
@@ -49,6 +50,7 @@ def sweep(
     picture: str | None,
     backend: str | None,
     kernels: str | None,
+    products: str | None,
     dtype: str | None,
     as_json: bool,
     **asked: Any,
@@ -83,7 +85,7 @@ def sweep(
             model.file.source,
             model.name,
             model.settings,
-            model.options(backend=backend, kernels=kernels, dtype=dtype),
+            model.options(backend=backend, kernels=kernels, products=products, dtype=dtype),
             data,
             read_more(model, held, asked, data.made, rows) if held else None,
             read_more(model, tests, asked, data.made) if tests else None,

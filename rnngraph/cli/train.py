@@ -18,6 +18,7 @@ from rnngraph.cli.options import (
     KERNELS,
     MEMORY_LIMIT,
     MODEL,
+    PRODUCTS,
     SWAP,
     TIMES,
     TRUNCATE,
@@ -84,6 +85,7 @@ def _training_files(given: Mapping[str, Any]) -> Paths:
 @SWAP
 @BACKEND
 @KERNELS
+@PRODUCTS
 @dtype_option("float32")
 @click.option("--seed", type=ANY, help="Seed of weights, order and masks.")
 @JSON
@@ -111,6 +113,7 @@ def train(
     swap: str | None,
     backend: str | None,
     kernels: str | None,
+    products: str | None,
     dtype: str | None,
     as_json: bool,
     **overrides: Any,
@@ -139,7 +142,7 @@ def train(
     kept = checkpoint or resume or own_checkpoint(file, out)
     own = kept not in (checkpoint, resume)
     model = read(file, name, settings, weights or resume)
-    flags = {"unroll": unroll, "backend": backend, "dtype": dtype, "kernels": kernels}
+    flags = {"unroll": unroll, "backend": backend, "dtype": dtype, "kernels": kernels, "products": products}
     memory = {"keep": keep, "memory_limit": memory_limit, "truncate": truncate, "swap": swap}
     options = run_options(model, **flags, **memory, dtype_default="float32")
     overrides = with_optimiser(model, {**overrides, "rate_schedule": _schedule(overrides["rate_schedule"])})

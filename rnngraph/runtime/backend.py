@@ -37,6 +37,7 @@ class StepByStep:
 
     notes: tuple[str, ...] = ()
     unrolls = True
+    rounding = ""
     whole: WholeArrays = NumpyArrays()
 
     def here(self) -> AbstractContextManager[Any]:

@@ -16,18 +16,27 @@ KERNELS = {"numpy": ("native", "numpy"), "cupy": ("native", "cupy")}
 """Of each backend what can do the arithmetic: kernels that are compiled here, or the array library's own."""
 
 
-def backend_named(name: str, kernels: str | None = None) -> Backend:
+PRODUCTS = ("float32", "tf32", "bf16")
+"""What operands of products can be rounded to, for float32; the latter two on the tensor cores of a GPU."""
+
+
+def backend_named(name: str, kernels: str | None = None, products: str = "") -> Backend:
     """The backend; UserError for an unknown name, CannotDo where its device is not usable.
 
     `kernels` is one of `KERNELS`; None takes compiled ones where they can be had, or what `RNNGRAPH_KERNELS` says.
+    `products` is one of `PRODUCTS`; "" for products in the type of numbers.
     """
     known = KERNELS[known_backend(name)]
     wanted = known_kernels(name, kernels or _from_environment(known))
+    rounding = rounding_of(products)
+    if rounding and (name != "cupy" or wanted == "cupy"):
+        told = f"products in {products} are made on a GPU, by generated kernels"
+        raise UserError(told, "E649", "add `--backend cupy --kernels native`, or leave `--products` out")
     if name == "numpy":
         return _numpy(wanted)
     from rnngraph.runtime.cupy import CupyBackend, GeneratedBackend
 
-    return CupyBackend() if wanted == known[1] else GeneratedBackend()
+    return CupyBackend() if wanted == known[1] else GeneratedBackend(rounding)
 
 
 def _from_environment(known: Sequence[str]) -> str | None:
@@ -59,6 +68,22 @@ def known_kernels(backend: str, name: str | None) -> str | None:
         help = did_you_mean(name, names) or f"choose {' or '.join(names)}"
         raise UserError(f"the backend {backend} has no kernels `{name}`", "E609", help)
     return name
+
+
+def rounding_of(products: str) -> str:
+    """What products in one of `PRODUCTS` round their operands to, "" for nothing; UserError for other products."""
+    if products and products not in PRODUCTS:
+        help = did_you_mean(products, PRODUCTS) or f"choose {', '.join(PRODUCTS[:-1])} or {PRODUCTS[-1]}"
+        raise UserError(f"there are no products in `{products}`", "E649", help)
+    return "" if products == PRODUCTS[0] else products
+
+
+def refuse_products(products: str, dtype: str) -> None:
+    """UserError where numbers of this type have no such products."""
+    rounding_of(products)
+    if products and dtype != "float32":
+        told = f"products in {products} are of numbers in float32, and these are in {dtype}"
+        raise UserError(told, "E649", "add `--dtype float32`, or leave `--products` out")
 
 
 def known_backend(name: str) -> str:

@@ -21,6 +21,8 @@ from rnngraph.runtime.gpu_arrays import GpuArrays
 from rnngraph.runtime.gpu_execution import GpuBound, WatchedGpuBound
 
 INSTALL = "`pip install 'rnngraph[cupy]'` brings it (`rnngraph[cupy13]` for CUDA 13), or use `--backend numpy`"
+TENSOR_CORES_FROM = 80
+"""The compute capability from which tensor cores take bf16 and tf32."""
 DRIVER = "check the driver, or use `--backend numpy`"
 
 
@@ -106,18 +108,35 @@ class CupyBackend(StepByStep):
 
 
 class GeneratedBackend(CupyBackend):
-    """The same device, with kernels generated for each program: a loop is one kernel where that can be."""
+    """The same device, with kernels generated for each program: a loop is one kernel where that can be.
+
+    `rounding` is what operands of products are rounded to for tensor cores; "" for products in the program's type.
+    CannotDo where the device has none that do it.
+    """
 
     kernels = "native"
     unrolls = False
 
-    def __init__(self) -> None:
+    def __init__(self, rounding: str = "") -> None:
         super().__init__()
+        self.rounding = rounding
+        if rounding:
+            self._ask_for_tensor_cores()
         self.whole = GpuArrays(self.xp, self.here)
+
+    def _ask_for_tensor_cores(self) -> None:
+        found = str(self.xp.cuda.Device(self.device).compute_capability)
+        if int(found) < TENSOR_CORES_FROM:
+            raise CannotDo(
+                f"products in {self.rounding} need compute capability 8.0, {self.runs_on} has {found[:-1]}.{found[-1]}",
+                "E506",
+                "leave `--products` out",
+            )
 
     def target(self, dtype: str) -> GpuTarget:
         attributes = self.xp.cuda.Device(self.device).attributes
-        return GpuTarget(dtype, attributes["MultiProcessorCount"], attributes["MaxSharedMemoryPerBlockOptin"] - STATIC)
+        near = attributes["MaxSharedMemoryPerBlockOptin"] - STATIC
+        return GpuTarget(dtype, attributes["MultiProcessorCount"], near, rounding=self.rounding)
 
     def adapted(self, program: Program, dtype: str) -> Program:
         return adapted(program, self.target(dtype))

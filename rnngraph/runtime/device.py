@@ -23,6 +23,9 @@ class Device(Protocol):
     each_step: bool
     """Whether a product over many steps is made for each on its own: its bits would depend on how many there are."""
 
+    rounding: str
+    """What operands of products are rounded to; "" for products in the type of numbers."""
+
     whole: WholeArrays
     """Who computes over whole arrays of the host, beside programs."""
 

@@ -8,7 +8,7 @@ from math import prod
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.gpu import chains, nests
-from rnngraph.kernels.gpu.expressions import TYPES
+from rnngraph.kernels.gpu.products import Products
 from rnngraph.kernels.gpu.views import Views
 from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Kernel, Order, Product, Sums
 from rnngraph.kernels.nests import Nest
@@ -41,6 +41,7 @@ class Functions:
     """The functions that a module needs, each written once."""
 
     views: Views
+    products: Products
     known: dict[tuple[object, ...], str] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
 
@@ -54,7 +55,7 @@ class Functions:
             return self.nest(group, kernel, pointers)
         if isinstance(kernel, Product):
             assert tiles is not None
-            return _product(kernel, units, pointers, masked, tiles, TYPES[self.views.dtype])
+            return self.product(kernel, units, pointers, masked, tiles)
         if isinstance(kernel, AlongRow):
             x, y = pointers
             how = f"{HOW[kernel.op]}, {kernel.size}, {kernel.lines}, {kernel.of_line}"
@@ -62,6 +63,23 @@ class Functions:
         if isinstance(kernel, ColumnSums):
             return f"column_sums<{kernel.width}>(block, {self.columns(kernel, pointers, masked)});"
         return self.sums(kernel, pointers, masked)
+
+    def product(self, kernel: Product, units: int, pointers: Sequence[str], masked: str, tiles: Tiles) -> str:
+        x, w, *plus, y = pointers
+        kind, gates = self.views.kind_of_floats, kernel.width // units
+        flags = f"{_said(tiles.kept is not None)}, {_said(bool(plus))}"
+        sizes = f"{kernel.terms}, {units}, {gates}, {tiles.rows}, {tiles.staged}, {tiles.chunk}, {flags}"
+        kept = f"(near + {tiles.kept})" if tiles.kept is not None else f"({kind}*)0"
+        beside = f"{plus[0]}, {kernel.ldd}" if plus else f"(const {kind}*)0, 0"
+        return (
+            f"{self.products.product(sizes)}(s, {x}, {kernel.lda}, {w}, {kernel.term}, {kernel.column}, {beside}, {y}, "
+            f"{kernel.ldc}, {kept}, near + {tiles.room}, {masked});"
+        )
+
+    def brought_near(self, kernel: Product, units: int, matrix: str, place: int) -> str:
+        """The statement that brings the block's columns of a matrix near."""
+        staging = self.products.staging(kernel.terms, units, kernel.width // units)
+        return f"{staging}(own, {matrix}, {kernel.term}, {kernel.column}, 0, near + {place});"
 
     def own_columns(self, group: Group, units: int, pointers: Sequence[str], mask: str) -> str:
         """The statement for a sum over rows in a loop, whose columns belong to the parts."""
@@ -81,9 +99,10 @@ class Functions:
         for i, factor in enumerate(kernel.factors):
             x, z = rest[i], rest[len(kernel.factors) + i]
             blocks = tiles_of(factor.height, kernel.width)
+            sums = self.products.sums(f"{factor.height}, {kernel.width}")
             arrays = f"{d}, {kernel.ldd}, {x}, {factor.lda}, {z}, {factor.ldc}"
             lines.append(
-                f"if (block >= {first} && block < {first + blocks}) sums<{factor.height}, {kernel.width}>"
+                f"if (block >= {first} && block < {first + blocks}) {sums}"
                 f"(block - {first}, {units}, {arrays}, {onto}, {masked});"
             )
             first += blocks
@@ -133,19 +152,6 @@ def masked_by(group: Group, mask: str) -> str:
 
 def _said(flag: bool) -> str:
     return "true" if flag else "false"
-
-
-def _product(kernel: Product, units: int, pointers: Sequence[str], masked: str, tiles: Tiles, kind: str) -> str:
-    x, w, *plus, y = pointers
-    gates = kernel.width // units
-    sizes = f"{kernel.terms}, {units}, {gates}, {tiles.rows}, {tiles.staged}, {tiles.chunk}"
-    kept = f"(near + {tiles.kept})" if tiles.kept is not None else f"({kind}*)0"
-    beside = f"{plus[0]}, {kernel.ldd}" if plus else f"(const {kind}*)0, 0"
-    flags = f"{_said(tiles.kept is not None)}, {_said(bool(plus))}"
-    return (
-        f"product<{sizes}, {flags}>(s, {x}, {kernel.lda}, {w}, {kernel.term}, {kernel.column}, {beside}, {y}, "
-        f"{kernel.ldc}, {kept}, near + {tiles.room}, {masked});"
-    )
 
 
 def blocks_of(kernel: Sums | ColumnSums) -> int:

@@ -178,13 +178,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
                 if not found:
                     yield f"const Share own{{{batch}, 0, 1, 0, 1, part, int(parts)}};"
                 found = True
-                k, units = group.kernel, self.loop.units[id(group)]
-                matrix = f"p{group.ins[1].slot} + {self.views.start(group.ins[1])}"
-                terms = -(-k.terms // 4) * 4
-                yield (
-                    f"stage_matrix<{k.terms}, {units}, {k.width // units}, {terms}>"
-                    f"(own, {matrix}, {k.term}, {k.column}, 0, near + {tiles.kept});"
-                )
+                matrix, units = self.far(group.ins[1]), self.loop.units[id(group)]
+                yield self.functions.brought_near(group.kernel, units, matrix, tiles.kept)
         if found:
             yield "__syncthreads();"
 

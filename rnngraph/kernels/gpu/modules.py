@@ -25,15 +25,18 @@ OPTIONS = ("--std=c++17", "--fmad=false")
 """Additions and multiplications are fused where the text says so, and nowhere else: bits must not depend on what the
 compiler makes of the text around them."""
 
-CHUNK, STAGED, COLUMNS, EACH = 64, 32, 32, 1024
-"""Of a product outside of loops: terms and rows that are staged at a time, columns of a block; and entries that a block
-computes at least, where it computes them one by one."""
+EACH = 1024
+"""Entries that a block computes at least, where it computes them one by one."""
 
 
 @cache
 def prelude() -> str:
     """What every module begins with."""
-    return files("rnngraph.kernels.gpu").joinpath("prelude.cuh").read_text("utf-8")
+    return _written("prelude.cuh")
+
+
+def _written(name: str) -> str:
+    return files("rnngraph.kernels.gpu").joinpath(name).read_text("utf-8")
 
 
 def update_text(chain: Chain, arrays: int, written: Sequence[int]) -> str:
@@ -115,7 +118,7 @@ class Module:
     def __post_init__(self) -> None:
         self.axes = sorted({*self.program.axes, BATCH})
         self.views = Views(self.program.slots, {axis: f"n{i}" for i, axis in enumerate(self.axes)}, self.target.dtype)
-        self.functions = Functions(self.views)
+        self.functions = Functions(self.views, self.target.products)
         self.add(self.program.code)
 
     def add(self, code: Sequence[Code]) -> None:
@@ -147,7 +150,8 @@ class Module:
         kernels = [text for name, text in self.known.items() if (name in waiting) == together]
         whole = "\n".join(kernels)
         functions = [text for name, text in self.functions.texts.items() if f" {name}(" in whole]
-        return "\n".join([prelude(), MIXED, *functions, whole])
+        cores = [_written("tensor.cuh")] if self.target.rounding else []
+        return "\n".join([prelude(), *cores, MIXED, *functions, whole])
 
     def launched(self, loop: loops.Loop, shape: LoopShape) -> Launch:
         """The launch of a loop."""
@@ -234,13 +238,16 @@ class Module:
         return self.bodies[body]
 
     def tiles(self, kernel: Product) -> Tiles:
-        chunk = CHUNK if self.target.dtype == "float32" else CHUNK // 2
-        return Tiles(8, STAGED, min(chunk, -(-kernel.terms // 32) * 32))
+        products = self.target.products
+        tall, staged, chunk, _ = products.outside
+        return Tiles(tall, staged, min(chunk, -(-kernel.terms // products.turn) * products.turn))
 
     def bytes(self, kernel: object, tiles: Tiles | None) -> int:
         if tiles is None:
             return 0
-        return (tiles.staged * (tiles.chunk + 4) + tiles.chunk * (COLUMNS + 1)) * self.target.itemsize
+        products = self.target.products
+        entries = products.rows(tiles.staged, tiles.chunk) + products.matrix(tiles.chunk, products.outside[-1])
+        return entries * self.target.itemsize
 
     def spread(self, kernel: object) -> tuple[int, tuple[int, int, int]]:
         """Blocks; rows of the batch, places before it and parts of the units that one of them has."""
@@ -250,7 +257,8 @@ class Module:
         batch = self.sizes[kernel.axes[-1]] if kernel.axes else 1
         outer = prod(self.sizes[axis] for axis in kernel.axes[:-1])
         if isinstance(kernel, Product):
-            return self.split(outer, batch, -(-kernel.width // COLUMNS), STAGED)
+            _, staged, _, columns = self.target.products.outside
+            return self.split(outer, batch, -(-kernel.width // columns), staged)
         if isinstance(kernel, Elementwise):
             size = entries_of(kernel)
             parts = 1 if outer * batch >= self.target.processors else -(-size // EACH)

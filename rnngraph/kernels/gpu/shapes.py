@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rnngraph.kernels.gpu.functions import Tiles
+from rnngraph.kernels.gpu.products import Products
 from rnngraph.kernels.gpu.target import GpuTarget
 
 MEETING = 2000.0
 """Clocks that the blocks of a team take to meet; the other figures are of one processor, per clock."""
-MULTIPLICATIONS, FAR_BYTES, OPERATIONS = 100.0, 24.0, 20.0
+FAR_BYTES, OPERATIONS = 24.0, 20.0
 STAGED = 32
 """The most rows that are staged at a time."""
 LONGEST = 512
@@ -34,12 +35,12 @@ class Factor:
     fixed: bool
 
     def columns(self, parts: int) -> int:
-        """Columns of a block, as they lie near: an odd number, so that lanes meet different banks."""
-        return -(-self.units // parts) * self.gates | 1
+        """Columns of a block."""
+        return -(-self.units // parts) * self.gates
 
-    def entries(self, parts: int) -> int:
+    def entries(self, parts: int, products: Products) -> int:
         """Entries of its matrix that a block has."""
-        return -(-self.terms // 4) * 4 * self.columns(parts)
+        return products.matrix(self.terms, self.columns(parts))
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class LoopShape:
         meetings = facts.meetings if self.parts > 1 else 0
         met = f"{meetings} meeting{'s' * (meetings != 1)} a step"
         kept = [f for f in facts.factors if self.tiles[f.group].kept is not None]
-        bytes = sum(f.entries(self.parts) for f in kept) * target.itemsize
+        bytes = sum(f.entries(self.parts, target.products) for f in kept) * target.itemsize
         near = f", {bytes:,} bytes of matrices near" if kept else ""
         far = len(facts.factors) - len(kept)
         return f"{teams}, {rows}, {met}{near}{f', {far} read at each step' if far else ''}"
@@ -106,7 +107,7 @@ def _shaped(facts: Facts, batch: int, target: GpuTarget, parts: int) -> LoopShap
     at_once = 1 if facts.alone else max(1, target.processors // parts)
     rows = max(1, -(-batch // at_once))
     teams = max(1, -(-batch // rows))
-    tall = next(n for n in (8, 4, 2, 1) if n <= rows or n == 1)
+    tall = target.products.tall(rows)
     staged = min(STAGED, -(-rows // tall) * tall)
     copied = -(-facts.copied * rows // 16) * 16
     tiles = _tiles(facts.factors, parts, tall, staged, replace(target, shared=target.shared - copied - 16))
@@ -120,10 +121,10 @@ def _shaped(facts: Facts, batch: int, target: GpuTarget, parts: int) -> LoopShap
 
 
 def _clocks(factor: Factor, parts: int, rows: int, tiles: Tiles, target: GpuTarget) -> float:
-    columns = factor.columns(parts)
     staging = rows * factor.terms * target.itemsize / FAR_BYTES
-    reading = 0.0 if tiles.kept is not None else factor.entries(parts) * target.itemsize / FAR_BYTES
-    return rows * factor.terms * columns / MULTIPLICATIONS + staging + reading
+    entries = factor.terms * factor.columns(parts)
+    reading = 0.0 if tiles.kept is not None else entries * target.itemsize / FAR_BYTES
+    return target.products.clocks(rows, factor.terms, factor.columns(parts)) + staging + reading
 
 
 def _tiles(
@@ -131,33 +132,40 @@ def _tiles(
 ) -> tuple[dict[int, Tiles], int] | None:
     """Of each product its tiles, and the entries of near memory in all: matrices are kept, the smallest first, as long
     as there is room beside them."""
-    room = target.shared // target.itemsize
+    room, products = target.shared // target.itemsize, target.products
     kept, at = dict[int, int](), 0
-    for factor in sorted((f for f in factors if f.fixed), key=lambda f: f.entries(parts)):
+    for factor in sorted((f for f in factors if f.fixed), key=lambda f: f.entries(parts, products)):
         beside = [f for f in factors if f.group not in kept and f is not factor]
-        entries = factor.entries(parts)
-        if at + entries + _needed(beside, factors, parts, staged, 32) <= room:
+        entries = factor.entries(parts, products)
+        if at + entries + _needed(beside, factors, parts, staged, products.turn, products) <= room:
             kept[factor.group] = at
             at += entries
     others = [f for f in factors if f.group not in kept]
     chunk = LONGEST
-    while chunk > 32 and at + _needed(others, factors, parts, staged, chunk) > room:
+    while chunk > products.turn and at + _needed(others, factors, parts, staged, chunk, products) > room:
         chunk //= 2
-    needed = _needed(others, factors, parts, staged, chunk)
+    needed = _needed(others, factors, parts, staged, chunk, products)
     if at + needed > room:
         return None
     return {
-        f.group: Tiles(tall, staged, _chunk(f, chunk), kept.get(f.group), at) for f in factors
+        f.group: Tiles(tall, staged, _chunk(f, chunk, products), kept.get(f.group), at) for f in factors
     }, at + needed
 
 
-def _needed(others: Sequence[Factor], factors: Sequence[Factor], parts: int, staged: int, chunk: int) -> int:
+def _needed(
+    others: Sequence[Factor], factors: Sequence[Factor], parts: int, staged: int, chunk: int, products: Products
+) -> int:
     """Entries for staging: rows of any product, and the matrix of one that is not kept."""
-    rows = max((staged * (_chunk(f, chunk) + 4) for f in factors), default=0)
-    both = max((_chunk(f, chunk) * f.columns(parts) + staged * (_chunk(f, chunk) + 4) for f in others), default=0)
-    return max(rows, both)
+
+    def rows(factor: Factor) -> int:
+        return products.rows(staged, _chunk(factor, chunk, products))
+
+    def matrix(factor: Factor) -> int:
+        return products.matrix(_chunk(factor, chunk, products), factor.columns(parts))
+
+    return max(max(map(rows, factors), default=0), max((rows(f) + matrix(f) for f in others), default=0))
 
 
-def _chunk(factor: Factor, most: int) -> int:
-    """Terms of a part: a multiple of 32, so that the lanes share out the terms in the same way whatever it is."""
-    return min(most, -(-factor.terms // 32) * 32)
+def _chunk(factor: Factor, most: int, products: Products) -> int:
+    """Terms of a part: whole turns, so that the terms are shared out in the same way whatever it is."""
+    return min(most, -(-factor.terms // products.turn) * products.turn)

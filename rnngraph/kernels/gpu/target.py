@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rnngraph.kernels.gpu import expressions
 from rnngraph.kernels.gpu.functions import HOW
+from rnngraph.kernels.gpu.products import TENSOR_CORES, Plain, Products
 
 THREADS = 256
 """Threads of a block, of every kernel: eight warps."""
@@ -22,6 +23,8 @@ class GpuTarget:
     """So many blocks for the same rows, at most; 0 where the best number is to be found."""
     chunk: int = 256
     """The fewest steps of a chunk, where a loop is done in chunks at once."""
+    rounding: str = ""
+    """What operands of products are rounded to for tensor cores; "" where products are in the program's type."""
     near: int = 0
     several: bool = False
     sums_in_chains: bool = False
@@ -31,6 +34,10 @@ class GpuTarget:
     @property
     def itemsize(self) -> int:
         return 4 if self.dtype == "float32" else 8
+
+    @property
+    def products(self) -> Products:
+        return TENSOR_CORES[self.rounding] if self.rounding else Plain(self.itemsize)
 
     def elementwise(self, op: str, types: tuple[str, ...], result: str) -> bool:
         return expressions.known(op, types)
@@ -43,7 +50,7 @@ STATIC = 20 * 1024
 """Bytes of a block's near memory that kernels take without saying so: tiles of sums."""
 
 
-def h100(dtype: str) -> GpuTarget:
+def h100(dtype: str, rounding: str = "") -> GpuTarget:
     """What is told of programs where there is no device: an H100 has 132 processors with 227 KiB each (NVIDIA, "H100
     Tensor Core GPU Architecture", 2022)."""
-    return GpuTarget(dtype, 132, 227 * 1024 - STATIC)
+    return GpuTarget(dtype, 132, 227 * 1024 - STATIC, rounding=rounding)

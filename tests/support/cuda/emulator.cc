@@ -43,6 +43,7 @@ struct Meeting {  // of the threads of a block, a warp or a cluster
   char token[2] = {};  // a thread may be at the next meeting while another has not left this one: so all things are two
   unsigned votes[2] = {};
   unsigned long long given[2][32] = {};  // by the lanes of a warp
+  unsigned operands[2][32][6];           // of an instruction of tensor cores
 };
 struct Shared {  // an array in shared memory: what is written behind it is noticed
   size_t bytes;
@@ -340,6 +341,13 @@ unsigned long long emulated_shuffle(unsigned mask, unsigned long long bits, unsi
   if (lane > 31 || !(mask >> lane & 1) || place >= t.block_->all.wanted)
     fail(named(t) + " reads lane " + std::to_string(lane) + ", which takes no part, in " + at(t));
   return m.given[turn][lane];
+}
+void emulated_operands(const unsigned* mine, unsigned (*all)[6], const char* what, int line) {
+  Meeting& m = warp(~0u, what, line);
+  memcpy(m.operands[m.phase & 1][me().lane], mine, sizeof m.operands[0][0]);
+  unsigned turn = join(m, what, line, false);
+  if (m.wanted != 32) fail(named(me()) + " has no whole warp in " + at(me()));
+  memcpy(all, m.operands[turn], sizeof m.operands[0]);
 }
 void* emulated_shared(const void* key, size_t bytes) {
   Thread& t = me();

@@ -60,6 +60,7 @@ void emulated_cluster_barrier(int line);
 void emulated_warp_barrier(unsigned mask, int line);
 unsigned emulated_ballot(unsigned mask, bool vote, const char* what, int line);
 unsigned long long emulated_shuffle(unsigned mask, unsigned long long bits, unsigned lane, const char* what, int line);
+void emulated_operands(const unsigned* mine, unsigned (*all)[6], const char* what, int line);  // of all lanes
 void* emulated_shared(const void* key, size_t bytes);
 void* emulated_shared_of(const void* mine, unsigned rank);
 void emulated_polled(const void* address, unsigned value, const char* what, int line);
@@ -180,6 +181,47 @@ template <class A, class B> constexpr auto max(A a, B b) {
   using T = std::common_type_t<A, B>;
   if constexpr (std::is_floating_point_v<T>) return T(fmax(T(a), T(b)));
   else return T(a) < T(b) ? T(b) : T(a);
+}
+
+// --- tensor cores: entries lie where PTX says (ISA 8.7, "Matrix Fragments for mma.m16n8k8" and "... m16n8k16") ---
+
+inline unsigned emulated_bf16(float x) {
+  unsigned bits = __float_as_uint(x);
+  return x != x ? 0x7fff : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+inline unsigned bf16_pair(float first, float second) { return emulated_bf16(first) | emulated_bf16(second) << 16; }
+
+// Adds a b to d, term by term in float32. `half`: a register has two numbers of bf16, else one of tf32.
+template <bool half>
+void emulated_mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], const char* what, int line) {
+  constexpr int K = half ? 16 : 8;
+  const unsigned mine[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
+  unsigned all[32][6];
+  float A[16][K], B[K][8];
+  emulated_operands(mine, all, what, line);
+  auto number = [&](int lane, int first, int i) {
+    if (!half) return __uint_as_float(all[lane][first + i] & 0xffffe000u);
+    return __uint_as_float(all[lane][first + i / 2] >> i % 2 * 16 << 16);
+  };
+  for (int lane = 0; lane < 32; lane++) {
+    const int group = lane >> 2, thread = lane % 4;
+    for (int i = 0; i < (half ? 8 : 4); i++) {
+      const int row = half ? (i < 2 || (4 <= i && i < 6) ? group : group + 8) : i % 2 == 0 ? group : group + 8;
+      const int col = half ? thread * 2 + (i & 1) + (i < 4 ? 0 : 8) : i < 2 ? thread : thread + 4;
+      A[row][col] = number(lane, 0, i);
+    }
+    for (int i = 0; i < (half ? 4 : 2); i++)
+      B[half ? thread * 2 + (i & 1) + (i < 2 ? 0 : 8) : thread + 4 * i][group] = number(lane, 4, i);
+  }
+  const int group = emulated_here->lane >> 2, thread = emulated_here->lane % 4;
+  for (int i = 0; i < 4; i++)
+    for (int k = 0; k < K; k++) d[i] += A[i < 2 ? group : group + 8][k] * B[k][thread * 2 + (i & 1)];
+}
+inline void mma_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], AT_LINE) {
+  emulated_mma<true>(d, a, b, "mma_bf16()", line);
+}
+inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], AT_LINE) {
+  emulated_mma<false>(d, a, b, "mma_tf32()", line);
 }
 
 // --- the table of a text's kernels ---
