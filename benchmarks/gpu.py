@@ -102,11 +102,11 @@ class Row:
 
 
 def on_the_device(
-    p: Problem, task: str, cell: str, unroll: str, kernels: str = "native", graph: bool = False
+    p: Problem, task: str, cell: str, unroll: str, kernels: str = "native", graph: bool = False, products: str = ""
 ) -> Contestant:
     """The kernels alone: inputs and weights lie in the program's arrays. `graph`: captured once, and replayed."""
     steps, gradient = p.size.steps if unroll == "static" else None, task == "train"
-    backend = backend_named("cupy", kernels)
+    backend = backend_named("cupy", kernels, products)
     program = model(p.cell, p.size).compile(unroll, steps, backend, "float32", gradient=gradient)
     data, cotangents = {"x": p.x}, {"y": p.cotangent} if task == "train" else {}
     variant = program.variant(Signature(cotangents=("y",) if cotangents else None))
@@ -234,6 +234,8 @@ def of(make: Callable[..., Contestant], *more: Any) -> Prepare:
 
 CONTESTANTS: Mapping[str, Prepare] = {
     "ours": of(on_the_device, "dynamic"),
+    "ours, tf32": of(on_the_device, "dynamic", "native", False, "tf32"),
+    "ours, bf16": of(on_the_device, "dynamic", "native", False, "bf16"),
     "ours, as called": as_called,
     "ours, static": of(on_the_device, "static"),
     "ours, op by op": of(on_the_device, "dynamic", "cupy"),

@@ -19,6 +19,7 @@ from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.streamable import obstacles
 from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
+from rnngraph.runtime.choose_backend import rounding_of
 from rnngraph.training.checkpoint import Made
 from rnngraph.training.config import FitConfig
 from rnngraph.training.evaluation import EVALUATED, evaluate
@@ -189,6 +190,7 @@ def identity(model: Model, options: RunOptions) -> Made:
     graph = whole.with_outputs({"loss": whole.outputs["loss"]})
     frozen = [w.name for w in model.weights if w.frozen]
     settings = {"dtype": options.dtype, "truncate": options.truncate or None, "frozen": frozen or None}
+    settings["products"] = rounding_of(options.products) or None
     return Made(model.block.definition, identity_of(graph), settings)
 
 

@@ -22,26 +22,15 @@ from rnngraph.kernels.gpu.modules import OPTIONS, Module
 from rnngraph.kernels.gpu.shapes import Factor, Facts, loop_shape
 from rnngraph.kernels.gpu.target import GpuTarget, h100
 from rnngraph.planning.program import repeats_of
-from rnngraph.runtime.cupy import GeneratedBackend
 from rnngraph.runtime.numpy import NumpyBackend
 from tests.support import stand_in
 from tests.support.cuda import assembler
 from tests.support.cuda.emulator import AVAILABLE, compiled
+from tests.support.in_parts import InParts
 from tests.support.machine import Program
 from tests.support.models import ALL, parsed
 
 emulated = pytest.mark.skipif(not AVAILABLE, reason="no g++, which compiles kernels for the emulator")
-
-
-class InParts(GeneratedBackend):
-    """A device whose teams have a given number of blocks."""
-
-    def __init__(self, parts: int) -> None:
-        super().__init__()
-        self.parts = parts
-
-    def target(self, dtype: str) -> GpuTarget:
-        return replace(super().target(dtype), parts=self.parts)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,81 +11,27 @@ import pytest
 from click.testing import CliRunner
 
 from rnngraph.analysis.equality import differences, everything, synthetic
-from rnngraph.api import Model, parse
+from rnngraph.api import parse
 from rnngraph.cli.show import show
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.kernels.gpu import modules
 from rnngraph.kernels.gpu.modules import OPTIONS
 from rnngraph.kernels.gpu.shapes import loop_shape
-from rnngraph.kernels.gpu.target import GpuTarget, h100
-from rnngraph.runtime.cupy import GeneratedBackend
+from rnngraph.kernels.gpu.target import h100
 from rnngraph.runtime.numpy import NumpyBackend
 from tests.kernels.test_gpu import cell, factor, module_of
 from tests.support import stand_in
 from tests.support.cuda import assembler
 from tests.support.cuda.emulator import AVAILABLE
+from tests.support.in_parts import InParts
+from tests.support.rounded_products import BITS, Rounded, far, in_float32, product, worst
 
 emulated = pytest.mark.skipif(not AVAILABLE, reason="no g++, which compiles kernels for the emulator")
-BITS = {"bf16": 8, "tf32": 11}
-"""Of each kind of number those of its significand."""
-
-
 @pytest.fixture(autouse=True)
 def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A device with so few processors that a block has several rows."""
     monkeypatch.setitem(sys.modules, "cupy", module := stand_in.cupy(MultiProcessorCount=2))
     return module
-
-
-class InParts(GeneratedBackend):
-    """A device whose teams have a given number of blocks."""
-
-    def __init__(self, rounding: str, parts: int) -> None:
-        super().__init__(rounding)
-        self.parts = parts
-
-    def target(self, dtype: str) -> GpuTarget:
-        return replace(super().target(dtype), parts=self.parts)
-
-
-class Rounded(NumpyBackend):
-    """What a product is to be: that of rounded operands, in float64."""
-
-    def __init__(self, kind: str) -> None:
-        self.bits = BITS[kind]
-        self.xp = SimpleNamespace(**{**vars(np), "matmul": self.matmul})
-
-    def rounded(self, x: Any) -> Any:
-        fraction, exponent = np.frexp(x)
-        return np.ldexp(np.round(np.ldexp(fraction, self.bits)), exponent - self.bits)  # a half goes to the even one
-
-    def matmul(self, a: Any, b: Any, out: Any) -> Any:
-        return np.matmul(self.rounded(a), self.rounded(b), out=out)
-
-
-def worst(right: Any, found: Any) -> float:
-    """The largest difference, relative to the largest entry of its array."""
-    return max(d.max_abs / max(np.abs(right[d.name]).max(initial=0), 1e-3) for d in differences(right, found))
-
-
-def product(terms: int, width: int) -> Model:
-    return parse(
-        f"model M {{\n input x: seq[{terms}]\n param w: [{terms}, {width}]\n y = x @ w\n output y\n}}\n"
-    )
-
-
-def in_float32(arrays: Any) -> Any:
-    return {name: np.asarray(array, "float32") for name, array in arrays.items()}
-
-
-def far(model: Model, kind: str, batch: int) -> float:
-    """How far a product and its gradients are from those of rounded operands."""
-    data, weights = in_float32(synthetic(model, 2, batch, 0)), in_float32(model.init(0))
-    random = np.random.default_rng(1)
-    cotangents = in_float32({"y": random.normal(size=(batch, 2, *model.graph.outputs["y"].type.shape))})
-    right = model.compile(backend=Rounded(kind), gradient=True)
-    program = model.compile(backend="cupy", dtype="float32", gradient=True, products=kind)
-    return worst(*(everything(one, data, weights, cotangents) for one in (right, program)))
 
 
 # --- numbers -----------------------------------------------------------------------------------------------------
@@ -112,7 +57,7 @@ def test_loops_have_the_same_bits(kind: str, name: str) -> None:
     right = everything(model.compile(backend=Rounded(kind), gradient=True), data, weights, None)
     found = [
         everything(
-            model.compile(unroll, steps, InParts(kind, parts), "float32", gradient=True), data, weights, None
+            model.compile(unroll, steps, InParts(parts, kind), "float32", gradient=True), data, weights, None
         )
         for unroll, steps, parts in (("dynamic", None, 3), ("dynamic", None, 1), ("static", 3, 1))
     ]  # fmt: skip
@@ -121,12 +66,48 @@ def test_loops_have_the_same_bits(kind: str, name: str) -> None:
 
 
 @emulated
+def test_bits_do_not_depend_on_how_much_is_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A matrix that is read at each step, and terms that are staged part by part."""
+    model, found, said = cell("RNN(100)", 100), [], []
+    data, weights = synthetic(model, 3, 9, 0), model.init(0)
+    for kilobytes in (227, 43, 34):
+        module = stand_in.cupy(MultiProcessorCount=3, MaxSharedMemoryPerBlockOptin=kilobytes << 10)
+        monkeypatch.setitem(sys.modules, "cupy", module)
+        backend = InParts(3, "tf32")
+        found.append(everything(model.compile(backend=backend, dtype="float32", gradient=True), data, weights, None))
+        target = backend.target("float32")
+        shape = loop_shape(factor(100, 1), 9, target)
+        assert shape is not None
+        said.append((shape.tiles[0].kept is not None, shape.tiles[0].chunk))
+    assert said == [(True, 128), (True, 32), (False, 32)]
+    assert not [d for other in found[1:] for d in differences(found[0], other) if not d.equal]
+
+
+@emulated
 def test_a_row_has_the_same_bits_in_any_batch() -> None:
-    model, whole = cell("LSTM(20)", 20), InParts("bf16", 3)
+    model, whole = cell("LSTM(20)", 20), InParts(3, "bf16")
     data, weights = synthetic(model, 3, 13, 0), model.init(0)
     program = model.compile(backend=whole, dtype="float32")
     all_rows, last = (program.run({"x": data["x"][rows]}, weights) for rows in (slice(None), slice(12, 13)))
     assert np.array_equal(all_rows["y"][12:], last["y"])
+
+
+@emulated
+def test_no_two_threads_are_in_each_others_way(cupy: Any) -> None:
+    model = cell("GRU(8)", 8)
+    data, weights = synthetic(model, 2, 2, 0), model.init(0)
+    program = model.compile(backend=InParts(2, "bf16"), dtype="float32", gradient=True)
+    with cupy.record() as launches:
+        program.gradients(data, weights)
+    parts = [launch for launch in launches if "tensor_" in kernel_of(launch)]
+    assert {launch.name[:5] for launch in parts} == {"loop0", "loop1", "group"}
+    assert not [told for launch in parts if (told := launch.sanitized("thread"))]
+
+
+def kernel_of(launch: Any) -> str:
+    """The text of the kernel that was launched."""
+    text: str = launch.module.text.partition(f"{launch.name}(")[2]
+    return text.partition('extern "C"')[0]
 
 
 LANES = ("* STEPS + q + i) * 32 + lane]", "m[(q + i) * 32]", "+ m) * STEPS + step) * 32 + lane]")

@@ -18,7 +18,9 @@ from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.runtime.choose_backend import backend_named
 from rnngraph.runtime.cupy import CupyBackend
 from tests.support import stand_in
+from tests.support.in_parts import InParts
 from tests.support.models import ALL, parsed
+from tests.support.rounded_products import BITS, far, product
 
 
 def usable() -> bool:
@@ -69,6 +71,20 @@ def test_the_backend_needs_nothing_that_cupy_has_not(name: str) -> None:
             program = model.compile(unroll, steps, backend, gradient=True, training=True)
             results.append(everything(program, data, weights, None))
     assert all(off(other, results[0]) < 1e-12 for other in results[1:])
+
+
+@on_a_device
+@pytest.mark.parametrize("kind", BITS)
+def test_tensor_cores_of_a_device(kind: str) -> None:
+    """Products of rounded operands, and the same bits however many blocks share out the units."""
+    assert far(product(150, 70), kind, 67) < 1e-5
+    model = parsed("lstm everything")
+    data, weights = synthetic(model, 5, 3, 0, padded=True), model.init(0)
+    few, many = (
+        everything(model.compile(backend=InParts(parts, kind), dtype="float32", gradient=True), data, weights, None)
+        for parts in (1, 3)
+    )
+    assert not [d for d in differences(few, many) if not d.equal]
 
 
 @on_a_device

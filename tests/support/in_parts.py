@@ -1,0 +1,19 @@
+"""A GPU whose teams have a given number of blocks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rnngraph.kernels.gpu.target import GpuTarget
+from rnngraph.runtime.cupy import GeneratedBackend
+
+
+class InParts(GeneratedBackend):
+    """So many blocks share out the units of the same rows."""
+
+    def __init__(self, parts: int, rounding: str = "") -> None:
+        super().__init__(rounding)
+        self.parts = parts
+
+    def target(self, dtype: str) -> GpuTarget:
+        return replace(super().target(dtype), parts=self.parts)
