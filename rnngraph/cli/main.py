@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import click
@@ -39,7 +41,7 @@ from rnngraph.cli.sweep import sweep
 from rnngraph.cli.terminal import open_streams, say, tell
 from rnngraph.cli.train import train
 from rnngraph.cli.weights import weights
-from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.errors import UserError, Warned
 from rnngraph.diagnostics.unforeseen import unforeseen
 from rnngraph.distributed.failures import NoMpi
 from rnngraph.distributed.launcher import connected, launched
@@ -73,8 +75,23 @@ def exit_code(arguments: Sequence[str] | None, asked: Asked | None = None) -> in
     """
     asked = asked or Asked()
     open_streams()
-    with ExitStack() as stack:
+    with ExitStack() as stack, warnings.catch_warnings():
+        warnings.simplefilter("always", Warned)
+        warnings.showwarning = partial(_shown, warnings.showwarning, set())
         return _exit_code(arguments, asked, stack)
+
+
+def _shown(
+    otherwise: Callable[..., None], told: set[Any], message: Warning | str, *place: Any, **more: Any
+) -> None:
+    """Our warnings as messages of ours, each once at its place; those of libraries as they are."""
+    if not isinstance(message, Warned):
+        otherwise(message, *place, **more)
+        return
+    found = message.diagnostic
+    if (found.message, found.span) not in told:
+        told.add((found.message, found.span))
+        tell([found])
 
 
 def _exit_code(arguments: Sequence[str] | None, asked: Asked, stack: ExitStack) -> int:

@@ -44,6 +44,14 @@ class CannotDo(UserError):
     exit_code = 1
 
 
+class Warned(UserWarning):
+    """What a run has found and goes on after. Carries its diagnostic."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        self.diagnostic = diagnostic
+        super().__init__(render(diagnostic))
+
+
 @dataclass
 class Report:
     """Gathers diagnostics while checking goes on, each once."""

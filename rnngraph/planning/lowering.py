@@ -277,8 +277,8 @@ class _Block:
         body += [copy(v, inner.refs[v], target) for v, target in late]
         until, since = slots.until(), inner.refs[loop.since] if loop.since else None
         rest = slots.rest() if until or since else ()
-        code = tuple(body)
-        self.code.append(Repeat(slots.id, loop.axis, loop.reverse, loop.turn, code, loop.label, until, since, rest))
+        walk = (slots.id, loop.axis, loop.reverse, loop.turn, tuple(body), loop.label, until, since, rest)
+        self.code.append(Repeat(*walk, node.origin.span))
         for v in node.inputs:
             self.pending[self.refs[v].slot] -= 1
         for value, ref in slots.results():

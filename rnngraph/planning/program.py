@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import BATCH, DType, Type
 
@@ -177,6 +178,8 @@ class Repeat:
     """Begin with the first step before which not every entry of this view holds."""
     rest: tuple[Step | Group, ...] = ()
     """Run for each step that is left out, to bring states there and zeros to what is handed out."""
+    span: Span | None = None
+    """Where it is written."""
 
     @property
     def looks(self) -> tuple[Ref, ...]:
@@ -201,6 +204,8 @@ class Program:
     """For each slot, which part of the ledger its bytes belong to."""
     turn: int | None = None
     """Where the code of the backward pass begins, in a program whose two ways are run apart."""
+    plain: Program | None = field(default=None, repr=False, compare=False)
+    """The program as it was before kernels took parts of it, for who may have to do without them."""
 
     @property
     def ways(self) -> tuple[tuple[Code, ...], ...]:

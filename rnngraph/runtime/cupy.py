@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.kernels.gpu.adaptation import adapted
 from rnngraph.kernels.gpu.target import STATIC, GpuTarget
-from rnngraph.planning.plan import Plan
+from rnngraph.planning.plan import Plan, plan
 from rnngraph.planning.program import Program
 from rnngraph.runtime.backend import StepByStep
 from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Watch
 from rnngraph.runtime.gpu_arrays import GpuArrays
 from rnngraph.runtime.gpu_execution import GpuBound, WatchedGpuBound
+from rnngraph.runtime.gpu_loading import Refused, warn
 
 INSTALL = "`pip install 'rnngraph[cupy]'` brings it (`rnngraph[cupy13]` for CUDA 13), or use `--backend numpy`"
 TENSOR_CORES_FROM = 80
@@ -142,12 +144,28 @@ class GeneratedBackend(CupyBackend):
         return adapted(program, self.target(dtype))
 
     def bound(
-        self, program: Program, plan: Plan, arrays: Device | None = None, arenas: Mapping[str, Any] | None = None
+        self, program: Program, made: Plan, arrays: Device | None = None, arenas: Mapping[str, Any] | None = None
     ) -> Bound:
-        return GpuBound(program, plan, arrays or self, self.target(plan.dtype), arenas)
+        try:
+            return GpuBound(program, made, arrays or self, self.target(made.dtype), arenas)
+        except Refused as refused:
+            return super().bound(*self.op_by_op(program, made, refused, arenas), arrays)
 
-    def watched(self, program: Program, plan: Plan, watch: Watch, arenas: Mapping[str, Any] | None = None) -> Bound:
-        return WatchedGpuBound(program, plan, self, self.target(plan.dtype), watch, arenas)
+    def watched(self, program: Program, made: Plan, watch: Watch, arenas: Mapping[str, Any] | None = None) -> Bound:
+        try:
+            return WatchedGpuBound(program, made, self, self.target(made.dtype), watch, arenas)
+        except Refused as refused:
+            return super().watched(*self.op_by_op(program, made, refused, arenas), watch)
+
+    def op_by_op(
+        self, program: Program, made: Plan, refused: Refused, arenas: Mapping[str, Any] | None
+    ) -> tuple[Program, Plan]:
+        """What is run where the kernel of a group is refused. CannotDo where it has to be in given arenas."""
+        if program.plain is None or arenas is not None:
+            told = f"there is no kernel for this: {refused.why}"
+            raise CannotDo([Diagnostic("E507", told, refused.span, help="use `--kernels cupy`")]) from refused
+        warn("there is no kernel for this, and all goes op by op with those of CuPy", refused)
+        return program.plain, plan(program.plain, made.sizes, made.dtype)
 
 
 def _usable() -> Any:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from rnngraph.diagnostics.errors import CannotDo
+from rnngraph.diagnostics.source import Span
 from rnngraph.kernels.gpu.loops import LINE
-from rnngraph.kernels.gpu.modules import OPTIONS, Launch, Module
+from rnngraph.kernels.gpu.modules import Launch, Module
 from rnngraph.kernels.gpu.target import GpuTarget
 from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import Code, Group, Program, Repeat, Ring, Step, Turn
 from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Held, Watch, Writer, viewed
-
-PLAIN = 48 * 1024
-"""Bytes of near memory that a block has without asking."""
+from rnngraph.runtime.gpu_loading import Refused, fit, function_of, module_of, warn
 
 
 class GpuBound(Bound):
@@ -32,33 +30,50 @@ class GpuBound(Bound):
         self.module = Module(program, plan.sizes, target, self.whole_loops)
         self.cupy: Any = backend.xp
         self.sizes = tuple(np.int64(n) for n in self.module.size_numbers)
+        self.kernels: dict[str, Any] = {}
+        self.load()
         teams = max((launch.teams for launch in self.module.launches.values()), default=0)
         self.counts = backend.xp.zeros(max(1, teams * LINE), "uint32")
         borders = max((launch.borders for launch in self.module.launches.values()), default=0)
         self.borders = backend.xp.empty(max(1, borders), target.dtype)
-        self.kernels: dict[str, Any] = {}
-        self.modules: dict[bool, Any] = {}
 
-    def kernel(self, launch: Launch) -> Any:
-        """The compiled kernel of a launch."""
+    # --- kernels ---
+
+    def load(self) -> None:
+        """The kernel of each launch. A loop whose kernel is refused goes step by step."""
+        launches = list(self.module.launches.values())
+        modules = {
+            together: module_of(self.cupy, self.module.text(together), together)
+            for together in {launch.waits for launch in launches}
+        }
+        try:
+            for launch in launches:
+                self.take(launch, modules[launch.waits])
+        except Refused:  # one is to blame, and has kept the others of its module away
+            for refused in list(self.one_by_one(self.program.code)):
+                warn("this loop is not one kernel, and goes step by step", refused)
+
+    def one_by_one(self, code: Sequence[Code], around: Span | None = None) -> Iterator[Refused]:
+        """Loads each kernel from a module of its own; gives why loops have none. Refused for a group that has none."""
+        for item in code:
+            launch = self.module.launches.get(id(item))
+            if launch is not None:
+                try:
+                    self.take(launch, module_of(self.cupy, self.module.text_of([launch.name]), launch.waits))
+                    continue
+                except Refused as refused:
+                    if not isinstance(item, Repeat):
+                        raise Refused(refused.why, around or _span(item)) from refused
+                    self.module.step_by_step(item, refused.why)
+                    yield Refused(refused.why, item.span)
+            if isinstance(item, Repeat):
+                yield from self.one_by_one((*item.body, *item.rest), around or item.span)
+
+    def take(self, launch: Launch, module: Any) -> None:
         if launch.name not in self.kernels:
-            together = launch.waits
-            if together not in self.modules:
-                self.modules[together] = self.cupy.RawModule(
-                    code=self.module.text(together),
-                    options=OPTIONS,
-                    backend="nvrtc",
-                    enable_cooperative_groups=together,
-                )
-            try:
-                found = self.modules[together].get_function(launch.name)
-            except self.cupy.cuda.compiler.CompileException as error:
-                reason = next(iter(str(error).strip().splitlines()), "no reason given")
-                raise CannotDo(f"NVRTC does not compile a kernel: {reason}", "E507", "use `--kernels cupy`") from error
-            if launch.bytes > PLAIN:
-                found.max_dynamic_shared_size_bytes = launch.bytes
+            found = function_of(self.cupy, module, launch.name)
+            fit(self.cupy, found, launch, self.module.target.processors)
             self.kernels[launch.name] = found
-        return self.kernels[launch.name]
 
     def stream(self) -> int:
         return int(self.cupy.cuda.get_current_stream().ptr)
@@ -93,7 +108,7 @@ class GpuBound(Bound):
         arguments += [np.int64(n) for n in launch.numbers]
         if launch.borders:
             arguments.append(self.borders)
-        kernel, grid, block = self.kernel(launch), (launch.blocks,), (launch.threads,)
+        kernel, grid, block = self.kernels[launch.name], (launch.blocks,), (launch.threads,)
 
         def call(places: Mapping[int, tuple[int, int]] = {}) -> None:  # nothing is put in
             for place, address, moves in moving:
@@ -105,6 +120,12 @@ class GpuBound(Bound):
             kernel(grid, block, tuple(arguments), shared_mem=launch.bytes)
 
         return call
+
+
+def _span(item: Code) -> Span | None:
+    """Where the first of a group's steps is written."""
+    steps = item.steps if isinstance(item, Group) else ()
+    return steps[0].node.origin.span if steps else None
 
 
 def _at(entry: Turn | Ring, places: Mapping[int, tuple[int, int]]) -> int:

@@ -14,8 +14,9 @@ from click.testing import CliRunner
 
 from rnngraph.analysis.equality import differences, everything, synthetic
 from rnngraph.api import Model, parse
+from rnngraph.cli.main import exit_code
 from rnngraph.cli.show import show
-from rnngraph.diagnostics.errors import CannotDo
+from rnngraph.diagnostics.errors import CannotDo, Warned
 from rnngraph.kernels.gpu.adaptation import adapted
 from rnngraph.kernels.gpu.loops import loop_of
 from rnngraph.kernels.gpu.modules import OPTIONS, Module
@@ -23,6 +24,7 @@ from rnngraph.kernels.gpu.shapes import Factor, Facts, loop_shape
 from rnngraph.kernels.gpu.target import GpuTarget, h100
 from rnngraph.planning.program import repeats_of
 from rnngraph.runtime.numpy import NumpyBackend
+from rnngraph.weights.save_load import load_weights
 from tests.support import stand_in
 from tests.support.cuda import assembler
 from tests.support.cuda.emulator import AVAILABLE, compiled
@@ -221,13 +223,106 @@ def test_weights_may_be_other_arrays_at_each_call(cupy: Any) -> None:
         assert max(abs(found[name] - right[name]).max() for name in right) < 1e-12
 
 
+# --- kernels that are refused --------------------------------------------------------------------------------------
+
+
+def refuse_text(cupy: Any, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    """NVRTC takes no text that has this word."""
+    made = cupy.RawModule
+
+    def module(code: str, **told: Any) -> Any:
+        return made(code=code + "\n#error planted\n" * (word in code), **told)
+
+    monkeypatch.setattr(cupy, "RawModule", module)
+
+
+def refuse_loading(cupy: Any, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    """The driver takes no kernel whose name has this word."""
+    function = stand_in.RawModule.get_function
+
+    def refused(module: Any, name: str) -> Any:
+        if word in name:
+            raise cupy.cuda.driver.CUDADriverError("CUDA_ERROR_NO_BINARY_FOR_GPU: no kernel image")
+        return function(module, name)
+
+    monkeypatch.setattr(stand_in.RawModule, "get_function", refused)
+
+
+def refuse_room(cupy: Any, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    """The device has no room for blocks that wait for each other."""
+    monkeypatch.setattr(cupy.cuda.driver, "occupancyMaxActiveBlocksPerMultiprocessor", lambda *told: 0)
+
+
+STEP_BY_STEP = "this loop is not one kernel, and goes step by step.*unroll GRU.*"
+OP_BY_OP = "there is no kernel for this, and all goes op by op with those of CuPy.*"
+REFUSALS = [
+    (refuse_text, "loop0(", f"{STEP_BY_STEP}NVRTC does not compile it: kernel.cu.* error: #error planted"),
+    (refuse_loading, "loop0", f"{STEP_BY_STEP}the driver does not load it: CUDA_ERROR_NO_BINARY_FOR_GPU"),
+    (refuse_room, "", f"{STEP_BY_STEP}its 3 blocks of 256 threads are too many at once"),
+    (refuse_text, "group0(", f"{OP_BY_OP}NVRTC does not compile it"),
+    (refuse_text, "", f"{OP_BY_OP}NVRTC does not compile it"),
+]
+
+
 @emulated
-@pytest.mark.usefixtures("cupy")
-def test_a_kernel_that_does_not_compile_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnngraph.kernels.gpu.modules.prelude", lambda: "no C++")
+@pytest.mark.parametrize(("refuse", "word", "message"), REFUSALS)
+def test_a_kernel_that_is_refused(
+    refuse: Any, word: str, message: str, small: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop then goes step by step, or all goes op by op: the numbers are the same, and one warning says why."""
     model = cell("GRU(6)", 6)
-    with pytest.raises(CannotDo, match="NVRTC does not compile") as caught:
-        model.compile(backend="cupy").run(synthetic(model, 2, 2, 0), model.init(0))
+    data, weights = synthetic(model, 4, 3, 0, padded=True), model.init(0)
+    right = everything(model.compile(gradient=True), data, weights, None)
+    refuse(small, monkeypatch, word)
+    for unroll, steps in (("dynamic", None), ("static", 4)):
+        program = model.compile(unroll, steps, InParts(3), gradient=True)
+        with pytest.warns(Warned, match=f"(?s){message}"):
+            found = everything(program, data, weights, None)
+        assert max(d.max_abs for d in differences(right, found)) < 1e-12
+
+
+@emulated
+def test_a_loop_in_a_loop_that_is_refused(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The inner one can still be one kernel."""
+    model = parsed("loop in a step")
+    data, weights = synthetic(model, 5, 3, 0, padded=True), model.init(0)
+    right = everything(model.compile(gradient=True), data, weights, None)
+    refuse_text(cupy, monkeypatch, "loop0(")
+    with pytest.warns(Warned, match="not one kernel"):
+        found = everything(model.compile(backend="cupy", gradient=True), data, weights, None)
+    assert max(d.max_abs for d in differences(right, found)) < 1e-9
+
+
+@emulated
+def test_the_command_goes_on_after_a_refusal(
+    cupy: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Training too, where no kernel at all is taken: NumPy updates the weights then."""
+    (tmp_path / "m.rnn").write_text(
+        "model M {\n  input x: seq[3]\n  y = unroll GRU(3) over x\n  output y\n  loss mean(y * y)\n"
+        "  train { optimizer adam(rate = 0.02)  epochs 2  batch 2  clip_norm 1 }\n}\n"
+    )
+    np.savez(tmp_path / "d.npz", x=np.random.default_rng(0).normal(size=(4, 5, 3)))
+    given = [str(tmp_path / "m.rnn"), "--data", str(tmp_path / "d.npz"), "--seed", "0"]
+    train = ["train", *given, "--json", "--out"]
+    assert exit_code([*train, str(tmp_path / "right.safetensors")]) == 0
+    refuse_text(cupy, monkeypatch, "")
+    assert exit_code([*train, str(tmp_path / "w.safetensors"), "--backend", "cupy"]) == 0
+    said = capsys.readouterr().err
+    assert said.count("#error planted") == 2
+    assert said.count("all goes op by op") == said.count("NumPy updates the weights") == 1
+    right, found = (load_weights(str(tmp_path / name)) for name in ("right.safetensors", "w.safetensors"))
+    assert max(np.abs(found[name] - right[name]).max() for name in right) < 1e-6
+
+
+@emulated
+def test_in_given_arenas_a_refusal_is_told(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A schedule's parts share their memory, and op by op they need more of it."""
+    model = cell("GRU(6)", 6)
+    refuse_text(cupy, monkeypatch, "group0(")
+    program = model.compile(backend="cupy", gradient=True, keep="every:2")
+    with pytest.raises(CannotDo, match="there is no kernel for this: NVRTC does not compile it") as caught:
+        program.gradients(synthetic(model, 5, 2, 0), model.init(0))
     assert caught.value.diagnostics[0].help == "use `--kernels cupy`"
 
 

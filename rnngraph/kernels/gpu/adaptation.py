@@ -17,7 +17,8 @@ def adapted(program: Program, target: GpuTarget) -> Program:
     made = fused(program, target)
     ways = [tuple(_opened(way)) for way in made.ways]
     turn = None if made.turn is None else len(ways[0])
-    return alive_through_loops(replace(made, code=tuple(item for way in ways for item in way), turn=turn))
+    code = tuple(item for way in ways for item in way)
+    return alive_through_loops(replace(made, code=code, turn=turn, plain=program))
 
 
 def _opened(code: Sequence[Code]) -> Iterator[Code]:

@@ -144,10 +144,20 @@ class Module:
         self.whys[id(repeat)] = why
         self.add((*repeat.body, *repeat.rest))
 
+    def step_by_step(self, repeat: Repeat, why: str) -> None:
+        """Takes back that a loop is one kernel."""
+        del self.launches[id(repeat)], self.spread_out[id(repeat)]
+        self.whys[id(repeat)] = why
+        self.add((*repeat.body, *repeat.rest))
+
     def text(self, together: bool) -> str:
         """The kernels whose blocks wait for each other, which are launched together, or the others."""
         waiting = {launch.name for launch in self.launches.values() if launch.waits}
-        kernels = [text for name, text in self.known.items() if (name in waiting) == together]
+        return self.text_of([name for name in self.known if (name in waiting) == together])
+
+    def text_of(self, names: Sequence[str]) -> str:
+        """The text of these kernels."""
+        kernels = [self.known[name] for name in names]
         whole = "\n".join(kernels)
         functions = [text for name, text in self.functions.texts.items() if f" {name}(" in whole]
         cores = [_written("tensor.cuh")] if self.target.rounding else []
@@ -155,7 +165,7 @@ class Module:
 
     def launched(self, loop: loops.Loop, shape: LoopShape) -> Launch:
         """The launch of a loop."""
-        name = f"loop{len(self.spread_out)}"
+        name = self.loop_name()
         self.known[name] = loops.Writer(loop, self.functions, shape).text(name)
         self.spread_out[id(loop.repeat)] = shape.told(loop.facts(), self.target)
         numbers, around = (shape.rows_each, shape.parts, shape.teams), tuple(loop.around)
@@ -176,7 +186,7 @@ class Module:
         scan = None if why else scans.scan_shape(entries, self.sizes[repeat.axis], self.target)
         if scan is not None:
             return self.in_chunks(repeat, column, scan, entries)
-        name = f"loop{len(self.spread_out)}"
+        name = self.loop_name()
         parameters = loops.parameters(column.loop, self.views, alone=True)
         self.known[name] = columns.write(column, self.views, parameters, name)
         threads = f"{entries:,} thread{'s' * (entries != 1)}, each of an entry of a row"
@@ -186,13 +196,16 @@ class Module:
         return Launch(name, blocks, self.whole(column.loop), (), teams=1, around=around, threads=each)
 
     def in_chunks(self, repeat: Repeat, column: columns.Column, scan: scans.Scan, entries: int) -> Launch:
-        name, loop = f"loop{len(self.spread_out)}", column.loop
+        name, loop = self.loop_name(), column.loop
         kernel = scans.Kernel(column, self.views)
         self.known[name] = kernel.text(loops.parameters(loop, self.views, alone=True), name)
         self.spread_out[id(repeat)] = scan.told(entries)
         kept, around = kernel.kept * scan.chunks * entries, tuple(loop.around)
         numbers, waits = (scan.steps, scan.chunks), scan.blocks > 1
         return Launch(name, scan.blocks, self.whole(loop), numbers, 0, 1, waits, around, borders=kept)
+
+    def loop_name(self) -> str:
+        return f"loop{sum(name.startswith('loop') for name in self.known)}"
 
     def whole(self, loop: loops.Loop) -> tuple[Ref, ...]:
         """The slots of a loop, as it is told them."""

@@ -1,0 +1,63 @@
+"""Kernels of a text on the device: compiled, loaded, and known to fit; or why not."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import Warned
+from rnngraph.diagnostics.source import Span
+from rnngraph.kernels.gpu.modules import OPTIONS, Launch
+
+PLAIN = 48 * 1024
+"""Bytes of near memory that a block has without asking."""
+
+
+class Refused(Exception):
+    """Why a kernel cannot be had, and where what it does is written."""
+
+    def __init__(self, why: str, span: Span | None = None) -> None:
+        super().__init__(why)
+        self.why, self.span = why, span
+
+
+def module_of(cupy: Any, text: str, together: bool = False) -> Any:
+    """The kernels of a text, which are compiled when the first of them is asked for."""
+    return cupy.RawModule(code=text, options=OPTIONS, backend="nvrtc", enable_cooperative_groups=together)
+
+
+def function_of(cupy: Any, module: Any, name: str) -> Any:
+    """A kernel by name; Refused where its module is not compiled, or not loaded."""
+    try:
+        return module.get_function(name)
+    except cupy.cuda.compiler.CompileException as error:
+        raise Refused(f"NVRTC does not compile it: {_first_error(str(error))}") from error
+    except cupy.cuda.driver.CUDADriverError as error:
+        raise Refused(f"the driver does not load it: {_first_error(str(error))}") from error
+
+
+def fit(cupy: Any, kernel: Any, launch: Launch, processors: int) -> None:
+    """Gives a kernel its near memory. Refused where there is no room for it, or for all blocks that wait for others."""
+    try:
+        if launch.bytes > PLAIN:
+            kernel.max_dynamic_shared_size_bytes = launch.bytes
+        told = kernel.kernel.ptr, launch.threads, launch.bytes
+        each = cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(*told) if launch.teams else 1
+    except cupy.cuda.driver.CUDADriverError as error:
+        raise Refused(f"the device has not what it asks for: {_first_error(str(error))}") from error
+    at_once = each * processors
+    if at_once < (launch.blocks if launch.waits else 1):
+        raise Refused(f"its {launch.blocks:,} blocks of {launch.threads} threads are too many at once")
+
+
+def _first_error(told: str) -> str:
+    """The first line of a message that tells an error; the first of all where none says that word."""
+    lines = told.strip().splitlines() or ["no reason given"]
+    return next((line for line in lines if "error" in line), lines[0]).strip()
+
+
+def warn(message: str, refused: Refused) -> None:
+    """Says what is done without the kernel."""
+    told = Diagnostic("W607", message, refused.span, refused.why, severity="warning")
+    warnings.warn(Warned(told), stacklevel=2)
