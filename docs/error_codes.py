@@ -50,6 +50,7 @@ MESSAGES = {
     "E770": "a folder that is to be made has files already, or cannot be made",
     "W600": "something of a command that is probably not meant: the message says what",
     "W605": "one training of a sweep failed: the message says which, and why",
+    "W607": "a kernel for a GPU is not compiled or not loaded: the message says what is done instead, and why",
 }
 """Of codes whose messages are put together elsewhere."""
 CURES = {
@@ -132,6 +133,7 @@ CURES = {
     "W604": "name the layout with `--from`, if that is not meant",
     "W605": "look at that run's settings: the others go on",
     "W606": "leave `--host` out, or use it only in a network that you trust",
+    "W607": "results are the same, and take longer; another version of CUDA may take the kernel",
 }
 """Of messages without a hint beside them, by code."""
 
