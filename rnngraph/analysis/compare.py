@@ -63,7 +63,7 @@ def compare(model: Model, backend: Backend, asked: Asked, tell: Tell = lambda te
         model.block.definition,
         asked.batch,
         asked.dtype,
-        f"{backend.name}, {backend.kernels} kernels" if backend.name == "numpy" else backend.name,
+        _told(backend),
         all(d.equal for d in worst.values()),
         tuple(worst.values()),
         tuple(_with_laws(rows, laws)),
@@ -71,6 +71,13 @@ def compare(model: Model, backend: Backend, asked: Asked, tell: Tell = lambda te
         machine(backend),
         asked.repeats,
     )
+
+
+def _told(backend: Backend) -> str:
+    """The backend, and how it makes products."""
+    if backend.name == "numpy":
+        return f"{backend.name}, {backend.kernels} kernels"
+    return f"{backend.name}, products in {backend.rounding}" if backend.rounding else backend.name
 
 
 def refuse_what_cannot_fit(model: Model, backend: Backend, asked: Asked) -> None:

@@ -256,7 +256,7 @@ def test_streams_that_are_closed(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", ["run", "train", "cost", "bench", "compare", "show"])
-@pytest.mark.parametrize("option", ["--keep", "--dtype", "--kernels", "--optimizer", "--unroll", "--backend", "--swap"])
+@pytest.mark.parametrize("option", ["--keep", "--dtype", "--kernels", "--products", "--unroll", "--backend", "--swap"])
 def test_an_empty_option_is_refused(folder: Path, capsys: Any, verb: str, option: str) -> None:
     code, _, said = told(capsys, verb, *VERBS[verb], option, "")
     assert code == 2 and (f"{option} is empty" in said or "Usage" in said)
