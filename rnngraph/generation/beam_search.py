@@ -59,7 +59,7 @@ def _grown(scores: Any, texts: Sequence[Text], beam: Beam) -> tuple[list[Text], 
     totals = np.array([text.total for text in texts])[:, None] + scores
     kept, ended = list[Text](), list[Text]()
     # One token in each row is the end, so twice the width holds enough that go on.
-    for rank, place in enumerate(np.argsort(-totals, axis=None, kind="stable")[: 2 * beam.width].tolist()):
+    for rank, place in enumerate(largest(totals.ravel(), 2 * beam.width).tolist()):
         row, token = divmod(place, totals.shape[1])
         total = float(totals[row, token])
         if total == -np.inf:
@@ -69,6 +69,16 @@ def _grown(scores: Any, texts: Sequence[Text], beam: Beam) -> tuple[list[Text], 
         elif rank < beam.width:
             ended.append(Text(texts[row].tokens, total))
     return kept[: beam.width], ended
+
+
+def largest(values: Any, count: int) -> Any:
+    """The places of so many of the largest values, in their order; of equals the first."""
+    if count < len(values):
+        least = np.partition(values, len(values) - count)[len(values) - count]
+        places = np.flatnonzero(values >= least)
+    else:
+        places = np.arange(len(values))
+    return places[np.argsort(-values[places], kind="stable")[:count]]
 
 
 def _better(best: list[int], worth: float, texts: Iterable[Text], tokens: int, beam: Beam) -> tuple[list[int], float]:

@@ -17,7 +17,7 @@ from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.data.alphabet import Alphabet
 from rnngraph.data.shapes import SEED
 from rnngraph.diagnostics.errors import CannotDo, UserError
-from rnngraph.generation.beam_search import Beam, searched
+from rnngraph.generation.beam_search import Beam, largest, searched
 from rnngraph.generation.streaming import can_stream, handed_on
 from rnngraph.ir.graph import ordered
 from rnngraph.model import Model
@@ -206,9 +206,7 @@ def chosen(log_probabilities: Any, style: Style, rng: np.random.Generator) -> in
     behind = log_probabilities.astype(np.float64) - log_probabilities.max()
     with np.errstate(over="ignore"):  # a small temperature leaves the likeliest alone
         scaled = log_softmax(np.where(behind == 0, 0.0, behind / style.temperature))
-    order = np.argsort(-scaled, kind="stable")
-    if style.top_k:
-        order = order[: style.top_k]
+    order = largest(scaled, style.top_k or len(scaled))
     if style.top_p < 1:
         before = np.cumsum(np.exp(scaled[order])) - np.exp(scaled[order])
         order = order[before < style.top_p]

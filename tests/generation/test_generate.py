@@ -12,6 +12,7 @@ import pytest
 import rnngraph as rg
 from rnngraph.data.alphabet import characters
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.generation.beam_search import largest
 from rnngraph.generation.generate import Reader, Style, chosen, end_token, log_softmax, reader, scorer, written
 from rnngraph.generation.streaming import can_stream, per_step, stream
 
@@ -133,6 +134,13 @@ def test_a_search_is_over_when_no_open_text_can_win() -> None:
     reads.clear()
     # By the mean of a token a text may still win for as long as it would, were all tokens to come certain.
     assert written(score, [0], Style(length=50, beam=2, end=END)) == [] and 1 < len(reads) < 50
+
+
+@pytest.mark.parametrize("count", [1, 7, 40, 99])
+def test_the_largest_are_those_of_a_sort_that_keeps_equals_in_order(count: int) -> None:
+    values = np.random.default_rng(count).integers(0, 5, 40).astype(float)
+    values[::7] = -np.inf
+    assert largest(values, count).tolist() == np.argsort(-values, kind="stable")[:count].tolist()
 
 
 def test_drawing_follows_the_probabilities_and_the_seed() -> None:
