@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -34,10 +34,12 @@ from rnngraph.model import Model
 from rnngraph.planning.lowering import lower
 from rnngraph.planning.plan import plan
 from rnngraph.planning.program import groups_of
+from rnngraph.runtime import native_execution
 from rnngraph.runtime.native import NativeBackend
 from tests.ops.test_ops import CASES, ident
 from tests.support.models import ALL, parsed
 from tests.support.running import SIZES, array_of, evaluate, op_graph
+from tests.support.threads import one_by_one
 
 VECTORS = [(64, 4), (32, 2), (16, 4)]
 """Bytes of a vector and vectors across a tile: AVX-512, AVX2, NEON."""
@@ -184,6 +186,24 @@ def test_bits_do_not_depend_on_the_number_of_threads(name: str) -> None:
         alone, *others = (given(model, program, 5, batch, padded) for program in programs)
         for other in others:
             assert all(np.array_equal(alone[key], other[key], equal_nan=True) for key in alone)
+
+
+@pytest.mark.parametrize("order", [list, lambda threads: list(threads)[::-1]], ids=["forth", "back"])
+@pytest.mark.parametrize("name", ["layer norm lstm", "stop", "attention", "tagger", "loop in a step"])
+def test_between_two_meetings_it_does_not_matter_who_is_first(
+    name: str, order: Callable[[Sequence[int]], Sequence[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three threads one after another, each up to the next meeting: where one reads what another has still to write,
+    or writes what another has still to read, one of the two orders shows it."""
+    model = parsed(name)
+    backends = [NativeBackend(machine(threads=n, worth=0, worth_meeting=0)) for n in (1, 3)]
+    alone, together = (model.compile(backend=backend, dtype="float32", gradient=True) for backend in backends)
+    cases = [(1, False), (7, True)]
+    expected = [given(model, alone, 5, *case) for case in cases]
+    monkeypatch.setattr(native_execution, "_share_out", one_by_one(order))
+    for case, right in zip(cases, expected, strict=True):
+        found = given(model, together, 5, *case)
+        assert all(np.array_equal(right[key], found[key], equal_nan=True) for key in right)
 
 
 @pytest.mark.parametrize("padded", [False, True])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any, NamedTuple, TypeGuard
@@ -129,20 +129,21 @@ class Tables:
 
     def meetings(self, code: Sequence[Item], share: Share) -> list[bool]:
         """After which items all threads meet. In a loop the first follow the last, so that they are looked at twice."""
-        found, touched = [False] * len(code), _Touched(self)
+        found, since = [False] * len(code), _Since(self)
         for n in range(2 * len(code)):
             i = n % len(code)
             item = code[i]
-            if isinstance(item, Group) and touched.clash(item):
+            if since.used and (isinstance(item, Repeat) or since.waits(item, _owner(item, share))):
                 found[i - 1] = True
-                touched.clear()
+                since.clear()
             if n >= len(code) and found[i]:
                 break
-            if isinstance(item, Repeat) or not _on_its_own(item, code[(i + 1) % len(code)], share):
+            if isinstance(item, Repeat):
                 found[i] = True
-                touched.clear()
             else:
-                touched.add(item)
+                since.add(item, _owner(item, share))
+            if found[i]:
+                since.clear()
         return found
 
     def parts(self, item: Item) -> list[Item]:
@@ -291,6 +292,8 @@ class Tables:
 
     def repeat(self, repeat: Repeat, share: Share) -> list[int]:
         body, rest = self.entries(repeat.body, share), self.entries(repeat.rest, share)  # type: ignore[arg-type]
+        if rest and share.threads > 1 and not _alike((*repeat.body, *repeat.rest), share):
+            body[walk.BARRIER - walk.WORDS] = rest[walk.BARRIER - walk.WORDS] = 1  # one may follow the other
         loop = [0] * walk.LOOP_WORDS
         loop[walk.STEPS], loop[walk.REVERSE] = self.sizes[repeat.axis], int(repeat.reverse)
         loop[walk.PLACE] = 3 * repeat.loop
@@ -352,11 +355,11 @@ class Tables:
         return words
 
 
-class _Touched:
-    """The memory that threads have used since they last met: another slot's turn there must wait for all.
+class _Since:
+    """What threads have used since they last met: for each slot by whose parts.
 
-    Two slots of one type at one address are no matter: a thread meets there its own rows alone, but for histories, of
-    which views begin at the first step or the second. All else in here lies apart: what is read was alive since the
+    Two slots of one type at one address are no matter where a thread meets there its own rows alone, but for histories,
+    of which views begin at the first step or the second. All else in here lies apart: what is read was alive since the
     threads met, and what is written was looked at.
     """
 
@@ -364,43 +367,51 @@ class _Touched:
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
-        self.slots: set[int] = set()
+        self.used: dict[int, set[Owner]] = {}
+        self.written: dict[int, set[Owner]] = {}
         self.starts: list[int] = []
-        self.owners: dict[int, int] = {}
+        self.rooms: dict[int, int] = {}
 
     def clear(self) -> None:
-        self.slots.clear()
-        self.starts.clear()
-        self.owners.clear()
+        for kept in (self.used, self.written, self.starts, self.rooms):
+            kept.clear()
 
-    def add(self, group: Group) -> None:
+    def add(self, group: Group, owner: Owner) -> None:
         for ref in group.refs:
-            if ref.slot not in self.slots:
-                self.slots.add(ref.slot)
-                start, end = self.room(ref.slot)
-                if start < end and start not in self.owners:
-                    insort(self.starts, start)
-                    self.owners[start] = ref.slot
+            self.used.setdefault(ref.slot, set()).add(owner)
+            start, end = self.room(ref.slot)
+            if start < end and start not in self.rooms:
+                insort(self.starts, start)
+                self.rooms[start] = ref.slot
+        for ref in group.outs:
+            self.written.setdefault(ref.slot, set()).add(owner)
 
     def room(self, slot: int) -> tuple[int, int]:
         """Where the array of a slot starts and ends."""
         start = self.tables.place(slot)[0]
         return start, start + self.tables.plan.slot_bytes[slot]
 
-    def clash(self, group: Group) -> bool:
-        """Whether the group writes where another slot was used, or so many were that it is better not to look."""
-        return len(self.slots) > self.LIMIT or any(self.meets(ref.slot) for ref in group.outs)
+    def waits(self, group: Group, owner: Owner) -> bool:
+        """Whether a group reads what others may still write, or writes what they may still use; or whether so much was
+        used that it is better not to look."""
+        own = {owner}
+        return (
+            len(self.used) > self.LIMIT
+            or any(self.written.get(ref.slot, own) != own for ref in group.ins)
+            or any(self.used.get(ref.slot, own) != own or self.meets(ref.slot, own) for ref in group.outs)
+        )
 
-    def meets(self, slot: int) -> bool:
-        """Looks at one room alone, the last that starts before this slot's ends: those before it end before it."""
+    def meets(self, slot: int, own: set[Owner]) -> bool:
+        """Whether another slot's array lies where this one's does. Looks at one room alone, the last that starts before
+        this one ends: those before it end before it."""
         low, high = self.room(slot)
         i = bisect_left(self.starts, high) - 1
-        if i < 0 or slot in self.slots:
+        if i < 0 or slot in self.used:
             return False
-        other = self.owners[self.starts[i]]
+        other = self.rooms[self.starts[i]]
         start, end = self.room(other)
         one, two = self.tables.program.slots[other], self.tables.program.slots[slot]
-        own_rows = start == low and one.type == two.type and one.grow is two.grow is None
+        own_rows = start == low and one.type == two.type and one.grow is two.grow is None and self.used[other] == own
         return end > low and not own_rows
 
 
@@ -408,16 +419,21 @@ def _cut(size: int, share: Share) -> tuple[int, int]:
     return size * share.thread // share.threads, size * (share.thread + 1) // share.threads
 
 
-def _on_its_own(item: Item, following: Item, share: Share) -> bool:
-    """Whether a thread may go on to the next entry while others are still at this one."""
-    if isinstance(item, Repeat) or isinstance(following, Repeat):
-        return False
-    if not (parallel(item.kernel) == parallel(following.kernel) == "rows" and share.by_rows):
-        return False
-    return _owner(item, share) == _owner(following, share)
+def _alike(code: Sequence[Code], share: Share) -> bool:
+    """Whether each thread has the same rows in all groups."""
+    groups = [item for item in code if isinstance(item, Group)]
+    owners = {_owner(group, share) for group in groups}
+    return share.by_rows and len(groups) == len(code) and len(owners) == 1 and "first" not in owners
 
 
-def _owner(group: Group, share: Share) -> tuple[tuple[str, ...], bool, bool]:
-    """What says which thread has which rows: their axes, whether lists of them are taken in turn, or are dealt out."""
-    axes = group.kernel.axes
-    return axes, bool(group.part) and axes != (BATCH,), share.dealt and listed(group.kernel)
+Owner = Hashable
+"""Those of one owner are shared out alike: what a thread reads of them it has written itself."""
+
+
+def _owner(group: Group, share: Share) -> Owner:
+    """The first thread, where it does all; of rows their axes, whether lists of them are taken in turn, or are dealt
+    out; of all else the group itself."""
+    kind, axes = parallel(group.kernel), group.kernel.axes
+    if kind == "rows" and share.by_rows:
+        return axes, bool(group.part) and axes != (BATCH,), share.dealt and listed(group.kernel)
+    return "first" if kind == "one" else id(group)

@@ -1,0 +1,80 @@
+"""Threads of compiled kernels one after another: what they do between two meetings must not depend on who is first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from ctypes import CFUNCTYPE, c_int64, c_void_p
+
+from rnngraph.kernels.cpu import walk
+from rnngraph.kernels.cpu.threads import walker
+
+KERNEL = CFUNCTYPE(None, c_void_p, *[c_int64] * 4, c_void_p)
+Job = tuple[int, int, int]
+
+
+def one_by_one(order: Callable[[Sequence[int]], Sequence[int]]) -> Callable[[int, Sequence[Job]], None]:
+    """What shares jobs out (`native_execution._share_out`), with one thread only: each does its part up to the next
+    meeting, in this order. AssertionError where one meets others that are through."""
+
+    def share_out(threads: int, jobs: Sequence[Job]) -> None:
+        parts = [_walk(table, count, places) for table, count, places in jobs]
+        while True:
+            over = {i: next(parts[i], None) is None for i in order(range(threads))}
+            assert len(set(over.values())) == 1, "not all threads come to this meeting"
+            if over[0]:
+                return
+
+    return share_out
+
+
+def _words(address: int, count: int) -> Sequence[int]:
+    return (c_int64 * count).from_address(address)
+
+
+def _walk(table: int, count: int, places: int) -> Iterator[bool]:
+    """As `walk` does it; true at each meeting."""
+    for i in range(count):
+        at = table + 8 * walk.WORDS * i
+        entry = _words(at, walk.WORDS)
+        if entry[walk.KERNEL]:
+            _run(at, entry, places)
+        else:
+            yield from _loop(entry, places)
+        if entry[walk.BARRIER]:
+            yield True
+
+
+def _run(at: int, entry: Sequence[int], places: int) -> None:
+    module = walker().module
+    args = entry[walk.ARGS]
+    moves = module.function("moves", c_void_p, c_int64, c_void_p, c_void_p)
+    moves(args, entry[walk.MOVES], entry[walk.MOVING], places)
+    if entry[walk.JUMP]:
+        module.function("through_list", c_void_p, c_void_p)(at, args)
+    else:
+        ranges = (entry[word] for word in (walk.ROW0, walk.ROW1, walk.COL0, walk.COL1))
+        KERNEL(entry[walk.KERNEL])(args, *ranges, None)
+
+
+def _loop(entry: Sequence[int], places: int) -> Iterator[bool]:
+    loop = _words(entry[walk.LOOP], walk.LOOP_WORDS)
+    steps, where = loop[walk.STEPS], _words(places + 8 * loop[walk.PLACE], 3)
+    idle = bool(loop[walk.SINCE])
+    for n in range(steps):
+        where[:] = [steps - 1 - n if loop[walk.REVERSE] else n, n & 1, n & 1 ^ 1]  # type: ignore[index]
+        if loop[walk.SINCE] and idle:
+            idle = _over(loop, walk.SINCE, places)
+        if idle:
+            yield from _walk(loop[walk.REST], loop[walk.REST_COUNT], places)
+            continue
+        yield from _walk(entry[walk.BODY], entry[walk.COUNT], places)
+        if loop[walk.UNTIL]:
+            idle = _over(loop, walk.UNTIL, places)
+
+
+def _over(loop: Sequence[int], look: int, places: int) -> bool:
+    module = walker().module
+    address, count, moves = loop[look : look + 3]
+    module.function("moves", c_void_p, c_int64, c_void_p, c_void_p)(address, count, moves, places)
+    finished = module.function("finished", c_void_p, c_int64, c_int64, c_int64, returns=c_int64)
+    return bool(finished(_words(address, 1)[0], *(loop[word] for word in (walk.FIRST, walk.LAST, walk.STEP))))
