@@ -184,7 +184,7 @@ def test_initial_weights_depend_on_seed_and_name_alone() -> None:
     assert not np.array_equal(parsed("stack").init(5)["net.0.kernel"], one["net.0.kernel"])
 
 
-@pytest.mark.parametrize("name", ["lstm", "bidirectional", "tagger"])
+@pytest.mark.parametrize("name", ["lstm", "bidirectional", "tagger", "stop"])
 def test_the_ledger_is_exact(name: str) -> None:
     from rnngraph.analysis.compare import compare
 

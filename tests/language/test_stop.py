@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +17,9 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.export.numpy.export import to_numpy
 from rnngraph.exchange.export.onnx.export import to_onnx
 from rnngraph.exchange.export.request import Wanted
+from rnngraph.kernels.cpu.modules import target
+from rnngraph.runtime.native import NativeBackend
+from rnngraph.runtime.numpy import NumpyBackend
 
 RUNS = """
 cell Until(inner) {
@@ -293,11 +297,10 @@ model M {
 """
 
 
-@pytest.mark.parametrize("kernels", ["numpy", "native"])
-def test_what_stands_behind_an_end_reaches_no_gradient(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither what is left out nor what is computed there for other rows, of large numbers: to the sign of a zero."""
-    monkeypatch.setenv("RNNGRAPH_THREADS", "3")
-    model = rg.parse(SPOILT)
+@pytest.mark.parametrize("threads", [0, 1, 3], ids=["numpy", "native", "three threads"])
+def test_what_stands_behind_an_end_reaches_no_gradient(threads: int) -> None:
+    """Neither what is left out nor what is computed there, of large numbers: to the sign of a zero."""
+    model, backend = rg.parse(SPOILT), backend_of(threads)
     weights, rng, rows, steps = model.init(0), np.random.default_rng(0), 7, 9
     ends = rng.integers(0, 6, rows)
     end = np.zeros((rows, steps), int)
@@ -309,8 +312,15 @@ def test_what_stands_behind_an_end_reaches_no_gradient(kernels: str, monkeypatch
     for large in (0.0, 1e200):
         data = {"x": np.where(behind[..., None], large, x), "end": end}
         for way in ways:
-            found = everything(model.compile(gradient=True, kernels=kernels, **way), data, weights, None)
+            found = everything(model.compile(gradient=True, backend=backend, **way), data, weights, None)
             first = first or found
             assert not [d for d in differences(first, found) if not d.equal], (large, way)
     assert all(np.isfinite(value).all() for value in first.values())
     assert first["gradient of x"][~behind].all() and not np.signbit(first["gradient of x"][behind]).any()
+
+
+def backend_of(threads: int) -> Any:
+    """NumPy for no threads; else compiled kernels that share out the least work."""
+    if not threads:
+        return NumpyBackend()
+    return NativeBackend(lambda dtype: replace(target(dtype), threads=threads, worth=0, worth_meeting=0))
