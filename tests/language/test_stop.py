@@ -278,19 +278,21 @@ def made(program: Any, data: Any, weights: Any) -> Counter[tuple[str, bool]]:
 SPOILT = """
 cell Spoilt(units) {
   input x: [n]
+  input z: [units]
   input end: int
   state h: [units] = 0.5
   param kernel: [n + units, units] ~ glorot_uniform
   param scale: [units] = -1
   u = 1 + sigmoid([x, h] @ kernel)  # never 0, as what a step leaves that is left out
-  h' = relu(log(u) / u - 0.25) * scale + h / u
+  h' = relu(log(u) / u - 0.25) * scale + h / u + z * (h - 9)  # whose slope makes -0 of 0
   output h' * scale
   stop end == 1
 }
 model M {
   input x: seq[3]
+  input z: seq[4]
   input end: seq int
-  y, final = unroll Spoilt(4) over x, end
+  y, final = unroll Spoilt(4) over x, z, end
   output y, final
   loss mean(y * y)
 }
@@ -305,18 +307,20 @@ def test_what_stands_behind_an_end_reaches_no_gradient(threads: int) -> None:
     ends = rng.integers(0, 6, rows)
     end = np.zeros((rows, steps), int)
     end[np.arange(rows), ends] = 1
-    x = rng.normal(size=(rows, steps, 3))
+    x, z = rng.normal(size=(rows, steps, 3)), rng.uniform(size=(rows, steps, 4))
     behind = np.arange(steps) > ends[:, None]
     ways: list[dict[str, Any]] = [{"unroll": "static", "steps": steps}, {}, {"unroll": 3}, {"keep": "every:2"}]
     first: dict[str, Any] = {}
     for large in (0.0, 1e200):
-        data = {"x": np.where(behind[..., None], large, x), "end": end}
+        data = {"x": np.where(behind[..., None], large, x), "z": z, "end": end}
         for way in ways:
             found = everything(model.compile(gradient=True, backend=backend, **way), data, weights, None)
             first = first or found
             assert not [d for d in differences(first, found) if not d.equal], (large, way)
     assert all(np.isfinite(value).all() for value in first.values())
-    assert first["gradient of x"][~behind].all() and not np.signbit(first["gradient of x"][behind]).any()
+    for name in ("x", "z"):
+        found = first[f"gradient of {name}"]
+        assert found[~behind].all() and not found[behind].any() and not np.signbit(found[behind]).any()
 
 
 def backend_of(threads: int) -> Any:
