@@ -28,7 +28,7 @@ from rnngraph.planning.program import (
 )
 
 LINE = 32
-"""Numbers of a team's own line of memory, in which the meetings of its blocks are counted."""
+"""Numbers of a team's own line of memory: the first counts the meetings of its blocks."""
 
 
 @dataclass(frozen=True)

@@ -201,8 +201,8 @@ class Module:
         self.known[name] = kernel.text(loops.parameters(loop, self.views, alone=True), name)
         self.spread_out[id(repeat)] = scan.told(entries)
         kept, around = kernel.kept * scan.chunks * entries, tuple(loop.around)
-        numbers, waits = (scan.steps, scan.chunks), scan.blocks > 1
-        return Launch(name, scan.blocks, self.whole(loop), numbers, 0, 1, waits, around, borders=kept)
+        numbers = (scan.steps, scan.chunks)
+        return Launch(name, scan.blocks, self.whole(loop), numbers, 0, 1, True, around, borders=kept)
 
     def loop_name(self) -> str:
         return f"loop{sum(name.startswith('loop') for name in self.known)}"

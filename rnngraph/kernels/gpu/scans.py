@@ -2,9 +2,10 @@
 
 Each chunk is first composed: what it makes of any state is a slope times that state, plus what it makes of 0. From
 these is guessed with which state each chunk begins, and all chunks are walked at once. Then each is walked again from
-what the chunk before it has really come to, until old and new states have the same bits, at most `ROUNDS` times at
-once; at last one thread for each entry goes through the chunks in order and walks again what does not follow yet. So
-every result is the walk's, to the bit: a guess costs time where it is wrong, and nothing else.
+what the chunk before it has really come to, until old and new states have the same bits; and so on in rounds, until no
+chunk ends otherwise than before. Where rounds hardly help, one thread for each entry goes through the chunks in order
+and walks again what does not follow. So every result is the walk's, to the bit: a guess costs time where it is wrong,
+and nothing else.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import COPIES, Chain, Operation
 from rnngraph.kernels.gpu.columns import MOST, Column, Text, lines
 from rnngraph.kernels.gpu.expressions import TYPES
+from rnngraph.kernels.gpu.loops import LINE
 from rnngraph.kernels.gpu.target import THREADS, GpuTarget
 from rnngraph.kernels.gpu.views import Views
 
-ROUNDS = 3
-"""How often all chunks are walked again at once: what takes longer to forget is cheaper to walk in order."""
+HELPED = 10
+"""Rounds go on as long as each mends one in so many of the chunks that ended otherwise in the one before."""
 RESIDENT = 2
 """Blocks of a processor. All of them are on the device at once, as they wait for each other."""
 AHEAD = 8
@@ -295,7 +297,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, {RESIDENT})
 
     def walking_again(self) -> str:
         """Old and new states side by side, so that it ends where they are the same. The chunks of a round look at what
-        the round before came to; the last round is one thread's for each entry, in order."""
+        the round before came to; it counts those that end otherwise. The last round, if it comes to that, is one
+        thread's for each entry, in order."""
         old, new = self.each("x{n}", ", "), self.each("s{n}", ", ")
         same = self.each("same_bits(x{n}, s{n})", " && ")
         does = f"step({{i}}, {{k}}, false, {old}); step({{i}}, {{k}}, true, {new});"
@@ -309,10 +312,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, {RESIDENT})
     }}
     return all;
   }};
-  for (int round = 0; round <= {ROUNDS}; ++round) {{
+  unsigned before = unsigned(chunks * count);
+  for (int round = 0;; ++round) {{
     meet(team);
-    const bool last = round == {ROUNDS};
+    const unsigned others = round ? load_acquire(counts + round) : 0;
+    if (round && !others) break;
+    const bool last = others > before - before / {HELPED} || round == {LINE - 1};
+    if (round) before = others;
     const int came = round % 2 ? OTHERS : ENDS, comes = last ? came : ENDS + OTHERS - came;
+    bool other = false;
     for (Int c = last ? 0 : chunk; c < (last ? chunk == 0 ? chunks : 0 : least(chunk + 1, chunks)); ++c) {{
       if (last && c % {AHEAD} == 0 && follow(c, came)) {{
         c += {AHEAD} - 1;
@@ -325,8 +333,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, {RESIDENT})
         {self.each("at(START + {n}, c) = s{n};")}
         bool same = {same};
         {self.over("c * steps", "behind(c)", does, 8, "same", f"same = {same};")}
-        if (!same) {{ {self.each("e{n} = s{n};")} }}
+        if (!same) {{
+          {self.each("e{n} = s{n};")}
+          other = true;
+        }}
       }}
       {self.each("at(comes + {n}, c) = e{n};")}
     }}
+    if (last) break;
+    const int counted = __syncthreads_count(other);
+    if (threadIdx.x == 0 && counted) atomicAdd(counts + round + 1, unsigned(counted));
   }}"""
