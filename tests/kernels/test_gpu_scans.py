@@ -128,6 +128,17 @@ def test_modes_and_schedules() -> None:
 
 
 @emulated
+def test_ragged_rows_without_gradients(gpu: Any) -> None:
+    """The loop does not look whether it is over for every row."""
+    model = parsed("min gru")
+    data, weights = synthetic(model, 40, 3, 0, padded=True), model.init(0)
+    with gpu.record() as launches:
+        found = model.compile(backend=InChunks(2)).run(data, weights)
+    assert [in_chunks(launch) for launch in loops(launches)] == [True]
+    assert max(d.max_abs for d in differences(model.compile().run(data, weights), found)) < 1e-12
+
+
+@emulated
 @pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("steps", [0, 1, 33])
 def test_odd_numbers_of_steps_in_float32(steps: int) -> None:
@@ -156,12 +167,18 @@ def test_a_guess_that_overflows_harms_nothing() -> None:
 
 @emulated
 @pytest.mark.usefixtures("gpu")
-def test_a_chunk_that_is_not_walked_again_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So the tests before can fail: guesses alone have other bits than the walk."""
-    monkeypatch.setattr(scans.Kernel, "walking_again", lambda self: "")
-    model = cell("MinGRU(5)", 5)
-    data, weights = synthetic(model, 40, 3, 0), model.init(0)
-    walked, guessed = (model.compile(backend=InChunks(n)).run(data, weights) for n in (WALKED, 2))
+@pytest.mark.parametrize(
+    "wrong", [lambda text: "", lambda text: text.replace("c = last ? 0 :", "c = last ? chunks :")],
+    ids=["guesses alone", "nothing in order"],
+)  # fmt: skip
+def test_a_chunk_that_is_not_walked_again_is_found(wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the tests before can fail; and guesses are near."""
+    model = looped(*CELLS["never forgets"])
+    data, weights = synthetic(model, 67, 3, 0), model.init(0)
+    walked = model.compile(backend=InChunks(WALKED)).run(data, weights)
+    again = scans.Kernel.walking_again
+    monkeypatch.setattr(scans.Kernel, "walking_again", lambda self: wrong(again(self)))
+    guessed = model.compile(backend=InChunks(2)).run(data, weights)
     assert 0 < max(d.max_abs for d in differences(walked, guessed)) < 1e-12
 
 
