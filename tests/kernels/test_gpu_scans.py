@@ -140,13 +140,14 @@ def test_ragged_rows_without_gradients(gpu: Any) -> None:
 
 @emulated
 @pytest.mark.usefixtures("gpu")
-@pytest.mark.parametrize("steps", [0, 1, 33])
-def test_odd_numbers_of_steps_in_float32(steps: int) -> None:
+@pytest.mark.parametrize(("steps", "chunk"), [(0, 2), (1, 2), (33, 2), (683, 40)])
+def test_odd_numbers_of_steps_in_float32(steps: int, chunk: int) -> None:
+    """Some at once, as many again, and a few that are left."""
     model = cell("MinGRU(7)", 7)
     data, weights = {"x": np.random.default_rng(0).normal(size=(2, steps, 7)).astype("float32")}, model.init(0)
     walked, found = (
         everything(model.compile(backend=InChunks(n), dtype="float32", gradient=True), data, weights, None)
-        for n in (WALKED, 2)
+        for n in (WALKED, chunk)
     )
     assert not unequal(walked, found)
 

@@ -22,8 +22,9 @@ from rnngraph.kernels.gpu.views import Views
 from rnngraph.kernels.kernel import Elementwise
 from rnngraph.planning.program import Entry, Group, Ref, Repeat, Ring, Slot, Turn, groups_of
 
-MOST, WORDS = 32, 64
-"""The most steps whose inputs are asked for at once, and how many registers these may take."""
+MOST, WORDS, LEFT = 32, 64, 8
+"""The most steps whose inputs are asked for at once, and how many registers these may take; the most of those that are
+left at the end."""
 
 
 @dataclass(frozen=True)
@@ -277,25 +278,31 @@ class Text:
         return [f"c{n} = {values[state.values[group]]};" for n, state in enumerate(self.column.states)]
 
     def loop(self, first: str, end: str, does: str, unless: str = "", then: str = "") -> list[str]:
-        """A loop over steps, several together, then one by one. `does` says what is done at a step of which the inputs
-        are `{i}` and the number is `{k}`; `then` follows them, and the loop ends where `unless` holds."""
-        k, going, after = self.counter, f"!{unless} && " * bool(unless), [f"  {then}"] * bool(then)
-        together = [f"for (int j = 0; j < {self.together}; ++j) {one}" for one in (
-            f"in[j] = inputs({k} + j);", f"{{ {does.format(i='in[j]', k=f'{k} + j')} }}"
-        )]  # fmt: skip
+        """A loop over steps, several together; what is left in fewer, as the last of them may be behind the end. `does`
+        says what is done at a step of which the inputs are `{i}` and the number is `{k}`; `then` follows them, and the
+        loop ends where `unless` holds."""
+        k, going = self.counter, f"!{unless} && " * bool(unless)
+        step, left = does.format(i="in[j]", k=f"{k} + j"), min(LEFT, self.together)
         return [
             f"Int {k} = {first};",
             f"for (; {going}{k} + {self.together} <= {end}; {k} += {self.together}) {{",
-            f"  Inputs in[{self.together}];",
-            *(line for one in together for line in ("#pragma unroll", f"  {one}")),
-            *after,
+            *_together(self.together, f"inputs({k} + j)", step, then),
             "}",
-            f"for (; {going}{k} < {end}; ++{k}) {{",
-            f"  const Inputs in = inputs({k});",
-            f"  {does.format(i='in', k=k)}",
-            *after,
+            f"for (; {going}{k} < {end}; {k} += {left}) {{",
+            *_together(left, f"inputs(least({k} + j, {end} - 1))", f"if ({k} + j < {end}) {{ {step} }}", then),
             "}",
         ]
+
+
+def _together(count: int, asked: str, step: str, then: str) -> list[str]:
+    return [
+        f"  Inputs in[{count}];",
+        "#pragma unroll",
+        f"  for (int j = 0; j < {count}; ++j) in[j] = {asked};",
+        "#pragma unroll",
+        f"  for (int j = 0; j < {count}; ++j) {{ {step} }}",
+        *([f"  {then}"] if then else []),
+    ]
 
 
 def write(column: Column, views: Views, parameters: str, name: str) -> str:
