@@ -131,17 +131,18 @@ class _Gaps:
         self.gaps = [(0, ENDLESS)]
 
     def take(self, size: int, high: bool) -> int:
-        """The start of the best room for a piece, which is free no more."""
-        room, i = min([(self._room(gap, size), i) for i, gap in enumerate(self.gaps) if gap[1] - gap[0] >= size])
-        low, end = self.gaps[i]
+        """The start of the smallest room that holds a piece, which is free no more."""
+        room, at = ENDLESS + 1, 0
+        for i, (low, end) in enumerate(self.gaps):
+            below = (end if end < self.least else self.least) - low
+            found = below if below >= size else end - low
+            if size <= found < room:
+                room, at = found, i
+        low, end = self.gaps[at]
         start = low + room - size if high and low + room < ENDLESS else low
         rest = ((low, start), (start + size, end))
-        self.gaps[i : i + 1] = [gap for gap in rest if gap[0] < gap[1]]
+        self.gaps[at : at + 1] = [gap for gap in rest if gap[0] < gap[1]]
         return start
-
-    def _room(self, gap: tuple[int, int], size: int) -> int:
-        below = min(gap[1], self.least) - gap[0]
-        return below if below >= size else gap[1] - gap[0]
 
     def give(self, start: int, size: int) -> None:
         """Frees room, joining it to the gaps it touches."""
@@ -201,15 +202,16 @@ def _repairs(pieces: Sequence[Piece], least: int, beside: Beside) -> Iterator[Pl
 
 def _lowest(order: Sequence[int], pieces: Sequence[Piece], beside: Beside) -> Placing:
     """Each piece, in this order, at the lowest start that those before it leave free."""
-    rooms: list[tuple[int, int] | None] = [None] * len(pieces)
+    taken: list[list[tuple[int, int]]] = [[] for _ in pieces]
     starts, height = [0] * len(pieces), 0
     for i in order:
-        size = pieces[i].size
-        start = starts[i] = _gap(sorted([room for o in beside[i] if (room := rooms[o])]), size)
-        end = start + size
-        rooms[i] = (start, end)
-        if end > height:
-            height = end
+        taken[i].sort()
+        start = starts[i] = _gap(taken[i], pieces[i].size)
+        room = start, start + pieces[i].size
+        for o in beside[i]:
+            taken[o].append(room)
+        if room[1] > height:
+            height = room[1]
     return Placing(height, tuple(starts))
 
 
