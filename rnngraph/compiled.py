@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.checkpointing.execution import Walker
-from rnngraph.compilation.calls import COTANGENT, Call, Holds, Known, call_of, contents
+from rnngraph.compilation.calls import COTANGENT, Call, Holds, Known, call_of, contents, is_plain
 from rnngraph.compilation.calls import form as form_of
 from rnngraph.compilation.calls import known as known_call
 from rnngraph.compilation.later_pieces import refuse_later_piece
@@ -329,8 +329,7 @@ class CompiledProgram:
         shapes = self._shapes
         for name in needed:  # as quick as can be: it is done at each call
             array = weights[name]
-            plain = type(array) is np.ndarray or _on_device(array)
-            if not plain or array.shape != shapes[name] or array.dtype.kind not in "fiu":
+            if not is_plain(array) or array.shape != shapes[name] or array.dtype.kind not in "fiu":
                 declared = [w for w in self.made.weights if w.name in needed]
                 given = {w.name: weights[w.name] for w in declared}
                 return {**weights, **check_weights(declared, given, self.schedule.dtype)}
@@ -414,10 +413,6 @@ class CompiledProgram:
         from rnngraph.viz.notebook import program_svg
 
         return program_svg(self)
-
-
-def _on_device(array: Any) -> bool:
-    return hasattr(array, "__cuda_array_interface__")
 
 
 def refuse_unnamed(**given: object) -> None:

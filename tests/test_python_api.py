@@ -301,9 +301,27 @@ def test_data_that_are_no_arrays_by_name(data: object) -> None:
 
 
 def test_masked_data_are_refused() -> None:
+    """Also where plain ones of the same shape ran before: what lies below a mask is no number."""
     x = np.ma.masked_array(np.ones((1, 3)), [[True, False, False]])
-    with pytest.raises(rg.UserError, match="`x` holds masked values"):
-        rg.parse(NUMBERS).compile().run({"x": x}, {"w": np.ones((3, 2))})
+    program = rg.parse(NUMBERS).compile()
+    for _ in range(2):
+        with pytest.raises(rg.UserError, match="`x` holds masked values"):
+            program.run({"x": x}, {"w": np.ones((3, 2))})
+        program.run({"x": np.ones((1, 3))}, {"w": np.ones((3, 2))})
+
+
+def test_masked_lengths_are_refused() -> None:
+    program = rg.parse("model M { input x: seq output sum(x, axis = time) as total }").compile()
+    data = {"x": np.ones((2, 3)), "x.lengths": np.ma.masked_array([3, 1], [False, True])}
+    with pytest.raises(rg.UserError, match=r"`x\.lengths` should hold integers, got masked values"):
+        program.run(data, {})
+
+
+def test_columns_of_pandas_are_arrays_at_every_call() -> None:
+    pandas = pytest.importorskip("pandas")
+    program = rg.parse("model M { input x: [] output 2 * x as y }").compile()
+    program.run({"x": np.arange(3.0)}, {})
+    assert program.run({"x": pandas.Series([1.0, 2.0, 3.0])}, {})["y"].tolist() == [2.0, 4.0, 6.0]
 
 
 def test_lists_and_whole_numbers_are_weights_too() -> None:

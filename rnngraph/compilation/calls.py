@@ -177,10 +177,15 @@ def known(
 
 def form(data: Mapping[str, Any]) -> Form | None:
     """Name, shape and type of every array; None where something is not an array yet."""
-    try:
-        return tuple([(name, array.shape, array.dtype) for name, array in data.items()])
-    except AttributeError:
+    if not all(map(is_plain, data.values())):
         return None
+    return tuple([(name, array.shape, array.dtype) for name, array in data.items()])
+
+
+def is_plain(array: Any) -> bool:
+    """Whether it is an array of NumPy's own kind, or of a device: those that are derived from it, as masked ones are,
+    hold more than their numbers, and others only look like one."""
+    return type(array) is np.ndarray or hasattr(array, "__cuda_array_interface__")
 
 
 def contents(

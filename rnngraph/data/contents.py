@@ -22,8 +22,9 @@ def check_lengths(check: Checking, item: DataInput, value: Any) -> None:
         each = f"one for each row, along {' and '.join(item.axes)}" if many else "one for each row"
         text = f"`{name}` should be {shape_text(wanted)}, {each}, got {shape_text(lengths.shape)}"
         check.wrong("E520", text, item)
-    elif lengths.dtype.kind not in "iu":
-        check.wrong("E521", f"`{name}` should hold integers, got {lengths.dtype}", item)
+    elif lengths.dtype.kind not in "iu" or np.ma.is_masked(value):
+        what = "masked values" if np.ma.is_masked(value) else str(lengths.dtype)
+        check.wrong("E521", f"`{name}` should hold integers, got {what}", item)
     else:
         for axis, along in by_axis(item.axes, lengths).items():
             _check_along(check, item, axis, along)
