@@ -80,7 +80,7 @@ def fit(
     metrics: Iterable[str] = (),
     frozen: Collection[str] = (),
     axes: Mapping[str, Sequence[str]] | None = None,
-    over: Mapping[str, Sequence[str]] | None = None,
+    over: Sequence[str] = (),
     states: Collection[str] = (),
     trims: bool = True,
     path: str | os.PathLike[str] | None = None,
@@ -97,9 +97,9 @@ def fit(
     """Train on `data` (rows are axis 0 of every array) and give the weights to use.
 
     `validation` is held-back data; without it `config.validation` of the rows are. `evaluator` gives their loss and
-    `metrics`. `axes` maps inputs to time axes, `over` the loss and metrics that are means over all steps to their axes;
-    with `trims`, for programs of any number of steps, batches with lengths are cut to their longest row. `states` names
-    first states that the data may hold. A checkpoint is written to `path` after every epoch and when interrupted;
+    `metrics`. `axes` maps inputs to time axes; `over` are those over whose steps the loss is a mean; with `trims`, for
+    programs of any number of steps, batches with lengths are cut to their longest row. `states` names first states that
+    the data may hold. A checkpoint is written to `path` after every epoch and when interrupted;
     `resume` is one to go on from, which gives the same bits as if there had been no stop. `model` says what is trained,
     so that another one's checkpoint is refused; `about` is kept in it, and with the weights. `explain` is asked for the
     place where a loss or gradient that is not finite comes from; what `norms` says of the first batch is recorded after
@@ -135,7 +135,7 @@ def fit(
         frozenset(frozen),
         Identity(model or Made(), config, len(parts.numbers), known, about or About()),
         path,
-        over or {},
+        over,
         together,
         progress if first else None,
         explain,
@@ -274,7 +274,7 @@ def _close_epoch(job: Job, training: Training) -> Training:
     if job.split.held is not None and job.evaluator is not None:
         found = evaluate(
             job.evaluator, job.split.held, training.weights, job.metrics, job.together, job.split.held_numbers,
-            job.pieces.axes, job.over, job.processes, job.shards, (job.split.held_from, f"after epoch {epoch}"),
+            job.processes, job.shards, (job.split.held_from, f"after epoch {epoch}"),
         )  # fmt: skip
         record.update({f"validation.{name}": value for name, value in found.items()})
         if training.best_loss is None or found["loss"] < training.best_loss:

@@ -89,7 +89,7 @@ def _with_batch(job: Job, training: Training, found: Found, place: tuple[int, in
     if rows is None:
         return found
     members = job.pieces.members(training.epoch, index, shard)
-    weight = batches.weight(rows, job.pieces.axes, job.over.get("loss", ()))
+    weight = batches.weight(rows, job.pieces.axes, job.over)
     mine = dict[str, NDArray[Any]]()
 
     def ready(made: Mapping[str, NDArray[Any]]) -> None:

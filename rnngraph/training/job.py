@@ -74,7 +74,7 @@ class Job:
     frozen: frozenset[str]
     identity: Identity
     path: str | os.PathLike[str] | None
-    over: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    over: Sequence[str] = ()
     together: int = EVALUATED
     progress: Callable[[Progress], None] | None = field(default=None)
     explain: Explain | None = field(default=None)

@@ -27,6 +27,7 @@ from rnngraph.training.fit import Fitted, fit
 from rnngraph.training.gradient_norms import GradientNorms
 from rnngraph.training.job import Progress
 from rnngraph.training.sharding import check_part, refuse_others, with_shards
+from rnngraph.training.totals import Evaluator
 from rnngraph.weights.checks import check_weights
 from rnngraph.weights.save_load import Weights
 
@@ -84,13 +85,12 @@ def _trained(
     made = identity(model, options)
     refuse_others(processes, made, config, data)
     first = None if weights is None else check_weights(model.weights, weights, options.dtype)
-    metrics = tuple(f"metric.{name}" for name in metric_names(model))
     steps: Mapping[str, int] = steps_of(model.inputs, data)
     states = tuple(s.name for s in model.states)
     if config.segment:
         steps = _cut(model, data, config, options, steps)
     program = options.training_step(model, steps, states=bool(config.segment))
-    evaluator = replace(options, unroll="dynamic").compiled(model, outputs=("loss", *metrics))
+    evaluator = Evaluator(model, options)
     whole = replace(options, unroll="dynamic").training_step(model) if config.segment else program
     check_part(whole.check, data, processes)
     if validation is not None:
@@ -102,7 +102,7 @@ def _trained(
         config,
         validation=validation,
         evaluator=evaluator,
-        metrics=metric_names(model),
+        metrics=evaluator.metrics,
         frozen=[w.name for w in model.weights if w.frozen],
         axes={i.name: i.axes for i in model.inputs if i.axes},
         over=averaged_over(model),
@@ -180,10 +180,6 @@ def _optimiser(model: Model, name: str | None, given: Mapping[str, float]) -> An
     return (name, given) if name and name != known else (known or "adam", {**settings, **given})
 
 
-def metric_names(model: Model) -> list[str]:
-    return [n.removeprefix("metric.") for n in model.graph.outputs if n.startswith("metric.")]
-
-
 def identity(model: Model, options: RunOptions) -> Made:
     """What makes a checkpoint this model's: all that its loss is computed by, and what else its gradients depend on."""
     whole = model.for_training.graph
@@ -201,25 +197,19 @@ def tester(
     a part of them."""
     if "loss" not in model.graph.outputs:
         raise UserError("the model has no loss to evaluate", "E611", "add `loss cross_entropy(scores, label)` to it")
-    metrics = tuple(f"metric.{name}" for name in metric_names(model))
-    program = replace(options, unroll="dynamic").compiled(model, outputs=("loss", *metrics))
-    check_part(program.check, data, processes)
+    evaluator = Evaluator(model, options)
+    check_part(evaluator.check, data, processes)
     together = _together(options, FitConfig.from_recipe(model.recipe))
-    axes = {i.name: i.axes for i in model.inputs if i.axes}
-    over, names = averaged_over(model), metric_names(model)
-    return lambda weights: dict(evaluate(program, data, weights, names, together, None, axes, over, processes))
+    return lambda weights: evaluate(evaluator, data, weights, evaluator.metrics, together, processes=processes)
 
 
-def averaged_over(model: Model) -> dict[str, tuple[str, ...]]:
-    """The time axes over whose steps the loss, and each metric, is a mean; not those of rows, or of sums of means over
-    different axes."""
-    graph, found = model.graph, dict[str, tuple[str, ...]]()
-    for name in ("loss", *(f"metric.{metric}" for metric in metric_names(model))):
-        sums = [n for n in ordered([graph.outputs[name].node]) if n.op.name == "sum_axes" and BATCH in n.attrs["axes"]]
-        axes = {tuple(axis for axis in node.attrs["axes"] if axis != BATCH) for node in sums}
-        if len(axes) == 1 and (over := axes.pop()):
-            found[name.removeprefix("metric.")] = over
-    return found
+def averaged_over(model: Model) -> tuple[str, ...]:
+    """The time axes over whose steps the loss is a mean; none where it is one of rows, or a sum of means over different
+    axes."""
+    nodes = ordered([model.graph.outputs["loss"].node])
+    summed = [n.attrs["axes"] for n in nodes if n.op.name == "sum_axes" and BATCH in n.attrs["axes"]]
+    axes = {tuple(axis for axis in found if axis != BATCH) for found in summed}
+    return axes.pop() if len(axes) == 1 else ()
 
 
 def _together(options: RunOptions, config: FitConfig) -> int:

@@ -244,6 +244,38 @@ def test_what_is_evaluated_in_parts_is_the_loss_of_the_whole() -> None:
     assert made.evaluate(data, weights, {"dtype": "float64"})["loss"] == pytest.approx(float(whole), rel=1e-12)
 
 
+@pytest.mark.parametrize("ragged", [True, False])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "loss cross_entropy(s, label, ignore = 0)",
+        "loss cross_entropy(last(s), kind, weights = [1, 2, 40])",
+        "loss sequence_loss(s, label, w, over_batch = false)",
+        "loss cross_entropy(s, label) loss cross_entropy(last(s), kind) loss 0.1 * sum(k ** 2) metric abs(w) as off",
+    ],
+)
+def test_ratios_and_sums_of_means_are_those_of_all_rows(loss: str, ragged: bool) -> None:
+    """Where a part of the rows counts otherwise than by its rows or steps: the first 1,024 are unlike the others."""
+    made = rg.parse(f"""
+    model M {{
+      input x: seq[2]
+      input label: seq int
+      input kind: int
+      input w: seq
+      param k: [2] = 1
+      s = Dense(3)(x)
+      {loss}
+    }}""")
+    rng, late = np.random.default_rng(4), np.arange(1100) >= 1024
+    data = {"x": rng.normal(size=(1100, 4, 2)), "label": rng.integers(0, 3, (1100, 4)) * late[:, None],
+            "kind": late.astype(int) * 2, "w": rng.random((1100, 4)) + late[:, None]}  # fmt: skip
+    data |= {"x.lengths": np.where(late, 4, 1)} if ragged else {}
+    weights = made.init(0)
+    whole = made.compile().run(data, weights)
+    for name, value in made.evaluate(data, weights, {"dtype": "float64"}).items():
+        assert value == pytest.approx(float(whole[name]), rel=1e-12)
+
+
 def test_a_loss_by_segments_is_that_of_the_whole_at_the_same_weights() -> None:
     data = {**DATA, "x.lengths": np.array([12, 3, 7, 1])}
     made = model()

@@ -676,7 +676,16 @@ class Line:
         }
 
     def run(self, data, weights):
-        error = data["x"] @ weights["w"] + weights["b"] - data["y"]
+        return self.of_all([self.run_part(data, weights)])
+
+    def in_parts(self, data):
+        return self
+
+    def run_part(self, data, weights):
+        return {"error": data["x"] @ weights["w"] + weights["b"] - data["y"]}
+
+    def of_all(self, parts):
+        error = np.concatenate([part["error"] for part in parts])
         return {"loss": np.array((error**2).mean()), "largest": np.abs(error).max()}
 
 

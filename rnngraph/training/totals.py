@@ -1,0 +1,110 @@
+"""The loss and the metrics of many rows, found a part of them at a time.
+
+They are means, ratios of sums, or made of several of these. So what a part of the rows gives is the sums over its rows,
+which add up; the rest, from the sums on, is computed once, of those of all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from rnngraph.compiled import CompiledProgram
+from rnngraph.data.shapes import lengths_of
+from rnngraph.files.tensors import Arrays
+from rnngraph.ir.graph import LOOP, Graph, Node, Rewriter, Value, graph_input, ordered
+from rnngraph.ir.types import BATCH
+from rnngraph.language.elaboration.elaborated import Elaborated
+from rnngraph.model import Model
+from rnngraph.run_options import RunOptions
+from rnngraph.weights.initialisation import computed
+
+TOTAL, SAME = "total:", "same:"
+"""What the names of sums over rows begin with, and those of what is the same for any rows."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A graph cut where rows are added up: `found` of each part of the rows, and the `results` that follow."""
+
+    found: Mapping[str, Value]
+    results: Mapping[str, Value]
+
+    def of_all(self, parts: list[Arrays]) -> dict[str, float]:
+        """The results of all rows."""
+        known = {name: parts[0][name] for name in self.found if name.startswith(SAME)}
+        for name in self.found.keys() - known.keys():
+            known[name] = np.add.reduce([np.asarray(part[name], np.float64) for part in parts])
+        return {name: float(computed(value, known)) for name, value in self.results.items()}
+
+
+def cut(graph: Graph) -> Cut | None:
+    """None where the outputs do not follow from sums over rows alone."""
+    nodes, behind = graph.nodes(), set[Node]()
+    for node in nodes:
+        if any(_adds_up(v.node) or v.node in behind for v in node.inputs):
+            behind.add(node)
+    ends = dict.fromkeys(v for node in nodes if node in behind for v in node.inputs)
+    ends |= dict.fromkeys(graph.outputs.values())
+    found = {_name(v, i): v for i, v in enumerate(ends) if v.node not in behind and v.op.name != "const"}
+    if any(map(_not_one_value, (*behind, *(v.node for v in found.values())))):
+        return None
+    if any(v.node in behind for node in nodes if _adds_up(node) for v in node.inputs):
+        return None
+    if any(_of_rows(v) for name, v in found.items() if name.startswith(SAME)):
+        return None
+    rest = Rewriter()
+    rest.map = {v: graph_input(name, "weight", v.type, v.node.origin) for name, v in found.items()}
+    return Cut(found, dict(zip(graph.outputs, rest.run(graph.outputs.values()), strict=True)))
+
+
+def _adds_up(node: Node) -> bool:
+    """Whether of rows that are taken apart it gives what adds up to its value."""
+    return node.op.name in ("sum_axes", "size") and BATCH in node.attrs["axes"]
+
+
+def _name(value: Value, place: int) -> str:
+    return f"{TOTAL if _adds_up(value.node) else SAME}{place}"
+
+
+def _not_one_value(node: Node) -> bool:
+    return node.op is LOOP or any(type.axes for type in node.types)
+
+
+def _of_rows(value: Value) -> bool:
+    return any(BATCH in type.axes for node in ordered([value.node]) for type in node.types)
+
+
+class Evaluator:
+    """The loss and the metrics of a model, by name, without what is random in training."""
+
+    def __init__(self, model: Model, options: RunOptions) -> None:
+        self.model = model
+        self.metrics = tuple(n.removeprefix("metric.") for n in model.graph.outputs if n.startswith("metric."))
+        self._outputs = ("loss", *(f"metric.{name}" for name in self.metrics))
+        self._program = replace(options, unroll="dynamic").compiled(model, outputs=self._outputs)
+        self.check, self.run = self._program.check, self._program.run
+
+    @cached_property
+    def _adding(self) -> CompiledProgram:
+        return self._program.changed(_with_parts)
+
+    def in_parts(self, data: Mapping[str, Any]) -> Cut | None:
+        """How the results of all rows of such data follow from those of `run_part`."""
+        fed = [state for state in self.model.states if state.name in data]
+        made = self.model.elaborated(bool(lengths_of(self.model.inputs, data)), fed)
+        found = cut(made.graph.with_outputs({name: made.graph.outputs[name] for name in self._outputs}))
+        return found and replace(found, results={n.removeprefix("metric."): v for n, v in found.results.items()})
+
+    def run_part(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> Arrays:
+        return self._adding.run(data, weights)
+
+
+def _with_parts(made: Elaborated) -> Elaborated:
+    """The model whose outputs are what is found of a part of the rows."""
+    found = cut(made.graph)
+    return made if found is None else replace(made, graph=made.graph.with_outputs(found.found), outputs=())
