@@ -21,6 +21,7 @@ from rnngraph.compilation.second_order import ALONG, outputs_along, slope_along
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.data.checks import Checked, check_data
 from rnngraph.data.ctc_labels import refuse_wrong_labels
+from rnngraph.data.shapes import unmasked
 from rnngraph.debugging.index_finder import explained
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
@@ -120,7 +121,7 @@ class CompiledProgram:
         if self._against_steps:
             raise UserError(self._against_steps)
         along = {i.name for i in self.made.inputs if i.axes}
-        given = {name: np.asarray(array)[:, None] if name in along else array for name, array in data.items()}
+        given = {name: unmasked(name, array)[:, None] if name in along else array for name, array in data.items()}
         results = self.run({**given, **(state or {})}, weights)
         stepped = {n for n, v in self.made.graph.outputs.items() if len(v.type.axes) > 1}
         outputs = {n: a[:, 0] if n in stepped else a for n, a in results.items() if n not in self._states}
@@ -400,7 +401,7 @@ class CompiledProgram:
     def _cotangent(self, given: str, variant: Variant, checked: Checked, cotangents: Mapping[str, Any]) -> Any:
         """A cotangent as an array like the output that it is of; UserError where it is not."""
         name = given.removeprefix(COTANGENT)
-        array = np.asarray(self.backend.fetch(cotangents[name]), self.schedule.dtype)
+        array = np.asarray(unmasked(name, self.backend.fetch(cotangents[name])), self.schedule.dtype)
         type = variant.looped.inputs[given].type
         shape = (*(size_of(axis, checked.sizes.__getitem__) for axis in variant.orders[name]), *type.shape)
         if array.shape != shape:
@@ -434,4 +435,4 @@ def _directions(program: CompiledProgram, along: Mapping[str, Any]) -> Arrays:
             raise UserError(f"nothing that can be differentiated is called `{name}`", "E605", did_you_mean(name, names))
     dtype = program.schedule.dtype
     still = {w.name: np.zeros(w.shape, dtype) for w in program.made.weights if w.name.startswith(ALONG)}
-    return still | {ALONG + name: np.asarray(array, dtype) for name, array in along.items()}
+    return still | {ALONG + name: np.asarray(unmasked(name, array), dtype) for name, array in along.items()}

@@ -317,6 +317,31 @@ def test_masked_lengths_are_refused() -> None:
         program.run(data, {})
 
 
+def test_masked_arrays_are_refused_wherever_arrays_are_taken() -> None:
+    hidden = np.ma.masked_array(np.ones((2, 3)), np.eye(2, 3))
+    model = rg.parse("model M { input x: seq[3] input k: [1] y, final = unroll RNN(3) over x output y, final"
+                     " loss squared_error(last(y)[0:1], k) }")  # fmt: skip
+    weights, row = model.init(), {"x": np.ones((2, 1, 3)), "k": np.ones((2, 1))}
+    calls = (
+        lambda: model.compile(outputs=("y",), states=True).step({"x": hidden}, weights),
+        lambda: model.predict({"x": hidden[:, None]}, weights),
+        lambda: model.compile().jvp(row, weights, {"x": hidden[:, None]}),
+        lambda: model.compile(gradient=True).gradients(row, weights, {"y": hidden[:, None]}),
+        lambda: rg.data.windows({"x": hidden}, 1),
+        lambda: rg.data.streams({"x": hidden}, 2),
+    )
+    for call in calls:
+        with pytest.raises(rg.UserError, match="holds masked values"):
+            call()
+
+
+def test_a_row_that_cannot_be_predicted_is_told_by_its_own_number() -> None:
+    x = np.zeros((1500, 3))
+    x[1400, 1] = np.nan
+    with pytest.raises(rg.UserError, match="`x` holds nan at row 1400"):
+        rg.parse(NUMBERS).predict({"x": x}, {"w": np.ones((3, 2))})
+
+
 def test_columns_of_pandas_are_arrays_at_every_call() -> None:
     pandas = pytest.importorskip("pandas")
     program = rg.parse("model M { input x: [] output 2 * x as y }").compile()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnngraph.diagnostics.diagnostic import Diagnostic, Label
-from rnngraph.diagnostics.errors import Report
+from rnngraph.diagnostics.errors import Report, UserError
 from rnngraph.files.tensors import Arrays
 from rnngraph.ir.types import BATCH, DType
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
@@ -77,6 +77,13 @@ def fitting_array(
         return None
     with np.errstate(over="ignore"):
         return array.astype(target(item.type.dtype, dtype), copy=False)
+
+
+def unmasked(name: str, given: Any) -> Array:
+    """What is given as a plain array. UserError where values are masked, which a plain one would show."""
+    if np.ma.is_masked(given):
+        raise UserError(f"`{name}` holds masked values", "E513", "fill them, or give `lengths`")
+    return np.asarray(given)
 
 
 def target(kind: DType, dtype: str) -> str:

@@ -131,7 +131,8 @@ def read_table(source: Any) -> Table:
         told = "a table is a path, a DataFrame or columns by name"
         raise UserError(f"{told}, got {told_of(source)}", "E551", "read a stream with pandas first")
     if isinstance(source, Mapping):
-        return _checked({str(name): _plain(np.asarray(column)) for name, column in source.items()}, "the table")
+        columns = {str(name): _plain(_without_masks(column)) for name, column in source.items()}
+        return _checked(columns, "the table")
     if hasattr(source, "columns") and hasattr(source, "to_numpy"):
         return _of_frame(source, "the table")
     ending = Path(source).suffix.lower()
@@ -155,6 +156,15 @@ def _of_frame(frame: Any, path: str) -> Table:
 
 def _repeated(names: Sequence[str]) -> frozenset[str]:
     return frozenset(name for name, count in Counter(names).items() if count > 1)
+
+
+def _without_masks(column: Any) -> Array:
+    """What is masked is missing."""
+    if not isinstance(column, np.ma.MaskedArray):
+        return np.asarray(column)
+    found = np.array(column.data, object)
+    found[np.ma.getmaskarray(column)] = None
+    return found
 
 
 def _plain(column: Array) -> Array:

@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from rnngraph.data.dataset import Dataset
+from rnngraph.data.shapes import unmasked
 from rnngraph.diagnostics.errors import UserError
 
 Array = NDArray[Any]
@@ -106,7 +107,7 @@ def streams(data: Mapping[str, Any], rows: int) -> Dataset:
 
 def _one_length(data: Mapping[str, Any]) -> tuple[dict[str, Array], int]:
     """The arrays, and how many rows each of them has."""
-    arrays = {name: np.asarray(array) for name, array in data.items()}
+    arrays = {name: unmasked(name, array) for name, array in data.items()}
     counts = {len(array) if array.ndim else 0 for array in arrays.values()}
     if len(counts) != 1:
         raise UserError(f"sequences to cut should have one length, got {sorted(counts)} rows", "E553")

@@ -15,7 +15,7 @@ import numpy as np
 
 from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.data.alphabet import Alphabet
-from rnngraph.data.shapes import SEED
+from rnngraph.data.shapes import SEED, unmasked
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.generation.beam_search import Beam, largest, searched
 from rnngraph.generation.streaming import can_stream, handed_on
@@ -168,7 +168,7 @@ def _from_the_start(program: CompiledProgram, use: Reader, weights: Mapping[str,
     """Reads the text again each time, with so many places held open behind it as the model shifts it by."""
 
     def score(rows: list[list[int]], parents: list[int]) -> Any:
-        wide = {name: _wide(np.asarray(array), len(rows)) for name, array in data.items()}
+        wide = {name: _wide(unmasked(name, array), len(rows)) for name, array in data.items()}
         text = np.array([row + [0] * use.behind for row in rows], np.int64)
         results = program.run({use.tokens: text, **wide}, weights)
         return log_softmax(results[use.scores][:, -1])

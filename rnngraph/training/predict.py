@@ -63,6 +63,7 @@ def predict(model: Model, data: Mapping[str, Any], weights: Mapping[str, Any], o
         raise UserError("the model has no output with a value for each row", "E627", "add `output y` to it")
     program = options.compiled(model, steps_of(model.inputs, data), outputs=names)
     given = {name: array for name, array in data.items() if _belongs(name, program)}
+    program.check(given)
     arrays = _in_parts(program, given, weights, names)
     recipe = _recipe(data)
     units = {n: _scaling(model, n, recipe) for n in names} if recipe else {}

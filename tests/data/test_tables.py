@@ -147,6 +147,9 @@ def test_missing_values_are_refused_or_masked() -> None:
         rg.data.table(model, table, columns={"x": ["temp", "load"], "seen": ["temp", "load"]})
     data = rg.data.table(model, table, columns={"x": ["temp", "load"]}, masks={"seen": ["temp", "load"]})
     assert data["x"].tolist() == [[[1, 10], [0, 20], [3, 0]]]
+    table["temp"] = np.ma.masked_array([1.0, 2.0, 3.0], [False, True, False])  # type: ignore[assignment]
+    hidden = rg.data.table(model, table, columns={"x": ["temp", "load"]}, masks={"seen": ["temp", "load"]})
+    assert hidden["x"].tolist() == data["x"].tolist()
     assert data["seen"].tolist() == [[[1, 1], [0, 1], [1, 0]]]
     scaled = rg.data.table(
         model, table, columns={"x": ["temp", "load"]}, masks={"seen": ["temp", "load"]}, standardise=True
