@@ -265,8 +265,10 @@ class Model(core.Model):
         """
         from rnngraph.exchange.export.files import write_numpy, write_onnx
         from rnngraph.exchange.export.request import Wanted
+        from rnngraph.exchange.export.scaling import scaling_note
 
         operators, weights = bool(wanted.pop("operators", False)), self.own(weights)
+        wanted["note"] = scaling_note(self, weights, bool(wanted.get("loss")))
         if form_of(path, ("onnx", "py"), "a model") == "onnx":
             write_onnx(path, self, weights, Wanted(**wanted), operators)
         else:

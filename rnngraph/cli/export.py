@@ -70,6 +70,7 @@ def export(
     from rnngraph.exchange.export.files import write_numpy, write_onnx
     from rnngraph.exchange.export.flags import refuse_idle
     from rnngraph.exchange.export.request import Wanted
+    from rnngraph.exchange.export.scaling import scaling_note
     from rnngraph.files.outputs import form_of
 
     target = _target(target, out)
@@ -84,16 +85,19 @@ def export(
     asked = dtype or ("float32" if target == "onnx" else "float64")
     padded = target == "numpy" if lengths is None else lengths
     random = path is None and model.weights
-    note = f"Its weights are random numbers by seed {seed}; it is not trained." if random else ""
-    wanted = Wanted(unroll, steps, padded, states, loss, asked, note)
     given = read_weights(model, path, seed, "float64")
+    scaled = scaling_note(model, given, loss)
+    note = f"Its weights are random numbers by seed {seed}; it is not trained." if random else scaled
+    wanted = Wanted(unroll, steps, padded, states, loss, asked, note)
     if target == "onnx":
         if not write_onnx(out, model, given, wanted, operators) and operators:
             warn("no cell of the model is exactly an ONNX operator, so none was written")
         say(f"wrote {out}")
-        return
-    for file_written in write_numpy(out, model, given, wanted):
-        say(f"wrote {file_written}")
+    else:
+        for file_written in write_numpy(out, model, given, wanted):
+            say(f"wrote {file_written}")
+    if scaled:
+        say(scaled)
 
 
 def _written(context: click.Context) -> dict[str, Any]:

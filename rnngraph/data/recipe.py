@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.language.elaboration.elaborated import DataInput
 
 TABLE = "table"
 """The name under which it is told with data, and kept with weights, how a table is read."""
 Names = Mapping[str, tuple[str, ...]]
+UNSCALED = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class Recipe:
     standardise: bool = False
     scaling: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     classes: Names = field(default_factory=dict)
+
+    def scaling_of(self, item: DataInput) -> list[tuple[float, float]]:
+        """What is subtracted from each column of an input, and what it is then divided by. Only floats are scaled."""
+        scaling = self.scaling if item.type.dtype == "float" else {}
+        return [scaling.get(column, UNSCALED) for column in self.columns.get(item.name, ())]
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -66,9 +66,9 @@ def predict(model: Model, data: Mapping[str, Any], weights: Mapping[str, Any], o
     program.check(given)
     arrays = _in_parts(program, given, weights, names)
     recipe = _recipe(data)
-    units = {n: _scaling(model, n, recipe) for n in names} if recipe else {}
-    plain = {n: _unscaled(a, units.get(n)) for n, a in arrays.items()}
     scaled = recipe is not None and bool(recipe.scaling)
+    units = {n: scaling_of(model, n, recipe) for n in names} if recipe and scaled else {}
+    plain = {n: _unscaled(a, units.get(n)) for n, a in arrays.items()}
     left = [n for n in names if scaled and units.get(n) is None and model.graph.outputs[n].type.dtype == "float"]
     rows = replace(table_rows(model.graph, model.inputs, data, plain), words=_words(model, recipe))
     return Predictions(plain, rows, tuple(left))
@@ -114,15 +114,14 @@ def _recipe(data: Mapping[str, Any]) -> Recipe | None:
     return recipe_in(made_of(data))
 
 
-def _scaling(model: Model, output: str, recipe: Recipe) -> tuple[Array, Array] | None:
+def scaling_of(model: Model, output: str, recipe: Recipe) -> tuple[Array, Array] | None:
     """Mean and deviation of each value of an output, or of all of them; None where none are known."""
-    columns = recipe.columns.get(model.roles.units.get(output, ""), ())
     shape = model.graph.outputs[output].type.shape
-    known = [recipe.scaling[c] for c in columns if c in recipe.scaling]
-    if not known or len(known) != len(columns) or len(columns) not in (1, int(np.prod(shape))):
+    known = [s for i in model.inputs if i.name == model.roles.units.get(output) for s in recipe.scaling_of(i)]
+    if not known or len(known) not in (1, int(np.prod(shape))):
         return None
     mean, deviation = np.array(known).T
-    return (mean, deviation) if len(columns) == 1 else (mean.reshape(shape), deviation.reshape(shape))
+    return (mean, deviation) if len(known) == 1 else (mean.reshape(shape), deviation.reshape(shape))
 
 
 def _unscaled(array: Array, scaling: tuple[Array, Array] | None) -> Array:

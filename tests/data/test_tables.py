@@ -138,6 +138,31 @@ def test_scaling_is_kept_and_used_for_new_data(prices: Path) -> None:
     assert np.allclose(new["load"], 0) and "price" not in new
 
 
+def test_an_exported_model_says_how_its_numbers_are_scaled(prices: Path, tmp_path: Path) -> None:
+    model, out = rg.parse(FORECAST), tmp_path / "out.py"
+    data = rg.data.table(model, prices, columns=COLUMNS, steps=3, horizon=1, order="date", standardise=True)
+    fitted = model.fit(data, epochs=1, batch=2, options={"dtype": "float64"})
+    model.export(out, fitted.weights)
+    one, ten, hundred = (float(np.std(np.arange(1, 7) * scale)) for scale in (1, 10, 100))
+    assert f"`load` takes (value - [3.5, 35.0]) / [{one!r}, {ten!r}]" in out.read_text()
+    assert f"`forecast` * {hundred!r} + 350.0 is in the table's units" in out.read_text()
+    assert "`price`" not in out.read_text()
+    model.export(out, dict(fitted.weights))
+    assert "takes" not in out.read_text()
+
+
+def test_a_target_of_whole_numbers_is_not_scaled_and_neither_is_its_prediction() -> None:
+    model = rg.parse("model M { input x: seq[1] input next: int f = Dense(1)(last(x))[0] output f"
+                     " loss squared_error(f, next) }")  # fmt: skip
+    data = rg.data.table(
+        model, {"a": range(10, 20)}, columns={"x": "a", "next": "a"}, steps=3, horizon=1, standardise=True
+    )
+    weights = model.init(0)
+    assert data["next"].tolist() == list(range(13, 20))
+    found = model.predict(data, weights, options={"dtype": "float64"})
+    assert found["f"].tolist() == model.compile().run(data, weights)["f"].tolist() and not found.scaled
+
+
 def test_missing_values_are_refused_or_masked() -> None:
     table = {"temp": ["1", "", "3"], "load": ["10", "20", "NA"]}
     model = rg.parse(
