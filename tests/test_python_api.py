@@ -342,6 +342,13 @@ def test_a_row_that_cannot_be_predicted_is_told_by_its_own_number() -> None:
         rg.parse(NUMBERS).predict({"x": x}, {"w": np.ones((3, 2))})
 
 
+def test_rows_that_are_predicted_draw_numbers_of_their_own() -> None:
+    model = rg.parse("model M { input x: [] output x + uniform([]) as y }")
+    data = {"x": np.zeros(1500)}
+    found = model.predict(data, {}, options={"dtype": "float64"})["y"]
+    assert len(set(found.tolist())) == 1500 and found.tolist() == model.compile().run(data, {})["y"].tolist()
+
+
 def test_columns_of_pandas_are_arrays_at_every_call() -> None:
     pandas = pytest.importorskip("pandas")
     program = rg.parse("model M { input x: [] output 2 * x as y }").compile()

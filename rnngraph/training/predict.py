@@ -18,6 +18,7 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.frames import frame
 from rnngraph.files.outputs import PathLike
 from rnngraph.files.results import Rows, columns_of, write_results
+from rnngraph.ir.graph import INPUT
 from rnngraph.ir.types import BATCH
 from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
@@ -103,10 +104,17 @@ def _in_parts(
         found = program.run(data, weights)
         return {name: found[name] for name in names}
     parts: list[Mapping[str, Array]] = []
-    for rows in batches.chunks(batches.row_count(data), EVALUATED):
+    count = batches.row_count(data)
+    for rows in batches.chunks(count, count if _draws(program) else EVALUATED):
         with told_by(rows, "the data"):
             parts.append(program.run(batches.take(data, rows), weights))
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def _draws(program: CompiledProgram) -> bool:
+    """Whether something is random: it depends on the number of a row, so a part of the rows would draw what the first
+    rows do."""
+    return any(n.op is INPUT and n.attrs["kind"] == "seed" for n in program.made.graph.nodes())
 
 
 def _recipe(data: Mapping[str, Any]) -> Recipe | None:
