@@ -55,6 +55,8 @@ class Table:
     def numbers(self, name: str, why: str) -> Array:
         """A column as float64, nan where a value is missing. UserError with the first row that holds another text."""
         column = self.column(name, why)
+        if column.dtype.kind == "M":  # how large a date is as a number depends on how finely it is kept
+            raise self.wrong(name, 0, f"`{column[0]}` is not a number")
         if (plain := _at_once(column)) is not None:
             return plain
         found = np.empty(len(column))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,8 @@ from rnngraph.data.table_files import Table
 from rnngraph.diagnostics.errors import UserError
 
 Array = NDArray[Any]
+_FINER = re.compile(r"[.,][0-9]{6}([0-9]+)")
+"""The digits behind microseconds, which a `datetime` does not hold."""
 
 
 @dataclass(frozen=True)
@@ -46,27 +49,39 @@ def _sortable(table: Table, name: str) -> Array:
     column = table.complete(name)
     if column.dtype.kind in "fiubM":
         return column
-    numbers, kinds = np.empty(len(column)), list[str]()
+    moments, kinds = list[Any](), list[str]()
     for row, cell in enumerate(column):
         try:
-            numbers[row], kind = _moment(cell)
+            moment, kind = _moment(cell)
         except (TypeError, ValueError):
             raise table.wrong(
                 name, row, f"`{str(cell)[:60]}` is neither a number nor a date",
                 "write dates as 2024-12-31 or 2024-12-31T23:59:00, or sort the table and leave out `order`",
             ) from None  # fmt: skip
+        moments.append(moment)
         kinds.append(kind)
         if kind != kinds[0]:
             raise table.wrong(name, row, f"`{cell}` is {kind}, and `{column[0]}` in row 1 is {kinds[0]}")
-    return numbers
+    places = {moment: place for place, moment in enumerate(sorted(set(moments)))}
+    return np.array([places[moment] for moment in moments])
 
 
-def _moment(cell: Any) -> tuple[float, str]:
-    """A number that grows with it, and of what kind it is; dates with time zones are compared as moments."""
+def _moment(cell: Any) -> tuple[Any, str]:
+    """What is exactly compared, and of what kind it is; dates with time zones are compared as moments."""
     try:
-        return float(cell), "a number"
+        return _number(cell), "a number"
     except (TypeError, ValueError):
-        moment = datetime.fromisoformat(str(cell))
-    if moment.tzinfo is None:
-        return moment.replace(tzinfo=UTC).timestamp(), "a date without a time zone"
-    return moment.timestamp(), "a date with a time zone"
+        text = str(cell)
+        moment, finer = datetime.fromisoformat(text), _FINER.search(text)
+    kind = f"a date with{'out' if moment.tzinfo is None else ''} a time zone"
+    known = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return (known, finer[1].rstrip("0") if finer else ""), kind
+
+
+def _number(cell: Any) -> int | float:
+    """A float would not tell large whole numbers apart."""
+    number = float(cell)
+    try:
+        return int(cell) if isinstance(cell, str | int) else number
+    except ValueError:
+        return number

@@ -138,6 +138,28 @@ def test_scaling_is_kept_and_used_for_new_data(prices: Path) -> None:
     assert np.allclose(new["load"], 0) and "price" not in new
 
 
+@pytest.mark.parametrize(
+    "times",
+    [
+        [str(2**53 + i) for i in (2, 1, 0, 3)],
+        [f"2024-01-01T00:00:00.{digits}" for digits in ("000000002", "0000000015", "000000", "1")],
+        [f"2024-01-01T0{hour}:00:00.0000000{digit}+0{hour}:00" for hour, digit in ((2, 3), (1, 2), (0, 1), (1, 4))],
+    ],
+)
+def test_rows_are_sorted_by_all_digits_of_their_times(times: list[str]) -> None:
+    """A float has 53 bits, a `datetime` six digits behind the second."""
+    model = rg.parse("model M { input x: seq output x + 1 as y }")
+    data = rg.data.table(model, {"x": [1.0, 2.0, 3.0, 4.0], "t": times}, order="t")
+    assert data["x"].tolist() == [[3, 2, 1, 4]]
+
+
+def test_dates_are_no_numbers() -> None:
+    """Their size would depend on how finely a DataFrame keeps them."""
+    model = rg.parse("model M { input x: seq output x + 1 as y }")
+    with pytest.raises(rg.UserError, match=r"row 1, column `x`: `2024-01-01.*` is not a number"):
+        rg.data.table(model, {"x": np.array(["2024-01-01", "2024-01-02"], "M8[ns]")})
+
+
 def test_an_exported_model_says_how_its_numbers_are_scaled(prices: Path, tmp_path: Path) -> None:
     model, out = rg.parse(FORECAST), tmp_path / "out.py"
     data = rg.data.table(model, prices, columns=COLUMNS, steps=3, horizon=1, order="date", standardise=True)
