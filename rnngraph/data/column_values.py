@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -46,7 +47,12 @@ def _scale(table: Table, name: str) -> tuple[float, float]:
     there = values[np.isfinite(values)]
     if not len(there) or np.ptp(there) == 0:  # rounding gives a constant a deviation of its own
         return (float(there[0]) if len(there) else 0.0), 1.0
-    return float(there.mean()), float(there.std())
+    with np.errstate(over="ignore"):
+        mean, deviation = float(there.mean()), float(there.std())
+    if not 0 < deviation < math.inf:
+        told = f"`{table.path}`, column `{name}`: its deviation is beyond 64 bits"
+        raise UserError(told, "E551", "scale it yourself")
+    return mean, deviation
 
 
 def _has_words(table: Table, name: str) -> bool:

@@ -153,6 +153,13 @@ def test_rows_are_sorted_by_all_digits_of_their_times(times: list[str]) -> None:
     assert data["x"].tolist() == [[3, 2, 1, 4]]
 
 
+@pytest.mark.parametrize("column", [[1.0, 2.0, 1e300], [1e-300, 2e-300, 3e-300]])
+def test_a_column_whose_deviation_is_no_number_is_not_scaled_by_it(column: list[float]) -> None:
+    model = rg.parse("model M { input x: seq output x + 1 as y }")
+    with pytest.raises(rg.UserError, match="column `x`: its deviation is beyond 64 bits"):
+        rg.data.table(model, {"x": column}, standardise=True)
+
+
 def test_dates_are_no_numbers() -> None:
     """Their size would depend on how finely a DataFrame keeps them."""
     model = rg.parse("model M { input x: seq output x + 1 as y }")

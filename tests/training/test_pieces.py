@@ -252,6 +252,7 @@ def test_what_is_evaluated_in_parts_is_the_loss_of_the_whole() -> None:
         "loss cross_entropy(last(s), kind, weights = [1, 2, 40])",
         "loss sequence_loss(s, label, w, over_batch = false)",
         "loss cross_entropy(s, label) loss cross_entropy(last(s), kind) loss 0.1 * sum(k ** 2) metric abs(w) as off",
+        "loss abs(w) metric exp(sequence_loss(s, label, 1)) as perplexity",
     ],
 )
 def test_ratios_and_sums_of_means_are_those_of_all_rows(loss: str, ragged: bool) -> None:
