@@ -51,7 +51,7 @@ def cut(graph: Graph) -> Cut | None:
     ends = dict.fromkeys(v for node in nodes if node in behind for v in node.inputs)
     ends |= dict.fromkeys(graph.outputs.values())
     found = {_name(v, i): v for i, v in enumerate(ends) if v.node not in behind and v.op.name != "const"}
-    if any(map(_not_one_value, (*behind, *(v.node for v in found.values())))):
+    if any(v.type.axes for v in found.values()) or any(map(_has_axes, behind)):
         return None
     if any(v.node in behind for node in nodes if _adds_up(node) for v in node.inputs):
         return None
@@ -71,7 +71,7 @@ def _name(value: Value, place: int) -> str:
     return f"{TOTAL if _adds_up(value.node) else SAME}{place}"
 
 
-def _not_one_value(node: Node) -> bool:
+def _has_axes(node: Node) -> bool:
     return node.op is LOOP or any(type.axes for type in node.types)
 
 
