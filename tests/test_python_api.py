@@ -342,6 +342,13 @@ def test_a_row_that_cannot_be_predicted_is_told_by_its_own_number() -> None:
         rg.parse(NUMBERS).predict({"x": x}, {"w": np.ones((3, 2))})
 
 
+def test_integers_that_would_become_negative_are_refused() -> None:
+    program = rg.parse("model M { input k: int output k + 1 as y }").compile()
+    with pytest.raises(rg.UserError, match="`k` holds 9223372036854775808, which 64 bits with a sign do not hold"):
+        program.run({"k": np.array([2**63], np.uint64)}, {})
+    assert program.run({"k": np.array([2**62], np.uint64)}, {})["y"].tolist() == [2**62 + 1]
+
+
 def test_rows_that_are_predicted_draw_numbers_of_their_own() -> None:
     model = rg.parse("model M { input x: [] output x + uniform([]) as y }")
     data = {"x": np.zeros(1500)}

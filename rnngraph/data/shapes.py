@@ -73,7 +73,7 @@ def fitting_array(
     if np.ma.is_masked(given[item.name]):
         check.wrong("E513", f"`{item.name}` holds masked values", item, help="fill them, or give `lengths`")
         return None
-    if not _kind(check, item, array) or not _shape(check, item, array):
+    if not _kind(check, item, array) or not _held(check, item, array) or not _shape(check, item, array):
         return None
     with np.errstate(over="ignore"):
         return array.astype(target(item.type.dtype, dtype), copy=False)
@@ -102,6 +102,14 @@ def _kind(check: Checking, item: DataInput | StateInput, array: Array) -> bool:
     help = "the numbers 0 and 1 stand for false and true, but there are others here" if truth else help
     check.wrong("E513", f"`{item.name}` should hold {wanted}, got {array.dtype}", item, help=help)
     return False
+
+
+def _held(check: Checking, item: DataInput | StateInput, array: Array) -> bool:
+    """Whether integers without a sign are not too large for one with a sign, which would make them negative."""
+    large = item.type.dtype == "int" and array.dtype == np.uint64 and array.size and array.max() > np.iinfo("int64").max
+    if large:
+        check.wrong("E513", f"`{item.name}` holds {array.max()}, which 64 bits with a sign do not hold", item)
+    return not large
 
 
 def _shape(check: Checking, item: DataInput | StateInput, array: Array) -> bool:
