@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any, TypeGuard
 
 from rnngraph.kernels.cpu import walk
+from rnngraph.kernels.cpu.meetings import ALONE, Item, Share
 from rnngraph.kernels.cpu.modules import Addresses
 from rnngraph.kernels.cpu.target import CpuTarget
-from rnngraph.kernels.cpu.thread_tables import ALONE, Item, Share, Tables
+from rnngraph.kernels.cpu.thread_tables import Tables
 from rnngraph.kernels.cpu.threads import Words, pool, shared_words, walker
 from rnngraph.kernels.cpu.walk import WORDS
 from rnngraph.kernels.fusion import claimed_part

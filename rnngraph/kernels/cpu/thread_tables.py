@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.cpu import walk
 from rnngraph.kernels.cpu.direct_products import in_place
+from rnngraph.kernels.cpu.meetings import ALONE, Item, Share, alike, meetings
 from rnngraph.kernels.cpu.modules import Addresses
 from rnngraph.kernels.cpu.packing import Pack
 from rnngraph.kernels.cpu.sharing import arguments_of, columns_of, listed, parallel
@@ -22,30 +22,8 @@ from rnngraph.kernels.nests import Nest
 from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import ALL, Code, Entry, Group, Parity, Program, Ref, Repeat, Ring, Turn
 
-Item = Group | Repeat
-
-
 Ranges = tuple[tuple[int, int, int, int], int, int]
 """Rows from and to, columns from and to; of rows taken through lists how far apart they are, and the lists."""
-
-
-class Share(NamedTuple):
-    """Which thread of how many, and how it takes part: by rows of the batch, or by columns."""
-
-    thread: int
-    threads: int
-    by_rows: bool
-    masked: bool = False
-    """Whether the program leaves rows out."""
-
-    @property
-    def dealt(self) -> bool:
-        """Whether rows of the batch are dealt out one by one."""
-        return self.masked and self.by_rows and self.threads > 1
-
-
-ALONE = Share(0, 1, True)
-"""One thread that does everything."""
 
 
 class Tables:
@@ -73,6 +51,11 @@ class Tables:
             base = self.bases[slot]
             self.known[slot] = (base.__array_interface__["data"][0], base.strides, base.shape)
         return self.known[slot]
+
+    def room(self, slot: int) -> tuple[int, int]:
+        """Where the array of a slot starts and ends."""
+        start = self.place(slot)[0]
+        return start, start + self.plan.slot_bytes[slot]
 
     def words(self, numbers: Sequence[int]) -> int:
         """The address of a table of words, which lives as long as this object."""
@@ -120,30 +103,11 @@ class Tables:
     def entries(self, code: Sequence[Item], share: Share) -> list[int]:
         """The words of all entries of some code. Where one thread must not run ahead of another, all meet."""
         code = [part for item in code for part in self.parts(item)]
-        meet = self.meetings(code, share) if share.threads > 1 else [False] * len(code)
+        meet = meetings(code, share, self.room, self.program.slots) if share.threads > 1 else [False] * len(code)
         found: list[int] = []
         for item, met in zip(code, meet, strict=True):
             found += self.repeat(item, share) if isinstance(item, Repeat) else self.group(item, share)
             found[walk.BARRIER - walk.WORDS] = int(met)
-        return found
-
-    def meetings(self, code: Sequence[Item], share: Share) -> list[bool]:
-        """After which items all threads meet. In a loop the first follow the last, so that they are looked at twice."""
-        found, since = [False] * len(code), _Since(self)
-        for n in range(2 * len(code)):
-            i = n % len(code)
-            item = code[i]
-            if since.used and (isinstance(item, Repeat) or since.waits(item, _owner(item, share))):
-                found[i - 1] = True
-                since.clear()
-            if n >= len(code) and found[i]:
-                break
-            if isinstance(item, Repeat):
-                found[i] = True
-            else:
-                since.add(item, _owner(item, share))
-            if found[i]:
-                since.clear()
         return found
 
     def parts(self, item: Item) -> list[Item]:
@@ -292,7 +256,7 @@ class Tables:
 
     def repeat(self, repeat: Repeat, share: Share) -> list[int]:
         body, rest = self.entries(repeat.body, share), self.entries(repeat.rest, share)  # type: ignore[arg-type]
-        if rest and share.threads > 1 and not _alike((*repeat.body, *repeat.rest), share):
+        if rest and share.threads > 1 and not alike((*repeat.body, *repeat.rest), share):
             body[walk.BARRIER - walk.WORDS] = rest[walk.BARRIER - walk.WORDS] = 1  # one may follow the other
         loop = [0] * walk.LOOP_WORDS
         loop[walk.STEPS], loop[walk.REVERSE] = self.sizes[repeat.axis], int(repeat.reverse)
@@ -355,85 +319,5 @@ class Tables:
         return words
 
 
-class _Since:
-    """What threads have used since they last met: for each slot by whose parts.
-
-    Two slots of one type at one address are no matter where a thread meets there its own rows alone, but for histories,
-    of which views begin at the first step or the second. All else in here lies apart: what is read was alive since the
-    threads met, and what is written was looked at.
-    """
-
-    LIMIT = 4000
-
-    def __init__(self, tables: Tables) -> None:
-        self.tables = tables
-        self.used: dict[int, set[Owner]] = {}
-        self.written: dict[int, set[Owner]] = {}
-        self.starts: list[int] = []
-        self.rooms: dict[int, int] = {}
-
-    def clear(self) -> None:
-        for kept in (self.used, self.written, self.starts, self.rooms):
-            kept.clear()
-
-    def add(self, group: Group, owner: Owner) -> None:
-        for ref in group.refs:
-            self.used.setdefault(ref.slot, set()).add(owner)
-            start, end = self.room(ref.slot)
-            if start < end and start not in self.rooms:
-                insort(self.starts, start)
-                self.rooms[start] = ref.slot
-        for ref in group.outs:
-            self.written.setdefault(ref.slot, set()).add(owner)
-
-    def room(self, slot: int) -> tuple[int, int]:
-        """Where the array of a slot starts and ends."""
-        start = self.tables.place(slot)[0]
-        return start, start + self.tables.plan.slot_bytes[slot]
-
-    def waits(self, group: Group, owner: Owner) -> bool:
-        """Whether a group reads what others may still write, or writes what they may still use; or whether so much was
-        used that it is better not to look."""
-        own = {owner}
-        return (
-            len(self.used) > self.LIMIT
-            or any(self.written.get(ref.slot, own) != own for ref in group.ins)
-            or any(self.used.get(ref.slot, own) != own or self.meets(ref.slot, own) for ref in group.outs)
-        )
-
-    def meets(self, slot: int, own: set[Owner]) -> bool:
-        """Whether another slot's array lies where this one's does. Looks at one room alone, the last that starts before
-        this one ends: those before it end before it."""
-        low, high = self.room(slot)
-        i = bisect_left(self.starts, high) - 1
-        if i < 0 or slot in self.used:
-            return False
-        other = self.rooms[self.starts[i]]
-        start, end = self.room(other)
-        one, two = self.tables.program.slots[other], self.tables.program.slots[slot]
-        own_rows = start == low and one.type == two.type and one.grow is two.grow is None and self.used[other] == own
-        return end > low and not own_rows
-
-
 def _cut(size: int, share: Share) -> tuple[int, int]:
     return size * share.thread // share.threads, size * (share.thread + 1) // share.threads
-
-
-def _alike(code: Sequence[Code], share: Share) -> bool:
-    """Whether each thread has the same rows in all groups."""
-    groups = [item for item in code if isinstance(item, Group)]
-    owners = {_owner(group, share) for group in groups}
-    return share.by_rows and len(groups) == len(code) and len(owners) == 1 and "first" not in owners
-
-
-Owner = Hashable
-"""Those of one owner are shared out alike: what a thread reads of them it has written itself."""
-
-
-def _owner(group: Group, share: Share) -> Owner:
-    """The first thread, where it does all; of rows their axes, whether lists of them are taken in turn, or are dealt
-    out; of all else the group itself."""
-    kind, axes = parallel(group.kernel), group.kernel.axes
-    if kind == "rows" and share.by_rows:
-        return axes, bool(group.part) and axes != (BATCH,), share.dealt and listed(group.kernel)
-    return "first" if kind == "one" else id(group)
