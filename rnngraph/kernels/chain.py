@@ -85,7 +85,7 @@ class Chain:
     def flat(self) -> bool:
         """Whether rows and entries make one run of numbers for every operand that moves, and no place in it matters."""
         size = prod(self.dims)
-        return not any(operation.at for operation in self.operations) and all(
+        return not self.sums and not any(operation.at for operation in self.operations) and all(
             (o.rows == "each" and o.row == size and o.strides == (1,)) or (o.rows == "none" and not any(o.strides))
             for o in (*self.loads, *(o for _, o in self.stores))
         )

@@ -256,8 +256,9 @@ def _form(op: str, key: str, out: Layout | None, found: Sequence[Layout | None],
 
 
 def _row_sum(x: Layout, out: Layout, target: Target) -> Form | None:
-    """The sum of all entries of each row."""
-    if out.sizes or x.axes != out.axes or not (x.axes and x.dense) or {x.dtype, out.dtype} != {target.dtype}:
+    """The sum of all entries of each row, of which there are several: one entry is no row of its own to a chain."""
+    same = x.axes == out.axes and {x.dtype, out.dtype} == {target.dtype}
+    if out.sizes or prod(x.sizes) == 1 or not (same and x.axes and x.dense):
         return None
     entry = Operand(x.dtype, "each", x.row, x.strides)
     total = Operand(out.dtype, "each", out.row, (0,) * len(x.sizes), summed=True)

@@ -252,6 +252,26 @@ def test_a_row_is_added_up_in_the_chain_that_makes_it() -> None:
         assert np.allclose(found[name], array, rtol=1e-12), name
 
 
+@pytest.mark.parametrize("size", [1, 2, 7, 8, 9, 33])
+def test_rows_of_any_length_are_added_up(size: int) -> None:
+    """A row of one entry, of less than a vector, of a vector, and of more."""
+    model = rg.parse("""
+        model Regression(n) {
+          input x: seq[n]
+          input target: seq[n]
+          output sum(exp(x)) as total
+          loss squared_error(tanh(x), target)
+        }""", n=size)
+    random = np.random.default_rng(size)
+    data = {name: random.normal(size=(3, 5, size)) for name in ("x", "target")}
+    program = model.compile(dtype="float64", kernels="native", gradient="all")
+    loss, gradients = program.gradients(data, {})
+    apart = np.tanh(data["x"]) - data["target"]
+    assert loss == pytest.approx((apart**2).mean(), rel=1e-12)
+    assert np.allclose(gradients["x"], 2 * apart * (1 - np.tanh(data["x"]) ** 2) / apart.size, rtol=1e-10)
+    assert np.allclose(program.run(data, {})["total"], np.exp(data["x"]).sum(-1), rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["stack", "lstm", "layer norm lstm", "bidirectional"])
 @pytest.mark.parametrize("batch", [5, 20])
 def test_static_programs_have_the_same_bits_on_two_threads(name: str, batch: int) -> None:
