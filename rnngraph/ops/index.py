@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type, union
@@ -65,15 +67,18 @@ def _scatter_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
 def _scatter(backend: Any, node: Node) -> Callable[..., None]:
     """Adds each row of dy to the row of the table it came from, in order, so that bits do not depend on luck.
 
-    Rows are added one by one, so units only say which of them come first.
+    Rows are added one by one, so units only say which of them come first. Where each step has a table of its own, its
+    rows are added to that.
     """
-    if node.types[0].axes:
-        raise NotImplementedError("the gradient of a table is summed over every axis")
-    scatter, width = backend.scatter_rows, node.types[0].shape[1:]
+    kept, scatter, width = len(node.types[0].axes), backend.scatter_rows, node.types[0].shape[1:]
 
     def run(dy: Any, ids: Any, out: Any) -> None:
         out.fill(0)
         scatter(ids.reshape(-1), dy.reshape((-1, *width)), out)
+
+    def each(dy: Any, ids: Any, out: Any) -> None:
+        for step in np.ndindex(out.shape[:kept]):
+            run(dy[step], ids[step], out[step])
 
     def total(dy: Any, ids: Any, out: Any) -> None:
         if "onto" not in node.attrs:
@@ -81,6 +86,8 @@ def _scatter(backend: Any, node: Node) -> Callable[..., None]:
         for at in pieces(node, (dy, ids)):
             scatter(ids[at].reshape(-1), dy[at].reshape((-1, *width)), out)
 
+    if kept:
+        return each
     return total if "units" in node.attrs else run
 
 

@@ -259,3 +259,51 @@ model M { input x: seq[3]  output Placed()(x) as y }
     want = np.concatenate([x, np.broadcast_to(weights["placed.table"][:3], (rows, 3, 2)), x], -1)
     for program in programs(model, 3):
         assert np.array_equal(program.run({"x": x}, weights)["y"], want)
+
+
+TABLES = """
+cell Look {
+  input m: [5, 3]
+  input k: int
+  state h: [3] = 0
+  h' = tanh(0.5 * h + m[k % 5])
+  output h'
+}
+model M {
+  input k: seq int
+  input row: int
+  param w: [5, 3] ~ normal(0, 1)
+  tables = tanh(w * (1 + float(position(axis = time))))
+  y = unroll Look() over tables, k
+  z = unroll Look() over tables with k = row
+  output y, z
+  loss mean(y * y) + mean(z)
+}
+"""
+
+
+@pytest.mark.parametrize("kernels", ["numpy", "native"])
+def test_each_step_may_have_a_table_of_its_own(kernels: str) -> None:
+    """Looking a row up in it stays in the loop, and its gradient is one table for each step."""
+    random, steps = np.random.default_rng(0), 4
+    k, row, w = random.integers(0, 5, (3, steps)), random.integers(0, 5, 3), random.normal(size=(5, 3))
+
+    def loss(w: Any) -> Any:
+        tables = np.tanh(w * (1 + np.arange(steps))[:, None, None])
+        y, z = [np.zeros((3, 3))], [np.zeros((3, 3))]
+        for t in range(steps):
+            y.append(np.tanh(0.5 * y[-1] + tables[t, k[:, t]]))
+            z.append(np.tanh(0.5 * z[-1] + tables[t, row]))
+        return np.square(y[1:]).mean() + np.mean(z[1:])
+
+    model = rg.parse(TABLES)
+    [name] = [weight.name for weight in model.weights]
+    for unroll in ("dynamic", "static"):
+        program = model.compile(unroll, steps, dtype="float64", gradient="weights", kernels=kernels)
+        found, gradients = program.gradients({"k": k, "row": row}, {name: w})
+        assert found == pytest.approx(loss(w), rel=1e-12)
+        for place in np.ndindex(w.shape):
+            step = np.zeros_like(w)
+            step[place] = 1e-6
+            slope = (loss(w + step) - loss(w - step)) / 2e-6
+            assert gradients[name][place] == pytest.approx(slope, abs=1e-8)
