@@ -33,7 +33,7 @@ def _behind(node: Node, terms: Value) -> tuple[Value, ...] | None:
     if done is None:
         return None
     left, op, *others = done
-    total = _behind(node, left) or (call("sum", left, dims=node.attrs["dims"], origin=node.origin),)
+    total = _behind(node, left) or (call("sum", left, origin=node.origin, **node.attrs),)
     return (call(op, *total, *others, origin=terms.node.origin),)
 
 

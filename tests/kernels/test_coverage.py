@@ -513,8 +513,13 @@ def test_ctc_is_the_same_on_any_number_of_threads() -> None:
         assert other[0] == found[0][0] and all(np.array_equal(other[1][n], found[0][1][n]) for n in found[0][1])
 
 
-def test_the_divisor_of_a_row_stands_behind_its_sum() -> None:
+@pytest.mark.parametrize("keep", ["", ", keep = true"])
+def test_the_divisor_of_a_row_stands_behind_its_sum(keep: str) -> None:
     """A hundred divisions, and as many signs, are one of each."""
-    model = rg.parse("model M { input x: seq[100]\n y = sum(-x / (1 + sum(x)))\n output y }")
+    model = rg.parse(f"model M {{ input x: seq[100]\n y = sum(-x / (1 + sum(x)){keep})\n output y }}")
     code = model.compile(dtype="float32").main.program.code
     assert [one.what for one in listed(code, target("float32")) if "div" in one.ops] == ["chain over 1"]
+    x = np.arange(300.0).reshape(1, 3, 100)
+    found = model.compile(dtype="float64").run({"x": x}, {})["y"]
+    total = x.sum(-1, keepdims=bool(keep))
+    assert np.allclose(found, -total / (1 + total), rtol=1e-14)
