@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
-
-import numpy as np
 
 from rnngraph.ir import ranges
 from rnngraph.ir.graph import Attrs, Node, ShapeError
@@ -77,7 +76,7 @@ def _scatter(backend: Any, node: Node) -> Callable[..., None]:
         scatter(ids.reshape(-1), dy.reshape((-1, *width)), out)
 
     def each(dy: Any, ids: Any, out: Any) -> None:
-        for step in np.ndindex(out.shape[:kept]):
+        for step in product(*map(range, out.shape[:kept])):
             run(dy[step], ids[step], out[step])
 
     def total(dy: Any, ids: Any, out: Any) -> None:
