@@ -29,9 +29,11 @@ def prune(graph: Graph) -> Graph:
 
 def _pruned(roots: tuple[Value, ...]) -> tuple[Value, ...]:
     """Rebuilds what the roots need at one level, its loops cut down to what is read of them."""
-    small = _small_loops(roots)
+    small, read = _small_loops(roots)
 
     def change(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
+        if not any(v in read for v in node.values):
+            return node.values  # it only leads to what a loop leaves out, and may read what has no place any more
         if node not in small:
             return None
         loop, places = small[node]
@@ -43,8 +45,8 @@ def _pruned(roots: tuple[Value, ...]) -> tuple[Value, ...]:
     return Rewriter(change).run(roots)
 
 
-def _small_loops(roots: tuple[Value, ...]) -> dict[Node, tuple[Loop, dict[int, int]]]:
-    """For each live loop its small form, and where each result that is read now stands.
+def _small_loops(roots: tuple[Value, ...]) -> tuple[dict[Node, tuple[Loop, dict[int, int]]], set[Value]]:
+    """For each live loop its small form, and where each result that is read now stands; and all that is read.
 
     Goes from the end to the front, since a loop that shrinks may free others before it.
     """
@@ -58,7 +60,7 @@ def _small_loops(roots: tuple[Value, ...]) -> dict[Node, tuple[Loop, dict[int, i
             read |= set(small[node][0].outer)
         else:
             read |= set(node.inputs)
-    return small
+    return small, read
 
 
 def _small(node: Node, read: set[Value]) -> tuple[Loop, dict[int, int]]:

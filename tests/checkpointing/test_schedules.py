@@ -407,3 +407,10 @@ def test_random_models(seed: int) -> None:
     except CannotDo as error:
         assert error.diagnostics[0].code == "E614"  # a loop that cannot be walked
 
+
+
+def test_what_leads_only_to_what_a_loop_leaves_out_is_not_built() -> None:
+    """In a part of this program a product stands behind a result that nobody reads, and before one."""
+    model = rg.parse(program(50107))
+    for keep in ("every:1", "revolve:2"):
+        assert model.compile(gradient=True, kernels="numpy", keep=keep).schedule.keep.kind == keep.split(":")[0]
