@@ -61,10 +61,11 @@ def meetings(
     `room` tells where the array of a slot starts and ends.
     """
     found, since = [False] * len(code), _Since(room, slots)
+    owners = ["" if isinstance(item, Repeat) else _owner(item, share) for item in code]
     for n in range(2 * len(code)):
         i = n % len(code)
-        item = code[i]
-        if since.used and (isinstance(item, Repeat) or since.waits(item, _owner(item, share))):
+        item, owner = code[i], owners[i]
+        if since.used and (isinstance(item, Repeat) or since.waits(item, owner)):
             found[i - 1] = True
             since.clear()
         if n >= len(code) and found[i]:
@@ -72,9 +73,7 @@ def meetings(
         if isinstance(item, Repeat):
             found[i] = True
         else:
-            since.add(item, _owner(item, share))
-        if found[i]:
-            since.clear()
+            since.add(item, owner)
     return found
 
 

@@ -287,7 +287,6 @@ class Tables:
         self.argument(ref, address, moves)
         return self.keep(address), len(moves) // walk.MOVE, self.keep(moves)
 
-
     # --- few rows ---
 
     def large_shared(self, code: Sequence[Item], thread: int, threads: int) -> list[int]:
