@@ -11,9 +11,9 @@ from rnngraph.language.elaboration.elaborated import DataInput
 
 _VIEWS = frozenset(("identity", "reshape", "broadcast", "spread", "slice", "last", "last_within", "every", "cast"))
 """Ops that hand on what they are given, or part of it: numbers stay in their units."""
-_SCORES = frozenset(("log_softmax", "softmax", "inside"))
+SCORES = frozenset(("log_softmax", "softmax", "inside"))
 """Ops that leave the order of scores, and the number of a class, as they are."""
-_Root = tuple[Value, tuple[str, ...]]
+Root = tuple[Value, tuple[str, ...]]
 """Where the numbers of a value come from, and which part of it they are."""
 
 
@@ -66,11 +66,11 @@ def _units(graph: Graph, outputs: Sequence[str], targets: set[str]) -> dict[str,
     """The target of each output that the loss subtracts from one alone, as a whole."""
     if "loss" not in graph.outputs:
         return {}
-    roots = {name: _root(graph.outputs[name]) for name in outputs}
+    roots = {name: root(graph.outputs[name]) for name in outputs}
     found: dict[str, set[str]] = {}
     for node in ordered([graph.outputs["loss"].node]):
         if node.op.name == "sub":
-            one, other = (_root(value) for value in node.inputs)
+            one, other = (root(value) for value in node.inputs)
             for mine, (target, part) in ((one, other), (other, one)):
                 if not part and target.op is INPUT and target.node.attrs["name"] in targets:
                     for output in (n for n, root in roots.items() if root == mine):
@@ -80,18 +80,18 @@ def _units(graph: Graph, outputs: Sequence[str], targets: set[str]) -> dict[str,
 
 def _classes(graph: Graph, outputs: Sequence[str], targets: set[str]) -> dict[str, str]:
     """The target of each output that is an argmax of the scores of which the loss picks one by that target."""
-    picked: dict[_Root, set[str]] = {}
+    picked: dict[Root, set[str]] = {}
     for node in ordered([graph.outputs["loss"].node] if "loss" in graph.outputs else []):
         if node.op.name == "pick":
-            scores, (target, part) = (_root(value, _SCORES) for value in node.inputs)
+            scores, (target, part) = (root(value, SCORES) for value in node.inputs)
             if not part and target.op is INPUT and target.node.attrs["name"] in targets:
                 picked.setdefault(scores, set()).add(str(target.node.attrs["name"]))
-    chosen = {n: v for n in outputs if (v := _root(graph.outputs[n])[0]).op.name == "argmax"}
-    found = {n: picked.get(_root(v.node.inputs[0], _SCORES), set()) for n, v in chosen.items()}
+    chosen = {n: v for n in outputs if (v := root(graph.outputs[n])[0]).op.name == "argmax"}
+    found = {n: picked.get(root(v.node.inputs[0], SCORES), set()) for n, v in chosen.items()}
     return {n: min(names) for n, names in found.items() if len(names) == 1}
 
 
-def _root(value: Value, more: frozenset[str] = frozenset()) -> _Root:
+def root(value: Value, more: frozenset[str] = frozenset()) -> Root:
     parts: list[str] = []
     while value.op.name in _VIEWS or value.op.name in more:
         source = value.node.inputs[0]

@@ -18,8 +18,8 @@ from rnngraph.data.alphabet import Alphabet
 from rnngraph.data.shapes import SEED, unmasked
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.generation.beam_search import Beam, largest, searched
+from rnngraph.generation.scored import are_probabilities, behind
 from rnngraph.generation.streaming import can_stream, handed_on
-from rnngraph.ir.graph import ordered
 from rnngraph.model import Model
 from rnngraph.passes.index_sizes import reached
 
@@ -66,8 +66,15 @@ class Reader:
     scores: str
     vocabulary: int
     behind: int = 0
-    """By how many steps the model itself shifts the text before it reads it: with 1, what it scores at a step is the
-    token of that step, not of the next."""
+    """With 1, what is scored at a step is the token of that step, not of the next."""
+    probabilities: bool = False
+    """Whether the output gives probabilities, whose logarithms are then the scores."""
+
+    def told(self, results: Arrays) -> Any:
+        """Log probabilities (rows, vocabulary) of the token after each row."""
+        last = results[self.scores][:, -1]
+        with np.errstate(divide="ignore"):
+            return log_softmax(np.log(last) if self.probabilities else last)
 
 
 def reader(model: Model, tokens: str | None = None, scores: str | None = None, known: Sequence[str] = ()) -> Reader:
@@ -97,19 +104,7 @@ def reader(model: Model, tokens: str | None = None, scores: str | None = None, k
         raise UserError(
             f"`{tokens}` takes {limits[tokens]} different tokens, but `{scores}` scores {vocabulary}", "E631"
         )
-    return Reader(tokens, scores, vocabulary, _shifted(model, tokens, scores))
-
-
-def _shifted(model: Model, tokens: str, scores: str) -> int:
-    """How far the tokens are shifted towards the end on the way to the scores."""
-    graph = model.graph.with_outputs({scores: model.graph.outputs[scores]})
-    shifts = [node for node in graph.all_nodes() if node.op.name == "shift" and node.inputs[0].type.dtype == "int"]
-    of_tokens = [
-        int(node.attrs["by"])
-        for node in shifts
-        if any(n.op.name == "input" and n.attrs["name"] == tokens for n in ordered([node]))
-    ]
-    return max(of_tokens, default=0)
+    return Reader(tokens, scores, vocabulary, behind(model.graph, tokens, scores), are_probabilities(outputs[scores]))
 
 
 def _only(given: str | None, found: Sequence[str], what: str, flag: str) -> str:
@@ -144,7 +139,7 @@ def scorer(
     program = model.compile(dtype=dtype, outputs=(use.scores,), states=True)
     draws = any(v.node.attrs["kind"] == "seed" for v in model.graph.inputs.values())
     drawing = {SEED: np.asarray(seed)} if draws and SEED not in data else {}
-    if not data and can_stream(model, (use.scores,)):
+    if not data and not use.behind and can_stream(model, (use.scores,)):
         return _handing_on(program, use, weights, drawing)
     return _from_the_start(program, use, weights, {**data, **drawing})
 
@@ -159,19 +154,19 @@ def _handing_on(program: CompiledProgram, use: Reader, weights: Mapping[str, Any
         results = program.run({use.tokens: np.array([row[read:] for row in rows]), **drawing, **given}, weights)
         states = handed_on(program, results)
         read = len(rows[0])
-        return log_softmax(results[use.scores][:, -1])
+        return use.told(results)
 
     return score
 
 
 def _from_the_start(program: CompiledProgram, use: Reader, weights: Mapping[str, Any], data: Arrays) -> Scores:
-    """Reads the text again each time, with so many places held open behind it as the model shifts it by."""
+    """Reads the text again each time, with so many places held open behind it as steps score their own."""
 
     def score(rows: list[list[int]], parents: list[int]) -> Any:
         wide = {name: _wide(unmasked(name, array), len(rows)) for name, array in data.items()}
         text = np.array([row + [0] * use.behind for row in rows], np.int64)
         results = program.run({use.tokens: text, **wide}, weights)
-        return log_softmax(results[use.scores][:, -1])
+        return use.told(results)
 
     return score
 

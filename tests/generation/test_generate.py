@@ -251,3 +251,45 @@ def test_a_model_that_shifts_its_text_begins_with_none() -> None:
     best = min(product(range(4), repeat=3), key=loss)
     found = written(scorer(model, use, weights, source, "float64"), [], Style(length=3, beam=64), use.behind)
     assert found == list(best)
+
+
+@pytest.mark.parametrize(
+    "read, scored, behind",
+    [
+        ("[embed(shift(text, 1)), embed(shift(text, 2))]", "text", 1),
+        ("[embed(text), embed(shift(text, 1))]", "following", 0),
+        ("[embed(text), embed(shift(text, 1))]", "", 0),
+        ("shift(embed(text), 1)", "text", 1),
+        ("shift(embed(text), 1)", "", 1),
+        ("embed(shift(text, 1))", "shift(text, -1)", 0),
+    ],
+)
+def test_the_loss_says_which_token_a_step_scores_else_what_it_reads(read: str, scored: str, behind: int) -> None:
+    model = rg.parse(f"""
+        model Chars {{
+          input text, following: seq int
+          embed = Embedding(5, 3)
+          scores = Dense(5)(unroll GRU(4) over {read})
+          output scores
+          {f"loss cross_entropy(scores, {scored})" if scored else ""}
+        }}
+    """)
+    weights = model.init(3)
+    results = model.compile(outputs=("scores",)).run({"text": [[1, 2, 3] + [0] * behind]}, weights)
+    found = scorer(model, reader(model), weights, {}, "float64")([[1, 2, 3]], [0])
+    assert np.allclose(found, log_softmax(results["scores"][:, -1]))
+
+
+def test_scores_of_a_token_further_ahead_are_no_text() -> None:
+    model = rg.parse(CHARS.replace("(scores, following)", "(scores, shift(text, -2))"))
+    with pytest.raises(UserError, match="scores the token 2 steps ahead, not the next one"):
+        reader(model)
+
+
+def test_probabilities_are_drawn_by_as_they_are() -> None:
+    cell = "cell Chance { input x: [n] output softmax(x) }\n"
+    probable = [CHARS.replace("output scores", "output softmax(scores) as p")]
+    probable.append(cell + CHARS.replace("output scores", "output unroll Chance over scores as p"))
+    want = scored(CHARS)([[1, 2]], [0])
+    for text in probable:
+        assert np.allclose(scored(text)([[1, 2]], [0]), want)
