@@ -137,7 +137,9 @@ def _binary(name: str, kernel: str, rule: Callable[..., tuple[Formula, Formula]]
 
 
 def _pow_vjp(y: Formula, dy: Formula, a: Formula, b: Formula) -> tuple[Formula, Formula]:
-    return dy * b * a.op("pow", b - 1.0), dy * y * a.op("log")
+    """x ** 0 is 1 for every x, 0 ** y is 0 beside every y above 0: there the factors 0 and infinity make 0."""
+    of_base = (dy * b * a.op("pow", b - 1.0)).where(b.op("ne", 0.0))
+    return of_base, (dy * y * a.op("log")).where(a.op("ne", 0.0).op("or", b.op("lt", 0.0)))
 
 
 def _atan2_vjp(angle: Formula, dy: Formula, y: Formula, x: Formula) -> tuple[Formula, Formula]:

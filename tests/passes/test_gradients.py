@@ -183,6 +183,17 @@ def test_the_slope_of_a_norm_at_zero_is_zero() -> None:
     assert not found["w"].any() and not found["x"].any()
 
 
+@pytest.mark.parametrize("kernels", ["numpy", "native"])
+def test_the_slopes_of_powers_at_zero(kernels: str) -> None:
+    """That of x ** 0 is 0, of x ** 1 is 1, once and twice; 0 ** y has none along y above 0."""
+    power = rg.parse("model M { input x: [4] param y: [4] = [0, 1, 1.5, 2] loss sum(x ** y) }")
+    given = {"x": [[0.0, 0.0, 0.0, 3.0]]}
+    _, found = power.compile(gradient=True, kernels=kernels).gradients(given, power.init())
+    assert np.allclose(found["x"], [[0, 1, 0, 6]]) and np.allclose(found["y"], [0, 0, 0, 9 * np.log(3)])
+    curved = rg.parse("model M { input x: [] loss gradient(x ** 0 + x ** 1 + x ** 2, x) ** 2 / 2 }")
+    assert curved.compile(gradient=True, kernels=kernels).gradients({"x": [0.0]}, {})[1]["x"] == [2.0]
+
+
 @pytest.mark.parametrize("more", [{}, {"keep": "every:2"}, {"keep": "revolve:1"}, {"truncate": 3}])
 def test_poles_in_the_padding_reach_no_gradient(more: dict[str, Any]) -> None:
     """Each row alone, at its own length, has the same loss and gradients as in company."""
