@@ -88,13 +88,14 @@ model Test {
   mean, variance = moments(x, axis = time)
   count, total, squares = sufficient_statistics(x, axis = time, shift = 0.5)
   again, spread = normalize_moments(count, total, squares, 0.5)
-  heavy, _ = weighted_moments(x, sum(square(x)), axis = time)
-  output mean, variance, again, spread, heavy
+  heavy, around = weighted_moments(x, sum(square(x)), axis = time)
+  output mean, variance, again, spread, heavy, around
 }
 """)
-    x = np.random.default_rng(3).normal(size=(2, 5, 2))
-    x[1, 3:] = np.nan
-    got = model.compile().run({"x": x, "x.lengths": np.array([5, 3])}, {})
+    x = np.random.default_rng(3).normal(size=(3, 5, 2))
+    x[1, 3:] = x[2] = np.nan
+    got = model.compile().run({"x": x, "x.lengths": np.array([5, 3, 0])}, {})
+    assert not any(got[name][2].any() for name in ("mean", "variance", "heavy", "around"))  # of no steps
     for row, real in enumerate((x[0], x[1, :3])):
         assert np.allclose(got["mean"][row], real.mean(0), rtol=1e-13)
         assert np.allclose(got["variance"][row], real.var(0), rtol=1e-13)

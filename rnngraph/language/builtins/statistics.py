@@ -34,13 +34,25 @@ def _total(use: Use, value: Value, like: Value, keep: bool) -> Value:
     return use.op("sum", value, dims=dims, keep=keep)
 
 
+def _steps(use: Use, like: Value) -> Value:
+    """How many real steps such a sum along time has."""
+    steps = use.trace.cast(use.trace.count(like, use.time_axis(like), use.at), "float", use.at)
+    return use.trace.over_batch(steps, use.at) if BATCH in like.type.axes else steps
+
+
 def _count(use: Use, like: Value) -> Value:
     """How many entries such a sum has; at least 1."""
     if use.along_time():
-        steps = use.trace.cast(use.trace.count(like, use.time_axis(like), use.at), "float", use.at)
-        most = use.op("maximum", steps, use.number(1.0))
-        return use.trace.over_batch(most, use.at) if BATCH in like.type.axes else most
+        return use.op("maximum", _steps(use, like), use.number(1.0))
     return use.number(counted(use, like, "mean"))
+
+
+def _weight(use: Use, like: Value, weights: Value) -> Value:
+    """The sum of the weights; 1 where there are no steps, so that mean and variance are 0 there."""
+    total = _total(use, weights, like, True)
+    if not use.along_time():
+        return total
+    return use.op("where", use.op("eq", _steps(use, like), use.number(0.0)), use.number(1.0), total)
 
 
 def _variance(use: Use, x: Value, weights: Value | None, count: Value, mean: Value) -> Value:
@@ -71,7 +83,7 @@ def _(use: Use) -> Item:
     """`moments` where each entry counts `weights` times; the weights are spread to x."""
     x, weights = _given(use), use.float("weights")
     _check_spreads(use, "weights", weights, x)
-    count = _total(use, weights, x, True)
+    count = _weight(use, x, weights)
     mean = use.op("div", _total(use, use.op("mul", weights, x), x, True), count)
     return _reduced(use, x, mean, _variance(use, x, weights, count, mean))
 
