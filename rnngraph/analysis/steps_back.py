@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.data.shapes import lengths_of, steps_of
+from rnngraph.data.shapes import lengths_of, real_steps, steps_of
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.types import BATCH
@@ -23,7 +23,8 @@ def ones_at_ends(
 ) -> NDArray[Any]:
     """An array with the axes in this order: ones where each row has its own last step, zeros elsewhere."""
     array = np.zeros((*(sizes[axis] for axis in order), *shape))
-    ends = {axis: np.broadcast_to(lengths.get(axis, sizes[axis]), sizes[BATCH]) for axis in order if axis != BATCH}
+    told = {axis: real_steps(axis, lengths) for axis in order if axis != BATCH}
+    ends = {axis: np.full(sizes[BATCH], sizes[axis]) if found is None else found for axis, found in told.items()}
     rows = np.flatnonzero(np.all([end > 0 for end in ends.values()], axis=0))
     array[tuple(rows if axis == BATCH else ends[axis][rows] - 1 for axis in order)] = 1
     return array

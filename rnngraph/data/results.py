@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnngraph.data.dataset import Dataset
-from rnngraph.data.shapes import lengths_of
+from rnngraph.data.shapes import lengths_of, real_steps
 from rnngraph.files.results import Rows
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.types import BATCH
@@ -25,7 +25,7 @@ def table_rows(graph: Graph, inputs: Sequence[DataInput], data: Mapping[str, Any
     stepped = next((a for a in axes.values() if len(a) == 2 and a[-1] == BATCH), None)
     names = tuple(n for n, found in axes.items() if found == (stepped or (BATCH,)))
     axis = stepped[0] if stepped else ""
-    return Rows(names, stepped is not None, lengths_of(inputs, data).get(axis), _beside(inputs, data, axis))
+    return Rows(names, stepped is not None, real_steps(axis, lengths_of(inputs, data)), _beside(inputs, data, axis))
 
 
 def _beside(inputs: Sequence[DataInput], data: Mapping[str, Any], axis: str) -> dict[str, Array]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rnngraph.diagnostics.diagnostic import Diagnostic, Label
 from rnngraph.diagnostics.errors import Report, UserError
 from rnngraph.files.tensors import Arrays
-from rnngraph.ir.types import BATCH, DType
+from rnngraph.ir.types import BATCH, DType, every
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
 from rnngraph.weights.checks import shape_text
 
@@ -159,6 +159,13 @@ def lengths_of(inputs: Iterable[DataInput], data: Mapping[str, Any]) -> dict[str
     """The real steps of each row along every axis for which the data tell them."""
     told = [(i.axes, np.asarray(data[i.name + LENGTHS])) for i in inputs if i.axes and i.name + LENGTHS in data]
     return {axis: lengths for axes, given in told for axis, lengths in by_axis(axes, given).items()}
+
+
+def real_steps(axis: str, lengths: Mapping[str, Array]) -> Array | None:
+    """The real steps of each row along an axis, also along one of every k-th step; None where all of them are."""
+    base, by = every(axis)
+    found = real_steps(base, lengths) if base else lengths.get(axis)
+    return found if found is None else -(-found // by)
 
 
 def by_axis(axes: Sequence[str], lengths: Array) -> dict[str, Array]:

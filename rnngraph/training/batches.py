@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.data.shapes import LENGTHS, by_axis
+from rnngraph.data.shapes import LENGTHS, by_axis, real_steps
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.tensors import Arrays
 from rnngraph.training.config import Split
@@ -92,7 +92,8 @@ def weight(rows: Mapping[str, Any], axes: Mapping[str, Sequence[str]], over: Seq
     """By how much the mean of some rows counts beside that of others: by the real steps along the axes that it is over,
     by rows where it is over none. `axes` gives for each sequence its axes."""
     lengths, sizes = _lengths(rows, axes), _sizes(rows, axes)
-    own = [lengths.get(axis, sizes.get(axis, 1)) for axis in over]
+    told = [(real_steps(axis, lengths), sizes.get(axis, 1)) for axis in over]
+    own = [size if found is None else found for found, size in told]
     return int(np.sum(math.prod(own, start=np.ones(row_count(rows), np.int64))))
 
 

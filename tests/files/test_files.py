@@ -224,6 +224,13 @@ def test_a_table_leaves_out_the_padding(folder: Path, capsys: Any) -> None:
     assert rows == [(row, step) for row in range(16) for step in range(row % 7)]
 
 
+def test_a_table_of_every_second_step_leaves_out_the_padding(tmp_path: Path) -> None:
+    model = rg.parse("model M { input x: seq  output every(x, 2) as y }")
+    found = model.predict({"x": np.array([[1.0, 2, 3, 4], [5, 6, 7, 8]]), "x.lengths": np.array([1, 3])}, {})
+    found.save(tmp_path / "r.csv")
+    assert (tmp_path / "r.csv").read_text() == "row,step,y\n0,0,1.0\n1,0,5.0\n1,1,7.0\n"
+
+
 def test_a_table_of_rows_and_none(folder: Path, capsys: Any) -> None:
     Path("rows.rnn").write_text("model M { input x: [2]  output x > 0 as y, sum(x) as z }\n")
     Path("none.rnn").write_text("model M { input x: [2]  loss mean(x) }\n")

@@ -147,6 +147,16 @@ def test_gradients_of_several_batches_are_those_of_one() -> None:
     assert all(np.allclose(uneven.weights[n], three.weights[n], rtol=1e-12) for n in three.weights)
 
 
+@pytest.mark.parametrize("read", ["every(x, 2)", "whole(x, axis = other)"])
+def test_batches_count_by_the_real_steps_of_the_loss(read: str) -> None:
+    """Of an axis that is derived too: the rows of 12, 3, 1 and 0 steps have 6, 2, 1 and 0 that are even."""
+    text = f"model M {{ input x: seq[2]  param w: [2] = 1  loss mean((sum({read} * w) - 1) ** 2) }}"
+    data = {"x": DATA["x"], "x.lengths": np.array([12, 3, 1, 0])}
+    whole, parts = fitted(data, text), fitted(data, text, batch=1, accumulate=4)
+    assert np.allclose(whole.weights["w"], parts.weights["w"], rtol=1e-12)
+    assert whole.history[0]["loss"] == pytest.approx(parts.history[0]["loss"], rel=1e-12)
+
+
 def test_a_batch_has_rows_of_similar_lengths() -> None:
     lengths = np.random.default_rng(1).integers(0, 100, 203)
     data = {"x": np.zeros((203, 100)), "x.lengths": lengths}

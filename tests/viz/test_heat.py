@@ -46,6 +46,13 @@ def test_the_last_step_is_each_rows_own() -> None:
     assert found.tolist() == [[0.5, 1, 0, 0], [0.125, 0.25, 0.5, 1], [0, 0, 0, 0]]
 
 
+def test_the_last_step_is_each_rows_own_among_every_second_one() -> None:
+    model = rg.parse(DECAY.replace("over x", "over every(x, 2)"))
+    data = {"x": np.ones((3, 5, 2)), "x.lengths": np.array([2, 5, 3])}
+    found = gradients_back(model, run_options(model), "y", data, model.init())["x"][..., 0]
+    assert found.tolist() == [[1, 0, 0, 0, 0], [0.25, 0, 0.5, 0, 1], [0.5, 0, 1, 0, 0]]
+
+
 def test_units_stand_over_steps_and_one_axis_over_the_other() -> None:
     values = np.arange(12.0).reshape(4, 3)
     heat = recorded("h", values, ("time",))
