@@ -17,28 +17,15 @@ from rnngraph.api import Model, parse
 from rnngraph.cli.show import show
 from rnngraph.kernels.gpu import scans
 from rnngraph.kernels.gpu.modules import OPTIONS
-from rnngraph.kernels.gpu.target import THREADS, GpuTarget, h100
-from rnngraph.runtime.cupy import GeneratedBackend
+from rnngraph.kernels.gpu.target import THREADS, h100
 from tests.kernels.test_gpu import cell, module_of
 from tests.support import stand_in
 from tests.support.cuda import assembler
-from tests.support.cuda.emulator import AVAILABLE, Launch, compiled
+from tests.support.cuda.emulator import AVAILABLE, compiled
+from tests.support.in_chunks import WALKED, InChunks, in_chunks, loops
 from tests.support.models import parsed
 
 emulated = pytest.mark.skipif(not AVAILABLE, reason="no g++, which compiles kernels for the emulator")
-WALKED = 10**6
-"""Steps of a chunk with which every loop is walked."""
-
-
-class InChunks(GeneratedBackend):
-    """A device whose chunks have a given number of steps."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self.steps = steps
-
-    def target(self, dtype: str) -> GpuTarget:
-        return replace(super().target(dtype), chunk=self.steps)
 
 
 @pytest.fixture
@@ -50,14 +37,6 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def unequal(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return [d.name for d in differences(one, other) if not d.equal]
-
-
-def loops(launches: list[Launch]) -> list[Launch]:
-    return [launch for launch in launches if launch.name.startswith("loop")]
-
-
-def in_chunks(launch: Launch) -> bool:
-    return "borders" in launch.module.text.partition(f"\n{launch.name}(")[2].partition("\n")[0]
 
 
 def looped(states: str, equations: str, units: int = 4) -> Model:

@@ -1,14 +1,15 @@
 """A standing machine against silence: everything that must agree about one random program, by its seed.
 
-`python -m tests.support.machine 0 1000` looks for an hour or so; CI looks at a few
-(`tests/compilation/test_random_programs.py`).
+`python -m tests.support.machine 0 1000` looks for an hour or so, `... 0 1000 linear` at loops that are linear in their
+states, in chunks on the emulator too; CI looks at a few (`tests/compilation/test_random_programs.py`).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -24,7 +25,9 @@ from rnngraph.ir.types import BATCH
 from rnngraph.model import Model, checked_schedule
 from tests.compilation.test_pieces import in_pieces, unequal
 from tests.exchange.test_export_walk import in_numpy, in_onnx
-from tests.support.programs import program
+from tests.support import programs, stand_in
+from tests.support.cuda import emulator
+from tests.support.in_chunks import WALKED, InChunks
 from tests.support.seeds import main
 
 Arrays = dict[str, Any]
@@ -43,8 +46,8 @@ NO_SCHEDULE, NOT_IN_PIECES, NOT_EXPORTED = {"E614"}, {"E640", "E641", "E642", "E
 class Program:
     """A random program with data: some steps, some rows, with lengths or without."""
 
-    def __init__(self, seed: int) -> None:
-        self.rng, self.text = np.random.default_rng(seed), program(seed)
+    def __init__(self, seed: int, write: Callable[[int], str] = programs.program) -> None:
+        self.seed, self.rng, self.text = seed, np.random.default_rng(seed), write(seed)
         self.model: Model = rg.parse(self.text)
         self.padded = bool(self.rng.integers(2))
         self.steps, self.rows = int(self.rng.integers(0, 6)), int(self.rng.integers(1, 4))
@@ -53,8 +56,11 @@ class Program:
 
     def findings(self) -> Iterator[str]:
         """All that is wrong."""
-        for look in (self.laws, self.ways, self.slopes, self.alone, self.pieces, self.exports):
+        for look in self.looks():
             yield from (f"{look.__name__}: {found}" for found in look())
+
+    def looks(self) -> tuple[Callable[[], Iterator[str]], ...]:
+        return self.laws, self.ways, self.slopes, self.alone, self.pieces, self.exports
 
     def laws(self) -> Iterator[str]:
         """Every stage of compilation obeys its laws."""
@@ -163,14 +169,37 @@ class Program:
                         yield f"{export.__name__} {unroll}: {name}"
 
 
+class LinearProgram(Program):
+    """A program whose loops a GPU does in chunks of steps at once."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed, programs.linear)
+
+    def looks(self) -> tuple[Callable[[], Iterator[str]], ...]:
+        return (*super().looks(), *[self.chunks] * emulator.AVAILABLE)
+
+    def chunks(self) -> Iterator[str]:
+        """In chunks a loop has the bits of the walk, which has the CPU's numbers."""
+        steps, rows, chunk = int(self.rng.integers(64, 100)), int(self.rng.integers(1, 4)), int(self.rng.integers(1, 3))
+        data = synthetic(self.model, steps, rows, self.seed, self.padded)
+        with patch.dict(sys.modules, cupy=stand_in.cupy(MultiProcessorCount=2)):
+            made = (self.model.compile(backend=InChunks(n), gradient=True) for n in (WALKED, chunk))
+            walked, found = (everything(one, data, self.weights, None) for one in made)
+        right = everything(self.model.compile(gradient=True), data, self.weights, None)
+        yield from (f"in chunks: {d}" for d in differences(walked, found) if not d.equal)
+        for d in differences(right, walked):
+            if not d.max_abs <= 1e-9 * (1 + np.abs(right[d.name]).max(initial=0)):
+                yield f"walked: {d}"
+
+
 def codes(error: UserError) -> set[str]:
     return {d.code for d in error.diagnostics}
 
 
-def findings(seed: int) -> list[str]:
+def findings(seed: int, kind: str = "any") -> list[str]:
     """All that is wrong with the program of this seed."""
     with np.errstate(all="ignore"):
-        return list(Program(seed).findings())
+        return list({"any": Program, "linear": LinearProgram}[kind](seed).findings())
 
 
 if __name__ == "__main__":

@@ -305,6 +305,72 @@ def largest(vector: str) -> str:
     return f"argmax({vector} + 0.01 * range({WIDTH}))"
 
 
+class Linear(Body):
+    """A cell whose states are linear in those of the step before, entry by entry; all else is made of the data."""
+
+    states: tuple[str, ...] = ()
+
+    def factor(self) -> str:
+        """A vector or a number that is hardly larger than 1, now and then 0, or of a pole that is not taken."""
+        v, b = self.say("vector", 1), self.say("bool", 1)
+        ways = (
+            f"sigmoid({v})",
+            f"tanh({v})",
+            f"where({b}, 0.0, 1.0)",
+            f"where({v} > 0.1, 0.1 / ({v}), 0.9)",
+            self.rng.choice(("0.9", "1.0", "-0.5", f"sigmoid({self.say('number', 1)})")),
+        )
+        return self.rng.choice(ways)
+
+    def linear(self, d: int) -> str:
+        if d == 0 or self.chance(0.2):
+            return self.rng.choice(self.states)
+        one, other = self.linear(d - 1), self.linear(d - 1)
+        ways = (
+            f"{self.factor()} * {one}",
+            f"{one} * {self.factor()}",
+            f"(0.5 * {one} {self.rng.choice('+-')} {other} * 0.5)",
+            f"(-{one})",
+            f"{one} / (1.1 + square({self.say('vector', 1)}))",
+            f"where({self.say('bool', 1)}, {one}, {other})",
+            f"where({self.say('vector', 1)} > 0.2, {one}, 0.0)",
+        )
+        return self.rng.choice(ways)
+
+
+def linear(seed: int) -> str:
+    """The text of a program of one or two loops that are linear in their states, with this seed."""
+    rng = random.Random(seed)
+    cells = [_linear_cell(f"Cell{n}", rng) for n in range(rng.choice((1, 1, 2)))]
+    source = rng.choice(("x", "x", "x reversed", "shift(x, 1)", "every(x, 2)", "tanh(x)"))
+    lines = ["input x: seq[3]", f"y0, final = unroll Cell0() over {source}"]
+    lines += [f"y1 = unroll Cell1() over y0{rng.choice(('', ' reversed'))}"] * (len(cells) > 1)
+    y = f"y{len(cells) - 1}"
+    loss = rng.choice((f"mean({y} * {y})", f"sum(tanh({y}))", f"mean(sum({y} * last({y})))"))
+    lines += [f"output {y}, final", f"loss {loss}"]
+    return "\n".join(cells) + "model Try {\n  " + "\n  ".join(lines) + "\n}\n"
+
+
+def _linear_cell(name: str, rng: random.Random) -> str:
+    known = {
+        "vector": ["x", "(x @ wx)", "bias"],
+        "number": ["x[0]", "bias[1]"],
+        "int": ["t", "2"],
+        "bool": ["x[1] > 0.1"],
+    }
+    body = Linear(name, rng, known)
+    body.head += ["input x: [n]", f"param wx: [n, {WIDTH}] ~ normal(0, 0.5)", f"param bias: [{WIDTH}] ~ normal(0, 0.3)"]
+    body.head += [f"param table: [{ROWS}, {WIDTH}] ~ normal(0, 0.5)"]
+    names = [f"s{n}" for n in range(rng.randint(1, 3))]
+    body.head += [f"state {state}: [{WIDTH}] = {rng.choice(('0', '0.25'))}" for state in names]
+    body.states = tuple(names)
+    for state in names:
+        body.lines.append(f"{state}' = {body.linear(3)} + {body.say('vector', 2)}")
+        body.states += (f"{state}'",)
+    known["vector"] += body.states
+    return body.text([body.say("vector", 2)])
+
+
 def program(seed: int) -> str:
     """The text of the program with this seed."""
     return Writer(seed).model()
