@@ -37,7 +37,7 @@ from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execution import Bound, Tell
 from rnngraph.runtime.spares import Spares
 from rnngraph.system import garbage
-from rnngraph.weights.checks import check_weights, shape_text
+from rnngraph.weights.checks import check_weights, shape_text, unknown
 
 Arrays = dict[str, Any]
 Elaborate = Callable[[bool, Collection[StateInput]], Elaborated]
@@ -316,6 +316,9 @@ class CompiledProgram:
             refuse_unnamed(weights=weights)
             first = min(call.needed - weights.keys())
             raise UserError(f"the weights have no `{first}`", "E604", did_you_mean(first, weights))
+        if not weights.keys() <= self._shapes.keys():
+            refuse_unnamed(weights=weights)
+            raise UserError(unknown(self._shapes, weights))
         return call, inputs, self._fitting(weights, call.needed)
 
     def _refuse_outside(

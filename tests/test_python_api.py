@@ -448,3 +448,16 @@ def test_an_error_shows_itself_in_a_notebook_without_the_calls() -> None:
         rg.parse("model M { input x: seq[3]\n output z }")
     lines = error.value._render_traceback_()
     assert lines[0].startswith("error: ") and not any("Traceback" in line for line in lines)
+
+
+def test_weights_that_the_model_has_not_are_refused(data: dict[str, Any]) -> None:
+    """At every call, also one of data that were met before; outputs that need fewer weights take all."""
+    model = rg.parse(TEXT)
+    program, weights = model.compile(gradient=True), model.init(0)
+    other = {**weights, "dense.biass": weights["dense.bias"]}
+    program.run(data, weights)
+    for call in (program.run, program.gradients, program.begin):
+        with pytest.raises(UserError, match="the model has no weight `dense.biass`") as error:
+            call(data, other)
+        assert "did you mean `dense.bias`?" in str(error.value)
+    assert model.compile(outputs=("final.1.h",)).run({"x": data["x"]}, weights)

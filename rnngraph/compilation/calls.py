@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from rnngraph.data.shapes import LENGTHS, target
+from rnngraph.files.arrays import on_device
 from rnngraph.files.tensors import Arrays
 from rnngraph.ir.order import Order, batch_first
 from rnngraph.ir.types import Type
@@ -185,7 +186,7 @@ def form(data: Mapping[str, Any]) -> Form | None:
 def is_plain(array: Any) -> bool:
     """Whether it is an array of NumPy's own kind, or of a device: those that are derived from it, as masked ones are,
     hold more than their numbers, and others only look like one."""
-    return type(array) is np.ndarray or hasattr(array, "__cuda_array_interface__")
+    return type(array) is np.ndarray or on_device(array)
 
 
 def contents(

@@ -11,6 +11,7 @@ import numpy as np
 from rnngraph.compilation.calls import COTANGENT, Call
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
+from rnngraph.files.arrays import host_array
 from rnngraph.files.tensors import Arrays
 from rnngraph.runtime.spares import Begun
 from rnngraph.weights.checks import shape_text
@@ -51,7 +52,7 @@ class Pending:
         known = self._call.cotangents
         if name not in known:
             raise UserError(f"no output of floats is called `{name}`", "E605", did_you_mean(name, known))
-        array, axes, wanted = np.asarray(given), known[name], begun.results[name].shape
+        array, axes, wanted = host_array(name, given), known[name], begun.results[name].shape
         shape = tuple(wanted[axes.index(i)] for i in range(len(axes)))
         if array.shape != shape:
             told = f"the cotangent of `{name}` should be {shape_text(shape)}, got {shape_text(array.shape)}"

@@ -11,6 +11,7 @@ import numpy as np
 from rnngraph.data.contents import check_contents, check_finite, check_lengths, check_start
 from rnngraph.data.shapes import LENGTHS, SEED, Checking, dims_of, fitting_array, target
 from rnngraph.diagnostics.suggestions import did_you_mean
+from rnngraph.files.arrays import host_array
 from rnngraph.files.tensors import Arrays
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
@@ -122,7 +123,7 @@ def _seed(given: dict[str, Any]) -> int | None:
     """Takes the seed of random numbers out of the data."""
     if SEED not in given:
         return None
-    value = np.asarray(given[SEED])
+    value = host_array(SEED, given[SEED])
     if value.shape != () or value.dtype.kind not in "iu":
         return None  # an input of the model that happens to have this name, or an unknown one
     del given[SEED]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.data.shapes import LENGTHS, Array, Checking, by_axis, dims_of
+from rnngraph.files.arrays import host_array
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
 from rnngraph.weights.checks import shape_text
@@ -16,7 +17,8 @@ from rnngraph.weights.checks import shape_text
 
 def check_lengths(check: Checking, item: DataInput, value: Any) -> None:
     """The real length of each row, along each axis of the input."""
-    name, lengths, many = item.name + LENGTHS, np.asarray(value), len(item.axes) > 1
+    name, many = item.name + LENGTHS, len(item.axes) > 1
+    lengths = host_array(name, value)
     wanted = (check.sizes[BATCH], *(len(item.axes),) * many)
     if lengths.shape != wanted:
         each = f"one for each row, along {' and '.join(item.axes)}" if many else "one for each row"

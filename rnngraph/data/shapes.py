@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rnngraph.diagnostics.diagnostic import Diagnostic, Label
 from rnngraph.diagnostics.errors import Report, UserError
+from rnngraph.files.arrays import host_array
 from rnngraph.files.tensors import Arrays
 from rnngraph.ir.types import BATCH, DType, every
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
@@ -61,7 +62,7 @@ def fitting_array(
     if item.name not in given:
         return None
     try:
-        array = np.asarray(given[item.name])
+        array = host_array(item.name, given[item.name])
     except ValueError:
         check.wrong(
             "E512",
@@ -83,7 +84,7 @@ def unmasked(name: str, given: Any) -> Array:
     """What is given as a plain array. UserError where values are masked, which a plain one would show."""
     if np.ma.is_masked(given):
         raise UserError(f"`{name}` holds masked values", "E513", "fill them, or give `lengths`")
-    return np.asarray(given)
+    return host_array(name, given)
 
 
 def target(kind: DType, dtype: str) -> str:
@@ -157,8 +158,8 @@ def _size(
 
 def lengths_of(inputs: Iterable[DataInput], data: Mapping[str, Any]) -> dict[str, Array]:
     """The real steps of each row along every axis for which the data tell them."""
-    told = [(i.axes, np.asarray(data[i.name + LENGTHS])) for i in inputs if i.axes and i.name + LENGTHS in data]
-    return {axis: lengths for axes, given in told for axis, lengths in by_axis(axes, given).items()}
+    told = [(i.axes, i.name + LENGTHS) for i in inputs if i.axes and i.name + LENGTHS in data]
+    return {axis: found for axes, name in told for axis, found in by_axis(axes, host_array(name, data[name])).items()}
 
 
 def real_steps(axis: str, lengths: Mapping[str, Array]) -> Array | None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.files.arrays import host_array
 from rnngraph.files.foreign import Damaged, foreign
 from rnngraph.files.outputs import PathLike, write_aside
 
@@ -111,7 +112,7 @@ def _little(name: object, given: Any) -> NDArray[Any]:
     no such type."""
     if not isinstance(name, str) or name == _TEXTS or any("\ud800" <= c <= "\udfff" for c in name):
         raise UserError(f"{name!r} cannot name an array in a safetensors file", "E666", "its name must be a string")
-    array = np.asarray(given)
+    array = host_array(name, given)
     little = array.dtype.newbyteorder("<")
     if little.str[1:] not in _KINDS or np.ma.is_masked(given):
         what = "masked values" if np.ma.is_masked(given) else f"{array.dtype}"

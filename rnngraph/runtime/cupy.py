@@ -11,6 +11,7 @@ import numpy as np
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo
+from rnngraph.files.arrays import on_device
 from rnngraph.kernels.gpu.adaptation import adapted
 from rnngraph.kernels.gpu.target import STATIC, GpuTarget
 from rnngraph.planning.plan import Plan, plan
@@ -92,7 +93,7 @@ class CupyBackend(StepByStep):
     def near(self, arrays: Mapping[str, Any]) -> Mapping[str, Any]:
         """Arrays that other libraries have on the device are read where they are."""
         asarray = self.xp.asarray
-        return {n: asarray(a) if hasattr(a, "__cuda_array_interface__") else a for n, a in arrays.items()}
+        return {n: asarray(a) if on_device(a) else a for n, a in arrays.items()}
 
     def fits(self, array: Any, dtype: str) -> bool:
         return isinstance(array, self.xp.ndarray) and array.dtype == dtype and array.flags.c_contiguous

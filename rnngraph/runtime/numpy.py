@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.files.arrays import on_device
 from rnngraph.runtime.backend import StepByStep
 from rnngraph.system.memory import free_bytes
 
@@ -56,12 +57,12 @@ class NumpyBackend(StepByStep):
         try:
             np.copyto(target, array, casting="same_kind")
         except (TypeError, AttributeError):
-            if hasattr(array, "__cuda_array_interface__"):
+            if on_device(array):
                 raise UserError(*ELSEWHERE) from None
             raise
 
     def fetch(self, array: Any) -> Any:
-        if hasattr(array, "__cuda_array_interface__"):
+        if on_device(array):
             raise UserError(*ELSEWHERE)
         return array
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnngraph.diagnostics.errors import OutsideIndex
+from rnngraph.files.arrays import host_arrays
 from rnngraph.files.tensors import Arrays
 from rnngraph.training import batches
 from rnngraph.training.batches import Rows
@@ -26,10 +27,10 @@ class Split(NamedTuple):
 
 
 def split(data: Mapping[str, Any], validation: Mapping[str, Any] | None, config: FitConfig) -> Split:
-    rows = {name: np.asarray(array) for name, array in data.items()}
+    rows = host_arrays(data)
     everything = np.arange(batches.row_count(rows))
     if validation is not None:
-        held = {name: np.asarray(array) for name, array in validation.items()}
+        held = host_arrays(validation)
         return Split(rows, everything, held, np.arange(batches.row_count(held)), "the validation data")
     if config.validation > 0:
         mine, other = batches.parted(len(everything), config.validation, config.split, config.seed)

@@ -13,6 +13,7 @@ import numpy as np
 import rnngraph
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.distributed.processes import Processes, own
+from rnngraph.files.arrays import host_arrays
 from rnngraph.files.foreign import foreign, parsed_json
 from rnngraph.files.tensors import read_texts
 from rnngraph.training import batches
@@ -79,7 +80,7 @@ def refuse_others(processes: Processes, made: Made, config: FitConfig, data: Map
 
 def _meant(made: Made, config: FitConfig, data: Mapping[str, Any]) -> dict[str, str]:
     """What has to be the same on all processes, in words or by a digest. Of the data a few rows are looked at."""
-    arrays = {name: np.asarray(array) for name, array in sorted(data.items())}
+    arrays = host_arrays(dict(sorted(data.items())))
     settings = {**made.settings, **config.as_json()}
     return {
         "the version": f"rnngraph {rnngraph.__version__} with NumPy {np.__version__}",

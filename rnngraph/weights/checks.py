@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
+from rnngraph.files.arrays import host_array
 from rnngraph.files.tensors import Arrays
 from rnngraph.language.elaboration.elaborated import Weight
 
@@ -20,7 +21,7 @@ def check_weights(declared: Sequence[Weight], given: Mapping[str, Any], dtype: s
     wrong.
     """
     by_name = {weight.name: weight for weight in declared}
-    problems = [_unknown(name, by_name) for name in given if name not in by_name]
+    problems = unknown(by_name, given)
     arrays: Arrays = {}
     for weight in declared:
         found = _fitted(weight, given, dtype)
@@ -33,9 +34,14 @@ def check_weights(declared: Sequence[Weight], given: Mapping[str, Any], dtype: s
     return arrays
 
 
-def _unknown(name: str, declared: Mapping[str, Weight]) -> Diagnostic:
+def unknown(declared: Collection[str], given: Iterable[str]) -> list[Diagnostic]:
+    """What is to be said of names that no weight has."""
     known = f"it has {', '.join(f'`{n}`' for n in list(declared)[:8])}" if declared else "it has none"
-    return Diagnostic("E654", f"the model has no weight `{name}`", help=did_you_mean(name, declared) or known)
+    return [
+        Diagnostic("E654", f"the model has no weight `{name}`", help=did_you_mean(name, declared) or known)
+        for name in given
+        if name not in declared
+    ]
 
 
 def _fitted(weight: Weight, given: Mapping[str, Any], dtype: str) -> NDArray[Any] | Diagnostic:
@@ -47,7 +53,7 @@ def _fitted(weight: Weight, given: Mapping[str, Any], dtype: str) -> NDArray[Any
             f"declared here, {shape_text(weight.shape)}",
         )
     try:
-        array = np.asarray(given[weight.name])
+        array = host_array(weight.name, given[weight.name])
     except ValueError:
         array = np.asarray(None)  # its rows differ in length
     if np.ma.is_masked(given[weight.name]):

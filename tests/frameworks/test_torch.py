@@ -364,3 +364,38 @@ def test_what_does_not_fit_is_said_by_its_name() -> None:
     for text, call in said.items():
         found = told(call)
         assert text in found, found
+
+
+def test_a_tensor_that_requires_gradients_is_refused_wherever_arrays_are_given() -> None:
+    """By one message with the name of what it was given for, and what mends it."""
+    model = rg.parse(over("GRU(2)"))
+    program, data, weights = model.compile(gradient=True, states=True), {"x": np.ones((2, 4, 3))}, model.init(0)
+    name, array = next(iter(weights.items()))
+    x, weight, lengths = (
+        torch.tensor(a, requires_grad=True) for a in (data["x"], array, np.array([2.0, 3.0]))
+    )
+    begun, stepping = program.begin(data, weights), model.compile(outputs=("y",), states=True)
+    doors: list[tuple[str, Callable[[], object]]] = [
+        ("x", lambda: program.run({"x": x}, weights)),
+        ("x", lambda: stepping.step({"x": x[:, 0]}, weights)),
+        ("x", lambda: program.jvp(data, weights, {"x": x})),
+        ("x.lengths", lambda: program.run({**data, "x.lengths": lengths}, weights)),
+        ("y", lambda: program.gradients(data, weights, {"y": x})),
+        ("y", lambda: begun.gradients({"y": x})),
+        (name, lambda: program.run(data, {**weights, name: weight})),
+        (name, lambda: program.begin(data, {**weights, name: weight})),
+        ("x", lambda: model.fit({"x": x}, epochs=1)),
+        ("x", lambda: model.fit(data, {"x": x}, epochs=1)),
+        (name, lambda: model.fit(data, weights={**weights, name: weight}, epochs=1)),
+        ("x", lambda: model.evaluate({"x": x}, weights)),
+        ("x", lambda: model.predict({"x": x}, weights)),
+        (name, lambda: model.predict(data, {**weights, name: weight})),
+        (name, lambda: rg.save_weights("w.safetensors", {name: weight})),
+    ]
+    for told, door in doors:
+        with pytest.raises(rg.UserError, match=f"`{told}` is a tensor of PyTorch that requires gradients") as error:
+            door()
+        assert "tensor.detach()" in str(error.value)
+    half = torch.ones(2, 4, 3, dtype=torch.bfloat16)
+    with pytest.raises(rg.UserError, match="`x` cannot be read as an array"):
+        program.run({"x": half}, weights)

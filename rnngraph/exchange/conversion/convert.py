@@ -26,6 +26,7 @@ from rnngraph.exchange.conversion.verify import check
 from rnngraph.exchange.formats.contents import Found
 from rnngraph.exchange.formats.torch import whole
 from rnngraph.exchange.recognise import SIGMOID
+from rnngraph.files.arrays import host_arrays
 from rnngraph.files.tensors import Arrays
 from rnngraph.model import Model
 from rnngraph.weights.checks import check_weights
@@ -65,7 +66,7 @@ def convert(
     for name in (source, target):
         if name not in NAMES:
             raise UserError(f"there is no layout `{name}`", "E690", f"the layouts are {', '.join(NAMES)}")
-    found = given if isinstance(given, Found) else Found({n: np.asarray(a) for n, a in given.items()})
+    found = given if isinstance(given, Found) else Found(host_arrays(given))
     found = replace(found, arrays={name: widened(array) for name, array in found.arrays.items()})
     found = whole(found) if source == "torch" else found
     layers = places(model.made)
