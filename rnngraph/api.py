@@ -131,10 +131,10 @@ class Model(core.Model):
         A name is an option of training (`rate`, `batch`, `optimizer`), else a setting of the model. `jobs` trainings
         run at a time, each in a process with its share of the cores (the calling script needs
         `if __name__ == "__main__"` then); the numbers do not depend on it. `recipe` is as in `fit`. `progress` is told
-        all records so far; runs that are `known` (`training.sweep.known_runs`) are not made again. The processes of
-        `comm`, a communicator of mpi4py, all call it with the same arguments and each train one run at a time; all have
-        the records at the end, and the first one is told. A training whose loss is no longer finite fails alone.
-        UserError where a name or a value cannot be had.
+        all records so far; those that are `known`, by what was varied and the seed as texts, are not made again. The
+        processes of `comm`, a communicator of mpi4py, all call it with the same arguments and each train one run at a
+        time; all have the records at the end, and the first one is told. A training whose loss is no longer finite
+        fails alone. UserError where a name or a value cannot be had.
         """
         from rnngraph.training.sweep import Task, runs_of, sweep
 

@@ -62,7 +62,7 @@ def sweep(
     from rnngraph.cli.printing import sweep_table
     from rnngraph.files.results import read_records, write_records
     from rnngraph.training.config import FitConfig
-    from rnngraph.training.sweep import Task, known_runs, runs_of
+    from rnngraph.training.sweep import Task, known_runs, other_runs, runs_of
     from rnngraph.training.sweep import sweep as swept
     from rnngraph.viz.sweep import write_scores
 
@@ -71,25 +71,26 @@ def sweep(
     runs = runs_of(varied, seeds)
     rows = rows_of(FitConfig.from_recipe(model.recipe), asked)
     data = read_data(model, paths, asked, {}, rows=rows)
-    known = known_runs(read_records(out), tuple(varied)) if out else {}
-    if there := sum(run.key in known for run in runs):
-        say(f"`{out}` holds {there} of {len(runs)} runs", err=True)
+    task = Task(
+        model.file.source,
+        model.name,
+        model.settings,
+        model.options(backend=backend, kernels=kernels, products=products, dtype=dtype),
+        data,
+        read_more(model, held, asked, data.made, rows) if held else None,
+        read_more(model, tests, asked, data.made) if tests else None,
+    )
+    table = read_records(out) if out else []
+    known, others = known_runs(table, task, runs), other_runs(table, runs)
+    if table:
+        say(f"`{out}` holds {len(known)} of {len(runs)} runs", err=True)
     with console(stderr=True).status("") as status:
 
         def tell(records: Sequence[Mapping[str, Any]]) -> None:
             status.update(f"{len(records)} of {len(runs)} runs")
             if out:
-                write_records(out, records)
+                write_records(out, [*others, *records])
 
-        task = Task(
-            model.file.source,
-            model.name,
-            model.settings,
-            model.options(backend=backend, kernels=kernels, products=products, dtype=dtype),
-            data,
-            read_more(model, held, asked, data.made, rows) if held else None,
-            read_more(model, tests, asked, data.made) if tests else None,
-        )
         found = swept(task, runs, jobs, known, tell, among or ALONE)
     if picture and (among or ALONE).rank == 0:
         write_scores(found, picture)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.archives import Arrays, write_npz
-from rnngraph.files.foreign import foreign
+from rnngraph.files.foreign import Damaged, foreign
 from rnngraph.files.outputs import PathLike, form_of, write_aside
 from rnngraph.files.tensors import write_tensors
 
@@ -59,7 +59,7 @@ def write_results(path: PathLike, results: Mapping[str, Any], rows: Rows) -> tup
     return tuple(arrays)
 
 
-def write_records(path: PathLike, records: Sequence[Mapping[str, float]]) -> None:
+def write_records(path: PathLike, records: Sequence[Mapping[str, Any]]) -> None:
     """Writes a table with a line for each record, aside first; a value that a record lacks is left empty."""
     names = list(dict.fromkeys(name for record in records for name in record)) or ["epoch", "loss"]
     text = io.StringIO()
@@ -74,7 +74,10 @@ def read_records(path: PathLike) -> list[dict[str, str]]:
     if not Path(path).exists():
         return []
     with foreign(path, "a table of runs", "E544"), open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        records = list(csv.DictReader(file))
+        if any(None in record for record in records):
+            raise Damaged("a line has more values than there are names")
+        return records
 
 
 def plain_values(array: Any) -> Any:

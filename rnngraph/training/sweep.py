@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from multiprocessing import get_context
 from typing import Any
 
@@ -16,15 +18,18 @@ from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.source import Source
 from rnngraph.distributed.processes import ALONE, Processes, joined
 from rnngraph.files.frames import frame
+from rnngraph.ir.graph import Graph
+from rnngraph.ir.identity import identity_of
 from rnngraph.kernels.cpu.threads import cores_given
 from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
+from rnngraph.training.checkpoint import digests
 from rnngraph.training.config import OPTIONS, FitConfig
 from rnngraph.training.fit import Interrupted
-from rnngraph.training.train import ARGUMENTS, tester, train, with_optimiser
+from rnngraph.training.train import ARGUMENTS, beside_equations, tester, train, with_optimiser
 
 Record = dict[str, Any]
-SEED, FAILED = "seed", "failed"
+SEED, FAILED, OF = "seed", "failed", "of"
 _COUNTS = ("epochs_run", "best_epoch")
 
 
@@ -44,6 +49,26 @@ class Task:
     def model(self, settings: Mapping[str, Any]) -> Model:
         return Model.read(self.source, {**self.settings, **settings}, self.name)
 
+    def digest(self, run: Run) -> str:
+        """Of all that the numbers of a run follow from: the model and its first weights, the recipe, the data."""
+        model, recipe = _made(self, run)
+        config = FitConfig.from_recipe(model.recipe, **{**recipe, SEED: run.seed})
+        graphs = [_judged(graph) for graph in (model.graph, model.for_training.graph)]
+        beside = beside_equations(model, self.options)
+        weights = digests(model.init(run.seed, self.options.dtype))
+        told = [graphs, beside, weights, config.as_json(), self._data]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+
+    @cached_property
+    def _data(self) -> list[dict[str, str]]:
+        return [digests(data or {}) for data in (self.data, self.validation, self.test)]
+
+
+def _judged(graph: Graph) -> str:
+    """A digest of how the loss and the metrics are computed."""
+    judged = {n: v for n, v in graph.outputs.items() if n == "loss" or n.startswith("metric.")}
+    return identity_of(graph.with_outputs(judged)).whole
+
 
 @dataclass(frozen=True)
 class Run:
@@ -61,7 +86,8 @@ class Run:
 @dataclass(frozen=True)
 class Sweep:
     """A record for each run, in their order: what was varied, the seed, the losses and metrics of the epoch whose
-    weights count, the epochs that were run, and why it `failed`, where it did. `names` are what was varied."""
+    weights count, the epochs that were run, why it `failed`, where it did, and a digest of what it was made `of`.
+    `names` are what was varied."""
 
     names: tuple[str, ...]
     records: tuple[Record, ...]
@@ -131,11 +157,12 @@ def sweep(
     if jobs > 1 and processes.size > 1:
         raise UserError("several processes share the trainings of a sweep, one each", "E623", "leave out `jobs`")
     check(task, runs)
+    digest_of = {run.key: task.digest(run) for run in runs}
     there = processes.of_first(lambda: {} if known is None else dict(known))
     done = {run.key: {**there[run.key], **run.varied, SEED: run.seed} for run in runs if run.key in there}
     left = [run for run in runs if run.key not in done]
     for run, record in _records(task, left, jobs) if processes.size == 1 else _shared(task, left, processes):
-        done[run.key] = record
+        done[run.key] = {**record, OF: digest_of[run.key]}
         if processes.rank == 0:
             tell([done[run.key] for run in runs if run.key in done])
     return Sweep(tuple(runs[0].varied), tuple(done[run.key] for run in runs))
@@ -206,15 +233,26 @@ def _made(task: Task, run: Run) -> tuple[Model, dict[str, Any]]:
     return model, with_optimiser(model, given)
 
 
-def known_runs(records: Sequence[Mapping[str, str]], names: Sequence[str]) -> dict[tuple[str, ...], Record]:
-    """The runs that a table holds already, by what tells them apart; those that failed are tried again."""
-    wanted = (*names, SEED)
-    rows = [record for record in records if not record.get(FAILED) and all(name in record for name in wanted)]
-    return {tuple(row[name] for name in wanted): _typed(row, wanted) for row in rows}
+def known_runs(records: Sequence[Mapping[str, str]], task: Task, runs: Sequence[Run]) -> dict[tuple[str, ...], Record]:
+    """The runs that a table holds already, made of the same; those that failed are tried again."""
+    names = (*runs[0].varied, SEED)
+    rows = {_key(record, names): record for record in records if not record.get(FAILED)}
+    there = [run for run in runs if run.key in rows]
+    return {r.key: _typed(rows[r.key], names) for r in there if rows[r.key].get(OF) == task.digest(r)}
+
+
+def other_runs(records: Sequence[Mapping[str, str]], runs: Sequence[Run]) -> list[Mapping[str, str]]:
+    """What a table holds beside these runs."""
+    keys = {run.key for run in runs}
+    return [record for record in records if _key(record, (*runs[0].varied, SEED)) not in keys]
+
+
+def _key(record: Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(record.get(name, "") for name in names)
 
 
 def _typed(row: Mapping[str, str], words: Sequence[str]) -> Record:
-    beside = (*words, *_COUNTS, FAILED)
+    beside = (*words, *_COUNTS, FAILED, OF)
     numbers = {n: float(v) for n, v in row.items() if n not in beside and v not in ("", None)}
     counts = {n: int(row[n]) if row.get(n) else None for n in _COUNTS}
-    return {**{n: row[n] for n in words}, **numbers, **counts}
+    return {**{n: row[n] for n in words}, **numbers, **counts, OF: row[OF]}

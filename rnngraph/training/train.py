@@ -184,10 +184,14 @@ def identity(model: Model, options: RunOptions) -> Made:
     """What makes a checkpoint this model's: all that its loss is computed by, and what else its gradients depend on."""
     whole = model.for_training.graph
     graph = whole.with_outputs({"loss": whole.outputs["loss"]})
+    return Made(model.block.definition, identity_of(graph), beside_equations(model, options))
+
+
+def beside_equations(model: Model, options: RunOptions) -> dict[str, Any]:
+    """What the numbers of a training depend on beside equations, recipe and data."""
     frozen = [w.name for w in model.weights if w.frozen]
     settings = {"dtype": options.dtype, "truncate": options.truncate or None, "frozen": frozen or None}
-    settings["products"] = rounding_of(options.products) or None
-    return Made(model.block.definition, identity_of(graph), settings)
+    return {**settings, "products": rounding_of(options.products) or None}
 
 
 def tester(

@@ -101,3 +101,46 @@ def test_runs_that_a_table_holds_are_not_made_again(
     assert "holds 1 of 4 runs" in capsys.readouterr().err
     again = Path("s.csv").read_text().splitlines()
     assert len(again) == 5 and set(first) <= set(again) and "<svg" in Path("s.svg").read_text()
+    assert exit_code([*begin[:4], "--vary", "epochs=3", "--out", "s.csv"]) == 0
+    assert Path("s.csv").read_text().splitlines()[:5] == again  # and what it holds beside them stays
+
+
+OWN = """
+cell Own(units) {
+  input x: [n]
+  state h: [units] = 0
+  param w: [n + units, units] ~ orthogonal
+  h' = tanh([x, h] @ w)
+  output h'
+}
+"""
+"""A cell whose weights begin in a way that can be changed."""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "more"),
+    [
+        ("(guess, y)", "(2 * guess, y)", []),
+        ("orthogonal", "normal(0, 1)", []),
+        ("epochs 2", "epochs 3", []),
+        ("", "", ["--data", "e.npz"]),
+        ("", "", ["--data", "d.npz", "--test", "e.npz"]),
+    ],
+)
+def test_runs_of_another_model_recipe_or_data_are_made_again(
+    old: str, new: str, more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = TEXT.replace("RNN(units)", "Own(units)") + OWN
+    np.savez("d.npz", **DATA)
+    np.savez("e.npz", x=DATA["x"], y=DATA["y"] + 1)
+    begin, data = ["sweep", "m.rnn", "--vary", "rate=0.1", "--out", "s.csv"], ["--data", "d.npz"]
+    Path("m.rnn").write_text(text)
+    assert exit_code([*begin, *data]) == 0
+    before = Path("s.csv").read_text().splitlines()
+    Path("m.rnn").write_text(text.replace(old, new))
+    capsys.readouterr()
+    assert exit_code([*begin, *(more or data)]) == 0
+    assert "holds 0 of 1 runs" in capsys.readouterr().err
+    after = Path("s.csv").read_text().splitlines()
+    assert len(after) == 2 and after[1] != before[1]
