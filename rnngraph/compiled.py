@@ -27,7 +27,7 @@ from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Graph
-from rnngraph.ir.types import BATCH, size_of
+from rnngraph.ir.types import BATCH, root, size_of
 from rnngraph.language.elaboration.elaborated import DataInput, Elaborated, StateInput
 from rnngraph.language.elaboration.streamable import obstacles, without_next_step
 from rnngraph.passes.alignments import Alignment, alignments
@@ -258,6 +258,7 @@ class CompiledProgram:
             bounds=self._bounds,
             dtype=self.schedule.dtype,
             need=self.needed,
+            over=self.over,
         )
         refuse_wrong_labels(self._alignments, checked)
         refuse_later_piece(made, checked)
@@ -274,12 +275,26 @@ class CompiledProgram:
     @cached_property
     def needed(self) -> list[str]:
         """The inputs that must be given: those that what is asked for depends on."""
-        return [i.name for i in self.made.inputs if i.name in self.read and i.default is None]
+        return [i.name for i in self.made.inputs if i.name in self._computed_from and i.default is None]
+
+    @cached_property
+    def _computed_from(self) -> frozenset[str]:
+        return frozenset(node.attrs["name"] for node in self.made.graph.nodes() if node.op.name == "input")
+
+    @cached_property
+    def over(self) -> tuple[str, ...]:
+        """The axes of the data over which something runs that is asked for."""
+        types = [type for node in self.made.graph.all_nodes() for type in node.types]
+        found = {root(axis) for type in types for axis in type.axes}
+        return tuple(dict.fromkeys(axis for i in self.made.inputs for axis in i.axes if axis in found))
 
     @cached_property
     def read(self) -> frozenset[str]:
-        """The inputs that what is asked for depends on, those with a default too."""
-        return frozenset(node.attrs["name"] for node in self.made.graph.nodes() if node.op.name == "input")
+        """The inputs that what is asked for depends on, those with a default too, and those that alone tell how many
+        steps an axis has."""
+        known = {axis for i in self.made.inputs if i.name in self.needed for axis in i.axes}
+        telling = (i.name for i in self.made.inputs if not known.issuperset(set(i.axes) & set(self.over)))
+        return self._computed_from | frozenset(telling)
 
     def _call(
         self,

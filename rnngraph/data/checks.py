@@ -40,15 +40,16 @@ def check_data(
     *,
     steps: int | Mapping[str, int] | None = None,
     need: Collection[str] | None = None,
+    over: Sequence[str] = (),
     bounds: Mapping[str, int] | None = None,
     dtype: str = "float64",
 ) -> Checked:
     """The data by name as arrays that the model can take, and the sizes of its axes.
 
     `steps` is what a static program was compiled for (one number for every time axis, or by axis); `need`
-    names the inputs that must be there (all that have no default, unless told); `bounds` gives for integer
-    inputs the number of rows of the table that they index. Padding may hold anything but ids are still
-    integers. Raises UserError with one diagnostic per mistake.
+    names the inputs that must be there (all that have no default, unless told), `over` the axes of which some input
+    has to tell the number of steps; `bounds` gives for integer inputs the number of rows of the table that they index.
+    Padding may hold anything but ids are still integers. Raises UserError with one diagnostic per mistake.
     """
     check = Checking()
     given = dict(data)
@@ -67,6 +68,7 @@ def check_data(
             check_finite(check, state, fed[state.name], None)
             check_start(check, state, fed[state.name])
     _static(check, steps)
+    _over(check, inputs, over, {*given, *(need or ())})
     check.report.stop_on_errors()
     filled = _defaults(check, inputs, arrays, dtype)
     for item in inputs:
@@ -143,6 +145,15 @@ def _static(check: Checking, steps: int | Mapping[str, int] | None) -> None:
                 item,
                 help=f"compile it with `--steps {size}`, or with `--unroll dynamic` for any number",
             )
+
+
+def _over(check: Checking, inputs: Sequence[DataInput], over: Sequence[str], looked_at: Collection[str]) -> None:
+    """Tells axes of which no input tells the number of steps, but for those of inputs that were looked at already."""
+    for axis in over:
+        along = [i for i in inputs if axis in i.axes]
+        if axis not in check.sizes and not any(i.name in looked_at for i in along):
+            names = " or ".join(f"`{i.name}`" for i in along)
+            check.wrong("E511", f"the data do not tell how many steps `{axis}` has", along[0], help=f"give {names}")
 
 
 def _defaults(check: Checking, inputs: Sequence[DataInput], arrays: Arrays, dtype: str) -> Arrays:

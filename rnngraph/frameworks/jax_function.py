@@ -95,7 +95,13 @@ def _shapes(program: CompiledProgram, weights: Arrays, data: Arrays) -> dict[str
     check_weights(made.weights, {n: np.zeros(a.shape, a.dtype) for n, a in weights.items()}, dtype)
     stand_ins = {n: (np.ones if n.endswith(LENGTHS) else np.zeros)(a.shape, a.dtype) for n, a in data.items()}
     sizes = check_data(
-        made.inputs, made.states, stand_ins, steps=_steps(program), need=program.needed, dtype=dtype
+        made.inputs,
+        made.states,
+        stand_ins,
+        steps=_steps(program),
+        need=program.needed,
+        over=program.over,
+        dtype=dtype,
     ).sizes
     orders, found = made.orders, {}
     for name, value in made.graph.outputs.items():

@@ -518,3 +518,22 @@ def test_data_over_two_axes_have_no_next_step() -> None:
     program = image_model().compile(states=True)
     with pytest.raises(UserError, match="`x` runs over row and column, so that there is no one next step of it"):
         program.step({"x": np.ones((1, 2))}, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "data", "axis", "names"),
+    [
+        ("input a: seq@row\n input b: seq@column\n output position(axis = row) * b as y", {"b": [[1.0]]}, "row", "`a`"),
+        ("input a, b: seq = 1\n output a * b as y", {}, "time", "`a` or `b`"),
+    ],
+)
+def test_steps_that_no_data_tell_are_asked_for(text: str, data: Any, axis: str, names: str) -> None:
+    with pytest.raises(rg.UserError, match=f"how many steps `{axis}` has") as error:
+        rg.parse(f"model M {{ {text} }}").compile().run(data, {})
+    assert error.value.diagnostics[0].help == f"give {names}"
+
+
+def test_predictions_see_the_data_that_only_tell_steps() -> None:
+    model = rg.parse("model M { input a: seq@row\n input b: seq@column\n output position(axis = row) * b as y }")
+    found = model.predict({"a": np.zeros((1, 3)), "b": np.array([[1.0, 2]])}, {})
+    assert found["y"].tolist() == [[[0, 0], [1, 2], [2, 4]]]
