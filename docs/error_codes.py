@@ -102,7 +102,6 @@ CURES = {
     "E614": "`--keep all` runs any model",
     "E616": "raise the limit to what is said, or take fewer steps, a smaller batch or a smaller model",
     "E617": "a cotangent has the shape of the output that it is named after",
-    "E625": "give a whole number",
     "E628": "give one of the values that the message names",
     "E630": "leave one of the two out",
     "E631": "the model's number of scores and the alphabet have to agree: set its size (`--set vocab=...`)",

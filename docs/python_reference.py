@@ -53,7 +53,8 @@ def _signature(function: Any) -> str:
     """The parameters without `self`, types as they are written; many of them one to a line."""
     found = inspect.signature(function)
     kept = [p for p in found.parameters.values() if p.name not in ("self", "cls")]
-    text = re.sub(r"<function \S+ at 0x[0-9a-f]+>", "...", str(found.replace(parameters=kept)).replace("'", ""))
+    text = re.sub(r"<function \S+ at 0x[0-9a-f]+>", "...", str(found.replace(parameters=kept)))
+    text = re.sub('"([^"]*)"', lambda m: m[1].replace("'", '"'), text).replace("'", "")
     if len(text) <= 90:
         return text
     inside, arrow, gives = text[1:].rpartition(") -> ")

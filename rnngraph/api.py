@@ -13,6 +13,7 @@ from rnngraph.compiled import refuse_unnamed
 from rnngraph.data.dataset import made_of
 from rnngraph.data.recipe import refuse_other_scaling
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.diagnostics.source import Source
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.distributed.processes import ALONE, Processes
@@ -66,6 +67,7 @@ class Model(core.Model):
             refuse_other_scaling(made_of(data or {}), weights.about.data, "the data", told)
         return weights
 
+    @kinds_checked
     def fit(
         self,
         data: Data,
@@ -111,6 +113,7 @@ class Model(core.Model):
         with _processes(comm) as processes:
             return processes.agreed(work)
 
+    @kinds_checked
     def sweep(
         self,
         data: Data,
@@ -144,12 +147,14 @@ class Model(core.Model):
         with _processes(comm) as processes:
             return processes.agreed(lambda: sweep(task, runs_of(vary, seeds), jobs, known, progress, processes))
 
+    @kinds_checked
     def evaluate(self, data: Data, weights: Data, options: Options = None) -> dict[str, float]:
         """The loss and the metrics of all rows, by name. UserError where the model has no loss."""
         from rnngraph.training.train import tester
 
         return tester(self, data, self._how(options))(self.own(weights, data))
 
+    @kinds_checked
     def predict(self, data: Data, weights: Data, options: Options = None) -> Predictions:
         """The outputs for all rows, in the units of the table that the weights were trained on, with ids and dates
         beside them. UserError where no output has a value for each row."""
@@ -157,6 +162,7 @@ class Model(core.Model):
 
         return predict(self, data, self.own(weights, data), self._how(options))
 
+    @kinds_checked
     def generate(self, weights: Data, prompt: str = "", *, data: Data | None = None, **style: Any) -> str:
         """The prompt and what the model writes after it, by the alphabet that the weights know, else as ids.
 
@@ -169,6 +175,7 @@ class Model(core.Model):
         known = alphabet_in(weights.about.data) if isinstance(weights, Weights) else None
         return generated(self, self.own(weights), prompt, data or {}, **{"alphabet": known, "spare": True, **style})
 
+    @kinds_checked
     def stream(self, weights: Data, lines: Iterable[str], dtype: str = "float32") -> Iterator[str]:
         """For each line of numbers (or of JSON) one line of JSON: the outputs of that step; states are kept between."""
         from rnngraph.generation.streaming import stream
@@ -181,6 +188,7 @@ class Model(core.Model):
 
         return as_json(self.block)
 
+    @kinds_checked
     def cost(
         self,
         steps: int | Mapping[str, int] = 100,
@@ -201,6 +209,7 @@ class Model(core.Model):
         found = cost(self, how.training_step if gradient else how.compiled, steps, batch, lengths)
         return ShownCost(**vars(found))
 
+    @kinds_checked
     def compare(
         self,
         steps: Iterable[int] = (2, 10, 50, 100, 200, 500, 1000),
@@ -228,6 +237,7 @@ class Model(core.Model):
         found = compare(self, backend_named(how.backend, how.kernels or None, how.products), asked, progress)
         return ShownComparison(**vars(found))
 
+    @kinds_checked
     def bench(
         self,
         steps: int | Mapping[str, int] = 100,
@@ -244,6 +254,7 @@ class Model(core.Model):
         tasks = {"infer": lambda: how.compiled(self, axes), "train": lambda: how.training_step(self, axes)}
         return bench(self, how.dtype, tasks, axes, batch, seconds, progress)
 
+    @kinds_checked
     def render(self, path: PathLike | None = None, **style: Any) -> Picture:
         """Draws it, loops opened or their steps side by side; to a file where one is named, in a notebook by itself.
 
@@ -258,21 +269,23 @@ class Model(core.Model):
             write(found, str(path))
         return found
 
-    def export(self, path: PathLike, weights: Data, **wanted: Any) -> None:
+    @kinds_checked
+    def export(self, path: PathLike, weights: Data, *, operators: bool = False, **wanted: Any) -> None:
         """Writes it with its weights as .onnx, or as a .py file that needs only NumPy.
 
-        `wanted`: `unroll`, `steps`, `lengths` (as inputs), `states`, `loss`, `dtype`; for ONNX `operators`.
+        `wanted`: `unroll`, `steps`, `lengths` (as inputs), `states`, `loss`, `dtype`. With `operators` ONNX has
+        operators of its own for the layers that it knows.
         """
         from rnngraph.exchange.export.files import write_numpy, write_onnx
         from rnngraph.exchange.export.request import Wanted
         from rnngraph.exchange.export.scaling import scaling_note
 
-        operators, weights = bool(wanted.pop("operators", False)), self.own(weights)
+        weights, made = self.own(weights), kinds_checked(Wanted)
         wanted["note"] = scaling_note(self, weights, bool(wanted.get("loss")))
         if form_of(path, ("onnx", "py"), "a model") == "onnx":
-            write_onnx(path, self, weights, Wanted(**wanted), operators)
+            write_onnx(path, self, weights, made(**wanted), operators)
         else:
-            write_numpy(path, self, weights, Wanted(**{"dtype": "float64", "lengths": True, **wanted}))
+            write_numpy(path, self, weights, made(**{"dtype": "float64", "lengths": True, **wanted}))
 
     def _repr_svg_(self) -> str:
         from rnngraph.viz.notebook import model_svg
@@ -295,6 +308,7 @@ def _processes(comm: Any) -> Iterator[Processes]:
         processes.free()
 
 
+@kinds_checked
 def load(path: PathLike, model: str | None = None, /, **settings: Any) -> Model:
     """The model of a `.rnn` file (by name, where there are several), with these settings.
 
@@ -305,6 +319,7 @@ def load(path: PathLike, model: str | None = None, /, **settings: Any) -> Model:
     return Model.read(read_source(Path(path)), settings, model)
 
 
+@kinds_checked
 def parse(text: str, model: str | None = None, /, **settings: Any) -> Model:
     """The model of a text, with these settings. UserError with every mistake that is in it."""
     return Model.read(Source("<text>", text), settings, model)

@@ -9,16 +9,17 @@ from dataclasses import replace
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from rnngraph.checkpointing.memory_limit import bytes_in
 from rnngraph.checkpointing.options import ALL, LONGEST_COUNT, Keep, is_count, parsed
-from rnngraph.compilation.schedule import Schedule
+from rnngraph.compilation.schedule import Gradient, Schedule
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.roles import Roles, roles
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
+from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.diagnostics.source import Source
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Graph, Node, body_nodes, loop_of
@@ -167,10 +168,9 @@ class Model:
             )
         return {"gradient": "weights", "training": True, "outputs": self.differentiated}
 
+    @kinds_checked
     def init(self, seed: int = 0, dtype: str = "float64") -> dict[str, Any]:
         """New weights by name. A weight depends on the seed (a whole number) and its name alone."""
-        if not hasattr(seed, "__index__"):
-            raise UserError(f"a seed is a whole number, got {seed!r}", "E625")
         if dtype not in ("float32", "float64"):
             raise UserError(f"`{dtype}` is not a number type to compute with", "E607", "choose float32 or float64")
         from rnngraph.weights.initialisation import init
@@ -192,13 +192,14 @@ class Model:
             )
         return init(self.weights, seed, dtype)
 
+    @kinds_checked
     def compile(
         self,
         unroll: str | int = "dynamic",
         steps: int | Mapping[str, int] | None = None,
         backend: str | Backend = "numpy",
         dtype: str = "float64",
-        gradient: bool | str = False,
+        gradient: bool | Literal["weights"] = False,
         training: bool = False,
         watch: tuple[str, ...] = (),
         outputs: tuple[str, ...] | None = None,
@@ -224,11 +225,6 @@ class Model:
         kept, in a file there. `products` is "bf16" or "tf32" for products on the tensor cores of a GPU: operands are
         rounded to that, sums are in float32, and so are all arrays.
         """
-        words = {"dtype": dtype, "keep": keep, "swap": swap, "products": products}
-        words["kernels"] = "" if kernels is None else kernels
-        for name, word in words.items():
-            if not isinstance(word, str):
-                raise _odd(name, word)
         if not (isinstance(backend, str) or hasattr(backend, "adapted")):
             raise _odd("backend", backend)
         schedule = checked_schedule(unroll, steps, dtype, gradient, keep, memory_limit, truncate, swap)
@@ -254,6 +250,7 @@ class Model:
         made = self.elaborated(signature.padded, [s for s in self.states if s.name in signature.fed])
         yield from Variant(made, schedule, signature, NumpyBackend()).stages()
 
+    @kinds_checked
     def stage(
         self, after: str, unroll: str, steps: int | None, gradient: bool = False, padded: bool = False
     ) -> Graph:
@@ -330,7 +327,7 @@ def checked_schedule(
     unroll: str | int,
     steps: int | Mapping[str, int] | None,
     dtype: str,
-    gradient: bool | str,
+    gradient: Gradient,
     keep: str = "all",
     memory_limit: str | int | None = None,
     truncate: str | int | None = None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -372,9 +374,9 @@ def test_lists_and_whole_numbers_are_weights_too() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"seed": "a"}, "a seed is a whole number, got 'a'"),
-        ({"seed": None}, "a seed is a whole number, got None"),
-        ({"seed": 1.5}, r"a seed is a whole number, got 1\.5"),
+        ({"seed": "a"}, "`seed` should be a whole number, got the text `a`"),
+        ({"seed": None}, "`seed` should be a whole number, got `None`"),
+        ({"seed": 1.5}, r"`seed` should be a whole number, got `1\.5`"),
         ({"dtype": "int8"}, "`int8` is not a number type"),
     ],
 )
@@ -457,7 +459,38 @@ def test_weights_that_the_model_has_not_are_refused(data: dict[str, Any]) -> Non
     other = {**weights, "dense.biass": weights["dense.bias"]}
     program.run(data, weights)
     for call in (program.run, program.gradients, program.begin):
-        with pytest.raises(UserError, match="the model has no weight `dense.biass`") as error:
+        with pytest.raises(UserError, match=r"the model has no weight `dense\.biass`") as error:
             call(data, other)
         assert "did you mean `dense.bias`?" in str(error.value)
     assert model.compile(outputs=("final.1.h",)).run({"x": data["x"]}, weights)
+
+
+KINDS: dict[str, Callable[[rg.Model, dict[str, Any]], object]] = {
+    '`gradient` should be True, False or "weights", got the text `yes`': lambda m, d: m.compile(gradient="yes"),  # type: ignore[arg-type]
+    "`training` should be True or False, got `1`": lambda m, d: m.compile(training=1),  # type: ignore[arg-type]
+    "`outputs` should be a list of texts or None, got the text `h`": lambda m, d: m.compile(outputs="h"),  # type: ignore[arg-type]
+    "`log_gradients` should be True or False, got the text `no`": lambda m, d: m.fit(d, log_gradients="no"),  # type: ignore[arg-type]
+    "`progress` should be a function or None, got `3`": lambda m, d: m.fit(d, progress=3),  # type: ignore[arg-type]
+    "`options` should be a `RunOptions`, a mapping": lambda m, d: m.evaluate(d, m.init(), "static"),  # type: ignore[arg-type]
+    "`batch` should be a whole number, got `2.5`": lambda m, d: m.cost(batch=2.5),  # type: ignore[arg-type]
+    "`steps` should be a list of whole numbers, got `100`": lambda m, d: m.compare(100),  # type: ignore[arg-type]
+    "`keep` should be a text, got `3`": lambda m, d: m.compare((2,), keep=3),  # type: ignore[arg-type]
+    "`dark` should be True or False, got the text `yes`": lambda m, d: m.render(dark="yes"),
+    "there is no option `darkness`": lambda m, d: m.render(darkness=True),
+    "`loss` should be True or False, got the text `no`": lambda m, d: m.export("m.py", m.init(), loss="no"),
+    "`path` should be a text or a path, got `3`": lambda m, d: rg.load_weights(3),  # type: ignore[arg-type]
+    "`paths` should be a list of paths, got the text `a.npz`": lambda m, d: rg.data.load("a.npz"),
+    "`standardise` should be True, False or None": lambda m, d: rg.data.table(m, {}, standardise="no"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("words", KINDS)
+def test_options_of_another_kind_are_refused(words: str, data: dict[str, Any]) -> None:
+    """Before anything is done, as Python would take them for something else."""
+    with pytest.raises(UserError, match=re.escape(words)):
+        KINDS[words](rg.parse(TEXT), data)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    program = rg.parse(TEXT).compile("static", np.int64(3), gradient=np.bool_(True), outputs=["scores"])  # type: ignore[arg-type]
+    assert program.schedule.steps == 3

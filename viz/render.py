@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.language.elaboration.one_step import one_step
 from rnngraph.language.syntax.ast import File
 from rnngraph.model import Model
@@ -16,9 +17,10 @@ from rnngraph.viz.picture import picture
 from rnngraph.viz.write import Picture
 
 
+@kinds_checked
 def drawn(
     model: Model,
-    unroll: str = "dynamic",
+    unroll: str | int = "dynamic",
     steps: int | None = None,
     level: int | None = None,
     fold: int | None = None,
@@ -54,7 +56,7 @@ def drawn(
         fold=6 if fold is None else fold,
         compiled=model.stage("late cse", "dynamic", None, True) if gradient else None,
         steps=steps or 50,
-        turn=int(unroll) if unroll.isdecimal() else 0,
+        turn=int(unroll) if str(unroll).isdecimal() else 0,
         detail=detail,
         look=Look(title, direction, dark, legend, shapes),
         values=values,

@@ -6,6 +6,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from rnngraph.compilation.calls import GRADIENT
+from rnngraph.compilation.schedule import Gradient
 from rnngraph.ir.graph import Graph, Value, graph_input, ordered
 from rnngraph.language.elaboration.elaborated import Elaborated
 from rnngraph.ops import const
@@ -17,7 +18,7 @@ _LOOPED: WeakKeyDictionary[Elaborated, dict[Any, Graph]] = WeakKeyDictionary()
 
 
 def looped(
-    made: Elaborated, cotangents: tuple[str, ...] | None, gradient: bool | str, weighed: bool = False
+    made: Elaborated, cotangents: tuple[str, ...] | None, gradient: Gradient, weighed: bool = False
 ) -> Graph:
     """The graph behind all passes that come before the mode is chosen. They run once for a model, whatever the modes
     and schedules that it is compiled for."""
@@ -29,7 +30,7 @@ def looped(
 
 
 def differentiated(
-    made: Elaborated, cotangents: tuple[str, ...] | None, gradient: bool | str, weighed: bool = False
+    made: Elaborated, cotangents: tuple[str, ...] | None, gradient: Gradient, weighed: bool = False
 ) -> tuple[Graph, list[tuple[Value, Value]] | None, dict[str, Value]]:
     """What `pipeline.stages` is told: the graph, the cotangents of outputs, and what gradients are wanted of."""
     if cotangents is None:
@@ -53,7 +54,7 @@ def with_cotangents(
     return Graph(inputs, graph.outputs), pairs
 
 
-def _wanted(made: Elaborated, gradient: bool | str) -> dict[str, Value]:
+def _wanted(made: Elaborated, gradient: Gradient) -> dict[str, Value]:
     inputs = made.graph.inputs
     wrt = {w.name: inputs[w.name] for w in made.weights if not w.frozen and w.name in inputs}
     if gradient == "weights":

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from rnngraph.checkpointing.options import ALL, Keep
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.ir.types import size_of
+
+Gradient = bool | Literal["weights"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Schedule:
     unroll: str | int = "dynamic"
     steps: int | Mapping[str, int] | None = None
     dtype: str = "float64"
-    gradient: bool | str = False
+    gradient: Gradient = False
     keep: Keep = ALL
     """What is kept for the backward pass, and what is computed again."""
     limit: int | None = None
@@ -32,7 +35,7 @@ class Schedule:
     swap: str = ""
     """The folder of a file for what is kept for the backward pass; "" for memory."""
 
-    def keeping_all(self, gradient: bool | str) -> Schedule:
+    def keeping_all(self, gradient: Gradient) -> Schedule:
         """The same mode, with these gradients and nothing computed again."""
         return Schedule(self.unroll, self.steps, self.dtype, gradient)
 

@@ -15,6 +15,7 @@ from rnngraph.data.shapes import LENGTHS
 from rnngraph.data.table_files import TABLES, read_table
 from rnngraph.data.tables import Fed, table
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.files.archives import Arrays, read_npy, read_npz
 from rnngraph.files.foreign import Damaged, foreign, parsed_json
 from rnngraph.files.outputs import PathLike
@@ -23,6 +24,7 @@ Axes = Mapping[str, int]
 """Over how many axes of time the inputs run that are known."""
 
 
+@kinds_checked
 def load(paths: Iterable[PathLike], model: Fed | None = None, **recipe: Any) -> Dataset:
     """The arrays of all files together, by name.
 

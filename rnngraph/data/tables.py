@@ -18,6 +18,7 @@ from rnngraph.data.table_files import Table, read_table
 from rnngraph.data.table_order import Sorted, in_order
 from rnngraph.data.windowing import Windows, over, whole
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import DataInput
@@ -32,6 +33,7 @@ class Fed(Protocol):
     def roles(self) -> Roles: ...
 
 
+@kinds_checked
 def table(
     model: Fed,
     source: Any,
@@ -66,8 +68,6 @@ def table(
 
     UserError with the row and the column of what is wrong.
     """
-    if like is not None and not isinstance(like, Mapping):
-        raise UserError("`like` should be what is told of data", "E551", "data.made, or weights.about.data")
     known = recipe_in(like or {}) or Recipe()
     roles = model.roles
     given: dict[str, Any] = {

@@ -13,6 +13,7 @@ from rnngraph.data.dataset import Dataset
 from rnngraph.data.roles import Roles
 from rnngraph.data.windowing import over, whole
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.files.foreign import foreign
 from rnngraph.language.elaboration.elaborated import DataInput
 
@@ -34,6 +35,7 @@ class Reading(Protocol):
     def vocabularies(self) -> Mapping[str, int]: ...
 
 
+@kinds_checked
 def text(
     model: Reading,
     source: str | Path,

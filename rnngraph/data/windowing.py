@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rnngraph.data.dataset import Dataset
 from rnngraph.data.shapes import unmasked
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.kinds import kinds_checked
 
 Array = NDArray[Any]
 Places = NDArray[np.int64]
@@ -77,6 +78,7 @@ def over(groups: Sequence[int], steps: int | None, stride: int, extra: int) -> W
     return Windows(np.concatenate(starts), np.concatenate(lengths), whole, stride if len(groups) == 1 else 0)
 
 
+@kinds_checked
 def windows(data: Mapping[str, Any], steps: int, stride: int = 1) -> Dataset:
     """Long sequences, each (rows, ...) and all of one length, cut into windows: (windows, steps, ...).
 
@@ -90,6 +92,7 @@ def windows(data: Mapping[str, Any], steps: int, stride: int = 1) -> Dataset:
     return Dataset({name: found.steps(array) for name, array in arrays.items()})
 
 
+@kinds_checked
 def streams(data: Mapping[str, Any], rows: int) -> Dataset:
     """Long sequences, each (steps, ...), laid out as so many rows that follow each other: 1 to 12 in two rows are 1 to
     6 and 7 to 12. Steps that are left over at the end are left out.

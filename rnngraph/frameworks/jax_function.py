@@ -16,6 +16,7 @@ from rnngraph.compiled import CompiledProgram, refuse_unnamed
 from rnngraph.data.checks import check_data
 from rnngraph.data.shapes import LENGTHS, SEED, target
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.frameworks.programs import OPTIONS, Programs, Wanted, model_of
 from rnngraph.ir.types import size_of
 from rnngraph.weights.checks import check_weights
@@ -23,6 +24,7 @@ from rnngraph.weights.checks import check_weights
 Arrays = Mapping[str, Any]
 
 
+@kinds_checked
 def function(
     model: str | os.PathLike[str] | Model, *, training: bool = False, **settings: Any
 ) -> Callable[[Arrays, Arrays], dict[str, Any]]:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from rnngraph.api import Model, load
+from rnngraph.compilation.schedule import Gradient
 from rnngraph.compiled import CompiledProgram
 from rnngraph.diagnostics.errors import UserError, told_of
 from rnngraph.diagnostics.suggestions import did_you_mean
@@ -22,7 +23,7 @@ OPTIONS = ("unroll", "steps", "kernels", "keep", "memory_limit", "truncate", "sw
 class Wanted(NamedTuple):
     """What a call asks of its program."""
 
-    gradient: bool | str
+    gradient: Gradient
     training: bool
     dtype: str
     outputs: tuple[str, ...] | None

@@ -11,6 +11,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from rnngraph.api import Model
+from rnngraph.compilation.schedule import Gradient
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.shapes import LENGTHS, SEED
 from rnngraph.diagnostics.errors import UserError
@@ -178,7 +179,7 @@ class Module(torch.nn.Module):
         found = Called.apply(asked, data, *together.values())
         return dict(zip(asked.shown, found, strict=True))
 
-    def _program(self, gradient: bool | str, dtype: torch.dtype, data: Mapping[str, Any]) -> CompiledProgram:
+    def _program(self, gradient: Gradient, dtype: torch.dtype, data: Mapping[str, Any]) -> CompiledProgram:
         outputs = self._programs.outputs(data)
         return self._programs.program(Wanted(gradient, self.training, DTYPES[dtype], outputs))
 

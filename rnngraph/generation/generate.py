@@ -17,6 +17,7 @@ from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.data.alphabet import Alphabet
 from rnngraph.data.shapes import SEED, unmasked
 from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.generation.beam_search import Beam, largest, searched
 from rnngraph.generation.scored import are_probabilities, behind
 from rnngraph.generation.streaming import can_stream, handed_on
@@ -288,6 +289,7 @@ def check_vocabulary(use: Reader, alphabet: Alphabet, spare: bool = False) -> No
 __all__ = ["Style", "check_vocabulary", "chosen", "end_token", "ids", "reader", "scorer", "written"]
 
 
+@kinds_checked
 def generated(
     model: Model,
     weights: Mapping[str, Any],
@@ -311,7 +313,7 @@ def generated(
     if alphabet:
         check_vocabulary(use, alphabet, spare)
     begin = alphabet.ids(prompt, "prompt") if alphabet else ids(prompt, use)
-    chosen = Style(end=end_token(end, alphabet, use), **style)
+    chosen = kinds_checked(Style)(end=end_token(end, alphabet, use), **style)
     score = scorer(model, use, weights, data, dtype, chosen.seed)
     if alphabet:
         score = _of_signs(score, len(alphabet))

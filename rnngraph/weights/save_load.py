@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.files.outputs import PathLike, form_of
 from rnngraph.files.tensors import Arrays, read_tensors, read_texts, write_tensors
 from rnngraph.weights.about import ABOUT, About, about_of
@@ -23,6 +24,7 @@ class Weights(dict[str, NDArray[Any]]):
         self.about = about or About()
 
 
+@kinds_checked
 def save_weights(path: PathLike, weights: Mapping[str, NDArray[Any]]) -> None:
     """Write weights by name as a .safetensors file, aside first; `Weights` with what is known about them.
 
@@ -33,6 +35,7 @@ def save_weights(path: PathLike, weights: Mapping[str, NDArray[Any]]) -> None:
     write_tensors(path, weights, {ABOUT: about.to_text()} if about else {})
 
 
+@kinds_checked
 def load_weights(path: PathLike) -> Weights:
     """The arrays of a safetensors file by name. A checkpoint gives its best weights.
 

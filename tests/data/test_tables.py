@@ -407,9 +407,9 @@ def test_columns_that_nobody_uses_may_be_anything(tmp_path: Path) -> None:
         ({"horizon": -4}, "`horizon` should be a whole number of at least 0"),
         ({"horizon": 1.0}, "`horizon` should be a whole number"),
         ({"stride": 0}, "`stride` should be a whole number of at least 1"),
-        ({"columns": ["temp"]}, "columns are given by input"),
+        ({"columns": ["temp"]}, "`columns` should be a mapping"),
         ({"columns": {"load": 3}}, "columns are given by input"),
-        ({"like": 3}, "`like` should be what is told of data"),
+        ({"like": 3}, "`like` should be a mapping"),
     ],
 )
 def test_what_is_no_recipe_is_told(more: dict[str, Any], told: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.diagnostics.optional import needed
 from rnngraph.exchange.importing.check import Outcome, compared, said
 from rnngraph.exchange.importing.description import Read
@@ -33,6 +34,7 @@ class Imported:
     difference: float | None
 
 
+@kinds_checked
 def import_model(path: PathLike) -> Imported:
     """Text and weights of the model in an `.onnx`, `.keras` or `.h5` file.
 
