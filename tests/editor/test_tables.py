@@ -48,6 +48,16 @@ def test_a_word_that_is_misspelt_is_known_where_the_grammar_takes_it(before: str
         assert f"did you mean `{word}`?" in [d.help for d in found], word
 
 
+@pytest.mark.parametrize("block", ["trian {\n epochs 3\n optimizer adam(rate = 0.1)\n}", "schdule { unroll static }"])
+def test_what_stands_in_the_block_of_a_misspelt_word_is_not_told_too(block: str) -> None:
+    """They are options, as the word meant says; and what is wrong behind the block is told."""
+    for before, after in (("model M {\n output 1\n ", "\n los 3\n}\n"), ("", "\nmodl M {\n output 1\n}\n")):
+        found = check_source(Source("a", before + block + after)).found
+        words = [d.help.removeprefix("did you mean ") for d in found if d.code == "E001"]
+        assert words == ["`train`?" if "trian" in block else "`schedule`?", "`loss`?" if before else "`model`?"]
+        assert len(words) == len([d for d in found if d.severity == "error"])
+
+
 def test_every_word_has_its_colour() -> None:
     for word in grammar().reserved:
         assert next(coloured(Source("a", f"{word} x"))).colour == "keyword", word

@@ -23,13 +23,14 @@ _STATES = {
     "CELL", "LAYER", "MODEL", "IMPORT", "INPUT", "STATE", "PARAM", "FROZEN", "OUTPUT", "LOSS", "METRIC",
     "FOR_EACH", "IF", "TRAIN", "SCHEDULE",
 }  # fmt: skip
-_BLOCK = {
+BLOCKS = {
     "TRAIN": "options",
     "SCHEDULE": "options",
     "IF": "IF",
     "ELSE": "ELSE",
     "FOR_EACH": "block",
 } | dict.fromkeys(_DEFINES, "block")
+"""By the word that opens it, the kind of a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,8 @@ class _Repair:
                 self.close_brackets(token)
             if self.kinds and not self.sound and self.is_definition(at):
                 self.close_braces(token)
-            if token.type in _BLOCK:
-                self.kind = _BLOCK[token.type]
+            if token.type in BLOCKS:
+                self.kind = BLOCKS[token.type]
             if token.type in _CLOSER:
                 self.opened(token)
             elif token.type in _TEXT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, takewhile
 from typing import Any
 
 from lark import UnexpectedToken
@@ -12,7 +12,7 @@ from lark import UnexpectedToken
 from rnngraph.diagnostics.diagnostic import Diagnostic, in_order
 from rnngraph.diagnostics.source import Source, Span
 from rnngraph.language.syntax import ast
-from rnngraph.language.syntax.brackets import Repaired
+from rnngraph.language.syntax.brackets import BLOCKS, Place, Repaired
 from rnngraph.language.syntax.misspelt import keywords_like, told
 from rnngraph.language.syntax.stand_ins import Broken
 from rnngraph.language.syntax.syntax_errors import Trouble, explain
@@ -133,6 +133,7 @@ class Reading:
         """Tells what was expected, unless something was already told of the same statement."""
         statement = self.statement(at - self.starts(at))
         self.broken.append(self.blamed(at, statement))
+        meant = self.misspelt(at)
         begin, end = self.places(statement)
         if any(begin <= place < end for place in self.reported):
             return
@@ -141,7 +142,7 @@ class Reading:
         following = self.tokens[at + 1] if at + 1 < len(self.tokens) else None
         spelled = grammar().spelled
         trouble = Trouble(self.source, previous, token, following, self.accepted(before), spelled)
-        self.errors.append(self.misspelt(at) or explain(trouble))
+        self.errors.append(meant or explain(trouble))
 
     def misspelt(self, at: int) -> Diagnostic | None:
         """A word there, or shortly before, that is nearly a keyword with which reading goes on for two words more."""
@@ -150,8 +151,19 @@ class Reading:
             for keyword in keywords_like(token):
                 self.state.state_stack[:], self.state.value_stack[:] = states, values
                 if self.goes_on([keyword], range(place + 1, min(at + 3, len(self.tokens)))):
+                    self.opens(place, keyword)
                     return told(token, keyword, self.beginning(place))
         return None
+
+    def opens(self, at: int, keyword: Token) -> None:
+        """Has the block that a misspelt word opens be what the keyword makes of it."""
+        opening = next((i for i in range(at + 1, self.statement(at).last) if self.tokens[i].type == "OPEN_BRACE"), None)
+        if keyword.type in BLOCKS and opening is not None:
+            outside = self.blocks[opening].kinds
+            places = range(opening + 1, len(self.tokens))
+            for inside in takewhile(lambda i: len(self.blocks[i].kinds) > len(outside), places):
+                kinds = *outside, BLOCKS[keyword.type], *self.blocks[inside].kinds[len(outside) + 1 :]
+                self.blocks[inside] = Place(kinds, self.blocks[inside].brackets)
 
     def goes_on(self, tokens: Sequence[Token], places: Iterable[int]) -> bool:
         """Whether these tokens are taken, and then those of the text."""
