@@ -118,7 +118,7 @@ def cost(
         (peak, lines), course = _walked(made), made.course
     else:
         moments = timeline(variant.program, made.sizes, made.slot_bytes)
-        peak, lines, course = _peak(moments), _lines(variant.program, made.slot_bytes, moments), None
+        peak, lines, course = _peak(moments), _lines(variant.program, made.sizes, made.slot_bytes, moments), None
     return Cost(
         model.sizes(steps, batch),
         made.dtype,
@@ -191,12 +191,14 @@ def _series(moments: Sequence[Moment]) -> dict[str, Any]:
 # --- by source line ----------------------------------------------------------------------------------------------
 
 
-def _lines(program: Program, slot_bytes: Sequence[int], moments: Sequence[Moment]) -> tuple[Line, ...]:
+def _lines(
+    program: Program, sizes: Mapping[str, int], slot_bytes: Sequence[int], moments: Sequence[Moment]
+) -> tuple[Line, ...]:
     """Which lines made what is alive at the peak, the largest first."""
     at = _highest(moments).at if moments else -1
     makers = _makers(program)
     totals: dict[tuple[str, str], int] = {}
-    for slot, (first, last) in enumerate(lifetimes(program)):
+    for slot, (first, last) in enumerate(lifetimes(program, sizes)):
         if 0 <= first <= at <= last:
             key = makers.get(slot, (program.categories[slot], ""))
             totals[key] = totals.get(key, 0) + slot_bytes[slot]
@@ -220,9 +222,9 @@ def _walked(made: Walking) -> tuple[Peak, tuple[Line, ...]]:
             totals[key] = totals.get(key, 0) + size
     totals["parameters", ""] = made.bytes["parameters"]
     parts = [(p.program, own_bytes(p.program, made.plans[k].slot_bytes), made.plans[k]) for k, p in made.parts.items()]
-    found = [(timeline(program, plan.sizes, own), program, own) for program, own, plan in parts]
-    moments, program, own = max((f for f in found if f[0]), key=lambda f: _highest(f[0]).total)
-    lines = tuple(sorted([*_sorted(totals), *_lines(program, own, moments)], key=lambda line: -line.bytes))
+    found = [(timeline(program, plan.sizes, own), program, plan.sizes, own) for program, own, plan in parts]
+    moments, program, sizes, own = max((f for f in found if f[0]), key=lambda f: _highest(f[0]).total)
+    lines = tuple(sorted([*_sorted(totals), *_lines(program, sizes, own, moments)], key=lambda line: -line.bytes))
     return replace(_peak(moments), bytes=sum(line.bytes for line in lines)), lines
 
 

@@ -70,7 +70,7 @@ def _held(variant: Variant, weights: Arrays) -> dict[str, Any]:
 
 def _shares(bound: Bound, arena: int) -> dict[str, int]:
     """Whose the bytes of an arena are, by the arrays that a bound program has in it."""
-    lives, categories = lifetimes(bound.program), bound.program.categories
+    lives, categories = lifetimes(bound.program, bound.plan.sizes), bound.program.categories
     slots = [i for i, base in enumerate(bound.bases) if base is not None and base.nbytes and lives[i][0] >= 0]
     own = [i for i in slots if categories[i] != "parameters"]
     pieces = [Piece(*lives[i], rounded(bound.bases[i].nbytes)) for i in own]

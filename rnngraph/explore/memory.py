@@ -82,7 +82,7 @@ def _slots(program: Program, made: Plan, places: Sequence[int], tables: Tables) 
     """What is alive in a moment at least, the largest first."""
     makers, given = _makers(program), _given(program)
     alive = []
-    for slot, (first, last) in enumerate(lifetimes(program)):
+    for slot, (first, last) in enumerate(lifetimes(program, made.sizes)):
         begin, end = bisect_left(places, first), bisect_right(places, last) - 1
         if first >= 0 and begin <= end and made.slot_bytes[slot]:
             alive.append((made.slot_bytes[slot], slot, begin, end))

@@ -9,7 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rnngraph.planning.arena import Piece, bound, placed
-from rnngraph.planning.program import CATEGORIES, Code, Program, Repeat, moments_of, watched
+from rnngraph.planning.program import (
+    AFTER,
+    BEFORE,
+    CATEGORIES,
+    Code,
+    Fork,
+    Program,
+    Repeat,
+    moments_of,
+    places,
+    watched,
+)
 
 ALIGN = 64
 """Every slot starts at a multiple of this many bytes, so that kernels meet the same alignment in both modes."""
@@ -48,7 +59,7 @@ def plan(
     program: Program, sizes: Mapping[str, int], dtype: str, homes: Mapping[str, str] = TOGETHER
 ) -> Plan:
     """Places every slot for the given axis sizes, each in the arena of its category."""
-    lives, owners = lifetimes(program), program.categories
+    lives, owners = lifetimes(program, sizes), program.categories
     slot_bytes = tuple(
         slot.bytes(sizes, dtype) if first >= 0 else 0 for slot, (first, _) in zip(program.slots, lives, strict=True)
     )
@@ -88,11 +99,13 @@ def rounded(size: int) -> int:
 # --- lifetimes --------------------------------------------------------------------------------------------------
 
 
-def lifetimes(program: Program) -> list[tuple[int, int]]:
+def lifetimes(program: Program, sizes: Mapping[str, int]) -> list[tuple[int, int]]:
     """First and last position of each slot in the order of the program; a slot used inside a loop that it does not
     belong to lives for the whole loop."""
     lives: list[tuple[int, int]] = [(-1, -1)] * len(program.slots)
     end = _mark(program, program.code, 0, lives)
+    for fork in program.forked(sizes):
+        _at_once(program, fork, lives)
     kept = {ref.slot for ref in program.outputs.values()}
     for slot in kept:
         lives[slot] = (max(lives[slot][0], 0), end)
@@ -121,6 +134,20 @@ def _stretch(program: Program, repeat: Repeat, start: int, end: int, lives: list
     for slot in {ref.slot for moment in moments_of((repeat,)) for ref in moment.refs} | set(watched((repeat,))):
         if program.slots[slot].level not in own:
             _extend(lives, slot, start, end)
+
+
+def _at_once(program: Program, fork: Fork, lives: list[tuple[int, int]]) -> None:
+    """What strands touch is alive all through a fork; what runs before them from its start on, what runs after them to
+    its end. Only the first strand gives room on, as it would if it ran alone: to itself, as all others have theirs."""
+    start = sum(map(places, program.code[: fork.first]))
+    items = program.code[fork.first : fork.last]
+    end = start + sum(map(places, items)) - 1
+    for item, label in zip(items, fork.labels, strict=True):
+        if label == 0:
+            continue
+        for slot in {ref.slot for moment in moments_of((item,)) for ref in moment.refs} | set(watched((item,))):
+            first, last = lives[slot]
+            _extend(lives, slot, first if label == AFTER else start, last if label == BEFORE else end)
 
 
 def _inside(repeat: Repeat) -> set[int]:

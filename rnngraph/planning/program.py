@@ -189,6 +189,26 @@ class Repeat:
 
 Code = Step | Group | Repeat
 
+BEFORE, AFTER = -2, -1
+FEW = 4
+"""From so many rows of a batch on, two threads have rows of their own to share a loop by."""
+
+
+class Fork(NamedTuple):
+    """A part of the code of a program in which loops need nothing of each other.
+
+    For each item from `first` on `labels` tells of which loop's strand it is: strands may run at once. What is BEFORE
+    must run ahead of all strands, what is AFTER behind them; each of these in the order of the code.
+    """
+
+    first: int
+    labels: tuple[int, ...]
+
+    @property
+    def last(self) -> int:
+        """The item behind it."""
+        return self.first + len(self.labels)
+
 
 @dataclass(frozen=True)
 class Program:
@@ -204,6 +224,8 @@ class Program:
     """For each slot, which part of the ledger its bytes belong to."""
     turn: int | None = None
     """Where the code of the backward pass begins, in a program whose two ways are run apart."""
+    forks: tuple[Fork, ...] = ()
+    """Where loops run at once, for a batch of a few rows, by whoever can do so."""
     plain: Program | None = field(default=None, repr=False, compare=False)
     """The program as it was before kernels took parts of it, for who may have to do without them."""
 
@@ -211,6 +233,11 @@ class Program:
     def ways(self) -> tuple[tuple[Code, ...], ...]:
         """The code in the pieces that are run apart."""
         return (self.code,) if self.turn is None else (self.code[: self.turn], self.code[self.turn :])
+
+    def forked(self, sizes: Mapping[str, int]) -> tuple[Fork, ...]:
+        """Where loops may run at once: what they write is then alive at once. With rows enough for all threads that
+        would take memory for nothing."""
+        return self.forks if sizes[BATCH] < FEW else ()
 
     @property
     def steps(self) -> Iterator[Step]:

@@ -30,7 +30,7 @@ class Moment:
 
 def timeline(program: Program, sizes: Mapping[str, int], slot_bytes: Sequence[int]) -> tuple[Moment, ...]:
     """The moments of a program in their order. Sizes are bytes as asked for, without rounding to the alignment."""
-    alive = _alive(program, slot_bytes)
+    alive = _alive(program, sizes, slot_bytes)
     found, start = list[Moment](), 0
     for item in program.code:
         steps = list(_placed_steps(item))
@@ -59,9 +59,9 @@ def _placed_steps(item: Code) -> Iterator[Step | None]:
         yield item
 
 
-def _alive(program: Program, slot_bytes: Sequence[int]) -> list[tuple[int, ...]]:
+def _alive(program: Program, sizes: Mapping[str, int], slot_bytes: Sequence[int]) -> list[tuple[int, ...]]:
     """For each place of the program the bytes alive there, by category."""
-    lives = lifetimes(program)
+    lives = lifetimes(program, sizes)
     changes = [[0] * len(CATEGORIES) for _ in range(2 + max((last for _, last in lives), default=0))]
     for (first, last), size, category in zip(lives, slot_bytes, program.categories, strict=True):
         if first >= 0:

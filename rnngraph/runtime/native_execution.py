@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeGuard
 
-from rnngraph.kernels.cpu import walk
 from rnngraph.kernels.cpu.meetings import ALONE, Item, Share
 from rnngraph.kernels.cpu.modules import Addresses
 from rnngraph.kernels.cpu.target import CpuTarget
-from rnngraph.kernels.cpu.thread_tables import Tables
-from rnngraph.kernels.cpu.threads import Words, pool, shared_words, walker
+from rnngraph.kernels.cpu.thread_tables import Stage, Tables
+from rnngraph.kernels.cpu.threads import Job, Words, give, pool, shared_words, walker
 from rnngraph.kernels.cpu.walk import WORDS
 from rnngraph.kernels.fusion import claimed_part
 from rnngraph.kernels.kernel import Ctc, rows_of
 from rnngraph.ops.ctc import refuse_no_class
 from rnngraph.planning.plan import Plan
-from rnngraph.planning.program import Code, Group, Program, Ref, Repeat, Step, groups_of, steps_of
+from rnngraph.planning.program import BEFORE, Code, Group, Program, Ref, Repeat, Step, groups_of, steps_of
 from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Index, Watch, Writer, viewed
 
@@ -32,12 +31,12 @@ class NativeBound(Bound):
         self.target = target
         self.addresses = Addresses((g.kernel for g in groups_of(program.code)), target)
         self.masked = any(group.part for group in groups_of(program.code))
-        self.no_places = [0] * (3 * _loops(program.code) + 3)
-        """The places of all loops before any runs."""
-        self.places = Words(self.no_places)
+        self.tables = Tables(program, plan, self.bases, self.addresses)
+        self.places = Words(self.tables.no_places)
         self.alone: list[Words] = []
         """What a thread that works alone is told: a table in each."""
-        self.tables = Tables(program, plan, self.bases, self.addresses)
+        self.forks = {id(program.code[fork.first]): fork for fork in program.forked(plan.sizes)}
+        """By the first item of each."""
 
     def made_calls(self, code: Sequence[Code]) -> list[Callable[[], Any]]:
         calls: list[Callable[[], Any]] = []
@@ -71,37 +70,43 @@ class NativeBound(Bound):
 
     def together(self, code: Sequence[Item]) -> Callable[[], Any]:
         """One call for a piece of code that compiled kernels do alone."""
-        threads = self.target.threads if self.work(code) >= self.target.worth else 1
+        threads = self.target.threads
         if threads == 1:
             return self.walked(code)
         by_rows = self.rows(code) >= 2 * threads
-        apart = not by_rows and self.work_together(code) < self.target.worth_meeting
-        if apart and self.work([item for item in code if self.tables.is_large(item)]) < self.target.worth:
-            return self.walked(code)
-        jobs = []
-        for i in range(threads):
-            share = Share(i, threads, by_rows, self.masked)
-            words = self.tables.large_shared(code, i, threads) if apart else self.tables.entries(code, share)
-            places = self.tables.words(self.no_places)
-            jobs.append((self.tables.words(words), len(words) // WORDS, places))
-        return partial(_share_out, threads, jobs)
+        meet = by_rows or self.work_together(code) >= self.target.worth_meeting
+        if meet and self.tables.work(code) >= self.target.worth:
+            shares = (Share(i, threads, by_rows, self.masked) for i in range(threads))
+            return partial(_share_out, threads, [self.tables.job(self.tables.entries(code, own)) for own in shares])
+        words, forks = self.tables.forked(self.stages(code), threads)
+        return partial(_share_out, threads, [self.tables.job(words)]) if forks else self.by_one(words)
+
+    def stages(self, code: Sequence[Item]) -> list[Stage]:
+        """The items in order, with forks as strands, where the whole of a fork is here."""
+        found, i = list[Stage](), 0
+        while i < len(code):
+            fork = self.forks.get(id(code[i]))
+            if fork is None or i + len(fork.labels) > len(code):
+                found.append(code[i])
+                i += 1
+                continue
+            parts: dict[int, list[Item]] = {label: [] for label in range(BEFORE, 1 + max(fork.labels))}
+            for label in fork.labels:
+                parts[label].append(code[i])
+                i += 1
+            before, after, *strands = parts.values()
+            found += [*before, strands, *after]
+        return found
 
     def walked(self, code: Sequence[Item]) -> Callable[[], Any]:
-        words = self.tables.entries(code, ALONE)
-        table = self.tables.words(words)
+        return self.by_one(self.tables.entries(code, ALONE))
+
+    def by_one(self, words: list[int]) -> Callable[[], Any]:
+        """One call for what one thread walks."""
         alone = shared_words(1)
-        alone.write(walk.TABLE0, [table, len(words) // WORDS, self.places.address])
+        give(alone, 0, (self.tables.words(words), len(words) // WORDS, self.places.address))
         self.alone.append(alone)
         return partial(walker().start, alone.address)  # one number is handed over sooner than five
-
-    def work(self, code: Sequence[Code]) -> float:
-        total = 0.0
-        for item in code:
-            if isinstance(item, Repeat):
-                total += self.plan.sizes[item.axis] * self.work(item.body)
-            elif isinstance(item, Group):
-                total += item.kernel.work(self.plan.sizes)
-        return total
 
     def work_together(self, code: Sequence[Code]) -> float:
         """The work of the largest kernel that every step of a loop waits for, or of the largest where there is none."""
@@ -191,10 +196,6 @@ def _is_looked_at(item: Code) -> TypeGuard[Group]:
     return isinstance(item, Group) and isinstance(item.kernel, Ctc) and not item.kernel.known
 
 
-def _share_out(threads: int, jobs: list[tuple[int, int, int]]) -> None:
-    """Walks one table in each thread of this process, which may be a child of the one that made the tables."""
+def _share_out(threads: int, jobs: Sequence[Job]) -> None:
+    """Walks tables in the threads of this process, which may be a child of the one that made them."""
     pool(threads).run(jobs)
-
-
-def _loops(code: Sequence[Code]) -> int:
-    return max((max(i.loop, _loops(i.body)) for i in code if isinstance(i, Repeat)), default=0)

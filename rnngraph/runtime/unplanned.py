@@ -26,7 +26,7 @@ class Unplanned(Bound):
     def __init__(self, program: Program, plan: Plan, backend: Device, watch: Watch) -> None:
         self.watch = watch
         self.born, self.dead = defaultdict[int, list[int]](list), defaultdict[int, list[int]](list)
-        for slot, (first, last) in enumerate(lifetimes(program)):
+        for slot, (first, last) in enumerate(lifetimes(program, plan.sizes)):
             self.born[first].append(slot)
             self.dead[last].append(slot)
         self.whole = {*program.inputs.values(), *(slot for _, slot in program.constants)}

@@ -153,7 +153,8 @@ def test_arenas_are_tight(name: str, unroll: str, gradient: bool) -> None:
     model = parsed(name)
     for steps, batch in ((20, 16), (7, 3), (1, 1), (50, 4)):
         variant = variant_of(model, unroll, steps, gradient)
-        made, lives = variant.plan(model.sizes(steps, batch)), lifetimes(variant.program)
+        made = variant.plan(model.sizes(steps, batch))
+        lives = lifetimes(variant.program, made.sizes)
         owners = variant.program.categories
         slots = [i for i, (first, _) in enumerate(lives) if first >= 0 and owners[i] != "parameters"]
         least = bound([Piece(*lives[i], rounded(made.slot_bytes[i])) for i in slots])

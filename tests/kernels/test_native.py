@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -177,10 +178,10 @@ def rg_numpy() -> Any:
 
 @pytest.mark.parametrize("name", ALL)
 def test_bits_do_not_depend_on_the_number_of_threads(name: str) -> None:
-    """Threads share rows of a larger batch, and columns of a single row."""
+    """Threads share rows of a larger batch, and columns of a single row; or take kernels and loops as they come."""
     model = parsed(name)
-    shared: dict[str, Any] = {"worth": 0, "worth_meeting": 0}
-    backends = [NativeBackend(machine(threads=n, **shared)) for n in (1, 2, 3)]
+    shared = [{"threads": n, "worth": 0, "worth_meeting": 0} for n in (1, 2, 3)]
+    backends = [NativeBackend(machine(**how)) for how in (*shared, {**shared[1], "worth": math.inf})]
     programs = [model.compile(backend=backend, dtype="float32", gradient=True) for backend in backends]
     for batch, padded in ((1, False), (5, False), (1, True), (5, True)):
         alone, *others = (given(model, program, 5, batch, padded) for program in programs)
@@ -193,22 +194,45 @@ def test_bits_do_not_depend_on_the_number_of_threads(name: str) -> None:
 def test_between_two_meetings_it_does_not_matter_who_is_first(
     name: str, order: Callable[[Sequence[int]], Sequence[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three threads one after another, each up to the next meeting: where one reads what another has still to write,
-    or writes what another has still to read, one of the two orders shows it."""
+    """Three threads one after another, each up to the next meeting, or a kernel of each task in turn: where one reads
+    what another has still to write, or writes what another has still to read, one of the two orders shows it."""
     model = parsed(name)
-    backends = [NativeBackend(machine(threads=n, worth=0, worth_meeting=0)) for n in (1, 3)]
-    alone, together = (model.compile(backend=backend, dtype="float32", gradient=True) for backend in backends)
+    given_to = [(1, 0.0), (3, 0.0), (3, math.inf)]
+    backends = [NativeBackend(machine(threads=n, worth=worth, worth_meeting=0)) for n, worth in given_to]
+    alone, *others = (model.compile(backend=backend, dtype="float32", gradient=True) for backend in backends)
     cases = [(1, False), (7, True)]
     expected = [given(model, alone, 5, *case) for case in cases]
     monkeypatch.setattr(native_execution, "_share_out", one_by_one(order))
-    for case, right in zip(cases, expected, strict=True):
+    for (case, right), together in product(zip(cases, expected, strict=True), others):
         found = given(model, together, 5, *case)
         assert all(np.array_equal(right[key], found[key], equal_nan=True) for key in right)
 
 
+FORTH_AND_BACK = {"forth": list, "back": lambda threads: list(threads)[::-1], "as they come": None}
+
+
+@pytest.mark.parametrize("order", FORTH_AND_BACK.values(), ids=FORTH_AND_BACK)
+@pytest.mark.parametrize("name", ["bidirectional", "single steps", "norms", "masked and reset"])
+def test_of_loops_at_once_it_does_not_matter_which_is_ahead(
+    name: str, order: Callable[[Sequence[int]], Sequence[int]] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a few rows, without gradients; as threads do it, and a kernel of each loop in turn."""
+    model, weights = parsed(name), parsed(name).init(1, "float32")
+    backends = [NativeBackend(machine(threads=n, worth=math.inf, worth_meeting=0)) for n in (1, 3)]
+    alone, together = (model.compile(backend=backend, dtype="float32") for backend in backends)
+    for rows, padded in ((1, False), (3, True)):
+        data = synthetic(model, 9, rows, 1, padded)
+        expected = {key: np.array(array) for key, array in alone.run(data, weights).items()}
+        with monkeypatch.context() as patch:
+            if order is not None:
+                patch.setattr(native_execution, "_share_out", one_by_one(order))
+            found = together.run(data, weights)
+        assert all(np.array_equal(array, found[key], equal_nan=True) for key, array in expected.items())
+
+
 @pytest.mark.parametrize("padded", [False, True])
 def test_threads_share_what_is_large_around_the_loops_of_a_single_row(padded: bool) -> None:
-    """The loops are one thread's: to meet at each of their steps would take longer than the step."""
+    """To meet at each step of a loop would take longer than the step: so a loop is one thread's."""
     model = rg.parse("""
         model Words(units, vocab) {
           input a: seq int

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from ctypes import CFUNCTYPE, c_int64, c_void_p
+from itertools import zip_longest
 
 from rnngraph.kernels.cpu import walk
-from rnngraph.kernels.cpu.threads import walker
+from rnngraph.kernels.cpu.threads import Job, walker
 
 KERNEL = CFUNCTYPE(None, c_void_p, *[c_int64] * 4, c_void_p)
-Job = tuple[int, int, int]
+Order = Callable[[Sequence[int]], Sequence[int]]
 
 
-def one_by_one(order: Callable[[Sequence[int]], Sequence[int]]) -> Callable[[int, Sequence[Job]], None]:
+def one_by_one(order: Order) -> Callable[[int, Sequence[Job]], None]:
     """What shares jobs out (`native_execution._share_out`), with one thread only: each does its part up to the next
-    meeting, in this order. AssertionError where one meets others that are through."""
+    meeting, in this order. AssertionError where one meets others that are through. Of a fork each task goes on by one
+    kernel, in this order."""
 
     def share_out(threads: int, jobs: Sequence[Job]) -> None:
-        parts = [_walk(table, count, places) for table, count, places in jobs]
+        parts = [_walk(job, order) for job in jobs]
         while True:
-            over = {i: next(parts[i], None) is None for i in order(range(threads))}
+            over = {i: not any(parts[i]) for i in order(range(len(jobs)))}
             assert len(set(over.values())) == 1, "not all threads come to this meeting"
             if over[0]:
                 return
@@ -31,17 +33,28 @@ def _words(address: int, count: int) -> Sequence[int]:
     return (c_int64 * count).from_address(address)
 
 
-def _walk(table: int, count: int, places: int) -> Iterator[bool]:
-    """As `walk` does it; true at each meeting."""
+def _walk(job: Job, order: Order) -> Iterator[bool]:
+    """As `walk` does it; after each kernel, and true at each meeting."""
+    table, count, places = job
     for i in range(count):
         at = table + 8 * walk.WORDS * i
         entry = _words(at, walk.WORDS)
         if entry[walk.KERNEL]:
             _run(at, entry, places)
+        elif entry[walk.LOOP]:
+            yield from _loop(entry, places, order)
         else:
-            yield from _loop(entry, places)
-        if entry[walk.BARRIER]:
-            yield True
+            yield from _fork(entry[walk.BODY], order)
+        yield bool(entry[walk.BARRIER])
+
+
+def _fork(address: int, order: Order) -> Iterator[bool]:
+    """All tasks at once, a kernel of each in turn."""
+    words = walk.TASK_WORDS
+    at = range(walk.TASK0, walk.TASK0 + words * _words(address, walk.TASK0)[walk.TASKS], words)
+    tasks = [_words(address + 8 * i, words) for i in order(at)]
+    for _ in zip_longest(*(_walk((table, count, places), order) for table, count, places in tasks)):
+        yield False
 
 
 def _run(at: int, entry: Sequence[int], places: int) -> None:
@@ -56,7 +69,7 @@ def _run(at: int, entry: Sequence[int], places: int) -> None:
         KERNEL(entry[walk.KERNEL])(args, *ranges, None)
 
 
-def _loop(entry: Sequence[int], places: int) -> Iterator[bool]:
+def _loop(entry: Sequence[int], places: int, order: Order) -> Iterator[bool]:
     loop = _words(entry[walk.LOOP], walk.LOOP_WORDS)
     steps, where = loop[walk.STEPS], _words(places + 8 * loop[walk.PLACE], 3)
     idle = bool(loop[walk.SINCE])
@@ -65,9 +78,9 @@ def _loop(entry: Sequence[int], places: int) -> Iterator[bool]:
         if loop[walk.SINCE] and idle:
             idle = _over(loop, walk.SINCE, places)
         if idle:
-            yield from _walk(loop[walk.REST], loop[walk.REST_COUNT], places)
+            yield from _walk((loop[walk.REST], loop[walk.REST_COUNT], places), order)
             continue
-        yield from _walk(entry[walk.BODY], entry[walk.COUNT], places)
+        yield from _walk((entry[walk.BODY], entry[walk.COUNT], places), order)
         if loop[walk.UNTIL]:
             idle = _over(loop, walk.UNTIL, places)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from math import prod
 from typing import Any, TypeGuard
 
@@ -16,11 +17,15 @@ from rnngraph.kernels.cpu.meetings import ALONE, Item, Share, alike, meetings
 from rnngraph.kernels.cpu.modules import Addresses
 from rnngraph.kernels.cpu.packing import Pack
 from rnngraph.kernels.cpu.sharing import arguments_of, columns_of, listed, parallel
+from rnngraph.kernels.cpu.threads import Job, Words
 from rnngraph.kernels.kernel import Elementwise, Kernel, Product, rows_of
 from rnngraph.kernels.loop_products import for_all_steps
 from rnngraph.kernels.nests import Nest
 from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import ALL, Code, Entry, Group, Parity, Program, Ref, Repeat, Ring, Turn
+
+Stage = Item | list[list[Item]]
+"""What runs behind what ran before: an item, or strands that may run at once."""
 
 Ranges = tuple[tuple[int, int, int, int], int, int]
 """Rows from and to, columns from and to; of rows taken through lists how far apart they are, and the lists."""
@@ -44,6 +49,8 @@ class Tables:
         """Where the addresses of arrays stand that come from outside: table, word, bytes beyond the array's start."""
         self.fixed: dict[int, tuple[int, int, int, int]] = {}
         self.ranges: dict[tuple[int, str, Share], Ranges] = {}
+        self.no_places = [0] * (3 * _loops(program.code) + 3)
+        """The places of all loops before any runs."""
 
     def place(self, slot: int) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
         """Address, strides in bytes and sizes of a slot's array."""
@@ -287,35 +294,60 @@ class Tables:
         self.argument(ref, address, moves)
         return self.keep(address), len(moves) // walk.MOVE, self.keep(moves)
 
-    # --- few rows ---
+    # --- forks ---
 
-    def large_shared(self, code: Sequence[Item], thread: int, threads: int) -> list[int]:
-        """The words of some code of which the first thread does all but what is worth meeting for."""
-        found: list[int] = []
-        met = True
-        for item in [part for whole in code for part in self.parts(whole)]:
-            if self.is_large(item):
-                found += [] if met else self.meeting()
-                found += self.group(item, self.share_of(item.kernel, thread, threads)) + self.meeting()
-            elif thread == 0:
-                found += self.entries([item], ALONE)
-            met = self.is_large(item)
-        return found
+    def forked(self, stages: Sequence[Stage], threads: int) -> tuple[list[int], bool]:
+        """The words of code of which one thread does all but what is worth telling others of: large kernels, a part
+        each, and strands of loops; and whether there is any of these."""
+        found, any = list[int](), False
+        for stage in stages:
+            for tasks in self.tasks(stage, threads):
+                found += tasks[0] if len(tasks) == 1 else self.fork(tasks)
+                any |= len(tasks) > 1
+        return found, any
 
-    def is_large(self, item: Item) -> TypeGuard[Group]:
-        """Whether a group is worth meeting for."""
-        return isinstance(item, Group) and item.kernel.work(self.sizes) >= self.target.worth_meeting
+    def tasks(self, stage: Stage, threads: int) -> Iterator[list[list[int]]]:
+        """One behind the other what can be done at once: the words of each."""
+        if isinstance(stage, list):
+            works = sorted(map(self.work, stage))
+            strands = stage if works[-2] >= self.target.worth_meeting else [list(chain(*stage))]
+            yield [self.entries(strand, ALONE) for strand in strands]
+            return
+        for part in self.parts(stage):
+            if isinstance(part, Group) and part.kernel.work(self.sizes) >= self.target.worth_meeting:
+                yield [self.group(part, self.share_of(part.kernel, thread, threads)) for thread in range(threads)]
+            else:
+                yield [self.entries([part], ALONE)]
 
     def share_of(self, kernel: Kernel, thread: int, threads: int) -> Share:
-        """How a thread takes part in one group: of a wide product each needs only a part of the matrix."""
+        """What of a kernel one task is: of a wide product each needs only a part of the matrix."""
         wide = isinstance(kernel, Product) and columns_of(kernel, self.target) >= 4 * threads
         return Share(thread, threads, not wide and rows_of(kernel.axes, self.sizes) >= 2 * threads)
 
-    def meeting(self) -> list[int]:
-        """A loop over nothing, after which all meet."""
+    def fork(self, tasks: Sequence[list[int]]) -> list[int]:
+        """The words of an entry whose tasks threads take as they come."""
+        fork = Words([0, len(tasks), *[0] * (walk.TASK0 - 2), *(word for task in tasks for word in self.job(task))])
+        self.kept.append(fork.room)
         words = [0] * walk.WORDS
-        words[walk.LOOP], words[walk.BARRIER] = self.words([0] * walk.LOOP_WORDS), 1
+        words[walk.BODY] = fork.address
         return words
+
+    def job(self, words: list[int]) -> Job:
+        """What a thread is given to walk."""
+        return self.words(words), len(words) // walk.WORDS, self.words(self.no_places)
+
+    def work(self, code: Sequence[Code]) -> float:
+        total = 0.0
+        for item in code:
+            if isinstance(item, Repeat):
+                total += self.sizes[item.axis] * self.work(item.body)
+            elif isinstance(item, Group):
+                total += item.kernel.work(self.sizes)
+        return total
+
+
+def _loops(code: Sequence[Code]) -> int:
+    return max((max(i.loop, _loops(i.body)) for i in code if isinstance(i, Repeat)), default=0)
 
 
 def _cut(size: int, share: Share) -> tuple[int, int]:

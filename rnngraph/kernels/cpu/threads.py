@@ -67,10 +67,19 @@ class Words:
 
 def shared_words(threads: int) -> Words:
     """What threads share."""
-    words = Words([0] * (walk.TABLE0 + 3 * threads))
+    words = Words([0] * (walk.OWN0 + walk.OWN * threads))
     words[walk.THREADS] = threads
     words[walk.LOOKS] = walk.SPINS if threads <= cores_given() else 0
     return words
+
+
+Job = tuple[int, int, int]
+"""What a thread walks: a table, its number of entries, and where its places are kept, as addresses."""
+
+
+def give(shared: Words, thread: int, job: Job) -> None:
+    """Puts a job where a thread will look for it."""
+    shared.write(walk.OWN0 + walk.OWN * thread, job)
 
 
 class Pool:
@@ -94,13 +103,17 @@ class Pool:
                 self.bells[thread].acquire()
             self.asleep[thread] = False
 
-    def run(self, jobs: list[tuple[int, int, int]]) -> None:
-        """Walks one table in each thread: (address, entries, address of places) for each."""
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Walks one table in each thread; a single one in the first thread, which the others help with its forks."""
+        forks = len(jobs) < self.threads
         with self.busy:
-            self.shared.write(walk.TABLE0, [word for job in jobs for word in job])
+            for i, job in enumerate(jobs):
+                give(self.shared, i, job)
             self.shared[walk.COUNTER] = self.shared[walk.DONE] = 0
-            self.job += 1
-            self.shared[walk.JOB] = self.job  # before anyone is looked at: who falls asleep now looks once more
+            if forks:
+                self.shared[walk.FORK] = 0
+            self.job += 2
+            self.shared[walk.JOB] = self.job + forks  # before anyone is looked at: who falls asleep now looks once more
             for i in range(1, self.threads):
                 if self.asleep[i]:
                     self.bells[i].release()

@@ -20,7 +20,7 @@ STRIDE, JUMP, MASK, WANTED, BODY, COUNT, LOOP = range(9, WORDS)
 arguments move and how, and whether all threads meet after it. Where JUMP is not 0 the rows are taken through lists:
 `LISTED` rows at a distance of STRIDE, then as many JUMP further on; of those the ones whose byte in the mask, which is
 the argument MASK, is WANTED (all, if MASK is 0). For a loop KERNEL is 0, BODY and COUNT are its entries and LOOP its
-words below."""
+words below. For a fork LOOP is 0 too, BODY is where its tasks stand."""
 
 LISTED = 192
 """Rows of a list."""
@@ -37,9 +37,22 @@ MOVE = 4
 """Words of a move: the argument, its address at place 0 (or -1: add to what stands there), the place it follows, and
 the bytes from one to the next."""
 
-COUNTER, PHASE, THREADS, LOOKS, JOB, DONE, TABLE0 = 0, 8, 16, 17, 24, 32, 40
-"""Words shared by the threads, each that changes on its own line of the cache; from TABLE0 on a table and a count for
-each. LOOKS is how often a thread looks before it lets others run."""
+NEXT, TASKS, TASK0 = 0, 1, 8
+TASK_WORDS = 3
+"""Words of a fork: the task that nobody has taken yet, the number of tasks; for each its table, the number of entries
+and the address of places."""
+
+COUNTER, PHASE, THREADS, LOOKS, JOB, DONE, FORK, OWN0 = 0, 8, 16, 17, 24, 32, 40, 48
+"""Words shared by the threads, each that changes on its own line of the cache; from OWN0 on those of each thread. LOOKS
+is how often a thread looks before it lets others run. FORK is the fork whose tasks can be taken, 0 where there is none,
+OVER where there will be none in this job. An odd JOB has forks, and only the first thread has a table; of an even one
+all have."""
+
+OVER = 1
+
+TABLE, ENTRIES, PLACES, INSIDE, OWN = 0, 1, 2, 3, 8
+"""Words of one thread, a line of the cache: its table, the number of entries, the address of places; whether it may be
+looking at a fork."""
 
 X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
 
@@ -55,7 +68,8 @@ def write(declared: set[str]) -> str:
     declared.add(f"declare i32 @{OTHERS}()")
     if X86:
         declared.add("declare void @llvm.x86.sse2.pause()")
-    return "\n\n".join([_barrier(), _finished(), _moves(), _through_list(), _walk(), _start(), _serve()])
+    forks = [_take(), _fork(), _assist()]
+    return "\n\n".join([_barrier(), _finished(), _moves(), _through_list(), _walk(), *forks, _start(), _serve()])
 
 
 PATIENCE = 12000
@@ -181,8 +195,12 @@ def _walk() -> str:
                 to.do(f"call void {to.let(f'inttoptr i64 {kernel} to ptr')}(ptr {args}, {ranges}, ptr null)")
             with to.when(to.let(f"xor i1 {direct}, true")):
                 to.do(f"call void @through_list(ptr {entry}, ptr {args})")
+        looped = to.let(f"icmp ne i64 {to.word(entry, LOOP)}, 0")
         with to.when(to.let(f"xor i1 {plain}, true")):
-            _steps(to, entry)
+            with to.when(looped):
+                _steps(to, entry)
+            with to.when(to.let(f"xor i1 {looped}, true")):
+                to.do(f"call void @open_fork(ptr {to.pointer(entry, BODY)}, ptr %shared)")
         with to.when(to.let(f"icmp ne i64 {to.word(entry, BARRIER)}, 0")):
             to.do("call void @barrier(ptr %shared)")
     return to.text()
@@ -229,19 +247,89 @@ def _look(to: Function, loop: str, look: int, idle: str) -> None:
     to.do(f"store i64 {to.let(f'call i64 @finished(ptr {to.pointer(address, 0)}, {rows})')}, ptr {idle}")
 
 
-def _own(to: Function, thread: Number) -> tuple[str, str, str]:
-    """The table, the number of entries and the places of a thread."""
-    at = to.add(TABLE0, to.mul(thread, 3))
-    return to.pointer("%shared", at), to.word("%shared", to.add(at, 1)), to.pointer("%shared", to.add(at, 2))
+# --- forks ---
+#
+# The first thread opens a fork and takes tasks as long as there are any; helping threads take some as they come. A
+# helping thread says that it is inside before it looks whether there is a fork, and the first thread goes on once the
+# fork is closed and nobody is inside: so all that was taken is done, and who comes late is not waited for.
+
+
+def _take() -> str:
+    """Takes tasks of a fork until none is left, and closes it."""
+    to = Function("take", ["ptr %fork", "ptr %shared"])
+    count, name = to.word("%fork", TASKS), to.fresh()
+    to.do(f"br label %{name}.again")
+    to.lines.append(f"{name}.again:")
+    task = to.let(f"atomicrmw add ptr {to.at('%fork', NEXT, 'i64')}, i64 1 acq_rel")
+    left = to.let(f"icmp slt i64 {task}, {count}")
+    to.do(f"br i1 {left}, label %{name}.work, label %{name}.leave")
+    to.lines.append(f"{name}.work:")
+    _walk_table(to, to.at("%fork", to.add(TASK0, to.mul(task, TASK_WORDS)), "i64"))
+    to.do(f"br label %{name}.again")
+    to.lines.append(f"{name}.leave:")
+    to.do(f"store atomic i64 0, ptr {to.at('%shared', FORK, 'i64')} seq_cst, align 8")
+    return to.text()
+
+
+def _fork() -> str:
+    """All tasks of a fork, with those who help."""
+    to = Function("open_fork", ["ptr %fork", "ptr %shared"])
+    address = to.let("ptrtoint ptr %fork to i64")
+    to.do(f"store atomic i64 0, ptr {to.at('%fork', NEXT, 'i64')} release, align 8")
+    to.do(f"store atomic i64 {address}, ptr {to.at('%shared', FORK, 'i64')} seq_cst, align 8")
+    to.do("call void @take(ptr %fork, ptr %shared)")
+    to.do("fence seq_cst")
+    with to.loop(1, to.word("%shared", THREADS)) as thread:
+        _spin(to, to.at(_own(to, thread), INSIDE, "i64"), "eq", 0)
+    return to.text()
+
+
+def _assist() -> str:
+    """A helping thread in a job with forks, until it is over."""
+    to = Function("assist", ["ptr %shared", "i64 %thread"])
+    at, inside = to.at("%shared", FORK, "i64"), to.at(_own(to, "%thread"), INSIDE, "i64")
+    name = to.fresh()
+    to.do(f"br label %{name}.again")
+    to.lines.append(f"{name}.again:")
+    _spin(to, at, "ne", 0)
+    to.do(f"store atomic i64 1, ptr {inside} seq_cst, align 8")
+    to.do("fence seq_cst")
+    found = to.let(f"load atomic i64, ptr {at} seq_cst, align 8")
+    over = to.let(f"icmp eq i64 {found}, {OVER}")
+    with to.when(to.let(f"icmp ugt i64 {found}, {OVER}")):
+        to.do(f"call void @take(ptr {to.let(f'inttoptr i64 {found} to ptr')}, ptr %shared)")
+    to.do(f"store atomic i64 0, ptr {inside} release, align 8")
+    to.do(f"br i1 {over}, label %{name}.leave, label %{name}.again")
+    to.lines.append(f"{name}.leave:")
+    return to.text()
+
+
+# --- jobs ---
+
+
+def _own(to: Function, thread: Number) -> str:
+    """The words of a thread."""
+    return to.at("%shared", to.add(OWN0, to.mul(thread, OWN)), "i64")
+
+
+def _walk_table(to: Function, words: str) -> None:
+    table, count, places = to.pointer(words, TABLE), to.word(words, ENTRIES), to.pointer(words, PLACES)
+    to.do(f"call void @walk(ptr {table}, i64 0, i64 {count}, ptr {places}, ptr %shared)")
+
+
+def _has_forks(to: Function, job: str) -> str:
+    return to.let(f"icmp ne i64 {to.let(f'and i64 {job}, 1')}, 0")
 
 
 def _start() -> str:
-    """Does the first thread's part of a job, and waits for the rest."""
+    """Does the first thread's part of a job, and waits for the rest, or says that there are no more forks."""
     to = Function("start", ["ptr %shared"])
-    threads = to.word("%shared", THREADS)
-    table, count, places = _own(to, 0)
-    to.do(f"call void @walk(ptr {table}, i64 0, i64 {count}, ptr {places}, ptr %shared)")
-    _spin(to, to.at("%shared", DONE, "i64"), "eq", to.sub(threads, 1))
+    forks = _has_forks(to, to.word("%shared", JOB))
+    _walk_table(to, _own(to, 0))
+    with to.when(forks):
+        to.do(f"store atomic i64 {OVER}, ptr {to.at('%shared', FORK, 'i64')} seq_cst, align 8")
+    with to.when(to.let(f"xor i1 {forks}, true")):
+        _spin(to, to.at("%shared", DONE, "i64"), "eq", to.sub(to.word("%shared", THREADS), 1))
     return to.text()
 
 
@@ -262,9 +350,12 @@ def _serve() -> str:
     to.do(f"br i1 {fresh}, label %{name}.work, label %{name}.leave")
     to.lines.append(f"{name}.work:")
     to.do(f"store i64 {now}, ptr {last}")
-    table, count, places = _own(to, "%thread")
-    to.do(f"call void @walk(ptr {table}, i64 0, i64 {count}, ptr {places}, ptr %shared)")
-    to.let(f"atomicrmw add ptr {to.at('%shared', DONE, 'i64')}, i64 1 acq_rel")
+    forks = _has_forks(to, now)
+    with to.when(forks):
+        to.do("call void @assist(ptr %shared, i64 %thread)")
+    with to.when(to.let(f"xor i1 {forks}, true")):
+        _walk_table(to, _own(to, "%thread"))
+        to.let(f"atomicrmw add ptr {to.at('%shared', DONE, 'i64')}, i64 1 acq_rel")
     to.do(f"br label %{name}.again")
     to.lines.append(f"{name}.leave:")
     to.do(f"ret i64 {to.let(f'load i64, ptr {last}')}")
