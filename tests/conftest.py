@@ -25,6 +25,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         gc.freeze()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one model follow each other, and so are one process's: what it has compiled the next ones find."""
+    from tests.support.models import ALL
+
+    places = {name: place for place, name in enumerate(ALL)}
+
+    def place(item: pytest.Item) -> int:
+        given = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        return next((places[value] for value in given if isinstance(value, str) and value in places), len(places))
+
+    items.sort(key=place)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to stand in, with the files that the table of verbs names; some files of tests furnish their own."""

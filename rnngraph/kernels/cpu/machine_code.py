@@ -21,14 +21,17 @@ COMMON = (
 
 
 def _machine() -> Any:
-    """The target: this CPU with all that it can do, full vectors included. An engine keeps the one it is given."""
+    """The target: this CPU with all that it can do, full vectors included. An engine keeps the one it is given.
+
+    What the second level of optimising adds takes a twelfth of the time, and makes no kernel faster.
+    """
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     features = _features()
     if "+avx512f" in features:
         features += ",-prefer-256-bit"
     target = llvm.Target.from_default_triple()
-    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=2, jit=True)
+    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=1, jit=True)
 
 
 @cache
@@ -61,10 +64,10 @@ ROOM = 64 << 20
 
 
 class Module:
-    """Compiled functions by name; they live as long as this object. `often` for those that every program shares: there
-    all that LLVM can do is worth its time. A chain is written as it should run; little is left to be done to it."""
+    """Compiled functions by name; they live as long as this object. A kernel is written as it should run, and
+    little is left to be done to it; code that branches more than it computes gains from `all_passes`."""
 
-    def __init__(self, text: str, often: bool = False) -> None:
+    def __init__(self, text: str, all_passes: bool = False) -> None:
         if not has_room(ROOM):
             raise MemoryError  # LLVM itself would end the process
         kept = Kept("kernels", text, llvm.get_host_cpu_name(), _features(), llvmlite.__version__)
@@ -72,7 +75,7 @@ class Module:
         module = llvm.parse_assembly(text if code is None else "")
         if code is None:
             module.verify()
-            _optimise(module, often)
+            _optimise(module, all_passes)
         self.engine = llvm.create_mcjit_compiler(module, _machine())
         if code is None:
             self.engine.set_object_cache(lambda _, compiled: kept.write(compiled))
@@ -91,16 +94,16 @@ class Module:
 
 
 @cache
-def module(declared: frozenset[str], *texts: str, often: bool = False) -> Module:
+def module(declared: frozenset[str], *texts: str, all_passes: bool = False) -> Module:
     """The functions of some texts, which use what is declared; compiled once in a process."""
-    return Module("\n".join([*sorted({*COMMON, *declared}), *texts]), often)
+    return Module("\n".join([*sorted({*COMMON, *declared}), *texts]), all_passes)
 
 
-def _optimise(module: Any, often: bool) -> None:
+def _optimise(module: Any, all_passes: bool) -> None:
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
     builder = llvm.create_pass_builder(_machine(), options)
-    if often:
+    if all_passes:
         builder.getModulePassManager().run(module, builder)
         return
     passes = llvm.create_new_module_pass_manager()

@@ -112,7 +112,7 @@ def _shared(write: Callable[[set[str]], str]) -> Module:
     """Kernels of any size, which every program shares."""
     declared = set[str]()
     text = write(declared)
-    return module(frozenset(declared), text, often=True)
+    return module(frozenset(declared), text)
 
 
 @cache

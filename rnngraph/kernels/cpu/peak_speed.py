@@ -59,7 +59,7 @@ def _compiled(dtype: str) -> tuple[Callable[[int, int], None], int]:
     """The function of a number of turns and a place for numbers, and how many of them a vector has."""
     width, declared = vector_bytes() // np.dtype(dtype).itemsize, set[str]()
     text = _written(width, dtype, declared)
-    return module(frozenset(declared), text, often=True).function("multiply_add", c_int64, c_void_p), width
+    return module(frozenset(declared), text, all_passes=True).function("multiply_add", c_int64, c_void_p), width
 
 
 def _written(width: int, dtype: str, declared: set[str]) -> str:

@@ -35,7 +35,7 @@ class Walker:
     def __init__(self) -> None:
         declared = set[str]()
         text = walk.write(declared)
-        self.module = module(frozenset(declared), text, often=True)
+        self.module = module(frozenset(declared), text, all_passes=True)
         self.start = self.module.function("start", c_void_p)
         self.serve = self.module.function("serve", c_void_p, c_int64, c_int64, returns=c_int64)
 
