@@ -17,9 +17,10 @@ class CpuTarget:
     across: int
     threads: int
     worth: float = 1.5e8
-    """So much work in a piece of code pays for telling other threads."""
+    """So much work in a piece of code pays for threads that all take part in it, and wait for each other."""
     worth_meeting: float = 2e6
-    """So much work between two meetings pays for them, where threads share columns and not rows."""
+    """So much work pays for telling others of it: between two meetings, where threads share columns and not rows, or in
+    a task that a thread takes if it comes in time."""
     near: int = 2**18
     """Entries of a matrix that a core's own cache holds."""
 
