@@ -65,11 +65,11 @@ def show(
 
 def _kernels(model: Model, options: RunOptions, steps: int | None, gradient: bool, padded: bool) -> list[Listed]:
     """The compiled kernels of a model's program, and what is left to NumPy."""
+    from rnngraph.kernels.cpu.listing import kernels_of
     from rnngraph.kernels.cpu.modules import target
-    from rnngraph.kernels.listing import listed
 
     program = _program(model, replace(options, backend="numpy", kernels="native"), steps, gradient, padded)
-    return listed(program.code, target(options.dtype))
+    return kernels_of(program, target(options.dtype))
 
 
 def _gpu_kernels(

@@ -237,7 +237,7 @@ class Program:
     def forked(self, sizes: Mapping[str, int]) -> tuple[Fork, ...]:
         """Where loops may run at once: what they write is then alive at once. With rows enough for all threads that
         would take memory for nothing."""
-        return self.forks if sizes[BATCH] < FEW else ()
+        return self.forks if self.forks and sizes[BATCH] < FEW else ()
 
     @property
     def steps(self) -> Iterator[Step]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 
 import rnngraph as rg
+from rnngraph.cli.main import exit_code
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.kernels.kernel import Product
 from rnngraph.model import Model
@@ -59,11 +62,24 @@ def strands(program: Program) -> list[list[list[Code]]]:
     return found
 
 
-@pytest.mark.parametrize(("text", "loops"), [(TWO, [2]), (STACK, []), (TOWERS, [3])], ids=["two", "stack", "towers"])
+TEXTS = ["two", "stack", "towers"]
+
+
+@pytest.mark.parametrize(("text", "loops"), [(TWO, [2]), (STACK, []), (TOWERS, [3])], ids=TEXTS)
 def test_loops_that_need_nothing_of_each_other_may_run_at_once(text: str, loops: Sequence[int]) -> None:
     found = strands(compiled(rg.parse(text)).program)
     assert [len(fork) for fork in found] == loops
     assert all(sum(isinstance(item, Repeat) for item in strand) == 1 for fork in found for strand in fork)
+
+
+@pytest.mark.parametrize(("text", "more"), [(TWO, [1, 1]), (STACK, []), (TOWERS, [2, 2, 2])], ids=TEXTS)
+def test_show_tells_which_loops_run_at_once(
+    text: str, more: Sequence[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "m.rnn"
+    file.write_text(text)
+    assert exit_code(["show", str(file), "--kernels"]) == 0
+    assert [int(n) for n in re.findall(r"under 4 rows at once with (\d) more", capsys.readouterr().out)] == more
 
 
 def test_each_direction_makes_its_own_part_of_what_follows() -> None:
