@@ -215,6 +215,17 @@ def test_work_grows_with_the_text_not_with_its_square(tmp_path: Path, name: str)
     assert many < 4.6 * few
 
 
+def test_a_model_is_elaborated_for_training_too_only_where_that_is_another(tmp_path: Path) -> None:
+    body = "  y = x\n" + "  y = Dense(4)(y)\n" * 60
+    once, twice = (
+        _calls(lambda out=out: told(tmp_path / "m.rnn", model(f"{body}  output {out}")))  # type: ignore[misc]
+        for out in ("y", "Dropout(0.5)(y)")
+    )
+    assert once < 0.75 * twice
+    wrong = "  input z: [5]\n  y = x\n  if training { y = x + z }\n  output y"
+    assert [d.code for d in told(tmp_path / "m.rnn", model(wrong)) if d.severity == "error"] == ["E201"]
+
+
 def _calls(work: Callable[[], object]) -> int:
     count = 0
 

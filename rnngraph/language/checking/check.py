@@ -73,7 +73,8 @@ def check_loaded(loaded: Loaded, notes: Notes | None = None) -> list[Diagnostic]
 
 
 def _model(trace: Trace, loaded: Loaded, model: Definition, notes: list[Note] | None) -> set[str]:
-    """Elaborates a model as for running and as for training; the names of the definitions that it uses."""
+    """Elaborates a model as for running, and as for training where that is another; the names of the definitions that
+    it uses."""
     used: set[str] = set()
     for training in (False, True):
         own = Trace(training=training, worlds=loaded.worlds, hints=trace.hints, amounts=trace.amounts)
@@ -83,6 +84,8 @@ def _model(trace: Trace, loaded: Loaded, model: Definition, notes: list[Note] | 
         for diagnostic in own.report.found:
             trace.tell(diagnostic)
         used |= {i.definition.name for i in own.instances.values() if isinstance(i, Instance)}
+        if not own.asks_training:
+            break
     return used
 
 

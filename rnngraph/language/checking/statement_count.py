@@ -155,8 +155,9 @@ class _Amounts:
 
     def run(self, e: Expr, names: _Names, world: World) -> int:
         """Of all cells and layers that an expression applies."""
-        once = sum(self.applied(self.callee(node, names, world)) for node in walk(e))
-        gathered = [node for node in walk(e) if isinstance(node, ast.Gathered)]
+        nodes = list(walk(e))
+        once = sum(self.applied(self.callee(node, names, world)) for node in nodes)
+        gathered = [node for node in nodes if isinstance(node, ast.Gathered)]
         return once + sum((_turns(g, names) - 1) * self.run(g.value, names | {g.name: None}, world) for g in gathered)
 
     def callee(self, node: object, names: _Names, world: World) -> _Known | None:

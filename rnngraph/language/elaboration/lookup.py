@@ -28,6 +28,7 @@ def _plain(scope: Scope, name: Name) -> Item:
     if name.name in scope.names:
         return scope.names[name.name].item
     if name.name == "training":
+        scope.trace.asks_training = True
         return scope.trace.training
     if name.name == "t":
         return _step_index(scope, name)

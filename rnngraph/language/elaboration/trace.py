@@ -79,6 +79,8 @@ class Trace:
     """How many statements definitions run, in training or not, as `amount` has found it so far."""
     notes: list[Note] | None = None
     """What each name and expression was found to be; None where nobody asks."""
+    asks_training: bool = False
+    """Whether anything has asked so far whether this is training."""
     depth: int = 0
     statements: int = 0
     draws: int = 0
