@@ -7,14 +7,14 @@ import itertools
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from multiprocessing import get_context
 from typing import Any
 
-from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
 from rnngraph.diagnostics.source import Source
 from rnngraph.distributed.processes import ALONE, Processes, joined
 from rnngraph.files.frames import frame
@@ -123,13 +123,27 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def runs_of(vary: Mapping[str, Sequence[Any]], seeds: int) -> list[Run]:
-    """Every choice of a value for each name, with each seed from 0 on. UserError where nothing is varied."""
+    """Every choice of a value for each name, with each seed from 0 on. UserError where nothing is varied, or two runs
+    would be the same."""
     if SEED in vary:
         raise UserError("the seed is not varied by name", "E752", "say how many seeds: --seeds 5, seeds=5")
-    if any(not values for values in vary.values()) or seeds < 1:
+    tried = [_tried(name, values) for name, values in vary.items()]
+    if not all(tried) or seeds < 1:
         raise UserError("there is nothing to try: each name needs a value, and there must be a seed", "E752")
-    choices = itertools.product(*vary.values())
+    choices = itertools.product(*tried)
     return [Run(dict(zip(vary, choice, strict=True)), seed) for choice in choices for seed in range(seeds)]
+
+
+def _tried(name: str, values: object) -> list[Any]:
+    """The values that are tried of a name, each once."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise UserError(f"`{name}` is varied over {told_of(values)}", "E752", f"give a list: {{'{name}': [1, 2]}}")
+    found = list(values)
+    words = [str(value) for value in found]
+    if twice := [word for place, word in enumerate(words) if word in words[:place]]:
+        told = f"`{name}` is varied over `{twice[0]}` twice, which is the same run"
+        raise UserError(told, "E752", "name each value once; `seeds` repeats a run with other random numbers")
+    return found
 
 
 def check(task: Task, runs: Sequence[Run]) -> None:

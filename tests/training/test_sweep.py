@@ -79,6 +79,9 @@ def test_a_run_that_diverges_fails_alone() -> None:
         ({"seed": [1]}, 1, "the seed is not varied by name"),
         ({"rate": []}, 1, "nothing to try"),
         ({"rate": [0.1]}, 0, "nothing to try"),
+        ({"rate": [0.1], "epochs": [5, 3, 5]}, 1, "`epochs` is varied over `5` twice"),
+        ({"rate": 0.1}, 1, r"`rate` is varied over `0\.1`"),
+        ({"optimizer": "adam"}, 1, "`optimizer` is varied over `adam`"),
     ],
 )
 def test_what_cannot_be_varied_is_told_before_anything_is_trained(vary: Any, seeds: int, told: str) -> None:
