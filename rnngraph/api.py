@@ -166,7 +166,8 @@ class Model(core.Model):
     def generate(self, weights: Data, prompt: str = "", *, data: Data | None = None, **style: Any) -> str:
         """The prompt and what the model writes after it, by the alphabet that the weights know, else as ids.
 
-        `style`: `length`, `temperature`, `top_k`, `top_p`, `beam`, `length_penalty`, `end`, `seed`, `tokens`, `scores`.
+        `style`: `length`, `temperature`, `top_k`, `top_p`, `beam`, `length_penalty`, `end`, `seed`, `tokens`, `scores`;
+        `progress` is told before each token.
         UserError where the model does not score a next token, or the prompt has signs that it does not know.
         """
         from rnngraph.data.alphabet import alphabet_in

@@ -10,7 +10,7 @@ import click
 
 from rnngraph.cli.arguments import EmptyText, Input, Real, Verb, Whole
 from rnngraph.cli.options import MODEL, SEED, dtype_option, read, read_weights
-from rnngraph.cli.terminal import write_out
+from rnngraph.cli.terminal import console, write_out
 
 
 @click.command(cls=Verb)
@@ -69,4 +69,7 @@ def generate(
     dtype = run_options(model, dtype=dtype, dtype_default="float32").dtype
     data, given = load(paths), read_weights(model, weights, 0, dtype)
     known = characters(read_source(Path(alphabet)).text) if alphabet else alphabet_in(given.about.data)
-    write_out(generated(model, given, prompt, data, alphabet=known, spare=not alphabet, dtype=dtype, **style))
+    with console(stderr=True).status("") as status:
+        style |= {"alphabet": known, "spare": not alphabet, "dtype": dtype, "progress": status.update}
+        text = generated(model, given, prompt, data, **style)
+    write_out(text)

@@ -14,6 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from rnngraph.diagnostics.errors import CannotDo
+from rnngraph.planning.limits import megabytes
+from rnngraph.system.memory import free_bytes
+
+Tell = Callable[[str], None]
+
 
 @dataclass(frozen=True)
 class Beam:
@@ -39,19 +45,46 @@ class Text:
     """Which of the texts a step ago it continues."""
 
 
-def searched(score: Callable[[list[list[int]], list[int]], Any], prompt: Sequence[int], beam: Beam) -> list[int]:
+def searched(
+    score: Callable[[list[list[int]], list[int]], Any],
+    prompt: Sequence[int],
+    beam: Beam,
+    tell: Tell = lambda text: None,
+) -> list[int]:
     """The tokens after the prompt of the best text that the beam finds, without the end.
 
-    `score(rows, parents)` gives log probabilities (rows, vocabulary) of the token after each row.
+    `score(rows, parents)` gives log probabilities (rows, vocabulary) of the token after each row. CannotDo, at the
+    first token, where texts and scores of such a beam take more memory than is free.
     """
     best, worth, kept = list(prompt), -np.inf, [Text(list(prompt), 0.0)]
     for tokens in range(1, beam.length + 1):
-        kept, ended = _grown(score([text.tokens for text in kept], [text.parent for text in kept]), kept, beam)
+        tell(f"token {tokens:,} of at most {beam.length:,}, {len(kept):,} texts")
+        scores = score([text.tokens for text in kept], [text.parent for text in kept])
+        if tokens == 1:
+            _refuse_too_large(beam, len(prompt), scores.shape[-1])
+        kept, ended = _grown(scores, kept, beam)
         best, worth = _better(best, worth, ended if tokens < beam.length else [*ended, *kept], tokens, beam)
         # No token adds to a log probability, and no length makes more of it than the last one.
         if not any(beam.worth(text.total, beam.length) > worth for text in kept):
             break
     return best[len(prompt) :]
+
+
+COPIES = 4
+"""So many arrays of the size of the scores are there at once."""
+
+
+def _refuse_too_large(beam: Beam, prompt: int, vocabulary: int) -> None:
+    """A text of n tokens is one of vocabulary ** n, whatever the width."""
+    texts = min(beam.width, vocabulary ** min(beam.length, 64))
+    each, free = 8 * (2 * (prompt + beam.length) + COPIES * vocabulary), free_bytes()
+    if texts * each > free:
+        raise CannotDo(
+            f"a beam of {texts:,} texts takes {megabytes(texts * each)}, beside what the model takes; {megabytes(free)}"
+            " are free",
+            "E502",
+            f"a beam of {free // (2 * each):,} fits",
+        )
 
 
 def _grown(scores: Any, texts: Sequence[Text], beam: Beam) -> tuple[list[Text], list[Text]]:

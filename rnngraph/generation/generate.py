@@ -18,7 +18,7 @@ from rnngraph.data.alphabet import Alphabet
 from rnngraph.data.shapes import SEED, unmasked
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.kinds import kinds_checked
-from rnngraph.generation.beam_search import Beam, largest, searched
+from rnngraph.generation.beam_search import Beam, Tell, largest, searched
 from rnngraph.generation.scored import are_probabilities, behind
 from rnngraph.generation.streaming import can_stream, handed_on
 from rnngraph.model import Model
@@ -212,7 +212,9 @@ def chosen(log_probabilities: Any, style: Style, rng: np.random.Generator) -> in
     )
 
 
-def written(score: Scores, prompt: Sequence[int], style: Style, behind: int = 0) -> list[int]:
+def written(
+    score: Scores, prompt: Sequence[int], style: Style, behind: int = 0, tell: Tell = lambda text: None
+) -> list[int]:
     """The tokens after a prompt, up to `end` (which is left out) or `length`.
 
     A model that shifts its text (`behind`) can begin with none.
@@ -220,8 +222,8 @@ def written(score: Scores, prompt: Sequence[int], style: Style, behind: int = 0)
     if not prompt and not behind:
         raise UserError("there is no initial text", "E633", "give a --prompt")
     if style.beam:
-        return searched(_told(score), prompt, Beam(style.beam, style.length, style.end, style.length_penalty))
-    return _drawn(_told(score), prompt, style)
+        return searched(_told(score), prompt, Beam(style.beam, style.length, style.end, style.length_penalty), tell)
+    return _drawn(_told(score), prompt, style, tell)
 
 
 def _told(score: Scores) -> Scores:
@@ -239,10 +241,11 @@ def _told(score: Scores) -> Scores:
     return told
 
 
-def _drawn(score: Scores, prompt: Sequence[int], style: Style) -> list[int]:
+def _drawn(score: Scores, prompt: Sequence[int], style: Style, tell: Tell) -> list[int]:
     rng = np.random.Generator(np.random.Philox(style.seed))
     row = list(prompt)
-    for _ in range(style.length):
+    for tokens in range(1, style.length + 1):
+        tell(f"token {tokens:,} of at most {style.length:,}")
         token = chosen(score([row], [0])[0], style, rng)
         if token == style.end:
             break
@@ -302,12 +305,13 @@ def generated(
     tokens: str | None = None,
     scores: str | None = None,
     dtype: str = "float32",
+    progress: Tell = lambda text: None,
     **style: Any,
 ) -> str:
     """The prompt and what the model writes after it, as text; as ids where there is no alphabet.
 
-    `spare` says that there may be more ids than signs. `style` are the fields of `Style`. UserError where the model
-    does not score a next token, or the prompt has characters that the alphabet lacks.
+    `spare` says that there may be more ids than signs; `progress` is told before each token. `style` are the fields of
+    `Style`. UserError where the model scores no next token, or the prompt has characters that the alphabet lacks.
     """
     use = reader(model, tokens, scores, tuple(data))
     if alphabet:
@@ -317,5 +321,5 @@ def generated(
     score = scorer(model, use, weights, data, dtype, chosen.seed)
     if alphabet:
         score = _of_signs(score, len(alphabet))
-    found = begin + written(score, begin, chosen, use.behind)
+    found = begin + written(score, begin, chosen, use.behind, progress)
     return alphabet.text(found) if alphabet else ",".join(map(str, found))

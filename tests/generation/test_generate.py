@@ -11,7 +11,7 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.data.alphabet import characters
-from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.generation.beam_search import largest
 from rnngraph.generation.generate import Reader, Style, chosen, end_token, log_softmax, reader, scorer, written
 from rnngraph.generation.streaming import can_stream, per_step, stream
@@ -54,6 +54,19 @@ def test_a_wide_beam_finds_the_likeliest_text() -> None:
     assert written(scored(CHARS), [0], Style(length=3, beam=125)) == list(best)
     greedy = written(scored(CHARS), [0], Style(length=3, temperature=0))
     assert total(tuple(greedy)) <= total(best)
+
+
+def test_a_beam_takes_memory_for_the_texts_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a beam of any width needs is told at the first token; a text of two tokens is one of 25."""
+    monkeypatch.setattr("rnngraph.generation.beam_search.free_bytes", lambda: 100_000)
+    told: list[str] = []
+    wide = written(scored(CHARS), [0], Style(length=2, beam=10**12), 0, told.append)
+    assert wide == written(scored(CHARS), [0], Style(length=2, beam=25))
+    assert told == ["token 1 of at most 2, 1 texts", "token 2 of at most 2, 5 texts"]
+    with pytest.raises(CannotDo, match="a beam of 1,000 texts takes") as error:
+        written(scored(CHARS), [0], Style(length=6, beam=1_000))
+    assert "help: a beam of 183 fits" in str(error.value)
+    assert len(written(scored(CHARS), [0], Style(length=6, beam=183))) == 6
 
 
 def test_a_text_ends_at_the_end_token() -> None:
