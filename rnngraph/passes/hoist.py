@@ -33,7 +33,7 @@ def _stays(node: Node) -> bool:
     return node.op is LOOP or (node.origin.backward and cheap)
 
 
-def _of_each_step(node: Node, outside: dict[Value, Value]) -> bool:
+def _table_of_each_step(node: Node, outside: dict[Value, Value]) -> bool:
     """Whether it looks rows up in a table that is another at each step: there is no such table for all steps."""
     return node.op is TABLE["take"] and bool(outside[node.inputs[0]].type.axes)
 
@@ -47,7 +47,7 @@ def _hoisted(node: Node) -> tuple[Value, ...]:
             continue
         if inner.op.kind == "constant":
             outside[Value(inner)] = Value(inner)
-        elif not _stays(inner) and all(v in outside for v in inner.inputs) and not _of_each_step(inner, outside):
+        elif not _stays(inner) and all(v in outside for v in inner.inputs) and not _table_of_each_step(inner, outside):
             new = make(inner.op, [outside[v] for v in inner.inputs], inner.attrs, inner.origin)
             outside.update(zip(inner.values, new.values, strict=True))
             moved = True
