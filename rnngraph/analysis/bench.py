@@ -104,9 +104,10 @@ def bench(
         program = compiled[task]()
         program.made_up = True
         variant, sizes = _variant(program, data, given), program.check(data).sizes
-        work = flops(variant.graph.nodes(), variant.all_sizes(sizes))
         took = _seconds(program, data, weights, given, seconds / 2)
-        speeds.append(Speed(task, took, work, profiled(program, data, weights, given, seconds / 2)))
+        profile = profiled(program, data, weights, given, seconds / 2)
+        work = profile.flops or flops(variant.graph.nodes(), variant.all_sizes(sizes))
+        speeds.append(Speed(task, took, work, profile))
     tell("the machine")
     kept = "" if program.schedule.keep == ALL else f", --keep {program.schedule.keep}"
     rounded = f"products in {program.backend.rounding}, " if program.backend.rounding else ""
@@ -185,6 +186,22 @@ def products(code: Sequence[Code], sizes: Mapping[str, int]) -> int:
     return total
 
 
+def _products(code: Sequence[Code], sizes: Mapping[str, int], around: tuple[str, ...] = ()) -> dict[int, int]:
+    """The operations of each product of a program that is done once, by the identity of its step. What stands in a loop
+    and has the loop's axis itself is done a step at a time there."""
+    found: dict[int, int] = {}
+    for item in code:
+        if isinstance(item, Repeat):
+            found |= _products(item.body, sizes, (*around, item.axis))
+        else:
+            for step in steps_of((item,)):
+                if step.node.op.name == "contract":
+                    axes = {axis for value in step.node.inputs for axis in value.type.axes}
+                    times = prod(sizes[axis] for axis in around if axis in axes)
+                    found[id(step)] = 2 * _multiply_adds(step.node, sizes) // max(1, times)
+    return found
+
+
 def _multiply_adds(node: Node, sizes: Mapping[str, int]) -> int:
     """One for each entry of every axis and letter that any operand has."""
     types: tuple[Type, Type] = (node.inputs[0].type, node.inputs[1].type)
@@ -207,8 +224,9 @@ def profiled(
     kernels run one after another on one thread for this.
     """
     checked, variant = program.check(data), _variant(program, data, cotangents)
-    made = variant.plan(checked.sizes)
-    clock = _Clock(program.backend.wait, variant.all_sizes(checked.sizes))
+    made, sizes = variant.plan(checked.sizes), variant.all_sizes(checked.sizes)
+    counts = _products(variant.program.code, sizes) if isinstance(made, Plan) else {}
+    clock = _Clock(program.backend.wait, sizes, counts)
     watching: Any = _Watching(program.backend, clock.watch)
     bound = watching.bound(variant.program, made) if isinstance(made, Plan) else Walker(made, watching)
     inputs = {name: program.input(name, variant, checked, cotangents or {}) for name in variant.inputs}
@@ -248,33 +266,37 @@ class _Watching:
 class _Clock:
     """Keeps the time of each kernel under the lines that its steps come from, forward and backward."""
 
-    def __init__(self, wait: Callable[[], None], sizes: Mapping[str, int]) -> None:
-        self.wait, self.sizes = wait, sizes
+    def __init__(self, wait: Callable[[], None], sizes: Mapping[str, int], counts: Mapping[int, int]) -> None:
+        """`counts` are the operations of each product that is done once, by the identity of its step."""
+        self.wait, self.sizes, self.counts = wait, sizes, counts
         self.spent: dict[tuple[str, str], list[float]] = {}
+        self.flops = 0
 
     def start(self) -> float:
         """Forgets the runs before; when it did so."""
         for spent in self.spent.values():
             spent[:] = [0.0, 0.0]
+        self.flops = 0
         return time.perf_counter()
 
     def profile(self, seconds: float) -> Profile:
         """Of the run that took so many seconds, the lines, the slowest first."""
         lines = (LineTime(*place, *spent) for place, spent in self.spent.items())
-        return Profile(tuple(sorted(lines, key=lambda line: -line.seconds)), seconds)
+        return Profile(tuple(sorted(lines, key=lambda line: -line.seconds)), seconds, self.flops)
 
     def watch(self, kernel: Callable[..., Any], steps: tuple[Step, ...]) -> Callable[..., Any]:
         """The kernel with a clock. One that does several steps shares its time out by their operations."""
         works = [_work(step.node, self.sizes) for step in steps]
         shares = [(self._of(step.node), work / sum(works)) for step, work in zip(steps, works, strict=True)]
         shares = shares or [((self.spent.setdefault(PACKING, [0.0, 0.0]), 0), 1.0)]
-        clock, wait = time.perf_counter, self.wait
+        clock, wait, flops = time.perf_counter, self.wait, sum(self.counts.get(id(step), 0) for step in steps)
 
         def timed(*arrays: Any) -> None:
             began = clock()
             kernel(*arrays)
             wait()
             took = clock() - began
+            self.flops += flops
             for (spent, part), share in shares:
                 spent[part] += took * share
 

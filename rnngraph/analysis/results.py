@@ -131,10 +131,12 @@ class LineTime:
 
 @dataclass(frozen=True)
 class Profile:
-    """The lines of a run, the slowest first, and the seconds of that run, with clocks in between."""
+    """The lines of a run, the slowest first, and the seconds of that run, with clocks in between; the multiplications
+    and additions of its products, 0 where these were not counted."""
 
     lines: tuple[LineTime, ...]
     seconds: float
+    flops: int = 0
 
     @property
     def shown(self) -> tuple[LineTime, ...]:

@@ -271,6 +271,19 @@ def test_bench_counts_the_products(kernels: str, capsys: Told) -> None:
         assert speed["gflops"] == pytest.approx(speed["flops"] / speed["seconds"] / 1e9)
 
 
+def test_bench_counts_no_products_of_steps_that_a_stop_leaves_out(tmp_path: Path, capsys: Told) -> None:
+    """With NumPy x @ w is made for all of the 20 steps, h @ u for the 8 that run."""
+    (tmp_path / "m.rnn").write_text(
+        "cell C {\n input x: [n]\n state h: [5] = 0\n param w: [n, 5] = 0.1\n param u: [5, 5] = 0.1\n"
+        " h' = tanh(x @ w + h @ u)\n output h'\n stop t >= 7\n}\n"
+        "model M {\n input x: seq[3]\n output unroll C() over x as y\n}\n"
+    )
+    model, size = str(tmp_path / "m.rnn"), ["--steps", "20", "--batch", "4", "--seconds", "0.01"]
+    assert exit_code(["bench", model, *size, "--kernels", "numpy", "--json"]) == 0
+    (infer, *_) = json.loads(capsys.readouterr().out)["speeds"]
+    assert infer["flops"] == 2 * 4 * (20 * 3 * 5 + 8 * 5 * 5)
+
+
 def test_static_and_dynamic_have_the_same_products(capsys: Told) -> None:
     """But for the gradient of the first state, which a static program does not compute where nobody wants it."""
     counts = []
