@@ -213,7 +213,7 @@ class Model(core.Model):
     @kinds_checked
     def compare(
         self,
-        steps: Iterable[int] = (2, 10, 50, 100, 200, 500, 1000),
+        steps: Iterable[int] | Mapping[str, int] = (2, 10, 50, 100, 200, 500, 1000),
         batch: int = 32,
         *,
         modes: Iterable[str] = ("static", "dynamic"),
@@ -224,6 +224,7 @@ class Model(core.Model):
     ) -> ShownComparison:
         """The modes proven equal, then what each costs: nodes, compile time, run time, bytes predicted and measured.
 
+        `steps` are those of all axes of the data, or one number for each: `{"time": 100, "label": 15}`.
         `schedules` (`keep="sqrt,revolve:10"`, `memory_limit`, `truncate`) add rows.
         """
         from rnngraph.analysis.compare import compare
@@ -234,7 +235,8 @@ class Model(core.Model):
 
         how = self._how(options)
         more = rows(**{**dict.fromkeys(("keep", "memory_limit", "truncate"), ""), **schedules})
-        asked = Asked(tuple(modes), tuple(steps), batch, how.dtype, repeats, 0, more)
+        told = Asked.steps_of(self, [steps] if isinstance(steps, Mapping) else tuple(steps))
+        asked = Asked(tuple(modes), **told, batch=batch, dtype=how.dtype, repeats=repeats, schedules=more)
         found = compare(self, backend_named(how.backend, how.kernels or None, how.products), asked, progress)
         return ShownComparison(**vars(found))
 

@@ -50,7 +50,8 @@ class CompiledProgram:
     """
 
     made_up = False
-    """Whether the data are made up, to time or to compare: an index outside is then taken for the nearest inside."""
+    """Whether the data are made up, to time or to compare: an index outside is then taken for the nearest inside, and
+    the loss of labels that no path can give is infinite."""
 
     def __init__(self, elaborate: Elaborate, schedule: Schedule, backend: Backend) -> None:
         self._elaborate, self.schedule, self.backend = elaborate, schedule, backend
@@ -260,7 +261,8 @@ class CompiledProgram:
             need=self.needed,
             over=self.over,
         )
-        refuse_wrong_labels(self._alignments, checked)
+        if not self.made_up:
+            refuse_wrong_labels(self._alignments, checked)
         refuse_later_piece(made, checked)
         return checked
 

@@ -473,7 +473,7 @@ KINDS: dict[str, Callable[[rg.Model, dict[str, Any]], object]] = {
     "`progress` should be a function or None, got `3`": lambda m, d: m.fit(d, progress=3),  # type: ignore[arg-type]
     "`options` should be a `RunOptions`, a mapping": lambda m, d: m.evaluate(d, m.init(), "static"),  # type: ignore[arg-type]
     "`batch` should be a whole number, got `2.5`": lambda m, d: m.cost(batch=2.5),  # type: ignore[arg-type]
-    "`steps` should be a list of whole numbers, got `100`": lambda m, d: m.compare(100),  # type: ignore[arg-type]
+    "`steps` should be a list of whole numbers or a mapping (a dict), got `100`": lambda m, d: m.compare(100),  # type: ignore[arg-type]
     "`keep` should be a text, got `3`": lambda m, d: m.compare((2,), keep=3),  # type: ignore[arg-type]
     "`dark` should be True or False, got the text `yes`": lambda m, d: m.render(dark="yes"),
     "there is no option `darkness`": lambda m, d: m.render(darkness=True),

@@ -51,7 +51,7 @@ def comparison_html(results: Comparison) -> str:
     """A row for each number of steps and mode, and what follows."""
     places = [COLUMNS.index(name) for name in _SHOWN]
     rows = [[row[place] for place in places] for row in cells(results)]
-    facts = f"{results.model}: batch {results.batch:,}, {results.dtype}, {results.backend}"
+    facts = f"{results.model}: {results.facts}"
     told = (verdict(results), *results.notes, *honest(results))
     return "\n".join([_paragraph(facts, True), table(_SHOWN, rows, TEXTS), *map(_paragraph, told)])
 

@@ -17,6 +17,7 @@ import numpy as np
 from rnngraph.analysis.equality import (
     WITHIN,
     Asked,
+    Steps,
     compiled_for,
     cotangents_for,
     differences,
@@ -70,6 +71,7 @@ def compare(model: Model, backend: Backend, asked: Asked, tell: Tell = lambda te
         backend.notes,
         machine(backend),
         asked.repeats,
+        asked.beside,
     )
 
 
@@ -85,7 +87,7 @@ def refuse_what_cannot_fit(model: Model, backend: Backend, asked: Asked) -> None
 
     Static ways are taken to need what dynamic ones do.
     """
-    steps, free, total = max(asked.steps), backend.free_bytes(), 0
+    steps, free, total = asked.at(model, max(asked.steps)), backend.free_bytes(), 0
     if "static" in asked.modes:
         model.refuse_too_long(checked_schedule("static", steps, asked.dtype, True))
     for schedule in ("", *(f", {s}" for s in asked.schedules)):
@@ -95,8 +97,9 @@ def refuse_what_cannot_fit(model: Model, backend: Backend, asked: Asked) -> None
             refuse_if_too_large(variant.program, made, free, static=False)
         total += made.total * len(asked.modes)
     if total > free:
+        need = f"take {megabytes(total)} at {max(asked.steps):,} steps"
         raise CannotDo(
-            f"{len(asked.ways)} ways in turns take {megabytes(total)} at {steps:,} steps; {megabytes(free)} are free",
+            f"{len(asked.ways)} ways in turns {need}; {megabytes(free)} are free",
             "E502",
             help="compare fewer `--modes` or schedules, fewer steps, or a smaller batch",
         )
@@ -178,18 +181,20 @@ class Contest:
 
     def data(self, steps: int) -> Data:
         model, asked = self.model, self.asked
+        along = asked.at(model, steps)
         return Data(
-            synthetic(model, steps, asked.batch, asked.seed),
+            synthetic(model, along, asked.batch, asked.seed),
             model.init(asked.seed, asked.dtype),
-            cotangents_for(model, steps, asked.batch),
-            model.sizes(steps, asked.batch),
+            cotangents_for(model, along, asked.batch),
+            model.sizes(along, asked.batch),
         )
 
     def contestant(self, way: str, steps: int, data: Data) -> Contestant:
         self.tell(f"{way}, {steps} steps: compiling")
         forward = self.forward(way.partition(",")[0], steps)
         began = time.perf_counter()
-        program = step_for(self.model.anew(), self.backend, self.asked, way, steps)  # to time all of it
+        along = self.asked.at(self.model, steps)
+        program = step_for(self.model.anew(), self.backend, self.asked, way, along)  # to time all of it
         variant = _variant(self.model, program)
         variant.graphs(data.sizes)
         return Contestant(forward, program, variant, data, time.perf_counter() - began)
@@ -198,7 +203,8 @@ class Contest:
         """The forward run of a mode, compiled once for all its ways."""
         key = mode, steps
         if key not in self.forwards:
-            self.forwards[key] = compiled_for(self.model, self.backend, self.asked, mode, steps)
+            along = self.asked.at(self.model, steps)
+            self.forwards[key] = compiled_for(self.model, self.backend, self.asked, mode, along)
         return self.forwards[key]
 
     def round(self, steps: int) -> Round:
@@ -247,10 +253,11 @@ class Contest:
         for way, one in ways.items() if self.asked.in_full else ():
             if WITHIN in way or steps == max(self.asked.steps):
                 alike = partial(self.alike, way)
-                growth = Growth(self.model, alike, steps, self.asked.batch, program=one.program)
+                along = self.asked.at(self.model, steps)
+                growth = Growth(self.model, alike, along, self.asked.batch, program=one.program)
                 yield (way, steps), growth.in_steps()
 
-    def alike(self, way: str, model: Model, steps: int) -> CompiledProgram:
+    def alike(self, way: str, model: Model, steps: Steps) -> CompiledProgram:
         return step_for(model, self.backend, self.asked, way, steps)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ class Asked:
 
     modes: tuple[str | int, ...] = ("static", "dynamic")
     steps: tuple[int, ...] = (2, 10, 50, 100, 200, 500, 1000)
+    """Of all axes that are not `beside`."""
     batch: int = 32
     dtype: str = "float32"
     repeats: int = 9
@@ -33,6 +34,24 @@ class Asked:
     in_full: bool = True
     """Whether the bytes of graphs and programs are traced, and laws found of how bytes grow: that takes longer than all
     the rest."""
+    beside: Mapping[str, int] = field(default_factory=dict)
+    """Steps of the axes that have their own, whatever those of the others."""
+
+    @classmethod
+    def steps_of(cls, model: Model, told: Iterable[int | Mapping[str, int]]) -> dict[str, Any]:
+        """`steps` and `beside`, of numbers of steps and of numbers for axes; where each axis has its own, `steps` are
+        those of the first. UserError where the data have no such axis."""
+        found = tuple(told)
+        beside = {axis: n for one in found if isinstance(one, Mapping) for axis, n in one.items()}
+        steps, known = tuple(one for one in found if not isinstance(one, Mapping)), model.steps_by_axis(1)
+        model.steps_by_axis({**(known if steps else {}), **beside})
+        if not steps and beside:
+            steps = (beside.pop(next(iter(known))),)
+        return {"steps": steps, "beside": beside}
+
+    def at(self, model: Model, steps: int) -> Steps:
+        """The steps of every axis, where those not `beside` have so many."""
+        return {axis: self.beside.get(axis, steps) for axis in model.steps_by_axis(1)} if self.beside else steps
 
     @property
     def ways(self) -> tuple[str, ...]:
@@ -121,7 +140,7 @@ def differences(first: Arrays, second: Arrays) -> Iterator[Difference]:
 def prove(model: Model, backend: Backend, asked: Asked) -> tuple[Difference, ...]:
     """Runs every mode on the same data, whole and padded, at batch 1 and as asked; the largest difference per name."""
     worst: dict[str, Difference] = {}
-    steps = min(asked.steps)
+    steps = asked.at(model, min(asked.steps))
     for batch, padded in ((asked.batch, False), (1, False), (asked.batch, True)):
         data = synthetic(model, steps, batch, asked.seed, padded)
         for found in _between_modes(model, backend, asked, steps, batch, data):
@@ -130,7 +149,7 @@ def prove(model: Model, backend: Backend, asked: Asked) -> tuple[Difference, ...
 
 
 def _between_modes(
-    model: Model, backend: Backend, asked: Asked, steps: int, batch: int, data: Arrays
+    model: Model, backend: Backend, asked: Asked, steps: Steps, batch: int, data: Arrays
 ) -> Iterator[Difference]:
     weights = model.init(asked.seed, asked.dtype)
     cotangents = cotangents_for(model, steps, batch)
@@ -150,7 +169,7 @@ def keep_worst(worst: dict[str, Difference], found: Difference) -> None:
 
 
 def compiled_for(
-    model: Model, backend: Backend, asked: Asked, way: str, steps: int, **what: Any
+    model: Model, backend: Backend, asked: Asked, way: str, steps: Steps, **what: Any
 ) -> CompiledProgram:
     """The program of one row, named as in `Asked.ways`; `what` is asked of it beside the way."""
     mode, _, schedule = way.partition(", ")
@@ -163,7 +182,7 @@ def compiled_for(
     return program
 
 
-def step_for(model: Model, backend: Backend, asked: Asked, way: str, steps: int) -> CompiledProgram:
+def step_for(model: Model, backend: Backend, asked: Asked, way: str, steps: Steps) -> CompiledProgram:
     """What a step of training runs, of one row; a forward run, where nothing has a gradient."""
     return compiled_for(model, backend, asked, way, steps, **(model.training_step if model.differentiated else {}))
 

@@ -30,7 +30,7 @@ def panels(model: Model, asked: Asked) -> Iterator[Panel]:
 
     With NumPy's kernels. Only what keeps everything is measured: a schedule's arrays are made before its run.
     """
-    steps = max(asked.steps)
+    steps = asked.at(model, max(asked.steps))
     cotangents = cotangents_for(model, steps, asked.batch)
     data, weights = synthetic(model, steps, asked.batch, asked.seed), model.init(asked.seed, asked.dtype)
     for way in (*map(str, asked.modes), *(f"dynamic, {schedule}" for schedule in asked.schedules)):

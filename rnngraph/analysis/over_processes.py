@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.analysis.among import Link, predicted
-from rnngraph.analysis.equality import synthetic
+from rnngraph.analysis.equality import Steps, synthetic
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.distributed.launcher import connected, launched
 from rnngraph.distributed.processes import Processes, own
@@ -68,7 +68,7 @@ def over_processes(
     model: Model,
     read: tuple[str, str | None, Mapping[str, Any]],
     options: RunOptions,
-    steps: int,
+    steps: Steps,
     batch: int,
     repeats: int,
     counts: Sequence[int],
@@ -92,7 +92,8 @@ def over_processes(
         else:
             seconds = predicted(model, options.dtype, batch, count, None, found[0].seconds, link).seconds
             found.append(Over(count, seconds, False))
-    return OverProcesses(batch, steps, link, tuple(found))
+    longest = steps if isinstance(steps, int) else max(steps.values())
+    return OverProcesses(batch, longest, link, tuple(found))
 
 
 def _measured(count: int, task: Mapping[str, Any]) -> float:
@@ -120,7 +121,7 @@ def worker(load: Callable[..., Model], file: str, name: str | None, settings: Ma
 
 
 def _timed(
-    processes: Processes, model: Model, options: Mapping[str, Any], steps: int, batch: int, repeats: int
+    processes: Processes, model: Model, options: Mapping[str, Any], steps: Steps, batch: int, repeats: int
 ) -> float:
     """The median time of the gradients of our rows and of their exchange."""
     chosen, mine = RunOptions(**options), own(batch, processes.size, processes.rank)

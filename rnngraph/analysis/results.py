@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 CATEGORIES = ("parameters", "inputs", "outputs", "saved", "gradients", "workspace")
@@ -94,6 +94,14 @@ class Comparison:
     machine: str = ""
     repeats: int = 0
     """How many of the later runs were timed, of all modes in turns."""
+    beside: Mapping[str, int] = field(default_factory=dict)
+    """Axes whose steps are the same in all rows."""
+
+    @property
+    def facts(self) -> str:
+        """What all rows have in common."""
+        along = "".join(f", {steps:,} steps of {axis}" for axis, steps in self.beside.items())
+        return f"batch {self.batch:,}{along}, {self.dtype}, {self.backend}"
 
     @property
     def modes(self) -> tuple[str, ...]:

@@ -167,6 +167,19 @@ class Wholes(_Type):
         return found
 
 
+class StepsToTry(_Type):
+    """Numbers of steps with commas between, and one for each axis that has its own: 2,10,50 or 2,10,50,label=15."""
+
+    name = "N,...,AXIS=N,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int | dict[str, int], ...]:
+        if isinstance(value, tuple):
+            return value
+        return tuple(Steps().convert(part, param, ctx) for part in str(value).split(","))
+
+
 def _flag(param: click.Parameter | None) -> str:
     return param.opts[0] if param is not None else "the value"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnngraph.cli.arguments import Folder, Output, Paths, Verb, Whole, Wholes
+from rnngraph.cli.arguments import Folder, Output, Paths, StepsToTry, Verb, Whole, Wholes
 from rnngraph.cli.options import BACKEND, JSON, KERNELS, MODEL, PRODUCTS, SEED, TIMES, dtype_option, read, setting
 from rnngraph.cli.terminal import console, say_json, show_all, warn
 from rnngraph.diagnostics.optional import refuse_missing
@@ -33,7 +33,8 @@ def _plot_files(given: Mapping[str, Any]) -> Paths:
 @click.command(cls=Verb, also=_plot_files)
 @MODEL
 @click.option(
-    "--steps", type=Wholes(), default="2,10,50,100,200,500,1000", show_default=True, help="Numbers of steps to try."
+    "--steps", type=StepsToTry(), default="2,10,50,100,200,500,1000", show_default=True,
+    help="Numbers of steps to try; an axis with a number of its own has that in all rows."
 )
 @click.option("--batch", type=Whole(), default=32, show_default=True, help="Rows of the synthetic data.")
 @click.option("--modes", default="static,dynamic", show_default=True, help="Modes, as for --unroll.")
@@ -56,7 +57,7 @@ def compare(
     file: str,
     name: str | None,
     settings: Sequence[str],
-    steps: tuple[int, ...],
+    steps: tuple[int | dict[str, int], ...],
     batch: int,
     modes: str,
     keep: str | None,
@@ -92,25 +93,26 @@ def compare(
     flags = {"backend": backend, "dtype": dtype, "kernels": kernels, "products": products}
     options = run_options(model, **flags, dtype_default="float32")
     asked = Asked(
-        tuple(m.strip() for m in modes.split(",")),
-        steps,
-        batch,
-        options.dtype,
-        repeats,
-        seed,
-        schedules(keep=keep or "", memory_limit=memory_limit or "", truncate=truncate or ""),
+        modes=tuple(m.strip() for m in modes.split(",")),
+        **Asked.steps_of(model, steps),
+        batch=batch,
+        dtype=options.dtype,
+        repeats=repeats,
+        seed=seed,
+        schedules=schedules(keep=keep or "", memory_limit=memory_limit or "", truncate=truncate or ""),
         in_full=in_full or as_json or page is not None,
     )
     if processes:
         refuse_unshared(model, batch, processes)
-    warn(model.unrolling_warning("static" if "static" in asked.modes else "", max(asked.steps), True))
+    longest = asked.at(model, max(asked.steps))
+    warn(model.unrolling_warning("static" if "static" in asked.modes else "", longest, True))
     with console(stderr=True).status("") as status:
         chosen = backend_named(options.backend, options.kernels or None, options.products)
         found = compared(model, chosen, asked, lambda text: status.update(text))
         over = None
         if processes:
             known = file, name, dict(setting(text) for text in settings)
-            over = over_processes(model, known, options, max(steps), batch, repeats, processes, Link(), status.update)
+            over = over_processes(model, known, options, longest, batch, repeats, processes, Link(), status.update)
         if memory:
             status.update("measuring memory over time")
             _draw_memory(model, asked, memory)

@@ -41,7 +41,7 @@ def full(results: Comparison) -> list[Any]:
 
 
 def _heading(results: Comparison) -> str:
-    return f"[bold]{results.model}[/]: batch {results.batch:,}, {results.dtype}, {results.backend}"
+    return f"[bold]{results.model}[/]: {results.facts}"
 
 
 def _conclusions(results: Comparison) -> tuple[str, ...]:

@@ -237,13 +237,39 @@ def test_bench_tells_speed_and_where_the_time_goes(capsys: Told) -> None:
         assert word in told
 
 
+SPEECH = """
+model M {
+  input x: seq@time[5]
+  input y: seq@label int
+  loss ctc_loss(Dense(5)(unroll LSTM(3) over x), y)
+}
+"""
+
+
+def test_compare_takes_steps_for_each_axis(tmp_path: Path, capsys: Told) -> None:
+    """An axis that is named has its steps in all rows; where all are, the rows are of the first."""
+    (tmp_path / "speech.rnn").write_text(SPEECH)
+    arguments = ["compare", str(tmp_path / "speech.rnn"), "--batch", "2", "--repeats", "1", "--json", "--steps"]
+    for given, steps in (("6,9,label=2", [6, 6, 9, 9]), ("time=9,label=2", [9, 9])):
+        assert exit_code([*arguments, given]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert ([row["steps"] for row in found["rows"]], found["beside"]) == (steps, {"label": 2})
+        for row in found["rows"]:
+            entries = {e["category"]: e for e in row["ledger"]}
+            assert all(e["predicted"] == e["measured"] for e in entries.values() if e["measured"] is not None)
+            x, y = 4 * 2 * 5 * row["steps"], 64  # at multiples of 64 bytes
+            assert entries["inputs"]["predicted"] == -(-x // 64) * 64 + y
+    model = rg.load(tmp_path / "speech.rnn")
+    found = model.compare({"time": 9, "label": 2}, 2, repeats=1)
+    assert found.equal and [row.steps for row in found.rows] == [9, 9]
+    assert found.facts.startswith("batch 2, 2 steps of label, float32")
+    for given, told in (("6,labels=2", "no sequence of the data runs over `labels`"), ("label=2", "for `time`")):
+        assert exit_code([*arguments, given]) == 2
+        assert told in capsys.readouterr().err
+
+
 def test_bench_takes_steps_for_each_axis(tmp_path: Path, capsys: Told) -> None:
-    (tmp_path / "speech.rnn").write_text("""
-    model M {
-      input x: seq@time[5]
-      input y: seq@label int
-      loss ctc_loss(Dense(5)(unroll LSTM(3) over x), y)
-    }""")
+    (tmp_path / "speech.rnn").write_text(SPEECH)
     arguments = ["bench", str(tmp_path / "speech.rnn"), "--batch", "2", "--seconds", "0"]
     assert exit_code([*arguments, "--steps", "time=9,label=2"]) == 0
     assert "batch 2, time 9, label 2 steps" in capsys.readouterr().out
