@@ -491,6 +491,11 @@ def test_options_of_another_kind_are_refused(words: str, data: dict[str, Any]) -
         KINDS[words](rg.parse(TEXT), data)
 
 
+def test_a_setting_may_have_the_name_of_what_is_given_by_place() -> None:
+    of_the_text = "model M(text = 2, path = 3) {\n input x: [text + path]\n output x\n}\n"
+    assert rg.parse(of_the_text, text=4, path=5).inputs[0].type.shape == (9,)
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     program = rg.parse(TEXT).compile("static", np.int64(3), gradient=np.bool_(True), outputs=["scores"])  # type: ignore[arg-type]
     assert program.schedule.steps == 3

@@ -33,7 +33,9 @@ def kinds_checked(function: F) -> F:
     @wraps(function)
     def checked(*given: Any, **named: Any) -> Any:
         places, kinds = _parameters(function)
-        for name, value in (*zip(places, given, strict=False), *named.items()):
+        for (name, kind), value in zip(places, given, strict=False):
+            _refuse_other(name, kind, value)
+        for name, value in named.items():
             if name not in kinds and OTHERS not in kinds:
                 raise UserError(f"there is no option `{name}`", "E612", did_you_mean(name, kinds))
             _refuse_other(name, kinds[name if name in kinds else OTHERS], value)
@@ -53,13 +55,20 @@ def _refuse_other(name: str, kind: Kind | None, value: object) -> None:
 OTHERS = "**"
 
 
+Kinds = Mapping[str, Kind | None]
+
+
 @cache
-def _parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], Mapping[str, Kind | None]]:
-    """The parameters by place, and their kinds by name; None where nothing can be told of one."""
+def _parameters(function: Callable[..., Any]) -> tuple[tuple[tuple[str, Kind | None], ...], Kinds]:
+    """The kinds of the parameters by place, and of those that are given by name; None where nothing can be told."""
     found = signature(function).parameters.values()
     scope = _Scope(vars(sys.modules[function.__module__]))
-    kinds = {OTHERS if p.kind is Parameter.VAR_KEYWORD else p.name: _kind(p.annotation, scope) for p in found}
-    return tuple(p.name for p in found), kinds
+    kinds = {p: _kind(p.annotation, scope) for p in found}
+    named = {p: kind for p, kind in kinds.items() if p.kind is not Parameter.POSITIONAL_ONLY}
+    return (
+        tuple((p.name, kind) for p, kind in kinds.items()),
+        {OTHERS if p.kind is Parameter.VAR_KEYWORD else p.name: kind for p, kind in named.items()},
+    )
 
 
 class _Scope(dict[str, Any]):
