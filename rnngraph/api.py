@@ -216,7 +216,7 @@ class Model(core.Model):
         steps: Iterable[int] | Mapping[str, int] = (2, 10, 50, 100, 200, 500, 1000),
         batch: int = 32,
         *,
-        modes: Iterable[str] = ("static", "dynamic"),
+        modes: Iterable[str | int] = ("static", "dynamic"),
         repeats: int = 9,
         options: Options = None,
         progress: Tell = lambda text: None,

@@ -252,7 +252,7 @@ class Model:
 
     @kinds_checked
     def stage(
-        self, after: str, unroll: str, steps: int | None, gradient: bool = False, padded: bool = False
+        self, after: str, unroll: str | int, steps: int | None, gradient: bool = False, padded: bool = False
     ) -> Graph:
         """The graph after a stage of the pipeline; with `gradient`, of the loss (or of every float output); `padded`
         for data whose rows have lengths of their own. UserError where there is no such stage."""
