@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from rnngraph.data.alphabet import ALPHABET, characters
 from rnngraph.data.dataset import Dataset
+from rnngraph.data.recipe import merged
 from rnngraph.data.shapes import LENGTHS
 from rnngraph.data.table_files import TABLES, read_table
-from rnngraph.data.tables import Fed, table
+from rnngraph.data.tables import ROW, Fed, table
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.files.archives import Arrays, read_npy, read_npz
@@ -35,7 +36,7 @@ def load(paths: Iterable[PathLike], model: Fed | None = None, **recipe: Any) -> 
     model an array for each column, all of which are numbers. Raises CannotDo where a file cannot be read, UserError
     where it holds something else than arrays of numbers or where two files hold one name.
     """
-    merged: Arrays = {}
+    arrays: Arrays = {}
     owner: dict[str, object] = {}
     made: dict[str, Any] = {}
     beside: Arrays = {}
@@ -43,14 +44,37 @@ def load(paths: Iterable[PathLike], model: Fed | None = None, **recipe: Any) -> 
     files = list(paths)
     for path in files:
         found = _read(path, model, {"partly": True, **recipe} if len(files) > 1 else recipe)
-        made |= found.made
-        beside |= found.beside
+        made = merged(made, found.made)
+        beside = _alike(beside, found.beside, str(path))
         axis, left_out = found.axis or axis, [*left_out, *found.left_out]
         for name, array in found.items():
-            if name in merged:
+            if name in arrays:
                 raise UserError(f"`{name}` is in two files, `{owner[name]}` and `{path}`", code="E541")
-            merged[name], owner[name] = array, path
-    return Dataset(merged, made, beside, axis, tuple(left_out))
+            arrays[name], owner[name] = array, path
+    _refuse_missing(arrays, recipe)
+    return Dataset(arrays, made, beside, axis, tuple(left_out))
+
+
+def _refuse_missing(arrays: Arrays, recipe: Mapping[str, Any]) -> None:
+    """UserError where no table has the columns that are given for an input."""
+    given = {**(recipe.get("columns") or {}), **(recipe.get("masks") or {})}
+    only = recipe.get("only")
+    name = next((n for n in given if n not in arrays and (only is None or n in only)), None)
+    if name is not None:
+        told = f"no table has the columns that are given for the input `{name}`"
+        columns = [given[name]] if isinstance(given[name], str) else given[name]
+        raise UserError(told, "E550", f"they are {', '.join(f'`{column}`' for column in columns)}")
+
+
+def _alike(beside: Arrays, more: Mapping[str, NDArray[Any]], path: str) -> Arrays:
+    """What stands beside the rows of several tables. UserError where these are of other sequences or dates."""
+    for name in (n for n in more if n in beside and n != ROW and more[n].shape[1:] == beside[n].shape[1:]):
+        pairs = enumerate(zip(beside[name], more[name], strict=False))
+        row = next((i for i, (one, other) in pairs if not np.array_equal(one, other)), None)
+        if row is not None:
+            told = f"row {row} of `{path}` has another `{name}` than that of the tables before it"
+            raise UserError(told, "E553", "the tables have to hold the same sequences and steps in one order")
+    return {**beside, **{n: a for n, a in more.items() if n not in beside or a.shape[1:] > beside[n].shape[1:]}}
 
 
 def _read(path: PathLike, model: Fed | None, recipe: Mapping[str, Any]) -> Dataset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from rnngraph.diagnostics.errors import UserError
@@ -58,6 +58,15 @@ def recipe_in(made: Mapping[str, Any]) -> Recipe | None:
         return Recipe(**named, scaling=scaling, **plain)
     except (TypeError, ValueError, KeyError, AttributeError):
         raise UserError("what is kept with the weights of their table is damaged", "E661") from None
+
+
+def merged(made: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of data of several files, whose inputs differ."""
+    ours, theirs = recipe_in(made), recipe_in(more)
+    if ours is None or theirs is None:
+        return {**made, **more}
+    named: dict[str, Any] = {n: {**getattr(ours, n), **getattr(theirs, n)} for n in ("columns", "masks", "scaling", "classes")}
+    return {**made, **more, TABLE: replace(theirs, **named).as_json()}
 
 
 def refuse_other_scaling(ours: Mapping[str, Any], theirs: Mapping[str, Any], what: str, others: str) -> None:

@@ -24,6 +24,8 @@ from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import DataInput
 
 Array = NDArray[Any]
+ROW = "row"
+"""The name of what stands beside rows that have no order: their number in the table."""
 
 
 class Fed(Protocol):
@@ -64,7 +66,8 @@ def table(
     and 0 stands where they have none.
 
     `like` (`Dataset.made`, `Weights.about.data`) has new data made as others were, with their scaling and classes.
-    `only` names the inputs that are made; `partly` leaves out those that the table has no column for.
+    `only` names the inputs that are made; `partly` leaves out those that the table has no column for, as where each of
+    several tables has some.
 
     UserError with the row and the column of what is wrong.
     """
@@ -86,7 +89,8 @@ def table(
     wanted = [i for i in roles.inputs if only is None or i.name in only]
     read = read_table(source)
     chosen = _chosen(roles, wanted, read, asked, partly)
-    inputs = [i for i in wanted if i.name in chosen or i.name in asked.masks]
+    masked = {name for name, columns in asked.masks.items() if not (partly and _lacks(read, columns))}
+    inputs = [i for i in wanted if i.name in chosen or i.name in masked]
     return _made(roles, inputs, read, replace(asked, columns={**asked.columns, **chosen}), rows)
 
 
@@ -133,6 +137,7 @@ def _chosen(roles: Roles, wanted: Sequence[DataInput], table: Table, asked: Reci
             raise UserError(f"the model has no input `{name}`", "E510", did_you_mean(name, names) or _takes(names))
     plain = [i for i in wanted if i.name not in asked.masks]
     found = {i.name: asked.columns.get(i.name) or _own_columns(i, table) for i in plain}
+    found = {name: () if partly and _lacks(table, columns) else columns for name, columns in found.items()}
     for item in plain:
         if found[item.name]:
             _refuse_unfit(item, found[item.name], table)
@@ -145,6 +150,11 @@ def _chosen(roles: Roles, wanted: Sequence[DataInput], table: Table, asked: Reci
                 f"it has {few}: say which by --columns {item.name}=COLUMN, or columns={{'{item.name}': ...}}",
             )
     return {name: columns for name, columns in found.items() if columns}
+
+
+def _lacks(table: Table, columns: Sequence[str]) -> bool:
+    """Whether the table has none of these columns."""
+    return not any(name in table.columns for name in columns)
 
 
 def _refuse_unfit(item: DataInput, columns: Sequence[str], table: Table) -> None:
@@ -272,7 +282,7 @@ def _beside(roles: Roles, there: Sorted, windows: Windows, asked: Recipe) -> dic
     found: dict[str, Array] = {}
     if asked.by:
         found[asked.by] = there.table.columns[asked.by][there.rows][windows.starts]
-    name = asked.order or "row"
+    name = asked.order or ROW
     along = there.table.columns[asked.order][there.rows] if asked.order else there.rows + 1
     found[name] = windows.steps(along) if roles.axis else along[windows.starts]
     return found

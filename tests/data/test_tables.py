@@ -506,3 +506,48 @@ def test_windows_over_one_table_take_no_memory_of_their_own() -> None:
     model = rg.parse("model M { input x: seq\n output x }")
     data = rg.data.table(model, {"x": np.arange(10_000.0)}, steps=1_000)
     assert data["x"].shape == (9_001, 1_000) and not data["x"].flags.owndata
+
+
+# --- several tables -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def halves(tmp_path: Path) -> tuple[Path, Path]:
+    """The table of prices as two, of what is known and of what is wanted."""
+    lines = [line.split(",") for line in TABLE.splitlines()]
+    for name, columns in (("known.csv", (0, 1, 2)), ("wanted.csv", (0, 3))):
+        (tmp_path / name).write_text("\n".join(",".join(line[i] for i in columns) for line in lines) + "\n")
+    return tmp_path / "known.csv", tmp_path / "wanted.csv"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_tables_are_one(prices: Path, halves: tuple[Path, Path], order: int) -> None:
+    model = rg.parse(FORECAST)
+    how: Any = {"columns": COLUMNS, "steps": 2, "horizon": 0, "order": "date", "standardise": True}
+    whole, parts = rg.data.table(model, prices, **how), rg.data.load(halves[::order], model, **how)
+    assert all(np.array_equal(whole[name], parts[name]) for name in ("load", "price"))
+    fitted = model.fit(parts, epochs=1)
+    again = rg.data.load(halves[::order], model, like=fitted.weights.about.data)
+    one, other = model.predict(whole, fitted.weights), model.predict(again, fitted.weights)
+    assert np.array_equal(one["forecast"], other["forecast"]) and one["forecast"].min() > 50  # a price
+    assert other.rows.beside["date"].tolist()[0] == ["2024-01-01", "2024-01-02"]
+
+
+def test_words_of_the_first_of_two_tables_are_kept(tmp_path: Path) -> None:
+    model = rg.parse("model M { input kind: int\n input y: []\n p = sum(Embedding(3, 1)(kind))\n output p\n "
+                     "loss squared_error(p, y) }")  # fmt: skip
+    for name, text in (("k.csv", "kind\nb\na\nc\n"), ("y.csv", "y\n1\n2\n3\n"), ("n.csv", "kind\nc\nb\nc\n")):
+        (tmp_path / name).write_text(text)
+    data = rg.data.load([tmp_path / "k.csv", tmp_path / "y.csv"], model)
+    new = rg.data.table(model, tmp_path / "n.csv", like=data.made, only=["kind"])
+    assert data["kind"].tolist() == [1, 0, 2] and new["kind"].tolist() == [2, 1, 2]
+
+
+def test_what_is_wrong_of_two_tables_is_told(halves: tuple[Path, Path]) -> None:
+    model = rg.parse(FORECAST)
+    how: Any = {"columns": COLUMNS, "steps": 2, "horizon": 0, "order": "date"}
+    with pytest.raises(rg.UserError, match="no table has the columns that are given for the input `price`"):
+        rg.data.load(halves, model, **{**how, "columns": {**COLUMNS, "price": "cost"}})
+    halves[1].write_text(halves[1].read_text().replace("2024-01-02", "2024-01-07"))
+    with pytest.raises(rg.UserError, match=r"row 0 of `.*wanted.csv` has another `date`"):
+        rg.data.load(halves, model, **how)
