@@ -65,7 +65,8 @@ def merged(made: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     ours, theirs = recipe_in(made), recipe_in(more)
     if ours is None or theirs is None:
         return {**made, **more}
-    named: dict[str, Any] = {n: {**getattr(ours, n), **getattr(theirs, n)} for n in ("columns", "masks", "scaling", "classes")}
+    names = ("columns", "masks", "scaling", "classes")
+    named: dict[str, Any] = {n: {**getattr(ours, n), **getattr(theirs, n)} for n in names}
     return {**made, **more, TABLE: replace(theirs, **named).as_json()}
 
 

@@ -194,6 +194,18 @@ def test_inputs_may_be_called_like_the_function_s_own_names() -> None:
     agree(got, model.compile().run(data, {}), 0)
 
 
+def test_results_of_a_numpy_file_are_arrays_of_their_own() -> None:
+    """One that is a weight, an input or a first state as it is could be written to, and changed later calls."""
+    text = "input x: seq[2]  input z: [2]  param w: [2] = 3  _, final = unroll RNN(2) over x  output z, w, final"
+    model, scope = rg.parse(f"model M {{ {text} }}"), dict[str, Any]()
+    exec(to_numpy(model, model.init(), Wanted(dtype="float64", lengths=True)).text, scope)
+    given = {"x": np.ones((1, 3, 2)), "z": np.ones((1, 2)), "initial_h": np.ones((1, 2)), "lengths": np.array([0])}
+    for array in scope["run"](**given).values():
+        array[...] = 7
+    assert all((given[name] == 1).all() for name in ("x", "z", "initial_h")) and given["lengths"] == 0
+    assert scope["run"](**given)["w"].tolist() == [3, 3]
+
+
 def said_in_numpy(graph: Graph, y: Value, arrays: Mapping[str, Any], sizes: Mapping[str, int]) -> Any:
     """What the words for a graph without loops compute."""
     words = Words("np.float64", {axis: str(size) for axis, size in sizes.items()})

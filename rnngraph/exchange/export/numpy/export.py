@@ -187,10 +187,11 @@ class _File:
         return call(self.words.snippet("checked_lengths"), f'"{name}"', name, shape, self.most(port)).text
 
     def results(self) -> None:
+        """Each is an array of its own: one may be an argument or a weight as it is, or a part of another result."""
         self.writer.line("return {")
         for port in self.outputs:
             text = self.turned(port, self.writer.array(port.value).text, into=False)
-            self.writer.line(f'    "{port.name}": {text},')
+            self.writer.line(f'    "{port.name}": np.array({text}),')
         self.writer.line("}")
 
     # --- the whole file ---
