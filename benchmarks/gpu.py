@@ -1,7 +1,7 @@
 """The time of recurrent layers on a GPU: ours through CuPy, beside PyTorch (cuDNN), JAX and our own CPU kernels.
 
     python benchmarks/gpu.py [--json gpu.json] [--minutes 4.5] [--contests lstm:32,100,512,512 ...] [--turns 9]
-                             [--long 100000,512]
+                             [--long 100000,512] [--swapped 5000,512]
 
 Every result is first compared with ours in float64 on the CPU. Then the contestants take turns, each with as many calls
 as fill a turn and a wait for the device at the end; the medians over the turns count. Data and weights are on the
@@ -26,6 +26,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
@@ -428,20 +429,37 @@ def in_chunks(steps: int, units: int) -> str:
         for bias in (0, -3, -5, -7):
             weights = model.init(0, "float32")
             weights["net.bias"][:units] = bias
-            results, times = zip(*[fastest(program, {"x": x}, weights) for program in programs], strict=True)
-            same = "" if np.array_equal(*results) else ", OTHER BITS"
+            runs = [partial(program.run, {"x": x}, weights, device=True) for program in programs]
+            results, times = zip(*[fastest(run, lambda found: found["y"][0, 0, :1].get()) for run in runs], strict=True)
+            same = "" if np.array_equal(*(found["y"].get() for found in results)) else ", OTHER BITS"
             found.append(f"{bias}: {times[0]:.2f} and {times[1]:.2f}{same}")
         return "; ".join(found)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 
 
-def fastest(program: Any, data: Arrays, weights: Arrays, times: int = 5) -> tuple[Any, float]:
-    """What a program makes of data, and the milliseconds of the fastest of some runs."""
-    result, taken = program.run(data, weights)["y"], []
+def kept(steps: int, units: int) -> str:
+    """Milliseconds of a training step of an LSTM, 32 rows, by where what its backward pass needs is kept."""
+    try:
+        text = f"model M {{\n input x: seq[8]\n y = unroll LSTM({units}) over x\n output y\n loss mean(y * y)\n}}\n"
+        model, found = rg.parse(text), []
+        data = {"x": np.random.default_rng(0).normal(size=(32, steps, 8)).astype("float32")}
+        weights = model.init(0, "float32")
+        for name, more in (("on the device", {}), ("on the host", {"swap": "host"}), ("sqrt", {"keep": "sqrt"})):
+            program = model.compile(backend="cupy", dtype="float32", **{**model.training_step, **more})
+            _, taken = fastest(partial(program.gradients, data, weights, device=True), lambda found: float(found[0]), 3)
+            found.append(f"{name}: {taken:.1f}")
+        return ", ".join(found)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def fastest(call: Callable[[], Any], wait: Callable[[Any], Any], times: int = 5) -> tuple[Any, float]:
+    """What a call gives, and the milliseconds of the fastest of some more."""
+    result, taken = call(), []
     for _ in range(times):
         begin = time.perf_counter()
-        program.run(data, weights, device=True)["y"][0, 0, :1].get()
+        wait(call())
         taken.append(1e3 * (time.perf_counter() - begin))
     return result, min(taken)
 
@@ -452,6 +470,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=4.5, help="after which nothing more is begun")
     parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--long", default="100000,512", help="steps and units of the long row")
+    parser.add_argument("--swapped", default="5000,512", help="steps and units of what is kept on the host")
     parser.add_argument("--json", type=Path, help="where the figures are written after each contest")
     asked = parser.parse_args()
     end = time.monotonic() + 60 * asked.minutes
@@ -466,6 +485,7 @@ def main() -> int:
 
     about["a meeting, us"] = meetings()
     about["a minGRU over one long row, in chunks and walked, ms"] = in_chunks(*map(int, asked.long.split(",")))
+    about["an LSTM by where the backward pass has its values, ms"] = kept(*map(int, asked.swapped.split(",")))
     print(about, flush=True)
     for which, task in product(asked.contests, TASKS):
         print(f"{which} {task}{': left out, no time' if late() else ''}", flush=True)

@@ -206,8 +206,7 @@ class Model(core.Model):
         from rnngraph.analysis.cost import cost
         from rnngraph.viz.notebook_tables import ShownCost
 
-        how = self._how(options)
-        found = cost(self, how.training_step if gradient else how.compiled, steps, batch, lengths)
+        found = cost(self, self._how(options).planned(gradient), steps, batch, lengths)
         return ShownCost(**vars(found))
 
     @kinds_checked

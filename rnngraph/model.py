@@ -222,8 +222,9 @@ class Model:
         "revolve:50" (states) or "mixed:5" (percent of all); the rest is computed again, with the same bits.
         `memory_limit` ("512MB", or bytes) takes the fastest of these ways that fits. `truncate` is a number of steps:
         gradients through states stop at its multiples, which is not the gradient any more. `swap` is a folder: all is
-        kept, in a file there. `products` is "bf16" or "tf32" for products on the tensor cores of a GPU: operands are
-        rounded to that, sums are in float32, and so are all arrays.
+        kept, in a file there; or "host", for a GPU: all is kept in memory of the host. `products` is "bf16" or "tf32"
+        for products on the tensor cores of a GPU: operands are rounded to that, sums are in float32, and so are all
+        arrays.
         """
         if not (isinstance(backend, str) or hasattr(backend, "adapted")):
             raise _odd("backend", backend)
@@ -235,12 +236,13 @@ class Model:
             refuse_infinite(made, schedule.dtype)
             return made
 
-        from rnngraph.runtime.choose_backend import backend_named, refuse_products
+        from rnngraph.runtime.choose_backend import backend_named, refuse_products, refuse_swap
 
         if products and not isinstance(backend, str):
             raise UserError("`products` is for a backend that is told by its name", "E649", 'say backend="cupy"')
         device = backend_named(backend, kernels, products) if isinstance(backend, str) else backend
         refuse_products(products or device.rounding, schedule.dtype)
+        refuse_swap(swap, device.name)
         return CompiledProgram(elaborate, schedule, device)
 
     def stages(self, schedule: Schedule, signature: Signature) -> Iterator[tuple[str, Graph]]:
@@ -376,7 +378,7 @@ def is_whole(number: object) -> bool:
 def checked_memory(
     keep: str = "all", memory_limit: str | int | None = None, truncate: str | int | None = None, swap: str = ""
 ) -> tuple[Keep, int | None, int | None, str]:
-    """What is kept, the bytes that a run may take, where gradients are cut off, and the folder of a swap file.
+    """What is kept, the bytes that a run may take, where gradients are cut off, and where that is swapped to.
 
     UserError where they are none, or exclude each other.
     """

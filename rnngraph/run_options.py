@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rnngraph.diagnostics.errors import UserError
@@ -32,6 +33,7 @@ class RunOptions:
         """The model compiled so; `steps` are those of a static program."""
         steps = steps if self.unroll == "static" else None
         settings = {
+            "backend": self.backend,
             "kernels": self.kernels or None,
             "keep": self.keep,
             "memory_limit": self.memory_limit or None,
@@ -39,13 +41,20 @@ class RunOptions:
             "swap": self.swap,
             "products": self.products,
         }
-        return model.compile(self.unroll, steps, self.backend, self.dtype, **{**settings, **more})
+        return model.compile(self.unroll, steps, dtype=self.dtype, **{**settings, **more})
 
     def training_step(
-        self, model: Model, steps: int | Mapping[str, int] | None = None, states: bool = False
+        self, model: Model, steps: int | Mapping[str, int] | None = None, states: bool = False, **more: Any
     ) -> CompiledProgram:
         """What a step of training runs; with `states` it also gives those that it ends with."""
-        return self.compiled(model, steps, **{**model.training_step, "states": states})
+        return self.compiled(model, steps, **{**model.training_step, "states": states, **more})
+
+    def planned(self, gradient: bool) -> Callable[..., CompiledProgram]:
+        """`training_step`, or `compiled`, of what is not run: it needs no device."""
+        from rnngraph.runtime.choose_backend import planner_named
+
+        backend = planner_named(self.backend, self.kernels or None, self.products)
+        return partial(self.training_step if gradient else self.compiled, backend=backend, products="")
 
 
 SCHEDULE: Mapping[str, str] = asdict(RunOptions())

@@ -80,6 +80,9 @@ class Cost:
     course: Course | None = None
     """How steps are computed a few at a time, where they are."""
 
+    swapped: int = 0
+    """Bytes that are kept elsewhere: in a file, or in memory of the host beside a GPU."""
+
     @property
     def law(self) -> str:
         """What the letters of a law stand for."""
@@ -98,7 +101,7 @@ class Cost:
         """Plain data; `over_time` has at most `SHOWN` moments, each with the kernels that ran before it."""
         known = {name: getattr(self, name) for name in ("sizes", "dtype", "bytes", "optimiser", "total", "evaluations")}
         if self.course:
-            known |= {"piece": self.course.chunk, "kept": self.course.places}
+            known |= {"piece": self.course.chunk, "kept": self.course.places, "swapped": self.swapped}
         told = {"peak": asdict(self.peak), "objects": asdict(self.objects), "lines": [asdict(n) for n in self.lines]}
         laws = {category: str(law) for category, law in self.laws.items()}
         return {**known, **told, "laws": laws, "over_time": _series(self.moments)}
@@ -131,6 +134,7 @@ def cost(
         optimiser_bytes(model, made.dtype),
         growth.axis,
         course,
+        made.swapped if isinstance(made, Walking) else 0,
     )
 
 

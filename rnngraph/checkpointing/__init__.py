@@ -1,1 +1,1 @@
-"""Gradient checkpointing over time: which states are kept, which steps run again, what is swapped to a file."""
+"""Gradient checkpointing over time: which states are kept, which steps run again, what is swapped out."""

@@ -25,7 +25,7 @@ class Course:
     wide: int = 1
     """How many states are as wide as one place."""
     swap: str = ""
-    """The folder of the file that tapes are kept in; "" for memory."""
+    """Where tapes are kept: the folder of a file, or `host` for its memory beside a GPU's; "" for where the run is."""
     cut_off: bool = False
     """Whether no cotangent passes from one chunk to the one before."""
     known: Callable[[int, int], Counts] | None = None

@@ -12,8 +12,7 @@ from rnngraph.checkpointing.arenas import SHARED, bytes_of, shape_of
 from rnngraph.checkpointing.plan import HELD, KEPT, Key, Walking, lasting
 from rnngraph.checkpointing.segments import COTANGENT, END, MADE, STATE, STEPS, WITHIN, Carried
 from rnngraph.checkpointing.stages import AFTER, BACK, BEFORE, BETWEEN, LAST_WITHIN, THERE, WALKS
-from rnngraph.checkpointing.swap import SwapFile
-from rnngraph.diagnostics.errors import CannotDo
+from rnngraph.checkpointing.swap import Swap
 from rnngraph.ir.types import Dtypes, Type
 from rnngraph.planning.plan import ALIGN, PLANNED, rounded
 from rnngraph.runtime.backend import Backend
@@ -57,12 +56,11 @@ class Walker:
         }
         self.states = self.packed(STATE, self.cut.states)
         self.cotangents = self.packed(COTANGENT, self.cut.cotangents)
-        width, course = self.region(STATE).size * walking.course.wide, walking.course
-        self.store: Store | SwapFile = Store(backend, self.region(KEPT), width)
-        if course.swap:
-            if backend.name != "numpy":
-                raise CannotDo(f"--swap works with the backend numpy, not {backend.name}", "E619", "leave it out")
-            self.store = SwapFile(course.swap, course.places * width, width, self.region(KEPT))
+        kept = self.region(KEPT)
+        self.store: Store | Swap = Store(backend, kept, walking.width)
+        if walking.course.swap:
+            outside = backend.outside(walking.course.swap, walking.swapped, kept)
+            self.store = Swap(outside, walking.width, kept, backend.xp.copyto)
         self.taped: dict[int, str] = {}
         self.last: Bound | None = None
 
@@ -152,7 +150,7 @@ class Walker:
         if tape != HERE:
             self.store.get(tape, self.region("saved"))
         before = self.taped_before(chunk)
-        if before is not None and isinstance(self.store, SwapFile):
+        if before is not None and isinstance(self.store, Swap):
             self.store.ahead(before, self.region("saved").size)
         self.segment(self.taped[chunk], chunk, False, True)
 

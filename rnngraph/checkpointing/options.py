@@ -27,7 +27,7 @@ LONGEST_COUNT = 15
 """Digits of a number of steps or states."""
 
 SWAPPED_CHUNKS = 32
-"""Into so many parts a sequence is cut whose tapes lie in a file: two of them are in memory at once."""
+"""Into so many parts a sequence is cut whose tapes lie elsewhere: two of them are in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,11 @@ def truncated(steps: int, every: int) -> Course:
     return Course(steps, every, from_each, cut_off=True)
 
 
-def swapped(steps: int, batch: int, folder: str, places: Callable[[int], int]) -> Course:
-    """Everything is kept, in a file of this folder, by chunks that are a small part of the sequence."""
+def swapped(steps: int, batch: int, swap: str, places: Callable[[int], int]) -> Course:
+    """Everything is kept, elsewhere, by chunks that are a small part of the sequence."""
     chunk = _units(-(-steps // SWAPPED_CHUNKS), unit(batch))
     tape = places(chunk)
-    return Course(steps, chunk, lambda chunks: from_tapes(chunks, tape), tape=tape, swap=folder)
+    return Course(steps, chunk, lambda chunks: from_tapes(chunks, tape), tape=tape, swap=swap)
 
 
 def telling(keep: Keep, truncate: int | None, swap: str, steps: int, batch: int) -> tuple[tuple[int, ...], bool]:

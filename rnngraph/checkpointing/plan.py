@@ -38,6 +38,16 @@ class Walking:
         return self.layout.total
 
     @property
+    def width(self) -> int:
+        """The bytes of a place for what is kept."""
+        return state_bytes(self.cut, self.sizes, self.dtype) * self.course.wide
+
+    @property
+    def swapped(self) -> int:
+        """The bytes that are kept elsewhere than in the arenas."""
+        return self.course.places * self.width if self.course.swap else 0
+
+    @property
     def dtype(self) -> str:
         return self.layout.dtype
 
@@ -48,7 +58,7 @@ class Walking:
 
 def walking(parts: Parts, course: Course, sizes: Mapping[str, int], dtype: str) -> Walking:
     """Everything but arrays, for these sizes of all axes."""
-    states = course.tape if course.swap else course.places  # of what lies in a file, one tape is on its way
+    states = course.tape if course.swap else course.places  # of what lies elsewhere, one tape is on its way
     made, plans, layout = _planned(parts, course.kinds, sizes, dtype, states * course.wide)
     return Walking(parts.cut, course, made, plans, layout)
 

@@ -8,7 +8,19 @@ from dataclasses import asdict
 import click
 
 from rnngraph.cli.arguments import Real, Steps, Verb, Whole
-from rnngraph.cli.options import JSON, KEEP, KERNELS, MEMORY_LIMIT, MODEL, SWAP, TRUNCATE, UNROLL, dtype_option, read
+from rnngraph.cli.options import (
+    BACKEND,
+    JSON,
+    KEEP,
+    KERNELS,
+    MEMORY_LIMIT,
+    MODEL,
+    SWAP,
+    TRUNCATE,
+    UNROLL,
+    dtype_option,
+    read,
+)
 from rnngraph.cli.terminal import say_json, show_all
 from rnngraph.diagnostics.errors import UserError
 
@@ -32,6 +44,7 @@ from rnngraph.diagnostics.errors import UserError
 @MEMORY_LIMIT
 @TRUNCATE
 @SWAP
+@BACKEND
 @KERNELS
 @dtype_option("float32")
 @JSON
@@ -54,6 +67,7 @@ def cost(
     memory_limit: str | None,
     truncate: str | None,
     swap: str | None,
+    backend: str | None,
     kernels: str | None,
     dtype: str | None,
     as_json: bool,
@@ -65,17 +79,17 @@ def cost(
     from rnngraph.run_options import run_options
 
     model = read(file, name, settings)
-    flags = {"unroll": unroll, "dtype": dtype, "kernels": kernels}
+    flags = {"unroll": unroll, "backend": backend, "dtype": dtype, "kernels": kernels}
     memory = {"keep": keep, "memory_limit": memory_limit, "truncate": truncate, "swap": swap}
     options = run_options(model, **flags, **memory, dtype_default="float32")
-    compiled = options.training_step if gradient else options.compiled
+    compiled = options.planned(gradient)
     if (processes or shards) and not gradient:
         raise UserError("several processes share a training step, not a forward run", "E626", "add --gradient")
     if alone is not None and not processes:
         raise UserError("`--alone` is for the time over several processes", "E626", "add --processes")
     made = []
     if alone is not None:
-        made = gradients_by_time(model, options.training_step(model, steps).main, model.sizes(steps, batch))
+        made = gradients_by_time(model, compiled(model, steps).main, model.sizes(steps, batch))
     shared = among(model, options.dtype, batch, processes or 1, shards) if processes or shards else None
     link = Link(1e-6 * latency, 1e9 / 8 * bandwidth)
     times = scaling(model, options.dtype, batch, processes or 1, shards, 1e-3 * alone, link, made) if alone else None

@@ -61,7 +61,11 @@ KEEP = click.option(
 MEMORY_LIMIT = click.option(
     "--memory-limit", metavar="512MB", help="Use the fastest schedule that fits: what is kept, what is recomputed."
 )
-SWAP = click.option("--swap", metavar="FOLDER", help="Keep what the backward pass needs in a file in this folder.")
+SWAP = click.option(
+    "--swap",
+    metavar="FOLDER|host",
+    help="Keep what the backward pass needs in a file in this folder; for a GPU, in the host's memory.",
+)
 TRUNCATE = click.option(
     "--truncate", metavar="K", help="Stop gradients through states at every K-th step: not the exact gradient."
 )

@@ -76,20 +76,14 @@ def _gpu_kernels(
     model: Model, options: RunOptions, steps: int | None, gradient: bool, padded: bool, batch: int
 ) -> list[Listed]:
     """The kernels on a GPU; on an H100 where there is none here."""
-    from rnngraph.diagnostics.errors import CannotDo
     from rnngraph.ir.types import BATCH
     from rnngraph.kernels.gpu.adaptation import adapted
     from rnngraph.kernels.gpu.listing import listed_on_gpu
     from rnngraph.kernels.gpu.modules import Module
-    from rnngraph.kernels.gpu.target import h100
-    from rnngraph.runtime.choose_backend import backend_named, refuse_products, rounding_of
+    from rnngraph.runtime.choose_backend import planner_named, refuse_products
 
     refuse_products(options.products, options.dtype)
-    rounding = rounding_of(options.products)
-    try:
-        target = backend_named("cupy", "native", rounding).target(options.dtype)  # type: ignore[attr-defined]
-    except CannotDo:
-        target = h100(options.dtype, rounding)
+    target = planner_named("cupy", "native", options.products).target(options.dtype)  # type: ignore[attr-defined]
     plain = _program(model, replace(options, backend="numpy", kernels="numpy", products=""), steps, gradient, padded)
     program = adapted(plain, target)
     sizes = {axis: batch if axis == BATCH else steps or 100 for axis in program.axes}

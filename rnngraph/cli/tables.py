@@ -92,6 +92,10 @@ def cost_tables(cost: Any, lines: int) -> list[Any]:
     if cost.course:
         kept = f"computed at a time, and {cost.course.places:,} places for what is kept between"
         rows.append(("steps in a piece", f"{cost.course.chunk:,}", kept))
+    if cost.swapped:
+        swap = cost.course.swap
+        where = "memory of the host" if swap == "host" else f"a file in {escape(swap)}"
+        rows.append(("swapped", f"{cost.swapped:,}", f"beside all that, in {where}"))
     rows.append(("forward steps", f"{cost.evaluations:,.3f}", "computed for each step of the sequence"))
     objects = cost.objects
     told = f"about, in {objects.nodes:,} nodes: {objects.per_node:,.0f} a node"

@@ -39,6 +39,18 @@ def backend_named(name: str, kernels: str | None = None, products: str = "") -> 
     return CupyBackend() if wanted == known[1] else GeneratedBackend(rounding)
 
 
+def planner_named(name: str, kernels: str | None = None, products: str = "") -> Backend:
+    """The backend for what is planned and not run: where there is no device, one that is described."""
+    try:
+        return backend_named(name, kernels, products)
+    except CannotDo:
+        if name != "cupy":
+            raise
+        from rnngraph.runtime.described_gpu import DescribedGpu
+
+        return DescribedGpu(kernels or _from_environment(KERNELS[name]) or "native", rounding_of(products))
+
+
 def _from_environment(known: Sequence[str]) -> str | None:
     """What `RNNGRAPH_KERNELS` says, unless it speaks of another backend."""
     told = os.environ.get("RNNGRAPH_KERNELS") or None
@@ -76,6 +88,19 @@ def rounding_of(products: str) -> str:
         help = did_you_mean(products, PRODUCTS) or f"choose {', '.join(PRODUCTS[:-1])} or {PRODUCTS[-1]}"
         raise UserError(f"there are no products in `{products}`", "E649", help)
     return "" if products == PRODUCTS[0] else products
+
+
+HOST = "host"
+"""Where `swap` keeps what there is no room for on a GPU; elsewhere it is the folder of a file."""
+
+
+def refuse_swap(swap: str, backend: str) -> None:
+    """UserError where this backend cannot swap to there."""
+    if swap == HOST and backend == "numpy":
+        told = "`--swap host` makes room on a GPU; with the backend numpy all is on the host as it is"
+        raise UserError(told, "E619", "name the folder of a swap file, as in `--swap .`")
+    if swap not in ("", HOST) and backend == "cupy":
+        raise UserError(f"a GPU does not swap to a file in `{swap}`", "E619", "`--swap host` takes the host's memory")
 
 
 def refuse_products(products: str, dtype: str) -> None:

@@ -22,6 +22,7 @@ from rnngraph.runtime.execution import Bound, Watch
 from rnngraph.runtime.gpu_arrays import GpuArrays
 from rnngraph.runtime.gpu_execution import GpuBound, WatchedGpuBound
 from rnngraph.runtime.gpu_loading import Refused, warn
+from rnngraph.runtime.pinned_memory import PinnedMemory
 
 INSTALL = "`pip install 'rnngraph[cupy]'` brings it (`rnngraph[cupy13]` for CUDA 13), or use `--backend numpy`"
 TENSOR_CORES_FROM = 80
@@ -80,6 +81,9 @@ class CupyBackend(StepByStep):
             return self.xp.empty(bytes, np.uint8)
         except self.xp.cuda.memory.OutOfMemoryError as error:
             raise CannotDo(f"no room on the device for an array of {bytes:,} bytes", "E501") from error
+
+    def outside(self, told: str, bytes: int, buffer: Any) -> PinnedMemory:
+        return PinnedMemory(self.xp, bytes, buffer)
 
     def give(self, array: Any, target: Any) -> None:
         if isinstance(array, self.xp.ndarray):

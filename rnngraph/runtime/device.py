@@ -9,6 +9,22 @@ from typing import Any, Protocol
 from rnngraph.runtime.whole_arrays import WholeArrays
 
 
+class Outside(Protocol):
+    """Room outside of the memory that a run computes in, from and to which one buffer is copied while it computes.
+
+    The next copy begins when the one before is done.
+    """
+
+    def write(self, start: int, size: int) -> None:
+        """Begins to copy the first bytes of the buffer to a place here."""
+
+    def read(self, start: int, size: int) -> None:
+        """Begins to copy bytes from a place here to the beginning of the buffer."""
+
+    def wait(self) -> None:
+        """What is computed from now on comes after all that has begun; CannotDo where that failed."""
+
+
 class Device(Protocol):
     """An array module with what the kernels need beside it."""
 
@@ -40,6 +56,9 @@ class Device(Protocol):
 
     def empty(self, bytes: int) -> Any:
         """A new array of so many bytes; CannotDo where there is no room."""
+
+    def outside(self, told: str, bytes: int, buffer: Any) -> Outside:
+        """Room for so many bytes where the user `told` that it is to be; CannotDo where there is none."""
 
     def give(self, array: Any, target: Any) -> None:
         """Copies an array into one of the backend's."""

@@ -10,6 +10,7 @@ import numpy as np
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.files.arrays import on_device
 from rnngraph.runtime.backend import StepByStep
+from rnngraph.runtime.swap_file import SwapFile
 from rnngraph.system.memory import free_bytes
 
 DOMAIN = 389047
@@ -52,6 +53,9 @@ class NumpyBackend(StepByStep):
             return np.empty(bytes, np.uint8)
         except MemoryError as error:
             raise CannotDo(f"no room for an array of {bytes:,} bytes", "E501") from error
+
+    def outside(self, told: str, bytes: int, buffer: Any) -> SwapFile:
+        return SwapFile(told, bytes, buffer)
 
     def give(self, array: Any, target: Any) -> None:
         try:

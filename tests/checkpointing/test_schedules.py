@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -347,45 +343,6 @@ def test_a_cut_behind_the_end_cuts_nothing() -> None:
     data, weights = synthetic(model, 40, 2, 0), model.init(0)
     found = [everything(model.compile(gradient=True, truncate=k), data, weights, None) for k in (None, 64)]
     assert all(d.equal for d in differences(*found))
-
-
-# --- swap ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["tagger", "bidirectional", "depth"])
-@pytest.mark.parametrize("unroll", ["static", "dynamic"])
-def test_tapes_in_a_file(name: str, unroll: str, tmp_path: Path) -> None:
-    """The same bits in less memory, and nothing is left behind, also while it runs."""
-    model = parsed(name)
-    data, weights = synthetic(model, 100, 2, 0, True), model.init(0)
-    whole = everything(compiled(model, unroll, 100, "all"), data, weights, None)
-    program = compiled(model, unroll, 100, "all", swap=str(tmp_path))
-    for _ in range(2):
-        assert all(d.equal for d in differences(whole, everything(program, data, weights, None)))
-    assert not list(tmp_path.iterdir())
-    assert program.main.evaluations(model.sizes(100, 2)) == 1
-
-
-def test_a_disk_without_room_is_found_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = parsed("lstm")
-    data, weights = synthetic(model, 200, 2, 0), model.init(0)
-    with pytest.raises(CannotDo, match="E619"):
-        model.compile(gradient=True, swap=str(tmp_path / "nowhere")).gradients(data, weights)
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100))
-    with pytest.raises(CannotDo, match="100 are free"):
-        model.compile(gradient=True, swap=str(tmp_path)).gradients(data, weights)
-
-
-def test_a_disk_that_fills_up_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*ignored: Any) -> int:
-        raise OSError(28, "No space left on device")
-
-    model = parsed("lstm")
-    data, weights = synthetic(model, 200, 2, 0), model.init(0)
-    monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(CannotDo, match="No space left"):
-        model.compile(gradient=True, swap=str(tmp_path)).gradients(data, weights)
-    assert not list(tmp_path.iterdir())
 
 
 def test_one_way_to_save_memory_at_a_time() -> None:

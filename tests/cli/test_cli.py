@@ -388,7 +388,8 @@ def test_whole_models_are_timed(tmp_path: Path) -> None:
 @pytest.mark.skipif(not emulator.AVAILABLE, reason="no g++, which compiles kernels for the emulator")
 def test_the_contest_on_a_gpu_is_ready_for_one(tmp_path: Path) -> None:
     """By the stand-in: what it asks of us is there, and right."""
-    asked = ["gpu.py", "--contests", "lstm:2,3,4,5", "--turns", "1", "--long", "20,4", "--json", "gpu.json"]
+    asked = ["gpu.py", "--contests", "lstm:2,3,4,5", "--turns", "1", "--json", "gpu.json"]
+    asked += ["--long", "20,4", "--swapped", "20,4"]
     code = (
         "import runpy, sys; from tests.support import stand_in; sys.modules['cupy'] = stand_in.cupy(); "
         f"sys.argv = {asked!r}; runpy.run_path({str(ROOT / 'benchmarks' / 'gpu.py')!r}, run_name='__main__')"
@@ -399,6 +400,8 @@ def test_the_contest_on_a_gpu_is_ready_for_one(tmp_path: Path) -> None:
     told = json.loads((tmp_path / "gpu.json").read_text())
     rows, long = told["rows"], told["machine"]["a minGRU over one long row, in chunks and walked, ms"]
     assert re.fullmatch(r"0: [\d.]+ and [\d.]+(; -\d: [\d.]+ and [\d.]+){3}", long)
+    kept = told["machine"]["an LSTM by where the backward pass has its values, ms"]
+    assert re.fullmatch(r"on the device: [\d.]+, on the host: [\d.]+, sqrt: [\d.]+", kept)
     ours = [row for row in rows if row["name"] in ("ours", "ours, as called", "ours, static", "ours, op by op")]
     assert len(ours) == 8
     assert all(not row["failed"] and row["error"] < 1e-5 and row["us_per_step"] > 0 for row in ours)

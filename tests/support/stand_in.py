@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tests.support.cuda import emulator
+from tests.support.streams import CUDARuntimeError, Event, Place, Stream, Streams, pinned
 
 UFUNCS = (  # noqa: SIM905  # a list of names reads better as one text
     "add subtract multiply divide power mod maximum minimum negative absolute sign floor exp log sqrt "
@@ -55,6 +56,7 @@ class Gpus:
         self.launches: Counter[str] = Counter()
         self.recorded: list[emulator.Launch] | None = None
         self.functions: list[RawKernel] = []
+        self.streams = Streams()
 
     def array(self, host: Any) -> Array:
         """A new array on the current device."""
@@ -80,6 +82,7 @@ class Gpus:
         if isinstance(value, Array):
             if value.gpu != self.now:
                 raise ValueError(f"the array is on device {value.gpu}, the current one is {self.now}")
+            self.streams.touch(value.data_)
             return value.data_
         if not isinstance(value, int | float | np.generic):
             raise TypeError(f"Unsupported type {type(value)}")
@@ -136,7 +139,7 @@ class Array:
     nbytes = property(lambda self: self.data_.nbytes)
     flags = property(lambda self: self.data_.flags)
     device = property(lambda self: SimpleNamespace(id=self.gpu))
-    data = property(lambda self: SimpleNamespace(ptr=self.data_.ctypes.data))
+    data = property(lambda self: Place(self.gpus.streams, self.data_))
 
     def __len__(self) -> int:
         return len(self.data_)
@@ -191,7 +194,7 @@ class Array:
     # --- numbers ---
 
     def fill(self, value: Any) -> None:
-        self.data_.fill(self.gpus.host(value))
+        self.gpus.host(self).fill(self.gpus.host(value))
 
     def whole(self, reduce: Any) -> Array:
         return self.like(np.asarray(reduce(self.gpus.host(self))))
@@ -426,7 +429,7 @@ def kernel_argument(gpus: Gpus, value: Any) -> Any:
         if value.size != 1:
             raise TypeError(f"You are trying to pass a numpy.ndarray of shape {value.shape} as a kernel parameter.")
         return value.reshape(())[()]
-    if isinstance(value, SimpleNamespace):  # a place in memory
+    if isinstance(value, Place):
         return np.uint64(value.ptr)
     return gpus.host(value) if isinstance(value, Array) else value
 
@@ -539,11 +542,15 @@ def cupy(**attributes: int) -> Any:
             getDeviceProperties=lambda id: {"name": b"a stand-in"},
             getDeviceCount=lambda: 2,
             memsetAsync=memset_async(gpus),
+            CUDARuntimeError=CUDARuntimeError,
         ),
         driver=Driver(gpus),
         compiler=SimpleNamespace(CompileException=CompileException),
         nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
-        get_current_stream=lambda: SimpleNamespace(ptr=0, synchronize=lambda: None),
+        get_current_stream=lambda: gpus.streams.current,
+        Stream=lambda **told: Stream(gpus.streams, **told),
+        Event=lambda **told: Event(gpus.streams, **told),
+        PinnedMemory=pinned(gpus.streams),
         memory=SimpleNamespace(OutOfMemoryError=MemoryError),
     )
     return found
