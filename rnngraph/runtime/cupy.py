@@ -13,7 +13,7 @@ from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.files.arrays import on_device
 from rnngraph.kernels.gpu.adaptation import adapted
-from rnngraph.kernels.gpu.target import STATIC, GpuTarget
+from rnngraph.kernels.gpu.target import STATIC, GpuTarget, cluster_of
 from rnngraph.planning.plan import Plan, plan
 from rnngraph.planning.program import Program
 from rnngraph.runtime.backend import StepByStep
@@ -143,7 +143,8 @@ class GeneratedBackend(CupyBackend):
     def target(self, dtype: str) -> GpuTarget:
         attributes = self.xp.cuda.Device(self.device).attributes
         near = attributes["MaxSharedMemoryPerBlockOptin"] - STATIC
-        return GpuTarget(dtype, attributes["MultiProcessorCount"], near, rounding=self.rounding)
+        cluster = cluster_of(str(self.xp.cuda.Device(self.device).compute_capability))
+        return GpuTarget(dtype, attributes["MultiProcessorCount"], near, rounding=self.rounding, cluster=cluster)
 
     def adapted(self, program: Program, dtype: str) -> Program:
         return adapted(program, self.target(dtype))

@@ -14,6 +14,12 @@ PLAIN = 48 * 1024
 """Bytes of near memory that a block has without asking."""
 
 
+PORTABLE = 8
+"""Blocks of a cluster that a kernel can have without asking, by this attribute
+(`CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED`)."""
+LARGE_CLUSTERS = 14
+
+
 class Refused(Exception):
     """Why a kernel cannot be had, and where what it does is written."""
 
@@ -42,6 +48,8 @@ def fit(cupy: Any, kernel: Any, launch: Launch, processors: int) -> None:
     try:
         if launch.bytes > PLAIN:
             kernel.max_dynamic_shared_size_bytes = launch.bytes
+        if launch.cluster > PORTABLE:
+            cupy.cuda.driver.funcSetAttribute(kernel.kernel.ptr, LARGE_CLUSTERS, 1)
         told = kernel.kernel.ptr, launch.threads, launch.bytes
         each = cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(*told) if launch.teams else 1
     except cupy.cuda.driver.CUDADriverError as error:

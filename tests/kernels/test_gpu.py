@@ -21,7 +21,7 @@ from rnngraph.kernels.gpu.adaptation import adapted
 from rnngraph.kernels.gpu.loops import loop_of
 from rnngraph.kernels.gpu.modules import OPTIONS, Module
 from rnngraph.kernels.gpu.shapes import Factor, Facts, loop_shape
-from rnngraph.kernels.gpu.target import GpuTarget, h100
+from rnngraph.kernels.gpu.target import GpuTarget, cluster_of, h100
 from rnngraph.planning.program import repeats_of
 from rnngraph.runtime.numpy import NumpyBackend
 from rnngraph.weights.save_load import load_weights
@@ -165,11 +165,13 @@ def test_how_often_blocks_meet(name: str) -> None:
 
 
 @emulated
-@pytest.mark.parametrize("name", ["GRU(8)", "LayerNormLSTM(8)", "MinGRU(8)"])
-def test_no_two_threads_are_in_each_others_way(name: str, small: Any) -> None:
+@pytest.mark.parametrize(
+    ("name", "cluster"), [("GRU(8)", 0), ("LayerNormLSTM(8)", 0), ("MinGRU(8)", 0), ("GRU(8)", 2)]
+)
+def test_no_two_threads_are_in_each_others_way(name: str, cluster: int, small: Any) -> None:
     model = cell(name, 8)
     data, weights = synthetic(model, 2, 2, 0), model.init(0)
-    program = model.compile(backend=InParts(2), gradient=True)
+    program = model.compile(backend=InParts(2, cluster=cluster), gradient=True)
     with small.record() as launches:
         program.gradients(data, weights)
     loops = [launch for launch in launches if launch.name.startswith("loop")]
@@ -178,20 +180,34 @@ def test_no_two_threads_are_in_each_others_way(name: str, small: Any) -> None:
 
 
 @emulated
+@pytest.mark.parametrize(("cluster", "meet"), [(0, "meet(team);"), (2, "cluster_barrier();")])
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_meeting_that_is_left_out_is_found(which: int, small: Any) -> None:
+def test_a_meeting_that_is_left_out_is_found(which: int, cluster: int, meet: str, small: Any) -> None:
     """So the test before can fail: without a meeting one block reads what another has not written yet."""
     model = cell("GRU(8)", 8)
     data, weights = synthetic(model, 2, 2, 0), model.init(0)
     with small.record() as launches:
-        model.compile(backend=InParts(2)).run(data, weights)
+        model.compile(backend=InParts(2, cluster=cluster)).run(data, weights)
     (loop,) = [launch for launch in launches if launch.name.startswith("loop")]
-    before, *parts = loop.module.text.split("meet(team);\n      {")
+    before, *parts = loop.module.text.split(f"{meet}\n      {{")
     assert len(parts) == 2
     parts[which] = "__syncthreads();\n      {" + parts[which]
-    parts[1 - which] = "meet(team);\n      {" + parts[1 - which]
+    parts[1 - which] = f"{meet}\n      {{{parts[1 - which]}"
     wrong = replace(loop, module=compiled(before + "".join(parts), OPTIONS))
     assert "race" in wrong.sanitized("thread")
+
+
+@emulated
+@pytest.mark.parametrize(("name", "parts"), [("layer norm lstm", 2), ("stop", 2), ("GRU(16)", 16)])
+def test_a_team_that_is_a_cluster(name: str, parts: int, cupy: Any) -> None:
+    """The same bits, and nothing waits in far memory."""
+    model = parsed(name) if name in ALL else cell(name, 16)
+    data, weights = synthetic(model, 5, 3, 0, padded=True), model.init(0)
+    programs = [model.compile(backend=InParts(*told), gradient=True) for told in ((1,), (parts, "", parts))]
+    with cupy.record() as launches:
+        found = [everything(program, data, weights, None) for program in programs]
+    assert not [d for d in differences(*found) if not d.equal]
+    assert max(launch.cluster for launch in launches) > 1 and not any(launch.cooperative for launch in launches)
 
 
 # --- launches ----------------------------------------------------------------------------------------------------
@@ -354,6 +370,18 @@ def test_a_shape_fits_the_device(units: int, batch: int, dtype: str) -> None:
     assert kept or units == 4096 or (units, dtype) == (1024, "float64")
 
 
+def test_clusters_lie_among_neighbours() -> None:
+    """No more of them than have their 16 processors; and none of a number that is no power of two."""
+    for parts, at_once in ((2, 64), (4, 32), (8, 16), (16, 8)):
+        shape = loop_shape(factor(128), 1024, replace(h100("float32"), parts=parts))
+        assert shape is not None
+        assert shape.clustered and shape.blocks == parts * at_once
+    for parts in (1, 3, 32):
+        shape = loop_shape(factor(128), 1024, replace(h100("float32"), parts=parts))
+        assert shape is not None
+        assert not shape.clustered
+
+
 def test_what_is_summed_over_rows_has_one_team() -> None:
     shape = loop_shape(replace(factor(64), alone=True), 32, h100("float32"))
     assert shape is not None
@@ -376,7 +404,9 @@ def test_the_command_tells_how_loops_are_spread(tmp_path: Any) -> None:
 @pytest.mark.parametrize("arch", assembler.ARCHITECTURES)
 def test_registers_suffice(arch: str) -> None:
     """Nothing is spilled: what a thread works on stays in registers."""
-    module = module_of(cell("LSTM(512)", 512))
-    for together in (True, False):
-        for name, used in assembler.assembled(module.text(together), arch, OPTIONS).items():
-            assert not used.spilled, name
+    target = replace(h100("float32"), cluster=cluster_of(arch))
+    for name, batch in (("LSTM(512)", 32), ("GRU(512)", 32), ("LSTM(128)", 4)):
+        module = module_of(cell(name, 512), target=target, batch=batch)
+        for together in {launch.waits for launch in module.launches.values()}:
+            for kernel, used in assembler.assembled(module.text(together), arch, OPTIONS).items():
+                assert not used.spilled, (name, kernel)

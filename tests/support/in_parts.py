@@ -9,11 +9,11 @@ from rnngraph.runtime.cupy import GeneratedBackend
 
 
 class InParts(GeneratedBackend):
-    """So many blocks share out the units of the same rows."""
+    """So many blocks share out the units of the same rows; they are a cluster where `cluster` allows so many."""
 
-    def __init__(self, parts: int, rounding: str = "") -> None:
+    def __init__(self, parts: int, rounding: str = "", cluster: int = 0) -> None:
         super().__init__(rounding)
-        self.parts = parts
+        self.parts, self.cluster = parts, cluster
 
     def target(self, dtype: str) -> GpuTarget:
-        return replace(super().target(dtype), parts=self.parts)
+        return replace(super().target(dtype), parts=self.parts, cluster=self.cluster)

@@ -153,8 +153,9 @@ class Writer:
         kept = "\n".join(f"  {line}" for line in self.kept())
         body = "\n".join(f"    {line}" for line in self.repeat(self.loop.repeat))
         batch = self.views.names[BATCH]
+        cluster = f" __cluster_dims__({self.shape.parts}, 1, 1)" if self.shape.clustered else ""
         return f"""
-extern "C" __global__ void __launch_bounds__(THREADS, 1)
+extern "C" __global__ void{cluster} __launch_bounds__(THREADS, 1)
 {name}({parameters(self.loop, self.views)}, Int rows_each, Int parts, Int teams) {{
   {kind}* near = ({kind}*)dynamic_shared();
   unsigned char* copies = dynamic_shared() + {self.shape.copies};
@@ -215,7 +216,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 
     def meeting(self, key: object) -> Iterator[str]:
         if key in self.loop.meetings.blocks:
-            yield "meet(team);"
+            yield "cluster_barrier();" if self.shape.clustered else "meet(team);"
         elif key in self.loop.meetings.threads:
             yield "__syncthreads();"
 

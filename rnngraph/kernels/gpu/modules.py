@@ -78,7 +78,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) squares(const {TYPES[dtype
 @dataclass(frozen=True)
 class Launch:
     """A kernel by name and its grid, the views that it is told (for a loop: whole slots), the numbers after the sizes,
-    and bytes of near memory. Of a loop also the teams, and whether their blocks wait for each other."""
+    and bytes of near memory. Of a loop also the teams, and whether their blocks wait for each other in far memory."""
 
     name: str
     blocks: int
@@ -87,6 +87,8 @@ class Launch:
     bytes: int = 0
     teams: int = 0
     waits: bool = False
+    cluster: int = 1
+    """Blocks of a cluster, which wait for each other at its barrier."""
     around: tuple[int, ...] = ()
     """The loops around it whose places it is told."""
     threads: int = THREADS
@@ -170,7 +172,9 @@ class Module:
         self.spread_out[id(loop.repeat)] = shape.told(loop.facts(), self.target)
         numbers, around = (shape.rows_each, shape.parts, shape.teams), tuple(loop.around)
         views = self.whole(loop)
-        return Launch(name, shape.blocks, views, numbers, shape.bytes, shape.teams, shape.parts > 1, around)
+        cluster = shape.parts if shape.clustered else 1
+        waits = shape.parts > 1 and not shape.clustered
+        return Launch(name, shape.blocks, views, numbers, shape.bytes, shape.teams, waits, cluster, around)
 
     def read_beside(self, repeat: Repeat) -> set[int]:
         """The slots that are read outside of a loop."""
@@ -202,7 +206,7 @@ class Module:
         self.spread_out[id(repeat)] = scan.told(entries)
         kept, around = kernel.kept * scan.chunks * entries, tuple(loop.around)
         numbers = (scan.steps, scan.chunks)
-        return Launch(name, scan.blocks, self.whole(loop), numbers, 0, 1, True, around, borders=kept)
+        return Launch(name, scan.blocks, self.whole(loop), numbers, 0, 1, True, around=around, borders=kept)
 
     def loop_name(self) -> str:
         return f"loop{sum(name.startswith('loop') for name in self.known)}"

@@ -14,6 +14,9 @@ __device__ __forceinline__ unsigned load_acquire(const unsigned* count) {
   asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(found) : "l"(count) : "memory");
   return found;
 }
+__device__ __forceinline__ void cluster_barrier() {
+  asm volatile("barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
 extern __shared__ __align__(16) unsigned char dynamic_memory[];
 __device__ __forceinline__ unsigned char* dynamic_shared() { return dynamic_memory; }
 #endif
@@ -123,7 +126,8 @@ __device__ __forceinline__ Share shared_out(Int batch, Int outer, Int rows_each,
           int(blockIdx.x % parts), parts};
 }
 
-// The blocks that work on the same rows meet: what each has written, all can read. Nobody meets where one is alone.
+// The blocks that work on the same rows meet: what each has written, all can read. Nobody meets where one is alone, and
+// where they are a cluster they meet at its barrier instead.
 struct Team {
   unsigned* count;
   unsigned size, met;

@@ -1,8 +1,8 @@
 """How a loop is spread over a device: which blocks have which rows and units, and what they keep near.
 
 A team of blocks has some rows of the batch; its `parts` share out the units. More parts have less to compute and to
-read at each step, but meet in far memory. What a step takes is estimated for each number of parts, and the least is
-taken. Bits do not depend on any of it.
+read at each step, but meet: in far memory, or sooner, where they are few enough to be a cluster. What a step takes is
+estimated for each number of parts, and the least is taken. Bits do not depend on any of it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from rnngraph.kernels.gpu.functions import Tiles
 from rnngraph.kernels.gpu.products import Products
 from rnngraph.kernels.gpu.target import GpuTarget
 
-MEETING = 2000.0
+MEETING, CLUSTER_MEETING = 2000.0, 400.0
 """Clocks that the blocks of a team take to meet; the other figures are of one processor, per clock."""
+NEIGHBOURS = 16
+"""So many processors at least can have the blocks of one cluster."""
 FAR_BYTES, OPERATIONS = 24.0, 20.0
 STAGED = 32
 """The most rows that are staged at a time."""
@@ -72,11 +74,13 @@ class LoopShape:
     """Where in near memory copies of small slots begin, in bytes."""
     clocks: float
     """The estimate for one step."""
-
+    clustered: bool = False
+    """Whether a team is a cluster."""
 
     def told(self, facts: Facts, target: GpuTarget) -> str:
         """The shape in words."""
-        teams = f"{self.teams:,} team{'s' * (self.teams > 1)} of {self.parts} block{'s' * (self.parts > 1)}"
+        team = "cluster" if self.clustered else "team"
+        teams = f"{self.teams:,} {team}{'s' * (self.teams > 1)} of {self.parts} block{'s' * (self.parts > 1)}"
         rows = f"{self.rows_each:,} row{'s' * (self.rows_each > 1)} each"
         meetings = facts.meetings if self.parts > 1 else 0
         met = f"{meetings} meeting{'s' * (meetings != 1)} a step"
@@ -104,7 +108,8 @@ def _parts(facts: Facts, target: GpuTarget) -> Iterator[int]:
 
 
 def _shaped(facts: Facts, batch: int, target: GpuTarget, parts: int) -> LoopShape | None:
-    at_once = 1 if facts.alone else max(1, target.processors // parts)
+    clustered = 1 < parts <= target.cluster and parts & (parts - 1) == 0
+    at_once = 1 if facts.alone else _at_once(target.processors, parts, clustered)
     rows = max(1, -(-batch // at_once))
     teams = max(1, -(-batch // rows))
     tall = target.products.tall(rows)
@@ -116,8 +121,18 @@ def _shaped(facts: Facts, batch: int, target: GpuTarget, parts: int) -> LoopShap
     placed, entries = tiles
     bytes = -(-entries * target.itemsize // 16) * 16
     clocks = sum(_clocks(f, parts, rows, placed[f.group], target) for f in facts.factors)
-    clocks += facts.operations * rows / parts / OPERATIONS + (MEETING * facts.meetings if parts > 1 else 0.0)
-    return LoopShape(parts, rows, teams, min(teams, at_once) * parts, placed, bytes + copied, bytes, clocks)
+    clocks += facts.operations * rows / parts / OPERATIONS + _meeting(parts, clustered) * facts.meetings
+    blocks = min(teams, at_once) * parts
+    return LoopShape(parts, rows, teams, blocks, placed, bytes + copied, bytes, clocks, clustered)
+
+
+def _at_once(processors: int, parts: int, clustered: bool) -> int:
+    """The teams that have processors at the same time."""
+    return max(1, processors // NEIGHBOURS * (NEIGHBOURS // parts) if clustered else processors // parts)
+
+
+def _meeting(parts: int, clustered: bool) -> float:
+    return 0.0 if parts == 1 else CLUSTER_MEETING if clustered else MEETING
 
 
 def _clocks(factor: Factor, parts: int, rows: int, tiles: Tiles, target: GpuTarget) -> float:

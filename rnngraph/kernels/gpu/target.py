@@ -25,6 +25,8 @@ class GpuTarget:
     """The fewest steps of a chunk, where a loop is done in chunks at once."""
     rounding: str = ""
     """What operands of products are rounded to for tensor cores; "" where products are in the program's type."""
+    cluster: int = 0
+    """So many blocks at most are a _cluster_, which meets without far memory; 0 where the device knows none."""
     near: int = 0
     several: bool = False
     sums_in_chains: bool = False
@@ -53,4 +55,10 @@ STATIC = 20 * 1024
 def h100(dtype: str, rounding: str = "") -> GpuTarget:
     """What is told of programs where there is no device: an H100 has 132 processors with 227 KiB each (NVIDIA, "H100
     Tensor Core GPU Architecture", 2022)."""
-    return GpuTarget(dtype, 132, 227 * 1024 - STATIC, rounding=rounding)
+    return GpuTarget(dtype, 132, 227 * 1024 - STATIC, rounding=rounding, cluster=cluster_of("90"))
+
+
+def cluster_of(capability: str) -> int:
+    """The most blocks of a cluster on devices of a compute capability: 8 from 9.0 on (CUDA C++ Programming Guide,
+    "Thread Block Clusters"); the large devices of 9.0 and 10.0 take 16, if they are asked to."""
+    return 16 if capability in ("90", "100") else 8 if int(capability) > 90 else 0
