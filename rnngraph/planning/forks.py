@@ -8,20 +8,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from rnngraph.planning.program import AFTER, BEFORE, Code, Fork, Group, Program, Repeat, moments_of, watched
+from rnngraph.planning.program import AFTER, BEFORE, FEW, Code, Fork, Group, Program, Repeat, moments_of, watched
 
 
-def with_forks(program: Program) -> Program:
-    """The program that tells where loops may run at once; of what kernels do, as all else is called from Python. None
-    with gradients: there memory counts for more than time."""
-    if program.turn is not None or not {"saved", "gradients"}.isdisjoint(program.categories):
+def with_forks(program: Program, few: int = FEW, with_gradients: bool = False) -> Program:
+    """The program that tells where loops may run at once, for a batch of fewer rows than `few`; of what kernels do, as
+    all else is called from Python. None with gradients, unless they are asked for: there memory may count for more
+    than time."""
+    gradients = program.turn is not None or not {"saved", "gradients"}.isdisjoint(program.categories)
+    if gradients and not with_gradients:
         return program
-    ends = [*(i for i, item in enumerate(program.code) if not _by_kernels(item)), len(program.code)]
-    found, start = list[Fork](), 0
+    found, first = list[Fork](), 0
+    for way in program.ways:
+        found += (fork._replace(first=first + fork.first) for fork in _of_kernels(way))
+        first += len(way)
+    return replace(program, forks=tuple(found), few=few)
+
+
+def _of_kernels(code: Sequence[Code]) -> Iterator[Fork]:
+    ends, start = [*(i for i, item in enumerate(code) if not _by_kernels(item)), len(code)], 0
     for end in ends:
-        found += (fork._replace(first=start + fork.first) for fork in _forks(program.code[start:end]))
+        yield from (fork._replace(first=start + fork.first) for fork in _forks(code[start:end]))
         start = end + 1
-    return replace(program, forks=tuple(found))
 
 
 def _by_kernels(item: Code) -> bool:

@@ -226,6 +226,8 @@ class Program:
     """Where the code of the backward pass begins, in a program whose two ways are run apart."""
     forks: tuple[Fork, ...] = ()
     """Where loops run at once, for a batch of a few rows, by whoever can do so."""
+    few: int = FEW
+    """Of fewer rows than this."""
     plain: Program | None = field(default=None, repr=False, compare=False)
     """The program as it was before kernels took parts of it, for who may have to do without them."""
 
@@ -237,7 +239,7 @@ class Program:
     def forked(self, sizes: Mapping[str, int]) -> tuple[Fork, ...]:
         """Where loops may run at once: what they write is then alive at once. With rows enough for all threads that
         would take memory for nothing."""
-        return self.forks if self.forks and sizes[BATCH] < FEW else ()
+        return self.forks if self.forks and sizes[BATCH] < self.few else ()
 
     @property
     def steps(self) -> Iterator[Step]:

@@ -50,13 +50,14 @@ class GpuBound(Bound):
             for launch in launches:
                 self.take(launch, modules[launch.waits])
         except Refused:  # one is to blame, and has kept the others of its module away
-            for refused in list(self.one_by_one(self.program.code)):
-                warn("this loop is not one kernel, and goes step by step", refused)
+            for message, refused in list(self.one_by_one(self.program.code)):
+                warn(message, refused)
 
-    def one_by_one(self, code: Sequence[Code], around: Span | None = None) -> Iterator[Refused]:
-        """Loads each kernel from a module of its own; gives why loops have none. Refused for a group that has none."""
+    def one_by_one(self, code: Sequence[Code], around: Span | None = None) -> Iterator[tuple[str, Refused]]:
+        """Loads each kernel from a module of its own; of loops that have none, what is done instead, and why.
+        Refused for a group that has none."""
         for item in code:
-            launch = self.module.launches.get(id(item))
+            launch, apart = self.module.launches.get(id(item)), id(item) in self.module.joined
             if launch is not None:
                 try:
                     self.take(launch, module_of(self.cupy, self.module.text_of([launch.name]), launch.waits))
@@ -64,10 +65,17 @@ class GpuBound(Bound):
                 except Refused as refused:
                     if not isinstance(item, Repeat):
                         raise Refused(refused.why, around or _span(item)) from refused
-                    self.module.step_by_step(item, refused.why)
-                    yield Refused(refused.why, item.span)
+                    yield self.instead(item, refused.why), Refused(refused.why, item.span)
             if isinstance(item, Repeat):
-                yield from self.one_by_one((*item.body, *item.rest), around or item.span)
+                yield from self.one_by_one([item] if apart else (*item.body, *item.rest), around or item.span)
+
+    def instead(self, repeat: Repeat, why: str) -> str:
+        """Takes back what is refused, and says so."""
+        if id(repeat) in self.module.joined:
+            self.module.one_after_another(repeat)
+            return "loops that could run at once, from this one on, run one after another"
+        self.module.step_by_step(repeat, why)
+        return "this loop is not one kernel, and goes step by step"
 
     def take(self, launch: Launch, module: Any) -> None:
         if launch.name not in self.kernels:
@@ -77,6 +85,9 @@ class GpuBound(Bound):
 
     def stream(self) -> int:
         return int(self.cupy.cuda.get_current_stream().ptr)
+
+    def made_calls(self, code: Sequence[Code]) -> list[Callable[[], Any]]:
+        return super().made_calls(self.module.in_order(code))
 
     def call(self, item: Code) -> Callable[[], Any]:
         launch = self.module.launches.get(id(item))

@@ -20,8 +20,10 @@ from rnngraph.diagnostics.errors import CannotDo, Warned
 from rnngraph.kernels.gpu.adaptation import adapted
 from rnngraph.kernels.gpu.loops import loop_of
 from rnngraph.kernels.gpu.modules import OPTIONS, Module
-from rnngraph.kernels.gpu.shapes import Factor, Facts, loop_shape
+from rnngraph.kernels.gpu.shapes import Factor, Facts, loop_shape, shapes_at_once
 from rnngraph.kernels.gpu.target import GpuTarget, cluster_of, h100
+from rnngraph.planning import plan as planning
+from rnngraph.planning.program import Program as Code
 from rnngraph.planning.program import repeats_of
 from rnngraph.runtime.numpy import NumpyBackend
 from rnngraph.weights.save_load import load_weights
@@ -237,6 +239,101 @@ def test_weights_may_be_other_arrays_at_each_call(cupy: Any) -> None:
         right = model.compile(gradient=True).gradients(data, weights)[1]
         found = program.gradients(data, {name: cupy.asarray(array) for name, array in weights.items()})[1]
         assert max(abs(found[name] - right[name]).max() for name in right) < 1e-12
+
+
+# --- loops at once -------------------------------------------------------------------------------------------------
+
+BOTH = """
+model M {
+  input x: seq[3]
+  y = Bidirectional(GRU(8), GRU(8))(x)
+  output y
+  loss mean(y * y)
+}
+"""
+TOWERS = """
+model M {
+  input a: seq@one[2]
+  input b: seq@two[2]
+  input c: seq@three[2]
+  p, _ = unroll GRU(6) over a
+  q, _ = unroll LSTM(4) over tanh(b)
+  r, _ = unroll LayerNormLSTM(3) over c
+  y = [2 * last(p), last(q), last(r)]
+  output y
+  loss mean(y * y)
+}
+"""
+
+
+class OneAfterAnother(InParts):
+    def adapted(self, program: Code, dtype: str) -> Code:
+        return replace(super().adapted(program, dtype), forks=())
+
+
+@emulated
+@pytest.mark.parametrize("told", [(1,), (2,), (2, "", 2)], ids=["blocks", "teams", "clusters"])
+@pytest.mark.parametrize(("text", "loops"), [(BOTH, 2), (TOWERS, 3)], ids=["directions", "towers"])
+def test_loops_that_need_nothing_of_each_other_are_one_launch(text: str, loops: int, told: Any, cupy: Any) -> None:
+    """Forward and backward, with the bits that they have one after another."""
+    model, found, counts = parse(text), [], []
+    data, weights = synthetic(model, 5, 3, 0, padded=True), model.init(0)
+    right = model.compile(gradient=True).gradients(data, weights)[1]
+    for backend in (OneAfterAnother(*told), InParts(*told)):
+        program = model.compile(backend=backend, gradient=True)
+        cupy.launches.clear()
+        found.append(program.gradients(data, weights)[1])
+        counts.append(sum(n for name, n in cupy.launches.items() if name.startswith("loop")))
+    assert counts == [2 * loops, 2]
+    assert not [d for d in differences(*found) if not d.equal]
+    assert max(d.max_abs for d in differences(right, found[1])) < 1e-9
+
+
+@emulated
+@pytest.mark.parametrize("planned", [True, False])
+def test_what_loops_at_once_use_is_alive_at_once(planned: bool, small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planned as if they ran one after another, one writes where the other reads."""
+    if not planned:
+        monkeypatch.setattr(planning, "_at_once", lambda *told: None)
+    model = parse(BOTH)
+    data, weights = synthetic(model, 2, 2, 0), model.init(0)
+    with small.record() as launches:
+        model.compile(backend=InParts(2)).run(data, weights)
+    (both,) = [launch for launch in launches if launch.name.startswith("loop")]
+    assert ("race" in both.sanitized("thread")) != planned
+
+
+def test_loops_share_the_processors() -> None:
+    """Each begins with a cluster; those whose matrices have no room near in a part of the device go one by one."""
+    target, steps = h100("float32"), [100, 100]
+    for units, batch in ((128, 4), (512, 8), (512, 16)):
+        shapes = shapes_at_once([factor(units)] * 2, steps, batch, target)
+        assert shapes is not None
+        alone = loop_shape(factor(units), batch, target)
+        assert alone is not None
+        assert shapes[0] == shapes[1] and shapes[0].clocks < 2 * alone.clocks
+        assert sum(shape.blocks for shape in shapes) <= target.processors
+    unequal = shapes_at_once([factor(64), factor(128)], steps, 3, target)
+    assert unequal is not None
+    assert [(shape.parts, shape.cluster, shape.blocks) for shape in unequal] == [(1, 1, 16), (16, 16, 48)]
+    assert shapes_at_once([factor(1024)] * 2, steps, 8, target) is None
+
+
+def test_for_a_few_rows_it_is_told_what_runs_at_once() -> None:
+    for batch, told in ((16, True), (17, False)):
+        shapes = list(module_of(parse(BOTH), batch=batch).spread_out.values())
+        assert len(shapes) == 4 and all(("at once with 1 more" in shape) == told for shape in shapes)
+
+
+@emulated
+def test_loops_at_once_that_are_refused(small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = parse(BOTH)
+    data, weights = synthetic(model, 5, 3, 0, padded=True), model.init(0)
+    right = model.compile(backend=InParts(2)).run(data, weights)
+    refuse_text(small, monkeypatch, "loop2(")
+    with pytest.warns(Warned, match="(?s)run one after another.*over x.*NVRTC does not compile it") as told:
+        found = model.compile(backend=InParts(2)).run(data, weights)
+    assert len(told) == 1 and not [d for d in differences(right, found) if not d.equal]
 
 
 # --- kernels that are refused --------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from rnngraph.kernels.kernel import Product
 from rnngraph.model import Model
 from rnngraph.planning.plan import Plan, plan
 from rnngraph.planning.program import FEW, Code, Group, Program, Repeat, moments_of, watched
+from rnngraph.runtime.described_gpu import DescribedGpu
 from tests.support.models import parsed
 
 TWO = """
@@ -48,8 +49,9 @@ model M(units = 3) {
 """
 
 
-def compiled(model: Model, gradient: bool = False) -> Variant:
-    found = model.compile(dtype="float32", gradient=gradient, kernels="native")
+def compiled(model: Model, gradient: bool = False, gpu: bool = False) -> Variant:
+    backend = DescribedGpu("native", "") if gpu else "numpy"
+    found = model.compile(backend=backend, dtype="float32", gradient=gradient, kernels="native")
     return found.variant(Signature(cotangents=model.differentiated if gradient else None))
 
 
@@ -101,10 +103,11 @@ def rooms(program: Program, made: Plan, items: Sequence[Code], written: bool) ->
     return [(made.offsets[slot], made.offsets[slot] + made.slot_bytes[slot]) for slot in mine]
 
 
+@pytest.mark.parametrize(("gradient", "gpu"), [(False, False), (False, True), (True, True)])
 @pytest.mark.parametrize("name", ["bidirectional", "single steps", "norms", "masked and reset"])
-def test_of_a_few_rows_no_strand_writes_where_another_is(name: str) -> None:
+def test_of_a_few_rows_no_strand_writes_where_another_is(name: str, gradient: bool, gpu: bool) -> None:
     model = parsed(name)
-    variant = compiled(model)
+    variant = compiled(model, gradient, gpu)
     made = variant.plan(model.sizes(6, 1))
     assert variant.program.forks
     for fork in strands(variant.program):

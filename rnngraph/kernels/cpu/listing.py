@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.listing import Listed, listed
-from rnngraph.planning.program import FEW, Program, Repeat
+from rnngraph.planning.program import Program, Repeat
 
 
 def kernels_of(program: Program, target: CpuTarget) -> list[Listed]:
@@ -18,6 +18,6 @@ def kernels_of(program: Program, target: CpuTarget) -> list[Listed]:
 
     def told(repeat: Repeat) -> str:
         found = others.get(repeat.loop, 0)
-        return f", under {FEW} rows at once with {found} more" if found else ""
+        return f", under {program.few} rows at once with {found} more" if found else ""
 
     return listed(program.code, target, told)

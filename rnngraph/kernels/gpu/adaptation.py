@@ -1,4 +1,5 @@
-"""A program as it is run on a GPU: fused where there are kernels, its slots safe from blocks that are ahead."""
+"""A program as it is run on a GPU: fused where there are kernels, its slots safe from blocks that are ahead, and what
+may run at once known."""
 
 from __future__ import annotations
 
@@ -9,7 +10,11 @@ from rnngraph.kernels.fusion import fused
 from rnngraph.kernels.gpu.functions import supported
 from rnngraph.kernels.gpu.target import GpuTarget
 from rnngraph.kernels.loop_slots import alive_through_loops
+from rnngraph.planning.forks import with_forks
 from rnngraph.planning.program import Code, Group, Program, Repeat
+
+FEW = 17
+"""From so many rows of a batch on, loops at once would take more of the memory than they give back in time."""
 
 
 def adapted(program: Program, target: GpuTarget) -> Program:
@@ -18,7 +23,7 @@ def adapted(program: Program, target: GpuTarget) -> Program:
     ways = [tuple(_opened(way)) for way in made.ways]
     turn = None if made.turn is None else len(ways[0])
     code = tuple(item for way in ways for item in way)
-    return alive_through_loops(replace(made, code=code, turn=turn, plain=program))
+    return with_forks(alive_through_loops(replace(made, code=code, turn=turn, plain=program)), FEW, with_gradients=True)
 
 
 def _opened(code: Sequence[Code]) -> Iterator[Code]:

@@ -125,15 +125,43 @@ def _gate(size: int, sizes: Sequence[int]) -> int:
     return next((n for n in sizes if n >= 8 and size % n == 0 and 8 * n >= size), size)
 
 
-def parameters(loop: Loop, views: Views, alone: bool = False) -> str:
-    """What the kernel of a loop is told: slots, places of the loops around, sizes, and where blocks count who has come.
+def slots_of(loops: Sequence[Loop]) -> list[int]:
+    """The slots that loops touch, in order."""
+    return sorted({slot for loop in loops for slot in loop.slots})
+
+
+def parameters(loops: Sequence[Loop], views: Views, alone: bool = False) -> str:
+    """What the kernel of loops is told: slots, places of the loops around, sizes, and where blocks count who has come.
     Where a thread is `alone`, no two slots are known to it under two names."""
-    written = {ref.slot for group in groups_of((loop.repeat,)) for ref in group.outs}
-    kinds = {s: f"{'const ' * (s not in written)}{views.kind(s)}*{' __restrict__' * alone}" for s in loop.slots}
-    slots = ", ".join(f"{kinds[s]} p{s}" for s in loop.slots)
-    around = "".join(f"Int t{n}, Int k{n}, " for n in loop.around)
+    written = {ref.slot for group in groups_of([loop.repeat for loop in loops]) for ref in group.outs}
+    own = slots_of(loops)
+    kinds = {s: f"{'const ' * (s not in written)}{views.kind(s)}*{' __restrict__' * alone}" for s in own}
+    slots = ", ".join(f"{kinds[s]} p{s}" for s in own)
+    around = "".join(f"Int t{n}, Int k{n}, " for loop in loops for n in loop.around)
     sizes = ", ".join(f"Int {size}" for size in views.names.values())
     return f"{slots}, {around}{sizes}, Int steps_of_unit, unsigned* counts"
+
+
+def numbers(shapes: Sequence[LoopShape]) -> tuple[int, ...]:
+    """What the kernel of loops is told of their shapes."""
+    return tuple(n for shape in shapes for n in (shape.rows_each, shape.parts, shape.teams, shape.blocks))
+
+
+def kernel(name: str, writers: Sequence[Writer]) -> str:
+    """A kernel whose blocks do a loop, or are shared out among several that need nothing of each other."""
+    loops, views = [writer.loop for writer in writers], writers[0].views
+    told = ", ".join(f"Int rows_each{i}, Int parts{i}, Int teams{i}, Int blocks{i}" for i in range(len(loops)))
+    functions = "".join(writer.function(f"{name}_{i}") for i, writer in enumerate(writers))
+    calls = "\n".join(f"  {line}" for i, writer in enumerate(writers) for line in writer.called(f"{name}_{i}", i))
+    blocks = max(writer.shape.cluster for writer in writers)
+    cluster = f" __cluster_dims__({blocks}, 1, 1)" if blocks > 1 else ""
+    return f"""{functions}
+extern "C" __global__ void{cluster} __launch_bounds__(THREADS, 1)
+{name}({parameters(loops, views)}, {told}) {{
+  Int block = blockIdx.x;
+{calls}
+}}
+"""
 
 
 @dataclass
@@ -148,20 +176,29 @@ class Writer:
     def views(self) -> Views:
         return self.functions.views
 
-    def text(self, name: str) -> str:
+    def called(self, name: str, i: int) -> Iterator[str]:
+        """The call of the function in a kernel of which this is the loop number i: the first blocks are its own."""
+        around = [f"{kind}{n}" for n in self.loop.around for kind in "tk"]
+        own = [*(f"p{slot}" for slot in self.loop.slots), *around, *self.views.names.values()]
+        shape = f"rows_each{i}, parts{i}, teams{i}, block, blocks{i}"
+        yield f"if (block < blocks{i}) return {name}({', '.join(own)}, steps_of_unit, counts, {shape});"
+        yield f"block -= blocks{i};"
+        yield f"counts += teams{i} * {LINE};"
+
+    def function(self, name: str) -> str:
+        """What one of the `blocks` blocks of the loop does."""
         kind = self.views.kind_of_floats
         kept = "\n".join(f"  {line}" for line in self.kept())
         body = "\n".join(f"    {line}" for line in self.repeat(self.loop.repeat))
         batch = self.views.names[BATCH]
-        cluster = f" __cluster_dims__({self.shape.parts}, 1, 1)" if self.shape.clustered else ""
+        told = f"{parameters([self.loop], self.views)}, Int rows_each, Int parts, Int teams, Int block, Int blocks"
         return f"""
-extern "C" __global__ void{cluster} __launch_bounds__(THREADS, 1)
-{name}({parameters(self.loop, self.views)}, Int rows_each, Int parts, Int teams) {{
+__device__ __forceinline__ void {name}({told}) {{
   {kind}* near = ({kind}*)dynamic_shared();
   unsigned char* copies = dynamic_shared() + {self.shape.copies};
-  const int part = int(blockIdx.x % parts);
+  const int part = int(block % parts);
 {kept}
-  for (Int number = blockIdx.x / parts; number < teams; number += gridDim.x / parts) {{
+  for (Int number = block / parts; number < teams; number += blocks / parts) {{
     Team team{{counts + number * {LINE}, unsigned(parts), 0}};
     const int row0 = int(number * rows_each), rows = int(least(rows_each, {batch} - row0));
 {body}

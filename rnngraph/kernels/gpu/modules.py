@@ -13,13 +13,13 @@ from rnngraph.kernels.chain import Chain
 from rnngraph.kernels.gpu import chains, columns, loops, scans
 from rnngraph.kernels.gpu.expressions import MIXED, TYPES
 from rnngraph.kernels.gpu.functions import SHARED, Functions, Tiles, blocks_of, entries_of
-from rnngraph.kernels.gpu.shapes import LoopShape, loop_shape
+from rnngraph.kernels.gpu.shapes import LoopShape, loop_shape, shapes_at_once
 from rnngraph.kernels.gpu.target import THREADS, GpuTarget
 from rnngraph.kernels.gpu.views import Views
 from rnngraph.kernels.kernel import BLOCK, AlongRow, ColumnSums, Elementwise, Product, Sums
 from rnngraph.kernels.nests import Nest
 from rnngraph.ops.summation_order import unit
-from rnngraph.planning.program import Code, Group, Program, Ref, Repeat, moments_of
+from rnngraph.planning.program import BEFORE, Code, Fork, Group, Program, Ref, Repeat, moments_of
 
 OPTIONS = ("--std=c++17", "--fmad=false")
 """Additions and multiplications are fused where the text says so, and nowhere else: bits must not depend on what the
@@ -97,6 +97,29 @@ class Launch:
     """Numbers that it keeps of the chunks of a loop while it runs."""
 
 
+@dataclass(frozen=True)
+class Joined:
+    """Loops of a fork that are one kernel; by the identity of each what it is by itself: its launch, and its shape in
+    words."""
+
+    fork: Fork
+    apart: Mapping[int, tuple[Launch, str]]
+
+    def in_order(self, code: Sequence[Code]) -> list[Code]:
+        """The first items of the code, those of the fork, in the order in which they are called."""
+        parts: dict[str, list[Code]] = {part: [] for part in ("before", "needed", "loops", "needing", "after")}
+        passed = set[int]()
+        for item, label in zip(code, self.fork.labels, strict=False):
+            if id(item) in self.apart:
+                passed.add(label)
+                parts["loops"].append(item)
+            elif label < 0:
+                parts["before" if label == BEFORE else "after"].append(item)
+            else:
+                parts["needing" if label in passed else "needed"].append(item)
+        return [*parts["before"], *parts["needed"], parts["loops"][0], *parts["needing"], *parts["after"]]
+
+
 @dataclass
 class Module:
     """Kernels for a program of given sizes."""
@@ -116,12 +139,18 @@ class Module:
     """Of each such loop: how it is spread over the device."""
     whys: dict[int, str] = field(default_factory=dict)
     """Of each loop that is not: why."""
+    met: dict[int, loops.Loop] = field(default_factory=dict)
+    """Of each loop whose blocks meet."""
+    joined: dict[int, Joined] = field(default_factory=dict)
+    """Loops that are one kernel together, by the first of them."""
 
     def __post_init__(self) -> None:
         self.axes = sorted({*self.program.axes, BATCH})
         self.views = Views(self.program.slots, {axis: f"n{i}" for i, axis in enumerate(self.axes)}, self.target.dtype)
         self.functions = Functions(self.views, self.target.products)
         self.add(self.program.code)
+        for fork in self.program.forked(self.sizes):
+            self.join(fork)
 
     def add(self, code: Sequence[Code]) -> None:
         for item in code:
@@ -140,7 +169,8 @@ class Module:
             loop = loops.loop_of(repeat, self.program.slots)
             shape = loop_shape(loop.facts(), self.sizes[BATCH], self.target)
             if shape is not None:
-                self.launches[id(repeat)] = self.launched(loop, shape)
+                self.met[id(repeat)] = loop
+                self.launches[id(repeat)] = self.launched([loop], [shape])
                 return
             why = "what it stages has no room near"
         self.whys[id(repeat)] = why
@@ -152,10 +182,41 @@ class Module:
         self.whys[id(repeat)] = why
         self.add((*repeat.body, *repeat.rest))
 
+    def join(self, fork: Fork) -> None:
+        """Makes one kernel of the loops of a fork, where that takes less time than one after another."""
+        repeats = [item for item in self.program.code[fork.first : fork.last] if isinstance(item, Repeat)]
+        if not all(id(repeat) in self.met for repeat in repeats):
+            return
+        found, steps = [self.met[id(r)] for r in repeats], [self.sizes[r.axis] for r in repeats]
+        shapes = shapes_at_once([loop.facts() for loop in found], steps, self.sizes[BATCH], self.target)
+        if shapes is None:
+            return
+        apart = {id(r): (self.launches.pop(id(r)), self.spread_out[id(r)]) for r in repeats}
+        self.launches[id(repeats[0])] = self.launched(found, shapes)
+        self.joined[id(repeats[0])] = Joined(fork, apart)
+        for repeat in repeats:
+            self.spread_out[id(repeat)] += f", at once with {len(repeats) - 1} more"
+
+    def one_after_another(self, first: Repeat) -> None:
+        """Takes back that loops are one kernel together."""
+        for repeat, (launch, told) in self.joined.pop(id(first)).apart.items():
+            self.launches[repeat], self.spread_out[repeat] = launch, told
+
+    def in_order(self, code: Sequence[Code]) -> list[Code]:
+        """The code of a way as it is called: for loops that are one kernel stands the first of them, behind all that is
+        needed by any."""
+        forks = {id(self.program.code[joined.fork.first]): joined for joined in self.joined.values()}
+        found, i = list[Code](), 0
+        while i < len(code):
+            joined = forks.get(id(code[i]))
+            found += [code[i]] if joined is None else joined.in_order(code[i:])
+            i += 1 if joined is None else len(joined.fork.labels)
+        return found
+
     def text(self, together: bool) -> str:
         """The kernels whose blocks wait for each other, which are launched together, or the others."""
-        waiting = {launch.name for launch in self.launches.values() if launch.waits}
-        return self.text_of([name for name in self.known if (name in waiting) == together])
+        wanted = {launch.name for launch in self.launches.values() if launch.waits == together}
+        return self.text_of([name for name in self.known if name in wanted])
 
     def text_of(self, names: Sequence[str]) -> str:
         """The text of these kernels."""
@@ -165,16 +226,23 @@ class Module:
         cores = [_written("tensor.cuh")] if self.target.rounding else []
         return "\n".join([prelude(), *cores, MIXED, *functions, whole])
 
-    def launched(self, loop: loops.Loop, shape: LoopShape) -> Launch:
-        """The launch of a loop."""
-        name = self.loop_name()
-        self.known[name] = loops.Writer(loop, self.functions, shape).text(name)
-        self.spread_out[id(loop.repeat)] = shape.told(loop.facts(), self.target)
-        numbers, around = (shape.rows_each, shape.parts, shape.teams), tuple(loop.around)
-        views = self.whole(loop)
-        cluster = shape.parts if shape.clustered else 1
-        waits = shape.parts > 1 and not shape.clustered
-        return Launch(name, shape.blocks, views, numbers, shape.bytes, shape.teams, waits, cluster, around)
+    def launched(self, made: Sequence[loops.Loop], shapes: Sequence[LoopShape]) -> Launch:
+        """The launch of a loop, or of several at once."""
+        name, each = self.loop_name(), list(zip(made, shapes, strict=True))
+        self.known[name] = loops.kernel(name, [loops.Writer(loop, self.functions, shape) for loop, shape in each])
+        for loop, shape in each:
+            self.spread_out[id(loop.repeat)] = shape.told(loop.facts(), self.target)
+        return Launch(
+            name,
+            sum(shape.blocks for shape in shapes),
+            self.whole(made),
+            loops.numbers(shapes),
+            max(shape.bytes for shape in shapes),
+            sum(shape.teams for shape in shapes),
+            any(shape.parts > 1 and not shape.clustered for shape in shapes),
+            max(shape.cluster for shape in shapes),
+            tuple(n for loop in made for n in loop.around),
+        )
 
     def read_beside(self, repeat: Repeat) -> set[int]:
         """The slots that are read outside of a loop."""
@@ -191,30 +259,31 @@ class Module:
         if scan is not None:
             return self.in_chunks(repeat, column, scan, entries)
         name = self.loop_name()
-        parameters = loops.parameters(column.loop, self.views, alone=True)
+        parameters = loops.parameters([column.loop], self.views, alone=True)
         self.known[name] = columns.write(column, self.views, parameters, name)
         threads = f"{entries:,} thread{'s' * (entries != 1)}, each of an entry of a row"
         self.spread_out[id(repeat)] = f"{threads}; {why or 'linear, but at these sizes sooner walked than in chunks'}"
         each = next((n for n in (THREADS, 128, 64) if entries >= n * self.target.processors), 32)
         blocks, around = max(1, -(-entries // each)), tuple(column.loop.around)
-        return Launch(name, blocks, self.whole(column.loop), (), teams=1, around=around, threads=each)
+        return Launch(name, blocks, self.whole([column.loop]), (), teams=1, around=around, threads=each)
 
     def in_chunks(self, repeat: Repeat, column: columns.Column, scan: scans.Scan, entries: int) -> Launch:
         name, loop = self.loop_name(), column.loop
         kernel = scans.Kernel(column, self.views)
-        self.known[name] = kernel.text(loops.parameters(loop, self.views, alone=True), name)
+        self.known[name] = kernel.text(loops.parameters([loop], self.views, alone=True), name)
         self.spread_out[id(repeat)] = scan.told(entries)
         kept, around = kernel.kept * scan.chunks * entries, tuple(loop.around)
         numbers = (scan.steps, scan.chunks)
-        return Launch(name, scan.blocks, self.whole(loop), numbers, 0, 1, True, around=around, borders=kept)
+        return Launch(name, scan.blocks, self.whole([loop]), numbers, 0, 1, True, around=around, borders=kept)
 
     def loop_name(self) -> str:
         return f"loop{sum(name.startswith('loop') for name in self.known)}"
 
-    def whole(self, loop: loops.Loop) -> tuple[Ref, ...]:
-        """The slots of a loop, as it is told them."""
-        dims = {slot: len(self.views.sizes(self.program.slots[slot])) for slot in loop.slots}
-        return tuple(Ref(slot, (slice(None),) * dims[slot]) for slot in loop.slots)
+    def whole(self, made: Sequence[loops.Loop]) -> tuple[Ref, ...]:
+        """The slots of loops, as their kernel is told them."""
+        slots = loops.slots_of(made)
+        dims = {slot: len(self.views.sizes(self.program.slots[slot])) for slot in slots}
+        return tuple(Ref(slot, (slice(None),) * dims[slot]) for slot in slots)
 
     def launch(self, group: Group) -> Launch:
         """The launch of a group outside of such a loop."""

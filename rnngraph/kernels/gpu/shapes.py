@@ -77,6 +77,11 @@ class LoopShape:
     clustered: bool = False
     """Whether a team is a cluster."""
 
+    @property
+    def cluster(self) -> int:
+        """Blocks that are launched as a cluster."""
+        return self.parts if self.clustered else 1
+
     def told(self, facts: Facts, target: GpuTarget) -> str:
         """The shape in words."""
         team = "cluster" if self.clustered else "team"
@@ -95,6 +100,33 @@ def loop_shape(facts: Facts, batch: int, target: GpuTarget) -> LoopShape | None:
     """The best shape; None where not even the smallest tiles fit near."""
     found = [shape for parts in _parts(facts, target) if (shape := _shaped(facts, batch, target, parts))]
     return min(found, key=lambda shape: (shape.clocks, shape.parts), default=None)
+
+
+def shapes_at_once(
+    all_facts: Sequence[Facts], steps: Sequence[int], batch: int, target: GpuTarget
+) -> list[LoopShape] | None:
+    """Shapes of loops that have equal parts of the processors; None where they take less time one after another.
+
+    As they are launched together, those that are clusters are of one size, and each begins with a cluster.
+    """
+
+    def clocks(shapes: Sequence[LoopShape]) -> list[float]:
+        return [shape.clocks * n for shape, n in zip(shapes, steps, strict=True)]
+
+    alone = _shapes(all_facts, batch, target)
+    part = replace(target, processors=max(1, target.processors // len(all_facts)))
+    shapes = _shapes(all_facts, batch, part)
+    if len({shape.cluster for shape in shapes if shape.parts > 1}) > 1:
+        shapes = _shapes(all_facts, batch, replace(part, cluster=0))
+    if len(shapes) < len(all_facts) or max(clocks(shapes)) >= sum(clocks(alone)):
+        return None
+    cluster = max(shape.cluster for shape in shapes)
+    return [replace(shape, blocks=-(-shape.blocks // cluster) * cluster) for shape in shapes]
+
+
+def _shapes(all_facts: Sequence[Facts], batch: int, target: GpuTarget) -> list[LoopShape]:
+    """Of those loops that fit."""
+    return [shape for facts in all_facts if (shape := loop_shape(facts, batch, target))]
 
 
 def _parts(facts: Facts, target: GpuTarget) -> Iterator[int]:
