@@ -101,43 +101,6 @@ def _alternative(hint: Any) -> Kind | None:
     if issubclass(origin, Iterable) and parts and parts[0] in LISTS and not issubclass(origin, Mapping):
         one = LISTS[parts[0]]
         return Kind(one.words, lambda v: _are_several(v, one))
-    named = {p: kind for p, kind in kinds.items() if p.kind is not Parameter.POSITIONAL_ONLY}
-    return (
-        tuple((p.name, kind) for p, kind in kinds.items()),
-        {OTHERS if p.kind is Parameter.VAR_KEYWORD else p.name: kind for p, kind in named.items()},
-    )
-
-
-class _Scope(dict[str, Any]):
-    """The names of a module; those that it imports for types alone stand for anything."""
-
-    def __missing__(self, name: str) -> Any:
-        return getattr(builtins, name, Any)
-
-
-def _kind(annotation: Any, scope: _Scope) -> Kind | None:
-    if annotation is Parameter.empty:
-        return None
-    hint = get_type_hints(SimpleNamespace(__annotations__={"it": annotation}), {}, scope)["it"]
-    several = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    kinds = [_alternative(one) for one in sorted(several, key=lambda one: one is NoneType)]
-    told = [kind for kind in kinds if kind is not None]
-    if len(told) < len(kinds):
-        return None
-    return Kind(tuple(word for kind in told for word in kind.words), lambda v: any(kind.holds(v) for kind in told))
-
-
-def _alternative(hint: Any) -> Kind | None:
-    origin, parts = get_origin(hint) or hint, get_args(hint)
-    if origin is Literal:
-        return Kind(tuple(f'"{one}"' for one in parts), lambda v: isinstance(v, str) and v in parts)
-    if origin in SINGLE:
-        return SINGLE[origin]
-    if not isinstance(origin, type) or origin in (Any, object) or getattr(origin, "_is_protocol", False):
-        return None
-    if issubclass(origin, Iterable) and parts and parts[0] in LISTS and not issubclass(origin, Mapping):
-        words, one = LISTS[parts[0]]
-        return Kind((words,), lambda v: _are_several(v, one))
     named = {Mapping: "a mapping (a dict)", Callable: "a function"}.get(origin, f"a `{origin.__name__}`")
     return Kind((named,), lambda v: isinstance(v, origin))
 
