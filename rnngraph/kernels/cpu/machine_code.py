@@ -23,7 +23,7 @@ COMMON = (
 def _machine() -> Any:
     """The target: this CPU with all that it can do, full vectors included. An engine keeps the one it is given.
 
-    What the second level of optimising adds takes a twelfth of the time, and makes no kernel faster.
+    What the second level of optimising adds takes a fourteenth of the time, and makes no kernel faster.
     """
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
