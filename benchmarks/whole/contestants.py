@@ -1,7 +1,7 @@
 """A training step here and elsewhere: forward, loss, backward, clipping by norm, Adam; or the loss alone; or some
-tokens of a text, one after the other.
+tokens of a text, one after the other, or by a beam search.
 
-    python contestants.py ours|torch|compiled|jax|keras train|infer|generate CASE DATA THREADS
+    python contestants.py ours|torch|compiled|jax|keras train|infer|generate|beam CASE DATA THREADS
 
 A process for each: it says `ready`, then answers each line of its input with the seconds that a step took and the bytes
 that it took at most beside what a small model left in memory. One that cannot take part says why instead.
@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
 
 import numpy as np  # noqa: E402
-from models import CASES, TOKENS, Case  # noqa: E402
+from models import BEAM, CASES, TOKENS, Case  # noqa: E402
 
 RATE, NORM = 1e-3, 1.0
 
@@ -66,6 +66,17 @@ def generating(case: Case, data: dict[str, Any]) -> Callable[[], object]:
     return run
 
 
+def searching(case: Case, data: dict[str, Any]) -> Callable[[], object]:
+    """The likeliest text that a beam finds behind the first token of the first row."""
+    import rnngraph as rg
+    from rnngraph.generation.beam_search import Beam, searched
+    from rnngraph.generation.generate import reader, scorer
+
+    model = rg.parse(case.generating, **case.settings)
+    use, weights, prompt = reader(model), model.init(0, "float32"), data["a"][0, :1].tolist()
+    return lambda: searched(scorer(model, use, weights, {}, "float32"), prompt, Beam(BEAM, TOKENS))
+
+
 def torch_step(case: Case, data: dict[str, Any], task: str, threads: int, compiled: bool) -> Callable[[], object]:
     import peers
     import torch
@@ -78,11 +89,12 @@ def torch_step(case: Case, data: dict[str, Any], task: str, threads: int, compil
     if task != "train":
         model.eval()
 
-        def run() -> Any:
-            with torch.inference_mode():
-                return float(forward(a, b)) if task == "infer" else model.generate(a[:, :1], TOKENS).numpy()
-
-        return run
+        tasks: dict[str, Callable[[], Any]] = {
+            "infer": lambda: float(forward(a, b)),
+            "generate": lambda: model.generate(a[:, :1], TOKENS).numpy(),
+            "beam": lambda: model.search(a[:1, :1], TOKENS, BEAM).tolist(),
+        }
+        return torch.inference_mode()(tasks[task])
     adam = torch.optim.Adam(model.parameters(), RATE)
 
     def step() -> float:
@@ -102,15 +114,19 @@ class Absent(Exception):
 
 def prepared(kind: str, task: str, name: str, data: dict[str, Any], threads: int) -> Callable[[], object]:
     """What a contestant does in its turn."""
-    case, infer, generate = CASES[name], task == "infer", task == "generate"
-    if generate and (kind in ("compiled", "keras") or not case.generating):
+    case, infer, writes = CASES[name], task == "infer", task in ("generate", "beam")
+    if writes and (kind in ("compiled", "keras") or not case.generating):
         raise Absent(f"{kind} does not generate with {name}")
+    if kind == "ours" and writes:
+        return (generating if task == "generate" else searching)(case, data)
     if kind == "ours":
-        return generating(case, data) if generate else ours(case, data, infer)
+        return ours(case, data, infer)
     if kind == "jax":
         import in_jax
 
-        return in_jax.generating(name, data, TOKENS) if generate else in_jax.step_of(name, data, infer, RATE, NORM)
+        if writes:
+            return in_jax.generating(name, data, TOKENS, BEAM if task == "beam" else 0)
+        return in_jax.step_of(name, data, infer, RATE, NORM)
     if kind == "keras":
         import in_keras
 

@@ -49,29 +49,50 @@ def step_of(case: str, data: Mapping[str, Any], infer: bool, rate: float, norm: 
     return run
 
 
-def generating(case: str, data: Mapping[str, Any], count: int) -> Callable[[], object]:
-    """The last of so many tokens after the first of each row, each the most likely one."""
+def generating(case: str, data: Mapping[str, Any], count: int, width: int = 0) -> Callable[[], object]:
+    """The last of so many tokens after the first of each row, each the most likely one; or, with a width, the likeliest
+    of so many open texts behind the first row's."""
     weights, _ = MODELS[case](np.random.default_rng(0))
     weights = jax.tree.map(lambda array: jnp.asarray(array, "float32"), weights)
-    first = jnp.asarray(data["a"][:, 0])
+    first = jnp.asarray(data["a"][: 1 if width else None, 0])
     zero = jnp.zeros((len(first), weights["layers"][0]["h"].shape[0]))
 
-    @jax.jit
-    def step(weights: Any, token: Any, states: Any) -> Any:
+    def read(weights: Any, token: Any, states: Any) -> Any:
         x, after = weights["embedding"][token], []
         for layer, own in zip(weights["layers"], states, strict=True):
             after.append(lstm_step(layer, own, x @ layer["x"] + layer["b"]))
             x = after[-1][0]
-        return scores(weights["scores"], x).argmax(-1), after
+        return scores(weights["scores"], x), after
 
-    def run() -> Any:
+    @jax.jit
+    def likeliest(weights: Any, token: Any, states: Any) -> Any:
+        found, after = read(weights, token, states)
+        return found.argmax(-1), after
+
+    @jax.jit
+    def grown(weights: Any, token: Any, states: Any, totals: Any) -> Any:
+        found, after = read(weights, token, states)
+        found = totals[:, None] + jax.nn.log_softmax(found)
+        totals, places = lax.top_k(found.ravel(), width)
+        rows, token = jnp.divmod(places, found.shape[1])
+        return token, jax.tree.map(lambda state: state[rows], after), totals, rows
+
+    def greedy() -> Any:
         token, states = first, [(zero, zero)] * len(weights["layers"])
         for _ in range(count):
-            token, states = step(weights, token, states)
+            token, states = likeliest(weights, token, states)
             np.asarray(token)  # a text is shown as it grows
         return token
 
-    return run
+    def search() -> list[int]:
+        token, states, totals = first, [(zero, zero)] * len(weights["layers"]), jnp.zeros(1)
+        texts: list[list[int]] = [[]]
+        for _ in range(count):
+            token, states, totals, rows = grown(weights, token, states, totals)
+            texts = [[*texts[row], one] for row, one in zip(rows.tolist(), token.tolist(), strict=True)]
+        return texts[0]
+
+    return search if width else greedy
 
 
 # --- layers ---

@@ -24,6 +24,8 @@ model M(vocab, units) {{
 """The same to generate a text with, a step at a time."""
 TOKENS = 20
 """How many steps of a text are generated in a turn."""
+BEAM = 8
+"""The open texts of a beam search."""
 DROPPED = """
     DropoutAround(LSTM(units), inputs = 0.5) >> DropoutAround(LSTM(units), inputs = 0.5, outputs = 0.5)"""
 

@@ -31,6 +31,19 @@ class Language(nn.Module):
         return a
 
 
+    def search(self, a: Any, count: int, width: int) -> Any:
+        """The likeliest of `width` open texts of so many tokens after `a` (1, 1)."""
+        states, totals = None, a.new_zeros(1, dtype=torch.float32)
+        for _ in range(count):
+            y, states = self.layers(self.embedding(a[:, -1:]), states)
+            scores = totals[:, None] + functional.log_softmax(self.scores(y[:, -1]), -1)
+            totals, places = scores.flatten().topk(width)
+            rows = places // scores.shape[1]
+            a = torch.cat([a[rows], (places % scores.shape[1])[:, None]], 1)
+            states = tuple(state[:, rows] for state in states)
+        return a[0, 1:]
+
+
 class Zoneout(nn.Module):
     """An LSTM whose states stay as they were with a chance of a tenth: no layer has this, so it is a loop."""
 

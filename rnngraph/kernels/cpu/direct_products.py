@@ -19,11 +19,12 @@ from rnngraph.planning.program import Code, Group, Program, Ref, Repeat, groups_
 FEW = 16
 """Up to so many rows, of all products with a matrix together, it is not packed."""
 
-HELD, WIDE = 8, 1024
+HELD, WIDE = 8, 256
 """Rows and columns of the sums that are held at once."""
 
-TERMS = 8
-"""Terms that are added between reading a sum and writing it."""
+BLOCKS = (4, 3), (2, 8), (1, 8)
+"""Rows that each number of the matrix is read for, and terms that are added between reading a sum and writing it: most
+rows first, and what is left over by smaller blocks."""
 
 
 def in_place(program: Program, sizes: Sizes) -> dict[int, Ref]:
@@ -86,32 +87,44 @@ class _Direct(Writer):
     def summed(self, to: Function, room: str, rows: str, count: Number, wide: Number, left: tuple[str, Number],
                matrix: tuple[str, Number], terms: Number) -> None:  # fmt: skip
         """One block of terms into the sums that are held, from zero."""
-        (a, lda), (b, ldb), dtype = left, matrix, self.shape.dtype
-        depth = to.least(terms, DEPTH)
-        whole = to.mul(to.div(depth, TERMS), TERMS)
+        dtype, depth = self.shape.dtype, to.least(terms, DEPTH)
         with to.loop(0, count) as i:
             held, v = self.held(to, room, i), self.lanes(to)
             with to.loop(0, wide, self.shape.width) as j:
                 v.store("zeroinitializer", self.at(to, held, j), dtype)
-        for first, last, many in ((0, whole, TERMS), (whole, depth, 1)):
-            with to.loop(first, last, many) as term, to.loop(0, count) as i:
-                row = self.at(to, a, to.add(to.mul(to.word(rows, i), lda), term))
-                ones = [self.lanes(to).load_one(self.at(to, row, n), dtype) for n in range(many)]
-                lines = [self.at(to, b, to.mul(to.add(term, n), ldb)) for n in range(many)]
-                self.grown(to, self.held(to, room, i), wide, ones, lines)
+        begin: Number = 0
+        for beside, together in BLOCKS:
+            end = to.add(begin, to.mul(to.div(to.sub(count, begin), beside), beside))
+            whole = to.mul(to.div(depth, together), together)
+            for first, last, many in ((0, whole, together), (whole, depth, 1)):
+                with to.loop(first, last, many) as term, to.loop(begin, end, beside) as i:
+                    block = [to.add(i, n) for n in range(beside)]
+                    held_rows = [self.held(to, room, row) for row in block]
+                    ones = [self.ones(to, left, to.word(rows, row), term, many) for row in block]
+                    lines = [self.at(to, matrix[0], to.mul(to.add(term, n), matrix[1])) for n in range(many)]
+                    self.grown(to, held_rows, wide, ones, lines)
+            begin = end
 
-    def grown(self, to: Function, held: str, wide: Number, ones: Sequence[str], lines: Sequence[str]) -> None:
-        """Adds some terms to the sums of one row, which are held in whole vectors."""
+    def ones(self, to: Function, left: tuple[str, Number], row: Number, term: Number, many: int) -> list[str]:
+        """Some terms of a row, each in all lanes."""
+        start = self.at(to, left[0], to.add(to.mul(row, left[1]), term))
+        return [self.lanes(to).load_one(self.at(to, start, n), self.shape.dtype) for n in range(many)]
+
+    def grown(
+        self, to: Function, held: Sequence[str], wide: Number, ones: Sequence[Sequence[str]], lines: Sequence[str]
+    ) -> None:
+        """Adds some terms to the sums of some rows, which are held in whole vectors."""
         dtype, v = self.shape.dtype, self.lanes(to)
 
         def grow(j: Number) -> None:
             terms = [v.load(self.at(to, line, j), dtype) for line in lines]
             v.mask = None
-            place = self.at(to, held, j)
-            total = v.load(place, dtype)
-            for one, term in zip(ones, terms, strict=True):
-                total = v.fma(one, term, total)
-            v.store(total, place, dtype)
+            places = [self.at(to, row, j) for row in held]
+            totals = [v.load(place, dtype) for place in places]
+            for n, term in enumerate(terms):
+                totals = [v.fma(row[n], term, total) for row, total in zip(ones, totals, strict=True)]
+            for place, total in zip(places, totals, strict=True):
+                v.store(total, place, dtype)
 
         v.along(wide, grow)
 
