@@ -8,8 +8,9 @@ handed its states; any other reads the whole text again for each token.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -21,7 +22,10 @@ from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.generation.beam_search import Beam, Tell, largest, searched
 from rnngraph.generation.scored import are_probabilities, behind
 from rnngraph.generation.streaming import can_stream, handed_on
+from rnngraph.ir.types import BATCH
+from rnngraph.language.elaboration.elaborated import Elaborated
 from rnngraph.model import Model
+from rnngraph.ops import call
 from rnngraph.passes.index_sizes import reached
 
 
@@ -71,11 +75,14 @@ class Reader:
     probabilities: bool = False
     """Whether the output gives probabilities, whose logarithms are then the scores."""
 
-    def told(self, results: Arrays) -> Any:
-        """Log probabilities (rows, vocabulary) of the token after each row."""
-        last = results[self.scores][:, -1]
-        with np.errstate(divide="ignore"):
-            return log_softmax(np.log(last) if self.probabilities else last)
+    def scored(self, made: Elaborated) -> Elaborated:
+        """The model whose output is LOGS, the log probabilities (vocabulary) of the token after each row."""
+        outputs = dict(made.graph.outputs)
+        steps = outputs.pop(self.scores)
+        [axis] = set(steps.type.axes) - {BATCH}
+        last = call("last", steps, axis=axis)
+        logs = call("log_softmax", call("log", last) if self.probabilities else last, dim=-1)
+        return replace(made, graph=made.graph.with_outputs({LOGS: logs, **outputs}), outputs=(LOGS,))
 
 
 def reader(model: Model, tokens: str | None = None, scores: str | None = None, known: Sequence[str] = ()) -> Reader:
@@ -126,6 +133,9 @@ def _inputs_of(model: Model, output: str) -> set[str]:
 
 # --- reading -----------------------------------------------------------------------------------------------------
 
+LOGS = "log probabilities"
+_PROGRAMS: WeakKeyDictionary[Model, dict[tuple[Reader, str], CompiledProgram]] = WeakKeyDictionary()
+
 Scores = Callable[[list[list[int]], list[int]], Any]
 """Log-probabilities (rows, vocabulary) after each row of tokens; `parents` says which old row each row continues."""
 
@@ -137,12 +147,21 @@ def scorer(
 
     `seed` is that of what the model itself draws.
     """
-    program = model.compile(dtype=dtype, outputs=(use.scores,), states=True)
+    program = _program(model, use, dtype)
     draws = any(v.node.attrs["kind"] == "seed" for v in model.graph.inputs.values())
     drawing = {SEED: np.asarray(seed)} if draws and SEED not in data else {}
     if not data and not use.behind and can_stream(model, (use.scores,)):
         return _handing_on(program, use, weights, drawing)
     return _from_the_start(program, use, weights, {**data, **drawing})
+
+
+def _program(model: Model, use: Reader, dtype: str) -> CompiledProgram:
+    """What scores tokens by a model, compiled once."""
+    known = _PROGRAMS.setdefault(model, {})
+    if (use, dtype) not in known:
+        program = model.compile(dtype=dtype, outputs=(use.scores,), states=True)
+        known[use, dtype] = program.changed(use.scored)
+    return known[use, dtype]
 
 
 def _handing_on(program: CompiledProgram, use: Reader, weights: Mapping[str, Any], drawing: Arrays) -> Scores:
@@ -155,7 +174,7 @@ def _handing_on(program: CompiledProgram, use: Reader, weights: Mapping[str, Any
         results = program.run({use.tokens: np.array([row[read:] for row in rows]), **drawing, **given}, weights)
         states = handed_on(program, results)
         read = len(rows[0])
-        return use.told(results)
+        return results[LOGS]
 
     return score
 
@@ -167,7 +186,7 @@ def _from_the_start(program: CompiledProgram, use: Reader, weights: Mapping[str,
         wide = {name: _wide(unmasked(name, array), len(rows)) for name, array in data.items()}
         text = np.array([row + [0] * use.behind for row in rows], np.int64)
         results = program.run({use.tokens: text, **wide}, weights)
-        return use.told(results)
+        return results[LOGS]
 
     return score
 
