@@ -27,6 +27,7 @@ WHY: Mapping[str, str] = {
     "split": "A product of joined vectors becomes a sum of products, so that each part can move by itself.",
     "cse": "What is computed twice is computed once.",
     "regroup": "The terms of a sum are ordered so that those which no state reaches stand together.",
+    "distribute": "Each layer of a stack gets a loop of its own, behind that of the layer below.",
     "hoist": "What no state reaches leaves the loop: one product over all steps instead of one for each.",
     "grad": "The gradient is added: each loop gets one that runs the other way, over what the forward pass saved.",
     "unnamed": "First values of states, which had gradients of their own, become one where they are equal.",

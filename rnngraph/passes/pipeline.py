@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rnngraph.ir.graph import Graph, Value
 from rnngraph.passes.cse import cse, unnamed
+from rnngraph.passes.distribute import distribute
 from rnngraph.passes.empty import without_empty
 from rnngraph.passes.grad import gradients
 from rnngraph.passes.hoist import hoist, merge_sums
@@ -28,6 +29,7 @@ BEFORE: list[tuple[str, Pass]] = [
     ("split", split),  # early, so that gradients too are of parts: what is not wanted of a part is never made
     ("cse", cse),  # equal work found before it is differentiated is found once
     ("regroup", regroup),  # sums in the order in which their terms can leave the loop
+    ("distribute", distribute),  # what is left of a layer in the loop of the next is then moved out of that
     ("hoist", hoist),  # what no carry reaches leaves the loops; its gradient is then no loop's business
 ]
 AFTER: list[tuple[str, Pass]] = [

@@ -1,0 +1,130 @@
+"""Layers of a stack as loops of their own, each behind the one whose states it reads (loop distribution).
+
+What a layer reads of the one below is then there for all steps: products with it leave the loop, each loop walks the
+weights of one layer, which stay near, and backwards the arrays of one layer are alive at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from rnngraph.ir.graph import (
+    LOOP,
+    Carry,
+    Graph,
+    Loop,
+    Node,
+    Origin,
+    Rewriter,
+    Slice,
+    Value,
+    body_param,
+    finals,
+    loop_node,
+    loop_of,
+    ordered,
+    stacked,
+)
+from rnngraph.ops import TABLE
+from rnngraph.passes.bodies import everywhere
+
+CONTRACT = TABLE["contract"]
+
+
+def distribute(graph: Graph) -> Graph:
+    """A loop for each layer, at every level."""
+    return everywhere(graph, lambda node, _: _loops(node) if node.op is LOOP else None)
+
+
+class _Cut(NamedTuple):
+    """The carries of the first layer, those of the others, and the states of the first that the others read."""
+
+    first: Sequence[Carry]
+    rest: Sequence[Carry]
+    passed: Sequence[Value]
+    handed: Sequence[Value]
+    """States of the first layer that the loop hands out."""
+
+
+def _loops(node: Node) -> tuple[Value, ...] | None:
+    """The results of a loop, made by one for the first layer and those for the others."""
+    loop = loop_of(node)
+    cut = _cut(loop)
+    if cut is None:
+        return None
+    stacks = tuple(dict.fromkeys((*cut.passed, *cut.handed)))
+    first = loop_node(replace(loop, carries=tuple(cut.first), stacks=stacks), node.origin)
+    rows = dict(zip(stacks, stacked(first), strict=True))
+    later = [v for v in loop.stacks if v not in cut.handed]
+    second = _behind(loop, cut, rows, later, node.origin)
+    found = _loops(second) or second.values
+    last = dict(zip(cut.rest, found, strict=False)) | dict(zip(cut.first, finals(first), strict=True))
+    rows |= zip(later, found[len(cut.rest) :], strict=True)
+    return (*(last[c] for c in loop.carries), *(rows[v] for v in loop.stacks))
+
+
+def _behind(loop: Loop, cut: _Cut, rows: Mapping[Value, Value], stacks: Sequence[Value], origin: Origin) -> Node:
+    """The loop of the other layers, its body over params of its own."""
+    inner = {v: body_param(v.node.attrs.get("name", ""), v.type, v.node.origin) for v in (*loop.params, *cut.passed)}
+    rewriter = Rewriter()
+    rewriter.map |= inner
+    results = rewriter.run((*(c.next for c in cut.rest), *stacks))
+    slices = [s._replace(param=inner[s.param]) for s in loop.slices]
+    made = replace(
+        loop,
+        carries=tuple(Carry(c.init, inner[c.param], v) for c, v in zip(cut.rest, results, strict=False)),
+        slices=(*slices, *(Slice(rows[v], inner[v]) for v in cut.passed)),
+        captures=tuple(c._replace(param=inner[c.param]) for c in loop.captures),
+        stacks=results[len(cut.rest) :],
+        counter=loop.counter and inner[loop.counter],
+        until=loop.until and inner[loop.until],
+    )
+    return loop_node(made, origin)
+
+
+def _cut(loop: Loop) -> _Cut | None:
+    """None where there is one layer, or the others read more of the first than its states."""
+    if loop.since is not None or (loop.until is not None and not loop.lengths):
+        return None
+    needed = {c: set(ordered([c.next.node])) for c in loop.carries}
+    reach = _reach(loop, needed)
+    layers = [c for c in loop.carries if _is_layer(c, needed, reach)]
+    bottom = next((c for c in layers if all(c in reach[o] for o in layers if o in reach[c])), None)
+    if bottom is None:
+        return None
+    ends = [c for c in loop.carries if c.param == loop.until]
+    below = [c for c in loop.carries if c in reach[bottom] and c not in ends]
+    rest = [c for c in loop.carries if c not in below]
+    if not any(c in layers for c in rest) or any(c in reach[end] for end in ends for c in (*below, *rest) if c != end):
+        return None
+    states = {v: None for c in below for v in (c.next, c.param)}
+    others = ordered((v.node for v in (*(c.next for c in rest), *loop.stacks) if v not in states), states)
+    inside = set.union(*(needed[c] for c in below))
+    if any(n in inside and _needs_one(n, below) for n in others):
+        return None
+    read = {v for n in others for v in n.inputs} | {c.next for c in rest}
+    passed, handed = [v for v in states if v in read], [v for v in states if v in loop.stacks]
+    return _Cut([*below, *ends], rest, passed, handed) if passed else None
+
+
+def _reach(loop: Loop, needed: Mapping[Carry, set[Node]]) -> dict[Carry, set[Carry]]:
+    """For each carry those whose old values its later ones depend on, at some step."""
+    found = {c: {o for o in loop.carries if o.param.node in needed[c]} for c in loop.carries}
+    for middle in loop.carries:
+        for c in loop.carries:
+            if middle in found[c]:
+                found[c] |= found[middle]
+    return found
+
+
+def _is_layer(carry: Carry, needed: Mapping[Carry, set[Node]], reach: Mapping[Carry, set[Carry]]) -> bool:
+    """Whether a product stands between its old value and its new one."""
+    circle = [c for c in reach[carry] if carry in reach[c]]
+    return any(n.op is CONTRACT and _needs_one(n, circle) for n in needed[carry])
+
+
+def _needs_one(node: Node, carries: Iterable[Carry]) -> bool:
+    params = {c.param.node for c in carries}
+    return not params.isdisjoint(ordered([node]))
