@@ -272,8 +272,14 @@ class OneAfterAnother(InParts):
 
 
 @emulated
-@pytest.mark.parametrize("told", [(1,), (2,), (2, "", 2)], ids=["blocks", "teams", "clusters"])
-@pytest.mark.parametrize(("text", "loops"), [(BOTH, 2), (TOWERS, 3)], ids=["directions", "towers"])
+@pytest.mark.parametrize(
+    ("text", "loops", "told"),
+    [
+        (BOTH, 2, (1,)), (BOTH, 2, (2,)), (BOTH, 2, (2, "", 2)), (TOWERS, 3, (2, "", 2)),
+        (BOTH.replace("GRU", "MinGRU"), 2, (1,)),
+    ],
+    ids=["blocks", "teams", "clusters", "towers", "walks"],
+)  # fmt: skip
 def test_loops_that_need_nothing_of_each_other_are_one_launch(text: str, loops: int, told: Any, cupy: Any) -> None:
     """Forward and backward, with the bits that they have one after another."""
     model, found, counts = parse(text), [], []
@@ -320,9 +326,10 @@ def test_loops_share_the_processors() -> None:
 
 
 def test_for_a_few_rows_it_is_told_what_runs_at_once() -> None:
-    for batch, told in ((16, True), (17, False)):
-        shapes = list(module_of(parse(BOTH), batch=batch).spread_out.values())
-        assert len(shapes) == 4 and all(("at once with 1 more" in shape) == told for shape in shapes)
+    for text in (BOTH, BOTH.replace("GRU", "MinGRU")):
+        for batch, told in ((16, True), (17, False)):
+            shapes = list(module_of(parse(text), batch=batch).spread_out.values())
+            assert len(shapes) == 4 and all(("at once with 1 more" in shape) == told for shape in shapes)
 
 
 @emulated

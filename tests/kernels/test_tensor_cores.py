@@ -17,7 +17,7 @@ from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.kernels.gpu import modules
 from rnngraph.kernels.gpu.modules import OPTIONS
 from rnngraph.kernels.gpu.shapes import loop_shape
-from rnngraph.kernels.gpu.target import h100
+from rnngraph.kernels.gpu.target import cluster_of, h100
 from rnngraph.runtime.numpy import NumpyBackend
 from tests.kernels.test_gpu import cell, factor, module_of
 from tests.support import stand_in
@@ -105,9 +105,10 @@ def test_no_two_threads_are_in_each_others_way(cupy: Any) -> None:
 
 
 def kernel_of(launch: Any) -> str:
-    """The text of the kernel that was launched."""
-    text: str = launch.module.text.partition(f"{launch.name}(")[2]
-    return text.partition('extern "C"')[0]
+    """The text of the kernel that was launched; of a loop its function, which stands before it."""
+    text: str = launch.module.text
+    function = f"{launch.name}_0("
+    return text.partition(function if function in text else f"{launch.name}(")[2].partition('extern "C"')[0]
 
 
 LANES = ("* STEPS + q + i) * 32 + lane]", "m[(q + i) * 32]", "+ m) * STEPS + step) * 32 + lane]")
@@ -183,7 +184,7 @@ def test_the_command_tells_what_they_take(tmp_path: Any, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "cupy", stand_in.cupy())
     flags = ["--kernels", "--backend", "cupy", "--products", "bf16"]
     told = CliRunner().invoke(show, [str(tmp_path / "m.rnn"), *flags, "--dtype", "float32"])
-    assert "65,536 bytes of matrices near" in " ".join(told.output.split())
+    assert "131,072 bytes of matrices near" in " ".join(told.output.split())
     refused = CliRunner().invoke(show, [str(tmp_path / "m.rnn"), *flags, "--dtype", "float64"])
     assert isinstance(refused.exception, UserError)
 
@@ -191,8 +192,9 @@ def test_the_command_tells_what_they_take(tmp_path: Any, monkeypatch: pytest.Mon
 @pytest.mark.skipif(not assembler.available(), reason="NVRTC is not installed")
 @pytest.mark.parametrize(("kind", "arch"), [("bf16", "80"), ("tf32", "90")])
 def test_registers_suffice(kind: str, arch: str) -> None:
-    module = module_of(cell("LSTM(512)", 512), target=h100("float32", kind))
-    for together in (True, False):
+    target = replace(h100("float32", kind), cluster=cluster_of(arch))
+    module = module_of(cell("LSTM(512)", 512), target=target)
+    for together in {launch.waits for launch in module.launches.values()}:
         for name, used in assembler.assembled(module.text(together), arch, OPTIONS).items():
             assert not used.spilled, name
 

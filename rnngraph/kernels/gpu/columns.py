@@ -17,7 +17,7 @@ from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import Chain, Operand
 from rnngraph.kernels.gpu.chains import computed, offset, places
 from rnngraph.kernels.gpu.expressions import TYPES
-from rnngraph.kernels.gpu.loops import Loop, loop_of
+from rnngraph.kernels.gpu.loops import Loop, loop_of, parameters
 from rnngraph.kernels.gpu.views import Views
 from rnngraph.kernels.kernel import Elementwise
 from rnngraph.planning.program import Entry, Group, Ref, Repeat, Ring, Slot, Turn, groups_of
@@ -305,18 +305,30 @@ def _together(count: int, asked: str, step: str, then: str) -> list[str]:
     ]
 
 
-def write(column: Column, views: Views, parameters: str, name: str) -> str:
-    """The kernel in which a thread walks through all steps; `parameters` are those of every kernel of a loop. One block
-    of a processor is enough: with more, there would be no registers for what is asked for at once."""
-    text = Text(column, views)
-    entries, states = column.entries, range(len(column.states))
-    step = text.step([text.whole(g) for g in range(len(column.groups))])
-    taken = "".join(f", {text.state(n)}& c{n}" for n in states)
-    does = f"step({{i}}, {{k}}{''.join(f', c{n}' for n in states)});"
-    return f"""
-extern "C" __global__ void __launch_bounds__(THREADS, 1)
-{name}({parameters}) {{
-  const Int i = Int(blockIdx.x) * blockDim.x + threadIdx.x;
+@dataclass
+class Walk:
+    """The function in which a thread walks through all steps of an entry. One block of a processor is enough: with
+    more, there would be no registers for what is asked for at once."""
+
+    column: Column
+    views: Views
+    told = ("blocks",)
+    alone = True
+    cluster = 1
+
+    @property
+    def loop(self) -> Loop:
+        return self.column.loop
+
+    def text(self, name: str) -> str:
+        column, views, text = self.column, self.views, Text(self.column, self.views)
+        entries, states = column.entries, range(len(column.states))
+        step = text.step([text.whole(g) for g in range(len(column.groups))])
+        taken = "".join(f", {text.state(n)}& c{n}" for n in states)
+        does = f"step({{i}}, {{k}}{''.join(f', c{n}' for n in states)});"
+        return f"""
+__device__ __forceinline__ void {name}({parameters([self.loop], views, alone=True)}, Int blocks, Int block) {{
+  const Int i = block * blockDim.x + threadIdx.x;
   if (i >= {views.names[BATCH]} * {entries} || {text.size} == 0) return;
   const Int row = i / {entries}, inner = row, outer = 0;
   const int e = int(i % {entries});

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.gpu.copies import BYTES, Copies, copies_of
@@ -142,26 +143,55 @@ def parameters(loops: Sequence[Loop], views: Views, alone: bool = False) -> str:
     return f"{slots}, {around}{sizes}, Int steps_of_unit, unsigned* counts"
 
 
-def numbers(shapes: Sequence[LoopShape]) -> tuple[int, ...]:
-    """What the kernel of loops is told of their shapes."""
-    return tuple(n for shape in shapes for n in (shape.rows_each, shape.parts, shape.teams, shape.blocks))
+class Function(Protocol):
+    """A loop as a function of the number of a block."""
+
+    @property
+    def loop(self) -> Loop:
+        """Which loop."""
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The numbers that it is told of its shape; `blocks` is how many blocks it has."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether its threads need nothing of each other."""
+
+    @property
+    def cluster(self) -> int:
+        """Blocks that are launched as a cluster."""
+
+    def text(self, name: str) -> str:
+        """The function: its parameters are those of a kernel, what it is told, and the number of a block."""
 
 
-def kernel(name: str, writers: Sequence[Writer]) -> str:
+def kernel(name: str, functions: Sequence[Function], views: Views) -> str:
     """A kernel whose blocks do a loop, or are shared out among several that need nothing of each other."""
-    loops, views = [writer.loop for writer in writers], writers[0].views
-    told = ", ".join(f"Int rows_each{i}, Int parts{i}, Int teams{i}, Int blocks{i}" for i in range(len(loops)))
-    functions = "".join(writer.function(f"{name}_{i}") for i, writer in enumerate(writers))
-    calls = "\n".join(f"  {line}" for i, writer in enumerate(writers) for line in writer.called(f"{name}_{i}", i))
-    blocks = max(writer.shape.cluster for writer in writers)
-    cluster = f" __cluster_dims__({blocks}, 1, 1)" if blocks > 1 else ""
-    return f"""{functions}
-extern "C" __global__ void{cluster} __launch_bounds__(THREADS, 1)
-{name}({parameters(loops, views)}, {told}) {{
+    numbered = [(f"{name}_{i}", i, function) for i, function in enumerate(functions)]
+    told = ", ".join(f"Int {number}{i}" for _, i, function in numbered for number in function.told)
+    texts = "".join(function.text(own) for own, _, function in numbered)
+    calls = "\n".join(f"  {line}" for told in numbered for line in _called(*told, views))
+    cluster, alone = max(f.cluster for f in functions), all(f.alone for f in functions)
+    parts = f" __cluster_dims__({cluster}, 1, 1)" if cluster > 1 else ""
+    return f"""{texts}
+extern "C" __global__ void{parts} __launch_bounds__(THREADS, 1)
+{name}({parameters([function.loop for function in functions], views, alone)}, {told}) {{
   Int block = blockIdx.x;
 {calls}
 }}
 """
+
+
+def _called(name: str, i: int, function: Function, views: Views) -> Iterator[str]:
+    """The call of the loop number i: the first blocks that are left are its own."""
+    loop, told = function.loop, [f"{number}{i}" for number in function.told]
+    around = [f"{kind}{n}" for n in loop.around for kind in "tk"]
+    given = [*(f"p{slot}" for slot in loop.slots), *around, *views.names.values(), "steps_of_unit", "counts", *told]
+    yield f"if (block < blocks{i}) return {name}({', '.join(given)}, block);"
+    yield f"block -= blocks{i};"
+    if "teams" in function.told:
+        yield f"counts += teams{i} * {LINE};"
 
 
 @dataclass
@@ -171,27 +201,28 @@ class Writer:
     loop: Loop
     functions: Functions
     shape: LoopShape
+    told = "rows_each", "parts", "teams", "blocks"
+    alone = False
 
     @property
     def views(self) -> Views:
         return self.functions.views
 
-    def called(self, name: str, i: int) -> Iterator[str]:
-        """The call of the function in a kernel of which this is the loop number i: the first blocks are its own."""
-        around = [f"{kind}{n}" for n in self.loop.around for kind in "tk"]
-        own = [*(f"p{slot}" for slot in self.loop.slots), *around, *self.views.names.values()]
-        shape = f"rows_each{i}, parts{i}, teams{i}, block, blocks{i}"
-        yield f"if (block < blocks{i}) return {name}({', '.join(own)}, steps_of_unit, counts, {shape});"
-        yield f"block -= blocks{i};"
-        yield f"counts += teams{i} * {LINE};"
+    @property
+    def cluster(self) -> int:
+        return self.shape.cluster
 
-    def function(self, name: str) -> str:
-        """What one of the `blocks` blocks of the loop does."""
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """What is `told`."""
+        return self.shape.rows_each, self.shape.parts, self.shape.teams, self.shape.blocks
+
+    def text(self, name: str) -> str:
         kind = self.views.kind_of_floats
         kept = "\n".join(f"  {line}" for line in self.kept())
         body = "\n".join(f"    {line}" for line in self.repeat(self.loop.repeat))
         batch = self.views.names[BATCH]
-        told = f"{parameters([self.loop], self.views)}, Int rows_each, Int parts, Int teams, Int block, Int blocks"
+        told = ", ".join([parameters([self.loop], self.views), *(f"Int {number}" for number in self.told), "Int block"])
         return f"""
 __device__ __forceinline__ void {name}({told}) {{
   {kind}* near = ({kind}*)dynamic_shared();

@@ -140,7 +140,9 @@ class Module:
     whys: dict[int, str] = field(default_factory=dict)
     """Of each loop that is not: why."""
     met: dict[int, loops.Loop] = field(default_factory=dict)
-    """Of each loop whose blocks meet."""
+    """Each loop whose blocks meet."""
+    walked: dict[int, columns.Column] = field(default_factory=dict)
+    """Each loop in which every entry is walked by a thread."""
     joined: dict[int, Joined] = field(default_factory=dict)
     """Loops that are one kernel together, by the first of them."""
 
@@ -185,17 +187,27 @@ class Module:
     def join(self, fork: Fork) -> None:
         """Makes one kernel of the loops of a fork, where that takes less time than one after another."""
         repeats = [item for item in self.program.code[fork.first : fork.last] if isinstance(item, Repeat)]
-        if not all(id(repeat) in self.met for repeat in repeats):
+        apart = {id(r): (self.launches[id(r)], self.spread_out[id(r)]) for r in repeats if id(r) in self.spread_out}
+        launch = self.at_once(repeats)
+        if launch is None:
             return
-        found, steps = [self.met[id(r)] for r in repeats], [self.sizes[r.axis] for r in repeats]
-        shapes = shapes_at_once([loop.facts() for loop in found], steps, self.sizes[BATCH], self.target)
-        if shapes is None:
-            return
-        apart = {id(r): (self.launches.pop(id(r)), self.spread_out[id(r)]) for r in repeats}
-        self.launches[id(repeats[0])] = self.launched(found, shapes)
-        self.joined[id(repeats[0])] = Joined(fork, apart)
         for repeat in repeats:
+            del self.launches[id(repeat)]
             self.spread_out[id(repeat)] += f", at once with {len(repeats) - 1} more"
+        self.launches[id(repeats[0])] = launch
+        self.joined[id(repeats[0])] = Joined(fork, apart)
+
+    def at_once(self, repeats: Sequence[Repeat]) -> Launch | None:
+        met = [self.met[id(r)] for r in repeats if id(r) in self.met]
+        walked = [self.walked[id(r)] for r in repeats if id(r) in self.walked]
+        if len(met) == len(repeats):
+            steps = [self.sizes[r.axis] for r in repeats]
+            shapes = shapes_at_once([loop.facts() for loop in met], steps, self.sizes[BATCH], self.target)
+            return None if shapes is None else self.launched(met, shapes)
+        room = THREADS * self.target.processors
+        if len(walked) == len(repeats) and sum(map(self.threads, walked)) <= room:
+            return self.launched_walks(walked)
+        return None
 
     def one_after_another(self, first: Repeat) -> None:
         """Takes back that loops are one kernel together."""
@@ -229,14 +241,15 @@ class Module:
     def launched(self, made: Sequence[loops.Loop], shapes: Sequence[LoopShape]) -> Launch:
         """The launch of a loop, or of several at once."""
         name, each = self.loop_name(), list(zip(made, shapes, strict=True))
-        self.known[name] = loops.kernel(name, [loops.Writer(loop, self.functions, shape) for loop, shape in each])
+        writers = [loops.Writer(loop, self.functions, shape) for loop, shape in each]
+        self.known[name] = loops.kernel(name, writers, self.views)
         for loop, shape in each:
             self.spread_out[id(loop.repeat)] = shape.told(loop.facts(), self.target)
         return Launch(
             name,
             sum(shape.blocks for shape in shapes),
             self.whole(made),
-            loops.numbers(shapes),
+            tuple(n for writer in writers for n in writer.numbers),
             max(shape.bytes for shape in shapes),
             sum(shape.teams for shape in shapes),
             any(shape.parts > 1 and not shape.clustered for shape in shapes),
@@ -254,18 +267,28 @@ class Module:
 
     def column(self, repeat: Repeat, column: columns.Column) -> Launch:
         """The launch of a loop in which every entry goes its own way: in chunks of steps at once where that can be."""
-        entries, why = self.sizes[BATCH] * column.entries, scans.why_not(column)
+        entries, why = self.threads(column), scans.why_not(column)
         scan = None if why else scans.scan_shape(entries, self.sizes[repeat.axis], self.target)
         if scan is not None:
             return self.in_chunks(repeat, column, scan, entries)
-        name = self.loop_name()
-        parameters = loops.parameters([column.loop], self.views, alone=True)
-        self.known[name] = columns.write(column, self.views, parameters, name)
         threads = f"{entries:,} thread{'s' * (entries != 1)}, each of an entry of a row"
         self.spread_out[id(repeat)] = f"{threads}; {why or 'linear, but at these sizes sooner walked than in chunks'}"
-        each = next((n for n in (THREADS, 128, 64) if entries >= n * self.target.processors), 32)
-        blocks, around = max(1, -(-entries // each)), tuple(column.loop.around)
-        return Launch(name, blocks, self.whole([column.loop]), (), teams=1, around=around, threads=each)
+        self.walked[id(repeat)] = column
+        return self.launched_walks([column])
+
+    def threads(self, column: columns.Column) -> int:
+        """One for each entry of a row."""
+        return self.sizes[BATCH] * column.entries
+
+    def launched_walks(self, walked: Sequence[columns.Column]) -> Launch:
+        """The launch of a loop whose entries are walked, or of several at once."""
+        name, entries = self.loop_name(), [self.threads(column) for column in walked]
+        self.known[name] = loops.kernel(name, [columns.Walk(column, self.views) for column in walked], self.views)
+        each = next((n for n in (THREADS, 128, 64) if sum(entries) >= n * self.target.processors), 32)
+        blocks = tuple(max(1, -(-n // each)) for n in entries)
+        found = [column.loop for column in walked]
+        around = tuple(n for loop in found for n in loop.around)
+        return Launch(name, sum(blocks), self.whole(found), blocks, teams=1, around=around, threads=each)
 
     def in_chunks(self, repeat: Repeat, column: columns.Column, scan: scans.Scan, entries: int) -> Launch:
         name, loop = self.loop_name(), column.loop
