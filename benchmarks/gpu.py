@@ -50,6 +50,7 @@ from rnngraph.kernels.gpu.modules import OPTIONS, prelude  # noqa: E402
 from rnngraph.kernels.gpu.target import GpuTarget  # noqa: E402
 from rnngraph.runtime.choose_backend import backend_named  # noqa: E402
 from rnngraph.runtime.cupy import GeneratedBackend  # noqa: E402
+from rnngraph.runtime.gpu_loading import LARGE_CLUSTERS  # noqa: E402
 
 CONTESTS = (
     "lstm:32,100,512,512", "lstm:32,100,128,128", "gru:32,100,512,512", "layer_norm_lstm:32,100,512,512",
@@ -389,6 +390,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) only_meet(unsigned* cou
   for (Int n = 0; n < times; ++n) meet(team);
 }
 """
+OF_A_CLUSTER = """
+extern "C" __global__ void __cluster_dims__(PARTS, 1, 1) __launch_bounds__(THREADS, 1) only_meet(Int times) {
+  for (Int n = 0; n < times; ++n) cluster_barrier();
+}
+"""
 
 
 def meetings(times: int = 10_000) -> str:
@@ -400,15 +406,38 @@ def meetings(times: int = 10_000) -> str:
         kernel, found = module.get_function("only_meet"), []
         for parts in (2, 8, 32, 128):
             counts = cupy.zeros(32, "uint32")
-            begin, end = cupy.cuda.Event(), cupy.cuda.Event()
-            begin.record()
-            kernel((parts,), (256,), (counts, np.int64(times), np.int64(parts)))
-            end.record()
-            end.synchronize()
-            found.append(f"{parts}: {1e3 * cupy.cuda.get_elapsed_time(begin, end) / times:.2f}")
+            taken = elapsed(cupy, lambda n=parts, c=counts: kernel((n,), (256,), (c, np.int64(times), np.int64(n))))
+            found.append(f"{parts}: {1e3 * taken / times:.2f}")
         return ", ".join(found)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
+
+
+def meetings_of_clusters(times: int = 10_000) -> str:
+    """The same at the barrier of a cluster: `shapes.CLUSTER_MEETING` is a guess of it."""
+    try:
+        import cupy
+
+        found = []
+        for parts in (2, 8, 16):
+            code = prelude() + OF_A_CLUSTER.replace("PARTS", str(parts))
+            kernel = cupy.RawModule(code=code, options=OPTIONS).get_function("only_meet")
+            cupy.cuda.driver.funcSetAttribute(kernel.kernel.ptr, LARGE_CLUSTERS, 1)
+            taken = elapsed(cupy, lambda k=kernel, n=parts: k((n,), (256,), (np.int64(times),)))
+            found.append(f"{parts}: {1e3 * taken / times:.2f}")
+        return ", ".join(found)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def elapsed(cupy: Any, call: Callable[[], Any]) -> float:
+    """Milliseconds on the device."""
+    begin, end = cupy.cuda.Event(), cupy.cuda.Event()
+    begin.record()
+    call()
+    end.record()
+    end.synchronize()
+    return float(cupy.cuda.get_elapsed_time(begin, end))
 
 
 class Walked(GeneratedBackend):
@@ -484,6 +513,7 @@ def main() -> int:
             asked.json.write_text(json.dumps({"machine": about, "rows": [row.told() for row in rows]}, indent=1))
 
     about["a meeting, us"] = meetings()
+    about["a meeting of a cluster, us"] = meetings_of_clusters()
     about["a minGRU over one long row, in chunks and walked, ms"] = in_chunks(*map(int, asked.long.split(",")))
     about["an LSTM by where the backward pass has its values, ms"] = kept(*map(int, asked.swapped.split(",")))
     print(about, flush=True)
