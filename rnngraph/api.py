@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rnngraph import model as core
 from rnngraph.compiled import refuse_unnamed
 from rnngraph.data.dataset import made_of
-from rnngraph.data.recipe import refuse_other_scaling
+from rnngraph.data.recipe import refuse_made_otherwise
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.diagnostics.source import Source
@@ -59,12 +59,12 @@ class Model(core.Model):
         return options if isinstance(options, RunOptions) else self.options(**(options or {}))
 
     def own(self, weights: Data, data: Data | None = None) -> Data:
-        """The weights. UserError where they know that they were trained for another model, or on data that were scaled
-        otherwise than these."""
+        """The weights. UserError where they know that they were trained for another model, or on data whose numbers
+        meant something else."""
         if isinstance(weights, Weights):
             refuse_other("the weights", weights.about, self.about)
             told = "those that the weights were trained on"
-            refuse_other_scaling(made_of(data or {}), weights.about.data, "the data", told)
+            refuse_made_otherwise(made_of(data or {}), weights.about.data, "the data", told)
         return weights
 
     @kinds_checked

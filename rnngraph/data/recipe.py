@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from rnngraph.data.alphabet import alphabet_in
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.language.elaboration.elaborated import DataInput
 
@@ -70,14 +71,27 @@ def merged(made: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     return {**made, **more, TABLE: replace(theirs, **named).as_json()}
 
 
-def refuse_other_scaling(ours: Mapping[str, Any], theirs: Mapping[str, Any], what: str, others: str) -> None:
-    """UserError where two tables have a column that was scaled in one way in one and otherwise in the other."""
+def refuse_made_otherwise(ours: Mapping[str, Any], theirs: Mapping[str, Any], what: str, others: str) -> None:
+    """UserError where numbers mean something else in data than in others: a column was scaled or its words were
+    numbered in another way, or a text was read by another alphabet."""
+    for told, kind in _made_otherwise(ours, theirs, what, others):
+        like = f"rg.data.{kind}(model, source, like=weights.about.data), or like=data.made"
+        raise UserError(told, "E554", f"make them with `like=`: {like}")
+
+
+def _made_otherwise(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], what: str, others: str
+) -> Iterator[tuple[str, str]]:
+    """What is said of each difference, and of which kind the data are."""
+    signs, known = alphabet_in(ours), alphabet_in(theirs)
+    if signs and known and signs != known:
+        yield f"{what} have another alphabet than {others}", "text"
     here, there = recipe_in(ours), recipe_in(theirs)
-    if here is None or there is None or here.scaling == there.scaling:
+    if here is None or there is None:
         return
-    name = next(n for n in {**there.scaling, **here.scaling} if here.scaling.get(n) != there.scaling.get(n))
-    raise UserError(
-        f"the column `{name}` was scaled otherwise for {what} than for {others}",
-        "E554",
-        "make them with `like=`: rg.data.table(model, source, like=weights.about.data), or like=data.made",
-    )
+    for name in {**there.scaling, **here.scaling}:
+        if here.scaling.get(name) != there.scaling.get(name):
+            yield f"the column `{name}` was scaled otherwise for {what} than for {others}", "table"
+    for name, words in here.classes.items():
+        if words != there.classes.get(name, words):
+            yield f"the words of the column `{name}` have other numbers in {what} than in {others}", "table"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from rnngraph.data.dataset import made_of
-from rnngraph.data.recipe import refuse_other_scaling
+from rnngraph.data.recipe import refuse_made_otherwise
 from rnngraph.data.shapes import steps_of
 from rnngraph.debugging.nan_finder import explain
 from rnngraph.diagnostics.diagnostic import Diagnostic
@@ -80,7 +80,8 @@ def _trained(
     if resume is not None and weights is not None:
         raise UserError("`resume` and `weights` exclude each other", "E623", "leave one of them out")
     if validation is not None:
-        refuse_other_scaling(made_of(validation), made_of(data), "the validation data", "the data")
+        refuse_made_otherwise(made_of(validation), made_of(data), "the validation data", "the data")
+    refuse_made_otherwise(made_of(data), _known(weights), "the data", "those that the weights were trained on")
     config = with_shards(FitConfig.from_recipe(model.recipe, **overrides), processes, resume)
     made = identity(model, options)
     refuse_others(processes, made, config, data)

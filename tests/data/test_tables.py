@@ -369,6 +369,50 @@ def test_scaling_is_never_made_of_new_data() -> None:
             use()
 
 
+WORDS = """\
+model Kinds {
+  input kind: int
+  input y: []
+  p = sum(Embedding(3, 1)(kind))
+  output p
+  loss squared_error(p, y)
+}
+"""
+SIGNS = """\
+model Signs {
+  input text, following: seq int
+  scores = Dense(9)(unroll GRU(2) over Embedding(9, 2)(text))
+  output scores
+  loss cross_entropy(scores, following)
+}
+"""
+
+
+def of_signs(model: Any, folder: Path, text: str) -> Any:
+    (folder / "t.txt").write_text(text)
+    return rg.data.text(model, folder / "t.txt", steps=2)
+
+
+@pytest.mark.parametrize("kind", ["words", "signs"])
+def test_numbers_that_mean_something_else_are_refused(kind: str, tmp_path: Path) -> None:
+    if kind == "words":
+        model, told = rg.parse(WORDS), "the words of the column `kind` have other numbers in"
+        data, other = (rg.data.table(model, {"kind": [*words], "y": [1.0, 2]}) for words in ("ab", "bc"))
+    else:
+        model, told = rg.parse(SIGNS), "have another alphabet than"
+        data, other = (of_signs(model, tmp_path, text) for text in ("abcdef", "bcdefg"))
+    fitted = model.fit(data, epochs=1)
+    for use in (
+        lambda: model.evaluate(other, fitted.weights),
+        lambda: model.predict(other, fitted.weights),
+        lambda: model.fit(data, other, epochs=1),
+        lambda: model.fit(other, weights=fitted.weights, epochs=1),
+    ):
+        with pytest.raises(rg.UserError, match=told):
+            use()
+    assert model.evaluate(data, fitted.weights) and model.fit(other, weights=dict(fitted.weights), epochs=1)
+
+
 def test_rows_without_any_value_stay_rows(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,b\n1,1\n,\n3,3\n")
@@ -534,8 +578,7 @@ def test_two_tables_are_one(prices: Path, halves: tuple[Path, Path], order: int)
 
 
 def test_words_of_the_first_of_two_tables_are_kept(tmp_path: Path) -> None:
-    model = rg.parse("model M { input kind: int\n input y: []\n p = sum(Embedding(3, 1)(kind))\n output p\n "
-                     "loss squared_error(p, y) }")  # fmt: skip
+    model = rg.parse(WORDS)
     for name, text in (("k.csv", "kind\nb\na\nc\n"), ("y.csv", "y\n1\n2\n3\n"), ("n.csv", "kind\nc\nb\nc\n")):
         (tmp_path / name).write_text(text)
     data = rg.data.load([tmp_path / "k.csv", tmp_path / "y.csv"], model)
