@@ -73,7 +73,7 @@ def merged(made: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
 
 def refuse_made_otherwise(ours: Mapping[str, Any], theirs: Mapping[str, Any], what: str, others: str) -> None:
     """UserError where numbers mean something else in data than in others: a column was scaled or its words were
-    numbered in another way, or a text was read by another alphabet."""
+    numbered in another way, columns are in another order, or a text was read by another alphabet."""
     for told, kind in _made_otherwise(ours, theirs, what, others):
         like = f"rg.data.{kind}(model, source, like=weights.about.data), or like=data.made"
         raise UserError(told, "E554", f"make them with `like=`: {like}")
@@ -95,3 +95,7 @@ def _made_otherwise(
     for name, words in here.classes.items():
         if words != there.classes.get(name, words):
             yield f"the words of the column `{name}` have other numbers in {what} than in {others}", "table"
+    for name, columns in here.columns.items():
+        known_columns = there.columns.get(name, columns)
+        if columns != known_columns and sorted(columns) == sorted(known_columns):
+            yield f"the columns of the input `{name}` stand in another order in {what} than in {others}", "table"

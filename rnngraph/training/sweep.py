@@ -14,6 +14,8 @@ from functools import cached_property, partial
 from multiprocessing import get_context
 from typing import Any
 
+from rnngraph.data.dataset import made_of
+from rnngraph.data.recipe import refuse_made_otherwise
 from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
 from rnngraph.diagnostics.source import Source
 from rnngraph.distributed.processes import ALONE, Processes, joined
@@ -147,7 +149,9 @@ def _tried(name: str, values: object) -> list[Any]:
 
 
 def check(task: Task, runs: Sequence[Run]) -> None:
-    """UserError where a name or a value cannot be had, before anything is trained."""
+    """UserError where a name or a value cannot be had, or data mean something else, before anything is trained."""
+    for data, what in ((task.validation, "the validation data"), (task.test, "the test data")):
+        refuse_made_otherwise(made_of(data or {}), made_of(task.data), what, "the data")
     for run in {tuple(run.varied.items()): run for run in runs}.values():
         model, recipe = _made(task, run)
         FitConfig.from_recipe(model.recipe, **recipe)

@@ -393,11 +393,18 @@ def of_signs(model: Any, folder: Path, text: str) -> Any:
     return rg.data.text(model, folder / "t.txt", steps=2)
 
 
-@pytest.mark.parametrize("kind", ["words", "signs"])
+@pytest.mark.parametrize("kind", ["words", "columns", "signs"])
 def test_numbers_that_mean_something_else_are_refused(kind: str, tmp_path: Path) -> None:
     if kind == "words":
         model, told = rg.parse(WORDS), "the words of the column `kind` have other numbers in"
         data, other = (rg.data.table(model, {"kind": [*words], "y": [1.0, 2]}) for words in ("ab", "bc"))
+    elif kind == "columns":
+        model, told = rg.parse(FORECAST), "the columns of the input `load` stand in another order in"
+        table = {"a": [1.0, 2, 3], "b": [3.0, 2, 1], "c": [5.0, 6, 7]}
+        data, other = (
+            rg.data.table(model, table, columns={"load": names, "price": "c"}, steps=2, horizon=0)
+            for names in (["a", "b"], ["b", "a"])
+        )
     else:
         model, told = rg.parse(SIGNS), "have another alphabet than"
         data, other = (of_signs(model, tmp_path, text) for text in ("abcdef", "bcdefg"))
@@ -407,6 +414,7 @@ def test_numbers_that_mean_something_else_are_refused(kind: str, tmp_path: Path)
         lambda: model.predict(other, fitted.weights),
         lambda: model.fit(data, other, epochs=1),
         lambda: model.fit(other, weights=fitted.weights, epochs=1),
+        lambda: model.sweep(data, {"epochs": [1]}, test_data=other),
     ):
         with pytest.raises(rg.UserError, match=told):
             use()
