@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from rnngraph.data.dataset import Dataset
+from rnngraph.data.dataset import Dataset, made_of
 from rnngraph.data.shapes import unmasked
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.kinds import kinds_checked
@@ -89,7 +89,7 @@ def windows(data: Mapping[str, Any], steps: int, stride: int = 1) -> Dataset:
     if count < steps:
         raise UserError(f"a window of {steps} steps is longer than the data, which have {count} rows", "E553")
     found = over([count], steps, stride, 0)
-    return Dataset({name: found.steps(array) for name, array in arrays.items()})
+    return Dataset({name: found.steps(array) for name, array in arrays.items()}, made_of(data))
 
 
 @kinds_checked
@@ -105,7 +105,8 @@ def streams(data: Mapping[str, Any], rows: int) -> Dataset:
     steps = count // rows
     if steps == 0:
         raise UserError(f"the data cannot be laid out in {rows} rows: they have fewer steps", "E553")
-    return Dataset({n: array[: rows * steps].reshape(rows, steps, *array.shape[1:]) for n, array in arrays.items()})
+    laid = {n: array[: rows * steps].reshape(rows, steps, *array.shape[1:]) for n, array in arrays.items()}
+    return Dataset(laid, made_of(data))
 
 
 def _one_length(data: Mapping[str, Any]) -> tuple[dict[str, Array], int]:

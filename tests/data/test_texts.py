@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import rnngraph as rg
@@ -81,6 +82,12 @@ def test_bytes_are_any_text() -> None:
 def test_what_is_wrong_is_told(corpus: Path, model: str, more: dict[str, object], told: str) -> None:
     with pytest.raises(rg.UserError, match=f"(?s){told}"):
         rg.data.text(rg.parse(model), corpus, **more)
+
+
+def test_what_is_cut_keeps_its_alphabet(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", text=[0, 1, 2, 0, 1], alphabet=["a", "b", "c"])
+    data = rg.data.load([tmp_path / "d.npz"])
+    assert rg.data.windows(data, 2).made == rg.data.streams(data, 2).made == data.made != {}
 
 
 def test_another_encoding_is_told(tmp_path: Path) -> None:
