@@ -210,7 +210,7 @@ def test_registers_suffice(kind: str, arch: str) -> None:
         ({"products": "tf32", "kernels": "cupy"}, "products in tf32 are made on a GPU, by generated kernels"),
         ({"products": "fp8"}, "there are no products in `fp8`"),
         ({"products": "bf16", "backend": NumpyBackend()}, "`products` is for a backend that is told by its name"),
-        ({"products": 16}, "`products` cannot be"),
+        ({"products": 16}, "`products` should be a text, got `16`"),
     ],
 )  # fmt: skip
 def test_products_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
