@@ -177,7 +177,12 @@ class StepsToTry(_Type):
     ) -> tuple[int | dict[str, int], ...]:
         if isinstance(value, tuple):
             return value
-        return tuple(Steps().convert(part, param, ctx) for part in str(value).split(","))
+        parts = str(value).split(",")
+        if any(_steps(part) is None for part in parts):
+            told = f"{_flag(param)} {_clipped(value)}: not whole numbers with commas between"
+            help = f"write {_flag(param)} 2,10,50, or {_flag(param)} 2,10,label=15 where an axis has its own number"
+            raise UserError(told, "E621", help)
+        return tuple(Steps().convert(part, param, ctx) for part in parts)
 
 
 def _flag(param: click.Parameter | None) -> str:
