@@ -110,7 +110,7 @@ def test_the_wheel_holds_every_file_and_nothing_else(wheel: Path) -> None:
     assert inside == files()
     endings = {Path(name).suffix for name in inside}
     assert {".lark", ".rnn", ".css", ".typed"} <= endings
-    assert wheel.stat().st_size < 2_000_000  # half of it is the page's layout engine and editor
+    assert wheel.stat().st_size < 2_100_000  # half of it is the page's layout engine and editor
 
 
 def test_the_installed_command_runs_a_model_elsewhere(installed: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.cli.arguments import EmptyText, Folder, Input, Output, Real, Steps, Verb, Whole, Wholes
+from rnngraph.cli.arguments import EmptyText, Folder, Input, Output, Real, Steps, StepsToTry, Verb, Whole, Wholes
 from rnngraph.cli.main import exit_code
 from rnngraph.files.archives import read_npz, write_npz
 from rnngraph.files.outputs import PREFIX, write_aside
@@ -42,7 +42,7 @@ def test_every_verb_stands_in_the_table() -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_option_has_a_type_that_is_looked_at(verb: str) -> None:
-    known = (Input, Output, Folder, EmptyText, Whole, Wholes, Steps, Real, click.Choice, click.IntRange)
+    known = (Input, Output, Folder, EmptyText, Whole, Wholes, Steps, StepsToTry, Real, click.Choice, click.IntRange)
     for param in COMMANDS[verb].params:
         plain = isinstance(param.type, click.types.StringParamType | click.types.BoolParamType)
         assert plain or isinstance(param.type, known), f"{verb} {param.opts}: {param.type}"

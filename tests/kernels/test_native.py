@@ -294,7 +294,7 @@ def test_rows_of_any_length_are_added_up(size: int) -> None:
         }""", n=size)
     random = np.random.default_rng(size)
     data = {name: random.normal(size=(3, 5, size)) for name in ("x", "target")}
-    program = model.compile(dtype="float64", kernels="native", gradient="all")
+    program = model.compile(dtype="float64", kernels="native", gradient=True)
     loss, gradients = program.gradients(data, {})
     apart = np.tanh(data["x"]) - data["target"]
     assert loss == pytest.approx((apart**2).mean(), rel=1e-12)

@@ -76,8 +76,13 @@ def test_loops_that_need_nothing_of_each_other_may_run_at_once(text: str, loops:
 
 @pytest.mark.parametrize(("text", "more"), [(TWO, [1, 1]), (STACK, []), (TOWERS, [2, 2, 2])], ids=TEXTS)
 def test_show_tells_which_loops_run_at_once(
-    text: str, more: Sequence[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    text: str,
+    more: Sequence[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     file = tmp_path / "m.rnn"
     file.write_text(text)
     assert exit_code(["show", str(file), "--kernels"]) == 0
