@@ -75,11 +75,12 @@ class NativeBound(Bound):
             return self.walked(code)
         by_rows = self.rows(code) >= 2 * threads
         meet = by_rows or self.work_together(code) >= self.target.worth_meeting
-        if meet and self.tables.work(code) >= self.target.worth:
+        short = self.tables.work(code) < self.target.worth
+        if meet and not short:
             shares = (Share(i, threads, by_rows, self.masked) for i in range(threads))
             return partial(_share_out, threads, [self.tables.job(self.tables.entries(code, own)) for own in shares])
         words, forks = self.tables.forked(self.stages(code), threads)
-        return partial(_share_out, threads, [self.tables.job(words)]) if forks else self.by_one(words)
+        return partial(_share_out, threads, [self.tables.job(words)], short) if forks else self.by_one(words)
 
     def stages(self, code: Sequence[Item]) -> list[Stage]:
         """The items in order, with forks as strands, where the whole of a fork is here."""
@@ -196,6 +197,6 @@ def _is_looked_at(item: Code) -> TypeGuard[Group]:
     return isinstance(item, Group) and isinstance(item.kernel, Ctc) and not item.kernel.known
 
 
-def _share_out(threads: int, jobs: Sequence[Job]) -> None:
+def _share_out(threads: int, jobs: Sequence[Job], short: bool = False) -> None:
     """Walks tables in the threads of this process, which may be a child of the one that made them."""
-    pool(threads).run(jobs)
+    pool(threads).run(jobs, short)

@@ -13,12 +13,12 @@ KERNEL = CFUNCTYPE(None, c_void_p, *[c_int64] * 4, c_void_p)
 Order = Callable[[Sequence[int]], Sequence[int]]
 
 
-def one_by_one(order: Order) -> Callable[[int, Sequence[Job]], None]:
+def one_by_one(order: Order) -> Callable[[int, Sequence[Job], bool], None]:
     """What shares jobs out (`native_execution._share_out`), with one thread only: each does its part up to the next
     meeting, in this order. AssertionError where one meets others that are through. Of a fork each task goes on by one
     kernel, in this order."""
 
-    def share_out(threads: int, jobs: Sequence[Job]) -> None:
+    def share_out(threads: int, jobs: Sequence[Job], short: bool = False) -> None:
         parts = [_walk(job, order) for job in jobs]
         while True:
             over = {i: not any(parts[i]) for i in order(range(len(jobs)))}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+import time
 from array import array
 from collections.abc import Sequence
 from ctypes import c_int64, c_void_p
@@ -82,6 +84,10 @@ def give(shared: Words, thread: int, job: Job) -> None:
     shared.write(walk.OWN0 + walk.OWN * thread, job)
 
 
+SOON = 0.01
+"""Seconds after a job in which another one may be one of many."""
+
+
 class Pool:
     """Threads for one process. One job runs at a time."""
 
@@ -90,7 +96,7 @@ class Pool:
         self.shared = shared_words(threads)
         self.asleep = [False] * threads
         self.bells = [threading.Semaphore(0) for _ in range(threads)]
-        self.job, self.busy = 0, threading.Lock()
+        self.job, self.busy, self.ended = 0, threading.Lock(), -math.inf
         for i in range(1, threads):
             threading.Thread(target=self.serve, args=(i,), daemon=True, name=f"rnngraph-{i}").start()
 
@@ -103,10 +109,14 @@ class Pool:
                 self.bells[thread].acquire()
             self.asleep[thread] = False
 
-    def run(self, jobs: Sequence[Job]) -> None:
-        """Walks one table in each thread; a single one in the first thread, which the others help with its forks."""
+    def run(self, jobs: Sequence[Job], short: bool = False) -> None:
+        """Walks one table in each thread; a single one in the first thread, which the others help with its forks.
+
+        To wake a thread takes as long as a `short` job: so for a single one nobody is woken, only for one of many.
+        """
         forks = len(jobs) < self.threads
         with self.busy:
+            wakes = not short or time.perf_counter() < self.ended + SOON
             for i, job in enumerate(jobs):
                 give(self.shared, i, job)
             self.shared[walk.COUNTER] = self.shared[walk.DONE] = 0
@@ -115,9 +125,10 @@ class Pool:
             self.job += 2
             self.shared[walk.JOB] = self.job + forks  # before anyone is looked at: who falls asleep now looks once more
             for i in range(1, self.threads):
-                if self.asleep[i]:
+                if wakes and self.asleep[i]:
                     self.bells[i].release()
             walker().start(self.shared.address)
+            self.ended = time.perf_counter()
 
 
 _pools: dict[int, Pool] = {}
