@@ -186,13 +186,13 @@ def products(code: Sequence[Code], sizes: Mapping[str, int]) -> int:
     return total
 
 
-def _products(code: Sequence[Code], sizes: Mapping[str, int], around: tuple[str, ...] = ()) -> dict[int, int]:
+def _flops_by_step(code: Sequence[Code], sizes: Mapping[str, int], around: tuple[str, ...] = ()) -> dict[int, int]:
     """The operations of each product of a program that is done once, by the identity of its step. What stands in a loop
     and has the loop's axis itself is done a step at a time there."""
     found: dict[int, int] = {}
     for item in code:
         if isinstance(item, Repeat):
-            found |= _products(item.body, sizes, (*around, item.axis))
+            found |= _flops_by_step(item.body, sizes, (*around, item.axis))
         else:
             for step in steps_of((item,)):
                 if step.node.op.name == "contract":
@@ -225,7 +225,7 @@ def profiled(
     """
     checked, variant = program.check(data), _variant(program, data, cotangents)
     made, sizes = variant.plan(checked.sizes), variant.all_sizes(checked.sizes)
-    counts = _products(variant.program.code, sizes) if isinstance(made, Plan) else {}
+    counts = _flops_by_step(variant.program.code, sizes) if isinstance(made, Plan) else {}
     clock = _Clock(program.backend.wait, sizes, counts)
     watching: Any = _Watching(program.backend, clock.watch)
     bound = watching.bound(variant.program, made) if isinstance(made, Plan) else Walker(made, watching)

@@ -134,7 +134,9 @@ def _inputs_of(model: Model, output: str) -> set[str]:
 # --- reading -----------------------------------------------------------------------------------------------------
 
 LOGS = "log probabilities"
+"""The output of a program that scores tokens."""
 _PROGRAMS: WeakKeyDictionary[Model, dict[tuple[Reader, str], CompiledProgram]] = WeakKeyDictionary()
+"""Of each model, by which input and output, and in which float type."""
 
 Scores = Callable[[list[list[int]], list[int]], Any]
 """Log-probabilities (rows, vocabulary) after each row of tokens; `parents` says which old row each row continues."""

@@ -257,16 +257,15 @@ def _look(to: Function, loop: str, look: int, idle: str) -> None:
 def _take() -> str:
     """Takes tasks of a fork until none is left, and closes it."""
     to = Function("take", ["ptr %fork", "ptr %shared"])
-    count, name = to.word("%fork", TASKS), to.fresh()
-    to.do(f"br label %{name}.again")
-    to.lines.append(f"{name}.again:")
-    task = to.let(f"atomicrmw add ptr {to.at('%fork', NEXT, 'i64')}, i64 1 acq_rel")
-    left = to.let(f"icmp slt i64 {task}, {count}")
-    to.do(f"br i1 {left}, label %{name}.work, label %{name}.leave")
-    to.lines.append(f"{name}.work:")
-    _walk_table(to, to.at("%fork", to.add(TASK0, to.mul(task, TASK_WORDS)), "i64"))
-    to.do(f"br label %{name}.again")
-    to.lines.append(f"{name}.leave:")
+    count, task = to.word("%fork", TASKS), ""
+
+    def some_left() -> str:
+        nonlocal task
+        task = to.let(f"atomicrmw add ptr {to.at('%fork', NEXT, 'i64')}, i64 1 acq_rel")
+        return to.let(f"icmp slt i64 {task}, {count}")
+
+    with to.while_(some_left):
+        _walk_table(to, to.at("%fork", to.add(TASK0, to.mul(task, TASK_WORDS)), "i64"))
     to.do(f"store atomic i64 0, ptr {to.at('%shared', FORK, 'i64')} seq_cst, align 8")
     return to.text()
 
