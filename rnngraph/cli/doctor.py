@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib import metadata
 
 import click
 
@@ -63,6 +61,8 @@ def _said(finding: Finding) -> str:
 
 
 def _machine() -> Iterator[Finding]:
+    import platform
+
     python = f"{platform.python_version()}, {platform.system()} {platform.machine()}"
     yield Finding("Python", True, python)
     yield Finding("rnngraph", True, _version("rnngraph") or "not installed, run from its folder")
@@ -70,6 +70,8 @@ def _machine() -> Iterator[Finding]:
 
 def _version(*names: str) -> str:
     """Of the first distribution that is there, or nothing."""
+    from importlib import metadata
+
     for name in names:
         try:
             return metadata.version(name)
@@ -90,6 +92,8 @@ def _needed() -> Iterator[Finding]:
 
 def _requirements() -> list[str]:
     """What the installed rnngraph says that it needs, extras aside."""
+    from importlib import metadata
+
     try:
         lines = metadata.requires("rnngraph") or []
     except metadata.PackageNotFoundError:
