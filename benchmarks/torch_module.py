@@ -62,19 +62,19 @@ from rich.table import Table  # noqa: E402
 
 import rnngraph as rg  # noqa: E402
 from rnngraph.torch import Module  # noqa: E402
-from rnngraph.training import optimisers  # noqa: E402
+from rnngraph.training import optimisers, updates  # noqa: E402
 
 
 def ours(model: Any, call: Callable[[Any, Any, Any], Any], **options: Any) -> Call:
     """Our gradients and a step of our Adam."""
     program = model.compile(gradient="weights", dtype="float32", training=True, **options)
     weights, adam = model.init(0, "float32"), optimisers.Adam()
-    state = optimisers.start(adam, weights)
+    state = updates.start(adam, weights)
 
     def step() -> None:
         nonlocal state
         _, found = call(program, weights, state)
-        state = optimisers.update(adam, weights, found, state, program.backend.whole)
+        state = updates.update(adam, weights, found, state, program.backend.whole)
 
     return step
 

@@ -192,7 +192,8 @@ def test_help_is_light() -> None:
 
 @pytest.mark.parametrize("verb", ["check", "fmt"])
 def test_a_text_is_looked_at_without_arrays(verb: str, tmp_path: Path) -> None:
-    text = "model M {\n  input x: seq[3]\n  y = unroll LSTM(4) over x\n  output y\n}\n"
+    goal = "  loss mean(y * y)\n  train {\n    optimizer adam(rate = 0.1)\n  }\n"
+    text = "model M {\n  input x: seq[3]\n  y, _ = unroll LSTM(4) over x\n  output y\n" + goal + "}\n"
     (tmp_path / "m.rnn").write_text(text)
     code = (
         f"import sys\nfrom rnngraph.cli.main import exit_code\nassert exit_code([{verb!r}, 'm.rnn']) == 0\n"

@@ -29,7 +29,7 @@ RATE, NORM = 1e-3, 1.0
 
 def ours(case: Case, data: dict[str, Any], infer: bool) -> Callable[[], object]:
     import rnngraph as rg
-    from rnngraph.training import optimisers
+    from rnngraph.training import optimisers, updates
 
     model = rg.parse(case.text, **case.settings)
     if infer:
@@ -37,13 +37,13 @@ def ours(case: Case, data: dict[str, Any], infer: bool) -> Callable[[], object]:
         return lambda: forward.run(data, known)["loss"]
     program = model.compile(dtype="float32", **model.training_step)
     weights, adam, arrays = model.init(0, "float32"), optimisers.Adam(RATE), program.backend.whole
-    state, seed = optimisers.start(adam, weights), 0
+    state, seed = updates.start(adam, weights), 0
 
     def step() -> float:
         nonlocal state, seed
         loss, gradients = program.lent_gradients({**data, "seed": np.int64(seed)}, weights)
-        shorten = optimisers.shortening(arrays.norm(list(gradients.values())), NORM)
-        state = optimisers.update(adam, weights, gradients, state, arrays, shorten)
+        shorten = updates.shortening(arrays.norm(list(gradients.values())), NORM)
+        state = updates.update(adam, weights, gradients, state, arrays, shorten)
         seed += 1
         return loss
 

@@ -18,7 +18,7 @@ from rnngraph.files.frames import frame
 from rnngraph.files.tensors import Arrays
 from rnngraph.runtime.whole_arrays import NumpyArrays, WholeArrays
 from rnngraph.system.interrupts import Heard, held
-from rnngraph.training import checkpoint, optimisers
+from rnngraph.training import checkpoint, updates
 from rnngraph.training.batch_rows import split
 from rnngraph.training.checkpoint import Identity, Made, Training, digests
 from rnngraph.training.config import FitConfig
@@ -159,14 +159,14 @@ def _known(data: Mapping[str, Any], validation: Mapping[str, Any] | None) -> dic
 
 def _fresh(job: Job, weights: Mapping[str, NDArray[Any]]) -> Training:
     trained = {name: w for name, w in weights.items() if name not in job.frozen}
-    return Training(dict(weights), optimisers.start(job.config.optimizer, trained))
+    return Training(dict(weights), updates.start(job.config.optimizer, trained))
 
 
 def _own(job: Job, training: Training) -> Training:
     """The run with arrays that are its own, in one run of memory each, where they are updated."""
     own, shared = job.arrays.own, () if job.arrays.on_device else job.frozen
     weights = {n: w if n in shared else own(w) for n, w in training.weights.items()}
-    state = {n: a if n == optimisers.UPDATES else own(a) for n, a in training.state.items()}
+    state = {n: a if n == updates.UPDATES else own(a) for n, a in training.state.items()}
     return replace(training, weights=weights, state=state)
 
 
@@ -236,7 +236,7 @@ def _updated(job: Job, training: Training, heard: Heard) -> Training:
     if found.gradients:
         rated = replace(job.config.optimizer, rate=_rate(job, training))
         shorten = _shortening(job.config, found.norm)
-        state = optimisers.update(rated, training.weights, found.gradients, state, job.arrays, shorten)
+        state = updates.update(rated, training.weights, found.gradients, state, job.arrays, shorten)
     batch = last_batch(job, training)
     carried = tuple(mine[i].carried if i in mine else {} for i in range(job.shards))
     return replace(
@@ -252,7 +252,7 @@ def _updated(job: Job, training: Training, heard: Heard) -> Training:
 def _shortening(config: FitConfig, norm: float) -> float:
     if config.clip_norm is None:
         return 1.0
-    return optimisers.shortening(norm, config.clip_norm, config.clip_epsilon)
+    return updates.shortening(norm, config.clip_norm, config.clip_epsilon)
 
 
 def _rate(job: Job, training: Training) -> float:

@@ -1,8 +1,8 @@
 """Optimisers: the equations by which weights, and what is kept for each, follow their gradients.
 
-What is kept is a flat mapping from names (`m/encoder.kernel`) to arrays, so that it is saved like weights are; the
-number of updates made stands in it under `updates`. An optimiser is its settings, its numbers for one update, and its
-rule for one weight: equations that NumPy computes, and of which a compiled kernel is made (`kernels/chain_tracing.py`).
+An optimiser is its settings, its numbers for one update, and its rule for one weight: equations that NumPy computes,
+and of which a compiled kernel is made (`kernels/chain_tracing.py`). A text is checked without NumPy, so it is imported
+where a rule is computed.
 """
 
 from __future__ import annotations
@@ -14,19 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError, told_of
 from rnngraph.diagnostics.suggestions import did_you_mean
-from rnngraph.files.tensors import Arrays
-from rnngraph.kernels.chain_tracing import Formula
-from rnngraph.runtime.whole_arrays import WholeArrays
 
-Array = NDArray[Any]
 Numbers = Mapping[str, Any]
-UPDATES = "updates"
 
 
 @dataclass(frozen=True)
@@ -114,7 +106,7 @@ class Adam(Optimiser):
     def rule(weight: Any, gradient: Any, kept: tuple[Any, ...], n: Numbers) -> tuple[Any, ...]:
         m = n["beta1"] * kept[0] + n["rest1"] * gradient
         v = n["beta2"] * kept[1] + n["rest2"] * gradient * gradient
-        return weight - n["scale"] * m / (np.sqrt(v / n["seen"]) + n["epsilon"]), m, v
+        return weight - n["scale"] * m / (_sqrt(v / n["seen"]) + n["epsilon"]), m, v
 
 
 @dataclass(frozen=True)
@@ -160,7 +152,7 @@ class RMSprop(Optimiser):
     @staticmethod
     def rule(weight: Any, gradient: Any, kept: tuple[Any, ...], n: Numbers) -> tuple[Any, ...]:
         square = n["rho"] * kept[0] + n["rest"] * gradient * gradient
-        along = gradient / (np.sqrt(square) + n["epsilon"])
+        along = gradient / (_sqrt(square) + n["epsilon"])
         velocity = along if len(kept) == 1 else n["momentum"] * kept[1] + along
         return (weight - n["rate"] * velocity, square, velocity)[: 1 + len(kept)]
 
@@ -183,65 +175,12 @@ class Adagrad(Optimiser):
     @staticmethod
     def rule(weight: Any, gradient: Any, kept: tuple[Any, ...], n: Numbers) -> tuple[Any, ...]:
         square = kept[0] + gradient * gradient
-        return weight - n["rate"] * gradient / (np.sqrt(square) + n["epsilon"]), square
+        return weight - n["rate"] * gradient / (_sqrt(square) + n["epsilon"]), square
 
 
 OPTIMISERS: dict[str, type[Optimiser]] = {
     "sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "adagrad": Adagrad,
 }  # fmt: skip
-
-
-def start(optimiser: Optimiser, weights: Mapping[str, Array]) -> Arrays:
-    """The state before the first update: zeros."""
-    state = {f"{slot}/{name}": np.zeros_like(w) for name, w in weights.items() for slot in optimiser.slots}
-    return {**state, UPDATES: np.array(0, np.int64)}
-
-
-def update(
-    optimiser: Optimiser,
-    weights: Mapping[str, Array],
-    gradients: Mapping[str, Array],
-    state: Mapping[str, Array],
-    arrays: WholeArrays,
-    shorten: float = 1.0,
-) -> Arrays:
-    """The new state. Weights, and what is kept for them, are written over where they lie; gradients are taken
-    `shorten` times. A weight without a gradient (a frozen one) stays as it is."""
-    count = int(state[UPDATES]) + 1
-    groups = [
-        (weights[name], gradients[name], *(state[f"{slot}/{name}"] for slot in optimiser.slots))
-        for name in weights
-        if name in gradients
-    ]
-    written = (0, *range(2, 2 + len(optimiser.slots)))
-    decays = optimiser.decay > 0 and not isinstance(optimiser, AdamW)
-    told = {**optimiser.numbers(count), "shorten": shorten, **({"decay": optimiser.decay} if decays else {})}
-    arrays.update((_DECAYING if decays else _RULES)[type(optimiser)], groups, told, written)
-    return {**state, UPDATES: np.array(count, np.int64)}
-
-
-def _shortened(optimiser: type[Optimiser], decays: bool) -> Formula:
-    """The rule of an optimiser with its gradient taken `shorten` times, and `decay` times the weight added."""
-
-    def formula(weight: Any, gradient: Any, *rest: Any) -> tuple[Any, ...]:
-        *kept, n = rest
-        gradient = n["shorten"] * gradient + n["decay"] * weight if decays else n["shorten"] * gradient
-        return optimiser.rule(weight, gradient, tuple(kept), n)
-
-    return formula
-
-
-_RULES = {optimiser: _shortened(optimiser, False) for optimiser in OPTIMISERS.values()}
-_DECAYING = {optimiser: _shortened(optimiser, True) for optimiser in OPTIMISERS.values() if optimiser is not AdamW}
-
-
-def shortening(norm: float, limit: float, epsilon: float = 0.0) -> float:
-    """By what to multiply gradients of this norm together, for a norm of at most `limit`. PyTorch has an epsilon of
-    1e-6.
-
-    Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks, ICML 2013.
-    """
-    return min(1.0, limit / (norm + epsilon)) if norm > 0 else 1.0
 
 
 def optimiser(name: str, arguments: Mapping[str, Any] | None = None) -> Optimiser:
@@ -261,6 +200,13 @@ def optimiser(name: str, arguments: Mapping[str, Any] | None = None) -> Optimise
     if problems:
         raise UserError(problems)
     return OPTIMISERS[name](**arguments)
+
+
+def _sqrt(x: Any) -> Any:
+    """Of an array, or of one whose operations are traced."""
+    import numpy as np
+
+    return np.sqrt(x)
 
 
 def is_number(value: Any) -> bool:

@@ -26,7 +26,8 @@ from rnngraph.run_options import RunOptions
 from rnngraph.runtime.numpy import NumpyBackend, array_bytes
 from rnngraph.runtime.unplanned import Unplanned
 from rnngraph.training import train as training
-from rnngraph.training.optimisers import optimiser, start
+from rnngraph.training.optimisers import optimiser
+from rnngraph.training.updates import start
 from tests.support.models import ALL, parsed
 
 

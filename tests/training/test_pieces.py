@@ -13,12 +13,13 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.runtime.whole_arrays import NumpyArrays
-from rnngraph.training import optimisers
+from rnngraph.training import updates
 from rnngraph.training.config import FitConfig
 from rnngraph.training.fit import Interrupted
-from rnngraph.training.optimisers import SGD, Adagrad, Adam, RMSprop, shortening
+from rnngraph.training.optimisers import SGD, Adagrad, Adam, RMSprop
 from rnngraph.training.pieces import Pieces
 from rnngraph.training.rates import Cosine, Linear, Place, Plateau, Step, warmed_up
+from rnngraph.training.updates import shortening
 from tests.support.running import same_bits
 
 MODEL = """\
@@ -201,15 +202,15 @@ def test_decay_adds_the_weight_to_the_gradient(kept: Any) -> None:
     states = []
     for optimiser, given in ((replace(kept, decay=0.1), gradient), (kept, gradient + 0.1 * weight)):
         now = {"w": weight.copy()}
-        optimisers.update(optimiser, now, {"w": given}, optimisers.start(optimiser, now), NumpyArrays())
+        updates.update(optimiser, now, {"w": given}, updates.start(optimiser, now), NumpyArrays())
         states.append(now["w"])
     assert np.allclose(*states, rtol=1e-15)
 
 
 def test_adagrad_divides_by_the_root_of_the_sum_of_squares() -> None:
-    now, state = {"w": np.array([1.0, 2.0])}, optimisers.start(Adagrad(0.5), {"w": np.zeros(2)})
+    now, state = {"w": np.array([1.0, 2.0])}, updates.start(Adagrad(0.5), {"w": np.zeros(2)})
     for gradient in ([3.0, 1.0], [4.0, 0.0]):
-        state = optimisers.update(Adagrad(0.5), now, {"w": np.array(gradient)}, state, NumpyArrays())
+        state = updates.update(Adagrad(0.5), now, {"w": np.array(gradient)}, state, NumpyArrays())
     assert np.allclose(now["w"], [1 - 0.5 * 3 / 3 - 0.5 * 4 / 5, 2 - 0.5], rtol=1e-9)
 
 

@@ -25,7 +25,7 @@ from rnngraph.kernels.cpu.modules import target
 from rnngraph.language.elaboration.elaborated import DataInput, Initial, StateInput, Weight
 from rnngraph.runtime.native_arrays import NativeArrays
 from rnngraph.runtime.whole_arrays import NumpyArrays
-from rnngraph.training import batches, checkpoint, optimisers
+from rnngraph.training import batches, checkpoint, optimisers, updates
 from rnngraph.training.checkpoint import Made
 from rnngraph.training.config import FitConfig
 from rnngraph.training.evaluation import evaluate
@@ -460,9 +460,9 @@ def test_only_what_is_needed_must_be_there():
 
 def steps_of(optimiser, gradients, start=1.0):
     weights, path = {"w": np.array([start])}, []
-    state = optimisers.start(optimiser, weights)
+    state = updates.start(optimiser, weights)
     for gradient in gradients:
-        state = optimisers.update(optimiser, weights, {"w": np.array([gradient])}, state, NumpyArrays())
+        state = updates.update(optimiser, weights, {"w": np.array([gradient])}, state, NumpyArrays())
         path.append(float(weights["w"][0]))
     return path
 
@@ -491,7 +491,7 @@ def test_two_updates_by_hand(optimiser, path):
 
 @pytest.mark.parametrize("optimiser", [SGD, RMSprop])
 def test_what_is_multiplied_by_no_momentum_is_not_kept(optimiser):
-    kept = [set(optimisers.start(optimiser(0.1, momentum=m), {"w": np.ones(3)})) for m in (0.5, 0.0)]
+    kept = [set(updates.start(optimiser(0.1, momentum=m), {"w": np.ones(3)})) for m in (0.5, 0.0)]
     assert kept[0] - kept[1] == {"velocity/w"}
 
 
@@ -499,9 +499,9 @@ def test_what_is_multiplied_by_no_momentum_is_not_kept(optimiser):
 def test_every_optimiser_finds_the_bottom_of_a_bowl(optimiser):
     goal = np.array([3.0, -1.0], "float32")
     weights = {"w": np.zeros(2, "float32"), "kept": np.ones(1, "float32")}
-    state = optimisers.start(optimiser, {"w": weights["w"]})
+    state = updates.start(optimiser, {"w": weights["w"]})
     for _ in range(600):
-        state = optimisers.update(optimiser, weights, {"w": weights["w"] - goal}, state, NumpyArrays())
+        state = updates.update(optimiser, weights, {"w": weights["w"] - goal}, state, NumpyArrays())
     np.testing.assert_allclose(weights["w"], goal, atol=0.05)
     assert weights["kept"].tolist() == [1] and weights["w"].dtype == np.float32
 
@@ -509,9 +509,9 @@ def test_every_optimiser_finds_the_bottom_of_a_bowl(optimiser):
 def test_gradients_are_shortened_together():
     gradients = {"a": np.array([3.0]), "b": np.array([[4.0]], "float32")}
     norm = NumpyArrays().norm(list(gradients.values()))
-    assert norm == 5 and optimisers.shortening(norm, 1.0) == 0.2 and optimisers.shortening(norm, 6.0) == 1.0
+    assert norm == 5 and updates.shortening(norm, 1.0) == 0.2 and updates.shortening(norm, 6.0) == 1.0
     weights = {"a": np.zeros(1), "b": np.zeros((1, 1), "float32")}
-    optimisers.update(SGD(1.0), weights, gradients, optimisers.start(SGD(), weights), NumpyArrays(), 0.2)
+    updates.update(SGD(1.0), weights, gradients, updates.start(SGD(), weights), NumpyArrays(), 0.2)
     assert weights["a"] == pytest.approx(-0.6) and weights["b"] == pytest.approx(-0.8)
 
 
@@ -529,9 +529,9 @@ def test_compiled_updates_have_the_bits_of_numpy_on_any_number_of_threads(optimi
     for arrays in [NumpyArrays(), *(NativeArrays(lambda d, n=n: replace(target(d), threads=n)) for n in (1, 2, 3))]:
         weights = {name: np.full(shape, 0.5, dtype) for name, shape in shapes.items()}
         weights["turned"] = np.ones((4, 3), dtype).T  # lies in another order: NumPy takes it
-        state, given = optimisers.start(optimiser, weights), {**gradients, "turned": gradients["c"][:3, :4]}
+        state, given = updates.start(optimiser, weights), {**gradients, "turned": gradients["c"][:3, :4]}
         for _ in range(3):
-            state = optimisers.update(optimiser, weights, given, state, arrays, 0.7)
+            state = updates.update(optimiser, weights, given, state, arrays, 0.7)
         found.append({**weights, **state})
     for other in found[1:]:
         assert all(np.array_equal(found[0][name], other[name]) for name in found[0])
