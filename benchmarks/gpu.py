@@ -395,6 +395,26 @@ extern "C" __global__ void __cluster_dims__(PARTS, 1, 1) __launch_bounds__(THREA
   for (Int n = 0; n < times; ++n) cluster_barrier();
 }
 """
+HANDING_OVER = """
+extern "C" __global__ void __cluster_dims__(PARTS, 1, 1) __launch_bounds__(THREADS, 1)
+hand_on(float* far, Int times, int numbers) {
+  float sum = 0, *rows = NEAR ? (float*)dynamic_shared() : far;
+  const int part = int(blockIdx.x % PARTS), own = numbers / PARTS;
+  const Share s{1, 0, 1, 0, 1, part, PARTS};
+  cluster_barrier();
+  for (Int n = 0; n < times; ++n) {
+    float* to = rows + n % 2 * numbers;
+    for (int i = part * own + threadIdx.x; i < (part + 1) * own; i += THREADS) {
+      if (NEAR) hand_over(s, to + i, sum);
+      else to[i] = sum;
+    }
+    cluster_barrier();
+    for (int i = threadIdx.x; i < numbers; i += THREADS) sum += to[i];
+  }
+  cluster_barrier();
+  if (sum != 0) far[0] = sum;
+}
+"""
 
 
 def meetings(times: int = 10_000) -> str:
@@ -414,7 +434,7 @@ def meetings(times: int = 10_000) -> str:
 
 
 def meetings_of_clusters(times: int = 10_000) -> str:
-    """The same at the barrier of a cluster: `shapes.CLUSTER_MEETING` is a guess of it."""
+    """The same at the barrier of a cluster alone."""
     try:
         import cupy
 
@@ -425,6 +445,27 @@ def meetings_of_clusters(times: int = 10_000) -> str:
             cupy.cuda.driver.funcSetAttribute(kernel.kernel.ptr, LARGE_CLUSTERS, 1)
             taken = elapsed(cupy, lambda k=kernel, n=parts: k((n,), (256,), (np.int64(times),)))
             found.append(f"{parts}: {1e3 * taken / times:.2f}")
+        return ", ".join(found)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def handing_over(times: int = 10_000, parts: int = 16) -> str:
+    """Microseconds in which the blocks of a cluster hand over so many numbers to each other, in far and in shared
+    memory: `shapes.CLUSTER_MEETING`, `HANDOVER` and `SENT_BYTES` are guesses of it."""
+    try:
+        import cupy
+
+        found = []
+        for way, numbers in product(("far", "near"), (128, 512, 2048, 8192)):
+            code = prelude() + HANDING_OVER.replace("PARTS", str(parts)).replace("NEAR", "01"[way == "near"])
+            kernel = cupy.RawModule(code=code, options=OPTIONS).get_function("hand_on")
+            cupy.cuda.driver.funcSetAttribute(kernel.kernel.ptr, LARGE_CLUSTERS, 1)
+            bytes, far = 8 * numbers, cupy.zeros(2 * numbers, "float32")
+            kernel.max_dynamic_shared_size_bytes = bytes
+            told = far, np.int64(times), np.int32(numbers)
+            taken = elapsed(cupy, lambda k=kernel, t=told, b=bytes: k((parts,), (256,), t, shared_mem=b))
+            found.append(f"{numbers} {way}: {1e3 * taken / times:.2f}")
         return ", ".join(found)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
@@ -514,6 +555,7 @@ def main() -> int:
 
     about["a meeting, us"] = meetings()
     about["a meeting of a cluster, us"] = meetings_of_clusters()
+    about["handing over in a cluster, us"] = handing_over()
     about["a minGRU over one long row, in chunks and walked, ms"] = in_chunks(*map(int, asked.long.split(",")))
     about["an LSTM by where the backward pass has its values, ms"] = kept(*map(int, asked.swapped.split(",")))
     print(about, flush=True)

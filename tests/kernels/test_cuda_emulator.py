@@ -134,6 +134,21 @@ extern "C" __global__ void __cluster_dims__(4, 1, 1) around(int* out) {
   out[blockIdx.x * blockDim.x + threadIdx.x] = *shared_of(mine, (cluster_rank() + 1) % 4);
   cluster_barrier();
 }
+// Each block sends its rank to all. They meet when all have begun, when all have sent, and before any ends.
+template <bool begun, bool sent, int more> __device__ void send(int* out) {
+  int* mine = (int*)dynamic_shared();
+  if (begun) cluster_barrier();
+  if (threadIdx.x == 0)
+    for (unsigned i = 0; i < 4; i++)
+      store_to((cluster_rank() + i) % 4 + more, mine + cluster_rank(), int(cluster_rank()));
+  if (sent) cluster_barrier();
+  out[blockIdx.x * blockDim.x + threadIdx.x] = mine[0] + mine[1] + mine[2] + mine[3];
+  cluster_barrier();
+}
+extern "C" __global__ void __cluster_dims__(4, 1, 1) sends(int* out) { send<true, true, 0>(out); }
+extern "C" __global__ void __cluster_dims__(4, 1, 1) sends_at_once(int* out) { send<false, true, 0>(out); }
+extern "C" __global__ void __cluster_dims__(4, 1, 1) sends_too_late(int* out) { send<true, false, 0>(out); }
+extern "C" __global__ void __cluster_dims__(4, 1, 1) sends_elsewhere(int* out) { send<true, true, 1>(out); }
 extern "C" __global__ void __cluster_dims__(4, 1, 1) leaves_early(int* out) {
   int* mine = (int*)dynamic_shared();
   if (threadIdx.x == 0) *mine = 10 * cluster_rank();
@@ -232,10 +247,29 @@ def test_a_launch_whose_blocks_do_not_run_at_the_same_time_cannot_wait() -> None
             launch(name, 5, 64, (zeros(2, 5), zeros(2, dtype="uint32"), np.int32(1)))
 
 
-def test_a_block_that_left_its_cluster_has_no_shared_memory() -> None:
-    out = zeros(1, dtype="int32")
-    compiled(CLUSTER).launch("leaves_early", 4, 1, (out,), shared=4)
-    assert out[0] == -1
+def test_the_blocks_of_a_cluster_send_to_each_other() -> None:
+    out = zeros(8, 2, dtype="int32")
+    compiled(CLUSTER).launch("sends", 8, 2, (out,), shared=16)
+    assert (out == 6).all()
+    assert sanitized(CLUSTER, "sends", 4, 2, (out,), shared=16) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("leaves_early", r"of block \(3, 0\) reaches for block \(0, 0\), which has ended"),
+        ("sends_at_once", r"of block \(0, 0\) reaches for block \(1, 0\), which has not begun"),
+        ("sends_elsewhere", "a cluster of 4 has no block 4"),
+    ],
+)
+def test_a_block_of_a_cluster_that_is_not_there_is_told(name: str, said: str) -> None:
+    with pytest.raises(Fault, match=said):
+        compiled(CLUSTER).launch(name, 4, 1, (zeros(8, dtype="int32"),), shared=16)
+
+
+def test_reading_what_others_still_send_is_a_race() -> None:
+    found = sanitized(CLUSTER, "sends_too_late", 4, 1, (zeros(8, dtype="int32"),), shared=16)
+    assert "data race" in found and "store_to" in found
 
 
 X = np.zeros(64, "float32")

@@ -200,16 +200,60 @@ def test_a_meeting_that_is_left_out_is_found(which: int, cluster: int, meet: str
 
 
 @emulated
-@pytest.mark.parametrize(("name", "parts"), [("layer norm lstm", 2), ("stop", 2), ("GRU(16)", 16)])
-def test_a_team_that_is_a_cluster(name: str, parts: int, cupy: Any) -> None:
-    """The same bits, and nothing waits in far memory."""
-    model = parsed(name) if name in ALL else cell(name, 16)
-    data, weights = synthetic(model, 5, 3, 0, padded=True), model.init(0)
-    programs = [model.compile(backend=InParts(*told), gradient=True) for told in ((1,), (parts, "", parts))]
+@pytest.mark.parametrize(
+    ("name", "parts", "rounding"),
+    [(name, 2, "") for name in (ALL if EVERY else ("layer norm lstm", "stop", "lstm everything", "clockwork"))]
+    + [("GRU(16)", 16, ""), ("LSTM(20)", 4, "bf16")],
+)
+def test_a_team_that_is_a_cluster(name: str, parts: int, rounding: str, cupy: Any) -> None:
+    """What blocks hand over in shared memory has the bits that one block alone makes, and those of far memory; nothing
+    waits there."""
+    model = parsed(name) if name in ALL else cell(name, 16 if "16" in name else 20)
+    data, weights = synthetic(model, 5, 3, 0, padded=name not in ("min gru", "single steps")), model.init(0)
+    dtype, found = "float32" if rounding else "float64", []
+    for told in ((1, rounding), (parts, rounding), (parts, rounding, parts)):
+        for mode in (("dynamic", None), ("static", 5))[: 2 if len(told) > 2 else 1]:
+            program = model.compile(*mode, InParts(*told), gradient=True, dtype=dtype)
+            with cupy.record() as launches:
+                found.append(everything(program, data, weights, None))
+    assert not [d for other in found[1:] for d in differences(found[0], other) if not d.equal]
+    assert not any(launch.cooperative for launch in launches)
+    if not EVERY:
+        assert any(")handed + rows_each" in launch.module.text for launch in launches)
+
+
+SENT = {"LSTM(64)": (64, 256), "GRU(64)": (128, 192), "LayerNormLSTM(64)": (704, 896)}
+"""Numbers of a row that the blocks of a cluster send to each other in a step, forward and backward: a ratchet."""
+
+
+@pytest.mark.parametrize("name", SENT)
+def test_what_blocks_hand_over(name: str) -> None:
+    """No meeting is needed for it that was not there."""
+    module = module_of(cell(name))
+    loops = [loop_of(repeat, module.program.slots) for repeat in repeats_of(module.program.code)]
+    assert tuple(loop.handovers.moved for loop in loops if loop.meetings.blocks) == SENT[name]
+
+
+@emulated
+@pytest.mark.parametrize(("way", "which", "told"), [(1, 0, "has not begun"), (0, -1, "has ended")])
+def test_a_block_sends_to_no_other_before_all_have_begun_nor_ends_before_all_have_sent(
+    way: int, which: int, told: str, cupy: Any
+) -> None:
+    """The backward loop sends before its first meeting, the forward one behind its last."""
+    model = cell("LSTM(8)", 8)
+    data, weights = synthetic(model, 1, 1, 0), model.init(0)
     with cupy.record() as launches:
-        found = [everything(program, data, weights, None) for program in programs]
-    assert not [d for d in differences(*found) if not d.equal]
-    assert max(launch.cluster for launch in launches) > 1 and not any(launch.cooperative for launch in launches)
+        model.compile(backend=InParts(2, cluster=2), gradient=True).gradients(data, weights)
+    loop = [launch for launch in launches if launch.name.startswith("loop")][way]
+    head, name, function = loop.module.text.partition(f"void {loop.name}_0(")
+    function, end, rest = function.partition('extern "C"')
+    parts = function.split("cluster_barrier();")
+    assert len(parts) == 4
+    joints = ["cluster_barrier();"] * 3
+    joints[which] = "__syncthreads();"
+    changed = parts[0] + "".join(joint + text for joint, text in zip(joints, parts[1:], strict=True))
+    wrong = replace(loop, module=compiled(head + name + changed + end + rest, OPTIONS))
+    assert told in wrong.sanitized("thread")
 
 
 # --- launches ----------------------------------------------------------------------------------------------------
@@ -487,6 +531,31 @@ def test_clusters_lie_among_neighbours() -> None:
         assert not shape.clustered
 
 
+@pytest.mark.parametrize(
+    ("facts", "batch", "target", "told"),
+    [
+        (replace(factor(128), near=256, moved=128), 4, h100("float32"), "in 1,024 bytes of each block's shared memory"),
+        (replace(factor(128), near=256, moved=128), 4, h100("float64"), "in 2,048 bytes of each block's shared memory"),
+        (replace(factor(128), near=256, moved=128), 4, replace(h100("float32"), cluster=0), "device has no clusters"),
+        (replace(factor(128), near=60_000, moved=128), 4, h100("float32"), "no room for it in shared memory"),
+        (factor(128), 4, h100("float32"), "nothing of it can be in shared memory"),
+        (replace(factor(512), near=1024, moved=512), 32, h100("float32"), "far memory: 32 blocks are no cluster"),
+        (replace(factor(128), near=8192, moved=8192), 4, h100("float32"), "for so much that is sooner"),
+    ],
+)
+def test_which_way_blocks_hand_over(facts: Facts, batch: int, target: GpuTarget, told: str) -> None:
+    shape = loop_shape(facts, batch, target)
+    assert shape is not None
+    assert told in shape.told(facts, target)
+    assert shape.bytes <= target.shared and (shape.handed is not None) == (not shape.why_far)
+    assert shape.handed is None or shape.handed + facts.near * shape.rows_each * target.itemsize <= shape.bytes
+
+
+def test_loops_at_once_with_clusters_of_two_sizes_hand_over_in_far_memory() -> None:
+    shapes = shapes_at_once([factor(128), replace(factor(24), alone=True)], [100, 100], 16, h100("float32"))
+    assert shapes is None or all(shape.handed is None for shape in shapes if not shape.clustered)
+
+
 def test_what_is_summed_over_rows_has_one_team() -> None:
     shape = loop_shape(replace(factor(64), alone=True), 32, h100("float32"))
     assert shape is not None
@@ -499,6 +568,7 @@ def test_the_command_tells_how_loops_are_spread(tmp_path: Any) -> None:
     text = " ".join(told.output.split())
     assert "loop over time: one kernel" in text
     assert "1 meeting a step" in text
+    assert "handed over in" in text
     assert "nothing is left to CuPy" in text
 
 
@@ -510,7 +580,7 @@ def test_the_command_tells_how_loops_are_spread(tmp_path: Any) -> None:
 def test_registers_suffice(arch: str) -> None:
     """Nothing is spilled: what a thread works on stays in registers."""
     target = replace(h100("float32"), cluster=cluster_of(arch))
-    for name, batch in (("LSTM(512)", 32), ("GRU(512)", 32), ("LSTM(128)", 4)):
+    for name, batch in (("LSTM(512)", 32), ("GRU(512)", 32), ("LSTM(128)", 4), ("LayerNormLSTM(256)", 8)):
         module = module_of(cell(name, 512), target=target, batch=batch)
         for together in {launch.waits for launch in module.launches.values()}:
             for kernel, used in assembler.assembled(module.text(together), arch, OPTIONS).items():

@@ -12,17 +12,22 @@ ROWS = {"each": "row", "inner": "inner", "outer": "outer", "none": "0"}
 """Which row of an operand a row of the kernel reads."""
 
 
-def write(chain: Chain, name: str, units: int) -> str:
-    """The function `name(share, loads..., stores..., mask, wanted)`; the parts of a share own entries by their place
-    modulo `units`."""
+def write(chain: Chain, name: str, units: int, sent: Sequence[int] = ()) -> str:
+    """The function `name(share, loads..., stores..., sent..., mask, wanted)`; the parts of a share own entries by their
+    place modulo `units`. The stores that `sent` numbers go to all blocks of a cluster too."""
     gates = prod(chain.dims) // units
     loads = [f"const {TYPES[o.dtype]}* a{i}" for i, o in enumerate(chain.loads)]
     stores = [f"{TYPES[o.dtype]}* y{i}" for i, (_, o) in enumerate(chain.stores)]
     loads_of = [f"a{i} + {offset(o)}" if o.table else f"a{i}[{offset(o)}]" for i, o in enumerate(chain.loads)]
     stores_of = [f"y{i}[{offset(o)}]" for i, (_, o) in enumerate(chain.stores)]
-    statements = [*places(chain.dims), *entry(chain, loads_of, stores_of)]
+    lines, values = entry(chain, loads_of, stores_of)
+    handed = [
+        f"hand_over(s, h{i} + {offset(o)}, {values[value]});" for i in sent for value, o in [chain.stores[i]]
+    ]
+    statements = [*places(chain.dims), *lines, *handed]
     body = "\n".join(f"    {line}" for line in statements)
-    arguments = ", ".join(["const Share& s", *loads, *stores, "const bool* mask", "bool wanted"])
+    near = [f"{TYPES[chain.stores[i][1].dtype]}* h{i}" for i in sent]
+    arguments = ", ".join(["const Share& s", *loads, *stores, *near, "const bool* mask", "bool wanted"])
     return f"""
 static __device__ void {name}({arguments}) {{
   const int units = s.units({units}), first = s.unit0({units});
@@ -38,10 +43,11 @@ static __device__ void {name}({arguments}) {{
 """
 
 
-def entry(chain: Chain, loads: Sequence[str], stores: Sequence[str]) -> list[str]:
-    """The statements for the entry `e` of a row; loads and stores are expressions."""
+def entry(chain: Chain, loads: Sequence[str], stores: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The statements for the entry `e` of a row, and the names of its values; loads and stores are expressions."""
     lines, values = computed(chain, loads)
-    return [*lines, *(f"{y} = {values[value]};" for y, (value, _) in zip(stores, chain.stores, strict=True))]
+    stored = [f"{y} = {values[value]};" for y, (value, _) in zip(stores, chain.stores, strict=True)]
+    return [*lines, *stored], values
 
 
 def computed(chain: Chain, loads: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -27,13 +27,15 @@ SHARED = Elementwise | Product | AlongRow | Nest
 @dataclass(frozen=True)
 class Tiles:
     """How a product is cut up: rows of a thread, rows that are staged at a time, terms of a part; whether its matrix is
-    kept near, and at which entry of near memory; `room` is where staging begins."""
+    kept near, and at which entry of near memory; `room` is where staging begins. `there`: rows are near already, and
+    none are staged."""
 
     rows: int
     staged: int
     chunk: int
     kept: int | None = None
     room: int = 0
+    there: bool = False
 
 
 @dataclass
@@ -45,17 +47,22 @@ class Functions:
     known: dict[tuple[object, ...], str] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
 
-    def call(self, group: Group, units: int, pointers: Sequence[str], mask: str, tiles: Tiles | None = None) -> str:
-        """The statement that does a group; `pointers` are those of its operands, then of its results."""
+    def call(
+        self, group: Group, units: int, pointers: Sequence[str], mask: str, tiles: Tiles | None = None,
+        sent: Mapping[int, str] = {},  # nothing is put in
+    ) -> str:  # fmt: skip
+        """The statement that does a group; `pointers` are those of its operands, then of its results; `sent` where
+        results, by number, lie in the near memory of each block of the cluster."""
         kernel, masked = group.kernel, masked_by(group, mask)
         if isinstance(kernel, Elementwise):
-            name = self.function((kernel.chain, units), lambda name: chains.write(kernel.chain, name, units))
-            return f"{name}({', '.join(['s', *pointers, masked])});"
+            key = kernel.chain, units, tuple(sent)
+            name = self.function(key, lambda name: chains.write(kernel.chain, name, units, tuple(sent)))
+            return f"{name}({', '.join(['s', *pointers, *sent.values(), masked])});"
         if isinstance(kernel, Nest):
             return self.nest(group, kernel, pointers)
         if isinstance(kernel, Product):
             assert tiles is not None
-            return self.product(kernel, units, pointers, masked, tiles)
+            return self.product(kernel, units, pointers, masked, tiles, sent.get(0))
         if isinstance(kernel, AlongRow):
             x, y = pointers
             how = f"{HOW[kernel.op]}, {kernel.size}, {kernel.lines}, {kernel.of_line}"
@@ -64,16 +71,18 @@ class Functions:
             return f"column_sums<{kernel.width}>(block, {self.columns(kernel, pointers, masked)});"
         return self.sums(kernel, pointers, masked)
 
-    def product(self, kernel: Product, units: int, pointers: Sequence[str], masked: str, tiles: Tiles) -> str:
+    def product(
+        self, kernel: Product, units: int, pointers: Sequence[str], masked: str, tiles: Tiles, sent: str | None
+    ) -> str:
         x, w, *plus, y = pointers
         kind, gates = self.views.kind_of_floats, kernel.width // units
-        flags = f"{_said(tiles.kept is not None)}, {_said(bool(plus))}"
+        flags = ", ".join(map(_said, (tiles.kept is not None, bool(plus), sent is not None, tiles.there)))
         sizes = f"{kernel.terms}, {units}, {gates}, {tiles.rows}, {tiles.staged}, {tiles.chunk}, {flags}"
         kept = f"(near + {tiles.kept})" if tiles.kept is not None else f"({kind}*)0"
         beside = f"{plus[0]}, {kernel.ldd}" if plus else f"(const {kind}*)0, 0"
         return (
             f"{self.products.product(sizes)}(s, {x}, {kernel.lda}, {w}, {kernel.term}, {kernel.column}, {beside}, {y}, "
-            f"{kernel.ldc}, {kept}, near + {tiles.room}, {masked});"
+            f"{kernel.ldc}, {sent or f'({kind}*)0'}, {kept}, near + {tiles.room}, {masked});"
         )
 
     def brought_near(self, kernel: Product, units: int, matrix: str, place: int) -> str:

@@ -5,16 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.gpu.copies import BYTES, Copies, copies_of
 from rnngraph.kernels.gpu.functions import SHARED, Functions, blocks_of, entries_of, masked_by
-from rnngraph.kernels.gpu.ownership import Meetings, meetings
+from rnngraph.kernels.gpu.handovers import Handovers, handovers_of, moving
+from rnngraph.kernels.gpu.meetings import Meetings, meetings
+from rnngraph.kernels.gpu.ownership import first_of
 from rnngraph.kernels.gpu.shapes import Factor, Facts, LoopShape
 from rnngraph.kernels.gpu.views import Views
 from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Kernel, Product, Sums
 from rnngraph.planning.program import (
+    ALL,
     Code,
     Group,
     Ref,
@@ -34,12 +38,13 @@ LINE = 32
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop that can be one kernel: the units of each group by identity, what each block computes for itself, and
-    where blocks meet."""
+    """A loop that can be one kernel: the units of each group by identity, what each block computes for itself, what
+    the blocks of a cluster hand over, and where blocks meet."""
 
     repeat: Repeat
     units: Mapping[int, int]
     copies: Copies
+    handovers: Handovers
     meetings: Meetings
 
     @property
@@ -64,7 +69,10 @@ class Loop:
     def facts(self) -> Facts:
         groups = list(groups_of((self.repeat,)))
         factors = [
-            Factor(id(g), g.kernel.terms, self.units[id(g)], g.kernel.width // self.units[id(g)], self.fixed(g.ins[1]))
+            Factor(
+                id(g), g.kernel.terms, self.units[id(g)], g.kernel.width // self.units[id(g)], self.fixed(g.ins[1]),
+                self.handovers.rows.get(id(g), "far"),
+            )
             for g in groups if isinstance(g.kernel, Product)
         ]  # fmt: skip
         operations = sum(
@@ -73,7 +81,8 @@ class Loop:
         widest = max(self.units.values(), default=1)
         alone = not all(of_rows(g.kernel) for g in groups)
         copied = len(self.copies.slots) * BYTES
-        return Facts(tuple(factors), operations, len(self.meetings.blocks), widest, alone, copied)
+        near, moved = self.handovers.near, self.handovers.moved
+        return Facts(tuple(factors), operations, len(self.meetings.blocks), widest, alone, copied, near, moved)
 
 
 def why_not(item: Repeat, slots: Sequence[Slot]) -> str:
@@ -101,7 +110,11 @@ def _of_rows(ref: Ref, slot: Slot) -> bool:
 def loop_of(repeat: Repeat, slots: Sequence[Slot]) -> Loop:
     units = _units(repeat)
     copies = copies_of(repeat, slots)
-    return Loop(repeat, units, copies, meetings(repeat, slots, units, copies))
+    handovers = handovers_of(repeat, slots, units, copies)
+    far, near = (meetings(repeat, slots, units, copies, handed) for handed in (Handovers(), handovers))
+    if len(near.blocks) > len(far.blocks):
+        return Loop(repeat, units, copies, Handovers(), far)
+    return Loop(repeat, units, copies, handovers, near)
 
 
 def _units(repeat: Repeat) -> dict[int, int]:
@@ -222,21 +235,44 @@ class Writer:
         kept = "\n".join(f"  {line}" for line in self.kept())
         body = "\n".join(f"    {line}" for line in self.repeat(self.loop.repeat))
         batch = self.views.names[BATCH]
+        handed = "\n".join(f"    {line}" for line in self.brought_near())
         told = ", ".join([parameters([self.loop], self.views), *(f"Int {number}" for number in self.told), "Int block"])
         return f"""
 __device__ __forceinline__ void {name}({told}) {{
   {kind}* near = ({kind}*)dynamic_shared();
-  unsigned char* copies = dynamic_shared() + {self.shape.copies};
+  unsigned char *copies = dynamic_shared() + {self.shape.copies}, *handed = dynamic_shared() + {self.shape.handed or 0};
   const int part = int(block % parts);
 {kept}
   for (Int number = block / parts; number < teams; number += blocks / parts) {{
     Team team{{counts + number * {LINE}, unsigned(parts), 0}};
     const int row0 = int(number * rows_each), rows = int(least(rows_each, {batch} - row0));
+{handed}
 {body}
-    __syncthreads();
+    {"cluster_barrier();" if self.hands_over else "__syncthreads();"}
   }}
 }}
 """
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether blocks hand over in shared memory. No block of a cluster may send before all have begun, nor end, or
+        go on to other rows, before all have sent."""
+        return self.shape.handed is not None
+
+    def brought_near(self) -> Iterator[str]:
+        """What the first step of a loop finds handed over."""
+        if not self.hands_over:
+            return
+        repeat, size = self.loop.repeat, self.views.names[self.loop.repeat.axis]
+        if self.loop.handovers.states:
+            yield f"if ({size} > 0) {{"
+            yield f"  const Int k{repeat.loop} = 0, t{repeat.loop} = {f'{size} - 1' if repeat.reverse else '0'};"
+            for ref in self.loop.handovers.states:
+                shape = self.views.slots[ref.slot].type.shape
+                whole = Ref(ref.slot, (*ref.index[: len(ref.index) - len(shape)], *(ALL,) * len(shape)))
+                yield f"  bring_near({self.far(whole)}, {self.handed(whole)}, row0, rows, {prod(shape)});"
+            yield "}"
+        yield "cluster_barrier();"
 
     def kept(self) -> Iterator[str]:
         """Matrices that stay near for all steps."""
@@ -309,7 +345,7 @@ __device__ __forceinline__ void {name}({told}) {{
         if isinstance(kernel, ColumnSums):
             call = self.functions.own_columns(group, units, [*ins, *outs], mask)
         else:
-            call = self.functions.call(group, units, [*ins, *outs], mask, tiles)
+            call = self.functions.call(group, units, [*ins, *outs], mask, tiles, self.sent(group))
         if isinstance(kernel, Sums):
             yield f"for (int block = part; block < {blocks_of(kernel)}; block += int(parts)) {{ {call} }}"
             return
@@ -332,8 +368,18 @@ __device__ __forceinline__ void {name}({told}) {{
         yield f"  if (part == 0) {{ {' '.join(copies)} }} }}"
 
     def read(self, group: Group, i: int) -> str:
-        near = (id(group), i) in self.loop.copies.reads
-        return self.near(group.ins[i]) if near else self.far(group.ins[i])
+        if (id(group), i) in self.loop.copies.reads:
+            return self.near(group.ins[i])
+        return self.handed(group.ins[i]) if self.from_near(group, i) else self.far(group.ins[i])
+
+    def from_near(self, group: Group, i: int) -> bool:
+        """Whether an operand has been handed over near."""
+        return self.hands_over and (id(group), i) in self.loop.handovers.reads
+
+    def sent(self, group: Group) -> dict[int, str]:
+        """Where results of a group lie near, by number: those that are stored there in all blocks of the cluster."""
+        sent = self.loop.handovers.sent if self.hands_over else ()
+        return {i: self.handed(ref) for i, ref in enumerate(group.outs) if (id(group), i) in sent}
 
     def far(self, ref: Ref) -> str:
         return f"p{ref.slot} + {self.views.start(ref)}"
@@ -342,6 +388,14 @@ __device__ __forceinline__ void {name}({told}) {{
         """The block's copy, as if it began with the first row of the batch."""
         at = f"copies + rows_each * {self.loop.copies.slots[ref.slot] * BYTES}"
         return f"(({self.views.kind(ref.slot)}*)({at}) - row0)"
+
+    def handed(self, ref: Ref) -> str:
+        """What is handed over of a slot, as if it began with the first row of the batch."""
+        slot, step = self.views.slots[ref.slot], moving(ref)
+        row = prod(slot.type.shape)
+        at = f"(({self.views.kind(ref.slot)}*)handed + rows_each * {self.loop.handovers.places[ref.slot]}"
+        turn = "" if step is None else f" + ({self.views.place(step, '')} & 1) * rows_each * {row}"
+        return f"{at}{turn} - row0 * {row} + {first_of(ref, slot)})"
 
 
 def _indented(lines: Iterator[str]) -> Iterator[str]:

@@ -44,7 +44,7 @@ def update_text(chain: Chain, arrays: int, written: Sequence[int]) -> str:
     those of them that `written` numbers."""
     kind = TYPES[chain.dtype]
     loads = [f"a{i}[i]" for i in range(arrays)] + [f"numbers[{i}]" for i in range(len(chain.loads) - arrays)]
-    body = "\n    ".join(chains.entry(chain, loads, [f"a{i}[i]" for i in written]))
+    body = "\n    ".join(chains.entry(chain, loads, [f"a{i}[i]" for i in written])[0])
     parameters = ", ".join(f"{kind}* a{i}" for i in range(arrays))
     return f"""{prelude()}
 extern "C" __global__ void __launch_bounds__(THREADS) update({parameters}, const {kind}* numbers, Int entries) {{

@@ -17,6 +17,18 @@ __device__ __forceinline__ unsigned load_acquire(const unsigned* count) {
 __device__ __forceinline__ void cluster_barrier() {
   asm volatile("barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
+// A number into the near memory of a block of the cluster, where this block has `mine`.
+__device__ __forceinline__ unsigned place_in(int rank, const void* mine) {
+  unsigned found;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(found) : "r"(unsigned(__cvta_generic_to_shared(mine))), "r"(rank));
+  return found;
+}
+__device__ __forceinline__ void store_to(int rank, float* mine, float value) {
+  asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(place_in(rank, mine)), "f"(value) : "memory");
+}
+__device__ __forceinline__ void store_to(int rank, double* mine, double value) {
+  asm volatile("st.shared::cluster.f64 [%0], %1;" ::"r"(place_in(rank, mine)), "d"(value) : "memory");
+}
 extern __shared__ __align__(16) unsigned char dynamic_memory[];
 __device__ __forceinline__ unsigned char* dynamic_shared() { return dynamic_memory; }
 #endif
@@ -152,6 +164,15 @@ __device__ void handed_on(const Share& s, const T* copy, T* slot, const bool* ma
   }
 }
 
+// A number into the near memory of all blocks of the cluster. Each begins with itself, so that no two send to one.
+template <class T> __device__ __forceinline__ void hand_over(const Share& s, T* mine, T value) {
+  for (int i = 0; i < s.parts; ++i) store_to((s.part + i) & (s.parts - 1), mine, value);
+}
+// Whole rows, from far memory to where they lie when they are handed over.
+template <class T> __device__ void bring_near(const T* far, T* near, Int row0, int rows, int size) {
+  for (int i = threadIdx.x; i < rows * size; i += THREADS) near[row0 * size + i] = far[row0 * size + i];
+}
+
 // --- products ----------------------------------------------------------------------------------------------------
 
 template <class T> struct __align__(16) Four { T v[4]; };
@@ -195,29 +216,33 @@ __device__ constexpr int half_of(int n) { return n > 1 ? n / 2 : 1; }
 
 // Rows times a matrix, maybe plus an array: y = x w + d. A thread makes ROWS by 4 sums; eight lanes share out the terms,
 // by fours in turn, and add up in halves. So the order of a sum depends on its number of terms alone. KEPT: the matrix
-// lies in near memory already. `room` is near memory for so many staged rows, then for the matrix.
-template <int TERMS, int UNITS, int GATES, int ROWS, int STAGED, int CHUNK, bool KEPT, bool PLUS, class T>
+// lies in near memory already; THERE: so do the rows, by fours. `room` is near memory for so many staged rows, then for the
+// matrix. SENT: results are handed over too.
+template <int TERMS, int UNITS, int GATES, int ROWS, int STAGED, int CHUNK, bool KEPT, bool PLUS, bool SENT,
+          bool THERE, class T>
 __device__ void product(const Share& s, const T* x, Int lda, const T* w, Int term, Int column, const T* d, Int ldd, T* y,
-                        Int ldc, T* kept, T* room, const bool* mask, bool wanted) {
+                        Int ldc, T* sent, T* kept, T* room, const bool* mask, bool wanted) {
   constexpr int PARTS = (TERMS + CHUNK - 1) / CHUNK;
   const int lane = threadIdx.x % 8, group = threadIdx.x / 8 % 4, warp = threadIdx.x / 32;
   const int columns = s.units(UNITS) * GATES, line = columns | 1, across = (columns + 15) / 16;
-  T* near = KEPT ? kept : room + STAGED * (CHUNK + 4);
+  T* near = KEPT ? kept : room + (THERE ? 0 : STAGED * (CHUNK + 4));
+  const int apart = THERE ? int(lda) : CHUNK + 4;
   const int all = s.size();
   if (!KEPT && PARTS == 1) stage_matrix<TERMS, UNITS, GATES, CHUNK>(s, w, term, column, 0, near);
   for (int r0 = 0; r0 < all; r0 += STAGED) {
     const int rows = all - r0 < STAGED ? all - r0 : STAGED, tiles = (rows + ROWS - 1) / ROWS * across;
+    const T* staged = THERE ? x + s.row(r0) * lda : room;
     if (PARTS == 1) {
-      stage_rows<TERMS, CHUNK>(s, x, lda, r0, rows, 0, room);
-      __syncthreads();
+      if (!THERE) stage_rows<TERMS, CHUNK>(s, x, lda, r0, rows, 0, room);
+      if (!THERE || !KEPT) __syncthreads();
     }
     for (int p0 = 0; p0 < tiles; p0 += WARPS) {
       const int p = p0 + warp, row = p / across * ROWS, c = p % across * 16 + group * 4;
       T sum[ROWS][4] = {};
       for (int part = 0; part < PARTS; ++part) {
-        if (PARTS > 1) {
+        if (PARTS > 1 && (!THERE || !KEPT)) {
           __syncthreads();
-          stage_rows<TERMS, CHUNK>(s, x, lda, r0, rows, part * CHUNK, room);
+          if (!THERE) stage_rows<TERMS, CHUNK>(s, x, lda, r0, rows, part * CHUNK, room);
           if (!KEPT) stage_matrix<TERMS, UNITS, GATES, CHUNK>(s, w, term, column, part * CHUNK, near);
           __syncthreads();
         }
@@ -229,7 +254,8 @@ __device__ void product(const Share& s, const T* x, Int lda, const T* w, Int ter
           for (int j = 0; j < 4; ++j) b[j] = m[q * line + (c + j < columns ? c + j : columns - 1)];
 #pragma unroll
           for (int i = 0; i < ROWS; ++i) {
-            const Four<T> a = *(const Four<T>*)&room[(row + i < rows ? row + i : rows - 1) * (CHUNK + 4) + q * 4];
+            const int at = (row + i < rows ? row + i : rows - 1) * apart + (THERE ? part * CHUNK : 0) + q * 4;
+            const Four<T> a = *(const Four<T>*)&staged[at];
 #pragma unroll
             for (int j = 0; j < 4; ++j)
 #pragma unroll
@@ -250,7 +276,10 @@ __device__ void product(const Share& s, const T* x, Int lda, const T* w, Int ter
           if (row + i >= rows || c + j >= columns || (N < 8 && lane & 1)) continue;
           const Int at = s.row(r0 + row + i);
           const int k = column_of<UNITS, GATES>(s, c + j);
-          if (!mask || mask[at] == wanted) y[at * ldc + k] = PLUS ? v[n] + d[at * ldd + k] : v[n];
+          if (mask && mask[at] != wanted) continue;
+          const T value = PLUS ? v[n] + d[at * ldd + k] : v[n];
+          y[at * ldc + k] = value;
+          if (SENT) hand_over(s, sent + at * ldc + k, value);
         }
       }
     }

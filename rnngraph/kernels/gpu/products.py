@@ -21,6 +21,10 @@ class Products(Protocol):
         """Terms after which those who share out the terms begin anew: a part of a product has a multiple of them."""
 
     @property
+    def in_place(self) -> bool:
+        """Whether rows that are near can be taken as they lie there."""
+
+    @property
     def outside(self) -> tuple[int, int, int, int]:
         """Of a product outside of loops: rows of a tile, rows and terms staged at a time, columns of a block."""
 
@@ -52,6 +56,7 @@ class Plain:
 
     itemsize: int
     turn = 32
+    in_place = True
 
     @property
     def outside(self) -> tuple[int, int, int, int]:
@@ -87,6 +92,7 @@ class OnTensorCores:
 
     kind: str
     step: int
+    in_place = False
 
     @property
     def turn(self) -> int:

@@ -1,24 +1,29 @@
 """How a loop is spread over a device: which blocks have which rows and units, and what they keep near.
 
 A team of blocks has some rows of the batch; its `parts` share out the units. More parts have less to compute and to
-read at each step, but meet: in far memory, or sooner, where they are few enough to be a cluster. What a step takes is
-estimated for each number of parts, and the least is taken. Bits do not depend on any of it.
+read at each step, but meet: in far memory, or sooner, where they are few enough to be a cluster. The blocks of a
+cluster hand over what they make in far memory or in shared memory. What a step takes is estimated for each number of
+parts and both ways, and the least is taken. Bits do not depend on any of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 from rnngraph.kernels.gpu.functions import Tiles
+from rnngraph.kernels.gpu.handovers import Rows
 from rnngraph.kernels.gpu.products import Products
 from rnngraph.kernels.gpu.target import GpuTarget
 
-MEETING, CLUSTER_MEETING = 2000.0, 400.0
-"""Clocks that the blocks of a team take to meet; the other figures are of one processor, per clock."""
+MEETING, CLUSTER_MEETING, HANDOVER = 2000.0, 800.0, 500.0
+"""Clocks until the blocks of a team have met and have what was handed over: in far memory; at a cluster's barrier and
+in far memory; in a cluster alone. The other figures are of one processor, per clock. `.ci/gpu` measures all three."""
 NEIGHBOURS = 16
 """So many processors at least can have the blocks of one cluster."""
-FAR_BYTES, OPERATIONS = 24.0, 20.0
+FAR_BYTES, SENT_BYTES, OPERATIONS = 24.0, 14.0, 20.0
+STAGED_BYTES: dict[Rows, float] = {"far": FAR_BYTES, "near": 128.0, "in place": inf}
 STAGED = 32
 """The most rows that are staged at a time."""
 LONGEST = 512
@@ -27,14 +32,15 @@ LONGEST = 512
 
 @dataclass(frozen=True)
 class Factor:
-    """A product of a loop: its group by identity, its terms, its width as units times gates, and whether its matrix is
-    the same at all steps."""
+    """A product of a loop: its group by identity, its terms, its width as units times gates, whether its matrix is the
+    same at all steps, and where it finds its rows when blocks hand over near."""
 
     group: int
     terms: int
     units: int
     gates: int
     fixed: bool
+    rows: Rows = "far"
 
     def columns(self, parts: int) -> int:
         """Columns of a block."""
@@ -58,6 +64,10 @@ class Facts:
     """Whether one team has all rows: something is summed over them at each step."""
     copied: int = 0
     """Bytes for each row that every block has near beside matrices and what is staged."""
+    near: int = 0
+    """Numbers of each row that blocks have near where they hand over there; 0 where nothing can be handed over so."""
+    moved: int = 0
+    """Numbers of each row that are then sent to each block at a step."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,15 @@ class LoopShape:
     """The estimate for one step."""
     clustered: bool = False
     """Whether a team is a cluster."""
+    handed: int | None = None
+    """Where in near memory begins what blocks hand over, in bytes; None where they do it in far memory."""
+    why_far: str = ""
+    """Why they do."""
+
+    @property
+    def kept(self) -> int:
+        """Matrices that are kept near."""
+        return sum(tiles.kept is not None for tiles in self.tiles.values())
 
     @property
     def cluster(self) -> int:
@@ -93,13 +112,40 @@ class LoopShape:
         bytes = sum(f.entries(self.parts, target.products) for f in kept) * target.itemsize
         near = f", {bytes:,} bytes of matrices near" if kept else ""
         far = len(facts.factors) - len(kept)
-        return f"{teams}, {rows}, {met}{near}{f', {far} read at each step' if far else ''}"
+        read = f", {far} read at each step" if far else ""
+        return f"{teams}, {rows}, {met}{near}{read}{self.handed_over(facts, target)}"
+
+    def handed_over(self, facts: Facts, target: GpuTarget) -> str:
+        """Which way blocks hand over what they make, in words."""
+        if self.parts == 1 or not facts.meetings:
+            return ""
+        if self.handed is None:
+            return f", handed over in far memory: {self.why_far}"
+        return f", handed over in {facts.near * self.rows_each * target.itemsize:,} bytes of each block's shared memory"
 
 
 def loop_shape(facts: Facts, batch: int, target: GpuTarget) -> LoopShape | None:
     """The best shape; None where not even the smallest tiles fit near."""
-    found = [shape for parts in _parts(facts, target) if (shape := _shaped(facts, batch, target, parts))]
-    return min(found, key=lambda shape: (shape.clocks, shape.parts), default=None)
+    ways = [(parts, near) for parts in _parts(facts, target) for near in (True, False)]
+    found = [shape for parts, near in ways if (shape := _shaped(facts, batch, target, parts, near))]
+    best = min(found, key=lambda shape: (shape.clocks, shape.parts), default=None)
+    return best and replace(best, why_far=_why_far(best, facts, batch, target))
+
+
+def _why_far(shape: LoopShape, facts: Facts, batch: int, target: GpuTarget) -> str:
+    """Why the blocks of a team hand over in far memory; "" where they do not."""
+    if shape.handed is not None:
+        return ""
+    if not target.cluster:
+        return "this device has no clusters"
+    if not shape.clustered:
+        return f"{shape.parts} blocks are no cluster"
+    if not facts.near:
+        return "nothing of it can be in shared memory"
+    near = _shaped(facts, batch, target, shape.parts, near=True)
+    if near is None or near.kept < shape.kept:
+        return "there is no room for it in shared memory beside matrices"
+    return "for so much that is sooner, by the estimate"
 
 
 def shapes_at_once(
@@ -117,7 +163,8 @@ def shapes_at_once(
     part = replace(target, processors=max(1, target.processors // len(all_facts)))
     shapes = _shapes(all_facts, batch, part)
     if len({shape.cluster for shape in shapes if shape.parts > 1}) > 1:
-        shapes = _shapes(all_facts, batch, replace(part, cluster=0))
+        apart = _shapes(all_facts, batch, replace(part, cluster=0))
+        shapes = [replace(shape, why_far="loops at once have clusters of one size") for shape in apart]
     if len(shapes) < len(all_facts) or max(clocks(shapes)) >= sum(clocks(alone)):
         return None
     cluster = max(shape.cluster for shape in shapes)
@@ -139,23 +186,36 @@ def _parts(facts: Facts, target: GpuTarget) -> Iterator[int]:
         parts *= 2
 
 
-def _shaped(facts: Facts, batch: int, target: GpuTarget, parts: int) -> LoopShape | None:
+def _shaped(facts: Facts, batch: int, target: GpuTarget, parts: int, near: bool) -> LoopShape | None:
+    """The shape of so many parts that hand over near or in far memory; None where that cannot be."""
     clustered = 1 < parts <= target.cluster and parts & (parts - 1) == 0
+    if near and not (clustered and facts.near):
+        return None
     at_once = 1 if facts.alone else _at_once(target.processors, parts, clustered)
     rows = max(1, -(-batch // at_once))
     teams = max(1, -(-batch // rows))
     tall = target.products.tall(rows)
     staged = min(STAGED, -(-rows // tall) * tall)
-    copied = -(-facts.copied * rows // 16) * 16
-    tiles = _tiles(facts.factors, parts, tall, staged, replace(target, shared=target.shared - copied - 16))
+    copied = _whole(facts.copied * rows)
+    handed = _whole(facts.near * rows * target.itemsize) if near else 0
+    room = replace(target, shared=target.shared - copied - handed - 16)
+    factors = [replace(f, rows=_found(f.rows, near, target.products)) for f in facts.factors]
+    tiles = _tiles(factors, parts, tall, staged, room)
     if tiles is None:
         return None
     placed, entries = tiles
-    bytes = -(-entries * target.itemsize // 16) * 16
-    clocks = sum(_clocks(f, parts, rows, placed[f.group], target) for f in facts.factors)
-    clocks += facts.operations * rows / parts / OPERATIONS + _meeting(parts, clustered) * facts.meetings
+    copies = _whole(entries * target.itemsize)
+    first, bytes = copies + copied if near else None, copies + copied + handed
+    clocks = sum(_clocks(f, parts, rows, placed[f.group], target) for f in factors)
+    clocks += facts.operations * rows / parts / OPERATIONS + _meeting(parts, clustered, near) * facts.meetings
+    clocks += facts.moved * rows * target.itemsize / SENT_BYTES * near
     blocks = min(teams, at_once) * parts
-    return LoopShape(parts, rows, teams, blocks, placed, bytes + copied, bytes, clocks, clustered)
+    return LoopShape(parts, rows, teams, blocks, placed, bytes, copies, clocks, clustered, first)
+
+
+def _whole(bytes: int) -> int:
+    """So many bytes and what is beside them to the next that anything may begin at."""
+    return -(-bytes // 16) * 16
 
 
 def _at_once(processors: int, parts: int, clustered: bool) -> int:
@@ -163,12 +223,17 @@ def _at_once(processors: int, parts: int, clustered: bool) -> int:
     return max(1, processors // NEIGHBOURS * (NEIGHBOURS // parts) if clustered else processors // parts)
 
 
-def _meeting(parts: int, clustered: bool) -> float:
-    return 0.0 if parts == 1 else CLUSTER_MEETING if clustered else MEETING
+def _meeting(parts: int, clustered: bool, near: bool) -> float:
+    return 0.0 if parts == 1 else HANDOVER if near else CLUSTER_MEETING if clustered else MEETING
+
+
+def _found(rows: Rows, near: bool, products: Products) -> Rows:
+    """Where a product finds its rows that could be `rows`."""
+    return "far" if not near else "near" if rows == "in place" and not products.in_place else rows
 
 
 def _clocks(factor: Factor, parts: int, rows: int, tiles: Tiles, target: GpuTarget) -> float:
-    staging = rows * factor.terms * target.itemsize / FAR_BYTES
+    staging = rows * factor.terms * target.itemsize / STAGED_BYTES[factor.rows]
     entries = factor.terms * factor.columns(parts)
     reading = 0.0 if tiles.kept is not None else entries * target.itemsize / FAR_BYTES
     return target.products.clocks(rows, factor.terms, factor.columns(parts)) + staging + reading
@@ -195,7 +260,8 @@ def _tiles(
     if at + needed > room:
         return None
     return {
-        f.group: Tiles(tall, staged, _chunk(f, chunk, products), kept.get(f.group), at) for f in factors
+        f.group: Tiles(tall, staged, _chunk(f, chunk, products), kept.get(f.group), at, f.rows == "in place")
+        for f in factors
     }, at + needed
 
 
@@ -205,7 +271,7 @@ def _needed(
     """Entries for staging: rows of any product, and the matrix of one that is not kept."""
 
     def rows(factor: Factor) -> int:
-        return products.rows(staged, _chunk(factor, chunk, products))
+        return 0 if factor.rows == "in place" else products.rows(staged, _chunk(factor, chunk, products))
 
     def matrix(factor: Factor) -> int:
         return products.matrix(_chunk(factor, chunk, products), factor.columns(parts))

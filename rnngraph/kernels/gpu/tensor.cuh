@@ -93,10 +93,12 @@ __device__ void stage_tensor_rows(const Share& s, const float* x, Int lda, int f
 
 // Like `product`: a warp makes 16 columns of ROWS rows. Each four steps of terms have sums of their own, which are added
 // up at the end, so the order of a sum depends on its number of terms alone.
-template <class Kind, int TERMS, int UNITS, int GATES, int ROWS, int STAGED, int CHUNK, bool KEPT, bool PLUS>
+template <class Kind, int TERMS, int UNITS, int GATES, int ROWS, int STAGED, int CHUNK, bool KEPT, bool PLUS, bool SENT,
+          bool THERE>
 __device__ void tensor_product(const Share& s, const float* x, Int lda, const float* w, Int term, Int column,
-                               const float* d, Int ldd, float* y, Int ldc, float* kept, float* room, const bool* mask,
-                               bool wanted) {
+                               const float* d, Int ldd, float* y, Int ldc, float* sent, float* kept, float* room,
+                               const bool* mask, bool wanted) {
+  static_assert(!THERE, "rows are rounded when they are staged");
   constexpr int PARTS = (TERMS + CHUNK - 1) / CHUNK, STEPS = CHUNK / Kind::STEP, TALL = ROWS / 8, SUMS = 4;
   constexpr int WHOLE = (TERMS + Kind::STEP - 1) / Kind::STEP, LINE = KEPT ? WHOLE : STEPS;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -145,7 +147,10 @@ __device__ void tensor_product(const Share& s, const float* x, Int lda, const fl
           const float v = (sum[n][0][j] + sum[n][1][j]) + (sum[n][2][j] + sum[n][3][j]);
           const Int at = s.row(r0 + r);
           const int k = gate_column<UNITS>(s, units, c);
-          if (!mask || mask[at] == wanted) y[at * ldc + k] = PLUS ? v + d[at * ldd + k] : v;
+          if (mask && mask[at] != wanted) continue;
+          const float value = PLUS ? v + d[at * ldd + k] : v;
+          y[at * ldc + k] = value;
+          if (SENT) hand_over(s, sent + at * ldc + k, value);
         }
     }
     __syncthreads();

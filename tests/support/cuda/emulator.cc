@@ -68,7 +68,7 @@ struct Group;
 struct Block {
   Group* group;
   uint3 index;
-  unsigned running;
+  unsigned begun = 0, running;
   Meeting all;
   std::vector<std::map<unsigned, Meeting>> warps;  // a meeting for each mask
   std::map<const void*, std::unique_ptr<Shared>> shared;  // by its key; what is dynamic has none
@@ -82,7 +82,7 @@ struct Thread : Place {
   Block* block_;
   Worker* worker = nullptr;
   void* fiber = nullptr;  // of ThreadSanitizer
-  bool ended = false;
+  bool begun = false, ended = false;
   Request request;
   const char* what = "";
   int line = 0;
@@ -151,6 +151,7 @@ void resume(Thread& t) {
     spare.pop_back();
     if (__tsan_create_fiber) t.fiber = __tsan_create_fiber(0);
   }
+  if (!t.begun) t.begun = true, t.block_->begun++;
   if (t.fiber) __tsan_switch_to_fiber(t.fiber, 1);
   if (!fresh) return swap(scheduler, t.worker->context);
   const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
@@ -365,9 +366,12 @@ void* emulated_shared_of(const void* mine, unsigned rank) {
   Group& group = *t.block_->group;
   if (rank >= group.cluster)
     fail("a cluster of " + std::to_string(group.cluster) + " has no block " + std::to_string(rank));
+  Block& whose = t.block_[int(rank) - int(t.rank)];  // its shared memory is there from its first thread to its last
+  if (!whose.begun || !whose.running)
+    fail(named(t) + " reaches for block " + text(whose.index) + ", which has " + (whose.begun ? "ended" : "not begun"));
   for (auto& [key, array] : t.block_->shared)
     if (size_t offset = (unsigned char*)mine - array->data; offset <= array->bytes) {
-      Shared& other = share(t.block_[int(rank) - int(t.rank)], key, array->bytes);
+      Shared& other = share(whose, key, array->bytes);
       acquire(&other);
       return other.data + offset;
     }

@@ -145,6 +145,7 @@ inline unsigned load_acquire(const unsigned* p, AT_LINE) {
 inline void cluster_barrier(AT_LINE) { emulated_cluster_barrier(line); }
 inline unsigned cluster_rank() { return emulated_here->rank; }
 template <class T> T* shared_of(T* mine, unsigned rank) { return (T*)emulated_shared_of(mine, rank); }
+template <class T> void store_to(int rank, T* mine, T value) { *shared_of(mine, rank) = value; }
 inline unsigned char* dynamic_shared() { return emulated_here->dynamic; }
 
 // --- numbers ---
