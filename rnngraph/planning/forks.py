@@ -45,11 +45,13 @@ def _forks(code: Sequence[Code]) -> Iterator[Fork]:
     found = _independent(loops, far)
     starts = [0, *(together[-1] + 1 for together in found[:-1])]
     ends = [*(together[0] for together in found[1:]), len(code)]
+    done = 0  # what is of one fork is of no other
     for together, start, end in zip(found, starts, ends, strict=True):
         if len(together) > 1:
-            labels = _labels(range(start, end), together, near, far)
+            labels = _labels(range(max(start, done), end), together, near, far)
             over = next((i for i in range(together[-1], end) if labels[i] == AFTER), end)
-            strands = [i for i in range(start, over) if labels[i] >= 0]
+            strands = [i for i in range(max(start, done), over) if labels[i] >= 0]
+            done = strands[-1] + 1
             yield Fork(strands[0], tuple(labels[i] for i in range(strands[0], strands[-1] + 1)))
 
 

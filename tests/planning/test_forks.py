@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import permutations
+from itertools import pairwise, permutations
 from pathlib import Path
 
 import pytest
@@ -114,7 +114,8 @@ def test_of_a_few_rows_no_strand_writes_where_another_is(name: str, gradient: bo
     model = parsed(name)
     variant = compiled(model, gradient, gpu)
     made = variant.plan(model.sizes(6, 1))
-    assert variant.program.forks
+    forks = variant.program.forks
+    assert forks and all(a.first + len(a.labels) <= b.first for a, b in pairwise(forks))
     for fork in strands(variant.program):
         for one, other in permutations(fork, 2):
             used = rooms(variant.program, made, other, written=False)
