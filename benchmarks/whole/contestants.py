@@ -69,12 +69,11 @@ def generating(case: Case, data: dict[str, Any]) -> Callable[[], object]:
 def searching(case: Case, data: dict[str, Any]) -> Callable[[], object]:
     """The likeliest text that a beam finds behind the first token of the first row."""
     import rnngraph as rg
-    from rnngraph.generation.beam_search import Beam, searched
-    from rnngraph.generation.generate import reader, scorer
+    from rnngraph.generation.generate import Style, reader, scorer, written
 
     model = rg.parse(case.generating, **case.settings)
     use, weights, prompt = reader(model), model.init(0, "float32"), data["a"][0, :1].tolist()
-    return lambda: searched(scorer(model, use, weights, {}, "float32"), prompt, Beam(BEAM, TOKENS))
+    return lambda: written(scorer(model, use, weights, {}, "float32"), prompt, Style(TOKENS, beam=BEAM))
 
 
 def torch_step(case: Case, data: dict[str, Any], task: str, threads: int, compiled: bool) -> Callable[[], object]:

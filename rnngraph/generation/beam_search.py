@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from rnngraph.planning.limits import megabytes
 from rnngraph.system.memory import free_bytes
 
 Tell = Callable[[str], None]
+Candidates = Callable[[list[list[int]], list[int]], tuple[Any, Any]]
+"""Log probabilities and tokens, (rows, so many) each, that may follow each row, of equal ones the first tokens; the
+second argument says which old row each row continues."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,17 @@ class Beam:
     end: int | None = None
     alpha: float | None = None
 
+    @property
+    def candidates(self) -> int:
+        """So many of each row's tokens can be among those that are kept: one of them is the end."""
+        return 2 * self.width
+
     def worth(self, total: float, tokens: int) -> float:
         """What a text of this log probability is compared by. The longer, the more for the same probability."""
         return total / (tokens if self.alpha is None else ((5 + tokens) / 6) ** self.alpha)
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(NamedTuple):
     """Tokens, the prompt among them, and the log probability of those behind it."""
 
     tokens: list[int]
@@ -46,23 +53,23 @@ class Text:
 
 
 def searched(
-    score: Callable[[list[list[int]], list[int]], Any],
+    choose: Candidates,
     prompt: Sequence[int],
     beam: Beam,
     tell: Tell = lambda text: None,
 ) -> list[int]:
     """The tokens after the prompt of the best text that the beam finds, without the end.
 
-    `score(rows, parents)` gives log probabilities (rows, vocabulary) of the token after each row. CannotDo, at the
-    first token, where texts and scores of such a beam take more memory than is free.
+    `choose` gives at least `beam.candidates` of the likeliest tokens after each row, if there are as many. CannotDo, at
+    the first token, where texts and scores of such a beam take more memory than is free.
     """
     best, worth, kept = list(prompt), -np.inf, [Text(list(prompt), 0.0)]
     for tokens in range(1, beam.length + 1):
         tell(f"token {tokens:,} of at most {beam.length:,}, {len(kept):,} texts")
-        scores = score([text.tokens for text in kept], [text.parent for text in kept])
+        scores, among = choose([text.tokens for text in kept], [text.parent for text in kept])
         if tokens == 1:
             _refuse_too_large(beam, len(prompt), scores.shape[-1])
-        kept, ended = _grown(scores, kept, beam)
+        kept, ended = _grown(scores, among, kept, beam)
         best, worth = _better(best, worth, ended if tokens < beam.length else [*ended, *kept], tokens, beam)
         # No token adds to a log probability, and no length makes more of it than the last one.
         if not any(beam.worth(text.total, beam.length) > worth for text in kept):
@@ -72,13 +79,15 @@ def searched(
 
 COPIES = 4
 """So many arrays of the size of the scores are there at once."""
+LITTLE = 2**20
+"""Bytes for which nobody asks what is free, as long as asking takes."""
 
 
-def _refuse_too_large(beam: Beam, prompt: int, vocabulary: int) -> None:
-    """A text of n tokens is one of vocabulary ** n, whatever the width."""
-    texts = min(beam.width, vocabulary ** min(beam.length, 64))
-    each, free = 8 * (2 * (prompt + beam.length) + COPIES * vocabulary), free_bytes()
-    if texts * each > free:
+def _refuse_too_large(beam: Beam, prompt: int, candidates: int) -> None:
+    """A text of n tokens is one of candidates ** n, whatever the width."""
+    texts = min(beam.width, candidates ** min(beam.length, 64))
+    each = 8 * (2 * (prompt + beam.length) + COPIES * candidates)
+    if texts * each > LITTLE and texts * each > (free := free_bytes()):
         raise CannotDo(
             f"a beam of {texts:,} texts takes {megabytes(texts * each)}, beside what the model takes; {megabytes(free)}"
             " are free",
@@ -87,21 +96,22 @@ def _refuse_too_large(beam: Beam, prompt: int, vocabulary: int) -> None:
         )
 
 
-def _grown(scores: Any, texts: Sequence[Text], beam: Beam) -> tuple[list[Text], list[Text]]:
+def _grown(scores: Any, among: Any, texts: Sequence[Text], beam: Beam) -> tuple[list[Text], list[Text]]:
     """The likeliest texts with one token more that go on, and those among the likeliest of all that end there."""
-    totals = np.array([text.total for text in texts])[:, None] + scores
+    totals = (np.array([text.total for text in texts])[:, None] + scores).ravel()
+    places = largest(totals, beam.candidates)
+    rows, columns = np.divmod(places, scores.shape[1])
+    # Rounded to equal totals, tokens of a row stand as they do in the vocabulary, too.
+    found = sorted(zip((-totals[places]).tolist(), rows.tolist(), among[rows, columns].tolist(), strict=True))
     kept, ended = list[Text](), list[Text]()
-    # One token in each row is the end, so twice the width holds enough that go on.
-    for rank, place in enumerate(largest(totals.ravel(), 2 * beam.width).tolist()):
-        row, token = divmod(place, totals.shape[1])
-        total = float(totals[row, token])
-        if total == -np.inf:
+    for rank, (loss, row, token) in enumerate(found):
+        if len(kept) == beam.width or loss == np.inf:
             break
         if token != beam.end:
-            kept.append(Text([*texts[row].tokens, token], total, row))
+            kept.append(Text([*texts[row].tokens, token], -loss, row))
         elif rank < beam.width:
-            ended.append(Text(texts[row].tokens, total))
-    return kept[: beam.width], ended
+            ended.append(Text(texts[row].tokens, -loss))
+    return kept, ended
 
 
 def largest(values: Any, count: int) -> Any:

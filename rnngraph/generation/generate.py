@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,7 +20,7 @@ from rnngraph.data.alphabet import Alphabet
 from rnngraph.data.shapes import SEED, unmasked
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.kinds import kinds_checked
-from rnngraph.generation.beam_search import Beam, Tell, largest, searched
+from rnngraph.generation.beam_search import Beam, Candidates, Tell, largest, searched
 from rnngraph.generation.scored import are_probabilities, behind
 from rnngraph.generation.streaming import can_stream, handed_on
 from rnngraph.ir.types import BATCH
@@ -75,14 +76,19 @@ class Reader:
     probabilities: bool = False
     """Whether the output gives probabilities, whose logarithms are then the scores."""
 
-    def scored(self, made: Elaborated) -> Elaborated:
-        """The model whose output is LOGS, the log probabilities (vocabulary) of the token after each row."""
+    def scored(self, made: Elaborated, count: int = 0) -> Elaborated:
+        """The model whose output is LOGS, the log probabilities (vocabulary) of the token after each row; with a
+        `count` only the largest of them, of the tokens that are LIKELIEST."""
         outputs = dict(made.graph.outputs)
         steps = outputs.pop(self.scores)
         [axis] = set(steps.type.axes) - {BATCH}
         last = call("last", steps, axis=axis)
         logs = call("log_softmax", call("log", last) if self.probabilities else last, dim=-1)
-        return replace(made, graph=made.graph.with_outputs({LOGS: logs, **outputs}), outputs=(LOGS,))
+        found = {LOGS: logs}
+        if count:
+            places = call("top_k", logs, k=count)
+            found = {LOGS: call("entries", logs, places), LIKELIEST: places}
+        return replace(made, graph=made.graph.with_outputs({**found, **outputs}), outputs=tuple(found))
 
 
 def reader(model: Model, tokens: str | None = None, scores: str | None = None, known: Sequence[str] = ()) -> Reader:
@@ -133,64 +139,111 @@ def _inputs_of(model: Model, output: str) -> set[str]:
 
 # --- reading -----------------------------------------------------------------------------------------------------
 
-LOGS = "log probabilities"
-"""The output of a program that scores tokens."""
-_PROGRAMS: WeakKeyDictionary[Model, dict[tuple[Reader, str], CompiledProgram]] = WeakKeyDictionary()
-"""Of each model, by which input and output, and in which float type."""
+LOGS, LIKELIEST = "log probabilities", "likeliest tokens"
+"""The outputs of a program that scores tokens."""
+_PROGRAMS: WeakKeyDictionary[Model, dict[tuple[Reader, str, int], CompiledProgram]] = WeakKeyDictionary()
+"""Of each model, by which input and output, in which float type, and how many tokens it chooses."""
+_STREAM: WeakKeyDictionary[Model, dict[str, bool]] = WeakKeyDictionary()
+"""Of each model, by the output: whether it can read a token at a time."""
 
 Scores = Callable[[list[list[int]], list[int]], Any]
 """Log-probabilities (rows, vocabulary) after each row of tokens; `parents` says which old row each row continues."""
+Read = Callable[[list[list[int]], list[int]], Arrays]
+"""The results of a program that has read such rows."""
+
+MOST = 64
+"""So many tokens are chosen by the program, where each moves up in a list; more by a sort of all."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """Scores of all tokens, or candidates that the program itself chooses: one or the other for a text."""
+
+    vocabulary: int
+    read: Callable[[int], Read]
+    """By how many of the tokens are wanted, 0 for all."""
+
+    def __call__(self, rows: list[list[int]], parents: list[int]) -> Any:
+        return self._whole(rows, parents)[LOGS]
+
+    @cached_property
+    def _whole(self) -> Read:
+        return self.read(0)
+
+    def chooses(self, count: int) -> bool:
+        return 0 < min(count, self.vocabulary) <= MOST
+
+    def candidates(self, count: int) -> Candidates:
+        """What chooses so many of each row, if there are as many."""
+        read = self.read(min(count, self.vocabulary))
+
+        def found(rows: list[list[int]], parents: list[int]) -> tuple[Any, Any]:
+            results = read(rows, parents)
+            return results[LOGS], results[LIKELIEST]
+
+        return found
 
 
 def scorer(
     model: Model, use: Reader, weights: Mapping[str, Any], data: Mapping[str, Any], dtype: str, seed: int = 0
-) -> Scores:
+) -> Scorer:
     """Reads with handed-on states where the model allows it, else the whole text each time.
 
     `seed` is that of what the model itself draws.
     """
-    program = _program(model, use, dtype)
     draws = any(v.node.attrs["kind"] == "seed" for v in model.graph.inputs.values())
     drawing = {SEED: np.asarray(seed)} if draws and SEED not in data else {}
-    if not data and not use.behind and can_stream(model, (use.scores,)):
-        return _handing_on(program, use, weights, drawing)
-    return _from_the_start(program, use, weights, {**data, **drawing})
+    stream = not data and not use.behind and _streams(model, use.scores)
+
+    def read(count: int) -> Read:
+        program = _program(model, use, dtype, count)
+        if stream:
+            return _handing_on(program, use, weights, drawing)
+        return _from_the_start(program, use, weights, {**data, **drawing})
+
+    return Scorer(use.vocabulary, read)
 
 
-def _program(model: Model, use: Reader, dtype: str) -> CompiledProgram:
+def _program(model: Model, use: Reader, dtype: str, count: int) -> CompiledProgram:
     """What scores tokens by a model, compiled once."""
     known = _PROGRAMS.setdefault(model, {})
-    if (use, dtype) not in known:
+    if (use, dtype, count) not in known:
         program = model.compile(dtype=dtype, outputs=(use.scores,), states=True)
-        known[use, dtype] = program.changed(use.scored)
-    return known[use, dtype]
+        known[use, dtype, count] = program.changed(partial(use.scored, count=count))
+    return known[use, dtype, count]
 
 
-def _handing_on(program: CompiledProgram, use: Reader, weights: Mapping[str, Any], drawing: Arrays) -> Scores:
+def _streams(model: Model, scores: str) -> bool:
+    known = _STREAM.setdefault(model, {})
+    if scores not in known:
+        known[scores] = can_stream(model, (scores,))
+    return known[scores]
+
+
+def _handing_on(program: CompiledProgram, use: Reader, weights: Mapping[str, Any], drawing: Arrays) -> Read:
     states: Arrays = {}
-    read = 0
+    reached = 0
 
-    def score(rows: list[list[int]], parents: list[int]) -> Any:
-        nonlocal states, read
+    def read(rows: list[list[int]], parents: list[int]) -> Arrays:
+        nonlocal states, reached
         given = {name: array[parents] for name, array in states.items()}
-        results = program.run({use.tokens: np.array([row[read:] for row in rows]), **drawing, **given}, weights)
+        results = program.run({use.tokens: np.array([row[reached:] for row in rows]), **drawing, **given}, weights)
         states = handed_on(program, results)
-        read = len(rows[0])
-        return results[LOGS]
+        reached = len(rows[0])
+        return results
 
-    return score
+    return read
 
 
-def _from_the_start(program: CompiledProgram, use: Reader, weights: Mapping[str, Any], data: Arrays) -> Scores:
+def _from_the_start(program: CompiledProgram, use: Reader, weights: Mapping[str, Any], data: Arrays) -> Read:
     """Reads the text again each time, with so many places held open behind it as steps score their own."""
 
-    def score(rows: list[list[int]], parents: list[int]) -> Any:
+    def read(rows: list[list[int]], parents: list[int]) -> Arrays:
         wide = {name: _wide(unmasked(name, array), len(rows)) for name, array in data.items()}
         text = np.array([row + [0] * use.behind for row in rows], np.int64)
-        results = program.run({use.tokens: text, **wide}, weights)
-        return results[LOGS]
+        return program.run({use.tokens: text, **wide}, weights)
 
-    return score
+    return read
 
 
 def _wide(array: Any, rows: int) -> Any:
@@ -205,10 +258,11 @@ def log_softmax(scores: Any) -> Any:
 
 def _of_signs(score: Scores, count: int) -> Scores:
     """The scores of the first so many ids; the others, which the model was never shown, stand for no sign."""
+    if isinstance(score, Scorer) and score.vocabulary == count:
+        return score
 
     def told(rows: list[list[int]], parents: list[int]) -> Any:
-        found = score(rows, parents)
-        return found if found.shape[-1] == count else log_softmax(found[:, :count])
+        return log_softmax(score(rows, parents)[:, :count])
 
     return told
 
@@ -243,31 +297,43 @@ def written(
     if not prompt and not behind:
         raise UserError("there is no initial text", "E633", "give a --prompt")
     if style.beam:
-        return searched(_told(score), prompt, Beam(style.beam, style.length, style.end, style.length_penalty), tell)
-    return _drawn(_told(score), prompt, style, tell)
+        beam = Beam(style.beam, style.length, style.end, style.length_penalty)
+        return searched(_candidates(score, beam.candidates), prompt, beam, tell)
+    return _drawn(_candidates(score, int(style.temperature == 0)), prompt, style, tell)
 
 
-def _told(score: Scores) -> Scores:
-    """The same scores; CannotDo where one is not a number, as nothing can be chosen by it."""
+def _candidates(score: Scores, count: int) -> Candidates:
+    """So many of the likeliest tokens of each row, or, with 0 or where that is no less work, all; CannotDo where a
+    score is not a number, as nothing can be chosen by it."""
+    choose = score.candidates(count) if isinstance(score, Scorer) and score.chooses(count) else _all(score)
 
-    def told(rows: list[list[int]], parents: list[int]) -> Any:
+    def told(rows: list[list[int]], parents: list[int]) -> tuple[Any, Any]:
         with np.errstate(invalid="ignore"):
-            found = score(rows, parents)
+            found, tokens = choose(rows, parents)
         if np.isnan(found).any():
             raise CannotDo(
                 f"the scores after {len(rows[0])} tokens hold a nan", "E637", "`rnngraph run` tells where it comes from"
             )
-        return found
+        return found, tokens
 
     return told
 
 
-def _drawn(score: Scores, prompt: Sequence[int], style: Style, tell: Tell) -> list[int]:
+def _all(score: Scores) -> Candidates:
+    def found(rows: list[list[int]], parents: list[int]) -> tuple[Any, Any]:
+        scores = score(rows, parents)
+        return scores, np.broadcast_to(np.arange(scores.shape[-1]), scores.shape)
+
+    return found
+
+
+def _drawn(choose: Candidates, prompt: Sequence[int], style: Style, tell: Tell) -> list[int]:
     rng = np.random.Generator(np.random.Philox(style.seed))
     row = list(prompt)
     for tokens in range(1, style.length + 1):
         tell(f"token {tokens:,} of at most {style.length:,}")
-        token = chosen(score([row], [0])[0], style, rng)
+        scores, among = choose([row], [0])
+        token = int(among[0, chosen(scores[0], style, rng)])
         if token == style.end:
             break
         row.append(token)
@@ -339,7 +405,7 @@ def generated(
         check_vocabulary(use, alphabet, spare)
     begin = alphabet.ids(prompt, "prompt") if alphabet else ids(prompt, use)
     chosen = kinds_checked(Style)(end=end_token(end, alphabet, use), **style)
-    score = scorer(model, use, weights, data, dtype, chosen.seed)
+    score: Scores = scorer(model, use, weights, data, dtype, chosen.seed)
     if alphabet:
         score = _of_signs(score, len(alphabet))
     found = begin + written(score, begin, chosen, use.behind, progress)

@@ -63,8 +63,8 @@ def test_a_beam_takes_memory_for_the_texts_that_there_are(monkeypatch: pytest.Mo
     wide = written(scored(CHARS), [0], Style(length=2, beam=10**12), 0, told.append)
     assert wide == written(scored(CHARS), [0], Style(length=2, beam=25))
     assert told == ["token 1 of at most 2, 1 texts", "token 2 of at most 2, 5 texts"]
-    with pytest.raises(CannotDo, match="a beam of 1,000 texts takes") as error:
-        written(scored(CHARS), [0], Style(length=6, beam=1_000))
+    with pytest.raises(CannotDo, match="a beam of 10,000 texts takes") as error:
+        written(scored(CHARS), [0], Style(length=6, beam=10_000))
     assert "help: a beam of 183 fits" in str(error.value)
     assert len(written(scored(CHARS), [0], Style(length=6, beam=183))) == 6
 
