@@ -52,24 +52,26 @@ class Text(NamedTuple):
     """Which of the texts a step ago it continues."""
 
 
+Candidate = tuple[float, int, int]
+"""Minus the log probability of a text that is one token longer, which text it continues, and by which token."""
+Grow = Callable[[Sequence[Text]], Iterable[Candidate]]
+"""The best candidates behind some texts, in their order; of equal ones that of the first text with the first token."""
+
+
 def searched(
-    choose: Candidates,
+    grow: Grow,
     prompt: Sequence[int],
     beam: Beam,
     tell: Tell = lambda text: None,
 ) -> list[int]:
     """The tokens after the prompt of the best text that the beam finds, without the end.
 
-    `choose` gives at least `beam.candidates` of the likeliest tokens after each row, if there are as many. CannotDo, at
-    the first token, where texts and scores of such a beam take more memory than is free.
+    `grow` gives the best `beam.candidates` of all. It must be asked for every token in turn.
     """
     best, worth, kept = list(prompt), -np.inf, [Text(list(prompt), 0.0)]
     for tokens in range(1, beam.length + 1):
         tell(f"token {tokens:,} of at most {beam.length:,}, {len(kept):,} texts")
-        scores, among = choose([text.tokens for text in kept], [text.parent for text in kept])
-        if tokens == 1:
-            _refuse_too_large(beam, len(prompt), scores.shape[-1])
-        kept, ended = _grown(scores, among, kept, beam)
+        kept, ended = _sorted_out(grow(kept), kept, beam)
         best, worth = _better(best, worth, ended if tokens < beam.length else [*ended, *kept], tokens, beam)
         # No token adds to a log probability, and no length makes more of it than the last one.
         if not any(beam.worth(text.total, beam.length) > worth for text in kept):
@@ -83,8 +85,11 @@ LITTLE = 2**20
 """Bytes for which nobody asks what is free, as long as asking takes."""
 
 
-def _refuse_too_large(beam: Beam, prompt: int, candidates: int) -> None:
-    """A text of n tokens is one of candidates ** n, whatever the width."""
+def refuse_too_large(beam: Beam, prompt: int, candidates: int) -> None:
+    """CannotDo where texts and scores of such a beam take more memory than is free.
+
+    A text of n tokens is one of candidates ** n, whatever the width.
+    """
     texts = min(beam.width, candidates ** min(beam.length, 64))
     each = 8 * (2 * (prompt + beam.length) + COPIES * candidates)
     if texts * each > LITTLE and texts * each > (free := free_bytes()):
@@ -96,13 +101,35 @@ def _refuse_too_large(beam: Beam, prompt: int, candidates: int) -> None:
         )
 
 
-def _grown(scores: Any, among: Any, texts: Sequence[Text], beam: Beam) -> tuple[list[Text], list[Text]]:
+def ranked(choose: Candidates, count: int) -> Grow:
+    """The best `count` of all candidates, where `choose` gives at least as many of each text, if there are as many."""
+
+    def grow(texts: Sequence[Text]) -> list[Candidate]:
+        scores, among = choose([text.tokens for text in texts], [text.parent for text in texts])
+        refuse_nan(scores, texts)
+        totals = (np.array([text.total for text in texts])[:, None] + scores).ravel()
+        places = largest(totals, count)
+        rows, columns = np.divmod(places, scores.shape[1])
+        # Rounded to equal totals, tokens of a row stand as they do in the vocabulary, too.
+        return sorted(zip((-totals[places]).tolist(), rows.tolist(), among[rows, columns].tolist(), strict=True))
+
+    return grow
+
+
+def refuse_nan(scores: Any, texts: Sequence[Text]) -> None:
+    """CannotDo where a score of the token after these texts is not a number, as nothing can be chosen by it."""
+    if np.isnan(scores).any():
+        raise CannotDo(
+            f"the scores after {len(texts[0].tokens)} tokens hold a nan",
+            "E637",
+            "`rnngraph run` tells where it comes from",
+        )
+
+
+def _sorted_out(
+    found: Iterable[Candidate], texts: Sequence[Text], beam: Beam
+) -> tuple[list[Text], list[Text]]:
     """The likeliest texts with one token more that go on, and those among the likeliest of all that end there."""
-    totals = (np.array([text.total for text in texts])[:, None] + scores).ravel()
-    places = largest(totals, beam.candidates)
-    rows, columns = np.divmod(places, scores.shape[1])
-    # Rounded to equal totals, tokens of a row stand as they do in the vocabulary, too.
-    found = sorted(zip((-totals[places]).tolist(), rows.tolist(), among[rows, columns].tolist(), strict=True))
     kept, ended = list[Text](), list[Text]()
     for rank, (loss, row, token) in enumerate(found):
         if len(kept) == beam.width or loss == np.inf:

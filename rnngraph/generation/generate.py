@@ -1,33 +1,37 @@
 """Writing text with a model that scores the next token: drawing, and beam search.
 
 Temperature; top-k (Fan, Lewis, Dauphin 2018, "Hierarchical neural story generation"); top-p (Holtzman and others 2020,
-"The curious case of neural text degeneration"). A model whose states can all be fed reads one token at a time and is
-handed its states; any other reads the whole text again for each token.
+"The curious case of neural text degeneration").
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.data.alphabet import Alphabet
-from rnngraph.data.shapes import SEED, unmasked
-from rnngraph.diagnostics.errors import CannotDo, UserError
+from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.kinds import kinds_checked
-from rnngraph.generation.beam_search import Beam, Candidates, Tell, largest, searched
-from rnngraph.generation.scored import are_probabilities, behind
-from rnngraph.generation.streaming import can_stream, handed_on
-from rnngraph.ir.types import BATCH
-from rnngraph.language.elaboration.elaborated import Elaborated
+from rnngraph.generation.beam_search import (
+    Beam,
+    Candidate,
+    Candidates,
+    Grow,
+    Tell,
+    Text,
+    largest,
+    ranked,
+    refuse_nan,
+    refuse_too_large,
+    searched,
+)
+from rnngraph.generation.decoding import Extent
+from rnngraph.generation.reading import Reader, Scorer, reader, scorer
 from rnngraph.model import Model
-from rnngraph.ops import call
-from rnngraph.passes.index_sizes import reached
 
 
 @dataclass(frozen=True)
@@ -64,191 +68,8 @@ class Style:
                 raise UserError(text, "E630")
 
 
-@dataclass(frozen=True)
-class Reader:
-    """The input that takes the text so far, and the output that scores the token after each of it."""
-
-    tokens: str
-    scores: str
-    vocabulary: int
-    behind: int = 0
-    """With 1, what is scored at a step is the token of that step, not of the next."""
-    probabilities: bool = False
-    """Whether the output gives probabilities, whose logarithms are then the scores."""
-
-    def scored(self, made: Elaborated, count: int = 0) -> Elaborated:
-        """The model whose output is LOGS, the log probabilities (vocabulary) of the token after each row; with a
-        `count` only the largest of them, of the tokens that are LIKELIEST."""
-        outputs = dict(made.graph.outputs)
-        steps = outputs.pop(self.scores)
-        [axis] = set(steps.type.axes) - {BATCH}
-        last = call("last", steps, axis=axis)
-        logs = call("log_softmax", call("log", last) if self.probabilities else last, dim=-1)
-        found = {LOGS: logs}
-        if count:
-            places = call("top_k", logs, k=count)
-            found = {LOGS: call("entries", logs, places), LIKELIEST: places}
-        return replace(made, graph=made.graph.with_outputs({**found, **outputs}), outputs=tuple(found))
-
-
-def reader(model: Model, tokens: str | None = None, scores: str | None = None, known: Sequence[str] = ()) -> Reader:
-    """Which input and output of a model to write with; UserError where that is not plain.
-
-    `known` are the inputs that are given otherwise.
-    """
-    outputs = model.graph.outputs
-    scored = [
-        name
-        for name in model.outputs
-        if outputs[name].type.dtype == "float"
-        and len(outputs[name].type.shape) == 1
-        and len(outputs[name].type.axes) == 2
-    ]
-    scores = _only(scores, scored, "output that scores the next token at each step", "--scores")
-    vocabulary = outputs[scores].type.shape[0]
-    needed = _inputs_of(model, scores)
-    limits = reached(model.graph)
-    read = [
-        i.name
-        for i in model.inputs
-        if i.name in needed and i.name not in known and len(i.axes) == 1 and i.type.dtype == "int" and not i.type.shape
-    ]
-    tokens = _only(tokens, read, "input that takes tokens", "--tokens")
-    if limits.get(tokens, vocabulary) != vocabulary:
-        raise UserError(
-            f"`{tokens}` takes {limits[tokens]} different tokens, but `{scores}` scores {vocabulary}", "E631"
-        )
-    return Reader(tokens, scores, vocabulary, behind(model.graph, tokens, scores), are_probabilities(outputs[scores]))
-
-
-def _only(given: str | None, found: Sequence[str], what: str, flag: str) -> str:
-    if given is not None:
-        if given not in found:
-            raise UserError(f"`{given}` is not an {what}", "E632", f"there is {', '.join(found) or 'none'}")
-        return given
-    if len(found) != 1:
-        said = f"several {what.split()[0]}s are possible: {', '.join(found)}" if found else f"the model has no {what}"
-        raise UserError(said, "E632", f"name it with {flag}" if found else "")
-    return found[0]
-
-
-def _inputs_of(model: Model, output: str) -> set[str]:
-    graph = model.graph.with_outputs({output: model.graph.outputs[output]})
-    return {node.attrs["name"] for node in graph.nodes() if node.op.name == "input"}
-
-
-# --- reading -----------------------------------------------------------------------------------------------------
-
-LOGS, LIKELIEST = "log probabilities", "likeliest tokens"
-"""The outputs of a program that scores tokens."""
-_PROGRAMS: WeakKeyDictionary[Model, dict[tuple[Reader, str, int], CompiledProgram]] = WeakKeyDictionary()
-"""Of each model, by which input and output, in which float type, and how many tokens it chooses."""
-_STREAM: WeakKeyDictionary[Model, dict[str, bool]] = WeakKeyDictionary()
-"""Of each model, by the output: whether it can read a token at a time."""
-
 Scores = Callable[[list[list[int]], list[int]], Any]
 """Log-probabilities (rows, vocabulary) after each row of tokens; `parents` says which old row each row continues."""
-Read = Callable[[list[list[int]], list[int]], Arrays]
-"""The results of a program that has read such rows."""
-
-MOST = 64
-"""So many tokens are chosen by the program, where each moves up in a list; more by a sort of all."""
-
-
-@dataclass(frozen=True, eq=False)
-class Scorer:
-    """Scores of all tokens, or candidates that the program itself chooses: one or the other for a text."""
-
-    vocabulary: int
-    read: Callable[[int], Read]
-    """By how many of the tokens are wanted, 0 for all."""
-
-    def __call__(self, rows: list[list[int]], parents: list[int]) -> Any:
-        return self._whole(rows, parents)[LOGS]
-
-    @cached_property
-    def _whole(self) -> Read:
-        return self.read(0)
-
-    def chooses(self, count: int) -> bool:
-        return 0 < min(count, self.vocabulary) <= MOST
-
-    def candidates(self, count: int) -> Candidates:
-        """What chooses so many of each row, if there are as many."""
-        read = self.read(min(count, self.vocabulary))
-
-        def found(rows: list[list[int]], parents: list[int]) -> tuple[Any, Any]:
-            results = read(rows, parents)
-            return results[LOGS], results[LIKELIEST]
-
-        return found
-
-
-def scorer(
-    model: Model, use: Reader, weights: Mapping[str, Any], data: Mapping[str, Any], dtype: str, seed: int = 0
-) -> Scorer:
-    """Reads with handed-on states where the model allows it, else the whole text each time.
-
-    `seed` is that of what the model itself draws.
-    """
-    draws = any(v.node.attrs["kind"] == "seed" for v in model.graph.inputs.values())
-    drawing = {SEED: np.asarray(seed)} if draws and SEED not in data else {}
-    stream = not data and not use.behind and _streams(model, use.scores)
-
-    def read(count: int) -> Read:
-        program = _program(model, use, dtype, count)
-        if stream:
-            return _handing_on(program, use, weights, drawing)
-        return _from_the_start(program, use, weights, {**data, **drawing})
-
-    return Scorer(use.vocabulary, read)
-
-
-def _program(model: Model, use: Reader, dtype: str, count: int) -> CompiledProgram:
-    """What scores tokens by a model, compiled once."""
-    known = _PROGRAMS.setdefault(model, {})
-    if (use, dtype, count) not in known:
-        program = model.compile(dtype=dtype, outputs=(use.scores,), states=True)
-        known[use, dtype, count] = program.changed(partial(use.scored, count=count))
-    return known[use, dtype, count]
-
-
-def _streams(model: Model, scores: str) -> bool:
-    known = _STREAM.setdefault(model, {})
-    if scores not in known:
-        known[scores] = can_stream(model, (scores,))
-    return known[scores]
-
-
-def _handing_on(program: CompiledProgram, use: Reader, weights: Mapping[str, Any], drawing: Arrays) -> Read:
-    states: Arrays = {}
-    reached = 0
-
-    def read(rows: list[list[int]], parents: list[int]) -> Arrays:
-        nonlocal states, reached
-        given = {name: array[parents] for name, array in states.items()}
-        results = program.run({use.tokens: np.array([row[reached:] for row in rows]), **drawing, **given}, weights)
-        states = handed_on(program, results)
-        reached = len(rows[0])
-        return results
-
-    return read
-
-
-def _from_the_start(program: CompiledProgram, use: Reader, weights: Mapping[str, Any], data: Arrays) -> Read:
-    """Reads the text again each time, with so many places held open behind it as steps score their own."""
-
-    def read(rows: list[list[int]], parents: list[int]) -> Arrays:
-        wide = {name: _wide(unmasked(name, array), len(rows)) for name, array in data.items()}
-        text = np.array([row + [0] * use.behind for row in rows], np.int64)
-        return program.run({use.tokens: text, **wide}, weights)
-
-    return read
-
-
-def _wide(array: Any, rows: int) -> Any:
-    """The first row of an array for all rows; the seed as it is."""
-    return np.repeat(array[:1], rows, axis=0) if array.ndim else array
 
 
 def log_softmax(scores: Any) -> Any:
@@ -258,11 +79,12 @@ def log_softmax(scores: Any) -> Any:
 
 def _of_signs(score: Scores, count: int) -> Scores:
     """The scores of the first so many ids; the others, which the model was never shown, stand for no sign."""
-    if isinstance(score, Scorer) and score.vocabulary == count:
+    if isinstance(score, Scorer) and score.programs.use.vocabulary == count:
         return score
 
     def told(rows: list[list[int]], parents: list[int]) -> Any:
-        return log_softmax(score(rows, parents)[:, :count])
+        with np.errstate(invalid="ignore"):
+            return log_softmax(score(rows, parents)[:, :count])
 
     return told
 
@@ -298,46 +120,86 @@ def written(
         raise UserError("there is no initial text", "E633", "give a --prompt")
     if style.beam:
         beam = Beam(style.beam, style.length, style.end, style.length_penalty)
-        return searched(_candidates(score, beam.candidates), prompt, beam, tell)
-    return _drawn(_candidates(score, int(style.temperature == 0)), prompt, style, tell)
+        return searched(_search(score, beam, len(prompt)), prompt, beam, tell)
+    if style.temperature == 0:
+        return _likeliest(score, prompt, style, tell)
+    return _drawn(score, prompt, style, tell)
 
 
 def _candidates(score: Scores, count: int) -> Candidates:
-    """So many of the likeliest tokens of each row, or, with 0 or where that is no less work, all; CannotDo where a
-    score is not a number, as nothing can be chosen by it."""
-    choose = score.candidates(count) if isinstance(score, Scorer) and score.chooses(count) else _all(score)
+    """So many of the likeliest tokens of each row, or, where that is no less work, all."""
+    if isinstance(score, Scorer) and score.chooses(count):
+        return score.candidates(count)
 
-    def told(rows: list[list[int]], parents: list[int]) -> tuple[Any, Any]:
-        with np.errstate(invalid="ignore"):
-            found, tokens = choose(rows, parents)
-        if np.isnan(found).any():
-            raise CannotDo(
-                f"the scores after {len(rows[0])} tokens hold a nan", "E637", "`rnngraph run` tells where it comes from"
-            )
-        return found, tokens
-
-    return told
-
-
-def _all(score: Scores) -> Candidates:
-    def found(rows: list[list[int]], parents: list[int]) -> tuple[Any, Any]:
+    def all(rows: list[list[int]], parents: list[int]) -> tuple[Any, Any]:
         scores = score(rows, parents)
         return scores, np.broadcast_to(np.arange(scores.shape[-1]), scores.shape)
 
-    return found
+    return all
 
 
-def _drawn(choose: Candidates, prompt: Sequence[int], style: Style, tell: Tell) -> list[int]:
-    rng = np.random.Generator(np.random.Philox(style.seed))
-    row = list(prompt)
+def _search(score: Scores, beam: Beam, prompt: int) -> Grow:
+    """The candidates of a beam search. CannotDo, at the first token, where it takes more memory than is free."""
+    choose = _candidates(score, beam.candidates)
+
+    def fitting(rows: list[list[int]], parents: list[int]) -> tuple[Any, Any]:
+        found = choose(rows, parents)
+        if len(rows[0]) == prompt:
+            refuse_too_large(beam, prompt, found[0].shape[-1])
+        return found
+
+    # Only sums of float32 scores are exact in a loop.
+    exact = isinstance(score, Scorer) and score.dtype == "float32" and score.chooses(beam.candidates)
+    ranks = ranked(fitting, beam.candidates)
+    return _ahead(ranks, score, beam.width, beam.candidates, beam.length, beam.end) if exact else ranks
+
+
+AHEAD, AHEAD_OF_END = 32, 8
+"""So many tokens are chosen in one run at most; fewer where a text may end at any."""
+
+
+def _ahead(grow: Grow, score: Scores, texts: int, candidates: int, length: int, end: int | None) -> Grow:
+    """The same candidates: those behind the prompt, which is read for it, then of many tokens in one run, if the model
+    can be run so."""
+    if not isinstance(score, Scorer) or length < 2:
+        return grow
+    runs = -(-(length - 1) // (AHEAD if end is None else AHEAD_OF_END))
+    extent = Extent(texts, candidates, -(-(length - 1) // runs))
+    asked, going = count(), grow
+
+    def grown(found: Sequence[Text]) -> Iterable[Candidate]:
+        nonlocal going
+        if next(asked) == 1 and (ahead := score.ahead(extent, end)):
+            going = ahead.grown
+        return going(found)
+
+    return grown
+
+
+def _likeliest(score: Scores, prompt: Sequence[int], style: Style, tell: Tell) -> list[int]:
+    grow = _ahead(ranked(_candidates(score, 1), 1), score, 1, 1, style.length, style.end)
+    text = Text(list(prompt), 0.0)
     for tokens in range(1, style.length + 1):
         tell(f"token {tokens:,} of at most {style.length:,}")
-        scores, among = choose([row], [0])
-        token = int(among[0, chosen(scores[0], style, rng)])
+        [(_, _, token)] = grow([text])
         if token == style.end:
             break
-        row.append(token)
-    return row[len(prompt) :]
+        text.tokens.append(token)
+    return text.tokens[len(prompt) :]
+
+
+def _drawn(score: Scores, prompt: Sequence[int], style: Style, tell: Tell) -> list[int]:
+    rng = np.random.Generator(np.random.Philox(style.seed))
+    text = Text(list(prompt), 0.0)
+    for tokens in range(1, style.length + 1):
+        tell(f"token {tokens:,} of at most {style.length:,}")
+        scores = score([text.tokens], [0])
+        refuse_nan(scores, [text])
+        token = chosen(scores[0], style, rng)
+        if token == style.end:
+            break
+        text.tokens.append(token)
+    return text.tokens[len(prompt) :]
 
 
 # --- characters --------------------------------------------------------------------------------------------------

@@ -44,6 +44,64 @@ def test_states_handed_on_score_as_the_whole_text_does() -> None:
     assert np.allclose(one(longer, [1, 0, 1]), two(longer, [1, 0, 1]))
 
 
+COUNTED = """
+cell Counted(decoder) { input x: [n]  output decoder([x, sin(float(t))]) }
+""" + CHARS.replace("LSTM(units) >> GRU(3)", "Counted(LSTM(units))")
+PARAMETER = CHARS.replace("LSTM(units) >> GRU(3)", "Begun(units)") + """
+cell Begun(units) {
+  input x: [n]
+  param h0: [units]
+  state h: [units] = h0
+  h' = tanh(Dense(units)([x, h]) + h0)
+  output h'
+}
+"""
+PLACED = CHARS.replace("(text)\n", "(text) + float(position(axis = time))\n")
+
+
+def texts(read: Any, styles: list[Style]) -> list[list[int]]:
+    return [written(read(), [0, 3], style) for style in styles]
+
+
+@pytest.mark.parametrize("text, loops", [(CHARS, True), (COUNTED, True), (PARAMETER, True), (PLACED, False)])
+@pytest.mark.parametrize("scale", [0.0, 3.0])
+def test_tokens_chosen_in_one_run_are_those_chosen_one_by_one(text: str, loops: bool, scale: float) -> None:
+    """Where all weights are 0 all tokens are equally likely. What asks for all scores chooses by NumPy."""
+    model = rg.parse(text, vocab=23)
+    weights = {k: (w * scale).astype(np.float32) for k, w in model.init(7).items()}
+    styles = [Style(n, beam=b, end=end) for n in (2, 9, 40) for b in (1, 3, 8) for end in (None, 5)]
+    styles += [Style(n, temperature=0, end=end) for n in (2, 40) for end in (None, 5)]
+    styles += [Style(9, beam=16, end=5, length_penalty=0.6), Style(9, beam=40)]
+    programs = scorer(model, reader(model), weights, {}, "float32").programs
+
+    def one_by_one() -> Any:
+        score = scorer(model, reader(model), weights, {}, "float32")
+        return lambda rows, parents: score(rows, parents)
+
+    want = texts(one_by_one, styles)
+    assert not programs.loops
+    for _ in range(3):
+        assert texts(lambda: scorer(model, reader(model), weights, {}, "float32"), styles) == want
+    assert {program is not None for program in programs.loops.values()} == {loops}
+
+
+def test_a_nan_within_a_run_is_told_at_its_token() -> None:
+    model = rg.parse(CHARS, vocab=23)
+    weights = {k: (w * 3).astype(np.float32) for k, w in model.init(7).items()}
+
+    def write(style: Style) -> list[int]:
+        return written(scorer(model, reader(model), weights, {}, "float32"), [0], style)
+
+    style = Style(12, temperature=0)
+    free = write(style)
+    token = next(t for t in free[2:] if t not in (0, *free[:2]))
+    weights["embedding.table"][token] = np.nan
+    told = f"the scores after {2 + free.index(token)} tokens hold a nan"
+    for _ in range(3):
+        with pytest.raises(CannotDo, match=told):
+            write(style)
+
+
 def test_a_wide_beam_finds_the_likeliest_text() -> None:
     score = scored(HIDDEN)
 
