@@ -363,7 +363,7 @@ LINES: list[tuple[str, dict[str, Any], list[Type]]] = [
     *(("argmax", {"dim": dim}, [Type(B, (7, 19, 2), kind)]) for dim in (0, 1, 2) for kind in ("float", "int", "bool")),
     *(("first_max", {"dim": dim}, [Type(B, (7, 19, 2), kind)]) for dim in (0, 2) for kind in ("float", "int")),
     *(("top_k", {"k": k}, [Type(T, shape, kind)])
-      for k, shape in ((1, (9,)), (4, (2, 33)), (5, (5,))) for kind in ("float", "int")),
+      for k, shape in ((1, (9,)), (4, (2, 33)), (5, (5,)), (3, (300,))) for kind in ("float", "int")),
     *(("argsort", {"falling": falling}, [Type(B, shape, kind)])
       for falling in (False, True) for shape in ((1,), (33,), (3, 2), (64,)) for kind in ("float", "int", "bool")),
     ("entries", {}, [Type(T, (4, 9)), IDS]),

@@ -142,19 +142,47 @@ class Walker:
         return self.to.let(f"call {element} @llvm.maximum.{short}({element} {x}, {element} {lowest})")
 
     def top(self) -> None:
-        """Each entry moves up in the list of the largest so far."""
-        to, most = self.to, self.counts[1]
+        """Each entry moves up in the list of the largest so far. Once that is full, blocks of entries none of which is
+        larger than its last one are left out."""
+        to, most, count = self.to, self.counts[1], self.counts[0]
+        assert isinstance(most, int) and isinstance(count, int)
+        block = 2 * self.v.width
+        near = self.apart[0] == BYTES[self.dtype] and self.floats
+        begin = -(-most // block) * block if near else count
         self.write(0, 1, 0)
-        with to.loop(1, self.counts[0]) as i:
-            x, place = self.key(i), to.variable("i64")
-            behind = to.least(i, most)
-            last = self.key(self.plain(1, to.sub(behind, 1)))
-            full = to.let(f"icmp sge i64 {i}, {most}")
-            late = to.let(f"xor i1 {self.first_of(x, last)}, true")
-            with to.unless([to.let(f"and i1 {full}, {late}")]):
-                to.do(f"store i64 {to.least(i, to.sub(most, 1))}, ptr {place}")
-                self.move_up(x, place)
-                self.write(i, 1, self.now("i64", place))
+        with to.loop(1, min(begin, count)) as i:
+            self.offer(i)
+        whole = max(begin, count // block * block)
+        if begin < whole:
+            with to.loop(begin, whole, block) as first, to.when(self.some_larger(first, block)):
+                with to.loop(first, to.add(first, block)) as i:
+                    self.offer(i)
+        if whole < count:
+            with to.loop(whole, count) as i:
+                self.offer(i)
+
+    def some_larger(self, first: str, block: int) -> str:
+        """Whether of a block of entries, near each other, one may come before the last of the list."""
+        to, kind = self.to, f"<{block} x {self.element(0)}>"
+        last = self.key(self.plain(1, to.sub(self.counts[1], 1)))
+        one = to.let(f"insertelement {kind} poison, {self.element(0)} {last}, i32 0")
+        least = to.let(f"shufflevector {kind} {one}, {kind} poison, <{block} x i32> zeroinitializer")
+        entries = to.let(f"load {kind}, ptr {self.at(0, first)}, align {BYTES[self.dtype]}")
+        larger = to.let(f"fcmp ugt {kind} {entries}, {least}")  # what is no number, too
+        return to.let(f"icmp ne i{block} {to.let(f'bitcast <{block} x i1> {larger} to i{block}')}, 0")
+
+    def offer(self, i: str) -> None:
+        """Puts an entry into the list, if it is large enough."""
+        to, most = self.to, self.counts[1]
+        x, place = self.key(i), to.variable("i64")
+        behind = to.least(i, most)
+        last = self.key(self.plain(1, to.sub(behind, 1)))
+        full = to.let(f"icmp sge i64 {i}, {most}")
+        late = to.let(f"xor i1 {self.first_of(x, last)}, true")
+        with to.unless([to.let(f"and i1 {full}, {late}")]):
+            to.do(f"store i64 {to.least(i, to.sub(most, 1))}, ptr {place}")
+            self.move_up(x, place)
+            self.write(i, 1, self.now("i64", place))
 
     def move_up(self, x: str, place: str) -> None:
         """Moves the places before one down by one, as far as an entry comes before theirs."""
