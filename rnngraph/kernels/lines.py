@@ -33,9 +33,9 @@ def walk(step: Step, slots: Sequence[Slot], target: Target) -> tuple[Nest, tuple
     dim = None if axis else node.attrs.get("dim", -1) % len(x.sizes)
     kept = [i for i, size in enumerate(x.sizes) if i != dim and size != 1]
     dims, lines = tuple(x.sizes[i] for i in kept), [None if kind == "argmax" and one is out else dim for one in arrays]
-    shared = (BATCH,) if BATCH in out.places else ()
-    loops = (*(name for name in out.places if name not in (BATCH, axis)), *((axis,) if axis else ()))
-    places = (BATCH if shared else "", *loops)
+    shared = tuple(name for name in out.places if name != axis)[-1:]  # the batch, where there is one
+    loops = (*(name for name in out.places if name not in (*shared, axis)), *((axis,) if axis else ()))
+    places = (*(shared or ("",)), *loops)
     strands = tuple(
         Strand(one.dtype, tuple(map(one.places.get, places)), tuple(_kept(one, line, dim, i) for i in kept))
         for one, line in zip(arrays, lines, strict=True)

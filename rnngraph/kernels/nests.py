@@ -100,7 +100,7 @@ class Nest:
         return f"{what}nest over {over}" + (f", {self.how} over {gone}" if gone else "")
 
     def work(self, sizes: Sizes) -> float:
-        along = max(1, self.walk.counts[0]) if self.walk else 1
+        along = 20 * max(1, self.walk.counts[0]) if self.walk else 1  # one number at a time
         return 4.0 * prod(sizes[axis] for axis in (*self.axes, *self.loops)) * prod(self.dims) * along
 
     def words(self, sizes: Sizes, strides: Sequence[Sequence[int]]) -> list[int]:
