@@ -3,6 +3,7 @@
     python benchmarks/models.py [--models "word LM,CTC"] [--rounds 10] [--threads 2] [--json FILE]
     python benchmarks/models.py --task infer --batch 1     # the loss alone, of one row
     python benchmarks/models.py --task generate --models "word LM,character LM" --batch 8     # a text of 20 tokens
+    python benchmarks/models.py --task write --models "word LM,character LM"     # the same text in one call
     python benchmarks/models.py --task beam --models "word LM,character LM"     # the same by a beam search of 8 texts
     python benchmarks/models.py --peers torch,compiled,jax,keras --python keras=other/bin/python
 
@@ -103,7 +104,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--models", default=",".join(CASES), help="names with commas between")
     parser.add_argument("--peers", default="torch", help="of torch, compiled, jax, keras, with commas between")
     parser.add_argument("--python", action="append", default=[], metavar="PEER=PATH", help="the Python of a peer")
-    parser.add_argument("--task", choices=["train", "infer", "generate", "beam"], default="train")
+    parser.add_argument("--task", choices=["train", "infer", "generate", "write", "beam"], default="train")
     parser.add_argument("--batch", type=int, default=0, help="rows, where not each model's own")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)

@@ -49,12 +49,12 @@ def step_of(case: str, data: Mapping[str, Any], infer: bool, rate: float, norm: 
     return run
 
 
-def generating(case: str, data: Mapping[str, Any], count: int, width: int = 0) -> Callable[[], object]:
-    """The last of so many tokens after the first of each row, each the most likely one; or, with a width, the likeliest
-    of so many open texts behind the first row's."""
+def generating(case: str, data: Mapping[str, Any], count: int, task: str, width: int) -> Callable[[], object]:
+    """So many tokens after the first of each row, each the most likely one, in a call each to `generate` or in one to
+    `write`; or the likeliest of `width` open texts behind the first row's."""
     weights, _ = MODELS[case](np.random.default_rng(0))
     weights = jax.tree.map(lambda array: jnp.asarray(array, "float32"), weights)
-    first = jnp.asarray(data["a"][: 1 if width else None, 0])
+    first = jnp.asarray(data["a"][: 1 if task == "beam" else None, 0])
     zero = jnp.zeros((len(first), weights["layers"][0]["h"].shape[0]))
 
     def read(weights: Any, token: Any, states: Any) -> Any:
@@ -77,22 +77,41 @@ def generating(case: str, data: Mapping[str, Any], count: int, width: int = 0) -
         rows, token = jnp.divmod(places, found.shape[1])
         return token, jax.tree.map(lambda state: state[rows], after), totals, rows
 
+    begin = [(zero, zero)] * len(weights["layers"])
+
     def greedy() -> Any:
-        token, states = first, [(zero, zero)] * len(weights["layers"])
+        token, states = first, begin
         for _ in range(count):
             token, states = likeliest(weights, token, states)
             np.asarray(token)  # a text is shown as it grows
         return token
 
-    def search() -> list[int]:
-        token, states, totals = first, [(zero, zero)] * len(weights["layers"]), jnp.zeros(1)
-        texts: list[list[int]] = [[]]
-        for _ in range(count):
-            token, states, totals, rows = grown(weights, token, states, totals)
-            texts = [[*texts[row], one] for row, one in zip(rows.tolist(), token.tolist(), strict=True)]
-        return texts[0]
+    @jax.jit
+    def whole(weights: Any, token: Any, states: Any) -> Any:
+        def step(now: Any, _: Any) -> Any:
+            after = likeliest(weights, *now)
+            return after, after[0]
 
-    return search if width else greedy
+        return lax.scan(step, (token, states), length=count)[1]
+
+    @jax.jit
+    def searched(weights: Any, token: Any, states: Any) -> Any:
+        def step(now: Any, _: Any) -> Any:
+            token, states, totals, rows = grown(weights, *now)
+            return (token, states, totals), (token, rows)
+
+        token, states, totals, _ = grown(weights, token, states, jnp.zeros(1))
+        return token, lax.scan(step, (token, states, totals), length=count - 1)[1]
+
+    def search() -> list[int]:
+        begun, (tokens, rows) = searched(weights, first, begin)
+        row, text = 0, list[int]()
+        for token, parents in zip(np.asarray(tokens)[::-1], np.asarray(rows)[::-1], strict=True):
+            text.append(int(token[row]))
+            row = parents[row]
+        return [*text, int(begun[row])][::-1]
+
+    return {"generate": greedy, "write": lambda: np.asarray(whole(weights, first, begin)), "beam": search}[task]
 
 
 # --- layers ---

@@ -22,6 +22,18 @@ model M(vocab, units) {{
   output scores
 }}"""
 """The same to generate a text with, a step at a time."""
+WRITING = """
+cell Likeliest(read) {{
+  state token: int = 0
+  token' = argmax(read(token))
+  output token'
+}}
+model M(vocab, units) {{
+  input a: int
+  read = Embedding(vocab, {embedded}) >> {cell} >> Dense(vocab)
+  output unroll Likeliest(read) for 20 from record(token = a) as text
+}}"""
+"""The same to write a text of TOKENS in one call."""
 TOKENS = 20
 """How many steps of a text are generated in a turn."""
 BEAM = 8
@@ -43,7 +55,8 @@ class Case:
     features: int = 0
     labels: int = 0
     generating: str = ""
-    """The text that generates, where the model is one of a language."""
+    writing: str = ""
+    """The texts that generate, where the model is one of a language."""
     label_steps: int = 0
     """Steps of the labels, where they are not those of `a`; -1 where there is a number for each step, no label."""
 
@@ -65,11 +78,13 @@ CASES = {
         LANGUAGE.format(cell="LSTM(units)", embedded=32),
         {"vocab": 74, "units": 128}, "Language(74, 32, 128, 1)", 32, 64, classes=74, labels=74,
         generating=GENERATING.format(cell="LSTM(units)", embedded=32),
+        writing=WRITING.format(cell="LSTM(units)", embedded=32),
     ),
     "word LM": Case(
         LANGUAGE.format(cell="LSTM(units) >> LSTM(units)", embedded=200),
         {"vocab": 10_000, "units": 200}, "Language(10_000, 200, 200, 2)", 20, 35, classes=10_000, labels=10_000,
         generating=GENERATING.format(cell="LSTM(units) >> LSTM(units)", embedded=200),
+        writing=WRITING.format(cell="LSTM(units) >> LSTM(units)", embedded=200),
     ),
     "word LM dropout": Case(
         LANGUAGE.format(cell=DROPPED, embedded=200),
