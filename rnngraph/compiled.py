@@ -20,8 +20,8 @@ from rnngraph.compilation.schedule import Schedule
 from rnngraph.compilation.second_order import ALONG, outputs_along, slope_along
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.data.checks import Checked, check_data
-from rnngraph.data.ctc_labels import refuse_wrong_labels
-from rnngraph.data.shapes import unmasked
+from rnngraph.data.ctc_labels import fitting_labels, refuse_wrong_labels
+from rnngraph.data.shapes import SEED, unmasked
 from rnngraph.debugging.index_finder import explained
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
@@ -328,6 +328,8 @@ class CompiledProgram:
             refuse_unnamed(data=data, weights=weights)
         near = self.backend.near
         data, weights, cotangents = near(data), near(weights), None if cotangents is None else near(cotangents)
+        if isinstance(data.get(SEED), int | np.integer):
+            data = {**data, SEED: np.asarray(data[SEED])}
         form = form_of(data), ("later" if later else "loss") if cotangents is None else form_of(cotangents)
         known = self._calls.get(form)
         if known is not None and known.takes(data):
@@ -388,7 +390,7 @@ class CompiledProgram:
         names = [name for name in variant.inputs if not (later and name.startswith(COTANGENT))]
         inputs = {name: self.input(name, variant, checked, cotangents or {}) for name in names}
         self._calls = {k: c for k, c in self._calls.items() if c.call.bound in self._alive()}
-        holds = None if checked.lengths or self._alignments or None in form else self._holds(data)
+        holds = None if checked.lengths or None in form else self._holds(data, checked.sizes)
         if holds is not None and all(array.dtype == self.schedule.dtype for array in (cotangents or {}).values()):
             turned = {name: variant.turned(name) for name in inputs}
             self._calls[form] = known_call(call, turned, inputs, data, holds)
@@ -398,10 +400,11 @@ class CompiledProgram:
         """What has arrays now: each variant keeps those of the sizes last used."""
         return [bound for variant in self._variants.values() for bound in variant.arrays]
 
-    def _holds(self, data: Mapping[str, Any]) -> Holds | None:
+    def _holds(self, data: Mapping[str, Any], sizes: Mapping[str, int]) -> Holds | None:
         known: tuple[DataInput | StateInput, ...] = (*self.made.inputs, *self.made.states)
         items = [item for item in known if item.name in data]
-        return contents(items, data, self._bounds, self.schedule.dtype)
+        found = contents(items, data, self._bounds, self.schedule.dtype)
+        return None if found is None else (*found, *fitting_labels(self._alignments, data, sizes))
 
     def _known(self, names: Sequence[str]) -> None:
         for name in names:

@@ -217,6 +217,16 @@ def test_later_calls_see_new_data_and_new_weights(data: dict[str, Any]) -> None:
     assert program.run(again, others)["loss"] == model.compile().run(again, others)["loss"]
 
 
+def test_every_call_has_its_seed() -> None:
+    """However it is given, and whatever was given before."""
+    program = rg.parse("model M { input x: [3]  output x + uniform([3]) as y }").compile()
+    x = np.zeros((2, 3))
+    drawn = [[program.run({"x": x, "seed": kind(n)}, {})["y"] for n in (5, 6)] for kind in (int, np.int64, np.array)]
+    assert all(np.array_equal(found, drawn[0]) for found in drawn)
+    assert not np.array_equal(*drawn[0])
+    assert np.array_equal(program.run({"x": x}, {})["y"], program.run({"x": x, "seed": 0}, {})["y"])
+
+
 def test_every_call_is_checked(data: dict[str, Any]) -> None:
     both = "[x, Embedding(7, 2)(id)]"
     model = rg.parse(f"model M {{ input x: seq[3]\n input id: seq int\n y = unroll RNN(2) over {both}\n output y }}")

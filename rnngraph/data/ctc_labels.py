@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +22,26 @@ def refuse_wrong_labels(wanted: Iterable[Alignment], data: Checked) -> None:
     """UserError that names, for each CTC loss, the first label that is no class, or the first row with more labels
     than its steps can say."""
     given = [one for one in wanted if one.labels in data.arrays and one.over in data.sizes]
-    found = [told for one in given if (told := _no_class(one, data) or _too_long(one, data)) is not None]
+    found = [told for one in given if (told := _wrong(one, data)) is not None]
     if found:
         raise UserError(found)
+
+
+def fitting_labels(
+    wanted: Iterable[Alignment], data: Mapping[str, Any], sizes: Mapping[str, int]
+) -> Iterator[tuple[str, Callable[[Array], bool]]]:
+    """Of each array of labels among data of these sizes, without lengths, what tells whether it would be refused."""
+    for one in wanted:
+        if one.labels in data and one.over in sizes:
+            yield one.labels, partial(_fit, one, dict(sizes))
+
+
+def _fit(one: Alignment, sizes: dict[str, int], labels: Array) -> bool:
+    return _wrong(one, Checked({one.labels: labels}, {}, {}, sizes)) is None
+
+
+def _wrong(one: Alignment, data: Checked) -> Diagnostic | None:
+    return _no_class(one, data) or _too_long(one, data)
 
 
 def _no_class(one: Alignment, data: Checked) -> Diagnostic | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rnngraph.ir.types import BATCH, Dtypes
+from rnngraph.ir.types import Dtypes
 from rnngraph.kernels.chain import Operation
 from rnngraph.kernels.nests import Laid, Nest, Strand, Walk, laid_out, lanes_of_lines
 from rnngraph.kernels.target import Target

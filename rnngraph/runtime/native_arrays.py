@@ -13,7 +13,6 @@ from rnngraph.kernels.cpu import array_kernels
 from rnngraph.kernels.cpu.modules import Addresses
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.kernel import BLOCK, Elementwise, Squares
-from rnngraph.runtime.execution import address
 from rnngraph.runtime.whole_arrays import Group, NumpyArrays
 
 
@@ -37,9 +36,9 @@ class NativeArrays(NumpyArrays):
             self.squares[dtype] = Addresses((), self.target(dtype))
         blocks = [-(-a.size // BLOCK) for a in arrays]
         sums = np.empty(sum(blocks))
-        jobs, place = [], address(sums)
+        jobs, place = [], sums.ctypes.data
         for a, count in zip(arrays, blocks, strict=True):
-            jobs.append(((address(a), place, a.size), count))
+            jobs.append(((a.ctypes.data, place, a.size), count))
             place += 8 * count
         array_kernels.run(Squares(), self.squares[dtype], jobs, sum(a.nbytes for a in arrays))
         return float(sums.sum())
@@ -68,10 +67,10 @@ class NativeArrays(NumpyArrays):
             self.known[key] = made, Addresses([made], self.target(dtype))
         kernel, addresses = self.known[key]
         values = np.array(list(numbers.values()), dtype)
-        fixed = [address(values) + i * values.itemsize for i in range(len(values))]
+        fixed = [values.ctypes.data + i * values.itemsize for i in range(len(values))]
         jobs = []
         for group in groups:
-            at = [address(a) for a in group]
+            at = [a.ctypes.data for a in group]
             jobs.append(([*at, *fixed, *(at[i] for i in written), 1, 0], group[0].size))
         streams = arrays + len(written)
         array_kernels.run(kernel, addresses, jobs, sum(group[0].nbytes for group in groups) * streams)
@@ -81,9 +80,13 @@ def _by_type(groups: Sequence[Group]) -> dict[str, list[Group]]:
     """The groups by their float type; "" for those that compiled kernels cannot take."""
     found: dict[str, list[Group]] = {}
     for group in groups:
-        types = {a.dtype.name for a in group}
-        fine = len(types) == 1 and types <= {"float32", "float64"} and all(a.flags.c_contiguous for a in group)
+        name = _NAMES.get(group[0].dtype, "")
+        fine = all(a.dtype == group[0].dtype and a.flags.c_contiguous for a in group)
         if group[0].size:
-            found.setdefault(min(types) if fine else "", []).append(group)
+            found.setdefault(name if fine else "", []).append(group)
     return found
+
+
+_NAMES = {np.dtype(name): name for name in ("float32", "float64")}
+"""NumPy finds out the name of a type anew each time that it is asked for."""
 

@@ -154,9 +154,12 @@ class Walker:
             self.offer(i)
         whole = max(begin, count // block * block)
         if begin < whole:
-            with to.loop(begin, whole, block) as first, to.when(self.some_larger(first, block)):
-                with to.loop(first, to.add(first, block)) as i:
-                    self.offer(i)
+            with (
+                to.loop(begin, whole, block) as first,
+                to.when(self.some_larger(first, block)),
+                to.loop(first, to.add(first, block)) as i,
+            ):
+                self.offer(i)
         if whole < count:
             with to.loop(whole, count) as i:
                 self.offer(i)
