@@ -28,9 +28,9 @@ from rnngraph.ir.graph import (
     stacked,
 )
 from rnngraph.ops import TABLE
-from rnngraph.passes.bodies import everywhere
+from rnngraph.passes.bodies import everywhere, with_results
 
-CONTRACT = TABLE["contract"]
+CONTRACT, WHERE = TABLE["contract"], TABLE["where"]
 
 
 def distribute(graph: Graph) -> Graph:
@@ -50,7 +50,7 @@ class _Cut(NamedTuple):
 
 def _loops(node: Node) -> tuple[Value, ...] | None:
     """The results of a loop, made by one for the first layer and those for the others."""
-    loop = loop_of(node)
+    loop = _reading_states(loop_of(node))
     cut = _cut(loop)
     if cut is None:
         return None
@@ -84,11 +84,33 @@ def _behind(loop: Loop, cut: _Cut, rows: Mapping[Value, Value], stacks: Sequence
     return loop_node(made, origin)
 
 
-def _cut(loop: Loop) -> _Cut | None:
-    """None where there is one layer, or the others read more of the first than its states."""
+def _reading_states(loop: Loop) -> Loop:
+    """The loop whose other layers read, of a row that has ended, the old states of the first and not the new values
+    that a mask leaves out, where that mask leaves out all that they make of it, too."""
+    found = _layers(loop) if loop.lengths else None
+    if found is None:
+        return loop
+    below, _, ends = found
+    choices = [c.next.node for c in loop.carries if c not in ends]
+    states = {v for c in loop.carries for v in (c.param, c.next)}
+    choices += [v.node for v in loop.stacks if v not in states]
+    if any(node.op is not WHERE for node in choices):
+        return loop
+    new = {c.next.node.inputs[1]: c.next for c in below if c.next.node.inputs[1] not in loop.params}
+    masks, others = {n.inputs[0] for n in choices}, {n.inputs[2] for n in choices}
+    if len(masks) > 1 or any(v in new for n in ordered(v.node for v in (*masks, *others)) for v in n.values):
+        return loop
+    rewriter = Rewriter()
+    rewriter.map |= new | {c.next: c.next for c in below}
+    return with_results(loop, rewriter.run(loop.results))
+
+
+def _layers(loop: Loop) -> tuple[list[Carry], list[Carry], list[Carry]] | None:
+    """The carries of the first layer, those of the others, and of these the ones that say when the loop ends; None
+    where there is one layer."""
     if loop.since is not None or (loop.until is not None and not loop.lengths):
         return None
-    needed = {c: set(ordered([c.next.node])) for c in loop.carries}
+    needed = _needed(loop)
     reach = _reach(loop, needed)
     layers = [c for c in loop.carries if _is_layer(c, needed, reach)]
     bottom = next((c for c in layers if all(c in reach[o] for o in layers if o in reach[c])), None)
@@ -99,6 +121,19 @@ def _cut(loop: Loop) -> _Cut | None:
     rest = [c for c in loop.carries if c not in below]
     if not any(c in layers for c in rest) or any(c in reach[end] for end in ends for c in (*below, *rest) if c != end):
         return None
+    return below, rest, ends
+
+
+def _needed(loop: Loop) -> dict[Carry, set[Node]]:
+    return {c: set(ordered([c.next.node])) for c in loop.carries}
+
+
+def _cut(loop: Loop) -> _Cut | None:
+    """None where there is one layer, or the others read more of the first than its states."""
+    found = _layers(loop)
+    if found is None:
+        return None
+    (below, rest, ends), needed = found, _needed(loop)
     states = {v: None for c in below for v in (c.next, c.param)}
     others = ordered((v.node for v in (*(c.next for c in rest), *loop.stacks) if v not in states), states)
     inside = set.union(*(needed[c] for c in below))

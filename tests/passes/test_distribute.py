@@ -9,6 +9,7 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.analysis.equality import synthetic
+from rnngraph.compilation.variant import Signature
 from rnngraph.ir.graph import LOOP
 
 ONE = """
@@ -43,11 +44,13 @@ cell Both(units) {
 """The lower layer reads the old state of the upper one."""
 
 
-def loops(text: str) -> int:
-    graph = rg.parse(text).stage("distribute", "dynamic", None)
+def loops(text: str, padded: bool = False) -> int:
+    program = rg.parse(text).compile()
+    graph = dict(program.variant(Signature(padded=padded)).stages())["distribute"]
     return sum(node.op is LOOP for node in graph.all_nodes())
 
 
+@pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize(
     ("cells", "layers"),
     [
@@ -59,18 +62,22 @@ def loops(text: str) -> int:
         ("MinGRU(units) >> MinGRU(units)", 1),
     ],
 )
-def test_each_layer_has_a_loop(cells: str, layers: int) -> None:
-    assert loops(ONE.format(cells)) == layers
+def test_each_layer_has_a_loop(cells: str, layers: int, padded: bool) -> None:
+    assert loops(ONE.format(cells), padded) == layers
 
 
 def test_layers_that_need_each_other_have_one_loop() -> None:
     assert loops(FEEDBACK + ONE.format("Both(units)")) == 1
+    assert loops(FEEDBACK + ONE.format("Both(units)"), padded=True) == 1
 
 
+@pytest.mark.parametrize("lengths", [None, [6, 2, 5], [3, 0, 1]])
 @pytest.mark.parametrize("kernels", ["numpy", "native"])
 @pytest.mark.parametrize("unroll", ["static", "dynamic", 2])
-def test_a_stack_has_the_bits_of_its_layers_written_one_by_one(kernels: str, unroll: str | int) -> None:
-    """Results, states and gradients."""
+def test_a_stack_has_the_bits_of_its_layers_written_one_by_one(
+    kernels: str, unroll: str | int, lengths: list[int] | None
+) -> None:
+    """Results, states and gradients; what stands in the padding is seen nowhere."""
     found: list[list[Any]] = []
     for text in (ONE.format("GRU(units) >> LSTM(4) >> RNN(units)"), BY_ITSELF):
         model = rg.parse(text)
@@ -80,6 +87,9 @@ def test_a_stack_has_the_bits_of_its_layers_written_one_by_one(kernels: str, unr
         steps = 6 if unroll == "static" else None
         program = model.compile(unroll, steps, kernels=kernels, gradient=True)
         data = synthetic(model, 6, 3, 1)
+        if lengths:
+            data["x.lengths"] = np.array(lengths)
+            data["x"][np.arange(6) >= data["x.lengths"][:, None]] = np.nan
         loss, gradients = program.gradients(data, weights)
         found.append([loss, *gradients.values(), program.run(data, weights)["y"]])
     assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
