@@ -26,6 +26,7 @@ from rnngraph.debugging.index_finder import explained
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
+from rnngraph.files.precision import cast, overflow, wider
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.types import BATCH, root, size_of
 from rnngraph.language.elaboration.elaborated import DataInput, Elaborated, StateInput
@@ -353,15 +354,26 @@ class CompiledProgram:
             raise explained(self, self.backend.near(data), self.backend.near(weights))
 
     def _fitting(self, weights: Mapping[str, Any], needed: Collection[str]) -> Mapping[str, Any]:
-        """The weights, each of which has its shape and holds numbers; UserError with all that have not."""
-        shapes = self._shapes
+        """The weights, each of which has its shape and holds numbers; UserError with all that have not. Those that have
+        to be converted are looked at in full."""
+        shapes, dtype, narrowed = self._shapes, self._dtype, False
         for name in needed:  # as quick as can be: it is done at each call
             array = weights[name]
             if not is_plain(array) or array.shape != shapes[name] or array.dtype.kind not in "fiu":
-                declared = [w for w in self.made.weights if w.name in needed]
-                given = {w.name: weights[w.name] for w in declared}
-                return {**weights, **check_weights(declared, given, self.schedule.dtype)}
+                return {**weights, **self._checked(weights, needed)}
+            narrowed |= array.dtype != dtype and not np.can_cast(array.dtype, dtype)
+        if narrowed:
+            self._checked(weights, needed)
         return weights
+
+    def _checked(self, weights: Mapping[str, Any], needed: Collection[str]) -> Arrays:
+        declared = [w for w in self.made.weights if w.name in needed]
+        given = {w.name: self.backend.fetch(weights[w.name]) for w in declared}
+        return check_weights(declared, given, self.schedule.dtype)
+
+    @cached_property
+    def _dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.schedule.dtype)
 
     @cached_property
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -429,13 +441,17 @@ class CompiledProgram:
     def _cotangent(self, given: str, variant: Variant, checked: Checked, cotangents: Mapping[str, Any]) -> Any:
         """A cotangent as an array like the output that it is of; UserError where it is not."""
         name = given.removeprefix(COTANGENT)
-        array = np.asarray(unmasked(name, self.backend.fetch(cotangents[name])), self.schedule.dtype)
+        told = unmasked(name, self.backend.fetch(cotangents[name]))
+        array = cast(told, self.schedule.dtype)
         type = variant.looped.inputs[given].type
         shape = (*(size_of(axis, checked.sizes.__getitem__) for axis in variant.orders[name]), *type.shape)
         if array.shape != shape:
             raise UserError(
                 f"the cotangent of `{name}` should be {shape_text(shape)}, got {shape_text(array.shape)}", "E617"
             )
+        if (at := overflow(told, array)) is not None:
+            held = f"holds {told[at]:g} at {shape_text(at)}, which is infinite in {array.dtype}"
+            raise UserError(f"the cotangent of `{name}` {held}", "E530", wider(self.schedule.dtype))
         return array
 
     def _repr_svg_(self) -> str:
@@ -463,4 +479,4 @@ def _directions(program: CompiledProgram, along: Mapping[str, Any]) -> Arrays:
             raise UserError(f"nothing that can be differentiated is called `{name}`", "E605", did_you_mean(name, names))
     dtype = program.schedule.dtype
     still = {w.name: np.zeros(w.shape, dtype) for w in program.made.weights if w.name.startswith(ALONG)}
-    return still | {ALONG + name: np.asarray(unmasked(name, array), dtype) for name, array in along.items()}
+    return still | {ALONG + name: unmasked(name, array) for name, array in along.items()}

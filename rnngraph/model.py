@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -10,6 +9,8 @@ from functools import cached_property
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, Self
+
+import numpy as np
 
 from rnngraph.checkpointing.memory_limit import bytes_in
 from rnngraph.checkpointing.options import ALL, LONGEST_COUNT, Keep, is_count, parsed
@@ -20,8 +21,9 @@ from rnngraph.data.roles import Roles, roles
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
 from rnngraph.diagnostics.kinds import kinds_checked
-from rnngraph.diagnostics.source import Source
+from rnngraph.diagnostics.source import Source, Span
 from rnngraph.diagnostics.suggestions import did_you_mean
+from rnngraph.files.precision import becomes, wider
 from rnngraph.ir.graph import Graph, Node, body_nodes, loop_of
 from rnngraph.ir.identity import identity_of
 from rnngraph.ir.types import BATCH
@@ -233,7 +235,7 @@ class Model:
 
         def elaborate(padded: bool, fed: Collection[StateInput]) -> Elaborated:
             made = self._narrowed(self.elaborated(padded, fed, watch, training), outputs, states)
-            refuse_infinite(made, schedule.dtype)
+            refuse_unheld(made, schedule.dtype)
             return made
 
         from rnngraph.runtime.choose_backend import backend_named, refuse_products, refuse_swap
@@ -396,23 +398,22 @@ def checked_memory(
     return kept, limit, int(cut_off) if cut_off else None, swap
 
 
-LARGEST_FLOAT32 = 3.4028234663852886e38
-
-
-def refuse_infinite(made: Elaborated, dtype: str) -> None:
-    """UserError for every place where a number of the text is used that only float64 can hold."""
-    if dtype != "float32":
-        return
+def refuse_unheld(made: Elaborated, dtype: str) -> None:
+    """UserError for every place where a number of the text is used that this type does not hold: that is infinite in
+    it, or 0."""
     given = [(i.span, i.default) for i in made.inputs if i.default is not None]
     users = [(n.origin.span, c) for n in made.graph.all_nodes() for v in n.inputs for c in _constant(v.node)]
     plain = [(None, c) for v in made.graph.outputs.values() for c in _constant(v.node)]
-    bad = {span: number for span, number in (*given, *users, *plain) if LARGEST_FLOAT32 < abs(number) < math.inf}
+    bad = {span: number for span, number in (*given, *users, *plain) if becomes(number, dtype)}
     if bad:
-        help = "compute in float64, or write a number below 3.4e38"
-        raise UserError(
-            Diagnostic("E629", f"the number {number:g} is infinite in float32", span, help=help)
-            for span, number in bad.items()
-        )
+        raise UserError(_unheld(number, span, dtype) for span, number in bad.items())
+
+
+def _unheld(number: float, span: Span | None, dtype: str) -> Diagnostic:
+    become, range = becomes(number, dtype), np.finfo(dtype)
+    bound = f"below {range.max:.1e}" if become == "infinite" else f"of at least {range.smallest_subnormal:.1e}"
+    help = f"{wider(dtype)}, or write a number {bound}"
+    return Diagnostic("E629", f"the number {number:g} is {become} in {dtype}", span, help=help)
 
 
 def _constant(node: Node) -> tuple[float, ...]:

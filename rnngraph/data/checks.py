@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.data.contents import check_contents, check_finite, check_lengths, check_start
-from rnngraph.data.shapes import LENGTHS, SEED, Checking, dims_of, fitting_array, target
+from rnngraph.data.shapes import LENGTHS, SEED, Checking, dims_of, fitting_array, refuse_too_large, target
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.files.arrays import host_array
 from rnngraph.files.tensors import Arrays
@@ -53,7 +53,7 @@ def check_data(
     """
     check = Checking()
     given = dict(data)
-    seed = _seed(given)
+    seed = _seed(check, given)
     _names(check, inputs, states, given, need)
     arrays = {i.name: a for i in inputs if (a := fitting_array(check, i, given, dtype)) is not None}
     fed = {s.name: a for s in states if (a := fitting_array(check, s, given, dtype)) is not None}
@@ -62,10 +62,10 @@ def check_data(
             check_lengths(check, item, given[item.name + LENGTHS])
     for item in inputs:
         if item.name in arrays:
-            check_contents(check, item, arrays[item.name], (bounds or {}).get(item.name))
+            check_contents(check, item, arrays[item.name], given[item.name], (bounds or {}).get(item.name))
     for state in states:
         if state.name in fed:
-            check_finite(check, state, fed[state.name], None)
+            check_finite(check, state, fed[state.name], given[state.name], None)
             check_start(check, state, fed[state.name])
     _static(check, steps)
     _over(check, inputs, over, {*given, *(need or ())})
@@ -73,7 +73,7 @@ def check_data(
     filled = _defaults(check, inputs, arrays, dtype)
     for item in inputs:
         if item.name in filled:
-            check_contents(check, item, filled[item.name], (bounds or {}).get(item.name))
+            check_contents(check, item, filled[item.name], filled[item.name], (bounds or {}).get(item.name))
     check.report.stop_on_errors()
     arrays.update(filled)
     sizes = {BATCH: 1, **check.sizes}  # a model that is given nothing runs one row
@@ -121,7 +121,7 @@ def _whole(check: Checking, record: str, states: list[StateInput], given: Mappin
         )
 
 
-def _seed(given: dict[str, Any]) -> int | None:
+def _seed(check: Checking, given: dict[str, Any]) -> int | None:
     """Takes the seed of random numbers out of the data."""
     if SEED not in given:
         return None
@@ -129,6 +129,7 @@ def _seed(given: dict[str, Any]) -> int | None:
     if value.shape != () or value.dtype.kind not in "iu":
         return None  # an input of the model that happens to have this name, or an unknown one
     del given[SEED]
+    refuse_too_large(check, SEED, value)
     return int(value)
 
 

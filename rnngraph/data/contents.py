@@ -10,6 +10,7 @@ import numpy as np
 
 from rnngraph.data.shapes import LENGTHS, Array, Checking, by_axis, dims_of
 from rnngraph.files.arrays import host_array
+from rnngraph.files.precision import wider
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
 from rnngraph.weights.checks import shape_text
@@ -56,10 +57,11 @@ def _check_along(check: Checking, item: DataInput, axis: str, lengths: Array) ->
         check.length_names.setdefault(axis, name)
 
 
-def check_contents(check: Checking, item: DataInput, array: Array, bound: int | None) -> None:
+def check_contents(check: Checking, item: DataInput, array: Array, given: Any, bound: int | None) -> None:
+    """`array` is in the type of the program what was `given`."""
     real = _real(check, item, array)
     if item.type.dtype == "float":
-        check_finite(check, item, array, real)
+        check_finite(check, item, array, given, real)
     elif bound is not None:
         _within(check, item, array, real, bound)
 
@@ -79,16 +81,19 @@ def _own_steps(lengths: Array, array: Array, place: int) -> Array:
     return np.expand_dims(real, tuple(i for i in range(1, array.ndim) if i != place))
 
 
-def check_finite(check: Checking, item: DataInput | StateInput, array: Array, real: Array | None) -> None:
+def check_finite(
+    check: Checking, item: DataInput | StateInput, array: Array, given: Any, real: Array | None
+) -> None:
     if array.dtype.kind != "f" or all(np.isfinite(part).all() for part in parts(array)):
         return
     bad = ~np.isfinite(array) if real is None else ~np.isfinite(array) & real
-    if bad.any():
-        check.wrong(
-            "E530",
-            f"`{item.name}` holds {_value_at(item, array, bad)}, which is not a finite {array.dtype}",
-            item,
-        )
+    if not bad.any():
+        return
+    told = host_array(item.name, given)
+    held = np.isfinite(told[_first(bad)])
+    what = f"which is infinite in {array.dtype}" if held else f"which is not a finite {array.dtype}"
+    help = wider(str(array.dtype)) if held else ""
+    check.wrong("E530", f"`{item.name}` holds {_value_at(item, told, bad)}, {what}", item, help=help)
 
 
 def parts(array: Array, values: int = 1 << 20) -> Iterator[Array]:
@@ -130,11 +135,14 @@ def _within(check: Checking, item: DataInput, array: Array, real: Array | None, 
 
 def _value_at(item: DataInput | StateInput, array: Array, bad: Array) -> str:
     """`nan at row 2, step 5, value 0`, for the first bad entry; places count from 0."""
-    at = [int(i) for i in np.argwhere(bad)[0]]
-    dims = dims_of(item)
+    at, dims = _first(bad), dims_of(item)
     several = len([d for d in dims if isinstance(d, str) and d != BATCH]) > 1
     place = ", ".join(_place(d, i, several) for d, i in zip(dims, at, strict=True))
-    return f"{array[tuple(at)]}" + (f" at {place}" if place else "")
+    return f"{array[at]}" + (f" at {place}" if place else "")
+
+
+def _first(bad: Array) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.argwhere(bad)[0])
 
 
 def _place(dim: str | int, i: int, several: bool) -> str:

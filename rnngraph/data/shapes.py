@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rnngraph.diagnostics.diagnostic import Diagnostic, Label
 from rnngraph.diagnostics.errors import Report, UserError
 from rnngraph.files.arrays import host_array
+from rnngraph.files.precision import cast
 from rnngraph.files.tensors import Arrays
 from rnngraph.ir.types import BATCH, DType, every
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
@@ -74,10 +75,11 @@ def fitting_array(
     if np.ma.is_masked(given[item.name]):
         check.wrong("E513", f"`{item.name}` holds masked values", item, help="fill them, or give `lengths`")
         return None
-    if not _kind(check, item, array) or not _held(check, item, array) or not _shape(check, item, array):
+    if not _kind(check, item, array) or not _shape(check, item, array):
         return None
-    with np.errstate(over="ignore"):
-        return array.astype(target(item.type.dtype, dtype), copy=False)
+    if item.type.dtype == "int" and refuse_too_large(check, item.name, array, item):
+        return None
+    return cast(array, target(item.type.dtype, dtype))
 
 
 def unmasked(name: str, given: Any) -> Array:
@@ -105,12 +107,14 @@ def _kind(check: Checking, item: DataInput | StateInput, array: Array) -> bool:
     return False
 
 
-def _held(check: Checking, item: DataInput | StateInput, array: Array) -> bool:
-    """Whether integers without a sign are not too large for one with a sign, which would make them negative."""
-    large = item.type.dtype == "int" and array.dtype == np.uint64 and array.size and array.max() > np.iinfo("int64").max
+def refuse_too_large(
+    check: Checking, name: str, array: Array, item: DataInput | StateInput | None = None
+) -> bool:
+    """Whether integers without a sign are too large for one with a sign, which would make them negative."""
+    large = bool(array.dtype == np.uint64 and array.size and array.max() > np.iinfo("int64").max)
     if large:
-        check.wrong("E513", f"`{item.name}` holds {array.max()}, which 64 bits with a sign do not hold", item)
-    return not large
+        check.wrong("E513", f"`{name}` holds {array.max()}, which 64 bits with a sign do not hold", item)
+    return large
 
 
 def _shape(check: Checking, item: DataInput | StateInput, array: Array) -> bool:

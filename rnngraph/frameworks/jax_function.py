@@ -17,9 +17,10 @@ from rnngraph.data.checks import check_data
 from rnngraph.data.shapes import LENGTHS, SEED, target
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.kinds import kinds_checked
+from rnngraph.files.precision import cast, overflow
 from rnngraph.frameworks.programs import OPTIONS, Programs, Wanted, model_of
 from rnngraph.ir.types import size_of
-from rnngraph.weights.checks import check_weights
+from rnngraph.weights.checks import check_weights, shape_text
 
 Arrays = Mapping[str, Any]
 
@@ -43,10 +44,25 @@ def function(
 
     def apply(weights: Arrays, data: Arrays) -> dict[str, Any]:
         refuse_unnamed(data=data, weights=weights)
-        found: dict[str, Any] = call(dict(weights), {n: jax.numpy.asarray(a) for n, a in data.items()})
+        found: dict[str, Any] = call(_taken(weights), _taken(data))
         return found
 
     return apply
+
+
+def _taken(given: Arrays) -> Arrays:
+    """As arrays of JAX. UserError where its types, of 32 bits unless it is told otherwise, do not hold a number."""
+    for name, array in given.items():
+        if not isinstance(array, jax.Array):
+            _refuse_unheld(name, np.asarray(array))
+    return {name: jax.numpy.asarray(array) for name, array in given.items()}
+
+
+def _refuse_unheld(name: str, array: np.ndarray[Any, Any]) -> None:
+    dtype = str(jax.dtypes.canonicalize_dtype(array.dtype))
+    if (at := overflow(array, cast(array, dtype))) is not None:
+        what = f"`{name}` holds {array[at]} at {shape_text(at)}, which {dtype} does not hold"
+        raise UserError(what, "E513", 'JAX has 64 bits after `jax.config.update("jax_enable_x64", True)`')
 
 
 def _forward(programs: Programs, training: bool, weights: Arrays, data: Arrays) -> dict[str, Any]:

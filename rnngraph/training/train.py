@@ -28,6 +28,7 @@ from rnngraph.training.gradient_norms import GradientNorms
 from rnngraph.training.job import Progress
 from rnngraph.training.sharding import check_part, refuse_others, with_shards
 from rnngraph.training.totals import Evaluator
+from rnngraph.training.updates import refuse_unheld
 from rnngraph.weights.checks import check_weights
 from rnngraph.weights.save_load import Weights
 
@@ -83,6 +84,7 @@ def _trained(
         refuse_made_otherwise(made_of(validation), made_of(data), "the validation data", "the data")
     refuse_made_otherwise(made_of(data), _known(weights), "the data", "those that the weights were trained on")
     config = with_shards(FitConfig.from_recipe(model.recipe, **overrides), processes, resume)
+    refuse_unheld(config.optimizer, options.dtype)
     made = identity(model, options)
     refuse_others(processes, made, config, data)
     first = None if weights is None else check_weights(model.weights, weights, options.dtype)

@@ -7,11 +7,15 @@ number of updates made stands in it under `updates`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError
+from rnngraph.files.precision import becomes, wider
 from rnngraph.files.tensors import Arrays
 from rnngraph.kernels.chain_tracing import Formula
 from rnngraph.runtime.whole_arrays import WholeArrays
@@ -72,3 +76,15 @@ def shortening(norm: float, limit: float, epsilon: float = 0.0) -> float:
     Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks, ICML 2013.
     """
     return min(1.0, limit / (norm + epsilon)) if norm > 0 else 1.0
+
+
+def refuse_unheld(chosen: Optimiser, dtype: str) -> None:
+    """UserError for each setting that is infinite in the type of the weights, or 0 though it is none."""
+    told = {f.name: float(getattr(chosen, f.name)) for f in fields(chosen)}
+    problems = [
+        Diagnostic("E702", f"`{name}` is {value:g}, which is {become} in {dtype}", help=wider(dtype))
+        for name, value in told.items()
+        if (become := becomes(value, dtype))
+    ]
+    if problems:
+        raise UserError(problems)

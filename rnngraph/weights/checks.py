@@ -12,6 +12,7 @@ from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.files.arrays import host_array
+from rnngraph.files.precision import cast, overflow, wider
 from rnngraph.files.tensors import Arrays
 from rnngraph.language.elaboration.elaborated import Weight
 
@@ -67,12 +68,15 @@ def _fitted(weight: Weight, given: Mapping[str, Any], dtype: str) -> NDArray[Any
         )
     if array.dtype.kind not in "fiu":
         return Diagnostic("E657", f"the weight `{weight.name}` should hold numbers, got {array.dtype}", weight.span)
-    with np.errstate(over="ignore"):
-        cast = array.astype(dtype, copy=False)
-    if not np.isfinite(cast).all():
-        at = tuple(int(i) for i in np.argwhere(~np.isfinite(cast))[0])
-        return Diagnostic("E658", f"the weight `{weight.name}` holds {array[at]} at {shape_text(at)}", weight.span)
-    return cast
+    if not np.isfinite(array).all():
+        first = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        told = f"the weight `{weight.name}` holds {array[first]} at {shape_text(first)}"
+        return Diagnostic("E658", told, weight.span)
+    held = cast(array, dtype)
+    if (at := overflow(array, held)) is not None:
+        told = f"the weight `{weight.name}` holds {array[at]:g} at {shape_text(at)}, which is infinite in {dtype}"
+        return Diagnostic("E658", told, weight.span, help=wider(dtype))
+    return held
 
 
 def shape_text(shape: Sequence[object]) -> str:

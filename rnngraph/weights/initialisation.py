@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.files.precision import becomes, cast, wider
 from rnngraph.files.tensors import Arrays
 from rnngraph.ir.graph import INPUT, Graph, Node, Value, ordered
 from rnngraph.ir.types import BATCH
@@ -30,25 +31,29 @@ def init(weights: Sequence[Weight], seed: int, dtype: str = "float64") -> Arrays
     """First values of all weights by full name, frozen ones too. Raises UserError where an initialiser cannot draw.
 
     The same (seed, name, shape, initialiser) gives the same numbers; float32 ones are the float64 ones
-    rounded. What is no finite number in this type is refused: nothing that begins so could be trained.
+    rounded. What is no finite number in this type is refused, as nothing that begins so could be trained, and a weight
+    that is not 0 but all 0 in this type.
     """
     found: Arrays = {}
     with np.errstate(all="ignore"):
         for weight in weights:
             found[weight.name] = _first_value(weight, seed, found)
-            _refuse_infinite(weight, found[weight.name], dtype)
+            _refuse_unheld(weight, found[weight.name], dtype)
         return {name: array.astype(dtype) for name, array in found.items()}
 
 
-def _refuse_infinite(weight: Weight, array: NDArray[Any], dtype: str) -> None:
-    bad = array[~np.isfinite(array.astype(dtype, copy=False))]
-    if not bad.size:
-        return
-    message = f"`{weight.name}` would begin with {bad.flat[0]:g}"
-    fits = bool(np.isfinite(bad).all())
-    help = f"compute in float64, or initialise it with less than {np.finfo(dtype).max:.1e}" if fits else ""
-    note = f"which is infinite in {dtype}" if fits else "which is not a finite number"
-    raise UserError([Diagnostic("E653", message, weight.span, note, help=help)])
+def _refuse_unheld(weight: Weight, array: NDArray[Any], dtype: str) -> None:
+    held = cast(array, dtype)
+    bad = array[~np.isfinite(held)]
+    note, help = "which is not a finite number", ""
+    if not bad.size and array.any() and not held.any():
+        bad = array[array != 0]
+    if bad.size and np.isfinite(bad).all():
+        note, help = f"which is {becomes(float(bad.flat[0]), dtype)} in {dtype}", wider(dtype)
+    if bad.size:
+        raise UserError(
+            [Diagnostic("E653", f"`{weight.name}` would begin with {bad.flat[0]:g}", weight.span, note, help=help)]
+        )
 
 
 def computed(value: Value, weights: Mapping[str, NDArray[Any]]) -> NDArray[Any]:

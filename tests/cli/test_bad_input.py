@@ -580,7 +580,8 @@ def test_a_nan_among_the_weights_is_told(folder: Path, capsys: Any) -> None:
 
 
 def test_weights_that_training_made_infinite_are_told(folder: Path, capsys: Any) -> None:
-    arguments = ["train", "plain.rnn", "--data", "x.npz", "--rate", "1e300"]
+    write("steep.rnn", PLAIN.replace("mean(y * y)", "mean(1000 * y * y)"))
+    arguments = ["train", "steep.rnn", "--data", "x.npz", "--rate", "1e38"]
     told = refused(capsys, 1, "no longer finite in epoch 2, batch 1", *arguments)
     assert "holds a value that is not finite" in told.err
 

@@ -66,6 +66,8 @@ def test_what_does_not_fit_is_said_when_it_is_traced() -> None:
         "`x` has 2 values": lambda: jax.jit(apply)(weights, {"x": x[:, :, :2]}),
         "no `x`": lambda: apply(weights, {}),
         "no value is given for the weight": lambda: apply({}, {"x": x}),
+        "`x` holds 1e\\+39 at": lambda: apply(weights, {"x": np.full(x.shape, 1e39)}),
+        "`final.h` holds 4294967296 at": lambda: apply(weights, {"x": x, "final.h": np.array([1, 2**32])}),
         "no `seed`": lambda: function(model, training=True)(weights, {"x": x}),
     }.items():
         with pytest.raises(rg.UserError, match=text):

@@ -322,12 +322,16 @@ def test_an_option_in_a_text_of_any_kind(tmp_path: Path, value: str) -> None:
         ("  output 1e300 * x as y", "E629"),
         ("  output x - [1, 2, 3, 1e39] as y", "E629"),
         ("  input s: [] = 1e300\n  output x * s as y", "E629"),
+        ("  output log(relu(x - 1) + 1e-60) as y", "E629"),
+        ("  output x - [1, 2, 3, 1e-60] as y", "E629"),
+        ("  input s: [] = 1e-60\n  output x * s as y", "E629"),
+        ("  param w: [4] = 1e-60\n  output x * w as y", "E653"),
         ("  param w: [4] = 1e300\n  output x * w as y", "E653"),
         ("  param w: [4] ~ normal(0, 1e300)\n  output x * w as y", "E653"),
         ("  param a: [4] = 1e30\n  param w: [4] = a * a\n  output x * w as y", "E653"),
     ],
 )
-def test_a_number_that_single_precision_cannot_hold(body: str, code: str) -> None:
+def test_a_number_that_single_precision_cannot_hold(body: str, code: str, tmp_path: Path) -> None:
     made = rg.parse(model(body))
     data = {"x": np.ones((2, 4))}
     with warnings.catch_warnings():
@@ -336,6 +340,39 @@ def test_a_number_that_single_precision_cannot_hold(body: str, code: str) -> Non
         with pytest.raises(UserError, match=code) as refused:
             made.compile(dtype="float32").run(data, made.init(dtype="float32"))
     assert refused.value.diagnostics[0].span is not None
+    if code == "E629":
+        with pytest.raises(UserError, match=code):
+            made.export(tmp_path / "m.py", made.init(), dtype="float32")
+
+
+def test_a_formula_may_be_0_in_single_precision_here_and_there() -> None:
+    text = "  param d: [4] = exp(-100 * square(range(4)))\n  param b: [4] = 1e-40\n  output x * d + b as y"
+    first = rg.parse(model(text)).init(dtype="float32")
+    assert first["d"].tolist() == [1, np.float32(np.exp(-100)), 0, 0] and (first["b"] > 0).all()
+
+
+@pytest.mark.parametrize("kernels", ["native", "numpy"])
+def test_weights_and_cotangents_that_single_precision_cannot_hold(kernels: str) -> None:
+    made = rg.parse(model("  param w: [4] = 1\n  output x * w as y"))
+    data, fine = {"x": np.ones((2, 4))}, {"w": np.ones(4)}
+    wide = {"w": np.array([1, 2, 3e38, -1e39])}
+    program = made.compile(dtype="float32", gradient=True, kernels=kernels)
+    for _ in range(2):  # the second time what is known of such data is not looked at again
+        with pytest.raises(UserError, match=r"the weight `w` holds -1e\+39 at \(3,\), which is infinite in float32"):
+            program.run(data, wide)
+        with pytest.raises(UserError, match=r"the cotangent of `y` holds 1e\+39 at \(0, 0\)"):
+            program.gradients(data, fine, {"y": np.full((2, 4), 1e39)})
+        with pytest.raises(UserError, match=r"holds -1e\+39 at \(3,\), which is infinite in float32"):
+            program.jvp(data, fine, wide)
+        assert np.isfinite(program.run(data, fine)["y"]).all()
+    double = made.compile(gradient=True, kernels=kernels)
+    assert double.run(data, wide)["y"][0, 3] == -1e39
+
+
+def test_a_seed_of_64_bits_without_a_sign() -> None:
+    program = rg.parse(model("  output Dropout(0.5)(x) as y")).compile(training=True)
+    with pytest.raises(UserError, match="`seed` holds 9223372036854775808, which 64 bits with a sign do not hold"):
+        program.run({"x": np.ones((2, 4)), "seed": 2**63}, {})
 
 
 # --- imports ---------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pickle
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -437,8 +438,18 @@ def test_padding_may_hold_anything():
 def test_numbers_beyond_float32_are_found_only_there():
     data = {**GOOD, "x": long(GOOD["x"], 0, 1, 1e300)}
     assert check(data).arrays["x"][0, 1, 0] == 1e300
-    with pytest.raises(UserError, match="not a finite float32"):
+    with pytest.raises(UserError, match=r"`x` holds 1e\+300 at row 0, step 1, value 0, which is infinite in float32"):
         check(data, dtype="float32")
+
+
+@pytest.mark.parametrize("setting, value, become", [("rate", 1e39, "infinite"), ("epsilon", 1e-60, "0")])
+def test_a_setting_of_an_optimiser_that_float32_does_not_hold(setting, value, become):
+    text = "model m {{\n  input x: [2]\n  param w: [2] = 1\n  loss mean(square(w * x))\n  schedule {{ dtype {} }}\n}}\n"
+    single, double = (rg.parse(text.format(dtype)) for dtype in ("float32", "float64"))
+    settings = {"data": {"x": np.ones((2, 2))}, "epochs": 1, "optimizer": Adam(**{setting: value})}
+    with pytest.raises(UserError, match=re.escape(f"`{setting}` is {value:g}, which is {become} in float32")):
+        single.fit(**settings)
+    assert len(double.fit(**settings).history) == 1
 
 
 def test_a_static_program_takes_its_own_number_of_steps():

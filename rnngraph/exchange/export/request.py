@@ -27,7 +27,7 @@ from rnngraph.ir.order import Order, batch_first
 from rnngraph.ir.types import BATCH, every, is_fixed, root
 from rnngraph.language.elaboration.elaborated import Elaborated, StateInput
 from rnngraph.language.elaboration.streamable import of_a_later_piece
-from rnngraph.model import Model, checked_schedule
+from rnngraph.model import Model, checked_schedule, refuse_unheld
 from rnngraph.passes.cse import unnamed
 from rnngraph.passes.empty import without_empty
 from rnngraph.passes.index_checks import without_proven
@@ -250,6 +250,7 @@ def chosen(model: Model, wanted: Wanted, weights: Mapping[str, Any]) -> Chosen:
     model.refuse_too_long(wanted.schedule)
     _refuse_too_large(model, wanted.schedule)
     made = model.elaborated(wanted.lengths, states)
+    refuse_unheld(made, wanted.dtype)
     return Chosen(model, wanted, made, check_weights(model.weights, weights, wanted.dtype))
 
 
