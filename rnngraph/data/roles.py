@@ -9,7 +9,7 @@ from math import prod
 from rnngraph.ir.graph import INPUT, Graph, Value, ordered
 from rnngraph.language.elaboration.elaborated import DataInput
 
-_VIEWS = frozenset(("identity", "reshape", "broadcast", "spread", "slice", "last", "last_within", "every", "cast"))
+VIEWS = frozenset(("identity", "reshape", "broadcast", "spread", "slice", "last", "last_within", "every", "cast"))
 """Ops that hand on what they are given, or part of it: numbers stay in their units."""
 SCORES = frozenset(("log_softmax", "softmax", "inside"))
 """Ops that leave the order of scores, and the number of a class, as they are."""
@@ -93,7 +93,7 @@ def _classes(graph: Graph, outputs: Sequence[str], targets: set[str]) -> dict[st
 
 def root(value: Value, more: frozenset[str] = frozenset()) -> Root:
     parts: list[str] = []
-    while value.op.name in _VIEWS or value.op.name in more:
+    while value.op.name in VIEWS or value.op.name in more:
         source = value.node.inputs[0]
         if value.op.name == "slice" and source.type.shape != value.type.shape and prod(source.type.shape) > 1:
             parts.append(str(sorted((name, str(a)) for name, a in value.node.attrs.items())))

@@ -20,7 +20,8 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.generation.ahead import Ahead
 from rnngraph.generation.beam_search import Candidates
 from rnngraph.generation.decoding import CannotLoop, Extent, looped
-from rnngraph.generation.scored import are_probabilities, behind
+from rnngraph.generation.logits import are_probabilities
+from rnngraph.generation.scored import behind
 from rnngraph.generation.streaming import can_stream, handed_on
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
@@ -90,7 +91,8 @@ def reader(model: Model, tokens: str | None = None, scores: str | None = None, k
         raise UserError(
             f"`{tokens}` takes {limits[tokens]} different tokens, but `{scores}` scores {vocabulary}", "E631"
         )
-    return Reader(tokens, scores, vocabulary, behind(model.graph, tokens, scores), are_probabilities(outputs[scores]))
+    lag, probabilities = behind(model.graph, tokens, scores), are_probabilities(model.made, scores)
+    return Reader(tokens, scores, vocabulary, lag, probabilities)
 
 
 def _only(given: str | None, found: Sequence[str], what: str, flag: str) -> str:

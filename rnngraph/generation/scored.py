@@ -1,4 +1,4 @@
-"""What a model scores at a step: which token, and by logits or by probabilities."""
+"""Which token a step of a model scores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from rnngraph.data.roles import SCORES, root
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.ir.graph import INPUT, LOOP, Graph, Value, loop_of, ordered
+from rnngraph.ir.graph import INPUT, Graph, Value, ordered
 
 
 def behind(graph: Graph, tokens: str, scores: str) -> int:
@@ -39,11 +39,3 @@ def _lag(value: Value, tokens: str) -> float:
         lag = 0.0 if token else by + min((lags[v] for v in node.inputs), default=math.inf)
         lags.update((result, lag) for result in node.values)
     return lags[value]
-
-
-def are_probabilities(value: Value) -> bool:
-    """Whether an output is a softmax, in a loop or outside of it."""
-    made, _ = root(value)
-    if made.op is LOOP:
-        return are_probabilities(loop_of(made.node).results[made.index])
-    return made.op.name == "softmax"

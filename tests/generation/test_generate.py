@@ -357,6 +357,53 @@ def test_scores_of_a_token_further_ahead_are_no_text() -> None:
         reader(model)
 
 
+MASKED = "p = softmax(scores) * [0, 1, 0, 1, 1]"
+MIXED = "param a: [] = 0.3\np = a * softmax(scores) + (1 - a) * softmax(2 * scores)"
+SCALED = "cell Half { input x: [n] output 0.5 * softmax(x) }"
+
+
+@pytest.mark.parametrize(
+    "tail, holds",
+    [
+        ("output scores as p", "logits"),
+        ("output log_softmax(scores) as p", "logits"),
+        ("p = relu(scores)\noutput p\nloss cross_entropy(p, following)", "logits"),
+        ("output scores as p\nloss cross_entropy(scores, following) + 0.1 * mean(square(scores))", "logits"),
+        ("output scores as p\nloss logsumexp(scores) - scores[following]", "logits"),
+        ("output scores as p\nloss cross_entropy(shift(scores, 1), text)", "logits"),
+        ("p = softmax(scores)\noutput p\nloss cross_entropy(p, following)", "logits"),  # what it was trained as
+        ("output softmax(scores) as p\nloss cross_entropy(scores, following)", "probabilities"),
+        (f"{MASKED}\nq = p / sum(p)\noutput q as p", "probabilities"),
+        (f"{MASKED}\nq = p / sum(p)\noutput q as p\nloss cross_entropy(scores, following)", "probabilities"),
+        (f"{MASKED}\nq = p / sum(p)\noutput q as p\nloss -log(max(q[following], 1e-9))", "probabilities"),
+        (f"{MIXED}\noutput p\nloss -log(p[following])", "probabilities"),
+        (f"{MIXED}\noutput p\nloss -sum(one_hot(following, 5) * log(p + 1e-9))", "probabilities"),
+        ("p = sigmoid(scores)\noutput p\nloss -log(p[following])", "probabilities"),
+        (f"{MIXED}\noutput p\nloss cross_entropy(scores, following)", ""),
+        (f"{MASKED}\noutput p", ""),
+        ("output sigmoid(scores) as p", ""),
+        ("output unroll Half over scores as p", ""),
+        ("output scores as p\nloss mean(binary_cross_entropy(scores, one_hot(following, 5)))", ""),
+        ("output scores as p\nloss cross_entropy(scores / 2, following)", ""),
+    ],
+)
+def test_the_loss_says_whether_scores_are_logits_or_probabilities(tail: str, holds: str) -> None:
+    """What neither the loss nor the equations say is refused, at the output."""
+    text = CHARS.partition("  output scores")[0] + tail + "\n}\n" + SCALED
+    model = rg.parse(text)
+    if not holds:
+        with pytest.raises(UserError, match="whether `p` holds logits or probabilities is not known") as refused:
+            reader(model)
+        [told] = refused.value.diagnostics
+        assert told.span is not None and text[: told.span.start].rpartition("\n")[2].startswith("output")
+        return
+    weights = {k: w * 3 for k, w in model.init(3).items()}
+    last = model.compile(outputs=("p",)).run({"text": [[1, 2]]}, weights)["p"][:, -1]
+    with np.errstate(divide="ignore"):
+        want = log_softmax(last if holds == "logits" else np.log(last))
+    assert np.allclose(scorer(model, reader(model), weights, {}, "float64")([[1, 2]], [0]), want)
+
+
 def test_probabilities_are_drawn_by_as_they_are() -> None:
     cell = "cell Chance { input x: [n] output softmax(x) }\n"
     probable = [CHARS.replace("output scores", "output softmax(scores) as p")]
