@@ -51,6 +51,7 @@ MESSAGES = {
     "W600": "something of a command that is probably not meant: the message says what",
     "W605": "one training of a sweep failed: the message says which, and why",
     "W607": "a kernel for a GPU is not compiled or not loaded: the message says what is done instead, and why",
+    "W608": "the loss of all rows is not the mean of that of their parts: the message says of which, and why",
 }
 """Of codes whose messages are put together elsewhere."""
 CURES = {
@@ -133,6 +134,7 @@ CURES = {
     "W605": "look at that run's settings: the others go on",
     "W606": "leave `--host` out, or use it only in a network that you trust",
     "W607": "results are the same, and take longer; another version of CUDA may take the kernel",
+    "W608": "a mean of the parts is often as good to learn from; a larger `batch` in place of `accumulate` gives that of all rows",
 }
 """Of messages without a hint beside them, by code."""
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from rnngraph.data.dataset import made_of
 from rnngraph.data.recipe import refuse_made_otherwise
-from rnngraph.data.shapes import steps_of
+from rnngraph.data.shapes import lengths_of, steps_of
 from rnngraph.debugging.nan_finder import explain
 from rnngraph.diagnostics.diagnostic import Diagnostic
-from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.errors import UserError, Warned
 from rnngraph.distributed.processes import ALONE, Processes
 from rnngraph.ir.graph import ordered
 from rnngraph.ir.identity import identity_of
@@ -20,6 +21,7 @@ from rnngraph.language.elaboration.streamable import obstacles
 from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
 from rnngraph.runtime.choose_backend import rounding_of
+from rnngraph.training.additivity import Kind, of_parts, refused_by_segments, warnings_of
 from rnngraph.training.checkpoint import Made
 from rnngraph.training.config import FitConfig
 from rnngraph.training.evaluation import EVALUATED, evaluate
@@ -92,6 +94,8 @@ def _trained(
     states = tuple(s.name for s in model.states)
     if config.segment:
         steps = _cut(model, data, config, options, steps)
+    if processes.rank == 0:
+        _warn_of_parts(model, data, config)
     program = options.training_step(model, steps, states=bool(config.segment))
     evaluator = Evaluator(model, options)
     whole = replace(options, unroll="dynamic").training_step(model) if config.segment else program
@@ -108,7 +112,7 @@ def _trained(
         metrics=evaluator.metrics,
         frozen=[w.name for w in model.weights if w.frozen],
         axes={i.name: i.axes for i in model.inputs if i.axes},
-        over=averaged_over(model),
+        over=averaged_over(model) or _cut_means(model, data, config),
         states=states,
         trims=options.unroll != "static",
         path=checkpoint,
@@ -138,10 +142,10 @@ def _cut(
     model: Model, data: Mapping[str, Any], config: FitConfig, options: RunOptions, steps: Mapping[str, int]
 ) -> Mapping[str, int]:
     """The steps of a program for segments. UserError where a model cannot be run segment by segment."""
-    axes = {axis for i in model.inputs if i.name in data for axis in i.axes}
-    made = model.for_training
+    axes, made = _axes_of(model, data), model.for_training
     graph = made.graph.with_outputs({"loss": made.graph.outputs["loss"]})
     found = [d for axis in axes for d in obstacles(graph, axis, {s.value for s in made.states}, True)]
+    found += [d for axis in axes if (d := refused_by_segments(graph, axis))]
     whole = [i for i in model.inputs if not i.axes and i.name in model.roles.targets and i.name in data]
     found += [
         Diagnostic("E713", f"`{i.name}` has no steps, so it cannot be cut into segments", i.span) for i in whole
@@ -155,6 +159,22 @@ def _cut(
             f"a static program is for one number of steps, and segments of {size} do not divide {steps}", "E713"
         )
     return dict.fromkeys(steps, size)
+
+
+def _axes_of(model: Model, data: Mapping[str, Any]) -> list[str]:
+    return sorted({axis for i in model.inputs if i.name in data for axis in i.axes})
+
+
+def _cut_means(model: Model, data: Mapping[str, Any], config: FitConfig) -> tuple[str, ...]:
+    """The axis of the segments, where the loss is a mean over it in each row: of segments the last may be shorter."""
+    axes, graph = _axes_of(model, data) if config.segment else (), model.for_training.graph
+    return tuple(axis for axis in axes if of_parts(graph, axis).kind is Kind.MEAN)
+
+
+def _warn_of_parts(model: Model, data: Mapping[str, Any], config: FitConfig) -> None:
+    axes = _axes_of(model, data) if config.segment else ()
+    for told in warnings_of(model.for_training.graph, config, axes, bool(lengths_of(model.inputs, data))):
+        warnings.warn(Warned(told), stacklevel=2)
 
 
 ARGUMENTS = ("rate", "momentum", "decay")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
+from rnngraph.diagnostics.errors import Warned
 from rnngraph.runtime.whole_arrays import NumpyArrays
 from rnngraph.training import updates
 from rnngraph.training.config import FitConfig
@@ -296,6 +297,91 @@ def test_a_loss_by_segments_is_that_of_the_whole_at_the_same_weights() -> None:
     for recipe in ({"segment": 5, "batch": 4}, {"segment": 5, "batch": 1}, {"batch": 2, "accumulate": 2}):
         told = made.fit(data, weights=weights, options=FLOAT64, epochs=1, optimizer=SGD(0.0), **recipe).history
         assert told[0]["loss"] == pytest.approx(float(whole), rel=1e-12)
+
+
+PARTS = """
+model M {
+  input x: seq[2]
+  input y: seq[1]
+  input z: seq int
+  h, final = unroll LSTM(3) over x
+  param w: [3] = 1
+  s = squared_error(Dense(1)(h), y)
+  %s
+}"""
+CUT = {**DATA, "z": RNG.integers(0, 3, (4, 12))}
+
+
+def parts(loss: str, data: Any = CUT, **recipe: Any) -> tuple[float, float]:
+    """The loss that a training tells which changes nothing, and that of all rows."""
+    made = rg.parse(PARTS % loss)
+    weights = made.init(3)
+    given = {"options": FLOAT64, "epochs": 1, "batch": 4, "optimizer": SGD(0.0), **recipe}
+    told = made.fit(data, weights=weights, **given).history[0]["loss"]
+    return told, float(made.compile(outputs=("loss",)).run(data, weights)["loss"])
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "loss s",
+        "loss mean(s, axis = time)",
+        "loss sqrt(sum(square(w))) * mean(s, axis = time) + 0.1 * sum(square(w))",
+        "loss s - 3 * s loss cross_entropy(h, z)",
+        "loss sequence_loss(h, z)",
+        "loss mean(h, axis = time) @ [1, 2, 3]",
+    ],
+)
+@pytest.mark.parametrize("recipe", [{"segment": 5}, {"segment": 5, "accumulate": 2}, {"batch": 3, "accumulate": 2}])
+def test_means_of_parts_are_the_loss_of_all(loss: str, recipe: dict[str, Any]) -> None:
+    found, whole = parts(loss, **recipe)
+    assert found == pytest.approx(whole, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("loss", "line"),
+    [
+        ("loss sqrt(mean(s, axis = time))", "sqrt(mean(s, axis = time))"),
+        ("loss 1 + exp(-sum(s, axis = time))", "exp(-sum(s, axis = time))"),
+        ("loss mean(s, axis = time) * sum(s, axis = time)", "mean(s, axis = time) * sum(s, axis = time)"),
+        ("loss square(s - mean(s, axis = time))", "s - mean(s, axis = time)"),
+        ("loss mean(final.h)", "unroll LSTM(3) over x"),
+        ("loss max(s, axis = time)", "max(s, axis = time)"),
+        ("loss last(s)", "last(s)"),
+        ("loss square(cross_entropy(h, z, ignore = 0))", "square(cross_entropy(h, z, ignore = 0))"),
+    ],
+)
+def test_a_loss_that_does_not_follow_from_those_of_segments(loss: str, line: str) -> None:
+    with pytest.raises(rg.UserError, match="this model cannot be trained segment by segment") as refused:
+        parts(loss, segment=5)
+    assert line in {told.span.text for told in refused.value.diagnostics if told.span}
+
+
+RAGGED = {**CUT, "x.lengths": np.array([12, 3, 7, 1])}
+
+
+@pytest.mark.parametrize(
+    ("loss", "data", "recipe", "reason"),
+    [
+        ("loss cross_entropy(h, z, ignore = 0)", CUT, {"segment": 5}, "divided by another sum"),
+        ("loss cross_entropy(h, z, ignore = 0)", CUT, {"batch": 2, "accumulate": 2}, "divided by another sum"),
+        ("loss cross_entropy(h, z, ignore = 0)", CUT, {"shards": 2}, "divided by another sum"),
+        ("loss sqrt(cross_entropy(h, z, ignore = 0))", CUT, {"shards": 2}, "neither a sum nor a mean"),
+        ("loss s loss mean(final.h)", RAGGED, {"batch": 2, "accumulate": 2}, "over different axes"),
+        ("loss mean(s, axis = time)", RAGGED, {"segment": 5}, "by its own length"),
+    ],
+)
+def test_a_loss_that_parts_do_not_give_is_told(loss: str, data: Any, recipe: dict[str, Any], reason: str) -> None:
+    with pytest.warns(Warned, match="which is not that of all rows together") as told:
+        found, whole = parts(loss, data, **recipe)
+    [warning] = told
+    assert reason in str(warning.message) and loss.split()[1].split("(")[0] in str(warning.message)
+    assert found != pytest.approx(whole, rel=1e-6)
+
+
+def test_means_over_different_axes_agree_where_all_rows_are_as_long() -> None:
+    found, whole = parts("loss s loss mean(final.h)", batch=3, accumulate=2)
+    assert found == pytest.approx(whole, rel=1e-12)
 
 
 def test_weights_to_start_from_are_looked_at() -> None:
