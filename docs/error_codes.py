@@ -134,7 +134,7 @@ CURES = {
     "W605": "look at that run's settings: the others go on",
     "W606": "leave `--host` out, or use it only in a network that you trust",
     "W607": "results are the same, and take longer; another version of CUDA may take the kernel",
-    "W608": "a mean of the parts is often as good to learn from; a larger `batch` in place of `accumulate` gives that of all rows",
+    "W608": "the mean of the parts is often as good to learn from; `batch` in place of `accumulate` gives that of all rows",
 }
 """Of messages without a hint beside them, by code."""
 

@@ -70,12 +70,12 @@ def _fitted(weight: Weight, given: Mapping[str, Any], dtype: str) -> NDArray[Any
         return Diagnostic("E657", f"the weight `{weight.name}` should hold numbers, got {array.dtype}", weight.span)
     if not np.isfinite(array).all():
         first = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        told = f"the weight `{weight.name}` holds {array[first]} at {shape_text(first)}"
-        return Diagnostic("E658", told, weight.span)
+        told = f"{array[first]} at {shape_text(first)}"
+        return Diagnostic("E658", f"the weight `{weight.name}` holds {told}", weight.span)
     held = cast(array, dtype)
     if (at := overflow(array, held)) is not None:
-        told = f"the weight `{weight.name}` holds {array[at]:g} at {shape_text(at)}, which is infinite in {dtype}"
-        return Diagnostic("E658", told, weight.span, help=wider(dtype))
+        told = f"{array[at]:g} at {shape_text(at)}, which is infinite in {dtype}"
+        return Diagnostic("E658", f"the weight `{weight.name}` holds {told}", weight.span, help=wider(dtype))
     return held
 
 
