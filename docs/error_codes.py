@@ -111,6 +111,7 @@ CURES = {
     "E644": "write a line of numbers, or of JSON by the names of the inputs, for each step",
     "E645": "write as many numbers in a line as the inputs have at one step",
     "E654": "give weights of this model; `rnngraph weights show` lists those of a file",
+    "E653": "begin with numbers that the type holds, or compute in float64",
     "E657": "weights are plain arrays of floats",
     "E658": "take an earlier checkpoint; train with a smaller rate or `clip_norm 1`",
     "E661": "take another copy of the file, or train anew",
@@ -134,7 +135,7 @@ CURES = {
     "W605": "look at that run's settings: the others go on",
     "W606": "leave `--host` out, or use it only in a network that you trust",
     "W607": "results are the same, and take longer; another version of CUDA may take the kernel",
-    "W608": "the mean of the parts is often as good to learn from; `batch` in place of `accumulate` gives that of all rows",
+    "W608": "the mean of parts is often as good to learn from; `batch` in place of `accumulate` gives that of all rows",
 }
 """Of messages without a hint beside them, by code."""
 
