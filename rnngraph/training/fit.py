@@ -333,7 +333,8 @@ def _tell(job: Job, training: Training, record: Record | None) -> None:
 def _finished(job: Job, training: Training) -> Fitted:
     about, training = job.identity.about, _on_host(job, training)
     if training.best is None:
-        return Fitted(Weights(training.weights, about), training.history, None, False)
+        weights = {n: w.copy() if n in job.frozen else w for n, w in training.weights.items()}  # those of the caller
+        return Fitted(Weights(weights, about), training.history, None, False)
     return Fitted(
         Weights(training.best, about),
         training.history,

@@ -732,6 +732,7 @@ def test_training_learns_and_tells():
 
 def test_training_leaves_the_first_weights_and_the_frozen_ones():
     fitted = trained(frozen={"b"})
+    assert not any(np.shares_memory(fitted.weights[name], START[name]) for name in START)
     assert fitted.weights["b"] == 0 and START["w"].tolist() == [0, 0]
 
 
