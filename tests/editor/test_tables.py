@@ -58,6 +58,33 @@ def test_what_stands_in_the_block_of_a_misspelt_word_is_not_told_too(block: str)
         assert len(words) == len([d for d in found if d.severity == "error"])
 
 
+IN_A_MODEL = [
+    ("foo {{\n y = unroll GRU(3) over x\n {odd} }}", "`foo` begins no statement"),
+    ("foo bar {{\n y = 3 3\n {odd} }}", "`foo` begins no statement"),
+    ("foo\n{{ optimizer adam(rate = 0.1)\n y 3\n {odd} }}", "`foo` begins no statement"),
+    ("{{\n y = 3\n {odd} }}", "unexpected `{{` after `]`"),
+    ("y = foo {{ {odd} }}", "unexpected `{{` after `foo`"),
+    ("y = unroll GRU(3) over x {{ {odd}\n }}", "unexpected `{{` after `x`"),
+    ("train {{\n foo {{ {odd} }}\n epochs 3\n }}\n y = x", "expected an expression after `foo`"),
+]
+
+
+@pytest.mark.parametrize("odd", ["a 3", "for k in 1..2 {\n b = ?\n }\n b c", "output z\n if y {}"])
+@pytest.mark.parametrize("block, message", IN_A_MODEL)
+def test_of_a_block_that_nobody_knows_only_its_beginning_is_told(block: str, message: str, odd: str) -> None:
+    """What stands in it may be anything, and may define what is read behind it; what is wrong behind it is told."""
+    text = f"model M {{\n input x: seq[2]\n {block.format(odd=odd)}\n output y\n los y\n}}\n"
+    found = [d for d in check_source(Source("a", text)).found if d.severity == "error" and d.code != "E003"]
+    assert [d.message for d in found] == [message.format(), "`los` begins no statement"]
+
+
+@pytest.mark.parametrize("block", ["foo Bar {\n a 3\n output x\n}", "foo Bar(n = 3)\n{ if }", "foo { layer Bar { } }"])
+def test_of_a_definition_that_nobody_knows_only_its_beginning_is_told(block: str) -> None:
+    text = f"{block}\nmodel M {{\n input x: seq[2]\n output unroll Bar() over x as y\n los x\n}}\n"
+    found = [d.message for d in check_source(Source("a", text)).found if d.severity == "error"]
+    assert found == ["`foo` begins no definition", "`los` begins no statement"]
+
+
 def test_every_word_has_its_colour() -> None:
     for word in grammar().reserved:
         assert next(coloured(Source("a", f"{word} x"))).colour == "keyword", word

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from rnngraph.language.syntax.traversal import walk
 _OF_WHOLE_BODIES = ("W401", "W402", "W403", "W404", "W405", "E302", "E307", "E315")
 """What may be the fault of a statement that could not be read: it would have read, or given, what is missing."""
 
+_WORD = re.compile(r"\w+")
 _DECLARES = ("input", "state", "param", "frozen param")
 
 
@@ -33,13 +35,14 @@ class Gaps:
             return list(found)
         open = [*self.headless(), *self.nameless()]
         names, whole = {d.name for d in open}, [*self.headless(), *self.gappy()]
+        written = {word for one in self.broken if "{" in one.text for word in _WORD.findall(one.text)}
         sizes = {n.name for d in self.gappy() for s in walk(d) if isinstance(s, ast.TypeSpec) for n in _names(s)}
         return [
             d
             for d in found
             if not self._may_be_echo(d, names, [w.span for w in whole])
             and not (d.code == "E101" and d.span and _within(d.span, [o.span for o in open]))
-            and not (d.code == "E101" and d.span and d.span.text in sizes)
+            and not (d.code == "E101" and d.span and d.span.text in sizes | written)
         ]
 
     def headless(self) -> Iterator[Definition]:

@@ -14,7 +14,7 @@ from rnngraph.diagnostics.source import Source, Span
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.brackets import BLOCKS, Place, Repaired
 from rnngraph.language.syntax.misspelt import keywords_like, told
-from rnngraph.language.syntax.stand_ins import Broken
+from rnngraph.language.syntax.stand_ins import Broken, behind, stray_block
 from rnngraph.language.syntax.syntax_errors import Trouble, explain
 from rnngraph.language.syntax.tables import SOFT, grammar
 from rnngraph.language.syntax.tokens import Token
@@ -85,11 +85,13 @@ class Reading:
                 if len(before) > DEEPEST_STACK:
                     raise too_deep(token.span)
             except UnexpectedToken:
-                if at != failed:
-                    self.report(at, before)
-                else:
+                if at == failed:
                     self.broken.append(self.statement(at))
-                failed = at = self.resume(at + (at == failed))
+                    failed = at = self.resume(at + 1)
+                elif (stray := self.report(at, before)) is None:
+                    failed = at = self.resume(at)
+                else:
+                    at = self.resume(max(at, behind(self.tokens, stray)))
             except Refused as error:
                 self.refuse(error, at)
                 failed = at = self.resume(at + (at == failed))
@@ -129,11 +131,17 @@ class Reading:
         )
         return token if wanted and not is_name else Token("NAME", token.text, token.span, token.first)
 
-    def report(self, at: int, before: list[Any]) -> None:
-        """Tells what was expected, unless something was already told of the same statement."""
+    def report(self, at: int, before: list[Any]) -> int | None:
+        """Tells what was expected, unless something was already told of the same statement. Gives where a block opens
+        of which nobody knows what it is."""
         statement = self.statement(at - self.starts(at))
         self.broken.append(self.blamed(at, statement))
         meant = self.misspelt(at)
+        stray = None if meant else stray_block(self.tokens, self.broken[-1])
+        self.tell(at, before, statement, meant)
+        return stray
+
+    def tell(self, at: int, before: list[Any], statement: Broken, meant: Diagnostic | None) -> None:
         begin, end = self.places(statement)
         if any(begin <= place < end for place in self.reported):
             return

@@ -16,6 +16,8 @@ _DECLARED = {"INPUT", "STATE", "PARAM"}
 _ALONE = {"OUTPUT", "LOSS", "METRIC", "STOP"}
 _DEFINED = {"CELL", "LAYER", "MODEL"}
 _LEFT = {"NAME", "PRIMED", "COMMA"}
+OPENS = _DEFINED | {"TRAIN", "SCHEDULE", "IF", "ELSE", "FOR_EACH"}
+"""What begins a statement that has a block."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,27 @@ def with_stand_ins(tokens: Sequence[Token], broken: Sequence[Broken], before: Se
 def _stand_in(tokens: Sequence[Token], one: Broken, before: Set[int]) -> tuple[list[Token], int]:
     """What is read instead, and where the rest goes on."""
     own = list(tokens[one.first : one.last])
+    stray = stray_block(tokens, one)
+    if stray is not None:
+        own = own[: stray - one.first]
     closers = [t for t in own if t.type == "CLOSE_BRACE"]
     opened = next((i for i, t in enumerate(own) if t.type == "OPEN_BRACE"), None)
     made = _meant(own) if own and own[0].span.start not in before else []
+    if stray is not None:
+        return made, behind(tokens, stray)
     if opened is None:
         return [*closers, *made], one.last
     if made:
         return [*closers, *made, own[opened]], one.last
-    return [], _behind(tokens, one.first + opened)
+    return [], behind(tokens, one.first + opened)
+
+
+def stray_block(tokens: Sequence[Token], one: Broken) -> int | None:
+    """Where a block opens of which nobody knows what it is: behind a word that is no keyword, or a whole statement."""
+    own = tokens[one.first : one.last]
+    if not own or own[0].type in OPENS or own[0].type == "CLOSE_BRACE":
+        return None
+    return next((one.first + i for i, t in enumerate(own) if t.type == "OPEN_BRACE"), None)
 
 
 def _meant(own: list[Token]) -> list[Token]:
@@ -93,7 +108,7 @@ def _made(own: list[Token], *types: str) -> Iterator[Token]:
         yield Token(type, '"?"' if type == "TEXT" else "", whole, False)
 
 
-def _behind(tokens: Sequence[Token], opening: int) -> int:
+def behind(tokens: Sequence[Token], opening: int) -> int:
     """Where the block that opens there is over."""
     depth = 0
     for at in range(opening, len(tokens)):
@@ -104,7 +119,14 @@ def _behind(tokens: Sequence[Token], opening: int) -> int:
 
 
 def text_of(tokens: Sequence[Token], broken: Sequence[Broken]) -> list[Span]:
-    """Where the broken statements stand in the text."""
+    """Where the broken statements stand in the text, with blocks that nobody reads."""
     return [
-        tokens[one.first].span.to(tokens[one.last - 1].span) for one in broken if one.first < one.last <= len(tokens)
+        tokens[one.first].span.to(tokens[_end(tokens, one) - 1].span)
+        for one in broken
+        if one.first < one.last <= len(tokens)
     ]
+
+
+def _end(tokens: Sequence[Token], one: Broken) -> int:
+    stray = stray_block(tokens, one)
+    return one.last if stray is None else behind(tokens, stray)
