@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -224,10 +225,9 @@ def profiled(
     kernels run one after another on one thread for this.
     """
     checked, variant = program.check(data), _variant(program, data, cotangents)
-    made, sizes = variant.plan(checked.sizes), variant.all_sizes(checked.sizes)
-    counts = _flops_by_step(variant.program.code, sizes) if isinstance(made, Plan) else {}
-    clock = _Clock(program.backend.wait, sizes, counts)
-    watching: Any = _Watching(program.backend, clock.watch)
+    made = variant.plan(checked.sizes)
+    clock = _Clock(program.backend.wait)
+    watching: Any = _Watching(program.backend, clock)
     bound = watching.bound(variant.program, made) if isinstance(made, Plan) else Walker(made, watching)
     inputs = {name: program.input(name, variant, checked, cotangents or {}) for name in variant.inputs}
     found: list[Profile] = []
@@ -253,22 +253,21 @@ def _variant(program: CompiledProgram, data: Arrays, cotangents: Arrays | None) 
 class _Watching:
     """A backend whose programs run with something around each kernel."""
 
-    def __init__(self, backend: Backend, watch: Watch) -> None:
-        self._backend, self._watch = backend, watch
+    def __init__(self, backend: Backend, clock: _Clock) -> None:
+        self._backend, self._clock = backend, clock
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
 
     def bound(self, program: Program, plan: Plan, arrays: None = None, arenas: Any = None) -> Bound:
-        return self._backend.watched(program, plan, self._watch, arenas)
+        return self._backend.watched(program, plan, self._clock.of(program, plan), arenas)
 
 
 class _Clock:
     """Keeps the time of each kernel under the lines that its steps come from, forward and backward."""
 
-    def __init__(self, wait: Callable[[], None], sizes: Mapping[str, int], counts: Mapping[int, int]) -> None:
-        """`counts` are the operations of each product that is done once, by the identity of its step."""
-        self.wait, self.sizes, self.counts = wait, sizes, counts
+    def __init__(self, wait: Callable[[], None]) -> None:
+        self.wait = wait
         self.spent: dict[tuple[str, str], list[float]] = {}
         self.flops = 0
 
@@ -284,12 +283,23 @@ class _Clock:
         lines = (LineTime(*place, *spent) for place, spent in self.spent.items())
         return Profile(tuple(sorted(lines, key=lambda line: -line.seconds)), seconds, self.flops)
 
-    def watch(self, kernel: Callable[..., Any], steps: tuple[Step, ...]) -> Callable[..., Any]:
-        """The kernel with a clock. One that does several steps shares its time out by their operations."""
-        works = [_work(step.node, self.sizes) for step in steps]
+    def of(self, program: Program, plan: Plan) -> Watch:
+        """For a program of these sizes; a run that is cut has several."""
+        return partial(self.watch, plan.sizes, _flops_by_step(program.code, plan.sizes))
+
+    def watch(
+        self,
+        sizes: Mapping[str, int],
+        counts: Mapping[int, int],
+        kernel: Callable[..., Any],
+        steps: tuple[Step, ...],
+    ) -> Callable[..., Any]:
+        """The kernel with a clock. One that does several steps shares its time out by their operations. `counts` are
+        the operations of each product that is done once, by the identity of its step."""
+        works = [_work(step.node, sizes) for step in steps]
         shares = [(self._of(step.node), work / sum(works)) for step, work in zip(steps, works, strict=True)]
         shares = shares or [((self.spent.setdefault(PACKING, [0.0, 0.0]), 0), 1.0)]
-        clock, wait, flops = time.perf_counter, self.wait, sum(self.counts.get(id(step), 0) for step in steps)
+        clock, wait, flops = time.perf_counter, self.wait, sum(counts.get(id(step), 0) for step in steps)
 
         def timed(*arrays: Any) -> None:
             began = clock()

@@ -310,6 +310,17 @@ def test_bench_counts_no_products_of_steps_that_a_stop_leaves_out(tmp_path: Path
     assert infer["flops"] == 2 * 4 * (20 * 3 * 5 + 8 * 5 * 5)
 
 
+@pytest.mark.parametrize("kernels", ["native", "numpy"])
+@pytest.mark.parametrize("unroll", ["static", "dynamic"])
+def test_bench_counts_the_products_of_steps_that_are_made_again(kernels: str, unroll: str, capsys: Told) -> None:
+    """Of 80 steps in chunks of 32 the first two chunks run twice."""
+    size = ["--steps", "80", "--batch", "2", "--seconds", "0.01", "--keep", "every:32"]
+    assert exit_code(["bench", LSTM4, *size, "--kernels", kernels, "--unroll", unroll, "--json"]) == 0
+    of_x, of_h = (2 * 2 * rows * 16 for rows in (6, 4))  # of one step
+    (_, train) = json.loads(capsys.readouterr().out)["speeds"]
+    assert train["flops"] == 80 * (2 * (of_x + of_h) + of_h) + 64 * (of_x + of_h)
+
+
 def test_static_and_dynamic_have_the_same_products(capsys: Told) -> None:
     """But for the gradient of the first state, which a static program does not compute where nobody wants it."""
     counts = []
