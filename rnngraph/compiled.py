@@ -77,16 +77,11 @@ class CompiledProgram:
         return self._variants[signature]
 
     def changed(
-        self, change: Callable[[Elaborated], Elaborated], schedule: Schedule | None = None, fed: bool = False
+        self, change: Callable[[Elaborated], Elaborated], schedule: Schedule | None = None
     ) -> CompiledProgram:
-        """A program for the same schedule, or another one, whose graph is changed once it is elaborated; where `fed`,
-        as it is with all states given."""
-        how, all = schedule or self.schedule, self.made.states
-
-        def elaborate(padded: bool, some: Collection[StateInput]) -> Elaborated:
-            return change(self._elaborate(padded, all if fed else some))
-
-        return CompiledProgram(elaborate, how, self.backend)
+        """A program for the same schedule, or another one, whose graph is changed once it is elaborated."""
+        how = schedule or self.schedule
+        return CompiledProgram(lambda padded, fed: change(self._elaborate(padded, fed)), how, self.backend)
 
     @property
     def graph(self) -> Graph:

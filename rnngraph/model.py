@@ -16,7 +16,7 @@ from rnngraph.checkpointing.memory_limit import bytes_in
 from rnngraph.checkpointing.options import ALL, LONGEST_COUNT, Keep, is_count, parsed
 from rnngraph.compilation.schedule import Gradient, Schedule
 from rnngraph.compilation.variant import Signature, Variant
-from rnngraph.compiled import CompiledProgram
+from rnngraph.compiled import CompiledProgram, Elaborate
 from rnngraph.data.roles import Roles, roles
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
@@ -233,11 +233,6 @@ class Model:
         schedule = checked_schedule(unroll, steps, dtype, gradient, keep, memory_limit, truncate, swap)
         self.refuse_too_long(schedule)
 
-        def elaborate(padded: bool, fed: Collection[StateInput]) -> Elaborated:
-            made = self._narrowed(self.elaborated(padded, fed, watch, training), outputs, states)
-            refuse_unheld(made, schedule.dtype)
-            return made
-
         from rnngraph.runtime.choose_backend import backend_named, refuse_products, refuse_swap
 
         if products and not isinstance(backend, str):
@@ -245,7 +240,24 @@ class Model:
         device = backend_named(backend, kernels, products) if isinstance(backend, str) else backend
         refuse_products(products or device.rounding, schedule.dtype)
         refuse_swap(swap, device.name)
-        return CompiledProgram(elaborate, schedule, device)
+        return CompiledProgram(self.elaborator(schedule.dtype, outputs, states, watch, training), schedule, device)
+
+    def elaborator(
+        self,
+        dtype: str,
+        outputs: tuple[str, ...] | None = None,
+        states: bool = False,
+        watch: tuple[str, ...] = (),
+        training: bool = False,
+    ) -> Elaborate:
+        """What a program in this type of floats is compiled from, with what is wanted of the model."""
+
+        def elaborate(padded: bool, fed: Collection[StateInput]) -> Elaborated:
+            made = self._narrowed(self.elaborated(padded, fed, watch, training), outputs, states)
+            refuse_unheld(made, dtype)
+            return made
+
+        return elaborate
 
     def stages(self, schedule: Schedule, signature: Signature) -> Iterator[tuple[str, Graph]]:
         """Every stage of compilation by name."""

@@ -6,7 +6,7 @@ again for each token.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from rnngraph.compiled import Arrays, CompiledProgram
+from rnngraph.compiled import Arrays, CompiledProgram, Elaborate
 from rnngraph.data.shapes import SEED, unmasked
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.generation.ahead import Ahead
@@ -26,9 +26,10 @@ from rnngraph.generation.streaming import can_stream, handed_on
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import Elaborated
-from rnngraph.model import Model
+from rnngraph.model import Model, checked_schedule
 from rnngraph.ops import call
 from rnngraph.passes.index_sizes import reached
+from rnngraph.runtime.choose_backend import backend_named
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ class Programs:
     """What is compiled to write with a model, for one float type."""
 
     use: Reader
-    base: CompiledProgram
+    elaborate: Elaborate
+    dtype: str
     streams: bool
     """Whether the model can read a token at a time."""
     draws: bool
@@ -136,21 +138,26 @@ class Programs:
 
     def scores(self, count: int) -> CompiledProgram:
         if count not in self.scoring:
-            self.scoring[count] = self.base.changed(partial(self.use.scored, count=count))
+            self.scoring[count] = self._compiled(self.elaborate, partial(self.use.scored, count=count))
         return self.scoring[count]
 
     def loop(self, extent: Extent) -> CompiledProgram | None:
         """What chooses and reads many tokens, from the second text on: to compile it takes as long as to write one."""
         if extent in self.asked and extent not in self.loops:
-            self.loops[extent] = self._compiled(extent)
+            self.loops[extent] = self._looped(extent)
         self.asked.add(extent)
         return self.loops.get(extent)
 
-    def _compiled(self, extent: Extent) -> CompiledProgram | None:
+    def _looped(self, extent: Extent) -> CompiledProgram | None:
+        states, change = self.elaborate(False, ()).states, partial(self.use.looped, extent=extent)
         try:
-            return self.base.changed(partial(self.use.looped, extent=extent), fed=True)
+            return self._compiled(lambda padded, _: self.elaborate(padded, states), change)
         except CannotLoop:
             return None
+
+    def _compiled(self, elaborate: Elaborate, change: Callable[[Elaborated], Elaborated]) -> CompiledProgram:
+        schedule = checked_schedule("dynamic", None, self.dtype, False)
+        return CompiledProgram(lambda *given: change(elaborate(*given)), schedule, backend_named("numpy"))
 
 
 _PROGRAMS: WeakKeyDictionary[Model, dict[tuple[Reader, str], Programs]] = WeakKeyDictionary()
@@ -159,10 +166,10 @@ _PROGRAMS: WeakKeyDictionary[Model, dict[tuple[Reader, str], Programs]] = WeakKe
 def _programs(model: Model, use: Reader, dtype: str) -> Programs:
     known = _PROGRAMS.setdefault(model, {})
     if (use, dtype) not in known:
-        base = model.compile(dtype=dtype, outputs=(use.scores,), states=True)
+        elaborate = model.elaborator(dtype, (use.scores,), states=True)
         streams = not use.behind and can_stream(model, (use.scores,))
         draws = any(v.node.attrs["kind"] == "seed" for v in model.graph.inputs.values())
-        known[use, dtype] = Programs(use, base, streams, draws)
+        known[use, dtype] = Programs(use, elaborate, dtype, streams, draws)
     return known[use, dtype]
 
 
@@ -191,7 +198,7 @@ class Scorer:
 
     @property
     def dtype(self) -> str:
-        return self.programs.base.schedule.dtype
+        return self.programs.dtype
 
     def chooses(self, count: int) -> bool:
         return 0 < self._some(count) <= MOST

@@ -114,6 +114,17 @@ def test_a_wide_beam_finds_the_likeliest_text() -> None:
     assert total(tuple(greedy)) <= total(best)
 
 
+def test_a_model_is_compiled_for_the_first_token_and_for_those_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without states that go in, and with them; a second text compiles nothing."""
+    from rnngraph.compilation import variant
+
+    model, made, lower = rg.parse(CHARS), list[object](), variant.lower
+    monkeypatch.setattr(variant, "lower", lambda graph, *more: made.append(graph) or lower(graph, *more))
+    for _ in range(2):
+        assert len(model.generate(model.init(0), "1,2", length=5).split(",")) == 7
+        assert len(made) == 2
+
+
 def test_a_beam_takes_memory_for_the_texts_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a beam of any width needs is told at the first token; a text of two tokens is one of 25."""
     monkeypatch.setattr("rnngraph.generation.beam_search.free_bytes", lambda: 100_000)
