@@ -235,7 +235,7 @@ class Exchange:
         full = next((place.start for name, place in self.places.items() if name not in self.there), row.size)
         self._leave(shard - self.mine.start, full)
 
-    def put(self, shard: int, gradients: Gradients, weight: int) -> None:
+    def put(self, shard: int, gradients: Gradients, weight: float) -> None:
         if gradients and self.shapes:
             self.put_some(shard, {name: g for name, g in gradients.items() if name not in self.there})
         elif gradients:
@@ -349,9 +349,9 @@ class Exchange:
         return [len(cut) for cut in cuts], [cut.start for cut in cuts]
 
     def _add(self, bucket: Bucket, mean: Array, numbers: Array) -> None:
-        weight, first = 0, True
+        weight, first = 0.0, True
         for shard in range(self.shards):
-            there, counts = bool(numbers[shard, 0]), int(numbers[shard, 1])
+            there, counts = bool(numbers[shard, 0]), float(numbers[shard, 1])
             if not there:
                 continue
             holder = owner(shard, self.shards, self.among.size)

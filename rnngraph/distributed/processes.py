@@ -29,7 +29,7 @@ class Fold(Protocol):
     def put_some(self, shard: int, gradients: Gradients) -> None:
         """Some of what `put` will be given for a shard."""
 
-    def put(self, shard: int, gradients: Gradients, weight: int) -> None:
+    def put(self, shard: int, gradients: Gradients, weight: float) -> None:
         """One of our own shards, in order: its gradients, which may be written over afterwards, and how much it counts.
         Without gradients it has no part in the mean."""
 
@@ -81,11 +81,11 @@ def own_shards(processes: Processes, shards: int) -> range:
     return own(shards, processes.size, processes.rank)
 
 
-def mean_with(before: Array | None, weight: int, gradient: Array, more: int) -> Array:
+def mean_with(before: Array | None, weight: float, gradient: Array, more: float) -> Array:
     """The mean, by weight, of what was before and of one more, which counts `more`; written over what was before."""
     if before is None:
         return gradient.copy()
-    before += (gradient - before) * gradient.dtype.type(more / max(1, weight + more))
+    before += (gradient - before) * gradient.dtype.type(more / (weight + more or 1))
     return before
 
 
@@ -99,12 +99,12 @@ class FoldAlone:
         self.begin()
 
     def begin(self) -> None:
-        self.weight, self.found = 0, cast("Gradients", {})
+        self.weight, self.found = 0.0, cast("Gradients", {})
 
     def put_some(self, shard: int, gradients: Gradients) -> None:
         pass
 
-    def put(self, shard: int, gradients: Gradients, weight: int) -> None:
+    def put(self, shard: int, gradients: Gradients, weight: float) -> None:
         if self.shards == 1:  # taken as they lie
             self.found = gradients
         elif gradients:

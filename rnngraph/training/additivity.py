@@ -1,7 +1,8 @@
 """Whether the loss of all steps, or of all rows, follows from the losses of parts of them.
 
 Training takes what it finds of parts (segments, batches that are accumulated, shards) as a mean by their steps or rows.
-That is the loss of all of them if it is a mean over them, or a sum, times and plus what is the same for all parts.
+That is the loss of all of them if it is a mean over them, times and plus what is the same for all parts; of a sum over
+steps it is that of a segment.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from enum import Enum, auto
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.source import Span
-from rnngraph.ir.graph import LOOP, Graph, Node, Value, loop_of, ordered
+from rnngraph.ir.graph import INPUT, LOOP, Graph, Node, Value, every, loop_of, ordered
 from rnngraph.ir.types import BATCH, root
 from rnngraph.training.config import FitConfig
 
@@ -43,6 +44,8 @@ class Found:
     kind: Kind
     axes: frozenset[str] = frozenset()
     span: Span | None = None
+    by: Value | None = None
+    """The sum that a weighted one is divided by."""
 
 
 SAME, EACH = Found(Kind.SAME), Found(Kind.EACH)
@@ -106,23 +109,27 @@ def _of_sums(node: Node, inputs: Sequence[Found]) -> Found:
         case "maximum" if len(summed) == 1 and summed[0].kind is Kind.COUNT:
             return summed[0]  # at least 1
         case "div":
-            return _divided(*inputs)
+            return _divided(node, *inputs)
     return Found(Kind.OTHER)
 
 
 def _added(found: Sequence[Found]) -> Found:
     last = max(found, key=lambda one: _SUMMED.index(one.kind))
     means = {one.axes for one in found if one.kind is Kind.MEAN}
+    if last.kind is Kind.WEIGHTED and any((one.kind, one.by) != (last.kind, last.by) for one in found):
+        return replace(last, by=None)
     return Found(Kind.SEVERAL) if last.kind is Kind.MEAN and len(means) > 1 else last
 
 
-def _divided(one: Found, by: Found) -> Found:
+def _divided(node: Node, one: Found, by: Found) -> Found:
     match one.kind, by.kind:
         case _, Kind.SAME:
             return one
         case Kind.SUM, Kind.COUNT:
             return Found(Kind.MEAN, by.axes)
-        case (Kind.SUM, Kind.SUM) | (Kind.MEAN, Kind.MEAN):
+        case Kind.SUM, Kind.SUM:
+            return Found(Kind.WEIGHTED, by=_unguarded(node.inputs[1]))
+        case Kind.MEAN, Kind.MEAN:
             return Found(Kind.WEIGHTED)
         case Kind.COUNT, Kind.COUNT if one.axes == by.axes:
             return SAME
@@ -137,6 +144,20 @@ def _guards_zero(node: Node) -> bool:
     """Whether it is `where(x == 0, 1, x)`, a number to divide by."""
     condition, _, x = node.inputs
     return condition.op.name == "eq" and x in condition.node.inputs
+
+
+def _unguarded(value: Value) -> Value:
+    return value.node.inputs[2] if value.op.name == "where" and _guards_zero(value.node) else value
+
+
+def weight_of(graph: Graph, axes: Iterable[str]) -> Value | None:
+    """The one sum over data that the loss is divided by, where parts of rows, and of these axes, count by it."""
+    found = {of_parts(graph, axis).by for axis in (BATCH, *axes)}
+    value = found.pop()
+    if found or value is None or value.type.axes or value.type.shape:
+        return None
+    read = {node.attrs["kind"] for node in every(ordered([value.node])) if node.op is INPUT}
+    return value if read <= {"data", "lengths"} else None
 
 
 # --- what is said of it ------------------------------------------------------------------------------------------

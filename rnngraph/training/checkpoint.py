@@ -31,7 +31,8 @@ _MAY_CHANGE = {"epochs", "patience"}
 class Training:
     """All that a run needs to go on: nothing else is remembered between two batches.
 
-    `epoch` and `batch` count what is finished; `loss_sum` and `rows` belong to the epoch under way.
+    `epoch` and `batch` count what is finished; `loss_sum` and `rows` (or what else the losses are divided by) belong to
+    the epoch under way.
     `history` has one record of numbers by name for each finished epoch.
     """
 
@@ -40,7 +41,7 @@ class Training:
     epoch: int = 0
     batch: int = 0
     loss_sum: float = 0.0
-    rows: int = 0
+    rows: float = 0.0
     best: Arrays | None = None
     best_loss: float | None = None
     best_epoch: int = 0
@@ -156,8 +157,8 @@ _PLACE = ("epoch", "batch", "loss_sum", "rows", "best_loss", "best_epoch", "hist
 
 def _place(told: Any) -> dict[str, Any]:
     """Where a run stands, every number looked at."""
-    counts = [told[name] for name in ("epoch", "batch", "rows", "best_epoch")]
-    sums = [told["loss_sum"], *([told["best_loss"]] if told["best_loss"] is not None else [])]
+    counts = [told[name] for name in ("epoch", "batch", "best_epoch")]
+    sums = [told["loss_sum"], told["rows"], *([told["best_loss"]] if told["best_loss"] is not None else [])]
     records = [number for record in told["history"] for number in record.values()]
     whole = all(type(n) is int and n >= 0 for n in counts)
     if not whole or not all(type(n) in (int, float) for n in (*sums, *records)):

@@ -23,7 +23,7 @@ class ThroughHost:
     def put_some(self, shard: int, gradients: Mapping[str, Any]) -> None:
         pass
 
-    def put(self, shard: int, gradients: Mapping[str, Any], weight: int) -> None:
+    def put(self, shard: int, gradients: Mapping[str, Any], weight: float) -> None:
         self.fold.put(shard, {name: self.arrays.host(array) for name, array in gradients.items()}, weight)
 
     def mean(self, numbers: Any) -> tuple[Any, Mapping[str, Any]]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,14 @@ from rnngraph.files.frames import frame
 from rnngraph.files.tensors import Arrays
 from rnngraph.runtime.whole_arrays import NumpyArrays, WholeArrays
 from rnngraph.system.interrupts import Heard, held
-from rnngraph.training import checkpoint, updates
+from rnngraph.training import batches, checkpoint, updates
 from rnngraph.training.batch_rows import split
 from rnngraph.training.checkpoint import Identity, Made, Training, digests
 from rnngraph.training.config import FitConfig
 from rnngraph.training.device_fold import fold_of
 from rnngraph.training.evaluation import EVALUATED, Evaluable, Record, evaluate
 from rnngraph.training.gradients import last_batch, of_all_shards, of_own_shards
-from rnngraph.training.job import Explain, Job, Norms, Progress, Trainable
+from rnngraph.training.job import Explain, Job, Norms, Progress, Trainable, Weigh
 from rnngraph.training.pieces import Pieces, refuse_uncut
 from rnngraph.training.rates import Place, warmed_up
 from rnngraph.weights.about import About
@@ -81,6 +82,7 @@ def fit(
     frozen: Collection[str] = (),
     axes: Mapping[str, Sequence[str]] | None = None,
     over: Sequence[str] = (),
+    weigh: Weigh | None = None,
     states: Collection[str] = (),
     trims: bool = True,
     path: str | os.PathLike[str] | None = None,
@@ -97,8 +99,9 @@ def fit(
     """Train on `data` (rows are axis 0 of every array) and give the weights to use.
 
     `validation` is held-back data; without it `config.validation` of the rows are. `evaluator` gives their loss and
-    `metrics`. `axes` maps inputs to time axes; `over` are those over whose steps the loss is a mean; with `trims`, for
-    programs of any number of steps, batches with lengths are cut to their longest row. `states` names first states that
+    `metrics`. `axes` maps inputs to time axes; `over` are those over whose steps the loss is a mean; `weigh` says how
+    much rows count, where neither they nor their steps say it; with `trims`, for programs of any number of steps,
+    batches with lengths are cut to their longest row. `states` names first states that
     the data may hold. A checkpoint is written to `path` after every epoch and when interrupted;
     `resume` is one to go on from, which gives the same bits as if there had been no stop. `model` says what is trained,
     so that another one's checkpoint is refused; `about` is kept in it, and with the weights. `explain` is asked for the
@@ -135,7 +138,7 @@ def fit(
         frozenset(frozen),
         Identity(model or Made(), config, len(parts.numbers), known, about or About()),
         path,
-        over,
+        weigh or partial(batches.weight, axes=axes or {}, over=over),
         together,
         progress if first else None,
         explain,
@@ -268,7 +271,7 @@ def _rate(job: Job, training: Training) -> float:
 def _close_epoch(job: Job, training: Training) -> Training:
     """The run with its epoch on record, and the weights kept if they are the best so far."""
     epoch = training.epoch + 1
-    record: Record = {"epoch": epoch, "loss": training.loss_sum / max(1, training.rows)}
+    record: Record = {"epoch": epoch, "loss": training.loss_sum / (training.rows or 1)}
     closed = replace(training, epoch=epoch, batch=0, loss_sum=0.0, rows=0)
     _refuse_drift(job, training)
     if job.split.held is not None and job.evaluator is not None:
@@ -325,7 +328,7 @@ def _tell(job: Job, training: Training, record: Record | None) -> None:
     if record is not None:
         told = Progress(training.epoch, job.config.epochs, job.pieces.count, job.pieces.count, record["loss"], record)
     else:
-        mean = training.loss_sum / max(1, training.rows)
+        mean = training.loss_sum / (training.rows or 1)
         told = Progress(training.epoch + 1, job.config.epochs, training.batch, job.pieces.count, mean)
     job.progress(told)
 

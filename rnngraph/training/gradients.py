@@ -14,7 +14,6 @@ from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.distributed.processes import mean_with, own_shards
 from rnngraph.files.tensors import Arrays
-from rnngraph.training import batches
 from rnngraph.training.batch_rows import told_by
 from rnngraph.training.checkpoint import Training
 from rnngraph.training.job import Carrying, Job, Ready
@@ -22,11 +21,11 @@ from rnngraph.training.job import Carrying, Job, Ready
 
 class Found(NamedTuple):
     """What the batches of one update give in a shard: the mean of their gradients by rows (or real steps, where the
-    loss is a mean over these), the sum of their losses, and the states that they end with."""
+    loss is a mean over these, or what it is divided by), the sum of their losses, and the states that they end with."""
 
     gradients: Mapping[str, NDArray[Any]]
     loss_sum: float
-    rows: int
+    rows: float
     carried: Arrays
 
 
@@ -36,7 +35,7 @@ class Update(NamedTuple):
     gradients: Mapping[str, NDArray[Any]]
     norm: float
     loss_sum: float
-    rows: int
+    rows: float
 
 
 @np.errstate(all="ignore")  # what overflows is told by `_diverged`, here or in the next batch
@@ -62,7 +61,7 @@ def of_all_shards(job: Job, training: Training, found: Mapping[int, Found]) -> U
     loss_sum = 0.0
     for one in numbers[:, 2]:
         loss_sum += float(one)
-    return Update(gradients, norm, loss_sum, int(numbers[:, 1].sum()))
+    return Update(gradients, norm, loss_sum, float(numbers[:, 1].sum()))
 
 
 def last_batch(job: Job, training: Training) -> int:
@@ -72,7 +71,7 @@ def last_batch(job: Job, training: Training) -> int:
 
 def _of_shard(job: Job, training: Training, shard: int) -> Found:
     last = last_batch(job, training)
-    found = Found({}, 0.0, 0, _carried(training, shard))
+    found = Found({}, 0.0, 0.0, _carried(training, shard))
     for index in range(training.batch, last):
         found = _with_batch(job, training, found, (index, shard), index + 1 == last)
     return found
@@ -89,7 +88,7 @@ def _with_batch(job: Job, training: Training, found: Found, place: tuple[int, in
     if rows is None:
         return found
     members = job.pieces.members(training.epoch, index, shard)
-    weight = batches.weight(rows, job.pieces.axes, job.over)
+    weight = job.weigh(rows)
     mine = dict[str, NDArray[Any]]()
 
     def ready(made: Mapping[str, NDArray[Any]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,6 +25,9 @@ Explain = Callable[[Mapping[str, Any], Mapping[str, Any]], Diagnostic | None]
 Norms = Callable[[Mapping[str, Any], Mapping[str, Any]], Record]
 """Measures the gradient of rows of data, with these weights."""
 
+
+Weigh = Callable[[Mapping[str, Any]], float]
+"""How much the loss of some rows counts beside that of others."""
 
 Ready = Callable[[Mapping[str, NDArray[Any]]], None]
 """Is told gradients that are made before a batch is done with."""
@@ -74,7 +77,7 @@ class Job:
     frozen: frozenset[str]
     identity: Identity
     path: str | os.PathLike[str] | None
-    over: Sequence[str] = ()
+    weigh: Weigh
     together: int = EVALUATED
     progress: Callable[[Progress], None] | None = field(default=None)
     explain: Explain | None = field(default=None)

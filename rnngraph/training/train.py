@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,7 @@ from rnngraph.training.job import Progress
 from rnngraph.training.sharding import check_part, refuse_others, with_shards
 from rnngraph.training.totals import Evaluator
 from rnngraph.training.updates import refuse_unheld
+from rnngraph.training.weighing import weigher
 from rnngraph.weights.checks import check_weights
 from rnngraph.weights.save_load import Weights
 
@@ -94,8 +95,12 @@ def _trained(
     states = tuple(s.name for s in model.states)
     if config.segment:
         steps = _cut(model, data, config, options, steps)
-    if processes.rank == 0:
-        _warn_of_parts(model, data, config)
+    cut = _axes_of(model, data) if config.segment else []
+    ragged = bool(lengths_of(model.inputs, data))
+    weigh = weigher(model, cut, ragged)
+    if weigh is None and processes.rank == 0:
+        for told in warnings_of(model.for_training.graph, config, cut, ragged):
+            warnings.warn(Warned(told), stacklevel=2)
     program = options.training_step(model, steps, states=bool(config.segment))
     evaluator = Evaluator(model, options)
     whole = replace(options, unroll="dynamic").training_step(model) if config.segment else program
@@ -112,7 +117,8 @@ def _trained(
         metrics=evaluator.metrics,
         frozen=[w.name for w in model.weights if w.frozen],
         axes={i.name: i.axes for i in model.inputs if i.axes},
-        over=averaged_over(model) or _cut_means(model, data, config),
+        over=averaged_over(model) or _averaged_in_rows(model, cut),
+        weigh=weigh,
         states=states,
         trims=options.unroll != "static",
         path=checkpoint,
@@ -165,16 +171,9 @@ def _axes_of(model: Model, data: Mapping[str, Any]) -> list[str]:
     return sorted({axis for i in model.inputs if i.name in data for axis in i.axes})
 
 
-def _cut_means(model: Model, data: Mapping[str, Any], config: FitConfig) -> tuple[str, ...]:
-    """The axis of the segments, where the loss is a mean over it in each row: of segments the last may be shorter."""
-    axes, graph = _axes_of(model, data) if config.segment else (), model.for_training.graph
-    return tuple(axis for axis in axes if of_parts(graph, axis).kind is Kind.MEAN)
-
-
-def _warn_of_parts(model: Model, data: Mapping[str, Any], config: FitConfig) -> None:
-    axes = _axes_of(model, data) if config.segment else ()
-    for told in warnings_of(model.for_training.graph, config, axes, bool(lengths_of(model.inputs, data))):
-        warnings.warn(Warned(told), stacklevel=2)
+def _averaged_in_rows(model: Model, cut: Sequence[str]) -> tuple[str, ...]:
+    """The axis of segments, where the loss is a mean over it in each row: the last segment may be shorter."""
+    return tuple(axis for axis in cut if of_parts(model.for_training.graph, axis).kind is Kind.MEAN)
 
 
 ARGUMENTS = ("rate", "momentum", "decay")

@@ -163,7 +163,7 @@ def test_a_checkpoint_whose_texts_are_others(tmp_path: Path, field: str, wrong: 
 
 
 @pytest.mark.parametrize(
-    "change", [{"epoch": -1}, {"epoch": True}, {"rows": 1.5}, {"history": [1]}, {"history": [{"loss": "x"}]}]
+    "change", [{"epoch": -1}, {"epoch": True}, {"rows": "1"}, {"history": [1]}, {"history": [{"loss": "x"}]}]
 )
 def test_a_checkpoint_that_stands_nowhere(tmp_path: Path, change: dict[str, Any]) -> None:
     place = {**json.loads(texts()["training"]), **change}

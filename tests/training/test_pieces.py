@@ -357,15 +357,17 @@ def test_a_loss_that_does_not_follow_from_those_of_segments(loss: str, line: str
     assert line in {told.span.text for told in refused.value.diagnostics if told.span}
 
 
+LEARNT = "cross_entropy(h, z, weights = exp(w * [1, 2, 3]))"
 RAGGED = {**CUT, "x.lengths": np.array([12, 3, 7, 1])}
 
 
 @pytest.mark.parametrize(
     ("loss", "data", "recipe", "reason"),
     [
-        ("loss cross_entropy(h, z, ignore = 0)", CUT, {"segment": 5}, "divided by another sum"),
-        ("loss cross_entropy(h, z, ignore = 0)", CUT, {"batch": 2, "accumulate": 2}, "divided by another sum"),
-        ("loss cross_entropy(h, z, ignore = 0)", CUT, {"shards": 2}, "divided by another sum"),
+        (f"loss {LEARNT}", CUT, {"segment": 5}, "divided by another sum"),
+        (f"loss {LEARNT}", CUT, {"batch": 2, "accumulate": 2}, "divided by another sum"),
+        ("loss cross_entropy(h, z, ignore = 0) loss s", CUT, {"shards": 2}, "divided by another sum"),
+        ("loss sequence_loss(h, z, float(z), over_batch = false)", CUT, {"segment": 5}, "divided by another sum"),
         ("loss sqrt(cross_entropy(h, z, ignore = 0))", CUT, {"shards": 2}, "neither a sum nor a mean"),
         ("loss s loss mean(final.h)", RAGGED, {"batch": 2, "accumulate": 2}, "over different axes"),
         ("loss mean(s, axis = time)", RAGGED, {"segment": 5}, "by its own length"),
@@ -377,6 +379,29 @@ def test_a_loss_that_parts_do_not_give_is_told(loss: str, data: Any, recipe: dic
     [warning] = told
     assert reason in str(warning.message) and loss.split()[1].split("(")[0] in str(warning.message)
     assert found != pytest.approx(whole, rel=1e-6)
+
+
+WEIGHTED = [
+    "loss cross_entropy(h, z, ignore = 0)",
+    "loss 2 * cross_entropy(h, z, weights = [1, 2, 40]) + 0.1 * sum(square(w))",
+    "loss sequence_loss(h, z, 0.1 * float(z))",
+]
+
+
+@pytest.mark.parametrize("loss", WEIGHTED)
+@pytest.mark.parametrize("data", [CUT, RAGGED], ids=["even", "ragged"])
+def test_a_loss_with_a_sum_of_its_own_counts_by_it(loss: str, data: Any) -> None:
+    """The loss by parts is that of all rows, and so is the gradient; a batch without any label changes nothing."""
+    data = {**data, "z": data["z"] * (np.arange(4) != 2)[:, None]}
+    for recipe in ({"segment": 5}, {"batch": 1, "accumulate": 4}, {"batch": 3}, {"batch": 4, "shards": 4}):
+        found, whole = parts(loss, data, **recipe)
+        assert found == pytest.approx(whole, rel=1e-10)
+    made = rg.parse(PARTS % loss)
+    given = {"weights": made.init(3), "options": FLOAT64, "epochs": 1, "optimizer": SGD(1.0)}
+    whole = made.fit(data, batch=4, **given).weights
+    for recipe in ({"batch": 1, "accumulate": 4}, {"batch": 4, "shards": 3}):
+        found = made.fit(data, **recipe, **given).weights
+        assert all(np.allclose(found[name], whole[name], rtol=1e-10) for name in whole)
 
 
 def test_means_over_different_axes_agree_where_all_rows_are_as_long() -> None:

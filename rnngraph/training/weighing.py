@@ -1,0 +1,41 @@
+"""How much the loss of some rows counts beside that of others, where it is divided by a sum of its own: of weights, or
+of labels that are not ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from rnngraph.compiled import CompiledProgram
+from rnngraph.data.shapes import LENGTHS
+from rnngraph.language.elaboration.elaborated import Elaborated
+from rnngraph.model import Model, checked_schedule
+from rnngraph.runtime.numpy import NumpyBackend
+from rnngraph.training.additivity import weight_of
+from rnngraph.training.job import Weigh
+
+WEIGHT = "weight"
+
+
+def weigher(model: Model, axes: Collection[str], ragged: bool) -> Weigh | None:
+    """By the sum that the loss is divided by, where it is one of data alone; `axes` are those along which rows are cut,
+    with `ragged` rows have lengths."""
+    if weight_of(model.elaborated(ragged, (), training=True).graph, axes) is None:
+        return None
+    elaborate = model.elaborator("float64", training=True)
+
+    def only(made: Elaborated) -> Elaborated:
+        value = weight_of(made.graph, axes)
+        assert value is not None, "lengths and first states change nothing about what the loss is divided by"
+        return replace(made, graph=made.graph.with_outputs({WEIGHT: value}), outputs=(WEIGHT,))
+
+    schedule = checked_schedule("dynamic", None, "float64", False)
+    program = CompiledProgram(lambda *given: only(elaborate(*given)), schedule, NumpyBackend())
+
+    def weigh(rows: Mapping[str, Any]) -> float:
+        told = {name for name in rows if name in program.read or name + LENGTHS in rows}
+        given = {name: array for name, array in rows.items() if name in told or name.removesuffix(LENGTHS) in told}
+        return float(program.run(given, {})[WEIGHT])
+
+    return weigh
