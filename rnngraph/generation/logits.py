@@ -61,7 +61,7 @@ def _taken(graph: Graph, scores: Value, inside: Inside) -> set[str]:
     for node in every(ordered([graph.outputs["loss"].node])) if "loss" in graph.outputs else ():
         if node.op.name in _OF_LOGITS and _made(_unmoved(node.inputs[0], width, inside), inside) == mine:
             found.add("logits")
-        if node.op.name == "log" and _made(_chosen(node.inputs[0], inside), inside) == mine:
+        if node.op.name == "log" and mine in _chosen(node.inputs[0], inside):
             found.add("probabilities")
     return found
 
@@ -75,26 +75,34 @@ def _read(graph: Graph, scores: Value, inside: Inside) -> bool:
 
 def _unmoved(value: Value, width: int, inside: Inside) -> Value:
     """The scores from which the same is subtracted in a row, as before `exp`: their softmax is that of the scores."""
-    value = _made(value, inside)[0]
-    while value.op.name in ("add", "sub"):
-        one, other = value.node.inputs
-        if (other.type.shape or (1,))[-1] == 1 and (one.type.shape or (1,))[-1] == width:
-            value = _made(one, inside)[0]
-        else:
+    while (made := _made(value, inside)[0]).op.name in ("add", "sub"):
+        one, other = made.node.inputs
+        if (other.type.shape or (1,))[-1] != 1 or (one.type.shape or (1,))[-1] != width:
             break
+        value = one
     return value
 
 
-def _chosen(value: Value, inside: Inside) -> Value:
-    """The probabilities, of which one was chosen or some were added up, and which were kept from 0."""
-    value = _made(value, inside)[0]
-    while value.op.name in ("pick", "entries", "sum", "mul", "add", "maximum", "minimum"):
-        plain = [v for v in value.node.inputs if _made(v, inside)[0].op.name != "const"]
-        added = value.op.name in ("pick", "entries", "sum")
-        if not added and value.op.name != "mul" and len(plain) != 1:
-            break
-        value = _made(plain[0], inside)[0]
-    return value
+def _chosen(value: Value, inside: Inside) -> set[Root]:
+    """What may be the probabilities of which one was chosen, or some were added up, and which were kept from 0."""
+    found, left = set[Root](), [value]
+    while left:
+        made = _made(left.pop(), inside)
+        if made not in found:
+            found.add(made)
+            left += _kept(made[0], inside)
+    return found
+
+
+def _kept(value: Value, inside: Inside) -> Sequence[Value]:
+    """What a value is some of, or is kept from 0."""
+    match value.op.name:
+        case "pick" | "entries" | "sum" | "mul":
+            return value.node.inputs
+        case "add" | "maximum" | "minimum":
+            plain = [v for v in value.node.inputs if _made(v, inside)[0].op.name != "const"]
+            return plain if len(plain) == 1 else ()
+    return ()
 
 
 # --- what the equations say --------------------------------------------------------------------------------------
@@ -124,9 +132,9 @@ def _normalised(value: Value, inside: Inside) -> bool:
     """Whether it is something divided by its sum in each row."""
     if value.op.name != "div":
         return False
-    whole, share = (_made(v, inside)[0] for v in value.node.inputs)
-    last = share.op.name == "sum" and share.node.attrs["dims"] == (-1,)
-    return last and _made(share.node.inputs[0], inside)[0] == whole
+    whole, share = (_made(v, inside) for v in value.node.inputs)
+    last = share[0].op.name == "sum" and share[0].node.attrs["dims"] == (-1,)
+    return last and _made(share[0].node.inputs[0], inside) == whole
 
 
 def _facts(value: Value, rule: Rule) -> bool:

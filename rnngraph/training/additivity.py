@@ -142,8 +142,11 @@ def _exact(node: Node) -> bool:
 
 def _guards_zero(node: Node) -> bool:
     """Whether it is `where(x == 0, 1, x)`, a number to divide by."""
-    condition, _, x = node.inputs
-    return condition.op.name == "eq" and x in condition.node.inputs
+    condition, one, x = node.inputs
+    if condition.op.name != "eq" or condition.node.inputs[0] != x:
+        return False
+    zero = condition.node.inputs[1]
+    return one.op.name == zero.op.name == "const" and not zero.node.attrs["value"]
 
 
 def _unguarded(value: Value) -> Value:

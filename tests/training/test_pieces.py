@@ -346,6 +346,7 @@ def test_means_of_parts_are_the_loss_of_all(loss: str, recipe: dict[str, Any]) -
         ("loss mean(s, axis = time) * sum(s, axis = time)", "mean(s, axis = time) * sum(s, axis = time)"),
         ("loss square(s - mean(s, axis = time))", "s - mean(s, axis = time)"),
         ("loss mean(final.h)", "unroll LSTM(3) over x"),
+        ("loss where(s == mean(s, axis = time), 0, s)", "s == mean(s, axis = time)"),
         ("loss max(s, axis = time)", "max(s, axis = time)"),
         ("loss last(s)", "last(s)"),
         ("loss square(cross_entropy(h, z, ignore = 0))", "square(cross_entropy(h, z, ignore = 0))"),
