@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 def becomes(number: float, dtype: str) -> str:
     """`infinite`, or `0`, where a finite number that is not 0 is that in this type; else nothing."""
+    if number == 0 or 1e-37 < abs(number) < 1e38 or not math.isfinite(number):  # any type has these
+        return ""
     with np.errstate(over="ignore", under="ignore"):
         held = np.dtype(dtype).type(number)
-    if number == 0 or not math.isfinite(number):
-        return ""
     return "0" if held == 0 else "" if np.isfinite(held) else "infinite"
 
 
