@@ -36,6 +36,7 @@ class Op:
     swells: bool = False
     """The result holds its input many times: it is made again rather than kept, and never for all steps at once."""
     scratch: Callable[[Attrs, tuple[Type, ...], tuple[Type, ...]], tuple[Type, ...]] | None = None
+    masks: bool = False
     range: Rule = unknown
     examples: tuple[Any, ...] = ()
     """(attrs, input types) pairs that the tests run; `vjp` is checked on them by finite differences."""

@@ -268,6 +268,7 @@ define(
     _loss_type,
     kernel=_loss,
     vjp=_rule,
+    masks=True,
     scratch=lambda attrs, types, results: tuple(loss_scratch(attrs, types[0]).values()),
     strided=False,
     examples=(

@@ -122,6 +122,7 @@ define(
     _max_type,
     kernel=_max,
     vjp=_max_vjp,
+    masks=True,
     range=ranges.same,
     examples=(({"dim": -1}, (FLOAT,)), ({"dim": 0, "keep": True}, (_MATRIX,))),
 )
@@ -151,6 +152,7 @@ define(
     _axes_type,
     kernel=_max_axes,
     vjp=_max_axes_vjp,
+    masks=True,
     range=ranges.same_or_zero,
     examples=(
         ({"axes": ("time",)}, (Type(("time", "batch"), (2,)),)),
@@ -250,6 +252,7 @@ define(
     vjp=_log_softmax_vjp,
     inplace=True,
     scratch=lambda attrs, types, results: (*_one(attrs, types, results), types[0]),
+    masks=True,
     range=ranges.within(-ranges.INF, 0),
     examples=_SOFTMAX,
 )

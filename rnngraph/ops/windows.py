@@ -164,6 +164,7 @@ define(
     TABLE["max_over"].infer,
     kernel=TABLE["max_over"].kernel,
     vjp=_first_max_vjp,
+    masks=True,
     examples=(({"dim": -1}, (Type(("batch",), (3,)),)), ({"dim": -2}, (Type(("time", "batch"), (2, 3, 2)),))),
 )
 """The largest entry along a dimension, whose gradient goes to the first of equal ones: what a pooling takes."""

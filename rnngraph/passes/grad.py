@@ -11,6 +11,7 @@ cotangent, and values that may not be finite enter products as 0 where they are 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -120,7 +121,7 @@ class _Sweep:
         pointwise = node.op.kind == "pointwise"
         if not pointwise and any(BATCH not in v.type.axes for v in node.inputs):  # the op sums over rows
             dy = self.running(dy)
-        read = [v if pointwise else self.settled(v, origin) for v in (y, *node.inputs)]
+        read = [v if pointwise else self.settled(v, origin, node.op.masks) for v in (y, *node.inputs)]
         result, *inputs = (Formula(v, origin) for v in read)
         parts = node.op.vjp(node.attrs, result, Formula(dy, origin), *inputs)
         for value, part in zip(node.inputs, parts, strict=True):
@@ -139,12 +140,13 @@ class _Sweep:
             self.without_ended |= {value: made, made: made}
         return self.without_ended[value]
 
-    def settled(self, value: Value, origin: Origin) -> Value:
-        """The value, with 0 where it is infinite or nan: the loss does not depend on it there, or is nan itself."""
+    def settled(self, value: Value, origin: Origin, masks: bool) -> Value:
+        """The value, with 0 where it is infinite or nan: the loss does not depend on it there, or is nan itself. Minus
+        infinity stays where it `masks` an entry."""
         if value.type.dtype != "float" or self.finite(value):
             return value
         x = Formula(value, origin)
-        return x.where((x - x).op("eq", 0.0)).value
+        return x.where(x.op("lt", math.inf) if masks else (x - x).op("eq", 0.0)).value
 
     def finite(self, value: Value) -> bool:
         if value not in self.known:

@@ -194,6 +194,41 @@ def test_the_slopes_of_powers_at_zero(kernels: str) -> None:
     assert curved.compile(gradient=True, kernels=kernels).gradients({"x": [0.0]}, {})[1]["x"] == [2.0]
 
 
+@pytest.mark.parametrize("kernels", ["numpy", "native"])
+@pytest.mark.parametrize(
+    "told",
+    [
+        "max(z)",
+        "min(-z)",
+        "log_softmax(z)[0]",
+        "cross_entropy(z, 0) + logsumexp(z)",
+        "sum(max_pool(reshape(z - 9, [SIZE, 1]), SIZE))",
+        "ctc_loss(z, label)",
+    ],
+)
+def test_what_minus_infinity_masks_takes_no_part(told: str, kernels: str) -> None:
+    """The gradient is that of the entries that are left, as if there were no others; the largest of them is 0 twice."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([[[[0.0, 5.0, 0.0, -1.0]]], rng.normal(size=(1, 3, 4))], axis=1)
+    left, found = [0, 2, 3], []
+    for entries in ([0, 1, 2, 3], left):
+        text = "model M { input x, m: seq[SIZE]  input label: seq@label int  z = x + log(m)  loss mean(TOLD) }"
+        model = rg.parse(text.replace("TOLD", told).replace("SIZE", str(len(entries))))
+        data = {"x": x[..., entries], "m": np.broadcast_to(np.array([1.0, 0, 1, 1])[entries], (1, 4, len(entries)))}
+        given = data | ({"label": [[0]]} if "label" in told else {})
+        found.append(model.compile(gradient=True, kernels=kernels).gradients(given, {})[1]["x"])
+    assert np.allclose(found[0][..., left], found[1], rtol=1e-13, atol=1e-15) and not found[0][..., 1].any()
+
+
+@pytest.mark.parametrize("sign", ["max", "min"])
+def test_padding_has_no_share_in_the_largest_of_zeros(sign: str) -> None:
+    found = gradients(
+        f"model M {{ input x: seq  loss {sign}(x, axis = time) }}",
+        {"x": np.zeros((2, 4)), "x.lengths": [2, 1]},
+    )
+    assert np.array_equal(found["x"], [[0.25, 0.25, 0, 0], [0.5, 0, 0, 0]])
+
+
 @pytest.mark.parametrize("more", [{}, {"keep": "every:2"}, {"keep": "revolve:1"}, {"truncate": 3}])
 def test_poles_in_the_padding_reach_no_gradient(more: dict[str, Any]) -> None:
     """Each row alone, at its own length, has the same loss and gradients as in company."""
