@@ -368,6 +368,14 @@ def test_rows_that_are_predicted_draw_numbers_of_their_own() -> None:
     assert len(set(found.tolist())) == 1500 and found.tolist() == model.compile().run(data, {})["y"].tolist()
 
 
+def test_rows_that_are_predicted_know_each_other() -> None:
+    """What is a mean over all rows is so for more rows than run at once."""
+    model = rg.parse("model M { input x: seq[2] input y: seq int output last(x) - sequence_loss(x, y, 1) as z }")
+    x, y = np.random.default_rng(0).normal(size=(1500, 1, 2)), np.arange(1500).reshape(-1, 1) % 2
+    mean = np.mean(np.log(np.exp(x).sum(axis=2)) - np.take_along_axis(x, y[..., None], axis=2)[..., 0])
+    assert np.allclose(model.predict({"x": x, "y": y}, {}).arrays["z"], x[:, 0] - mean, atol=1e-5)
+
+
 def test_columns_of_pandas_are_arrays_at_every_call() -> None:
     pandas = pytest.importorskip("pandas")
     program = rg.parse("model M { input x: [] output 2 * x as y }").compile()

@@ -200,6 +200,8 @@ def train(
         return
     if fitted.best_epoch is not None:
         say(f"the weights are those of epoch {fitted.best_epoch}, the best on held-back data")
+    elif fitted.history and "validation.loss" in fitted.history[-1]:
+        warn("the held-back loss was never a number: the weights are those of the last epoch")
     if measure is not None:
         say(f"test: {metrics_text(report['test'])}")
     say(f"wrote {out}" if out else "the weights were not saved: name a file with --out")

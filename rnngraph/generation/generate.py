@@ -230,6 +230,14 @@ def end_token(text: str | None, alphabet: Alphabet | None, use: Reader) -> int |
     return found[0]
 
 
+def _refuse_rows(data: Mapping[str, Any]) -> None:
+    """UserError where data are of several rows, of which one text could only follow the first."""
+    for name, array in data.items():
+        if np.ndim(array) and len(array) > 1:
+            told = f"`{name}` has {len(array)} rows, and one text is written"
+            raise UserError(told, "E638", "give the one row that it is written for")
+
+
 def check_vocabulary(use: Reader, alphabet: Alphabet, spare: bool = False) -> None:
     """UserError where there is not a sign for each id, or, where ids may be `spare`, an id for each sign."""
     if len(alphabet) > use.vocabulary or (len(alphabet) < use.vocabulary and not spare):
@@ -262,6 +270,7 @@ def generated(
     `spare` says that there may be more ids than signs; `progress` is told before each token. `style` are the fields of
     `Style`. UserError where the model scores no next token, or the prompt has characters that the alphabet lacks.
     """
+    _refuse_rows(data)
     use = reader(model, tokens, scores, tuple(data))
     if alphabet:
         check_vocabulary(use, alphabet, spare)

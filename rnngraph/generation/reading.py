@@ -71,22 +71,23 @@ def reader(model: Model, tokens: str | None = None, scores: str | None = None, k
     `known` are the inputs that are given otherwise.
     """
     outputs = model.graph.outputs
+    texts = {
+        i.name: {*i.axes, BATCH}
+        for i in model.inputs
+        if i.name not in known and len(i.axes) == 1 and i.type.dtype == "int" and not i.type.shape
+    }
     scored = [
         name
         for name in model.outputs
         if outputs[name].type.dtype == "float"
         and len(outputs[name].type.shape) == 1
-        and len(outputs[name].type.axes) == 2
+        and set(outputs[name].type.axes) in texts.values()
     ]
     scores = _only(scores, scored, "output that scores the next token at each step", "--scores")
     vocabulary = outputs[scores].type.shape[0]
     needed = _inputs_of(model, scores)
     limits = reached(model.graph)
-    read = [
-        i.name
-        for i in model.inputs
-        if i.name in needed and i.name not in known and len(i.axes) == 1 and i.type.dtype == "int" and not i.type.shape
-    ]
+    read = [name for name, axes in texts.items() if name in needed and axes == set(outputs[scores].type.axes)]
     tokens = _only(tokens, read, "input that takes tokens", "--tokens")
     if limits.get(tokens, vocabulary) != vocabulary:
         raise UserError(

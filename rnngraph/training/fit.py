@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -35,7 +36,7 @@ from rnngraph.weights.save_load import Weights
 
 @dataclass(frozen=True)
 class Fitted:
-    """The weights to use (the best where rows were held back), and one record per epoch.
+    """The weights to use (the best where rows were held back and their loss was a number), and one record per epoch.
 
     A record holds `epoch`, `loss` and, where rows are held back, `validation.loss` and `validation.METRIC`.
     """
@@ -280,12 +281,17 @@ def _close_epoch(job: Job, training: Training) -> Training:
             job.processes, job.shards, (job.split.held_from, f"after epoch {epoch}"),
         )  # fmt: skip
         record.update({f"validation.{name}": value for name, value in found.items()})
-        if training.best_loss is None or found["loss"] < training.best_loss:
+        if _is_better(found["loss"], training.best_loss):
             best = {name: w.copy() for name, w in training.weights.items()}
             closed = replace(closed, best=best, best_loss=found["loss"], best_epoch=epoch)
     if job.norms is not None and (rows := job.pieces.piece(0, 0, {})) is not None:
         record.update(job.norms(rows, training.weights))
     return replace(closed, history=(*training.history, record))
+
+
+def _is_better(loss: float, best: float | None) -> bool:
+    """Whether a held-back loss is less than the best so far; what is no number never is."""
+    return loss < best if best is not None else not math.isnan(loss)
 
 
 def _refuse_drift(job: Job, training: Training) -> None:
@@ -335,12 +341,11 @@ def _tell(job: Job, training: Training, record: Record | None) -> None:
 
 def _finished(job: Job, training: Training) -> Fitted:
     about, training = job.identity.about, _on_host(job, training)
-    if training.best is None:
-        weights = {n: w.copy() if n in job.frozen else w for n, w in training.weights.items()}  # those of the caller
-        return Fitted(Weights(weights, about), training.history, None, False)
+    kept = training.weights if training.best is None else training.best
+    weights = {n: w.copy() if n in job.frozen else w for n, w in kept.items()}  # those of the caller
     return Fitted(
-        Weights(training.best, about),
+        Weights(weights, about),
         training.history,
-        training.best_epoch,
+        training.best_epoch or None,
         training.epoch < job.config.epochs and _out_of_patience(job, training),
     )

@@ -25,6 +25,7 @@ from rnngraph.run_options import RunOptions
 from rnngraph.training import batches
 from rnngraph.training.batch_rows import told_by
 from rnngraph.training.evaluation import EVALUATED
+from rnngraph.training.totals import adds_up
 
 Array = NDArray[Any]
 
@@ -105,16 +106,16 @@ def _in_parts(
         return {name: found[name] for name in names}
     parts: list[Mapping[str, Array]] = []
     count = batches.row_count(data)
-    for rows in batches.chunks(count, count if _draws(program) else EVALUATED):
+    for rows in batches.chunks(count, count if _together(program) else EVALUATED):
         with told_by(rows, "the data"):
             parts.append(program.run(batches.take(data, rows), weights))
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
-def _draws(program: CompiledProgram) -> bool:
-    """Whether something is random: it depends on the number of a row, so a part of the rows would draw what the first
-    rows do."""
-    return any(n.op is INPUT and n.attrs["kind"] == "seed" for n in program.made.graph.nodes())
+def _together(program: CompiledProgram) -> bool:
+    """Whether what is found for a row depends on the others. What is random does: it depends on the number of a row, so
+    a part of the rows would draw what the first rows do."""
+    return any(adds_up(n) or (n.op is INPUT and n.attrs["kind"] == "seed") for n in program.made.graph.nodes())
 
 
 def _recipe(data: Mapping[str, Any]) -> Recipe | None:

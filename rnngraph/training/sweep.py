@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -121,7 +122,9 @@ def plain(value: Any) -> str:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else float("inf")
+    """Infinite where there are none, or one is no number: nothing is worse."""
+    mean = sum(values) / len(values) if values else math.inf
+    return math.inf if math.isnan(mean) else mean
 
 
 def runs_of(vary: Mapping[str, Sequence[Any]], seeds: int) -> list[Run]:

@@ -46,14 +46,14 @@ def cut(graph: Graph) -> Cut | None:
     """None where the outputs do not follow from sums over rows alone."""
     nodes, behind = graph.nodes(), set[Node]()
     for node in nodes:
-        if any(_adds_up(v.node) or v.node in behind for v in node.inputs):
+        if any(adds_up(v.node) or v.node in behind for v in node.inputs):
             behind.add(node)
     ends = dict.fromkeys(v for node in nodes if node in behind for v in node.inputs)
     ends |= dict.fromkeys(graph.outputs.values())
     found = {_name(v, i): v for i, v in enumerate(ends) if v.node not in behind and v.op.name != "const"}
     if any(v.type.axes for v in found.values()) or any(map(_has_axes, behind)):
         return None
-    if any(v.node in behind for node in nodes if _adds_up(node) for v in node.inputs):
+    if any(v.node in behind for node in nodes if adds_up(node) for v in node.inputs):
         return None
     if any(_of_rows(v) for name, v in found.items() if name.startswith(SAME)):
         return None
@@ -62,13 +62,13 @@ def cut(graph: Graph) -> Cut | None:
     return Cut(found, dict(zip(graph.outputs, rest.run(graph.outputs.values()), strict=True)))
 
 
-def _adds_up(node: Node) -> bool:
-    """Whether of rows that are taken apart it gives what adds up to its value."""
+def adds_up(node: Node) -> bool:
+    """Whether it adds up rows: of rows that are taken apart it gives what adds up to its value."""
     return node.op.name in ("sum_axes", "size") and BATCH in node.attrs["axes"]
 
 
 def _name(value: Value, place: int) -> str:
-    return f"{TOTAL if _adds_up(value.node) else SAME}{place}"
+    return f"{TOTAL if adds_up(value.node) else SAME}{place}"
 
 
 def _has_axes(node: Node) -> bool:

@@ -418,6 +418,30 @@ def test_the_loss_says_whether_scores_are_logits_or_probabilities(tail: str, hol
     assert np.allclose(scorer(model, reader(model), weights, {}, "float64")([[1, 2]], [0]), want)
 
 
+@pytest.mark.parametrize(
+    "scores",
+    [
+        "unroll RNN(4) over every(one_hot(text, 4), 2)",
+        "unroll Ahead() with thought = last(one_hot(text, 4)) for 3",
+        "source * last(one_hot(text, 4))",
+    ],
+)
+def test_scores_along_another_axis_than_the_text_are_those_of_no_token(scores: str) -> None:
+    """`every` second step, steps of a loop of its own, and those of another sequence."""
+    ahead = "cell Ahead { input thought: [4]  state s: [4] = 0  s' = tanh(s + thought)  output s' }"
+    inputs = "input text: seq int  input source: seq@source[4]"
+    model = rg.parse(f"{ahead} model M {{ {inputs} scores = {scores} output scores }}")
+    with pytest.raises(rg.UserError, match="the model has no output that scores the next token at each step"):
+        model.generate(model.init(0), "1,2", data={"source": np.ones((1, 2, 4))})
+
+
+def test_a_text_is_written_for_one_row_of_other_inputs() -> None:
+    model = rg.parse("model M { input text: seq int  input c: [3]  output unroll RNN(3) over one_hot(text, 3) + c }")
+    with pytest.raises(rg.UserError, match="`c` has 2 rows, and one text is written"):
+        model.generate(model.init(0), "1,2", data={"c": np.ones((2, 3))})
+    assert model.generate(model.init(0), "1,2", data={"c": np.ones((1, 3))}, length=0) == "1,2"
+
+
 def test_probabilities_are_drawn_by_as_they_are() -> None:
     cell = "cell Chance { input x: [n] output softmax(x) }\n"
     probable = [CHARS.replace("output scores", "output softmax(scores) as p")]

@@ -750,6 +750,26 @@ def test_patience_ends_training_and_restores_the_best():
         trained(config=replace(config, validation=0.0))
 
 
+def test_a_held_back_loss_that_is_no_number_is_worse_than_any():
+    class Blind(Line):
+        """Does not see the held-back rows in the first epochs."""
+
+        def __init__(self, epochs):
+            super().__init__()
+            self.left = epochs
+
+        def run(self, data, weights):
+            self.left -= 1
+            found = super().run(data, weights)
+            return {**found, "loss": np.array(np.nan)} if self.left >= 0 else found
+
+    config = replace(CONFIG, epochs=4)
+    fitted = fit(Line(), START, ROWS, config, evaluator=Blind(2), model=LINE)
+    assert fitted.best_epoch == 4 and same_bits(fitted.weights, trained(config=config).weights)
+    never = fit(Line(), START, ROWS, replace(config, patience=3), evaluator=Blind(4), model=LINE)
+    assert never.best_epoch is None and never.stopped_early and len(never.history) == 3
+
+
 def test_evaluation_in_parts_is_that_of_all_rows():
     whole = evaluate(Line(), ROWS, START)["loss"]
     assert evaluate(Line(), ROWS, START, size=7)["loss"] == pytest.approx(whole, rel=1e-12)
