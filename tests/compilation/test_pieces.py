@@ -227,6 +227,7 @@ MODEL = "model M {{\n  input x: seq[2]\n  {}\n  output y, final\n}}"
         (MODEL.format("y, final = unroll GRU(3) over window(x, 2)"), "E642"),
         (MODEL.format("y, final = unroll GRU(3) over x - mean(x, axis = time)"), "E642"),
         (MODEL.format("z, final = unroll GRU(3) over x\n  y = SelfAttention(2)(z)"), "E642"),
+        (MODEL.format("z, final = unroll GRU(3) over x\n  y = z * norm(final.h)"), "E642"),
         (MODEL.format("z, _ = unroll GRU(3) over x\n  y, final = unroll GRU(3) over z"), "E641"),
         (MODEL.format("z, final = unroll GRU(3) over x\n  y, final = unroll GRU(3) over z"), "E641"),
     ],

@@ -121,6 +121,8 @@ def test_a_run_by_segments_goes_on_to_the_same_bits(tmp_path: Path, stop: int) -
     [
         (BOTH_WAYS, DATA, "a reversed loop needs the whole sequence"),
         (MODEL.replace("h, final =", "h, _ =").replace(", final", ""), DATA, "no name to return it under"),
+        (MODEL.replace("guess, y)", "guess - mean(guess, axis = time), y)"), DATA, "`mean` looks at more than one"),
+        (MODEL.replace("guess, y)", "guess * norm(final.h), y)"), DATA, "states after the last step are read here"),
         (
             "model M { input x: seq[2]\n input y: [1]\n h, final = unroll RNN(3) over x\n g = Dense(1)(final.h)\n"
             " output g, final\n loss squared_error(g, y) }",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
-from rnngraph.ir.graph import LOOP, Graph, Loop, Node, Value, body_nodes, every, loop_of, ordered
+from rnngraph.ir.graph import LOOP, Graph, Loop, Node, Value, body_nodes, every, finals, loop_of, ordered
 from rnngraph.ir.types import is_fixed, root
 from rnngraph.language.elaboration.elaborated import DataInput, Elaborated, StateInput
 from rnngraph.language.elaboration.loop_levels import DONE
@@ -40,7 +40,7 @@ def obstacles(graph: Graph, axis: str, handed_on: Collection[Value], summed: boo
     """Where a graph looks from one step along an axis to another, other than by the states that are handed on.
 
     `handed_on` are the first values of these. Every k-th step is no obstacle where pieces begin at multiples of k; nor,
-    where what is wanted may be `summed`, is a sum over all steps: that of a piece is over its own.
+    where what is wanted may be `summed`, is a sum over all steps that no step reads: that of a piece is over its own.
     """
     found = _all(graph, axis, handed_on, summed)
     yield from {(d.code, d.span): d for d in found}.values()  # a function is several operations
@@ -55,13 +55,16 @@ def without_next_step(inputs: Iterable[DataInput]) -> Iterator[Diagnostic]:
 
 
 def _all(graph: Graph, axis: str, handed_on: Collection[Value], summed: bool) -> Iterator[Diagnostic]:
-    for node in graph.nodes():
-        if summed and node.op is SUM:
-            continue
+    nodes = graph.nodes()
+    ends = {state for node in nodes if _runs_along(node, axis) for state in finals(node)}
+    for node in nodes:
         if _runs_along(node, axis):
             yield from _of_loop(node, handed_on)
-        elif _looks_along(node, axis):
+        elif _looks_along(node, axis) and not (summed and node.op is SUM and not _is_read_by_steps(node, nodes, axis)):
             yield _looking(node)
+        if not ends.isdisjoint(_read(node, axis)):
+            told = "the states after the last step are read here, which the whole sequence has to be known for"
+            yield Diagnostic("E642", told, node.origin.span)
         if node.op is LOOP:
             yield from (_looking(n) for n in every(body_nodes(loop_of(node))) if _looks_along(n, axis))
 
@@ -81,6 +84,23 @@ def _of_loop(node: Node, handed_on: Collection[Value]) -> Iterator[Diagnostic]:
             span,
             help="give its final states a name of their own, as in `y, final = unroll ...`",
         )
+
+
+def _read(node: Node, axis: str) -> Iterable[Value]:
+    """What a node reads, but for what a loop along the axis starts from."""
+    return [c.outer for c in loop_of(node).captures] if _runs_along(node, axis) else node.inputs
+
+
+def _is_read_by_steps(sum: Node, nodes: Iterable[Node], axis: str) -> bool:
+    """Whether numbers of single steps are combined with what follows from a sum over all of them."""
+    behind = {sum}
+    for node in nodes:
+        if any(v.node in behind for v in node.inputs):
+            behind.add(node)
+            others = [v.type for v in node.inputs if v.node not in behind]
+            if any(type.dtype == "float" and axis in map(root, type.axes) for type in others):
+                return True
+    return False
 
 
 def _runs_along(node: Node, axis: str) -> bool:
