@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from rnngraph.files.archives import Arrays, read_npy, read_npz
 from rnngraph.files.foreign import Damaged, foreign, parsed_json
 from rnngraph.files.outputs import PathLike
 
-Axes = Mapping[str, int]
-"""Over how many axes of time the inputs run that are known."""
+Axes = Mapping[str, Sequence[str]]
+"""The axes of time of the inputs that are known."""
 
 
 @kinds_checked
@@ -78,7 +78,7 @@ def _alike(beside: Arrays, more: Mapping[str, NDArray[Any]], path: str) -> Array
 
 
 def _read(path: PathLike, model: Fed | None, recipe: Mapping[str, Any]) -> Dataset:
-    axes = {i.name: len(i.axes) for i in model.roles.inputs} if model is not None else {}
+    axes = {i.name: i.axes for i in model.roles.inputs} if model is not None else {}
     ending = Path(path).suffix.lower()
     if ending in TABLES and model is not None:
         return table(model, path, **recipe)
@@ -129,11 +129,21 @@ def _arrays(content: Mapping[str, Any], axes: Axes) -> Arrays:
     """Arrays of named lists; of rows that differ in length padded ones, with their lengths unless these are given."""
     found: Arrays = {}
     for name, value in content.items():
-        lengths = _lengths(value, axes.get(name, 0))
+        lengths = _lengths(value, len(axes.get(name, ())))
         found[name] = _plain(name, value) if lengths is None else _padded(name, value, lengths)
         if lengths is not None and name + LENGTHS not in content:
             found[name + LENGTHS] = lengths[:, 0] if lengths.shape[1] == 1 else lengths
-    return found
+    return found | _full_lengths(found, axes, content)
+
+
+def _full_lengths(found: Arrays, axes: Axes, content: Mapping[str, Any]) -> Arrays:
+    """The lengths of sequences whose rows are all as long, where those of another one over the same axes are not: that
+    all should be the same is for the check of data to say."""
+    ragged = {along for n, along in axes.items() if n + LENGTHS in found.keys() - content.keys()}
+    known = found.keys() - {n for n in found if n + LENGTHS in found}
+    even = {n: len(axes[n]) for n in axes if n in known and axes[n] in ragged and found[n].ndim > len(axes[n])}
+    full = {n: np.full((len(found[n]), k), found[n].shape[1 : k + 1]) for n, k in even.items()}
+    return {n + LENGTHS: lengths[:, 0] if even[n] == 1 else lengths for n, lengths in full.items()}
 
 
 def _lengths(value: Any, axes: int) -> NDArray[Any] | None:

@@ -516,6 +516,17 @@ def test_ragged_json_and_json_lines(tmp_path: Path) -> None:
         rg.data.load([tmp_path / "b.jsonl"])
 
 
+def test_lists_along_one_axis_are_as_long_as_each_other(tmp_path: Path) -> None:
+    """The second row has one step of `x` and two of `k`, of which one would not have been read."""
+    model = rg.parse("model M { input x: seq[2] input k: seq int output sum(k + x[0], axis = time) as y }")
+    lines = '{"x": [[1, 2], [3, 4]], "k": [1, 2]}\n{"x": [[1, 2]], "k": [1, 2]}\n'
+    (tmp_path / "a.jsonl").write_text(lines)
+    with pytest.raises(rg.UserError, match=r"`k\.lengths` and `x\.lengths` disagree at row 1: 2 and 1"):
+        model.compile().run(rg.data.load([tmp_path / "a.jsonl"], model), {})
+    (tmp_path / "a.jsonl").write_text(lines.replace('[[1, 2]], "k": [1, 2]', '[[1, 2]], "k": [1]'))
+    assert model.compile().run(rg.data.load([tmp_path / "a.jsonl"], model), {})["y"].tolist() == [7.0, 2.0]
+
+
 def test_images_of_several_sizes_in_json(tmp_path: Path) -> None:
     """Where the lists alone do not tell that both axes have lengths, the model does."""
     path, model = tmp_path / "a.json", rg.parse("model M { input x: seq@row@column  output x * 2 as y }")

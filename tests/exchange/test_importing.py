@@ -185,6 +185,7 @@ def test_an_operator_with_its_attributes(name: str, tmp_path: Path) -> None:
 FUNCTIONS = {
     "Gelu": {}, "Elu": {"alpha": 0.5}, "Selu": {}, "LeakyRelu": {"alpha": 0.2}, "Celu": {"alpha": 0.7}, "HardSwish": {},
     "Mish": {}, "Softsign": {}, "Erf": {}, "Round": {}, "Ceil": {}, "Atan": {}, "HardSigmoid": {"alpha": 0.3},
+    "Swish": {"alpha": 1.7},
 }  # fmt: skip
 OVER = {"ReduceProd": "prod(", "ReduceLogSumExp": "logsumexp(", "ReduceMin": "min("}
 SUMS = {"bij,bjk->bik": "xy", "bij,bkj->bi": "xz", "bii->bi": "s", "bij->jb": "x", "bij,bjk,bi->kb": "xyr"}
@@ -203,7 +204,7 @@ def test_functions_and_sums_are_those_of_the_language(tmp_path: Path) -> None:
     ranks = {f"f{i}": 3 for i in range(len(FUNCTIONS))} | {f"o{i}": 2 for i in range(len(OVER))}
     ranks |= {f"e{i}": len(text.split("->")[1]) for i, text in enumerate(SUMS)} | {"tanh_gelu": 3, "l": 2, "many": 4}
     ports = [(name, TensorProto.FLOAT, ["rows", *shape]) for name, shape in inputs.items()]
-    content = _model(nodes, ports, ranks, {"last": np.array([2])}, opset=20)
+    content = _model(nodes, ports, ranks, {"last": np.array([2])}, opset=24)
     made = _imported(content, tmp_path)
     assert made.difference is not None and made.difference < 1e-5
     for word in ("gelu(x)", "gelu(x, approximate = true)", "mish(x)", "erf(x)", "argmin(x", *OVER.values()):

@@ -105,6 +105,12 @@ def _gelu(op: Op) -> Value:
     return elementwise(op.body, op.hint, form, [op.value(0)])
 
 
+def _swish(op: Op) -> Value:
+    steep = number(np.float32(op.attribute("alpha", 1.0)))
+    form = "silu({})" if float(steep) == 1 else f"{{0}} * sigmoid({steep} * {{0}})"
+    return elementwise(op.body, op.hint, form, [op.value(0)])
+
+
 def _identity(op: Op) -> Value:
     return op.value(0)
 
@@ -190,7 +196,7 @@ RULES: dict[str, Rule] = {
         "Log": "log({})", "Sqrt": "sqrt({})", "Reciprocal": "reciprocal({})", "Sin": "sin({})", "Cos": "cos({})",
         "Tan": "sin({0}) / cos({0})", "Tanh": "tanh({})", "Sigmoid": "sigmoid({})", "Relu": "relu({})",
         "Softplus": "softplus({})", "Softsign": "softsign({})", "Sub": "{} - {}", "Pow": "{} ** {}",
-        "HardSwish": "{0} * hard_sigmoid({0})", "Mish": "mish({})", "Swish": "silu({})",
+        "HardSwish": "{0} * hard_sigmoid({0})", "Mish": "mish({})",
         "PRelu": "where({0} > 0, {0}, {1} * {0})",
     }.items()},
     **{name: _form(form, "bool") for name, form in {
@@ -205,7 +211,7 @@ RULES: dict[str, Rule] = {
     "Elu": _with_numbers("elu({}, alpha)", alpha=1.0), "Celu": _with_numbers("alpha * elu({} / alpha)", alpha=1.0),
     "Selu": _with_numbers("gamma * elu({}, alpha)", alpha=1.6732632, gamma=1.050701),
     "ThresholdedRelu": _with_numbers("where({0} > alpha, {0}, 0)", alpha=1.0),
-    "Gelu": _gelu,
+    "Gelu": _gelu, "Swish": _swish,
     "ReduceSum": _over("sum({}, {})"), "ReduceMean": _mean_over, "ReduceMax": _over("max({}, {})"),
     "ReduceMin": _over("min({}, {})"), "ReduceL2": _squares("sqrt({})"), "ReduceSumSquare": _squares("identity({})"),
     "ReduceProd": _over("prod({}, {})"),
