@@ -284,7 +284,7 @@ def _close_epoch(job: Job, training: Training) -> Training:
         if _is_better(found["loss"], training.best_loss):
             best = {name: w.copy() for name, w in training.weights.items()}
             closed = replace(closed, best=best, best_loss=found["loss"], best_epoch=epoch)
-    if job.norms is not None and (rows := job.pieces.piece(0, 0, {})) is not None:
+    if job.norms is not None and (rows := job.pieces.first()) is not None:
         record.update(job.norms(rows, training.weights))
     return replace(closed, history=(*training.history, record))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -89,6 +89,10 @@ class Pieces:
             return None
         rows: Rows = np.asarray(named)[self.numbers]
         return rows if rows.ndim == 1 else rows.prod(axis=1)
+
+    def first(self) -> Arrays | None:
+        """The data of the very first batch, of all its shards."""
+        return replace(self, config=replace(self.config, shards=None)).piece(0, 0, {})
 
     def piece(self, epoch: int, index: int, carried: Arrays, shard: int = 0) -> Arrays | None:
         """The data of a shard of a batch, with a `seed` of its own for what is random in the model; its first states

@@ -88,3 +88,10 @@ def test_a_training_by_segments_is_measured_on_its_first_segment() -> None:
     data = {"x": DATA["x"], "target": RNG.normal(size=(5, 9, 1))}
     fitted = model.fit(data, epochs=1, segment=4, options=OPTIONS, log_gradients=True)
     assert [name for name in fitted.history[0] if name.startswith("back.")] == [f"back.time.{k}" for k in (0, 1, 2)]
+
+
+def test_shards_are_measured_together() -> None:
+    model = rg.parse(TEXT.format(cell="RNN(units)", way=""))
+    still = {"epochs": 1, "batch": 5, "optimizer": "sgd", "rate": 0.0, "options": OPTIONS, "log_gradients": True}
+    whole, parts = (model.fit(DATA, shards=shards, **still).history[0] for shards in (1, 2))
+    assert parts == pytest.approx(whole, rel=1e-12)
