@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import onnx
@@ -88,6 +89,24 @@ def test_everything_that_cannot_be_said_is_told_at_once() -> None:
         ("E760", "layer `conv1d_3` (Conv1D) cannot be said in the language: there is nothing like it"),
         ("E760", "layer `own_code` (Lambda) cannot be said in the language: it holds code, which is never run"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "other", "words"),
+    [
+        ("merge", '"data_format": "channels_last"', '"data_format": "channels_first"', "its channels are not the last"),
+        ("sentiment", '"noise_shape": null', '"noise_shape": [null, 1, 4]', "its noise_shape has several entries"),
+    ],
+)
+def test_options_that_change_what_a_layer_does_are_read(
+    name: str, said: str, other: str, words: str, tmp_path: Path
+) -> None:
+    with ZipFile(HERE / f"{name}.keras") as old, ZipFile(tmp_path / "m.keras", "w") as new:
+        for entry in old.namelist():
+            content = old.read(entry)
+            new.writestr(entry, content.replace(said.encode(), other.encode()))
+    with pytest.raises(UserError, match=words):
+        import_model(tmp_path / "m.keras")
 
 
 # --- our own files --------------------------------------------------------------------------------------------------

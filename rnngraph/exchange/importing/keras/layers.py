@@ -149,6 +149,8 @@ def _dropout(per_sequence: bool) -> Callable[[Call], Value]:
         settings = f"{call.config['rate']}{', per_sequence = true' if per_sequence else ''}"
         if len(call.x.shape) != 1:
             raise CannotSay("it drops entries of something else than vectors")
+        if call.config.get("noise_shape"):
+            raise CannotSay("its noise_shape has several entries dropped together")
         name = call.body.instance(call.hint, f"Dropout({settings})", {})
         return call.body.let(f"{name}_y", f"{name}({call.x.text})", call.x.dims)
 
@@ -213,7 +215,13 @@ def _concatenate(call: Call) -> Value:
     return call.body.let(call.hint, f"[{', '.join(v.text for v in call.inputs)}]", (*first.dims[:-1], size))
 
 
+def _refuse_turned(call: Call) -> None:
+    if call.config.get("data_format") == "channels_first":
+        raise CannotSay("its channels are not the last dimension")
+
+
 def _flatten(call: Call) -> Value:
+    _refuse_turned(call)
     total = int(np.prod([sized(d) for d in call.x.dims[1:]]))
     return with_dims(call.x, (call.x.dims[0], total))
 
@@ -226,6 +234,7 @@ def _reshape(call: Call) -> Value:
 
 def _pooled(form: str) -> Callable[[Call], Value]:
     def rule(call: Call) -> Value:
+        _refuse_turned(call)
         dim = call.x.dims[1]
         if isinstance(dim, Axis) and dim.open:
             raise Learned(dim.key, "time")
