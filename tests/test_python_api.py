@@ -376,6 +376,12 @@ def test_rows_that_are_predicted_know_each_other() -> None:
     assert np.allclose(model.predict({"x": x, "y": y}, {}).arrays["z"], x[:, 0] - mean, atol=1e-5)
 
 
+def test_predictions_know_lengths_that_a_target_has() -> None:
+    model = rg.parse("model M { input x, y: seq  s = sum(x, axis = time)  output s  loss squared_error(x, y) }")
+    data = {"x": np.ones((2, 3)), "y": np.ones((2, 3)), "y.lengths": [3, 1]}
+    assert model.predict(data, {}).arrays["s"].tolist() == [3.0, 1.0]
+
+
 def test_columns_of_pandas_are_arrays_at_every_call() -> None:
     pandas = pytest.importorskip("pandas")
     program = rg.parse("model M { input x: [] output 2 * x as y }").compile()

@@ -64,7 +64,7 @@ def predict(model: Model, data: Mapping[str, Any], weights: Mapping[str, Any], o
     if not names:
         raise UserError("the model has no output with a value for each row", "E627", "add `output y` to it")
     program = options.compiled(model, steps_of(model.inputs, data), outputs=names)
-    given = {name: array for name, array in data.items() if _belongs(name, program)}
+    given = _with_lengths({name: array for name, array in data.items() if _belongs(name, program)}, data, program)
     program.check(given)
     arrays = _in_parts(program, given, weights, names)
     recipe = _recipe(data)
@@ -96,6 +96,13 @@ def _belongs(name: str, program: CompiledProgram) -> bool:
     known = {i.name for i in program.made.inputs}
     plain = name.removesuffix(LENGTHS)
     return plain not in known or plain in program.read
+
+
+def _with_lengths(given: dict[str, Any], data: Mapping[str, Any], program: CompiledProgram) -> dict[str, Any]:
+    """What is given, with lengths that only a target has: they are those of all that runs along its axes."""
+    told = {i.axes: data[i.name + LENGTHS] for i in program.made.inputs if i.axes and i.name + LENGTHS in data}
+    read = [i for i in program.made.inputs if i.name in given and i.axes in told]
+    return {**{i.name + LENGTHS: told[i.axes] for i in read}, **given}
 
 
 def _in_parts(
