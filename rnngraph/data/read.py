@@ -139,10 +139,10 @@ def _arrays(content: Mapping[str, Any], axes: Axes) -> Arrays:
 def _full_lengths(found: Arrays, axes: Axes, content: Mapping[str, Any]) -> Arrays:
     """The lengths of sequences whose rows are all as long, where those of another one over the same axes are not: that
     all should be the same is for the check of data to say."""
-    ragged = {along for n, along in axes.items() if n + LENGTHS in found.keys() - content.keys()}
-    known = found.keys() - {n for n in found if n + LENGTHS in found}
-    even = {n: len(axes[n]) for n in axes if n in known and axes[n] in ragged and found[n].ndim > len(axes[n])}
-    full = {n: np.full((len(found[n]), k), found[n].shape[1 : k + 1]) for n, k in even.items()}
+    told = {n for n in axes if n + LENGTHS in found}
+    ragged = {axes[n] for n in told if axes[n] and n + LENGTHS not in content}
+    even = {n: len(along) for n, along in axes.items() if n in found.keys() - told and along in ragged}
+    full = {n: np.full((len(found[n]), k), found[n].shape[1 : k + 1]) for n, k in even.items() if found[n].ndim > k}
     return {n + LENGTHS: lengths[:, 0] if even[n] == 1 else lengths for n, lengths in full.items()}
 
 
