@@ -106,8 +106,8 @@ def _of_sums(node: Node, inputs: Sequence[Found]) -> Found:
             return _added(summed)
         case "mul" | "contract" if len(summed) == 1:
             return summed[0]
-        case "maximum" if len(summed) == 1 and summed[0].kind is Kind.COUNT:
-            return summed[0]  # at least 1
+        case "maximum" if len(summed) == 1 and (summed[0].kind is Kind.COUNT or _at_least_one(node)):
+            return summed[0]
         case "div":
             return _divided(node, *inputs)
     return Found(Kind.OTHER)
@@ -149,18 +149,33 @@ def _guards_zero(node: Node) -> bool:
     return one.op.name == zero.op.name == "const" and not zero.node.attrs["value"]
 
 
+def _at_least_one(node: Node) -> bool:
+    """Whether it is `max(x, 1)` of a number of truths, as of steps before a `stop`."""
+    count, one = node.inputs
+    return node.op.name == "maximum" and one.node.attrs.get("value") == 1 and _counts_truths(count)
+
+
+def _counts_truths(value: Value) -> bool:
+    while value.op.name in ("sum_axes", "sum", "spread"):
+        value = value.node.inputs[0]
+    return value.op.name == "cast" and value.node.inputs[0].type.dtype == "bool"
+
+
 def _unguarded(value: Value) -> Value:
-    return value.node.inputs[2] if value.op.name == "where" and _guards_zero(value.node) else value
+    if value.op.name == "where" and _guards_zero(value.node):
+        return value.node.inputs[2]
+    return value.node.inputs[0] if _at_least_one(value.node) else value
 
 
 def weight_of(graph: Graph, axes: Iterable[str]) -> Value | None:
-    """The one sum over data that the loss is divided by, where parts of rows, and of these axes, count by it."""
+    """The one sum over data that the loss is divided by, where parts of rows, and of these axes, count by it. A number
+    of truths may depend on weights, as it has no gradient."""
     found = {of_parts(graph, axis).by for axis in (BATCH, *axes)}
     value = found.pop()
     if found or value is None or value.type.axes or value.type.shape:
         return None
     read = {node.attrs["kind"] for node in every(ordered([value.node])) if node.op is INPUT}
-    return value if read <= {"data", "lengths"} else None
+    return value if read <= {"data", "lengths", *(["weight"] if _counts_truths(value) else [])} else None
 
 
 # --- what is said of it ------------------------------------------------------------------------------------------

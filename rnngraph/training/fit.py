@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -139,7 +138,7 @@ def fit(
         frozenset(frozen),
         Identity(model or Made(), config, len(parts.numbers), known, about or About()),
         path,
-        weigh or partial(batches.weight, axes=axes or {}, over=over),
+        weigh or (lambda rows, _: batches.weight(rows, axes or {}, over)),
         together,
         progress if first else None,
         explain,

@@ -88,7 +88,7 @@ def _with_batch(job: Job, training: Training, found: Found, place: tuple[int, in
     if rows is None:
         return found
     members = job.pieces.members(training.epoch, index, shard)
-    weight = job.weigh(rows)
+    weight = job.weigh(rows, training.weights)
     mine = dict[str, NDArray[Any]]()
 
     def ready(made: Mapping[str, NDArray[Any]]) -> None:

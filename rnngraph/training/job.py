@@ -26,8 +26,8 @@ Norms = Callable[[Mapping[str, Any], Mapping[str, Any]], Record]
 """Measures the gradient of rows of data, with these weights."""
 
 
-Weigh = Callable[[Mapping[str, Any]], float]
-"""How much the loss of some rows counts beside that of others."""
+Weigh = Callable[[Mapping[str, Any], Mapping[str, Any]], float]
+"""How much the loss of some rows, with these weights, counts beside that of others."""
 
 Ready = Callable[[Mapping[str, NDArray[Any]]], None]
 """Is told gradients that are made before a batch is done with."""

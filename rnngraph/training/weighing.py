@@ -1,5 +1,5 @@
-"""How much the loss of some rows counts beside that of others, where it is divided by a sum of its own: of weights, or
-of labels that are not ignored."""
+"""How much the loss of some rows counts beside that of others, where it is divided by a sum of its own: of weights,
+of labels that are not ignored, or of steps before a `stop`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.shapes import LENGTHS
+from rnngraph.ir.graph import INPUT
 from rnngraph.language.elaboration.elaborated import Elaborated
 from rnngraph.model import Model, checked_schedule
 from rnngraph.runtime.numpy import NumpyBackend
@@ -32,10 +33,11 @@ def weigher(model: Model, axes: Collection[str], ragged: bool) -> Weigh | None:
 
     schedule = checked_schedule("dynamic", None, "float64", False)
     program = CompiledProgram(lambda *given: only(elaborate(*given)), schedule, NumpyBackend())
+    read = {node.attrs["name"] for node in program.graph.nodes() if node.op is INPUT}
 
-    def weigh(rows: Mapping[str, Any]) -> float:
+    def weigh(rows: Mapping[str, Any], weights: Mapping[str, Any]) -> float:
         told = {name for name in rows if name in program.read or name + LENGTHS in rows}
         given = {name: array for name, array in rows.items() if name in told or name.removesuffix(LENGTHS) in told}
-        return float(program.run(given, {})[WEIGHT])
+        return float(program.run(given, {name: array for name, array in weights.items() if name in read})[WEIGHT])
 
     return weigh

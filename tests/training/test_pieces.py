@@ -151,6 +151,43 @@ def test_gradients_of_several_batches_are_those_of_one() -> None:
     assert all(np.allclose(uneven.weights[n], three.weights[n], rtol=1e-12) for n in three.weights)
 
 
+WEIGHED = {
+    "weights of classes": "loss cross_entropy(s, label, weights = [1, 2, 5])",
+    "an ignored label": "loss cross_entropy(s, label, ignore = 0)\n  loss 0.1 * sum(k ** 2)",
+    "weights of steps": "loss sequence_loss(s, label, w)",
+    "steps of each row": "z = unroll Count() with k = k for min(n, 5)\n  loss z",
+    "steps before a stop": "z = unroll Ends() over x with k = k\n  loss z",
+}
+
+
+@pytest.mark.parametrize("name", WEIGHED)
+def test_batches_count_by_what_their_loss_is_divided_by(name: str) -> None:
+    """The loss of an epoch, and the gradient of accumulated batches and of shards, are those of all rows at once."""
+    made = rg.parse(f"""
+cell Count {{ input k: []  state h: [] = 1  h' = tanh(h * k)  output h' }}
+cell Ends {{ input x: [2]  input k: []  state h: [] = 0  h' = h + k * x[0]  output h'  stop h' > 0.5 }}
+model M {{
+  input x: seq[2]
+  input label: seq int
+  input w: seq
+  input n: int
+  param k: [] = 1.2
+  s = Dense(3)(x)
+  {WEIGHED[name]}
+}}""")
+    rng = np.random.default_rng(3)
+    data = {"x": rng.normal(size=(7, 6, 2)), "label": rng.integers(0, 3, (7, 6)), "w": rng.random((7, 6)),
+            "n": rng.integers(0, 9, 7), "x.lengths": np.array([6, 0, 2, 5, 1, 3, 4])}  # fmt: skip
+    given = {"weights": made.init(1), "options": FLOAT64, "epochs": 1}
+    whole = made.fit(data, batch=7, optimizer=SGD(1.0), **given)
+    for recipe in ({"batch": 2, "accumulate": 4}, {"batch": 7, "shards": 3}):
+        parts = made.fit(data, optimizer=SGD(1.0), **recipe, **given)
+        assert parts.history[0]["loss"] == pytest.approx(whole.history[0]["loss"], rel=1e-10)
+        assert all(np.allclose(parts.weights[n], whole.weights[n], rtol=1e-10) for n in whole.weights)
+    told = made.fit(data, batch=2, optimizer=SGD(0.0), **given).history[0]["loss"]
+    assert told == pytest.approx(made.evaluate(data, given["weights"], FLOAT64)["loss"], rel=1e-10)
+
+
 @pytest.mark.parametrize("read", ["every(x, 2)", "whole(x, axis = other)"])
 def test_batches_count_by_the_real_steps_of_the_loss(read: str) -> None:
     """Of an axis that is derived too: the rows of 12, 3, 1 and 0 steps have 6, 2, 1 and 0 that are even."""
