@@ -34,7 +34,7 @@ from rnngraph.ops import TABLE, call, const
 UNIT = 2.0**47
 DEAD = -(2**62)
 """The sum of a text that cannot be."""
-TOKEN, TOTAL, STATE, END = "token", "total", "state:", "end"
+TOKEN, TOTAL, STATE, END = "open:token", "open:total", "state:", "open:end"
 """The inputs: of each open text its last token, which has not been read, its sum, and its states; the token that ends a
 text. Outputs of the first three names are what the next run begins with."""
 TOTALS, TOKENS, PARENTS, LARGEST = "totals", "tokens", "parents", "largest"
@@ -149,7 +149,8 @@ class _OneStep(Rewriter):
             return inputs
         if node.op is TABLE["size"] and node.attrs["axes"] == (self.axis,):
             return (const(1.0),)
-        axes = (node.attrs.get("axis", ""), *node.attrs.get("axes", ()), *node.attrs.get("reduce", ()))
+        one, several = (node.attrs.get(name, "") for name in ("axis", "over")), ("axes", "reduce")
+        axes = (*one, *(axis for name in several for axis in node.attrs.get(name, ())))
         if node.op is INPUT or any(root(axis) == self.axis for axis in axes):
             raise CannotLoop
         return None

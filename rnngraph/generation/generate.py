@@ -154,17 +154,18 @@ def _search(score: Scores, beam: Beam, prompt: int) -> Grow:
     return _ahead(ranks, score, beam.width, beam.candidates, beam.length, beam.end) if exact else ranks
 
 
-AHEAD, AHEAD_OF_END = 32, 8
-"""So many tokens are chosen in one run at most; fewer where a text may end at any."""
+AHEAD, AHEAD_OF_END, FEW = 32, 8, 4
+"""So many tokens are chosen in one run at most, fewer where a text may end at any; how many is a multiple of a few, as
+each number takes a program."""
 
 
 def _ahead(grow: Grow, score: Scores, texts: int, candidates: int, length: int, end: int | None) -> Grow:
     """The same candidates: those behind the prompt, which is read for it, then of many tokens in one run, if the model
     can be run so."""
-    if not isinstance(score, Scorer) or length < 2:
+    if not isinstance(score, Scorer) or length <= FEW:
         return grow
     runs = -(-(length - 1) // (AHEAD if end is None else AHEAD_OF_END))
-    extent = Extent(texts, candidates, -(-(length - 1) // runs))
+    extent = Extent(texts, candidates, -(-(length - 1) // (FEW * runs)) * FEW)
     asked, going = count(), grow
 
     def grown(found: Sequence[Text]) -> Iterable[Candidate]:

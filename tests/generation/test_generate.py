@@ -50,9 +50,9 @@ cell Counted(decoder) { input x: [n]  output decoder([x, sin(float(t))]) }
 PARAMETER = CHARS.replace("LSTM(units) >> GRU(3)", "Begun(units)") + """
 cell Begun(units) {
   input x: [n]
-  param h0: [units]
-  state h: [units] = h0
-  h' = tanh(Dense(units)([x, h]) + h0)
+  param token: [units]
+  state h: [units] = token
+  h' = tanh(Dense(units)([x, h]) + token)
   output h'
 }
 """
