@@ -69,6 +69,11 @@ def _needed(code: Sequence[Code]) -> list[set[int]]:
     return found
 
 
+def needed(code: Sequence[Code]) -> list[set[int]]:
+    """For each item all that must have run before it."""
+    return _needed_by_way_of_others(_needed(code))
+
+
 def _needed_by_way_of_others(near: Sequence[set[int]]) -> list[set[int]]:
     found = list[set[int]]()
     for own in near:

@@ -180,6 +180,8 @@ class Repeat:
     """Run for each step that is left out, to bring states there and zeros to what is handed out."""
     span: Span | None = None
     """Where it is written."""
+    lags: tuple[int, ...] = ()
+    """How many steps each item of the body is behind, in a wavefront: its views say so too."""
 
     @property
     def looks(self) -> tuple[Ref, ...]:
@@ -198,11 +200,14 @@ class Fork(NamedTuple):
     """A part of the code of a program in which loops need nothing of each other.
 
     For each item from `first` on `labels` tells of which loop's strand it is: strands may run at once. What is BEFORE
-    must run ahead of all strands, what is AFTER behind them; each of these in the order of the code.
+    must run ahead of all strands, what is AFTER behind them; each of these in the order of the code. With a `wave` they
+    need of each other what is made at the same step: they run at once as that one loop, or as those of `halves`.
     """
 
     first: int
     labels: tuple[int, ...]
+    wave: Repeat | None = None
+    halves: tuple[Fork, ...] = ()
 
     @property
     def last(self) -> int:

@@ -4,6 +4,7 @@ makes of them."""
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import replace
 from typing import Any
@@ -57,7 +58,7 @@ CHOSEN = (
     "lstm everything", "gru", "layer norm lstm", "min gru", "stack", "attention", "stop", "ind rnn", "mlstm",
     "loop in a step", "clockwork", "two speeds", "dropout", "conv lstm", "ranking", "single steps",
 )  # fmt: skip
-"""Loops with sums over rows, without products, nested, of images, driven from Python, at once ...; all models with EVERY=1."""
+"""Loops with sums over rows, without products, nested, of images, driven from Python ...; all models with EVERY=1."""
 
 
 @emulated
@@ -352,6 +353,91 @@ def test_what_loops_at_once_use_is_alive_at_once(planned: bool, small: Any, monk
         model.compile(backend=InParts(2)).run(data, weights)
     (both,) = [launch for launch in launches if launch.name.startswith("loop")]
     assert ("race" in both.sanitized("thread")) != planned
+
+
+# --- layers as a wavefront -----------------------------------------------------------------------------------------
+
+
+def stack(layers: str, units: int) -> Model:
+    return parse(
+        f"model M {{\n input x: seq[{units}]\n y = unroll {layers} over x\n output y\n loss mean(y * y)\n}}\n"
+    )
+
+
+@emulated
+@pytest.mark.parametrize(
+    ("layers", "told"),
+    [
+        ("LSTM(8) >> LSTM(8)", (2,)), ("GRU(8) >> GRU(16) >> LSTM(4)", (2, "", 2)), ("RNN(8) >> RNN(8) >> RNN(8)", (3,))
+    ],
+)  # fmt: skip
+def test_layers_of_a_stack_are_a_wavefront(layers: str, told: Any, cupy: Any) -> None:
+    """One launch forward and one backward, with the bits that they have one after another, in both modes."""
+    model, found, counts = stack(layers, 8), [], []
+    data, weights = synthetic(model, 6, 3, 0), model.init(0)
+    right = everything(model.compile(gradient=True), data, weights, None)
+    apart, together = OneAfterAnother(*told), InParts(*told)
+    for backend, mode in ((apart, ("dynamic", None)), (together, ("dynamic", None)), (together, ("static", 6))):
+        program = model.compile(*mode, backend=backend, gradient=True)
+        cupy.launches.clear()
+        program.gradients(data, weights)
+        counts.append(sum(n for name, n in cupy.launches.items() if name.startswith("loop")))
+        found.append(everything(program, data, weights, None))
+    assert counts == [2 * (1 + layers.count(">>")), 2, 2]
+    assert not [d for other in found[1:] for d in differences(found[0], other) if not d.equal]
+    assert max(d.max_abs for d in differences(right, found[1])) < 1e-9
+
+
+@emulated
+def test_how_many_waves_there_are(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks of a team count their meetings: steps and layers, less one, instead of steps times layers."""
+    model, counts, zeros = stack("RNN(8) >> RNN(8) >> RNN(8)", 8), [], cupy.zeros
+
+    def kept(shape: Any, dtype: Any = float) -> Any:
+        counts.append(made := zeros(shape, dtype))
+        return made
+
+    monkeypatch.setattr(cupy, "zeros", kept)
+    data, weights, teams = synthetic(model, 7, 1, 0), model.init(0), 2
+    for backend, waves in ((InParts(teams), 7 + 3 - 1), (OneAfterAnother(teams), 7)):  # of the last loop alone
+        model.compile(backend=backend).run(data, weights)
+        assert int(counts[-1].get()[0]) == waves * teams
+
+
+@emulated
+@pytest.mark.parametrize(("planned", "cluster"), [(True, 0), (True, 2), (False, 0)])
+def test_layers_are_in_nobodys_way(planned: bool, cluster: int, small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planned as if they ran one after another, one writes where the other still reads."""
+    if not planned:
+        monkeypatch.setattr(planning, "_at_once", lambda *told: None)
+    model = stack("RNN(8) >> RNN(8) >> RNN(8)", 8)
+    data, weights = synthetic(model, 4, 2, 0), model.init(0)
+    with small.record() as launches:
+        model.compile(backend=InParts(2, cluster=cluster)).run(data, weights)
+    (wave,) = [launch for launch in launches if launch.name.startswith("loop")]
+    assert ("race" in wave.sanitized("thread")) != planned
+
+
+def test_for_a_few_rows_it_is_told_what_is_a_wavefront() -> None:
+    """As many layers as take the least time, four at most."""
+    for units, layers, batch, more in ((128, 8, 4, [1, 3]), (128, 4, 17, []), (1024, 4, 8, [])):
+        told = module_of(stack(" >> ".join([f"LSTM({units})"] * layers), units), batch=batch).spread_out.values()
+        waves = [re.findall(r"in waves with (\d) more", shape) for shape in told]
+        assert [int(n) for (n,) in filter(None, waves)] == [n for n in more for _ in range(layers)]
+
+
+@emulated
+def test_a_wavefront_that_is_refused(small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = stack("GRU(6) >> GRU(6)", 6)
+    data, weights = synthetic(model, 6, 3, 0), model.init(0)
+    right = model.compile(backend=InParts(2)).run(data, weights)
+    refuse_text(small, monkeypatch, "loop2(")
+    with pytest.warns(Warned, match="(?s)run one after another.*NVRTC does not compile it") as told:
+        found = model.compile(backend=InParts(2)).run(data, weights)
+    assert len(told) == 1 and not [d for d in differences(right, found) if not d.equal]
+
+
+# --- how loops share a device --------------------------------------------------------------------------------------
 
 
 def test_loops_share_the_processors() -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from rnngraph.kernels.fusion import fused
 from rnngraph.kernels.gpu.functions import supported
 from rnngraph.kernels.gpu.target import GpuTarget
+from rnngraph.kernels.gpu.wavefront import with_waves
 from rnngraph.kernels.loop_slots import alive_through_loops
 from rnngraph.planning.forks import with_forks
 from rnngraph.planning.program import Code, Group, Program, Repeat
@@ -23,7 +24,8 @@ def adapted(program: Program, target: GpuTarget) -> Program:
     ways = [tuple(_opened(way)) for way in made.ways]
     turn = None if made.turn is None else len(ways[0])
     code = tuple(item for way in ways for item in way)
-    return with_forks(alive_through_loops(replace(made, code=code, turn=turn, plain=program)), FEW, with_gradients=True)
+    whole = alive_through_loops(replace(made, code=code, turn=turn, plain=program))
+    return with_waves(with_forks(whole, FEW, with_gradients=True))
 
 
 def _opened(code: Sequence[Code]) -> Iterator[Code]:

@@ -34,8 +34,8 @@ class Handovers:
     sent: frozenset[tuple[int, int]] = frozenset()
     places: Mapping[int, int] = field(default_factory=dict)
     """Of each slot where it begins among the numbers that a row of the batch has near."""
-    states: tuple[Ref, ...] = ()
-    """What the first step finds there."""
+    states: tuple[tuple[Ref, int], ...] = ()
+    """What the first step finds there, and how many steps behind that is."""
     near: int = 0
     """Numbers that a row of the batch has near."""
     moved: int = 0
@@ -58,7 +58,7 @@ def handovers_of(repeat: Repeat, slots: Sequence[Slot], units: Mapping[int, int]
         frozenset((id(use.group), use.number) for use in reads),
         frozenset((id(use.group), use.number) for use in sent),
         places,
-        tuple({use.ref.key: use.ref for use in reads if loop.carried(use)}.values()),
+        tuple({use.ref.key: (use.ref, use.lag) for use in reads if loop.first(use)}.values()),
         at,
         sum(_volume(region) for _, region in {(use.ref.slot, use.region) for use in sent}),
         {id(u.group): _rows(u, slots[u.ref.slot]) for u in reads if isinstance(u.group.kernel, Product)},
@@ -89,6 +89,8 @@ class _Use:
     """Whether each block has to do with its own units alone."""
     fits: bool
     """Whether it could be near."""
+    lag: int
+    """How many steps it is behind."""
 
     @property
     def rows(self) -> tuple[str, object]:
@@ -101,25 +103,26 @@ class _Loop:
 
     def __init__(self, repeat: Repeat, slots: Sequence[Slot], units: Mapping[int, int], copies: Copies) -> None:
         self.repeat, self.slots, self.units, self.copies = repeat, slots, units, copies
-        self.reads, self.writes = self.uses(repeat.body)
+        self.reads, self.writes = self.uses(repeat.body, repeat.lags)
         self.rest = self.uses(repeat.rest)[1]
         self.written = {use.ref.slot for use in self.writes}
         own = {id(item) for item in (*repeat.body, *repeat.rest)}
         self.inside = {ref.slot for g in groups_of((repeat,)) if id(g) not in own for ref in g.outs}
 
-    def uses(self, code: Sequence[Code]) -> tuple[list[_Use], list[_Use]]:
-        groups = [(time, item) for time, item in enumerate(code) if isinstance(item, Group)]
-        reads = [use for time, group in groups for use in self.of_group(time, group, 0, group.operands)]
-        return reads, [use for time, group in groups for use in self.of_group(time, group, len(group.ins), group.outs)]
+    def uses(self, code: Sequence[Code], lags: Sequence[int] = ()) -> tuple[list[_Use], list[_Use]]:
+        timed = enumerate(zip(lags or (0,) * len(code), code, strict=True))
+        groups = [(time, lag, item) for time, (lag, item) in timed if isinstance(item, Group)]
+        reads = [use for told in groups for use in self.of_group(*told, 0, told[2].operands)]
+        return reads, [use for told in groups for use in self.of_group(*told, len(told[2].ins), told[2].outs)]
 
-    def of_group(self, time: int, group: Group, first: int, refs: Sequence[Ref]) -> Iterator[_Use]:
+    def of_group(self, time: int, lag: int, group: Group, first: int, refs: Sequence[Ref]) -> Iterator[_Use]:
         laws, own = laws_of(group, self.slots, self.units[id(group)]), ("unit", self.units[id(group)])
         for number, ref in enumerate(refs):
             slot, law = self.slots[ref.slot], laws[first + number]
             alike = _stride(group, number, bool(first)) == prod(slot.type.shape) and self.by_rows(ref, slot)
             small = id(group) in self.copies.groups
             free = (law == own and not small) if first else (id(group), number) not in self.copies.reads
-            yield _Use(group, number, ref, _region(ref, slot), time, law == own and not small, alike and free)
+            yield _Use(group, number, ref, _region(ref, slot), time, law == own and not small, alike and free, lag)
 
     def by_rows(self, ref: Ref, slot: Slot) -> bool:
         """Whether a view has numbers of every row of the batch, those of one step where steps have their own."""
@@ -153,6 +156,10 @@ class _Loop:
         ago = {self.steps_ago(read, use) for use in (*writes, *rest)}
         left_out = not self.repeat.rest or _covered(read, rest)
         return late and ago == {int(moves)} and _covered(read, writes) and left_out
+
+    def first(self, read: _Use) -> bool:
+        """Whether it is there before the first step: what another layer has made is not."""
+        return self.carried(read) and any(use.lag == read.lag for use in self.of_slot(self.writes, read))
 
     def of_slot(self, uses: Sequence[_Use], read: _Use) -> list[_Use]:
         return [use for use in uses if use.ref.slot == read.ref.slot]

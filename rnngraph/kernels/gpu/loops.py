@@ -264,13 +264,12 @@ __device__ __forceinline__ void {name}({told}) {{
         if not self.hands_over:
             return
         repeat, size = self.loop.repeat, self.views.names[self.loop.repeat.axis]
-        if self.loop.handovers.states:
+        for ref, lag in self.loop.handovers.states:
+            shape = self.views.slots[ref.slot].type.shape
+            whole = Ref(ref.slot, (*ref.index[: len(ref.index) - len(shape)], *(ALL,) * len(shape)))
             yield f"if ({size} > 0) {{"
-            yield f"  const Int k{repeat.loop} = 0, t{repeat.loop} = {f'{size} - 1' if repeat.reverse else '0'};"
-            for ref in self.loop.handovers.states:
-                shape = self.views.slots[ref.slot].type.shape
-                whole = Ref(ref.slot, (*ref.index[: len(ref.index) - len(shape)], *(ALL,) * len(shape)))
-                yield f"  bring_near({self.far(whole)}, {self.handed(whole)}, row0, rows, {prod(shape)});"
+            yield f"  const Int k{repeat.loop} = {lag}, {self.place(repeat)};"
+            yield f"  bring_near({self.far(whole)}, {self.handed(whole)}, row0, rows, {prod(shape)});"
             yield "}"
         yield "cluster_barrier();"
 
@@ -292,13 +291,16 @@ __device__ __forceinline__ void {name}({told}) {{
         number, size = repeat.loop, self.views.names[repeat.axis]
         if repeat.looks:
             yield f"bool over{number} = {'false' if repeat.since is None else 'true'};"
-        yield f"for (Int k{number} = 0; k{number} < {size}; ++k{number}) {{"
-        yield f"  const Int t{number} = {f'{size} - 1 - k{number}' if repeat.reverse else f'k{number}'};"
+        waves = f"{size} + {max(repeat.lags)}" if repeat.lags else size
+        yield f"for (Int k{number} = 0; k{number} < {waves}; ++k{number}) {{"
+        yield f"  const Int {self.place(repeat)};"
         if repeat.since is not None:
             yield f"  if (over{number}) {{"
             yield from _indented(_indented(self.vote(repeat, repeat.since)))
             yield "  }"
-        if not repeat.looks:
+        if repeat.lags:
+            yield from _indented(self.wave(repeat))
+        elif not repeat.looks:
             yield from _indented(self.code(repeat.body))
         else:
             yield f"  if (!over{number}) {{"
@@ -309,6 +311,22 @@ __device__ __forceinline__ void {name}({told}) {{
             yield from _indented(_indented(self.code(repeat.rest)))
             yield "  }"
         yield "}"
+
+    def place(self, repeat: Repeat) -> str:
+        """The definition of the place on the axis."""
+        number, size = repeat.loop, self.views.names[repeat.axis]
+        return f"t{number} = {f'{size} - 1 - k{number}' if repeat.reverse else f'k{number}'}"
+
+    def wave(self, repeat: Repeat) -> Iterator[str]:
+        """A step of each layer, where it has one. All meet in all waves, the threads of a block too, as they do at the
+        end of a product."""
+        number, size = repeat.loop, self.views.names[repeat.axis]
+        for group, lag in zip(repeat.body, repeat.lags, strict=True):
+            assert isinstance(group, Group)
+            yield from self.meeting(id(group))
+            yield f"if (k{number} >= {lag} && k{number} < {size} + {lag}) {{"
+            yield from _indented(self.group(group))
+            yield "} else __syncthreads();" if isinstance(group.kernel, Product | Sums) else "}"
 
     def vote(self, repeat: Repeat, look: Ref) -> Iterator[str]:
         """Whether there is nothing to do for any row of the team."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from math import prod
+from math import inf, prod
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import Chain
@@ -115,7 +115,7 @@ class Joined:
                 parts["loops"].append(item)
             elif label < 0:
                 parts["before" if label == BEFORE else "after"].append(item)
-            else:
+            elif self.fork.wave is None:
                 parts["needing" if label in passed else "needed"].append(item)
         return [*parts["before"], *parts["needed"], parts["loops"][0], *parts["needing"], *parts["after"]]
 
@@ -152,7 +152,8 @@ class Module:
         self.functions = Functions(self.views, self.target.products)
         self.add(self.program.code)
         for fork in self.program.forked(self.sizes):
-            self.join(fork)
+            for chosen in (fork,) if fork.wave is None else self.waves(fork)[1]:
+                self.join(chosen)
 
     def add(self, code: Sequence[Code]) -> None:
         for item in code:
@@ -186,14 +187,18 @@ class Module:
 
     def join(self, fork: Fork) -> None:
         """Makes one kernel of the loops of a fork, where that takes less time than one after another."""
-        repeats = [item for item in self.program.code[fork.first : fork.last] if isinstance(item, Repeat)]
+        repeats = self.loops_of(fork)
         apart = {id(r): (self.launches[id(r)], self.spread_out[id(r)]) for r in repeats if id(r) in self.spread_out}
-        launch = self.at_once(repeats)
+        launch = self.at_once(repeats) if fork.wave is None else self.wavefront(fork.wave)
         if launch is None:
             return
         for repeat in repeats:
             del self.launches[id(repeat)]
-            self.spread_out[id(repeat)] += f", at once with {len(repeats) - 1} more"
+            if fork.wave is None:
+                self.spread_out[id(repeat)] += f", at once with {len(repeats) - 1} more"
+            else:
+                self.spread_out[id(repeat)] = f"{self.spread_out[id(fork.wave)]}, in waves with {len(repeats) - 1} more"
+        self.spread_out.pop(id(fork.wave), None)
         self.launches[id(repeats[0])] = launch
         self.joined[id(repeats[0])] = Joined(fork, apart)
 
@@ -208,6 +213,38 @@ class Module:
         if len(walked) == len(repeats) and sum(map(self.threads, walked)) <= room:
             return self.launched_walks(walked)
         return None
+
+    def loops_of(self, fork: Fork) -> list[Repeat]:
+        items = zip(self.program.code[fork.first : fork.last], fork.labels, strict=True)
+        return [item for item, label in items if isinstance(item, Repeat) and label >= 0]
+
+    def waves(self, fork: Fork) -> tuple[float, list[Fork]]:
+        """As which wavefronts the loops of a fork take the least time, and the clocks of them all."""
+        loops = self.loops_of(fork)
+        if fork.wave is None or not all(id(r) in self.met for r in loops):
+            return inf, []
+        halves = [self.waves(half) for half in fork.halves]
+        inside = {id(r) for half in fork.halves for r in self.loops_of(half)}
+        alone = [self.clocks(self.met[id(r)], self.sizes[r.axis]) for r in loops]
+        rest = sum(clocks for r, clocks in zip(loops, alone, strict=True) if id(r) not in inside)
+        whole = self.clocks(self.loop(fork.wave), self.sizes[fork.wave.axis] + max(fork.wave.lags))
+        in_halves = rest + sum(clocks for clocks, _ in halves)
+        ways = [(sum(alone), []), (in_halves, [one for _, chosen in halves for one in chosen]), (whole, [fork])]
+        return min(ways, key=lambda way: way[0])
+
+    def clocks(self, loop: loops.Loop, steps: int) -> float:
+        shape = loop_shape(loop.facts(), self.sizes[BATCH], self.target)
+        return inf if shape is None else steps * shape.clocks
+
+    def loop(self, repeat: Repeat) -> loops.Loop:
+        """What there is to know of a loop whose blocks meet."""
+        if id(repeat) not in self.met:
+            self.met[id(repeat)] = loops.loop_of(repeat, self.program.slots)
+        return self.met[id(repeat)]
+
+    def wavefront(self, wave: Repeat) -> Launch | None:
+        shape = loop_shape(self.loop(wave).facts(), self.sizes[BATCH], self.target)
+        return None if shape is None else self.launched([self.loop(wave)], [shape])
 
     def one_after_another(self, first: Repeat) -> None:
         """Takes back that loops are one kernel together."""
