@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Watch
 from rnngraph.runtime.gpu_arrays import GpuArrays
 from rnngraph.runtime.gpu_execution import GpuBound, WatchedGpuBound
-from rnngraph.runtime.gpu_loading import Refused, warn
+from rnngraph.runtime.gpu_loading import Refused, largest_cluster, warn
 from rnngraph.runtime.pinned_memory import PinnedMemory
 
 INSTALL = "`pip install 'rnngraph[cupy]'` brings it (`rnngraph[cupy13]` for CUDA 13), or use `--backend numpy`"
@@ -143,8 +144,18 @@ class GeneratedBackend(CupyBackend):
     def target(self, dtype: str) -> GpuTarget:
         attributes = self.xp.cuda.Device(self.device).attributes
         near = attributes["MaxSharedMemoryPerBlockOptin"] - STATIC
-        cluster = cluster_of(str(self.xp.cuda.Device(self.device).compute_capability))
-        return GpuTarget(dtype, attributes["MultiProcessorCount"], near, rounding=self.rounding, cluster=cluster)
+        return GpuTarget(dtype, attributes["MultiProcessorCount"], near, rounding=self.rounding, cluster=self.clusters)
+
+    @cached_property
+    def clusters(self) -> int:
+        """The most blocks of a cluster; none where none can be launched."""
+        device = self.xp.cuda.Device(self.device)
+        most, near = cluster_of(str(device.compute_capability)), device.attributes["MaxSharedMemoryPerBlockOptin"]
+        try:
+            with self.here():
+                return largest_cluster(self.xp, most, near)
+        except Refused:
+            return 0
 
     def adapted(self, program: Program, dtype: str) -> Program:
         return adapted(program, self.target(dtype))

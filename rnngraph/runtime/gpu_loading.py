@@ -8,7 +8,8 @@ from typing import Any
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import Warned
 from rnngraph.diagnostics.source import Span
-from rnngraph.kernels.gpu.modules import OPTIONS, Launch
+from rnngraph.kernels.gpu.modules import OPTIONS, Launch, cluster_text
+from rnngraph.kernels.gpu.target import THREADS
 
 PLAIN = 48 * 1024
 """Bytes of near memory that a block has without asking."""
@@ -57,6 +58,23 @@ def fit(cupy: Any, kernel: Any, launch: Launch, processors: int) -> None:
     at_once = each * processors
     if at_once < (launch.blocks if launch.waits else 1):
         raise Refused(f"its {launch.blocks:,} blocks of {launch.threads} threads are too many at once")
+
+
+def largest_cluster(cupy: Any, most: int, bytes: int) -> int:
+    """The most blocks of a cluster, each with so much near memory, that the current device has room for. What a
+    capability allows and neighbouring processors have differs from card to card, so a launch is tried. Refused where
+    there is no kernel at all."""
+    while most > 1:
+        kernel = function_of(cupy, module_of(cupy, cluster_text(most)), "room")
+        try:
+            kernel.max_dynamic_shared_size_bytes = bytes
+            if most > PORTABLE:
+                cupy.cuda.driver.funcSetAttribute(kernel.kernel.ptr, LARGE_CLUSTERS, 1)
+            kernel((most,), (THREADS,), (), shared_mem=bytes)
+            return most
+        except cupy.cuda.driver.CUDADriverError:
+            most //= 2
+    return 0
 
 
 def _first_error(told: str) -> str:

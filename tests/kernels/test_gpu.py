@@ -26,6 +26,7 @@ from rnngraph.kernels.gpu.target import GpuTarget, cluster_of, h100
 from rnngraph.planning import plan as planning
 from rnngraph.planning.program import Program as Code
 from rnngraph.planning.program import repeats_of
+from rnngraph.runtime.cupy import GeneratedBackend
 from rnngraph.runtime.numpy import NumpyBackend
 from rnngraph.weights.save_load import load_weights
 from tests.support import stand_in
@@ -584,6 +585,16 @@ def test_in_given_arenas_a_refusal_is_told(cupy: Any, monkeypatch: pytest.Monkey
 
 def factor(units: int, gates: int = 4) -> Facts:
     return Facts((Factor(0, units, units, gates, True),), 50 * units, 1, units)
+
+
+@emulated
+@pytest.mark.parametrize(("largest", "found"), [(16, 16), (8, 8), (7, 4), (1, 0)])
+def test_a_cluster_is_as_large_as_the_device_launches(
+    largest: int, found: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On cards of one capability different numbers of neighbouring processors are there."""
+    monkeypatch.setitem(sys.modules, "cupy", stand_in.cupy(LargestCluster=largest))
+    assert GeneratedBackend().target("float32").cluster == found
 
 
 def test_a_small_network_has_one_block_for_its_rows() -> None:

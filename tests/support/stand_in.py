@@ -43,6 +43,7 @@ ATTRIBUTES = {
     "ReservedSharedMemoryPerBlock": 1 << 10,
     "L2CacheSize": 50 << 20,
     "CooperativeLaunch": 1,
+    "LargestCluster": 16,  # not CUDA's: so many neighbouring processors are free
 }
 """Of the devices: an H100."""
 
@@ -391,6 +392,7 @@ class RawKernel:
         threads, cluster = int(np.prod(block)), self.module.compile().told(self.name, "cluster_dims", 1)
         refuse(threads > self.max_threads_per_block or shared_mem > self.dynamic or max(grid[1:]) > 65535)
         refuse(grid[0] % cluster != 0 or cluster > (16 if self.large_clusters else 8))
+        refuse(cluster > self.gpus.attributes["LargestCluster"])
         if self.module.cooperative:
             most = blocks_at_once(self.gpus, threads, shared_mem) * self.gpus.attributes["MultiProcessorCount"]
             grid = self.together(grid, most)

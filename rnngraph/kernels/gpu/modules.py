@@ -55,6 +55,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) update({parameters}, const
 """
 
 
+def cluster_text(blocks: int) -> str:
+    """A kernel `room()` that does nothing, in clusters of so many blocks."""
+    bounds = f"__cluster_dims__({blocks}, 1, 1) __launch_bounds__(THREADS, 1)"
+    return f'{prelude()}\nextern "C" __global__ void {bounds} room() {{}}\n'
+
+
 def squares_text(dtype: str) -> str:
     """A kernel `squares(array, sums, entries)`: of each `BLOCK` entries the sum of their squares, in float64."""
     return f"""{prelude()}

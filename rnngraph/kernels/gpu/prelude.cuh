@@ -14,8 +14,9 @@ __device__ __forceinline__ unsigned load_acquire(const unsigned* count) {
   asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(found) : "l"(count) : "memory");
   return found;
 }
+// Not `.aligned`: threads of a warp may come to it one by one, as a loop over entries lets them go.
 __device__ __forceinline__ void cluster_barrier() {
-  asm volatile("barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+  asm volatile("barrier.cluster.arrive.release;\n\tbarrier.cluster.wait.acquire;" ::: "memory");
 }
 // A number into the near memory of a block of the cluster, where this block has `mine`.
 __device__ __forceinline__ unsigned place_in(int rank, const void* mine) {

@@ -52,8 +52,8 @@ class _Way:
         """Of loops that follow each other as many as can be one."""
         loops = [i for i, _ in self.loops()]
         while loops:
-            tried = (n for n in range(min(LAYERS, len(loops)), 1, -1) if self.stacked(loops[:n]) and self.wave(loops[:n]))
-            count = next(tried, 1)
+            counts = range(min(LAYERS, len(loops)), 1, -1)
+            count = next((n for n in counts if self.stacked(loops[:n]) and self.wave(loops[:n])), 1)
             yield from self.with_halves(loops[:count])
             loops = loops[count:]
 
