@@ -33,6 +33,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
@@ -485,7 +487,7 @@ class Walked(GeneratedBackend):
     """The device without chunks: every linear loop is walked."""
 
     def target(self, dtype: str) -> GpuTarget:
-        return replace(super().target(dtype), chunk=2**40)
+        return structs.replace(super().target(dtype), chunk=2**40)
 
 
 def in_chunks(steps: int, units: int) -> str:

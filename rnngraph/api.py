@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import asdict
 
 from rnngraph import model as core
 from rnngraph.compiled import refuse_unnamed
@@ -207,7 +208,7 @@ class Model(core.Model):
         from rnngraph.viz.notebook_tables import ShownCost
 
         found = cost(self, self._how(options).planned(gradient), steps, batch, lengths)
-        return ShownCost(**vars(found))
+        return ShownCost(**asdict(found))
 
     @kinds_checked
     def compare(
@@ -237,7 +238,7 @@ class Model(core.Model):
         told = Asked.steps_of(self, [steps] if isinstance(steps, Mapping) else tuple(steps))
         asked = Asked(tuple(modes), **told, batch=batch, dtype=how.dtype, repeats=repeats, schedules=more)
         found = compare(self, backend_named(how.backend, how.kernels or None, how.products), asked, progress)
-        return ShownComparison(**vars(found))
+        return ShownComparison(**asdict(found))
 
     @kinds_checked
     def bench(

@@ -6,9 +6,11 @@ Nothing heavy is imported for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph.diagnostics.diagnostic import Diagnostic, in_order
 from rnngraph.diagnostics.errors import UserError
@@ -25,8 +27,7 @@ Check = Callable[[Mapping[str, Any]], object]
 """Raises UserError for options, by name, that are none."""
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """A text as it was read, finished or not: its tree, what its imports bring, everything that is wrong."""
 
     file: File

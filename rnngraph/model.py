@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
+from msgspec.structs import replace
 
 from rnngraph.checkpointing.memory_limit import bytes_in
 from rnngraph.checkpointing.options import ALL, LONGEST_COUNT, Keep, is_count, parsed

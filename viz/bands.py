@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph.viz.scene import Box, Edge, Scene
 
@@ -30,8 +32,7 @@ class Place(NamedTuple):
     row: str
 
 
-@dataclass(frozen=True)
-class Band:
+class Band(Struct, frozen=True):
     """The columns of one axis, from before the first step to behind the last; rows in the order of the flow."""
 
     axis: str
@@ -42,8 +43,7 @@ class Band:
     backward: bool = False
 
 
-@dataclass(frozen=True)
-class Arrangement:
+class Arrangement(Struct, frozen=True):
     bands: tuple[Band, ...]
     places: Mapping[str, Place]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import graphviz
+from msgspec.structs import replace
 
 from rnngraph.viz.bands import ASIDE
 from rnngraph.viz.legend import caption, colours, html

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph.ir.graph import INPUT, PARAM, Graph, Node, Value
 from rnngraph.ir.text import name_of
@@ -24,8 +26,7 @@ from rnngraph.viz.scene import Box, End, Scene, Slot, key_of
 from rnngraph.viz.sketch import Link, Rows, Scope, Sketch
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Struct, frozen=True):
     """How much is drawn (levels 1 to 3 as in `picture`); `chunk` > 0 joins so many boxes to one."""
 
     unrolled: bool = False

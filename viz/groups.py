@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import INPUT, LOOP, PARAM, Node, Origin, Value
@@ -24,8 +25,7 @@ HOLDING = frozenset({"where", "not", "or"})
 """What a loop with `stop` is made of, beside its cell."""
 
 
-@dataclass(frozen=True, eq=False)
-class Group:
+class Group(Struct, frozen=True, eq=False):
     """Nodes of one box, inputs first; `root` is the last. `block` is the path of a closed instance."""
 
     nodes: tuple[Node, ...]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from rnngraph.files.outputs import form_of, write_aside
 from rnngraph.viz.figure import FORMS, figure_bytes
@@ -19,8 +20,7 @@ FAINTEST = 1e-12
 """Share of the largest gradient that is still told apart from 0."""
 
 
-@dataclass(frozen=True)
-class HeatMap:
+class HeatMap(Struct, frozen=True):
     """`values` (rows, columns), drawn with the first row at the top; `powers` colours by powers of ten."""
 
     title: str

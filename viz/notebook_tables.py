@@ -40,7 +40,7 @@ def _paragraph(text: str, strong: bool = False) -> str:
     return f"<p>{'<b>' * strong}{escape(text)}{'</b>' * strong}</p>"
 
 
-class ShownComparison(Comparison):
+class ShownComparison(Comparison, frozen=True):
     """A comparison that is a table in a notebook."""
 
     def _repr_html_(self) -> str:
@@ -62,7 +62,7 @@ def drawn_comparison(results: Comparison) -> str:
     return "\n".join([comparison_html(results), *plots])
 
 
-class ShownCost(Cost):
+class ShownCost(Cost, frozen=True):
     """A cost that is tables in a notebook: bytes by category with how they grow, and the lines that answer for the
     peak."""
 

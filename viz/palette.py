@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 
 class Paint(NamedTuple):
@@ -97,8 +98,7 @@ DARK = Theme(
 )
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(Struct, frozen=True):
     """How a picture is dressed. `direction` of the flow: "up", "down" or "right"; empty for the usual one."""
 
     title: str = ""

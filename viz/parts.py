@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.ir.graph import LOOP, Value, loop_of
 from rnngraph.language.elaboration.one_step import OneStep
@@ -21,8 +23,7 @@ FUNCTIONS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
+class Part(Struct, frozen=True, eq=False):
     """One thing in the diagram. `name` is what the user calls its result, `weights` are those that it reads."""
 
     kind: PartKind
@@ -45,8 +46,7 @@ class Exit(NamedTuple):
     number: int = 0
 
 
-@dataclass(frozen=True)
-class Diagram:
+class Diagram(Struct, frozen=True):
     """The parts, each before those that read it; which part each state goes to, and each output comes from."""
 
     title: str

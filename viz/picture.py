@@ -7,8 +7,9 @@ same for ten steps and for ten thousand.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from rnngraph.ir.graph import LOOP, Graph
 from rnngraph.language.elaboration.elaborated import Block

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from rnngraph.viz.scene import Edge, Frame
 
@@ -73,8 +74,7 @@ class Drawn(NamedTuple):
     """The boxes drawn at its ends, where these are not its own."""
 
 
-@dataclass
-class Places:
+class Places(Struct):
     """Boxes, frames (outer ones first) and edges on the page."""
 
     spots: dict[str, Spot]

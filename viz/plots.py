@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from rnngraph.analysis.results import CompareRow, Comparison, Spread
 from rnngraph.diagnostics.errors import CannotDo
@@ -17,8 +18,7 @@ from rnngraph.viz.palette import FAINT, INK, MODE_LINES, MODES, SOFT
 from rnngraph.viz.sentences import data
 
 
-@dataclass(frozen=True)
-class Plot:
+class Plot(Struct, frozen=True):
     """What one plot shows: a name for its file, a title, and its value of a row (None: no point)."""
 
     name: str

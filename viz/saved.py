@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import INPUT, LOOP, PARAM, Graph, Loop, Node, Origin, Value, body_nodes, loop_of
@@ -34,8 +35,7 @@ def reads(compiled: Graph) -> list[Read]:
     return list(found.values())
 
 
-@dataclass
-class _Search:
+class _Search(Struct):
     graph: Graph
     loops: list[Loop] = field(default_factory=list)
 

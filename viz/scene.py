@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
+
+from msgspec import Struct, field
 
 from rnngraph.viz.parts import Diagram
 
@@ -40,8 +41,7 @@ class Slot(NamedTuple):
     row: str
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(Struct, frozen=True):
     """One box. `lines` are its text; `detail` is set small and grey after the title (a shape)."""
 
     key: str
@@ -63,8 +63,7 @@ class Box:
     """Whether it is drawn as a circle, as single operations are in the picture of a cell."""
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """A border round boxes and frames: an instance, a loop, or one step. `owner` is the instance, dotted."""
 
     key: str
@@ -83,8 +82,7 @@ class End(NamedTuple):
     port: str = ""
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(Struct, frozen=True):
     tail: End
     head: End
     kind: EdgeKind = "data"
@@ -106,8 +104,7 @@ class Columns(NamedTuple):
     at: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Scene:
+class Scene(Struct, frozen=True):
     boxes: Mapping[str, Box]
     frames: Mapping[str, Frame]
     edges: tuple[Edge, ...]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.ir.graph import INPUT, Origin, Value
 from rnngraph.viz.groups import Path
@@ -41,8 +43,7 @@ class Pill(NamedTuple):
     folded: bool
 
 
-@dataclass(eq=False)
-class Scope:
+class Scope(Struct, eq=False):
     """One level of the picture: the top, a loop's open body, or one step."""
 
     key: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from rnngraph.viz.parts import Diagram, Part
 
@@ -20,8 +21,7 @@ class Cell(NamedTuple):
     row: int
 
 
-@dataclass(frozen=True)
-class Staves:
+class Staves(Struct, frozen=True):
     """The place of every part; the row of every state's line; how many columns there are."""
 
     places: Mapping[Part, Cell]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
 from math import prod
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from rnngraph.language.elaboration.elaborated import Block, StateVar, Weight
 
 
-@dataclass(frozen=True)
-class SummaryRow:
+class SummaryRow(Struct, frozen=True):
     """One instance. `values` counts its own weights; `shared` says at which steps they are used."""
 
     path: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import INPUT, PARAM, Node, Value, ordered
@@ -22,8 +23,7 @@ UNARY = frozenset(
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Term:
+class Term(Struct, frozen=True, eq=False):
     """An op on other terms; a leaf has none. `node` says where it comes from, `name` what the user calls its result."""
 
     op: str

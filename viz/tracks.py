@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from msgspec import Struct
+
 from rnngraph.viz.bands import Place
 from rnngraph.viz.letters import text_width
 from rnngraph.viz.placement import LABEL_SIZE, TITLE_SIZE
@@ -20,8 +22,7 @@ NEST, PORT = 7.0, 6.0
 Runs = Mapping[Leg, Mapping[Net, Reach]]
 
 
-@dataclass
-class Column:
+class Column(Struct):
     """Its borders, and between them the middle and width of the boxes; lanes within are left of these."""
 
     left: float

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from msgspec import Struct
+
 from rnngraph.viz.bands import Arrangement, Place
 from rnngraph.viz.scene import Edge, Scene
 
@@ -28,8 +30,7 @@ class Leg(NamedTuple):
     number: int = 0
 
 
-@dataclass(frozen=True)
-class Way:
+class Way(Struct, frozen=True):
     edge: Edge
     net: Net
     tail: Place

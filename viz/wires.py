@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import pairwise
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.viz.staves import Cell
@@ -44,8 +45,7 @@ class Wanted(NamedTuple):
     rank: float
 
 
-@dataclass(frozen=True)
-class Wire:
+class Wire(Struct, frozen=True):
     """The corners of a piece of a net, from lane to lane; `head` is the block that it goes into, if any."""
 
     net: str

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.optional import needed
 from rnngraph.files.outputs import form_of, write_aside
@@ -25,12 +26,11 @@ PNG_DOTS_PER_INCH = 144
 _LARGEST_PNG = 12_000
 """Pixels along a side; a larger picture is drawn coarser, for viewers refuse more."""
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(Struct, frozen=True, dict=True):
     """A scene and how it is dressed; draws itself in a notebook."""
 
     scene: Scene
-    look: Look = Look()  # noqa: RUF009  (immutable)
+    look: Look = Look()
 
     @cached_property
     def laid_out(self) -> tuple[Scene, Places]:

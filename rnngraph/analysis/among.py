@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from rnngraph.analysis.bench import products
 from rnngraph.analysis.cost import trained_values
@@ -17,8 +19,7 @@ from rnngraph.model import Model
 from rnngraph.planning.program import ITEMSIZE, gradients_made
 
 
-@dataclass(frozen=True)
-class Among:
+class Among(Struct, frozen=True):
     """A batch of an update over processes: `rows` of the largest shard, which a process runs at once; the bytes that it
     holds for the exchange and that it sends in an update, those of the process with the most; and what all send."""
 
@@ -30,16 +31,14 @@ class Among:
     sent_by_all: int
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(Struct, frozen=True):
     """Between processes: seconds until a message begins to come, and bytes a second."""
 
     latency: float = 25e-6
     bandwidth: float = 10e9 / 8
 
 
-@dataclass(frozen=True)
-class Took:
+class Took(Struct, frozen=True):
     """The predicted seconds of an update over so many processes, which is as long as that of the one with the most
     `rows`: those of its rows, as a part of the update of one process, and of the exchange. So much of that is `hidden`
     behind computing where MPI moves messages meanwhile; `seconds` do not count on it."""
@@ -55,8 +54,7 @@ class Took:
         return self.computing + self.exchange
 
 
-@dataclass(frozen=True)
-class Scaling:
+class Scaling(Struct, frozen=True):
     """Predictions for 1, 2, 4, ... processes, and for the number that was asked for."""
 
     took: tuple[Took, ...]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from functools import partial
 from math import prod
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, to_builtins
 
 from rnngraph.analysis.equality import cotangents_for, machine, synthetic
 from rnngraph.analysis.results import LineTime, Profile, Spread
@@ -35,8 +35,7 @@ PACKING = ("", "weights, packed for products")
 """What compiled kernels do that is no step of the program."""
 
 
-@dataclass(frozen=True)
-class Speed:
+class Speed(Struct, frozen=True):
     """One task: the seconds of a run, the floating-point operations of its products, where time goes."""
 
     task: str
@@ -55,8 +54,7 @@ class Speed:
         return self.flops / self.seconds
 
 
-@dataclass(frozen=True)
-class Bench:
+class Bench(Struct, frozen=True):
     """Speeds for one schedule and size; `peak` is in operations per second, `peak_of` says what it is the rate of."""
 
     model: str
@@ -75,7 +73,7 @@ class Bench:
         return max(self.axes.values(), default=1)
 
     def to_json(self) -> dict[str, Any]:
-        found = asdict(self) | {"steps": self.steps}
+        found: dict[str, Any] = to_builtins(self) | {"steps": self.steps}
         for speed, told in zip(self.speeds, found["speeds"], strict=True):
             told |= {"seconds": speed.seconds, "ms": 1e3 * speed.seconds}
             told |= {"ms_per_step": 1e3 * speed.seconds / self.steps}

@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.analysis.equality import (
     WITHIN,
@@ -113,8 +114,7 @@ def _variant(model: Model, program: CompiledProgram) -> Variant:
 # --- one number of steps -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Data:
+class Data(Struct, frozen=True):
     """What all contestants of a round are given."""
 
     inputs: Arrays
@@ -123,8 +123,7 @@ class Data:
     sizes: Mapping[str, int]
 
 
-@dataclass(frozen=True, eq=False)
-class Contestant:
+class Contestant(Struct, frozen=True, eq=False):
     """One way before it runs: a forward run, a step of training, and the seconds that compiling the step took."""
 
     forward: CompiledProgram
@@ -152,8 +151,7 @@ GRADIENT = "gradient of "
 Laws = Mapping[str, Formula]
 
 
-@dataclass(frozen=True)
-class Round:
+class Round(Struct, frozen=True):
     """What was found for one number of steps; of ways whose laws were asked for, these."""
 
     rows: tuple[CompareRow, ...]
@@ -161,8 +159,7 @@ class Round:
     laws: Mapping[tuple[str, int], Laws]
 
 
-@dataclass(frozen=True)
-class Contest:
+class Contest(Struct, frozen=True):
     """The ways of a model that are compared."""
 
     model: Model

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from math import prod
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from rnngraph.analysis.formulas import Formula
 from rnngraph.analysis.growth import Compiled, Growth
@@ -27,8 +29,7 @@ SHOWN = 1000
 """So many moments are told in JSON: of more, the highest of each group that stands for one."""
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Struct, frozen=True):
     """Bytes alive at the peak that one line of source (or the data, or the weights) answers for."""
 
     place: str
@@ -36,8 +37,7 @@ class Line:
     bytes: int
 
 
-@dataclass(frozen=True)
-class Peak:
+class Peak(Struct, frozen=True):
     """The most bytes alive at once, and the line of source that runs then, forward or backward."""
 
     bytes: int
@@ -46,8 +46,7 @@ class Peak:
     backward: bool
 
 
-@dataclass(frozen=True)
-class Objects:
+class Objects(Struct, frozen=True):
     """The bytes of the Python objects that are the graph and the program, and the nodes of the graph."""
 
     nodes: int
@@ -59,8 +58,7 @@ class Objects:
         return (self.graph + self.program) / max(1, self.nodes)
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(Struct, frozen=True):
     """The prediction for one schedule and size: exact bytes of arrays, as a run allocates them."""
 
     sizes: Mapping[str, int]
@@ -70,7 +68,7 @@ class Cost:
     peak: Peak
     """Bytes alive at once at most: the least that any placing of the arrays could take."""
     lines: tuple[Line, ...]
-    moments: tuple[Moment, ...] = field(repr=False)
+    moments: tuple[Moment, ...]
     """None where steps are computed a few at a time."""
     objects: Objects
     optimiser: int

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 
 from rnngraph.analysis.results import Difference
 from rnngraph.compiled import Arrays, CompiledProgram
@@ -18,8 +18,7 @@ from rnngraph.passes.index_sizes import reached
 from rnngraph.runtime.backend import Backend
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What to compare: modes as for `--unroll`, numbers of steps, and how often to time."""
 
     modes: tuple[str | int, ...] = ("static", "dynamic")

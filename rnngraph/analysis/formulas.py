@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 from math import isqrt, sqrt
+
+from msgspec import Struct
 
 SYMBOLS = ("T", "B", "U")
 Sizes = tuple[int, int, int]
@@ -16,8 +17,7 @@ Bytes = Mapping[str, int]
 """By category."""
 
 
-@dataclass(frozen=True)
-class Formula:
+class Formula(Struct, frozen=True):
     """A sum of terms: a number of bytes for each product of powers of T, B and U.
 
     `exact` says that it gave the right number at every size that it was tried at. With `root` the powers of T are those

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from fractions import Fraction
 from math import isqrt
 from weakref import WeakKeyDictionary
+
+from msgspec.structs import replace
 
 from rnngraph.analysis.formulas import Formula, Sizes, formulas
 from rnngraph.checkpointing.options import telling, within

@@ -8,11 +8,11 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, to_builtins
 
 from rnngraph.analysis.among import Link, predicted
 from rnngraph.analysis.equality import Steps, synthetic
@@ -34,8 +34,7 @@ worker(rnngraph.load, **json.loads(sys.argv[1]))
 """
 
 
-@dataclass(frozen=True)
-class Over:
+class Over(Struct, frozen=True):
     """The seconds of a step over so many processes of one thread each."""
 
     processes: int
@@ -43,8 +42,7 @@ class Over:
     measured: bool
 
 
-@dataclass(frozen=True)
-class OverProcesses:
+class OverProcesses(Struct, frozen=True):
     """Steps over several numbers of processes; `link` is what those that were not measured were predicted with."""
 
     batch: int
@@ -53,7 +51,8 @@ class OverProcesses:
     took: tuple[Over, ...]
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        told: dict[str, Any] = to_builtins(self)
+        return told
 
 
 def refuse_unshared(model: Model, batch: int, counts: Sequence[int]) -> None:
@@ -81,7 +80,7 @@ def over_processes(
     CannotDo where a process fails.
     """
     file, name, settings = read
-    task: dict[str, Any] = {"file": file, "name": name, "settings": settings, "options": asdict(options)}
+    task: dict[str, Any] = {"file": file, "name": name, "settings": settings, "options": to_builtins(options)}
     task |= {"steps": steps, "batch": batch, "repeats": repeats}
     able = cores_given() if mpiexec() else 1
     found: list[Over] = []

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from msgspec import Struct, field, to_builtins
 
 CATEGORIES = ("parameters", "inputs", "outputs", "saved", "gradients", "workspace")
 """Of the ledger, in the order they are told: `saved` is for the backward pass."""
 
 
-@dataclass(frozen=True)
-class LedgerEntry:
+class LedgerEntry(Struct, frozen=True):
     """Bytes of one category, predicted before and measured after; `law` says how they grow with the steps, where that
     was asked for."""
 
@@ -21,8 +21,7 @@ class LedgerEntry:
     law: str
 
 
-@dataclass(frozen=True)
-class Spread:
+class Spread(Struct, frozen=True):
     """The median of several times, and the interval that the true one lies in with 95 % of likelihood."""
 
     middle: float
@@ -37,8 +36,7 @@ class Spread:
         return self.low <= other.high and other.low <= self.high
 
 
-@dataclass(frozen=True)
-class CompareRow:
+class CompareRow(Struct, frozen=True):
     """One mode at one number of steps: sizes in nodes, edges, bytes; times in seconds and milliseconds.
 
     Nodes and edges with gradient, times and bytes are those of a step of training, where the model has gradients. The
@@ -70,8 +68,7 @@ class CompareRow:
         return sum(entry.measured for entry in self.ledger if entry.category == category)
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """One output or gradient in all modes: its largest absolute difference, and whether the bits agree."""
 
     name: str
@@ -79,8 +76,7 @@ class Difference:
     equal: bool
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """The whole run of `compare`: the verdict first, then a row for each mode and number of steps."""
 
     model: str
@@ -120,11 +116,11 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists, mappings, numbers and text."""
-        return asdict(self)
+        told: dict[str, Any] = to_builtins(self)
+        return told
 
 
-@dataclass(frozen=True)
-class LineTime:
+class LineTime(Struct, frozen=True):
     """Seconds of one run that the kernels of one line of source take, forward and backward."""
 
     place: str
@@ -137,8 +133,7 @@ class LineTime:
         return self.forward + self.backward
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(Struct, frozen=True):
     """The lines of a run, the slowest first, and the seconds of that run, with clocks in between; the multiplications
     and additions of its products, 0 where these were not counted."""
 
@@ -154,11 +149,11 @@ class Profile:
         return (*self.lines, beside) if left > 0 else self.lines
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        told: dict[str, Any] = to_builtins(self)
+        return told
 
 
-@dataclass(frozen=True)
-class Panel:
+class Panel(Struct, frozen=True):
     """One schedule. `starts` are the kernels that ran before each moment, `bytes` what is alive in it by category, in
     the order of `CATEGORIES`; `measured` are pairs of kernels that ran before and bytes as a tracer saw them.
     """

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from math import prod
+
+from msgspec import Struct
 
 from rnngraph.ir.types import Type
 from rnngraph.planning.plan import ALIGN, PLANNED, Plan, rounded
@@ -14,8 +15,7 @@ SHARED = ("inputs", "saved", "workspace")
 """Categories in which the parts use one place in turn."""
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """The regions by name, and the bytes of each arena: exactly what a run allocates."""
 
     sizes: Mapping[str, int]

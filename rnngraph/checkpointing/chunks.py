@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from rnngraph.checkpointing.actions import Action, Counts, counted
 from rnngraph.checkpointing.revolve import counts, revolve
 
 
-@dataclass(frozen=True)
-class Course:
+class Course(Struct, frozen=True, dict=True):
     """`steps` cut into chunks of `chunk` steps, the last one maybe shorter, and the actions over them."""
 
     steps: int

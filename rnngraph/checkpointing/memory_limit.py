@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.checkpointing import mixed, revolve
 from rnngraph.checkpointing.chunks import Course, revolving
@@ -38,16 +39,14 @@ def bytes_in(text: str | int) -> int:
     return found
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """A schedule with the time it is thought to take, in forward steps."""
 
     time: float
     course: Course
 
 
-@dataclass(frozen=True)
-class Fitting:
+class Fitting(Struct, frozen=True):
     """One length of sequences, for which a schedule is looked for."""
 
     parts: Parts

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import isqrt
+
+from msgspec import Struct
 
 from rnngraph.checkpointing.actions import from_each, from_tapes
 from rnngraph.checkpointing.chunks import Course, revolving
@@ -30,8 +31,7 @@ SWAPPED_CHUNKS = 32
 """Into so many parts a sequence is cut whose tapes lie elsewhere: two of them are in memory at once."""
 
 
-@dataclass(frozen=True)
-class Keep:
+class Keep(Struct, frozen=True):
     """A kind of schedule, with its number where it has one."""
 
     kind: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.checkpointing.arenas import Layout, Regions, bytes_of, shared
 from rnngraph.checkpointing.chunks import Course
@@ -19,8 +20,7 @@ KEPT, HELD = "kept", "held:"
 """The region of what is kept for the backward pass, and the first part of the names of those of held values."""
 
 
-@dataclass(frozen=True, eq=False)
-class Walking:
+class Walking(Struct, frozen=True, eq=False):
     """What is known before a run: the parts and their plans, the course, and where everything stands."""
 
     cut: Cut

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.checkpointing.segments import COTANGENT, END, STATE, WITHIN, Cut
 from rnngraph.ir.graph import INPUT, Graph, Node
@@ -17,8 +19,7 @@ COPIED = (STATE, COTANGENT, END, WITHIN)
 """What a segment is given anew each time, beside the rows of what is long."""
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
+class Part(Struct, frozen=True, eq=False):
     """A program whose `weights` are all that it reads or writes where it stands: weights and held values.
 
     Its other inputs and outputs are copied.
@@ -32,8 +33,7 @@ class Part:
     """What each input is: "data", "weight", "held" ..."""
 
 
-@dataclass(frozen=True, eq=False)
-class Parts:
+class Parts(Struct, frozen=True, eq=False):
     """The parts of one cut, made as they are asked for.
 
     `steps` are those of the axes of a static program; `adapt` makes of a program what the backend runs.

@@ -13,7 +13,9 @@ segment's first step, 0 where a row ends in another segment.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.checkpointing.stages import (
     AFTER,
@@ -54,8 +56,7 @@ STATE, COTANGENT, MADE, END, WITHIN, STEPS = "state:", "cotangent:", "made:", "e
 CARRIED = {THERE: STATE, BACK: COTANGENT}
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(Struct, frozen=True):
     """A value that outlives the stage that makes it; `carried` is the state whose last value it is."""
 
     name: str
@@ -65,16 +66,14 @@ class Held:
     carried: int | None = None
 
 
-@dataclass(frozen=True)
-class Carried:
+class Carried(Struct, frozen=True):
     """What a walk hands from segment to segment: its type, and the name of its first value."""
 
     type: Type
     first: str
 
 
-@dataclass(frozen=True, eq=False)
-class Cut:
+class Cut(Struct, frozen=True, eq=False):
     """`wholes` by stage; `first` is what the first walk does for a segment, with the backward pass of the same segment;
     `again` computes a segment once more and goes back over it; `advance` only brings the states on."""
 
@@ -99,8 +98,7 @@ def cut(graph: Graph, way: Way) -> Cut:
     return _Cutting(graph, stages(graph, way)).cut()
 
 
-@dataclass
-class _Cutting:
+class _Cutting(Struct):
     graph: Graph
     stages: Stages
     names: dict[Value, str] = field(default_factory=dict)

@@ -8,9 +8,10 @@ is done, for all steps at once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from rnngraph.ir.graph import INPUT, LOOP, Graph, Node, Value, loop_of
 from rnngraph.ops import TABLE
@@ -35,8 +36,7 @@ class Way(NamedTuple):
     reverse: bool = False
 
 
-@dataclass(frozen=True)
-class Stages:
+class Stages(Struct, frozen=True):
     """For each node at the top level of a graph the stage that computes it."""
 
     way: Way

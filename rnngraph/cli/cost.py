@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import click
+from msgspec.structs import asdict
 
 from rnngraph.cli.arguments import Real, Steps, Verb, Whole
 from rnngraph.cli.options import (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 
 import click
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from rnngraph.cli.arguments import Verb
 from rnngraph.cli.options import JSON
@@ -30,8 +31,7 @@ EXTRAS = {
 CUPY = ("cupy", "cupy-cuda12x", "cupy-cuda13x")
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One line: whether it is there, what was found, and what would mend it. `needed` is what a normal run needs."""
 
     what: str

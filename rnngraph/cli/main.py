@@ -8,11 +8,11 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from rnngraph import __version__
 from rnngraph.cli.arguments import Verbs

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from rnngraph.cli.arguments import Verb, Whole
 from rnngraph.cli.options import BACKEND, MODEL, PRODUCTS, UNROLL, dtype_option, read

@@ -7,11 +7,11 @@ look at the contents, so that a call takes a few microseconds beside its arithme
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
+from msgspec import Struct, field
 
 from rnngraph.data.shapes import LENGTHS, target
 from rnngraph.files.arrays import on_device
@@ -45,8 +45,7 @@ class Runs(Protocol):
         """Results by name, as views that the next run writes over."""
 
 
-@dataclass(frozen=True, eq=False)
-class Call:
+class Call(Struct, frozen=True, eq=False):
     """A program bound to arrays, and how its results are handed out."""
 
     bound: Runs | Spares
@@ -139,8 +138,7 @@ def to_program(type: Type, order: Order | None = None) -> list[int]:
 # --- data of a form that was met before --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class Known:
+class Known(Struct, frozen=True, eq=False):
     """The call for data of one form: their inputs with the user's axes in the program's order, the other inputs as
     they are, and what must hold of the contents."""
 

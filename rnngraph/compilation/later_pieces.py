@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
+from msgspec.structs import replace
 
 from rnngraph.data.checks import Checked
 from rnngraph.diagnostics.diagnostic import Diagnostic

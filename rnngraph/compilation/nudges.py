@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph.ir.graph import (
     LOOP,
@@ -29,8 +31,7 @@ from rnngraph.passes.bodies import with_results
 WHERE = TABLE["where"]
 
 
-@dataclass(frozen=True)
-class Nudge:
+class Nudge(Struct, frozen=True):
     """The input `name`, (batch, steps, *shape), of which each step adds its own to the next value of a state."""
 
     name: str

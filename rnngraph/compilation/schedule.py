@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from rnngraph.checkpointing.options import ALL, Keep
 from rnngraph.diagnostics.errors import UserError
@@ -13,8 +14,7 @@ from rnngraph.ir.types import size_of
 Gradient = bool | Literal["weights"]
 
 
-@dataclass(frozen=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """How a model is run: what is outside the file and changes only the cost.
 
     `unroll` is "static", "dynamic" or the number of steps in one turn of the loop; `steps` the number of steps of

@@ -4,7 +4,8 @@ differentiated along one."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from rnngraph.ir.graph import Graph, Value, graph_input
 from rnngraph.language.elaboration.elaborated import Elaborated, Initial, Weight

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.checkpointing.chunks import Course
 from rnngraph.checkpointing.execution import Walker
@@ -34,8 +36,7 @@ from rnngraph.runtime.spares import Spares
 from rnngraph.system import garbage
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """What was given: lengths or not, which states, and cotangents of which outputs (None: forward alone)."""
 
     padded: bool = False
@@ -47,8 +48,7 @@ class Signature:
     """Whether the cotangents come later: the forward pass, with all outputs, is run apart from what waits for them."""
 
 
-@dataclass(frozen=True, eq=False)
-class Variant:
+class Variant(Struct, frozen=True, eq=False, dict=True):
     """The program for one signature. Plans and arrays are kept for the sizes last used."""
 
     elaborated: Elaborated

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.errors import UserError
 
@@ -23,8 +24,7 @@ _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*|\n|[^\s]")
 _CLOSING = re.compile(r" (?=[.,;:!?)\]}’”])|(?<=[(\[{‘“]) | ?\n ?")
 
 
-@dataclass(frozen=True)
-class Alphabet:
+class Alphabet(Struct, frozen=True, dict=True):
     """The signs in the order of their ids; of bytes there are always 256."""
 
     signs: tuple[str, ...]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from rnngraph.data.contents import check_contents, check_finite, check_lengths, check_start
 from rnngraph.data.shapes import LENGTHS, SEED, Checking, dims_of, fitting_array, refuse_too_large, target
@@ -18,8 +18,7 @@ from rnngraph.language.elaboration.elaborated import DataInput, StateInput
 from rnngraph.weights.checks import shape_text
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """Data that fits: arrays batch-major as given, in the types of the program.
 
     `lengths` holds, for each time axis that was given any, the real length of every row (batch,), int64.

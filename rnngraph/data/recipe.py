@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 from rnngraph.data.alphabet import alphabet_in
 from rnngraph.diagnostics.errors import UserError
@@ -16,8 +18,7 @@ Names = Mapping[str, tuple[str, ...]]
 UNSCALED = (0.0, 1.0)
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(Struct, frozen=True):
     """How arrays are made of a table.
 
     `columns` names for an input its columns, `masks` for an input the columns of which it says where they have values.

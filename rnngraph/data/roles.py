@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from math import prod
+
+from msgspec import Struct, field
 
 from rnngraph.ir.graph import INPUT, Graph, Value, ordered
 from rnngraph.language.elaboration.elaborated import DataInput
@@ -17,8 +18,7 @@ Root = tuple[Value, tuple[str, ...]]
 """Where the numbers of a value come from, and which part of it they are."""
 
 
-@dataclass(frozen=True)
-class Roles:
+class Roles(Struct, frozen=True):
     """The inputs of a model in their order; those that only the loss and the metrics read are `targets`.
 
     `units` gives for an output the target that the loss subtracts it from, and no other, whose units it therefore has;

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from rnngraph.diagnostics.diagnostic import Diagnostic, Label
@@ -24,8 +24,7 @@ SEED = "seed"
 Array = NDArray[Any]
 
 
-@dataclass
-class Checking:
+class Checking(Struct):
     """What is being found out; each array that fits so far, and who first said the size of an axis."""
 
     report: Report = field(default_factory=Report)

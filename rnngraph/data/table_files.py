@@ -8,11 +8,11 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
@@ -29,8 +29,7 @@ MISSING = frozenset(("", "na", "n/a", "nan", "null", "none"))
 """What a cell without a value holds, in small letters."""
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(Struct, frozen=True):
     """Columns by name, each an array of texts or of numbers, one entry for each row; `path` is for messages."""
 
     columns: Mapping[str, Array]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from rnngraph.data.recipe import Recipe
@@ -19,8 +19,7 @@ _FINER = re.compile(r"[.,][0-9]{6}([0-9]+)")
 """The digits behind microseconds, which a `datetime` does not hold."""
 
 
-@dataclass(frozen=True)
-class Sorted:
+class Sorted(Struct, frozen=True):
     """A table whose rows stand sequence by sequence, each in its order: `rows` are their numbers in the file."""
 
     table: Table

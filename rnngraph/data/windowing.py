@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
@@ -19,8 +19,7 @@ Array = NDArray[Any]
 Places = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Windows:
+class Windows(Struct, frozen=True):
     """Where windows begin in one long sequence, and how many steps each has; `whole` is the longest.
 
     `stride` is the distance from each to the next where it is the same for all, and all are whole; else 0.

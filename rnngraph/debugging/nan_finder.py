@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from rnngraph.debugging.replay import Arrays, Compiled, Done, Rerun, place, rerun
 from rnngraph.diagnostics.diagnostic import Diagnostic, Label
@@ -18,8 +18,7 @@ WORDS = {"contract": "the product", "sum_axes": "the sum over steps and rows", "
 """What a user calls an op whose name is ours."""
 
 
-@dataclass(frozen=True)
-class Birth:
+class Birth(Struct, frozen=True):
     """The first value of a run that is nan, or infinite, though nothing that it was made from is."""
 
     node: Node

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.source import Span
 
@@ -18,16 +19,14 @@ LONGEST_TEXT = 4000
 _LONG = re.compile(rf"[^\s]{{{LONGEST_QUOTED + 1},}}")
 
 
-@dataclass(frozen=True)
-class Label:
+class Label(Struct, frozen=True):
     """A place, and what is to be said of it."""
 
     span: Span
     text: str = ""
 
 
-@dataclass(frozen=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True):
     """One mistake (or near-certain slip) of the user's: stable code, message, places, and what mends it."""
 
     code: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.diagnostics.diagnostic import Diagnostic, in_order
 from rnngraph.diagnostics.excerpt import render
@@ -52,8 +54,7 @@ class Warned(UserWarning):
         super().__init__(render(diagnostic))
 
 
-@dataclass
-class Report:
+class Report(Struct):
     """Gathers diagnostics while checking goes on, each once."""
 
     found: list[Diagnostic] = field(default_factory=list)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from unicodedata import combining, east_asian_width
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.diagnostic import Diagnostic, clipped
 from rnngraph.diagnostics.source import Source, Span, printable
@@ -27,8 +28,7 @@ Lines = Callable[[str], str]
 """Colours a line of the user's text."""
 
 
-@dataclass(frozen=True)
-class _Mark:
+class _Mark(Struct, frozen=True):
     """A place in one line: columns of the text as shown, from 0, `end` not included."""
 
     source: Source

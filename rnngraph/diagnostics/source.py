@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+
+from msgspec import Struct
 
 
 def printable(text: str, tab: str = " ") -> str:
@@ -14,14 +15,16 @@ def printable(text: str, tab: str = " ") -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(Struct, frozen=True, dict=True):
     """One text, with the name that messages call it by."""
 
     name: str
-    text: str = field(repr=False)
+    text: str
     folder: Path | None = None
     """Where its imports are looked for; None where nothing may be imported."""
+
+    def __repr__(self) -> str:
+        return f"Source({self.name!r})"
 
     @cached_property
     def shown(self) -> str:
@@ -48,11 +51,10 @@ class Source:
         return self._starts[number - 1], end
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """The characters from `start` up to, not including, `end` of a source."""
 
-    source: Source = field(repr=False)
+    source: Source
     start: int
     end: int
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable
-from dataclasses import dataclass, field
 from difflib import get_close_matches
+
+from msgspec import Struct, field
 
 from rnngraph.diagnostics import other_names
 from rnngraph.diagnostics.lookalikes import latin, told_apart, twin
@@ -30,8 +31,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return twin(name, words) or alike or next(iter(get_close_matches(name, words, n=1, cutoff=0.6)), "")
 
 
-@dataclass
-class Hints:
+class Hints(Struct):
     """What was probably meant by the unknown names of one file, each found once.
 
     A name is compared with all that are known: with thousands of both, those that come first get a hint.

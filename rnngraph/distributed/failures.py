@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo, UserError
@@ -40,8 +42,7 @@ def known_to_all(error: BaseException) -> bool:
     return any(getattr(one, "known_to_all", False) for one in (error, error.__cause__))
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """What one process tells the others of an error; without diagnostics it was interrupted. `for_all`: the user is
     wrong in what this process did for all, so that its rank says nothing."""
 

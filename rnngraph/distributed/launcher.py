@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.distributed.processes import ALONE, Processes
 
 
-@dataclass(frozen=True)
-class Launched:
+class Launched(Struct, frozen=True):
     """The process's number, and how many were started."""
 
     rank: int

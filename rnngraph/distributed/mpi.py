@@ -8,11 +8,11 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
+from msgspec import Struct
 
 from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
 from rnngraph.distributed import traffic
@@ -175,8 +175,7 @@ class MpiProcesses:
             self.comm.Abort(1)
 
 
-@dataclass(frozen=True)
-class Bucket:
+class Bucket(Struct, frozen=True):
     """Entries that travel together: of those from `start` to `stop` our part comes to `room` (rounds, processes, part),
     from each shard by a request of `coming`."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.distributed.processes import own
 
@@ -21,8 +22,7 @@ def bucket(processes: int) -> int:
     return max(BUCKET, PART * processes)
 
 
-@dataclass(frozen=True)
-class Exchange:
+class Exchange(Struct, frozen=True):
     """The exchange of one update: `entries` of the gradient with so many bytes each, of `shards` over `processes`."""
 
     entries: int

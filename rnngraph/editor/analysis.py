@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from rnngraph.check import Checked, check_source
 from rnngraph.diagnostics.diagnostic import Diagnostic
@@ -25,8 +26,7 @@ Places = Mapping[tuple[int, int], tuple[Note, ...]]
 """By the first character and the one behind the last."""
 
 
-@dataclass(frozen=True)
-class Analysis:
+class Analysis(Struct, frozen=True, dict=True):
     """What is known of one text."""
 
     source: Source

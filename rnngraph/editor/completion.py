@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Span
@@ -29,8 +30,7 @@ _IMPORT = re.compile(r'^\s*import\s+"([^"\n]*)$')
 _CHOICES = {"optimizer": OPTIMISERS, "rate_schedule": SCHEDULES}
 
 
-@dataclass(frozen=True)
-class Completion:
+class Completion(Struct, frozen=True):
     """`insert` replaces the word in front of the place; nothing where that is the label itself."""
 
     label: str

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.source import Span
 
 
-@dataclass(frozen=True)
-class Fix:
+class Fix(Struct, frozen=True):
     """What the edit is called, the text that is replaced, and what takes its place."""
 
     title: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.source import Source, Span
 from rnngraph.language.builtins.registry import is_function
@@ -30,8 +31,7 @@ _PLAIN: dict[str, Colour] = {
 }
 
 
-@dataclass(frozen=True)
-class Coloured:
+class Coloured(Struct, frozen=True):
     """A stretch of the text; of what has no colour, "" (punctuation and white space)."""
 
     colour: Colour

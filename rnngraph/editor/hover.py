@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.editor import words
@@ -22,8 +23,7 @@ MOST_LINES = 12
 """Of one statement, and so many shapes."""
 
 
-@dataclass(frozen=True)
-class Hover:
+class Hover(Struct, frozen=True):
     """Markdown, and the place that it is about."""
 
     text: str

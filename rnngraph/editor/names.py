@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.editor.analysis import Analysis
@@ -16,8 +17,7 @@ from rnngraph.language.syntax.traversal import statements, walk
 Kind = Literal["cell", "layer", "model", "setting", "input", "state", "param", "value", "size", "counter"]
 
 
-@dataclass(frozen=True)
-class Symbol:
+class Symbol(Struct, frozen=True):
     """Something that has a name: of a file where `owner` is empty, else of the definition of that name."""
 
     file: str
@@ -25,8 +25,7 @@ class Symbol:
     name: str
 
 
-@dataclass(frozen=True)
-class Occurrence:
+class Occurrence(Struct, frozen=True):
     """One place where a symbol is named. The span holds the name alone."""
 
     symbol: Symbol

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.editor.analysis import Analysis
@@ -19,8 +20,7 @@ MOST_HINTED = 2
 """Different shapes of one name that are written behind it; of more, none."""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A symbol of the outline, with those in it."""
 
     name: str
@@ -52,8 +52,7 @@ def _inside(a: Analysis, d: Definition) -> Iterator[Entry]:
 # --- folding --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Fold:
+class Fold(Struct, frozen=True):
     """Lines, from 1, that can be folded into the first."""
 
     first: int
@@ -93,8 +92,7 @@ def _comments(comments: Sequence[Span]) -> Iterator[Fold]:
 # --- inlay hints ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Hint:
+class Hint(Struct, frozen=True):
     """Text that is shown behind a place, and is not in the text."""
 
     offset: int

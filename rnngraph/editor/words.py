@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields
 from functools import cache
 from importlib import resources
+
+from msgspec.structs import asdict
 
 from rnngraph.language.builtins.registry import TABLE, Function
 from rnngraph.language.elaboration import forms  # noqa: F401 fills the registries
@@ -115,7 +116,7 @@ def options(kind: str) -> dict[str, str]:
     """The options of a `train` or `schedule` block, each with what holds where it is not given."""
     if kind == "schedule":
         return {name: f"{name} {value}" if value else name for name, value in SCHEDULE.items()}
-    usual = {f.name: f.default for f in fields(FitConfig) if isinstance(f.default, (int, float, str))}
+    usual = {name: v for name, v in asdict(FitConfig()).items() if isinstance(v, (int, float, str))}
     return {name: f"{name} {_written(usual[name])}" if name in usual else name for name in sorted(OPTIONS)}
 
 

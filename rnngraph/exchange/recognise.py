@@ -9,10 +9,12 @@ have other gates as well: those that other tools call hard.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain, product
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.diagnostics.source import Source
 from rnngraph.ir.graph import INPUT, LOOP, Graph, Loop, Node, Value, loop_of
@@ -31,8 +33,7 @@ _STAND_INS = {0.125: ("forget_bias", 1), 0.25: ("cell_clip", 1), -0.25: ("cell_c
               0.375: ("projection_clip", 1), -0.375: ("projection_clip", -1)}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """A recurrent cell of the library as it stands in a model. `weights` are full names by local ones."""
 
     kind: str

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from rnngraph.analysis.cost import optimiser_slots
 from rnngraph.analysis.formulas import Formula
@@ -28,8 +30,7 @@ PATIENCE = 1.0
 """Seconds after which no longer static program is compiled."""
 
 
-@dataclass(frozen=True)
-class Way:
+class Way(Struct, frozen=True):
     """One way to run a model: forward or a training step, static or dynamic, and what is kept."""
 
     unroll: str

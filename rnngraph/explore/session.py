@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.analysis.results import Comparison
 from rnngraph.api import Model
@@ -32,8 +34,7 @@ COST_STEPS, BATCH, RUN_STEPS, ROWS = 64, 32, 24, 4
 """Where the sliders of the cost begin, and how much random data a run is made of."""
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(Struct, frozen=True):
     """What stands beside the text: rows of data and weights, where they are told; None for random ones."""
 
     data: Mapping[str, Any] | None = None
@@ -41,8 +42,7 @@ class Given:
     told: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class Session:
+class Session(Struct, frozen=True, eq=False):
     """One file that is explored. Everything that is told is a function of the text, and of nothing else."""
 
     source: Source

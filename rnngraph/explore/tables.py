@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from rnngraph.diagnostics.source import Source, Span
 from rnngraph.ir.types import Type
 
 
-@dataclass
-class Tables:
+class Tables(Struct):
     """Rows by what they are of; `of_span` and the others give the number of a row, -1 for none."""
 
     files: list[dict[str, Any]] = field(default_factory=list)

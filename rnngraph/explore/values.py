@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from rnngraph.analysis.bench import profiled
 from rnngraph.analysis.equality import cotangents_for, synthetic
@@ -28,8 +28,7 @@ SECONDS = 0.2
 """So long runs are repeated to time their lines."""
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(Struct, frozen=True):
     """What is run: rows of data, weights, and what is said of both."""
 
     data: Arrays

@@ -7,11 +7,11 @@ import io
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from rnngraph.diagnostics.errors import UserError
@@ -23,8 +23,7 @@ from rnngraph.files.tensors import write_tensors
 FORMS = ("npz", "csv", "json", "safetensors")
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(Struct, frozen=True):
     """What of some results can stand in one table: a line for each row of the batch, or for each step of each row.
 
     `lengths` are the real steps of each row; None where all have all, or lines are whole rows. `beside` holds what

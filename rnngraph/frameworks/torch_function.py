@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
+from msgspec import Struct
 
 from rnngraph.compilation.pending import Pending
 from rnngraph.compiled import CompiledProgram
@@ -16,8 +16,7 @@ from rnngraph.frameworks.torch_tensors import array_of, tensors_of
 Arrays = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What is computed of tensors of these names: first data, then weights.
 
     `beside` are data that are no tensors. `forward` is there where the forward pass is to keep nothing: then the

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 
 from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.generation.beam_search import Candidate, Text, refuse_nan
@@ -25,8 +25,7 @@ from rnngraph.generation.decoding import (
 )
 
 
-@dataclass(eq=False)
-class Ahead:
+class Ahead(Struct, eq=False):
     """Runs of a loop of `decoding`. Whoever asks must go on with the first candidates that do not end a text."""
 
     program: CompiledProgram

@@ -9,10 +9,10 @@ open text can win any more (Huang, Zhao, Ma 2017, "When to finish? Optimal beam 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import Struct
 
 from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.planning.limits import megabytes
@@ -24,8 +24,7 @@ Candidates = Callable[[list[list[int]], list[int]], tuple[Any, Any]]
 second argument says which old row each row continues."""
 
 
-@dataclass(frozen=True)
-class Beam:
+class Beam(Struct, frozen=True):
     """`width` open texts are kept; `alpha` is the exponent of Wu and others, None for the mean of a token."""
 
     width: int

@@ -8,8 +8,9 @@ float64.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from rnngraph.ir.graph import (
     INPUT,

@@ -7,11 +7,11 @@ Temperature; top-k (Fan, Lewis, Dauphin 2018, "Hierarchical neural story generat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from rnngraph.data.alphabet import Alphabet
 from rnngraph.diagnostics.errors import UserError
@@ -34,8 +34,7 @@ from rnngraph.generation.reading import Reader, Scorer, reader, scorer
 from rnngraph.model import Model
 
 
-@dataclass(frozen=True)
-class Style:
+class Style(Struct, frozen=True):
     """How the next token is chosen: drawn, or, with a `beam` of 1 or more, searched for (`generation.beam_search`)."""
 
     length: int = 400

@@ -7,12 +7,13 @@ again for each token.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.compiled import Arrays, CompiledProgram, Elaborate
 from rnngraph.data.shapes import SEED, unmasked
@@ -32,8 +33,7 @@ from rnngraph.passes.index_sizes import reached
 from rnngraph.runtime.choose_backend import backend_named
 
 
-@dataclass(frozen=True)
-class Reader:
+class Reader(Struct, frozen=True):
     """The input that takes the text so far, and the output that scores the token after each of it."""
 
     tokens: str
@@ -121,8 +121,7 @@ MOST = 64
 """So many tokens are chosen by the program, where each moves up in a list; more by a sort of all."""
 
 
-@dataclass(eq=False)
-class Programs:
+class Programs(Struct, eq=False):
     """What is compiled to write with a model, for one float type."""
 
     use: Reader
@@ -177,8 +176,7 @@ def _programs(model: Model, use: Reader, dtype: str) -> Programs:
 # --- scores of a text that grows ---------------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
-class Scorer:
+class Scorer(Struct, eq=False):
     """Log probabilities of the token after each row of tokens, in one call for each token that a text grows by.
 
     `parents` says which row of the call before each row continues.

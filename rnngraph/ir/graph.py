@@ -7,8 +7,10 @@ stands in its entry in `rnngraph.ops`.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.ranges import Rule, unknown
@@ -22,8 +24,7 @@ class ShapeError(Exception):
     """Operands that do not fit: the message says how, in the user's words. Caught where the place is known."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Op:
+class Op(Struct, frozen=True, eq=False):
     """One entry of the table; the fields are explained where the table is, in `rnngraph.ops.table`."""
 
     name: str
@@ -45,8 +46,7 @@ class Op:
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where a node comes from: the source, the instances around it, and the user's name for it."""
 
     span: Span | None = None
@@ -58,8 +58,7 @@ class Origin:
 NOWHERE = Origin()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Node:
+class Node(Struct, frozen=True, eq=False):
     """One application of an op. A loop's inputs are those of its `Loop` attribute, in its order."""
 
     op: Op
@@ -149,8 +148,7 @@ class Capture(NamedTuple):
     param: Value
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Loop:
+class Loop(Struct, frozen=True, eq=False):
     """A closed body and its bindings, each a pair. Steps run along `axis`, backwards where `reverse`.
 
     The node's results are the last value of each carry, then one sequence per stack, in this order.
@@ -232,8 +230,7 @@ def stacked(node: Node) -> tuple[Value, ...]:
 # --- whole graphs --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Graph:
+class Graph(Struct, frozen=True, eq=False):
     """Named inputs and named outputs; the nodes between are found from the outputs."""
 
     inputs: Mapping[str, Value]

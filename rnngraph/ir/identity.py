@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from rnngraph.ir.graph import LOOP, Graph, Node, Value, body_nodes, loop_of
 
@@ -14,8 +15,7 @@ MARK = "of"
 """What keeps two first states apart that are equal: a place in the text."""
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """Of a graph: a digest of all of it, and one for each value that the user named, by its place (`encoder.h`)."""
 
     whole: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 DType = Literal["float", "int", "bool"]
 BATCH = "batch"
@@ -15,8 +16,7 @@ EVERY = "/"
 """`time/2` is the axis of every second step of `time`, from the first on; `time/1` is `time` once more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Type:
+class Type(Struct, frozen=True):
     """`axes` are names in the one fixed order: time axes by name, then the batch."""
 
     axes: tuple[str, ...]
@@ -84,8 +84,7 @@ def size_of(axis: str, given: Callable[[str], int]) -> int:
     return int(axis.removesuffix(FIXED)) if axis.endswith(FIXED) else given(axis)
 
 
-@dataclass(frozen=True)
-class Dtypes:
+class Dtypes(Struct, frozen=True):
     """The array types of one program."""
 
     float: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
+
+from msgspec import Struct
 
 CHOOSING = {"take", "pick", "entries", "place", "one_hot"}
 """Operations whose last operand is an int that chooses an entry."""
@@ -12,8 +13,7 @@ COPIES = {"identity", "detach", "broadcast", "spread", "straight_through", "resh
 """Operations whose result has the numbers of what they are given."""
 
 
-@dataclass(frozen=True)
-class Operand:
+class Operand(Struct, frozen=True):
     """An array as a kernel meets it: entries from row to row and from place to place, 0 where it does not move.
 
     A `table` is not read entry by entry: its value is its place in memory, where an operation looks entries up.
@@ -30,8 +30,7 @@ class Operand:
     summed: bool = False
 
 
-@dataclass(frozen=True)
-class Lookup:
+class Lookup(Struct, frozen=True):
     """How an int chooses: among how many entries; of a table, how far these lie apart, and whether one int chooses for
     the whole last dimension."""
 
@@ -40,8 +39,7 @@ class Lookup:
     whole: bool = False
 
 
-@dataclass(frozen=True)
-class Noise:
+class Noise(Struct, frozen=True):
     """Random numbers, keyed; among how many in a row of the batch; whether that row is the second of two axes."""
 
     key: int
@@ -49,8 +47,7 @@ class Noise:
     second: bool
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(Struct, frozen=True):
     """An op by name, the numbers of its values (loads first, then operations), and their types."""
 
     op: str
@@ -61,8 +58,7 @@ class Operation:
     """What there is to know where the place of an entry matters."""
 
 
-@dataclass(frozen=True)
-class Chain:
+class Chain(Struct, frozen=True):
     """Elementwise operations over the entries of `dims` in each row."""
 
     dims: tuple[int, ...]

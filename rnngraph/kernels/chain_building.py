@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from math import prod
 from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import CHOOSING, Chain, Lookup, Noise, Operand, Operation
@@ -21,8 +23,7 @@ from rnngraph.ops.random import number_of
 from rnngraph.planning.program import Entry, Group, Ring, Step, Turn
 
 
-@dataclass(frozen=True, eq=False)
-class Form:
+class Form(Struct, frozen=True, eq=False):
     """An elementwise step as a link of a chain: its rows, its shape, and where its operands lie in it."""
 
     axes: tuple[str, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.kernels.chain import Chain, Operand, Operation
 
@@ -11,8 +12,7 @@ Formula = Callable[..., tuple[object, ...]]
 """From arrays and numbers by name to arrays, entry by entry, in `+ - * /` and `numpy.sqrt`."""
 
 
-@dataclass(frozen=True)
-class Traced:
+class Traced(Struct, frozen=True):
     """A value of the chain that is being written, by its number; NumPy's functions ask its methods."""
 
     operations: list[Operation]

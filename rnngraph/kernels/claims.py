@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import BATCH
@@ -30,8 +32,7 @@ from rnngraph.ops.summation_order import DOWN
 from rnngraph.planning.program import Ref, Ring, Step, Turn
 
 
-@dataclass(frozen=True)
-class Claimed:
+class Claimed(Struct, frozen=True):
     """A kernel for one step with the views it reads and writes."""
 
     kernel: Kernel

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from rnngraph.kernels.chain_building import Chains, Link, Run
 from rnngraph.kernels.claims import Claims

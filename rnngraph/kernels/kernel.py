@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 from typing import Protocol
+
+from msgspec import Struct
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import Chain
@@ -38,8 +39,7 @@ class Kernel(Protocol):
         """Roughly how many additions and multiplications it takes."""
 
 
-@dataclass(frozen=True)
-class Elementwise:
+class Elementwise(Struct, frozen=True):
     """A chain over rows; addresses of its loads, then of its stores. `by_row` where rows may be left out."""
 
     axes: tuple[str, ...]
@@ -59,8 +59,7 @@ class Elementwise:
         return 4.0 * rows_of(self.axes, sizes) * prod(self.chain.dims) * max(1, len(self.chain.operations))
 
 
-@dataclass(frozen=True)
-class Product:
+class Product(Struct, frozen=True):
     """Rows times a matrix, maybe plus an array; addresses: left factor, matrix, array, result.
 
     From row to row there are `lda`, `ldd` and `ldc` entries (`ldd` is None where there is nothing to add); in the
@@ -86,8 +85,7 @@ class Product:
         return 2.0 * rows_of(self.axes, sizes) * self.each * self.terms * self.width
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(Struct, frozen=True):
     """How a sum over rows goes: in units (see `ops.summation_order`) or straight, which way, whether to add."""
 
     units: bool
@@ -103,8 +101,7 @@ class Order:
         return rows, max(1, together), int(self.back), int(self.onto)
 
 
-@dataclass(frozen=True)
-class Factor:
+class Factor(Struct, frozen=True):
     """The left factor of a product over rows: entries from row to row, those of the result, rows of the result."""
 
     lda: int
@@ -112,8 +109,7 @@ class Factor:
     height: int
 
 
-@dataclass(frozen=True)
-class Sums:
+class Sums(Struct, frozen=True):
     """Products over all rows with one right factor, and maybe its plain sum; addresses: right factor, left factors,
     results, plain sum. There are `each` rows for each place on the axes. Where it is `sparse`, rows of zeros in the
     right factor are left out."""
@@ -136,8 +132,7 @@ class Sums:
         return 2.0 * rows_of(self.axes, sizes) * self.each * height * self.width
 
 
-@dataclass(frozen=True)
-class ColumnSums:
+class ColumnSums(Struct, frozen=True):
     """The sum over all rows; addresses: rows, result."""
 
     axes: tuple[str, ...]
@@ -153,8 +148,7 @@ class ColumnSums:
         return 4.0 * rows_of(self.axes, sizes) * self.width
 
 
-@dataclass(frozen=True)
-class Scatter:
+class Scatter(Struct, frozen=True):
     """Rows added to those of a table of zeros that ints choose; addresses: rows, ints, table.
 
     Each of the kernel's rows has `each` rows of `width` entries and as many ints; from row to row there are
@@ -177,8 +171,7 @@ class Scatter:
         return 4.0 * (rows_of(self.axes, sizes) * self.each + self.entries) * self.width
 
 
-@dataclass(frozen=True)
-class Ctc:
+class Ctc(Struct, frozen=True):
     """The CTC loss of each example, or its gradient by the scores, which have `row` entries from row to row; addresses:
     scores, labels, steps and labels of the rows, result, scratch. `axis` and `over` are those of scores and labels."""
 
@@ -212,8 +205,7 @@ class Ctc:
         return 50.0 * sizes[self.axis] * rows_of(self.axes, sizes) * states * passes
 
 
-@dataclass(frozen=True)
-class AlongRow:
+class AlongRow(Struct, frozen=True):
     """A sum, a largest entry or a softmax along each row, or along each of its lines, which lie one behind the other;
     addresses: rows, result."""
 
@@ -242,8 +234,7 @@ BLOCK = 4096
 """Entries whose squares are added up together, before the sums of all blocks are."""
 
 
-@dataclass(frozen=True)
-class Squares:
+class Squares(Struct, frozen=True):
     """The sum of the squares in each block of an array, in float64; addresses: array, a result for each block."""
 
     axes: tuple[str, ...] = ()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from math import prod
+
+from msgspec import Struct
 
 from rnngraph.ir.types import Dtypes, Type
 from rnngraph.planning.program import Ref, Slot
 
 
-@dataclass(frozen=True, eq=False)
-class Layout:
+class Layout(Struct, frozen=True, eq=False):
     """The axes that are left, entries from row to row (rows: their places, the last fastest), and the strides of the
     shape's dimensions with their sizes."""
 
@@ -41,8 +41,7 @@ Pattern = tuple[tuple[int | None, int | None] | None, ...]
 """For each dimension of a slot's array what a view takes: a range, or None for one place."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class View:
+class View(Struct, frozen=True, eq=False):
     """A view of a slot; its layout is None where its rows do not lie at one distance whatever the sizes are."""
 
     slot: int

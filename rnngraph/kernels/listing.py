@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.kernels.target import Target
 from rnngraph.planning.program import Code, Group, Repeat, Step
@@ -11,8 +12,7 @@ from rnngraph.planning.program import Code, Group, Repeat, Step
 PARTS = {"": "", "live": ", rows that go on", "past": ", rows that have ended"}
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(Struct, frozen=True):
     """One kernel, or what NumPy does: how deep in loops, what it is, its operations, its lines, and how often."""
 
     depth: int

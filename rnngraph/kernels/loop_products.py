@@ -8,7 +8,8 @@ either way.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.kernel import Product

@@ -7,8 +7,10 @@ elementwise, a sum, a largest entry or a product of two arrays, so that a loop o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from math import prod
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import BATCH, Dtypes, union
@@ -21,8 +23,7 @@ from rnngraph.ops.summation_order import descending, leading, unit
 from rnngraph.planning.program import Ref, Slot, Step
 
 
-@dataclass(frozen=True)
-class Strand:
+class Strand(Struct, frozen=True):
     """An array of a nest: its type of number, which of its own axes each loop over an axis moves along (by their place
     in memory; None where it does not move), its strides in entries along the dimensions, and how far its entry at the
     first place of all lies behind the start of its view."""
@@ -33,8 +34,7 @@ class Strand:
     first: int = 0
 
 
-@dataclass(frozen=True)
-class Move:
+class Move(Struct, frozen=True):
     """Which step of its operand a step of the result is: `kind` is the op, `by` its number, `axis` that of the steps
     that are counted, `loop` that over the result's, `place` the operand's axis in memory; None: there is one step."""
 
@@ -45,8 +45,7 @@ class Move:
     place: int | None
 
 
-@dataclass(frozen=True)
-class Walk:
+class Walk(Struct, frozen=True):
     """What is done along lines, one entry after another: `kind` is the op; for each array how far the entries of a line
     lie apart and how many there are, 0 where they are the steps of the last loop; whether it goes `back`, or falls; how
     many of the arrays are operands."""
@@ -58,8 +57,7 @@ class Walk:
     ins: int
 
 
-@dataclass(frozen=True)
-class Nest:
+class Nest(Struct, frozen=True):
     """Loops over axes, the batch first where the result has it, and over dimensions; the last `summed` axes and
     `inner` dimensions are reduced by `how`. Addresses: operands, result.
 
@@ -111,8 +109,7 @@ class Nest:
         return [*turns, together if self.units else 2**62, steps, *(n for own in strides for n in own)]
 
 
-@dataclass(frozen=True)
-class Laid:
+class Laid(Struct, frozen=True):
     """A view: the places of its axes in memory, by name, and its dimensions, with theirs."""
 
     dtype: str
@@ -129,8 +126,7 @@ class Laid:
         return replace(self, places=places, sizes=self.sizes[1:], strides=self.strides[1:], dims=self.dims[1:])
 
 
-@dataclass(frozen=True)
-class _Shape:
+class _Shape(Struct, frozen=True):
     """How a step is reduced; the dimensions of its nest, the last `inner` of which are; for each array where its first
     entry lies, and its strides along them; where there is nothing to read, and what stands there."""
 

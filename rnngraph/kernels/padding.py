@@ -11,7 +11,8 @@ What is left out are sums with zeros and values that `where` drops, so results s
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import Chain, Operand, Operation

@@ -7,13 +7,13 @@ lies outside, or between, is not there. Ops that do so differ in a few numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.ir.graph import Node
 
 
-@dataclass(frozen=True)
-class Index:
+class Index(Struct, frozen=True):
     """The place along a dimension: (`first` + the places of the nest's dimensions, by name, times `each`) / `by`."""
 
     each: Mapping[str, int]
@@ -27,8 +27,7 @@ class Index:
         return self.by == 1 and least >= 0 and most < size
 
 
-@dataclass(frozen=True)
-class Gap:
+class Gap(Struct, frozen=True):
     """A dimension of the first operand that has no entry for some places: it is read at (`first` + the places of the
     nest's dimensions times `each`) / `by`, where that is one of `size` places, which lie `apart` entries apart; 0
     where the strides of the operand say so already."""
@@ -40,8 +39,7 @@ class Gap:
     apart: int
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """How an op reads its operand: the sizes of the nest's dimensions by name, in order, the last `inner` of which are
     summed; the place along each dimension of the operand, and along each of the result; and what stands where nothing
     is read."""

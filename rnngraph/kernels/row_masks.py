@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.kernel import AlongRow, Elementwise, Product, Sums, one_row_each
@@ -43,8 +44,7 @@ class StepsOfRows:
         return next(((axis, entry) for axis, entry in entries if isinstance(entry, int)), None)
 
 
-@dataclass(eq=False)
-class Site:
+class Site(Struct, eq=False):
     """A moment of the program, its place in the order, the loops it stands in, what it reads and writes (a slot that
     holds one value after another has a number for each), and the mask of the rows it is for."""
 
@@ -95,8 +95,7 @@ def _moments(code: Sequence[Code], loops: tuple[int, ...]) -> Iterator[tuple[Mom
             yield item, loops
 
 
-@dataclass(eq=False)
-class Access:
+class Access(Struct, eq=False):
     """Who writes and who reads a slot, and by which views."""
 
     writes: list[tuple[Site, Ref]] = field(default_factory=list)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from lsprotocol import types as lsp
+from msgspec import Struct
 
 from rnngraph.diagnostics.diagnostic import Diagnostic, clipped
 from rnngraph.diagnostics.source import Source, Span
@@ -21,8 +21,7 @@ _UNITS: dict[str, Callable[[str], int]] = {
 }
 
 
-@dataclass(frozen=True)
-class Positions:
+class Positions(Struct, frozen=True):
     """How the client counts columns, and what it calls texts."""
 
     address: Callable[[Source], str]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct, field
 from pygls.uris import from_fs_path, to_fs_path
 
 from rnngraph.diagnostics.errors import UserError
@@ -20,16 +20,14 @@ MOST_FILES = 500
 _SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}")
 
 
-@dataclass(frozen=True)
-class _Known:
+class _Known(Struct, frozen=True):
     """An analysis, and the texts of the files that it has followed."""
 
     analysis: Analysis
     followed: tuple[tuple[Path, str], ...]
 
 
-@dataclass
-class Documents:
+class Documents(Struct):
     """`open` are texts by the name of their source: a path, or the address of one that was never saved."""
 
     folders: list[Path] = field(default_factory=list)

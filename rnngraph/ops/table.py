@@ -21,8 +21,9 @@ An entry says everything about an op, and nothing else names it:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from rnngraph.ir.graph import NO_ATTRS, NOWHERE, Attrs, Op, Origin, ShapeError, Value, apply, make
 from rnngraph.ir.types import DType, Type, union
@@ -65,8 +66,7 @@ def zeros(type: Type, origin: Origin = NOWHERE) -> Value:
 # --- formulas ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Formula:
+class Formula(Struct, frozen=True, eq=False):
     """A value with arithmetic, so that a gradient rule reads as in the paper. All nodes get one origin."""
 
     value: Value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import INPUT, LOOP, Graph, Node, Value, body_nodes, loop_of
@@ -11,8 +11,7 @@ from rnngraph.ops import TABLE
 _HANDS_ON = {TABLE["spread"], TABLE["identity"]}
 
 
-@dataclass(frozen=True, slots=True)
-class Alignment:
+class Alignment(Struct, frozen=True):
     """The labels in the data input `labels` are classes, up to a `blank`, and fit into the steps of `axis`.
 
     `collapsed`: equal neighbours are one label from the first; `merged`: they need a blank between them; `lenient`:

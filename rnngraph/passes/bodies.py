@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.ir.graph import (
     LOOP,
@@ -46,8 +48,7 @@ def everywhere(graph: Graph, change: Change) -> Graph:
     return rewrite(graph, deep)
 
 
-@dataclass
-class Border:
+class Border(Struct):
     """The bindings of a loop while values move across its border; one param per outer value.
 
     `outer_of` knows the outside form of body values: of params, and of what was moved.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from rnngraph.ir.graph import LOOP, Graph, Node, Rewriter, Value, loop_node, loop_of, make, ordered, rebound
 from rnngraph.ops import call, const

@@ -7,8 +7,9 @@ weights of one layer, which stay near, and backwards the arrays of one layer are
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from rnngraph.ir.graph import (
     LOOP,

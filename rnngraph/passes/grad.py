@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.ir.graph import (
     LOOP,
@@ -73,8 +75,7 @@ def _backward(origin: Origin) -> Origin:
 BACKWARD = Origin(backward=True)
 
 
-@dataclass
-class _Sweep:
+class _Sweep(Struct):
     """One walk backwards at one level. `targets` are the values at this level that gradients are wanted of."""
 
     targets: frozenset[Value]

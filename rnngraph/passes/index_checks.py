@@ -8,9 +8,11 @@ an error of it: kernels themselves take the nearest entry inside, so that nothin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.ir.graph import (
     LOOP,
@@ -95,8 +97,7 @@ class _Look(NamedTuple):
         return call("outside", *self.values, size=self.size, origin=self.origin)
 
 
-@dataclass(eq=False)
-class _Level:
+class _Level(Struct, eq=False):
     """What is to be looked at of one level, and what is told of the loops in it: truth values without a batch."""
 
     looks: list[_Look] = field(default_factory=list)

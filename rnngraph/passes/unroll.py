@@ -7,7 +7,8 @@ inputs of a `stack`, or of a `history` where they are a state's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from rnngraph.ir.graph import (
     LOOP,

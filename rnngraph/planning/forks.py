@@ -6,7 +6,8 @@ Each loop, with what only it needs and what needs only it, is a _strand_; the st
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from rnngraph.planning.program import AFTER, BEFORE, FEW, Code, Fork, Group, Program, Repeat, moments_of, watched
 

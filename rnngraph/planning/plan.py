@@ -6,7 +6,8 @@ The prediction of memory is the allocation: an arena is an array of exactly the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.planning.arena import Piece, bound, placed
 from rnngraph.planning.program import (
@@ -35,8 +36,7 @@ APART: Mapping[str, str] = {category: category for category in PLANNED}
 """An arena for each category: for programs that share those of others."""
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """For given sizes: the bytes of each slot, its place in its arena, the bytes of each arena, and whose they are.
 
     `homes` tells the arena of each category; `bytes` is by category, see `shares`.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Node
@@ -94,8 +95,7 @@ def _within(outer: slice, entry: Entry) -> Entry:
     return entry
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """An array that the program writes. `grow` names the axis that has one row more (a state's history);
     a `ring` has two rows in front. `level` is the loop whose turn it lives in, -1 for the whole program. `passing`
     names the axis whose loop makes each step itself from `large` rows on: then there is room for one step."""
@@ -123,8 +123,7 @@ class Slot:
         return count
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One call of a kernel: its node, the views it reads and writes, and scratch slots."""
 
     node: Node
@@ -137,8 +136,7 @@ class Step:
         return (*self.ins, *self.outs, *self.scratch)
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """Steps that one kernel does at once: a single moment in the life of slots.
 
     `ins` and `outs` are what it reads and writes in memory; what only passes from one of its steps to another does not
@@ -162,8 +160,7 @@ class Group:
         return (*self.ins, *self.outs)
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
+class Repeat(Struct, frozen=True):
     """A while-loop: the body for each place of the axis, backwards where `reverse`, `turn` steps at a time."""
 
     loop: int
@@ -215,8 +212,7 @@ class Fork(NamedTuple):
         return self.first + len(self.labels)
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(Struct, frozen=True):
     """Everything but sizes. `inputs` and `weights` map names to slots, `outputs` names to views."""
 
     slots: tuple[Slot, ...]
@@ -225,7 +221,7 @@ class Program:
     inputs: Mapping[str, int]
     weights: Mapping[str, int]
     outputs: Mapping[str, Ref]
-    categories: tuple[str, ...] = field(default=(), repr=False)
+    categories: tuple[str, ...] = ()
     """For each slot, which part of the ledger its bytes belong to."""
     turn: int | None = None
     """Where the code of the backward pass begins, in a program whose two ways are run apart."""
@@ -233,7 +229,7 @@ class Program:
     """Where loops run at once, for a batch of a few rows, by whoever can do so."""
     few: int = FEW
     """Of fewer rows than this."""
-    plain: Program | None = field(default=None, repr=False, compare=False)
+    plain: Program | None = None
     """The program as it was before kernels took parts of it, for who may have to do without them."""
 
     @property

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.planning.plan import lifetimes
 from rnngraph.planning.program import CATEGORIES, Code, Group, Program, Repeat, Step
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """A step at the top level of a program, or a loop, shown as it is at the place inside where most is alive.
 
     `at` is that place, counted like lifetimes are; `calls` is the number of kernels that run in it, and `bytes` what

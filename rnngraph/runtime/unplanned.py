@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from rnngraph.planning.plan import Plan, lifetimes
 from rnngraph.planning.program import Code, Entry, Group, Program, Ref, Repeat, Ring, Step, Turn, places

@@ -7,11 +7,11 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 
 from rnngraph.data.contents import parts
 from rnngraph.diagnostics.errors import CannotDo, UserError
@@ -27,8 +27,7 @@ from rnngraph.weights.save_load import CHECKPOINT, group_of
 _MAY_CHANGE = {"epochs", "patience"}
 
 
-@dataclass(frozen=True)
-class Training:
+class Training(Struct, frozen=True):
     """All that a run needs to go on: nothing else is remembered between two batches.
 
     `epoch` and `batch` count what is finished; `loss_sum` and `rows` (or what else the losses are divided by) belong to
@@ -50,8 +49,7 @@ class Training:
     """Of each shard the states that the last segment left for the next one of its rows; none where rows begin."""
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(Struct, frozen=True):
     """What is trained: the model's name, its equations, and what else its numbers depend on, by name (the dtype)."""
 
     name: str = ""
@@ -59,8 +57,7 @@ class Made:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """What a checkpoint belongs to: the model, the settings, and the data, by a digest of each array."""
 
     model: Made

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
@@ -16,8 +18,7 @@ from rnngraph.training.rates import Constant, RateSchedule, rate_schedule
 Split = Literal["random", "last"]
 
 
-@dataclass(frozen=True)
-class FitConfig:
+class FitConfig(Struct, frozen=True):
     """How to train. A run with the same settings, data and first weights gives the same bits.
 
     An update is made of the mean of the gradients of `accumulate` batches. Each batch is cut into `shards`, whose

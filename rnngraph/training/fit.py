@@ -6,10 +6,11 @@ import math
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from rnngraph.diagnostics.errors import CannotDo, OutsideIndex, UserError
@@ -33,8 +34,7 @@ from rnngraph.weights.about import About
 from rnngraph.weights.save_load import Weights
 
 
-@dataclass(frozen=True)
-class Fitted:
+class Fitted(Struct, frozen=True):
     """The weights to use (the best where rows were held back and their loss was a number), and one record per epoch.
 
     A record holds `epoch`, `loss` and, where rows are held back, `validation.loss` and `validation.METRIC`.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
@@ -51,8 +51,7 @@ class Carrying(Trainable, Protocol):
     ) -> tuple[float, Mapping[str, NDArray[Any]], Arrays]: ...
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """Told after every batch. `loss` is the mean so far in this epoch; `record` is there once it is over."""
 
     epoch: int
@@ -63,8 +62,7 @@ class Progress:
     record: Record | None = None
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Struct, frozen=True):
     """What stays the same during a run."""
 
     program: Trainable

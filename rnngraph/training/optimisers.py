@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 import numbers
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from typing import Any
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError, told_of
@@ -21,33 +21,36 @@ from rnngraph.diagnostics.suggestions import did_you_mean
 Numbers = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Optimiser(ABC):
+class _Decaying(Struct, frozen=True, kw_only=True):
+    """What is given by its name alone."""
+
+    decay: float = 0.0
+
+
+class Optimiser(_Decaying, frozen=True):
     """The settings that all share.
 
     `decay` adds so much of a weight to its gradient (but see `AdamW`).
     """
 
     rate: float = 0.001
-    decay: float = field(default=0.0, kw_only=True)
 
     @property
-    @abstractmethod
     def slots(self) -> tuple[str, ...]:
         """The names of the arrays that it keeps for every weight."""
+        raise NotImplementedError
 
-    @abstractmethod
     def numbers(self, update: int) -> dict[str, float]:
         """The numbers of the rule at one update, which counts from 1; they are rounded to the weights' type."""
+        raise NotImplementedError
 
     @staticmethod
-    @abstractmethod
     def rule(weight: Any, gradient: Any, kept: tuple[Any, ...], n: Numbers) -> tuple[Any, ...]:
         """The new weight, then what is kept for it."""
+        raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class SGD(Optimiser):
+class SGD(Optimiser, frozen=True):
     """Gradient descent; with momentum v' = momentum v + g (Polyak 1964), Nesterov's step along g + momentum
     v'.
 
@@ -78,8 +81,7 @@ class SGD(Optimiser):
         return (weight - n["rate"] * along, velocity)[: 1 + len(kept)]
 
 
-@dataclass(frozen=True)
-class Adam(Optimiser):
+class Adam(Optimiser, frozen=True):
     """Kingma, Ba: Adam, a method for stochastic optimization, ICLR 2015 (algorithm 1)."""
 
     rate: float = 0.001
@@ -109,13 +111,12 @@ class Adam(Optimiser):
         return weight - n["scale"] * m / (_sqrt(v / n["seen"]) + n["epsilon"]), m, v
 
 
-@dataclass(frozen=True)
-class AdamW(Adam):
+class AdamW(Adam, frozen=True, kw_only=True):
     """Loshchilov, Hutter: Decoupled weight decay regularization, ICLR 2019 (algorithm 2; the decay times
     rate).
     """
 
-    decay: float = field(default=0.01, kw_only=True)
+    decay: float = 0.01
 
     def numbers(self, update: int) -> dict[str, float]:
         return {**super().numbers(update), "shrinking": self.rate * self.decay}
@@ -126,8 +127,7 @@ class AdamW(Adam):
         return moved - n["shrinking"] * weight, m, v
 
 
-@dataclass(frozen=True)
-class RMSprop(Optimiser):
+class RMSprop(Optimiser, frozen=True):
     """Tieleman, Hinton: Lecture 6.5, rmsprop (2012); with momentum as in Graves, arXiv 1308.0850 (not
     centred).
     """
@@ -157,8 +157,7 @@ class RMSprop(Optimiser):
         return (weight - n["rate"] * velocity, square, velocity)[: 1 + len(kept)]
 
 
-@dataclass(frozen=True)
-class Adagrad(Optimiser):
+class Adagrad(Optimiser, frozen=True):
     """Duchi, Hazan, Singer: Adaptive subgradient methods for online learning and stochastic optimization, JMLR 2011
     (the diagonal form)."""
 
@@ -192,7 +191,7 @@ def optimiser(name: str, arguments: Mapping[str, Any] | None = None) -> Optimise
             code="E701",
             help=did_you_mean(name, OPTIMISERS) or f"there are {', '.join(OPTIMISERS)}",
         )
-    known = [f.name for f in fields(OPTIMISERS[name])]
+    known = list(OPTIMISERS[name].__struct_fields__)
     problems = [_unknown(name, given, known) for given in arguments if given not in known]
     problems += [
         d for given, value in arguments.items() if given in known and (d := _out_of_range(given, value))

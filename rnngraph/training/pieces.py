@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.data.shapes import LENGTHS, SEED
 from rnngraph.diagnostics.errors import UserError
@@ -19,8 +20,7 @@ from rnngraph.training.batches import Rows
 from rnngraph.training.config import FitConfig
 
 
-@dataclass(frozen=True, eq=False)
-class Pieces:
+class Pieces(Struct, frozen=True, eq=False, dict=True):
     """The data that are learnt from, cut into batches by the settings.
 
     `numbers` are the rows of `data` that are learnt from. `axes` gives for each sequence of the data its time axes,

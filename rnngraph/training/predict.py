@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from rnngraph.compiled import CompiledProgram
@@ -40,7 +41,7 @@ class Predictions(Named):
 
     arrays: Mapping[str, Array]
     rows: Rows
-    scaled: tuple[str, ...] = field(default=())
+    scaled: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Predictions {', '.join(f'{name} {list(array.shape)}' for name, array in self.arrays.items())}>"

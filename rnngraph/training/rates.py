@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
@@ -13,8 +14,7 @@ from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.training.optimisers import is_number, shown
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a training stands: updates done, those of an epoch, epochs in all, and the loss of each epoch that is over
     (the held-back one where rows are held back)."""
 
@@ -36,8 +36,7 @@ class RateSchedule(Protocol):
     def factor(self, place: Place) -> float: ...
 
 
-@dataclass(frozen=True)
-class Constant:
+class Constant(Struct, frozen=True):
     """The rate as it is."""
 
     over_all: ClassVar[bool] = False
@@ -46,8 +45,7 @@ class Constant:
         return 1.0
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """Times `by` after every so many epochs."""
 
     over_all: ClassVar[bool] = False
@@ -59,8 +57,7 @@ class Step:
         return self.by ** (place.epoch // int(self.every))
 
 
-@dataclass(frozen=True)
-class Cosine:
+class Cosine(Struct, frozen=True):
     """From 1 down to `to` along half a cosine, over all updates.
 
     Loshchilov, Hutter: SGDR, stochastic gradient descent with warm restarts, ICLR 2017 (without restarts).
@@ -75,8 +72,7 @@ class Cosine:
         return self.to + (1 - self.to) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-@dataclass(frozen=True)
-class Linear:
+class Linear(Struct, frozen=True):
     """From 1 to `to` in a straight line, over all updates."""
 
     over_all: ClassVar[bool] = True
@@ -87,8 +83,7 @@ class Linear:
         return 1 + (self.to - 1) * min(1.0, place.update / max(1, place.per_epoch * place.epochs))
 
 
-@dataclass(frozen=True)
-class Plateau:
+class Plateau(Struct, frozen=True):
     """Times `by` whenever the loss has not been better than its best for more than `patience` epochs in a row."""
 
     over_all: ClassVar[bool] = False
@@ -137,7 +132,7 @@ def _known() -> str:
 def _made(name: str, settings: Mapping[str, Any]) -> RateSchedule:
     if name not in SCHEDULES:
         raise UserError(f"no rate schedule is called `{name}`", "E705", did_you_mean(name, SCHEDULES) or _known())
-    known = [f.name for f in fields(SCHEDULES[name])]
+    known = SCHEDULES[name].__struct_fields__
     told = f"it has {', '.join(known)}" if known else "it has none"
     problems = [
         Diagnostic("E705", f"`{name}` has no setting `{n}`", help=did_you_mean(n, known) or told)

@@ -10,10 +10,11 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
 from functools import cached_property, partial
 from multiprocessing import get_context
 from typing import Any
+
+from msgspec import Struct, field
 
 from rnngraph.data.dataset import made_of
 from rnngraph.data.recipe import refuse_made_otherwise
@@ -36,8 +37,7 @@ SEED, FAILED, OF = "seed", "failed", "of"
 _COUNTS = ("epochs_run", "best_epoch")
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(Struct, frozen=True, dict=True):
     """What all runs share: the model's text, how it is run, the data, and what overrides its recipe."""
 
     source: Source
@@ -73,8 +73,7 @@ def _judged(graph: Graph) -> str:
     return identity_of(graph.with_outputs(judged)).whole
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(Struct, frozen=True):
     """One choice: a value for each name that is varied, and a seed."""
 
     varied: Mapping[str, Any]
@@ -86,8 +85,7 @@ class Run:
         return (*map(str, self.varied.values()), str(self.seed))
 
 
-@dataclass(frozen=True)
-class Sweep:
+class Sweep(Struct, frozen=True):
     """A record for each run, in their order: what was varied, the seed, the losses and metrics of the epoch whose
     weights count, the epochs that were run, why it `failed`, where it did, and a digest of what it was made `of`.
     `names` are what was varied."""

@@ -7,11 +7,12 @@ which add up; the rest, from the sums on, is computed once, of those of all rows
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.shapes import lengths_of
@@ -27,8 +28,7 @@ TOTAL, SAME = "total:", "same:"
 """What the names of sums over rows begin with, and those of what is the same for any rows."""
 
 
-@dataclass(frozen=True)
-class Cut:
+class Cut(Struct, frozen=True):
     """A graph cut where rows are added up: `found` of each part of the rows, and the `results` that follow."""
 
     found: Mapping[str, Value]

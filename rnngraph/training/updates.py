@@ -7,10 +7,10 @@ number of updates made stands in it under `updates`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
+from msgspec.structs import asdict
 from numpy.typing import NDArray
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
@@ -80,7 +80,7 @@ def shortening(norm: float, limit: float, epsilon: float = 0.0) -> float:
 
 def refuse_unheld(chosen: Optimiser, dtype: str) -> None:
     """UserError for each setting that is infinite in the type of the weights, or 0 though it is none."""
-    told = {f.name: float(getattr(chosen, f.name)) for f in fields(chosen)}
+    told = {name: float(value) for name, value in asdict(chosen).items()}
     problems = [
         Diagnostic("E702", f"`{name}` is {value:g}, which is {become} in {dtype}", help=wider(dtype))
         for name, value in told.items()

@@ -4,8 +4,9 @@ of labels that are not ignored, or of steps before a `stop`."""
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.shapes import LENGTHS

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.foreign import Damaged, foreign, parsed_json
@@ -15,8 +17,7 @@ ABOUT = "rnngraph"
 """The name of the text of a weight file that holds all of this, as JSON."""
 
 
-@dataclass(frozen=True)
-class About:
+class About(Struct, frozen=True):
     """The model that weights belong to, and how the data that they were trained on were made.
 
     `settings` are those that were given when the model was loaded, `text` its files by name. `outputs` holds for each

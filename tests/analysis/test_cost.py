@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import time
 import tracemalloc
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 import rnngraph as rg
 from rnngraph.analysis.cost import cost, optimiser_bytes

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from lark import Lark
+from msgspec.structs import replace
 
 import rnngraph as rg
 from rnngraph.analysis.equality import synthetic

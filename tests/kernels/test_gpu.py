@@ -6,12 +6,12 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from rnngraph.analysis.equality import differences, everything, synthetic
 from rnngraph.api import Model, parse

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from rnngraph.analysis.equality import differences, everything, synthetic
 from rnngraph.api import Model, parse

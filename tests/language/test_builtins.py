@@ -6,13 +6,13 @@ import itertools
 import math
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from statistics import NormalDist
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 import rnngraph as rg
 from rnngraph.diagnostics.errors import UserError

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from rnngraph.diagnostics.source import Source, Span
 from rnngraph.language.syntax.formatter import format
@@ -27,8 +27,8 @@ def meaning(form: Any) -> Any:
         return tuple(meaning(part) for part in form)
     if isinstance(form, (Span, Source)):
         return None
-    if dataclasses.is_dataclass(form):
-        return type(form).__name__, *(meaning(getattr(form, f.name)) for f in dataclasses.fields(form))
+    if isinstance(form, Struct):
+        return type(form).__name__, *(meaning(getattr(form, name)) for name in form.__struct_fields__)
     return form
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.source import Source, Span
@@ -257,9 +257,9 @@ def forms(form: Any) -> list[Any]:
     """A form and all forms in it."""
     if isinstance(form, tuple):
         return [found for part in form for found in forms(part)]
-    if not dataclasses.is_dataclass(form) or isinstance(form, (Span, Source)):
+    if not isinstance(form, Struct) or isinstance(form, (Span, Source)):
         return []
-    parts = [getattr(form, f.name) for f in dataclasses.fields(form)]
+    parts = [getattr(form, name) for name in form.__struct_fields__]
     return [form, *(found for part in parts for found in forms(part))]
 
 

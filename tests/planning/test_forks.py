@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise, permutations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import rnngraph as rg
 from rnngraph.cli.main import exit_code

@@ -7,10 +7,10 @@ import math
 import os
 import pickle
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 import rnngraph as rg
 from rnngraph.data.checks import check_data

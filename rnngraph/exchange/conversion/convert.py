@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
@@ -35,8 +36,7 @@ OURS = "rnngraph"
 NAMES = (*LAYOUTS, OURS)
 
 
-@dataclass(frozen=True)
-class Converted:
+class Converted(Struct, frozen=True):
     """The arrays by name; what was made of what (one line a layer); what was assumed, since no file can say it; and
     the arrays that had no place in the model, each with a reason where there is one."""
 

@@ -8,10 +8,10 @@ count as they act: that of f includes the forget bias, which our layout adds at 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 
 from rnngraph.exchange.recognise import Cell
 from rnngraph.files.tensors import Arrays
@@ -25,8 +25,7 @@ def gates_of(cell: Cell) -> str:
     return "ijo" if cell.options.get("coupled") else GATES[cell.kind]
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """By gate: `input` (inputs, units), `state` (width, units), `bias` and `state_bias` (units,), the second only
     where the candidate of a GRU has one behind its reset gate; `peepholes` (units,); `project` (units, width)."""
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.exchange.recognise import Cell, loops_of
 from rnngraph.ir.graph import Node, loop_of
@@ -23,8 +25,7 @@ PLAIN = {"Dense": "identity", "Embedding": None, "LayerNorm": 1e-5}
 Path = tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Plain:
+class Plain(Struct, frozen=True):
     """A layer without states: `Dense` (kernel, bias), `Embedding` (table) or `LayerNorm` (gain, offset). `weights` are
     full names by local ones; `inputs` and `units` are the sizes of a `Dense`, or rows and columns of a table."""
 
@@ -48,8 +49,7 @@ class Plain:
         return f"model Alone {{\n  input x: {given}\n  net = {self.text}\n  output net(x) as y\n}}\n"
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Struct, frozen=True):
     """A layer, and where it stands: in which module, as which of its layers, in which direction.
 
     `chosen` says that the user gave its name (`reader`, not `lstm_2`), `backwards` that it runs from the last step to

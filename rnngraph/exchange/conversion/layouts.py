@@ -12,10 +12,10 @@ other. `Unsayable` says that the tool's layer cannot be this cell.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from rnngraph.exchange.conversion import references
 from rnngraph.exchange.conversion.detect import TITLES
@@ -29,8 +29,7 @@ class Unsayable(Exception):
     """Why a layer of another tool cannot be a cell (or cannot hold these arrays)."""
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """`read(cell, options, theirs)` gives our arrays, `write(cell, ours)` theirs, both by local names; `run(kind,
     options, theirs, x)` is what their layer computes from zero states: (batch, time, inputs) to (batch, time, width).
     `options` are those of their layer (`options`). `may_lack` are arrays that a layer may be without: they count as

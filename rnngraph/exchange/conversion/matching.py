@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NoReturn
 
 import numpy as np
+from msgspec import Struct
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.conversion.layers import Place, Plain
@@ -29,8 +29,7 @@ SIZES, OTHERS, UNSAYABLE = "its sizes differ", "it has different arrays", "there
 """Reasons that need no words beside the arrays and their sizes."""
 
 
-@dataclass(frozen=True)
-class Fit:
+class Fit(Struct, frozen=True):
     """A layer of a file that can be a layer of the model: its arrays by local names, its options, the arrays' names in
     the file."""
 
@@ -40,16 +39,14 @@ class Fit:
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Misfit:
+class Misfit(Struct, frozen=True):
     """Why a layer of a file cannot be the model's: `differs` where it has the sizes, and another option."""
 
     why: str
     differs: bool = False
 
 
-@dataclass(frozen=True)
-class Search:
+class Search(Struct, frozen=True):
     """What is looked through: the layers of a file in a layout, for a model's weights of these shapes; `pairs` names
     the modules of layers, `assumed` the options of layers that a file does not say."""
 

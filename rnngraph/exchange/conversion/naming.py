@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.exchange.conversion.layers import Place, Plain
 from rnngraph.exchange.formats.contents import RECURRENT, Found, Key, Said, Says
 from rnngraph.files.tensors import Arrays
 
 
-@dataclass(frozen=True)
-class Module:
+class Module(Struct, frozen=True):
     """The arrays of one layer of a file by local names, their names in the file, what the file says of the layer,
     and a path whose numbers tell where it comes among layers that are named alike."""
 
@@ -26,8 +27,7 @@ Groups = dict[Key, Module]
 Split = Callable[[str], "tuple[Key, str] | None"]
 
 
-@dataclass(frozen=True)
-class Naming:
+class Naming(Struct, frozen=True):
     """`split(name)` says which layer an array belongs to, and its local name there (None: to no layer);
     `group(found)` gives the layers of a file; `name(place, local)` is the full name that an array is written under,
     `key(place)` the key that such names come back with."""

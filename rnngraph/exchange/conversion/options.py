@@ -6,8 +6,10 @@ Options have our names and values. What a tool calls them stands in `WORDS`; wha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
@@ -56,8 +58,7 @@ def ours(place: Place) -> Options:
     return {**none, **joined, "gate": SIGMOID, "clip": 0.0, "reverse": place.backwards, **place.layer.options}
 
 
-@dataclass(frozen=True)
-class Theirs:
+class Theirs(Struct, frozen=True):
     """What the layer of a file has: all its options, how the file puts those that it says, and those it does not."""
 
     options: Options

@@ -7,11 +7,12 @@ be given to what was exported. Inside, axes stand in the order of the graph's ty
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph.compilation.calls import known_as, to_user
 from rnngraph.compilation.schedule import Schedule, Steps
@@ -39,8 +40,7 @@ LARGEST_FILE = 1_000_000
 """Operations of a static export at most."""
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What is asked for. `steps` is for static, one number or one for each axis of the data; `lengths` and `states`
     say whether these are inputs; `loss` whether the loss and the metrics are outputs too; `note` is written into the
     file."""
@@ -58,8 +58,7 @@ class Wanted:
         return checked_schedule(self.unroll, self.steps, self.dtype, False)
 
 
-@dataclass(frozen=True)
-class Port:
+class Port(Struct, frozen=True):
     """An array at the border: the name and the axes that it has outside, its value in the graph, and whether it may be
     left out."""
 
@@ -79,8 +78,7 @@ class Port:
         return tuple(to_user(self.value.type, self.axes))
 
 
-@dataclass(frozen=True, eq=False)
-class Chosen:
+class Chosen(Struct, frozen=True, eq=False, dict=True):
     """A model with what is wanted of it, and the weights in the type of the program."""
 
     model: Model

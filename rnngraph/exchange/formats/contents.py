@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field
 
 from rnngraph.files.tensors import Arrays
 
@@ -37,8 +38,7 @@ RECURRENT = "some cell"
 """The kind of a layer of which a file says no more."""
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Struct, frozen=True):
     """`says` has what the file says of a module, `places` a path that tells the order of modules whose names do not;
     `types` is how an array is stored that NumPy has no type for; `layout` is set where the kind of file tells it;
     `notes` are of what was made of several arrays, and of what the file says besides."""

@@ -11,10 +11,10 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from rnngraph.diagnostics.optional import needed
 from rnngraph.exchange.conversion.naming import of_training

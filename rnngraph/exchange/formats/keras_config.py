@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from rnngraph.exchange.formats.contents import Said, Says
 from rnngraph.exchange.recognise import HARD
@@ -20,8 +21,7 @@ KINDS = {"SimpleRNN": "RNN", "GRU": "GRU", "LSTM": "LSTM", "CuDNNGRU": "GRU", "C
 """Keras's classes of layers that others have too, and what they are here."""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A layer of the configuration: the path of its arrays in Keras 3, the names around it and its own, its class,
     what it was made with."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 
 from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.diagnostics.optional import needed
@@ -52,8 +52,7 @@ Scope = dict[str, Any]
 """What a graph sees: by name, a tensor, or the node that makes the value."""
 
 
-@dataclass
-class _Reader:
+class _Reader(Struct):
     """What has been found so far. `used` are the initializers that went into a layer, `given` the names of inputs."""
 
     opset: int

@@ -11,11 +11,11 @@ import os
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from rnngraph.exchange.conversion.naming import of_training
 from rnngraph.exchange.formats.contents import Found
@@ -149,8 +149,7 @@ def _shape(message: bytes) -> tuple[int, ...]:
 # --- the data -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Data:
+class _Data(Struct, frozen=True):
     """The variables of a checkpoint: `entries` are the messages that say where each stands."""
 
     prefix: str

@@ -5,12 +5,12 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.importing.values import Axis, CannotSay, Dims, Value, sizes
@@ -23,24 +23,21 @@ BROUGHT = {"t", "training", "time"}
 """Names that have a meaning everywhere."""
 
 
-@dataclass(frozen=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """Names for the results of an expression."""
 
     names: tuple[str, ...]
     text: str
 
 
-@dataclass(frozen=True)
-class Instance:
+class Instance(Struct, frozen=True):
     """A layer or cell with its settings, and its weights by local names."""
 
     text: str
     weights: Arrays
 
 
-@dataclass
-class Body:
+class Body(Struct):
     """`inputs` and `states` are types by name, `first` the initial values of states, `nexts` their next ones, `sizes`
     are the lengths of vectors of which parts are cut."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
@@ -17,8 +17,7 @@ from rnngraph.files.tensors import Arrays
 from rnngraph.model import Model
 
 
-@dataclass(frozen=True)
-class NotRun:
+class NotRun(Struct, frozen=True):
     """Why the file's own model gives nothing; whether it could with other data."""
 
     why: str
@@ -30,8 +29,7 @@ Outcome = Callable[[Mapping[str, Any]], "list[Any] | NotRun"]
 Arguments = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Compared:
+class Compared(Struct, frozen=True):
     """How both models were compared, the largest difference (None where nothing was run), and what else was seen."""
 
     text: str
@@ -68,8 +66,7 @@ def compared(made: Read, text: str, weights: Arrays, run: Outcome, runtime: str)
     return Compared(f"checked: {runtime} gives the same on random data, but for {worst:.1g}", worst, notes)
 
 
-@dataclass(frozen=True)
-class _Both:
+class _Both(Struct, frozen=True):
     """What both models gave for the same data, which are under the file's names."""
 
     data: Arguments

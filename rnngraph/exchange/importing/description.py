@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rnngraph.exchange.importing.text import Described
 from rnngraph.exchange.importing.values import Dims
 
 
-@dataclass(frozen=True)
-class Port:
+class Port(Struct, frozen=True):
     """An input or output: its name in the file and here, what its dimensions are, its type; an `optional` input has a
     value of its own."""
 
@@ -21,8 +21,7 @@ class Port:
     optional: bool = False
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(Struct, frozen=True):
     """A model as it was read: its description, its inputs and outputs, what should be told. `lengths` are inputs of the
     file that hold the lengths of the rows of a sequence, by name: here they are given with the data;
     `half` is whether it computes with numbers of 16 bits;

@@ -4,8 +4,9 @@ the same."""
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.kinds import kinds_checked
@@ -21,8 +22,7 @@ from rnngraph.files.tensors import Arrays
 ENDINGS = (".onnx", ".keras", ".h5", ".hdf5")
 
 
-@dataclass(frozen=True)
-class Imported:
+class Imported(Struct, frozen=True):
     """The text of a `.rnn` file and the weights by name; `notes` are what is to be known of the model, `checked` is how
     it was compared with the file's own, and `difference` the largest one relative to the largest output (None where
     nothing was run)."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph.exchange.conversion.layouts import LAYOUTS, Unsayable
 from rnngraph.exchange.importing.body import Body, Statement, numbered
@@ -15,8 +17,7 @@ from rnngraph.exchange.recognise import SIGMOID, Cell
 from rnngraph.files.tensors import Arrays
 
 
-@dataclass(frozen=True)
-class Function:
+class Function(Struct, frozen=True):
     """A function of one number: its name in the language, and its formula in z."""
 
     name: str
@@ -30,8 +31,7 @@ class Function:
 TANH, LOGISTIC = Function("tanh"), Function(SIGMOID)
 
 
-@dataclass(frozen=True)
-class Functions:
+class Functions(Struct, frozen=True):
     """Those of a layer; `shown` is of an LSTM's cell as it is handed out, `clip` limits what goes into every one."""
 
     activation: Function = TANH
@@ -45,8 +45,7 @@ class Functions:
         return self.shown in (None, self.activation)
 
 
-@dataclass(frozen=True)
-class Recurrent:
+class Recurrent(Struct, frozen=True):
     """A recurrent layer in one direction; `dropout` is of inputs and of states, with one mask for all steps."""
 
     cell: Cell
@@ -151,8 +150,7 @@ def _lstm(made: Recurrent) -> list[str]:
 # --- running them ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(Struct, frozen=True):
     """What a recurrent layer gives: the sequence of each direction, and its final states by name."""
 
     outputs: tuple[Value, ...]

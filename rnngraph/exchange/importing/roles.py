@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.importing.description import Read
@@ -15,8 +16,7 @@ _TIME = re.compile(r"^(t|l|s|time.*|seq.*|len.*|.*steps?|.*seq_?len.*|.*length)$
 MOST_READINGS = 200
 
 
-@dataclass
-class Roles:
+class Roles(Struct):
     """`known` is by key: a size, the name of an axis, or the key of another dimension that is the same."""
 
     known: dict[str, str | int] = field(default_factory=dict)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.diagnostics.source import Source
 from rnngraph.exchange.importing.body import Body, Instance, Statement
@@ -27,8 +28,7 @@ LONGEST = 84
 """Letters of an expression into which another is put."""
 
 
-@dataclass(frozen=True)
-class Described:
+class Described(Struct, frozen=True):
     """A model with the cells and layers that it uses beyond the library's: text by name, cells with bodies of their
     own as such."""
 

@@ -8,8 +8,11 @@ given is open at first: it becomes a size, the batch or a sequence when somethin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
+
+from rnngraph.system.records import Keyed
 
 BATCH_NAME = "batch"
 
@@ -26,26 +29,28 @@ class Learned(Exception):
         self.key, self.role = key, role
 
 
-@dataclass(frozen=True)
-class Axis:
+class Axis(Keyed, Struct, frozen=True, eq=False):
     """A dimension that the language leaves out. `key` says of which input it is while that is open; `size` is the
     number that the file has for it; `parts` are the axes that were joined to make this one."""
 
     name: str
-    key: str = field(default="", compare=False)
-    size: int | None = field(default=None, compare=False)
+    key: str = ""
+    size: int | None = None
     parts: tuple[Axis, ...] = ()
 
     @property
     def open(self) -> bool:
         return self.name.startswith("?")
 
+    @property
+    def identity(self) -> object:
+        return self.name, self.parts
+
 
 BATCH = Axis(BATCH_NAME)
 
 
-@dataclass(frozen=True)
-class Padded:
+class Padded(Struct, frozen=True):
     """A sequence with steps of `fill` in front and behind."""
 
     axis: Axis
@@ -58,15 +63,14 @@ Dim = int | Axis | Padded
 Dims = tuple[Dim, ...]
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(Keyed, Struct, frozen=True, eq=False):
     """A value of a model. `array` is there if it is constant, `counts` if it is 0, 1, 2 ... along an axis; `whole` is
     what it was before a `reshape`: text and shape."""
 
     text: str
     dims: Dims
     dtype: str = "float"
-    array: Any = field(default=None, compare=False)
+    array: Any = None
     counts: Axis | None = None
     whole: tuple[str, tuple[int, ...]] | None = None
     rows: tuple[str, ...] = ()
@@ -80,9 +84,12 @@ class Value:
     def axes(self) -> tuple[Axis, ...]:
         return tuple(d for d in self.dims if isinstance(d, Axis))
 
+    @property
+    def identity(self) -> object:
+        return self.text, self.dims, self.dtype, self.counts, self.whole, self.rows
 
-@dataclass(frozen=True)
-class Sizes:
+
+class Sizes(Struct, frozen=True):
     """A value that is made of sizes of dimensions: one of them, or a row."""
 
     dims: Dims

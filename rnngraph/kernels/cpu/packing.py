@@ -4,7 +4,9 @@ same."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph.ir.types import Type
 from rnngraph.kernels.cpu.target import CpuTarget
@@ -13,8 +15,7 @@ from rnngraph.kernels.layouts import View, Views
 from rnngraph.planning.program import Code, Group, Program, Ref, Repeat, Ring, Slot, Turn, groups_of, moments_of
 
 
-@dataclass(frozen=True)
-class Pack:
+class Pack(Struct, frozen=True):
     """A matrix into panels; addresses: matrix, panels."""
 
     term: int

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.vectors import Lanes
@@ -33,8 +34,7 @@ Plus = tuple[str, Sequence[str]]
 """What is added to the sums of a tile: whether it is (i1), and its lines."""
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """What the product kernels of one module have in common: vectors of `width` floats, panels of `across` vectors."""
 
     dtype: str

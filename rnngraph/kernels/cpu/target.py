@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from rnngraph.kernels.cpu import elementwise
 from rnngraph.kernels.cpu.reductions import ROW_OPS
 
 
-@dataclass(frozen=True)
-class CpuTarget:
+class CpuTarget(Struct, frozen=True):
     """A CPU for programs of one float type: lanes of a vector, vectors across a tile, threads."""
 
     dtype: str

@@ -5,10 +5,11 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import chain
 from math import prod
 from typing import Any, TypeGuard
+
+from msgspec.structs import replace
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.cpu import walk

@@ -6,8 +6,9 @@ Floats have the program's type; whole numbers are 64 bits; truth values are one 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from rnngraph.kernels.cpu.llvm_text import Function, Number
 
@@ -21,8 +22,7 @@ OUT = 2**30
 one half is known to load nothing, where it has to cut the vector in two."""
 
 
-@dataclass(frozen=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """A number in each lane, so much more than the first, which is to be one of 0 to size - 1."""
 
     first: Number
@@ -30,8 +30,7 @@ class Limit:
     size: int
 
 
-@dataclass
-class Lanes:
+class Lanes(Struct):
     """Writes operations over vectors of `width` lanes into a function.
 
     `element` is the float type, "float" or "double"; `mask` (i1 lanes) limits memory accesses.

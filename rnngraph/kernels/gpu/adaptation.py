@@ -4,7 +4,8 @@ may run at once known."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from rnngraph.kernels.fusion import fused
 from rnngraph.kernels.gpu.functions import supported

@@ -8,10 +8,12 @@ for the others.
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Literal, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import Chain, Operand
@@ -27,8 +29,7 @@ MOST, WORDS, LEFT = 32, 64, 8
 left at the end."""
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """What a thread hands on from step to step: the view and the layout in which it is read, which operands it is of
     the chain of each group, and which value of that chain is the next one."""
 
@@ -38,8 +39,7 @@ class State:
     values: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(Struct, frozen=True):
     """A loop in which every entry goes its own way: a group for all rows, or one for those that go on and one for the
     others. All its steps are run."""
 
@@ -172,8 +172,7 @@ class Load(NamedTuple):
     when: Literal["once", "ahead", "step"]
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(Struct, frozen=True, dict=True):
     """The pieces that a kernel of a column is put together from. States are called `c0`, `c1` ..., what a step reads
     `in`."""
 
@@ -305,8 +304,7 @@ def _together(count: int, asked: str, step: str, then: str) -> list[str]:
     ]
 
 
-@dataclass
-class Walk:
+class Walk(Struct):
     """The function in which a thread walks through all steps of an entry. One block of a processor is enough: with
     more, there would be no registers for what is asked for at once."""
 

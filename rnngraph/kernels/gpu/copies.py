@@ -7,8 +7,9 @@ can compute from what all have read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
+
+from msgspec import Struct
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.kernel import AlongRow, Elementwise
@@ -20,8 +21,7 @@ BYTES = 8
 """Bytes of a number near, whatever its type."""
 
 
-@dataclass(frozen=True)
-class Copies:
+class Copies(Struct, frozen=True):
     """The groups that every block does, by identity; which operands are read near, as (group, number); and for each
     slot with a copy its place among those that a row has near."""
 

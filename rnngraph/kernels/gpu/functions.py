@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from math import prod
+
+from msgspec import Struct, field
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.gpu import chains, nests
@@ -24,8 +25,7 @@ SHARED = Elementwise | Product | AlongRow | Nest
 """What works on a share of rows and units."""
 
 
-@dataclass(frozen=True)
-class Tiles:
+class Tiles(Struct, frozen=True):
     """How a product is cut up: rows of a thread, rows that are staged at a time, terms of a part; whether its matrix is
     kept near, and at which entry of near memory; `room` is where staging begins. `there`: rows are near already, and
     none are staged."""
@@ -38,8 +38,7 @@ class Tiles:
     there: bool = False
 
 
-@dataclass
-class Functions:
+class Functions(Struct):
     """The functions that a module needs, each written once."""
 
     views: Views

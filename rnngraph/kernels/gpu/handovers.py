@@ -8,10 +8,11 @@ finds near what it reads. The slot in far memory is written as ever: others read
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import combinations
 from math import prod
 from typing import Literal
+
+from msgspec import Struct, field
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.gpu.copies import Copies
@@ -26,8 +27,7 @@ Rows = Literal["far", "near", "in place"]
 """Where a product finds its rows: in far memory, near, or near so that it can take them as they lie, by fours."""
 
 
-@dataclass(frozen=True)
-class Handovers:
+class Handovers(Struct, frozen=True):
     """The operands that are read near and the results that are sent, as (group by identity, number)."""
 
     reads: frozenset[tuple[int, int]] = frozenset()
@@ -76,8 +76,7 @@ def moving(ref: Ref) -> Turn | Ring | None:
     return next((entry for entry in ref.index if isinstance(entry, Turn | Ring)), None)
 
 
-@dataclass(frozen=True)
-class _Use:
+class _Use(Struct, frozen=True):
     """A view that a group reads or writes: which of its operands or results it is, which entries it has, and when."""
 
     group: Group

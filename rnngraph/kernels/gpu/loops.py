@@ -4,9 +4,10 @@ what others have written."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Protocol
+
+from msgspec import Struct
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.gpu.copies import BYTES, Copies, copies_of
@@ -36,8 +37,7 @@ LINE = 32
 """Numbers of a team's own line of memory: the first counts the meetings of its blocks."""
 
 
-@dataclass(frozen=True)
-class Loop:
+class Loop(Struct, frozen=True):
     """A loop that can be one kernel: the units of each group by identity, what each block computes for itself, what
     the blocks of a cluster hand over, and where blocks meet."""
 
@@ -207,8 +207,7 @@ def _called(name: str, i: int, function: Function, views: Views) -> Iterator[str
         yield f"counts += teams{i} * {LINE};"
 
 
-@dataclass
-class Writer:
+class Writer(Struct):
     """Writes the kernel of one loop for one shape."""
 
     loop: Loop

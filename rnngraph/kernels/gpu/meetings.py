@@ -6,8 +6,9 @@ Meetings are found by walking through three turns of every loop, with all access
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from rnngraph.kernels.gpu.copies import Copies
 from rnngraph.kernels.gpu.handovers import Handovers
@@ -30,8 +31,7 @@ Placed = tuple[str, int] | slice
 """An entry of an index with the places of all loops put in."""
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(Struct, frozen=True):
     """A view that is read or written, at one turn of all loops: of a slot in far memory, or of what is near."""
 
     slot: int
@@ -41,8 +41,7 @@ class Access:
     writes: bool
 
 
-@dataclass
-class Meetings:
+class Meetings(Struct):
     """Before which groups, by identity, the blocks of a team meet, and before which others the threads of a block do.
     The number of a loop stands for the look at whether it is over."""
 

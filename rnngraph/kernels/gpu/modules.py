@@ -8,6 +8,8 @@ from functools import cache
 from importlib.resources import files
 from math import inf, prod
 
+from msgspec import Struct
+
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import Chain
 from rnngraph.kernels.gpu import chains, columns, loops, scans
@@ -81,8 +83,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) squares(const {TYPES[dtype
 """
 
 
-@dataclass(frozen=True)
-class Launch:
+class Launch(Struct, frozen=True):
     """A kernel by name and its grid, the views that it is told (for a loop: whole slots), the numbers after the sizes,
     and bytes of near memory. Of a loop also the teams, and whether their blocks wait for each other in far memory."""
 
@@ -103,8 +104,7 @@ class Launch:
     """Numbers that it keeps of the chunks of a loop while it runs."""
 
 
-@dataclass(frozen=True)
-class Joined:
+class Joined(Struct, frozen=True):
     """Loops of a fork that are one kernel; by the identity of each what it is by itself: its launch, and its shape in
     words."""
 

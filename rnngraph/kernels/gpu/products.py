@@ -6,8 +6,9 @@ bf16.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 MULTIPLICATIONS = 100.0
 """Of one processor, per clock."""
@@ -50,8 +51,7 @@ class Products(Protocol):
         """The function that brings a whole matrix near."""
 
 
-@dataclass(frozen=True)
-class Plain:
+class Plain(Struct, frozen=True):
     """Products in the program's own type, on the ordinary units."""
 
     itemsize: int
@@ -85,8 +85,7 @@ class Plain:
         return f"stage_matrix<{terms}, {units}, {gates}, {-(-terms // 4) * 4}>"
 
 
-@dataclass(frozen=True)
-class OnTensorCores:
+class OnTensorCores(Struct, frozen=True):
     """Products of operands that are rounded, with sums in float32. An instruction takes 16 columns and 8 rows through
     `step` terms; it has 128 words of a matrix and 64 of the rows."""
 

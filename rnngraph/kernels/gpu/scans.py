@@ -11,7 +11,8 @@ and nothing else.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import COPIES, Chain, Operation
@@ -31,8 +32,7 @@ FEWEST = 16
 """With fewer chunks, what is read twice and walked again would not be worth it."""
 
 
-@dataclass(frozen=True)
-class Scan:
+class Scan(Struct, frozen=True):
     """Steps of a chunk, chunks, and the blocks whose threads have a chunk of an entry each."""
 
     steps: int
@@ -119,8 +119,7 @@ LINEAR = {
 # --- text --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Slopes:
+class _Slopes(Struct, frozen=True):
     """Writes a step of composing: states are those from 0, `a1_0` is the slope of state 1 by what state 0 began as."""
 
     text: Text

@@ -9,8 +9,10 @@ parts and both ways, and the least is taken. Bits do not depend on any of it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from math import inf
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph.kernels.gpu.functions import Tiles
 from rnngraph.kernels.gpu.handovers import Rows
@@ -30,8 +32,7 @@ LONGEST = 512
 """The most terms that are staged at a time."""
 
 
-@dataclass(frozen=True)
-class Factor:
+class Factor(Struct, frozen=True):
     """A product of a loop: its group by identity, its terms, its width as units times gates, whether its matrix is the
     same at all steps, and where it finds its rows when blocks hand over near."""
 
@@ -51,8 +52,7 @@ class Factor:
         return products.matrix(self.terms, self.columns(parts))
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What a step of a loop does: products, operations on entries of a row, and meetings of a team."""
 
     factors: tuple[Factor, ...]
@@ -70,8 +70,7 @@ class Facts:
     """Numbers of each row that are then sent to each block at a step."""
 
 
-@dataclass(frozen=True)
-class LoopShape:
+class LoopShape(Struct, frozen=True):
     """Parts of a team, rows of each team, teams, blocks in all, the tiles of each product, and bytes of near memory."""
 
     parts: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from rnngraph.kernels.gpu import expressions
 from rnngraph.kernels.gpu.functions import HOW
@@ -12,8 +12,7 @@ THREADS = 256
 """Threads of a block, of every kernel: eight warps."""
 
 
-@dataclass(frozen=True)
-class GpuTarget:
+class GpuTarget(Struct, frozen=True):
     """A GPU for programs of one float type: its processors, and the bytes of memory that a block can have near."""
 
     dtype: str

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
+
+from msgspec import Struct
 
 from rnngraph.ir.types import Dtypes
 from rnngraph.kernels.gpu.expressions import TYPES
 from rnngraph.planning.program import Entry, Parity, Ref, Ring, Slot, Turn
 
 
-@dataclass(frozen=True)
-class Views:
+class Views(Struct, frozen=True):
     """The views of one program; `names` are those of the sizes of axes."""
 
     slots: Sequence[Slot]

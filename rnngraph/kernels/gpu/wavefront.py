@@ -8,9 +8,10 @@ instead of layers times n steps. What stood between the loops, as the product of
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import Noise, Operand

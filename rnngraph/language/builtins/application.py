@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import count
+
+from msgspec.structs import replace
 
 from rnngraph.diagnostics.other_names import of_argument
 from rnngraph.diagnostics.source import Span

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Value
@@ -18,8 +19,7 @@ from rnngraph.language.elaboration.trace import Trace
 from rnngraph.language.elaboration.values import AxisName, Given, Item, Number, Numbers, whole_number
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(Struct, frozen=True):
     """One use of a function: where it stands, and what it was given by name of its parameters."""
 
     scope: Scope

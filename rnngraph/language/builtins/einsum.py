@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Value
@@ -16,8 +16,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 Names = tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Factor:
+class _Factor(Struct, frozen=True):
     """A value with a name for each of its dimensions."""
 
     value: Value

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.language.elaboration.values import Item, Number
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """Its parameters (`?`: may be left out, `*`: may be repeated), and what it gives.
 
     `gives` is the kind of each result: `float`, `int`, `bool`; `same` as what it is given; `number`: an int of ints,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from rnngraph.diagnostics.diagnostic import Diagnostic, in_order
 from rnngraph.diagnostics.errors import UserError
@@ -46,8 +47,7 @@ def check(file: File) -> list[Diagnostic]:
     return check_loaded(loaded)
 
 
-@dataclass(frozen=True)
-class Notes:
+class Notes(Struct, frozen=True):
     """What the names and expressions of a file were found to be: `used` in its models, `tried` of definitions that no
     model uses, with made-up sizes."""
 

@@ -8,8 +8,9 @@ whose counts are not known as no turn, an `if` whose condition is not as the sho
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import accumulate
+
+from msgspec import Struct
 
 from rnngraph.language.elaboration.arithmetic import fold
 from rnngraph.language.elaboration.imports import library
@@ -20,6 +21,7 @@ from rnngraph.language.elaboration.values import Class, Instance, Item, Number
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition, Expr, Statement
 from rnngraph.language.syntax.traversal import statements, walk
+from rnngraph.system.records import Keyed
 
 _MOST_VARIANTS = 2_000
 """Definitions with their settings that are looked at; of further ones the settings count as unknown."""
@@ -28,25 +30,30 @@ _DEEPEST = 50
 """Definitions within each other that are looked at."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(Keyed, Struct, frozen=True, eq=False):
     """A definition that has not been given its settings."""
 
-    definition: Definition = field(compare=False)
+    definition: Definition
     key: int
 
+    @property
+    def identity(self) -> object:
+        return self.key
 
-@dataclass(frozen=True, slots=True)
-class _Made:
+
+class _Made(Keyed, Struct, frozen=True, eq=False):
     """A definition with its settings: name, type and value of each that was given, None where that is not known."""
 
-    definition: Definition = field(compare=False)
+    definition: Definition
     key: int
     settings: tuple[tuple[str, str, _Known | None], ...] = ()
 
+    @property
+    def identity(self) -> object:
+        return self.key, self.settings
 
-@dataclass(frozen=True, slots=True)
-class _Pipe:
+
+class _Pipe(Struct, frozen=True):
     """Cells and layers in order, of which only the amount matters."""
 
     amount: int

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.source import Span
@@ -19,8 +20,7 @@ _WORD = re.compile(r"\w+")
 _DECLARES = ("input", "state", "param", "frozen param")
 
 
-@dataclass(frozen=True)
-class Gaps:
+class Gaps(Struct, frozen=True):
     """What of a file is not known: the statements that cannot be read, other places where its signs mean nothing, and
     whether an import cannot be followed."""
 

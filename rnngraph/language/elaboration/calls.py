@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.diagnostics.suggestions import did_you_mean
@@ -43,8 +44,7 @@ DEEPEST = 50
 """Instances inside of each other: more than any model, and what stops one that contains itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """What the body of an instance gives, in the order of its outputs."""
 
     outputs: tuple[Item, ...]

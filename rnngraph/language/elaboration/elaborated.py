@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.source import Source, Span
@@ -14,8 +15,7 @@ from rnngraph.ir.order import Order
 from rnngraph.ir.types import BATCH, Type
 
 
-@dataclass(frozen=True)
-class Initial:
+class Initial(Struct, frozen=True):
     """How a weight begins: an initialiser by its usual name with its numbers; `constant` for a number.
 
     `computed` has a `value` in the graph, over weights alone, each of which stands before this one, and over what is
@@ -28,8 +28,7 @@ class Initial:
     draws: tuple[Drawn, ...] = ()
 
 
-@dataclass(frozen=True)
-class Drawn:
+class Drawn(Struct, frozen=True):
     """An array that an initialiser draws, of this name."""
 
     name: str
@@ -37,8 +36,7 @@ class Drawn:
     initial: Initial
 
 
-@dataclass(frozen=True)
-class Weight:
+class Weight(Struct, frozen=True):
     """A trained array (or a frozen one), under its full name (`encoder.kernel`)."""
 
     name: str
@@ -48,8 +46,7 @@ class Weight:
     span: Span | None
 
 
-@dataclass(frozen=True)
-class StateVar:
+class StateVar(Struct, frozen=True):
     """A state of one instance, named from the unrolled cell on (`0.c`)."""
 
     name: str
@@ -57,8 +54,7 @@ class StateVar:
     span: Span | None
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(Struct, frozen=True):
     """One instance of a cell, layer or model. `path` joined by dots begins the names of its weights.
 
     `axis` is the time axis that this instance is unrolled over, where it is itself the cell of an `unroll`.
@@ -80,8 +76,7 @@ class Block:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class DataInput:
+class DataInput(Struct, frozen=True):
     """An array that the user gives. `axes` are the time axes of a sequence, in the order of the array's dimensions."""
 
     name: str
@@ -96,8 +91,7 @@ class DataInput:
         return (*(BATCH,) * (BATCH in self.type.axes), *self.axes)
 
 
-@dataclass(frozen=True)
-class StateInput:
+class StateInput(Struct, frozen=True):
     """A state that may be given with the data under the name of the final state (`final.h`).
 
     `value` is its first value in the graph: an input where it is fed, else what the cell says; `final` is its last
@@ -127,8 +121,7 @@ class StateInput:
         return "@" not in self.name
 
 
-@dataclass(frozen=True, eq=False)
-class Elaborated:
+class Elaborated(Struct, frozen=True, eq=False, weakref=True):
     """A model made into a graph, for one choice of settings and of what is given.
 
     The graph's inputs are the data by name, the weights by full name, fed states by name (`final.h`),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 from typing import cast
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.diagnostic import Diagnostic, Label
 from rnngraph.diagnostics.errors import UserError
@@ -28,8 +29,7 @@ Reader = Callable[[Path], Source]
 """Gives the text of a file; UserError where there is none."""
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(Struct, frozen=True, dict=True):
     """A file with all that it may name. `own` are its own definitions, of which the last of a name counts."""
 
     file: File

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import INPUT, Value, graph_input, ordered
@@ -128,8 +130,7 @@ def _check_matrix(function: ast.Name, shape: tuple[int, ...]) -> None:
 # --- formulas over what is drawn ---------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
-class _Formula:
+class _Formula(Struct, eq=False):
     """`log(uniform(1, 16))`: each initialiser in it draws an array of the parameter's own shape."""
 
     scope: Scope

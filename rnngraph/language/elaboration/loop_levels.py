@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Capture, Slice, Value
@@ -15,8 +16,7 @@ DONE = "done"
 """What a loop calls the state that tells whether a row has had its last step, of this run."""
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """A state that something is to be the first value of."""
 
     name: str
@@ -24,8 +24,7 @@ class State:
     span: Span
 
 
-@dataclass(eq=False, slots=True)
-class Place:
+class Place(Struct, eq=False):
     """One state at one place in a loop's body, while its carry is being made."""
 
     name: str
@@ -49,8 +48,7 @@ class Place:
         return State(self.name, self.param.type, self.span)
 
 
-@dataclass(eq=False, slots=True)
-class States:
+class States(Struct, eq=False):
     """The states of the cells that are called at one place: those of a loop go from step to step; a single call takes
     values and gives values, also to and from the loops inside of a layer.
     """
@@ -66,8 +64,7 @@ class States:
     """The state that each of these has gone to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
+class Watched(Struct, frozen=True):
     """A named value to be recorded at every step; a later value of the same name in one body replaces it."""
 
     name: str
@@ -75,8 +72,7 @@ class Watched:
     scope: object
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Halt:
+class Halt(Struct, frozen=True, eq=False):
     """Which steps along an axis a `stop` leaves of a row: `mask` is a sequence of true and false over it.
 
     `prefix`: they are the first ones. Where a reversed loop stops, they are the last.
@@ -87,8 +83,7 @@ class Halt:
     prefix: bool = True
 
 
-@dataclass(eq=False)
-class Handed:
+class Handed(Struct, eq=False):
     """What a loop hands on under the name of its record; `placed` as of its level."""
 
     record: str
@@ -100,8 +95,7 @@ class Handed:
     """What the record holds beside the states."""
 
 
-@dataclass(eq=False, slots=True)
-class Level:
+class Level(Struct, eq=False):
     """The outermost graph (`parent` is None) or the body of a loop that is being built."""
 
     parent: Level | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.diagnostic import Diagnostic, Label
 from rnngraph.diagnostics.source import Span
@@ -17,8 +18,7 @@ from rnngraph.language.elaboration.values import Item, Part, Poison, Record, fre
 from rnngraph.language.syntax import ast
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """A result, and its name: the user's own, or one made of the expression where none is `given`."""
 
     name: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from itertools import count
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source, Span
@@ -27,8 +29,7 @@ from rnngraph.language.syntax.parser import parse
 Sizes = Iterator[int]
 
 
-@dataclass(frozen=True)
-class OneStep:
+class OneStep(Struct, frozen=True):
     """What goes into a step, and what comes out, by name; `title` is what it is a step of.
 
     `states` are pairs of the old value and the next one.
@@ -47,8 +48,7 @@ class OneStep:
     """What gives the result of an instance inside, and what the outermost that reads it calls it."""
 
 
-@dataclass(frozen=True)
-class _Model:
+class _Model(Struct, frozen=True):
     """The instances in a model, by path, and of which types its inputs were found to be, by where they are declared."""
 
     instances: Mapping[tuple[str, ...], Instance | PipeOf] = field(default_factory=dict)

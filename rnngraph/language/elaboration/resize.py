@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph.language.elaboration.imports import load
 from rnngraph.language.syntax.ast import Call, Definition, File, Name, Number
@@ -52,11 +54,11 @@ def _calls(item: Any) -> Iterator[Call]:
     if isinstance(item, tuple):
         for part in item:
             yield from _calls(part)
-    elif is_dataclass(item):
+    elif isinstance(item, Struct):
         if isinstance(item, Call):
             yield item
-        for field in fields(item):
-            yield from _calls(getattr(item, field.name))
+        for name in item.__struct_fields__:
+            yield from _calls(getattr(item, name))
 
 
 def _mapped(item: Any, change: Callable[[Any], Any]) -> Any:

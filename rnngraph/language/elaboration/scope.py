@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Value
@@ -18,8 +19,7 @@ World = Mapping[str, Definition]
 """Every definition that may be named: the library's, the imported ones, the file's own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Struct, frozen=True):
     """What a name stands for, where it was declared, and with which type as written."""
 
     item: Item
@@ -28,8 +28,7 @@ class Bound:
     spec: TypeSpec | None = None
 
 
-@dataclass(eq=False, slots=True)
-class Scope:
+class Scope(Struct, eq=False):
     """One run through the body of a definition; `owner` is None for the model itself."""
 
     trace: Trace

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Node, Rewriter, Value, ordered, rebuilt
@@ -26,8 +27,7 @@ class Building(Protocol):
     def call(self, op: str, *operands: Value, at: Span, **attrs: Any) -> Value: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Product:
+class Product(Struct, frozen=True):
     """Two operands with letters for their dimensions, and where they are multiplied."""
 
     a: Value
@@ -41,8 +41,7 @@ class Product:
         return self.a, self.b
 
 
-@dataclass(eq=False)
-class Rule:
+class Rule(Struct, eq=False):
     """The rule of one wrapper, for the states of those at `places` from `first` on."""
 
     level: Level
@@ -69,8 +68,7 @@ class Rule:
         raise NotImplementedError
 
 
-@dataclass(eq=False)
-class Reading(Rule):
+class Reading(Rule, eq=False):
     """Products read `rule(old)` in place of old states."""
 
     def operands(self, trace: Building, product: Product) -> tuple[Value, Value]:
@@ -101,8 +99,7 @@ class Reading(Rule):
         return self.made.get(param, param)
 
 
-@dataclass(eq=False)
-class Reweighing(Rule):
+class Reweighing(Rule, eq=False):
     """Products of old states use `rule(weights)`: of a weight, the part that meets the state, which is known by its
     dimension and place there."""
 

@@ -6,7 +6,8 @@ A sequence that such a loop hands out is as long as the loop has let each row ru
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Carry, Value, body_param, ordered
@@ -50,8 +51,7 @@ def never(at: Span, reason: str) -> Mistake:
 # --- the loop's own memory of it ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Flags:
+class Flags(Struct, frozen=True):
     """What the body of a loop sees of each row: whether it has `stopped`, where that may be; whether it is `done`,
     stopped or at its end, where the loop can be left once all rows are."""
 

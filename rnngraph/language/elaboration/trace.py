@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph import ops
 from rnngraph.diagnostics.diagnostic import Diagnostic, Label
@@ -33,8 +36,7 @@ MOST_NOTES = 100_000
 """Of what is repeated more often, the first turns are noted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """What stood for something at a place of the text, in the instance of this path."""
 
     span: Span

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.diagnostic import Diagnostic, Label
 from rnngraph.ir.graph import LOOP, PARAM, Graph, Node, Value, body_param, every, loop_of
@@ -56,8 +57,7 @@ def _sources(graph: Graph) -> dict[Value, list[Value]]:
     return found
 
 
-@dataclass(frozen=True)
-class _Walk:
+class _Walk(Struct, frozen=True):
     sources: Mapping[Value, list[Value]]
 
     def from_(self, end: Value, slopes: bool) -> dict[Value, Value | None]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Value
@@ -12,8 +13,7 @@ from rnngraph.language.syntax.ast import Definition
 Number = bool | int | float
 
 
-@dataclass(frozen=True, slots=True)
-class Numbers:
+class Numbers(Struct, frozen=True):
     """`[4, 8]`: several numbers known while compiling: sizes, or a constant vector."""
 
     items: tuple[Number, ...]
@@ -23,29 +23,25 @@ NOTHING = Numbers(())
 """`[]`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(Struct, frozen=True):
     """`"h i, i j -> h j"`: a text that a function reads."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Builtin:
+class Builtin(Struct, frozen=True):
     """A function of the language, as `tanh`, by bare name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Class:
+class Class(Struct, frozen=True):
     """A cell or layer that has not been given its settings."""
 
     definition: Definition
 
 
-@dataclass(eq=False, slots=True)
-class Instance:
+class Instance(Struct, eq=False):
     """A cell or layer with its settings. Its weights are made at its first use.
 
     `path` is decided by whoever names it: a definition (`enc = LSTM(4)`), a setting, a place in a pipe.
@@ -66,8 +62,7 @@ class Instance:
         return self.definition.name
 
 
-@dataclass(eq=False, slots=True)
-class PipeOf:
+class PipeOf(Struct, eq=False):
     """`A >> B`: cells, layers and functions in order."""
 
     parts: tuple[Instance | PipeOf | Builtin, ...]
@@ -83,16 +78,14 @@ class PipeOf:
         return " >> ".join(p.name if isinstance(p, Builtin) else p.title for p in self.parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """One entry of a record: a final state, and where the state is declared."""
 
     value: Value
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """Final states by name (`h`, `0.c`, `inner.h`).
 
     `beside` is what else a run needs that goes on from there; it is filled in once the whole model is known.
@@ -113,30 +106,26 @@ class Record:
         return Record(below) if below else None
 
 
-@dataclass(frozen=True, slots=True)
-class Several:
+class Several(Struct, frozen=True):
     """The results of a function or call with more than one output."""
 
     items: tuple[Item, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Unrolled:
+class Unrolled(Struct, frozen=True):
     """The sequences that an `unroll` gives, and the final states."""
 
     outputs: tuple[Item, ...]
     final: Record
 
 
-@dataclass(frozen=True, slots=True)
-class AxisName:
+class AxisName(Struct, frozen=True):
     """`time` in `mean(x, axis = time)`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Poison:
+class Poison(Struct, frozen=True):
     """Stands for what could not be made; whoever meets it stays silent, since the error has been told."""
 
 
@@ -147,8 +136,7 @@ Item = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """One argument as evaluated, its place, and its name where it has one."""
 
     item: Item

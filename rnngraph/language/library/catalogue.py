@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Span
@@ -17,8 +18,7 @@ from rnngraph.language.syntax.ast import Definition
 from rnngraph.language.syntax.traversal import statements
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A cell or layer. `comments` are those of its file, and of itself where it has its own; `settings` are pairs of a
     name and a default, empty where one must be given; what it declares is as written, without initial values."""
 

@@ -5,40 +5,37 @@ Only the parser makes them; only `front` and the formatter read them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.source import Source, Span
 
 # --- expressions ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(Struct, frozen=True):
     """`3`, `0.5`, `1e-4`."""
 
     value: int | float
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Bool:
+class Bool(Struct, frozen=True):
     """`true`, `false`."""
 
     value: bool
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """`"cells.rnn"`."""
 
     value: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(Struct, frozen=True):
     """`h`, or `h'` where `primed`."""
 
     name: str
@@ -46,8 +43,7 @@ class Name:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """`final.h`: one part of a record."""
 
     record: Expr
@@ -55,8 +51,7 @@ class Field:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(Struct, frozen=True):
     """One argument of a call; `name` is None where it is given by position."""
 
     name: str | None
@@ -64,8 +59,7 @@ class Argument:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """`tanh(x)`, `LSTM(units = 4)`, `LSTM(4)(x)`."""
 
     function: Expr
@@ -73,8 +67,7 @@ class Call:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(Struct, frozen=True):
     """`start:stop` inside an index; either end may be missing."""
 
     start: Expr | None
@@ -82,8 +75,7 @@ class Range:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Struct, frozen=True):
     """`x[0]`, `x[1:3]`, `table[token]`, `m[0, 1:2]`."""
 
     value: Expr
@@ -91,8 +83,7 @@ class Index:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Unary:
+class Unary(Struct, frozen=True):
     """`-x`, `not x`."""
 
     operator: Literal["-", "not"]
@@ -100,8 +91,7 @@ class Unary:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(Struct, frozen=True):
     """`or`, `and`, comparisons, `+ - * / % @ **`, loosest first. `//` divides sizes."""
 
     operator: Literal["or", "and", "==", "!=", "<", "<=", ">", ">=", "+", "-", "*", "/", "//", "%", "@", "**"]
@@ -110,24 +100,21 @@ class Binary:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Pipe:
+class Pipe(Struct, frozen=True):
     """`LSTM(4) >> LSTM(5)`: the parts in order, flattened."""
 
     parts: tuple[Expr, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Join:
+class Join(Struct, frozen=True):
     """`[x, h]`: concatenation; `[]` is nothing, to begin with."""
 
     parts: tuple[Expr, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Gathered:
+class Gathered(Struct, frozen=True):
     """`f(k) for k in 1..n`, among arguments or the parts of `[ ]`: what an expression gives in each turn."""
 
     value: Expr
@@ -138,8 +125,7 @@ class Gathered:
     name_span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Struct, frozen=True):
     """`memory = m` after `with`."""
 
     name: str
@@ -147,8 +133,7 @@ class Binding:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Unroll:
+class Unroll(Struct, frozen=True):
     """`unroll CELL over x, dx reversed with memory = m for 50 from thought`; each part may be missing."""
 
     cell: Expr
@@ -160,8 +145,7 @@ class Unroll:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class FromStates:
+class FromStates(Struct, frozen=True):
     """`lstm(x) from s`: a call, with the states before it."""
 
     call: Expr
@@ -176,8 +160,7 @@ Expr = (
 # --- types ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class TypeSpec:
+class TypeSpec(Struct, frozen=True):
     """`[n, 3]`, `int`, `seq[3]`, `seq int`, `seq@row@column[3] int`, `bool`, `float`, `[3] int`.
 
     `axes` are the names after each `@`, as written: none for one value, one "" for plain `seq`.
@@ -200,8 +183,7 @@ class TypeSpec:
 # --- statements -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Struct, frozen=True):
     """`input x: [n]`; with `default` (`input x: [n] = 0`) it may be left out; `input x` takes anything."""
 
     name: str
@@ -213,8 +195,7 @@ class Input:
     """All names of a declaration that has several, at the first of them: `input x, y: [n]`. At the others nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """`state h: [units] = 0`; zero where no value is written."""
 
     name: str
@@ -226,8 +207,7 @@ class State:
     """As of `Input`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
+class Param(Struct, frozen=True):
     """`param kernel: [n, units] ~ glorot_uniform`, `param b: [units] = 0`, `frozen param ...`.
 
     `initial` is the expression after `~` (a Name or Call of an initialiser) where `drawn`, else after `=`.
@@ -244,8 +224,7 @@ class Param:
     """As of `Input`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """The left side of a definition: `y`, `h'`, or `_` for a value that is not wanted; `m'[i]` for a row of a state."""
 
     name: str
@@ -254,8 +233,7 @@ class Target:
     indices: tuple[Expr | Range, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Assign:
+class Assign(Struct, frozen=True):
     """`a, b = split(x, 2)`, `h' = tanh(x)`, `y, final = unroll ...`."""
 
     targets: tuple[Target, ...]
@@ -263,8 +241,7 @@ class Assign:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class OutputItem:
+class OutputItem(Struct, frozen=True):
     """One of the values after `output`; `name` is what follows `as`."""
 
     value: Expr
@@ -272,24 +249,21 @@ class OutputItem:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """`output y, final`, `output argmax(scores) as predicted`."""
 
     items: tuple[OutputItem, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(Struct, frozen=True):
     """`loss cross_entropy(scores, tag)`; several are added up."""
 
     value: Expr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Struct, frozen=True):
     """`metric accuracy(scores, tag)`, `metric mean(y) as level`."""
 
     value: Expr
@@ -297,16 +271,14 @@ class Metric:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """`stop token' == end`."""
 
     value: Expr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class For:
+class For(Struct, frozen=True):
     """`for k in 1..depth { ... }`: repeated while compiling, both ends included."""
 
     name: str
@@ -317,8 +289,7 @@ class For:
     name_span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class If:
+class If(Struct, frozen=True):
     """`if peepholes { ... } else { ... }`: chosen while compiling; `else if` nests in `orelse`."""
 
     condition: Expr
@@ -327,8 +298,7 @@ class If:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """`epochs 20`, `optimizer adam(rate = 0.001)` in a `train` or `schedule` block."""
 
     name: str
@@ -337,8 +307,7 @@ class Option:
     name_span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """`train { ... }` or `schedule { ... }` inside a model or at top level."""
 
     kind: Literal["train", "schedule"]
@@ -351,8 +320,7 @@ Statement = Input | State | Param | Assign | Output | Loss | Metric | Stop | For
 # --- definitions ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """One of the settings in parentheses: `units`, `activation = tanh`."""
 
     name: str
@@ -360,8 +328,7 @@ class Setting:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(Struct, frozen=True):
     """`cell LSTM(units) { ... }`, `layer ...`, `model ...`."""
 
     kind: Literal["cell", "layer", "model"]
@@ -372,16 +339,14 @@ class Definition:
     name_span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Import:
+class Import(Struct, frozen=True):
     """`import "cells.rnn"`."""
 
     path: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Struct, frozen=True):
     """A whole text, in the order written."""
 
     source: Source

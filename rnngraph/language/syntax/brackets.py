@@ -7,7 +7,8 @@ with the text is then found by the parser as usual.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rnngraph.diagnostics.diagnostic import Diagnostic, Label
 from rnngraph.diagnostics.source import Span
@@ -33,16 +34,14 @@ BLOCKS = {
 """By the word that opens it, the kind of a block."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a token stands: the kinds of the blocks around it, and how many other brackets are open."""
 
     kinds: tuple[str, ...]
     brackets: int
 
 
-@dataclass(frozen=True)
-class Repaired:
+class Repaired(Struct, frozen=True):
     """The tokens in pairs of brackets, the place of each, and what was wrong."""
 
     tokens: list[Token]
@@ -64,8 +63,7 @@ def repair(tokens: Sequence[Token]) -> Repaired:
     return Repaired(work.done, work.places, work.errors)
 
 
-@dataclass
-class _Repair:
+class _Repair(Struct):
     tokens: Sequence[Token]
     sound: bool
     """Whether nothing is wrong with the pairs, and nothing is to be guessed."""

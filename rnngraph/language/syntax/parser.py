@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo, UserError
@@ -43,8 +44,7 @@ def read_source(path: str | Path) -> Source:
     return _checked(Source(name, text.replace("\r\n", "\n").replace("\r", "\n"), file.parent))
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(Struct, frozen=True):
     """A text that need not be finished: what could be read, what is wrong, and where it could not be read."""
 
     file: ast.File
@@ -84,8 +84,7 @@ def _begun(source: Source) -> Reading:
     return Reading(source, repaired, [*errors, *repaired.errors])
 
 
-@dataclass(frozen=True)
-class Expected:
+class Expected(Struct, frozen=True):
     """What may stand at a place: terminals, and the kinds of the blocks around it. `before` are the tokens in front."""
 
     terminals: frozenset[str]

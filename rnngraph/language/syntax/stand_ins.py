@@ -7,7 +7,8 @@ elaboration refuses it, and poisons the names. That is never told, since the mis
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.language.syntax.tokens import Token
@@ -20,8 +21,7 @@ OPENS = _DEFINED | {"TRAIN", "SCHEDULE", "IF", "ELSE", "FOR_EACH"}
 """What begins a statement that has a block."""
 
 
-@dataclass(frozen=True)
-class Broken:
+class Broken(Struct, frozen=True):
     """The tokens from `first` up to, not including, `last`."""
 
     first: int

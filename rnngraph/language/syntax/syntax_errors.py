@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.other_names import of_word
@@ -21,8 +22,7 @@ _UPDATES = {"PLUS": "+", "MINUS": "-", "TIMES": "*", "DIVIDE": "/"}
 _STANDS_FOR_ITSELF = {"OUTPUT", "LOSS", "METRIC", "STOP"}
 
 
-@dataclass(frozen=True)
-class Trouble:
+class Trouble(Struct, frozen=True):
     """A token that cannot stand where it does (None: the text ends), its neighbours, and what could."""
 
     source: Source

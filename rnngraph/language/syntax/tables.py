@@ -7,7 +7,6 @@ import pickle
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from lark import Lark
 from lark import __version__ as lark_version
 from lark.lexer import Lexer
+from msgspec import Struct
 
 from rnngraph.files.cache import Kept
 from rnngraph.language.syntax.tokens import Lexicon
@@ -34,8 +34,7 @@ class _NoLexer(Lexer):  # type: ignore[misc]
         return iter(())
 
 
-@dataclass(frozen=True)
-class Grammar:
+class Grammar(Struct, frozen=True, dict=True):
     """The tables of the parser and of the scanner."""
 
     lark: Lark

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.lookalikes import HIDDEN, code_point
@@ -34,8 +35,7 @@ _TYPED_BY_EDITORS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """A piece of text and the name of its terminal."""
 
     type: str
@@ -45,8 +45,7 @@ class Token:
     """Whether it begins its line."""
 
 
-@dataclass(frozen=True)
-class Lexicon:
+class Lexicon(Struct, frozen=True):
     """The terminals of the grammar: one pattern of all, the reserved words, and what is skipped."""
 
     pattern: re.Pattern[str]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Statement
@@ -24,18 +26,18 @@ def walk(node: Any) -> Iterator[Any]:
 
 
 @cache
-def _parts(form: type[Any]) -> tuple[str, ...]:
+def _parts(form: type[Struct]) -> tuple[str, ...]:
     """The names of what a form is made of, the last one first."""
-    return tuple(f.name for f in reversed(fields(form)) if f.name not in ("span", "name_span"))
+    return tuple(name for name in reversed(form.__struct_fields__) if name not in ("span", "name_span"))
 
 
 def changed(item: Any, change: Callable[[Any], Any]) -> Any:
     """A form, or several, with what it is made of changed; itself again where nothing in it is."""
     if isinstance(item, tuple):
         return tuple(change(part) for part in item)
-    if not is_dataclass(item) or isinstance(item, type):
+    if not isinstance(item, Struct):
         return item
-    parts = {f.name: getattr(item, f.name) for f in fields(item)}
+    parts = {name: getattr(item, name) for name in item.__struct_fields__}
     new = {name: change(part) for name, part in parts.items()}
     return item if all(new[name] is part for name, part in parts.items()) else replace(item, **new)
 

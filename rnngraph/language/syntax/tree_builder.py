@@ -8,8 +8,9 @@ is walked, and a text nested too deeply is refused while it is read.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.source import Span
@@ -41,8 +42,7 @@ def too_deep(span: Span) -> Refused:
     return Refused(Diagnostic("E004", "this is nested too deeply", begin, help=help))
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """What a rule made, the text it covers (with parentheses), and how many forms are within each other."""
 
     value: Any

@@ -23,12 +23,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.lib.array_utils import byte_bounds
 
 HERE = Path(__file__).resolve().parent
@@ -282,8 +282,7 @@ def quoted(message: str, text: str) -> str:
 # --- under a sanitizer -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Launch:
+class Launch(Struct, frozen=True):
     """A launch as it was asked for, with copies of the memory."""
 
     module: Module

@@ -8,11 +8,11 @@ steps one after the other for a static export. Small weights stand in the file, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from rnngraph.compilation.schedule import Steps
 from rnngraph.exchange.export.early_exit import early_exits
@@ -31,8 +31,7 @@ EMBEDDED = 256
 """Numbers in all weights together up to which they stand in the file itself."""
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(Struct, frozen=True):
     """The text of the file, and the arrays of the `.npz` beside it (None where the text has them)."""
 
     text: str

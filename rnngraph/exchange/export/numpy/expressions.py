@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from rnngraph.exchange.export.einsum import is_matmul, subscripts
 from rnngraph.ir.graph import Node, Value
@@ -30,8 +31,7 @@ class Text(NamedTuple):
         return self.text if self.level >= level else f"({self.text})"
 
 
-@dataclass
-class Words:
+class Words(Struct):
     """What the rules share: the names of sizes, the functions that were used."""
 
     float: str

@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
+
+from msgspec import Struct
 
 from rnngraph.exchange.export.einsum import is_matmul, subscripts
 from rnngraph.exchange.export.onnx.scope import Scope
 from rnngraph.ir.graph import Node
 
 
-@dataclass(frozen=True)
-class Letters:
+class Letters(Struct, frozen=True):
     """The letters of a product: in all three, in the left operand and the result, in the right one and the result, in
     both operands alone, over which is summed."""
 

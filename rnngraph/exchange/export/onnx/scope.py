@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import onnx
+from msgspec import Struct, field
 from onnx import TensorProto, helper, numpy_helper
 
 from rnngraph import __version__
@@ -21,8 +21,7 @@ IR_VERSION = 8
 Rule = Callable[..., "str | tuple[str, ...]"]
 
 
-@dataclass
-class Whole:
+class Whole(Struct):
     """What the levels of one ONNX graph share: constants, the sizes of axes, the counter of names."""
 
     dtype: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 
 from rnngraph.exchange.formats.contents import Found, Key
 from rnngraph.exchange.importing.body import Body, number
@@ -17,8 +17,7 @@ from rnngraph.exchange.importing.values import Axis, CannotSay, Learned, Value, 
 from rnngraph.files.tensors import Arrays
 
 
-@dataclass
-class Model:
+class Model(Struct):
     """A model while it is read. `proofs` compare single layers with their definitions."""
 
     found: Found
@@ -30,8 +29,7 @@ class Model:
     proofs: list[Callable[[], None]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Struct, frozen=True):
     """A layer that is called: the names around it and its own, its configuration, what it is given."""
 
     model: Model

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
+
+from msgspec.structs import replace
 
 from rnngraph.exchange.conversion.layers import Place
 from rnngraph.exchange.conversion.layouts import LAYOUTS

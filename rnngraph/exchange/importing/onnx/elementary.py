@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
+from msgspec.structs import replace
 
 from rnngraph.exchange.importing.body import number
 from rnngraph.exchange.importing.onnx.scope import TYPES, Op

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from rnngraph.exchange.importing.body import number
 from rnngraph.exchange.importing.einsum import einsum

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from rnngraph.exchange.formats.onnx import NO_CLIP
 from rnngraph.exchange.importing.onnx.scope import Op, module_of

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from rnngraph.exchange.importing.body import Body, identifier, number, numbered, reserved, type_text
 from rnngraph.exchange.importing.onnx.scope import Known, Op, Scope, snake

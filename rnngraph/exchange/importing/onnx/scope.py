@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from onnx import helper, numpy_helper
 
 from rnngraph.exchange.importing.body import Body
@@ -101,8 +102,7 @@ def as_constant(array: Any, name: str) -> Value:
     return Value(name, tuple(array.shape), kinds[array.dtype.kind], array)
 
 
-@dataclass(frozen=True)
-class Op:
+class Op(Struct, frozen=True):
     """A node with what its inputs are."""
 
     node: Any

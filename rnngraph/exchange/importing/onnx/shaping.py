@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from rnngraph.exchange.importing.onnx.elementary import Rule
 from rnngraph.exchange.importing.onnx.scope import Known, Op

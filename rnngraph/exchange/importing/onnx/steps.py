@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from rnngraph.exchange.importing.onnx.scope import Op
 from rnngraph.exchange.importing.shapes import picked, with_dims
