@@ -119,11 +119,6 @@ class _Part(NamedTuple):
     phase: int
 
 
-def _simple(repeat: Repeat) -> bool:
-    """Whether a loop does the same groups at all steps."""
-    return not repeat.looks and all(isinstance(item, Group) for item in repeat.body)
-
-
 def _in_phases(item: Code, slots: Sequence[Slot]) -> Iterator[tuple[int, Group]]:
     """The groups of an item, each with how often blocks have met before it."""
     met, phase = loop_of(item, slots).meetings.blocks if isinstance(item, Repeat) else (), 0
