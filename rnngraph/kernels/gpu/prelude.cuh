@@ -5,7 +5,21 @@ typedef unsigned long long Bits;
 constexpr int THREADS = 256, WARPS = THREADS / 32;
 constexpr unsigned ALL = 0xffffffffu;
 
-#ifndef CUDA_EMULATED
+#ifdef CUDA_EMU  // a CPU in the place of a device: it has these under names of its own, and the rest as they are called here
+inline void arrive_release(unsigned* count) { red_release(count, 1); }
+inline unsigned load_acquire(const unsigned* count) { return ld_acquire(count); }
+template <class T> inline void store_to(int rank, T* mine, T value) { *shared_of(mine, rank) = value; }
+inline int __syncthreads_and(int holds) {
+  __shared__ int all;
+  all = 1;
+  __syncthreads();
+  if (!holds) all = 0;
+  __syncthreads();
+  const int found = all;
+  __syncthreads();
+  return found;
+}
+#elif !defined(CUDA_EMULATED)
 __device__ __forceinline__ void arrive_release(unsigned* count) {
   asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(count) : "memory");
 }
