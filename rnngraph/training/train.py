@@ -98,7 +98,7 @@ def _trained(
         steps = _cut(model, data, config, options, steps)
     cut = _axes_of(model, data) if config.segment else []
     ragged = bool(lengths_of(model.inputs, data))
-    weigh = weigher(model, cut, ragged)
+    weigh = weigher(model, cut, ragged, options.dtype)
     if weigh is None and processes.rank == 0:
         for told in warnings_of(model.for_training.graph, config, cut, ragged):
             warnings.warn(Warned(told), stacklevel=2)

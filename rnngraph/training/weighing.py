@@ -13,27 +13,27 @@ from rnngraph.data.shapes import LENGTHS
 from rnngraph.ir.graph import INPUT
 from rnngraph.language.elaboration.elaborated import Elaborated
 from rnngraph.model import Model, checked_schedule
-from rnngraph.runtime.numpy import NumpyBackend
+from rnngraph.runtime.choose_backend import backend_named
 from rnngraph.training.additivity import weight_of
 from rnngraph.training.job import Weigh
 
 WEIGHT = "weight"
 
 
-def weigher(model: Model, axes: Collection[str], ragged: bool) -> Weigh | None:
-    """By the sum that the loss is divided by, where it is one of data alone; `axes` are those along which rows are cut,
-    with `ragged` rows have lengths."""
+def weigher(model: Model, axes: Collection[str], ragged: bool, dtype: str) -> Weigh | None:
+    """By the sum that the loss is divided by, in the same type, where it is one of data, or counts; `axes` are those
+    along which rows are cut, with `ragged` rows have lengths."""
     if weight_of(model.elaborated(ragged, (), training=True).graph, axes) is None:
         return None
-    elaborate = model.elaborator("float64", training=True)
+    elaborate = model.elaborator(dtype, training=True)
 
     def only(made: Elaborated) -> Elaborated:
         value = weight_of(made.graph, axes)
         assert value is not None, "lengths and first states change nothing about what the loss is divided by"
         return replace(made, graph=made.graph.with_outputs({WEIGHT: value}), outputs=(WEIGHT,))
 
-    schedule = checked_schedule("dynamic", None, "float64", False)
-    program = CompiledProgram(lambda *given: only(elaborate(*given)), schedule, NumpyBackend())
+    schedule = checked_schedule("dynamic", None, dtype, False)
+    program = CompiledProgram(lambda *given: only(elaborate(*given)), schedule, backend_named("numpy"))
     read = {node.attrs["name"] for node in program.graph.nodes() if node.op is INPUT}
 
     def weigh(rows: Mapping[str, Any], weights: Mapping[str, Any]) -> float:
