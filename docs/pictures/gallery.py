@@ -100,9 +100,10 @@ def maps(model: Model, name: str) -> Iterator[HeatMap]:
     for output, axes in program.made.orders.items():
         if output.startswith("watch."):
             yield recorded(output[6:], results[output[6:]][0], axes[1:])
+    over = {i.name: i.axes for i in model.inputs}
     for output in (o for o in model.graph.outputs if o == "y"):
         found = gradients_back(model, run_options(model), output, data, weights)
-        yield from (steps_back(i, output, gradient[0]) for i, gradient in found.items())
+        yield from (steps_back(i, output, gradient[0], over[i]) for i, gradient in found.items())
 
 
 def page(names: list[str]) -> str:
