@@ -170,8 +170,10 @@ class Contest(Struct, frozen=True):
     """Those that were compiled and are needed again, by mode and number of steps."""
 
     def warm_up(self) -> None:
-        """Compiles and runs each way once, so that no row holds what is done once in a process: kernels are kept."""
-        for steps in sorted({min(self.asked.steps), max(self.asked.steps)}):
+        """Compiles and runs each way at the fewest steps, so that no row holds what is done once in a process: kernels
+        are kept. A first step, a last one and one between have those of any number of steps."""
+        fewest, most = min(self.asked.steps), max(self.asked.steps)
+        for steps in sorted({fewest, min((n for n in self.asked.steps if n > 2), default=most)}):
             data = self.data(steps)
             for way in self.asked.ways:
                 self.contestant(way, steps, data).results()
