@@ -20,14 +20,14 @@ from rnngraph.files.frames import frame
 from rnngraph.files.tensors import Arrays
 from rnngraph.runtime.whole_arrays import NumpyArrays, WholeArrays
 from rnngraph.system.interrupts import Heard, held
-from rnngraph.training import batches, checkpoint, updates
+from rnngraph.training import checkpoint, updates
 from rnngraph.training.batch_rows import split
 from rnngraph.training.checkpoint import Identity, Made, Training, digests
 from rnngraph.training.config import FitConfig
 from rnngraph.training.device_fold import fold_of
 from rnngraph.training.evaluation import EVALUATED, Evaluable, Record, evaluate
 from rnngraph.training.gradients import last_batch, of_all_shards, of_own_shards
-from rnngraph.training.job import Explain, Job, Norms, Progress, Trainable, Weigh
+from rnngraph.training.job import Explain, Job, Norms, Progress, Trainable, Weigh, by_rows
 from rnngraph.training.pieces import Pieces, refuse_uncut
 from rnngraph.training.rates import Place, warmed_up
 from rnngraph.weights.about import About
@@ -81,8 +81,7 @@ def fit(
     metrics: Iterable[str] = (),
     frozen: Collection[str] = (),
     axes: Mapping[str, Sequence[str]] | None = None,
-    over: Sequence[str] = (),
-    weigh: Weigh | None = None,
+    weigh: Weigh = by_rows,
     states: Collection[str] = (),
     trims: bool = True,
     path: str | os.PathLike[str] | None = None,
@@ -99,9 +98,8 @@ def fit(
     """Train on `data` (rows are axis 0 of every array) and give the weights to use.
 
     `validation` is held-back data; without it `config.validation` of the rows are. `evaluator` gives their loss and
-    `metrics`. `axes` maps inputs to time axes; `over` are those over whose steps the loss is a mean; `weigh` says how
-    much rows count, where neither they nor their steps say it; with `trims`, for programs of any number of steps,
-    batches with lengths are cut to their longest row. `states` names first states that
+    `metrics`. `axes` maps inputs to time axes; `weigh` says how much rows count; with `trims`, for programs of any
+    number of steps, batches with lengths are cut to their longest row. `states` names first states that
     the data may hold. A checkpoint is written to `path` after every epoch and when interrupted;
     `resume` is one to go on from, which gives the same bits as if there had been no stop. `model` says what is trained,
     so that another one's checkpoint is refused; `about` is kept in it, and with the weights. `explain` is asked for the
@@ -138,7 +136,7 @@ def fit(
         frozenset(frozen),
         Identity(model or Made(), config, len(parts.numbers), known, about or About()),
         path,
-        weigh or (lambda rows, _: batches.weight(rows, axes or {}, over)),
+        weigh,
         together,
         progress if first else None,
         explain,

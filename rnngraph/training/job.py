@@ -14,6 +14,7 @@ from rnngraph.distributed.processes import ALONE, Fold, Processes
 from rnngraph.files.tensors import Arrays
 from rnngraph.runtime.whole_arrays import WholeArrays
 from rnngraph.training.batch_rows import Split
+from rnngraph.training.batches import row_count
 from rnngraph.training.checkpoint import Identity
 from rnngraph.training.config import FitConfig
 from rnngraph.training.evaluation import EVALUATED, Evaluable, Record
@@ -28,6 +29,11 @@ Norms = Callable[[Mapping[str, Any], Mapping[str, Any]], Record]
 
 Weigh = Callable[[Mapping[str, Any], Mapping[str, Any]], float]
 """How much the loss of some rows, with these weights, counts beside that of others."""
+
+
+def by_rows(rows: Mapping[str, Any], weights: Mapping[str, Any]) -> float:
+    return row_count(rows)
+
 
 Ready = Callable[[Mapping[str, NDArray[Any]]], None]
 """Is told gradients that are made before a batch is done with."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -15,14 +15,12 @@ from rnngraph.debugging.nan_finder import explain
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError, Warned
 from rnngraph.distributed.processes import ALONE, Processes
-from rnngraph.ir.graph import ordered
 from rnngraph.ir.identity import identity_of
-from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.streamable import obstacles
 from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
 from rnngraph.runtime.choose_backend import rounding_of
-from rnngraph.training.additivity import Kind, of_parts, refused_by_segments, warnings_of
+from rnngraph.training.additivity import refused_by_segments, warnings_of
 from rnngraph.training.checkpoint import Made
 from rnngraph.training.config import FitConfig
 from rnngraph.training.evaluation import EVALUATED, evaluate
@@ -32,7 +30,7 @@ from rnngraph.training.job import Progress
 from rnngraph.training.sharding import check_part, refuse_others, with_shards
 from rnngraph.training.totals import Evaluator
 from rnngraph.training.updates import refuse_unheld
-from rnngraph.training.weighing import weigher
+from rnngraph.training.weighing import by_steps, weigher
 from rnngraph.weights.checks import check_weights
 from rnngraph.weights.save_load import Weights
 
@@ -118,8 +116,7 @@ def _trained(
         metrics=evaluator.metrics,
         frozen=[w.name for w in model.weights if w.frozen],
         axes={i.name: i.axes for i in model.inputs if i.axes},
-        over=averaged_over(model) or _averaged_in_rows(model, cut),
-        weigh=weigh,
+        weigh=weigh or by_steps(model, cut),
         states=states,
         trims=options.unroll != "static",
         path=checkpoint,
@@ -170,11 +167,6 @@ def _cut(
 
 def _axes_of(model: Model, data: Mapping[str, Any]) -> list[str]:
     return sorted({axis for i in model.inputs if i.name in data for axis in i.axes})
-
-
-def _averaged_in_rows(model: Model, cut: Sequence[str]) -> tuple[str, ...]:
-    """The axis of segments, where the loss is a mean over it in each row: the last segment may be shorter."""
-    return tuple(axis for axis in cut if of_parts(model.for_training.graph, axis).kind is Kind.MEAN)
 
 
 ARGUMENTS = ("rate", "momentum", "decay")
@@ -228,15 +220,6 @@ def tester(
     check_part(evaluator.check, data, processes)
     together = _together(options, FitConfig.from_recipe(model.recipe))
     return lambda weights: evaluate(evaluator, data, weights, evaluator.metrics, together, processes=processes)
-
-
-def averaged_over(model: Model) -> tuple[str, ...]:
-    """The time axes over whose steps the loss is a mean; none where it is one of rows, or a sum of means over different
-    axes."""
-    nodes = ordered([model.graph.outputs["loss"].node])
-    summed = [n.attrs["axes"] for n in nodes if n.op.name == "sum_axes" and BATCH in n.attrs["axes"]]
-    axes = {tuple(axis for axis in found if axis != BATCH) for found in summed}
-    return axes.pop() if len(axes) == 1 else ()
 
 
 def _together(options: RunOptions, config: FitConfig) -> int:

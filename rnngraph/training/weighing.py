@@ -1,5 +1,5 @@
-"""How much the loss of some rows counts beside that of others, where it is divided by a sum of its own: of weights,
-of labels that are not ignored, or of steps before a `stop`."""
+"""How much the loss of some rows counts beside that of others: by rows, by their real steps, or by a sum that it is
+divided by, as of weights, of labels that are not ignored, or of steps before a `stop`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,38 @@ from msgspec.structs import replace
 
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.shapes import LENGTHS
-from rnngraph.ir.graph import INPUT
+from rnngraph.ir.graph import INPUT, ordered
+from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import Elaborated
 from rnngraph.model import Model, checked_schedule
 from rnngraph.runtime.choose_backend import backend_named
-from rnngraph.training.additivity import weight_of
+from rnngraph.training import batches
+from rnngraph.training.additivity import Kind, of_parts, weight_of
 from rnngraph.training.job import Weigh
 
 WEIGHT = "weight"
+
+
+def by_steps(model: Model, cut: Collection[str]) -> Weigh:
+    """By the real steps along the axes over which the loss is a mean, by rows where it is over none; `cut` are the axes
+    along which rows are cut into segments."""
+    axes = {i.name: i.axes for i in model.inputs if i.axes}
+    over = _averaged_over(model) or _averaged_in_rows(model, cut)
+    return lambda rows, weights: batches.weight(rows, axes, over)
+
+
+def _averaged_over(model: Model) -> tuple[str, ...]:
+    """The time axes over whose steps the loss is a mean; none where it is one of rows, or a sum of means over different
+    axes."""
+    nodes = ordered([model.graph.outputs["loss"].node])
+    summed = [n.attrs["axes"] for n in nodes if n.op.name == "sum_axes" and BATCH in n.attrs["axes"]]
+    axes = {tuple(axis for axis in found if axis != BATCH) for found in summed}
+    return axes.pop() if len(axes) == 1 else ()
+
+
+def _averaged_in_rows(model: Model, cut: Collection[str]) -> tuple[str, ...]:
+    """The axis of segments, where the loss is a mean over it in each row: the last segment may be shorter."""
+    return tuple(axis for axis in cut if of_parts(model.for_training.graph, axis).kind is Kind.MEAN)
 
 
 def weigher(model: Model, axes: Collection[str], ragged: bool, dtype: str) -> Weigh | None:
