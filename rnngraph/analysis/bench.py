@@ -27,6 +27,7 @@ from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import Code, Program, Repeat, Step, steps_of
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execution import Bound, Watch
+from rnngraph.system.cores import cores_given
 
 EDGE = 2048
 """Rows and columns of a large product, for machines whose cores cannot be asked."""
@@ -145,7 +146,7 @@ def peak(backend: Backend, dtype: str) -> tuple[float, str]:
         with suppress(ImportError, OSError, RuntimeError):  # nothing can be compiled here
             from rnngraph.kernels.cpu import peak_speed, threads
 
-            count = threads.available() if backend.kernels == "native" else threads.cores_given()
+            count = threads.available() if backend.kernels == "native" else cores_given()
             return peak_speed.peak(dtype, count), f"multiply-adds in the registers of {counted(count, 'thread')}"
     return large_product(backend, dtype), f"a large product in {dtype}"
 

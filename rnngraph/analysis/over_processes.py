@@ -21,9 +21,9 @@ from rnngraph.distributed.launcher import connected, launched
 from rnngraph.distributed.processes import Processes, own
 from rnngraph.distributed.started import mpiexec, started
 from rnngraph.ir.types import BATCH
-from rnngraph.kernels.cpu.threads import cores_given
 from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
+from rnngraph.system.cores import cores_given
 
 FIRST = 2
 """Steps that are not counted: arrays are made, and shapes told."""

@@ -19,6 +19,7 @@ from rnngraph.distributed import traffic
 from rnngraph.distributed.failures import Failure, NoMpi, failure_of, known_to_all, raised_by_all
 from rnngraph.distributed.processes import Processes, mean_with, own, owner
 from rnngraph.distributed.started import mpiexec, started
+from rnngraph.system.cores import cores
 from rnngraph.system.interrupts import held, unheard_inside
 
 if TYPE_CHECKING:
@@ -92,9 +93,9 @@ def _share_machine(comm: Any) -> None:
     """As many threads for this process as are its part of the cores, and a GPU of its own, unless the user has said
     which."""
     here = comm.Split_type(_mpi().COMM_TYPE_SHARED)
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
-    there = set[int]().union(*here.allgather(cores))
-    os.environ.setdefault("RNNGRAPH_THREADS", str(max(1, min(len(cores), len(there) // here.size))))
+    own = cores()
+    there = set[int]().union(*here.allgather(own))
+    os.environ.setdefault("RNNGRAPH_THREADS", str(max(1, min(len(own), len(there) // here.size))))
     os.environ.setdefault("RNNGRAPH_DEVICE", str(here.rank))
     here.Free()
 

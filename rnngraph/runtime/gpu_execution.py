@@ -15,7 +15,8 @@ from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import Code, Group, Program, Repeat, Ring, Step, Turn
 from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Held, Watch, Writer, viewed
-from rnngraph.runtime.gpu_loading import Refused, fit, function_of, module_of, warn
+from rnngraph.runtime.gpu_loading import Refused, compiled, fit, function_of, module_of, warn
+from rnngraph.system.cores import cores_given
 
 
 class GpuBound(Bound):
@@ -41,14 +42,12 @@ class GpuBound(Bound):
 
     def load(self) -> None:
         """The kernel of each launch. A loop whose kernel is refused goes step by step."""
-        launches = list(self.module.launches.values())
-        modules = {
-            together: module_of(self.cupy, self.module.text(together), together)
-            for together in {launch.waits for launch in launches}
-        }
+        parts = self.module.parts(cores_given())
+        modules = compiled(self.cupy, [(together, self.module.text_of(names)) for together, names in parts])
+        holds = {name: module for (_, names), module in zip(parts, modules, strict=True) for name in names}
         try:
-            for launch in launches:
-                self.take(launch, modules[launch.waits])
+            for launch in list(self.module.launches.values()):
+                self.take(launch, holds[launch.name])
         except Refused:  # one is to blame, and has kept the others of its module away
             for message, refused in list(self.one_by_one(self.program.code)):
                 warn(message, refused)

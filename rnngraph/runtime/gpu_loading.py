@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
@@ -10,6 +13,7 @@ from rnngraph.diagnostics.errors import Warned
 from rnngraph.diagnostics.source import Span
 from rnngraph.kernels.gpu.modules import OPTIONS, Launch, cluster_text
 from rnngraph.kernels.gpu.target import THREADS
+from rnngraph.system.cores import cores_given
 
 PLAIN = 48 * 1024
 """Bytes of near memory that a block has without asking."""
@@ -27,6 +31,22 @@ class Refused(Exception):
     def __init__(self, why: str, span: Span | None = None) -> None:
         super().__init__(why)
         self.why, self.span = why, span
+
+
+def compiled(cupy: Any, texts: Sequence[tuple[bool, str]]) -> list[Any]:
+    """A module for each text, compiled at the same time: NVRTC takes seconds of one core for a large loop. What it
+    refuses is compiled again, and told, when one of its kernels is asked for."""
+    modules = [module_of(cupy, text, together) for together, text in texts]
+    device = cupy.cuda.Device()  # the current one: each thread has one of its own
+
+    def compile(module: Any) -> None:
+        with device, suppress(cupy.cuda.compiler.CompileException, cupy.cuda.driver.CUDADriverError):
+            module.compile()
+
+    if len(modules) > 1:
+        with ThreadPoolExecutor(min(len(modules), cores_given())) as pool:
+            list(pool.map(compile, modules))
+    return modules
 
 
 def module_of(cupy: Any, text: str, together: bool = False) -> Any:

@@ -24,9 +24,9 @@ from rnngraph.distributed.processes import ALONE, Processes, joined
 from rnngraph.files.frames import frame
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.identity import identity_of
-from rnngraph.kernels.cpu.threads import cores_given
 from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
+from rnngraph.system.cores import cores_given
 from rnngraph.training.checkpoint import digests
 from rnngraph.training.config import OPTIONS, FitConfig
 from rnngraph.training.fit import Interrupted

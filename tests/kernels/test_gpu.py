@@ -20,7 +20,7 @@ from rnngraph.cli.show import show
 from rnngraph.diagnostics.errors import CannotDo, Warned
 from rnngraph.kernels.gpu.adaptation import adapted
 from rnngraph.kernels.gpu.loops import loop_of
-from rnngraph.kernels.gpu.modules import OPTIONS, Module
+from rnngraph.kernels.gpu.modules import OPTIONS, PART, Module
 from rnngraph.kernels.gpu.shapes import Factor, Facts, loop_shape, shapes_at_once
 from rnngraph.kernels.gpu.target import GpuTarget, cluster_of, h100
 from rnngraph.planning import plan as planning
@@ -475,6 +475,23 @@ def test_loops_at_once_that_are_refused(small: Any, monkeypatch: pytest.MonkeyPa
     assert len(told) == 1 and not [d for d in differences(right, found) if not d.equal]
 
 
+# --- compiling ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 16])
+def test_kernels_are_compiled_in_parts_of_about_the_same_size(most: int) -> None:
+    """Each kernel in one part, those whose blocks wait for each other apart; no part where little is to compile."""
+    module = module_of(cell("LayerNormLSTM(256)", 512), batch=64)
+    parts = module.parts(most)
+    names = [name for _, part in parts for name in part]
+    assert sorted(names) == sorted({launch.name for launch in module.launches.values()})
+    waiting = {launch.name for launch in module.launches.values() if launch.waits}
+    assert all(set(part) <= waiting if together else not waiting & set(part) for together, part in parts)
+    for together in {True, False} & {one for one, _ in parts}:
+        sizes = [sum(len(module.known[n]) for n in part) for one, part in parts if one is together]
+        assert 0 < min(sizes) and len(sizes) <= max(1, min(most, sum(sizes) // PART))
+
+
 # --- kernels that are refused --------------------------------------------------------------------------------------
 
 
@@ -679,6 +696,6 @@ def test_registers_suffice(arch: str) -> None:
     target = replace(h100("float32"), cluster=cluster_of(arch))
     for name, batch in (("LSTM(512)", 32), ("GRU(512)", 32), ("LSTM(128)", 4), ("LayerNormLSTM(256)", 8)):
         module = module_of(cell(name, 512), target=target, batch=batch)
-        for together in {launch.waits for launch in module.launches.values()}:
-            for kernel, used in assembler.assembled(module.text(together), arch, OPTIONS).items():
+        for _, names in module.parts(1):
+            for kernel, used in assembler.assembled(module.text_of(names), arch, OPTIONS).items():
                 assert not used.spilled, (name, kernel)

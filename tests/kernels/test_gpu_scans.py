@@ -228,6 +228,6 @@ def test_the_command_tells_which_loops(cell: str, told: str, tmp_path: Any) -> N
 @pytest.mark.parametrize("arch", assembler.ARCHITECTURES)
 def test_registers_suffice(arch: str) -> None:
     module = module_of(cell("MinGRU(512)", 512), batch=1, steps=100_000)
-    used = assembler.assembled(module.text(True), arch, OPTIONS)
+    used = assembler.assembled(module.text_of(dict(module.parts(1))[True]), arch, OPTIONS)
     assert len(used) == 2
     assert not any(one.spilled for one in used.values())

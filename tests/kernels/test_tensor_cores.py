@@ -194,8 +194,8 @@ def test_the_command_tells_what_they_take(tmp_path: Any, monkeypatch: pytest.Mon
 def test_registers_suffice(kind: str, arch: str) -> None:
     target = replace(h100("float32", kind), cluster=cluster_of(arch))
     module = module_of(cell("LSTM(512)", 512), target=target)
-    for together in {launch.waits for launch in module.launches.values()}:
-        for name, used in assembler.assembled(module.text(together), arch, OPTIONS).items():
+    for _, names in module.parts(1):
+        for name, used in assembler.assembled(module.text_of(names), arch, OPTIONS).items():
             assert not used.spilled, name
 
 

@@ -13,6 +13,7 @@ from functools import cache
 
 from rnngraph.kernels.cpu import walk
 from rnngraph.kernels.cpu.machine_code import module
+from rnngraph.system.cores import cores_given
 
 
 def available() -> int:
@@ -24,11 +25,6 @@ def available() -> int:
         if given.isascii() and given.isdigit() and int(given):
             return min(int(given), cores)
     return cores
-
-
-def cores_given() -> int:
-    """The cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Walker:

@@ -27,6 +27,9 @@ OPTIONS = ("--std=c++17", "--fmad=false")
 """Additions and multiplications are fused where the text says so, and nowhere else: bits must not depend on what the
 compiler makes of the text around them."""
 
+PART = 2048
+"""Letters of kernels that are worth a module of their own, for which what every module begins with is compiled, too."""
+
 EACH = 1024
 """Entries that a block computes at least, where it computes them one by one."""
 
@@ -124,6 +127,17 @@ class Joined(Struct, frozen=True):
             elif self.fork.wave is None:
                 parts["needing" if label in passed else "needed"].append(item)
         return [*parts["before"], *parts["needed"], parts["loops"][0], *parts["needing"], *parts["after"]]
+
+
+def _shared_out(sizes: Mapping[str, int], most: int) -> list[list[str]]:
+    """Names in parts of about the same size: the largest first, each to the part that has the least."""
+    parts: list[list[str]] = [[] for _ in range(max(1, min(most, sum(sizes.values()) // PART)))]
+    filled = [0] * len(parts)
+    for name in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        least = filled.index(min(filled))
+        parts[least].append(name)
+        filled[least] += sizes[name]
+    return [part for part in parts if part]
 
 
 @dataclass
@@ -268,10 +282,15 @@ class Module:
             i += 1 if joined is None else len(joined.fork.labels)
         return found
 
-    def text(self, together: bool) -> str:
-        """The kernels whose blocks wait for each other, which are launched together, or the others."""
-        wanted = {launch.name for launch in self.launches.values() if launch.waits == together}
-        return self.text_of([name for name in self.known if name in wanted])
+    def parts(self, most: int) -> list[tuple[bool, list[str]]]:
+        """The kernels that are launched, in parts that take about the same time to compile, `most` of them at most
+        for those whose blocks wait for each other (True), and as many for the others."""
+        waits = {launch.name: launch.waits for launch in self.launches.values()}
+        found = list[tuple[bool, list[str]]]()
+        for together in sorted(set(waits.values())):
+            sizes = {name: len(text) for name, text in self.known.items() if waits.get(name) is together}
+            found += [(together, names) for names in _shared_out(sizes, most)]
+        return found
 
     def text_of(self, names: Sequence[str]) -> str:
         """The text of these kernels."""
