@@ -22,6 +22,7 @@ from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Watch
 from rnngraph.runtime.gpu_arrays import GpuArrays
 from rnngraph.runtime.gpu_execution import GpuBound, WatchedGpuBound
+from rnngraph.runtime.gpu_graphs import Graphs
 from rnngraph.runtime.gpu_loading import Refused, largest_cluster, warn
 from rnngraph.runtime.pinned_memory import PinnedMemory
 
@@ -131,6 +132,7 @@ class GeneratedBackend(CupyBackend):
         if rounding:
             self._ask_for_tensor_cores()
         self.whole = GpuArrays(self.xp, self.here)
+        self.graphs = None if os.environ.get("RNNGRAPH_CUDA_GRAPHS") == "0" else Graphs(self.xp)
 
     def _ask_for_tensor_cores(self) -> None:
         found = str(self.xp.cuda.Device(self.device).compute_capability)
@@ -164,7 +166,7 @@ class GeneratedBackend(CupyBackend):
         self, program: Program, made: Plan, arrays: Device | None = None, arenas: Mapping[str, Any] | None = None
     ) -> Bound:
         try:
-            return GpuBound(program, made, arrays or self, self.target(made.dtype), arenas)
+            return GpuBound(program, made, arrays or self, self.target(made.dtype), arenas, self.graphs)
         except Refused as refused:
             return super().bound(*self.op_by_op(program, made, refused, arenas), arrays)
 

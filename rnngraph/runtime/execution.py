@@ -156,7 +156,7 @@ class Bound:
                 continue
             if not self.backend.fits(array, dtype):
                 array = self.copied(name, array, dtype)
-            if self.bases[slot] is not array:
+            if not _same(self.bases[slot], array):
                 self.bases[slot] = array
                 changed.add(slot)
         if self.calls is None:
@@ -257,6 +257,11 @@ def address(array: Any) -> int:
     data = array.data
     ptr = getattr(data, "ptr", None)
     return int(ptr if ptr is not None else array.ctypes.data)
+
+
+def _same(held: Any, array: Any) -> bool:
+    """Whether an array is the memory that is held: as long as it is held, nothing else can lie there."""
+    return held is not None and address(held) == address(array)
 
 
 class Writer:

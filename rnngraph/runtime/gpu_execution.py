@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import Code, Group, Program, Repeat, Ring, Step, Turn
 from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Held, Watch, Writer, viewed
+from rnngraph.runtime.gpu_graphs import Graphs, Replayed, runs
 from rnngraph.runtime.gpu_loading import Refused, compiled, fit, function_of, module_of, warn
 from rnngraph.system.cores import cores_given
 
@@ -25,9 +27,16 @@ class GpuBound(Bound):
     whole_loops = True
 
     def __init__(
-        self, program: Program, plan: Plan, backend: Device, target: GpuTarget, arenas: Mapping[str, Any] | None = None
+        self,
+        program: Program,
+        plan: Plan,
+        backend: Device,
+        target: GpuTarget,
+        arenas: Mapping[str, Any] | None = None,
+        graphs: Graphs | None = None,
     ) -> None:
         super().__init__(program, plan, backend, arenas)
+        self.graphs, self.replayed = graphs, list[Replayed]()
         self.module = Module(program, plan.sizes, target, self.whole_loops)
         self.cupy: Any = backend.xp
         self.sizes = tuple(np.int64(n) for n in self.module.size_numbers)
@@ -86,7 +95,30 @@ class GpuBound(Bound):
         return int(self.cupy.cuda.get_current_stream().ptr)
 
     def made_calls(self, code: Sequence[Code]) -> list[Callable[[], Any]]:
-        return super().made_calls(self.module.in_order(code))
+        ordered = self.module.in_order(code)
+        if self.graphs is None:
+            return super().made_calls(ordered)
+        found = list[Callable[[], Any]]()
+        for items, together in runs(ordered, self.launches_of):
+            calls = super().made_calls(items)
+            if together:
+                self.replayed.append(Replayed(self.graphs, calls))
+                calls = [self.replayed[-1]]
+            found += calls
+        return found
+
+    def launches_of(self, item: Code) -> float:
+        """How many kernels an item launches; infinitely many where the host does more than to launch them."""
+        if id(item) in self.module.launches:
+            return 1
+        if isinstance(item, Repeat) and not item.looks:
+            return self.plan.sizes[item.axis] * sum(map(self.launches_of, item.body))
+        return inf
+
+    def rebind(self, changed: set[int]) -> None:
+        super().rebind(changed)
+        for replayed in self.replayed:
+            replayed.forget()
 
     def call(self, item: Code) -> Callable[[], Any]:
         launch = self.module.launches.get(id(item))

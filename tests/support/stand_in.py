@@ -3,7 +3,8 @@
 It has what the backend and the kernels of the table of ops ask of CuPy, and refuses what CuPy refuses: outputs by place
 where CuPy takes them by name, outputs of another shape, arrays of the host among those of a device, arrays of another
 device than the current one, implicit conversions. `test_cupy.REFUSED` is tried on both. Kernels in CUDA C++ run on the
-CPU (`cuda/emulator.py`). What CuPy has not: `launches` counts kernels by name, `record` keeps launches for a sanitizer.
+CPU (`cuda/emulator.py`). What CuPy has not: `launches` counts kernels by name as they run, `asked` what the host asked for
+to that end, `record` keeps launches for a sanitizer.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class Gpus:
 
     def array(self, host: Any) -> Array:
         """A new array on the current device."""
+        self.streams.refuse_captured()
         size = -(-host.nbytes // BLOCK) * BLOCK
         self.taken[self.now] += size
         self.places[host.ctypes.data] = host.nbytes
@@ -79,11 +81,18 @@ class Gpus:
         return number
 
     def host(self, value: Any) -> Any:
-        """What a kernel reads: an array of the current device, or a number."""
+        """What is read now: an array of the current device, or a number."""
+        found = self.told(value)
+        if isinstance(value, Array):
+            self.streams.refuse_captured()
+            self.streams.touch(found)
+        return found
+
+    def told(self, value: Any) -> Any:
+        """What a kernel is told: an array of the current device, or a number."""
         if isinstance(value, Array):
             if value.gpu != self.now:
                 raise ValueError(f"the array is on device {value.gpu}, the current one is {self.now}")
-            self.streams.touch(value.data_)
             return value.data_
         if not isinstance(value, int | float | np.generic):
             raise TypeError(f"Unsupported type {type(value)}")
@@ -116,6 +125,7 @@ class Array:
         return {"array": self.data_}
 
     def get(self) -> Any:
+        self.gpus.streams.refuse_captured()
         return np.array(self.data_, order="C")
 
     def set(self, array: Any) -> None:
@@ -217,6 +227,7 @@ class Array:
         return self.data_.tobytes()
 
     def __bool__(self) -> bool:
+        self.gpus.streams.refuse_captured()
         return bool(self.data_)
 
     def __int__(self) -> int:
@@ -396,9 +407,15 @@ class RawKernel:
         if self.module.cooperative:
             most = blocks_at_once(self.gpus, threads, shared_mem) * self.gpus.attributes["MultiProcessorCount"]
             grid = self.together(grid, most)
-        self.gpus.launches[self.name] += 1
         given = [kernel_argument(self.gpus, value) for value in args]
-        told = self.name, grid, block, given, shared_mem, self.module.cooperative
+        self.gpus.streams.ask(lambda: self.run(grid, block, given, shared_mem))
+
+    def run(self, grid: tuple[int, ...], block: tuple[int, ...], given: list[Any], shared: int) -> None:
+        self.gpus.launches[self.name] += 1
+        for array in given:
+            if isinstance(array, np.ndarray):
+                self.gpus.streams.touch(array)
+        told = self.name, grid, block, given, shared, self.module.cooperative
         if self.gpus.recorded is not None:
             seen = [self.gpus.memory(value) if isinstance(value, int | np.integer) else value for value in given]
             self.gpus.recorded.append(emulator.Launch.of(self.module.compile(), *told[:3], seen, *told[4:]))
@@ -433,7 +450,7 @@ def kernel_argument(gpus: Gpus, value: Any) -> Any:
         return value.reshape(())[()]
     if isinstance(value, Place):
         return np.uint64(value.ptr)
-    return gpus.host(value) if isinstance(value, Array) else value
+    return gpus.told(value) if isinstance(value, Array) else value
 
 
 class Driver:
@@ -460,7 +477,8 @@ def memset_async(gpus: Gpus) -> Any:
     def call(ptr: int, value: int, size: int, stream: int) -> None:
         if not any(start <= ptr and ptr + size <= start + bytes for start, bytes in gpus.places.items()):
             raise RuntimeError("cudaErrorInvalidValue: invalid argument")
-        ctypes.memset(ptr, value, size)
+        assert stream == gpus.streams.current.ptr
+        gpus.streams.ask(lambda: ctypes.memset(ptr, value, size))
 
     return call
 
@@ -531,7 +549,7 @@ def cupy(**attributes: int) -> Any:
     found.ascontiguousarray = lambda a: gpus.array(np.array(gpus.host(a), order="C"))
     found.ElementwiseKernel = elementwise(gpus)
     found.RawModule = lambda **told: RawModule(gpus, **told)
-    found.launches, found.record = gpus.launches, record(gpus)
+    found.launches, found.record, found.asked = gpus.launches, record(gpus), lambda: gpus.streams.asked
     for name in LAUNCHING:
         setattr(found, name, counted(gpus, name, getattr(found, name)))
     found.get_default_memory_pool = lambda: SimpleNamespace(

@@ -3,11 +3,15 @@ touches while another stream may still be at it, as no event has made it wait, i
 
 A stream knows of every other how much of it is done: what an event knew that it has waited for. Touches of the current
 stream are those of the arrays that functions and kernels are given.
+
+On a stream that is captured, kernels and `memsetAsync` are kept for a `Graph`; all else that touches a device or waits
+for one is refused, more than CUDA refuses: what it would keep of copies and passing arrays is nothing to rely on.
 """
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,7 +37,23 @@ class Streams:
         self.pinned: dict[int, int] = {}
         self.room = 1 << 40
         """Bytes of the host that can be pinned."""
-        self.current = Stream(self)
+        self.default = self.current = Stream(self)
+        self.asked = 0
+        """Launches of kernels and of graphs, and memory that is filled, asked for by the host."""
+
+    def ask(self, work: Callable[[], None]) -> None:
+        """Does it, or keeps it where the current stream is captured."""
+        if self.current.kept is None:
+            self.asked += 1
+            work()
+        else:
+            self.current.kept.append(work)
+
+    def refuse_captured(self) -> None:
+        """What is not kept ends the capture."""
+        if self.current.kept is not None:
+            self.current.spoilt = True
+            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing")
 
     def touch(self, array: Any) -> None:
         if len(self.all) > 1 and array.nbytes:
@@ -50,7 +70,29 @@ class Stream:
         self.known: dict[int, int] = {}
         self.touched: dict[Bytes, int] = {}
         """When bytes were last touched."""
+        self.kept: list[Callable[[], None]] | None = None
+        self.spoilt = False
         streams.all.append(self)
+
+    def __enter__(self) -> Stream:
+        self.before, self.streams.current = self.streams.current, self
+        return self
+
+    def __exit__(self, *told: Any) -> None:
+        self.streams.current = self.before
+
+    def begin_capture(self) -> None:
+        if self is self.streams.default:
+            raise RuntimeError("cannot capture on the default (legacy) stream")
+        assert self.kept is None
+        self.kept, self.spoilt = [], False
+
+    def end_capture(self) -> Graph:
+        assert self.kept is not None
+        kept, self.kept = self.kept, None
+        if self.spoilt:
+            raise CUDARuntimeError("cudaErrorStreamCaptureInvalidated: operation failed due to a previous error")
+        return Graph(self.streams, kept)
 
     def touch(self, bytes: Bytes) -> None:
         self.done += 1
@@ -69,8 +111,23 @@ class Stream:
             self.known[ptr] = max(done, self.known.get(ptr, 0))
 
     def synchronize(self) -> None:
+        self.streams.refuse_captured()
         for other in self.streams.all:
             other.known[self.ptr] = self.done
+
+
+class Graph:
+    """Of `cupy.cuda`: what was kept, with the arguments of then."""
+
+    def __init__(self, streams: Streams, kept: list[Callable[[], None]]) -> None:
+        self.streams, self.kept = streams, kept
+
+    def launch(self, stream: Stream | None = None) -> None:
+        with stream or self.streams.current:
+            self.streams.refuse_captured()
+            self.streams.asked += 1
+            for work in self.kept:
+                work()
 
 
 class Event:
