@@ -78,8 +78,8 @@ class Replayed:
 
 
 def runs(items: Sequence[Item], launches: Callable[[Item], float]) -> Iterator[tuple[list[Item], bool]]:
-    """The items in their order, cut into runs; of each, whether it is worth a graph and can be one. `launches` tells how
-    many an item asks for, infinitely many where it does more than that."""
+    """The items in their order, cut into runs; of each, whether it is worth a graph and can be one. `launches` tells
+    how many an item asks for, infinitely many where it does more than that."""
     found: list[Item] = []
     count = 0.0
     for item in items:

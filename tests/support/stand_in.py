@@ -3,8 +3,8 @@
 It has what the backend and the kernels of the table of ops ask of CuPy, and refuses what CuPy refuses: outputs by place
 where CuPy takes them by name, outputs of another shape, arrays of the host among those of a device, arrays of another
 device than the current one, implicit conversions. `test_cupy.REFUSED` is tried on both. Kernels in CUDA C++ run on the
-CPU (`cuda/emulator.py`). What CuPy has not: `launches` counts kernels by name as they run, `asked` what the host asked for
-to that end, `record` keeps launches for a sanitizer.
+CPU (`cuda/emulator.py`). What CuPy has not: `launches` counts kernels by name as they run, `asked` what the host asked
+for to that end, `record` keeps launches for a sanitizer.
 """
 
 from __future__ import annotations

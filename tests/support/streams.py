@@ -53,7 +53,7 @@ class Streams:
         """What is not kept ends the capture."""
         if self.current.kept is not None:
             self.current.spoilt = True
-            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing")
+            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: operation not permitted while capturing")
 
     def touch(self, array: Any) -> None:
         if len(self.all) > 1 and array.nbytes:
