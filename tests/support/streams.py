@@ -72,14 +72,16 @@ class Stream:
         """When bytes were last touched."""
         self.kept: list[Callable[[], None]] | None = None
         self.spoilt = False
+        self.before: list[Stream] = []
         streams.all.append(self)
 
     def __enter__(self) -> Stream:
-        self.before, self.streams.current = self.streams.current, self
+        self.before.append(self.streams.current)
+        self.streams.current = self
         return self
 
     def __exit__(self, *told: Any) -> None:
-        self.streams.current = self.before
+        self.streams.current = self.before.pop()
 
     def begin_capture(self) -> None:
         if self is self.streams.default:
