@@ -131,8 +131,8 @@ class GeneratedBackend(CupyBackend):
         self.rounding = rounding
         if rounding:
             self._ask_for_tensor_cores()
-        self.whole = GpuArrays(self.xp, self.here)
         self.graphs = None if os.environ.get("RNNGRAPH_CUDA_GRAPHS") == "0" else Graphs(self.xp)
+        self.whole = GpuArrays(self.xp, self.here, self.graphs)
 
     def _ask_for_tensor_cores(self) -> None:
         found = str(self.xp.cuda.Device(self.device).compute_capability)

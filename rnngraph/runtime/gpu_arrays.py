@@ -1,10 +1,15 @@
-"""Whole arrays on a GPU: an update is one launch for each weight, and nothing of it comes to the host but a norm."""
+"""Whole arrays on a GPU: an update is one kernel for each weight, and nothing of it comes to the host but a norm.
+
+Weights, their gradients and what an optimiser keeps lie where they lay at the update before, mostly: then all kernels
+are launched as one CUDA graph.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +18,8 @@ from rnngraph.kernels.chain_tracing import Formula, traced
 from rnngraph.kernels.gpu.modules import squares_text, update_text
 from rnngraph.kernels.gpu.target import THREADS
 from rnngraph.kernels.kernel import BLOCK
+from rnngraph.runtime.execution import address
+from rnngraph.runtime.gpu_graphs import Call, Graphs, Replayed
 from rnngraph.runtime.gpu_loading import Refused, function_of, module_of, warn
 from rnngraph.runtime.whole_arrays import Group, NumpyArrays
 
@@ -25,8 +32,10 @@ class GpuArrays:
 
     on_device = True
 
-    def __init__(self, cupy: Any, here: Callable[[], AbstractContextManager[Any]]) -> None:
-        self.cupy, self.here = cupy, here
+    def __init__(self, cupy: Any, here: Callable[[], AbstractContextManager[Any]], graphs: Graphs | None) -> None:
+        self.cupy, self.here, self.graphs = cupy, here, graphs
+        self.replayed: dict[str, tuple[object, Replayed]] = {}
+        self.rooms: dict[object, Any] = {}
         self.kernels: dict[object, Any] = {}
         self.refused: Refused | None = None
 
@@ -47,33 +56,60 @@ class GpuArrays:
 
     def norm_there(self, arrays: Sequence[Any]) -> float:
         blocks = [-(-array.size // BLOCK) for array in arrays]
-        sums, first = self.cupy.zeros(sum(blocks), "float64"), 0
+        sums = self.room("sums", sum(blocks), "float64")
+        first, calls = 0, list[Call]()
         for array, count in zip(arrays, blocks, strict=True):
             if count:
                 there = (self.in_order(array), sums[first : first + count], np.int64(array.size))
-                self.squares(array.dtype.name)((count,), (THREADS,), there)
+                calls.append(partial(self.squares(array.dtype.name), (count,), (THREADS,), there))
             first += count
+        self.launch("norm", (), (*arrays, sums), calls)
         return math.sqrt(float(np.sum(sums.get())))
 
     def update(
         self, formula: Formula, groups: Sequence[Group], numbers: Mapping[str, float], written: Sequence[int]
     ) -> None:
-        told = dict[str, Any]()
+        names, places = tuple(numbers), tuple(written)
+        calls = list[Call]()
         with self.here():
+            dtypes = {group[0].dtype.name for group in groups}
+            told = {dtype: self.room(dtype, len(numbers), dtype) for dtype in dtypes}
+            for dtype, room in told.items():
+                room.set(np.array(list(numbers.values()), dtype))
             for group in groups:
                 dtype, size = group[0].dtype.name, group[0].size
-                if dtype not in told:
-                    told[dtype] = self.cupy.asarray(np.array(list(numbers.values()), dtype))
                 if not size:
                     continue
                 try:
-                    kernel = self.formula(formula, len(group), tuple(numbers), tuple(written), dtype)
+                    kernel = self.formula(formula, len(group), names, places, dtype)
                 except Refused as refused:
                     self.tell(refused)
                     self.update_on_the_host(formula, group, numbers, written)
                     continue
                 blocks = min(MOST, -(-size // THREADS))
-                kernel((blocks,), (THREADS,), (*map(self.in_order, group), told[dtype], np.int64(size)))
+                there = (*map(self.in_order, group), told[dtype], np.int64(size))
+                calls.append(partial(kernel, (blocks,), (THREADS,), there))
+            arrays = [array for group in groups for array in group]
+            self.launch("update", (formula, names, places), (*arrays, *told.values()), calls)
+
+    def room(self, name: str, size: int, dtype: str) -> Any:
+        """An array that stays where it is for as long as the same size is asked for."""
+        found = self.rooms.get(name)
+        if found is None or found.size != size:
+            found = self.rooms[name] = self.cupy.empty(size, dtype)
+        return found
+
+    def launch(self, name: str, how: object, arrays: Sequence[Any], calls: Sequence[Call]) -> None:
+        """Makes calls that launch a kernel each; as one graph where they are those of the last time under this name,
+        over arrays at the same places. None is held: other arrays may lie there then, with the same right."""
+        if self.graphs is None or len(calls) < 2 or not all(array.flags.c_contiguous for array in arrays):
+            for call in calls:
+                call()
+            return
+        told = how, tuple((address(array), array.size, array.dtype.name) for array in arrays)
+        if name not in self.replayed or self.replayed[name][0] != told:
+            self.replayed[name] = told, Replayed(self.graphs)
+        self.replayed[name][1](calls)
 
     def update_on_the_host(
         self, formula: Formula, group: Group, numbers: Mapping[str, float], written: Sequence[int]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -102,8 +103,8 @@ class GpuBound(Bound):
         for items, together in runs(ordered, self.launches_of):
             calls = super().made_calls(items)
             if together:
-                self.replayed.append(Replayed(self.graphs, calls))
-                calls = [self.replayed[-1]]
+                self.replayed.append(Replayed(self.graphs))
+                calls = [partial(self.replayed[-1], calls)]
             found += calls
         return found
 

@@ -56,8 +56,8 @@ class Graphs:
 class Replayed:
     """Calls that launch kernels: as they are the first time, as a graph from the second time on."""
 
-    def __init__(self, graphs: Graphs, calls: Sequence[Call]) -> None:
-        self.graphs, self.calls = graphs, calls
+    def __init__(self, graphs: Graphs) -> None:
+        self.graphs = graphs
         self.forget()
 
     def forget(self) -> None:
@@ -65,14 +65,15 @@ class Replayed:
         self.graph: Any | None = None
         self.again = False
 
-    def __call__(self) -> None:
+    def __call__(self, calls: Sequence[Call]) -> None:
+        """`calls` are those of the last time, unless that has been forgotten."""
         if self.graph is not None:
             self.graph.launch()
             return
         if self.again:
-            self.graph = self.graphs.launched(self.calls)
+            self.graph = self.graphs.launched(calls)
         if self.graph is None:
-            for call in self.calls:
+            for call in calls:
                 call()
         self.again = True
 

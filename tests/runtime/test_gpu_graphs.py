@@ -14,6 +14,9 @@ from rnngraph.api import parse
 from rnngraph.diagnostics.errors import Warned
 from rnngraph.runtime import gpu_graphs
 from rnngraph.runtime.cupy import GeneratedBackend
+from rnngraph.runtime.whole_arrays import NumpyArrays
+from rnngraph.training.optimisers import OPTIMISERS
+from rnngraph.training.updates import start, update
 from tests.support import stand_in
 from tests.support.cuda.emulator import AVAILABLE
 from tests.support.in_parts import InParts
@@ -101,6 +104,29 @@ def test_a_backward_pass_that_comes_later(cupy: Any) -> None:
         count = asked(cupy, lambda p=pending, f=found: f.update(p.gradients(cotangents)))
         assert max(abs(found[name] - right[name]).max() for name in right) < 1e-12
         assert (count == 1) == (turn > 0)
+
+
+def test_an_update_is_a_graph_while_all_arrays_stay(cupy: Any) -> None:
+    """So is the norm of the gradients. Their values, the rate and the number of updates are those of each call."""
+    rng, host, optimiser = np.random.default_rng(0), NumpyArrays(), OPTIMISERS["adam"](rate=0.1)
+    device = GeneratedBackend().whole
+    weights = {name: rng.normal(size=(5, 3)) for name in "abc"}
+    right, kept = {n: w.copy() for n, w in weights.items()}, start(optimiser, weights)
+    found, there = ({n: device.own(w) for n, w in some.items()} for some in (weights, kept))
+    gradients, counts = {n: device.own(w) for n, w in weights.items()}, list[int]()
+    for turn in range(6):
+        values = {name: rng.normal(size=(5, 3)) for name in "abc"}
+        if turn == 3:
+            gradients = {n: array.copy() for n, array in gradients.items()}
+        for name, value in values.items():
+            gradients[name].set(value)
+        before = cupy.asked()
+        assert device.norm(list(gradients.values())) == pytest.approx(host.norm(list(values.values())), rel=1e-14)
+        there = update(optimiser, found, gradients, {**there, "updates": kept["updates"]}, device, 1 / (1 + turn))
+        counts.append(cupy.asked() - before)
+        kept = update(optimiser, right, values, kept, host, 1 / (1 + turn))
+        assert all(np.array_equal(device.host(found[name]), right[name]) for name in right)
+    assert counts == [6, 2, 2, 6, 2, 2]
 
 
 # --- where it is launched ------------------------------------------------------------------------------------------
