@@ -6,8 +6,9 @@
 Every result is first compared with ours in float64 on the CPU. Then the contestants take turns, each with as many calls
 as fill a turn and a wait for the device at the end; the medians over the turns count. Data and weights are on the
 device before, and results stay there, but for the rows "as called": there arrays of the device are given to `run` or
-`gradients`, which give NumPy arrays. "as a CUDA graph" replays what CuPy was asked for without asking again: what is
-left is the device's own time.
+`gradients`, which give NumPy arrays. Generated kernels that are launched again are a CUDA graph, but for the rows "one by
+one". "op by op, as a CUDA graph" replays what CuPy was asked for without asking again: what is left is the device's own
+time.
 
 All rows are in float32 with products in float32, unless they say otherwise. A row that fails tells its error, and the
 others go on. What does not fit into the minutes is left out and named.
@@ -106,11 +107,21 @@ class Row:
 
 
 def on_the_device(
-    p: Problem, task: str, cell: str, unroll: str, kernels: str = "native", graph: bool = False, products: str = ""
+    p: Problem,
+    task: str,
+    cell: str,
+    unroll: str,
+    kernels: str = "native",
+    graph: bool = False,
+    products: str = "",
+    one_by_one: bool = False,
 ) -> Contestant:
-    """The kernels alone: inputs and weights lie in the program's arrays. `graph`: captured once, and replayed."""
+    """The kernels alone: inputs and weights lie in the program's arrays. `graph`: captured once, and replayed, by what
+    stands here; `one_by_one`: not captured, as generated kernels are."""
     steps, gradient = p.size.steps if unroll == "static" else None, task == "train"
     backend = backend_named("cupy", kernels, products)
+    if one_by_one:
+        backend = without_graphs()
     program = model(p.cell, p.size).compile(unroll, steps, backend, "float32", gradient=gradient)
     data, cotangents = {"x": p.x}, {"y": p.cotangent} if task == "train" else {}
     variant = program.variant(Signature(cotangents=("y",) if cotangents else None))
@@ -134,6 +145,12 @@ def on_the_device(
     for array in bound.results.values():  # what is compared is to come from the replay
         array.fill(0)
     return Contestant(captured.launch, after(captured.launch, captured.wait, results), captured.wait, captured.kernels)
+
+
+def without_graphs() -> GeneratedBackend:
+    backend = GeneratedBackend()
+    backend.graphs = None
+    return backend
 
 
 def after(call: Callable[[], Any], wait: Callable[[], Any], results: Callable[[], Arrays]) -> Callable[[], Arrays]:
@@ -240,6 +257,7 @@ CONTESTANTS: Mapping[str, Prepare] = {
     "ours": of(on_the_device, "dynamic"),
     "ours, tf32": of(on_the_device, "dynamic", "native", False, "tf32"),
     "ours, bf16": of(on_the_device, "dynamic", "native", False, "bf16"),
+    "ours, one by one": of(on_the_device, "dynamic", "native", False, "", True),
     "ours, as called": as_called,
     "ours, static": of(on_the_device, "static"),
     "ours, op by op": of(on_the_device, "dynamic", "cupy"),
@@ -510,6 +528,29 @@ def in_chunks(steps: int, units: int) -> str:
         return f"{type(error).__name__}: {error}"
 
 
+def replayed(steps: int = 20, units: int = 32, turns: int = 50) -> str:
+    """Microseconds of a small training step whose kernels are launched one by one and as a CUDA graph, from Python to
+    the loss on the host; and the bytes of the device that the driver takes for the graph."""
+    try:
+        text = f"model M {{\n input x: seq[8]\n y = unroll LSTM({units}) over x\n output y\n loss mean(y * y)\n}}\n"
+        model, found = rg.parse(text), []
+        for name, backend in (("one by one", without_graphs()), ("as a graph", GeneratedBackend())):
+            program, xp = model.compile(backend=backend, dtype="float32", gradient=True), backend.xp
+            data = {"x": xp.asarray(np.random.default_rng(0).normal(size=(4, steps, 8)).astype("float32"))}
+            weights = {n: xp.asarray(array) for n, array in model.init(0, "float32").items()}
+            run = partial(program.gradients, data, weights, device=True)
+            run()
+            before = xp.cuda.runtime.memGetInfo()[0]
+            run()
+            taken = before - xp.cuda.runtime.memGetInfo()[0]
+            _, fewest = fastest(run, lambda made: float(made[0]), turns)
+            refused = backend.graphs is not None and backend.graphs.refused
+            found.append(f"{name}{', refused' * refused}: {1e3 * fewest:.0f} ({taken:,} bytes)")
+        return ", ".join(found)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
 def kept(steps: int, units: int) -> str:
     """Milliseconds of a training step of an LSTM, 32 rows, by where what its backward pass needs is kept."""
     try:
@@ -559,6 +600,7 @@ def main() -> int:
     about["a meeting of a cluster, us"] = meetings_of_clusters()
     about["handing over in a cluster, us"] = handing_over()
     about["a minGRU over one long row, in chunks and walked, ms"] = in_chunks(*map(int, asked.long.split(",")))
+    about["a small training step, us"] = replayed()
     about["an LSTM by where the backward pass has its values, ms"] = kept(*map(int, asked.swapped.split(",")))
     print(about, flush=True)
     for which, task in product(asked.contests, TASKS):

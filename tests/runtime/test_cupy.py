@@ -100,6 +100,24 @@ def test_on_a_device(name: str, kernels: str) -> None:
 
 
 @on_a_device
+@pytest.mark.parametrize("told", [(1,), (3,), (2, "", 2)], ids=["blocks", "teams", "clusters"])
+@pytest.mark.parametrize("name", ["lstm everything", "stop", "dropout", "stack"])
+def test_graphs_of_a_device(name: str, told: Any) -> None:
+    """The device takes a graph of each kind of launch, and the bits are those of launches one by one."""
+    model, backends = parsed(name), (InParts(*told), InParts(*told))
+    backends[0].graphs = None
+    apart, together = (model.compile(backend=b, gradient=True, training=True) for b in backends)
+    weights = {n: apart.backend.xp.asarray(w) for n, w in model.init(0).items()}
+    for turn in range(5):
+        data = synthetic(model, 5, 3, turn, padded=True)
+        for array in weights.values():
+            array *= 0.9
+        right, found = (everything(program, data, weights, None) for program in (apart, together))
+        assert not [d for d in differences(right, found) if not d.equal], turn
+    assert not together.backend.graphs.refused
+
+
+@on_a_device
 def test_a_long_sequence_on_a_device() -> None:
     """Chunks at once have the bits of the walk, which short segments are."""
     model, backend = parsed("min gru"), backend_named("cupy", "native")
