@@ -6,9 +6,9 @@
 Every result is first compared with ours in float64 on the CPU. Then the contestants take turns, each with as many calls
 as fill a turn and a wait for the device at the end; the medians over the turns count. Data and weights are on the
 device before, and results stay there, but for the rows "as called": there arrays of the device are given to `run` or
-`gradients`, which give NumPy arrays. Generated kernels that are launched again are a CUDA graph, but for the rows "one by
-one". "op by op, as a CUDA graph" replays what CuPy was asked for without asking again: what is left is the device's own
-time.
+`gradients`, which give NumPy arrays. Generated kernels that are launched again are a CUDA graph, but for the rows "one
+by one". "op by op, as a CUDA graph" replays what CuPy was asked for without asking again: what is left is the device's
+own time.
 
 All rows are in float32 with products in float32, unless they say otherwise. A row that fails tells its error, and the
 others go on. What does not fit into the minutes is left out and named.

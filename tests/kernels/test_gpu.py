@@ -91,6 +91,30 @@ def test_odd_sizes_in_float32(steps: int, batch: int) -> None:
     assert max(d.max_abs for d in differences(right, found)) < 1e-5
 
 
+@emulated
+@pytest.mark.parametrize(
+    ("rows", "units", "steps", "batch", "processors"),
+    [(7, 3, 5, 3, 132), (300, 40, 50, 3, 2), (11, 70, 9, 40, 2), (5, 300, 3, 2, 132), (1, 129, 700, 2, 2), (3, 3, 0, 2, 2)],
+)
+def test_rows_are_added_to_chosen_ones_in_order(
+    rows: int, units: int, steps: int, batch: int, processors: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bits of NumPy, which adds them one by one, however many blocks share out the rows of the table."""
+    monkeypatch.setitem(sys.modules, "cupy", module := stand_in.cupy(MultiProcessorCount=processors))
+    model = parse(f"model M {{\n input w: seq int\n y = Embedding({rows}, {units})(w)\n output y\n}}\n")
+    rng, weights = np.random.default_rng(0), model.init(0, "float32")
+    data = {"w": rng.integers(0, rows, (batch, steps))}
+    cotangents = {"y": rng.normal(size=(batch, steps, units)).astype("float32")}
+    right, found = (
+        model.compile(backend=backend, kernels=kernels, dtype="float32", gradient=True).gradients(
+            data, weights, cotangents
+        )[1]
+        for backend, kernels in (("numpy", "numpy"), ("cupy", None))
+    )
+    assert not [d for d in differences(right, found) if not d.equal]
+    assert module.launches["group1"] == 1
+
+
 ROW = """
 cell C {
   input x: [3]

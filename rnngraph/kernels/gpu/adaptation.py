@@ -29,13 +29,13 @@ def adapted(program: Program, target: GpuTarget) -> Program:
     return with_waves(with_forks(whole, FEW, with_gradients=True))
 
 
-def _opened(code: Sequence[Code]) -> Iterator[Code]:
+def _opened(code: Sequence[Code], in_loop: bool = False) -> Iterator[Code]:
     """Groups that only a CPU has a kernel for as the steps they were."""
     for item in code:
         if isinstance(item, Repeat):
-            rest = tuple(step for step in _opened(item.rest) if not isinstance(step, Repeat))
-            yield replace(item, body=tuple(_opened(item.body)), rest=rest)
-        elif isinstance(item, Group) and not supported(item.kernel):
+            rest = tuple(step for step in _opened(item.rest, True) if not isinstance(step, Repeat))
+            yield replace(item, body=tuple(_opened(item.body, True)), rest=rest)
+        elif isinstance(item, Group) and not supported(item.kernel, in_loop):
             yield from item.steps
         else:
             yield item

@@ -11,7 +11,7 @@ from rnngraph.ir.types import BATCH
 from rnngraph.kernels.gpu import chains, nests
 from rnngraph.kernels.gpu.products import Products
 from rnngraph.kernels.gpu.views import Views
-from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Kernel, Order, Product, Sums
+from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Kernel, Order, Product, Scatter, Sums
 from rnngraph.kernels.nests import Nest
 from rnngraph.planning.program import Group, Slot
 
@@ -19,7 +19,7 @@ HOW = {
     "sum": "Sum", "max_over": "Largest", "argmax": "Argmax", "softmax": "Softmax<false>",
     "log_softmax": "Softmax<true>",
 }  # fmt: skip
-KERNELS = Elementwise | Product | AlongRow | Nest | Sums | ColumnSums
+KERNELS = Elementwise | Product | AlongRow | Nest | Sums | ColumnSums | Scatter
 """What there is a function for."""
 SHARED = Elementwise | Product | AlongRow | Nest
 """What works on a share of rows and units."""
@@ -68,6 +68,8 @@ class Functions(Struct):
             return f"along_rows<{how}>(s, {x}, {kernel.row}, {y}, {kernel.result}, {masked});"
         if isinstance(kernel, ColumnSums):
             return f"column_sums<{kernel.width}>(block, {self.columns(kernel, pointers, masked)});"
+        if isinstance(kernel, Scatter):
+            return self.scatter(kernel, pointers, masked)
         return self.sums(kernel, pointers, masked)
 
     def product(
@@ -120,6 +122,12 @@ class Functions(Struct):
                 f"{rest[-1]}, {onto}, {masked});"
             )
         return "\n  ".join(lines)
+
+    def scatter(self, kernel: Scatter, pointers: Sequence[str], masked: str) -> str:
+        x, ids, table = pointers
+        units, told = self.units(kernel.order, kernel.axes), f"{table}, {kernel.entries}, {_said(kernel.order.onto)}"
+        chosen = f"{ids}, {kernel.ids}, {kernel.each}"
+        return f"scatter<{kernel.width}>({units}, {x}, {kernel.row}, {chosen}, {told}, {masked});"
 
     def units(self, order: Order, axes: Sequence[str]) -> str:
         """The rows of a sum, those of a unit, and whether the last unit comes first."""
@@ -175,8 +183,10 @@ def tiles_of(height: int, width: int) -> int:
     return -(-height // 64) * -(-width // 64)
 
 
-def supported(kernel: Kernel) -> bool:
-    """Whether there is a function for a kernel."""
+def supported(kernel: Kernel, in_loop: bool) -> bool:
+    """Whether there is a function for a kernel; in a loop it is called by teams, which share out rows and units."""
+    if isinstance(kernel, Scatter):
+        return not in_loop
     return isinstance(kernel, KERNELS) and not (isinstance(kernel, Nest) and kernel.how == "any")
 
 

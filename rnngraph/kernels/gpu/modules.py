@@ -18,7 +18,7 @@ from rnngraph.kernels.gpu.functions import SHARED, Functions, Tiles, blocks_of, 
 from rnngraph.kernels.gpu.shapes import LoopShape, loop_shape, shapes_at_once
 from rnngraph.kernels.gpu.target import THREADS, GpuTarget
 from rnngraph.kernels.gpu.views import Views
-from rnngraph.kernels.kernel import BLOCK, AlongRow, ColumnSums, Elementwise, Product, Sums
+from rnngraph.kernels.kernel import BLOCK, AlongRow, ColumnSums, Elementwise, Product, Scatter, Sums
 from rnngraph.kernels.nests import Nest
 from rnngraph.ops.summation_order import unit
 from rnngraph.planning.program import BEFORE, Code, Fork, Group, Program, Ref, Repeat, moments_of
@@ -424,6 +424,8 @@ class Module:
         """Blocks; rows of the batch, places before it and parts of the units that one of them has."""
         if isinstance(kernel, Sums | ColumnSums):
             return blocks_of(kernel), (1, 1, 1)
+        if isinstance(kernel, Scatter):
+            return max(1, min(kernel.entries, self.target.processors)), (1, 1, 1)
         assert isinstance(kernel, SHARED)
         batch = self.sizes[kernel.axes[-1]] if kernel.axes else 1
         outer = prod(self.sizes[axis] for axis in kernel.axes[:-1])

@@ -397,6 +397,39 @@ __device__ void own_column_sums(const Share& s, Units units, const T* x, Int row
   }
 }
 
+// Rows added to those of a table that ints choose, of `each` a row: a group of threads has some rows of the table, a thread
+// every 256th column of them at most, so that each entry is added up by one thread, in the order of the units.
+template <int WIDTH, class T>
+__device__ void scatter(Units units, const T* x, Int row, const Int* ids, Int of_row, Int each, T* table, Int entries,
+                        bool onto, const bool* mask, bool wanted) {
+  constexpr int ACROSS = WIDTH > THREADS / 2 ? THREADS : WIDTH > THREADS / 4 ? THREADS / 2 : WIDTH > 32 ? THREADS / 4 : 32;
+  constexpr int GROUPS = THREADS / ACROSS, AT_ONCE = 1024, NONE = -1;
+  __shared__ int chosen[AT_ONCE];
+  const Int own = (entries + Int(gridDim.x) * GROUPS - 1) / (Int(gridDim.x) * GROUPS);
+  const Int low = (Int(blockIdx.x) * GROUPS + threadIdx.x / ACROSS) * own, high = least(low + own, entries);
+  const int j0 = threadIdx.x % ACROSS;
+  if (!onto)
+    for (Int i = low; i < high; ++i)
+      for (int j = j0; j < WIDTH; j += ACROSS) table[i * WIDTH + j] = T(0);
+  for (Int n = 0; n < units.count(); ++n) {
+    const Int first = units.first(n) * each, end = units.end(n) * each;
+    for (Int k0 = first; k0 < end; k0 += AT_ONCE) {
+      const int here = int(least(AT_ONCE, end - k0));
+      __syncthreads();
+      for (int k = threadIdx.x; k < here; k += THREADS) {
+        const Int r = (k0 + k) / each, id = ids[r * of_row + (k0 + k) % each];
+        chosen[k] = mask && mask[r] != wanted ? NONE : int(id < 0 ? 0 : least(id, entries - 1));
+      }
+      __syncthreads();
+      for (int k = 0; k < here; ++k)
+        if (chosen[k] >= low && chosen[k] < high) {
+          const T* from = x + (k0 + k) / each * row + (k0 + k) % each * WIDTH;
+          for (int j = j0; j < WIDTH; j += ACROSS) table[Int(chosen[k]) * WIDTH + j] += from[j];
+        }
+    }
+  }
+}
+
 // --- along each row ---------------------------------------------------------------------------------------------
 
 template <class T> __device__ __forceinline__ T added_up(T x) {
