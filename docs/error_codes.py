@@ -52,6 +52,7 @@ MESSAGES = {
     "W605": "one training of a sweep failed: the message says which, and why",
     "W607": "a kernel for a GPU is not compiled or not loaded: the message says what is done instead, and why",
     "W608": "the loss of all rows is not the mean of that of their parts: the message says of which, and why",
+    "W609": "most of a column are numbers, and all of it is read as words: the message names the first that is no number",
 }
 """Of codes whose messages are put together elsewhere."""
 CURES = {
@@ -136,6 +137,7 @@ CURES = {
     "W606": "leave `--host` out, or use it only in a network that you trust",
     "W607": "results are the same, and take longer; another version of CUDA may take the kernel",
     "W608": "the mean of parts is often as good to learn from; `batch` in place of `accumulate` gives that of all rows",
+    "W609": "mend that cell where it should be a number",
 }
 """Of messages without a hint beside them, by code."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,19 +12,21 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from rnngraph.data.recipe import Recipe
-from rnngraph.data.table_files import Table
+from rnngraph.data.table_files import Table, is_number
 from rnngraph.data.table_order import Sorted
-from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError, Warned
 from rnngraph.language.elaboration.elaborated import DataInput
 
 Array = NDArray[Any]
 
 
-def fitted(inputs: Sequence[DataInput], table: Table, asked: Recipe) -> Recipe:
+def fitted(inputs: Sequence[DataInput], table: Table, asked: Recipe, known: Recipe) -> Recipe:
     """The recipe with the scaling and the classes of the columns that have none yet; UserError where others were made
-    with some, and a column has none."""
+    with some, and a column has none. `known` is how data were made before: columns that had no words then have none
+    now."""
     floats = _columns(inputs, asked, "float") if asked.standardise else ()
-    words = [n for n in _columns(inputs, asked, "int") if table.columns[n].dtype == object and _has_words(table, n)]
+    words = [n for n in _columns(inputs, asked, "int") if n not in known.columns_read and _has_words(table, n)]
     new = [n for n in floats if n not in asked.scaling]
     if new and asked.scaling:
         raise UserError(
@@ -32,7 +35,7 @@ def fitted(inputs: Sequence[DataInput], table: Table, asked: Recipe) -> Recipe:
             f"scaled are {', '.join(f'`{n}`' for n in asked.scaling)}",
         )
     scaling = {n: _scale(table, n) for n in new}
-    classes = {n: _words(table, n) for n in words if n not in asked.classes}
+    classes = {n: _words(table, n) for n in words}
     return replace(asked, scaling={**asked.scaling, **scaling}, classes={**asked.classes, **classes})
 
 
@@ -56,6 +59,8 @@ def _scale(table: Table, name: str) -> tuple[float, float]:
 
 
 def _has_words(table: Table, name: str) -> bool:
+    if table.columns[name].dtype != object:
+        return False
     try:
         table.numbers(name, "")
     except UserError:
@@ -73,21 +78,27 @@ def values(item: DataInput, name: str, there: Sorted, asked: Recipe) -> Array:
         return _classes(table, name, asked.classes[name])[there.rows]
     numbers = _truths(table, name) if item.type.dtype == "bool" else table.numbers(name, f"`{item.name}` is made of")
     missing = np.isnan(numbers)
-    masked = item.type.dtype == "float" and any(name in names for names in asked.masks.values())
+    floats = item.type.dtype == "float"
+    masked = floats and any(name in names for names in asked.masks.values())
     if missing.any() and not masked:
-        raise table.wrong(
-            name, int(np.flatnonzero(missing)[0]), "a value is missing",
-            f"fill it, or declare an input of the model as its mask: --mask seen={name}",
-        )  # fmt: skip
-    if item.type.dtype != "float":
+        help = f"fill it, or declare an input of the model as its mask: --mask seen={name}" if floats else "fill it"
+        raise table.wrong(name, int(np.flatnonzero(missing)[0]), "a value is missing", help)
+    if not floats:
         return table.whole(name, numbers).astype(bool if item.type.dtype == "bool" else np.int64)[there.rows]
     mean, deviation = asked.scaling.get(name, (0.0, 1.0))
     return np.where(missing, 0.0, (numbers - mean) / deviation)[there.rows]
 
 
 def _words(table: Table, name: str) -> tuple[str, ...]:
-    """The words of a column in their order."""
-    return tuple(sorted({str(c) for c in table.complete(name)}))
+    """The words of a column in their order. A warning where most are numbers, which are words like the others then."""
+    words = [str(cell) for cell in table.complete(name)]
+    odd = [row for row, word in enumerate(words) if not is_number(word)]
+    if 2 * len(odd) < len(words):
+        told = f"`{words[odd[0]][:60]}` is not a number, so all of the column are words, numbered in alphabetical order"
+        help = "mend it where it should be a number"
+        warned = Diagnostic("W609", table.place(name, odd[0]) + told, help=help, severity="warning")
+        warnings.warn(Warned(warned), stacklevel=2)
+    return tuple(sorted(set(words)))
 
 
 def _classes(table: Table, name: str, known: tuple[str, ...]) -> Array:
@@ -104,4 +115,9 @@ def _truths(table: Table, name: str) -> Array:
     if column.dtype == object:
         words = {"true": "1", "false": "0", "yes": "1", "no": "0"}
         column = np.array([words.get(str(cell).lower(), cell) for cell in column], object)
-    return Table({name: column}, table.path).numbers(name, "is true or false")
+    found = Table({name: column}, table.path).numbers(name, "is true or false")
+    odd = np.flatnonzero((found != 0) & (found != 1) & ~np.isnan(found))
+    if odd.size:
+        told = f"`{str(table.columns[name][odd[0]])[:60]}` is neither true nor false"
+        raise table.wrong(name, int(odd[0]), told, "the numbers 0 and 1 stand for false and true")
+    return found

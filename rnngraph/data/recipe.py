@@ -38,6 +38,11 @@ class Recipe(Struct, frozen=True):
     scaling: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     classes: Names = field(default_factory=dict)
 
+    @property
+    def columns_read(self) -> frozenset[str]:
+        """Those of any input."""
+        return frozenset(column for columns in self.columns.values() for column in columns)
+
     def scaling_of(self, item: DataInput) -> list[tuple[float, float]]:
         """What is subtracted from each column of an input, and what it is then divided by. Only floats are scaled."""
         scaling = self.scaling if item.type.dtype == "float" else {}
@@ -93,8 +98,9 @@ def _made_otherwise(
     for name in {**there.scaling, **here.scaling}:
         if here.scaling.get(name) != there.scaling.get(name):
             yield f"the column `{name}` was scaled otherwise for {what} than for {others}", "table"
-    for name, words in here.classes.items():
-        if words != there.classes.get(name, words):
+    for name in {**there.classes, **here.classes}:
+        both = all(name in columns for columns in (here.columns_read, there.columns_read))
+        if both and here.classes.get(name) != there.classes.get(name):
             yield f"the words of the column `{name}` have other numbers in {what} than in {others}", "table"
     for name, columns in here.columns.items():
         known_columns = there.columns.get(name, columns)

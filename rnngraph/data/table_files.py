@@ -97,8 +97,12 @@ class Table(Struct, frozen=True):
         return numbers.astype(np.int64)
 
     def wrong(self, name: str, row: int, what: str, help: str = "") -> UserError:
-        """What to say of one cell; rows count from 1, below the line of names."""
-        return UserError(f"`{self.path}`, row {row + 1}, column `{name}`: {what}", "E551", help)
+        """What to say of one cell."""
+        return UserError(self.place(name, row) + what, "E551", help)
+
+    def place(self, name: str, row: int) -> str:
+        """Where a cell is, to begin a message with; rows count from 1, below the line of names."""
+        return f"`{self.path}`, row {row + 1}, column `{name}`: "
 
 
 def _at_once(column: Array) -> Array | None:
@@ -120,7 +124,7 @@ def _decimal_hint(cell: Any) -> str:
 def is_missing(cell: Any) -> bool:
     if isinstance(cell, str):
         return cell.lower() in MISSING
-    return cell is None or cell != cell or type(cell).__name__ in ("NaTType", "NAType")
+    return cell is None or type(cell).__name__ in ("NaTType", "NAType") or cell != cell
 
 
 def read_table(source: Any) -> Table:
@@ -204,7 +208,7 @@ def _by_csv(path: Any, delimiter: str) -> Table:
         if len(lines) < 2:
             raise Damaged("it needs a line of names and at least one line of numbers")
         names, rows = [name.strip() for name in lines[0]], lines[1:]
-        if all(map(_is_number, names)):
+        if all(map(is_number, names)):
             raise Damaged("its first line should name the columns")
         uneven = next((i for i, row in enumerate(rows) if len(row) != len(names)), None)
         if uneven is not None:
@@ -219,7 +223,7 @@ def _delimiter(first: str) -> str:
     return next((sign for sign in ",;\t" if sign in first), ",")
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:

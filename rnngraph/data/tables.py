@@ -91,7 +91,8 @@ def table(
     chosen = _chosen(roles, wanted, read, asked, partly)
     masked = {name for name, columns in asked.masks.items() if not (partly and _lacks(read, columns))}
     inputs = [i for i in wanted if i.name in chosen or i.name in masked]
-    return _made(roles, inputs, read, replace(asked, columns={**asked.columns, **chosen}), rows)
+    asked = replace(asked, columns={**asked.columns, **chosen})
+    return _made(roles, inputs, read, asked, known, rows)
 
 
 def _named(given: Mapping[str, str | Sequence[str]]) -> dict[str, tuple[str, ...]]:
@@ -116,9 +117,11 @@ def _by_axis(steps: int | Mapping[str, int], roles: Roles) -> dict[str, int]:
 # --- one table ------------------------------------------------------------------------------------------------------
 
 
-def _made(roles: Roles, inputs: Sequence[DataInput], table: Table, asked: Recipe, rows: int | None) -> Dataset:
+def _made(
+    roles: Roles, inputs: Sequence[DataInput], table: Table, asked: Recipe, known: Recipe, rows: int | None
+) -> Dataset:
     there = in_order(table, asked)
-    asked = fitted(inputs, table, asked)
+    asked = fitted(inputs, table, asked, known)
     cut = _in_rows(roles, inputs, there, asked, rows) if rows else asked
     windows = _windows(roles, inputs, there, cut)
     arrays = {i.name: _array(i, roles, there, windows, cut) for i in inputs}

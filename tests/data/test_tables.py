@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
+from rnngraph.diagnostics.errors import Warned
 
 FORECAST = """\
 model Forecast {
@@ -481,6 +482,49 @@ def test_missing_words_are_told_as_missing() -> None:
     model = rg.parse("model M { input k: seq int\n output Embedding(3, 2)(k) as e }")
     with pytest.raises(rg.UserError, match="row 2, column `k`: a value is missing"):
         rg.data.table(model, {"k": np.array(["b", None, "c"], object)})
+
+
+def test_a_missing_value_that_pandas_marks_is_told() -> None:
+    pandas = pytest.importorskip("pandas")
+    model = rg.parse("model M { input k: seq int\n input b: seq bool\n output k, b }")
+    words, truths = pandas.array(["b", None, "c"], dtype="string"), pandas.array([True, False, None], dtype="boolean")
+    with pytest.raises(rg.UserError, match="row 2, column `k`: a value is missing"):
+        rg.data.table(model, pandas.DataFrame({"k": words, "b": [1, 0, 1]}))
+    with pytest.raises(rg.UserError, match="row 3, column `b`: a value is missing") as told:
+        rg.data.table(model, pandas.DataFrame({"k": [1, 2, 3], "b": truths}))
+    assert "--mask" not in str(told.value)  # only floats can be left out
+    with pytest.raises(rg.UserError, match="row 2, column `k`: a value is missing, and it tells sequences apart"):
+        rg.data.table(model, pandas.DataFrame({"k": words, "b": [1, 0, 1]}), by="k")
+
+
+def test_what_is_neither_true_nor_false_is_refused() -> None:
+    model = rg.parse("model M { input b: seq bool\n output b }")
+    for cell in (2, "2", -1.0):
+        with pytest.raises(rg.UserError, match=f"row 2, column `b`: `{cell}` is neither true nor false"):
+            rg.data.table(model, {"b": [1, cell, 0]})
+
+
+def test_a_column_of_numbers_is_not_read_as_words_later() -> None:
+    """One cell that is no number would give all others the places of their texts in the alphabet."""
+    model = rg.parse("""
+        model M {
+          input c: int
+          input y: [1]
+          p = Dense(1)(Embedding(20, 3)(c))
+          loss squared_error(p, y)
+        }
+    """)
+    numbers, y = [*range(12)], np.zeros(12)
+    data = rg.data.table(model, {"c": numbers, "y": y})
+    weights = model.fit(data, epochs=1).weights
+    cells = [*map(str, numbers[:-1]), "?"]
+    with pytest.raises(rg.UserError, match=r"row 12, column `c`: `\?` is not a number"):
+        rg.data.table(model, {"c": cells, "y": y}, like=weights.about.data)
+    with pytest.warns(Warned, match=r"row 12, column `c`: `\?` is not a number, so all of the column are words"):
+        other = rg.data.table(model, {"c": cells, "y": y})
+    assert other["c"].tolist() == [0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 2, 11]
+    with pytest.raises(rg.UserError, match="the words of the column `c` have other numbers in the data"):
+        model.evaluate(other, weights)
 
 
 # --- windows and rows of arrays -----------------------------------------------------------------------------------
