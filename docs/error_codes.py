@@ -52,7 +52,7 @@ MESSAGES = {
     "W605": "one training of a sweep failed: the message says which, and why",
     "W607": "a kernel for a GPU is not compiled or not loaded: the message says what is done instead, and why",
     "W608": "the loss of all rows is not the mean of that of their parts: the message says of which, and why",
-    "W609": "most of a column are numbers, and all of it is read as words: the message names the first that is no number",
+    "W609": "most of a column are numbers, and all of it is read as words: the message names the first that is none",
 }
 """Of codes whose messages are put together elsewhere."""
 CURES = {
