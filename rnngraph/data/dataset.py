@@ -33,7 +33,8 @@ class Dataset(Named):
     `made` tells how they were made of a table or a text (as JSON has it): it is kept with weights that are trained on
     them, so that new data are made the same way. `beside` holds what stands beside the rows and is no input: for each
     name a value for each row (rows,), or for each step of it along `axis` (rows, steps). `left_out` names sequences
-    that are too short to have a row.
+    that are too short to have a row. `ends` tells of each row of a table where its last step stands in the order of
+    the table: a later one has a larger number.
     """
 
     arrays: Mapping[str, Array]
@@ -41,11 +42,17 @@ class Dataset(Named):
     beside: Mapping[str, Array] = field(default_factory=dict)
     axis: str = ""
     left_out: tuple[str, ...] = ()
+    ends: Array | None = None
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {list(array.shape)} {array.dtype}" for name, array in self.arrays.items())
         left = f"; {len(self.left_out)} sequences are too short" if self.left_out else ""
         return f"<Dataset {shapes}{left}>"
+
+
+def ends_of(data: Mapping[str, Any]) -> Array | None:
+    """Where rows end in the order of their table, where that is known."""
+    return data.ends if isinstance(data, Dataset) else None
 
 
 def made_of(data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -40,19 +40,20 @@ def load(paths: Iterable[PathLike], model: Fed | None = None, **recipe: Any) -> 
     owner: dict[str, object] = {}
     made: dict[str, Any] = {}
     beside: Arrays = {}
-    axis, left_out = "", list[str]()
+    axis, left_out, ends = "", list[str](), None
     files = list(paths)
     for path in files:
         found = _read(path, model, {"partly": True, **recipe} if len(files) > 1 else recipe)
         made = merged(made, found.made)
         beside = _alike(beside, found.beside, str(path))
         axis, left_out = found.axis or axis, [*left_out, *found.left_out]
+        ends = found.ends if ends is None else ends
         for name, array in found.items():
             if name in arrays:
                 raise UserError(f"`{name}` is in two files, `{owner[name]}` and `{path}`", code="E541")
             arrays[name], owner[name] = array, path
     _refuse_missing(arrays, recipe)
-    return Dataset(arrays, made, beside, axis, tuple(left_out))
+    return Dataset(arrays, made, beside, axis, tuple(left_out), ends)
 
 
 def _refuse_missing(arrays: Arrays, recipe: Mapping[str, Any]) -> None:

@@ -20,26 +20,30 @@ _FINER = re.compile(r"[.,][0-9]{6}([0-9]+)")
 
 
 class Sorted(Struct, frozen=True):
-    """A table whose rows stand sequence by sequence, each in its order: `rows` are their numbers in the file."""
+    """A table whose rows stand sequence by sequence, each in its order: `rows` are their numbers in the file, `places`
+    those in the order of all sequences together, equal ones of one date."""
 
     table: Table
     rows: NDArray[np.int64]
     groups: tuple[int, ...]
+    places: NDArray[np.int64]
 
 
 def in_order(table: Table, asked: Recipe) -> Sorted:
     """The rows of the table, sequences in the order in which they first come."""
     if not table.rows:
         raise UserError(f"`{table.path}` has no rows", "E551")
-    key = _sortable(table, asked.order) if asked.order else np.zeros(table.rows)
+    key = _sortable(table, asked.order) if asked.order else np.arange(table.rows)
+    places = np.unique(key, return_inverse=True)[1]
     if not asked.by:
-        return Sorted(table, np.argsort(key, kind="stable"), (table.rows,))
+        rows = np.argsort(key, kind="stable")
+        return Sorted(table, rows, (table.rows,), places[rows])
     table.column(asked.by, "tells sequences apart (`by`)")
     ids = table.complete(asked.by, ", and it tells sequences apart")
     numbers: dict[Any, int] = {}
     group = np.array([numbers.setdefault(value, len(numbers)) for value in ids.tolist()])
     rows = np.lexsort((key, group))
-    return Sorted(table, rows, tuple(np.bincount(group).tolist()))
+    return Sorted(table, rows, tuple(np.bincount(group).tolist()), places[rows])
 
 
 def _sortable(table: Table, name: str) -> Array:

@@ -129,7 +129,9 @@ def _made(
     if windows.ragged and first:
         arrays[first + LENGTHS] = windows.lengths
     beside = _beside(roles, there, windows, asked)
-    return Dataset(arrays, {TABLE: asked.as_json()}, beside, roles.axis, _too_short(roles, inputs, there, cut))
+    left_out = _too_short(roles, inputs, there, cut)
+    ends = there.places[windows.starts + windows.lengths - 1]
+    return Dataset(arrays, {TABLE: asked.as_json()}, beside, roles.axis, left_out, ends)
 
 
 def _chosen(roles: Roles, wanted: Sequence[DataInput], table: Table, asked: Recipe, partly: bool) -> Names:

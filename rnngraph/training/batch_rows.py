@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnngraph.data.dataset import ends_of
 from rnngraph.diagnostics.errors import OutsideIndex
 from rnngraph.files.arrays import host_arrays
 from rnngraph.files.tensors import Arrays
@@ -33,7 +34,9 @@ def split(data: Mapping[str, Any], validation: Mapping[str, Any] | None, config:
         held = host_arrays(validation)
         return Split(rows, everything, held, np.arange(batches.row_count(held)), "the validation data")
     if config.validation > 0:
-        mine, other = batches.parted(len(everything), config.validation, config.split, config.seed)
+        mine, other = batches.parted(
+            len(everything), config.validation, config.split, config.seed, ends_of(data)
+        )
         return Split(rows, mine, rows, other)
     return Split(rows, everything, None, everything[:0])
 

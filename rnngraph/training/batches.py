@@ -35,8 +35,9 @@ def take(data: Mapping[str, Any], rows: Rows) -> Arrays:
     return {name: np.asarray(a)[rows] if np.ndim(a) > 0 else np.asarray(a) for name, a in data.items()}
 
 
-def parted(rows: int, fraction: float, how: Split, seed: int) -> tuple[Rows, Rows]:
-    """Which rows are learnt from, and which fraction is held back (at least one row). UserError with one row."""
+def parted(rows: int, fraction: float, how: Split, seed: int, ends: Array | None = None) -> tuple[Rows, Rows]:
+    """Which rows are learnt from, and which fraction is held back (at least one row): the last ones are those whose
+    `ends` are the largest. UserError with one row."""
     held = max(1, round(rows * fraction))
     if held >= rows:
         raise UserError(
@@ -44,7 +45,8 @@ def parted(rows: int, fraction: float, how: Split, seed: int) -> tuple[Rows, Row
             code="E711",
             help="give more rows, or a smaller `validation`",
         )
-    order = _generator(seed, 0, 1).permutation(rows) if how == "random" else np.arange(rows)
+    last = np.arange(rows) if ends is None else np.argsort(ends, kind="stable")
+    order = _generator(seed, 0, 1).permutation(rows) if how == "random" else last
     return np.sort(order[:-held]), np.sort(order[-held:])
 
 

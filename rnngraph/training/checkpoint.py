@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import Struct, field
 
 from rnngraph.data.contents import parts
+from rnngraph.data.dataset import ends_of
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.files.foreign import Damaged, foreign, parsed_json
 from rnngraph.files.outputs import PathLike, is_device
@@ -74,8 +75,10 @@ class Identity(Struct, frozen=True):
 
 
 def digests(data: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """A digest of each array by name: of its type, its shape and all of its bytes."""
-    return {f"{prefix}{name}": _digest(np.asarray(array)) for name, array in sorted(data.items())}
+    """A digest of each array by name: of its type, its shape and all of its bytes; and of the order of its rows."""
+    ends = ends_of(data)
+    arrays = {**data, **({} if ends is None else {"the order of rows": ends})}
+    return {f"{prefix}{name}": _digest(np.asarray(array)) for name, array in sorted(arrays.items())}
 
 
 def _digest(array: Any) -> str:

@@ -527,6 +527,46 @@ def test_a_column_of_numbers_is_not_read_as_words_later() -> None:
         model.evaluate(other, weights)
 
 
+HELD = """\
+model Held {
+  input x: seq
+  input y: []
+  param w: [] = 0
+  loss (w * last(x) - y) ** 2
+}
+"""
+
+
+@pytest.mark.parametrize("order", ["when", None])
+def test_the_last_rows_of_several_sequences_are_those_of_the_last_dates(order: str | None) -> None:
+    """`b` begins last and ends first. Without dates the last rows are those that end last in the table."""
+    when = ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05", "2024-01-06"]
+    ids = ["a", "a", "b", "b", "a", "a"]
+    y = np.array([1.0, 2, 3, 4, 5, 6])
+    stands = np.arange(6) if order is None else np.random.default_rng(1).permutation(6)
+    columns = {"id": np.array(ids)[stands], "when": np.array(when)[stands], "y": y[stands], "x": y[stands]}
+    model = rg.parse(HELD)
+    data = rg.data.table(model, columns, by="id", order=order, steps=1, horizon=0)
+    kept = {"optimizer": ("sgd", {"rate": 0}), "validation": 0.5, "epochs": 1}
+    (record,) = model.fit(data, split="last", **kept).history
+    assert record["validation.loss"] == pytest.approx((16 + 25 + 36) / 3)
+    (record,) = model.fit(dict(data), split="last", **kept).history  # plain arrays have no dates
+    assert record["validation.loss"] == pytest.approx(np.square(data["y"][3:]).mean())
+
+
+def test_rows_that_are_dated_otherwise_are_other_data(tmp_path: Path) -> None:
+    """The same arrays, of which others are held back."""
+    model, y = rg.parse(HELD), [1.0, 2, 3, 4]
+    columns = {"id": ["a", "a", "b", "b"], "y": y, "x": y}
+    kept: Any = {"by": "id", "order": "t", "steps": 1, "horizon": 0}
+    data, other = (rg.data.table(model, {**columns, "t": t}, **kept) for t in ([1, 2, 3, 4], [3, 4, 1, 2]))
+    assert all(np.array_equal(data[name], other[name]) for name in data)
+    path = tmp_path / "t.checkpoint"
+    model.fit(data, checkpoint=path, validation=0.5, split="last", epochs=1)
+    with pytest.raises(rg.UserError, match="made with other data: `the order of rows` is not the same"):
+        model.fit(other, resume=path, validation=0.5, split="last", epochs=1)
+
+
 # --- windows and rows of arrays -----------------------------------------------------------------------------------
 
 
