@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -19,8 +20,8 @@ UNKNOWN = "<unknown>"
 
 Kind = Literal["char", "byte", "word"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-_WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*|\n|[^\s]")
-"""Letters and digits, joined by apostrophes and hyphens; the end of a line; any other sign by itself."""
+_JOINERS = "\u200c\u200d"
+"""They have no width, and tell how the letters around them are written."""
 _CLOSING = re.compile(r" (?=[.,;:!?)\]}’”])|(?<=[(\[{‘“]) | ?\n ?")
 
 
@@ -73,7 +74,16 @@ def kind_named(name: str) -> Kind:
 
 def pieces(text: str, kind: Kind) -> list[str]:
     """A text as signs: its characters or its words."""
-    return list(text) if kind == "char" else _WORD.findall(text)
+    return list(text) if kind == "char" else re.findall(_word(text), text)
+
+
+def _word(text: str) -> str:
+    """What a word is: letters and digits with what combines with them, joined by apostrophes and hyphens; the end of a
+    line; any other sign by itself."""
+    marks = "".join(sorted(c for c in set(text) if c in _JOINERS or unicodedata.category(c).startswith("M")))
+    combined = f"[{marks}]*" if marks else ""
+    letters = rf"(?:[^\W_]{combined})+"
+    return rf"{letters}(?:['’\-]{letters})*|\n|\S{combined}"
 
 
 def alphabet_for(text: str, kind: Kind, most: int | None = None) -> Alphabet:

@@ -143,12 +143,19 @@ def _pow_vjp(y: Formula, dy: Formula, a: Formula, b: Formula) -> tuple[Formula, 
 
 
 def _atan2_vjp(angle: Formula, dy: Formula, y: Formula, x: Formula) -> tuple[Formula, Formula]:
-    """x and -y over the square of the radius; what is squared has at most the size 1. Where both are 0, 0."""
+    """x and -y over the square of the radius; what is squared has at most the size 1. Where both are 0, or one is
+    infinite, 0."""
     size = y.op("abs").op("maximum", x.op("abs"))
     size = size.where(size.op("gt", 0.0), 1.0)
     across, up = x / size, y / size
     radius = (across.op("square") + up.op("square")).op("maximum", 1.0) * size
-    return dy * across / radius, -(dy * up / radius)
+    finite = (size - size).op("eq", 0.0)
+    return (dy * across / radius).where(finite), -(dy * up / radius).where(finite)
+
+
+def _mod_vjp(rest: Formula, dy: Formula, a: Formula, b: Formula) -> tuple[Formula, Formula]:
+    """a - (a // b) b, whose quotient is the exact one: a / b is rounded, perhaps to the next whole number."""
+    return dy, -(dy * a.op("floordiv", b))
 
 
 def _either(first: str, second: str) -> Callable[..., tuple[Formula, Formula]]:
@@ -161,7 +168,7 @@ _binary("mul", "multiply", lambda y, dy, a, b: (dy * b, dy * a), ranges.multipli
 _binary("div", "divide", lambda y, dy, a, b: (dy / b, -(dy * y / b)), ranges.divided)
 _binary("pow", "power", _pow_vjp, ranges.power)
 _binary("atan2", "arctan2", _atan2_vjp, ranges.within(-4, 4))
-_binary("mod", "mod", lambda y, dy, a, b: (dy, -(dy * (a / b).op("floor"))), ranges.remainder)
+_binary("mod", "mod", _mod_vjp, ranges.remainder)
 _binary("maximum", "maximum", _either("ge", "lt"), ranges.larger)
 _binary("minimum", "minimum", _either("le", "gt"), ranges.smaller)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.data.alphabet import BYTES, alphabet_for, alphabet_in
+from rnngraph.data.alphabet import BYTES, alphabet_for, alphabet_in, pieces
 
 MODEL = """\
 model Writer(vocab = 5) {
@@ -27,6 +28,21 @@ def corpus(tmp_path: Path) -> Path:
     path = tmp_path / "corpus.txt"
     path.write_text("abcabcabde")
     return path
+
+
+def test_what_combines_with_a_letter_is_part_of_its_word() -> None:
+    """Vowel signs, accents that stand alone and joiners are no letters to Python."""
+    cafe = unicodedata.normalize("NFD", "déjà-vu café!")
+    for text, words in {
+        "हिन्दी भाषा": ["हिन्दी", "भाषा"],
+        cafe: [*cafe[:-1].split(), "!"],
+        "مُحَمَّد": ["مُحَمَّد"],
+        "می\u200cخواهم": ["می\u200cخواهم"],
+        "ok ✌\ufe0f a_b don't": ["ok", "✌\ufe0f", "a", "_", "b", "don't"],
+    }.items():
+        assert pieces(text, "word") == words
+        alphabet = alphabet_for(text, "word")
+        assert pieces(alphabet.text(alphabet.ids(text)), "word") == words
 
 
 def test_characters_in_windows_with_what_follows(corpus: Path) -> None:

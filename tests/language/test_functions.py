@@ -142,6 +142,17 @@ def test_poles_and_ends() -> None:
     assert np.array_equal(of("atan2(y, z)", y=y, z=z)[0], np.arctan2(y, z))
 
 
+def test_slopes_of_remainders_and_of_angles_at_infinity() -> None:
+    """x % z is x - (x // z) z, of the exact quotient: 88 / 0.1 is rounded to 880, of which 879 are whole."""
+    pairs = [(88.0, 0.1), (-3.0, -0.1), (7.0, 2.0), (-1e-30, 1e300), (5e-324, -2.0)]
+    (slopes,) = of("gradient(sum(x % z), z)", x=[x for x, _ in pairs], z=[z for _, z in pairs])
+    assert slopes.tolist() == [-(x // z) for x, z in pairs] and slopes.tolist()[:2] == [-879, -29]
+    inf = np.inf
+    y, z = [inf, -inf, inf, 2.0, 0.0, 1.0], [1.0, -inf, inf, -inf, inf, 2.0]
+    up, across = of("gradient(sum(atan2(y, z)), y)\ngradient(sum(atan2(y, z)), z)", y=y, z=z)
+    assert np.allclose(up, [0, 0, 0, 0, 0, 0.4], rtol=1e-15) and np.allclose(across, [0, 0, 0, 0, 0, -0.2], rtol=1e-15)
+
+
 def test_a_matrix_without_an_inverse_spoils_no_other_row() -> None:
     a = np.stack([np.eye(2), np.ones((2, 2)), 2 * np.eye(2)])
     text = "model M {\n  input a: [2, 2]\n  input b: [2]\n  output solve(a, b) as x\n}"
