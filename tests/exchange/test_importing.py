@@ -3,6 +3,7 @@ onnxruntime runs beside ours."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -107,6 +108,23 @@ def test_options_that_change_what_a_layer_does_are_read(
             new.writestr(entry, content.replace(said.encode(), other.encode()))
     with pytest.raises(UserError, match=words):
         import_model(tmp_path / "m.keras")
+
+
+def test_what_goes_backwards_over_masked_steps_is_told(tmp_path: Path) -> None:
+    """Keras reverses padding with the steps, and hands on a mask that it has not reversed."""
+    assert not any("backwards" in note for note in import_model(HERE / "stacked.keras").notes)
+    with ZipFile(HERE / "stacked.keras") as old, ZipFile(tmp_path / "m.keras", "w") as new:
+        for entry in old.namelist():
+            content = old.read(entry)
+            if entry == "config.json":
+                config = json.loads(content)
+                inner = {"name": "m", "mask_value": 0.0}
+                masking = {"module": "keras.layers", "class_name": "Masking", "config": inner}
+                config["config"]["layers"].insert(1, masking)
+                content = json.dumps(config).encode()
+            new.writestr(entry, content)
+    (note,) = (note for note in import_model(tmp_path / "m.keras").notes if "backwards" in note)
+    assert "goes backwards over masked steps: of a row that is padded its outputs begin at the first step here" in note
 
 
 # --- our own files --------------------------------------------------------------------------------------------------

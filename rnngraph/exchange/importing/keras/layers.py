@@ -18,7 +18,8 @@ from rnngraph.files.tensors import Arrays
 
 
 class Model(Struct):
-    """A model while it is read. `proofs` compare single layers with their definitions."""
+    """A model while it is read. `proofs` compare single layers with their definitions; `masked` says that steps of its
+    rows may be left out."""
 
     found: Found
     version: str
@@ -27,6 +28,7 @@ class Model(Struct):
     problems: list[str] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)
     proofs: list[Callable[[], None]] = field(default_factory=list)
+    masked: bool = False
 
 
 class Call(Struct, frozen=True):
@@ -120,7 +122,7 @@ def embedding(call: Call) -> Value:
         ids = elementwise(call.body, call.hint, "int({})", [ids], "int")
     if call.config.get("mask_zero"):
         note = f"`{call.hint}` says mask_zero = true: give lengths with the data, id 0 masks nothing here"
-        call.model.notes[note] = None
+        call.model.notes[note], call.model.masked = None, True
     dims = (*ids.dims, table.shape[1])
     if ids.shape:
         name = call.body.param(f"{call.hint}_table", table)
@@ -157,7 +159,7 @@ def _dropout(per_sequence: bool) -> Callable[[Call], Value]:
 
 def _masking(call: Call) -> Value:
     note = f"`{call.hint}` masks steps of {call.config.get('mask_value', 0.0)}: give lengths with the data instead"
-    call.model.notes[note] = None
+    call.model.notes[note], call.model.masked = None, True
     return call.x
 
 

@@ -24,7 +24,7 @@ def recurrent(call: Call) -> Result:
     _refuse(call.config)
     made, back = _layer(call, call.kind), bool(call.config.get("go_backwards"))
     ran = run(call.body, call.model.texts, call.hint, [made], call.inputs[0], [_first(call, made, call.states)], True)
-    y = _shown(ran, 0, call.config, back)
+    y = _shown(call, ran, 0, call.config, back)
     return (y, *_states(ran, made, 0)) if call.config.get("return_state") else y
 
 
@@ -46,7 +46,7 @@ def around_cells(call: Call) -> Result:
         ran = run(call.body, call.model.texts, hint, [made], x, [{}], True)
         states += _states(ran, made, 0)
         x = ran.outputs[0]
-    y = _shown(ran, 0, call.config, back)
+    y = _shown(call, ran, 0, call.config, back)
     return (y, *states) if call.config.get("return_state") else y
 
 
@@ -64,7 +64,7 @@ def bidirectional(call: Call) -> Result:
     whole, states = bool(forward.get("return_sequences")), bool(forward.get("return_state"))
     joined = whole and merge == "concat" and not states
     ran = run(call.body, call.model.texts, call.hint, layers, call.inputs[0], first, not joined)
-    ys = [ran.joined] if ran.joined else [_shown(ran, i, forward, False) for i in range(2)]
+    ys = [ran.joined] if ran.joined else [_shown(call, ran, i, forward, False) for i in range(2)]
     made = _merged(call, merge, ys)
     ends = [s for i in range(2) for s in _states(ran, layers[i], i)] if states else []
     return (*made, *ends) if len(made) + len(ends) > 1 else made[0]
@@ -131,11 +131,14 @@ def _first(call: Call, made: Recurrent, states: Sequence[Value]) -> dict[str, Va
     return dict(zip(names, states, strict=False))
 
 
-def _shown(ran: Run, i: int, config: Mapping[str, Any], back: bool) -> Value:
+def _shown(call: Call, ran: Run, i: int, config: Mapping[str, Any], back: bool) -> Value:
     """All outputs, in Keras's order, or the last."""
     if not config.get("return_sequences"):
         return ran.finals[i]["h"]
     y = ran.outputs[i]
+    if back and call.model.masked:
+        told = "of a row that is padded its outputs begin at the first step here, and behind the padding in the file"
+        call.model.notes[f"`{call.hint}` goes backwards over masked steps: {told}"] = None
     return replace(y, text=f"reversed({y.text})") if back else y
 
 
