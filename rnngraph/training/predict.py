@@ -78,10 +78,10 @@ def predict(model: Model, data: Mapping[str, Any], weights: Mapping[str, Any], o
 
 
 def _words(model: Model, recipe: Recipe | None) -> dict[str, tuple[str, ...]]:
-    """Of each output that says a class of a column of words, the words."""
+    """Of each output that says a class of a column of words, the words; of a class beyond them its number."""
     columns = {n: recipe.columns.get(target, ()) for n, target in model.roles.classes.items()} if recipe else {}
     known = {n: recipe.classes.get(c[0], ()) for n, c in columns.items() if len(c) == 1} if recipe else {}
-    return {n: words for n, words in known.items() if len(words) >= _choices(model, n)}
+    return {n: (*w, *map(str, range(len(w), _choices(model, n)))) for n, w in known.items() if w}
 
 
 def _choices(model: Model, output: str) -> int:

@@ -338,6 +338,12 @@ def test_classes_are_predicted_in_their_words() -> None:
     found = model.predict(data, weights)
     assert found["found"].tolist() == [2, 0, 1, 0]
     assert found.to_frame()["found"].tolist() == ["dog", "cat", "cow", "cat"]
+    wide = rg.parse(
+        "model M {\n input x: [2]\n input kind: int\n s = Dense(5)(x)\n output argmax(s) as found\n"
+        " loss cross_entropy(s, kind)\n}"
+    )
+    more = {"dense.kernel": np.array([[2.0, 0, 0, 0, 0], [0, 2.0, 0, 0, 0]]), "dense.bias": np.array([0, 0, 0, 1.0, 0])}
+    assert wide.predict(data, more).to_frame()["found"].tolist() == ["3", "cat", "cow", "cat"]  # none is the fourth
     other = rg.parse(
         "model M {\n input x: [2]\n input kind: int\n s = Dense(3)(x)\n output argmax(0 - s) as found\n"
         " loss cross_entropy(s, kind)\n}"
