@@ -152,8 +152,10 @@ def _guards_zero(node: Node) -> bool:
 
 def _at_least_one(node: Node) -> bool:
     """Whether it is `max(x, 1)` of a number of truths, as of steps before a `stop`."""
+    if node.op.name != "maximum":
+        return False
     count, one = node.inputs
-    return node.op.name == "maximum" and one.node.attrs.get("value") == 1 and _counts_truths(count)
+    return one.node.attrs.get("value") == 1 and _counts_truths(count)
 
 
 def _counts_truths(value: Value) -> bool:

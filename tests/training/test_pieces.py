@@ -411,6 +411,7 @@ RAGGED = {**CUT, "x.lengths": np.array([12, 3, 7, 1])}
         ("loss sqrt(cross_entropy(h, z, ignore = 0))", CUT, {"shards": 2}, "neither a sum nor a mean"),
         ("loss s loss mean(final.h)", RAGGED, {"batch": 2, "accumulate": 2}, "over different axes"),
         ("loss mean(s, axis = time)", RAGGED, {"segment": 5}, "by its own length"),
+        ("loss sum((z + 1) * s, axis = time) / sum(z + 1, axis = time)", CUT, {"segment": 5}, "divided by another sum"),
     ],
 )
 def test_a_loss_that_parts_do_not_give_is_told(loss: str, data: Any, recipe: dict[str, Any], reason: str) -> None:
