@@ -324,7 +324,7 @@ class CompiledProgram:
             refuse_unnamed(data=data, weights=weights)
         near = self.backend.near
         data, weights, cotangents = near(data), near(weights), None if cotangents is None else near(cotangents)
-        if isinstance(data.get(SEED), int | np.integer):
+        if SEED in data and isinstance(data[SEED], int | np.integer):
             data = {**data, SEED: np.asarray(data[SEED])}
         form = form_of(data), ("later" if later else "loss") if cotangents is None else form_of(cotangents)
         known = self._calls.get(form)
@@ -354,6 +354,8 @@ class CompiledProgram:
         shapes, dtype, narrowed = self._shapes, self._dtype, False
         for name in needed:  # as quick as can be: it is done at each call
             array = weights[name]
+            if type(array) is np.ndarray and array.dtype is dtype and array.shape == shapes[name]:
+                continue
             if not is_plain(array) or array.shape != shapes[name] or array.dtype.kind not in "fiu":
                 return {**weights, **self._checked(weights, needed)}
             narrowed |= array.dtype != dtype and not np.can_cast(array.dtype, dtype)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from msgspec import Struct, field
 
+from rnngraph.data.contents import within
 from rnngraph.data.shapes import LENGTHS, target
 from rnngraph.files.arrays import on_device
 from rnngraph.files.tensors import Arrays
@@ -205,7 +206,7 @@ def contents(
                 return None  # what goes on in the middle of a sequence has been seen to be able to
             found.append((item.name, _positive))
         elif item.name in limits:
-            found.append((item.name, partial(_within, limits[item.name])))
+            found.append((item.name, partial(within, limits[item.name])))
     return tuple(found)
 
 
@@ -215,7 +216,3 @@ def _finite(array: Any) -> bool:
 
 def _positive(array: Any) -> bool:
     return bool(array.size == 0 or array.min() > 0)
-
-
-def _within(limit: int, array: Any) -> bool:
-    return not array.size or bool(array.min() >= 0 and array.max() < limit)

@@ -152,3 +152,12 @@ def _place(dim: str | int, i: int, several: bool) -> str:
     if isinstance(dim, int):
         return f"value {i}"
     return f"step {i} of {dim}" if several else f"step {i}"
+
+
+def within(limit: int, array: Any) -> bool:
+    """Whether all of these integers of 64 bits are at least 0 and below a limit: as unsigned ones the negative are
+    the largest."""
+    return not array.size or bool(array.view(_UNSIGNED).max() < limit)
+
+
+_UNSIGNED = np.dtype(np.uint64)

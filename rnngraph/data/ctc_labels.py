@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.data.checks import Checked
+from rnngraph.data.contents import within
 from rnngraph.data.shapes import Array
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
@@ -33,11 +34,15 @@ def fitting_labels(
     """Of each array of labels among data of these sizes, without lengths, what tells whether it would be refused."""
     for one in wanted:
         if one.labels in data and one.over in sizes:
-            yield one.labels, partial(_fit, one, dict(sizes))
+            most = data[one.labels].shape[1]
+            most += one.merged * max(0, most - 1)
+            fits = one.lenient or most <= size_of(one.axis, sizes.__getitem__)
+            yield one.labels, partial(_fit, one, dict(sizes), fits)
 
 
-def _fit(one: Alignment, sizes: dict[str, int], labels: Array) -> bool:
-    return _wrong(one, Checked({one.labels: labels}, {}, {}, sizes)) is None
+def _fit(one: Alignment, sizes: dict[str, int], always: bool, labels: Array) -> bool:
+    """`always`: however many labels count, there are steps enough."""
+    return (always and within(one.classes, labels)) or _wrong(one, Checked({one.labels: labels}, {}, {}, sizes)) is None
 
 
 def _wrong(one: Alignment, data: Checked) -> Diagnostic | None:

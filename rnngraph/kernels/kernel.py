@@ -193,7 +193,7 @@ class Ctc(Struct, frozen=True):
     @property
     def scratch(self) -> tuple[str, ...]:
         """What it uses of the op's scratch, by name."""
-        found = ("logs", "label", "blank", "start", "ids", "spare", "number", "needed")
+        found = ("logs", "one", "label", "blank", "ids", "spare")
         return (*found, "all_label", "all_blank", "all_start") if self.gradient else found
 
     @property

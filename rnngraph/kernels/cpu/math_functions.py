@@ -47,6 +47,8 @@ LOG = {  # (2 atanh(s) / s - 2) / s**2 as a polynomial in s**2; relative error o
 }  # fmt: skip
 MANTISSA = {"float": 23, "double": 52}
 BIAS = {"float": 127, "double": 1023}
+SHIFTER, SHIFTER_BITS = 1.5 * 2.0**52, 0x4338 << 48
+"""A float of 64 bits whose last bit counts 1."""
 EXP_LIMITS = {"float": (-104.0, 89.0), "double": (-746.0, 710.0)}
 """Beyond these the result is 0 or infinite anyway; within them the scale fits two factors."""
 SIGMOID_LIMITS = {"float": (-87.0, 89.0), "double": (-708.0, 710.0)}
@@ -62,14 +64,35 @@ def exp(v: Lanes, x: str) -> str:
 
 
 def _exp_parts(v: Lanes, x: str, limits: Mapping[str, tuple[float, float]]) -> tuple[str, str]:
-    """exp(r) and n with x = n ln(2) + r within the limits, n whole and |r| <= ln(2) / 2."""
+    """`exp_parts` within the limits, the second as integers."""
     low, high = limits[v.element]
-    inside = v.at_most(v.at_least(x, v.number(low)), v.number(high))
-    n = v.intrinsic("rint", v.two("fmul", inside, v.number(LOG2_E)))
-    r = v.fma(n, v.number(-LN2_HIGH[v.element]), inside)
+    near, n = exp_parts(v, v.at_most(v.at_least(x, v.number(low)), v.number(high)))
+    return near, _as_integer(v, n)
+
+
+def exp_parts(v: Lanes, x: str) -> tuple[str, str]:
+    """exp(r) and n with x = n ln(2) + r, n whole and |r| <= ln(2) / 2."""
+    n = v.intrinsic("rint", v.two("fmul", x, v.number(LOG2_E)))
+    r = v.fma(n, v.number(-LN2_HIGH[v.element]), x)
     r = v.fma(n, v.number(-LN2_LOW[v.element]), r)
     near = v.two("fadd", v.fma(v.two("fmul", r, r), v.polynomial(r, EXP[v.element]), r), v.number(1.0))
-    return near, v.to.let(f"fptosi {v.floats} {n} to {v.integers}")
+    return near, n
+
+
+def _as_integer(v: Lanes, n: str) -> str:
+    """A whole number that is small. Many machines convert one of 64 bits at a time: those stand in the last bits of a
+    sum with 1.5 * 2**52."""
+    if v.element == "float":
+        return v.to.let(f"fptosi {v.floats} {n} to {v.integers}")
+    moved = v.to.let(f"bitcast {v.floats} {v.two('fadd', n, v.number(SHIFTER))} to {v.integers}")
+    return v.to.let(f"sub {v.integers} {moved}, {_splat(v, SHIFTER_BITS)}")
+
+
+def _as_float(v: Lanes, n: str) -> str:
+    if v.element == "float":
+        return v.to.let(f"sitofp {v.integers} {n} to {v.floats}")
+    moved = v.to.let(f"add {v.integers} {n}, {_splat(v, SHIFTER_BITS)}")
+    return v.two("fsub", v.to.let(f"bitcast {v.integers} {moved} to {v.floats}"), v.number(SHIFTER))
 
 
 def _splat(v: Lanes, number: int) -> str:
@@ -142,7 +165,7 @@ def log(v: Lanes, x: str) -> str:
     steps = v.to.let(f"ashr {v.integers} {v.to.let(f'sub {v.integers} {raw}, {root}')}, {_splat(v, bits)}")
     back = v.to.let(f"sub {v.integers} {raw}, {v.to.let(f'shl {v.integers} {steps}, {_splat(v, bits)}')}")
     m = v.to.let(f"bitcast {v.integers} {back} to {v.floats}")
-    n = v.to.let(f"sitofp {v.integers} {steps} to {v.floats}")
+    n = _as_float(v, steps)
     n = v.select(small, v.two("fsub", n, v.number(bits + 1.0)), n, v.floats)
     f = v.two("fsub", m, v.number(1.0))
     s = v.two("fdiv", f, v.two("fadd", m, v.number(1.0)))
