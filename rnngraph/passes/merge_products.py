@@ -22,9 +22,9 @@ from rnngraph.passes.bodies import Border, everywhere, with_results
 
 
 def share(graph: Graph) -> Graph:
-    """Shares products in every body, then between loops."""
+    """Shares products in every body, then outside of loops."""
     inside = everywhere(graph, lambda node, inputs: _in_body(node) if node.op is LOOP else None)
-    groups = _groups(inside.nodes(), set())
+    groups = _groups(_read_outside(inside.nodes()), set())
     if not groups:
         return inside
     products = {p: (group, i) for group in groups for i, p in enumerate(group)}
@@ -42,6 +42,14 @@ def share(graph: Graph) -> Graph:
     rewriter = Rewriter(change)
     values = rewriter.run(inside.outputs.values())
     return inside.with_outputs(dict(zip(inside.outputs, values, strict=True)))
+
+
+def _read_outside(nodes: Sequence[Node]) -> list[Node]:
+    """The nodes without those whose results, or their sums with something, a loop reads step by step: one product for
+    several loops is made before them all and lies in far memory, one for each a step at a time, where it is read."""
+    read = {s.sequence.node for node in nodes if node.op is LOOP for s in loop_of(node).slices}
+    read |= {value.node for node in read if node.op is TABLE["add"] for value in node.inputs}
+    return [node for node in nodes if node not in read]
 
 
 def _in_body(node: Node) -> Node | None:

@@ -17,8 +17,8 @@ from rnngraph.kernels.kernel import Ctc
 
 NEVER = -(2.0**50)
 """The exponent of a probability of 0: finite, so that two of them have a difference."""
-LEAST = -1022.0
-"""The exponent of the smallest float: what is as small beside another number is nothing."""
+LEAST = -1023.0
+"""An exponent that makes 0, as the smallest float has one more."""
 BIAS, ONE, DIGITS = 1023.0, 0x3FF << 52, (1 << 52) - 1
 """Of the exponent in a float of 64 bits; the float 1, and all bits of a mantissa."""
 
@@ -168,7 +168,7 @@ class CtcLanes:
         return self.v.two("fmul", x.mantissa, self.power(x.exponent))
 
     def power(self, n: str) -> str:
-        """2**n for whole numbers of at most 1023; the least of floats for those that are too small."""
+        """2**n for whole numbers of at most 1023; 0 where that is too small for a float."""
         v = self.v
         biased = v.two("fadd", v.at_least(n, v.number(LEAST)), v.number(SHIFTER + BIAS))
         bits = self.to.let(f"shl {v.integers} {self.bits(biased)}, splat (i64 52)")
