@@ -26,12 +26,10 @@ def run(kernel: Kernel, addresses: Addresses, jobs: Sequence[tuple[Sequence[int]
     kept: list[array[int]] = []
     arguments = [_kept(given, kept) for given, _ in jobs]
     for thread in range(threads):
-        words = array("q")
-        for at, (_, columns) in zip(arguments, jobs, strict=True):
-            entry = [0] * walk.WORDS
-            entry[walk.KERNEL], entry[walk.ARGS] = address, at
-            entry[walk.COL0], entry[walk.COL1] = _part(columns, thread, threads, machine.width)
-            words.extend(entry)
+        words = array("q", [0] * walk.WORDS) * len(jobs)
+        for start, at, (_, columns) in zip(range(0, len(words), walk.WORDS), arguments, jobs, strict=True):
+            words[start + walk.KERNEL], words[start + walk.ARGS] = address, at
+            words[start + walk.COL0], words[start + walk.COL1] = _part(columns, thread, threads, machine.width)
         tables.append((_kept(words, kept), len(jobs), _kept([0, 0, 0], kept)))
     pool(threads).run(tables)
 
