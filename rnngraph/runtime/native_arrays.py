@@ -88,9 +88,9 @@ def _by_type(groups: Sequence[Group]) -> dict[str, list[Group]]:
     for group in groups:
         dtype = group[0].dtype
         name = _NAMES.get(dtype, "")
-        fine = name and all([a.dtype is dtype and a.flags.c_contiguous for a in group])
+        others = [a for a in group if a.dtype is not dtype or not a.flags.c_contiguous]
         if group[0].size:
-            found.setdefault(name if fine else "", []).append(group)
+            found.setdefault("" if others else name, []).append(group)
     return found
 
 

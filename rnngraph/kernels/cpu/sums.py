@@ -8,10 +8,12 @@ computed together, nor by which thread.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.products import DEPTH, ROWS, Shape, Writer
+from rnngraph.kernels.cpu.vectors import Lanes
 
 ROOM = 816 * DEPTH
 """Bytes of the left factor's packed rows of a chunk: they stay in the nearest memory but one. For as many rows of the
@@ -39,13 +41,21 @@ class _Sums(Writer):
         return ROOM // (DEPTH * self.shape.bytes) // ROWS * ROWS
 
     def units_tile(self, rows: int) -> str:
-        """Adds the units of a chunk to one tile, in their order: of each the sum of its terms to what stands there."""
+        """Adds the units of a chunk to one tile, in their order: of each the sum of its terms to what stands there.
+        Columns that fill no panel stand in a tile of their own meanwhile, as masks are slow to store."""
         shape = self.shape
         to = Function(f"units_{rows}", ["ptr %a", "ptr %b", "ptr %c", "i64 %ldc", "ptr %bounds", "i64 %count",
                                         "i64 %back", "i64 %left", "i64 %more"])  # fmt: skip
         v = self.lanes(to)
         sums = self.zero_sums(to, v, rows)
         lines = [self.at(to, "%c", to.mul(i, "%ldc")) for i in range(rows)]
+        room = to.variable(f"[{rows * shape.panel} x {shape.element}]")
+        apart = [self.at(to, room, i * shape.panel) for i in range(rows)]
+        masks = [v.first(to.sub("%left", j * shape.width)) for j in range(shape.across)]
+        few = to.let(f"icmp slt i64 %left, {shape.panel}")
+        with to.when(to.let(f"and i1 {few}, {to.let('icmp ne i64 %more, 0')}")):
+            self.copied(to, v, lines, apart, masks)
+        here = [to.let(f"select i1 {few}, ptr {a}, ptr {line}") for a, line in zip(apart, lines, strict=True)]
         with to.loop(0, "%count") as m:
             low, high = self.unit(to, m)
             self.clear(to, v, sums)
@@ -54,8 +64,20 @@ class _Sums(Writer):
                 columns = [v.load(self.at(to, b, j * shape.width), shape.dtype) for j in range(shape.across)]
                 for i in range(rows):
                     self.grow(to, v, sums[i], v.load_one(self.at(to, a, i), shape.dtype), columns)
-            self.stored(to, v, sums, lines, [(self.more(to, m), lines)])
+            self.stored_columns(to, v, sums, here, [(self.more(to, m), here)], [None] * shape.across)
+        with to.when(few):
+            self.copied(to, v, apart, lines, masks)
         return to.text()
+
+    def copied(
+        self, to: Function, v: Lanes, lines: Sequence[str], others: Sequence[str], masks: Sequence[str]
+    ) -> None:
+        """The masked columns of some lines to others."""
+        for line, other in zip(lines, others, strict=True):
+            for j, v.mask in enumerate(masks):
+                x = v.load(self.at(to, line, j * self.shape.width), self.shape.dtype)
+                v.store(x, self.at(to, other, j * self.shape.width), self.shape.dtype)
+        v.mask = None
 
     def more(self, to: Function, m: Number) -> str:
         """Whether the unit at place m is added to what stands there."""
