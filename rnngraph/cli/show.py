@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from msgspec.structs import replace
@@ -77,22 +77,22 @@ def _gpu_kernels(
 ) -> list[Listed]:
     """The kernels on a GPU; on an H100 where there is none here."""
     from rnngraph.ir.types import BATCH
-    from rnngraph.kernels.gpu.adaptation import adapted
     from rnngraph.kernels.gpu.listing import listed_on_gpu
     from rnngraph.kernels.gpu.modules import Module
     from rnngraph.runtime.choose_backend import planner_named, refuse_products
 
     refuse_products(options.products, options.dtype)
-    target = planner_named("cupy", "native", options.products).target(options.dtype)  # type: ignore[attr-defined]
-    plain = _program(model, replace(options, backend="numpy", kernels="numpy", products=""), steps, gradient, padded)
-    program = adapted(plain, target)
+    backend = planner_named("cupy", "native", options.products)
+    program = _program(model, replace(options, products=""), steps, gradient, padded, backend=backend)
     sizes = {axis: batch if axis == BATCH else steps or 100 for axis in program.axes}
-    return listed_on_gpu(Module(program, sizes, target))
+    return listed_on_gpu(Module(program, sizes, backend.target(options.dtype)))  # type: ignore[attr-defined]
 
 
-def _program(model: Model, options: RunOptions, steps: int | None, gradient: bool, padded: bool) -> Program:
+def _program(
+    model: Model, options: RunOptions, steps: int | None, gradient: bool, padded: bool, **more: Any
+) -> Program:
     from rnngraph.compilation.variant import Signature
 
-    program = options.compiled(model, steps, gradient=gradient)
+    program = options.compiled(model, steps, gradient=gradient, **more)
     signature = Signature(padded, cotangents=model.differentiated if gradient else None)
     return program.variant(signature).program

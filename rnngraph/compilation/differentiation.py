@@ -18,14 +18,19 @@ _LOOPED: WeakKeyDictionary[Elaborated, dict[Any, Graph]] = WeakKeyDictionary()
 
 
 def looped(
-    made: Elaborated, cotangents: tuple[str, ...] | None, gradient: Gradient, weighed: bool = False
+    made: Elaborated,
+    cotangents: tuple[str, ...] | None,
+    gradient: Gradient,
+    weighed: bool = False,
+    whole_loops: bool = False,
 ) -> Graph:
-    """The graph behind all passes that come before the mode is chosen. They run once for a model, whatever the modes
-    and schedules that it is compiled for."""
+    """The graph behind all passes that come before the mode is chosen. They run once for a model and a kind of
+    device, whatever the modes and schedules that it is compiled for."""
     known = _LOOPED.setdefault(made, {})
-    key = cotangents, weighed, cotangents is not None and gradient
+    key = cotangents, weighed, cotangents is not None and gradient, whole_loops
     if key not in known:
-        *_, (_, known[key]) = looped_stages(*differentiated(made, cotangents, gradient, weighed))
+        asked = differentiated(made, cotangents, gradient, weighed)
+        *_, (_, known[key]) = looped_stages(*asked, whole_loops=whole_loops)
     return known[key]
 
 

@@ -61,13 +61,15 @@ class Variant(Struct, frozen=True, eq=False, dict=True):
         """Every stage of compilation by name, from the elaborated graph on."""
         told = self.signature
         asked = differentiated(self.elaborated, told.cotangents, self.schedule.gradient, told.weighed)
-        yield from stages(*asked, self.schedule.unroll, Steps(self.schedule))
+        steps = Steps(self.schedule)
+        yield from stages(*asked, self.schedule.unroll, steps, whole_loops=not self.backend.unrolls)
 
     @property
     def looped(self) -> Graph:
         """The last stage that has loops, the same in every mode."""
         told = self.signature
-        return looped(self.elaborated, told.cotangents, self.schedule.gradient, told.weighed)
+        whole_loops = not self.backend.unrolls
+        return looped(self.elaborated, told.cotangents, self.schedule.gradient, told.weighed, whole_loops)
 
     @cached_property
     def graph(self) -> Graph:

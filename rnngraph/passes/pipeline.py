@@ -13,6 +13,7 @@ from rnngraph.passes.hoist import hoist, merge_sums
 from rnngraph.passes.index_checks import watched
 from rnngraph.passes.merge_products import share
 from rnngraph.passes.prune import prune
+from rnngraph.passes.recurrences import apart
 from rnngraph.passes.simplify import simplify
 from rnngraph.passes.sink import sink
 from rnngraph.passes.split import regroup, split
@@ -37,12 +38,20 @@ AFTER: list[tuple[str, Pass]] = [
     ("simplify", simplify),  # before its parts are moved
     ("hoist back", hoist),  # the same for the loops that the gradient made
     ("sink", sink),  # then what only feeds stacks; their sums over time join the products
+]
+APART: list[tuple[str, Pass]] = [
+    ("apart", apart),  # of what is left in a loop, what is no recurrence; only where loops are kernels of a GPU
+]
+LAST: list[tuple[str, Pass]] = [
     ("share", share),  # products that now stand side by side
     ("merge", merge_sums),  # sums over axes of what hoist moved
     ("late cse", cse),  # what the gradient and the moves made twice
     ("prune", prune),  # drops every stack, carry and binding that nothing reads any more
 ]
-STAGES = ("elaborate", *(name for name, _ in WATCH + BEFORE), "grad", *(name for name, _ in AFTER), "units", "unroll")
+STAGES = (
+    *("elaborate", *(name for name, _ in WATCH + BEFORE), "grad", *(name for name, _ in AFTER + LAST)),
+    *("units", "unroll"),
+)
 
 
 def stages(
@@ -52,10 +61,11 @@ def stages(
     turn: str | int,
     steps: Mapping[str, int],
     watch: bool = True,
+    whole_loops: bool = False,
 ) -> Iterator[tuple[str, Graph]]:
     """Every stage by name: see `looped_stages` and `unrolled`."""
     found = graph
-    for name, found in looped_stages(graph, cotangents, wrt, watch):
+    for name, found in looped_stages(graph, cotangents, wrt, watch, whole_loops):
         yield name, found
     yield "unroll", unrolled(found, turn, steps)
 
@@ -72,11 +82,13 @@ def looped_stages(
     cotangents: Sequence[tuple[Value, Value]] | None,
     wrt: Mapping[str, Value],
     watch: bool = True,
+    whole_loops: bool = False,
 ) -> Iterator[tuple[str, Graph]]:
     """The stages before the mode is chosen, by name.
 
     `cotangents` None means no gradients. `watch` False leaves each look at an integer that chooses where it is, for
-    those who say it in another language. Values are tracked through the early passes by standing among the outputs,
+    those who say it in another language. `whole_loops` is for a device whose kernels are loops, with all of their
+    steps. Values are tracked through the early passes by standing among the outputs,
     under names that start with a colon.
     """
     yield "elaborate", graph
@@ -94,7 +106,7 @@ def looped_stages(
         pairs = [(found[f":out:{i}"], found[f":cot:{i}"]) for i in range(len(cotangents))]
         graph = gradients(_visible(graph), pairs, {name: found[f":wrt:{name}"] for name in wrt})
     yield "grad", graph
-    for name, run in AFTER:
+    for name, run in AFTER + (APART if whole_loops else []) + LAST:
         graph = run(graph)
         yield name, graph
     if cotangents is not None:

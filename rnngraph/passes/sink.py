@@ -71,14 +71,14 @@ def _movable(loop: Loop) -> list[Node]:
         for n in reversed(free):
             read_by = readers.get(n, [])
             unread = all(r in moving for r in read_by) and (n in ends or bool(read_by))
-            if n not in moving and unread and _worth(n, available) and not _keeps_to_its_step(n, loop):
+            if n not in moving and unread and _worth(n, available) and not keeps_to_its_step(n, loop):
                 moving.add(n)
                 available |= set(n.inputs)
         if len(moving) == before:
             return [n for n in reversed(nodes) if n in moving]
 
 
-def _keeps_to_its_step(node: Node, loop: Loop) -> bool:
+def keeps_to_its_step(node: Node, loop: Loop) -> bool:
     """Whether it has no form over all steps at once: it looks rows up in a table that may be another at each step (here
     only what is captured is known to be the same), or adds rows to one by ids that are the same at all steps."""
     same = {c.param for c in loop.captures}

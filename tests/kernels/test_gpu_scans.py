@@ -89,6 +89,26 @@ def test_the_bits_of_the_walk(name: str, gpu: Any) -> None:
 
 
 @emulated
+@pytest.mark.parametrize(
+    ("name", "chunks"),
+    [("LRU(4, 3)", [True, True]), ("SRU(3) >> SRU(5)", [False, False, True, True]), ("IndRNN(4)", [False, True])],
+)
+def test_products_and_sums_beside_a_recurrence_leave_its_loop(name: str, chunks: list[bool], gpu: Any) -> None:
+    """Forward, where outputs are products of states, and backward, where a vector's gradient is a sum over rows."""
+    model = cell(name, 4)
+    data, weights = synthetic(model, 37, 3, 0, padded=True), model.init(0)
+    right = everything(model.compile(gradient=True), data, weights, None)
+    walked = everything(model.compile(backend=InChunks(WALKED), gradient=True), data, weights, None)
+    program = model.compile(backend=InChunks(2), gradient=True)
+    found = everything(program, data, weights, None)
+    with gpu.record() as launches:
+        program.gradients(data, weights)
+    assert max(d.max_abs for d in differences(right, found)) < 1e-12
+    assert not unequal(walked, found)
+    assert [in_chunks(launch) for launch in loops(launches)] == chunks
+
+
+@emulated
 @pytest.mark.usefixtures("gpu")
 def test_modes_and_schedules() -> None:
     """A schedule walks pieces of the loop, each in chunks of its own, some again; a run goes on from given states."""
