@@ -93,8 +93,11 @@ def test_odd_sizes_in_float32(steps: int, batch: int) -> None:
 @emulated
 @pytest.mark.parametrize(
     ("rows", "units", "steps", "batch", "processors"),
-    [(7, 3, 5, 3, 132), (300, 40, 50, 3, 2), (11, 70, 9, 40, 2), (5, 300, 3, 2, 132), (1, 129, 700, 2, 2), (3, 3, 0, 2, 2)],
-)
+    [
+        (7, 3, 5, 3, 132), (300, 40, 50, 3, 2), (11, 70, 9, 40, 2), (5, 300, 3, 2, 132), (1, 129, 700, 2, 2),
+        (3, 3, 0, 2, 2),
+    ],
+)  # fmt: skip
 def test_rows_are_added_to_chosen_ones_in_order(
     rows: int, units: int, steps: int, batch: int, processors: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
