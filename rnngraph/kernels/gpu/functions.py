@@ -11,7 +11,7 @@ from rnngraph.ir.types import BATCH
 from rnngraph.kernels.gpu import chains, nests
 from rnngraph.kernels.gpu.products import Products
 from rnngraph.kernels.gpu.views import Views
-from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Kernel, Order, Product, Scatter, Sums
+from rnngraph.kernels.kernel import AlongRow, ColumnSums, Ctc, Elementwise, Kernel, Order, Product, Scatter, Sums
 from rnngraph.kernels.nests import Nest
 from rnngraph.planning.program import Group, Slot
 
@@ -19,7 +19,7 @@ HOW = {
     "sum": "Sum", "max_over": "Largest", "argmax": "Argmax", "softmax": "Softmax<false>",
     "log_softmax": "Softmax<true>",
 }  # fmt: skip
-KERNELS = Elementwise | Product | AlongRow | Nest | Sums | ColumnSums | Scatter
+KERNELS = Elementwise | Product | AlongRow | Nest | Sums | ColumnSums | Scatter | Ctc
 """What there is a function for."""
 SHARED = Elementwise | Product | AlongRow | Nest
 """What works on a share of rows and units."""
@@ -70,6 +70,8 @@ class Functions(Struct):
             return f"column_sums<{kernel.width}>(block, {self.columns(kernel, pointers, masked)});"
         if isinstance(kernel, Scatter):
             return self.scatter(kernel, pointers, masked)
+        if isinstance(kernel, Ctc):
+            return self.ctc(kernel, pointers)
         return self.sums(kernel, pointers, masked)
 
     def product(
@@ -129,6 +131,18 @@ class Functions(Struct):
         chosen = f"{ids}, {kernel.ids}, {kernel.each}"
         return f"scatter<{kernel.width}>({units}, {x}, {kernel.row}, {chosen}, {told}, {masked});"
 
+    def ctc(self, kernel: Ctc, pointers: Sequence[str]) -> str:
+        scores, given, steps, counts, out = pointers[:5]
+        scratch = dict(zip(kernel.scratch, pointers[5:], strict=True))
+        flags = ", ".join(map(_said, (kernel.gradient, kernel.merge, kernel.ignore, kernel.zero)))
+        sizes = [self.views.names[name] for name in (kernel.axis, *kernel.axes, kernel.over)]
+        steps, counts = (f"{n}[{'block' * own or 0}]" for n, own in zip((steps, counts), kernel.each, strict=True))
+        doubles = [f"(double*){scratch[name]}" for name in ("logs", "label", "blank")]
+        kept = [f"(double*){scratch.get(name, '0')}" for name in ("all_label", "all_blank", "all_start")]
+        told = ", ".join([*sizes, "block", f"least({steps}, {sizes[0]})", scores, out, *doubles, scratch["ids"], *kept])
+        kind = f"Ctc<{flags}, {kernel.classes}, {kernel.blank}, {self.views.kind_of_floats}>"
+        return f"{kind} row{{{told}}};\n  row.run({given}, {counts}, {kernel.row}, {steps});"
+
     def units(self, order: Order, axes: Sequence[str]) -> str:
         """The rows of a sum, those of a unit, and whether the last unit comes first."""
         rows = self.views.size(axes)
@@ -187,6 +201,8 @@ def supported(kernel: Kernel, in_loop: bool) -> bool:
     """Whether there is a function for a kernel; in a loop it is called by teams, which share out rows and units."""
     if isinstance(kernel, Scatter):
         return not in_loop
+    if isinstance(kernel, Ctc):
+        return not in_loop and kernel.known  # CuPy's looks at the labels, and tells which one is no class
     return isinstance(kernel, KERNELS) and not (isinstance(kernel, Nest) and kernel.how == "any")
 
 

@@ -18,7 +18,7 @@ from rnngraph.kernels.gpu.functions import SHARED, Functions, Tiles, blocks_of, 
 from rnngraph.kernels.gpu.shapes import LoopShape, loop_shape, shapes_at_once
 from rnngraph.kernels.gpu.target import THREADS, GpuTarget
 from rnngraph.kernels.gpu.views import Views
-from rnngraph.kernels.kernel import BLOCK, AlongRow, ColumnSums, Elementwise, Product, Scatter, Sums
+from rnngraph.kernels.kernel import BLOCK, AlongRow, ColumnSums, Ctc, Elementwise, Product, Scatter, Sums
 from rnngraph.kernels.nests import Nest
 from rnngraph.ops.summation_order import unit
 from rnngraph.planning.program import BEFORE, Code, Fork, Group, Program, Ref, Repeat, moments_of
@@ -297,8 +297,8 @@ class Module:
         kernels = [self.known[name] for name in names]
         whole = "\n".join(kernels)
         functions = [text for name, text in self.functions.texts.items() if f" {name}(" in whole]
-        cores = [_written("tensor.cuh")] if self.target.rounding else []
-        return "\n".join([prelude(), *cores, MIXED, *functions, whole])
+        beside = [name for name, used in (("tensor.cuh", self.target.rounding), ("ctc.cuh", "Ctc<" in whole)) if used]
+        return "\n".join([prelude(), *map(_written, beside), MIXED, *functions, whole])
 
     def launched(self, made: Sequence[loops.Loop], shapes: Sequence[LoopShape]) -> Launch:
         """The launch of a loop, or of several at once."""
@@ -424,6 +424,8 @@ class Module:
         """Blocks; rows of the batch, places before it and parts of the units that one of them has."""
         if isinstance(kernel, Sums | ColumnSums):
             return blocks_of(kernel), (1, 1, 1)
+        if isinstance(kernel, Ctc):
+            return max(1, self.sizes[BATCH]), (1, 1, 1)
         if isinstance(kernel, Scatter):
             return max(1, min(kernel.entries, self.target.processors)), (1, 1, 1)
         assert isinstance(kernel, SHARED)
