@@ -117,6 +117,50 @@ def test_rows_are_added_to_chosen_ones_in_order(
     assert module.launches["group1"] == 1
 
 
+@emulated
+@pytest.mark.usefixtures("cupy")
+@pytest.mark.parametrize(
+    ("more", "steps", "labels", "batch", "classes"),
+    [
+        ("", 9, 3, 5, 6), ("", 300, 270, 2, 40), (", merge = false", 30, 7, 9, 6),
+        (", ignore_longer = true", 6, 8, 5, 4),
+        (", zero_infinity = true, merge = false", 4, 6, 4, 70), (", blank = 0", 1, 1, 2, 6), ("", 6, 0, 3, 6),
+    ],
+)  # fmt: skip
+def test_labels_without_times(more: str, steps: int, labels: int, batch: int, classes: int) -> None:
+    """The loss and its gradient, for rows with lengths, equal neighbours, blanks among the labels, and too many of
+    these; more labels than a block has threads."""
+    model = parse(
+        f"model M {{\n input x: seq@time[{classes}]\n input y: seq@label int\n"
+        f" loss mean(ctc_loss(x, y{more}))\n}}\n"
+    )
+    rng, refused = np.random.default_rng(0), "longer" not in more and "zero" not in more
+    most = np.minimum(labels, steps // 2 if refused and steps < 100 else labels)
+    data = {
+        "x": 3 * rng.normal(size=(batch, steps, classes)),
+        "y": rng.integers(1, classes - 1, (batch, labels)),
+        "x.lengths": np.maximum(steps - rng.integers(0, 3, batch), min(steps, 2 * labels)),
+        "y.lengths": np.maximum(most - rng.integers(0, 2, batch), 0),
+    }
+    right, found = (
+        model.compile(backend=backend, kernels=kernels, gradient=True).gradients(data, {})
+        for backend, kernels in (("numpy", "numpy"), ("cupy", None))
+    )
+    assert found[0] == pytest.approx(right[0], rel=1e-12)
+    assert np.allclose(found[1]["x"], right[1]["x"], rtol=1e-9, atol=1e-13)
+
+
+@emulated
+def test_threads_of_a_row_are_not_in_each_others_way(small: Any) -> None:
+    model = parse("model M {\n input x: seq@time[5]\n input y: seq@label int\n loss mean(ctc_loss(x, y))\n}\n")
+    rng = np.random.default_rng(0)
+    data = {"x": rng.normal(size=(2, 5, 5)), "y": np.array([[1, 1], [2, 4]])}
+    with small.record() as launches:
+        model.compile(backend="cupy", gradient=True).gradients(data, {})
+    found = [launch for launch in launches if "Ctc<" in launch.module.text]
+    assert found and not [told for launch in found if (told := launch.sanitized("thread"))]
+
+
 ROW = """
 cell C {
   input x: [3]
