@@ -198,7 +198,7 @@ class Claims:
         kernel = Ctc(
             (BATCH,), gradient, attrs["axis"], attrs["over"], scores.sizes[0], scores.row, attrs["blank"],
             attrs["merge"], attrs["ignore"], attrs["zero"], (bool(steps.axes), bool(counts.axes)),
-            step.node.inputs[1].node.op.name == "input",
+            _looked_at(step.node.inputs[1].node),
         )  # fmt: skip
         names = (gradient_scratch if gradient else loss_scratch)(attrs, step.node.inputs[0].type)
         scratch = dict(zip(names, step.scratch, strict=True))
@@ -227,6 +227,15 @@ class Claims:
         if lines == 1 and dims != set(range(rank)):
             return None
         return Claimed(AlongRow(y.axes, op, prod(x.sizes) // lines, x.row, y.row, lines), step.ins, step.outs)
+
+
+def _looked_at(labels: Node) -> bool:
+    """Whether labels are data, looked at before the run; where rows have lengths, others stand behind them."""
+    if labels.op.name != "where":
+        return labels.op.name == "input"
+    inside, given, _ = (value.node for value in labels.inputs)
+    ends = inside.op.name == "lt" and inside.inputs[1].node.attrs.get("kind") == "lengths"
+    return ends and given.op.name == "input"
 
 
 def order_of(node: Node) -> Order:
