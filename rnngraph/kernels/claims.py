@@ -198,7 +198,7 @@ class Claims:
         kernel = Ctc(
             (BATCH,), gradient, attrs["axis"], attrs["over"], scores.sizes[0], scores.row, attrs["blank"],
             attrs["merge"], attrs["ignore"], attrs["zero"], (bool(steps.axes), bool(counts.axes)),
-            _looked_at(step.node.inputs[1].node),
+            _looked_at(step.node.inputs[1].node, attrs["collapsed"]),
         )  # fmt: skip
         names = (gradient_scratch if gradient else loss_scratch)(attrs, step.node.inputs[0].type)
         scratch = dict(zip(names, step.scratch, strict=True))
@@ -229,8 +229,11 @@ class Claims:
         return Claimed(AlongRow(y.axes, op, prod(x.sizes) // lines, x.row, y.row, lines), step.ins, step.outs)
 
 
-def _looked_at(labels: Node) -> bool:
-    """Whether labels are data, looked at before the run; where rows have lengths, others stand behind them."""
+def _looked_at(labels: Node, collapsed: bool) -> bool:
+    """Whether labels are data, looked at before the run, of which repetitions may have been taken out; where rows have
+    lengths, others stand behind them."""
+    if collapsed and labels.op.name == "compact":
+        labels = labels.inputs[0].node
     if labels.op.name != "where":
         return labels.op.name == "input"
     inside, given, _ = (value.node for value in labels.inputs)

@@ -23,8 +23,8 @@ from rnngraph.kernels.gpu.modules import OPTIONS, PART, Module
 from rnngraph.kernels.gpu.shapes import Factor, Facts, loop_shape, shapes_at_once
 from rnngraph.kernels.gpu.target import GpuTarget, cluster_of, h100
 from rnngraph.planning import plan as planning
+from rnngraph.planning.program import Group, moments_of, repeats_of
 from rnngraph.planning.program import Program as Code
-from rnngraph.planning.program import repeats_of
 from rnngraph.runtime.cupy import GeneratedBackend
 from rnngraph.runtime.described_gpu import DescribedGpu
 from rnngraph.weights.save_load import load_weights
@@ -121,7 +121,8 @@ def test_rows_are_added_to_chosen_ones_in_order(
 @pytest.mark.parametrize(
     ("more", "steps", "labels", "batch", "classes"),
     [
-        ("", 9, 3, 5, 6), ("", 300, 270, 2, 40), (", merge = false", 30, 7, 9, 6),
+        ("", 9, 3, 5, 6), (", collapse = true", 9, 4, 5, 4), ("", 300, 270, 2, 40),
+        (", merge = false", 30, 7, 9, 6),
         (", ignore_longer = true", 6, 8, 5, 4),
         (", zero_infinity = true, merge = false", 4, 6, 4, 70), (", blank = 0", 1, 1, 2, 6), ("", 6, 0, 3, 6),
     ],
@@ -223,6 +224,16 @@ def cell(name: str, units: int = 64) -> Model:
     return parse(
         f"model M {{\n input x: seq[{units}]\n y, s = unroll {name} over x\n output y, s\n loss mean(y * y)\n}}\n"
     )
+
+
+def test_a_beam_alone_is_left_to_cupy() -> None:
+    """Of all models with their gradients."""
+    left = set()
+    for name in ALL:
+        program = parsed(name).compile(backend=NumpyBackend(), gradient=True, dtype="float32").main.program
+        moments = moments_of(adapted(program, h100("float32")).code)
+        left |= {moment.node.op.name for moment in moments if not isinstance(moment, Group)}
+    assert left == {"ctc_beam"}
 
 
 MEETINGS = {
