@@ -75,12 +75,14 @@ class NativeBound(Bound):
             return self.walked(code)
         by_rows = self.rows(code) >= 2 * threads
         meet = by_rows or self.work_together(code) >= self.target.worth_meeting
-        short = self.tables.work(code) < self.target.worth
-        if meet and not short:
+        work = self.tables.work(code)
+        if meet and work >= self.target.worth:
             shares = (Share(i, threads, by_rows, self.masked) for i in range(threads))
             return partial(_share_out, threads, [self.tables.job(self.tables.entries(code, own)) for own in shares])
         words, forks = self.tables.forked(self.stages(code), threads)
-        return partial(_share_out, threads, [self.tables.job(words)], short) if forks else self.by_one(words)
+        if not forks:
+            return self.by_one(words)
+        return partial(_share_out, threads, [self.tables.job(words)], work < self.target.worth_waking)
 
     def stages(self, code: Sequence[Item]) -> list[Stage]:
         """The items in order, with forks as strands, where the whole of a fork is here."""

@@ -17,6 +17,8 @@ class CpuTarget(Struct, frozen=True):
     threads: int
     worth: float = 1.5e8
     """So much work in a piece of code pays for threads that all take part in it, and wait for each other."""
+    worth_waking: float = 2e7
+    """So much work that one thread does pays for waking others, who take what they come in time for."""
     worth_meeting: float = 2e6
     """So much work pays for telling others of it: between two meetings, where threads share columns and not rows, or in
     a task that a thread takes if it comes in time."""

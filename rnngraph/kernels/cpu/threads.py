@@ -7,8 +7,9 @@ import os
 import threading
 import time
 from array import array
-from collections.abc import Sequence
-from ctypes import c_int64, c_void_p
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from ctypes import CDLL, c_int64, c_void_p
 from functools import cache
 
 from rnngraph.kernels.cpu import walk
@@ -80,6 +81,32 @@ def give(shared: Words, thread: int, job: Job) -> None:
     shared.write(walk.OWN0 + walk.OWN * thread, job)
 
 
+def allowed(thread: int) -> set[int]:
+    """The cores that a thread may run on; none where the system does not tell."""
+    return os.sched_getaffinity(thread) if hasattr(os, "sched_getaffinity") else set()
+
+
+def allow(thread: int, cores: set[int]) -> None:
+    """Lets a thread run on these cores, if there are any."""
+    if cores:
+        with suppress(OSError):  # a system may keep it where it is
+            os.sched_setaffinity(thread, cores)
+
+
+def core_here() -> int:
+    """The core that this thread runs on; -1 where the system does not tell."""
+    return _sched_getcpu()()
+
+
+@cache
+def _sched_getcpu() -> Callable[[], int]:
+    try:
+        found: Callable[[], int] = CDLL(None).sched_getcpu
+    except (OSError, TypeError, AttributeError):
+        return lambda: -1
+    return found
+
+
 SOON = 0.01
 """Seconds after a job in which another one may be one of many."""
 
@@ -92,18 +119,33 @@ class Pool:
         self.shared = shared_words(threads)
         self.asleep = [False] * threads
         self.bells = [threading.Semaphore(0) for _ in range(threads)]
+        self.names = [0] * threads
+        self.cores = [set[int]() for _ in range(threads)]
+        self.elsewhere = [set[int]() for _ in range(threads)]
         self.job, self.busy, self.ended = 0, threading.Lock(), -math.inf
         for i in range(1, threads):
             threading.Thread(target=self.serve, args=(i,), daemon=True, name=f"rnngraph-{i}").start()
 
     def serve(self, thread: int) -> None:
         walks, seen = walker(), 0
+        self.names[thread] = threading.get_native_id()
         while True:
             seen = walks.serve(self.shared.address, thread, seen)
             self.asleep[thread] = True
             if self.shared[walk.JOB] == seen:
                 self.bells[thread].acquire()
+                allow(self.names[thread], self.cores[thread])
             self.asleep[thread] = False
+
+    def wake(self, thread: int) -> None:
+        """Systems like to wake a thread on the core of who wakes it, where the two take turns for milliseconds. So
+        until it is awake it may run on its other cores alone."""
+        cores = allowed(self.names[thread])
+        if cores != self.elsewhere[thread]:  # else it has not come so far since it was woken last
+            self.cores[thread] = cores
+        self.elsewhere[thread] = self.cores[thread] - {core_here()}
+        allow(self.names[thread], self.elsewhere[thread])
+        self.bells[thread].release()
 
     def run(self, jobs: Sequence[Job], short: bool = False) -> None:
         """Walks one table in each thread; a single one in the first thread, which the others help with its forks.
@@ -122,7 +164,7 @@ class Pool:
             self.shared[walk.JOB] = self.job + forks  # before anyone is looked at: who falls asleep now looks once more
             for i in range(1, self.threads):
                 if wakes and self.asleep[i]:
-                    self.bells[i].release()
+                    self.wake(i)
             walker().start(self.shared.address)
             self.ended = time.perf_counter()
 
