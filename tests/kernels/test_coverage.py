@@ -489,6 +489,17 @@ def test_ctc_agrees_with_numpy(more: str, dtype: str) -> None:
         assert np.allclose(found[0][1]["x"], found[1][1]["x"], **close)
 
 
+@pytest.mark.parametrize("labels", [3, 4, 9])
+def test_ctc_of_probabilities_that_no_float_holds(labels: int) -> None:
+    """Of the paths of these labels each has a probability below 1e-1000, and those at a step differ as much."""
+    model = rg.parse("model M { input x: seq@time[5]\n input y: seq@label int\n loss mean(ctc_loss(x, y)) }")
+    random = np.random.default_rng(labels)
+    data = {"x": 300 * random.normal(size=(3, 40, 5)), "y": random.integers(0, 4, (3, labels))}
+    found = [model.compile(gradient=True, kernels=k).gradients(data, {}) for k in ("numpy", "native")]
+    assert found[0][0] > 2000 and np.isclose(found[0][0], found[1][0], rtol=1e-13)
+    assert np.allclose(found[0][1]["x"], found[1][1]["x"], rtol=1e-9, atol=1e-11)
+
+
 def test_ctc_of_scores_that_are_infinite() -> None:
     model = rg.parse("""
     model M {

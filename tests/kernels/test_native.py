@@ -26,7 +26,7 @@ from rnngraph.files import cache as kept_on_disk
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.types import Type
 from rnngraph.kernels import fusion
-from rnngraph.kernels.cpu import machine_code
+from rnngraph.kernels.cpu import machine_code, threads
 from rnngraph.kernels.cpu.modules import target
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.kernel import Product, Sums
@@ -388,8 +388,6 @@ def test_an_interrupt_while_kernels_compile_is_not_lost(monkeypatch: pytest.Monk
     """It comes while LLVM calls back to have its code kept."""
     import signal
 
-    from rnngraph.kernels.cpu import machine_code
-
     def kept(self: Any, code: bytes) -> None:
         signal.raise_signal(signal.SIGINT)
 
@@ -443,10 +441,23 @@ def test_threads_that_share_a_program_take_turns() -> None:
     model, program, weights = shared_program()
     data = [synthetic(model, 40, 6, seed) for seed in range(8)]
     alone = [program.run(one, weights)["y"] for one in data]
-    with ThreadPoolExecutor(4) as threads:
+    with ThreadPoolExecutor(4) as callers:
         for _ in range(10):
-            found = list(threads.map(lambda one: program.run(one, weights)["y"], data))
+            found = list(callers.map(lambda one: program.run(one, weights)["y"], data))
             assert all(np.array_equal(a, b) for a, b in zip(alone, found, strict=True))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a thread cannot be kept from a core here")
+def test_a_helping_thread_is_woken_on_another_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And may run on all of its cores when it is awake, even if it is rung for again before it has come so far."""
+    told: list[tuple[int, set[int]]] = []
+    monkeypatch.setattr(threads, "allow", lambda thread, cores: told.append((thread, cores)))
+    monkeypatch.setattr(threads, "allowed", lambda thread: told[-1][1] if told else {0, 1, 2})
+    monkeypatch.setattr(threads, "core_here", lambda: 1)
+    pool = threads.Pool(1)  # without a helper that would answer
+    pool.wake(0)
+    pool.wake(0)
+    assert [cores for _, cores in told] == [{0, 2}, {0, 2}] and pool.cores[0] == {0, 1, 2}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
@@ -580,8 +591,8 @@ def test_threads_that_meet_in_a_loop_leave_it_at_the_same_step() -> None:
     lengths = np.random.default_rng(0).integers(0, 25, size=24)
     data, weights = synthetic(model, 40, 24, 1) | {"x.lengths": lengths}, model.init(1)
     expected = model.compile(backend=rg_numpy()).run(data, weights)["y"]
-    for threads in (1, 2, 3):
-        program = model.compile(backend=NativeBackend(machine(threads=threads, worth=0, worth_meeting=0)))
+    for several in (1, 2, 3):
+        program = model.compile(backend=NativeBackend(machine(threads=several, worth=0, worth_meeting=0)))
         first, *others = (program.run(data, weights)["y"] for _ in range(20))
         assert np.allclose(first, expected, rtol=1e-9, atol=1e-10)
         assert all(np.array_equal(first, other) for other in others)

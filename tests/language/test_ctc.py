@@ -75,9 +75,18 @@ def test_a_label_that_is_no_class_is_refused(labels: str, by_name: str, value: i
         program.check(data) if labels == "y" else program.run(data, {})
 
 
-@pytest.mark.parametrize(("wrong", "code"), [([[1, 2, 1], [1, 7, 2]], "E531"), ([[1, 1, 1], [2, 2, 2]], "E539")])
-def test_labels_of_later_calls_are_looked_at_too(wrong: list[list[int]], code: str) -> None:
-    program, x = rg.parse(ctc_text(4, "")).compile(gradient=True), scores(2, 4, 4)
+@pytest.mark.parametrize(
+    ("wrong", "code", "steps"),
+    [
+        ([[1, 2, 1], [1, 7, 2]], "E531", 4),
+        ([[1, 2, 1], [1, 7, 2]], "E531", 9),
+        ([[1, 2, 1], [1, -1, 2]], "E531", 9),
+        ([[1, 1, 1], [2, 2, 2]], "E539", 4),
+    ],
+)
+def test_labels_of_later_calls_are_looked_at_too(wrong: list[list[int]], code: str, steps: int) -> None:
+    """With 9 steps any labels fit, so only what they are is looked at."""
+    program, x = rg.parse(ctc_text(4, "")).compile(gradient=True), scores(2, steps, 4)
     first, other = np.array([[1, 2, 1], [0, 1, 2]]), np.array([[0, 2, 3], [1, 0, 3]])
     for _ in range(2):
         assert not np.array_equal(*(program.run({"x": x, "y": y}, {})["loss_of_each"] for y in (first, other)))
