@@ -26,7 +26,7 @@ def by_steps(model: Model, cut: Collection[str]) -> Weigh:
     """By the real steps along the axes over which the loss is a mean, by rows where it is over none; `cut` are the axes
     along which rows are cut into segments."""
     axes = {i.name: i.axes for i in model.inputs if i.axes}
-    over = _averaged_over(model) or _averaged_in_rows(model, cut)
+    over = _averaged_over(model) or _averaged_along(model, cut)
     return lambda rows, weights: batches.weight(rows, axes, over)
 
 
@@ -39,9 +39,11 @@ def _averaged_over(model: Model) -> tuple[str, ...]:
     return axes.pop() if len(axes) == 1 else ()
 
 
-def _averaged_in_rows(model: Model, cut: Collection[str]) -> tuple[str, ...]:
-    """The axis of segments, where the loss is a mean over it in each row: the last segment may be shorter."""
-    return tuple(axis for axis in cut if of_parts(model.for_training.graph, axis).kind is Kind.MEAN)
+def _averaged_along(model: Model, cut: Collection[str]) -> tuple[str, ...]:
+    """The axis of segments, where the loss is a mean over it in each row, or adds up such means: the last segment may
+    be shorter."""
+    means = (Kind.MEAN, Kind.SEVERAL)
+    return tuple(axis for axis in cut if of_parts(model.for_training.graph, axis).kind in means)
 
 
 def weigher(model: Model, axes: Collection[str], ragged: bool, dtype: str) -> Weigh | None:

@@ -369,6 +369,7 @@ def parts(loss: str, data: Any = CUT, **recipe: Any) -> tuple[float, float]:
         "loss s - 3 * s loss cross_entropy(h, z)",
         "loss sequence_loss(h, z)",
         "loss mean(h, axis = time) @ [1, 2, 3]",
+        "loss s loss mean(h, axis = time) @ [1, 2, 3]",
     ],
 )
 @pytest.mark.parametrize("recipe", [{"segment": 5}, {"segment": 5, "accumulate": 2}, {"batch": 3, "accumulate": 2}])
