@@ -41,7 +41,7 @@ def asked(cupy: Any, call: Any) -> int:
 
 SMALL = parse("model M {\n input x: seq[6]\n y, s = unroll GRU(6) over x\n output y, s\n loss mean(y * y)\n}\n")
 
-ASKED = {"lstm everything": (30, 1), "dropout": (26, 1), "stop": (30, 1), "attention": (62, 1)}
+ASKED = {"lstm everything": (30, 1), "dropout": (26, 1), "stop": (30, 1), "attention": (59, 1)}
 """What a call asks for one by one and as a graph. A ratchet."""
 
 
@@ -89,7 +89,7 @@ def test_a_schedule_that_computes_steps_again(cupy: Any) -> None:
     found = [everything(program, data, weights, None) for program in programs]
     assert not [d for d in differences(*found) if not d.equal]
     counts = [asked(cupy, lambda p=p: p.gradients(data, weights)) for p in programs]
-    assert counts[1] * 5 < counts[0]
+    assert counts[1] * 4 < counts[0]
 
 
 def test_a_backward_pass_that_comes_later(cupy: Any) -> None:
