@@ -173,6 +173,9 @@ class Array:
     def reshape(self, *shape: Any) -> Array:
         return self.like(self.data_.reshape(*shape))
 
+    def ravel(self) -> Array:
+        return self.like(self.data_.ravel())
+
     def copy(self) -> Array:
         return self.gpus.array(self.data_.copy())
 
