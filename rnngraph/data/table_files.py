@@ -218,9 +218,10 @@ def _by_csv(path: Any, delimiter: str) -> Table:
 
 
 def _delimiter(first: str) -> str:
-    """A comma where the line of names has any, else a semicolon (as spreadsheets of many countries write it) or a
-    tab."""
-    return next((sign for sign in ",;\t" if sign in first), ",")
+    """A comma where the line of names has any outside of quotes, else a semicolon (as spreadsheets of many countries
+    write it) or a tab."""
+    plain = re.sub(r'"[^"]*"', "", first)
+    return next((sign for sign in ",;\t" if sign in plain), ",")
 
 
 def is_number(cell: str) -> bool:

@@ -265,8 +265,9 @@ def test_another_encoding_is_told(tmp_path: Path) -> None:
 
 def test_semicolons_and_byte_order_marks(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    path.write_bytes("\ufefftemp;other\n1;x\n2;y\n".encode())
-    assert rg.data.load([path], rg.parse("model M { input temp: seq\n output temp }"))["temp"].tolist() == [[1, 2]]
+    for other in ("other", '"other, in words"'):
+        path.write_bytes(f"\ufefftemp;{other}\n1;x\n2;y\n".encode())
+        assert rg.data.load([path], rg.parse("model M { input temp: seq\n output temp }"))["temp"].tolist() == [[1, 2]]
 
 
 # --- which units an output has ------------------------------------------------------------------------------------
