@@ -207,6 +207,7 @@ class Model(core.Model):
         from rnngraph.analysis.cost import cost
         from rnngraph.viz.notebook_tables import ShownCost
 
+        _refuse_counts(_numbers(steps), batch, 0)
         found = cost(self, self._how(options).planned(gradient), steps, batch, lengths)
         return ShownCost(**asdict(found))
 
@@ -235,7 +236,9 @@ class Model(core.Model):
 
         how = self._how(options)
         more = rows(**{**dict.fromkeys(("keep", "memory_limit", "truncate"), ""), **schedules})
-        told = Asked.steps_of(self, [steps] if isinstance(steps, Mapping) else tuple(steps))
+        steps = steps if isinstance(steps, Mapping) else tuple(steps)
+        _refuse_counts(_numbers(steps), batch, 0)
+        told = Asked.steps_of(self, [steps] if isinstance(steps, Mapping) else steps)
         asked = Asked(tuple(modes), **told, batch=batch, dtype=how.dtype, repeats=repeats, schedules=more)
         found = compare(self, backend_named(how.backend, how.kernels or None, how.products), asked, progress)
         return ShownComparison(**asdict(found))
@@ -253,6 +256,7 @@ class Model(core.Model):
         """The speed on made-up data, forward and in training: seconds, share of the machine's peak, time by line."""
         from rnngraph.analysis.bench import bench
 
+        _refuse_counts(_numbers(steps), batch, 1)
         how, axes = self._how(options), self.steps_by_axis(steps)
         tasks = {"infer": lambda: how.compiled(self, axes), "train": lambda: how.training_step(self, axes)}
         return bench(self, how.dtype, tasks, axes, batch, seconds, progress)
@@ -294,6 +298,18 @@ class Model(core.Model):
         from rnngraph.viz.notebook import model_svg
 
         return model_svg(self)
+
+
+def _numbers(steps: int | Iterable[int] | Mapping[str, int]) -> Iterable[int]:
+    return steps.values() if isinstance(steps, Mapping) else steps if isinstance(steps, Iterable) else [steps]
+
+
+def _refuse_counts(steps: Iterable[int], batch: int, least: int) -> None:
+    """UserError where there cannot be so many steps, or rows."""
+    for what, number, fewest in (*(("steps", n, least) for n in steps), ("rows", batch, 1)):
+        if not core.is_whole(number) or not fewest <= number < 2**63:
+            told = f"{number} is not a number of {what}"
+            raise UserError(told, "E621", f"give a whole number of {fewest} or more, and below 2**63")
 
 
 @contextmanager

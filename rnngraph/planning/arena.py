@@ -117,7 +117,8 @@ def sweep(pieces: Sequence[Piece], least: int, short: int) -> Placing:
     return Placing(height, tuple(starts))
 
 
-ENDLESS = 1 << 62
+ENDLESS = 1 << 256
+"""Beyond what sizes can make, each below 2**63: bytes are told of what no machine holds, too."""
 
 
 class _Gaps:

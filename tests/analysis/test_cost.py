@@ -348,6 +348,24 @@ def test_cost_tells_what_a_step_of_training_takes(
     assert arrays <= seen[0] < arrays + told.bytes["parameters"] + 20_000
 
 
+@pytest.mark.parametrize("verb", ["cost", "bench", "compare"])
+def test_there_are_no_fewer_than_no_steps(verb: str) -> None:
+    model = rg.parse("model M { input x: seq[2]\n h = unroll RNN(2) over x\n loss mean(h) }")
+    ask = getattr(model, verb)
+    for steps in (-1, 2**63, {"time": -1}):
+        with pytest.raises(rg.UserError, match=r"is not a number of steps"):
+            ask([steps] if verb == "compare" and isinstance(steps, int) else steps)
+    for batch in (0, -3):
+        with pytest.raises(rg.UserError, match=f"{batch} is not a number of rows"):
+            ask([2] if verb == "compare" else 2, batch)
+
+
+def test_bytes_of_what_no_machine_holds_are_told() -> None:
+    """Ten to the 22 steps, each of four numbers of four bytes."""
+    model = rg.parse("model M { input x: seq[4]\n output x }")
+    assert model.cost(10**12, 10**10).bytes["inputs"] == 4 * 4 * 10**22
+
+
 def test_the_cost_of_a_million_steps_is_told_at_once() -> None:
     """The actions of such a schedule are more than ten million; what they come to is known without them."""
     model = rg.parse(UNITS.format(cell="LSTM(units)"))
