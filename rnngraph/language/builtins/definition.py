@@ -131,9 +131,11 @@ class Use(Struct, frozen=True):
         own = [a for a in value.type.axes if is_fixed(a)]
         if item.name == "time" and len(own) == 1:
             return own[0]  # that of a loop `for 50`, which has no name
-        others = " or ".join(f"`axis = {a}`" for a in value.type.axes if a.isidentifier() and a != BATCH)
-        message = f"`{self.span('x').text}` is not a sequence over `{item.name}`"
-        raise Mistake("E305", message, self.span("axis"), help=f"write {others}" if others else "")
+        text, axes = self.span("x").text, [a for a in value.type.axes if a != BATCH]
+        others = " or ".join(f"`axis = {a}`" for a in axes if a.isidentifier())
+        unnamed = f"its axis has no name: `whole({text}, axis = steps)` gives it one" if axes else ""
+        message, help = f"`{text}` is not a sequence over `{item.name}`", f"write {others}" if others else unnamed
+        raise Mistake("E305", message, self.span("axis"), help=help)
 
     def sequence(self, value: Value) -> tuple[Value, str]:
         """What is to be gathered along the axis that `axis = NAME` means, and the axis."""
