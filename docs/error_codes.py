@@ -53,6 +53,7 @@ MESSAGES = {
     "W607": "a kernel for a GPU is not compiled or not loaded: the message says what is done instead, and why",
     "W608": "the loss of all rows is not the mean of that of their parts: the message says of which, and why",
     "W609": "most of a column are numbers, and all of it is read as words: the message names the first that is none",
+    "W610": "rows of one sequence have the same place in the order: the message names two of them",
 }
 """Of codes whose messages are put together elsewhere."""
 CURES = {
@@ -138,6 +139,7 @@ CURES = {
     "W607": "results are the same, and take longer; another version of CUDA may take the kernel",
     "W608": "the mean of parts is often as good to learn from; `batch` in place of `accumulate` gives that of all rows",
     "W609": "mend that cell where it should be a number",
+    "W610": "name the column that tells sequences apart, by `--by`, where there are several",
 }
 """Of messages without a hint beside them, by code."""
 

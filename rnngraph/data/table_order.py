@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from rnngraph.data.recipe import Recipe
 from rnngraph.data.table_files import Table
-from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import UserError, Warned
 
 Array = NDArray[Any]
 _FINER = re.compile(r"[.,][0-9]{6}([0-9]+)")
@@ -30,20 +32,35 @@ class Sorted(Struct, frozen=True):
 
 
 def in_order(table: Table, asked: Recipe) -> Sorted:
-    """The rows of the table, sequences in the order in which they first come."""
+    """The rows of the table, sequences in the order in which they first come. A warning where two of one sequence have
+    the same place in its order."""
     if not table.rows:
         raise UserError(f"`{table.path}` has no rows", "E551")
     key = _sortable(table, asked.order) if asked.order else np.arange(table.rows)
     places = np.unique(key, return_inverse=True)[1]
     if not asked.by:
         rows = np.argsort(key, kind="stable")
-        return Sorted(table, rows, (table.rows,), places[rows])
+        return _told_twice(Sorted(table, rows, (table.rows,), places[rows]), asked)
     table.column(asked.by, "tells sequences apart (`by`)")
     ids = table.complete(asked.by, ", and it tells sequences apart")
     numbers: dict[Any, int] = {}
     group = np.array([numbers.setdefault(value, len(numbers)) for value in ids.tolist()])
     rows = np.lexsort((key, group))
-    return Sorted(table, rows, tuple(np.bincount(group).tolist()), places[rows])
+    return _told_twice(Sorted(table, rows, tuple(np.bincount(group).tolist()), places[rows]), asked)
+
+
+def _told_twice(found: Sorted, asked: Recipe) -> Sorted:
+    """The same, with a warning where a sequence has a number or date twice: mostly it is several sequences."""
+    group = np.repeat(np.arange(len(found.groups)), found.groups)
+    twice = np.flatnonzero((np.diff(found.places) == 0) & (np.diff(group) == 0))
+    if twice.size:
+        first, second = found.rows[twice[0] : twice[0] + 2].tolist()
+        cell = found.table.columns[asked.order][second]
+        told = f"`{str(cell)[:60]}` stands in row {first + 1} too; rows of one place stay in the order of the table"
+        help = "" if asked.by else "`--by COLUMN` (by=...) tells sequences apart"
+        place = found.table.place(asked.order, second)
+        warnings.warn(Warned(Diagnostic("W610", place + told, help=help, severity="warning")), stacklevel=2)
+    return found
 
 
 def _sortable(table: Table, name: str) -> Array:

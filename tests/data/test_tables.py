@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -559,6 +560,19 @@ def test_the_last_rows_of_several_sequences_are_those_of_the_last_dates(order: s
     assert record["validation.loss"] == pytest.approx((16 + 25 + 36) / 3)
     (record,) = model.fit(dict(data), split="last", **kept).history  # plain arrays have no dates
     assert record["validation.loss"] == pytest.approx(np.square(data["y"][3:]).mean())
+
+
+def test_a_date_that_a_sequence_has_twice_is_told() -> None:
+    """Mostly these are several sequences, whose rows would follow each other as if they were one."""
+    columns = {"id": ["a", "b", "a", "b"], "when": ["2024-01-02", "2024-01-01", "2024-01-01", "2024-01-02"]}
+    table, model = {**columns, "x": [1.0, 2, 3, 4], "y": [1.0, 2, 3, 4]}, rg.parse(HELD)
+    kept: Any = {"order": "when", "steps": 2, "horizon": 0}
+    with pytest.warns(Warned, match="row 3, column `when`: `2024-01-01` stands in row 2 too") as told:
+        assert rg.data.table(model, table, **kept)["x"].tolist() == [[2, 3], [3, 1], [1, 4]]
+    assert "`--by COLUMN`" in str(told[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert rg.data.table(model, table, by="id", **kept)["x"].tolist() == [[3, 1], [2, 4]]
 
 
 def test_rows_that_are_dated_otherwise_are_other_data(tmp_path: Path) -> None:
