@@ -93,7 +93,7 @@ def _words(table: Table, name: str) -> tuple[str, ...]:
     """The words of a column in their order. A warning where most are numbers, which are words like the others then."""
     words = [str(cell) for cell in table.complete(name)]
     odd = [row for row, word in enumerate(words) if not is_number(word)]
-    if 2 * len(odd) < len(words):
+    if 0 < 2 * len(odd) < len(words):
         told = f"`{words[odd[0]][:60]}` is not a number, so all of the column are words, numbered in alphabetical order"
         help = "mend it where it should be a number"
         warned = Diagnostic("W609", table.place(name, odd[0]) + told, help=help, severity="warning")

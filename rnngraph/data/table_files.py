@@ -225,8 +225,9 @@ def _delimiter(first: str) -> str:
 
 
 def is_number(cell: str) -> bool:
+    """Whether a text is read as a number: neither with Python's lines between digits, nor beyond 64 bits."""
     try:
-        float(cell)
+        number = float(cell)
     except ValueError:
         return False
-    return True
+    return "_" not in cell and (not math.isinf(number) or "inf" in cell.lower())

@@ -531,6 +531,9 @@ def test_a_column_of_numbers_is_not_read_as_words_later() -> None:
     with pytest.warns(Warned, match=r"row 12, column `c`: `\?` is not a number, so all of the column are words"):
         other = rg.data.table(model, {"c": cells, "y": y})
     assert other["c"].tolist() == [0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 2, 11]
+    for cell in ("1_000", "1e999", "1,000"):
+        with pytest.warns(Warned, match=f"row 12, column `c`: `{cell}` is not a number"):
+            rg.data.table(model, {"c": [*cells[:-1], cell], "y": y})
     with pytest.raises(rg.UserError, match="the words of the column `c` have other numbers in the data"):
         model.evaluate(other, weights)
 
