@@ -30,6 +30,7 @@ RATE, NORM = 1e-3, 1.0
 def ours(case: Case, data: dict[str, Any], infer: bool) -> Callable[[], object]:
     import rnngraph as rg
     from rnngraph.training import optimisers, updates
+    from rnngraph.training.clipping import clip_factor
 
     model = rg.parse(case.text, **case.settings)
     if infer:
@@ -42,8 +43,8 @@ def ours(case: Case, data: dict[str, Any], infer: bool) -> Callable[[], object]:
     def step() -> float:
         nonlocal state, seed
         loss, gradients = program.lent_gradients({**data, "seed": np.int64(seed)}, weights)
-        shorten = updates.shortening(arrays.norm(list(gradients.values())), NORM)
-        state = updates.update(adam, weights, gradients, state, arrays, shorten)
+        factor = clip_factor(arrays.norm(list(gradients.values())), NORM)
+        state = updates.update(adam, weights, gradients, state, arrays, factor)
         seed += 1
         return loss
 

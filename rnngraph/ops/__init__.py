@@ -1,9 +1,9 @@
 """The one table of ops, by family. `TABLE[name]` is an op's whole entry."""
 
 from rnngraph.ops import (
-    beam,
     compact,
     ctc,
+    ctc_beam,
     ctc_gradient,
     error_function,
     index,
@@ -24,11 +24,11 @@ from rnngraph.ops.table import TABLE, Formula, call, const, zeros
 __all__ = [
     "TABLE",
     "Formula",
-    "beam",
     "call",
     "compact",
     "const",
     "ctc",
+    "ctc_beam",
     "ctc_gradient",
     "error_function",
     "index",

@@ -23,6 +23,7 @@ from rnngraph.system.interrupts import Heard, held
 from rnngraph.training import checkpoint, updates
 from rnngraph.training.batch_rows import split
 from rnngraph.training.checkpoint import Identity, Made, Training, digests
+from rnngraph.training.clipping import factor_by
 from rnngraph.training.config import FitConfig
 from rnngraph.training.device_fold import fold_of
 from rnngraph.training.evaluation import EVALUATED, Evaluable, Record, evaluate
@@ -236,8 +237,8 @@ def _updated(job: Job, training: Training, heard: Heard) -> Training:
     state = training.state
     if found.gradients:
         rated = replace(job.config.optimizer, rate=_rate(job, training))
-        shorten = _shortening(job.config, found.norm)
-        state = updates.update(rated, training.weights, found.gradients, state, job.arrays, shorten)
+        factor = factor_by(job.config, found.norm)
+        state = updates.update(rated, training.weights, found.gradients, state, job.arrays, factor)
     batch = last_batch(job, training)
     carried = tuple(mine[i].carried if i in mine else {} for i in range(job.shards))
     return replace(
@@ -248,12 +249,6 @@ def _updated(job: Job, training: Training, heard: Heard) -> Training:
         loss_sum=training.loss_sum + found.loss_sum,
         rows=training.rows + found.rows,
     )
-
-
-def _shortening(config: FitConfig, norm: float) -> float:
-    if config.clip_norm is None:
-        return 1.0
-    return updates.shortening(norm, config.clip_norm, config.clip_epsilon)
 
 
 def _rate(job: Job, training: Training) -> float:

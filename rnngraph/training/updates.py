@@ -37,10 +37,10 @@ def update(
     gradients: Mapping[str, Array],
     state: Mapping[str, Array],
     arrays: WholeArrays,
-    shorten: float = 1.0,
+    factor: float = 1.0,
 ) -> Arrays:
     """The new state. Weights, and what is kept for them, are written over where they lie; gradients are taken
-    `shorten` times. A weight without a gradient (a frozen one) stays as it is."""
+    `factor` times, as clipping tells. A weight without a gradient (a frozen one) stays as it is."""
     count = int(state[UPDATES]) + 1
     groups = [
         (weights[name], gradients[name], *(state[f"{slot}/{name}"] for slot in optimiser.slots))
@@ -49,33 +49,24 @@ def update(
     ]
     written = (0, *range(2, 2 + len(optimiser.slots)))
     decays = optimiser.decay > 0 and not isinstance(optimiser, AdamW)
-    told = {**optimiser.numbers(count), "shorten": shorten, **({"decay": optimiser.decay} if decays else {})}
+    told = {**optimiser.numbers(count), "factor": factor, **({"decay": optimiser.decay} if decays else {})}
     arrays.update((_DECAYING if decays else _RULES)[type(optimiser)], groups, told, written)
     return {**state, UPDATES: np.array(count, np.int64)}
 
 
-def _shortened(optimiser: type[Optimiser], decays: bool) -> Formula:
-    """The rule of an optimiser with its gradient taken `shorten` times, and `decay` times the weight added."""
+def _scaled(optimiser: type[Optimiser], decays: bool) -> Formula:
+    """The rule of an optimiser with its gradient taken `factor` times, and `decay` times the weight added."""
 
     def formula(weight: Any, gradient: Any, *rest: Any) -> tuple[Any, ...]:
         *kept, n = rest
-        gradient = n["shorten"] * gradient + n["decay"] * weight if decays else n["shorten"] * gradient
+        gradient = n["factor"] * gradient + n["decay"] * weight if decays else n["factor"] * gradient
         return optimiser.rule(weight, gradient, tuple(kept), n)
 
     return formula
 
 
-_RULES = {optimiser: _shortened(optimiser, False) for optimiser in OPTIMISERS.values()}
-_DECAYING = {optimiser: _shortened(optimiser, True) for optimiser in OPTIMISERS.values() if optimiser is not AdamW}
-
-
-def shortening(norm: float, limit: float, epsilon: float = 0.0) -> float:
-    """By what to multiply gradients of this norm together, for a norm of at most `limit`. PyTorch has an epsilon of
-    1e-6.
-
-    Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks, ICML 2013.
-    """
-    return min(1.0, limit / (norm + epsilon)) if norm > 0 else 1.0
+_RULES = {optimiser: _scaled(optimiser, False) for optimiser in OPTIMISERS.values()}
+_DECAYING = {optimiser: _scaled(optimiser, True) for optimiser in OPTIMISERS.values() if optimiser is not AdamW}
 
 
 def refuse_unheld(chosen: Optimiser, dtype: str) -> None:

@@ -15,12 +15,12 @@ import rnngraph as rg
 from rnngraph.diagnostics.errors import Warned
 from rnngraph.runtime.whole_arrays import NumpyArrays
 from rnngraph.training import updates
+from rnngraph.training.clipping import clip_factor
 from rnngraph.training.config import FitConfig
 from rnngraph.training.fit import Interrupted
 from rnngraph.training.optimisers import SGD, Adagrad, Adam, RMSprop
 from rnngraph.training.pieces import Pieces
 from rnngraph.training.rates import Cosine, Linear, Place, Plateau, Step, warmed_up
-from rnngraph.training.updates import shortening
 from tests.support.running import same_bits
 
 MODEL = """\
@@ -255,8 +255,8 @@ def test_adagrad_divides_by_the_root_of_the_sum_of_squares() -> None:
 
 
 def test_clipping_with_pytorchs_epsilon() -> None:
-    assert shortening(2.0, 1.0, 1e-6) == 1 / (2 + 1e-6) and shortening(0.5, 1.0, 1e-6) == 1
-    assert shortening(0.0, 1.0) == 1
+    assert clip_factor(2.0, 1.0, 1e-6) == 1 / (2 + 1e-6) and clip_factor(0.5, 1.0, 1e-6) == 1
+    assert clip_factor(0.0, 1.0) == 1
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from rnngraph.runtime.native_arrays import NativeArrays
 from rnngraph.runtime.whole_arrays import NumpyArrays
 from rnngraph.training import batches, checkpoint, optimisers, updates
 from rnngraph.training.checkpoint import Made
+from rnngraph.training.clipping import clip_factor
 from rnngraph.training.config import FitConfig
 from rnngraph.training.evaluation import evaluate
 from rnngraph.training.fit import Interrupted, fit
@@ -517,10 +518,10 @@ def test_every_optimiser_finds_the_bottom_of_a_bowl(optimiser):
     assert weights["kept"].tolist() == [1] and weights["w"].dtype == np.float32
 
 
-def test_gradients_are_shortened_together():
+def test_gradients_are_clipped_together():
     gradients = {"a": np.array([3.0]), "b": np.array([[4.0]], "float32")}
     norm = NumpyArrays().norm(list(gradients.values()))
-    assert norm == 5 and updates.shortening(norm, 1.0) == 0.2 and updates.shortening(norm, 6.0) == 1.0
+    assert norm == 5 and clip_factor(norm, 1.0) == 0.2 and clip_factor(norm, 6.0) == 1.0
     weights = {"a": np.zeros(1), "b": np.zeros((1, 1), "float32")}
     updates.update(SGD(1.0), weights, gradients, updates.start(SGD(), weights), NumpyArrays(), 0.2)
     assert weights["a"] == pytest.approx(-0.6) and weights["b"] == pytest.approx(-0.8)

@@ -19,7 +19,8 @@ from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.conversion import options
 from rnngraph.exchange.conversion.layers import Place, Plain, places
-from rnngraph.exchange.conversion.layouts import LAYOUTS, Layout, Unsayable, write_plain
+from rnngraph.exchange.conversion.layout import Layout, Unsayable, write_plain
+from rnngraph.exchange.conversion.layouts import LAYOUTS
 from rnngraph.exchange.conversion.matching import Search, matches, read
 from rnngraph.exchange.conversion.naming import NAMINGS, VARIABLE, Groups
 from rnngraph.exchange.conversion.report import assumptions, complete, lacking, left

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.conversion.layers import Place, Plain
-from rnngraph.exchange.conversion.layouts import Layout, Unsayable, read_plain, write_plain
+from rnngraph.exchange.conversion.layout import Layout, Unsayable, read_plain, write_plain
 from rnngraph.exchange.conversion.naming import NAMINGS, Groups, Module
 from rnngraph.exchange.conversion.options import Options, Theirs, differences, theirs
 from rnngraph.exchange.formats.contents import RECURRENT, Key

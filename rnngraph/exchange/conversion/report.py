@@ -10,7 +10,7 @@ from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.conversion import options
 from rnngraph.exchange.conversion.layers import Place, Plain
-from rnngraph.exchange.conversion.layouts import Layout
+from rnngraph.exchange.conversion.layout import Layout
 from rnngraph.exchange.conversion.matching import Fit, Search
 from rnngraph.exchange.conversion.naming import Groups, of_training
 from rnngraph.exchange.formats.contents import Found

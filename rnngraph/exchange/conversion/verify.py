@@ -11,7 +11,7 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source
 from rnngraph.exchange.conversion import references
 from rnngraph.exchange.conversion.layers import Place, Plain
-from rnngraph.exchange.conversion.layouts import Layout
+from rnngraph.exchange.conversion.layout import Layout
 from rnngraph.files.tensors import Arrays
 from rnngraph.model import Model
 

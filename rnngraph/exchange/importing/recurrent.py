@@ -9,7 +9,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rnngraph.exchange.conversion.layouts import LAYOUTS, Unsayable
+from rnngraph.exchange.conversion.layout import Unsayable
+from rnngraph.exchange.conversion.layouts import LAYOUTS
 from rnngraph.exchange.importing.body import Body, Statement, numbered
 from rnngraph.exchange.importing.functions import layer
 from rnngraph.exchange.importing.values import CannotSay, Dims, Value, as_batch, as_sequence, sized

@@ -37,7 +37,7 @@ EACH = 1024
 @cache
 def prelude() -> str:
     """What every module begins with."""
-    return _written("prelude.cuh")
+    return _written("meetings.cuh") + _written("prelude.cuh")
 
 
 def _written(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rnngraph.exchange.conversion.layouts import ONNX
+from rnngraph.exchange.conversion.onnx import ONNX
 from rnngraph.exchange.export.grid_lengths import LENGTHS
 from rnngraph.exchange.export.onnx.scope import Scope
 from rnngraph.exchange.export.request import Chosen
