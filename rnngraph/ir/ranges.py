@@ -170,6 +170,11 @@ def remainder(node: Application, a: Range, b: Range) -> Range:
     return unknown(node, a, b) if _has_no_zero(b) else POLE
 
 
+def quotient(node: Application, a: Range, b: Range) -> Range:
+    """Rounded down; of ints by 0 it is 0."""
+    return unknown(node, a, b) if node.types[0].dtype == "int" or _has_no_zero(b) else POLE
+
+
 def larger(node: Application, a: Range, b: Range) -> Range:
     return Range(max(a.low, b.low), max(a.high, b.high), a.finite and b.finite)
 

@@ -179,6 +179,7 @@ define(
     kind="pointwise",
     inplace=True,
     vjp=no_rule,
+    range=ranges.quotient,
     examples=BINARY,
 )
 """The quotient rounded down, which `mod` is the remainder of; of ints exact, whatever the width of floats."""

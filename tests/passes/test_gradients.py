@@ -118,6 +118,7 @@ HIDDEN = [
     "z ** 0.3",
     "z ** -1.5",
     "mod(1, z)",
+    "w * (1 // z) + z",
     "tanh(log(z)) + sigmoid(1 / z)",
     "exp(-1 / z)",
     "norm([log(z), z])",
