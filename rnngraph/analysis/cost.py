@@ -19,8 +19,9 @@ from rnngraph.compilation.variant import Variant
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.text import counts
 from rnngraph.model import Model
+from rnngraph.planning.lifetimes import lifetimes
 from rnngraph.planning.object_sizes import object_bytes
-from rnngraph.planning.plan import Plan, lifetimes
+from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import CATEGORIES, ITEMSIZE, Program, Step
 from rnngraph.planning.timeline import Moment, timeline
 from rnngraph.training.config import FitConfig

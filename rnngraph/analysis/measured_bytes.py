@@ -12,7 +12,8 @@ from rnngraph.analysis.results import LedgerEntry
 from rnngraph.compilation.variant import Variant
 from rnngraph.compiled import Arrays
 from rnngraph.planning.arena import Piece
-from rnngraph.planning.plan import PLANNED, Plan, lifetimes, rounded, shares
+from rnngraph.planning.lifetimes import lifetimes
+from rnngraph.planning.plan import PLANNED, Plan, rounded, shares
 from rnngraph.planning.program import CATEGORIES
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execution import Bound

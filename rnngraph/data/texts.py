@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rnngraph.data.alphabet import ALPHABET, Alphabet, alphabet_for, alphabet_in, kind_named
+from rnngraph.data.alphabet import ALPHABET, Alphabet, alphabet_for, alphabet_in
 from rnngraph.data.dataset import Dataset
 from rnngraph.data.roles import Roles
+from rnngraph.data.tokenising import kind_named
 from rnngraph.data.windowing import over, whole
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.kinds import kinds_checked

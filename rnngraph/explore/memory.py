@@ -14,7 +14,8 @@ from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.explore.levels import clipped
 from rnngraph.explore.tables import Tables
 from rnngraph.model import Model
-from rnngraph.planning.plan import Plan, lifetimes
+from rnngraph.planning.lifetimes import lifetimes
+from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import CATEGORIES, Program, Step
 from rnngraph.planning.timeline import timeline
 from rnngraph.run_options import RunOptions

@@ -1,4 +1,4 @@
-"""A program: steps and repeats over slots. Sizes of axes are not known here; `memory.plan` puts them in."""
+"""A program: steps and repeats over slots. Sizes of axes are not known here; `plan.plan` puts them in."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from rnngraph.planning.plan import lifetimes
+from rnngraph.planning.lifetimes import lifetimes
 from rnngraph.planning.program import CATEGORIES, Code, Group, Program, Repeat, Step
 
 

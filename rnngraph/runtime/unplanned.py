@@ -12,7 +12,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from rnngraph.planning.plan import Plan, lifetimes
+from rnngraph.planning.lifetimes import lifetimes
+from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import Code, Entry, Group, Program, Ref, Repeat, Ring, Step, Turn, places
 from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Index, viewed

@@ -20,7 +20,8 @@ from rnngraph.analysis.measured_bytes import ledger
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.model import Model
 from rnngraph.planning.arena import Piece, bound
-from rnngraph.planning.plan import ALIGN, lifetimes, rounded
+from rnngraph.planning.lifetimes import lifetimes
+from rnngraph.planning.plan import ALIGN, rounded
 from rnngraph.planning.timeline import timeline
 from rnngraph.run_options import RunOptions
 from rnngraph.runtime.numpy import NumpyBackend, array_bytes

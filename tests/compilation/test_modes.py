@@ -12,7 +12,7 @@ import rnngraph as rg
 from rnngraph.analysis.equality import Asked, cotangents_for, differences, everything, synthetic
 from rnngraph.compilation.variant import Signature
 from rnngraph.data.shapes import as_given
-from rnngraph.ir.laws import verify
+from rnngraph.ir.verify import verify
 from rnngraph.model import Model
 from rnngraph.passes.pipeline import STAGES
 from rnngraph.runtime.numpy import NumpyBackend

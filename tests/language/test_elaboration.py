@@ -17,7 +17,7 @@ from rnngraph.data.shapes import steps_of
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source
 from rnngraph.ir.graph import LOOP, loop_of
-from rnngraph.ir.laws import verify
+from rnngraph.ir.verify import verify
 from rnngraph.language.builtins.registry import TABLE
 from rnngraph.language.checking.check import check
 from rnngraph.language.elaboration.elaborate import elaborate

@@ -10,7 +10,7 @@ import rnngraph as rg
 from rnngraph.analysis.equality import cotangents_for, differences, everything, synthetic
 from rnngraph.compilation.variant import Signature
 from rnngraph.ir.graph import Graph, body_nodes, loop_of
-from rnngraph.ir.laws import verify
+from rnngraph.ir.verify import verify
 from rnngraph.model import Model
 from rnngraph.runtime.numpy import NumpyBackend
 from tests.support.models import ALL, over, parsed

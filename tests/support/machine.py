@@ -20,8 +20,8 @@ from rnngraph.data.shapes import lengths_of
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.exchange.export.request import Wanted
 from rnngraph.generation.streaming import per_step
-from rnngraph.ir.laws import verify
 from rnngraph.ir.types import BATCH
+from rnngraph.ir.verify import verify
 from rnngraph.model import Model, checked_schedule
 from tests.compilation.test_pieces import in_pieces, unequal
 from tests.exchange.test_export_walk import in_numpy, in_onnx

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from rnngraph.ir.graph import Graph, Value, graph_input
-from rnngraph.ir.laws import verify
 from rnngraph.ir.types import Type
+from rnngraph.ir.verify import verify
 from rnngraph.ops import TABLE
 from rnngraph.passes.pipeline import stages
 from rnngraph.planning.lowering import lower
