@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from rnngraph.analysis.results import Difference
 from rnngraph.compiled import Arrays, CompiledProgram
-from rnngraph.data.shapes import LENGTHS, as_given
+from rnngraph.data.lengths import LENGTHS, as_given
 from rnngraph.ir.types import BATCH, size_of
 from rnngraph.language.elaboration.elaborated import DataInput
 from rnngraph.model import Model

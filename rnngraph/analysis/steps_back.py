@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.data.shapes import lengths_of, real_steps, steps_of
+from rnngraph.data.lengths import lengths_of, real_steps
+from rnngraph.data.shapes import steps_of
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.types import BATCH

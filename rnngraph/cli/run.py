@@ -146,7 +146,7 @@ def _draw(
 ) -> None:  # fmt: skip
     """Heat maps of the watched values, and of the gradients of the last step of an output."""
     from rnngraph.analysis.steps_back import gradients_back
-    from rnngraph.data.shapes import lengths_of
+    from rnngraph.data.lengths import lengths_of
     from rnngraph.viz.heat import recorded, steps_back, write_maps
 
     orders, lengths = program.made.orders.items(), lengths_of(model.inputs, data)

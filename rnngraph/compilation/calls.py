@@ -14,7 +14,8 @@ import numpy as np
 from msgspec import Struct, field
 
 from rnngraph.data.contents import within
-from rnngraph.data.shapes import LENGTHS, target
+from rnngraph.data.lengths import LENGTHS
+from rnngraph.data.shapes import target
 from rnngraph.files.arrays import on_device
 from rnngraph.files.tensors import Arrays
 from rnngraph.ir.order import Order, batch_first

@@ -9,7 +9,8 @@ import numpy as np
 from msgspec import Struct
 
 from rnngraph.data.contents import check_contents, check_finite, check_lengths, check_start
-from rnngraph.data.shapes import LENGTHS, SEED, Checking, dims_of, fitting_array, refuse_too_large, target
+from rnngraph.data.lengths import LENGTHS
+from rnngraph.data.shapes import SEED, Checking, dims_of, fitting_array, refuse_too_large, target
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.files.arrays import host_array
 from rnngraph.files.tensors import Arrays

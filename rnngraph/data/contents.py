@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.data.shapes import LENGTHS, Array, Checking, by_axis, dims_of
+from rnngraph.data.lengths import LENGTHS, by_axis
+from rnngraph.data.shapes import Array, Checking, dims_of
 from rnngraph.files.arrays import host_array
 from rnngraph.files.precision import wider
 from rnngraph.ir.types import BATCH

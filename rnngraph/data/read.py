@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from rnngraph.data.alphabet import ALPHABET, characters
 from rnngraph.data.dataset import Dataset
+from rnngraph.data.lengths import LENGTHS
 from rnngraph.data.recipe import merged
-from rnngraph.data.shapes import LENGTHS
 from rnngraph.data.table_files import TABLES, read_table
 from rnngraph.data.tables import ROW, Fed, table
 from rnngraph.diagnostics.errors import UserError

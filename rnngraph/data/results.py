@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnngraph.data.dataset import Dataset
-from rnngraph.data.shapes import lengths_of, real_steps
+from rnngraph.data.lengths import lengths_of, real_steps
 from rnngraph.files.results import Rows
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.types import BATCH

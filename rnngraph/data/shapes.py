@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from msgspec import Struct, field
 from numpy.typing import NDArray
 
+from rnngraph.data.lengths import LENGTHS
 from rnngraph.diagnostics.diagnostic import Diagnostic, Label
 from rnngraph.diagnostics.errors import Report, UserError
 from rnngraph.files.arrays import host_array
 from rnngraph.files.precision import cast
 from rnngraph.files.tensors import Arrays
-from rnngraph.ir.types import BATCH, DType, every
+from rnngraph.ir.types import BATCH, DType
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
 from rnngraph.weights.checks import shape_text
 
-LENGTHS = ".lengths"
 SEED = "seed"
 
 Array = NDArray[Any]
@@ -157,30 +157,6 @@ def _size(
         labels=other,
     )
     return False
-
-
-def lengths_of(inputs: Iterable[DataInput], data: Mapping[str, Any]) -> dict[str, Array]:
-    """The real steps of each row along every axis for which the data tell them."""
-    told = [(i.axes, i.name + LENGTHS) for i in inputs if i.axes and i.name + LENGTHS in data]
-    return {axis: found for axes, name in told for axis, found in by_axis(axes, host_array(name, data[name])).items()}
-
-
-def real_steps(axis: str, lengths: Mapping[str, Array]) -> Array | None:
-    """The real steps of each row along an axis, also along one of every k-th step; None where all of them are."""
-    base, by = every(axis)
-    found = real_steps(base, lengths) if base else lengths.get(axis)
-    return found if found is None else -(-found // by)
-
-
-def by_axis(axes: Sequence[str], lengths: Array) -> dict[str, Array]:
-    """The real steps of each row along each axis, of lengths as they are given: (batch,) along one axis, (batch, 2)
-    along two."""
-    return dict(zip(axes, np.moveaxis(lengths, -1, 0) if len(axes) > 1 else [lengths], strict=True))
-
-
-def as_given(axes: Sequence[str], lengths: Mapping[str, Array]) -> Array:
-    """What `by_axis` takes apart."""
-    return np.stack([lengths[axis] for axis in axes], axis=-1) if len(axes) > 1 else lengths[axes[0]]
 
 
 def steps_of(inputs: Iterable[DataInput], data: Mapping[str, Any]) -> dict[str, int]:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from rnngraph.data.column_values import fitted, values
 from rnngraph.data.dataset import Dataset
+from rnngraph.data.lengths import LENGTHS
 from rnngraph.data.recipe import TABLE, Names, Recipe, recipe_in
 from rnngraph.data.roles import Roles
-from rnngraph.data.shapes import LENGTHS
 from rnngraph.data.table_files import Table, read_table
 from rnngraph.data.table_order import Sorted, in_order
 from rnngraph.data.windowing import Windows, over, whole

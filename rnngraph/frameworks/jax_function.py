@@ -14,7 +14,8 @@ from rnngraph.api import Model
 from rnngraph.compilation.calls import known_as
 from rnngraph.compiled import CompiledProgram, refuse_unnamed
 from rnngraph.data.checks import check_data
-from rnngraph.data.shapes import LENGTHS, SEED, target
+from rnngraph.data.lengths import LENGTHS
+from rnngraph.data.shapes import SEED, target
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.files.precision import cast, overflow

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from rnngraph.data.shapes import LENGTHS
+from rnngraph.data.lengths import LENGTHS
 from rnngraph.diagnostics.errors import CannotDo, UserError
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.generation.beam_search import Candidate, Text, refuse_nan
-from rnngraph.generation.decoding import (
+from rnngraph.generation.token_loop import (
     DEAD,
     END,
     LARGEST,

@@ -20,10 +20,10 @@ from rnngraph.data.shapes import SEED, unmasked
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.generation.ahead import Ahead
 from rnngraph.generation.beam_search import Candidates
-from rnngraph.generation.decoding import CannotLoop, Extent, looped
 from rnngraph.generation.logits import are_probabilities
 from rnngraph.generation.scored import behind
 from rnngraph.generation.streaming import can_stream, handed_on
+from rnngraph.generation.token_loop import CannotLoop, Extent, looped
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import Elaborated

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.data.shapes import LENGTHS, by_axis, real_steps
+from rnngraph.data.lengths import LENGTHS, by_axis, real_steps
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.tensors import Arrays
 from rnngraph.training.config import Split

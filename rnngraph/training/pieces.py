@@ -11,7 +11,8 @@ import numpy as np
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from rnngraph.data.shapes import LENGTHS, SEED
+from rnngraph.data.lengths import LENGTHS
+from rnngraph.data.shapes import SEED
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.distributed.processes import own
 from rnngraph.files.tensors import Arrays

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.dataset import Named, made_of
+from rnngraph.data.lengths import LENGTHS
 from rnngraph.data.recipe import Recipe, recipe_in
 from rnngraph.data.results import table_rows
-from rnngraph.data.shapes import LENGTHS, steps_of
+from rnngraph.data.shapes import steps_of
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.frames import frame
 from rnngraph.files.outputs import PathLike

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rnngraph.compiled import CompiledProgram
-from rnngraph.data.shapes import lengths_of
+from rnngraph.data.lengths import lengths_of
 from rnngraph.files.tensors import Arrays
 from rnngraph.ir.graph import LOOP, Graph, Node, Rewriter, Value, graph_input, ordered
 from rnngraph.ir.types import BATCH

@@ -9,8 +9,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from rnngraph.data.dataset import made_of
+from rnngraph.data.lengths import lengths_of
 from rnngraph.data.recipe import refuse_made_otherwise
-from rnngraph.data.shapes import lengths_of, steps_of
+from rnngraph.data.shapes import steps_of
 from rnngraph.debugging.nan_finder import explain
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError, Warned

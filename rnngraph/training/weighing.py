@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from rnngraph.compiled import CompiledProgram
-from rnngraph.data.shapes import LENGTHS
+from rnngraph.data.lengths import LENGTHS
 from rnngraph.ir.graph import INPUT, ordered
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import Elaborated

@@ -11,7 +11,7 @@ import pytest
 import rnngraph as rg
 from rnngraph.analysis.equality import Asked, cotangents_for, differences, everything, synthetic
 from rnngraph.compilation.variant import Signature
-from rnngraph.data.shapes import as_given
+from rnngraph.data.lengths import as_given
 from rnngraph.ir.verify import verify
 from rnngraph.model import Model
 from rnngraph.passes.pipeline import STAGES

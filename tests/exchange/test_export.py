@@ -15,7 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 import rnngraph as rg
-from rnngraph.data.shapes import as_given
+from rnngraph.data.lengths import as_given
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.export.numpy.choice import WORDS
 from rnngraph.exchange.export.numpy.export import EMBEDDED, to_numpy

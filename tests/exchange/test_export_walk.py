@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 import rnngraph as rg
 from rnngraph.analysis.equality import synthetic
-from rnngraph.data.shapes import as_given
+from rnngraph.data.lengths import as_given
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.export.numpy.export import to_numpy
 from rnngraph.exchange.export.numpy.statements import identifier

@@ -16,7 +16,7 @@ import numpy as np
 import rnngraph as rg
 from rnngraph.analysis.equality import differences, everything, synthetic
 from rnngraph.compilation.variant import Signature
-from rnngraph.data.shapes import lengths_of
+from rnngraph.data.lengths import lengths_of
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.exchange.export.request import Wanted
 from rnngraph.generation.streaming import per_step
