@@ -13,8 +13,8 @@ from rnngraph import model as core
 from rnngraph.compiled import refuse_unnamed
 from rnngraph.data.dataset import made_of
 from rnngraph.data.recipe import refuse_made_otherwise
+from rnngraph.diagnostics.argument_kinds import kinds_checked
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.diagnostics.source import Source
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.distributed.processes import ALONE, Processes

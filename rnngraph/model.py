@@ -18,9 +18,9 @@ from rnngraph.compilation.schedule import Gradient, Schedule
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.compiled import CompiledProgram, Elaborate
 from rnngraph.data.roles import Roles, roles
+from rnngraph.diagnostics.argument_kinds import kinds_checked
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
-from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.diagnostics.source import Source, Span
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.files.precision import becomes, wider

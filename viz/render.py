@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rnngraph.diagnostics.argument_kinds import kinds_checked
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.language.elaboration.one_step import one_step
 from rnngraph.language.syntax.ast import File
 from rnngraph.model import Model

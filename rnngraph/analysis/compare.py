@@ -30,7 +30,7 @@ from rnngraph.analysis.equality import (
 )
 from rnngraph.analysis.formulas import Formula
 from rnngraph.analysis.growth import Growth
-from rnngraph.analysis.measured_bytes import ledger, object_bytes
+from rnngraph.analysis.ledger import ledger, object_bytes
 from rnngraph.analysis.results import CompareRow, Comparison, Difference, Spread
 from rnngraph.analysis.timing import in_turns, seconds
 from rnngraph.compilation.variant import Signature, Variant

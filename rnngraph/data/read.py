@@ -15,8 +15,8 @@ from rnngraph.data.lengths import LENGTHS
 from rnngraph.data.recipe import merged
 from rnngraph.data.table_files import TABLES, read_table
 from rnngraph.data.tables import ROW, Fed, table
+from rnngraph.diagnostics.argument_kinds import kinds_checked
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.files.archives import Arrays, read_npy, read_npz
 from rnngraph.files.foreign import Damaged, foreign, parsed_json
 from rnngraph.files.outputs import PathLike

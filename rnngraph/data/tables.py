@@ -17,8 +17,8 @@ from rnngraph.data.roles import Roles
 from rnngraph.data.table_files import Table, read_table
 from rnngraph.data.table_order import Sorted, in_order
 from rnngraph.data.windowing import Windows, over, whole
+from rnngraph.diagnostics.argument_kinds import kinds_checked
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import DataInput

@@ -13,8 +13,8 @@ from rnngraph.data.dataset import Dataset
 from rnngraph.data.roles import Roles
 from rnngraph.data.tokenising import kind_named
 from rnngraph.data.windowing import over, whole
+from rnngraph.diagnostics.argument_kinds import kinds_checked
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.files.foreign import foreign
 from rnngraph.language.elaboration.elaborated import DataInput
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from rnngraph.data.dataset import Dataset, made_of
 from rnngraph.data.shapes import unmasked
+from rnngraph.diagnostics.argument_kinds import kinds_checked
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.diagnostics.kinds import kinds_checked
 
 Array = NDArray[Any]
 Places = NDArray[np.int64]

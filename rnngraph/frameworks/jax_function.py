@@ -16,8 +16,8 @@ from rnngraph.compiled import CompiledProgram, refuse_unnamed
 from rnngraph.data.checks import check_data
 from rnngraph.data.lengths import LENGTHS
 from rnngraph.data.shapes import SEED, target
+from rnngraph.diagnostics.argument_kinds import kinds_checked
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.files.precision import cast, overflow
 from rnngraph.frameworks.programs import OPTIONS, Programs, Wanted, model_of
 from rnngraph.ir.types import size_of

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from rnngraph.data.alphabet import Alphabet
+from rnngraph.diagnostics.argument_kinds import kinds_checked
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.generation.beam_search import (
     Beam,
     Candidate,

@@ -1,4 +1,4 @@
-"""Rows of the data: how they are held back, shuffled and cut into batches, by seed and place alone."""
+"""Rows of the data: how they are shuffled and cut into batches, by seed and place alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from rnngraph.data.lengths import LENGTHS, by_axis, real_steps
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.tensors import Arrays
-from rnngraph.training.config import Split
 
 Array = NDArray[Any]
 Rows = NDArray[np.int64]
@@ -35,24 +34,9 @@ def take(data: Mapping[str, Any], rows: Rows) -> Arrays:
     return {name: np.asarray(a)[rows] if np.ndim(a) > 0 else np.asarray(a) for name, a in data.items()}
 
 
-def parted(rows: int, fraction: float, how: Split, seed: int, ends: Array | None = None) -> tuple[Rows, Rows]:
-    """Which rows are learnt from, and which fraction is held back (at least one row): the last ones are those whose
-    `ends` are the largest. UserError with one row."""
-    held = max(1, round(rows * fraction))
-    if held >= rows:
-        raise UserError(
-            f"{rows} rows cannot be split: none would be left to train on",
-            code="E711",
-            help="give more rows, or a smaller `validation`",
-        )
-    last = np.arange(rows) if ends is None else np.argsort(ends, kind="stable")
-    order = _generator(seed, 0, 1).permutation(rows) if how == "random" else last
-    return np.sort(order[:-held]), np.sort(order[-held:])
-
-
 def shuffled(rows: int, seed: int, epoch: int) -> Rows:
     """The order of the rows in one epoch: a permutation by (seed, epoch), read-only."""
-    order = _generator(seed, epoch, 0).permutation(rows)
+    order = generator_of(seed, epoch, 0).permutation(rows)
     order.flags.writeable = False
     return order
 
@@ -60,7 +44,7 @@ def shuffled(rows: int, seed: int, epoch: int) -> Rows:
 def seed_of(seed: int, epoch: int, index: int, shard: int = 0) -> Array:
     """The seed of what is random in the model, for batch `index` of an epoch, in one of its shards."""
     place = (index, shard) if shard else (index,)
-    return np.array(_generator(seed, epoch, 2, *place).integers(2**31))
+    return np.array(generator_of(seed, epoch, 2, *place).integers(2**31))
 
 
 SORTED = 50
@@ -73,7 +57,7 @@ def by_length(order: Rows, lengths: Rows, size: int, seed: int, epoch: int) -> R
     blocks = [order[i : i + block] for i in range(0, len(order), block)]
     near = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in blocks])
     whole = len(near) // size
-    shuffle = _generator(seed, epoch, 3).permutation(whole)
+    shuffle = generator_of(seed, epoch, 3).permutation(whole)
     return np.concatenate([near[: whole * size].reshape(whole, size)[shuffle].ravel(), near[whole * size :]])
 
 
@@ -116,7 +100,7 @@ def chunks(rows: int, size: int) -> Sequence[Rows]:
     return [np.arange(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-def _generator(*key: int) -> np.random.Generator:
+def generator_of(*key: int) -> np.random.Generator:
     """Random numbers by whole numbers alone; negative seeds are told apart from positive ones."""
     entropy = [part for number in key for part in (abs(number), int(number < 0))]
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))

@@ -21,7 +21,6 @@ from rnngraph.files.tensors import Arrays
 from rnngraph.runtime.whole_arrays import NumpyArrays, WholeArrays
 from rnngraph.system.interrupts import Heard, held
 from rnngraph.training import checkpoint, updates
-from rnngraph.training.batch_rows import split
 from rnngraph.training.checkpoint import Identity, Made, Training, digests
 from rnngraph.training.clipping import factor_by
 from rnngraph.training.config import FitConfig
@@ -31,6 +30,7 @@ from rnngraph.training.gradients import last_batch, of_all_shards, of_own_shards
 from rnngraph.training.job import Explain, Job, Norms, Progress, Trainable, Weigh, by_rows
 from rnngraph.training.pieces import Pieces, refuse_uncut
 from rnngraph.training.rates import Place, warmed_up
+from rnngraph.training.validation import split
 from rnngraph.weights.about import About
 from rnngraph.weights.save_load import Weights
 

@@ -13,12 +13,12 @@ from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.distributed.processes import ALONE, Fold, Processes
 from rnngraph.files.tensors import Arrays
 from rnngraph.runtime.whole_arrays import WholeArrays
-from rnngraph.training.batch_rows import Split
 from rnngraph.training.batches import row_count
 from rnngraph.training.checkpoint import Identity
 from rnngraph.training.config import FitConfig
 from rnngraph.training.evaluation import EVALUATED, Evaluable, Record
 from rnngraph.training.pieces import Pieces
+from rnngraph.training.validation import Split
 
 Explain = Callable[[Mapping[str, Any], Mapping[str, Any]], Diagnostic | None]
 """Tells where a batch, with these weights, first gives a value that is not finite."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from rnngraph.diagnostics.kinds import kinds_checked
+from rnngraph.diagnostics.argument_kinds import kinds_checked
 from rnngraph.files.outputs import PathLike, form_of
 from rnngraph.files.tensors import Arrays, read_tensors, read_texts, write_tensors
 from rnngraph.weights.about import ABOUT, About, about_of

@@ -16,7 +16,7 @@ from rnngraph.analysis.cost import cost, optimiser_bytes
 from rnngraph.analysis.equality import synthetic
 from rnngraph.analysis.formulas import Formula, formulas
 from rnngraph.analysis.growth import Compiled, Growth
-from rnngraph.analysis.measured_bytes import ledger
+from rnngraph.analysis.ledger import ledger
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.model import Model
 from rnngraph.planning.arena import Piece, bound

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rnngraph.analysis.equality import differences, everything, synthetic
-from rnngraph.analysis.measured_bytes import ledger
+from rnngraph.analysis.ledger import ledger
 from rnngraph.compiled import CompiledProgram
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.runtime.pinned_memory import PinnedMemory

@@ -122,7 +122,7 @@ def test_a_lane_that_has_anothers_operands_is_noticed(text: str, monkeypatch: py
     written = modules._written
 
     def wrong(name: str) -> str:
-        assert name != "tensor.cuh" or written(name).count(text) == 1
+        assert name != "tensor_cores.cuh" or written(name).count(text) == 1
         return written(name).replace(text, text[:-1] + " + (lane == 5)]")
 
     monkeypatch.setattr(modules, "_written", wrong)

@@ -26,7 +26,7 @@ from rnngraph.kernels.cpu.modules import target
 from rnngraph.language.elaboration.elaborated import DataInput, Initial, StateInput, Weight
 from rnngraph.runtime.native_arrays import NativeArrays
 from rnngraph.runtime.whole_arrays import NumpyArrays
-from rnngraph.training import batches, checkpoint, optimisers, updates
+from rnngraph.training import batches, checkpoint, optimisers, updates, validation
 from rnngraph.training.checkpoint import Made
 from rnngraph.training.clipping import clip_factor
 from rnngraph.training.config import FitConfig
@@ -599,12 +599,12 @@ def test_an_epoch_has_every_row_once_in_an_order_of_its_own():
 
 
 def test_rows_are_held_back_once():
-    kept, held = batches.parted(10, 0.3, "last", 0)
+    kept, held = validation.parted(10, 0.3, "last", 0)
     assert kept.tolist() == list(range(7)) and held.tolist() == [7, 8, 9]
-    kept, held = batches.parted(10, 0.3, "random", 0)
+    kept, held = validation.parted(10, 0.3, "random", 0)
     assert sorted([*kept, *held]) == list(range(10)) and held.tolist() != [7, 8, 9]
     with pytest.raises(UserError, match="cannot be split"):
-        batches.parted(1, 0.5, "last", 0)
+        validation.parted(1, 0.5, "last", 0)
     with pytest.raises(UserError, match="has different numbers of rows"):
         batches.row_count({"x": np.arange(2), "y": np.arange(3)})
     with pytest.raises(UserError, match="no rows"):
@@ -727,7 +727,7 @@ def test_training_learns_and_tells():
     assert len(told) == 100 * 5 and [p.record for p in told if p.record] == list(fitted.history)
     best = min(fitted.history, key=lambda r: r["validation.loss"])
     assert fitted.best_epoch == best["epoch"]
-    _, held = batches.parted(batches.row_count(ROWS), 0.2, "random", 4)
+    _, held = validation.parted(batches.row_count(ROWS), 0.2, "random", 4)
     assert evaluate(Line(), batches.take(ROWS, held), fitted.weights)["loss"] == best["validation.loss"]
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from rnngraph.diagnostics.argument_kinds import kinds_checked
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.diagnostics.kinds import kinds_checked
 from rnngraph.diagnostics.optional import needed
 from rnngraph.exchange.importing.check import Outcome, compared, said
 from rnngraph.exchange.importing.description import Read

@@ -297,7 +297,8 @@ class Module:
         kernels = [self.known[name] for name in names]
         whole = "\n".join(kernels)
         functions = [text for name, text in self.functions.texts.items() if f" {name}(" in whole]
-        beside = [name for name, used in (("tensor.cuh", self.target.rounding), ("ctc.cuh", "Ctc<" in whole)) if used]
+        asked = {"tensor_cores.cuh": self.target.rounding, "ctc.cuh": "Ctc<" in whole}
+        beside = [name for name, used in asked.items() if used]
         return "\n".join([prelude(), *map(_written, beside), MIXED, *functions, whole])
 
     def launched(self, made: Sequence[loops.Loop], shapes: Sequence[LoopShape]) -> Launch:
