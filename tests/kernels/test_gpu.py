@@ -22,7 +22,7 @@ from rnngraph.kernels.gpu.loops import loop_of
 from rnngraph.kernels.gpu.modules import OPTIONS, PART, Module
 from rnngraph.kernels.gpu.shapes import Factor, Facts, loop_shape, shapes_at_once
 from rnngraph.kernels.gpu.target import GpuTarget, cluster_of, h100
-from rnngraph.planning import plan as planning
+from rnngraph.planning import lifetimes
 from rnngraph.planning.program import Group, moments_of, repeats_of
 from rnngraph.planning.program import Program as Code
 from rnngraph.runtime.cupy import GeneratedBackend
@@ -429,7 +429,7 @@ def test_loops_that_need_nothing_of_each_other_are_one_launch(text: str, loops: 
 def test_what_loops_at_once_use_is_alive_at_once(planned: bool, small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Planned as if they ran one after another, one writes where the other reads."""
     if not planned:
-        monkeypatch.setattr(planning, "_at_once", lambda *told: None)
+        monkeypatch.setattr(lifetimes, "_at_once", lambda *told: None)
     model = parse(BOTH)
     data, weights = synthetic(model, 2, 2, 0), model.init(0)
     with small.record() as launches:
@@ -492,7 +492,7 @@ def test_how_many_waves_there_are(cupy: Any, monkeypatch: pytest.MonkeyPatch) ->
 def test_layers_are_in_nobodys_way(planned: bool, cluster: int, small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Planned as if they ran one after another, one writes where the other still reads."""
     if not planned:
-        monkeypatch.setattr(planning, "_at_once", lambda *told: None)
+        monkeypatch.setattr(lifetimes, "_at_once", lambda *told: None)
     model = stack("RNN(8) >> RNN(8) >> RNN(8)", 8)
     data, weights = synthetic(model, 4, 2, 0), model.init(0)
     with small.record() as launches:
