@@ -48,6 +48,20 @@ def everywhere(graph: Graph, change: Change) -> Graph:
     return rewrite(graph, deep)
 
 
+def own_params(loop: Loop) -> tuple[Loop, dict[Value, Value]]:
+    """The loop bound to params of its own, and what stands for each of the old ones. Carries and stacks are the old
+    ones still: a body for the new params is the caller's."""
+    own = {v: body_param(v.node.attrs.get("name", ""), v.type, v.node.origin) for v in loop.params}
+    bound = replace(
+        loop,
+        slices=tuple(s._replace(param=own[s.param]) for s in loop.slices),
+        captures=tuple(c._replace(param=own[c.param]) for c in loop.captures),
+        counter=loop.counter and own[loop.counter],
+        until=loop.until and own[loop.until],
+    )
+    return bound, own
+
+
 class Border(Struct):
     """The bindings of a loop while values move across its border; one param per outer value.
 

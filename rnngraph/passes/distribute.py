@@ -29,7 +29,7 @@ from rnngraph.ir.graph import (
     stacked,
 )
 from rnngraph.ops import TABLE
-from rnngraph.passes.bodies import everywhere, with_results
+from rnngraph.passes.bodies import everywhere, own_params, with_results
 
 CONTRACT, WHERE = TABLE["contract"], TABLE["where"]
 
@@ -68,19 +68,16 @@ def _loops(node: Node) -> tuple[Value, ...] | None:
 
 def _behind(loop: Loop, cut: _Cut, rows: Mapping[Value, Value], stacks: Sequence[Value], origin: Origin) -> Node:
     """The loop of the other layers, its body over params of its own."""
-    inner = {v: body_param(v.node.attrs.get("name", ""), v.type, v.node.origin) for v in (*loop.params, *cut.passed)}
+    bound, own = own_params(loop)
+    read = {v: body_param(v.node.attrs.get("name", ""), v.type, v.node.origin) for v in cut.passed}
     rewriter = Rewriter()
-    rewriter.map |= inner
+    rewriter.map |= own | read
     results = rewriter.run((*(c.next for c in cut.rest), *stacks))
-    slices = [s._replace(param=inner[s.param]) for s in loop.slices]
     made = replace(
-        loop,
-        carries=tuple(Carry(c.init, inner[c.param], v) for c, v in zip(cut.rest, results, strict=False)),
-        slices=(*slices, *(Slice(rows[v], inner[v]) for v in cut.passed)),
-        captures=tuple(c._replace(param=inner[c.param]) for c in loop.captures),
+        bound,
+        carries=tuple(Carry(c.init, own[c.param], v) for c, v in zip(cut.rest, results, strict=False)),
+        slices=(*bound.slices, *(Slice(rows[v], param) for v, param in read.items())),
         stacks=results[len(cut.rest) :],
-        counter=loop.counter and inner[loop.counter],
-        until=loop.until and inner[loop.until],
     )
     return loop_node(made, origin)
 

@@ -25,7 +25,6 @@ from rnngraph.ir.graph import (
     Rewriter,
     Value,
     body_nodes,
-    body_param,
     finals,
     loop_node,
     loop_of,
@@ -33,7 +32,7 @@ from rnngraph.ir.graph import (
     stacked,
 )
 from rnngraph.ops import TABLE
-from rnngraph.passes.bodies import Border, everywhere, outside_of_params, with_axis
+from rnngraph.passes.bodies import Border, everywhere, outside_of_params, own_params, with_axis
 from rnngraph.passes.sink import keeps_to_its_step
 from rnngraph.passes.split import varying
 
@@ -145,12 +144,8 @@ class _Fission(Struct, frozen=True, dict=True):
 
     def bindings(self, key: Key) -> tuple[Border, Rewriter]:
         """The border of the loop of a recurrence, whose params are its own, and what takes the body there."""
-        loop = self.loop
-        inner = {v: body_param(v.node.attrs.get("name", ""), v.type, v.node.origin) for v in loop.params}
-        slices = tuple(s._replace(param=inner[s.param]) for s in loop.slices)
-        captures = tuple(c._replace(param=inner[c.param]) for c in loop.captures)
-        counter = loop.counter and inner[loop.counter]
-        border = Border.of(replace(loop, slices=slices, captures=captures, counter=counter))
+        bound, own = own_params(self.loop)
+        border = Border.of(bound)
 
         def bind(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
             if node not in self.moving and self.stages.get(node, key[0]) == key[0]:
@@ -158,8 +153,8 @@ class _Fission(Struct, frozen=True, dict=True):
             return tuple(border.bind(self.over_all(v), v) for v in node.values)
 
         rewriter = Rewriter(bind)
-        rewriter.map |= inner
-        read = [c.param for c in loop.carries if self.key(c.param) != key and c.param in self.outside]
+        rewriter.map |= own
+        read = [c.param for c in self.loop.carries if self.key(c.param) != key and c.param in self.outside]
         rewriter.map |= {v: border.bind(self.outside[v], v) for v in read}
         return border, rewriter
 
