@@ -7,6 +7,7 @@ the plan (never from the user's text): per step it takes the rows it needs and c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from ctypes import addressof, c_char
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -253,8 +254,11 @@ def viewed(array: Any, index: Index) -> Any:
 
 
 def address(array: Any) -> int:
-    """The first byte of an array, in the memory that it is in."""
+    """The first byte of an array, in the memory that it is in. Of most of NumPy's a buffer of ctypes tells it sooner
+    than their own words for it."""
     data = array.data
+    if isinstance(data, memoryview) and data.nbytes and data.c_contiguous and not data.readonly:
+        return addressof(c_char.from_buffer(data))
     ptr = getattr(data, "ptr", None)
     return int(ptr if ptr is not None else array.ctypes.data)
 
