@@ -83,7 +83,7 @@ def _gpu_kernels(
 
     refuse_products(options.products, options.dtype)
     backend = planner_named("cupy", "native", options.products)
-    program = _program(model, replace(options, products=""), steps, gradient, padded, backend=backend)
+    program = _program(model, options, steps, gradient, padded, backend=backend, products="")
     sizes = {axis: batch if axis == BATCH else steps or 100 for axis in program.axes}
     return listed_on_gpu(Module(program, sizes, backend.target(options.dtype)))  # type: ignore[attr-defined]
 

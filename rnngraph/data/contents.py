@@ -16,6 +16,10 @@ from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
 from rnngraph.weights.checks import shape_text
 
+FEW = 64
+"""So few integers are looked at one by one."""
+_UNSIGNED = np.dtype(np.uint64)
+
 
 def check_lengths(check: Checking, item: DataInput, value: Any) -> None:
     """The real length of each row, along each axis of the input."""
@@ -162,7 +166,3 @@ def within(limit: int, array: Any) -> bool:
         return bool(array.view(_UNSIGNED).max() < limit)
     numbers = array.ravel().tolist()
     return not numbers or (min(numbers) >= 0 and max(numbers) < limit)
-
-
-FEW = 64
-_UNSIGNED = np.dtype(np.uint64)

@@ -12,9 +12,9 @@ from rnngraph.data.dataset import ends_of
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.arrays import host_arrays
 from rnngraph.files.tensors import Arrays
-from rnngraph.training import config as settings
 from rnngraph.training.batches import Rows, generator_of, row_count
 from rnngraph.training.config import FitConfig
+from rnngraph.training.config import Split as How
 
 
 class Split(NamedTuple):
@@ -40,7 +40,7 @@ def split(data: Mapping[str, Any], validation: Mapping[str, Any] | None, config:
 
 
 def parted(
-    rows: int, fraction: float, how: settings.Split, seed: int, ends: NDArray[Any] | None = None
+    rows: int, fraction: float, how: How, seed: int, ends: NDArray[Any] | None = None
 ) -> tuple[Rows, Rows]:
     """Which rows are learnt from, and which fraction is held back (at least one row): the last ones are those whose
     `ends` are the largest. UserError with one row."""
