@@ -245,16 +245,22 @@ def _lengths(program: Program) -> set[int]:
 
 
 def _of_lengths(program: Program) -> set[int]:
-    """Slots that hold what is computed from lengths, steps and constants alone."""
-    known = _lengths(program)
-    if not known:
-        return known
-    known |= {slot for name, slot in program.inputs.items() if name.startswith("steps@")}
+    """Slots that hold what is computed from lengths, steps and constants alone, whenever they are written: what a step
+    of a loop hands to the next is known only where each step knows it."""
+    lengths = _lengths(program)
+    if not lengths:
+        return lengths
+    known = lengths | {slot for name, slot in program.inputs.items() if name.startswith("steps@")}
     known |= {slot for _, slot in program.constants}
+    readers = defaultdict[int, list[Step]](list)
     for step in program.steps:
-        outs = {ref.slot for ref in step.outs}
-        if all(ref.slot in known for ref in step.ins):
-            known |= outs
-        else:
-            known -= outs
+        known |= {ref.slot for ref in step.outs}
+        for ref in step.ins:
+            readers[ref.slot].append(step)
+    todo = [slot for slot in readers if slot not in known]
+    while todo:
+        for step in readers[todo.pop()]:
+            lost = known.intersection([ref.slot for ref in step.outs])
+            known -= lost
+            todo += lost
     return known
