@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from rnngraph.ir.graph import Graph, Value, graph_input
 from rnngraph.language.elaboration.elaborated import Elaborated, Initial, Weight
 from rnngraph.ops import call, const, zeros
-from rnngraph.passes.derivative import slopes
+from rnngraph.passes.nested_gradients import slopes
 
 ALONG = "along:"
 """What the name of a direction begins with, before that of a weight or an input."""

@@ -19,7 +19,7 @@ from rnngraph.ir.graph import (
 )
 from rnngraph.ops import TABLE
 from rnngraph.passes.bodies import Border, everywhere, outside_of_params, with_axis
-from rnngraph.passes.split import varying
+from rnngraph.passes.split_products import varying
 
 
 def hoist(graph: Graph) -> Graph:

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rnngraph.ir.graph import Graph, Value
 from rnngraph.passes.cse import cse, unnamed
-from rnngraph.passes.distribute import distribute
 from rnngraph.passes.empty import without_empty
 from rnngraph.passes.grad import gradients
 from rnngraph.passes.hoist import hoist, merge_sums
 from rnngraph.passes.index_checks import watched
+from rnngraph.passes.layer_fission import distribute
 from rnngraph.passes.merge_products import share
 from rnngraph.passes.prune import prune
-from rnngraph.passes.recurrences import apart
+from rnngraph.passes.recurrence_fission import apart
 from rnngraph.passes.simplify import simplify
 from rnngraph.passes.sink import sink
-from rnngraph.passes.split import regroup, split
+from rnngraph.passes.split_products import regroup, split
 from rnngraph.passes.summation_order import in_units
 from rnngraph.passes.unroll import in_turns, unroll
 

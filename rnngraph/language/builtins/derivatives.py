@@ -7,7 +7,7 @@ from rnngraph.ir.types import BATCH
 from rnngraph.language.builtins.definition import Use, define
 from rnngraph.language.elaboration.mistakes import Mistake
 from rnngraph.language.elaboration.values import Item
-from rnngraph.passes.derivative import ThroughLoop, derivative
+from rnngraph.passes.nested_gradients import ThroughLoop, derivative
 
 
 @define("gradient", "of wrt", "float")
