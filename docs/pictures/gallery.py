@@ -17,8 +17,8 @@ from PIL import Image
 
 import rnngraph as rg
 from rnngraph.analysis.equality import Asked
+from rnngraph.analysis.gradients_by_lag import gradients_back
 from rnngraph.analysis.memory_timeline import panels
-from rnngraph.analysis.steps_back import gradients_back
 from rnngraph.model import Model
 from rnngraph.run_options import run_options
 from rnngraph.viz.heat import HeatMap, recorded, steps_back, write_maps

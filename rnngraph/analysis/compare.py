@@ -28,9 +28,9 @@ from rnngraph.analysis.equality import (
     step_for,
     synthetic,
 )
-from rnngraph.analysis.formulas import Formula
-from rnngraph.analysis.growth import Growth
 from rnngraph.analysis.ledger import ledger, object_bytes
+from rnngraph.analysis.memory_growth import Growth
+from rnngraph.analysis.polynomial_fit import Formula
 from rnngraph.analysis.results import CompareRow, Comparison, Difference, Spread
 from rnngraph.analysis.timing import in_turns, seconds
 from rnngraph.compilation.variant import Signature, Variant

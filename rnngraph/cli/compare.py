@@ -77,11 +77,11 @@ def compare(
     as_json: bool,
 ) -> int:
     """Verify that the modes give the same bits, then report what each costs. Exit code 1 if they do not."""
-    from rnngraph.analysis.among import Link
     from rnngraph.analysis.compare import compare as compared
     from rnngraph.analysis.compare import schedules
     from rnngraph.analysis.equality import Asked
-    from rnngraph.analysis.over_processes import over_processes, refuse_unshared
+    from rnngraph.analysis.measured_scaling import over_processes, refuse_unshared
+    from rnngraph.analysis.predicted_scaling import Link
     from rnngraph.cli.comparison import full, short
     from rnngraph.cli.tables import processes_table
     from rnngraph.files.outputs import write_aside

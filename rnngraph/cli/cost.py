@@ -73,8 +73,8 @@ def cost(
     as_json: bool,
 ) -> None:
     """Predict the bytes of arrays that a run will take, without running anything."""
-    from rnngraph.analysis.among import Link, among, gradients_by_time, scaling
     from rnngraph.analysis.cost import cost as predicted
+    from rnngraph.analysis.predicted_scaling import Link, among, gradients_by_time, scaling
     from rnngraph.cli.tables import among_table, cost_tables, scaling_table
     from rnngraph.run_options import run_options
 

@@ -145,7 +145,7 @@ def _draw(
     data: Mapping[str, Any], weights: Mapping[str, Any],
 ) -> None:  # fmt: skip
     """Heat maps of the watched values, and of the gradients of the last step of an output."""
-    from rnngraph.analysis.steps_back import gradients_back
+    from rnngraph.analysis.gradients_by_lag import gradients_back
     from rnngraph.data.lengths import lengths_of
     from rnngraph.viz.heat import recorded, steps_back, write_maps
 

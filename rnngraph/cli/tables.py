@@ -111,7 +111,7 @@ def cost_tables(cost: Any, lines: int) -> list[Any]:
 
 
 def among_table(shared: Any, batch: int) -> list[Any]:
-    """What several processes take beside what the table of one says (`analysis.among.Among`)."""
+    """What several processes take beside what the table of one says (`analysis.predicted_scaling`)."""
     rows = [
         ("exchange", f"{shared.held:,}", "memory of a process, beside a run"),
         ("sent", f"{shared.sent:,}", "by a process in an update"),
@@ -123,7 +123,7 @@ def among_table(shared: Any, batch: int) -> list[Any]:
 
 
 def scaling_table(scaling: Any, asked: int | None) -> list[Any]:
-    """The time over 1, 2, 4, ... processes (`analysis.among.Scaling`), up to the first number that does not pay."""
+    """The time over 1, 2, 4, ... processes (`analysis.predicted_scaling`), up to the first that does not pay."""
     from rnngraph.viz.sentences import duration
 
     one, best = scaling.took[0], scaling.best
@@ -147,7 +147,7 @@ def scaling_table(scaling: Any, asked: int | None) -> list[Any]:
 
 
 def processes_table(over: Any) -> list[Any]:
-    """A training step over several numbers of processes (`analysis.over_processes.OverProcesses`), with a bar each."""
+    """A training step over several numbers of processes (`analysis.measured_scaling`), with a bar each."""
     from rnngraph.viz.sentences import duration
 
     one, longest = over.took[0].seconds, max(took.seconds for took in over.took)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.analysis.steps_back import ones_at_ends
+from rnngraph.analysis.gradients_by_lag import ones_at_ends
 from rnngraph.compilation.calls import to_user
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.compiled import CompiledProgram

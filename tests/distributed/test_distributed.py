@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.analysis import over_processes
-from rnngraph.analysis.among import Link, Made, gradients_by_time, hidden, predicted
+from rnngraph.analysis import measured_scaling
 from rnngraph.analysis.cost import trained_values
+from rnngraph.analysis.predicted_scaling import Link, Made, gradients_by_time, hidden, predicted
 from rnngraph.cli.main import exit_code
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.distributed import mpi, traffic
@@ -195,7 +195,7 @@ def test_the_gradients_of_the_last_layer_are_there_first() -> None:
 def test_compare_measures_processes_that_have_a_core_and_simulates_others(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(over_processes, "cores_given", lambda: 2)
+    monkeypatch.setattr(measured_scaling, "cores_given", lambda: 2)
     command = ["compare", "small.rnn", "--steps", "2", "--repeats", "1", "--kernels", "numpy", "--batch", "4"]
     assert exit_code([*command, "--processes", "2,4", "--json"]) == 0
     took = json.loads(capsys.readouterr().out)["over_processes"]["took"]
@@ -207,10 +207,10 @@ def test_compare_measures_processes_that_have_a_core_and_simulates_others(
 
 def test_processes_that_could_not_be_measured_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = subprocess.CompletedProcess((), 1, "", "no room\n")
-    monkeypatch.setattr(over_processes, "started", lambda *_, **__: failed)
+    monkeypatch.setattr(measured_scaling, "started", lambda *_, **__: failed)
     model = rg.load("small.rnn")
     with pytest.raises(CannotDo, match="could not be measured: no room"):
-        over_processes.over_processes(model, ("small.rnn", None, {}), RunOptions(), 2, 4, 1, [1], Link())
+        measured_scaling.over_processes(model, ("small.rnn", None, {}), RunOptions(), 2, 4, 1, [1], Link())
 
 
 # --- what travels while something is added up --------------------------------------------------------------------

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.analysis.steps_back import gradients_back
+from rnngraph.analysis.gradients_by_lag import gradients_back
 from rnngraph.cli.main import exit_code
 from rnngraph.run_options import run_options
 from rnngraph.viz.heat import recorded, steps_back

@@ -8,7 +8,7 @@ import { bytes, choice, colour, h, number, seconds, slider } from "./dom";
 interface Sizes { steps: number; batch: number; units: number }
 
 /**
- * The bytes of a category: by its law, as `analysis/formulas.py` computes it; where none was found that is exact, in
+ * The bytes of a category: by its law, as `analysis/polynomial_fit.py` computes it; where none was found that is exact, in
  * proportion to what they are at the sizes that the laws were made for.
  */
 export function at(way: Way, name: string, { steps, batch, units }: Sizes, asked: Sizes): number {

@@ -1,5 +1,5 @@
 """The time of a training step over several processes: measured where this machine has a core for each, else predicted
-from that of one (`among`)."""
+from that of one (`predicted_scaling`)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from msgspec import Struct, to_builtins
 
-from rnngraph.analysis.among import Link, predicted
 from rnngraph.analysis.equality import Steps, synthetic
+from rnngraph.analysis.predicted_scaling import Link, predicted
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.distributed.launcher import connected, launched
 from rnngraph.distributed.processes import Processes, own
@@ -29,7 +29,7 @@ FIRST = 2
 """Steps that are not counted: arrays are made, and shapes told."""
 WORKER = """
 import json, sys, rnngraph
-from rnngraph.analysis.over_processes import worker
+from rnngraph.analysis.measured_scaling import worker
 worker(rnngraph.load, **json.loads(sys.argv[1]))
 """
 
