@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from rnngraph.kernels.chain_building import Chains, Link, Run
-from rnngraph.kernels.claims import Claims
 from rnngraph.kernels.kernel import ColumnSums, Sums
+from rnngraph.kernels.kernel_selection import Claims
 from rnngraph.kernels.layouts import Views
 from rnngraph.kernels.loop_products import taken_inward
 from rnngraph.kernels.padding import without_padding

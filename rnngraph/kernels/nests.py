@@ -1,7 +1,8 @@
 """Steps as nests of loops: arrays that lie in any regular way, entry by entry, summed over some axes or dimensions.
 
-What needs a kernel of its own for its speed has one (`claims`, `chain_building`); a nest takes the rest of what is
-elementwise, a sum, a largest entry or a product of two arrays, so that a loop of a step is not driven from Python.
+What needs a kernel of its own for its speed has one (`kernel_selection`, `chain_building`); a nest takes the rest of
+what is elementwise, a sum, a largest entry or a product of two arrays, so that a loop of a step is not driven from
+Python.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from msgspec.structs import replace
 
 from rnngraph.ir.graph import Node
 from rnngraph.ir.types import BATCH, Dtypes, union
+from rnngraph.kernels.affine_accesses import RULES, Gap, gaps, moved
 from rnngraph.kernels.chain import Lookup, Operation
 from rnngraph.kernels.kernel import Sizes
 from rnngraph.kernels.layouts import dense
-from rnngraph.kernels.readings import RULES, Gap, gaps, moved
 from rnngraph.kernels.target import Target
 from rnngraph.ops.summation_order import descending, leading, unit
 from rnngraph.planning.program import Ref, Slot, Step

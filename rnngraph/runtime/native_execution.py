@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeGuard
 
-from rnngraph.kernels.cpu.meetings import ALONE, Item, Share
+from rnngraph.kernels.cpu.barriers import ALONE, Item, Share
 from rnngraph.kernels.cpu.modules import Addresses
+from rnngraph.kernels.cpu.table_interpreter import WORDS
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.cpu.thread_tables import Stage, Tables
 from rnngraph.kernels.cpu.threads import Job, Words, give, pool, shared_words, walker
-from rnngraph.kernels.cpu.walk import WORDS
 from rnngraph.kernels.fusion import claimed_part
 from rnngraph.kernels.kernel import Ctc, rows_of
 from rnngraph.ops.ctc import refuse_no_class

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ctypes import CFUNCTYPE, c_int64, c_void_p
 from itertools import zip_longest
 
-from rnngraph.kernels.cpu import walk
+from rnngraph.kernels.cpu import table_interpreter as walk
 from rnngraph.kernels.cpu.threads import Job, walker
 
 KERNEL = CFUNCTYPE(None, c_void_p, *[c_int64] * 4, c_void_p)

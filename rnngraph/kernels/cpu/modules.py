@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from hashlib import sha256
 
-from rnngraph.kernels.cpu import ctc, direct_products, elementwise, lookups, nests, products, reductions, sums
+from rnngraph.kernels.cpu import (
+    ctc,
+    direct_products,
+    elementwise,
+    lookups,
+    nests,
+    products,
+    reductions,
+    weight_gradients,
+)
 from rnngraph.kernels.cpu.machine_code import Module, across, module, vector_bytes
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.cpu.threads import available
@@ -127,7 +136,7 @@ def direct_kernel(shape: products.Shape) -> Module:
 
 @cache
 def sum_kernels(shape: products.Shape, sources: int, summed: bool) -> Module:
-    return _shared(lambda declared: sums.write(shape, sources, summed, declared))
+    return _shared(lambda declared: weight_gradients.write(shape, sources, summed, declared))
 
 
 @cache

@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from itertools import product
 from math import prod
 
+from rnngraph.kernels.affine_accesses import Gap
 from rnngraph.kernels.cpu import lookups, steps
 from rnngraph.kernels.cpu.elementwise import apply
-from rnngraph.kernels.cpu.lines import Walker
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.products import DEPTH
+from rnngraph.kernels.cpu.scans_and_sorts import Walker
 from rnngraph.kernels.cpu.vectors import BYTES, Lanes, Limit
 from rnngraph.kernels.nests import Move, Nest, Strand
-from rnngraph.kernels.readings import Gap
 
 Places = Sequence[str]
 """Where the entry at hand of each array lies."""

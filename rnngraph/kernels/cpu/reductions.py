@@ -72,8 +72,8 @@ def write_columns(name: str, dtype: str, width: int, declared: set[str]) -> str:
     """The sum over rows of each column, columns being counted in vectors.
 
     Arguments source, result, entries from row to row, columns, rows, rows of a unit, whether the units go from the last
-    to the first, whether to add. A large unit is cut as the sums that stand beside a product are (`cpu/sums`): the bits
-    do not depend on which of the two is taken.
+    to the first, whether to add. A large unit is cut as the sums that stand beside a product are
+    (`cpu/weight_gradients`): the bits do not depend on which of the two is taken.
     """
     kernel = _Kernel(name, dtype, width, declared)
     to = kernel.to

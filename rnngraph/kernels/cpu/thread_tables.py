@@ -12,9 +12,9 @@ from typing import Any, TypeGuard
 from msgspec.structs import replace
 
 from rnngraph.ir.types import BATCH
-from rnngraph.kernels.cpu import walk
+from rnngraph.kernels.cpu import table_interpreter as walk
+from rnngraph.kernels.cpu.barriers import ALONE, Item, Share, alike, meetings
 from rnngraph.kernels.cpu.direct_products import in_place
-from rnngraph.kernels.cpu.meetings import ALONE, Item, Share, alike, meetings
 from rnngraph.kernels.cpu.modules import Addresses
 from rnngraph.kernels.cpu.packing import Pack
 from rnngraph.kernels.cpu.sharing import arguments_of, columns_of, listed, parallel

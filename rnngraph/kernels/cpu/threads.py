@@ -12,7 +12,7 @@ from contextlib import suppress
 from ctypes import CDLL, c_int64, c_void_p
 from functools import cache
 
-from rnngraph.kernels.cpu import walk
+from rnngraph.kernels.cpu import table_interpreter as walk
 from rnngraph.kernels.cpu.machine_code import module
 from rnngraph.system.cores import cores_given
 

@@ -23,8 +23,8 @@ from rnngraph.kernels.kernel import (
     Sums,
 )
 from rnngraph.kernels.layouts import Layout, Views
-from rnngraph.kernels.lines import walk
 from rnngraph.kernels.nests import nest
+from rnngraph.kernels.scans_and_sorts import walk
 from rnngraph.kernels.target import Target
 from rnngraph.ops.ctc import loss_scratch
 from rnngraph.ops.ctc_gradient import gradient_scratch
