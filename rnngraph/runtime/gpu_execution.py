@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from rnngraph.diagnostics.source import Span
-from rnngraph.kernels.gpu.loops import LINE
 from rnngraph.kernels.gpu.modules import Launch, Module
+from rnngraph.kernels.gpu.persistent_loops import LINE
 from rnngraph.kernels.gpu.target import GpuTarget
 from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import Code, Group, Program, Repeat, Ring, Step, Turn

@@ -18,9 +18,9 @@ from rnngraph.api import Model, parse
 from rnngraph.cli.main import exit_code
 from rnngraph.cli.show import show
 from rnngraph.diagnostics.errors import CannotDo, Warned
-from rnngraph.kernels.gpu.loops import loop_of
+from rnngraph.kernels.gpu.loop_partitioning import Factor, Facts, loop_shape, shapes_at_once
 from rnngraph.kernels.gpu.modules import OPTIONS, PART, Module
-from rnngraph.kernels.gpu.shapes import Factor, Facts, loop_shape, shapes_at_once
+from rnngraph.kernels.gpu.persistent_loops import loop_of
 from rnngraph.kernels.gpu.target import GpuTarget, cluster_of, h100
 from rnngraph.planning import lifetimes
 from rnngraph.planning.program import Group, moments_of, repeats_of

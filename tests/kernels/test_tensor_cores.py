@@ -15,8 +15,8 @@ from rnngraph.api import parse
 from rnngraph.cli.show import show
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.kernels.gpu import modules
+from rnngraph.kernels.gpu.loop_partitioning import loop_shape
 from rnngraph.kernels.gpu.modules import OPTIONS
-from rnngraph.kernels.gpu.shapes import loop_shape
 from rnngraph.kernels.gpu.target import cluster_of, h100
 from rnngraph.runtime.numpy import NumpyBackend
 from tests.kernels.test_gpu import cell, factor, module_of

@@ -12,10 +12,11 @@ from msgspec import Struct
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import Chain
-from rnngraph.kernels.gpu import chains, columns, loops, scans
+from rnngraph.kernels.gpu import chains, chunked_scans, persistent_loops
+from rnngraph.kernels.gpu.elementwise_recurrences import Column, Walk, column_of
 from rnngraph.kernels.gpu.expressions import MIXED, TYPES
 from rnngraph.kernels.gpu.functions import SHARED, Functions, Tiles, blocks_of, entries_of
-from rnngraph.kernels.gpu.shapes import LoopShape, loop_shape, shapes_at_once
+from rnngraph.kernels.gpu.loop_partitioning import LoopShape, loop_shape, shapes_at_once
 from rnngraph.kernels.gpu.target import THREADS, GpuTarget
 from rnngraph.kernels.gpu.views import Views
 from rnngraph.kernels.kernel import BLOCK, AlongRow, ColumnSums, Ctc, Elementwise, Product, Scatter, Sums
@@ -37,7 +38,7 @@ EACH = 1024
 @cache
 def prelude() -> str:
     """What every module begins with."""
-    return _written("meetings.cuh") + _written("prelude.cuh")
+    return _written("barriers.cuh") + _written("prelude.cuh")
 
 
 def _written(name: str) -> str:
@@ -159,9 +160,9 @@ class Module:
     """Of each such loop: how it is spread over the device."""
     whys: dict[int, str] = field(default_factory=dict)
     """Of each loop that is not: why."""
-    met: dict[int, loops.Loop] = field(default_factory=dict)
+    met: dict[int, persistent_loops.Loop] = field(default_factory=dict)
     """Each loop whose blocks meet."""
-    walked: dict[int, columns.Column] = field(default_factory=dict)
+    walked: dict[int, Column] = field(default_factory=dict)
     """Each loop in which every entry is walked by a thread."""
     joined: dict[int, Joined] = field(default_factory=dict)
     """Loops that are one kernel together, by the first of them."""
@@ -183,13 +184,13 @@ class Module:
                 self.launches[id(item)] = self.launch(item)
 
     def add_loop(self, repeat: Repeat) -> None:
-        why = loops.why_not(repeat, self.program.slots) if self.whole_loops else "it is run step by step"
+        why = persistent_loops.why_not(repeat, self.program.slots) if self.whole_loops else "it is run step by step"
         if not why:
-            column = columns.column_of(repeat, self.program.slots, self.read_beside(repeat))
+            column = column_of(repeat, self.program.slots, self.read_beside(repeat))
             if column is not None:
                 self.launches[id(repeat)] = self.column(repeat, column)
                 return
-            loop = loops.loop_of(repeat, self.program.slots)
+            loop = persistent_loops.loop_of(repeat, self.program.slots)
             shape = loop_shape(loop.facts(), self.sizes[BATCH], self.target)
             if shape is not None:
                 self.met[id(repeat)] = loop
@@ -252,14 +253,14 @@ class Module:
         ways = [(sum(alone), []), (in_halves, [one for _, chosen in halves for one in chosen]), (whole, [fork])]
         return min(ways, key=lambda way: way[0])
 
-    def clocks(self, loop: loops.Loop, steps: int) -> float:
+    def clocks(self, loop: persistent_loops.Loop, steps: int) -> float:
         shape = loop_shape(loop.facts(), self.sizes[BATCH], self.target)
         return inf if shape is None else steps * shape.clocks
 
-    def loop(self, repeat: Repeat) -> loops.Loop:
+    def loop(self, repeat: Repeat) -> persistent_loops.Loop:
         """What there is to know of a loop whose blocks meet."""
         if id(repeat) not in self.met:
-            self.met[id(repeat)] = loops.loop_of(repeat, self.program.slots)
+            self.met[id(repeat)] = persistent_loops.loop_of(repeat, self.program.slots)
         return self.met[id(repeat)]
 
     def wavefront(self, wave: Repeat) -> Launch | None:
@@ -301,11 +302,11 @@ class Module:
         beside = [name for name, used in asked.items() if used]
         return "\n".join([prelude(), *map(_written, beside), MIXED, *functions, whole])
 
-    def launched(self, made: Sequence[loops.Loop], shapes: Sequence[LoopShape]) -> Launch:
+    def launched(self, made: Sequence[persistent_loops.Loop], shapes: Sequence[LoopShape]) -> Launch:
         """The launch of a loop, or of several at once."""
         name, each = self.loop_name(), list(zip(made, shapes, strict=True))
-        writers = [loops.Writer(loop, self.functions, shape) for loop, shape in each]
-        self.known[name] = loops.kernel(name, writers, self.views)
+        writers = [persistent_loops.Writer(loop, self.functions, shape) for loop, shape in each]
+        self.known[name] = persistent_loops.kernel(name, writers, self.views)
         for loop, shape in each:
             self.spread_out[id(loop.repeat)] = shape.told(loop.facts(), self.target)
         return Launch(
@@ -328,10 +329,10 @@ class Module:
             ref.slot for ref in self.program.outputs.values()
         }
 
-    def column(self, repeat: Repeat, column: columns.Column) -> Launch:
+    def column(self, repeat: Repeat, column: Column) -> Launch:
         """The launch of a loop in which every entry goes its own way: in chunks of steps at once where that can be."""
-        entries, why = self.threads(column), scans.why_not(column)
-        scan = None if why else scans.scan_shape(entries, self.sizes[repeat.axis], self.target)
+        entries, why = self.threads(column), chunked_scans.why_not(column)
+        scan = None if why else chunked_scans.scan_shape(entries, self.sizes[repeat.axis], self.target)
         if scan is not None:
             return self.in_chunks(repeat, column, scan, entries)
         threads = f"{entries:,} thread{'s' * (entries != 1)}, each of an entry of a row"
@@ -339,24 +340,24 @@ class Module:
         self.walked[id(repeat)] = column
         return self.launched_walks([column])
 
-    def threads(self, column: columns.Column) -> int:
+    def threads(self, column: Column) -> int:
         """One for each entry of a row."""
         return self.sizes[BATCH] * column.entries
 
-    def launched_walks(self, walked: Sequence[columns.Column]) -> Launch:
+    def launched_walks(self, walked: Sequence[Column]) -> Launch:
         """The launch of a loop whose entries are walked, or of several at once."""
         name, entries = self.loop_name(), [self.threads(column) for column in walked]
-        self.known[name] = loops.kernel(name, [columns.Walk(column, self.views) for column in walked], self.views)
+        self.known[name] = persistent_loops.kernel(name, [Walk(column, self.views) for column in walked], self.views)
         each = next((n for n in (THREADS, 128, 64) if sum(entries) >= n * self.target.processors), 32)
         blocks = tuple(max(1, -(-n // each)) for n in entries)
         found = [column.loop for column in walked]
         around = tuple(n for loop in found for n in loop.around)
         return Launch(name, sum(blocks), self.whole(found), blocks, teams=1, around=around, threads=each)
 
-    def in_chunks(self, repeat: Repeat, column: columns.Column, scan: scans.Scan, entries: int) -> Launch:
+    def in_chunks(self, repeat: Repeat, column: Column, scan: chunked_scans.Scan, entries: int) -> Launch:
         name, loop = self.loop_name(), column.loop
-        kernel = scans.Kernel(column, self.views)
-        self.known[name] = kernel.text(loops.parameters([loop], self.views, alone=True), name)
+        kernel = chunked_scans.Kernel(column, self.views)
+        self.known[name] = kernel.text(persistent_loops.parameters([loop], self.views, alone=True), name)
         self.spread_out[id(repeat)] = scan.told(entries)
         kept, around = kernel.kept * scan.chunks * entries, tuple(loop.around)
         numbers = (scan.steps, scan.chunks)
@@ -365,9 +366,9 @@ class Module:
     def loop_name(self) -> str:
         return f"loop{sum(name.startswith('loop') for name in self.known)}"
 
-    def whole(self, made: Sequence[loops.Loop]) -> tuple[Ref, ...]:
+    def whole(self, made: Sequence[persistent_loops.Loop]) -> tuple[Ref, ...]:
         """The slots of loops, as their kernel is told them."""
-        slots = loops.slots_of(made)
+        slots = persistent_loops.slots_of(made)
         dims = {slot: len(self.views.sizes(self.program.slots[slot])) for slot in slots}
         return tuple(Ref(slot, (slice(None),) * dims[slot]) for slot in slots)
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import Noise, Operand
-from rnngraph.kernels.gpu.loops import loop_of
+from rnngraph.kernels.gpu.persistent_loops import loop_of
 from rnngraph.kernels.kernel import AlongRow, Elementwise, Kernel, Product
 from rnngraph.planning.forks import needed
 from rnngraph.planning.program import AFTER, BEFORE, Code, Entry, Fork, Group, Program, Ref, Repeat, Ring, Slot, Turn

@@ -14,8 +14,8 @@ from math import inf
 from msgspec import Struct
 from msgspec.structs import replace
 
+from rnngraph.kernels.gpu.cluster_shared_memory import Rows
 from rnngraph.kernels.gpu.functions import Tiles
-from rnngraph.kernels.gpu.handovers import Rows
 from rnngraph.kernels.gpu.products import Products
 from rnngraph.kernels.gpu.target import GpuTarget
 

@@ -10,12 +10,12 @@ from typing import Protocol
 from msgspec import Struct
 
 from rnngraph.ir.types import BATCH
-from rnngraph.kernels.gpu.copies import BYTES, Copies, copies_of
+from rnngraph.kernels.gpu.barriers import Meetings, meetings
+from rnngraph.kernels.gpu.cluster_shared_memory import Handovers, handovers_of, moving
 from rnngraph.kernels.gpu.functions import SHARED, Functions, blocks_of, entries_of, masked_by
-from rnngraph.kernels.gpu.handovers import Handovers, handovers_of, moving
-from rnngraph.kernels.gpu.meetings import Meetings, meetings
+from rnngraph.kernels.gpu.loop_partitioning import Factor, Facts, LoopShape
 from rnngraph.kernels.gpu.ownership import first_of
-from rnngraph.kernels.gpu.shapes import Factor, Facts, LoopShape
+from rnngraph.kernels.gpu.replication import BYTES, Copies, copies_of
 from rnngraph.kernels.gpu.views import Views
 from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Kernel, Product, Sums
 from rnngraph.planning.program import (

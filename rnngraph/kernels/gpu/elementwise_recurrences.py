@@ -19,7 +19,7 @@ from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import Chain, Operand
 from rnngraph.kernels.gpu.chains import computed, offset, places
 from rnngraph.kernels.gpu.expressions import TYPES
-from rnngraph.kernels.gpu.loops import Loop, loop_of, parameters
+from rnngraph.kernels.gpu.persistent_loops import Loop, loop_of, parameters
 from rnngraph.kernels.gpu.views import Views
 from rnngraph.kernels.kernel import Elementwise
 from rnngraph.planning.program import Entry, Group, Ref, Repeat, Ring, Slot, Turn, groups_of

@@ -15,8 +15,8 @@ from typing import Literal
 from msgspec import Struct, field
 
 from rnngraph.ir.types import BATCH
-from rnngraph.kernels.gpu.copies import Copies
 from rnngraph.kernels.gpu.ownership import first_of, laws_of
+from rnngraph.kernels.gpu.replication import Copies
 from rnngraph.kernels.kernel import AlongRow, Elementwise, Product
 from rnngraph.planning.program import ALL, Code, Group, Ref, Repeat, Ring, Slot, Turn, groups_of
 

@@ -16,9 +16,9 @@ from msgspec import Struct
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import COPIES, Chain, Operation
-from rnngraph.kernels.gpu.columns import MOST, Column, Text, lines
+from rnngraph.kernels.gpu.elementwise_recurrences import MOST, Column, Text, lines
 from rnngraph.kernels.gpu.expressions import TYPES
-from rnngraph.kernels.gpu.loops import LINE
+from rnngraph.kernels.gpu.persistent_loops import LINE
 from rnngraph.kernels.gpu.target import THREADS, GpuTarget
 from rnngraph.kernels.gpu.views import Views
 

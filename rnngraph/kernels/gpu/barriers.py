@@ -10,9 +10,9 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from rnngraph.kernels.gpu.copies import Copies
-from rnngraph.kernels.gpu.handovers import Handovers
+from rnngraph.kernels.gpu.cluster_shared_memory import Handovers
 from rnngraph.kernels.gpu.ownership import Law, laws_of
+from rnngraph.kernels.gpu.replication import Copies
 from rnngraph.kernels.kernel import Product, Sums
 from rnngraph.planning.program import (
     Code,

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from rnngraph.analysis.equality import differences, everything, synthetic
 from rnngraph.api import Model, parse
 from rnngraph.cli.show import show
-from rnngraph.kernels.gpu import scans
+from rnngraph.kernels.gpu import chunked_scans
 from rnngraph.kernels.gpu.modules import OPTIONS
 from rnngraph.kernels.gpu.target import THREADS, h100
 from tests.kernels.test_gpu import cell, module_of
@@ -175,8 +175,8 @@ def test_a_chunk_that_is_not_walked_again_is_found(wrong: Any, monkeypatch: pyte
     model = looped(*CELLS["never forgets"])
     data, weights = synthetic(model, 67, 3, 0), model.init(0)
     walked = model.compile(backend=InChunks(WALKED)).run(data, weights)
-    again = scans.Kernel.walking_again
-    monkeypatch.setattr(scans.Kernel, "walking_again", lambda self: wrong(again(self)))
+    again = chunked_scans.Kernel.walking_again
+    monkeypatch.setattr(chunked_scans.Kernel, "walking_again", lambda self: wrong(again(self)))
     guessed = model.compile(backend=InChunks(2)).run(data, weights)
     assert 0 < max(d.max_abs for d in differences(walked, guessed)) < 1e-12
 
@@ -206,16 +206,16 @@ def test_no_two_threads_are_in_each_others_way(gpu: Any) -> None:
 
 def test_a_long_sequence_of_one_row_fills_the_device() -> None:
     target = h100("float32")
-    scan = scans.scan_shape(512, 100_000, target)
+    scan = chunked_scans.scan_shape(512, 100_000, target)
     assert scan is not None
-    assert scan.blocks <= scans.RESIDENT * target.processors
-    assert scan.chunks * 512 > 0.95 * scans.RESIDENT * target.processors * THREADS
+    assert scan.blocks <= chunked_scans.RESIDENT * target.processors
+    assert scan.chunks * 512 > 0.95 * chunked_scans.RESIDENT * target.processors * THREADS
     assert (scan.chunks - 1) * scan.steps < 100_000 <= scan.chunks * scan.steps
 
 
 @pytest.mark.parametrize(("entries", "steps"), [(512, 1_000), (16_384, 100_000), (0, 100_000), (512, 0)])
 def test_few_steps_and_many_rows_are_walked(entries: int, steps: int) -> None:
-    assert scans.scan_shape(entries, steps, h100("float32")) is None
+    assert chunked_scans.scan_shape(entries, steps, h100("float32")) is None
 
 
 @emulated
