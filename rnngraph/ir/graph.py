@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from rnngraph.diagnostics.source import Span
-from rnngraph.ir.ranges import Rule, unknown
+from rnngraph.ir.interval_arithmetic import Rule, unknown
 from rnngraph.ir.types import Type
 
 Attrs = Mapping[str, Any]

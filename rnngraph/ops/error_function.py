@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from rnngraph.ir import ranges
+from rnngraph.ir import interval_arithmetic as ranges
 from rnngraph.ir.graph import Attrs, Node
 from rnngraph.ir.types import Type
 from rnngraph.ops.table import FLOAT, Formula, define, pointwise_type

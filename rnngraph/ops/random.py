@@ -10,7 +10,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
-from rnngraph.ir import ranges
+from rnngraph.ir import interval_arithmetic as ranges
 from rnngraph.ir.graph import Attrs, Node
 from rnngraph.ir.types import BATCH, Type, union
 from rnngraph.ops.index import ramp

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
-from rnngraph.ir import ranges
+from rnngraph.ir import interval_arithmetic as ranges
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.ops.table import define, no_rule, positions

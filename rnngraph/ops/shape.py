@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rnngraph.ir import ranges
+from rnngraph.ir import interval_arithmetic as ranges
 from rnngraph.ir.graph import Attrs, Node, ShapeError
 from rnngraph.ir.types import Type, union
 from rnngraph.ops.table import FLOAT, Formula, define, dim_of, same_dtype

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rnngraph.ir.graph import Attrs, Node, ShapeError
-from rnngraph.ir.ranges import POLE
+from rnngraph.ir.interval_arithmetic import POLE
 from rnngraph.ir.types import Type
 from rnngraph.ops.table import Formula, define
 

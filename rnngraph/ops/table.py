@@ -12,7 +12,7 @@ An entry says everything about an op, and nothing else names it:
   a "constant" is filled once, when sizes are known, by `kernel(backend, node)(out, sizes)`;
   "leaf", "loop" and "gather" (stack, history, concat: inputs are written in place) are the lowering's own;
 * `range(node, *ranges)` tells between which numbers the result lies, and whether it is always finite, from the same of
-  the inputs (`ir.ranges`);
+  the inputs (`ir.interval_arithmetic`);
 * `masks`: minus infinity is an entry that takes no part, as behind a mask, and `vjp` reads it as such; other rules,
   which multiply by what they read, get 0 there, as where it is infinite otherwise or nan;
 * `inplace`: the kernel may write over an input of the same type; `strided`: it can write to a strided view.

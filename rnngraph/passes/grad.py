@@ -40,10 +40,10 @@ from rnngraph.ir.graph import (
     rebuilt,
     stacked,
 )
-from rnngraph.ir.ranges import ANY
+from rnngraph.ir.interval_arithmetic import ANY
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.ops import Formula, call, const, zeros
-from rnngraph.ops.ranges import Known, note
+from rnngraph.ops.range_analysis import Known, note
 from rnngraph.ops.table import TABLE
 from rnngraph.passes.saved_values import made_again
 

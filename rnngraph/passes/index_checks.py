@@ -27,9 +27,9 @@ from rnngraph.ir.graph import (
     rebound,
     stacked,
 )
-from rnngraph.ir.ranges import Range
-from rnngraph.ops import TABLE, call, ranges
-from rnngraph.ops.ranges import Known
+from rnngraph.ir.interval_arithmetic import Range
+from rnngraph.ops import TABLE, call, range_analysis
+from rnngraph.ops.range_analysis import Known
 from rnngraph.passes.bodies import everywhere, with_results
 from rnngraph.passes.index_sizes import bounds
 
@@ -73,7 +73,7 @@ def _sure(graph: Graph, checked: Mapping[str, int]) -> set[Node]:
     if not looks:
         return set()
     known: Known = {graph.inputs[name]: Range(0, size - 1) for name, size in checked.items()}
-    ranges.note(graph.nodes(), known)
+    range_analysis.note(graph.nodes(), known)
     return {node for node in looks if known[node.inputs[0]].within(node.attrs["size"])}
 
 

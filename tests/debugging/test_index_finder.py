@@ -19,11 +19,11 @@ from rnngraph.diagnostics.errors import CannotDo, OutsideIndex, UserError
 from rnngraph.exchange.export.numpy.export import to_numpy
 from rnngraph.exchange.export.request import Wanted
 from rnngraph.ir.graph import Graph, ShapeError, Value
-from rnngraph.ir.ranges import Range, unknown
+from rnngraph.ir.interval_arithmetic import Range, unknown
 from rnngraph.ir.types import Type
 from rnngraph.language.elaboration.elaborate import elaborate
 from rnngraph.model import Model
-from rnngraph.ops import TABLE, ranges
+from rnngraph.ops import TABLE, range_analysis
 from rnngraph.passes.bodies import everywhere
 from rnngraph.passes.index_checks import INSIDE, OUTSIDE
 from rnngraph.passes.pipeline import stages
@@ -485,7 +485,7 @@ def test_ranges_hold(name: str, kind: Any) -> None:
                     arrays[f"x{i}"] = np.abs(arrays[f"x{i}"]) + 1
             array = arrays[f"x{i}"]
             known[v] = Range(array.min(), array.max()) if array.dtype != bool else Range(0, 1)
-        ranges.note([y.node], known)
+        range_analysis.note([y.node], known)
         with np.errstate(all="ignore"):
             got = evaluate(graph, arrays)["y"]
         if known[y].finite:

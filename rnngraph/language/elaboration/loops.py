@@ -28,7 +28,7 @@ from rnngraph.language.elaboration.values import (
     kind_of,
 )
 from rnngraph.language.syntax import ast
-from rnngraph.ops.ranges import Known, note
+from rnngraph.ops.range_analysis import Known, note
 
 Cell = Instance | PipeOf
 MOST_STEPS = 2**31

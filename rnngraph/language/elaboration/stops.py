@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Carry, Value, body_param, ordered
-from rnngraph.ir.ranges import MOST_STEPS, Range, count
+from rnngraph.ir.interval_arithmetic import MOST_STEPS, Range, count
 from rnngraph.ir.types import BATCH, Type
 from rnngraph.language.elaboration import expressions
 from rnngraph.language.elaboration.arithmetic import truth
@@ -20,8 +20,8 @@ from rnngraph.language.elaboration.mistakes import Mistake
 from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.trace import Trace
 from rnngraph.language.syntax import ast
-from rnngraph.ops import ranges
-from rnngraph.ops.ranges import Known
+from rnngraph.ops import range_analysis
+from rnngraph.ops.range_analysis import Known
 
 STOPPED = "stopped"
 
@@ -128,7 +128,7 @@ def why_never(condition: Value, level: Level) -> str:
     if condition.op.name not in _HOLDS:
         return ""
     known: Known = {level.counter: count(level.axis)} if level.counter else {}
-    ranges.note(ordered([condition.node]), known)
+    range_analysis.note(ordered([condition.node]), known)
     a, b = (known[v] for v in condition.node.inputs)
     if _HOLDS[condition.op.name](a, b):
         return ""

@@ -1,11 +1,12 @@
-"""The range of every value of a graph, loops too: followed from op to op, each of which says its own (`ir.ranges`)."""
+"""The range of every value of a graph, loops too: followed from op to op, each of which says its own, by
+`ir.interval_arithmetic`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from rnngraph.ir.graph import LOOP, Loop, Node, Value, body_nodes, finals, loop_of, stacked
-from rnngraph.ir.ranges import ANY, INF, INTEGERS, TRUTH, ZERO, Range, count, united
+from rnngraph.ir.interval_arithmetic import ANY, INF, INTEGERS, TRUTH, ZERO, Range, count, united
 
 Known = dict[Value, Range]
 TRIES = 3

@@ -4,7 +4,8 @@ whether it is always finite.
 It is finite where no pole makes it infinite or nan: a division by what may be 0, a logarithm of what may be 0 or less.
 Overflow does not count, nor does underflow: `exp` is finite and above 0. The ends of whole numbers are exact.
 
-Here stand ranges and what the entries of the table of ops say of them; `ops.ranges` follows them through a graph.
+Here stand ranges and what the entries of the table of ops say of them; `ops.range_analysis` follows them through a
+graph.
 """
 
 from __future__ import annotations
