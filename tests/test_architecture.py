@@ -60,7 +60,7 @@ ALLOWED = {
 DOORS = {
     "cupy": {"runtime.cupy"},
     "cupyx": {"runtime.cupy"},
-    "lark": {"language.syntax.reading", "language.syntax.tables"},
+    "lark": {"language.syntax.error_recovery", "language.syntax.grammar"},
     "llvmlite": {"kernels.cpu.machine_code"},
     "matplotlib": {"viz.figure", "viz.heat", "viz.memory"},
     "graphviz": {"viz.dot"},

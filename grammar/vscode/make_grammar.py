@@ -14,7 +14,7 @@ from rnngraph.language.builtins.registry import names
 from rnngraph.language.elaboration import forms  # noqa: F401 fills the registries
 from rnngraph.language.elaboration.imports import library
 from rnngraph.language.elaboration.initialisers import INITIALISERS
-from rnngraph.language.syntax.tables import grammar
+from rnngraph.language.syntax.grammar import grammar
 
 FILE = Path(__file__).parent / "syntaxes" / "rnn.tmLanguage.json"
 TYPES = {"seq", "int", "float", "bool"}

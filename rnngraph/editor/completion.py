@@ -20,8 +20,8 @@ from rnngraph.language.elaboration.initialisers import INITIALISERS
 from rnngraph.language.elaboration.values import Instance, Record, Unrolled
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition
+from rnngraph.language.syntax.lexer import Token
 from rnngraph.language.syntax.parser import Expected, expected_at
-from rnngraph.language.syntax.tokens import Token
 from rnngraph.training.optimisers import OPTIMISERS
 from rnngraph.training.rates import SCHEDULES
 

@@ -12,8 +12,8 @@ from rnngraph.language.builtins.registry import is_function
 from rnngraph.language.elaboration import forms  # noqa: F401 fills the registries
 from rnngraph.language.elaboration.imports import library
 from rnngraph.language.elaboration.initialisers import INITIALISERS
-from rnngraph.language.syntax.tables import SOFT, grammar
-from rnngraph.language.syntax.tokens import pieces
+from rnngraph.language.syntax.grammar import SOFT, grammar
+from rnngraph.language.syntax.lexer import pieces
 
 Colour = Literal["keyword", "type", "function", "class", "state", "number", "string", "comment", "operator", "name", ""]
 _DEFINES = {"CELL", "LAYER", "MODEL"}

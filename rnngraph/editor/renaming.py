@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from rnngraph.editor.names import Occurrence, Symbol
-from rnngraph.language.syntax.tables import grammar
+from rnngraph.language.syntax.grammar import grammar
 
 
 def beside(symbol: Symbol, found: Iterable[Occurrence]) -> set[str]:

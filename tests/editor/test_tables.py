@@ -21,8 +21,8 @@ from rnngraph.editor.pygments_lexer import RnnLexer
 from rnngraph.exchange.importing.body import reserved
 from rnngraph.language.builtins.registry import TABLE, names
 from rnngraph.language.elaboration.imports import library
+from rnngraph.language.syntax.grammar import grammar
 from rnngraph.language.syntax.parser import expected_at
-from rnngraph.language.syntax.tables import grammar
 from tests.support.paths import ROOT
 
 TERMINALS = re.findall(r'^[A-Z_]+: "([a-z]+)"', (ROOT / "grammar" / "rnn.lark").read_text(), re.M)

@@ -31,7 +31,7 @@ from rnngraph.language.builtins import application
 from rnngraph.language.builtins.registry import TABLE as FUNCTIONS
 from rnngraph.language.elaboration.elaborated import Block
 from rnngraph.language.elaboration.imports import library
-from rnngraph.language.syntax import parser, reading, tables
+from rnngraph.language.syntax import error_recovery, grammar, parser
 from rnngraph.language.syntax.tree_builder import Rules
 from rnngraph.model import Model
 from rnngraph.ops import TABLE
@@ -275,7 +275,7 @@ def test_no_construct_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     recording, own, bind = Recording(), parser.grammar(), application._bind
     arguments, used = set[tuple[str, str]](), set[str]()
     text = resources.files("rnngraph.grammar").joinpath("rnn.lark").read_text("utf-8")
-    options: dict[str, Any] = {"parser": "lalr", "lexer": tables._NoLexer, "keep_all_tokens": True}
+    options: dict[str, Any] = {"parser": "lalr", "lexer": grammar._NoLexer, "keep_all_tokens": True}
     lark = Lark(text, maybe_placeholders=True, transformer=recording, **options)
 
     def bound(function: Any, given: Any, at: Any) -> Any:
@@ -284,7 +284,7 @@ def test_no_construct_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     monkeypatch.setattr(application, "_bind", bound)
-    for file in (parser, reading):
+    for file in (parser, error_recovery):
         monkeypatch.setattr(file, "grammar", lambda: replace(own, lark=lark))
     for one in (*TEXTS.values(), *CHANCE.values(), *(text for _, text in constructs.UNSAID), *models.ALL.values()):
         used |= set(definitions(rg.parse(one).made.block))

@@ -17,7 +17,7 @@ from rnngraph.exchange.importing.values import Axis, CannotSay, Dims, Value, siz
 from rnngraph.files.tensors import Arrays
 from rnngraph.language.builtins.registry import names as functions
 from rnngraph.language.elaboration.imports import library
-from rnngraph.language.syntax.tables import grammar
+from rnngraph.language.syntax.grammar import grammar
 
 BROUGHT = {"t", "training", "time"}
 """Names that have a meaning everywhere."""

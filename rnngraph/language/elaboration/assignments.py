@@ -6,10 +6,10 @@ from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration import declarations, expressions, indexing, instantiation, loops
-from rnngraph.language.elaboration.lookup import look_up
 from rnngraph.language.elaboration.loop_levels import Place, Watched
 from rnngraph.language.elaboration.mistakes import Echo, Mistake, counted, shape_in_words
-from rnngraph.language.elaboration.recovery import FIXED
+from rnngraph.language.elaboration.name_resolution import look_up
+from rnngraph.language.elaboration.poisoning import FIXED
 from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.statements import rule
 from rnngraph.language.elaboration.values import Item, Numbers, Poison, Several, Unrolled, is_literal

@@ -9,7 +9,7 @@ from rnngraph.diagnostics.source import Span
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Value
 from rnngraph.language.builtins import application
-from rnngraph.language.elaboration import expressions, records, repetition, statements
+from rnngraph.language.elaboration import expressions, from_clause, repetition, statements
 from rnngraph.language.elaboration.arguments import bind, given_twice
 from rnngraph.language.elaboration.expressions import form
 from rnngraph.language.elaboration.instantiation import (
@@ -88,7 +88,7 @@ def from_states(scope: Scope, e: ast.FromStates) -> Item:
             help=f"give it its input: `{at.text}(x) from {e.initial.span.text}`",
         )
     given = _arguments(scope, callee, e.call)
-    told = records.told(scope, e.initial)
+    told = from_clause.told(scope, e.initial)
     return _alone(scope, callee, given, e.call, States(False, given=told, span=e.initial.span))
 
 
@@ -103,7 +103,7 @@ def _alone(scope: Scope, callee: Callee, given: list[Given], e: ast.Call, states
     with scope.trace.calling(states):
         result = use(scope, callee, given, e.span, ())
     if states.span is not None:
-        records.check(states)
+        from_clause.check(states)
     return result.item(_record(states.places, ()))
 
 

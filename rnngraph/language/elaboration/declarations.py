@@ -5,11 +5,11 @@ from __future__ import annotations
 from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.ir.graph import Value, body_param
 from rnngraph.ir.types import BATCH, Type
-from rnngraph.language.elaboration import expressions, initialisers, records
+from rnngraph.language.elaboration import expressions, from_clause, initialisers
 from rnngraph.language.elaboration.elaborated import Weight
 from rnngraph.language.elaboration.loop_levels import Place, State
 from rnngraph.language.elaboration.mistakes import Mistake
-from rnngraph.language.elaboration.recovery import recovered
+from rnngraph.language.elaboration.poisoning import recovered
 from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.values import Item
 from rnngraph.language.syntax import ast
@@ -123,7 +123,7 @@ def _given(scope: Scope, s: ast.State, name: str, type: Type) -> Place:
     """A state of a single call: a value from the start."""
     trace, states = scope.trace, scope.trace.states
     assert states is not None
-    first = records.first(trace, states, State(name, type, s.name_span))
+    first = from_clause.first(trace, states, State(name, type, s.name_span))
     if first is None:
         with trace.calling(None):
             first = _first_value(scope, s, type)

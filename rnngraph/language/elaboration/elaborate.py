@@ -20,7 +20,7 @@ from rnngraph.language.elaboration import (
     expressions,
     forms,  # noqa: F401 fills the registries
     imports,
-    instances,
+    instance_tree,
     instantiation,
     model_outputs,
     statements,
@@ -228,7 +228,7 @@ def _finished(trace: Trace, scope: Scope, loaded: Loaded) -> Elaborated:
     bound = {s.name: scope.names[s.name].item for s in scope.definition.settings}
     return Elaborated(
         graph,
-        instances.tree(trace, scope.definition),
+        instance_tree.tree(trace, scope.definition),
         tuple(trace.data),
         tuple(trace.weights.values()),
         states,

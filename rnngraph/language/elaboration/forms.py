@@ -4,6 +4,6 @@ registries."""
 from __future__ import annotations
 
 from rnngraph.language.builtins import families
-from rnngraph.language.elaboration import assignments, calls, indexing, instantiation, lookup, loops, operators
+from rnngraph.language.elaboration import assignments, calls, indexing, instantiation, loops, name_resolution, operators
 
-FORMS = (assignments, calls, families, indexing, instantiation, lookup, loops, operators)
+FORMS = (assignments, calls, families, indexing, instantiation, name_resolution, loops, operators)

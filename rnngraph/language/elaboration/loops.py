@@ -10,7 +10,7 @@ from rnngraph.diagnostics.source import Span
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Capture, Carry, Loop, Slice, Value, body_param, loop_node, ordered
 from rnngraph.ir.types import BATCH, FIXED
-from rnngraph.language.elaboration import calls, expressions, first_states, instantiation, stops
+from rnngraph.language.elaboration import calls, expressions, initial_states, instantiation, stops
 from rnngraph.language.elaboration.expressions import form
 from rnngraph.language.elaboration.loop_levels import Halt, Level, Place, Watched
 from rnngraph.language.elaboration.mistakes import Mistake, counted
@@ -44,8 +44,8 @@ def unroll(scope: Scope, e: ast.Unroll, targets: Sequence[ast.Target] = ()) -> U
     trace = scope.trace
     cell = _cell(scope, e.cell)
     level, given = _begin(scope, e, cell)
-    level.record, level.span = first_states.record_name(scope, e, targets), e.span
-    around, prefix = first_states.around(scope, e, cell)
+    level.record, level.span = initial_states.record_name(scope, e, targets), e.span
+    around, prefix = initial_states.around(scope, e, cell)
     with trace.at(level), trace.calling(level.states):
         result = calls.use(scope, cell, given, e.cell.span, ())
         flags = stops.flags(trace, level, e.span)
@@ -54,10 +54,10 @@ def unroll(scope: Scope, e: ast.Unroll, targets: Sequence[ast.Target] = ()) -> U
         watched = [_row(trace, level, w.value, live, e.cell.span) for w in level.watched]
         nexts = [_next(trace, place, live, e.span) for place in level.places]
         after = stops.after(trace, level, flags, e.span)
-    record = first_states.record_name(scope, e, targets, len(rows))
-    firsts = first_states.first_values(scope, e, level.places, record, around, prefix)
+    record = initial_states.record_name(scope, e, targets, len(rows))
+    firsts = initial_states.first_values(scope, e, level.places, record, around, prefix)
     carries = [Carry(f, p.param, n) for f, p, n in zip(firsts, level.places, nexts, strict=True)]
-    first = first_states.first_flag(trace, level, record, e.span)
+    first = initial_states.first_flag(trace, level, record, e.span)
     carries += stops.carries(flags, after, first)
     if level.stopped and not level.stops:  # only indices asked: no row ever stops
         level.captures[first] = Capture(first, level.stopped)
@@ -81,11 +81,11 @@ def unroll(scope: Scope, e: ast.Unroll, targets: Sequence[ast.Target] = ()) -> U
     sequences = dict(zip(stacks, results[len(carries) :], strict=True))
     halts = stops.halts(level, sequences[live]) if level.stops and live else level.halts
     _note_halts(trace, level.axis, sequences, halts)
-    first_states.hand_up(around, prefix, level.places, results)
+    initial_states.hand_up(around, prefix, level.places, results)
     outputs = tuple(sequences[v] if isinstance(v, Value) else v for v in rows)
     shown = zip(level.watched, watched, strict=True)
     trace.level.watched += [Watched(w.name, sequences[v], w.scope) for w, v in shown if isinstance(v, Value)]
-    return Unrolled(outputs, first_states.hand_on(trace, level, record, carries, results, e.span))
+    return Unrolled(outputs, initial_states.hand_on(trace, level, record, carries, results, e.span))
 
 
 def _cell(scope: Scope, e: ast.Expr) -> Cell:

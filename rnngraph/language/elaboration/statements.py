@@ -9,7 +9,7 @@ from rnngraph.ir.graph import Value
 from rnngraph.language.elaboration import declarations, expressions, repetition, stops
 from rnngraph.language.elaboration.loop_levels import Place
 from rnngraph.language.elaboration.mistakes import Echo, Mistake, TooMuch
-from rnngraph.language.elaboration.recovery import recovered
+from rnngraph.language.elaboration.poisoning import recovered
 from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.trace import dtype_of
 from rnngraph.language.elaboration.values import (

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from rnngraph.diagnostics.diagnostic import Diagnostic, Label
 from rnngraph.diagnostics.source import Span
-from rnngraph.language.syntax.tokens import Token
+from rnngraph.language.syntax.lexer import Token
 
 DEEPEST = 100
 """Brackets within brackets."""

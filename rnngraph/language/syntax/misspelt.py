@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.other_names import of_word
 from rnngraph.diagnostics.suggestions import LONGEST_WORD
-from rnngraph.language.syntax.tables import grammar
-from rnngraph.language.syntax.tokens import Token
+from rnngraph.language.syntax.grammar import grammar
+from rnngraph.language.syntax.lexer import Token
 
 LEAST_ALIKE = 0.6
 OF_TWO_LETTERS = 0.5

@@ -11,10 +11,10 @@ from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.source import Source, Span
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.brackets import Repaired, repair
-from rnngraph.language.syntax.reading import Reading
+from rnngraph.language.syntax.error_recovery import Reading
+from rnngraph.language.syntax.grammar import grammar
+from rnngraph.language.syntax.lexer import Token, comments, scan
 from rnngraph.language.syntax.stand_ins import text_of, with_stand_ins
-from rnngraph.language.syntax.tables import grammar
-from rnngraph.language.syntax.tokens import Token, comments, scan
 
 LARGEST = 1_000_000
 """Bytes of one text."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence, Set
 from msgspec import Struct
 
 from rnngraph.diagnostics.source import Span
-from rnngraph.language.syntax.tokens import Token
+from rnngraph.language.syntax.lexer import Token
 
 _DECLARED = {"INPUT", "STATE", "PARAM"}
 _ALONE = {"OUTPUT", "LOSS", "METRIC", "STOP"}

@@ -10,7 +10,7 @@ from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.other_names import of_word
 from rnngraph.diagnostics.source import Source, Span
 from rnngraph.diagnostics.suggestions import did_you_mean
-from rnngraph.language.syntax.tokens import Token
+from rnngraph.language.syntax.lexer import Token
 
 _ITEMS = ("cell", "layer", "model", "import", "train", "schedule")
 _STATEMENTS = (

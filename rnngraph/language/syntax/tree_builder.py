@@ -15,7 +15,7 @@ from msgspec import Struct
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.source import Span
 from rnngraph.language.syntax import ast
-from rnngraph.language.syntax.tokens import Token
+from rnngraph.language.syntax.lexer import Token
 
 DEEPEST = 250
 """Forms within forms. Later stages call themselves once for each."""

@@ -13,11 +13,11 @@ from rnngraph.diagnostics.diagnostic import Diagnostic, in_order
 from rnngraph.diagnostics.source import Source, Span
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.brackets import BLOCKS, Place, Repaired
+from rnngraph.language.syntax.grammar import SOFT, grammar
+from rnngraph.language.syntax.lexer import Token
 from rnngraph.language.syntax.misspelt import keywords_like, told
 from rnngraph.language.syntax.stand_ins import Broken, behind, stray_block
 from rnngraph.language.syntax.syntax_errors import Trouble, explain
-from rnngraph.language.syntax.tables import SOFT, grammar
-from rnngraph.language.syntax.tokens import Token
 from rnngraph.language.syntax.tree_builder import Refused, too_deep
 
 MOST_ERRORS = 30

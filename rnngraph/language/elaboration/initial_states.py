@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Carry, Value
 from rnngraph.ir.types import BATCH, Type, is_fixed, root
-from rnngraph.language.elaboration import instantiation, records
+from rnngraph.language.elaboration import from_clause, instantiation
 from rnngraph.language.elaboration.elaborated import StateInput
 from rnngraph.language.elaboration.loop_levels import Handed, Level, Place, States
 from rnngraph.language.elaboration.mistakes import Echo
@@ -44,12 +44,12 @@ def first_values(
     """The states before the first step: of `from`, of the call around, of the data, or as the cell says."""
     if e.initial is not None:
         try:
-            begun = records.match(scope, e.initial, places)
+            begun = from_clause.match(scope, e.initial, places)
         except Echo:
             begun = {}
         return [begun.get(p.name, p.init) for p in places]
     if around is not None and around.given:
-        return [records.first(scope.trace, around, _named(p, prefix).state) or p.init for p in places]
+        return [from_clause.first(scope.trace, around, _named(p, prefix).state) or p.init for p in places]
     if not record:
         return [p.init for p in places]
     return [_first(scope.trace, f"{record}.{p.name}", p, e.span) for p in places]

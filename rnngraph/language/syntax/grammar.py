@@ -17,7 +17,7 @@ from lark.lexer import Lexer
 from msgspec import Struct
 
 from rnngraph.files.cache import Kept
-from rnngraph.language.syntax.tokens import Lexicon
+from rnngraph.language.syntax.lexer import Lexicon
 from rnngraph.language.syntax.tree_builder import Rules
 
 SOFT = {"STOP", "REVERSED", "SEQ", "FLOAT_TYPE", "INT_TYPE", "BOOL_TYPE"}
