@@ -12,15 +12,15 @@ from msgspec.structs import asdict
 from rnngraph import model as core
 from rnngraph.compiled import refuse_unnamed
 from rnngraph.data.dataset import made_of
-from rnngraph.data.recipe import refuse_made_otherwise
+from rnngraph.data.preprocessing import refuse_made_otherwise
 from rnngraph.diagnostics.argument_kinds import kinds_checked
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.distributed.processes import ALONE, Processes
-from rnngraph.files.outputs import PathLike, form_of
+from rnngraph.files.atomic_writes import PathLike, form_of
 from rnngraph.run_options import RunOptions, run_options
-from rnngraph.weights.about import refuse_other
+from rnngraph.weights.metadata import refuse_other
 from rnngraph.weights.save_load import Weights
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Model(core.Model):
         `progress` is told before each token.
         UserError where the model does not score a next token, or the prompt has signs that it does not know.
         """
-        from rnngraph.data.alphabet import alphabet_in
+        from rnngraph.data.vocabulary import alphabet_in
         from rnngraph.generation.generate import generated
 
         known = alphabet_in(weights.about.data) if isinstance(weights, Weights) else None

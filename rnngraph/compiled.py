@@ -21,7 +21,7 @@ from rnngraph.compilation.second_order import ALONG, outputs_along, slope_along
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.data.checks import Checked, check_data
 from rnngraph.data.ctc_labels import fitting_labels, refuse_wrong_labels
-from rnngraph.data.shapes import SEED, unmasked
+from rnngraph.data.shape_checks import SEED, unmasked
 from rnngraph.debugging.index_finder import explained
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError

@@ -34,7 +34,7 @@ from rnngraph.passes.pipeline import STAGES
 from rnngraph.planning.limits import megabytes
 from rnngraph.runtime.backend import Backend
 from rnngraph.system.memory import free_bytes
-from rnngraph.weights.about import About
+from rnngraph.weights.metadata import About
 
 LARGE_UNROLLING = 100_000
 """Nodes of a static graph from which on the user is warned."""

@@ -66,7 +66,7 @@ DOORS = {
     "graphviz": {"viz.dot"},
     "graphviz_pure": {"viz.dot_program"},
     "networkx": {"language.checking.names", "ir.text", "passes.saved_values"},
-    "safetensors": {"files.tensors"},
+    "safetensors": {"files.safetensors"},
     "filelock": {"training.checkpoint"},
     "pygments": {"cli.terminal", "editor.pygments_lexer"},
     "mpi4py": {"distributed.mpi"},

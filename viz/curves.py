@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from rnngraph.files.outputs import PathLike, form_of, write_aside
+from rnngraph.files.atomic_writes import PathLike, form_of, write_aside
 from rnngraph.training.evaluation import BACK, WEIGHT
 from rnngraph.viz.figure import FORMS, dress, figure_bytes, spread
 from rnngraph.viz.palette import FAINT, INK, KINDS, MODE_LINES, SOFT

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from rnngraph.files.outputs import form_of, write_aside
+from rnngraph.files.atomic_writes import form_of, write_aside
 from rnngraph.viz.figure import FORMS, figure_bytes
 from rnngraph.viz.palette import INK, SOFT
 

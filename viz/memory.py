@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rnngraph.analysis.results import CATEGORIES, Panel
-from rnngraph.files.outputs import form_of, write_aside
+from rnngraph.files.atomic_writes import form_of, write_aside
 from rnngraph.viz.figure import FORMS, figure_bytes
 from rnngraph.viz.palette import FAINT, INK, PAGE, SOFT
 from rnngraph.viz.sentences import data

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from rnngraph.analysis.results import CompareRow, Comparison, Spread
 from rnngraph.diagnostics.errors import CannotDo
-from rnngraph.files.outputs import write_aside
+from rnngraph.files.atomic_writes import write_aside
 from rnngraph.viz.figure import figure_bytes
 from rnngraph.viz.palette import FAINT, INK, MODE_LINES, MODES, SOFT
 from rnngraph.viz.sentences import data

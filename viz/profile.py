@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnngraph.analysis.results import LineTime, Profile
-from rnngraph.files.outputs import form_of, write_aside
+from rnngraph.files.atomic_writes import form_of, write_aside
 from rnngraph.viz.figure import FORMS, dress, figure_bytes
 from rnngraph.viz.palette import INK, KINDS
 

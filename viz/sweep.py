@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnngraph.files.outputs import PathLike, form_of, write_aside
+from rnngraph.files.atomic_writes import PathLike, form_of, write_aside
 from rnngraph.training.sweep import Sweep, plain
 from rnngraph.viz.figure import FORMS, dress, figure_bytes, spread
 from rnngraph.viz.palette import KINDS

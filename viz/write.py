@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from rnngraph.diagnostics.optional import needed
-from rnngraph.files.outputs import form_of, write_aside
+from rnngraph.files.atomic_writes import form_of, write_aside
 from rnngraph.viz.dot import placed
 from rnngraph.viz.dot_program import run
 from rnngraph.viz.figure import undisturbed

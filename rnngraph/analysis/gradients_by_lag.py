@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnngraph.data.lengths import lengths_of, real_steps
-from rnngraph.data.shapes import steps_of
+from rnngraph.data.shape_checks import steps_of
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.types import BATCH

@@ -17,9 +17,9 @@ from msgspec import Struct, to_builtins
 from rnngraph.analysis.equality import Steps, synthetic
 from rnngraph.analysis.predicted_scaling import Link, predicted
 from rnngraph.diagnostics.errors import CannotDo, UserError
-from rnngraph.distributed.launcher import connected, launched
+from rnngraph.distributed.launch_detection import connected, launched
 from rnngraph.distributed.processes import Processes, own
-from rnngraph.distributed.started import mpiexec, started
+from rnngraph.distributed.spawn import mpiexec, started
 from rnngraph.ir.types import BATCH
 from rnngraph.model import Model
 from rnngraph.run_options import RunOptions

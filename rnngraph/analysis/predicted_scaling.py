@@ -14,7 +14,7 @@ from rnngraph.analysis.cost import trained_values
 from rnngraph.compilation.calls import GRADIENT
 from rnngraph.compilation.variant import Variant
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.distributed.traffic import Exchange
+from rnngraph.distributed.communication_volume import Exchange
 from rnngraph.model import Model
 from rnngraph.planning.program import ITEMSIZE, gradients_made
 

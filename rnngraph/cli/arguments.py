@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.optional import refuse_missing
-from rnngraph.files.outputs import form_of, refuse_clashes, refuse_unwritable
+from rnngraph.files.atomic_writes import form_of, refuse_clashes, refuse_unwritable
 
 if TYPE_CHECKING:
     _Type = click.ParamType[Any]

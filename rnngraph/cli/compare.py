@@ -84,7 +84,7 @@ def compare(
     from rnngraph.analysis.predicted_scaling import Link
     from rnngraph.cli.comparison import full, short
     from rnngraph.cli.tables import processes_table
-    from rnngraph.files.outputs import write_aside
+    from rnngraph.files.atomic_writes import write_aside
     from rnngraph.run_options import run_options
     from rnngraph.runtime.choose_backend import backend_named
     from rnngraph.viz.plots import plots as write_plots

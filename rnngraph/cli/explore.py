@@ -49,7 +49,7 @@ def explore(
     """
     from rnngraph.explore.page import page
     from rnngraph.explore.session import Session
-    from rnngraph.files.outputs import write_aside
+    from rnngraph.files.atomic_writes import write_aside
     from rnngraph.language.syntax.parser import read_source
 
     refuse_together(out=out, host=host)

@@ -71,7 +71,7 @@ def export(
     from rnngraph.exchange.export.flags import refuse_idle
     from rnngraph.exchange.export.request import Wanted
     from rnngraph.exchange.export.scaling import scaling_note
-    from rnngraph.files.outputs import form_of
+    from rnngraph.files.atomic_writes import form_of
 
     target = _target(target, out)
     form_of(out, ["onnx" if target == "onnx" else "py"], f"a model in {'ONNX' if target == 'onnx' else 'NumPy'}")

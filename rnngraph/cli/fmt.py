@@ -32,7 +32,7 @@ def fmt(files: Sequence[str], only_check: bool, stdout: bool) -> int:
 
 def _formatted(path: str, only_check: bool, stdout: bool) -> bool:
     """Whether the file was, or would be, changed."""
-    from rnngraph.files.outputs import is_device, write_aside
+    from rnngraph.files.atomic_writes import is_device, write_aside
     from rnngraph.language.syntax.formatter import format
     from rnngraph.language.syntax.parser import parse, read_source
 

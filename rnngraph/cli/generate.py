@@ -59,8 +59,8 @@ def generate(
     **style: Any,
 ) -> None:
     """Write text with a trained model that scores the next token at each step."""
-    from rnngraph.data.alphabet import alphabet_in, characters
     from rnngraph.data.read import load
+    from rnngraph.data.vocabulary import alphabet_in, characters
     from rnngraph.generation.generate import generated
     from rnngraph.language.syntax.parser import read_source
     from rnngraph.run_options import run_options

@@ -18,7 +18,7 @@ def import_(file: str, out: str, weights: str) -> None:
     """Write the model in FILE (.onnx, .keras or .h5) as a .rnn file, with its weights. Nothing in FILE is executed."""
     from rnngraph.diagnostics.errors import UserError
     from rnngraph.exchange.importing.importer import import_model
-    from rnngraph.files.outputs import write_aside
+    from rnngraph.files.atomic_writes import write_aside
     from rnngraph.weights.save_load import save_weights
 
     for path in (out, weights):  # somebody may have written the one, and trained the other

@@ -44,7 +44,7 @@ from rnngraph.cli.weights import weights
 from rnngraph.diagnostics.errors import UserError, Warned
 from rnngraph.diagnostics.unforeseen import unforeseen
 from rnngraph.distributed.failures import NoMpi
-from rnngraph.distributed.launcher import connected, launched
+from rnngraph.distributed.launch_detection import connected, launched
 from rnngraph.distributed.processes import ALONE, Processes
 from rnngraph.system.interrupts import Asked, die, held
 

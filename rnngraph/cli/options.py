@@ -11,13 +11,13 @@ from rnngraph.cli.arguments import Input, Plot, Verb, Whole
 from rnngraph.cli.terminal import say, show_all, tell, warn
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.files.outputs import refuse_clashes
+from rnngraph.files.atomic_writes import refuse_clashes
 
 if TYPE_CHECKING:
     from rnngraph.analysis.results import Profile
     from rnngraph.api import Model
     from rnngraph.run_options import RunOptions
-    from rnngraph.weights.about import About
+    from rnngraph.weights.metadata import About
     from rnngraph.weights.save_load import Weights
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -109,7 +109,7 @@ def settings_of(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def _about(weights: str | None) -> About:
-    from rnngraph.weights.about import About
+    from rnngraph.weights.metadata import About
     from rnngraph.weights.save_load import load_about
 
     return load_about(weights) if weights is not None else About()
@@ -119,8 +119,8 @@ def read_weights(model: Model, path: str | None, seed: int, dtype: str, start: b
     """The weights of a file, checked against the model, or new ones. Those of another model are refused, but where a
     training starts from them."""
     from rnngraph.exchange.conversion.detect import hint
-    from rnngraph.weights.about import differing_settings, other_model, refuse_other
     from rnngraph.weights.checks import check_weights
+    from rnngraph.weights.metadata import differing_settings, other_model, refuse_other
     from rnngraph.weights.save_load import Weights, load_weights
 
     if path is None:

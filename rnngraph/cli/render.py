@@ -104,7 +104,7 @@ def _of_run(
 ) -> dict[str, Any]:
     """The values of the first row of the data, and its number of steps."""
     from rnngraph.data.read import load
-    from rnngraph.data.shapes import steps_of
+    from rnngraph.data.shape_checks import steps_of
 
     data = load(paths)
     watched = tuple(w.strip() for w in (watch or "").split(",") if w.strip())

@@ -88,8 +88,8 @@ def run(
     import numpy as np
 
     from rnngraph.cli.printing import results_json, results_text
-    from rnngraph.data.results import table_rows
-    from rnngraph.data.shapes import steps_of
+    from rnngraph.data.result_tables import table_rows
+    from rnngraph.data.shape_checks import steps_of
     from rnngraph.debugging.nan_finder import run_and_explain
     from rnngraph.files.results import write_results
     from rnngraph.run_options import run_options

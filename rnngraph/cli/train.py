@@ -120,7 +120,7 @@ def train(
 ) -> None:
     """Train the model's weights on data, with its `train` block, overridden by flags."""
     from rnngraph.cli.printing import Bar, metrics_text
-    from rnngraph.data.shapes import steps_of
+    from rnngraph.data.shape_checks import steps_of
     from rnngraph.files.results import write_records
     from rnngraph.run_options import run_options
     from rnngraph.training.checkpoint import alone, own_checkpoint

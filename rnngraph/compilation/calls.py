@@ -13,11 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 from msgspec import Struct, field
 
-from rnngraph.data.contents import within
 from rnngraph.data.lengths import LENGTHS
-from rnngraph.data.shapes import target
+from rnngraph.data.shape_checks import target
+from rnngraph.data.value_checks import within
 from rnngraph.files.arrays import on_device
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.ir.order import Order, batch_first
 from rnngraph.ir.types import Type
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput

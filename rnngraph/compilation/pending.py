@@ -12,7 +12,7 @@ from rnngraph.compilation.calls import COTANGENT, Call
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.files.arrays import host_array
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.runtime.spares import Begun
 from rnngraph.weights.checks import shape_text
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from rnngraph.data.contents import check_contents, check_finite, check_lengths, check_start
 from rnngraph.data.lengths import LENGTHS
-from rnngraph.data.shapes import SEED, Checking, dims_of, fitting_array, refuse_too_large, target
+from rnngraph.data.shape_checks import SEED, Checking, dims_of, fitting_array, refuse_too_large, target
+from rnngraph.data.value_checks import check_contents, check_finite, check_lengths, check_start
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.files.arrays import host_array
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
 from rnngraph.weights.checks import shape_text

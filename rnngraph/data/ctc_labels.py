@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from rnngraph.data.checks import Checked
-from rnngraph.data.contents import within
-from rnngraph.data.shapes import Array
+from rnngraph.data.shape_checks import Array
+from rnngraph.data.value_checks import within
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.ir.types import BATCH, every, size_of

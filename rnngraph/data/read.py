@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.data.alphabet import ALPHABET, characters
 from rnngraph.data.dataset import Dataset
 from rnngraph.data.lengths import LENGTHS
-from rnngraph.data.recipe import merged
+from rnngraph.data.preprocessing import merged
 from rnngraph.data.table_files import TABLES, read_table
 from rnngraph.data.tables import ROW, Fed, table
+from rnngraph.data.vocabulary import ALPHABET, characters
 from rnngraph.diagnostics.argument_kinds import kinds_checked
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.archives import Arrays, read_npy, read_npz
-from rnngraph.files.foreign import Damaged, foreign, parsed_json
-from rnngraph.files.outputs import PathLike
+from rnngraph.files.atomic_writes import PathLike
+from rnngraph.files.untrusted_files import Damaged, foreign, parsed_json
 
 Axes = Mapping[str, Sequence[str]]
 """The axes of time of the inputs that are known."""

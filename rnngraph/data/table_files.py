@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
 from rnngraph.diagnostics.suggestions import did_you_mean
-from rnngraph.files.foreign import Damaged, foreign
+from rnngraph.files.untrusted_files import Damaged, foreign
 
 Array = NDArray[Any]
 PANDAS = {".parquet": "read_parquet", ".feather": "read_feather", ".xlsx": "read_excel", ".ods": "read_excel"}

@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from rnngraph.data.recipe import Recipe
+from rnngraph.data.preprocessing import Recipe
 from rnngraph.data.table_files import Table
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError, Warned

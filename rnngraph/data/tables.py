@@ -9,10 +9,10 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from rnngraph.data.column_values import fitted, values
+from rnngraph.data.column_encoding import fitted, values
 from rnngraph.data.dataset import Dataset
 from rnngraph.data.lengths import LENGTHS
-from rnngraph.data.recipe import TABLE, Names, Recipe, recipe_in
+from rnngraph.data.preprocessing import TABLE, Names, Recipe, recipe_in
 from rnngraph.data.roles import Roles
 from rnngraph.data.table_files import Table, read_table
 from rnngraph.data.table_order import Sorted, in_order

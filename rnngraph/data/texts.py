@@ -8,14 +8,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rnngraph.data.alphabet import ALPHABET, Alphabet, alphabet_for, alphabet_in
 from rnngraph.data.dataset import Dataset
 from rnngraph.data.roles import Roles
 from rnngraph.data.tokenising import kind_named
+from rnngraph.data.vocabulary import ALPHABET, Alphabet, alphabet_for, alphabet_in
 from rnngraph.data.windowing import over, whole
 from rnngraph.diagnostics.argument_kinds import kinds_checked
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.files.foreign import foreign
+from rnngraph.files.untrusted_files import foreign
 from rnngraph.language.elaboration.elaborated import DataInput
 
 STEPS = 64

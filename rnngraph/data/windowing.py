@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from rnngraph.data.dataset import Dataset, made_of
-from rnngraph.data.shapes import unmasked
+from rnngraph.data.shape_checks import unmasked
 from rnngraph.diagnostics.argument_kinds import kinds_checked
 from rnngraph.diagnostics.errors import UserError
 

@@ -15,10 +15,10 @@ import numpy as np
 from msgspec import Struct
 
 from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
-from rnngraph.distributed import traffic
+from rnngraph.distributed import communication_volume
 from rnngraph.distributed.failures import Failure, NoMpi, failure_of, known_to_all, raised_by_all
 from rnngraph.distributed.processes import Processes, mean_with, own, owner
-from rnngraph.distributed.started import mpiexec, started
+from rnngraph.distributed.spawn import mpiexec, started
 from rnngraph.system.cores import cores
 from rnngraph.system.interrupts import held, unheard_inside
 
@@ -283,7 +283,7 @@ class Exchange:
 
     def _allocate(self, order: Sequence[str], dtype: str) -> None:
         """Memory for gradients, and for what comes in of our part."""
-        entries, size, processes = 0, traffic.bucket(self.among.size), self.among.size
+        entries, size, processes = 0, communication_volume.bucket(self.among.size), self.among.size
         for name in order:
             self.places[name] = slice(entries, entries + prod(self.shapes[name]))
             entries = self.places[name].stop
@@ -292,8 +292,8 @@ class Exchange:
             stop = min(start + size, entries)
             part = len(own(stop - start, processes, self.among.rank))
             self.buckets.append(Bucket(start, stop, np.empty((self.rounds, processes, part), dtype), []))
-        known = traffic.Exchange(entries, self.ours.itemsize, self.shards, processes)
-        self.means = np.empty((traffic.AHEAD, known.part), dtype)
+        known = communication_volume.Exchange(entries, self.ours.itemsize, self.shards, processes)
+        self.means = np.empty((communication_volume.AHEAD, known.part), dtype)
 
     def _numbers(self, ours: Array) -> Array:
         size, columns = self.among.size, ours.shape[1]
@@ -329,9 +329,10 @@ class Exchange:
         """The mean of a bucket takes the place of our first shard in it, which has left."""
         going = deque[Any]()
         for turn, bucket in enumerate(self.buckets):
-            if len(going) == traffic.AHEAD:
+            if len(going) == communication_volume.AHEAD:
                 going.popleft().Wait()
-            going.append(self._added(bucket, self.means[turn % traffic.AHEAD, : bucket.room.shape[2]], numbers))
+            mean = self.means[turn % communication_volume.AHEAD, : bucket.room.shape[2]]
+            going.append(self._added(bucket, mean, numbers))
         for request in going:
             request.Wait()
 

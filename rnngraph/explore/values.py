@@ -11,7 +11,7 @@ from msgspec import Struct
 from rnngraph.analysis.bench import profiled
 from rnngraph.analysis.equality import cotangents_for, synthetic
 from rnngraph.compiled import CompiledProgram
-from rnngraph.data.shapes import steps_of
+from rnngraph.data.shape_checks import steps_of
 from rnngraph.explore.state_gradients import gradients_of_states
 from rnngraph.explore.tables import Tables
 from rnngraph.ir.types import BATCH

@@ -13,8 +13,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.files.foreign import Damaged, foreign, once
-from rnngraph.files.outputs import PathLike, write_aside
+from rnngraph.files.atomic_writes import PathLike, write_aside
+from rnngraph.files.untrusted_files import Damaged, foreign, once
 
 Arrays = dict[str, NDArray[Any]]
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)

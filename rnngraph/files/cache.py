@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from rnngraph.diagnostics.errors import CannotDo
-from rnngraph.files.outputs import write_aside
+from rnngraph.files.atomic_writes import write_aside
 
 STAMP = b"rnngraph kept 1\n"
 """The first bytes of a kept file; the number changes with the form of the files."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rnngraph.diagnostics.errors import CannotDo, UserError
-from rnngraph.files.outputs import write_aside
+from rnngraph.files.atomic_writes import write_aside
 
 
 def fill(folder: str, contents: Mapping[str, bytes]) -> None:

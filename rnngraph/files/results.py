@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.archives import Arrays, write_npz
-from rnngraph.files.foreign import Damaged, foreign
-from rnngraph.files.outputs import PathLike, form_of, write_aside
-from rnngraph.files.tensors import write_tensors
+from rnngraph.files.atomic_writes import PathLike, form_of, write_aside
+from rnngraph.files.safetensors import write_tensors
+from rnngraph.files.untrusted_files import Damaged, foreign
 
 FORMS = ("npz", "csv", "json", "safetensors")
 

@@ -15,7 +15,7 @@ from rnngraph.compilation.calls import known_as
 from rnngraph.compiled import CompiledProgram, refuse_unnamed
 from rnngraph.data.checks import check_data
 from rnngraph.data.lengths import LENGTHS
-from rnngraph.data.shapes import SEED, target
+from rnngraph.data.shape_checks import SEED, target
 from rnngraph.diagnostics.argument_kinds import kinds_checked
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.precision import cast, overflow

@@ -14,7 +14,7 @@ from rnngraph.api import Model
 from rnngraph.compilation.schedule import Gradient
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.lengths import LENGTHS
-from rnngraph.data.shapes import SEED
+from rnngraph.data.shape_checks import SEED
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.frameworks.programs import OPTIONS, Programs, Wanted, model_of
 from rnngraph.frameworks.results import Results

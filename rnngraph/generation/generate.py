@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.data.alphabet import Alphabet
+from rnngraph.data.vocabulary import Alphabet
 from rnngraph.diagnostics.argument_kinds import kinds_checked
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.generation.beam_search import (

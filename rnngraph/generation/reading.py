@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from rnngraph.compiled import Arrays, CompiledProgram, Elaborate
-from rnngraph.data.shapes import SEED, unmasked
+from rnngraph.data.shape_checks import SEED, unmasked
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.generation.ahead import Ahead
 from rnngraph.generation.beam_search import Candidates

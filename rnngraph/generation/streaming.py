@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from rnngraph.compiled import Arrays, CompiledProgram
-from rnngraph.data.shapes import SEED
+from rnngraph.data.shape_checks import SEED
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import OutsideIndex, UserError
-from rnngraph.files.foreign import parsed_json
 from rnngraph.files.results import plain_values
+from rnngraph.files.untrusted_files import parsed_json
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import DataInput
 from rnngraph.language.elaboration.streamable import obstacles as along

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rnngraph.data.lengths import LENGTHS, by_axis, real_steps
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 
 Array = NDArray[Any]
 Rows = NDArray[np.int64]

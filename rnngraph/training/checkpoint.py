@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 from msgspec import Struct, field
 
-from rnngraph.data.contents import parts
 from rnngraph.data.dataset import ends_of
+from rnngraph.data.value_checks import parts
 from rnngraph.diagnostics.errors import CannotDo, UserError
-from rnngraph.files.foreign import Damaged, foreign, parsed_json
-from rnngraph.files.outputs import PathLike, is_device
-from rnngraph.files.tensors import Arrays, read_tensors, write_tensors
+from rnngraph.files.atomic_writes import PathLike, is_device
+from rnngraph.files.safetensors import Arrays, read_tensors, write_tensors
+from rnngraph.files.untrusted_files import Damaged, foreign, parsed_json
 from rnngraph.ir.identity import Identity as Equations
 from rnngraph.training.config import FitConfig
-from rnngraph.weights.about import ABOUT, About
 from rnngraph.weights.checks import shape_text
+from rnngraph.weights.metadata import ABOUT, About
 from rnngraph.weights.save_load import CHECKPOINT, group_of
 
 _MAY_CHANGE = {"epochs", "patience"}

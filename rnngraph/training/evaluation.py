@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnngraph.distributed.processes import ALONE, Processes, joined, own
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.training import batches
 from rnngraph.training.batch_rows import told_by
 from rnngraph.training.batches import Rows

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from rnngraph.diagnostics.errors import CannotDo, OutsideIndex, UserError
 from rnngraph.distributed.failures import Stopped
 from rnngraph.distributed.processes import ALONE, Processes, first_alone, own_shards
-from rnngraph.files.frames import frame
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.dataframes import frame
+from rnngraph.files.safetensors import Arrays
 from rnngraph.runtime.whole_arrays import NumpyArrays, WholeArrays
 from rnngraph.system.interrupts import Heard, held
 from rnngraph.training import checkpoint, updates
@@ -31,7 +31,7 @@ from rnngraph.training.job import Explain, Job, Norms, Progress, Trainable, Weig
 from rnngraph.training.pieces import Pieces, refuse_uncut
 from rnngraph.training.rates import Place, warmed_up
 from rnngraph.training.validation import split
-from rnngraph.weights.about import About
+from rnngraph.weights.metadata import About
 from rnngraph.weights.save_load import Weights
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rnngraph.compilation.nudges import Nudge, nudged
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.lengths import lengths_of
-from rnngraph.data.shapes import steps_of
+from rnngraph.data.shape_checks import steps_of
 from rnngraph.training.batches import row_count
 from rnngraph.training.evaluation import BACK, WEIGHT, Record
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.distributed.processes import mean_with, own_shards
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.training.batch_rows import told_by
 from rnngraph.training.checkpoint import Training
 from rnngraph.training.job import Carrying, Job, Ready

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.distributed.processes import ALONE, Fold, Processes
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.runtime.whole_arrays import WholeArrays
 from rnngraph.training.batches import row_count
 from rnngraph.training.checkpoint import Identity

@@ -12,10 +12,10 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from rnngraph.data.lengths import LENGTHS
-from rnngraph.data.shapes import SEED
+from rnngraph.data.shape_checks import SEED
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.distributed.processes import own
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.training import batches
 from rnngraph.training.batches import Rows
 from rnngraph.training.config import FitConfig

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.dataset import Named, made_of
 from rnngraph.data.lengths import LENGTHS
-from rnngraph.data.recipe import Recipe, recipe_in
-from rnngraph.data.results import table_rows
-from rnngraph.data.shapes import steps_of
+from rnngraph.data.preprocessing import Recipe, recipe_in
+from rnngraph.data.result_tables import table_rows
+from rnngraph.data.shape_checks import steps_of
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.files.frames import frame
-from rnngraph.files.outputs import PathLike
+from rnngraph.files.atomic_writes import PathLike
+from rnngraph.files.dataframes import frame
 from rnngraph.files.results import Rows, columns_of, write_results
 from rnngraph.ir.graph import INPUT
 from rnngraph.ir.types import BATCH

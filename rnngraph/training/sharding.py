@@ -14,8 +14,8 @@ import rnngraph
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.distributed.processes import Processes, own
 from rnngraph.files.arrays import host_arrays
-from rnngraph.files.foreign import foreign, parsed_json
-from rnngraph.files.tensors import read_texts
+from rnngraph.files.safetensors import read_texts
+from rnngraph.files.untrusted_files import foreign, parsed_json
 from rnngraph.training import batches
 from rnngraph.training.checkpoint import Made
 from rnngraph.training.config import FitConfig

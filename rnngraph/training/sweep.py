@@ -17,11 +17,11 @@ from typing import Any
 from msgspec import Struct, field
 
 from rnngraph.data.dataset import made_of
-from rnngraph.data.recipe import refuse_made_otherwise
+from rnngraph.data.preprocessing import refuse_made_otherwise
 from rnngraph.diagnostics.errors import CannotDo, UserError, told_of
 from rnngraph.diagnostics.source import Source
 from rnngraph.distributed.processes import ALONE, Processes, joined
-from rnngraph.files.frames import frame
+from rnngraph.files.dataframes import frame
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.identity import identity_of
 from rnngraph.model import Model

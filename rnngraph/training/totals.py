@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.lengths import lengths_of
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.ir.graph import LOOP, Graph, Node, Rewriter, Value, graph_input, ordered
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import Elaborated

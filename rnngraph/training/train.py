@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from rnngraph.data.dataset import made_of
 from rnngraph.data.lengths import lengths_of
-from rnngraph.data.recipe import refuse_made_otherwise
-from rnngraph.data.shapes import steps_of
+from rnngraph.data.preprocessing import refuse_made_otherwise
+from rnngraph.data.shape_checks import steps_of
 from rnngraph.debugging.nan_finder import explain
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError, Warned

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.precision import becomes, wider
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.kernels.chain_tracing import Formula
 from rnngraph.runtime.whole_arrays import WholeArrays
 from rnngraph.training.optimisers import OPTIMISERS, AdamW, Optimiser

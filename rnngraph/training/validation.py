@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rnngraph.data.dataset import ends_of
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.arrays import host_arrays
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.training.batches import Rows, generator_of, row_count
 from rnngraph.training.config import FitConfig
 from rnngraph.training.config import Split as How

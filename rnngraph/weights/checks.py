@@ -13,7 +13,7 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.files.arrays import host_array
 from rnngraph.files.precision import cast, overflow, wider
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.language.elaboration.elaborated import Weight
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.precision import becomes, cast, wider
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.ir.graph import INPUT, Graph, Node, Value, ordered
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import Drawn, Weight

@@ -8,9 +8,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rnngraph.diagnostics.argument_kinds import kinds_checked
-from rnngraph.files.outputs import PathLike, form_of
-from rnngraph.files.tensors import Arrays, read_tensors, read_texts, write_tensors
-from rnngraph.weights.about import ABOUT, About, about_of
+from rnngraph.files.atomic_writes import PathLike, form_of
+from rnngraph.files.safetensors import Arrays, read_tensors, read_texts, write_tensors
+from rnngraph.weights.metadata import ABOUT, About, about_of
 
 CHECKPOINT = "rnngraph checkpoint 2"
 """What a file says of itself that holds a training run (`training.checkpoint`) and not weights alone."""

@@ -374,7 +374,7 @@ def test_a_write_that_fails_leaves_what_was_there(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("rnngraph.files.outputs.os.fsync", full)
+    monkeypatch.setattr("rnngraph.files.atomic_writes.os.fsync", full)
     refused(capsys, 1, "No space left on device", verb, "plain.rnn", "--data", "x.npz", "--out", str(kept))
     assert kept.read_bytes() == b"old"
     assert sorted(p.name for p in folder.iterdir()) == [kept.name, "plain.rnn", "words.rnn", "x.npz"]

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 import rnngraph as rg
 from rnngraph.cli.main import cli, exit_code
-from rnngraph.weights.about import About
+from rnngraph.weights.metadata import About
 from tests.support.paths import ROOT
 from tests.support.verbs import COMMANDS
 

@@ -14,7 +14,7 @@ import rnngraph as rg
 from rnngraph.cli.main import exit_code
 from rnngraph.data.read import load
 from rnngraph.run_options import RunOptions, run_options
-from rnngraph.weights.about import About
+from rnngraph.weights.metadata import About
 from tests.support.paths import ROOT
 
 EXAMPLES = ROOT / "examples"

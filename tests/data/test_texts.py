@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.data.alphabet import BYTES, alphabet_for, alphabet_in
 from rnngraph.data.tokenising import pieces
+from rnngraph.data.vocabulary import BYTES, alphabet_for, alphabet_in
 
 MODEL = """\
 model Writer(vocab = 5) {

@@ -14,7 +14,7 @@ from rnngraph.data.read import load
 from rnngraph.training.config import FitConfig
 from rnngraph.training.evaluation import evaluate
 from rnngraph.training.fit import fit
-from rnngraph.weights.about import About
+from rnngraph.weights.metadata import About
 from tests.support.paths import ROOT
 from tests.support.running import same_bits
 

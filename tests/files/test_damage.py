@@ -15,7 +15,7 @@ import pytest
 import rnngraph as rg
 from rnngraph.data.read import load
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.files.tensors import write_tensors
+from rnngraph.files.safetensors import write_tensors
 from rnngraph.training import checkpoint
 from rnngraph.weights.save_load import CHECKPOINT
 from tests.support.mutants import BEGUN, IDENTITY, READERS, WEIGHTS, findings, sound

@@ -19,8 +19,8 @@ import rnngraph as rg
 from rnngraph.cli.arguments import EmptyText, Folder, Input, Output, Real, Steps, StepsToTry, Verb, Whole, Wholes
 from rnngraph.cli.main import exit_code
 from rnngraph.files.archives import read_npz, write_npz
-from rnngraph.files.outputs import PREFIX, write_aside
-from rnngraph.files.tensors import read_tensors
+from rnngraph.files.atomic_writes import PREFIX, write_aside
+from rnngraph.files.safetensors import read_tensors
 from tests.support.paths import ROOT
 from tests.support.running import same_bits
 from tests.support.verbs import COMMANDS, MODEL, VERBS, flags, sums, value_of, with_value
@@ -359,6 +359,6 @@ def test_a_cache_that_cannot_be_written_leaves_nothing(folder: Path, monkeypatch
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("rnngraph.files.outputs.os.replace", full)
+    monkeypatch.setattr("rnngraph.files.atomic_writes.os.replace", full)
     machine_code.Module("define i64 @two() {\n  ret i64 2\n}")
     assert list(cache.iterdir()) == []

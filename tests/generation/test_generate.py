@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.data.alphabet import characters
+from rnngraph.data.vocabulary import characters
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.generation.beam_search import largest
 from rnngraph.generation.generate import end_token, written

@@ -12,7 +12,7 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.export.numpy.export import to_numpy
 from rnngraph.exchange.export.onnx.export import to_onnx
 from rnngraph.exchange.export.request import Wanted
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.model import Model
 from tests.support.constructs import MODELS
 from tests.support.models import parsed

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 import rnngraph as rg
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.ir.graph import ShapeError
 from rnngraph.ir.types import Type
 from rnngraph.language.builtins.registry import TABLE

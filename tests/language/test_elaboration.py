@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rnngraph as rg
-from rnngraph.data.shapes import steps_of
+from rnngraph.data.shape_checks import steps_of
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source
 from rnngraph.ir.graph import LOOP, loop_of

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import rnngraph as rg
 from rnngraph.files.archives import read_npz
-from rnngraph.files.outputs import PREFIX
+from rnngraph.files.atomic_writes import PREFIX
 from tests.support.paths import ROOT
 from tests.support.seeds import main
 from tests.support.verbs import VERBS, flags, furnish, sums, value_of

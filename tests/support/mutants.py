@@ -31,7 +31,7 @@ from rnngraph.exchange.formats.read import read as read_weights
 from rnngraph.training import checkpoint
 from rnngraph.training.checkpoint import Identity, Made, Training
 from rnngraph.training.config import FitConfig
-from rnngraph.weights.about import About
+from rnngraph.weights.metadata import About
 from tests.support.paths import ROOT
 from tests.support.seeds import main
 

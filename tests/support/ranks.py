@@ -23,8 +23,8 @@ import numpy as np
 import psutil
 
 import rnngraph as rg
-from rnngraph.distributed.started import mpiexec
-from rnngraph.files.tensors import read_tensors
+from rnngraph.distributed.spawn import mpiexec
+from rnngraph.files.safetensors import read_tensors
 from tests.support.paths import ROOT
 from tests.support.running import same_bits
 from tests.support.seeds import main

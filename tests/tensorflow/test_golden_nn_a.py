@@ -16,7 +16,7 @@ import pytest
 from scipy import stats
 
 import rnngraph as rg
-from rnngraph.data.shapes import steps_of
+from rnngraph.data.shape_checks import steps_of
 
 GOLDEN = Path(__file__).parent / "golden_nn"
 Arrays = dict[str, Any]

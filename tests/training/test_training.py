@@ -17,7 +17,7 @@ from rnngraph.data.checks import check_data
 from rnngraph.data.read import load
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.source import Source, Span
-from rnngraph.files.outputs import refuse_unwritable, write_aside
+from rnngraph.files.atomic_writes import refuse_unwritable, write_aside
 from rnngraph.ir.graph import graph_input
 from rnngraph.ir.identity import Identity as Equations
 from rnngraph.ir.types import Type

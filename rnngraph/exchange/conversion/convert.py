@@ -29,7 +29,7 @@ from rnngraph.exchange.formats.contents import Found
 from rnngraph.exchange.formats.torch import whole
 from rnngraph.exchange.recognise import SIGMOID
 from rnngraph.files.arrays import host_arrays
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.model import Model
 from rnngraph.weights.checks import check_weights
 

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct, field
 
 from rnngraph.exchange.recognise import Cell
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 
 GATES = {"RNN": "h", "GRU": "ruc", "LSTM": "ijfo"}
 Gates = dict[str, Any]

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from rnngraph.exchange.conversion.layers import Plain
 from rnngraph.exchange.recognise import SIGMOID, Cell
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 
 
 class Unsayable(Exception):

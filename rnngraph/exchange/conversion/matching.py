@@ -19,7 +19,7 @@ from rnngraph.exchange.conversion.layout import Layout, Unsayable, read_plain, w
 from rnngraph.exchange.conversion.naming import NAMINGS, Groups, Module
 from rnngraph.exchange.conversion.options import Options, Theirs, differences, theirs
 from rnngraph.exchange.formats.contents import RECURRENT, Key
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.weights.checks import shape_text
 
 Shapes = Mapping[str, tuple[int, ...]]

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from rnngraph.exchange.conversion.layers import Place, Plain
 from rnngraph.exchange.formats.contents import RECURRENT, Found, Key, Said, Says
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 
 
 class Module(Struct, frozen=True):

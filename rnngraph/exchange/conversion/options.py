@@ -16,7 +16,7 @@ from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.exchange.conversion.layers import Place, Plain
 from rnngraph.exchange.formats.contents import Said, Says
 from rnngraph.exchange.recognise import ACTIVATIONS, HARD, SIGMOID
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 
 Options = Mapping[str, Any]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 
 Step = Callable[..., tuple[Any, ...]]
 Options = Mapping[str, Any]

@@ -14,7 +14,7 @@ from rnngraph.exchange.conversion.layout import Layout
 from rnngraph.exchange.conversion.matching import Fit, Search
 from rnngraph.exchange.conversion.naming import Groups, of_training
 from rnngraph.exchange.formats.contents import Found
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.model import Model
 from rnngraph.weights.checks import shape_text
 

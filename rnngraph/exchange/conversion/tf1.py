@@ -15,7 +15,7 @@ from rnngraph.exchange.conversion.detect import TITLES
 from rnngraph.exchange.conversion.gates import join, split
 from rnngraph.exchange.conversion.layout import NORM, Layout, Unsayable, same
 from rnngraph.exchange.recognise import SIGMOID, Cell
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 
 _NAMES = {
     "RNN": {"kernel": "kernel", "bias": "bias"},

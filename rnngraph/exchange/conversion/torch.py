@@ -12,7 +12,7 @@ from rnngraph.exchange.conversion.detect import TITLES
 from rnngraph.exchange.conversion.gates import Parts, from_ours, join, split, to_ours
 from rnngraph.exchange.conversion.layout import Layout, Unsayable, bias_of, refuse
 from rnngraph.exchange.recognise import Cell
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 
 _GATES = {"RNN": "h", "GRU": "ruc", "LSTM": "ifjo"}
 

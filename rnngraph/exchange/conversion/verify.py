@@ -12,7 +12,7 @@ from rnngraph.diagnostics.source import Source
 from rnngraph.exchange.conversion import references
 from rnngraph.exchange.conversion.layers import Place, Plain
 from rnngraph.exchange.conversion.layout import Layout
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.model import Model
 
 TOLERANCE = 1e-5

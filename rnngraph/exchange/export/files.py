@@ -8,7 +8,7 @@ from typing import Any
 
 from rnngraph.exchange.export.request import Wanted
 from rnngraph.files.archives import write_npz
-from rnngraph.files.outputs import PathLike, write_aside
+from rnngraph.files.atomic_writes import PathLike, write_aside
 from rnngraph.model import Model
 
 

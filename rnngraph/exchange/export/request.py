@@ -16,13 +16,13 @@ from msgspec.structs import replace
 
 from rnngraph.compilation.calls import known_as, to_user
 from rnngraph.compilation.schedule import Schedule, Steps
-from rnngraph.data.shapes import target
+from rnngraph.data.shape_checks import target
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.exchange.export.early_exit import without_early_exit
 from rnngraph.exchange.export.grid_lengths import LENGTHS, axes_of_lengths, with_lengths_as_given
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.ir.graph import INPUT, LOOP, Graph, Node, Value, loop_of, ordered
 from rnngraph.ir.order import Order, batch_first
 from rnngraph.ir.types import BATCH, every, is_fixed, root

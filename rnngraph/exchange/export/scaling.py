@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.data.recipe import recipe_in
+from rnngraph.data.preprocessing import recipe_in
 from rnngraph.model import Model
 from rnngraph.training.predict import scaling_of
 from rnngraph.weights.save_load import Weights

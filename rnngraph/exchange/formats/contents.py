@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct, field
 
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 
 
 class Key(NamedTuple):

@@ -20,8 +20,8 @@ from rnngraph.diagnostics.optional import needed
 from rnngraph.exchange.conversion.naming import of_training
 from rnngraph.exchange.formats.contents import Found, Key, Said, Says
 from rnngraph.exchange.formats.keras_config import KINDS, Entry, Path, layers_of, said_of, snake_case
-from rnngraph.files.foreign import Damaged, foreign
-from rnngraph.files.tensors import Arrays, widened
+from rnngraph.files.safetensors import Arrays, widened
+from rnngraph.files.untrusted_files import Damaged, foreign
 
 
 def read(path: str) -> Found:

@@ -17,8 +17,8 @@ from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.diagnostics.optional import needed
 from rnngraph.exchange.formats.contents import Found, Key, Said, Says
 from rnngraph.exchange.recognise import HARD
-from rnngraph.files.foreign import foreign
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
+from rnngraph.files.untrusted_files import foreign
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 WHOLE = ("Constant", "Identity", "Cast", "Transpose", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "DequantizeLinear")

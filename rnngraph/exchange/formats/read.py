@@ -13,8 +13,8 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.formats import keras, onnx, pickles, tensorflow
 from rnngraph.exchange.formats.contents import Found
 from rnngraph.files.archives import read_npz
-from rnngraph.files.foreign import foreign, readable
-from rnngraph.files.tensors import read_tensors, tensor_types, widened
+from rnngraph.files.safetensors import read_tensors, tensor_types, widened
+from rnngraph.files.untrusted_files import foreign, readable
 from rnngraph.weights.save_load import best_weights
 
 

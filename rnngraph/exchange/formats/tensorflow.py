@@ -19,8 +19,8 @@ from msgspec import Struct
 
 from rnngraph.exchange.conversion.naming import of_training
 from rnngraph.exchange.formats.contents import Found
-from rnngraph.files.foreign import Damaged, foreign, readable
-from rnngraph.files.tensors import Arrays, widened
+from rnngraph.files.safetensors import Arrays, widened
+from rnngraph.files.untrusted_files import Damaged, foreign, readable
 
 GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _LATEST = re.compile(r'^model_checkpoint_path: "([^"]*)"', re.MULTILINE)

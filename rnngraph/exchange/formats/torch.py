@@ -17,7 +17,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from rnngraph.exchange.formats.contents import Found
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 
 _PART = r"(?P<module>.*\.)?(?P<local>(?:weight|bias)[^.]*)"
 _FORMS = (

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.importing.values import Axis, CannotSay, Dims, Value, sizes
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.language.builtins.registry import names as functions
 from rnngraph.language.elaboration.imports import library
 from rnngraph.language.syntax.grammar import grammar

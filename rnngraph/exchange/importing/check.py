@@ -13,7 +13,7 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source
 from rnngraph.exchange.importing.description import Port, Read
 from rnngraph.exchange.importing.values import BATCH_NAME, Axis, Dims, turn
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.model import Model
 
 

@@ -15,9 +15,9 @@ from rnngraph.exchange.importing.check import Outcome, compared, said
 from rnngraph.exchange.importing.description import Read
 from rnngraph.exchange.importing.notes import notes
 from rnngraph.exchange.importing.text import text_of, weights_of
-from rnngraph.files.foreign import Damaged, foreign, readable
-from rnngraph.files.outputs import PathLike
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.atomic_writes import PathLike
+from rnngraph.files.safetensors import Arrays
+from rnngraph.files.untrusted_files import Damaged, foreign, readable
 
 ENDINGS = (".onnx", ".keras", ".h5", ".hdf5")
 

@@ -15,7 +15,7 @@ from rnngraph.exchange.importing.body import Body, Statement, numbered
 from rnngraph.exchange.importing.functions import layer
 from rnngraph.exchange.importing.values import CannotSay, Dims, Value, as_batch, as_sequence, sized
 from rnngraph.exchange.recognise import SIGMOID, Cell
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 
 
 class Function(Struct, frozen=True):

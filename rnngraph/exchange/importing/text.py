@@ -20,7 +20,7 @@ from rnngraph.exchange.importing.simplify import (
     with_primes,
     with_splits,
 )
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.language.syntax.formatter import format
 from rnngraph.language.syntax.parser import parse
 

@@ -21,7 +21,7 @@ from rnngraph.exchange.export.numpy.expressions import Text, Words, call
 from rnngraph.exchange.export.numpy.snippets import SNIPPETS
 from rnngraph.exchange.export.numpy.statements import RESERVED, Names, Writer, identifier
 from rnngraph.exchange.export.request import Chosen, Port, Wanted, axes_of, chosen
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.ir.graph import Graph, ordered
 from rnngraph.ir.types import BATCH, every, root
 from rnngraph.model import Model

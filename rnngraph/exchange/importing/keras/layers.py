@@ -14,7 +14,7 @@ from rnngraph.exchange.importing.functions import FORMULAS, OURS, layer
 from rnngraph.exchange.importing.products import product
 from rnngraph.exchange.importing.shapes import elementwise, reduced, target_dims, with_dims
 from rnngraph.exchange.importing.values import Axis, CannotSay, Learned, Value, sized
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 
 
 class Model(Struct):

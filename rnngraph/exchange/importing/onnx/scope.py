@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 
 from rnngraph.exchange.importing.body import Body
 from rnngraph.exchange.importing.values import BATCH, CannotSay, Sizes, Value, as_sequence
-from rnngraph.files.tensors import widened
+from rnngraph.files.safetensors import widened
 
 Known = Value | Sizes | None
 """`None` for what depends on a node that cannot be said."""

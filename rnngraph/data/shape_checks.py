@@ -14,7 +14,7 @@ from rnngraph.diagnostics.diagnostic import Diagnostic, Label
 from rnngraph.diagnostics.errors import Report, UserError
 from rnngraph.files.arrays import host_array
 from rnngraph.files.precision import cast
-from rnngraph.files.tensors import Arrays
+from rnngraph.files.safetensors import Arrays
 from rnngraph.ir.types import BATCH, DType
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
 from rnngraph.weights.checks import shape_text

@@ -10,8 +10,8 @@ from msgspec import Struct, field
 from msgspec.structs import asdict
 
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.files.foreign import Damaged, foreign, parsed_json
-from rnngraph.files.outputs import PathLike
+from rnngraph.files.atomic_writes import PathLike
+from rnngraph.files.untrusted_files import Damaged, foreign, parsed_json
 
 ABOUT = "rnngraph"
 """The name of the text of a weight file that holds all of this, as JSON."""

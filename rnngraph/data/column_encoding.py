@@ -11,7 +11,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from rnngraph.data.recipe import Recipe
+from rnngraph.data.preprocessing import Recipe
 from rnngraph.data.table_files import Table, is_number
 from rnngraph.data.table_order import Sorted
 from rnngraph.diagnostics.diagnostic import Diagnostic

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
-from rnngraph.data.alphabet import alphabet_in
+from rnngraph.data.vocabulary import alphabet_in
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.language.elaboration.elaborated import DataInput
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.arrays import host_array
-from rnngraph.files.foreign import Damaged, foreign
-from rnngraph.files.outputs import PathLike, write_aside
+from rnngraph.files.atomic_writes import PathLike, write_aside
+from rnngraph.files.untrusted_files import Damaged, foreign
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rnngraph.diagnostics.errors import CannotDo, UserError
-from rnngraph.files.outputs import PathLike
+from rnngraph.files.atomic_writes import PathLike
 
 
 class Damaged(ValueError):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnngraph.data.lengths import LENGTHS, by_axis
-from rnngraph.data.shapes import Array, Checking, dims_of
+from rnngraph.data.shape_checks import Array, Checking, dims_of
 from rnngraph.files.arrays import host_array
 from rnngraph.files.precision import wider
 from rnngraph.ir.types import BATCH
