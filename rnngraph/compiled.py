@@ -35,8 +35,8 @@ from rnngraph.passes.alignments import Alignment, alignments
 from rnngraph.passes.index_checks import OUTSIDE
 from rnngraph.passes.index_sizes import bounds
 from rnngraph.runtime.backend import Backend
+from rnngraph.runtime.buffer_pool import Spares
 from rnngraph.runtime.execution import Bound, Tell
-from rnngraph.runtime.spares import Spares
 from rnngraph.system import garbage
 from rnngraph.weights.checks import check_weights, shape_text, unknown
 

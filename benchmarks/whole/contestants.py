@@ -80,8 +80,8 @@ def searching(case: Case, data: dict[str, Any]) -> Callable[[], object]:
     """The likeliest text that a beam finds behind the first token of the first row."""
     import rnngraph as rg
     from rnngraph.generation.generate import written
-    from rnngraph.generation.reading import reader, scorer
     from rnngraph.generation.sampling import Style
+    from rnngraph.generation.scorer import reader, scorer
 
     model = rg.parse(case.generating, **case.settings)
     use, weights, prompt = reader(model), model.init(0, "float32"), data["a"][0, :1].tolist()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from rnngraph.checkpointing import mixed, revolve
+from rnngraph.checkpointing import revolve, states_and_tapes
 from rnngraph.checkpointing.chunks import Course, revolving
 from rnngraph.checkpointing.plan import least, state_bytes, tape_bytes
 from rnngraph.checkpointing.segment_programs import Parts
@@ -99,8 +99,10 @@ class Fitting(Struct, frozen=True):
         tape = 1 + -(-kept // (wide * self.state))
         memory = min(room // (wide * self.state), count * tape + 1)
         if memory:
-            work = mixed.work(count, memory, tape)
-            course = Course(self.steps, chunk, lambda n: mixed.mixed(n, memory, tape), self.reverse, tape, wide)
+            work = states_and_tapes.work(count, memory, tape)
+            course = Course(
+                self.steps, chunk, lambda n: states_and_tapes.mixed(n, memory, tape), self.reverse, tape, wide
+            )
             yield self.choice(work, course)
 
     def choice(self, work: float, course: Course) -> Choice:

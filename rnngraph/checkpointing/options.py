@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from rnngraph.checkpointing.actions import from_each, from_tapes
 from rnngraph.checkpointing.chunks import Course, revolving
-from rnngraph.checkpointing.mixed import mixed
+from rnngraph.checkpointing.states_and_tapes import mixed
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ops.summation_order import unit

@@ -21,9 +21,9 @@ from rnngraph.files.safetensors import Arrays
 from rnngraph.ir.order import Order, batch_first
 from rnngraph.ir.types import Type
 from rnngraph.language.elaboration.elaborated import DataInput, StateInput
+from rnngraph.runtime.buffer_pool import Begun, Spares
 from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Tell
-from rnngraph.runtime.spares import Begun, Spares
 
 Form = tuple[tuple[str, tuple[int, ...], Any], ...]
 Holds = tuple[tuple[str, Callable[[Any], bool]], ...]

@@ -13,7 +13,7 @@ from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.files.arrays import host_array
 from rnngraph.files.safetensors import Arrays
-from rnngraph.runtime.spares import Begun
+from rnngraph.runtime.buffer_pool import Begun
 from rnngraph.weights.checks import shape_text
 
 

@@ -31,8 +31,8 @@ from rnngraph.planning.lowering import lower
 from rnngraph.planning.plan import Plan, plan
 from rnngraph.planning.program import Program
 from rnngraph.runtime.backend import Backend
+from rnngraph.runtime.buffer_pool import Spares
 from rnngraph.runtime.execution import Bound
-from rnngraph.runtime.spares import Spares
 from rnngraph.system import garbage
 
 

@@ -11,7 +11,7 @@ from rnngraph.check import Checked, check_source
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source
-from rnngraph.editor.shapes import item_text
+from rnngraph.editor.type_text import item_text
 from rnngraph.language.checking.check import Notes
 from rnngraph.language.elaboration import imports
 from rnngraph.language.elaboration.imports import Loaded, Reader

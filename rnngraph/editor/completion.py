@@ -13,7 +13,7 @@ from rnngraph.diagnostics.source import Span
 from rnngraph.editor import words
 from rnngraph.editor.analysis import Analysis, names_in
 from rnngraph.editor.names import declarations, definition_of
-from rnngraph.editor.shapes import item_text, texts, type_text
+from rnngraph.editor.type_text import item_text, texts, type_text
 from rnngraph.language.builtins.registry import TABLE, names
 from rnngraph.language.elaboration.imports import library
 from rnngraph.language.elaboration.initialisers import INITIALISERS
@@ -22,8 +22,8 @@ from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition
 from rnngraph.language.syntax.lexer import Token
 from rnngraph.language.syntax.parser import Expected, expected_at
+from rnngraph.training.learning_rates import SCHEDULES
 from rnngraph.training.optimisers import OPTIMISERS
-from rnngraph.training.rates import SCHEDULES
 
 Kind = Literal["keyword", "function", "cell", "value", "setting", "option", "field", "file"]
 _IMPORT = re.compile(r'^\s*import\s+"([^"\n]*)$')

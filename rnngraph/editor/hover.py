@@ -10,7 +10,7 @@ from rnngraph.diagnostics.source import Span
 from rnngraph.editor import words
 from rnngraph.editor.analysis import Analysis, names_in
 from rnngraph.editor.names import Occurrence, declared, occurrence_at, occurrences
-from rnngraph.editor.shapes import item_text, places
+from rnngraph.editor.type_text import item_text, places
 from rnngraph.language.builtins.registry import is_function
 from rnngraph.language.elaboration.imports import library
 from rnngraph.language.elaboration.initialisers import INITIALISERS

@@ -9,7 +9,7 @@ from msgspec import Struct
 from rnngraph.diagnostics.source import Span
 from rnngraph.editor.analysis import Analysis
 from rnngraph.editor.names import Kind, declarations
-from rnngraph.editor.shapes import texts
+from rnngraph.editor.type_text import texts
 from rnngraph.language.elaboration.values import Instance, PipeOf, Record
 from rnngraph.language.syntax import ast
 from rnngraph.language.syntax.ast import Definition

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from rnngraph.compilation.calls import COTANGENT
 from rnngraph.compilation.variant import Signature, Variant
-from rnngraph.explore.levels import clipped
+from rnngraph.explore.graph_json import clipped
 from rnngraph.explore.tables import Tables
 from rnngraph.model import Model
 from rnngraph.planning.lifetimes import lifetimes

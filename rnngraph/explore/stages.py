@@ -8,7 +8,7 @@ from typing import Any
 
 from rnngraph.compilation.schedule import Schedule
 from rnngraph.compilation.variant import Signature
-from rnngraph.explore.levels import Mark, clipped, graph_json
+from rnngraph.explore.graph_json import Mark, clipped, graph_json
 from rnngraph.explore.tables import Tables
 from rnngraph.ir.graph import LOOP, PARAM, Graph, Node, body_nodes, loop_of
 from rnngraph.ir.text import counts

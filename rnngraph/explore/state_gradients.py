@@ -12,7 +12,7 @@ from rnngraph.compilation.calls import to_user
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.checks import Checked
-from rnngraph.explore.levels import instance_of
+from rnngraph.explore.graph_json import instance_of
 from rnngraph.ir.graph import LOOP, Graph, Node, Rewriter, Value, loop_node, loop_of, rebound
 from rnngraph.ir.types import BATCH
 from rnngraph.model import Model

@@ -23,8 +23,8 @@ from rnngraph.generation.beam_search import (
     refuse_too_large,
     searched,
 )
-from rnngraph.generation.reading import Reader, Scorer, reader, scorer
 from rnngraph.generation.sampling import Style, chosen, log_softmax
+from rnngraph.generation.scorer import Reader, Scorer, reader, scorer
 from rnngraph.generation.token_loop import Extent
 from rnngraph.model import Model
 

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import Program
+from rnngraph.runtime.array_updates import NumpyArrays, WholeArrays
 from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Watch, WatchedBound
-from rnngraph.runtime.whole_arrays import NumpyArrays, WholeArrays
 
 
 class Backend(Device, Protocol):

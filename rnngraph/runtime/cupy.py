@@ -18,12 +18,12 @@ from rnngraph.kernels.gpu.target import STATIC, GpuTarget, cluster_of
 from rnngraph.planning.plan import Plan, plan
 from rnngraph.planning.program import Program
 from rnngraph.runtime.backend import StepByStep
+from rnngraph.runtime.cuda_graphs import Graphs
 from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Watch
-from rnngraph.runtime.gpu_arrays import GpuArrays
 from rnngraph.runtime.gpu_execution import GpuBound, WatchedGpuBound
-from rnngraph.runtime.gpu_graphs import Graphs
 from rnngraph.runtime.gpu_loading import Refused, largest_cluster, warn
+from rnngraph.runtime.gpu_updates import GpuArrays
 from rnngraph.runtime.pinned_memory import PinnedMemory
 
 INSTALL = "`pip install 'rnngraph[cupy]'` brings it (`rnngraph[cupy13]` for CUDA 13), or use `--backend numpy`"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from rnngraph.runtime.whole_arrays import WholeArrays
+from rnngraph.runtime.array_updates import WholeArrays
 
 
 class Outside(Protocol):

@@ -15,9 +15,9 @@ from rnngraph.kernels.gpu.persistent_loops import LINE
 from rnngraph.kernels.gpu.target import GpuTarget
 from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import Code, Group, Program, Repeat, Ring, Step, Turn
+from rnngraph.runtime.cuda_graphs import Graphs, Replayed, runs
 from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Held, Watch, Writer, viewed
-from rnngraph.runtime.gpu_graphs import Graphs, Replayed, runs
 from rnngraph.runtime.gpu_loading import Refused, compiled, fit, function_of, module_of, warn
 from rnngraph.system.cores import cores_given
 

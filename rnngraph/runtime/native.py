@@ -13,8 +13,8 @@ from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import Program
 from rnngraph.runtime.device import Device
 from rnngraph.runtime.execution import Bound, Watch
-from rnngraph.runtime.native_arrays import NativeArrays
 from rnngraph.runtime.native_execution import NativeBound, WatchedNativeBound
+from rnngraph.runtime.native_updates import NativeArrays
 from rnngraph.runtime.numpy import NumpyBackend
 
 

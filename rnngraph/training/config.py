@@ -12,8 +12,8 @@ from msgspec.structs import asdict
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
+from rnngraph.training.learning_rates import Constant, RateSchedule, rate_schedule
 from rnngraph.training.optimisers import OPTIMISERS, Adam, Optimiser, is_number, optimiser, shown
-from rnngraph.training.rates import Constant, RateSchedule, rate_schedule
 
 Split = Literal["random", "last"]
 

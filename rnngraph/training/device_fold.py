@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnngraph.distributed.processes import Fold, Processes
-from rnngraph.runtime.whole_arrays import WholeArrays
+from rnngraph.runtime.array_updates import WholeArrays
 
 
 class ThroughHost:

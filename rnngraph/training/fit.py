@@ -18,7 +18,7 @@ from rnngraph.distributed.failures import Stopped
 from rnngraph.distributed.processes import ALONE, Processes, first_alone, own_shards
 from rnngraph.files.dataframes import frame
 from rnngraph.files.safetensors import Arrays
-from rnngraph.runtime.whole_arrays import NumpyArrays, WholeArrays
+from rnngraph.runtime.array_updates import NumpyArrays, WholeArrays
 from rnngraph.system.interrupts import Heard, held
 from rnngraph.training import checkpoint, updates
 from rnngraph.training.checkpoint import Identity, Made, Training, digests
@@ -28,8 +28,8 @@ from rnngraph.training.device_fold import fold_of
 from rnngraph.training.evaluation import EVALUATED, Evaluable, Record, evaluate
 from rnngraph.training.gradients import last_batch, of_all_shards, of_own_shards
 from rnngraph.training.job import Explain, Job, Norms, Progress, Trainable, Weigh, by_rows
-from rnngraph.training.pieces import Pieces, refuse_uncut
-from rnngraph.training.rates import Place, warmed_up
+from rnngraph.training.learning_rates import Place, warmed_up
+from rnngraph.training.segment_batches import Pieces, refuse_uncut
 from rnngraph.training.validation import split
 from rnngraph.weights.metadata import About
 from rnngraph.weights.save_load import Weights

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.compilation.nudges import Nudge, nudged
+from rnngraph.compilation.perturbations import Nudge, nudged
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.lengths import lengths_of
 from rnngraph.data.shape_checks import steps_of

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.distributed.processes import ALONE, Fold, Processes
 from rnngraph.files.safetensors import Arrays
-from rnngraph.runtime.whole_arrays import WholeArrays
+from rnngraph.runtime.array_updates import WholeArrays
 from rnngraph.training.batches import row_count
 from rnngraph.training.checkpoint import Identity
 from rnngraph.training.config import FitConfig
 from rnngraph.training.evaluation import EVALUATED, Evaluable, Record
-from rnngraph.training.pieces import Pieces
+from rnngraph.training.segment_batches import Pieces
 from rnngraph.training.validation import Split
 
 Explain = Callable[[Mapping[str, Any], Mapping[str, Any]], Diagnostic | None]

@@ -27,7 +27,7 @@ from rnngraph.run_options import RunOptions
 from rnngraph.training import batches
 from rnngraph.training.batch_rows import told_by
 from rnngraph.training.evaluation import EVALUATED
-from rnngraph.training.totals import adds_up
+from rnngraph.training.metric_accumulation import adds_up
 
 Array = NDArray[Any]
 

@@ -28,10 +28,10 @@ from rnngraph.training.evaluation import EVALUATED, evaluate
 from rnngraph.training.fit import Fitted, fit
 from rnngraph.training.gradient_norms import GradientNorms
 from rnngraph.training.job import Progress
+from rnngraph.training.loss_weighting import by_steps, weigher
+from rnngraph.training.metric_accumulation import Evaluator
 from rnngraph.training.sharding import check_part, refuse_others, with_shards
-from rnngraph.training.totals import Evaluator
 from rnngraph.training.updates import refuse_unheld
-from rnngraph.training.weighing import by_steps, weigher
 from rnngraph.weights.checks import check_weights
 from rnngraph.weights.save_load import Weights
 

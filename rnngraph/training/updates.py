@@ -18,7 +18,7 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.precision import becomes, wider
 from rnngraph.files.safetensors import Arrays
 from rnngraph.kernels.chain_tracing import Formula
-from rnngraph.runtime.whole_arrays import WholeArrays
+from rnngraph.runtime.array_updates import WholeArrays
 from rnngraph.training.optimisers import OPTIMISERS, AdamW, Optimiser
 
 Array = NDArray[Any]

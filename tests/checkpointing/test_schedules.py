@@ -12,7 +12,7 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.analysis.equality import cotangents_for, differences, everything, synthetic
-from rnngraph.checkpointing import mixed, revolve
+from rnngraph.checkpointing import revolve, states_and_tapes
 from rnngraph.checkpointing.actions import (
     HERE,
     Action,
@@ -214,7 +214,7 @@ def test_the_figures_of_the_papers() -> None:
     """Griewank and Walther (2000): 1,000 steps from 10 and 50 states. Gruslys et al. (2016): from 5 % of the memory."""
     for slots, told in ((10, 4.64), (50, 2.95)):
         assert played(revolve.revolve(1000, slots), 1000)[0] / 1000 == pytest.approx(told, abs=0.005)
-    computed, places = played(mixed.mixed(1000, 200, 4), 1000, 4)
+    computed, places = played(states_and_tapes.mixed(1000, 200, 4), 1000, 4)
     assert computed <= 1950 and places <= 0.05 * 1000 * 4
 
 
@@ -240,8 +240,8 @@ def fewest_mixed(chunks: int, memory: int, tape: int, kept: bool) -> float:
 def test_states_and_tapes_are_mixed_at_best(tape: int) -> None:
     for memory in (1, 2, 4, 9, 14):
         for chunks in range(16):
-            computed, places = played(mixed.mixed(chunks, memory, tape), chunks, tape)
-            assert computed == mixed.work(chunks, memory, tape) == fewest_mixed(chunks, memory, tape, False)
+            computed, places = played(states_and_tapes.mixed(chunks, memory, tape), chunks, tape)
+            assert computed == states_and_tapes.work(chunks, memory, tape) == fewest_mixed(chunks, memory, tape, False)
             assert places <= memory
 
 

@@ -15,8 +15,8 @@ from rnngraph.analysis.equality import synthetic
 from rnngraph.data.lengths import as_given, by_axis
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.generation.generate import written
-from rnngraph.generation.reading import reader, scorer
 from rnngraph.generation.sampling import Style
+from rnngraph.generation.scorer import reader, scorer
 from rnngraph.generation.streaming import per_step, stream
 from rnngraph.model import Model
 from tests.support.models import ALL, parsed

@@ -14,8 +14,8 @@ from rnngraph.data.vocabulary import characters
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.generation.beam_search import largest
 from rnngraph.generation.generate import end_token, written
-from rnngraph.generation.reading import Reader, reader, scorer
 from rnngraph.generation.sampling import Style, chosen, log_softmax
+from rnngraph.generation.scorer import Reader, reader, scorer
 from rnngraph.generation.streaming import can_stream, per_step, stream
 
 CHARS = """

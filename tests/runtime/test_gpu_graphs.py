@@ -12,9 +12,9 @@ import pytest
 from rnngraph.analysis.equality import differences, everything, synthetic
 from rnngraph.api import parse
 from rnngraph.diagnostics.errors import Warned
-from rnngraph.runtime import gpu_graphs
+from rnngraph.runtime import cuda_graphs
+from rnngraph.runtime.array_updates import NumpyArrays
 from rnngraph.runtime.cupy import GeneratedBackend
-from rnngraph.runtime.whole_arrays import NumpyArrays
 from rnngraph.training.optimisers import OPTIMISERS
 from rnngraph.training.updates import start, update
 from tests.support import stand_in
@@ -170,7 +170,7 @@ def test_all_steps_of_a_loop_that_is_no_kernel_are_one_graph(cupy: Any, monkeypa
 
 def test_a_graph_does_not_grow_without_bound(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is before and after a loop of too many steps is, where there is more than one launch of it."""
-    monkeypatch.setattr(gpu_graphs, "MOST", 20)
+    monkeypatch.setattr(cuda_graphs, "MOST", 20)
     counts, _ = driven(cupy, monkeypatch, SMALL, 9)
     assert 9 * 3 < counts[1] == counts[2] <= counts[0]
 

@@ -24,8 +24,8 @@ from rnngraph.ir.types import Type
 from rnngraph.kernels.cpu import array_kernels
 from rnngraph.kernels.cpu.modules import target
 from rnngraph.language.elaboration.elaborated import DataInput, Initial, StateInput, Weight
-from rnngraph.runtime.native_arrays import NativeArrays
-from rnngraph.runtime.whole_arrays import NumpyArrays
+from rnngraph.runtime.array_updates import NumpyArrays
+from rnngraph.runtime.native_updates import NativeArrays
 from rnngraph.training import batches, checkpoint, optimisers, updates, validation
 from rnngraph.training.checkpoint import Made
 from rnngraph.training.clipping import clip_factor
@@ -33,7 +33,7 @@ from rnngraph.training.config import FitConfig
 from rnngraph.training.evaluation import evaluate
 from rnngraph.training.fit import Interrupted, fit
 from rnngraph.training.optimisers import SGD, Adam, AdamW, RMSprop
-from rnngraph.training.pieces import Pieces
+from rnngraph.training.segment_batches import Pieces
 from rnngraph.weights.checks import check_weights
 from rnngraph.weights.initialisation import DRAWS, init
 from rnngraph.weights.save_load import load_weights, save_weights

@@ -18,11 +18,11 @@ from msgspec.structs import replace
 from rnngraph.compiled import Arrays, CompiledProgram, Elaborate
 from rnngraph.data.shape_checks import SEED, unmasked
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.generation.ahead import Ahead
 from rnngraph.generation.beam_search import Candidates
 from rnngraph.generation.logits import are_probabilities
-from rnngraph.generation.scored import behind
+from rnngraph.generation.lookahead import Ahead
 from rnngraph.generation.streaming import can_stream, handed_on
+from rnngraph.generation.target_shift import behind
 from rnngraph.generation.token_loop import CannotLoop, Extent, looped
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH

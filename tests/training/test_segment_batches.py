@@ -13,14 +13,14 @@ from msgspec.structs import replace
 
 import rnngraph as rg
 from rnngraph.diagnostics.errors import Warned
-from rnngraph.runtime.whole_arrays import NumpyArrays
+from rnngraph.runtime.array_updates import NumpyArrays
 from rnngraph.training import updates
 from rnngraph.training.clipping import clip_factor
 from rnngraph.training.config import FitConfig
 from rnngraph.training.fit import Interrupted
+from rnngraph.training.learning_rates import Cosine, Linear, Place, Plateau, Step, warmed_up
 from rnngraph.training.optimisers import SGD, Adagrad, Adam, RMSprop
-from rnngraph.training.pieces import Pieces
-from rnngraph.training.rates import Cosine, Linear, Place, Plateau, Step, warmed_up
+from rnngraph.training.segment_batches import Pieces
 from tests.support.running import same_bits
 
 MODEL = """\

@@ -13,8 +13,8 @@ from rnngraph.kernels.cpu import array_kernels
 from rnngraph.kernels.cpu.modules import Addresses
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.kernel import BLOCK, Elementwise, Squares
+from rnngraph.runtime.array_updates import Group, NumpyArrays
 from rnngraph.runtime.execution import address
-from rnngraph.runtime.whole_arrays import Group, NumpyArrays
 
 
 class NativeArrays(NumpyArrays):

@@ -18,10 +18,10 @@ from rnngraph.kernels.chain_tracing import Formula, traced
 from rnngraph.kernels.gpu.modules import squares_text, update_text
 from rnngraph.kernels.gpu.target import THREADS
 from rnngraph.kernels.kernel import BLOCK
+from rnngraph.runtime.array_updates import Group, NumpyArrays
+from rnngraph.runtime.cuda_graphs import Call, Graphs, Replayed
 from rnngraph.runtime.execution import address
-from rnngraph.runtime.gpu_graphs import Call, Graphs, Replayed
 from rnngraph.runtime.gpu_loading import Refused, function_of, module_of, warn
-from rnngraph.runtime.whole_arrays import Group, NumpyArrays
 
 MOST = 1024
 """Blocks of an update, at most: a thread then has several entries."""
