@@ -58,6 +58,6 @@ def _comparison(results: Any) -> str:
 
 
 def _fitted(fitted: Any) -> str:
-    from rnngraph.viz.curves import curves
+    from rnngraph.viz.training_curves import curves
 
     return curves(fitted.history, fitted.best_epoch, "svg").decode()

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from rnngraph.viz.letters import text_width
-from rnngraph.viz.parts import Diagram, Exit, Part
-from rnngraph.viz.placement import LABEL_SIZE, TITLE_SIZE, Area, Drawn, Placed, Places, Point, Spot, around
-from rnngraph.viz.rounding import joined, rounded
+from rnngraph.viz.cell_layout import Cell, Staves, staves
+from rnngraph.viz.cell_parts import Diagram, Exit, Part
+from rnngraph.viz.cell_wires import Block, Lanes, Wanted, Wire, corners, crossings, too_much, wired
+from rnngraph.viz.geometry import LABEL_SIZE, TITLE_SIZE, Area, Drawn, Placed, Places, Point, Spot, around
+from rnngraph.viz.rounded_corners import joined, rounded
 from rnngraph.viz.scene import Box, Edge, End, Frame, Scene
-from rnngraph.viz.staves import Cell, Staves, staves
-from rnngraph.viz.wires import Block, Lanes, Wanted, Wire, corners, crossings, too_much, wired
+from rnngraph.viz.text_width import text_width
 
 KINDS = {"gate": "gate", "round": "pointwise", "product": "matmul", "join": "shape", "box": "pointwise"}
 CIRCLE, PORT, LANE, APART, NAME, BORDER = 22.0, 14.0, 10.0, 12.0, 11.0, 14.0

@@ -10,11 +10,11 @@ import graphviz
 from msgspec.structs import replace
 
 from rnngraph.viz.bands import ASIDE
+from rnngraph.viz.geometry import Area, Drawn, Places, Point, around
 from rnngraph.viz.legend import caption, colours, html
-from rnngraph.viz.letters import text_width
 from rnngraph.viz.palette import FONT, Look, Paint, Theme
-from rnngraph.viz.placement import Area, Drawn, Places, Point, around
 from rnngraph.viz.scene import Box, Edge, End, Frame, Port, Scene
+from rnngraph.viz.text_width import text_width
 
 _ROLES = {
     "carry": "state",

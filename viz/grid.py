@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from rnngraph.viz.bands import Arrangement, Band
-from rnngraph.viz.letters import text_width
-from rnngraph.viz.placement import LABEL_SIZE, TITLE_SIZE, Area, Drawn, Placed, Places, Point, Spot
-from rnngraph.viz.rounding import rounded
+from rnngraph.viz.edge_routing import Net, Way, ways
+from rnngraph.viz.geometry import LABEL_SIZE, TITLE_SIZE, Area, Drawn, Placed, Places, Point, Spot
+from rnngraph.viz.rounded_corners import rounded
 from rnngraph.viz.rows import HEADING, MARGIN, Rows
 from rnngraph.viz.scene import Frame, Scene
+from rnngraph.viz.text_width import text_width
 from rnngraph.viz.tracks import NEST, Tracks, badges, fold_key
-from rnngraph.viz.ways import Net, Way, ways
 
 
 def gridded(scene: Scene, plan: Arrangement, sizes: Mapping[str, tuple[float, float]], upwards: bool) -> Places:

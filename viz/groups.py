@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import INPUT, LOOP, PARAM, Node, Origin, Value
-from rnngraph.viz.labels import inner, op_text, source_text, within
+from rnngraph.viz.box_texts import inner, op_text, source_text, within
 
 Path = tuple[str, ...]
 Close = Callable[[Path], Path | None]

@@ -12,11 +12,11 @@ from rnngraph.viz.bands import ASIDE, Arrangement, Place, arranged
 from rnngraph.viz.cell import cell_places
 from rnngraph.viz.dot import laying_out, measuring
 from rnngraph.viz.dot_program import run
+from rnngraph.viz.geometry import Area, Drawn, Placed, Places, Point, Spot, around
 from rnngraph.viz.grid import gridded
+from rnngraph.viz.label_placement import clear
 from rnngraph.viz.palette import Look
-from rnngraph.viz.placement import Area, Drawn, Placed, Places, Point, Spot, around
 from rnngraph.viz.scene import Box, Scene
-from rnngraph.viz.titles import clear
 from rnngraph.viz.tracks import fold_key
 
 PARAMETERS_APART = 16.0

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rnngraph.ir.graph import PARAM, Loop, Node, Slice, Value, body_nodes, loop_of
 from rnngraph.ir.text import name_of
-from rnngraph.viz.draw import Drawer
-from rnngraph.viz.groups import TRANSPARENT, Path, constants
-from rnngraph.viz.labels import (
+from rnngraph.viz.box_texts import (
     carry_names,
     loop_title,
     op_text,
@@ -18,7 +16,9 @@ from rnngraph.viz.labels import (
     stack_names,
     tooltip,
 )
+from rnngraph.viz.groups import TRANSPARENT, Path, constants
 from rnngraph.viz.scene import Box, End, Port
+from rnngraph.viz.scene_building import Drawer
 from rnngraph.viz.sketch import Link, Scope
 
 

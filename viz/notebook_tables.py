@@ -8,9 +8,9 @@ from typing import Any
 
 from rnngraph.analysis.cost import Cost
 from rnngraph.analysis.results import Comparison
-from rnngraph.viz.plots import PLOTS, inline
+from rnngraph.viz.comparison_plots import PLOTS, inline
+from rnngraph.viz.comparison_tables import COLUMNS, TEXTS, cells
 from rnngraph.viz.sentences import data, honest, verdict
-from rnngraph.viz.tables import COLUMNS, TEXTS, cells
 
 _SHOWN = ("mode", "steps", "nodes,\ngradient", "compile", "first run", "later runs", "arrays")
 """Columns of a comparison."""

@@ -14,13 +14,13 @@ from msgspec.structs import replace
 from rnngraph.ir.graph import LOOP, Graph
 from rnngraph.language.elaboration.elaborated import Block
 from rnngraph.passes.index_checks import unwatched
-from rnngraph.viz.columns import DEFAULT_STEPS
-from rnngraph.viz.draw import Drawer, DrawSteps, Options
+from rnngraph.viz.backward_pass import mirrored
+from rnngraph.viz.folded_steps import DEFAULT_STEPS
 from rnngraph.viz.groups import Close, Group, Path
 from rnngraph.viz.loops import closed_loop, open_loop
-from rnngraph.viz.mirror import mirrored
 from rnngraph.viz.palette import Look
 from rnngraph.viz.scene import Scene
+from rnngraph.viz.scene_building import Drawer, DrawSteps, Options
 from rnngraph.viz.sketch import Scope, TooMany
 from rnngraph.viz.unrolled import Steps, stepping
 from rnngraph.viz.values import with_values

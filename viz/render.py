@@ -11,8 +11,8 @@ from rnngraph.language.elaboration.one_step import one_step
 from rnngraph.language.syntax.ast import File
 from rnngraph.model import Model
 from rnngraph.viz.cell import cell_scene
+from rnngraph.viz.cell_parts import diagram
 from rnngraph.viz.palette import Look
-from rnngraph.viz.parts import diagram
 from rnngraph.viz.picture import picture
 from rnngraph.viz.write import Picture
 

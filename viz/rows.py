@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from rnngraph.viz.bands import Arrangement
+from rnngraph.viz.edge_routing import Leg, Net, Way, lanes
 from rnngraph.viz.scene import Scene
-from rnngraph.viz.ways import Leg, Net, Way, lanes
 
 GAP, MARGIN, HEADING, LANE = 22.0, 9.0, 19.0, 9.0
 """Points: between rows, within a frame, for its title, between edges side by side."""

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct, field
 
-from rnngraph.viz.parts import Diagram
+from rnngraph.viz.cell_parts import Diagram
 
 FrameKind = Literal["loop", "step", "block"]
 Role = Literal["carry", "per step", "captured", "stacked", "last"]

@@ -9,8 +9,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from rnngraph.ir.graph import INPUT, Origin, Value
+from rnngraph.viz.box_texts import shape_of
 from rnngraph.viz.groups import Path
-from rnngraph.viz.labels import shape_of
 from rnngraph.viz.scene import Box, Columns, Edge, EdgeKind, End, Frame, FrameKind, Scene, Slot
 
 

@@ -10,11 +10,11 @@ from itertools import pairwise
 from msgspec import Struct
 
 from rnngraph.viz.bands import Place
-from rnngraph.viz.letters import text_width
-from rnngraph.viz.placement import LABEL_SIZE, TITLE_SIZE
+from rnngraph.viz.edge_routing import Leg, Net, Way, lanes
+from rnngraph.viz.geometry import LABEL_SIZE, TITLE_SIZE
 from rnngraph.viz.rows import LANE, MARGIN, Reach, Rows
 from rnngraph.viz.scene import Frame
-from rnngraph.viz.ways import Leg, Net, Way, lanes
+from rnngraph.viz.text_width import text_width
 
 NEST, PORT = 7.0, 6.0
 """Points between a frame and the next, and between the edges that meet a side of a box."""

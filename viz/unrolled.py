@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from rnngraph.ir.graph import LOOP, Loop, Node, Value, body_nodes, loop_of
-from rnngraph.viz.columns import Column, columns
-from rnngraph.viz.draw import Drawer
+from rnngraph.viz.box_texts import carry_names
+from rnngraph.viz.folded_steps import Column, columns
 from rnngraph.viz.groups import Group, Path, constants
-from rnngraph.viz.labels import carry_names
 from rnngraph.viz.loops import around, drawn_at_all, enter, initial_text, instance_of, title
 from rnngraph.viz.scene import Box, Columns, End
+from rnngraph.viz.scene_building import Drawer
 from rnngraph.viz.sketch import Link, Pill, Rows, Scope
 
 _SHIFT, _LAST = "shift", "last"

@@ -16,11 +16,11 @@ from rnngraph.files.atomic_writes import form_of, write_aside
 from rnngraph.viz.dot import placed
 from rnngraph.viz.dot_program import run
 from rnngraph.viz.figure import undisturbed
+from rnngraph.viz.geometry import Places
 from rnngraph.viz.layout import laid_out
-from rnngraph.viz.letters import fitted
 from rnngraph.viz.palette import FONT, FONT_STACK, Look
-from rnngraph.viz.placement import Places
 from rnngraph.viz.scene import Scene
+from rnngraph.viz.text_width import fitted
 
 PNG_DOTS_PER_INCH = 144
 _LARGEST_PNG = 12_000

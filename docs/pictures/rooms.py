@@ -77,7 +77,7 @@ def dot() -> str:
 
 def main() -> None:
     from rnngraph.viz.dot_program import dot_binary
-    from rnngraph.viz.letters import fitted
+    from rnngraph.viz.text_width import fitted
 
     drawn = subprocess.run([dot_binary(), "-Tsvg"], input=dot().encode(), capture_output=True, check=True).stdout
     PICTURE.write_text(fitted(drawn.decode()), encoding="utf-8")

@@ -22,7 +22,7 @@ PAGE = Output("a page", "html")
 
 
 def _plot_files(given: Mapping[str, Any]) -> Paths:
-    from rnngraph.viz.plots import files
+    from rnngraph.viz.comparison_plots import files
 
     if not given["plots"]:
         return {}
@@ -87,7 +87,7 @@ def compare(
     from rnngraph.files.atomic_writes import write_aside
     from rnngraph.run_options import run_options
     from rnngraph.runtime.choose_backend import backend_named
-    from rnngraph.viz.plots import plots as write_plots
+    from rnngraph.viz.comparison_plots import plots as write_plots
 
     model = read(file, name, settings)
     flags = {"backend": backend, "dtype": dtype, "kernels": kernels, "products": products}

@@ -7,8 +7,8 @@ from typing import Any
 
 from rnngraph.analysis.results import CompareRow, Comparison
 from rnngraph.cli.terminal import table
+from rnngraph.viz.comparison_tables import COLUMNS, GRAPHS, LEDGER_COLUMNS, RUNS, TEXTS, cells, ledger_cells
 from rnngraph.viz.sentences import data, duration, honest, later, verdict
-from rnngraph.viz.tables import COLUMNS, GRAPHS, LEDGER_COLUMNS, RUNS, TEXTS, cells, ledger_cells
 
 Measures = dict[str, Callable[[CompareRow], str]]
 """Cells of a row by column."""

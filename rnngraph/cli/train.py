@@ -127,7 +127,7 @@ def train(
     from rnngraph.training.config import FitConfig
     from rnngraph.training.train import tester, with_optimiser
     from rnngraph.training.train import train as trained
-    from rnngraph.viz.curves import write_curves
+    from rnngraph.viz.training_curves import write_curves
     from rnngraph.weights.save_load import load_about, save_weights
 
     processes = among or ALONE

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rnngraph.analysis.results import CATEGORIES, CompareRow, Comparison
+from rnngraph.viz.comparison_tables import COLUMNS, cells
 from rnngraph.viz.sentences import data, honest, later, verdict
-from rnngraph.viz.tables import COLUMNS, cells
 
 Json = dict[str, Any]
 

@@ -8,8 +8,8 @@ from typing import Any
 from rnngraph.explore.tables import Tables
 from rnngraph.ir.graph import INPUT, LOOP, PARAM, Graph, Loop, Node, Value, body_nodes, loop_of
 from rnngraph.ir.text import name_of
+from rnngraph.viz.box_texts import carry_names, loop_title, op_text, source_text, stack_names
 from rnngraph.viz.groups import TRANSPARENT, Group, constants, groups_of, inner_groups
-from rnngraph.viz.labels import carry_names, loop_title, op_text, source_text, stack_names
 from rnngraph.viz.loops import common, computed
 
 Json = dict[str, Any]

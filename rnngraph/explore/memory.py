@@ -19,7 +19,7 @@ from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import CATEGORIES, Program, Step
 from rnngraph.planning.timeline import timeline
 from rnngraph.run_options import RunOptions
-from rnngraph.viz.labels import op_text, source_text
+from rnngraph.viz.box_texts import op_text, source_text
 
 Json = dict[str, Any]
 

@@ -15,7 +15,7 @@ from rnngraph.ir.text import counts
 from rnngraph.language.elaboration.elaborated import Block
 from rnngraph.model import Model
 from rnngraph.passes.index_checks import unwatched
-from rnngraph.viz.labels import place_text
+from rnngraph.viz.box_texts import place_text
 
 Json = dict[str, Any]
 Key = tuple[Hashable, ...]

@@ -12,7 +12,7 @@ import pytest
 import rnngraph as rg
 from rnngraph.cli.main import exit_code
 from rnngraph.diagnostics.errors import CannotDo, UserError
-from rnngraph.viz.placement import Drawn, Places
+from rnngraph.viz.geometry import Drawn, Places
 from rnngraph.viz.scene import Box, Scene
 from rnngraph.viz.write import svg
 from tests.support.models import CELLS, over, parsed

@@ -17,8 +17,8 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.ir.graph import Graph, graph_input
 from rnngraph.ir.types import Type
 from rnngraph.ops import call
-from rnngraph.viz.columns import columns
-from rnngraph.viz.labels import bytes_text
+from rnngraph.viz.box_texts import bytes_text
+from rnngraph.viz.folded_steps import columns
 from rnngraph.viz.picture import picture
 from rnngraph.viz.scene import Scene
 from rnngraph.viz.write import Picture

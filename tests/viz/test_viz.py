@@ -21,9 +21,9 @@ from rnngraph.ir.graph import Graph, graph_input
 from rnngraph.ir.types import Type
 from rnngraph.ops import call
 from rnngraph.viz import memory
+from rnngraph.viz.comparison_plots import plots
 from rnngraph.viz.dot_program import run
 from rnngraph.viz.picture import picture
-from rnngraph.viz.plots import plots
 from rnngraph.viz.sentences import honest, verdict
 from rnngraph.viz.summary import as_json, summary, totals
 from rnngraph.viz.write import svg, write

@@ -10,8 +10,8 @@ from msgspec import Struct
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import INPUT, PARAM, Node, Value, ordered
 from rnngraph.language.elaboration.one_step import OneStep
+from rnngraph.viz.box_texts import inner
 from rnngraph.viz.groups import TRANSPARENT, Path, constants
-from rnngraph.viz.labels import inner
 
 RESULT = "result"
 """One of several results of an op."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from rnngraph.viz.parts import Diagram, Part
+from rnngraph.viz.cell_parts import Diagram, Part
 
 ROWS = range(3, 8)
 """How many there may be between the lines."""

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
-from rnngraph.viz.letters import text_width
-from rnngraph.viz.placement import LABEL_SIZE, TITLE_SIZE, Area, Drawn, Placed, Places, Point
+from rnngraph.viz.geometry import LABEL_SIZE, TITLE_SIZE, Area, Drawn, Placed, Places, Point
+from rnngraph.viz.text_width import text_width
 from rnngraph.viz.tracks import badges
 
 STEP, HIGH, LOW = 8.0, 14.0, 12.0

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from rnngraph.diagnostics.errors import CannotDo
-from rnngraph.viz.staves import Cell
+from rnngraph.viz.cell_layout import Cell
 
 BEND, CROSSING, FORK, BACK, DOOR = 1.1, 0.9, 0.3, 1.5, 2.0
 """What these cost, in columns; the last one is a bend in front of another block, which bars one of its sides."""

@@ -13,7 +13,7 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.viz.dot_program import run
-from rnngraph.viz.letters import fitted, text_width
+from rnngraph.viz.text_width import fitted, text_width
 from rnngraph.viz.write import svg
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

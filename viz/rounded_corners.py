@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import hypot
 
-from rnngraph.viz.placement import Point
+from rnngraph.viz.geometry import Point
 
 RADIUS, ARROW = 6.0, 6.0
 """Points: of corners, and of the arrow's head."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from rnngraph.ir.graph import Graph, Node
-from rnngraph.viz.labels import wrapped
-from rnngraph.viz.saved import Spot, reads
+from rnngraph.viz.box_texts import wrapped
+from rnngraph.viz.saved_activations import Spot, reads
 from rnngraph.viz.scene import Box, Edge, EdgeKind, End, Frame, Scene
 
 _GATES = {

@@ -11,9 +11,7 @@ from msgspec.structs import replace
 from rnngraph.ir.graph import INPUT, PARAM, Graph, Node, Value
 from rnngraph.ir.text import name_of
 from rnngraph.language.elaboration.elaborated import Block
-from rnngraph.viz.columns import DEFAULT_STEPS
-from rnngraph.viz.groups import HOLDING, TRANSPARENT, Close, Group, Path, chunks, groups_of, inner_groups, singles
-from rnngraph.viz.labels import (
+from rnngraph.viz.box_texts import (
     bytes_text,
     op_text,
     place_text,
@@ -22,6 +20,8 @@ from rnngraph.viz.labels import (
     within,
     wrapped,
 )
+from rnngraph.viz.folded_steps import DEFAULT_STEPS
+from rnngraph.viz.groups import HOLDING, TRANSPARENT, Close, Group, Path, chunks, groups_of, inner_groups, singles
 from rnngraph.viz.scene import Box, End, Scene, Slot, key_of
 from rnngraph.viz.sketch import Link, Rows, Scope, Sketch
 

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from rnngraph.ir.graph import LOOP, Value, loop_of
 from rnngraph.language.elaboration.one_step import OneStep
+from rnngraph.viz.box_texts import inner, loop_title, op_text, source_text, tooltip, within, wrapped
+from rnngraph.viz.cell_terms import UNARY, Term, Terms, users
 from rnngraph.viz.groups import REARRANGING, Path
-from rnngraph.viz.labels import inner, loop_title, op_text, source_text, tooltip, within, wrapped
-from rnngraph.viz.terms import UNARY, Term, Terms, users
 
 PartKind = Literal["gate", "round", "product", "join", "box", "block", "input", "state"]
 SIGNS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "maximum": "max", "minimum": "min", "pow": "^"}
