@@ -6,20 +6,12 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from rnngraph.distributed import all_reduce
+from rnngraph.distributed.all_reduce import bucket
 from rnngraph.distributed.processes import own
 
-BUCKET, PART = 1 << 20, 1 << 14
-"""So many entries of a gradient travel at a time: little memory, and each is added up while the cache has it. Of a
-bucket a process has at least such a part, so that a message is worth its latency."""
-AHEAD = 2
-"""So many means travel at once, so that one goes out while another is added up."""
 STATE, NUMBERS = 1, 3
 """Bytes in which a process says whether it has failed, and float64 numbers of each shard."""
-
-
-def bucket(processes: int) -> int:
-    """Entries of a bucket."""
-    return max(BUCKET, PART * processes)
 
 
 class Exchange(Struct, frozen=True):
@@ -49,12 +41,12 @@ class Exchange(Struct, frozen=True):
         """Bytes of a process's own shards, of what comes in, and of means that go out."""
         shards, processes = len(own(self.shards, self.processes, rank)), self.processes
         mine = sum(len(own(size, processes, rank)) for size in self.buckets())
-        return (shards * self.entries + self.rounds * processes * mine + AHEAD * self.part) * self.itemsize
+        return (shards * self.entries + self.rounds * processes * mine + all_reduce.AHEAD * self.part) * self.itemsize
 
     @property
     def part(self) -> int:
         """Entries of a bucket that a process adds up, at most."""
-        return -(-min(bucket(self.processes), self.entries) // self.processes)
+        return all_reduce.part(self.entries, self.processes)
 
     @property
     def rounds(self) -> int:

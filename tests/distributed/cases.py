@@ -18,7 +18,7 @@ import numpy as np
 
 import rnngraph as rg
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.distributed import communication_volume
+from rnngraph.distributed import all_reduce
 from rnngraph.training.optimisers import OPTIMISERS
 from tests.support import stand_in
 from tests.support.cuda import emulator
@@ -191,7 +191,7 @@ def main(folder: Path) -> None:
 
     comm = MPI.COMM_WORLD
     for setting, entries in SMALL.items():
-        setattr(communication_volume, setting, entries)
+        setattr(all_reduce, setting, entries)
     found: dict[str, Any] = {"bits": {}, "resumed": {}}
     for name in CASES if comm.size == 2 else FEW:
         found["bits"][name] = told(fitted(name, comm))

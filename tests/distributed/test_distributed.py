@@ -21,7 +21,7 @@ from rnngraph.analysis.cost import trained_values
 from rnngraph.analysis.predicted_scaling import Link, Made, gradients_by_time, hidden, predicted
 from rnngraph.cli.main import exit_code
 from rnngraph.diagnostics.errors import CannotDo, UserError
-from rnngraph.distributed import communication_volume, mpi
+from rnngraph.distributed import all_reduce
 from rnngraph.distributed.communication_volume import Exchange
 from rnngraph.distributed.failures import Failure, Stopped
 from rnngraph.distributed.launch_detection import Launched, launched
@@ -139,7 +139,7 @@ def test_every_thing_has_one_owner() -> None:
 @pytest.mark.parametrize("size", [2, 3])
 def test_what_is_sent_was_predicted(size: int, ran: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for setting, entries in SMALL.items():
-        monkeypatch.setattr(communication_volume, setting, entries)
+        monkeypatch.setattr(all_reduce, setting, entries)
     for rank, found in enumerate(ran(size)):
         for shards, counted in found["sent"].items():
             predicted = Exchange(trained_values(rg.parse(MODEL)), 4, int(shards), size).sent(rank)
@@ -175,7 +175,7 @@ def test_what_is_sent_while_a_process_computes_is_hidden(monkeypatch: pytest.Mon
     each process has two shards, those of the first are away before the second is computed: 5 seconds each, so that
     buckets leave at 2.5, 5, 7.5 and 10."""
     for setting, entries in {"BUCKET": 10, "PART": 1}.items():
-        monkeypatch.setattr(communication_volume, setting, entries)
+        monkeypatch.setattr(all_reduce, setting, entries)
     made, link = [Made(4, 0.8), Made(6, 0.5), Made(10, 0.0)], Link(latency=1.0, bandwidth=1e30)
     assert hidden(Exchange(20, 4, 2, 2), 10.0, link, made) == pytest.approx(1.0)
     assert hidden(Exchange(20, 4, 4, 2), 10.0, link, made) == pytest.approx(3.0)
@@ -250,13 +250,13 @@ def test_a_bucket_comes_in_while_another_is_added_up(monkeypatch: pytest.MonkeyP
     """Each of eight takes a second to come, to be added up and to go out: 24 in turn, 10 where each begins when the
     line is free. By hand: the first comes until 1, is added up until 2, the last of the others until 9, out at 10."""
     for setting, entries in {"BUCKET": 10, "PART": 1}.items():
-        monkeypatch.setattr(communication_volume, setting, entries)
+        monkeypatch.setattr(all_reduce, setting, entries)
     line = Slow()
 
     def added(*_: Any) -> None:
         line.now += 1
 
-    monkeypatch.setattr(mpi, "mean_with", added)
+    monkeypatch.setattr(all_reduce, "mean_with", added)
     exchange = MpiProcesses(line, line).fold(2)
     exchange.begin()
     exchange.put(0, {"w": np.ones(80, "f4")}, 1)
@@ -268,7 +268,7 @@ def test_gradients_travel_while_others_are_made(monkeypatch: pytest.MonkeyPatch)
     """Each of eight takes a second to come. By hand: four leave at once and are there when 4 seconds are computed, the
     other four 4 seconds later; were none sent before all are made, it would be 12."""
     for setting, entries in {"BUCKET": 10, "PART": 1}.items():
-        monkeypatch.setattr(communication_volume, setting, entries)
+        monkeypatch.setattr(all_reduce, setting, entries)
     line, first = Slow(), {"low": np.ones(40, "f4"), "high": np.ones(40, "f4")}
     exchange = MpiProcesses(line, line).fold(2)
     exchange.put_some(0, {"high": first["high"]})
