@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from rnngraph.diagnostics.diagnostic import Diagnostic
-from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.distributed.processes import mean_with, own_shards
 from rnngraph.files.safetensors import Arrays
 from rnngraph.training.batch_rows import told_by
 from rnngraph.training.checkpoint import Training
+from rnngraph.training.divergence import diverged, refuse_explained
 from rnngraph.training.job import Carrying, Job, Ready
 
 
@@ -38,7 +36,7 @@ class Update(NamedTuple):
     rows: float
 
 
-@np.errstate(all="ignore")  # what overflows is told by `_diverged`, here or in the next batch
+@np.errstate(all="ignore")  # what overflows is told by `diverged`, here or in the next batch
 def of_own_shards(job: Job, training: Training) -> dict[int, Found]:
     """What each shard of this process gives; its gradients go into the fold, from where they may travel at once."""
     found = {}
@@ -56,8 +54,8 @@ def of_all_shards(job: Job, training: Training, found: Mapping[int, Found]) -> U
     numbers, gradients = job.fold.mean(np.array(rows, np.float64).reshape(len(rows), 3))
     norm = job.arrays.norm(list(gradients.values()))
     if not math.isfinite(norm):
-        job.processes.agreed(lambda: _refuse_own(job, training))
-        raise _diverged(job, training, "gradient", None)
+        job.processes.agreed(lambda: refuse_explained(job, training, _last_rows(job, training)))
+        raise diverged(job, training, "gradient", None)
     loss_sum = 0.0
     for one in numbers[:, 2]:
         loss_sum += float(one)
@@ -79,6 +77,15 @@ def _of_shard(job: Job, training: Training, shard: int) -> Found:
 
 def _carried(training: Training, shard: int) -> Arrays:
     return training.carried[shard] if training.carried else {}
+
+
+def _last_rows(job: Job, training: Training) -> Iterator[Arrays]:
+    """The rows of each of our shards in the last batch of the update."""
+    last = last_batch(job, training) - 1
+    for shard in own_shards(job.processes, job.shards):
+        rows = job.pieces.piece(training.epoch, last, _carried(training, shard), shard)
+        if rows is not None:
+            yield rows
 
 
 def _with_batch(job: Job, training: Training, found: Found, place: tuple[int, int], last: bool) -> Found:
@@ -103,7 +110,7 @@ def _with_batch(job: Job, training: Training, found: Found, place: tuple[int, in
     with told_by(members, "the data", f"in epoch {training.epoch + 1}, batch {index + 1}"):
         loss, gradients, carried = _gradients(job, rows, training.weights, ready if last and job.fold.travels else None)
     if not math.isfinite(loss):
-        raise _diverged(job, training, "loss", rows)
+        raise diverged(job, training, "loss", rows)
     ready(gradients)
     ordered = {n: mine[n] for n in training.weights if n in mine}
     return Found(ordered, found.loss_sum + float(loss) * weight, found.rows + weight, carried)
@@ -115,27 +122,3 @@ def _gradients(
     if job.config.segment:
         return cast(Carrying, job.program).lent_step(rows, weights, ready)
     return *job.program.lent_gradients(rows, weights, ready), {}
-
-
-def _refuse_own(job: Job, training: Training) -> None:
-    """CannotDo with the equation in which the gradient of one of our shards is no longer finite, if it is in one."""
-    for shard in own_shards(job.processes, job.shards):
-        last = last_batch(job, training) - 1
-        rows = job.pieces.piece(training.epoch, last, _carried(training, shard), shard)
-        if rows is not None and _cause(job, training, rows):
-            raise _diverged(job, training, "gradient", rows)
-
-
-def _diverged(job: Job, training: Training, what: str, rows: Mapping[str, Any] | None) -> CannotDo:
-    kept = f"; `{job.path}` holds the end of epoch {training.epoch}" if job.path and training.epoch else ""
-    said = f"the {what} was no longer finite in epoch {training.epoch + 1}, batch {training.batch + 1}{kept}"
-    cause = None if rows is None else _cause(job, training, rows)
-    found = cause or Diagnostic("E731", "")
-    said += f": {cause.message}" if cause else ""
-    help = "; ".join(filter(None, (found.help, "try a smaller `rate`, or `clip_norm 1`")))
-    return CannotDo([replace(found, code="E731", message=said, help=help)])
-
-
-def _cause(job: Job, training: Training, rows: Mapping[str, Any]) -> Diagnostic | None:
-    """Where these rows first give a value that is not finite."""
-    return job.explain(rows, {n: job.arrays.host(w) for n, w in training.weights.items()}) if job.explain else None
