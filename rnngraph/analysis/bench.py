@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from math import prod
@@ -13,18 +13,18 @@ import numpy as np
 from msgspec import Struct, to_builtins
 
 from rnngraph.analysis.equality import cotangents_for, machine, synthetic
+from rnngraph.analysis.flops import flops, flops_by_step, multiply_adds
 from rnngraph.analysis.results import LineTime, Profile, Spread
 from rnngraph.analysis.timing import repeated, spread
 from rnngraph.checkpointing.execution import Walker
 from rnngraph.checkpointing.options import ALL
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.compiled import Arrays, CompiledProgram
-from rnngraph.ir.graph import LOOP, Node, body_nodes, loop_of
-from rnngraph.ir.types import Type
+from rnngraph.ir.graph import Node
 from rnngraph.language.elaboration.mistakes import counted
 from rnngraph.model import Model
 from rnngraph.planning.plan import Plan
-from rnngraph.planning.program import Code, Program, Repeat, Step, steps_of
+from rnngraph.planning.program import Program, Step
 from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.execution import Bound, Watch
 from rnngraph.system.cores import cores_given
@@ -137,7 +137,7 @@ def _seconds(
     return spread(repeated(run, seconds))
 
 
-# --- what the machine can do, and what is asked of it ----------------------------------------------------------------
+# --- what the machine can do --------------------------------------------------------------------------------------
 
 
 def peak(backend: Backend, dtype: str) -> tuple[float, str]:
@@ -161,55 +161,6 @@ def large_product(backend: Backend, dtype: str) -> float:
         backend.wait()
 
     return 2 * EDGE**3 / min(repeated(run, 0.5))
-
-
-def flops(nodes: Iterable[Node], sizes: Mapping[str, int]) -> int:
-    """The multiplications and additions of every product, those inside loops as often as the loop turns."""
-    total = 0
-    for node in nodes:
-        if node.op is LOOP:
-            loop = loop_of(node)
-            total += sizes[loop.axis] * flops(body_nodes(loop), sizes)
-        elif node.op.name == "contract":
-            total += 2 * _multiply_adds(node, sizes)
-    return total
-
-
-def products(code: Sequence[Code], sizes: Mapping[str, int]) -> int:
-    """The same of a program's code."""
-    total = 0
-    for item in code:
-        if isinstance(item, Repeat):
-            total += sizes[item.axis] * products(item.body, sizes)
-        else:
-            total += flops((step.node for step in steps_of((item,))), sizes)
-    return total
-
-
-def _flops_by_step(code: Sequence[Code], sizes: Mapping[str, int], around: tuple[str, ...] = ()) -> dict[int, int]:
-    """The operations of each product of a program that is done once, by the identity of its step. What stands in a loop
-    and has the loop's axis itself is done a step at a time there."""
-    found: dict[int, int] = {}
-    for item in code:
-        if isinstance(item, Repeat):
-            found |= _flops_by_step(item.body, sizes, (*around, item.axis))
-        else:
-            for step in steps_of((item,)):
-                if step.node.op.name == "contract":
-                    axes = {axis for value in step.node.inputs for axis in value.type.axes}
-                    times = prod(sizes[axis] for axis in around if axis in axes)
-                    found[id(step)] = 2 * _multiply_adds(step.node, sizes) // max(1, times)
-    return found
-
-
-def _multiply_adds(node: Node, sizes: Mapping[str, int]) -> int:
-    """One for each entry of every axis and letter that any operand has."""
-    types: tuple[Type, Type] = (node.inputs[0].type, node.inputs[1].type)
-    letters: dict[str, int] = {}
-    for letters_of, type in zip((node.attrs["left"], node.attrs["right"]), types, strict=True):
-        letters.update(zip(letters_of, type.shape, strict=True))
-    axes = {axis for type in types for axis in type.axes}
-    return prod(letters.values()) * prod(sizes[axis] for axis in axes)
 
 
 # --- time by source line -----------------------------------------------------------------------------------------
@@ -284,7 +235,7 @@ class _Clock:
 
     def of(self, program: Program, plan: Plan) -> Watch:
         """For a program of these sizes; a run that is cut has several."""
-        return partial(self.watch, plan.sizes, _flops_by_step(program.code, plan.sizes))
+        return partial(self.watch, plan.sizes, flops_by_step(program.code, plan.sizes))
 
     def watch(
         self,
@@ -318,7 +269,7 @@ class _Clock:
 def _work(node: Node, sizes: Mapping[str, int]) -> int:
     """About how many operations a step takes; at least one."""
     if node.op.name == "contract":
-        return max(1, 2 * _multiply_adds(node, sizes))
+        return max(1, 2 * multiply_adds(node, sizes))
     type = node.types[0]
     return max(1, 4 * prod(type.shape) * prod(sizes[axis] for axis in type.axes))
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from rnngraph.analysis.bench import products
 from rnngraph.analysis.cost import trained_values
+from rnngraph.analysis.flops import products
 from rnngraph.compilation.calls import GRADIENT
 from rnngraph.compilation.variant import Variant
 from rnngraph.diagnostics.errors import UserError
