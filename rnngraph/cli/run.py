@@ -108,7 +108,7 @@ def run(
     data = read_data(model, paths, asked, given.about.data)
     steps, seeded = steps_of(model.inputs, data), {"seed": np.int64(seed), **data}
     if profile or picture:
-        from rnngraph.analysis.bench import profiled
+        from rnngraph.analysis.profiler import profiled
 
         warn(model.unrolling_warning(options.unroll, steps, False))
         found = profiled(options.compiled(model, steps), seeded, given)
