@@ -16,6 +16,7 @@ from rnngraph.ir.graph import (
     Rewriter,
     Slice,
     Value,
+    body_nodes,
     body_param,
     loop_node,
     loop_of,
@@ -109,3 +110,12 @@ def with_axis(value: Value, axis: str) -> Value:
     if axis in value.type.axes:
         return value
     return call("spread", value, origin=value.node.origin, axes=(axis,))
+
+
+def varying(loop: Loop) -> set[Node]:
+    """The nodes of a body that a carry reaches."""
+    found = {c.param.node for c in loop.carries}
+    for node in body_nodes(loop):
+        if any(v.node in found for v in node.inputs):
+            found.add(node)
+    return found

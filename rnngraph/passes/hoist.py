@@ -18,8 +18,7 @@ from rnngraph.ir.graph import (
     make,
 )
 from rnngraph.ops import TABLE
-from rnngraph.passes.bodies import Border, everywhere, outside_of_params, with_axis
-from rnngraph.passes.split_products import varying
+from rnngraph.passes.bodies import Border, everywhere, outside_of_params, varying, with_axis
 
 
 def hoist(graph: Graph) -> Graph:

@@ -13,10 +13,11 @@ from rnngraph.passes.index_checks import watched
 from rnngraph.passes.layer_fission import distribute
 from rnngraph.passes.merge_products import share
 from rnngraph.passes.prune import prune
+from rnngraph.passes.reassociate import regroup
 from rnngraph.passes.recurrence_fission import apart
 from rnngraph.passes.simplify import simplify
 from rnngraph.passes.sink import sink
-from rnngraph.passes.split_products import regroup, split
+from rnngraph.passes.split_products import split
 from rnngraph.passes.summation_order import in_units
 from rnngraph.passes.unroll import in_turns, unroll
 

@@ -32,9 +32,8 @@ from rnngraph.ir.graph import (
     stacked,
 )
 from rnngraph.ops import TABLE
-from rnngraph.passes.bodies import Border, everywhere, outside_of_params, own_params, with_axis
+from rnngraph.passes.bodies import Border, everywhere, outside_of_params, own_params, varying, with_axis
 from rnngraph.passes.sink import keeps_to_its_step
-from rnngraph.passes.split_products import varying
 
 GATES = 8
 """A product may have so many times the entries of the largest vector that comes or goes: those of all gates."""
