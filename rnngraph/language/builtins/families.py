@@ -5,6 +5,7 @@ from __future__ import annotations
 from rnngraph.language.builtins import (
     activations,
     candidate_sampling,
+    cell_wrappers,
     convolution,
     cross_entropy,
     ctc,
@@ -35,6 +36,7 @@ FAMILIES = (
     elementwise,
     activations,
     gradient_flow,
+    cell_wrappers,
     masking,
     reductions,
     scans_and_sorts,
