@@ -18,6 +18,7 @@ from rnngraph.language.builtins import (
     masking,
     matrices,
     metrics,
+    norms,
     over_time,
     random,
     reductions,
@@ -49,5 +50,6 @@ FAMILIES = (
     metrics,
     losses,
     statistics,
+    norms,
     convolution,
 )

@@ -1,9 +1,6 @@
-"""Means, variances and norms, and what is scaled by them."""
+"""Means, variances, and the part of the entries that is 0."""
 
 from __future__ import annotations
-
-import math
-from functools import partial, reduce
 
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
@@ -13,13 +10,13 @@ from rnngraph.language.elaboration import sequences
 from rnngraph.language.elaboration.values import Item, Several
 
 
-def _given(use: Use) -> Value:
+def floats_of(use: Use) -> Value:
     """What the statistics are of: floats, with a row for each example where they go along time."""
     x = use.float("x")
     return use.sequence(x)[0] if use.along_time() else x
 
 
-def _total(use: Use, value: Value, like: Value, keep: bool) -> Value:
+def sum_of(use: Use, value: Value, like: Value, keep: bool) -> Value:
     """The sum over what `axis` says: dimensions, or the real steps of a sequence."""
     if use.along_time():
         axis = use.time_axis(like)
@@ -49,7 +46,7 @@ def _count(use: Use, like: Value) -> Value:
 
 def _weight(use: Use, like: Value, weights: Value) -> Value:
     """The sum of the weights; 1 where there are no steps, so that mean and variance are 0 there."""
-    total = _total(use, weights, like, True)
+    total = sum_of(use, weights, like, True)
     if not use.along_time():
         return total
     return use.op("where", use.op("eq", _steps(use, like), use.number(0.0)), use.number(1.0), total)
@@ -57,10 +54,10 @@ def _weight(use: Use, like: Value, weights: Value) -> Value:
 
 def _variance(use: Use, x: Value, weights: Value | None, count: Value, mean: Value) -> Value:
     square = use.op("square", use.op("sub", x, mean))
-    return use.op("div", _total(use, square if weights is None else use.op("mul", weights, square), x, True), count)
+    return use.op("div", sum_of(use, square if weights is None else use.op("mul", weights, square), x, True), count)
 
 
-def _reduced(use: Use, x: Value, *values: Value) -> Several:
+def without_dims(use: Use, x: Value, *values: Value) -> Several:
     """The values without the dimensions that were summed over, unless they are to be kept."""
     if use.keep() or use.along_time():
         return Several(values)
@@ -72,20 +69,20 @@ def _reduced(use: Use, x: Value, *values: Value) -> Several:
 @define("moments", "x axis? keep?", "float float")
 def _(use: Use) -> Item:
     """The mean, and the mean square of the distance from it."""
-    x = _given(use)
+    x = floats_of(use)
     count = _count(use, x)
-    mean = use.op("div", _total(use, x, x, True), count)
-    return _reduced(use, x, mean, _variance(use, x, None, count, mean))
+    mean = use.op("div", sum_of(use, x, x, True), count)
+    return without_dims(use, x, mean, _variance(use, x, None, count, mean))
 
 
 @define("weighted_moments", "x weights axis? keep?", "float float")
 def _(use: Use) -> Item:
     """`moments` where each entry counts `weights` times; the weights are spread to x."""
-    x, weights = _given(use), use.float("weights")
+    x, weights = floats_of(use), use.float("weights")
     _check_spreads(use, "weights", weights, x)
     count = _weight(use, x, weights)
-    mean = use.op("div", _total(use, use.op("mul", weights, x), x, True), count)
-    return _reduced(use, x, mean, _variance(use, x, weights, count, mean))
+    mean = use.op("div", sum_of(use, use.op("mul", weights, x), x, True), count)
+    return without_dims(use, x, mean, _variance(use, x, weights, count, mean))
 
 
 def _check_spreads(use: Use, name: str, value: Value, x: Value) -> None:
@@ -98,13 +95,13 @@ def _check_spreads(use: Use, name: str, value: Value, x: Value) -> None:
 @define("sufficient_statistics", "x axis? shift? keep?", "float float float")
 def _(use: Use) -> Item:
     """How many entries there are, the sum of x - shift, and the sum of its squares."""
-    x, keep = _given(use), use.keep()
+    x, keep = floats_of(use), use.keep()
     shifted = x
     if use.has("shift"):
         shift = use.float("shift")
         _check_spreads(use, "shift", shift, x)
         shifted = use.op("sub", x, shift)
-    sums = (_total(use, v, x, keep) for v in (shifted, use.op("square", shifted)))
+    sums = (sum_of(use, v, x, keep) for v in (shifted, use.op("square", shifted)))
     return Several((_count(use, x), *sums))
 
 
@@ -125,100 +122,3 @@ def _(use: Use) -> Item:
     rank = len(x.type.shape)
     total = use.op("sum", zero, dims=tuple(range(-rank, 0))) if rank else zero
     return use.op("mul", total, use.number(1.0 / counted(use, x, "part")))
-
-
-# --- norms ------------------------------------------------------------------------------------------
-
-
-@define("norm", "x axis? keep?", "float")
-def _(use: Use) -> Item:
-    """The square root of the sum of the squares."""
-    x = _given(use)
-    (found,) = _reduced(use, x, _norm(use, x)).items
-    return found
-
-
-def _norm(use: Use, x: Value) -> Value:
-    """The norm over what `axis` says; dimensions stay, with the size 1."""
-    x = use.trace.clean(x, use.at) if use.along_time() else x
-    scale = _scale(use, _largest(use, x))
-    return _root(use, _total(use, _squares(use, x, scale), x, True), scale)
-
-
-def _largest(use: Use, x: Value) -> Value:
-    """The largest size of an entry over what `axis` says; dimensions stay."""
-    size = use.op("abs", x)
-    if use.along_time():
-        return sequences.max_over(use.trace, size, use.time_axis(x), use.at)
-    for dim in use.dims(x):
-        more = x.type.shape[dim] > 0
-        size = use.op("max_over", size, dim=dim, keep=True) if more else use.op("sum", size, dims=(dim,), keep=True)
-    return size
-
-
-def _scale(use: Use, largest: Value) -> Value:
-    """What entries are divided by, so that no square of them overflows or vanishes: no norm depends on it.
-
-    It is 1 where the largest is 0, infinite or no number, which all divide by themselves to no number.
-    """
-    largest = use.op("detach", largest)
-    usual = use.op("eq", use.op("div", largest, largest), use.number(1.0))
-    return use.op("where", usual, largest, use.number(1.0))
-
-
-def _squares(use: Use, x: Value, scale: Value) -> Value:
-    return use.op("square", use.op("div", x, scale))
-
-
-def _root(use: Use, squares: Value, scale: Value) -> Value:
-    """The scale times the square root, whose gradient at 0 is 0."""
-    some = use.op("ne", squares, use.number(0.0))
-    root = use.op("sqrt", use.op("where", some, squares, use.number(1.0)))
-    return use.op("mul", scale, use.op("where", some, root, use.number(0.0)))
-
-
-def _scaled(use: Use, value: Value, norm: Value, most: Value) -> Value:
-    return use.op("div", use.op("mul", value, most), use.op("maximum", norm, most))
-
-
-def _limit(use: Use, name: str) -> Value:
-    item = use.given[name].item
-    if isinstance(item, (int, float)) and not item > 0:
-        raise use.mistake("E207", f"the limit of a norm must be above 0, not {item}", name)
-    value = use.float(name)
-    if value.type.shape:
-        raise use.mistake("E204", f"a limit is one number, but {use.has_shape(name, value)}", name)
-    return value
-
-
-@define("clip_by_norm", "x limit axis?", "float")
-def _(use: Use) -> Item:
-    """x, scaled down where its norm over all dimensions, or over those of `axis`, is larger than the limit."""
-    x, most = _given(use), _limit(use, "limit")
-    return _scaled(use, x, _norm(use, x), most)
-
-
-def _global_norm(use: Use, values: list[Value]) -> Value:
-    flat = [use.op("reshape", v, shape=(math.prod(v.type.shape),)) for v in values]
-    sizes = [use.op("max_over", use.op("abs", v), dim=-1) for v in flat if v.type.shape[0]] or [use.number(0.0)]
-    scale = _scale(use, reduce(partial(use.op, "maximum"), sizes))
-    sums = [use.op("sum", _squares(use, v, scale), dims=(-1,)) for v in flat]
-    return _root(use, reduce(partial(use.op, "add"), sums), scale)
-
-
-def _values(use: Use) -> list[Value]:
-    return [use.float(name) for name in use.given if name != "limit"]
-
-
-@define("global_norm", "x*", "float")
-def _(use: Use) -> Item:
-    """The root of the sum of the squares of all entries of all values."""
-    return _global_norm(use, _values(use))
-
-
-@define("clip_by_global_norm", "x* limit", "float float")
-def _(use: Use) -> Item:
-    """The values, scaled down by one factor where their common norm is larger than the limit; and that norm."""
-    values, most = _values(use), _limit(use, "limit")
-    norm = _global_norm(use, values)
-    return Several((*(_scaled(use, v, norm, most) for v in values), norm))
