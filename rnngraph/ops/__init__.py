@@ -16,6 +16,7 @@ from rnngraph.ops import (
     sampling,
     sequence,
     shape,
+    softmax,
     solving,
     windows,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "sampling",
     "sequence",
     "shape",
+    "softmax",
     "solving",
     "windows",
     "zeros",

@@ -1,4 +1,4 @@
-"""Sums, extremes and the softmax family, over feature dimensions; sums over axes."""
+"""Sums, running sums and extremes, over feature dimensions; sums and extremes over axes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from rnngraph.ir.types import Type
 from rnngraph.ops.summation_order import part, pieces
 from rnngraph.ops.table import FLOAT, Formula, define, dim_of, no_rule, no_truth, positions
 
-_MATRIX = Type(("batch",), (2, 3))
+MATRIX = Type(("batch",), (2, 3))
+"""What an op over one of several dimensions is tried on."""
 
 
-def _without(shape: tuple[int, ...], dims: tuple[int, ...], keep: bool) -> tuple[int, ...]:
+def without(shape: tuple[int, ...], dims: tuple[int, ...], keep: bool) -> tuple[int, ...]:
+    """The shape when these dimensions are summed over; `keep` leaves them, with the size 1."""
     gone = {dim % len(shape) for dim in dims}
     return tuple(1 if i in gone else s for i, s in enumerate(shape) if keep or i not in gone)
 
@@ -26,7 +28,7 @@ def _checked(dims: tuple[int, ...], type: Type) -> tuple[int, ...]:
 def _sum_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
     x = no_truth(types[0])
     dims = _checked(attrs["dims"], x)
-    return (Type(x.axes, _without(x.shape, dims, attrs.get("keep", False)), x.dtype),)
+    return (Type(x.axes, without(x.shape, dims, attrs.get("keep", False)), x.dtype),)
 
 
 def _sum(backend: Any, node: Node) -> Callable[..., Any]:
@@ -37,7 +39,7 @@ def _sum(backend: Any, node: Node) -> Callable[..., Any]:
 
 def _sum_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple[Formula]:
     shape = x.type.shape
-    kept = _without(shape, _checked(attrs["dims"], x.type), True)
+    kept = without(shape, _checked(attrs["dims"], x.type), True)
     return ((dy if dy.type.shape == kept else dy.op("reshape", shape=kept)).op("broadcast", shape=shape),)
 
 
@@ -49,8 +51,8 @@ define(
     range=ranges.summed,
     examples=(
         ({"dims": (0,)}, (FLOAT,)),
-        ({"dims": (-1,), "keep": True}, (_MATRIX,)),
-        ({"dims": (0, 1)}, (_MATRIX,)),
+        ({"dims": (-1,), "keep": True}, (MATRIX,)),
+        ({"dims": (0, 1)}, (MATRIX,)),
     ),
 )
 
@@ -99,7 +101,7 @@ def _some(attrs: Attrs, types: tuple[Type, ...]) -> Type:
 
 def _max_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
     x = _some(attrs, types)
-    return (Type(x.axes, _without(x.shape, (dim_of(attrs, x),), attrs.get("keep", False)), x.dtype),)
+    return (Type(x.axes, without(x.shape, (dim_of(attrs, x),), attrs.get("keep", False)), x.dtype),)
 
 
 def _max(backend: Any, node: Node) -> Callable[..., Any]:
@@ -110,7 +112,7 @@ def _max(backend: Any, node: Node) -> Callable[..., Any]:
 
 def _max_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple[Formula]:
     """To the largest entry; shared evenly among equal ones."""
-    kept = _without(x.type.shape, (dim_of(attrs, x.type),), True)
+    kept = without(x.type.shape, (dim_of(attrs, x.type),), True)
     largest = y if y.type.shape == kept else y.op("reshape", shape=kept)
     back = dy if dy.type.shape == kept else dy.op("reshape", shape=kept)
     here = x.op("eq", largest).op("cast", dtype="float")
@@ -124,7 +126,7 @@ define(
     vjp=_max_vjp,
     masks=True,
     range=ranges.same,
-    examples=(({"dim": -1}, (FLOAT,)), ({"dim": 0, "keep": True}, (_MATRIX,))),
+    examples=(({"dim": -1}, (FLOAT,)), ({"dim": 0, "keep": True}, (MATRIX,))),
 )
 
 
@@ -163,7 +165,7 @@ define(
 
 def _argmax_type(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
     x = _some(attrs, types)
-    return (Type(x.axes, _without(x.shape, (dim_of(attrs, x),), False), "int"),)
+    return (Type(x.axes, without(x.shape, (dim_of(attrs, x),), False), "int"),)
 
 
 def _argmax(backend: Any, node: Node) -> Callable[..., Any]:
@@ -178,83 +180,7 @@ define(
     vjp=no_rule,
     strided=False,
     range=ranges.entry,
-    examples=(({"dim": -1}, (FLOAT,)), ({"dim": 0}, (_MATRIX,))),
-)
-
-
-# --- softmax -------------------------------------------------------------------------------------------------
-
-
-def _float_like(attrs: Attrs, types: tuple[Type, ...]) -> tuple[Type, ...]:
-    dim_of(attrs, types[0])
-    if types[0].dtype != "float":
-        raise ShapeError(f"needs float values, not {types[0].dtype}")
-    return types
-
-
-def _one(attrs: Attrs, types: tuple[Type, ...], results: tuple[Type, ...]) -> tuple[Type, ...]:
-    (x,) = types
-    return (Type(x.axes, _without(x.shape, (dim_of(attrs, x),), True)),)
-
-
-def _softmax(backend: Any, node: Node) -> Callable[..., None]:
-    xp, dim = backend.xp, dim_of(node.attrs, node.inputs[0].type)
-
-    def run(x: Any, out: Any, one: Any) -> None:
-        xp.amax(x, axis=dim, out=one, keepdims=True)
-        xp.subtract(x, one, out)
-        xp.exp(out, out)
-        xp.sum(out, axis=dim, out=one, keepdims=True)
-        xp.divide(out, one, out)
-
-    return run
-
-
-def _log_softmax(backend: Any, node: Node) -> Callable[..., None]:
-    xp, dim = backend.xp, dim_of(node.attrs, node.inputs[0].type)
-
-    def run(x: Any, out: Any, one: Any, work: Any) -> None:
-        xp.amax(x, axis=dim, out=one, keepdims=True)
-        xp.subtract(x, one, out)
-        xp.exp(out, work)
-        xp.sum(work, axis=dim, out=one, keepdims=True)
-        xp.log(one, one)
-        xp.subtract(out, one, out)
-
-    return run
-
-
-def _softmax_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple[Formula]:
-    inner = (dy * y).op("sum", dims=(dim_of(attrs, x.type),), keep=True)
-    return ((dy - inner) * y,)
-
-
-def _log_softmax_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula) -> tuple[Formula]:
-    total = dy.op("sum", dims=(dim_of(attrs, x.type),), keep=True)
-    return (dy - y.op("exp") * total,)
-
-
-_SOFTMAX = (({"dim": -1}, (FLOAT,)), ({"dim": 0}, (_MATRIX,)))
-define(
-    "softmax",
-    _float_like,
-    kernel=_softmax,
-    vjp=_softmax_vjp,
-    inplace=True,
-    scratch=_one,
-    range=ranges.within(0, 1),
-    examples=_SOFTMAX,
-)
-define(
-    "log_softmax",
-    _float_like,
-    kernel=_log_softmax,
-    vjp=_log_softmax_vjp,
-    inplace=True,
-    scratch=lambda attrs, types, results: (*_one(attrs, types, results), types[0]),
-    masks=True,
-    range=ranges.within(-ranges.INF, 0),
-    examples=_SOFTMAX,
+    examples=(({"dim": -1}, (FLOAT,)), ({"dim": 0}, (MATRIX,))),
 )
 
 
@@ -280,5 +206,5 @@ define(
     kernel=_cumsum,
     strided=False,
     vjp=lambda attrs, y, dy, x: (dy.op("cumsum", **{**attrs, "reverse": not attrs.get("reverse", False)}),),
-    examples=(({"dim": -1}, (FLOAT,)), ({"dim": 0, "reverse": True}, (_MATRIX,))),
+    examples=(({"dim": -1}, (FLOAT,)), ({"dim": 0, "reverse": True}, (MATRIX,))),
 )
