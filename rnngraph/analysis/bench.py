@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from msgspec import Struct, to_builtins
 
-from rnngraph.analysis.equality import cotangents_for, machine, synthetic
+from rnngraph.analysis.equality import machine
 from rnngraph.analysis.flops import flops
 from rnngraph.analysis.profiler import profiled, variant_of
 from rnngraph.analysis.results import Profile, Spread
+from rnngraph.analysis.synthetic_data import cotangents_for, synthetic
 from rnngraph.analysis.timing import repeated, spread
 from rnngraph.checkpointing.options import ALL
 from rnngraph.compiled import Arrays, CompiledProgram

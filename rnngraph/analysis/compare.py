@@ -15,23 +15,12 @@ import numpy as np
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from rnngraph.analysis.equality import (
-    WITHIN,
-    Asked,
-    Steps,
-    compiled_for,
-    cotangents_for,
-    differences,
-    keep_worst,
-    machine,
-    prove,
-    step_for,
-    synthetic,
-)
+from rnngraph.analysis.equality import WITHIN, Asked, compiled_for, differences, keep_worst, machine, prove, step_for
 from rnngraph.analysis.ledger import ledger, object_bytes
 from rnngraph.analysis.memory_growth import Growth
 from rnngraph.analysis.polynomial_fit import Formula
 from rnngraph.analysis.results import CompareRow, Comparison, Difference, Spread
+from rnngraph.analysis.synthetic_data import Steps, cotangents_for, synthetic
 from rnngraph.analysis.timing import in_turns, seconds
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.compiled import Arrays, CompiledProgram

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from msgspec import Struct, to_builtins
 
-from rnngraph.analysis.equality import Steps, synthetic
 from rnngraph.analysis.predicted_scaling import Link, predicted
+from rnngraph.analysis.synthetic_data import Steps, synthetic
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.distributed.launch_detection import connected, launched
 from rnngraph.distributed.processes import Processes, own

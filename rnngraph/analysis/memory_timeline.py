@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.analysis.equality import Asked, cotangents_for, step_for, synthetic
+from rnngraph.analysis.equality import Asked, step_for
 from rnngraph.analysis.results import Panel
+from rnngraph.analysis.synthetic_data import cotangents_for, synthetic
 from rnngraph.checkpointing.plan import Walking
 from rnngraph.checkpointing.timeline import moments as walked_moments
 from rnngraph.compilation.variant import Signature, Variant

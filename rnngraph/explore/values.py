@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from rnngraph.analysis.equality import cotangents_for, synthetic
 from rnngraph.analysis.profiler import profiled
+from rnngraph.analysis.synthetic_data import cotangents_for, synthetic
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.shape_checks import steps_of
 from rnngraph.explore.state_gradients import gradients_of_states

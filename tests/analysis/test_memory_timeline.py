@@ -8,9 +8,10 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.analysis.cost import cost
-from rnngraph.analysis.equality import Asked, synthetic
+from rnngraph.analysis.equality import Asked
 from rnngraph.analysis.memory_timeline import panels
 from rnngraph.analysis.results import Panel
+from rnngraph.analysis.synthetic_data import synthetic
 from rnngraph.checkpointing.execution import Walker
 from rnngraph.checkpointing.plan import Walking
 from rnngraph.checkpointing.timeline import pieces

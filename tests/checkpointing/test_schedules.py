@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.analysis.equality import cotangents_for, differences, everything, synthetic
+from rnngraph.analysis.equality import differences, everything
+from rnngraph.analysis.synthetic_data import cotangents_for, synthetic
 from rnngraph.checkpointing import revolve, states_and_tapes
 from rnngraph.checkpointing.actions import (
     HERE,

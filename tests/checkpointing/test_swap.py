@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from rnngraph.analysis.equality import differences, everything, synthetic
+from rnngraph.analysis.equality import differences, everything
 from rnngraph.analysis.ledger import ledger
+from rnngraph.analysis.synthetic_data import synthetic
 from rnngraph.compiled import CompiledProgram
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.runtime.pinned_memory import PinnedMemory

@@ -342,7 +342,7 @@ def test_bench_follows_steps_that_are_made_again(capsys: Told) -> None:
 @pytest.mark.parametrize("unroll", ["static", "2"])
 def test_a_watched_run_computes_the_same(kernels: str, unroll: str) -> None:
     """With something around every kernel, and other weights from one run to the next."""
-    from rnngraph.analysis.equality import synthetic
+    from rnngraph.analysis.synthetic_data import synthetic
 
     seen: list[Any] = []
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.analysis.equality import Asked, cotangents_for, differences, everything, synthetic
+from rnngraph.analysis.equality import Asked, differences, everything
+from rnngraph.analysis.synthetic_data import cotangents_for, synthetic
 from rnngraph.compilation.variant import Signature
 from rnngraph.data.lengths import as_given
 from rnngraph.ir.verify import verify

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.analysis.equality import synthetic
+from rnngraph.analysis.synthetic_data import synthetic
 from rnngraph.data.lengths import as_given, by_axis
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.generation.generate import written

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.analysis.equality import Asked, differences, everything, prove, synthetic
+from rnngraph.analysis.equality import Asked, differences, everything, prove
+from rnngraph.analysis.synthetic_data import synthetic
 from rnngraph.cli.main import exit_code
 from rnngraph.compiled import CompiledProgram
 from rnngraph.diagnostics.errors import CannotDo, OutsideIndex, UserError

@@ -19,7 +19,7 @@ from lark import Lark
 from msgspec.structs import replace
 
 import rnngraph as rg
-from rnngraph.analysis.equality import synthetic
+from rnngraph.analysis.synthetic_data import synthetic
 from rnngraph.data.lengths import as_given
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.export.numpy.export import to_numpy

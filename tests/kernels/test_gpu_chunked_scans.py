@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
-from rnngraph.analysis.equality import differences, everything, synthetic
+from rnngraph.analysis.equality import differences, everything
+from rnngraph.analysis.synthetic_data import synthetic
 from rnngraph.api import Model, parse
 from rnngraph.cli.show import show
 from rnngraph.kernels.gpu import chunked_scans

@@ -20,7 +20,8 @@ from msgspec.structs import replace
 
 import rnngraph as rg
 from rnngraph.analysis.cost import cost
-from rnngraph.analysis.equality import cotangents_for, everything, synthetic
+from rnngraph.analysis.equality import everything
+from rnngraph.analysis.synthetic_data import cotangents_for, synthetic
 from rnngraph.compilation.variant import Signature
 from rnngraph.files import cache as kept_on_disk
 from rnngraph.ir.graph import Graph

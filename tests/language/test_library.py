@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.analysis.equality import differences, synthetic
+from rnngraph.analysis.equality import differences
+from rnngraph.analysis.synthetic_data import synthetic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.language.elaboration.imports import library
 from rnngraph.viz.summary import summary

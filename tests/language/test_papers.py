@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.analysis.equality import synthetic
+from rnngraph.analysis.synthetic_data import synthetic
 from rnngraph.language.elaboration.imports import library
 from tests.support.equations import CELLS, WIDTH, below, drawn, fresh, gru, join, run, sigmoid, softmax
 from tests.support.models import ALL, over, parsed

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.analysis.equality import synthetic
+from rnngraph.analysis.synthetic_data import synthetic
 from rnngraph.diagnostics.source import Source
 from rnngraph.language.syntax.formatter import format
 from rnngraph.language.syntax.parser import parse

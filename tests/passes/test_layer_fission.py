@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rnngraph as rg
-from rnngraph.analysis.equality import synthetic
+from rnngraph.analysis.synthetic_data import synthetic
 from rnngraph.compilation.variant import Signature
 from rnngraph.ir.graph import LOOP
 

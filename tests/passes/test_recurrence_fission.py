@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 import rnngraph as rg
-from rnngraph.analysis.equality import cotangents_for, differences, everything, synthetic
+from rnngraph.analysis.equality import differences, everything
+from rnngraph.analysis.synthetic_data import cotangents_for, synthetic
 from rnngraph.compilation.variant import Signature
 from rnngraph.ir.graph import Graph, body_nodes, loop_of
 from rnngraph.ir.verify import verify

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnngraph.analysis.equality import differences, everything, synthetic
+from rnngraph.analysis.equality import differences, everything
+from rnngraph.analysis.synthetic_data import synthetic
 from rnngraph.api import parse
 from rnngraph.diagnostics.errors import Warned
 from rnngraph.runtime import cuda_graphs

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from rnngraph.analysis.compare import compare
-from rnngraph.analysis.equality import Asked, differences, everything, synthetic
+from rnngraph.analysis.equality import Asked, differences, everything
+from rnngraph.analysis.synthetic_data import synthetic
 from rnngraph.cli.main import exit_code
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.runtime.choose_backend import backend_named

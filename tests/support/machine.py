@@ -14,7 +14,8 @@ from unittest.mock import patch
 import numpy as np
 
 import rnngraph as rg
-from rnngraph.analysis.equality import differences, everything, synthetic
+from rnngraph.analysis.equality import differences, everything
+from rnngraph.analysis.synthetic_data import synthetic
 from rnngraph.compilation.variant import Signature
 from rnngraph.data.lengths import lengths_of
 from rnngraph.diagnostics.errors import CannotDo, UserError

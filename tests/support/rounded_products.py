@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.analysis.equality import differences, everything, synthetic
+from rnngraph.analysis.equality import differences, everything
+from rnngraph.analysis.synthetic_data import synthetic
 from rnngraph.api import Model, parse
 from rnngraph.runtime.numpy import NumpyBackend
 
