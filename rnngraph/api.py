@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import asdict
 
 from rnngraph import model as core
+from rnngraph.compilation.schedule_checks import is_whole
 from rnngraph.compiled import refuse_unnamed
 from rnngraph.data.dataset import made_of
 from rnngraph.data.preprocessing import refuse_made_otherwise
@@ -307,7 +308,7 @@ def _numbers(steps: int | Iterable[int] | Mapping[str, int]) -> Iterable[int]:
 def _refuse_counts(steps: Iterable[int], batch: int, least: int) -> None:
     """UserError where there cannot be so many steps, or rows."""
     for what, number, fewest in (*(("steps", n, least) for n in steps), ("rows", batch, 1)):
-        if not core.is_whole(number) or not fewest <= number < 2**63:
+        if not is_whole(number) or not fewest <= number < 2**63:
             told = f"{number} is not a number of {what}"
             raise UserError(told, "E621", f"give a whole number of {fewest} or more, and below 2**63")
 

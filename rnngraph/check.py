@@ -116,7 +116,7 @@ _OPTION_OF = {
 
 
 def _schedule_checks() -> tuple[Check, ...]:
-    from rnngraph.model import checked_memory, checked_schedule
+    from rnngraph.compilation.schedule_checks import checked_memory, checked_schedule
     from rnngraph.runtime.choose_backend import known_backend, rounding_of
 
     return (

@@ -22,11 +22,12 @@ from rnngraph.analysis.polynomial_fit import Formula
 from rnngraph.analysis.results import CompareRow, Comparison, Difference, Spread
 from rnngraph.analysis.synthetic_data import Steps, cotangents_for, synthetic
 from rnngraph.analysis.timing import in_turns, seconds
+from rnngraph.compilation.schedule_checks import checked_memory, checked_schedule
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.compiled import Arrays, CompiledProgram
 from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.ir.text import counts
-from rnngraph.model import Model, checked_memory, checked_schedule
+from rnngraph.model import Model
 from rnngraph.planning.limits import megabytes, refuse_if_too_large
 from rnngraph.planning.plan import Plan
 from rnngraph.runtime.backend import Backend

@@ -15,6 +15,7 @@ import numpy as np
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from rnngraph.compilation.schedule_checks import checked_schedule
 from rnngraph.compiled import Arrays, CompiledProgram, Elaborate
 from rnngraph.data.shape_checks import SEED, unmasked
 from rnngraph.diagnostics.errors import UserError
@@ -27,7 +28,7 @@ from rnngraph.generation.token_loop import CannotLoop, Extent, looped
 from rnngraph.ir.graph import Value
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import Elaborated
-from rnngraph.model import Model, checked_schedule
+from rnngraph.model import Model
 from rnngraph.ops import call
 from rnngraph.passes.index_sizes import reached
 from rnngraph.runtime.choose_backend import backend_named

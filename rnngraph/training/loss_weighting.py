@@ -8,12 +8,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from rnngraph.compilation.schedule_checks import checked_schedule
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.lengths import LENGTHS
 from rnngraph.ir.graph import INPUT, ordered
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import Elaborated
-from rnngraph.model import Model, checked_schedule
+from rnngraph.model import Model
 from rnngraph.runtime.choose_backend import backend_named
 from rnngraph.training import batches
 from rnngraph.training.additivity import Kind, of_parts, weight_of

@@ -130,7 +130,7 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_every_stage_keeps_the_law(name: str) -> None:
     model = MODELS[name]()
-    from rnngraph.model import checked_schedule
+    from rnngraph.compilation.schedule_checks import checked_schedule
 
     for padded in (False, True):
         outputs = [n for n in model.outputs if model.graph.outputs[n].type.dtype == "float"]

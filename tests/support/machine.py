@@ -16,6 +16,7 @@ import numpy as np
 import rnngraph as rg
 from rnngraph.analysis.equality import differences, everything
 from rnngraph.analysis.synthetic_data import synthetic
+from rnngraph.compilation.schedule_checks import checked_schedule
 from rnngraph.compilation.variant import Signature
 from rnngraph.data.lengths import lengths_of
 from rnngraph.diagnostics.errors import CannotDo, UserError
@@ -23,7 +24,7 @@ from rnngraph.exchange.export.request import Wanted
 from rnngraph.generation.streaming import per_step
 from rnngraph.ir.types import BATCH
 from rnngraph.ir.verify import verify
-from rnngraph.model import Model, checked_schedule
+from rnngraph.model import Model
 from tests.compilation.test_pieces import in_pieces, unequal
 from tests.exchange.test_export_walk import in_numpy, in_onnx
 from tests.support import programs, stand_in

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from rnngraph.compilation.calls import known_as, to_user
 from rnngraph.compilation.schedule import Schedule, Steps
+from rnngraph.compilation.schedule_checks import checked_schedule
 from rnngraph.data.shape_checks import target
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import CannotDo, UserError
@@ -28,7 +29,7 @@ from rnngraph.ir.order import Order, batch_first
 from rnngraph.ir.types import BATCH, every, is_fixed, root
 from rnngraph.language.elaboration.elaborated import Elaborated, StateInput
 from rnngraph.language.elaboration.streamable import of_a_later_piece
-from rnngraph.model import Model, checked_schedule, refuse_unheld
+from rnngraph.model import Model, refuse_unheld
 from rnngraph.passes.cse import unnamed
 from rnngraph.passes.empty import without_empty
 from rnngraph.passes.index_checks import without_proven
