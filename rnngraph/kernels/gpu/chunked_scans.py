@@ -1,4 +1,4 @@
-"""A column whose states are linear in those of the step before, in chunks of steps at once.
+"""A recurrence whose states are linear in those of the step before, in chunks of steps at once.
 
 Each chunk is first composed: what it makes of any state is a slope times that state, plus what it makes of 0. From
 these is guessed with which state each chunk begins, and all chunks are walked at once. Then each is walked again from
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import COPIES, Chain, Operation
-from rnngraph.kernels.gpu.elementwise_recurrences import MOST, Column, Text, lines
+from rnngraph.kernels.gpu.elementwise_recurrences import MOST, Recurrence, Text, lines
 from rnngraph.kernels.gpu.expressions import TYPES
 from rnngraph.kernels.gpu.persistent_loops import LINE
 from rnngraph.kernels.gpu.target import THREADS, GpuTarget
@@ -59,25 +59,25 @@ def scan_shape(entries: int, steps: int, target: GpuTarget) -> Scan | None:
 # --- what is linear ----------------------------------------------------------------------------------------------
 
 
-def why_not(column: Column) -> str:
-    """Why a column has to be walked, whatever its sizes; "" where it need not."""
-    if not column.states:
+def why_not(recurrence: Recurrence) -> str:
+    """Why a recurrence has to be walked, whatever its sizes; "" where it need not."""
+    if not recurrence.states:
         return "nothing is handed on"
-    if any(not state.operand.dtype.startswith("float") for state in column.states):
+    if any(not state.operand.dtype.startswith("float") for state in recurrence.states):
         return "a state is no float"
-    if len({frozenset(ref.key for ref in group.outs if column.stays(ref)) for group in column.groups}) > 1:
+    if len({frozenset(ref.key for ref in group.outs if recurrence.stays(ref)) for group in recurrence.groups}) > 1:
         return "a row that has ended keeps what it wrote before"
-    for g, group in enumerate(column.groups):
+    for g, group in enumerate(recurrence.groups):
         for i, ref in enumerate(group.operands):
-            if column.state(g, i) is None and column.written(ref.slot):
+            if recurrence.state(g, i) is None and recurrence.written(ref.slot):
                 return "a step reads what others have written"
-    return next((why for g in range(len(column.groups)) if (why := _not_linear(column, g))), "")
+    return next((why for g in range(len(recurrence.groups)) if (why := _not_linear(recurrence, g))), "")
 
 
-def _not_linear(column: Column, group: int) -> str:
-    chain = column.chains[group]
-    moving = {i for i in range(len(chain.loads)) if column.state(group, i) is not None}
-    for number in _needed(chain, [state.values[group] for state in column.states]):
+def _not_linear(recurrence: Recurrence, group: int) -> str:
+    chain = recurrence.chains[group]
+    moving = {i for i in range(len(chain.loads)) if recurrence.state(group, i) is not None}
+    for number in _needed(chain, [state.values[group] for state in recurrence.states]):
         operation = chain.operations[number - len(chain.loads)]
         slope = _slope(operation, moving)
         if slope is None:
@@ -125,34 +125,34 @@ class _Slopes(Struct, frozen=True):
     text: Text
 
     @property
-    def column(self) -> Column:
-        return self.text.column
+    def recurrence(self) -> Recurrence:
+        return self.text.recurrence
 
     @property
     def states(self) -> range:
-        return range(len(self.column.states))
+        return range(len(self.recurrence.states))
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
         """Which state may depend on the beginning of which."""
         found = {(n, n) for n in self.states}
-        reads = {(m, n) for g in range(len(self.column.groups)) for m in self.states for n in self.read(g, m)}
+        reads = {(m, n) for g in range(len(self.recurrence.groups)) for m in self.states for n in self.read(g, m)}
         while more := {(m, n) for m, between in reads for k, n in found if k == between} - found:
             found |= more
         return sorted(found)
 
     def read(self, group: int, state: int) -> set[int]:
         """The states that the next value of one is computed from."""
-        chain = self.column.chains[group]
-        value = self.column.states[state].values[group]
+        chain = self.recurrence.chains[group]
+        value = self.recurrence.states[state].values[group]
         needed = _needed(chain, [value])
         values = {value, *(i for number in needed for i in chain.operations[number - len(chain.loads)].ins)}
-        return {n for i in values if i < len(chain.loads) and (n := self.column.state(group, i)) is not None}
+        return {n for i in values if i < len(chain.loads) and (n := self.recurrence.state(group, i)) is not None}
 
     def step(self) -> list[str]:
         """A step of composing; `still` says whether no step so far has changed a state."""
         groups = []
-        for g in range(len(self.column.groups)):
+        for g in range(len(self.recurrence.groups)):
             found, values = self.text.computed(g)
             found += [line for n in self.states for line in self.slopes(g, n, values)]
             found += self.text.handed_on(g, values)
@@ -163,17 +163,17 @@ class _Slopes(Struct, frozen=True):
 
     def keeps(self, group: int) -> bool:
         """Whether a group hands every state on as it is."""
-        return all(state.values[group] in state.operands[group] for state in self.column.states)
+        return all(state.values[group] in state.operands[group] for state in self.recurrence.states)
 
     def slopes(self, group: int, by: int, values: Sequence[str]) -> Iterator[str]:
         """The slopes of all values by the beginning of one state."""
-        chain, kind, known = self.column.chains[group], TYPES[self.text.views.dtype], dict[int, str]()
+        chain, kind, known = self.recurrence.chains[group], TYPES[self.text.views.dtype], dict[int, str]()
         for i in range(len(chain.loads)):
-            state = self.column.state(group, i)
+            state = self.recurrence.state(group, i)
             if state is not None and (state, by) in self.pairs:
                 known[i] = f"g{i}_{by}"
                 yield f"const {kind} g{i}_{by} = a{state}_{by};"
-        for number in _needed(chain, [state.values[group] for state in self.column.states]):
+        for number in _needed(chain, [state.values[group] for state in self.recurrence.states]):
             operation = chain.operations[number - len(chain.loads)]
             said = _slope(operation, known.keys())
             if said:
@@ -181,15 +181,15 @@ class _Slopes(Struct, frozen=True):
                 yield f"const {kind} g{number}_{by} = {said.format(*(known.get(i, values[i]) for i in operation.ins))};"
         for m, n in self.pairs:
             if n == by:
-                yield f"a{m}_{n} = {known.get(self.column.states[m].values[group], f'{kind}(0)')};"
+                yield f"a{m}_{n} = {known.get(self.recurrence.states[m].values[group], f'{kind}(0)')};"
 
 
 class Kernel:
     """Writes the kernel. Of each chunk of each entry it keeps the states from which it was walked, those it came to
     (twice, in turn), slopes, and the chunk that it goes on from: places START, ENDS, OTHERS, SLOPES and SOURCE."""
 
-    def __init__(self, column: Column, views: Views) -> None:
-        self.column, self.views, self.parts = column, views, Text(column, views)
+    def __init__(self, recurrence: Recurrence, views: Views) -> None:
+        self.recurrence, self.views, self.parts = recurrence, views, Text(recurrence, views)
         self.slopes = _Slopes(self.parts)
         self.states, self.pairs = self.slopes.states, self.slopes.pairs
         self.kind = TYPES[views.dtype]
@@ -204,9 +204,9 @@ class Kernel:
 
     def text(self, parameters: str, name: str) -> str:
         """The kernel; `parameters` are those of every kernel of a loop."""
-        k, entries, count = self.parts.counter, self.column.entries, len(self.states)
+        k, entries, count = self.parts.counter, self.recurrence.entries, len(self.states)
         kept = f"if (kept && {k} == {self.parts.size} - 1) "
-        step = self.parts.step([self.parts.whole(g, "if (kept) ", kept) for g in range(len(self.column.groups))])
+        step = self.parts.step([self.parts.whole(g, "if (kept) ", kept) for g in range(len(self.recurrence.groups))])
         return f"""
 extern "C" __global__ void __launch_bounds__(THREADS, {RESIDENT})
 {name}({parameters}, Int steps, Int chunks, {self.kind}* borders) {{

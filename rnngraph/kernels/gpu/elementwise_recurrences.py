@@ -39,7 +39,7 @@ class State(Struct, frozen=True):
     values: tuple[int, ...]
 
 
-class Column(Struct, frozen=True):
+class Recurrence(Struct, frozen=True):
     """A loop in which every entry goes its own way: a group for all rows, or one for those that go on and one for the
     others. All its steps are run."""
 
@@ -81,16 +81,16 @@ class Column(Struct, frozen=True):
         return any(ref.slot == slot for group in self.groups for ref in group.outs)
 
 
-def column_of(repeat: Repeat, slots: Sequence[Slot], elsewhere: Container[int]) -> Column | None:
-    """A loop whose groups all have kernels as a column; None where it is another. `elsewhere` are the slots that are
-    read outside of it."""
+def recurrence_of(repeat: Repeat, slots: Sequence[Slot], elsewhere: Container[int]) -> Recurrence | None:
+    """A loop whose groups all have kernels as a recurrence; None where it is another. `elsewhere` are the slots that
+    are read outside of it."""
     walked = _to_the_end(repeat, elsewhere)
     groups = [g for g in walked.body if isinstance(g, Group) and isinstance(g.kernel, Elementwise)]
     groups.sort(key=lambda group: group.part)
     if walked.looks or len(groups) != len(walked.body) or not _one_for_each_row(groups):
         return None
     loop = loop_of(walked, slots)
-    return None if loop.meetings.blocks else Column(loop, tuple(groups), tuple(_states(walked, groups)))
+    return None if loop.meetings.blocks else Recurrence(loop, tuple(groups), tuple(_states(walked, groups)))
 
 
 def _one_for_each_row(groups: Sequence[Group]) -> bool:
@@ -173,39 +173,39 @@ class Load(NamedTuple):
 
 
 class Text(Struct, frozen=True, dict=True):
-    """The pieces that a kernel of a column is put together from. States are called `c0`, `c1` ..., what a step reads
-    `in`."""
+    """The pieces that a kernel of a recurrence is put together from. States are called `c0`, `c1` ..., what a step
+    reads `in`."""
 
-    column: Column
+    recurrence: Recurrence
     views: Views
 
     @property
     def size(self) -> str:
-        return self.views.names[self.column.repeat.axis]
+        return self.views.names[self.recurrence.repeat.axis]
 
     @property
     def counter(self) -> str:
-        return f"k{self.column.repeat.loop}"
+        return f"k{self.recurrence.repeat.loop}"
 
     @property
     def place(self) -> str:
         """The statement that tells the place on the axis at a step."""
-        repeat = self.column.repeat
+        repeat = self.recurrence.repeat
         return f"const Int t{repeat.loop} = {f'{self.size} - 1 - ' * repeat.reverse}{self.counter};"
 
     @cached_property
     def loads(self) -> list[Load]:
         return [
             Load(f"x{g}_{i}", ref, operand, self.when(ref))
-            for g, group in enumerate(self.column.groups)
+            for g, group in enumerate(self.recurrence.groups)
             for i, (ref, operand) in enumerate(zip(group.operands, group.kernel.chain.loads, strict=True))
-            if self.column.state(g, i) is None
+            if self.recurrence.state(g, i) is None
         ]
 
     def when(self, ref: Ref) -> Literal["once", "ahead", "step"]:
-        if self.column.written(ref.slot):
+        if self.recurrence.written(ref.slot):
             return "step"
-        return "ahead" if self.column.moves(ref) else "once"
+        return "ahead" if self.recurrence.moves(ref) else "once"
 
     @property
     def ahead(self) -> list[Load]:
@@ -220,22 +220,23 @@ class Text(Struct, frozen=True, dict=True):
     def before(self) -> list[str]:
         """What stands before the first step: states, what is the same at all steps, and what asks for the inputs of a
         step."""
-        states = [self.state(n) + f" c{n} = {self.load(s.ref, s.operand)};" for n, s in enumerate(self.column.states)]
+        known = enumerate(self.recurrence.states)
+        states = [self.state(n) + f" c{n} = {self.load(s.ref, s.operand)};" for n, s in known]
         once = [f"{self.kind(o)} {name} = {self.load(ref, o)};" for name, ref, o, when in self.loads if when == "once"]
         kinds = [f"{self.kind(load.operand, '')} {load.name};" for load in self.ahead]
         values = [self.load(load.ref, load.operand) for load in self.ahead]
-        if self.column.masked:
-            mask = self.column.groups[0].ins[-1]
+        if self.recurrence.masked:
+            mask = self.recurrence.groups[0].ins[-1]
             kinds.append("bool live;")
             values.append(f"p{mask.slot}[{self.views.start(mask)} + row]")
         return [
-            *places(self.column.chains[0].dims), f"const Int {self.counter} = 0;", self.place, *states, *once,
+            *places(self.recurrence.chains[0].dims), f"const Int {self.counter} = 0;", self.place, *states, *once,
             f"struct Inputs {{ {' '.join(kinds)} }};",
             f"auto inputs = [&](Int {self.counter}) {{ {self.place} return Inputs{{{', '.join(values)}}}; }};",
         ]  # fmt: skip
 
     def state(self, n: int) -> str:
-        return TYPES[self.column.states[n].operand.dtype]
+        return TYPES[self.recurrence.states[n].operand.dtype]
 
     def kind(self, operand: Operand, constant: str = "const ") -> str:
         return f"{'const ' if operand.table else constant}{TYPES[operand.dtype]}{'*' * operand.table}"
@@ -247,16 +248,16 @@ class Text(Struct, frozen=True, dict=True):
     def step(self, groups: Sequence[Sequence[str]]) -> list[str]:
         """A step, from the statements of each group."""
         late = [f"{self.kind(o)} {name} = {self.load(ref, o)};" for name, ref, o, when in self.loads if when == "step"]
-        if not self.column.masked:
+        if not self.recurrence.masked:
             return [self.place, *late, *groups[0]]
         live, past = ([f"  {line}" for line in lines] for lines in groups)
         return [self.place, *late, "if (in.live) {", *live, "} else {", *past, "}"]
 
     def computed(self, group: int) -> tuple[list[str], list[str]]:
         """The statements of a group, and the names of its values."""
-        ahead, chain = {load.name for load in self.ahead}, self.column.chains[group]
+        ahead, chain = {load.name for load in self.ahead}, self.recurrence.chains[group]
         names = [f"x{group}_{i}" for i in range(len(chain.loads))]
-        states = [self.column.state(group, i) for i in range(len(chain.loads))]
+        states = [self.recurrence.state(group, i) for i in range(len(chain.loads))]
         loads = [
             f"c{n}" if n is not None else f"{'in.' * (name in ahead)}{name}"
             for name, n in zip(names, states, strict=True)
@@ -267,14 +268,14 @@ class Text(Struct, frozen=True, dict=True):
         """All that a group does at a step; its results are written where a condition holds, those that later steps
         write over where another one does."""
         statements, values = self.computed(group)
-        one = self.column.groups[group]
-        for ref, (value, store) in zip(one.outs, self.column.chains[group].stores, strict=True):
-            when = at_last if self.column.stays(ref) else kept
+        one = self.recurrence.groups[group]
+        for ref, (value, store) in zip(one.outs, self.recurrence.chains[group].stores, strict=True):
+            when = at_last if self.recurrence.stays(ref) else kept
             statements.append(f"{when}{self.load(ref, store)} = {values[value]};")
         return [*statements, *self.handed_on(group, values)]
 
     def handed_on(self, group: int, values: Sequence[str]) -> list[str]:
-        return [f"c{n} = {values[state.values[group]]};" for n, state in enumerate(self.column.states)]
+        return [f"c{n} = {values[state.values[group]]};" for n, state in enumerate(self.recurrence.states)]
 
     def loop(self, first: str, end: str, does: str, unless: str = "", then: str = "") -> list[str]:
         """A loop over steps, several together; what is left in fewer, as the last of them may be behind the end. `does`
@@ -308,7 +309,7 @@ class Walk(Struct):
     """The function in which a thread walks through all steps of an entry. One block of a processor is enough: with
     more, there would be no registers for what is asked for at once."""
 
-    column: Column
+    recurrence: Recurrence
     views: Views
     told = ("blocks",)
     alone = True
@@ -316,12 +317,12 @@ class Walk(Struct):
 
     @property
     def loop(self) -> Loop:
-        return self.column.loop
+        return self.recurrence.loop
 
     def text(self, name: str) -> str:
-        column, views, text = self.column, self.views, Text(self.column, self.views)
-        entries, states = column.entries, range(len(column.states))
-        step = text.step([text.whole(g) for g in range(len(column.groups))])
+        recurrence, views, text = self.recurrence, self.views, Text(self.recurrence, self.views)
+        entries, states = recurrence.entries, range(len(recurrence.states))
+        step = text.step([text.whole(g) for g in range(len(recurrence.groups))])
         taken = "".join(f", {text.state(n)}& c{n}" for n in states)
         does = f"step({{i}}, {{k}}{''.join(f', c{n}' for n in states)});"
         return f"""

@@ -13,7 +13,7 @@ from msgspec import Struct
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.chain import Chain
 from rnngraph.kernels.gpu import chains, chunked_scans, persistent_loops
-from rnngraph.kernels.gpu.elementwise_recurrences import Column, Walk, column_of
+from rnngraph.kernels.gpu.elementwise_recurrences import Recurrence, Walk, recurrence_of
 from rnngraph.kernels.gpu.expressions import MIXED, TYPES
 from rnngraph.kernels.gpu.functions import SHARED, Functions, Tiles, blocks_of, entries_of
 from rnngraph.kernels.gpu.loop_partitioning import LoopShape, loop_shape, shapes_at_once
@@ -162,7 +162,7 @@ class Module:
     """Of each loop that is not: why."""
     met: dict[int, persistent_loops.Loop] = field(default_factory=dict)
     """Each loop whose blocks meet."""
-    walked: dict[int, Column] = field(default_factory=dict)
+    walked: dict[int, Recurrence] = field(default_factory=dict)
     """Each loop in which every entry is walked by a thread."""
     joined: dict[int, Joined] = field(default_factory=dict)
     """Loops that are one kernel together, by the first of them."""
@@ -186,9 +186,9 @@ class Module:
     def add_loop(self, repeat: Repeat) -> None:
         why = persistent_loops.why_not(repeat, self.program.slots) if self.whole_loops else "it is run step by step"
         if not why:
-            column = column_of(repeat, self.program.slots, self.read_beside(repeat))
-            if column is not None:
-                self.launches[id(repeat)] = self.column(repeat, column)
+            recurrence = recurrence_of(repeat, self.program.slots, self.read_beside(repeat))
+            if recurrence is not None:
+                self.launches[id(repeat)] = self.recurrence(repeat, recurrence)
                 return
             loop = persistent_loops.loop_of(repeat, self.program.slots)
             shape = loop_shape(loop.facts(), self.sizes[BATCH], self.target)
@@ -329,34 +329,35 @@ class Module:
             ref.slot for ref in self.program.outputs.values()
         }
 
-    def column(self, repeat: Repeat, column: Column) -> Launch:
+    def recurrence(self, repeat: Repeat, recurrence: Recurrence) -> Launch:
         """The launch of a loop in which every entry goes its own way: in chunks of steps at once where that can be."""
-        entries, why = self.threads(column), chunked_scans.why_not(column)
+        entries, why = self.threads(recurrence), chunked_scans.why_not(recurrence)
         scan = None if why else chunked_scans.scan_shape(entries, self.sizes[repeat.axis], self.target)
         if scan is not None:
-            return self.in_chunks(repeat, column, scan, entries)
+            return self.in_chunks(repeat, recurrence, scan, entries)
         threads = f"{entries:,} thread{'s' * (entries != 1)}, each of an entry of a row"
         self.spread_out[id(repeat)] = f"{threads}; {why or 'linear, but at these sizes sooner walked than in chunks'}"
-        self.walked[id(repeat)] = column
-        return self.launched_walks([column])
+        self.walked[id(repeat)] = recurrence
+        return self.launched_walks([recurrence])
 
-    def threads(self, column: Column) -> int:
+    def threads(self, recurrence: Recurrence) -> int:
         """One for each entry of a row."""
-        return self.sizes[BATCH] * column.entries
+        return self.sizes[BATCH] * recurrence.entries
 
-    def launched_walks(self, walked: Sequence[Column]) -> Launch:
+    def launched_walks(self, walked: Sequence[Recurrence]) -> Launch:
         """The launch of a loop whose entries are walked, or of several at once."""
-        name, entries = self.loop_name(), [self.threads(column) for column in walked]
-        self.known[name] = persistent_loops.kernel(name, [Walk(column, self.views) for column in walked], self.views)
+        name, entries = self.loop_name(), [self.threads(recurrence) for recurrence in walked]
+        walks = [Walk(recurrence, self.views) for recurrence in walked]
+        self.known[name] = persistent_loops.kernel(name, walks, self.views)
         each = next((n for n in (THREADS, 128, 64) if sum(entries) >= n * self.target.processors), 32)
         blocks = tuple(max(1, -(-n // each)) for n in entries)
-        found = [column.loop for column in walked]
+        found = [recurrence.loop for recurrence in walked]
         around = tuple(n for loop in found for n in loop.around)
         return Launch(name, sum(blocks), self.whole(found), blocks, teams=1, around=around, threads=each)
 
-    def in_chunks(self, repeat: Repeat, column: Column, scan: chunked_scans.Scan, entries: int) -> Launch:
-        name, loop = self.loop_name(), column.loop
-        kernel = chunked_scans.Kernel(column, self.views)
+    def in_chunks(self, repeat: Repeat, recurrence: Recurrence, scan: chunked_scans.Scan, entries: int) -> Launch:
+        name, loop = self.loop_name(), recurrence.loop
+        kernel = chunked_scans.Kernel(recurrence, self.views)
         self.known[name] = kernel.text(persistent_loops.parameters([loop], self.views, alone=True), name)
         self.spread_out[id(repeat)] = scan.told(entries)
         kept, around = kernel.kept * scan.chunks * entries, tuple(loop.around)
