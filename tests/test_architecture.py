@@ -223,6 +223,15 @@ def test_the_map_is_of_these_rooms() -> None:
     assert scope["dot"]() == (ROOT / "docs" / "pictures" / "rooms.dot").read_text(encoding="utf-8")
 
 
+def test_the_table_of_rooms_names_files_that_are_there() -> None:
+    table = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("## The map")[1].split("\n## ")[0]
+    for row in re.findall(r"^\| `.*", table, re.M):
+        rooms, said = row.split(" | ", 1)
+        folders = [PACKAGE / room for room in re.findall(r"`([a-z_/]+)/`", rooms)]
+        there = {n for f in folders for p in f.rglob("*") for n in (p.name, p.name.removesuffix(".py"))}
+        assert not folders or set(re.findall(r"`([a-z_0-9]+(?:\.cuh)?)`", said)) <= there, rooms
+
+
 def test_the_documents_name_files_that_are_there() -> None:
     for page in (*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
         if page.name == "decisions.md":  # a diary: its names are those of their day
