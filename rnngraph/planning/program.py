@@ -111,6 +111,10 @@ class Slot(Struct, frozen=True):
         """Whether there is room for one step."""
         return self.passing is not None and sizes[BATCH] >= self.large
 
+    def before(self, sizes: Mapping[str, int]) -> bool:
+        """Whether all steps are made before the loop that would make each itself."""
+        return self.passing is not None and not self.passes(sizes)
+
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         one = self.passing if self.passes(sizes) else None
         axes = tuple(1 if a == one else sizes[a] + (a == self.grow) for a in self.type.axes)

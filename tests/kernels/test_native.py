@@ -339,16 +339,22 @@ def test_odd_sizes(units: int, inputs: int, vectors: tuple[int, int]) -> None:
 @pytest.mark.parametrize(("units", "inputs"), [(1, 1), (16, 3), (17, 64), (70, 9), (300, 530)])
 @pytest.mark.parametrize("vectors", VECTORS, ids=str)
 def test_few_rows_have_the_bits_of_many(units: int, inputs: int, vectors: tuple[int, int], dtype: str) -> None:
-    """Few rows are multiplied with the weights as they lie, many with packed ones."""
+    """Few rows are multiplied with the weights as they lie, some with panels that are packed one by one."""
     model = rg.parse(PLAIN, units=units, inputs=inputs)
-    program, weights = model.compile(backend=NativeBackend(machine(*vectors)), dtype=dtype), model.init(0, dtype)
-    x = np.random.default_rng(0).normal(size=(40, 3, inputs)).astype(dtype)
+    backend = NativeBackend(machine(*vectors, threads=1))
+    program, weights = model.compile(backend=backend, dtype=dtype), model.init(0, dtype)
+    x = np.random.default_rng(0).normal(size=(70, 3, inputs)).astype(dtype)
     expected = program.run({"x": x}, weights)["y"]
-    for rows in (1, 3, 5):
+    for rows in (1, 3, 5, 6, 40):
         assert (program.run({"x": x[:rows]}, weights)["y"] == expected[:rows]).all()
     lengths = {"x": x[:5], "x.lengths": [3, 0, 1, 2, 3]}
     got = program.run(lengths, weights)["y"]
     assert all((got[i, :n] == expected[i, :n]).all() for i, n in enumerate(lengths["x.lengths"]))
+    program = model.compile(backend=backend, dtype=dtype, gradient=True)
+    some, every = (
+        program.gradients({"x": x[:rows]}, weights, {"y": np.ones((rows, 3, units), dtype)})[1]["x"] for rows in (6, 70)
+    )
+    assert (some == every[:6]).all()
 
 
 def test_a_large_batch_needs_no_room_for_its_products_with_all_steps() -> None:

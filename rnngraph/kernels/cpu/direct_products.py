@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from rnngraph.ir.types import BATCH
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.packing import Pack
-from rnngraph.kernels.cpu.products import DEPTH, Shape, Writer
+from rnngraph.kernels.cpu.products import CHUNK, DEPTH, Shape, Writer
 from rnngraph.kernels.kernel import Product, Sizes, rows_of
 from rnngraph.planning.program import Code, Group, Program, Ref, Repeat, groups_of
 
@@ -27,19 +28,26 @@ BLOCKS = (4, 3), (2, 8), (1, 8)
 rows first, and what is left over by smaller blocks."""
 
 
-def in_place(program: Program, sizes: Sizes) -> dict[int, Ref]:
-    """Of slots for panels that are not worth packing, the weights that they would be packed from."""
-    rows = Counter[int]()
+def unpacked(program: Program, sizes: Sizes, threads: int) -> dict[int, tuple[Ref, str]]:
+    """Of slots for panels that are not made, the weights that they would be packed from, and the kernel that takes
+    these as they lie."""
+    rows, products = Counter[int](), Counter[int]()
     for group, times in _products(program.code, sizes, 1):
+        slot = program.slots[group.outs[0].slot]
         rows[group.ins[1].slot] += times * group.kernel.each * rows_of(group.kernel.axes, sizes)
-    packs = (g for g in groups_of(program.code) if isinstance(g.kernel, Pack))
-    return {
-        pack.outs[0].slot: pack.ins[0]
-        for pack in packs
+        products[group.ins[1].slot] += 1 if slot.before(sizes) else times
+    # Threads that share rows would each pack all columns.
+    once = {slot for slot, n in products.items() if n == 1 and (threads == 1 or sizes[BATCH] < 2 * threads)}
+    found = {}
+    for group in groups_of(program.code):
         # What a program computes may be overwritten before the product.
-        if program.categories[pack.ins[0].slot] == "parameters" and pack.kernel.column == 1
-        and rows[pack.outs[0].slot] <= FEW
-    }  # fmt: skip
+        if isinstance(group.kernel, Pack) and program.categories[group.ins[0].slot] == "parameters":
+            slot = group.outs[0].slot
+            if rows[slot] <= FEW and group.kernel.column == 1:
+                found[slot] = group.ins[0], "direct"
+            elif rows[slot] <= CHUNK and slot in once:
+                found[slot] = group.ins[0], "product_once"
+    return found
 
 
 def _products(code: Sequence[Code], sizes: Sizes, times: int) -> Iterator[tuple[Group, int]]:

@@ -73,10 +73,10 @@ class Addresses:
             self.known[id(kernel)] = self.found(kernel)
         return self.known[id(kernel)]
 
-    def direct(self) -> int:
-        """The address of the kernel for products with matrices that are not packed."""
+    def unpacked(self, kernel: str) -> int:
+        """The address of a kernel for products with matrices that are not packed."""
         shape = products.Shape(self.machine.dtype, self.machine.width, self.machine.across)
-        return direct_kernel(shape).address("direct")
+        return (direct_kernel if kernel == "direct" else product_kernels)(shape).address(kernel)
 
     def found(self, kernel: Kernel) -> int:
         key = _key(kernel, self.machine)

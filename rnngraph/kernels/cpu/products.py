@@ -30,6 +30,9 @@ SUMS = 8
 CHUNK = 192
 """Rows that go through all panels before the next rows do."""
 
+LINE = 64
+"""Bytes that a cache fetches at once."""
+
 Plus = tuple[str, Sequence[str]]
 """What is added to the sums of a tile: whether it is (i1), and its lines."""
 
@@ -46,6 +49,11 @@ class Shape(Struct, frozen=True):
         return self.width * self.across
 
     @property
+    def together(self) -> int:
+        """How many panels are packed at once: as many as four lines of a cache hold."""
+        return max(1, 4 * LINE // (self.panel * self.bytes))
+
+    @property
     def element(self) -> str:
         return "float" if self.dtype == "float32" else "double"
 
@@ -55,10 +63,10 @@ class Shape(Struct, frozen=True):
 
 
 def write(shape: Shape, declared: set[str]) -> str:
-    """The text of the kernels `product` and `pack` for one shape of panels."""
+    """The text of the kernels `product`, `product_once` and `pack` for one shape of panels."""
     writer = Writer(shape, declared)
     tiles = [writer.tile(rows, panels) for rows, panels in writer.shapes]
-    return "\n\n".join([*tiles, writer.product(), writer.pack()])
+    return "\n\n".join([*tiles, writer.product(), writer.product_once(), writer.pack()])
 
 
 class Writer:
@@ -200,6 +208,36 @@ class Writer:
                         f"ptr {to.at(rows, first, 'i64')}"))  # fmt: skip
         return to.text()
 
+    def product_once(self) -> str:
+        """The same with a matrix that is read once: a block of each panel is packed where it is needed. Its arguments
+        are those of `product` with the matrix itself in the place of its panels, and the entries from term to term and
+        from column to column in that of their direction."""
+        to, shape = Function("product_once", KERNEL), self.shape
+        a, b, d, c = (to.pointer("%args", i) for i in range(4))
+        lda, ldd, ldc, terms, columns, term, column = (to.word("%args", i) for i in range(4, 11))
+        room = to.variable(f"[{DEPTH * shape.panel * shape.together} x {shape.element}]")
+        added = to.let(f"icmp ne ptr {d}, null")
+        tiles_by_shape = {rows: f"tile_{rows}_1" for rows in range(1, ROWS + 1)}
+        with to.loop("%r0", "%r1", CHUNK) as low:
+            tiles = _Tiles(to, to.sub(to.least(to.add(low, CHUNK), "%r1"), low))
+            rows, source, target, beside = self.listed(to, low, (a, lda), (c, ldc), (d, ldd))
+            with to.loop("%c0", "%c1", shape.together) as n, to.loop(0, terms, DEPTH) as k:
+                start, left = to.mul(n, shape.panel), to.sub(terms, k)
+                depth = to.least(DEPTH, left)
+                wanted = to.let(f"and i1 {added}, {to.let(f'icmp sle i64 {left}, {DEPTH}')}")
+                panels, apart = to.least(shape.together, to.sub("%c1", n)), to.mul(depth, shape.panel)
+                place = self.at(to, b, to.add(to.mul(k, term), to.mul(start, column)))
+                self.panels(to, place, (term, column), room, apart, panels, depth, to.sub(columns, start))
+                with to.loop(0, panels) as p, tiles.each() as (row, take):
+                    first = to.add(start, to.mul(p, shape.panel))
+                    plus = to.let(f"select i1 {wanted}, ptr {self.at(to, beside, first)}, ptr null")
+                    self.chosen(to, take, tiles_by_shape, (
+                        f"ptr {self.at(to, source, k)}", f"i64 {lda}", f"ptr {self.at(to, room, to.mul(p, apart))}",
+                        "i64 0", f"ptr {self.at(to, target, first)}", f"i64 {ldc}", f"i64 {depth}", f"ptr {plus}",
+                        f"i64 {ldd}", f"i64 {to.sub(columns, first)}", f"i64 {k}",
+                        f"ptr {to.at(rows, row, 'i64')}"))  # fmt: skip
+        return to.text()
+
     def listed(self, to: Function, low: Number, *arrays: tuple[str, str]) -> tuple[str, ...]:
         """The list of the rows from `low` on, and the arrays (with entries from row to row) that it counts in. Without
         a list given it is 0, 1, 2..., and the arrays begin at `low`."""
@@ -236,18 +274,45 @@ class Writer:
         to = Function("pack", KERNEL)
         source, target = to.pointer("%args", 0), to.pointer("%args", 1)
         term, column, terms, columns = (to.word("%args", i) for i in range(2, 6))
-        v = self.lanes(to)
-        beside = to.let(f"icmp eq i64 {column}, 1")
-        apart = to.let(f"xor i1 {beside}, true")
-        with to.loop("%c0", "%c1") as p:
-            out = self.at(to, target, self.places(to, p, terms))
-            left = to.sub(columns, to.mul(p, shape.panel))
-            with to.when(beside):
-                self.pack_rows(to, v, self.at(to, source, to.mul(p, shape.panel)), term, out, terms, left)
-            with to.when(apart):
-                self.pack_columns(to, v, self.at(to, source, to.mul(to.mul(p, shape.panel), column)), term, column, out,
-                                  terms, left)  # fmt: skip
+        apart = to.mul(terms, shape.panel)
+        with to.loop("%c0", "%c1", shape.together) as n:
+            first, panels = to.mul(n, shape.panel), to.least(shape.together, to.sub("%c1", n))
+            place, out = self.at(to, source, to.mul(first, column)), self.at(to, target, to.mul(n, apart))
+            self.panels(to, place, (term, column), out, apart, panels, terms, to.sub(columns, first))
         return to.text()
+
+    def panels(self, to: Function, start: str, apart: tuple[Number, Number], out: str, step: Number, panels: Number,
+               terms: Number, left: Number) -> None:  # fmt: skip
+        """Some terms of a few panels, `step` entries after each other, of which `left` columns are there."""
+        term, column = apart
+        v, beside = self.lanes(to), to.let(f"icmp eq i64 {column}, 1")
+        whole = to.let(f"select i1 {beside}, i64 {to.least(panels, to.div(left, self.shape.panel))}, i64 0")
+        self.pack_whole(to, v, start, term, out, step, whole, terms)
+        with to.loop(whole, panels) as p:
+            first = to.mul(p, self.shape.panel)
+            place, room = self.at(to, start, to.mul(first, column)), self.at(to, out, to.mul(p, step))
+            with to.when(beside):
+                self.pack_rows(to, v, place, term, room, terms, to.sub(left, first))
+            with to.when(to.let(f"xor i1 {beside}, true")):
+                self.pack_columns(to, v, place, term, column, room, terms, to.sub(left, first))
+
+    def pack_whole(self, to: Function, v: Lanes, start: str, term: Number, out: str, step: Number, panels: Number,
+                   terms: Number) -> None:  # fmt: skip
+        """Whole panels whose columns lie side by side, a few at a time: to step from row to row is to step from page to
+        page. What comes next in each row is fetched meanwhile."""
+        shape = self.shape
+        with to.loop(0, terms) as k, to.loop(0, panels) as p:
+            row = self.at(to, start, to.add(to.mul(k, term), to.mul(p, shape.panel)))
+            place = self.at(to, out, to.add(to.mul(p, step), to.mul(k, shape.panel)))
+            for j in range(0, shape.panel, LINE // shape.bytes):
+                self.fetched(to, self.at(to, row, shape.together * shape.panel + j))
+            for j in range(0, shape.panel, shape.width):
+                v.store(v.load(self.at(to, row, j), shape.dtype), self.at(to, place, j), shape.dtype)
+
+    def fetched(self, to: Function, place: str) -> None:
+        """Asks for a line of the cache that is read soon; nothing is read, so it may lie outside of all arrays."""
+        self.declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        to.do(f"call void @llvm.prefetch.p0(ptr {place}, i32 0, i32 3, i32 1)")
 
     def pack_columns(self, to: Function, v: Lanes, start: str, term: Number, column: Number, out: str, terms: Number,
                      left: Number) -> None:  # fmt: skip

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.cpu import table_interpreter as walk
 from rnngraph.kernels.cpu.barriers import ALONE, Item, Share, alike, meetings
-from rnngraph.kernels.cpu.direct_products import in_place
+from rnngraph.kernels.cpu.direct_products import unpacked
 from rnngraph.kernels.cpu.modules import Addresses
 from rnngraph.kernels.cpu.packing import Pack
 from rnngraph.kernels.cpu.sharing import arguments_of, columns_of, listed, parallel
@@ -40,8 +40,8 @@ class Tables:
         self.sizes, self.target = plan.sizes, addresses.machine
         self.known: dict[int, tuple[int, tuple[int, ...], tuple[int, ...]]] = {}
         self.kept: list[array[int]] = []
-        self.unpacked = in_place(program, plan.sizes)
-        """Of slots for panels that are not made, the matrices."""
+        self.unpacked = unpacked(program, plan.sizes, self.target.threads)
+        """Of slots for panels that are not made, the matrices, and the kernels that take these."""
         self.products = Counter[int]()
         """How many there are of each matrix in panels."""
         self.whole: dict[int, Group] = {}
@@ -129,10 +129,7 @@ class Tables:
         return [*(self.whole[id(group)] for group in early), replace(item, body=body)]
 
     def is_early(self, item: Code) -> TypeGuard[Group]:
-        if not isinstance(item, Group):
-            return False
-        slot = self.program.slots[item.outs[0].slot]
-        return slot.passing is not None and not slot.passes(self.sizes)
+        return isinstance(item, Group) and self.program.slots[item.outs[0].slot].before(self.sizes)
 
     def group(self, group: Group, share: Share) -> list[int]:
         kernel, words = group.kernel, [0] * walk.WORDS
@@ -140,7 +137,8 @@ class Tables:
         part = self.ranges.get(known_as)
         if part is None:
             part = self.ranges[known_as] = self.part(group, share)
-        words[walk.KERNEL] = self.addresses.direct() if self.is_direct(group) else self.addresses.of(kernel)
+        lying = self.lying(group)
+        words[walk.KERNEL] = self.addresses.unpacked(lying[1]) if lying else self.addresses.of(kernel)
         words[walk.WANTED] = int(group.part == "live")
         words[walk.ROW0 : walk.COL1 + 1], words[walk.STRIDE], words[walk.JUMP] = part
         words[walk.ARGS], words[walk.MASK], words[walk.MOVES], words[walk.MOVING] = (
@@ -148,9 +146,9 @@ class Tables:
         )
         return words
 
-    def is_direct(self, group: Group) -> bool:
-        """Whether it is a product with a matrix as it lies."""
-        return isinstance(group.kernel, Product) and group.ins[1].slot in self.unpacked
+    def lying(self, group: Group) -> tuple[Ref, str] | None:
+        """Of a product with a matrix as it lies: the matrix, and the kernel."""
+        return self.unpacked.get(group.ins[1].slot) if isinstance(group.kernel, Product) else None
 
     def arguments(self, group: Group) -> tuple[int, int, int, int]:
         """Where the arguments of a group stand, which is the mask, how many move, and where it stands how.
@@ -161,12 +159,12 @@ class Tables:
         for i, ref in enumerate((*group.operands, *group.outs)):
             if i == 2 and isinstance(kernel, Product) and kernel.ldd is None:
                 args.append(0)  # nothing to add
-            self.argument(self.unpacked.get(ref.slot, ref), args, moves)
+            self.argument(self.unpacked[ref.slot][0] if ref.slot in self.unpacked else ref, args, moves)
         args.extend(arguments_of(kernel, self.sizes))
         if isinstance(kernel, Nest):
             args.extend(kernel.words(self.sizes, self.apart(group, kernel)))
-        if self.is_direct(group):
-            args.append(kernel.term)
+        if self.lying(group):
+            args.extend((kernel.term, kernel.column))
         elif isinstance(kernel, Product):
             self.direction(group.ins[1].slot, args, moves)
         mask = len(args) if group.part else 0
