@@ -20,7 +20,7 @@ from rnngraph.planning.program import Code, Group, Program, Ref, Repeat, groups_
 FEW = 16
 """Up to so many rows, of all products with a matrix together, it is not packed."""
 
-HELD, WIDE = 8, 256
+HELD, WIDE = 8, 2048
 """Rows and columns of the sums that are held at once."""
 
 BLOCKS = (4, 3), (2, 8), (1, 8)
