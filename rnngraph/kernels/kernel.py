@@ -64,7 +64,7 @@ class Product(Struct, frozen=True):
 
     From row to row there are `lda`, `ldd` and `ldc` entries (`ldd` is None where there is nothing to add); in the
     matrix `term` entries from one of its `terms` rows to the next, `column` from one of its `width` columns. There are
-    `each` rows for each place on the axes, as the places of an image.
+    `each` rows for each place on the axes, as the places of an image. Where it is `alone` no other reads the matrix.
     """
 
     axes: tuple[str, ...]
@@ -76,6 +76,7 @@ class Product(Struct, frozen=True):
     terms: int
     width: int
     each: int = 1
+    alone: bool = False
 
     @property
     def title(self) -> str:

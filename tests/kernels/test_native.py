@@ -27,7 +27,7 @@ from rnngraph.files import cache as kept_on_disk
 from rnngraph.ir.graph import Graph
 from rnngraph.ir.types import Type
 from rnngraph.kernels import fusion
-from rnngraph.kernels.cpu import machine_code, threads
+from rnngraph.kernels.cpu import machine_code, packing, threads
 from rnngraph.kernels.cpu.modules import target
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.kernel import Product, Sums
@@ -213,6 +213,27 @@ def test_between_two_meetings_it_does_not_matter_who_is_first(
     for (case, right), together in product(zip(cases, expected, strict=True), others):
         found = given(model, together, 5, *case)
         assert all(np.array_equal(right[key], found[key], equal_nan=True) for key in right)
+
+
+@pytest.mark.parametrize("order", [list, lambda threads: list(threads)[::-1]], ids=["forth", "back"])
+@pytest.mark.parametrize("name", ["tagger", "attention", "bidirectional", "stack"])
+def test_weights_that_one_product_reads_are_packed_as_it_goes(
+    name: str, order: Callable[[Sequence[int]], Sequence[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By threads that have columns of it and rows of all else, with the bits of panels that are packed before."""
+    model = parsed(name)
+    programs = [
+        model.compile(backend=NativeBackend(machine(**how)), dtype="float32", gradient=True)
+        for how in ({"threads": 1}, {"threads": 1}, {"threads": 3, "worth": 0, "worth_meeting": 0})
+    ]
+    monkeypatch.setattr(native_execution, "_share_out", one_by_one(order))
+    for case in ((1, False), (1, True), (7, False), (7, True)):
+        monkeypatch.setattr(packing, "WIDE", math.inf)
+        before = given(model, programs[0], 9, *case)
+        monkeypatch.setattr(packing, "WIDE", 1)
+        for program in programs[1:]:
+            found = given(model, program, 9, *case)
+            assert all(np.array_equal(before[key], found[key], equal_nan=True) for key in before)
 
 
 FORTH_AND_BACK = {"forth": list, "back": lambda threads: list(threads)[::-1], "as they come": None}

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.cpu.llvm_text import KERNEL, Function, Number
 from rnngraph.kernels.cpu.packing import Pack
-from rnngraph.kernels.cpu.products import CHUNK, DEPTH, Shape, Writer
+from rnngraph.kernels.cpu.products import DEPTH, Shape, Writer
 from rnngraph.kernels.kernel import Product, Sizes, rows_of
 from rnngraph.planning.program import Code, Group, Program, Ref, Repeat, groups_of
 
@@ -33,21 +33,30 @@ def unpacked(program: Program, sizes: Sizes, threads: int) -> dict[int, tuple[Re
     these as they lie."""
     rows, products = Counter[int](), Counter[int]()
     for group, times in _products(program.code, sizes, 1):
-        slot = program.slots[group.outs[0].slot]
-        rows[group.ins[1].slot] += times * group.kernel.each * rows_of(group.kernel.axes, sizes)
-        products[group.ins[1].slot] += 1 if slot.before(sizes) else times
+        made, panels = program.slots[group.outs[0].slot], group.ins[1].slot
+        rows[panels] += times * group.kernel.each * rows_of(group.kernel.axes, sizes)
+        products[panels] += 1 if made.before(sizes) else times
     # Threads that share rows would each pack all columns.
-    once = {slot for slot, n in products.items() if n == 1 and (threads == 1 or sizes[BATCH] < 2 * threads)}
+    by_columns = threads == 1 or sizes[BATCH] < 2 * threads
     found = {}
     for group in groups_of(program.code):
         # What a program computes may be overwritten before the product.
         if isinstance(group.kernel, Pack) and program.categories[group.ins[0].slot] == "parameters":
             slot = group.outs[0].slot
-            if rows[slot] <= FEW and group.kernel.column == 1:
+            if _is_direct(rows[slot], group.kernel.column):
                 found[slot] = group.ins[0], "direct"
-            elif rows[slot] <= CHUNK and slot in once:
-                found[slot] = group.ins[0], "product_once"
+            elif by_columns and products[slot] == 1:
+                found[slot] = group.ins[0], "product_alone"
     return found
+
+
+def alone(kernel: Product, sizes: Sizes) -> str:
+    """The kernel for a product that alone reads its weights, which are never packed before."""
+    return "direct" if _is_direct(kernel.each * rows_of(kernel.axes, sizes), kernel.column) else "product_alone"
+
+
+def _is_direct(rows: int, column: int) -> bool:
+    return rows <= FEW and column == 1
 
 
 def _products(code: Sequence[Code], sizes: Sizes, times: int) -> Iterator[tuple[Group, int]]:

@@ -1,8 +1,9 @@
 """Matrices in panels: each is packed once before the first product that reads it, outside of a loop where it stays the
-same."""
+same; wide weights of a single product as it goes (see `Product.alone`)."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -13,6 +14,9 @@ from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.kernel import Product, Sizes
 from rnngraph.kernels.layouts import View, Views
 from rnngraph.planning.program import Code, Group, Program, Ref, Repeat, Ring, Slot, Turn, groups_of, moments_of
+
+WIDE = 2048
+"""From so many columns on there are enough for any number of threads, each of which packs its own."""
 
 
 class Pack(Struct, frozen=True):
@@ -51,10 +55,13 @@ class _Packing:
         self.slots, self.panel = list(program.slots), target.panel
         self.views = Views(program.slots, target.dtype)
         self.panels: dict[tuple[View, Pack], Ref] = {}
+        self.uses = Counter[tuple[View, Pack]]()
+        self.categories = program.categories
 
     def way(self, code: Sequence[Code]) -> list[Code]:
         """Code that is run by itself: it packs what it needs."""
         self.panels.clear()
+        self.uses = Counter(self.key(g) for g in groups_of(code) if isinstance(g.kernel, Product))
         return self.code(code, -1)
 
     def code(self, code: Sequence[Code], level: int) -> list[Code]:
@@ -64,7 +71,8 @@ class _Packing:
             if isinstance(item, Repeat):
                 found += self.repeat(item)
             elif isinstance(item, Group) and isinstance(item.kernel, Product):
-                found += self.product(item, level >= 0 and item.ins[1].slot in changed)
+                alone = level < 0 and self.is_alone(item)
+                found += [_alone(item)] if alone else self.product(item, level >= 0 and item.ins[1].slot in changed)
             else:
                 found.append(item)
         return found
@@ -95,6 +103,11 @@ class _Packing:
             del self.panels[key]
         return [*before, found]
 
+    def is_alone(self, group: Group) -> bool:
+        """Whether it is the only product with wide weights. What a program computes may be overwritten before it."""
+        weights = self.categories[group.ins[1].slot] == "parameters"
+        return weights and group.kernel.width >= WIDE and self.uses[self.key(group)] == 1
+
     def key(self, group: Group) -> tuple[View, Pack]:
         """A product's matrix, and how it is packed."""
         kernel = group.kernel
@@ -105,6 +118,10 @@ class _Packing:
         self.slots.append(Slot(Type((), (-(-pack.width // self.panel), pack.terms, self.panel))))
         room = self.panels[key] = Ref(len(self.slots) - 1, (slice(None),) * 3)
         return Group((), (matrix,), (room,), pack)
+
+
+def _alone(group: Group) -> Group:
+    return replace(group, kernel=replace(group.kernel, alone=True))
 
 
 def _written(code: Sequence[Code]) -> set[int]:

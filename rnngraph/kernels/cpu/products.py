@@ -63,10 +63,10 @@ class Shape(Struct, frozen=True):
 
 
 def write(shape: Shape, declared: set[str]) -> str:
-    """The text of the kernels `product`, `product_once` and `pack` for one shape of panels."""
+    """The text of the kernels `product`, `product_alone` and `pack` for one shape of panels."""
     writer = Writer(shape, declared)
     tiles = [writer.tile(rows, panels) for rows, panels in writer.shapes]
-    return "\n\n".join([*tiles, writer.product(), writer.product_once(), writer.pack()])
+    return "\n\n".join([*tiles, writer.product(), writer.product_alone(), writer.pack()])
 
 
 class Writer:
@@ -208,27 +208,27 @@ class Writer:
                         f"ptr {to.at(rows, first, 'i64')}"))  # fmt: skip
         return to.text()
 
-    def product_once(self) -> str:
-        """The same with a matrix that is read once: a block of each panel is packed where it is needed. Its arguments
-        are those of `product` with the matrix itself in the place of its panels, and the entries from term to term and
-        from column to column in that of their direction."""
-        to, shape = Function("product_once", KERNEL), self.shape
+    def product_alone(self) -> str:
+        """The same with a matrix that nothing else reads: a few panels are packed, and go through all rows, before the
+        next are. Its arguments are those of `product` with the matrix itself in the place of its panels, and the
+        entries from term to term and from column to column in that of their direction."""
+        to, shape = Function("product_alone", KERNEL), self.shape
         a, b, d, c = (to.pointer("%args", i) for i in range(4))
         lda, ldd, ldc, terms, columns, term, column = (to.word("%args", i) for i in range(4, 11))
         room = to.variable(f"[{DEPTH * shape.panel * shape.together} x {shape.element}]")
         added = to.let(f"icmp ne ptr {d}, null")
         tiles_by_shape = {rows: f"tile_{rows}_1" for rows in range(1, ROWS + 1)}
-        with to.loop("%r0", "%r1", CHUNK) as low:
-            tiles = _Tiles(to, to.sub(to.least(to.add(low, CHUNK), "%r1"), low))
-            rows, source, target, beside = self.listed(to, low, (a, lda), (c, ldc), (d, ldd))
-            with to.loop("%c0", "%c1", shape.together) as n, to.loop(0, terms, DEPTH) as k:
-                start, left = to.mul(n, shape.panel), to.sub(terms, k)
-                depth = to.least(DEPTH, left)
-                wanted = to.let(f"and i1 {added}, {to.let(f'icmp sle i64 {left}, {DEPTH}')}")
-                panels, apart = to.least(shape.together, to.sub("%c1", n)), to.mul(depth, shape.panel)
-                place = self.at(to, b, to.add(to.mul(k, term), to.mul(start, column)))
-                self.panels(to, place, (term, column), room, apart, panels, depth, to.sub(columns, start))
-                with to.loop(0, panels) as p, tiles.each() as (row, take):
+        with to.loop("%c0", "%c1", shape.together) as n, to.loop(0, terms, DEPTH) as k:
+            start, left = to.mul(n, shape.panel), to.sub(terms, k)
+            depth = to.least(DEPTH, left)
+            wanted = to.let(f"and i1 {added}, {to.let(f'icmp sle i64 {left}, {DEPTH}')}")
+            panels, apart = to.least(shape.together, to.sub("%c1", n)), to.mul(depth, shape.panel)
+            place = self.at(to, b, to.add(to.mul(k, term), to.mul(start, column)))
+            self.panels(to, place, (term, column), room, apart, panels, depth, to.sub(columns, start))
+            with to.loop("%r0", "%r1", CHUNK) as low:
+                tiles = _Tiles(to, to.sub(to.least(to.add(low, CHUNK), "%r1"), low))
+                rows, source, target, beside = self.listed(to, low, (a, lda), (c, ldc), (d, ldd))
+                with tiles.each() as (row, take), to.loop(0, panels) as p:
                     first = to.add(start, to.mul(p, shape.panel))
                     plus = to.let(f"select i1 {wanted}, ptr {self.at(to, beside, first)}, ptr null")
                     self.chosen(to, take, tiles_by_shape, (

@@ -24,6 +24,8 @@ from rnngraph.kernels.nests import Nest
 def parallel(kernel: Any) -> str:
     """ "rows" where each row is on its own, "columns" where a part of the columns needs all rows, else "one"."""
     match kernel:
+        case Product(alone=True):
+            return "columns"
         case Product() | Ctc():
             return "rows"
         case Elementwise() | AlongRow() | Nest():

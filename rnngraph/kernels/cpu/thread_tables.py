@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from rnngraph.ir.types import BATCH
 from rnngraph.kernels.cpu import table_interpreter as walk
 from rnngraph.kernels.cpu.barriers import ALONE, Item, Share, alike, meetings
-from rnngraph.kernels.cpu.direct_products import unpacked
+from rnngraph.kernels.cpu.direct_products import alone, unpacked
 from rnngraph.kernels.cpu.modules import Addresses
 from rnngraph.kernels.cpu.packing import Pack
 from rnngraph.kernels.cpu.sharing import arguments_of, columns_of, listed, parallel
@@ -138,7 +138,7 @@ class Tables:
         if part is None:
             part = self.ranges[known_as] = self.part(group, share)
         lying = self.lying(group)
-        words[walk.KERNEL] = self.addresses.unpacked(lying[1]) if lying else self.addresses.of(kernel)
+        words[walk.KERNEL] = self.addresses.unpacked(lying) if lying else self.addresses.of(kernel)
         words[walk.WANTED] = int(group.part == "live")
         words[walk.ROW0 : walk.COL1 + 1], words[walk.STRIDE], words[walk.JUMP] = part
         words[walk.ARGS], words[walk.MASK], words[walk.MOVES], words[walk.MOVING] = (
@@ -146,9 +146,14 @@ class Tables:
         )
         return words
 
-    def lying(self, group: Group) -> tuple[Ref, str] | None:
-        """Of a product with a matrix as it lies: the matrix, and the kernel."""
-        return self.unpacked.get(group.ins[1].slot) if isinstance(group.kernel, Product) else None
+    def lying(self, group: Group) -> str:
+        """The kernel of a product with a matrix as it lies; empty for all else."""
+        if not isinstance(group.kernel, Product):
+            return ""
+        if group.kernel.alone:
+            return alone(group.kernel, self.sizes)
+        _, kernel = self.unpacked.get(group.ins[1].slot, (None, ""))
+        return kernel
 
     def arguments(self, group: Group) -> tuple[int, int, int, int]:
         """Where the arguments of a group stand, which is the mask, how many move, and where it stands how.
@@ -206,10 +211,13 @@ class Tables:
 
     def part(self, group: Group, share: Share) -> Ranges:
         """The rows and columns that fall to one thread."""
-        dealt = share.dealt and group.kernel.axes == (BATCH,) and listed(group.kernel)
-        if parallel(group.kernel) == "rows" and (group.part or dealt):
-            return self.listed(group.kernel, share)
-        return self.run_of_rows(group.kernel, share), 0, 0
+        kernel = group.kernel
+        alone = isinstance(kernel, Product) and kernel.alone
+        own = share._replace(by_rows=False) if alone else share
+        dealt = own.dealt and kernel.axes == (BATCH,) and listed(kernel)
+        if (alone or parallel(kernel) == "rows") and (group.part or dealt):
+            return self.listed(kernel, own)
+        return self.run_of_rows(kernel, own), 0, 0
 
     def listed(self, kernel: Any, share: Share) -> Ranges:
         """Rows taken through lists. Rows of the batch are dealt out to the threads one by one, as long ones may stand
