@@ -19,7 +19,7 @@ from rnngraph.viz.box_texts import (
 from rnngraph.viz.groups import TRANSPARENT, Path, constants
 from rnngraph.viz.scene import Box, End, Port
 from rnngraph.viz.scene_building import Drawer
-from rnngraph.viz.sketch import Link, Scope
+from rnngraph.viz.scopes import Link, Scope
 
 
 def title(drawer: Drawer, node: Node, base: Path) -> str:

@@ -21,7 +21,7 @@ from rnngraph.viz.loops import closed_loop, open_loop
 from rnngraph.viz.palette import Look
 from rnngraph.viz.scene import Scene
 from rnngraph.viz.scene_building import Drawer, DrawSteps, Options
-from rnngraph.viz.sketch import Scope, TooMany
+from rnngraph.viz.scopes import Scope, TooMany
 from rnngraph.viz.unrolled import Steps, stepping
 from rnngraph.viz.values import with_values
 from rnngraph.viz.write import Picture

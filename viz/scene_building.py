@@ -23,7 +23,7 @@ from rnngraph.viz.box_texts import (
 from rnngraph.viz.folded_steps import DEFAULT_STEPS
 from rnngraph.viz.groups import HOLDING, TRANSPARENT, Close, Group, Path, chunks, groups_of, inner_groups, singles
 from rnngraph.viz.scene import Box, End, Scene, Slot, key_of
-from rnngraph.viz.sketch import Link, Rows, Scope, Sketch
+from rnngraph.viz.scopes import Link, Rows, Scope, Sketch
 
 
 class Options(Struct, frozen=True):

@@ -16,7 +16,7 @@ from rnngraph.viz.groups import Group, Path, constants
 from rnngraph.viz.loops import around, drawn_at_all, enter, initial_text, instance_of, title
 from rnngraph.viz.scene import Box, Columns, End
 from rnngraph.viz.scene_building import Drawer
-from rnngraph.viz.sketch import Link, Pill, Rows, Scope
+from rnngraph.viz.scopes import Link, Pill, Rows, Scope
 
 _SHIFT, _LAST = "shift", "last"
 

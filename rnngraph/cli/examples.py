@@ -32,7 +32,7 @@ DATA = {
 @click.option("--copy", "folder", type=Folder(), help="Copy them, or those named, with their data into a new folder.")
 def examples(names: tuple[str, ...], folder: str | None) -> None:
     """List the models that come along, all or those NAMED, or copy them into a folder."""
-    from rnngraph.files.folders import fill
+    from rnngraph.files.new_folder import fill
 
     known = {path.rpartition("/")[2].removesuffix(".rnn"): (path, entry) for path, entry in _models()}
     for name in names:

@@ -6,7 +6,7 @@ import click
 
 from rnngraph.cli.arguments import Folder, Verb
 from rnngraph.cli.terminal import say
-from rnngraph.files.folders import fill
+from rnngraph.files.new_folder import fill
 
 MODEL = """\
 # The temperature of the next hour, from the temperature and the light of the last day.

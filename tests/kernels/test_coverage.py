@@ -19,7 +19,7 @@ from rnngraph.kernels.cpu.modules import target
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.kernel import Product
 from rnngraph.kernels.listing import listed
-from rnngraph.kernels.loop_products import enough_rows
+from rnngraph.kernels.products_into_loops import enough_rows
 from rnngraph.model import Model
 from rnngraph.ops.windows import places, same, valid
 from rnngraph.planning.lowering import lower

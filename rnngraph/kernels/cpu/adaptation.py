@@ -6,7 +6,7 @@ from __future__ import annotations
 from rnngraph.kernels.cpu.packing import packed
 from rnngraph.kernels.cpu.target import CpuTarget
 from rnngraph.kernels.fusion import fused
-from rnngraph.kernels.loop_slots import alive_through_loops
+from rnngraph.kernels.loop_lifetimes import alive_through_loops
 from rnngraph.planning.forks import with_forks
 from rnngraph.planning.program import Program
 

@@ -11,7 +11,7 @@ from rnngraph.kernels.fusion import fused
 from rnngraph.kernels.gpu.functions import supported
 from rnngraph.kernels.gpu.target import GpuTarget
 from rnngraph.kernels.gpu.wavefront import with_waves
-from rnngraph.kernels.loop_slots import alive_through_loops
+from rnngraph.kernels.loop_lifetimes import alive_through_loops
 from rnngraph.planning.forks import with_forks
 from rnngraph.planning.program import Code, Group, Program, Repeat
 
