@@ -16,8 +16,8 @@ from rnngraph.kernels.chain_building import Chains, Link, Run
 from rnngraph.kernels.kernel import ColumnSums, Sums
 from rnngraph.kernels.kernel_selection import Claims
 from rnngraph.kernels.layouts import Views
-from rnngraph.kernels.products_into_loops import taken_inward
 from rnngraph.kernels.padding import without_padding
+from rnngraph.kernels.products_into_loops import taken_inward
 from rnngraph.kernels.row_masks import StepsOfRows
 from rnngraph.kernels.target import Target
 from rnngraph.planning.program import (

@@ -20,8 +20,8 @@ from rnngraph.kernels.cpu.packing import Pack
 from rnngraph.kernels.cpu.sharing import arguments_of, columns_of, listed, parallel
 from rnngraph.kernels.cpu.threads import Job, Words
 from rnngraph.kernels.kernel import Elementwise, Kernel, Product, rows_of
-from rnngraph.kernels.products_into_loops import for_all_steps
 from rnngraph.kernels.nests import Nest
+from rnngraph.kernels.products_into_loops import for_all_steps
 from rnngraph.planning.plan import Plan
 from rnngraph.planning.program import ALL, Code, Entry, Group, Parity, Program, Ref, Repeat, Ring, Turn
 
