@@ -14,7 +14,7 @@ from rnngraph.analysis.flops import products
 from rnngraph.compilation.calls import GRADIENT
 from rnngraph.compilation.variant import Variant
 from rnngraph.diagnostics.errors import UserError
-from rnngraph.distributed.communication_volume import Exchange
+from rnngraph.distributed.communication_volume import Volume
 from rnngraph.model import Model
 from rnngraph.planning.program import ITEMSIZE, gradients_made
 
@@ -136,7 +136,7 @@ def gradients_by_time(model: Model, variant: Variant, sizes: Mapping[str, int]) 
     return [Made(prod(w.shape), products(code[ends[GRADIENT + w.name] :], full) / total) for w in trained]
 
 
-def hidden(exchange: Exchange, computing: float, link: Link, made: Sequence[Made]) -> float:
+def hidden(exchange: Volume, computing: float, link: Link, made: Sequence[Made]) -> float:
     """The seconds of messages that go out while the process computes, shard after shard: a bucket once its entries are
     there and the one before is away."""
     each, away, waited = computing / exchange.rounds, 0.0, 0.0
@@ -160,5 +160,5 @@ def _left(made: Sequence[Made], entries: int) -> float:
     return left
 
 
-def _exchange(model: Model, dtype: str, shards: int, processes: int) -> Exchange:
-    return Exchange(trained_values(model), ITEMSIZE["float", dtype], shards, processes)
+def _exchange(model: Model, dtype: str, shards: int, processes: int) -> Volume:
+    return Volume(trained_values(model), ITEMSIZE["float", dtype], shards, processes)

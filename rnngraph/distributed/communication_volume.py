@@ -14,8 +14,8 @@ STATE, NUMBERS = 1, 3
 """Bytes in which a process says whether it has failed, and float64 numbers of each shard."""
 
 
-class Exchange(Struct, frozen=True):
-    """The exchange of one update: `entries` of the gradient with so many bytes each, of `shards` over `processes`."""
+class Volume(Struct, frozen=True):
+    """What one update exchanges: `entries` of the gradient with so many bytes each, of `shards` over `processes`."""
 
     entries: int
     itemsize: int

@@ -22,7 +22,7 @@ from rnngraph.analysis.predicted_scaling import Link, Made, gradients_by_time, h
 from rnngraph.cli.main import exit_code
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.distributed import all_reduce
-from rnngraph.distributed.communication_volume import Exchange
+from rnngraph.distributed.communication_volume import Volume
 from rnngraph.distributed.failures import Failure, Stopped
 from rnngraph.distributed.launch_detection import Launched, launched
 from rnngraph.distributed.mpi import MpiProcesses
@@ -142,7 +142,7 @@ def test_what_is_sent_was_predicted(size: int, ran: Any, monkeypatch: pytest.Mon
         monkeypatch.setattr(all_reduce, setting, entries)
     for rank, found in enumerate(ran(size)):
         for shards, counted in found["sent"].items():
-            predicted = Exchange(trained_values(rg.parse(MODEL)), 4, int(shards), size).sent(rank)
+            predicted = Volume(trained_values(rg.parse(MODEL)), 4, int(shards), size).sent(rank)
             assert counted == predicted
 
 
@@ -177,8 +177,8 @@ def test_what_is_sent_while_a_process_computes_is_hidden(monkeypatch: pytest.Mon
     for setting, entries in {"BUCKET": 10, "PART": 1}.items():
         monkeypatch.setattr(all_reduce, setting, entries)
     made, link = [Made(4, 0.8), Made(6, 0.5), Made(10, 0.0)], Link(latency=1.0, bandwidth=1e30)
-    assert hidden(Exchange(20, 4, 2, 2), 10.0, link, made) == pytest.approx(1.0)
-    assert hidden(Exchange(20, 4, 4, 2), 10.0, link, made) == pytest.approx(3.0)
+    assert hidden(Volume(20, 4, 2, 2), 10.0, link, made) == pytest.approx(1.0)
+    assert hidden(Volume(20, 4, 4, 2), 10.0, link, made) == pytest.approx(3.0)
 
 
 def test_the_gradients_of_the_last_layer_are_there_first() -> None:
