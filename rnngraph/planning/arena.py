@@ -10,8 +10,9 @@ JAIR 10, 1999).
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, product
+from operator import itemgetter
 from random import Random
 from typing import NamedTuple
 
@@ -86,10 +87,11 @@ def _attempts(pieces: Sequence[Piece], least: int) -> Iterator[Placing]:
     """Sweeps forwards and backwards in time, then repairs; what is backwards in time is a placing as well."""
     mirrored = [Piece(-last, -first, size) for first, last, size in pieces]
     lengths = sorted(last - first for first, last, _ in pieces)
+    courses = [(pieces, in_time(pieces)), (mirrored, in_time(mirrored))]
     for share in SHARES:
         short = lengths[int(share * (len(lengths) - 1))] if share else -1
-        yield sweep(pieces, least, short)
-        yield sweep(mirrored, least, short)
+        for way, course in courses:
+            yield sweep(way, course, least, short)
     beside = _beside(pieces)
     if beside is not None:
         yield from _repairs(pieces, least, beside)
@@ -98,22 +100,33 @@ def _attempts(pieces: Sequence[Piece], least: int) -> Iterator[Placing]:
 # --- sweeps ------------------------------------------------------------------------------------------------------
 
 
-def sweep(pieces: Sequence[Piece], least: int, short: int) -> Placing:
+def in_time(pieces: Sequence[Piece]) -> list[tuple[int, list[int]]]:
+    """The pieces in the order in which they begin, each with those that are gone by then."""
+    order = sorted(range(len(pieces)), key=lambda i: (pieces[i].first, -pieces[i].last, -pieces[i].size))
+    ends = sorted(range(len(pieces)), key=lambda i: pieces[i].last)
+    found, gone = [], 0
+    for i in order:
+        before = gone
+        while pieces[ends[gone]].last < pieces[i].first:
+            gone += 1
+        found.append((i, ends[before:gone]))
+    return found
+
+
+def sweep(pieces: Sequence[Piece], course: Sequence[tuple[int, list[int]]], least: int, short: int) -> Placing:
     """Places in the order of time, as an allocator would: each in the smallest gap that holds it.
 
     Pieces that live no longer than `short` lie at the upper end of their gap, others at the lower end: so what is
     long-lived gathers at the bottom and does not cut up the room of what comes and goes.
     """
-    order = sorted(range(len(pieces)), key=lambda i: (pieces[i].first, -pieces[i].last, -pieces[i].size))
-    ends = sorted(range(len(pieces)), key=lambda i: pieces[i].last)
-    gaps, starts, height, gone = _Gaps(least), [0] * len(pieces), 0, 0
-    for i in order:
+    gaps, starts, height = _Gaps(least), [0] * len(pieces), 0
+    for i, gone in course:
+        for g in gone:
+            gaps.give(starts[g], pieces[g].size)
         first, last, size = pieces[i]
-        while pieces[ends[gone]].last < first:
-            gaps.give(starts[ends[gone]], pieces[ends[gone]].size)
-            gone += 1
-        starts[i] = gaps.take(size, high=last - first <= short)
-        height = max(height, starts[i] + size)
+        start = starts[i] = gaps.take(size, last - first <= short)
+        if start + size > height:
+            height = start + size
     return Placing(height, tuple(starts))
 
 
@@ -133,16 +146,20 @@ class _Gaps:
 
     def take(self, size: int, high: bool) -> int:
         """The start of the smallest room that holds a piece, which is free no more."""
+        gaps, least = self.gaps, self.least
         room, at = ENDLESS + 1, 0
-        for i, (low, end) in enumerate(self.gaps):
-            below = (end if end < self.least else self.least) - low
-            found = below if below >= size else end - low
+        for i, (low, end) in enumerate(gaps):
+            found = end - low
+            if found >= size and low < least < end and least - low >= size:
+                found = least - low
             if size <= found < room:
                 room, at = found, i
-        low, end = self.gaps[at]
+                if found == size:
+                    break
+        low, end = gaps[at]
         start = low + room - size if high and low + room < ENDLESS else low
-        rest = ((low, start), (start + size, end))
-        self.gaps[at : at + 1] = [gap for gap in rest if gap[0] < gap[1]]
+        rest = [(start + size, end)] if start + size < end else []
+        gaps[at : at + 1] = [(low, start), *rest] if low < start else rest
         return start
 
     def give(self, start: int, size: int) -> None:
@@ -184,6 +201,7 @@ def _repairs(pieces: Sequence[Piece], least: int, beside: Beside) -> Iterator[Pl
     """From a few first orders: each piece takes the lowest gap; what ends above the bound moves up in the order."""
     all = range(len(pieces))
     tries = min(TRIES, WORK // (1 + sum(map(len, beside)) // 2))
+    neighbours = [_picked(places) for places in beside]
     orders = (
         lambda i: (-pieces[i].size, pieces[i].first),
         lambda i: (pieces[i].first, -pieces[i].last),
@@ -194,29 +212,37 @@ def _repairs(pieces: Sequence[Piece], least: int, beside: Beside) -> Iterator[Pl
         dice, rank = Random(seed), {i: float(n) for n, i in enumerate(sorted(all, key=key))}
         for _ in range(tries):
             order = sorted(all, key=rank.__getitem__)
-            found = _lowest(order, pieces, beside)
+            found = _lowest(order, pieces, neighbours)
             yield found
             for i in order:
                 if found.starts[i] + pieces[i].size > least:
                     rank[i] -= dice.random() * len(pieces) / 3
 
 
-def _lowest(order: Sequence[int], pieces: Sequence[Piece], beside: Beside) -> Placing:
+Room = tuple[int, int]
+"""Where a piece starts and ends."""
+Picked = Callable[[Sequence[Room | None]], Iterable[Room | None]]
+
+
+def _picked(places: Sequence[int]) -> Picked:
+    """What takes these of a list, as is done for each piece in every try."""
+    return itemgetter(*places) if len(places) > 1 else lambda all: [all[i] for i in places]
+
+
+def _lowest(order: Sequence[int], pieces: Sequence[Piece], neighbours: Sequence[Picked]) -> Placing:
     """Each piece, in this order, at the lowest start that those before it leave free."""
-    taken: list[list[tuple[int, int]]] = [[] for _ in pieces]
+    rooms: list[Room | None] = [None] * len(pieces)
     starts, height = [0] * len(pieces), 0
     for i in order:
-        taken[i].sort()
-        start = starts[i] = _gap(taken[i], pieces[i].size)
-        room = start, start + pieces[i].size
-        for o in beside[i]:
-            taken[o].append(room)
-        if room[1] > height:
-            height = room[1]
+        start = starts[i] = _gap(sorted(filter(None, neighbours[i](rooms))), pieces[i].size)
+        end = start + pieces[i].size
+        rooms[i] = start, end
+        if end > height:
+            height = end
     return Placing(height, tuple(starts))
 
 
-def _gap(taken: Sequence[tuple[int, int]], size: int) -> int:
+def _gap(taken: Sequence[Room], size: int) -> int:
     """The lowest place between sorted rooms that holds so many bytes."""
     end = 0
     for start, stop in taken:
