@@ -65,7 +65,7 @@ DOORS = {
     "matplotlib": {"viz.figure", "viz.heat", "viz.memory"},
     "graphviz": {"viz.dot"},
     "graphviz_pure": {"viz.dot_program"},
-    "networkx": {"language.checking.recursion", "ir.text", "passes.saved_values"},
+    "networkx": {"language.checking.recursion", "ir.text"},
     "safetensors": {"files.safetensors"},
     "filelock": {"training.checkpoint"},
     "pygments": {"cli.terminal", "editor.pygments_lexer"},

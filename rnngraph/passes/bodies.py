@@ -42,8 +42,9 @@ def everywhere(graph: Graph, change: Change) -> Graph:
         if node.op is not LOOP:
             return change(node, inputs)
         loop = loop_of(node)
-        inner = with_results(loop, Rewriter(deep).run(loop.results))
-        new = loop_node(rebound(inner, inputs), node.origin)
+        results, new = Rewriter(deep).run(loop.results), node
+        if results != loop.results or inputs != node.inputs:
+            new = loop_node(rebound(with_results(loop, results), inputs), node.origin)
         return change(new, inputs) or new
 
     return rewrite(graph, deep)

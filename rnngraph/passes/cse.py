@@ -39,7 +39,7 @@ def unnamed(graph: Graph) -> Graph:
 
 
 def key_of(node: Node, inputs: tuple[Value, ...]) -> Hashable:
-    return (node.op, inputs, tuple(sorted((k, v) for k, v in node.attrs.items() if k != "loop")))
+    return (node.op, inputs, tuple(sorted([(k, v) for k, v in node.attrs.items() if k != "loop"])))
 
 
 class _Level:

@@ -69,15 +69,13 @@ def _small(node: Node, read: set[Value]) -> tuple[Loop, dict[int, int]]:
     stacks = {v: r for v, r in zip(loop.stacks, stacked(node), strict=True) if r in read}
     live = {c for c, r in zip(loop.carries, finals(node), strict=True) if r in read or c.param == loop.until}
     while True:
-        roots = (*(c.next for c in loop.carries if c in live), *stacks)
-        reached = _params(_pruned(roots))
+        carries = [c for c in loop.carries if c in live]
+        results = _pruned((*(c.next for c in carries), *stacks))
+        reached = _params(results)
         more = {c for c in loop.carries if c.param in reached or c.param in stacks} - live
         if not more:
             break
         live |= more
-    carries = [c for c in loop.carries if c in live]
-    results = _pruned((*(c.next for c in carries), *stacks))
-    reached = _params(results)
     new = replace(
         loop,
         carries=tuple(c._replace(next=v) for c, v in zip(carries, results, strict=False)),

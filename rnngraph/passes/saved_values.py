@@ -7,15 +7,15 @@ price. The cheapest set of kept values is a minimum cut between what cannot be m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from math import prod
 
 from rnngraph.ir.graph import INPUT, Loop, Node, Value
 from rnngraph.ir.types import BATCH, size_of
+from rnngraph.passes.minimum_cut import SINK, SOURCE, Network
 
 CHEAP = ("pointwise", "view", "gather")
 NOMINAL_BATCH, NOMINAL_STEPS = 32, 32
-SOURCE, SINK = "source", "sink"
 
 
 def made_again(loop: Loop, nodes: Sequence[Node], wanted: Iterable[Value]) -> set[Node]:
@@ -44,35 +44,31 @@ def _free_values(loop: Loop, wanted: Sequence[Value]) -> set[Value]:
     return free
 
 
-def _price(value: Value, free: set[Value]) -> float:
+def _price(value: Value, free: set[Value]) -> int:
     if value in free:
-        return 0.0
+        return 0
     rows = prod(NOMINAL_BATCH if axis == BATCH else size_of(axis, lambda _: NOMINAL_STEPS) for axis in value.type.axes)
-    return float(max(1, prod(value.type.shape)) * rows * (1 if value.type.dtype == "bool" else 8))
+    return max(1, prod(value.type.shape)) * rows * (1 if value.type.dtype == "bool" else 8)
 
 
-def _near(nodes: Sequence[Node], wanted: Sequence[Value], free: set[Value]) -> set[object]:
+def _near(nodes: Sequence[Node], wanted: Sequence[Value], free: set[Value]) -> set[Hashable]:
     """The side of the minimum cut on which the wanted values lie.
 
-    Of several minimum cuts networkx gives the one nearest to where the flow ends, so flow ends at what is wanted: no
-    more is made again than saves anything. Each result of a node has a price of its own.
+    Of several minimum cuts it is the one nearest to where the flow ends, so flow ends at what is wanted: no more is
+    made again than saves anything. Each result of a node has a price of its own.
     """
-    import networkx as nx
-
-    flow = nx.DiGraph()
-    flow.add_nodes_from((SOURCE, SINK))
-    for node in nodes:
-        if node.op.kind == "constant":
-            continue
-        for value in node.values:
-            flow.add_edge(node, value, capacity=_price(value, free))
+    flow = Network()
+    prices = {v: _price(v, free) for node in nodes if node.op.kind != "constant" for v in node.values}
+    endless = 1 + sum(prices.values())
+    for value, price in prices.items():
+        flow.pipe(value.node, value, price)
+    for node in dict.fromkeys(value.node for value in prices):
         if _cheap(node):
             for value in node.inputs:
                 if value.op.kind != "constant":
-                    flow.add_edge(value, node)
+                    flow.pipe(value, node, endless)
         else:
-            flow.add_edge(SOURCE, node)
+            flow.pipe(SOURCE, node, endless)
     for value in wanted:
-        flow.add_edge(value, SINK)
-    _, (_, near) = nx.minimum_cut(flow, SOURCE, SINK)
-    return set(near)
+        flow.pipe(value, SINK, endless)
+    return flow.near_the_sink()
