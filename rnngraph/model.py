@@ -31,7 +31,7 @@ from rnngraph.passes.index_sizes import reached
 from rnngraph.passes.pipeline import STAGES
 from rnngraph.planning.limits import megabytes
 from rnngraph.runtime.backend import Backend
-from rnngraph.system.memory import free_bytes
+from rnngraph.system.memory import LITTLE, free_bytes
 from rnngraph.weights.metadata import About
 
 LARGE_UNROLLING = 100_000
@@ -176,8 +176,7 @@ class Model:
         from rnngraph.weights.initialisation import init
 
         total = sum(_count(w.shape) for w in self.weights) * (8 if dtype == "float64" else 4)
-        free = free_bytes()
-        if total > free:
+        if total > LITTLE and total > (free := free_bytes()):
             largest = max(self.weights, key=lambda w: _count(w.shape))
             raise CannotDo(
                 [

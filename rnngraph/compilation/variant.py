@@ -34,6 +34,7 @@ from rnngraph.runtime.backend import Backend
 from rnngraph.runtime.buffer_pool import Spares
 from rnngraph.runtime.execution import Bound
 from rnngraph.system import garbage
+from rnngraph.system.memory import LITTLE
 
 
 class Signature(Struct, frozen=True):
@@ -266,13 +267,8 @@ def no_walk(graph: Graph, keep: Keep) -> CannotDo:
     return CannotDo([Diagnostic("E614", f"`--keep {keep}`: {reason}", span, help="`--keep all` runs any model")])
 
 
-LITTLE = 1 << 16
-"""Bytes that are there in any case."""
-
-
 def _free(backend: Backend, total: int) -> int:
-    """The bytes that are free for so many; the system is only asked where they are not few, as that takes longer than
-    a small program."""
+    """The bytes that are free for so many."""
     return backend.free_bytes() if total > LITTLE else LITTLE
 
 

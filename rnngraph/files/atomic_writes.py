@@ -34,7 +34,8 @@ def write_aside(path: PathLike, *parts: Any, durable: bool = True) -> None:
             with open(target, "wb") as device:
                 device.writelines(parts)
             return
-        _remove_stale(target.parent)
+        if durable:
+            remove_stale(target.parent)
         with _beside(target) as (handle, temporary):
             with os.fdopen(handle, "wb") as file:
                 file.writelines(parts)
@@ -83,7 +84,7 @@ def _longest_name(folder: Path) -> int:
     return os.pathconf(folder, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
 
 
-def _remove_stale(folder: Path) -> None:
+def remove_stale(folder: Path) -> None:
     """A process that was killed in the middle of a write leaves a part behind; the next write takes it away."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from rnngraph.diagnostics.errors import CannotDo
-from rnngraph.files.atomic_writes import write_aside
+from rnngraph.files.atomic_writes import remove_stale, write_aside
 
 STAMP = b"rnngraph kept 1\n"
 """The first bytes of a kept file; the number changes with the form of the files."""
@@ -55,7 +55,8 @@ class Kept:
 
 
 def _thin_out(folder: Path, kind: str) -> None:
-    """Removes the oldest files where there are many."""
+    """Removes the oldest files where there are many, and parts that a killed process left."""
+    remove_stale(folder)
     files = sorted(folder.glob(f"*.{kind}"), key=lambda file: file.stat().st_mtime)
     for file in files[:-FILES]:
         file.unlink(missing_ok=True)

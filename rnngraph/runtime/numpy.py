@@ -85,4 +85,5 @@ class NumpyBackend(StepByStep):
 
 def array_bytes() -> int:
     """The bytes of NumPy arrays that are alive, of those made since Python's tracing began."""
-    return sum(trace.size for trace in tracemalloc.take_snapshot().traces if trace.domain == DOMAIN)
+    raw = tracemalloc.take_snapshot().traces._traces  # type: ignore[attr-defined]  # an object for each takes 7 times as long
+    return sum([size for domain, size, *_ in raw if domain == DOMAIN])

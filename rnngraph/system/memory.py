@@ -12,6 +12,9 @@ _OF_ONE = {"memory.max": ("memory.current", "inactive_file"),
            "memory.limit_in_bytes": ("memory.usage_in_bytes", "total_inactive_file")}  # fmt: skip
 """The file of a limit, that of what is used, and what of it the system gives back by itself (both versions)."""
 
+LITTLE = 1 << 16
+"""Bytes that are there in any case: the system is only asked for more, as that takes longer than a small program."""
+
 
 def has_room(bytes: int) -> bool:
     """Whether the address space has so many bytes more. They are asked for and given back: quicker than `free_bytes`
@@ -48,7 +51,7 @@ def _of_address_space() -> Iterator[int]:
 
 def _of_container() -> Iterator[int]:
     """What a control group of Linux leaves."""
-    for folder in _folders():
+    for folder in dict.fromkeys(_folders()):
         for limit, (used, given_back) in _OF_ONE.items():
             with suppress(OSError, ValueError):  # `max` is not a number: there is no limit
                 most = int((folder / limit).read_text())
