@@ -221,6 +221,7 @@ def _repairs(pieces: Sequence[Piece], least: int, beside: Beside) -> Iterator[Pl
 
 Room = tuple[int, int]
 """Where a piece starts and ends."""
+START = itemgetter(0)
 Picked = Callable[[Sequence[Room | None]], Iterable[Room | None]]
 
 
@@ -232,22 +233,14 @@ def _picked(places: Sequence[int]) -> Picked:
 def _lowest(order: Sequence[int], pieces: Sequence[Piece], neighbours: Sequence[Picked]) -> Placing:
     """Each piece, in this order, at the lowest start that those before it leave free."""
     rooms: list[Room | None] = [None] * len(pieces)
-    starts, height = [0] * len(pieces), 0
     for i in order:
-        start = starts[i] = _gap(sorted(filter(None, neighbours[i](rooms))), pieces[i].size)
-        end = start + pieces[i].size
+        size = pieces[i].size
+        start, end = 0, size
+        for below, above in sorted(filter(None, neighbours[i](rooms)), key=START):
+            if below >= end:
+                break
+            if above > start:
+                start, end = above, above + size
         rooms[i] = start, end
-        if end > height:
-            height = end
-    return Placing(height, tuple(starts))
-
-
-def _gap(taken: Sequence[Room], size: int) -> int:
-    """The lowest place between sorted rooms that holds so many bytes."""
-    end = 0
-    for start, stop in taken:
-        if start - end >= size:
-            break
-        if stop > end:
-            end = stop
-    return end
+    made = [room for room in rooms if room is not None]
+    return Placing(max([end for _, end in made]), tuple([start for start, _ in made]))
