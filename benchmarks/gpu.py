@@ -1,7 +1,7 @@
 """The time of recurrent layers on a GPU: ours through CuPy, beside PyTorch (cuDNN), JAX and our own CPU kernels.
 
     python benchmarks/gpu.py [--json gpu.json] [--minutes 4.5] [--contests lstm:32,100,512,512 ...] [--turns 9]
-                             [--long 100000,512] [--swapped 5000,512]
+                             [--long 100000,512] [--swapped 5000,512] [--small 20,32,50]
 
 Every result is first compared with ours in float64 on the CPU. Then the contestants take turns, each with as many calls
 as fill a turn and a wait for the device at the end; the medians over the turns count. Data and weights are on the
@@ -528,7 +528,7 @@ def in_chunks(steps: int, units: int) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-def replayed(steps: int = 20, units: int = 32, turns: int = 50) -> str:
+def replayed(steps: int, units: int, turns: int) -> str:
     """Microseconds of a small training step whose kernels are launched one by one and as a CUDA graph, from Python to
     the loss on the host; and the bytes of the device that the driver takes for the graph."""
     try:
@@ -584,6 +584,7 @@ def main() -> int:
     parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--long", default="100000,512", help="steps and units of the long row")
     parser.add_argument("--swapped", default="5000,512", help="steps and units of what is kept on the host")
+    parser.add_argument("--small", default="20,32,50", help="steps and units of the small step, and its turns")
     parser.add_argument("--json", type=Path, help="where the figures are written after each contest")
     asked = parser.parse_args()
     end = time.monotonic() + 60 * asked.minutes
@@ -600,7 +601,7 @@ def main() -> int:
     about["a meeting of a cluster, us"] = meetings_of_clusters()
     about["handing over in a cluster, us"] = handing_over()
     about["a minGRU over one long row, in chunks and walked, ms"] = in_chunks(*map(int, asked.long.split(",")))
-    about["a small training step, us"] = replayed()
+    about["a small training step, us"] = replayed(*map(int, asked.small.split(",")))
     about["an LSTM by where the backward pass has its values, ms"] = kept(*map(int, asked.swapped.split(",")))
     print(about, flush=True)
     for which, task in product(asked.contests, TASKS):

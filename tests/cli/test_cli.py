@@ -389,7 +389,7 @@ def test_whole_models_are_timed(tmp_path: Path) -> None:
 def test_the_contest_on_a_gpu_is_ready_for_one(tmp_path: Path) -> None:
     """By the stand-in: what it asks of us is there, and right."""
     asked = ["gpu.py", "--contests", "lstm:2,3,4,5", "--turns", "1", "--json", "gpu.json"]
-    asked += ["--long", "20,4", "--swapped", "20,4"]
+    asked += ["--long", "20,4", "--swapped", "6,4", "--small", "4,8,3"]
     code = (
         "import runpy, sys; from tests.support import stand_in; sys.modules['cupy'] = stand_in.cupy(); "
         f"sys.argv = {asked!r}; runpy.run_path({str(ROOT / 'benchmarks' / 'gpu.py')!r}, run_name='__main__')"

@@ -13,12 +13,15 @@ from pathlib import Path
 import pytest
 
 from rnngraph.system.interrupts import heard, held
-from tests.support.hardship import KINDS, findings
+from tests.support.hardship import findings
 from tests.support.paths import ROOT
 from tests.support.verbs import VERBS, furnish
 
+SEEDS = (0, 1, 2, 3, 5, 6, 7, 9, 19, 43)
+"""Each kind of hardship twice, each verb at least once; `compare`, which takes as long as five others, just once."""
 
-@pytest.mark.parametrize("seed", range(2 * len(KINDS)))
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_nothing_is_lost(seed: int) -> None:
     assert findings(seed) == []
 

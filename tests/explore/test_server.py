@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -95,7 +96,8 @@ def test_every_part_is_told(server: Server) -> None:
 def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     (tmp_path / "m.rnn").write_text(TEXT)
     command = [sys.executable, "-m", "rnngraph", "explore", str(tmp_path / "m.rnn"), "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as running:
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # also where these tests are run deaf to Ctrl-C
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=listening) as running:
         assert running.stdout is not None
         address = running.stdout.readline().split()[1]
         place = urlsplit(address)
