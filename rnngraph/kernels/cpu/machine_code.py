@@ -81,12 +81,14 @@ class Module:
             self.engine.set_object_cache(lambda _, compiled: kept.write(compiled))
         else:
             self.engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        self.addresses: dict[str, int] = {}
         with held():  # inside of a call back from LLVM an interrupt would be lost
             self.engine.finalize_object()
 
     def address(self, name: str) -> int:
-        found: int = self.engine.get_function_address(name)
-        return found
+        if name not in self.addresses:
+            self.addresses[name] = self.engine.get_function_address(name)
+        return self.addresses[name]
 
     def function(self, name: str, *types: Any, returns: Any = None) -> Callable[..., Any]:
         made: Callable[..., Any] = ctypes.CFUNCTYPE(returns, *types)(self.address(name))

@@ -53,9 +53,12 @@ class Addresses:
 
     def __init__(self, kernels: Iterable[Kernel], machine: CpuTarget) -> None:
         self.machine = machine
+        self.keys: dict[int, tuple[object, ...] | None] = {}
         digests, fresh, declared = dict[tuple[object, ...], bytes](), dict[bytes, str](), set[str]()
         for kernel in kernels:
-            key = _key(kernel, machine)
+            if id(kernel) in self.keys:
+                continue
+            key = self.key(kernel)
             if key is not None and key not in digests and key not in _KNOWN:
                 text = _written(kernel, NAMELESS, machine, declared)
                 digest = digests[key] = sha256(text.encode()).digest()
@@ -66,6 +69,13 @@ class Addresses:
             _COMPILED.update({digest: (made, f"k{i}") for i, digest in enumerate(fresh)})
         _KNOWN.update({key: _COMPILED[digest] for key, digest in digests.items()})
         self.known: dict[int, int] = {}
+
+    def key(self, kernel: Kernel) -> tuple[object, ...] | None:
+        """What makes the text of a kernel of the program, put together once: a static program has the same ones at
+        each step."""
+        if id(kernel) not in self.keys:
+            self.keys[id(kernel)] = _key(kernel, self.machine)
+        return self.keys[id(kernel)]
 
     def of(self, kernel: Kernel) -> int:
         """The address of a kernel of the program; asked for once for each, however many threads there are."""
@@ -79,7 +89,7 @@ class Addresses:
         return (direct_kernel if kernel == "direct" else product_kernels)(shape).address(kernel)
 
     def found(self, kernel: Kernel) -> int:
-        key = _key(kernel, self.machine)
+        key = self.key(kernel)
         if key is not None:
             compiled, name = _KNOWN[key]
             return compiled.address(name)
