@@ -179,11 +179,16 @@ class Model(core.Model):
         return generated(self, self.own(weights), prompt, data or {}, **{"alphabet": known, "spare": True, **style})
 
     @kinds_checked
-    def stream(self, weights: Data, lines: Iterable[str], dtype: str = "float32") -> Iterator[str]:
-        """For each line of numbers (or of JSON) one line of JSON: the outputs of that step; states are kept between."""
+    def stream(
+        self, weights: Data, lines: Iterable[str], dtype: str = "float32", *, data: Data | None = None
+    ) -> Iterator[str]:
+        """For each line of numbers (or of JSON) one line of JSON: the outputs of that step; states are kept between.
+
+        `data` hold what is the same at every step, first states, and the `seed`.
+        """
         from rnngraph.generation.streaming import stream
 
-        return stream(self, self.own(weights), lines, dtype, {})
+        return stream(self, self.own(weights, data), lines, dtype, data or {})
 
     def summary(self) -> Summary:
         """Blocks, weights and states, with the number of values of each: a mapping, and a table in a notebook."""

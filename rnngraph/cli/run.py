@@ -119,7 +119,7 @@ def run(
     if stream:
         from rnngraph.generation.streaming import stream as streamed
 
-        for line in streamed(model, given, sys.stdin, options.dtype, dict(data)):
+        for line in streamed(model, given, sys.stdin, options.dtype, seeded):
             write_out(line)
             sys.stdout.flush()
         return 0

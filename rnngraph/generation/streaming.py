@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from rnngraph.compiled import Arrays, CompiledProgram
-from rnngraph.data.shape_checks import SEED
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import OutsideIndex, UserError
 from rnngraph.files.results import plain_values
@@ -52,10 +51,12 @@ def handed_on(program: CompiledProgram, results: Arrays) -> Arrays:
     return {s.name: results[s.name] for s in program.made.states if s.axis in sequences and s.name in results}
 
 
-def stream(model: Model, weights: Mapping[str, Any], lines: Iterable[str], dtype: str, states: Arrays) -> Iterator[str]:
+def stream(
+    model: Model, weights: Mapping[str, Any], lines: Iterable[str], dtype: str, data: Mapping[str, Any]
+) -> Iterator[str]:
     """For each line of numbers (or JSON) one line of JSON: the outputs of that step.
 
-    `states` are first values, where given, and the seed; what a step leaves is the next one's.
+    `data` hold what is the same at every step, the seed, and first states; what a step leaves is the next one's.
     """
     outputs = per_step(model)
     if not outputs:
@@ -64,21 +65,23 @@ def stream(model: Model, weights: Mapping[str, Any], lines: Iterable[str], dtype
     if found:
         raise UserError(found)
     program = model.compile(dtype=dtype, outputs=outputs, states=True)
-    always = {name: array for name, array in states.items() if name == SEED}
-    inputs = [i for i in program.made.inputs if i.name in program.needed]
+    sequences = [i for i in program.made.inputs if i.axes]
+    if twice := next((i.name for i in sequences if i.name in data), None):
+        raise UserError(f"`{twice}` is in the data, and comes a line at a time", "E644", "leave it out of the data")
+    states: Arrays = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            results = program.run({**_row(inputs, line, number), **always, **states}, weights)
+            results = program.run({**_row(sequences, program.needed, line, number), **data, **states}, weights)
         except OutsideIndex as error:
             raise OutsideIndex(error.plain, error.row, f"line {number}") from None
         states = handed_on(program, results)
         yield json.dumps({name: plain_values(results[name][0, -1]) for name in outputs})
 
 
-def _row(inputs: list[DataInput], line: str, number: int) -> Arrays:
-    """One line as data of one row and one step: a JSON object by name, or the numbers of all inputs in order."""
+def _row(sequences: list[DataInput], needed: Collection[str], line: str, number: int) -> Arrays:
+    """One line as data of one row and one step: a JSON object by name, or the numbers that are needed in order."""
     try:
         told = parsed_json(line)
     except json.JSONDecodeError:
@@ -87,10 +90,12 @@ def _row(inputs: list[DataInput], line: str, number: int) -> Arrays:
         raise UserError(f"line {number}: {error}", "E644") from None
     try:
         if isinstance(told, dict):
+            _refuse_others(sequences, told, number)
             return {name: np.asarray(value)[None, None] for name, value in told.items()}
         numbers = np.atleast_1d(np.asarray(told, float)).reshape(-1)
     except ValueError:
         raise UserError(f"line {number}: `{line.strip()}` is not numbers", "E644") from None
+    inputs = [i for i in sequences if i.name in needed]
     sizes = [int(np.prod(i.type.shape)) for i in inputs]
     if len(numbers) != sum(sizes):
         names = ", ".join(f"{i.name} ({n})" for i, n in zip(inputs, sizes, strict=True))
@@ -98,6 +103,13 @@ def _row(inputs: list[DataInput], line: str, number: int) -> Arrays:
     parts = np.split(numbers, np.cumsum(sizes)[:-1])
     shaped = [(i, part.reshape((1, 1, *i.type.shape))) for i, part in zip(inputs, parts, strict=True)]
     return {i.name: _typed(i, part, number) for i, part in shaped}
+
+
+def _refuse_others(sequences: list[DataInput], told: Iterable[str], line: int) -> None:
+    names = [i.name for i in sequences]
+    if other := next((name for name in told if name not in names), None):
+        known = f"a line holds {', '.join(f'`{n}`' for n in names)}; what is the same at every step goes with the data"
+        raise UserError(f"line {line}: the model has no sequence `{other}`", "E644", known)
 
 
 def _typed(item: DataInput, numbers: Any, line: int) -> Any:

@@ -289,6 +289,31 @@ def test_streaming_gives_what_the_whole_run_gives() -> None:
     assert np.allclose([t["y"] for t in told], whole["y"][0], rtol=1e-14)
 
 
+FACTORS = """
+model Factors {
+  input x: seq[2]
+  input factors: [2] = 1
+  y, final = unroll GRU(3) over x * factors
+  output y, final
+}
+"""
+
+
+def test_what_is_the_same_at_every_step_stays_for_all_lines() -> None:
+    model, rng = rg.parse(FACTORS), np.random.default_rng(0)
+    weights, x = model.init(0), rng.normal(size=(1, 4, 2))
+    data = {"factors": rng.normal(size=(1, 2)), "final.h": rng.normal(size=(1, 3))}
+    whole = model.compile().run({"x": x, **data}, weights)
+    told = model.stream(weights, (json.dumps(row.tolist()) for row in x[0]), "float64", data=data)
+    assert np.allclose([json.loads(line)["y"] for line in told], whole["y"][0], rtol=1e-14)
+    for line, more, message in (
+        ('{"x": [1, 2], "factors": [3, 4]}', {}, "line 1: the model has no sequence `factors`"),
+        ("1 2", {"x": x}, "`x` is in the data, and comes a line at a time"),
+    ):
+        with pytest.raises(UserError, match=message):
+            next(model.stream(weights, [line], data=more))
+
+
 def test_what_cannot_be_streamed_is_told_with_its_line() -> None:
     for text, code in (
         ("y, final = unroll GRU(3) over x reversed", "E640"),

@@ -124,8 +124,12 @@ def test_orders_of_equal_entries_and_of_what_is_no_number() -> None:
     assert np.array_equal(up, np.array(x)[places], equal_nan=True)
     assert np.array_equal(down, np.array(x)[back], equal_nan=True)
     large = [2**53 + 1, 2**53, -(2**63), 2**63 - 1]
-    ints, least, most = of("sort(x)\nargmin(x)\nargmax(x)", x=large)
-    assert ints.tolist() == sorted(large) and (least, most) == (2, 3)
+    ints, least, most, smallest = of("sort(x)\nargmin(x)\nargmax(x)\nmin(x)", x=large)
+    assert ints.tolist() == sorted(large) and (least, most, smallest) == (2, 3, -(2**63))
+    model = "model M {\n  input x: seq int\n  output min(x, axis = time) as least, max(x, axis = time) as most\n}"
+    ends = run(model, {"x": [[large[2], 0], [large[3], 0], [5, large[2]]], "x.lengths": [1, 1, 2]})
+    assert ends["least"].tolist() == [-(2**63), 2**63 - 1, -(2**63)]
+    assert ends["most"].tolist() == [-(2**63), 2**63 - 1, 5]
 
 
 def test_poles_and_ends() -> None:

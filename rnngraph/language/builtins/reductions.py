@@ -70,7 +70,7 @@ def _extreme(use: Use, elementwise: str) -> Item:
     if not value.type.shape:
         return value
     if elementwise == "minimum":
-        return use.op("neg", _largest(use, use.op("neg", value), keep))
+        return use.trace.opposed(_largest(use, use.trace.opposed(value, use.at), keep), use.at)
     return _largest(use, value, keep)
 
 
@@ -138,10 +138,7 @@ def _(use: Use) -> Item:
 
 @define("argmin", "x axis? keep?", "int")
 def _(use: Use) -> Item:
-    value = use.value("x")
-    if value.type.dtype == "int":  # -1 - x, since the smallest int has no negative
-        return _place(use, use.op("sub", use.trace.const(-1, "int"), value))
-    return _place(use, use.op("neg", value))
+    return _place(use, use.trace.opposed(use.value("x"), use.at))
 
 
 # --- truth, products, logarithms ------------------------------------------------------------------

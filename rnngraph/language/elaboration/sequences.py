@@ -132,7 +132,7 @@ def mean_over(trace: Trace, value: Value, axis: str, at: Span) -> Value:
     return trace.call("div", total, trace.call("maximum", steps, trace.const(1.0), at=at), at=at)
 
 
-LOWEST: dict[str, float] = {"float": -math.inf, "int": 1 - 2**63}
+LOWEST: dict[str, float] = {"float": -math.inf, "int": -(2**63)}
 """What stands for a value that is not there, where the largest is looked for."""
 
 
@@ -140,12 +140,12 @@ def max_over(trace: Trace, value: Value, axis: str, at: Span, sign: int = 1) -> 
     """The largest over the real steps (the smallest where the sign is -1); 0 where there is none."""
     bounded = trace.bounded(value, axis)
     some = trace.call("gt", trace.count(value, axis, at), trace.const(0, "int"), at=at) if bounded else None
-    value = value if sign == 1 else trace.call("neg", value, at=at)
+    value = value if sign == 1 else trace.opposed(value, at)
     if bounded:
         lowest = trace.const(LOWEST[value.type.dtype], value.type.dtype)
         value = trace.where(trace.own_steps(value, axis, at), value, lowest, at)
     found = trace.call("max_axes", value, at=at, axes=(axis,))
-    found = found if sign == 1 else trace.call("neg", found, at=at)
+    found = found if sign == 1 else trace.opposed(found, at)
     return found if some is None else trace.where(some, found, 0, at)
 
 

@@ -490,6 +490,12 @@ class Trace:
             self.stays_masked(found, value)
         return found
 
+    def opposed(self, value: Value, at: Span) -> Value:
+        """Numbers that are the smaller the larger these are, and back: of ints -1 - x, as the least has no negative."""
+        if value.type.dtype == "int":
+            return self.call("sub", self.const(-1, "int"), value, at=at)
+        return self.call("neg", value, at=at)
+
 
 _GIVEN = {"data": "an input", "weight": "a weight", "state": "a state", "seed": "the seed of what is random"}
 
