@@ -52,7 +52,7 @@ def nudged(made: Elaborated) -> tuple[Elaborated, list[Nudge]]:
             return None
         loop = rebound(loop_of(node), inputs)
         sequences: dict[Value, Value] = {}
-        for value in dict.fromkeys(map(_new, loop.carries)):
+        for value in dict.fromkeys(_new(carry, node) for carry in loop.carries):
             if value.type.dtype == "float" and value.type.axes == (BATCH,):
                 type = value.type.with_axes((BATCH, loop.axis))
                 nudge = Nudge(f"nudge:{len(found)}", type.shape, loop.axis, loop.reverse)
@@ -66,12 +66,16 @@ def nudged(made: Elaborated) -> tuple[Elaborated, list[Nudge]]:
     return replace(made, graph=graph, inputs=(*made.inputs, *more)), found
 
 
-def _new(carry: Carry) -> Value:
-    """The next value before the masks that keep the old one behind the end of a row: outputs read that."""
+def _new(carry: Carry, loop: Node) -> Value:
+    """The next value before the mask that keeps the old one behind the end of a row: outputs read that. The mask has
+    the place of the loop in the text, and so is told from a choice of the cell's own."""
     value = carry.next
-    while value.op is WHERE and value.node.inputs[2] == carry.param:
-        value = value.node.inputs[1]
-    return value
+    masked = value.op is WHERE and value.node.inputs[2] == carry.param and _place(value.node) == _place(loop)
+    return value.node.inputs[1] if masked else value
+
+
+def _place(node: Node) -> object:
+    return node.origin.span
 
 
 def _with_sums(loop: Loop, sequences: Mapping[Value, Value]) -> Loop:

@@ -32,8 +32,20 @@ def after_one_epoch(model: rg.Model, data: dict[str, Any]) -> tuple[dict[str, fl
     return fitted.history[0], fitted.weights
 
 
-def test_the_norm_at_a_step_is_that_of_a_run_which_begins_there() -> None:
-    model = rg.parse(TEXT.format(cell="RNN(units)", way=""))
+HELD = """
+cell Held(units) {
+  input x: [n]
+  state h: [units] = 0
+  param w: [n + units, units]
+  h' = where(x[0] > 0, tanh([x, h] @ w), h)
+  output h'
+}
+"""
+
+
+@pytest.mark.parametrize("cell", ["RNN(units)", "Held(units)"])
+def test_the_norm_at_a_step_is_that_of_a_run_which_begins_there(cell: str) -> None:
+    model = rg.parse(HELD + TEXT.format(cell=cell, way=""))
     record, weights = after_one_epoch(model, DATA)
     program = model.compile(gradient=True, kernels="numpy")
     for back in (1, 2, 4):
@@ -51,7 +63,8 @@ def test_steps_back_count_from_the_end_of_each_row_in_either_direction() -> None
     """A row whose steps behind its end were left out, alone, has the same norms."""
     lengths = np.array([4, 4, 4, 4, 4])
     for way in ("", " reversed"):
-        model = rg.parse(TEXT.format(cell="LSTM(units) >> GRU(units)", way=way).replace("final.h", "final.1.h"))
+        text = TEXT.format(cell="LSTM(units) >> Held(units)", way=way).replace("final.h", "final.1.h")
+        model = rg.parse(HELD + text)
         padded, weights = after_one_epoch(model, {**DATA, "x.lengths": lengths})
         cut, others = after_one_epoch(model, {**DATA, "x": DATA["x"][:, :4]})
         np.testing.assert_allclose(weights["dense.kernel"], others["dense.kernel"])
