@@ -6,7 +6,7 @@ probabilities. Of an output that the loss does not read, its own equations say i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from rnngraph.data.roles import VIEWS, Root, root
 from rnngraph.diagnostics.diagnostic import Diagnostic
@@ -59,7 +59,7 @@ def _taken(graph: Graph, scores: Value, inside: Inside) -> set[str]:
     """What the loss takes scores for: `logits`, `probabilities`."""
     mine, width, found = _made(scores, inside), scores.type.shape[-1], set[str]()
     for node in every(ordered([graph.outputs["loss"].node])) if "loss" in graph.outputs else ():
-        if node.op.name in _OF_LOGITS and _made(_unmoved(node.inputs[0], width, inside), inside) == mine:
+        if node.op.name in _OF_LOGITS and mine in _unmoved(node.inputs[0], width, inside):
             found.add("logits")
         if node.op.name == "log" and mine in _chosen(node.inputs[0], inside):
             found.add("probabilities")
@@ -73,14 +73,16 @@ def _read(graph: Graph, scores: Value, inside: Inside) -> bool:
     return any(_made(value, inside) == mine for node in nodes for value in node.values)
 
 
-def _unmoved(value: Value, width: int, inside: Inside) -> Value:
-    """The scores from which the same is subtracted in a row, as before `exp`: their softmax is that of the scores."""
-    while (made := _made(value, inside)[0]).op.name in ("add", "sub"):
-        one, other = made.node.inputs
-        if (other.type.shape or (1,))[-1] != 1 or (one.type.shape or (1,))[-1] != width:
-            break
-        value = one
-    return value
+def _unmoved(value: Value, width: int, inside: Inside) -> Iterator[Root]:
+    """What it is, and that to which the same is added in a row, as before `exp`: all have one softmax."""
+    while True:
+        made = _made(value, inside)
+        yield made
+        if made[0].op.name not in ("add", "sub"):
+            return
+        value, other = made[0].node.inputs
+        if (other.type.shape or (1,))[-1] != 1 or (value.type.shape or (1,))[-1] != width:
+            return
 
 
 def _chosen(value: Value, inside: Inside) -> set[Root]:

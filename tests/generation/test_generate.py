@@ -409,6 +409,7 @@ SCALED = "cell Half { input x: [n] output 0.5 * softmax(x) }"
         ("output scores as p\nloss cross_entropy(scores, following) + 0.1 * mean(square(scores))", "logits"),
         ("output scores as p\nloss logsumexp(scores) - scores[following]", "logits"),
         ("output scores as p\nloss cross_entropy(shift(scores, 1), text)", "logits"),
+        ("p = scores - y[0]\noutput p\nloss cross_entropy(p, following)", "logits"),
         ("p = softmax(scores)\noutput p\nloss cross_entropy(p, following)", "logits"),  # what it was trained as
         ("output softmax(scores) as p\nloss cross_entropy(scores, following)", "probabilities"),
         (f"{MASKED}\nq = p / sum(p)\noutput q as p", "probabilities"),
