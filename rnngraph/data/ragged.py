@@ -22,9 +22,19 @@ def arrays_of(content: Mapping[str, Any], axes: Axes) -> Arrays:
     for name, value in content.items():
         lengths = _lengths(value, len(axes.get(name, ())))
         found[name] = _plain(name, value) if lengths is None else _padded(name, value, lengths)
-        if lengths is not None and name + LENGTHS not in content:
-            found[name + LENGTHS] = lengths[:, 0] if lengths.shape[1] == 1 else lengths
+        if lengths is not None:
+            own = lengths[:, 0] if lengths.shape[1] == 1 else lengths
+            found[name + LENGTHS] = _told(name + LENGTHS, content, own)
     return found | _full_lengths(found, axes, content)
+
+
+def _told(name: str, content: Mapping[str, Any], own: NDArray[Any]) -> NDArray[Any]:
+    """The lengths that are given, else those of the lists themselves. Steps beyond these would be zeros."""
+    told = _plain(name, content[name]) if name in content else own
+    if told.shape == own.shape and (rows := np.argwhere(told > own)).size:
+        place = tuple(rows[0])
+        raise Damaged(f"`{name}` says {told[place]} for row {place[0]}, whose lists have {own[place]}")
+    return told
 
 
 def _full_lengths(found: Arrays, axes: Axes, content: Mapping[str, Any]) -> Arrays:

@@ -622,6 +622,11 @@ def test_ragged_json_and_json_lines(tmp_path: Path) -> None:
     (tmp_path / "b.jsonl").write_text('{"x": [1]}\n{"y": [1]}\n')
     with pytest.raises(rg.UserError, match="row 2 holds `y`, row 1 holds `x`"):
         rg.data.load([tmp_path / "b.jsonl"])
+    (tmp_path / "c.json").write_text('{"x": [[1], [2, 3]], "x.lengths": [1, 1]}')
+    assert rg.data.load([tmp_path / "c.json"])["x.lengths"].tolist() == [1, 1]
+    (tmp_path / "c.json").write_text('{"x": [[1], [2, 3]], "x.lengths": [2, 2]}')
+    with pytest.raises(rg.UserError, match=r"`x\.lengths` says 2 for row 0, whose lists have 1"):
+        rg.data.load([tmp_path / "c.json"])
 
 
 def test_lists_along_one_axis_are_as_long_as_each_other(tmp_path: Path) -> None:
