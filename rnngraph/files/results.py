@@ -26,9 +26,10 @@ FORMS = ("npz", "csv", "json", "safetensors")
 class Rows(Struct, frozen=True):
     """What of some results can stand in one table: a line for each row of the batch, or for each step of each row.
 
-    `lengths` are the real steps of each row; None where all have all, or lines are whole rows. `beside` holds what
-    tells a person which row is meant, (rows,), or which step of it, (rows, steps): ids and dates. `words` are what the
-    numbers of a result stand for.
+    `lengths` are the real steps of each row; None where all have all, or lines are whole rows. `own` says of a result
+    which steps (rows, steps) are a row's own, where a row can end before. `beside` holds what tells a person which row
+    is meant, (rows,), or which step of it, (rows, steps): ids and dates. `words` are what the numbers of a result stand
+    for.
     """
 
     names: tuple[str, ...]
@@ -36,6 +37,11 @@ class Rows(Struct, frozen=True):
     lengths: NDArray[Any] | None = None
     beside: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    own: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    def has(self, name: str, place: tuple[int, ...]) -> bool:
+        """Whether a result has a value there."""
+        return name not in self.own or bool(self.own[name][place])
 
 
 def write_results(path: PathLike, results: Mapping[str, Any], rows: Rows) -> tuple[str, ...]:
@@ -94,12 +100,13 @@ def columns_of(arrays: Mapping[str, NDArray[Any]], rows: Rows) -> dict[str, list
     """The columns of a table of results, what stands beside the rows first.
 
     Rows and steps of which nothing is told are numbered from 0; `y[2]` is the value of `y` at index 2; steps behind a
-    row's end are left out.
+    row's end are left out, and where one result has ended, and another has not, it has no value.
     """
     if not rows.names:
         return {}
     first = arrays[rows.names[0]]
     places = list(_steps(first, rows.lengths)) if rows.steps else [(row,) for row in range(len(first))]
+    places = [place for place in places if any(rows.has(name, place) for name in rows.names)]
     found: dict[str, list[Any]] = {}
     if not rows.beside:
         found["row"] = [place[0] for place in places]
@@ -107,9 +114,12 @@ def columns_of(arrays: Mapping[str, NDArray[Any]], rows: Rows) -> dict[str, list
     if rows.steps and not any(array.ndim == 2 for array in rows.beside.values()):
         found["step"] = [place[1] for place in places]
     plain = {name: _in_words(arrays[name], rows.words.get(name)) for name in rows.names}
-    columns = [c for name in rows.names for c in _columns(name, plain[name], 1 + rows.steps)]
-    found = {f"{n} of the table" if n in dict(columns) else n: values for n, values in found.items()}
-    return found | {name: [values[place] for place in places] for name, values in columns}
+    columns = [(name, *c) for name in rows.names for c in _columns(name, plain[name], 1 + rows.steps)]
+    labels = {label for _, label, _ in columns}
+    found = {f"{n} of the table" if n in labels else n: values for n, values in found.items()}
+    return found | {
+        label: [values[place] if rows.has(name, place) else None for place in places] for name, label, values in columns
+    }
 
 
 def _in_words(array: NDArray[Any], words: Sequence[str] | None) -> NDArray[Any]:
@@ -139,5 +149,7 @@ def _columns(name: str, array: NDArray[Any], leading: int) -> Iterator[tuple[str
 
 
 def _cell(value: Any) -> str:
-    """The shortest text that is read as the same number."""
+    """The shortest text that is read as the same number; nothing where there is no value."""
+    if value is None:
+        return ""
     return str(int(value)) if isinstance(value, np.bool_) else str(value)

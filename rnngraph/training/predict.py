@@ -14,7 +14,7 @@ from rnngraph.compiled import CompiledProgram
 from rnngraph.data.dataset import Named, made_of
 from rnngraph.data.lengths import LENGTHS
 from rnngraph.data.preprocessing import Recipe, recipe_in
-from rnngraph.data.result_tables import table_rows
+from rnngraph.data.result_tables import apart, table_rows, with_own_steps
 from rnngraph.data.shape_checks import steps_of
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.atomic_writes import PathLike
@@ -66,15 +66,16 @@ def predict(model: Model, data: Mapping[str, Any], weights: Mapping[str, Any], o
     if not names:
         raise UserError("the model has no output with a value for each row", "E627", "add `output y` to it")
     program = options.compiled(model, steps_of(model.inputs, data), outputs=names)
+    program = program.changed(with_own_steps) if program.made.own_steps else program
     given = _with_lengths({name: array for name, array in data.items() if _belongs(name, program)}, data, program)
     program.check(given)
-    arrays = _in_parts(program, given, weights, names)
+    arrays, own = apart(_in_parts(program, given, weights))
     recipe = _recipe(data)
     scaled = recipe is not None and bool(recipe.scaling)
     units = {n: scaling_of(model, n, recipe) for n in names} if recipe and scaled else {}
     plain = {n: _unscaled(a, units.get(n)) for n, a in arrays.items()}
     left = [n for n in names if scaled and units.get(n) is None and model.graph.outputs[n].type.dtype == "float"]
-    rows = replace(table_rows(model.graph, model.inputs, data, plain), words=_words(model, recipe))
+    rows = replace(table_rows(model.graph, model.inputs, data, plain, own), words=_words(model, recipe))
     return Predictions(plain, rows, tuple(left))
 
 
@@ -107,18 +108,15 @@ def _with_lengths(given: dict[str, Any], data: Mapping[str, Any], program: Compi
     return {**{i.name + LENGTHS: told[i.axes] for i in read}, **given}
 
 
-def _in_parts(
-    program: CompiledProgram, data: Mapping[str, Any], weights: Mapping[str, Any], names: tuple[str, ...]
-) -> dict[str, Array]:
+def _in_parts(program: CompiledProgram, data: Mapping[str, Any], weights: Mapping[str, Any]) -> Mapping[str, Array]:
     if not any(np.ndim(array) for array in data.values()):
-        found = program.run(data, weights)
-        return {name: found[name] for name in names}
+        return program.run(data, weights)
     parts: list[Mapping[str, Array]] = []
     count = batches.row_count(data)
     for rows in batches.chunks(count, count if _together(program) else EVALUATED):
         with told_by(rows, "the data"):
             parts.append(program.run(batches.take(data, rows), weights))
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _together(program: CompiledProgram) -> bool:

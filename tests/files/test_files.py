@@ -231,6 +231,44 @@ def test_a_table_of_every_second_step_leaves_out_the_padding(tmp_path: Path) -> 
     assert (tmp_path / "r.csv").read_text() == "row,step,y\n0,0,1.0\n1,0,5.0\n1,1,7.0\n"
 
 
+STOPS = """
+cell Count {
+  input x: float
+  state n: float = 0
+  n' = n + x
+  output n'
+  stop n' > 2
+}
+"""
+
+
+@pytest.mark.parametrize("way, own", [("", [[0, 1, 2], [0]]), (" reversed", [[1, 2, 3], [1]])])
+def test_a_table_leaves_out_what_comes_after_a_stop(tmp_path: Path, way: str, own: list[list[int]]) -> None:
+    """Zeros there had stood among what was predicted; where another result goes on, there is no value."""
+    text = f"{STOPS}model M {{ input x: seq  y = unroll Count over x{way}  output y }}"
+    data = {"x": np.array([[1.0, 1, 1, 1], [5, 5, 5, 5]]), "x.lengths": np.array([4, 2])}
+    alone, both = (rg.parse(t).predict(data, {}) for t in (text, text.replace("output y }", "output y, x }")))
+    alone.save(tmp_path / "r.csv")
+    sums = {**{(0, step): i + 1.0 for i, step in enumerate(own[0][:: -1 if way else 1])}, (1, own[1][0]): 5.0}
+    lines = [f"{row},{step},{sums[row, step]}" for row, steps in enumerate(own) for step in steps]
+    assert (tmp_path / "r.csv").read_text().splitlines() == ["row,step,y", *lines]
+    places = [(row, step) for row in (0, 1) for step in range((4, 2)[row])]
+    assert both.to_frame()["y"].dropna().tolist() == [sums[place] for place in places if place in sums]
+    both.save(tmp_path / "r.csv")
+    lines = [f"{row},{step},{sums.get((row, step), '')},{data['x'][row, step]}" for row, step in places]
+    assert (tmp_path / "r.csv").read_text().splitlines() == ["row,step,y,x", *lines]
+
+
+def test_a_table_of_a_number_of_steps_for_each_row(folder: Path, capsys: Any) -> None:
+    cell = "cell Next { state n: int = 0  n' = n + 1  output n' }"
+    Path("n.rnn").write_text(f"{cell}\nmodel M {{ input n: int  output unroll Next for min(n, 5) as y }}\n")
+    np.savez("n.npz", n=np.array([2, 0, 1]))
+    assert told(capsys, "run", ["n.rnn", "--data", "n.npz", "--out", "r.csv"])[0] == 0
+    assert Path("r.csv").read_text() == "row,step,y\n0,0,1\n0,1,2\n2,0,1\n"
+    assert told(capsys, "run", ["n.rnn", "--data", "n.npz", "--out", "r.npz"])[0] == 0
+    assert list(read_npz("r.npz", "E544")) == ["y"]
+
+
 def test_a_table_of_rows_and_none(folder: Path, capsys: Any) -> None:
     Path("rows.rnn").write_text("model M { input x: [2]  output x > 0 as y, sum(x) as z }\n")
     Path("none.rnn").write_text("model M { input x: [2]  loss mean(x) }\n")

@@ -215,7 +215,7 @@ def _default(scope: Scope, s: ast.Input, e: ast.Expr) -> float:
 def _finished(trace: Trace, scope: Scope, loaded: Loaded) -> Elaborated:
     step_offset.finish(trace, [item for _, item, _ in scope.outputs])
     outputs, spans = model_outputs.outputs(scope)
-    own = tuple(outputs)
+    own, own_steps = tuple(outputs), model_outputs.own_steps(trace, outputs, spans)
     outputs |= model_outputs.losses(scope) | model_outputs.metrics(scope)
     graph = Graph(dict(trace.inputs), outputs)
     if not trace.report.errors:
@@ -242,6 +242,7 @@ def _finished(trace: Trace, scope: Scope, loaded: Loaded) -> Elaborated:
         tuple(loaded.known),
         tuple(sorted(trace.watchable)),
         orders_of(graph.with_outputs(handed_out), {i.name: i.axes for i in trace.data}),
+        own_steps,
     )
 
 

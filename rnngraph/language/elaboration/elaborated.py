@@ -151,3 +151,6 @@ class Elaborated(Struct, frozen=True, eq=False, weakref=True):
     """The full names of what can be recorded at every step."""
     orders: Mapping[str, Order] = field(default_factory=dict)
     """Of each output and final state its axes as the user meets them: the batch, then those of time."""
+    own_steps: Mapping[str, Value] = field(default_factory=dict)
+    """Of each output along one axis whose rows end by something else than lengths, as by a `stop`, which steps are a
+    row's own."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
@@ -28,7 +28,7 @@ class _Row(Struct, frozen=True):
 
 
 def outputs(scope: Scope) -> tuple[dict[str, Value], dict[str, Span]]:
-    """The model's outputs by name, 0 in the padding, and where each is written."""
+    """The model's outputs by name, 0 in the padding and after a `stop`, and where each is written."""
     found: dict[str, Value] = {}
     spans: dict[str, Span] = {}
     rows = [row for name, item, span in scope.outputs for row in _rows(scope.trace, name, item, span)]
@@ -36,6 +36,13 @@ def outputs(scope: Scope) -> tuple[dict[str, Value], dict[str, Span]]:
         with scope.trace.telling():
             found[name], spans[name] = handed_out(scope.trace, row.value, row.span), row.span
     return found, spans
+
+
+def own_steps(trace: Trace, outputs: Mapping[str, Value], spans: Mapping[str, Span]) -> dict[str, Value]:
+    """Of each output along one axis whose rows end by something else than lengths, which steps are a row's own."""
+    along = {name: [axis for axis in value.type.axes if axis != BATCH] for name, value in outputs.items()}
+    ended = {name: axes[0] for name, axes in along.items() if len(axes) == 1 and trace.halts_of(outputs[name], axes[0])}
+    return {n: trace.over_batch(trace.own_steps(outputs[n], axis, spans[n]), spans[n]) for n, axis in ended.items()}
 
 
 def _rows(trace: Trace, name: str | None, item: Item, span: Span) -> list[_Row]:
