@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnngraph.compiled import CompiledProgram
 from rnngraph.data.lengths import lengths_of, real_steps
+from rnngraph.data.result_tables import apart, with_own_steps
 from rnngraph.data.shape_checks import steps_of
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
@@ -19,16 +21,37 @@ from rnngraph.run_options import RunOptions
 Arrays = Mapping[str, Any]
 
 
+def own_steps_of(program: CompiledProgram, data: Arrays, weights: Arrays) -> dict[str, Any]:
+    """Of each output that a `stop` can end, (rows, steps): which steps are a row's own."""
+    if not program.made.own_steps:
+        return {}
+    told = program.changed(with_own_steps)
+    told.made_up = program.made_up
+    return apart(told.run(data, weights))[1]
+
+
 def ones_at_ends(
-    order: Sequence[str], sizes: Mapping[str, int], shape: Sequence[int], lengths: Mapping[str, Any]
+    order: Sequence[str],
+    sizes: Mapping[str, int],
+    shape: Sequence[int],
+    lengths: Mapping[str, Any],
+    own: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
-    """An array with the axes in this order: ones where each row has its own last step, zeros elsewhere."""
+    """An array with the axes in this order: ones where each row has its own last step, zeros elsewhere. `own` says
+    which steps are a row's own, where lengths alone do not."""
     array = np.zeros((*(sizes[axis] for axis in order), *shape))
-    told = {axis: real_steps(axis, lengths) for axis in order if axis != BATCH}
+    told = {axis: real_steps(axis, lengths) if own is None else _ends(own) for axis in order if axis != BATCH}
     ends = {axis: np.full(sizes[BATCH], sizes[axis]) if found is None else found for axis, found in told.items()}
     rows = np.flatnonzero(np.all([end > 0 for end in ends.values()], axis=0))
     array[tuple(rows if axis == BATCH else ends[axis][rows] - 1 for axis in order)] = 1
     return array
+
+
+def _ends(own: NDArray[Any]) -> NDArray[Any]:
+    """How many steps there are up to the last own one of each row."""
+    steps = np.arange(1, own.shape[1] + 1)
+    found: NDArray[Any] = np.max(own * steps, axis=1, initial=0)
+    return found
 
 
 def gradients_back(model: Model, how: RunOptions, output: str, data: Arrays, weights: Arrays) -> dict[str, Any]:
@@ -49,6 +72,7 @@ def gradients_back(model: Model, how: RunOptions, output: str, data: Arrays, wei
     results = program.run(data, weights)
     order, array = model.made.orders[output], results[output]
     sizes = dict(zip(order, array.shape, strict=False))
-    last = ones_at_ends(order, sizes, array.shape[len(order) :], lengths_of(model.inputs, data))
+    own = own_steps_of(program, data, weights).get(output)
+    last = ones_at_ends(order, sizes, array.shape[len(order) :], lengths_of(model.inputs, data), own)
     _, found = program.gradients(data, weights, {output: last})
     return {i.name: found[i.name] for i in sequences if i.name in found}

@@ -149,16 +149,24 @@ def _draw(
 ) -> None:  # fmt: skip
     """Heat maps of the watched values, and of the gradients of the last step of an output."""
     from rnngraph.analysis.gradients_by_lag import gradients_back
-    from rnngraph.data.lengths import lengths_of
+    from rnngraph.data.lengths import lengths_of, real_steps
     from rnngraph.viz.heat import recorded, steps_back, write_maps
 
     orders, lengths = program.made.orders.items(), lengths_of(model.inputs, data)
-    watched = {name.removeprefix("watch."): axes for name, axes in orders if name.startswith("watch.")}
-    maps = [recorded(name, results[name][0], axes[1:]) for name, axes in watched.items()]
-    if back:
-        found = gradients_back(model, how, back, data, weights)
-        over = {i.name: i.axes for i in model.inputs}
-        own = {n: tuple(slice(lengths[a][0] if a in lengths else None) for a in axes) for n, axes in over.items()}
-        maps += [steps_back(name, back, gradient[0, *own[name]], over[name]) for name, gradient in found.items()]
+
+    def first(array: Any, axes: Sequence[str]) -> Any:
+        """The first row, without its padding."""
+        ends = [real_steps(axis, lengths) for axis in axes]
+        return array[(0, *(slice(None if end is None else int(end[0])) for end in ends))]
+
+    watched = {name.removeprefix("watch."): axes[1:] for name, axes in orders if name.startswith("watch.")}
+    values = {name: first(results[name], axes) for name, axes in watched.items()}
+    found = gradients_back(model, how, back, data, weights) if back else {}
+    over = {i.name: i.axes for i in model.inputs if i.name in found}
+    slopes = {name: first(found[name], axes) for name, axes in over.items()}
+    if not all(array.size for array in (*values.values(), *slopes.values())):
+        raise UserError("the first row of the data has no steps", "E647", "give data whose first row has some")
+    maps = [recorded(name, values[name], axes) for name, axes in watched.items()]
+    maps += [steps_back(name, str(back), slopes[name], axes) for name, axes in over.items()]
     write_maps(maps, path, f"{model.block.definition}: the first row of the data")
     say(f"wrote {path}")

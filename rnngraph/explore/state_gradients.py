@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.analysis.gradients_by_lag import ones_at_ends
+from rnngraph.analysis.gradients_by_lag import ones_at_ends, own_steps_of
 from rnngraph.compilation.calls import to_user
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.compiled import CompiledProgram
@@ -36,11 +36,11 @@ def gradients_of_states(model: Model, data: Arrays, weights: Arrays) -> Iterator
     """
     program = model.compile(gradient=True, kernels="numpy")
     program.made_up = True
-    checked = program.check(data)
+    checked, own = program.check(data), own_steps_of(program, data, weights)
     for of, names in _asked(model):
         variant = program.variant(Signature(bool(checked.lengths), frozenset(checked.states), names))
         graph, recorded = with_states_recorded(variant.looped)
-        results = _run(program, variant, graph, checked, weights, of)
+        results = _run(program, variant, graph, checked, weights, of, own)
         for name, axis, output in recorded:
             array = results[output].transpose(to_user(graph.outputs[output].type))
             yield of, name, axis, np.array(array)
@@ -81,22 +81,22 @@ def with_states_recorded(graph: Graph) -> tuple[Graph, Recorded]:
 
 
 def _run(
-    program: CompiledProgram, variant: Variant, graph: Graph, checked: Checked, weights: Arrays, of: str
+    program: CompiledProgram, variant: Variant, graph: Graph, checked: Checked, weights: Arrays, of: str, own: Arrays
 ) -> Arrays:
     backend = NumpyBackend()
     lowered = backend.adapted(lower(graph), program.schedule.dtype)
     sizes = variant.all_sizes(checked.sizes)
-    cotangents = _at_the_end(variant, sizes, checked.lengths) if of == LAST else {}
+    cotangents = _at_the_end(variant, sizes, checked.lengths, own) if of == LAST else {}
     inputs = {name: program.input(name, variant, checked, cotangents) for name in lowered.inputs}
     bound = backend.bound(lowered, plan(lowered, sizes, program.schedule.dtype))
     with np.errstate(all="ignore"):
         return bound.run(inputs, weights)
 
 
-def _at_the_end(variant: Variant, sizes: Mapping[str, int], lengths: Arrays) -> Arrays:
+def _at_the_end(variant: Variant, sizes: Mapping[str, int], lengths: Arrays, own: Arrays) -> Arrays:
     """For each output a cotangent of ones at each row's own last step, and of zeros elsewhere."""
     outputs = variant.elaborated.graph.outputs
     return {
-        name: ones_at_ends(variant.orders[name], sizes, outputs[name].type.shape, lengths)
+        name: ones_at_ends(variant.orders[name], sizes, outputs[name].type.shape, lengths, own.get(name))
         for name in variant.signature.cotangents or ()
     }

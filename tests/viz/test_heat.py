@@ -53,6 +53,19 @@ def test_the_last_step_is_each_rows_own_among_every_second_one() -> None:
     assert found.tolist() == [[1, 0, 0, 0, 0], [0.25, 0, 0.5, 0, 1], [0.5, 0, 1, 0, 0]]
 
 
+@pytest.mark.parametrize("way", ["", " reversed"])
+def test_the_last_step_is_the_one_before_a_stop(way: str) -> None:
+    """Behind it an output is 0, whatever came before."""
+    model = rg.parse(DECAY.replace("  output h'\n", "  output h'\n  stop x[0] > 1\n").replace("over x", f"over x{way}"))
+    x = np.ones((3, 4, 2))
+    x[0, 2] = x[1, 0] = 2
+    data = {"x": x, "x.lengths": np.array([4, 4, 3])}
+    found = gradients_back(model, run_options(model), "y", data, model.init())["x"][..., 0]
+    forward = [[0.25, 0.5, 1, 0], [1, 0, 0, 0], [0.25, 0.5, 1, 0]]
+    backward = [[0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 1, 0]]  # a loop that goes backwards has read nothing before
+    assert found.tolist() == (backward if way else forward)
+
+
 def test_units_stand_over_steps_and_one_axis_over_the_other() -> None:
     values = np.arange(12.0).reshape(4, 3)
     heat = recorded("h", values, ("time",))
@@ -70,6 +83,22 @@ def test_run_draws_what_it_watches(tmp_path: Path, capsys: Any, monkeypatch: pyt
     text = Path("h.svg").read_text()
     assert ">h<" in text and "gradient of the last y by x" in text and "Fading: the first row" in text
     assert capsys.readouterr().out == "wrote h.svg\n"
+
+
+def test_the_padding_of_the_first_row_is_not_drawn(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("fading.rnn").write_text(DECAY)
+    asked = ["run", "fading.rnn", "--watch", "h", "--back", "y"]
+    for name, length in (("short", 3), ("none", 0)):
+        np.savez(f"{name}.npz", **{"x": np.ones((2, 6, 2)), "x.lengths": np.array([length, 6])})
+    np.savez("cut.npz", x=np.ones((1, 3, 2)))
+    for name in ("short", "cut"):
+        assert exit_code([*asked, "--data", f"{name}.npz", "--heat", f"{name}.svg"]) == 0
+    assert Path("short.svg").read_text() == Path("cut.svg").read_text()
+    assert exit_code([*asked, "--data", "none.npz", "--heat", "none.svg"]) == 2
+    assert "the first row of the data has no steps" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
