@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def _series(name: str, kind: str, axes: tuple[str, ...], array: Any, span: int) 
     """Rows, steps, entries: of further axes (where attention looks) the entries are what is left of them."""
     array = np.asarray(array, float)
     array = array if axes[0] == BATCH else array[None]
-    flat = array.reshape(*array.shape[:2], -1)
+    flat = array.reshape(*array.shape[:2], prod(array.shape[2:]))
     shown = flat[:ROWS, :STEPS, :UNITS]
     over = [axis for axis in axes if axis != BATCH]
     sizes = {"entries": flat.shape[2], "steps": flat.shape[1]}

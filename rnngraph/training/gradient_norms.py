@@ -43,7 +43,7 @@ class GradientNorms:
 def _squares(nudge: Nudge, gradient: NDArray[Any], lengths: NDArray[Any] | None) -> NDArray[Any]:
     """For each number of steps back, the sum of squares over rows and units."""
     count, steps = gradient.shape[:2]
-    square = np.square(gradient.reshape(count, steps, -1), dtype=np.float64).sum(axis=2)
+    square = np.square(gradient, dtype=np.float64).sum(axis=tuple(range(2, gradient.ndim)))
     ends = np.full(count, steps) if lengths is None else lengths
     place = np.arange(steps) + np.zeros((count, 1), int)
     real = place < ends[:, None]

@@ -150,6 +150,12 @@ def test_values_are_those_of_a_run() -> None:
     assert any(line["forward"] > 0 for line in told["times"])
 
 
+def test_values_of_rows_without_steps_are_none() -> None:
+    model = rg.parse(RNN)
+    told = values_json(model, Run({"x": np.ones((2, 0, 3))}, model.init(0), ""))
+    assert all(s["rows"] == [[], []] and s["steps"] == 0 for s in told["series"])
+
+
 def test_rows_that_are_given_are_run(tmp_path: Path) -> None:
     data = {"x": np.ones((9, 5, 3)), "x.lengths": np.array([5, 2, 3, 4, 5, 5, 5, 5, 5])}
     session = Session(Source("m.rnn", RNN), given=Given(data, None, "rows of `d.npz`"))

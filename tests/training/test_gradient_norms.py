@@ -103,6 +103,12 @@ def test_a_training_by_segments_is_measured_on_its_first_segment() -> None:
     assert [name for name in fitted.history[0] if name.startswith("back.")] == [f"back.time.{k}" for k in (0, 1, 2)]
 
 
+def test_data_without_steps_have_norms_of_weights_alone() -> None:
+    model = rg.parse(TEXT.format(cell="RNN(units)", way=""))
+    record, _ = after_one_epoch(model, {**DATA, "x": DATA["x"][:, :0]})
+    assert record["gradient.dense.bias"] > 0 and not any(name.startswith("back.") for name in record)
+
+
 def test_shards_are_measured_together() -> None:
     model = rg.parse(TEXT.format(cell="RNN(units)", way=""))
     still = {"epochs": 1, "batch": 5, "optimizer": "sgd", "rate": 0.0, "options": OPTIONS, "log_gradients": True}
