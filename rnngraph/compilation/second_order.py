@@ -78,5 +78,5 @@ def _summed(value: Value) -> Value:
 
 def _output_along(output: Value, wrt: Mapping[str, Value], along: Mapping[str, Value]) -> Value:
     cotangent = zeros(output.type, output.node.origin)
-    slope = _along(slopes([(output, cotangent)], wrt), along)
+    slope = _along(slopes([(output, cotangent)], wrt, "kept"), along)
     return slopes([(slope, const(1.0))], {"": cotangent})[""]

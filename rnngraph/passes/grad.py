@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import Literal
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -47,8 +48,18 @@ from rnngraph.ops.range_analysis import Known, note
 from rnngraph.ops.table import TABLE
 from rnngraph.passes.saved_values import made_again
 
+Poles = Literal["no cotangent", "no slope", "kept"]
+"""Where a slope that may not be finite counts as 0: where no cotangent comes in; of what is differentiated again only
+where the slope is not finite, too, since how a gradient changes with its cotangent is the slope; of what is only
+differentiated by its cotangents nowhere."""
 
-def gradients(graph: Graph, cotangents: Sequence[tuple[Value, Value]], wrt: Mapping[str, Value]) -> Graph:
+
+def gradients(
+    graph: Graph,
+    cotangents: Sequence[tuple[Value, Value]],
+    wrt: Mapping[str, Value],
+    poles: Poles = "no cotangent",
+) -> Graph:
     """The graph with an output `grad:NAME` for each value of `wrt`: sum of cotangent times output, differentiated.
 
     `cotangents` are values of the graph with their cotangents, of the same type; those of one value add up. A value
@@ -56,7 +67,7 @@ def gradients(graph: Graph, cotangents: Sequence[tuple[Value, Value]], wrt: Mapp
     """
     known: Known = {}
     note(graph.nodes(), known)
-    sweep = _Sweep(frozenset(v for v in wrt.values()), known)
+    sweep = _Sweep(frozenset(v for v in wrt.values()), known, poles)
     for value, cotangent in cotangents:
         sweep.give(value, cotangent)
     sweep.pull(ordered(v.node for v, _ in cotangents))
@@ -81,6 +92,7 @@ class _Sweep(Struct):
     targets: frozenset[Value]
     known: Known
     """The ranges of forward values, at all levels."""
+    poles: Poles
     given: dict[Value, list[Value]] = field(default_factory=dict)
     replaced: dict[Node, Node] = field(default_factory=dict)
     """Forward loops that now stack what the backward loops need."""
@@ -155,9 +167,12 @@ class _Sweep(Struct):
         return self.known[value].finite
 
     def chosen(self, part: Formula, dy: Value) -> Formula:
-        """A part of a gradient, entry by entry, and 0 where no cotangent comes in."""
+        """A part of a gradient, entry by entry, and 0 where it counts as such."""
         self.known[dy] = ANY
-        return part if self.finite(part.value) else part.where(Formula(dy, part.origin).op("ne", 0.0))
+        if self.poles == "kept" or self.finite(part.value):
+            return part
+        counts = Formula(dy, part.origin).op("ne", 0.0)
+        return part.where(counts if self.poles == "no cotangent" else counts.op("or", (part - part).op("eq", 0.0)))
 
     def finished(self, values: Iterable[Value]) -> tuple[Value, ...]:
         """The values over the forward loops as they now are."""
@@ -283,7 +298,7 @@ def _through_loop(sweep: _Sweep, node: Node, needed: set[Node]) -> None:
     ended = _ended(loop, active, [value for value, _ in outs])
     if ended:
         note(nodes, sweep.known, left_out=True)
-    inner, incoming = _through_body(loop, nodes, active, given, reached_by_loss, origin, sweep.known, ended)
+    inner, incoming = _through_body(sweep, loop, nodes, active, given, reached_by_loss, origin, ended)
     carried = list(incoming)
     sequences = [s for s in loop.slices if s.param in active and inner.total(s.param)]
     captures = [c for c in loop.captures if c.param in active and inner.total(c.param)]
@@ -326,13 +341,13 @@ def _through_loop(sweep: _Sweep, node: Node, needed: set[Node]) -> None:
 
 
 def _through_body(
+    around: _Sweep,
     loop: Loop,
     nodes: list[Node],
     active: frozenset[Value],
     given: list[tuple[Value, Value]],
     reached_by_loss: set[Carry],
     origin: Origin,
-    known: Known,
     ended: Value | None,
 ) -> tuple[_Sweep, dict[Carry, Value]]:
     """A walk through one step, and the cotangent that comes in for the next value of each carry.
@@ -341,7 +356,7 @@ def _through_body(
     carry of the next step. Each walk may find more of these, so it is made again until it does not.
     """
     while True:
-        inner = _Sweep(active, known, ended=ended)
+        inner = _Sweep(active, around.known, around.poles, ended=ended)
         carried = [c for c in loop.carries if c.param in active and c in reached_by_loss]
         incoming = {c: body_param(f"d.{c.param.node.attrs['name']}", c.param.type, origin) for c in carried}
         for value, cotangent in (*((c.next, param) for c, param in incoming.items()), *given):

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from rnngraph.ir.graph import LOOP, Graph, Node, Rewriter, Value, loop_node, loop_of, make, ordered, rebound
 from rnngraph.ops import call, const
 from rnngraph.passes.bodies import with_results
-from rnngraph.passes.grad import gradients, reached
+from rnngraph.passes.grad import Poles, gradients, reached
 
 
 class ThroughLoop(Exception):
@@ -30,9 +30,11 @@ def derivative(of: Value, wrt: Value) -> Value | None:
     return slopes([(of, one)], {"": wrt})[""]
 
 
-def slopes(cotangents: Sequence[tuple[Value, Value]], wrt: Mapping[str, Value]) -> dict[str, Value]:
+def slopes(
+    cotangents: Sequence[tuple[Value, Value]], wrt: Mapping[str, Value], poles: Poles = "no slope"
+) -> dict[str, Value]:
     """The sum of value times cotangent, differentiated with respect to each of some values."""
-    found = gradients(Graph({}), cotangents, wrt).outputs
+    found = gradients(Graph({}), cotangents, wrt, poles).outputs
     made = Rewriter(_as_forward).run([found[f"grad:{name}"] for name in wrt])
     return dict(zip(wrt, made, strict=True))
 

@@ -187,6 +187,57 @@ def test_products_with_derivatives_are_differences(lengths: Any) -> None:
     assert all(np.array_equal(a, changes[n]) for n, a in static.jvp(data, weights, along | {"x": into}).items())
 
 
+POLES = """
+model Poles {
+  input x: [3]
+  input z: [1]
+  output log(x), sqrt(x), 2 / x as half, x ** 1.5 as power, norm(x), atan2(x, 2), x % 0.7 as rest
+  output where(x > 1, log(x - 1), 0) as hidden, sqrt(z) as steep
+}
+"""
+
+
+def test_what_has_a_pole_changes_by_its_slope() -> None:
+    """How it changes had been 0 wherever a slope may be infinite. One that is hidden does no harm, one that is not is
+    told."""
+    x, v = np.array([[1.0, 2, 3.5]]), np.array([[3.0, -1, 0.5]])
+    model = rg.parse(POLES)
+    slopes = {
+        "log": v / x, "sqrt": v / (2 * np.sqrt(x)), "half": -2 * v / x**2, "power": 1.5 * np.sqrt(x) * v,
+        "norm": (x * v).sum(1) / np.sqrt((x**2).sum(1)), "atan2": 2 * v / (x**2 + 4), "rest": v,
+        "hidden": np.array([[0, -1, 0.2]]), "steep": np.array([[np.inf]]),
+    }  # fmt: skip
+    data = {"x": x, "z": np.zeros((1, 1))}
+    for kernels in ("numpy", "native"):
+        found = model.compile(kernels=kernels).jvp(data, {}, {"x": v, "z": np.ones((1, 1))})
+        assert found.keys() == slopes.keys()
+        assert all(np.allclose(found[name], slope, rtol=1e-12) for name, slope in slopes.items())
+
+
+CURVED = """
+model Curved {
+  input x, v: [2]
+  param w: [2] = 4
+  param head: [2] = 0
+  miss = sum(square(sqrt(x) - 2))
+  output gradient(sum(gradient(miss, x) * v), x) as second
+  loss sum(square(sqrt(w) - 2)) + log(w) @ head
+}
+"""
+
+
+def test_second_derivatives_where_a_first_one_is_zero() -> None:
+    """Of (sqrt(w) - 2) ** 2 at w = 4, where it is least, the second derivative is 1 / (2 w); of head * log(w) with
+    a head of zeros the mixed one is 1 / w."""
+    model, v = rg.parse(CURVED), np.array([[1.0, 2]])
+    weights, data = model.init(0), {"x": np.full((1, 2), 4.0), "v": v}
+    program = model.compile(gradient=True)
+    assert np.allclose(program.run(data, weights)["second"], v / 8, rtol=1e-12)
+    found = program.hvp(data, weights, {"w": np.array([1.0, 3]), "head": np.array([5.0, 7])})
+    assert np.allclose(found["w"], np.array([1, 3]) / 8 + np.array([5, 7]) / 4, rtol=1e-12)
+    assert np.allclose(found["head"], np.array([1, 3]) / 4, rtol=1e-12)
+
+
 def test_a_direction_may_leave_out_weights_but_not_invent_them() -> None:
     model = rg.parse(TAGGER)
     weights = model.init(2)
