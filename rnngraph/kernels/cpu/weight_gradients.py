@@ -59,11 +59,15 @@ class _Sums(Writer):
         with to.loop(0, "%count") as m:
             low, high = self.unit(to, m)
             self.clear(to, v, sums)
-            with to.loop(low, high) as k:
-                b, a = self.at(to, "%b", to.mul(k, shape.panel)), self.at(to, "%a", to.mul(k, ROWS))
-                columns = [v.load(self.at(to, b, j * shape.width), shape.dtype) for j in range(shape.across)]
-                for i in range(rows):
-                    self.grow(to, v, sums[i], v.load_one(self.at(to, a, i), shape.dtype), columns)
+            whole = to.add(low, to.mul(to.div(to.sub(high, low), 8), 8))
+            for first, last, many in ((low, whole, 8), (whole, high, 1)):
+                with to.loop(first, last, many) as start:
+                    for n in range(many):
+                        k = to.add(start, n)
+                        b, a = self.at(to, "%b", to.mul(k, shape.panel)), self.at(to, "%a", to.mul(k, ROWS))
+                        columns = [v.load(self.at(to, b, j * shape.width), shape.dtype) for j in range(shape.across)]
+                        for i in range(rows):
+                            self.grow(to, v, sums[i], v.load_one(self.at(to, a, i), shape.dtype), columns)
             self.stored_columns(to, v, sums, here, [(self.more(to, m), here)], [None] * shape.across)
         with to.when(few):
             self.copied(to, v, apart, lines, masks)
