@@ -32,12 +32,14 @@ WHERE = TABLE["where"]
 
 
 class Nudge(Struct, frozen=True):
-    """The input `name`, (batch, steps, *shape), of which each step adds its own to the next value of a state."""
+    """The input `name`, (batch, steps, *shape), of which each step adds its own to the next value of a state. The
+    output `own` says which steps are a row's own, where lengths alone do not."""
 
     name: str
     shape: tuple[int, ...]
     axis: str
     reverse: bool
+    own: str = ""
 
 
 def nudged(made: Elaborated) -> tuple[Elaborated, list[Nudge]]:
@@ -46,40 +48,48 @@ def nudged(made: Elaborated) -> tuple[Elaborated, list[Nudge]]:
     axes = {axis for i in made.inputs for axis in i.axes}
     found: list[Nudge] = []
     added: dict[str, Value] = {}
+    own: dict[str, Value] = {}
 
     def change(node: Node, inputs: tuple[Value, ...]) -> Node | None:
         if node.op is not LOOP or loop_of(node).axis not in axes:
             return None
         loop = rebound(loop_of(node), inputs)
         sequences: dict[Value, Value] = {}
+        mask = None if loop.lengths else next((c.next.node.inputs[0] for c in loop.carries if _masked(c, node)), None)
+        told = f"own:{len(own)}" if mask else ""
         for value in dict.fromkeys(_new(carry, node) for carry in loop.carries):
             if value.type.dtype == "float" and value.type.axes == (BATCH,):
                 type = value.type.with_axes((BATCH, loop.axis))
-                nudge = Nudge(f"nudge:{len(found)}", type.shape, loop.axis, loop.reverse)
+                nudge = Nudge(f"nudge:{len(found)}", type.shape, loop.axis, loop.reverse, told)
                 found.append(nudge)
                 sequences[value] = added[nudge.name] = graph_input(nudge.name, "data", type)
-        return loop_node(_with_sums(loop, sequences), node.origin)
+        changed = loop_node(_with_sums(loop, sequences, (mask,) if mask else ()), node.origin)
+        if mask:
+            own[told] = changed.values[-1]
+        return changed
 
     values = Rewriter(change).run(made.graph.outputs.values())
-    graph = Graph({**made.graph.inputs, **added}, dict(zip(made.graph.outputs, values, strict=True)))
+    graph = Graph({**made.graph.inputs, **added}, {**dict(zip(made.graph.outputs, values, strict=True)), **own})
     more = [DataInput(n.name, added[n.name].type, (n.axis,), None) for n in found]
-    return replace(made, graph=graph, inputs=(*made.inputs, *more)), found
+    orders = {**made.orders, **{n.own: (BATCH, n.axis) for n in found if n.own}}
+    return replace(made, graph=graph, inputs=(*made.inputs, *more), orders=orders), found
 
 
 def _new(carry: Carry, loop: Node) -> Value:
-    """The next value before the mask that keeps the old one behind the end of a row: outputs read that. The mask has
-    the place of the loop in the text, and so is told from a choice of the cell's own."""
-    value = carry.next
-    masked = value.op is WHERE and value.node.inputs[2] == carry.param and _place(value.node) == _place(loop)
-    return value.node.inputs[1] if masked else value
+    """The next value before the mask that keeps the old one behind the end of a row: outputs read that."""
+    return carry.next.node.inputs[1] if _masked(carry, loop) else carry.next
 
 
-def _place(node: Node) -> object:
-    return node.origin.span
+def _masked(carry: Carry, loop: Node) -> bool:
+    """Whether a state is kept behind the end of a row. What does that has the place of the loop in the text, and so is
+    told from a choice of the cell's own."""
+    node = carry.next.node
+    return node.op is WHERE and node.inputs[2] == carry.param and node.origin.span == loop.origin.span
 
 
-def _with_sums(loop: Loop, sequences: Mapping[Value, Value]) -> Loop:
-    """The loop in whose body every use of these values is that of their sum with a step of a sequence."""
+def _with_sums(loop: Loop, sequences: Mapping[Value, Value], handed_out: tuple[Value, ...]) -> Loop:
+    """The loop in whose body every use of these values is that of their sum with a step of a sequence, and that hands
+    out some more of each step."""
     slices = {value: Slice(s, body_param(s.node.attrs["name"], value.type)) for value, s in sequences.items()}
 
     def change(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
@@ -90,5 +100,5 @@ def _with_sums(loop: Loop, sequences: Mapping[Value, Value]) -> Loop:
             call("add", n, slices[v].param) if v in slices else n for v, n in zip(node.values, new, strict=True)
         )
 
-    body = with_results(loop, Rewriter(change).run(loop.results))
+    body = with_results(loop, Rewriter(change).run((*loop.results, *handed_out)))
     return replace(body, slices=(*loop.slices, *slices.values()))

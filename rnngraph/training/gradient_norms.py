@@ -29,25 +29,38 @@ class GradientNorms:
         count, steps = row_count(rows), steps_of(self._program.made.inputs, rows)
         zeros = {n.name: np.zeros((count, steps[n.axis], *n.shape), self._program.schedule.dtype) for n in self._nudges}
         _, gradients = self._program.gradients({**rows, **zeros}, weights)
+        lengths = lengths_of(self._program.made.inputs, rows)
+        real = {n.name: _real(count, steps[n.axis], lengths.get(n.axis)) for n in self._nudges}
+        if any(nudge.own for nudge in self._nudges):
+            results = self._program.run({**rows, **zeros}, weights)
+            real |= {n.name: results[n.own] for n in self._nudges if n.own}
         own = {f"{WEIGHT}{name}": float(np.linalg.norm(gradients[name])) for name in weights if name in gradients}
-        return own | dict(self._states(lengths_of(self._program.made.inputs, rows), gradients))
+        return own | dict(self._states(real, gradients))
 
-    def _states(self, lengths: Mapping[str, Any], gradients: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, float]]:
+    def _states(
+        self, real: Mapping[str, NDArray[Any]], gradients: Mapping[str, NDArray[Any]]
+    ) -> Iterator[tuple[str, float]]:
         for axis in dict.fromkeys(nudge.axis for nudge in self._nudges):
             along = [nudge for nudge in self._nudges if nudge.axis == axis]
-            squares = np.sum([_squares(n, gradients[n.name], lengths.get(axis)) for n in along], axis=0)
+            squares = np.sum([_squares(n, gradients[n.name], real[n.name]) for n in along], axis=0)
             for back in _doubling(len(squares)):
                 yield f"{BACK}{axis}.{back}", float(np.sqrt(squares[back]))
 
 
-def _squares(nudge: Nudge, gradient: NDArray[Any], lengths: NDArray[Any] | None) -> NDArray[Any]:
-    """For each number of steps back, the sum of squares over rows and units."""
-    count, steps = gradient.shape[:2]
-    square = np.square(gradient, dtype=np.float64).sum(axis=tuple(range(2, gradient.ndim)))
+def _real(count: int, steps: int, lengths: NDArray[Any] | None) -> NDArray[Any]:
+    """(rows, steps): which steps are a row's own."""
     ends = np.full(count, steps) if lengths is None else lengths
-    place = np.arange(steps) + np.zeros((count, 1), int)
-    real = place < ends[:, None]
-    back = place if nudge.reverse else ends[:, None] - 1 - place
+    real: NDArray[Any] = np.arange(steps) < ends[:, None]
+    return real
+
+
+def _squares(nudge: Nudge, gradient: NDArray[Any], real: NDArray[Any]) -> NDArray[Any]:
+    """For each number of steps back, the sum of squares over rows and units."""
+    steps = gradient.shape[1]
+    square = np.square(gradient, dtype=np.float64).sum(axis=tuple(range(2, gradient.ndim)))
+    order = slice(None, None, 1 if nudge.reverse else -1)
+    square, real = square[:, order], real[:, order]  # what ran last is in front
+    back = np.cumsum(real, axis=1) - 1
     return np.bincount(back[real], square[real], minlength=steps)
 
 

@@ -73,6 +73,20 @@ def test_steps_back_count_from_the_end_of_each_row_in_either_direction() -> None
             assert padded[f"back.time.{back}"] > 0
 
 
+@pytest.mark.parametrize("way", ["", " reversed"])
+def test_steps_back_count_from_a_stop(way: str) -> None:
+    """Of rows that stop after four steps the norms are those of these four alone."""
+    cell = "cell Ending(units) { input x: [n]  gru = GRU(units)  output gru(x)  stop x[0] > 9 }"
+    text = cell + TEXT.format(cell="Ending(units)", way=way).replace("final.h", "final.gru.h")
+    x = np.array(DATA["x"])
+    x[:, 5 if way else 3, 0] = 10.0
+    model = rg.parse(text)
+    stopped, _ = after_one_epoch(model, {**DATA, "x": x})
+    alone, _ = after_one_epoch(model, {**DATA, "x": x[:, 5:] if way else x[:, :4]})
+    assert all(stopped[name] == pytest.approx(norm, rel=1e-9) for name, norm in alone.items())
+    assert alone["back.time.2"] > 0 and stopped["back.time.4"] == 0
+
+
 def test_nothing_is_recorded_unasked_and_no_bit_of_the_training_depends_on_it() -> None:
     model = rg.parse(TEXT.format(cell="GRU(units)", way=""))
     plain, told = (model.fit(DATA, epochs=2, batch=2, options=OPTIONS, log_gradients=asked) for asked in (False, True))
