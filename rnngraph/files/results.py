@@ -106,7 +106,8 @@ def columns_of(arrays: Mapping[str, NDArray[Any]], rows: Rows) -> dict[str, list
         return {}
     first = arrays[rows.names[0]]
     places = list(_steps(first, rows.lengths)) if rows.steps else [(row,) for row in range(len(first))]
-    places = [place for place in places if any(rows.has(name, place) for name in rows.names)]
+    if rows.own:
+        places = [place for place in places if any(rows.has(name, place) for name in rows.names)]
     found: dict[str, list[Any]] = {}
     if not rows.beside:
         found["row"] = [place[0] for place in places]
