@@ -172,13 +172,13 @@ def _unguarded(value: Value) -> Value:
 
 def weight_of(graph: Graph, axes: Iterable[str]) -> Value | None:
     """The one sum over data that the loss is divided by, where parts of rows, and of these axes, count by it. A number
-    of truths may depend on weights, as it has no gradient."""
+    of truths may depend on weights and first states, as it has no gradient."""
     found = {of_parts(graph, axis).by for axis in (BATCH, *axes)}
     value = found.pop()
     if found or value is None or value.type.axes or value.type.shape:
         return None
     read = {node.attrs["kind"] for node in every(ordered([value.node])) if node.op is INPUT}
-    return value if read <= {"data", "lengths", *(["weight"] if _counts_truths(value) else [])} else None
+    return value if read <= {"data", "lengths", *(["weight", "state"] if _counts_truths(value) else [])} else None
 
 
 # --- what is said of it ------------------------------------------------------------------------------------------

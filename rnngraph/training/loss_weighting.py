@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from rnngraph.compilation.schedule_checks import checked_schedule
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.lengths import LENGTHS
-from rnngraph.ir.graph import INPUT, ordered
+from rnngraph.ir.graph import INPUT, LOOP, ordered
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import Elaborated
 from rnngraph.model import Model
@@ -61,10 +61,12 @@ def weigher(model: Model, axes: Collection[str], ragged: bool, dtype: str) -> We
 
     schedule = checked_schedule("dynamic", None, dtype, False)
     program = CompiledProgram(lambda *given: only(elaborate(*given)), schedule, backend_named("numpy"))
-    read = {node.attrs["name"] for node in program.graph.nodes() if node.op is INPUT}
+    nodes = program.graph.nodes()
+    read = {node.attrs["name"] for node in nodes if node.op is INPUT}
+    states = {s.name for s in program.made.states} if any(node.op is LOOP for node in nodes) else set[str]()
 
     def weigh(rows: Mapping[str, Any], weights: Mapping[str, Any]) -> float:
-        told = {name for name in rows if name in program.read or name + LENGTHS in rows}
+        told = {name for name in rows if name in program.read or name in states or name + LENGTHS in rows}
         given = {name: array for name, array in rows.items() if name in told or name.removesuffix(LENGTHS) in told}
         return float(program.run(given, {name: array for name, array in weights.items() if name in read})[WEIGHT])
 

@@ -338,6 +338,25 @@ def test_a_loss_by_segments_is_that_of_the_whole_at_the_same_weights() -> None:
         assert told[0]["loss"] == pytest.approx(float(whole), rel=1e-12)
 
 
+STOPPING = """
+cell Ends { input x: [n]  state h: [n] = 0  param k: [n]  h' = h + k * x  output h'  stop x[0] > 0.9 }
+model Stopping { input x: seq[2]  z, final = unroll Ends over x  loss mean(z ** 2)  output final }
+"""
+
+
+def test_rows_that_have_stopped_count_nothing_in_later_parts() -> None:
+    """Neither in later segments, nor where first states that are given say so."""
+    stopping, weights = rg.parse(STOPPING), {"ends.k": np.array([0.3, -0.5])}
+    still = {"weights": weights, "epochs": 1, "optimizer": "sgd", "rate": 0.0, "options": {"dtype": "float64"}}
+    data = {"x": RNG.normal(size=(4, 7, 2))}
+    data["x"][:, 3, 0] = [2, 0, 2, 0]
+    states = {"final.h": np.ones((4, 2)), "final.stop": np.array([True, False, False, True])}
+    program = stopping.compile()
+    for rows, cut in ((data, {"segment": 2}), ({**data, **states}, {"batch": 1, "accumulate": 4})):
+        [record] = stopping.fit(rows, **still, **cut).history
+        assert record["loss"] == pytest.approx(float(program.run(rows, weights)["loss"]), rel=1e-12)
+
+
 PARTS = """
 model M {
   input x: seq[2]
