@@ -12,7 +12,7 @@ import pytest
 from tests.support.pages import run_page
 from tests.support.paths import ROOT
 
-QUICK = {"train": ["--epochs", "1"], "compare": ["--steps", "3", "--repeats", "1"]}
+QUICK = {"train": ["--epochs", "1"], "bench": ["--seconds", "0"], "compare": ["--steps", "3", "--repeats", "1"]}
 IN_THE_REPOSITORY = ["README.md", "docs/data.md", "docs/tutorial.md", "docs/frameworks.md"]
 ANYWHERE = ["index", "lecture", "training", "speed", "from_tensorflow1", "from_keras", "from_pytorch", "from_jax"]
 
