@@ -305,7 +305,7 @@ class Rewriter:
     def run(self, roots: Iterable[Value]) -> tuple[Value, ...]:
         """What the roots become. What stands for a value already is taken as it is, each result of a node by itself."""
         roots, known = tuple(roots), self.map
-        for node in ordered([v.node for v in roots if v not in known], known):
+        for node in ordered([v.node for v in roots if v not in known], known or ()):  # in () nothing is looked up
             if len(node.types) == 1 or any((node, i) not in known for i in range(len(node.types))):
                 self.visit(node)
         return tuple([known.get(v, v) for v in roots])
