@@ -9,7 +9,7 @@ JAIR 10, 1999).
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, product
 from operator import itemgetter
@@ -182,17 +182,18 @@ Beside = Sequence[Sequence[int]]
 
 def _beside(pieces: Sequence[Piece]) -> Beside | None:
     """None where there are too many pairs to look at even once."""
+    order = sorted(range(len(pieces)), key=lambda i: pieces[i].first)
+    firsts = [pieces[i].first for i in order]
     found: list[list[int]] = [[] for _ in pieces]
     alive: list[int] = []
     pairs = 0
-    for i in sorted(range(len(pieces)), key=lambda i: pieces[i].first):
-        alive = [o for o in alive if pieces[o].last >= pieces[i].first]
+    for n, i in enumerate(order, 1):
+        first, last, _ = pieces[i]
+        alive = [o for o in alive if pieces[o].last >= first]
         pairs += len(alive)
         if pairs > WORK:
             return None
-        for o in alive:
-            found[o].append(i)
-        found[i] = alive.copy()
+        found[i] = alive + order[n : bisect_right(firsts, last)]
         alive.append(i)
     return found
 
