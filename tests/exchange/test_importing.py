@@ -3,6 +3,7 @@ onnxruntime runs beside ours."""
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,62 @@ def test_options_that_change_what_a_layer_does_are_read(
             new.writestr(entry, content.replace(said.encode(), other.encode()))
     with pytest.raises(UserError, match=words):
         import_model(tmp_path / "m.keras")
+
+
+def _operations(path: Path, *calls: tuple[str, object]) -> Path:
+    """A model of functions of `keras.ops`, each with its arguments, that are called one after the other."""
+    tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": ["x", 0, 0]}}
+    shape = {"batch_shape": [None, None, 2]}
+    layers: list[Any] = [{"class_name": "InputLayer", "name": "x", "config": shape, "inbound_nodes": []}]
+    for i, (kind, args) in enumerate(calls):
+        given = json.loads(json.dumps(args).replace('"previous"', json.dumps(tensor)))
+        node = [{"args": given, "kwargs": {}}]
+        ops = {"module": "keras.src.ops.numpy", "class_name": kind}
+        layers.append({**ops, "name": f"op{i}", "config": {"name": f"op{i}"}, "inbound_nodes": node})
+        tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": [f"op{i}", 0, 0]}}
+    last = [f"op{len(calls) - 1}", 0, 0]
+    config = {"name": "m", "layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [last]}
+    with ZipFile(HERE / "merge.keras") as old, ZipFile(path, "w") as new:
+        for entry in old.namelist():
+            whole = json.dumps({"class_name": "Functional", "config": config}).encode()
+            new.writestr(entry, whole if entry == "config.json" else old.read(entry))
+    return path
+
+
+def test_numbers_in_calls_of_keras_functions_count(tmp_path: Path) -> None:
+    """`ops.maximum(1 - h, 0.25) * [2, 3]`: only the tensors of a call had been seen, so that it was `h`."""
+    row = {"class_name": "__tensor__", "config": {"value": [2.0, 3.0], "dtype": "float32"}}
+    calls = ("Subtract", [1, "previous"]), ("Maximum", ["previous", 0.25]), ("Multiply", ["previous", row])
+    made = import_model(_operations(tmp_path / "m.keras", *calls))
+    x = np.array([[[0.5, -1.0], [2.0, 0.0]]])
+    (result,) = rg.parse(made.text).compile(dtype="float64").run({"x": x}, made.weights).values()
+    np.testing.assert_array_equal(result, np.maximum(1 - x, 0.25) * [2, 3])
+
+
+def test_keras_functions_that_only_bear_the_name_of_a_layer_are_refused(tmp_path: Path) -> None:
+    """`ops.average` takes the mean of one array, the layer `Average` that of several."""
+    with pytest.raises(UserError, match="there is nothing like it"):
+        import_model(_operations(tmp_path / "m.keras", ("Average", ["previous"])))
+
+
+def test_quantised_layers_are_refused(tmp_path: Path) -> None:
+    """Their integers had been taken as the weights."""
+    with ZipFile(HERE / "sentiment.keras") as old, ZipFile(tmp_path / "m.keras", "w") as new:
+        for entry in old.namelist():
+            new.writestr(entry, old.read(entry) if entry != "model.weights.h5" else _whole_numbers(old.read(entry)))
+    with pytest.raises(UserError, match="`scores/kernel` holds int8 numbers: it is quantised, save it as floats"):
+        import_model(tmp_path / "m.keras")
+
+
+def _whole_numbers(weights: bytes) -> bytes:
+    """A file of weights with the matrix of its last layer as integers."""
+    h5py = pytest.importorskip("h5py")
+    kept = io.BytesIO(weights)
+    with h5py.File(kept, "a") as file:
+        old = np.asarray(file["layers/dense/vars/0"])
+        del file["layers/dense/vars/0"]
+        file["layers/dense/vars/0"] = np.round(old * 100).astype(np.int8)
+    return kept.getvalue()
 
 
 def test_what_goes_backwards_over_masked_steps_is_told(tmp_path: Path) -> None:

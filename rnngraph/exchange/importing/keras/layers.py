@@ -56,10 +56,12 @@ class Call(Struct, frozen=True):
         return self.inputs[0]
 
     def arrays(self, *names: str) -> Arrays:
-        """The layer's arrays by local names."""
+        """The layer's arrays by local names. CannotSay where they are integers, which mean other numbers."""
         before = "/".join((*self.names, *names)) + "/"
-        found = self.model.found.arrays
-        return {n.removeprefix(before): np.asarray(a) for n, a in found.items() if n.startswith(before)}
+        found = {n: np.asarray(a) for n, a in self.model.found.arrays.items() if n.startswith(before)}
+        if whole := next((n for n, a in found.items() if a.dtype.kind != "f"), None):
+            raise CannotSay(f"`{whole}` holds {found[whole].dtype} numbers: it is quantised, save it as floats")
+        return {n.removeprefix(before): a for n, a in found.items()}
 
     def said(self, option: str, *names: str) -> Any:
         """What the file says of the layer, in our words."""

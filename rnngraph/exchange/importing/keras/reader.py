@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.exchange.formats import keras as files
@@ -22,6 +24,8 @@ Node = Mapping[str, Any]
 Path = tuple[str, ...]
 Maybe = tuple[Value | None, ...]
 MODELS = ("Sequential", "Functional", "Model")
+OPERATIONS = ("Add", "Subtract", "Multiply", "Maximum", "Minimum", "Concatenate", "Softmax")
+"""Functions of `keras.ops` that do what the layers do that are called as they are; others mean something else."""
 MOST_RESULTS = 8
 """Results of one layer: the outputs and states of two directions."""
 
@@ -105,8 +109,8 @@ class _Reader:
             if not ready:
                 raise CannotSay("its layers are called in a circle, or with what no layer gives")
             for node, i, call in ready:
-                inputs, states = _arguments(call)
-                results = self._called(node, names, tuple(known[t] for t in inputs), tuple(known[t] for t in states))
+                inputs = tuple(o if isinstance(o, Value) else known[o] for o in _operands(call))
+                results = self._called(node, names, inputs, tuple(known[t] for t in _arguments(call)[1]))
                 known |= {(_name(node), i, j): result for j, result in enumerate(results)}
             waiting = [entry for entry in waiting if entry not in ready]
         return [(t[0], value) for t in _tensors(config["output_layers"]) if (value := known[t]) is not None]
@@ -153,7 +157,8 @@ def _inner(node: Node) -> Node:
     inner: Node = node["config"]["layer"] if around else node
     if inner["class_name"] == "Lambda":
         raise CannotSay("it holds code, which is never run")
-    if inner["class_name"] not in RULES or (around and inner["class_name"] not in ("Dense", "Activation")):
+    another = ".ops." in str(inner.get("module")) and inner["class_name"] not in OPERATIONS
+    if another or inner["class_name"] not in RULES or (around and inner["class_name"] not in ("Dense", "Activation")):
         raise CannotSay("there is nothing like it")
     return inner
 
@@ -194,6 +199,30 @@ def _arguments(call: Any) -> tuple[list[Tensor], list[Tensor]]:
     plain = [part[:3] for part in call] if call and isinstance(call[0], list) else call
     more = [part[3:] for part in call] if call and isinstance(call[0], list) else []
     return list(_tensors(plain)), list(_tensors(more))
+
+
+def _operands(call: Any) -> Iterator[Tensor | Value]:
+    """What a layer is called with besides its states, in order; of `keras.ops` some may be numbers."""
+    if isinstance(call, dict):
+        yield from _told(call.get("args", []))
+    else:
+        yield from _arguments(call)[0]
+
+
+def _told(part: Any) -> Iterator[Tensor | Value]:
+    if isinstance(part, (bool, int, float)):
+        yield _constant(np.array(part))
+    elif isinstance(part, dict) and part.get("class_name") in ("__tensor__", "__numpy__"):
+        yield _constant(np.array(part["config"]["value"], part["config"]["dtype"]))
+    elif isinstance(part, (list, tuple)):
+        for each in part:
+            yield from _told(each)
+    else:
+        yield from _tensors(part)
+
+
+def _constant(array: Any) -> Value:
+    return Value("", array.shape, {"b": "bool", "f": "float"}.get(array.dtype.kind, "int"), array)
 
 
 def _wanted(config: Node) -> set[tuple[str, int]]:
