@@ -54,7 +54,7 @@ class Table(Struct, frozen=True):
     def numbers(self, name: str, why: str) -> Array:
         """A column as float64, nan where a value is missing. UserError with the first row that holds another text."""
         column = self.column(name, why)
-        if column.dtype.kind == "M":  # how large a date is as a number depends on how finely it is kept
+        if column.dtype.kind in "mM":  # how large a date or duration is as a number depends on how finely it is kept
             raise self.wrong(name, 0, f"`{column[0]}` is not a number")
         if (plain := _at_once(column)) is not None:
             return plain
@@ -173,8 +173,8 @@ def _without_masks(column: Any) -> Array:
 
 
 def _plain(column: Array) -> Array:
-    """Numbers as they are; dates and all else as objects that show as text."""
-    return column if column.dtype.kind in "fiubM" else column.astype(object)
+    """Numbers, dates and durations as they are; all else as objects that show as text."""
+    return column if column.dtype.kind in "fiubmM" else column.astype(object)
 
 
 def _by_pandas(path: Any, reader: str) -> Table:
@@ -202,7 +202,7 @@ def _by_csv(path: Any, delimiter: str) -> Table:
             file.seek(0)
             try:
                 reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=True)
-                lines = [row for row in reader if row]
+                lines = _without_empty(list(reader))
             except csv.Error as error:
                 raise Damaged(f"a quote is not closed, or stands in the wrong place: {error}") from error
         if len(lines) < 2:
@@ -215,6 +215,14 @@ def _by_csv(path: Any, delimiter: str) -> Table:
             raise Damaged(f"row {uneven + 1} has {len(rows[uneven])} values for {len(names)} columns")
         columns = {n: np.array([row[i].strip() for row in rows], object) for i, n in enumerate(names) if n}
         return Table(columns, str(path), _repeated([name for name in names if name]))
+
+
+def _without_empty(lines: list[list[str]]) -> list[list[str]]:
+    """The lines that hold something. In a table of one column an empty one between others is a missing value."""
+    there = [i for i, row in enumerate(lines) if row]
+    if there and len(lines[there[0]]) == 1:
+        return [row or [""] for row in lines[there[0] : there[-1] + 1]]
+    return [lines[i] for i in there]
 
 
 def _delimiter(first: str) -> str:

@@ -67,7 +67,7 @@ def _sortable(table: Table, name: str) -> Array:
     """A column of numbers or of dates as numbers that grow with it."""
     table.column(name, "its rows are to be sorted by (`order`)")
     column = table.complete(name)
-    if column.dtype.kind in "fiubM":
+    if column.dtype.kind in "fiubmM":
         return column
     moments, kinds = list[Any](), list[str]()
     for row, cell in enumerate(column):

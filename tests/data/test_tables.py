@@ -169,6 +169,26 @@ def test_dates_are_no_numbers() -> None:
         rg.data.table(model, {"x": np.array(["2024-01-01", "2024-01-02"], "M8[ns]")})
 
 
+def test_a_duration_is_no_number() -> None:
+    """It had been its nanoseconds where a DataFrame keeps them as such; it is an order."""
+    model = rg.parse("model M { input x: seq output x + 1 as y }")
+    lasts = np.array([30, 10, 20], "m8[ns]")
+    with pytest.raises(rg.UserError, match=r"row 1, column `x`: `30 nanoseconds` is not a number"):
+        rg.data.table(model, {"x": lasts})
+    made = rg.data.table(model, {"x": [3.0, 1.0, 2.0], "lasts": lasts}, order="lasts")
+    np.testing.assert_array_equal(made["x"], [[1, 2, 3]])
+
+
+def test_an_empty_line_in_a_table_of_one_column_is_a_missing_value(tmp_path: Path) -> None:
+    """It had been left out, so that the steps behind it came too soon."""
+    path, model = tmp_path / "t.csv", rg.parse("model M { input x: seq output x + 1 as y }")
+    path.write_text("\nx\n1\n\n3\n\n\n")
+    with pytest.raises(rg.UserError, match="row 2, column `x`: a value is missing"):
+        rg.data.table(model, path)
+    path.write_text("x,y\n1,2\n\n3,4\n")
+    np.testing.assert_array_equal(rg.data.table(model, path)["x"], [[1, 3]])
+
+
 def test_an_exported_model_says_how_its_numbers_are_scaled(prices: Path, tmp_path: Path) -> None:
     model, out = rg.parse(FORECAST), tmp_path / "out.py"
     data = rg.data.table(model, prices, columns=COLUMNS, steps=3, horizon=1, order="date", standardise=True)
