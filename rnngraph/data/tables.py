@@ -123,7 +123,7 @@ def _made(
     there = in_order(table, asked)
     asked = fitted(inputs, table, asked, known)
     cut = _in_rows(roles, inputs, there, asked, rows) if rows else asked
-    windows = _windows(roles, inputs, there, cut)
+    windows = _windows(roles, inputs, there, cut, rows)
     arrays = {i.name: _array(i, roles, there, windows, cut) for i in inputs}
     first = next((i.name for i in inputs if i.axes == (roles.axis,)), "")
     if windows.ragged and first:
@@ -211,7 +211,7 @@ def _in_rows(roles: Roles, inputs: Sequence[DataInput], there: Sorted, asked: Re
 # --- windows --------------------------------------------------------------------------------------------------------
 
 
-def _windows(roles: Roles, inputs: Sequence[DataInput], there: Sorted, asked: Recipe) -> Windows:
+def _windows(roles: Roles, inputs: Sequence[DataInput], there: Sorted, asked: Recipe, rows: int | None) -> Windows:
     steps = asked.steps.get(roles.axis) if roles.axis else 1
     if roles.axis and steps and asked.horizon is None and any(i.name in roles.targets for i in inputs):
         target = next(i.name for i in inputs if i.name in roles.targets)
@@ -221,7 +221,7 @@ def _windows(roles: Roles, inputs: Sequence[DataInput], there: Sorted, asked: Re
             "--horizon 1 (horizon=1) is the next row, --horizon 0 the last row of the window",
         )
     extra = max((_reach(i, roles, asked) for i in inputs), default=0)
-    found = over(there.groups, steps, asked.stride if roles.axis else 1, extra)
+    found = over(there.groups, steps, asked.stride if roles.axis else 1, extra).first(rows)
     if not len(found.starts):
         longest = max(there.groups)
         raise UserError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
@@ -33,6 +34,10 @@ class Windows(Struct, frozen=True):
     @property
     def ragged(self) -> bool:
         return bool((self.lengths != self.whole).any())
+
+    def first(self, rows: int | None) -> Windows:
+        """So many of them."""
+        return replace(self, starts=self.starts[:rows], lengths=self.lengths[:rows])
 
     def steps(self, values: Array, offset: int = 0) -> Array:
         """(windows, steps, ...): of each window its values, from `offset` rows behind its start; zeros behind its end.

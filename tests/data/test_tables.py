@@ -189,6 +189,14 @@ def test_an_empty_line_in_a_table_of_one_column_is_a_missing_value(tmp_path: Pat
     np.testing.assert_array_equal(rg.data.table(model, path)["x"], [[1, 3]])
 
 
+def test_a_table_is_laid_out_in_as_many_rows_as_are_asked_for() -> None:
+    """11 steps in 4 rows are 4 of 2, and 3 are left over; what was left over had made a fifth row."""
+    model = rg.parse("model M { input x: seq output x + 1 as y }")
+    made = rg.data.table(model, {"x": np.arange(11.0)}, rows=4)
+    np.testing.assert_array_equal(made["x"], np.arange(8.0).reshape(4, 2))
+    np.testing.assert_array_equal(made["x"], rg.data.streams({"x": np.arange(11.0)}, 4)["x"])
+
+
 def test_an_exported_model_says_how_its_numbers_are_scaled(prices: Path, tmp_path: Path) -> None:
     model, out = rg.parse(FORECAST), tmp_path / "out.py"
     data = rg.data.table(model, prices, columns=COLUMNS, steps=3, horizon=1, order="date", standardise=True)
