@@ -111,40 +111,92 @@ def test_options_that_change_what_a_layer_does_are_read(
         import_model(tmp_path / "m.keras")
 
 
-def _operations(path: Path, *calls: tuple[str, object]) -> Path:
-    """A model of functions of `keras.ops`, each with its arguments, that are called one after the other."""
-    tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": ["x", 0, 0]}}
-    shape = {"batch_shape": [None, None, 2]}
-    layers: list[Any] = [{"class_name": "InputLayer", "name": "x", "config": shape, "inbound_nodes": []}]
-    for i, (kind, args) in enumerate(calls):
-        given = json.loads(json.dumps(args).replace('"previous"', json.dumps(tensor)))
-        node = [{"args": given, "kwargs": {}}]
-        ops = {"module": "keras.src.ops.numpy", "class_name": kind}
-        layers.append({**ops, "name": f"op{i}", "config": {"name": f"op{i}"}, "inbound_nodes": node})
-        tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": [f"op{i}", 0, 0]}}
-    last = [f"op{len(calls) - 1}", 0, 0]
-    config = {"name": "m", "layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [last]}
+def _tensor(name: str, call: int = 0) -> dict[str, object]:
+    return {"class_name": "__keras_tensor__", "config": {"keras_history": [name, call, 0]}}
+
+
+def _input(name: str) -> dict[str, object]:
+    config = {"name": name, "batch_shape": [None, None, 2]}
+    return {"class_name": "InputLayer", "name": name, "config": config, "inbound_nodes": []}
+
+
+def _called(kind: str, name: str, *calls: object, **config: object) -> dict[str, object]:
+    """A layer, or a function of `keras.ops`, with the arguments of each of its calls; those of Keras 2 are a tuple."""
+    nodes = [{"args": call, "kwargs": {}} if isinstance(call, list) else call for call in calls]
+    made = {"class_name": kind, "name": name, "config": {"name": name, **config}, "inbound_nodes": nodes}
+    return made if config else {**made, "module": "keras.src.ops.numpy"}
+
+
+def _written(path: Path, layers: list[dict[str, object]], outputs: list[list[object]], version: str = "3.8.0") -> Path:
+    """A file of Keras with a model of these layers, which have no weights."""
+    inputs = [[layer["name"], 0, 0] for layer in layers if layer["class_name"] == "InputLayer"]
+    config = {"name": "m", "layers": layers, "input_layers": inputs, "output_layers": outputs}
+    told = {"config.json": {"class_name": "Functional", "config": config}, "metadata.json": {"keras_version": version}}
     with ZipFile(HERE / "merge.keras") as old, ZipFile(path, "w") as new:
         for entry in old.namelist():
-            whole = json.dumps({"class_name": "Functional", "config": config}).encode()
-            new.writestr(entry, whole if entry == "config.json" else old.read(entry))
+            new.writestr(entry, json.dumps(told[entry]).encode() if entry in told else old.read(entry))
     return path
 
 
+def _run(path: Path, **data: object) -> dict[str, Any]:
+    made = import_model(path)
+    return dict(rg.parse(made.text).compile(dtype="float64").run(data, made.weights))
+
+
+X = np.array([[[0.5, -1.0], [2.0, 0.0]]])
+
+
 def test_numbers_in_calls_of_keras_functions_count(tmp_path: Path) -> None:
-    """`ops.maximum(1 - h, 0.25) * [2, 3]`: only the tensors of a call had been seen, so that it was `h`."""
+    """`ops.maximum(1 - x, 0.25) * [2, 3]`: only the tensors of a call had been seen, so that it was `x`."""
     row = {"class_name": "__tensor__", "config": {"value": [2.0, 3.0], "dtype": "float32"}}
-    calls = ("Subtract", [1, "previous"]), ("Maximum", ["previous", 0.25]), ("Multiply", ["previous", row])
-    made = import_model(_operations(tmp_path / "m.keras", *calls))
-    x = np.array([[[0.5, -1.0], [2.0, 0.0]]])
-    (result,) = rg.parse(made.text).compile(dtype="float64").run({"x": x}, made.weights).values()
-    np.testing.assert_array_equal(result, np.maximum(1 - x, 0.25) * [2, 3])
+    less, most = _called("Subtract", "less", [1, _tensor("x")]), _called("Maximum", "most", [_tensor("less"), 0.25])
+    layers = [_input("x"), less, most, _called("Multiply", "y", [_tensor("most"), row])]
+    result = _run(_written(tmp_path / "m.keras", layers, [["y", 0, 0]]), x=X)["y"]
+    np.testing.assert_array_equal(result, np.maximum(1 - X, 0.25) * [2, 3])
 
 
 def test_keras_functions_that_only_bear_the_name_of_a_layer_are_refused(tmp_path: Path) -> None:
     """`ops.average` takes the mean of one array, the layer `Average` that of several."""
+    layers = [_input("x"), _called("Average", "y", [_tensor("x")])]
     with pytest.raises(UserError, match="there is nothing like it"):
-        import_model(_operations(tmp_path / "m.keras", ("Average", ["previous"])))
+        import_model(_written(tmp_path / "m.keras", layers, [["y", 0, 0]]))
+
+
+def test_calls_of_a_model_in_a_model_are_told_apart(tmp_path: Path) -> None:
+    """Keras 3 counts those that are outputs from 1, and others from 0; Keras 2 all of them from 1."""
+    inner = [_input("i"), _called("Multiply", "twice", [_tensor("i"), 2])]
+    config = {"layers": inner, "input_layers": [["i", 0, 0]], "output_layers": [["twice", 0, 0]]}
+    model = _called("Functional", "f", [_tensor("a")], [_tensor("b")], **config)
+    layers = [_input("a"), _input("b"), model, _called("Add", "y", [_tensor("f", 1), 1])]
+    found = _run(_written(tmp_path / "m.keras", layers, [["f", 1, 0], ["y", 0, 0]]), a=X, b=10 * X)
+    np.testing.assert_array_equal(found["f"], 2 * X)
+    np.testing.assert_array_equal(found["y"], 20 * X + 1)
+
+    inner = [_input("i"), _called("Multiply", "square", (["i", 0, 0, {}], ["i", 0, 0, {}]), trainable=True)]
+    config = {"layers": inner, "input_layers": [["i", 0, 0]], "output_layers": [["square", 0, 0]]}
+    model = _called("Functional", "f", (["a", 0, 0, {}],), (["b", 0, 0, {}],), **config)
+    y = _called("Activation", "y", (["f", 2, 0, {}],), activation="linear")
+    layers = [_input("a"), _input("b"), model, y]
+    found = _run(_written(tmp_path / "m.keras", layers, [["f", 1, 0], ["y", 0, 0]], "2.15.0"), a=X, b=10 * X)
+    np.testing.assert_array_equal(found["f"], X * X)
+    np.testing.assert_array_equal(found["y"], 100 * X * X)
+
+
+@pytest.mark.parametrize(("version", "slope"), [("2.15.0", 0.2), ("3.8.0", 1 / 6)])
+def test_hard_sigmoid_is_that_of_the_files_keras(version: str, slope: float, tmp_path: Path) -> None:
+    """A layer of Keras 2 had that of Keras 3, where it is no gate."""
+    layers = [_input("x"), _called("Activation", "y", [_tensor("x")], activation="hard_sigmoid")]
+    result = _run(_written(tmp_path / "m.keras", layers, [["y", 0, 0]], version), x=X)["y"]
+    np.testing.assert_allclose(result, slope * X + 0.5, rtol=1e-12)
+
+
+def test_a_formula_is_applied_to_matrices_too(tmp_path: Path) -> None:
+    """`relu6` of what is no sequence: what was made of it was not valid."""
+    matrix = _input("x")
+    matrix["config"] = {"name": "x", "batch_shape": [None, 2, 2]}
+    layers = [matrix, _called("Activation", "y", [_tensor("x")], activation="relu6")]
+    result = _run(_written(tmp_path / "m.keras", layers, [["y", 0, 0]]), x=5 * X)["y"]
+    np.testing.assert_array_equal(result, np.clip(5 * X, 0, 6))
 
 
 def test_quantised_layers_are_refused(tmp_path: Path) -> None:

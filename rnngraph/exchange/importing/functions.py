@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rnngraph.exchange.recognise import HARD
+
 OURS = {**{name: name for name in (
             "tanh", "relu", "sigmoid", "softplus", "softmax", "log_softmax", "log_sigmoid", "elu", "selu", "silu",
             "gelu", "softsign", "hard_sigmoid", "mish",
@@ -18,6 +20,8 @@ FORMULAS: Mapping[str, tuple[str, str]] = {
     "leaky_relu": ("LeakyRelu", "leaky_relu(z, 0.2)"),
 }
 """The others: the name of the layer, and its formula."""
+OLD_HARD = ("OldHardSigmoid", HARD[0])
+"""Keras 2's `hard_sigmoid`."""
 
 
 def layer(name: str, formula: str) -> str:

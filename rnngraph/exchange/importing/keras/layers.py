@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from msgspec import Struct, field
 
 from rnngraph.exchange.formats.contents import Found, Key
 from rnngraph.exchange.importing.body import Body, number
-from rnngraph.exchange.importing.functions import FORMULAS, OURS, layer
+from rnngraph.exchange.importing.functions import FORMULAS, OLD_HARD, OURS, layer
 from rnngraph.exchange.importing.products import product
 from rnngraph.exchange.importing.shapes import elementwise, reduced, target_dims, with_dims
 from rnngraph.exchange.importing.values import Axis, CannotSay, Learned, Value, sized
@@ -74,20 +75,30 @@ Result = Value | tuple[Value, ...]
 
 def activation(call: Call, told: Any) -> str:
     """The name of a function in the language; `linear` is nothing."""
-    name = str(told.get("config", told.get("class_name")) if isinstance(told, dict) else told or "linear")
-    if name in OURS:
-        return OURS[name]
-    if name == "hard_sigmoid" and call.model.version < "3":
-        call.model.texts["OldHardSigmoid"] = layer("OldHardSigmoid", "clip(0.2 * z + 0.5, 0, 1)")
-        return "OldHardSigmoid"
-    if name not in FORMULAS:
+    name = _named(told)
+    if (formula := _formula(call, name)) is not None:
+        call.model.texts[formula[0]] = layer(*formula)
+        return formula[0]
+    if name not in OURS:
         raise CannotSay(f"there is no activation `{name}`")
-    title, formula = FORMULAS[name]
-    call.model.texts[title] = layer(title, formula)
-    return title
+    return OURS[name]
+
+
+def _named(told: Any) -> str:
+    return str(told.get("config", told.get("class_name")) if isinstance(told, dict) else told or "linear")
+
+
+def _formula(call: Call, name: str) -> tuple[str, str] | None:
+    """The name and the formula of a function that the language has not; Keras 2 has another `hard_sigmoid`."""
+    if name == "hard_sigmoid" and call.model.version < "3":
+        return OLD_HARD
+    return FORMULAS.get(name)
 
 
 def applied(call: Call, told: Any, value: Value) -> Value:
+    formula = _formula(call, _named(told))
+    if formula is not None and len(value.shape) != 1:  # a layer of one formula takes vectors
+        return elementwise(call.body, call.hint, re.sub(r"\bz\b", "{0}", formula[1]), [value])
     name = activation(call, told)
     if name == "identity":
         return value

@@ -96,14 +96,15 @@ class _Reader:
         known: dict[tuple[str, int, int], Value | None] = {}
         starts = list(_tensors(config["input_layers"]))
         waiting = []
-        wanted = _wanted(config)
+        version = self.model.version
+        ends, wanted = _ends(config, version), _wanted(config, version)
         for node in config["layers"]:
             name = _name(node)
             if (name, 0, 0) in starts:
                 at = starts.index((name, 0, 0))
                 known[name, 0, 0] = given[at] if given is not None else self._input(name, node["config"])
             else:
-                waiting += [(node, i, c) for i, c in enumerate(node["inbound_nodes"]) if (name, i) in wanted]
+                waiting += [(node, i, c) for i, c in _calls_of(node, version) if (name, i) in wanted]
         while waiting:
             ready = [entry for entry in waiting if all(t in known for part in _arguments(entry[2]) for t in part)]
             if not ready:
@@ -113,7 +114,7 @@ class _Reader:
                 results = self._called(node, names, inputs, tuple(known[t] for t in _arguments(call)[1]))
                 known |= {(_name(node), i, j): result for j, result in enumerate(results)}
             waiting = [entry for entry in waiting if entry not in ready]
-        return [(t[0], value) for t in _tensors(config["output_layers"]) if (value := known[t]) is not None]
+        return [(t[0], value) for t in ends if (value := known[t]) is not None]
 
     def _input(self, name: str, config: Node) -> Value:
         shape = config.get("batch_shape") or config.get("batch_input_shape")
@@ -136,7 +137,7 @@ class _Reader:
                 given = [value for value in inputs if value is not None]
                 if len(given) < len(inputs):
                     return unknown
-                return tuple(value for _, value in self.of_model(node, (*names, name), given))
+                return (*(value for _, value in self.of_model(node, (*names, name), given)), *unknown)
             inner = _inner(node)
             if any(value is None for value in (*inputs, *states)):
                 return unknown
@@ -225,11 +226,24 @@ def _constant(array: Any) -> Value:
     return Value("", array.shape, {"b": "bool", "f": "float"}.get(array.dtype.kind, "int"), array)
 
 
-def _wanted(config: Node) -> set[tuple[str, int]]:
+def _calls_of(node: Node, version: str) -> Iterator[tuple[int, Any]]:
+    """The calls of a layer with their numbers. A model's own inputs count as one before them in Keras 2."""
+    layers = node["config"].get("layers", [])[:1] if version < "3" and node["class_name"] in MODELS else []
+    return enumerate(node["inbound_nodes"], sum(layer["class_name"] == "InputLayer" for layer in layers))
+
+
+def _ends(config: Node, version: str) -> list[Tensor]:
+    """The tensors that a model gives. Here alone Keras 3 counts a model's own inputs as a call too, but for a
+    `Sequential`."""
+    models = {_name(n) for n in config["layers"] if version >= "3" and n["class_name"] in ("Functional", "Model")}
+    return [(name, i - (name in models), j) for name, i, j in _tensors(config["output_layers"])]
+
+
+def _wanted(config: Node, version: str) -> set[tuple[str, int]]:
     """The calls that the outputs need; masks are not among them, since rows have lengths here."""
-    calls = {(_name(node), i): call for node in config["layers"] for i, call in enumerate(node["inbound_nodes"])}
+    calls = {(_name(node), i): call for node in config["layers"] for i, call in _calls_of(node, version)}
     found: set[tuple[str, int]] = set()
-    waiting = [(name, i) for name, i, _ in _tensors(config["output_layers"])]
+    waiting = [(name, i) for name, i, _ in _ends(config, version)]
     while waiting:
         at = waiting.pop()
         if at in calls and at not in found:

@@ -12,7 +12,7 @@ from rnngraph.exchange.conversion.layers import Place
 from rnngraph.exchange.conversion.layouts import LAYOUTS
 from rnngraph.exchange.conversion.verify import check
 from rnngraph.exchange.formats.keras_config import KINDS
-from rnngraph.exchange.importing.functions import FORMULAS, OURS
+from rnngraph.exchange.importing.functions import FORMULAS, OLD_HARD, OURS
 from rnngraph.exchange.importing.keras.layers import Call, Result
 from rnngraph.exchange.importing.recurrent import LOGISTIC, Function, Functions, Recurrent, Run, converted, run
 from rnngraph.exchange.importing.values import CannotSay, Value
@@ -111,7 +111,7 @@ def _function(name: str) -> Function:
     if name in FORMULAS:
         return Function(*FORMULAS[name])
     if name == HARD[0]:
-        return Function("OldHardSigmoid", name)
+        return Function(*OLD_HARD)
     if name == HARD[1]:
         return Function("hard_sigmoid")
     if name in OURS or name in OURS.values():
