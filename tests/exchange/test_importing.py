@@ -199,6 +199,43 @@ def test_a_formula_is_applied_to_matrices_too(tmp_path: Path) -> None:
     np.testing.assert_array_equal(result, np.clip(5 * X, 0, 6))
 
 
+def _edited(path: Path, **told: object) -> Path:
+    """`seq2seq.keras` with its decoder called with these besides its input."""
+    with ZipFile(HERE / "seq2seq.keras") as old, ZipFile(path, "w") as new:
+        for entry in old.namelist():
+            content = old.read(entry)
+            if entry == "config.json":
+                config = json.loads(content)
+                (decoder,) = (layer for layer in config["config"]["layers"] if layer["name"] == "decoder")
+                decoder["inbound_nodes"][0]["kwargs"] = told
+                content = json.dumps(config).encode()
+            new.writestr(entry, content)
+    return path
+
+
+def test_first_states_that_are_constant_are_begun_with(tmp_path: Path) -> None:
+    """They had been zeros."""
+    h, c = ({"class_name": "__tensor__", "config": {"value": [v], "dtype": "float32"}} for v in ([0.5, -1], [2, 3]))
+    made = import_model(_edited(tmp_path / "m.keras", initial_state=[h, c]))
+    x = np.random.default_rng(0).normal(size=(1, 1, 2))
+    data = {"source": np.zeros((1, 1, 3)), "target": x}
+    result = rg.parse(made.text).compile(dtype="float64").run(data, made.weights)["scores"]
+    w = {name: np.float64(array) for name, array in made.weights.items()}
+    seen = np.concatenate([x[0, 0], [0.5, -1]]) @ w["decoder.kernel"] + w["decoder.bias"]
+    i, j, f, o = np.split(seen, 4)
+    i, f, o = (1 / (1 + np.exp(-z)) for z in (i, f + 1, o))
+    state = o * np.tanh(f * [2, 3] + i * np.tanh(j))
+    np.testing.assert_allclose(result[0, 0], state @ w["scores.kernel"] + w["scores.bias"], atol=1e-12)
+
+
+def test_what_a_layer_is_called_with_besides_is_told(tmp_path: Path) -> None:
+    """A mask had been passed over in silence."""
+    with pytest.raises(UserError, match="layer `decoder` is called with a mask: steps are left out by lengths here"):
+        import_model(_edited(tmp_path / "m.keras", mask=_tensor("target")))
+    notes = import_model(_edited(tmp_path / "n.keras", training=True)).notes
+    assert "`decoder` is called with training = true: here it drops nothing but in training" in notes
+
+
 def test_quantised_layers_are_refused(tmp_path: Path) -> None:
     """Their integers had been taken as the weights."""
     with ZipFile(HERE / "sentiment.keras") as old, ZipFile(tmp_path / "m.keras", "w") as new:

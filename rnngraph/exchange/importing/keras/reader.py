@@ -106,15 +106,27 @@ class _Reader:
             else:
                 waiting += [(node, i, c) for i, c in _calls_of(node, version) if (name, i) in wanted]
         while waiting:
-            ready = [entry for entry in waiting if all(t in known for part in _arguments(entry[2]) for t in part)]
+            ready = [entry for entry in waiting if all(t in known for t in _needed(entry[2]))]
             if not ready:
                 raise CannotSay("its layers are called in a circle, or with what no layer gives")
             for node, i, call in ready:
-                inputs = tuple(o if isinstance(o, Value) else known[o] for o in _operands(call))
-                results = self._called(node, names, inputs, tuple(known[t] for t in _arguments(call)[1]))
+                self._beside(_name(node), call)
+                inputs, states = (
+                    tuple(o if isinstance(o, Value) else known[o] for o in part) for part in _operands(call)
+                )
+                results = self._called(node, names, inputs, states)
                 known |= {(_name(node), i, j): result for j, result in enumerate(results)}
             waiting = [entry for entry in waiting if entry not in ready]
         return [(t[0], value) for t in ends if (value := known[t]) is not None]
+
+    def _beside(self, name: str, call: Any) -> None:
+        """What a layer is called with besides, and the language says in another way. Behind `Masking` and `mask_zero`,
+        of which it is told, Keras 3 hands masks on by itself."""
+        given = call.get("kwargs", {}) if isinstance(call, dict) else {}
+        if any(_tensors(given.get("mask"))) and not self.model.masked:
+            self.model.problems.append(f"layer `{name}` is called with a mask: steps are left out by lengths here")
+        if given.get("training"):
+            self.model.notes[f"`{name}` is called with training = true: here it drops nothing but in training"] = None
 
     def _input(self, name: str, config: Node) -> Value:
         shape = config.get("batch_shape") or config.get("batch_input_shape")
@@ -173,6 +185,7 @@ def _name(node: Node) -> str:
 
 
 Tensor = tuple[str, int, int]
+Operand = Tensor | Value
 
 
 def _tensors(told: Any) -> Iterator[Tensor]:
@@ -193,24 +206,21 @@ def _tensors(told: Any) -> Iterator[Tensor]:
             yield from _tensors(part)
 
 
-def _arguments(call: Any) -> tuple[list[Tensor], list[Tensor]]:
-    """The tensors that a layer is called with, and those for its states."""
+def _operands(call: Any) -> tuple[list[Operand], list[Operand]]:
+    """What a layer is called with, and that for its states: tensors, and in Keras 3 numbers and arrays."""
     if isinstance(call, dict):
-        return list(_tensors(call.get("args", []))), list(_tensors(call.get("kwargs", {}).get("initial_state")))
+        return list(_told(call.get("args", []))), list(_told(call.get("kwargs", {}).get("initial_state")))
     plain = [part[:3] for part in call] if call and isinstance(call[0], list) else call
     more = [part[3:] for part in call] if call and isinstance(call[0], list) else []
     return list(_tensors(plain)), list(_tensors(more))
 
 
-def _operands(call: Any) -> Iterator[Tensor | Value]:
-    """What a layer is called with besides its states, in order; of `keras.ops` some may be numbers."""
-    if isinstance(call, dict):
-        yield from _told(call.get("args", []))
-    else:
-        yield from _arguments(call)[0]
+def _needed(call: Any) -> list[Tensor]:
+    """The tensors that have to be there before a layer is called."""
+    return [o for part in _operands(call) for o in part if not isinstance(o, Value)]
 
 
-def _told(part: Any) -> Iterator[Tensor | Value]:
+def _told(part: Any) -> Iterator[Operand]:
     if isinstance(part, (bool, int, float)):
         yield _constant(np.array(part))
     elif isinstance(part, dict) and part.get("class_name") in ("__tensor__", "__numpy__"):
@@ -248,5 +258,5 @@ def _wanted(config: Node, version: str) -> set[tuple[str, int]]:
         at = waiting.pop()
         if at in calls and at not in found:
             found.add(at)
-            waiting += [(name, i) for part in _arguments(calls[at]) for name, i, _ in part]
+            waiting += [(name, i) for name, i, _ in _needed(calls[at])]
     return found

@@ -128,7 +128,16 @@ def _first(call: Call, made: Recurrent, states: Sequence[Value]) -> dict[str, Va
     names = ("h", "c") if made.cell.kind == "LSTM" else ("h",)
     if states and len(states) != len(names):
         raise CannotSay(f"it is given {len(states)} initial states")
-    return dict(zip(names, states, strict=False))
+    return dict(zip(names, map(_of_a_row, states), strict=False))
+
+
+def _of_a_row(state: Value) -> Value:
+    """A first state; one that is constant is the same for all rows."""
+    if state.array is None:
+        return state
+    if state.array.ndim != 2 or len(state.array) != 1:
+        raise CannotSay("its initial states are constants that differ between rows")
+    return Value("first_state", state.dims[1:], state.dtype, state.array[0])
 
 
 def _shown(call: Call, ran: Run, i: int, config: Mapping[str, Any], back: bool) -> Value:
