@@ -25,7 +25,7 @@ PANDAS = {".parquet": "read_parquet", ".feather": "read_feather", ".xlsx": "read
 TABLES = (".csv", ".tsv", *PANDAS)
 LARGEST = 2.0**53
 """From here on float64 does not hold every integer."""
-MISSING = frozenset(("", "na", "n/a", "nan", "null", "none"))
+MISSING = frozenset(("", "na", "n/a", "nan", "-nan", "+nan", "null", "none"))
 """What a cell without a value holds, in small letters."""
 
 

@@ -189,6 +189,14 @@ def test_an_empty_line_in_a_table_of_one_column_is_a_missing_value(tmp_path: Pat
     np.testing.assert_array_equal(rg.data.table(model, path)["x"], [[1, 3]])
 
 
+def test_what_is_no_number_has_no_place_in_an_order(tmp_path: Path) -> None:
+    """`-nan`, as C writes it, had been compared with the numbers, and put them in any order."""
+    path = tmp_path / "t.csv"
+    path.write_text("at,x\n3,1\n-nan,2\n1,3\n2,4\n")
+    with pytest.raises(rg.UserError, match="row 2, column `at`: a value is missing"):
+        rg.data.table(rg.parse("model M { input x: seq output x + 1 as y }"), path, order="at")
+
+
 def test_a_table_is_laid_out_in_as_many_rows_as_are_asked_for() -> None:
     """11 steps in 4 rows are 4 of 2, and 3 are left over; what was left over had made a fifth row."""
     model = rg.parse("model M { input x: seq output x + 1 as y }")
