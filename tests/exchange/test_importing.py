@@ -339,6 +339,14 @@ def _recurrent(kind: str, extra: dict[str, Any], **attributes: Any) -> bytes:
     return _model([node], inputs, outputs, tensors)
 
 
+def test_flatten_tells_that_fixed_dimensions_are_sizes(tmp_path: Path) -> None:
+    """Where nothing else told of them, a valid file was called damaged."""
+    node = helper.make_node("Flatten", ["x"], ["y"], axis=1)
+    made = _imported(_model([node], [("x", TensorProto.FLOAT, ["rows", 3, 4])], {"y": 2}, {}), tmp_path)
+    x = np.arange(24.0).reshape(2, 3, 4)
+    np.testing.assert_array_equal(rg.parse(made.text).compile().run({"x": x}, {})["y"], x.reshape(2, 12))
+
+
 HARD = {"activations": ["HardSigmoid", "Tanh", "Relu"], "activation_alpha": [0.3], "activation_beta": [0.4]}
 OPERATORS = {
     "reverse": ("LSTM", {}, {"direction": "reverse"}, "LSTM(2)"),

@@ -56,6 +56,9 @@ def _reshape(op: Op) -> Value:
 def _flatten(op: Op) -> Value:
     value, at = op.value(0), op.attribute("axis", 1)
     rest = value.dims[at:]
+    for dim in rest if len(rest) > 1 else ():
+        if isinstance(dim, Axis) and dim.open and dim.size is not None:
+            sized(dim)
     told: list[Dim] = [-1, int(np.prod([sized(d) for d in rest]))] if at != 1 else [value.dims[0], -1]
     return with_dims(value, target_dims(value.dims, told))
 
