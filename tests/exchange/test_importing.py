@@ -339,6 +339,16 @@ def _recurrent(kind: str, extra: dict[str, Any], **attributes: Any) -> bytes:
     return _model([node], inputs, outputs, tensors)
 
 
+def test_numbers_of_bfloat16_may_stand_in_either_field(tmp_path: Path) -> None:
+    """A file that keeps them in `int32_data` was called damaged."""
+    nodes = [helper.make_node("Cast", ["w"], ["v"], to=1), helper.make_node("Add", ["x", "v"], ["y"])]
+    model = onnx.ModelProto.FromString(_model(nodes, [("x", TensorProto.FLOAT, ["rows", 2])], {"y": 2}, {}))
+    model.graph.initializer.append(helper.make_tensor("w", TensorProto.BFLOAT16, [2], [0.5, -3.0]))
+    made = _imported(model.SerializeToString(), tmp_path)
+    x = np.array([[1.0, 2.0]])
+    np.testing.assert_array_equal(rg.parse(made.text).compile().run({"x": x}, made.weights)["y"], [[1.5, -1.0]])
+
+
 def test_flatten_tells_that_fixed_dimensions_are_sizes(tmp_path: Path) -> None:
     """Where nothing else told of them, a valid file was called damaged."""
     node = helper.make_node("Flatten", ["x"], ["y"], axis=1)

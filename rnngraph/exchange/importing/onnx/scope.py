@@ -91,7 +91,7 @@ def captured(graph: Any) -> set[str]:
 def array_of(tensor: Any) -> Any:
     array = numpy_helper.to_array(tensor)
     if array.dtype.kind == "V" or "bfloat16" in str(array.dtype):
-        return widened(tensor.raw_data, tuple(tensor.dims))
+        return widened(array.tobytes(), array.shape)
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
