@@ -85,11 +85,11 @@ class Run:
         first, form, out = self.links[0].form, link.form, link.out
         if form.axes != first.axes or form.shape != first.shape:
             return False
-        if out.slot in self.tables or any(slot in self.written for slot in link.tables):
+        if out.slot in self.tables or (form.tables and any(slot in self.written for slot in link.tables)):
             return False  # a table is not looked up entry by entry
         if form.sums and link.ins[0].slot not in self.written:
             return False  # it is the last thing that is done with an entry
-        if any(view.slot in self.sums for view in (*link.ins, out)):
+        if self.sums and any(view.slot in self.sums for view in (*link.ins, out)):
             return False  # a sum is not known before the row is through
         met = [(view, other) for view in link.ins for other in self.written.get(view.slot, ()) if other is not view]
         met += [(out, other) for other in self.touched.get(out.slot, ()) if other is not out]
@@ -103,7 +103,8 @@ class Run:
         self.links.append(link)
         self.step = self.step or step
         self.written.setdefault(link.out.slot, []).append(link.out)
-        self.tables.update(link.tables)
+        if link.form.tables:
+            self.tables.update(link.tables)
         if link.form.sums:
             self.sums.add(link.out.slot)
         for view in (*link.ins, link.out):

@@ -68,7 +68,7 @@ def _soonest(graph: Graph) -> list[Node]:
     """
     far = dict[Node, int]()
     for node in graph.nodes():
-        far[node] = (node.op is LOOP) + max((far[v.node] for v in node.inputs), default=0)
+        far[node] = (node.op is LOOP) + max([far[v.node] for v in node.inputs], default=0)
     return ordered(sorted((v.node for v in graph.outputs.values()), key=far.__getitem__))
 
 
