@@ -469,6 +469,18 @@ def test_weights_know_their_model_and_refuse_another(data: dict[str, Any], tmp_p
     )
 
 
+def test_weights_of_another_model_of_the_same_file_are_refused() -> None:
+    one = "model {} {{\n  input x: seq[3]\n  y = unroll RNN(2, activation = {}) over x\n  output y\n}}\n"
+    text = one.format("Tanh", "tanh") + one.format("Relu", "relu") + one.format("Same", "tanh")
+    models = {name: rg.parse(text, name) for name in ("Tanh", "Relu", "Same")}
+    weights = rg.Weights(models["Tanh"].init(0), models["Tanh"].about)
+    x = {"x": np.ones((2, 4, 3))}
+    with pytest.raises(rg.UserError, match="h'` is computed otherwise here"):
+        models["Relu"].predict(x, weights)
+    found = {name: models[name].predict(x, weights)["y"] for name in ("Tanh", "Same")}
+    assert np.array_equal(found["Tanh"], found["Same"])
+
+
 def test_an_error_shows_itself_in_a_notebook_without_the_calls() -> None:
     with pytest.raises(rg.UserError) as error:
         rg.parse("model M { input x: seq[3]\n output z }")

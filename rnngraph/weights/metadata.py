@@ -75,7 +75,7 @@ def about_of(path: PathLike, texts: Mapping[str, str]) -> About:
 def refuse_other(what: str, theirs: About, ours: About) -> None:
     """UserError where weights (`what` they are called) are of a model that computes one of its outputs otherwise, with
     what differs. Outputs are compared by name, and where no name is the same, by what they are."""
-    if not theirs.outputs or (theirs.text == ours.text and theirs.settings == ours.settings):
+    if not theirs.outputs or _declared(theirs) == _declared(ours):
         return
     both = theirs.outputs.keys() & ours.outputs.keys()
     others = [name for name in ours.outputs if name in both and theirs.outputs[name] != ours.outputs[name]]
@@ -83,6 +83,11 @@ def refuse_other(what: str, theirs: About, ours: About) -> None:
         others = [name for name, digest in ours.outputs.items() if digest not in theirs.outputs.values()]
     if others:
         raise other_model(what, theirs, ours, others)
+
+
+def _declared(about: About) -> tuple[object, ...]:
+    """What a model is made of: a file may have several."""
+    return about.model, about.text, about.settings
 
 
 def other_model(what: str, theirs: About, ours: About, outputs: Sequence[str] = ()) -> UserError:
