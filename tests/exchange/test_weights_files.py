@@ -245,6 +245,12 @@ def test_what_numpy_makes_of_bfloat16_is_read(tmp_path: Path) -> None:
     assert [row[1:4] for row in shown(found)] == [("(1, 2)", "bfloat16", 4)]
 
 
+def test_the_mean_of_large_weights_is_finite_as_they_are(tmp_path: Path) -> None:
+    np.savez(tmp_path / "w.npz", a=np.full(4, 3e38, np.float32), b=np.array([True, False]), c=np.zeros((0, 2)))
+    found = [row[4:] for row in shown(read(str(tmp_path / "w.npz")))]
+    assert found == [("3e+38", "3e+38", "3e+38"), ("0", "0.5", "1"), ("", "", "")]
+
+
 def test_float_8_is_named_and_whole_numbers_are_no_weights(tmp_path: Path) -> None:
     header = b'{"w":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}'
     path = tmp_path / "w.safetensors"

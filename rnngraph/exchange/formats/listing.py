@@ -23,4 +23,6 @@ def _row(name: str, array: Any, stored: str) -> tuple[str, str, str, int, str, s
 def _extent(array: Any) -> tuple[str, str, str]:
     if not array.size or array.dtype.kind not in "fiub":
         return ("", "", "")
-    return tuple(f"{float(f(array)):.4g}" for f in (np.min, np.mean, np.max))  # type: ignore[return-value]
+    # A sum of narrow floats overflows long before their mean does.
+    least, mean, largest = (f"{float(n):.4g}" for n in (array.min(), array.mean(dtype=np.float64), array.max()))
+    return least, mean, largest
