@@ -659,6 +659,47 @@ def test_threads_that_meet_in_a_loop_leave_it_at_the_same_step() -> None:
         assert all(np.array_equal(first, other) for other in others)
 
 
+OVERWRITTEN = {
+    "one after another": """model M {
+        input x: seq[3]
+        param w: [3, 3]
+        param v: [3]
+        a = tanh(w)
+        p = v @ a
+        b = tanh(a)
+        output p, x @ b as q
+    }""",
+    "behind a loop": """cell Walk {
+        input x: [n]
+        input m: [n, n]
+        state h: [n] = 0
+        h' = tanh(x + h @ m)
+        output h'
+    }
+    model M {
+        input x: seq[3]
+        param w: [3, 3]
+        a = tanh(w)
+        p = unroll Walk over x with m = a
+        b = tanh(a)
+        output p, unroll Walk over p with m = b as q
+    }""",
+}
+
+
+@pytest.mark.parametrize("text", OVERWRITTEN.values(), ids=OVERWRITTEN)
+@pytest.mark.parametrize("unroll", ["dynamic", "static"])
+def test_panels_are_of_a_matrix_as_it_is_now(text: str, unroll: str) -> None:
+    """An op may write its result over its operand, of which there are panels already."""
+    model = rg.parse(text)
+    data, weights = {"x": np.random.default_rng(0).normal(size=(2, 3, 3))}, model.init(1)
+    found, wanted = (
+        model.compile(unroll, 3 if unroll == "static" else None, kernels=kernels).run(data, weights)["q"]
+        for kernels in ("native", "numpy")
+    )
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-14)
+
+
 # --- kernels kept on disk ----------------------------------------------------------------------------------------
 
 TINY = "define void @nothing() {\nentry:\n  ret void\n}\n"

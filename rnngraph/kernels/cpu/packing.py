@@ -3,7 +3,7 @@ same; wide weights of a single product as it goes (see `Product.alone`)."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -54,7 +54,7 @@ class _Packing:
     def __init__(self, program: Program, target: CpuTarget) -> None:
         self.slots, self.panel = list(program.slots), target.panel
         self.views = Views(program.slots, target.dtype)
-        self.panels: dict[tuple[View, Pack], Ref] = {}
+        self.panels = defaultdict[int, dict[tuple[View, Pack], Ref]](dict)
         self.uses = Counter[tuple[View, Pack]]()
         self.categories = program.categories
 
@@ -75,13 +75,20 @@ class _Packing:
                 found += [_alone(item)] if alone else self.product(item, level >= 0 and item.ins[1].slot in changed)
             else:
                 found.append(item)
+            self.forget(_written((item,)))
         return found
+
+    def forget(self, written: set[int]) -> None:
+        """Panels are of a slot as it was when they were made: an op may write over its operand."""
+        for slot in written:
+            self.panels.pop(slot, None)
 
     def repeat(self, repeat: Repeat) -> list[Code]:
         """The loop, after the packing of what stays the same in it."""
         changed = _written((repeat,))
         before = [pack for group in groups_of(repeat.body) for pack in self.ahead(group, changed)]
         body = tuple(self.code(repeat.body, repeat.loop))
+        self.forget(changed)
         rest = tuple(i for i in self.code(repeat.rest, repeat.loop) if not isinstance(i, Repeat))
         return [*before, replace(repeat, body=body, rest=rest)]
 
@@ -91,16 +98,16 @@ class _Packing:
             return []
         matrix, key = group.ins[1], self.key(group)
         moves = any(isinstance(entry, Turn | Ring) for entry in matrix.index)
-        return [] if moves or matrix.slot in changed or key in self.panels else [self.pack(matrix, key)]
+        return [] if moves or matrix.slot in changed or key in self.panels[matrix.slot] else [self.pack(matrix, key)]
 
     def product(self, group: Group, changes: bool) -> list[Group]:
         """The product over panels; `changes` where its matrix is another one at the next step."""
         left, matrix, *rest = group.ins
-        key = self.key(group)
-        before = [] if key in self.panels else [self.pack(matrix, key)]
-        found = replace(group, ins=(left, self.panels[key], *rest))
+        key, panels = self.key(group), self.panels[matrix.slot]
+        before = [] if key in panels else [self.pack(matrix, key)]
+        found = replace(group, ins=(left, panels[key], *rest))
         if changes:
-            del self.panels[key]
+            del panels[key]
         return [*before, found]
 
     def is_alone(self, group: Group) -> bool:
@@ -116,7 +123,7 @@ class _Packing:
     def pack(self, matrix: Ref, key: tuple[View, Pack]) -> Group:
         _, pack = key
         self.slots.append(Slot(Type((), (-(-pack.width // self.panel), pack.terms, self.panel))))
-        room = self.panels[key] = Ref(len(self.slots) - 1, (slice(None),) * 3)
+        room = self.panels[matrix.slot][key] = Ref(len(self.slots) - 1, (slice(None),) * 3)
         return Group((), (matrix,), (room,), pack)
 
 
