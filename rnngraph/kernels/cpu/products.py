@@ -33,6 +33,10 @@ CHUNK = 192
 LINE = 64
 """Bytes that a cache fetches at once."""
 
+TILE = ("ptr %a", "i64 %lda", "ptr %b", "i64 %apart", "ptr %c", "i64 %ldc", "i64 %terms", "ptr %d", "i64 %ldd",
+        "i64 %left", "i64 %more", "ptr %rows")  # fmt: skip
+"""What a tile is given."""
+
 Plus = tuple[str, Sequence[str]]
 """What is added to the sums of a tile: whether it is (i1), and its lines."""
 
@@ -105,9 +109,7 @@ class Writer:
         `%left` columns are stored; `%more` says whether to add to what stands there; `%d` may be null.
         """
         shape = self.shape
-        to = Function(f"tile_{rows}_{panels}", [
-            "ptr %a", "i64 %lda", "ptr %b", "i64 %apart", "ptr %c", "i64 %ldc", "i64 %terms", "ptr %d", "i64 %ldd",
-            "i64 %left", "i64 %more", "ptr %rows"])  # fmt: skip
+        to = Function(f"tile_{rows}_{panels}", TILE)
         v = self.lanes(to)
         sums = self.zero_sums(to, v, rows, panels)
         places = [to.word("%rows", i) for i in range(rows)]
@@ -201,11 +203,11 @@ class Writer:
                 plus = to.let(f"select i1 {last}, ptr {self.at(to, beside, column)}, ptr null")
                 block = self.at(to, b, to.add(self.places(to, p, terms), to.mul(k, panel)))
                 with tiles.each() as (first, take):
-                    self.chosen(to, to.add(take, to.mul(panels, ROWS + 1)), tiles_by_shape, (
-                        f"ptr {self.at(to, source, k)}", f"i64 {lda}", f"ptr {block}", f"i64 {to.mul(terms, panel)}",
-                        f"ptr {self.at(to, target, column)}", f"i64 {ldc}", f"i64 {to.least(DEPTH, left)}",
-                        f"ptr {plus}", f"i64 {ldd}", f"i64 {to.sub(columns, column)}", f"i64 {k}",
-                        f"ptr {to.at(rows, first, 'i64')}"))  # fmt: skip
+                    which = to.add(take, to.mul(panels, ROWS + 1))
+                    self.chosen(to, which, tiles_by_shape, _given(TILE, (
+                        self.at(to, source, k), lda, block, to.mul(terms, panel), self.at(to, target, column), ldc,
+                        to.least(DEPTH, left), plus, ldd, to.sub(columns, column), k,
+                        to.at(rows, first, "i64"))))  # fmt: skip
         return to.text()
 
     def product_alone(self) -> str:
@@ -231,11 +233,9 @@ class Writer:
                 with tiles.each() as (row, take), to.loop(0, panels) as p:
                     first = to.add(start, to.mul(p, shape.panel))
                     plus = to.let(f"select i1 {wanted}, ptr {self.at(to, beside, first)}, ptr null")
-                    self.chosen(to, take, tiles_by_shape, (
-                        f"ptr {self.at(to, source, k)}", f"i64 {lda}", f"ptr {self.at(to, room, to.mul(p, apart))}",
-                        "i64 0", f"ptr {self.at(to, target, first)}", f"i64 {ldc}", f"i64 {depth}", f"ptr {plus}",
-                        f"i64 {ldd}", f"i64 {to.sub(columns, first)}", f"i64 {k}",
-                        f"ptr {to.at(rows, row, 'i64')}"))  # fmt: skip
+                    self.chosen(to, take, tiles_by_shape, _given(TILE, (
+                        self.at(to, source, k), lda, self.at(to, room, to.mul(p, apart)), 0, self.at(to, target, first),
+                        ldc, depth, plus, ldd, to.sub(columns, first), k, to.at(rows, row, "i64"))))  # fmt: skip
         return to.text()
 
     def listed(self, to: Function, low: Number, *arrays: tuple[str, str]) -> tuple[str, ...]:
@@ -348,6 +348,11 @@ class Writer:
                 x = v.load(self.at(to, row, j * shape.width), shape.dtype)
                 v.mask = None
                 v.store(x, self.at(to, place, j * shape.width), shape.dtype)
+
+
+def _given(params: Sequence[str], values: Sequence[Number]) -> tuple[str, ...]:
+    """Values with the types of what they are given for."""
+    return tuple(f"{param.split()[0]} {value}" for param, value in zip(params, values, strict=True))
 
 
 class _Tiles:
