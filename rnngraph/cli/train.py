@@ -135,13 +135,13 @@ def train(
     asked = {name: overrides.pop(name) for name in NAMES}
     if log_gradients and not (log or curves or as_json):
         raise UserError("the gradient's norms have no place to stand in", "E646", "add `--log history.csv`")
-    if not (paths or asked["text"]):
-        raise UserError("there are no data to train on", "E622", "name files with `--data`, or a text with `--text`")
     refuse_together(resume=resume, weights=weights)
     refuse_together(validation=overrides["validation"], validation_data=held)
     kept = checkpoint or resume or own_checkpoint(file, out)
     own = kept not in (checkpoint, resume)
     model = read(file, name, settings, weights or resume)
+    if not (paths or asked["text"]):
+        raise UserError("there are no data to train on", "E622", "name files with `--data`, or a text with `--text`")
     flags = {"unroll": unroll, "backend": backend, "dtype": dtype, "kernels": kernels, "products": products}
     memory = {"keep": keep, "memory_limit": memory_limit, "truncate": truncate, "swap": swap}
     options = run_options(model, **flags, **memory, dtype_default="float32")
