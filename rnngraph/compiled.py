@@ -21,6 +21,7 @@ from rnngraph.compilation.second_order import ALONG, outputs_along, slope_along
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.data.checks import Checked, check_data
 from rnngraph.data.ctc_labels import fitting_labels, refuse_wrong_labels
+from rnngraph.data.result_tables import with_own_steps
 from rnngraph.data.shape_checks import SEED, unmasked
 from rnngraph.debugging.index_finder import explained
 from rnngraph.diagnostics.diagnostic import Diagnostic
@@ -82,6 +83,15 @@ class CompiledProgram:
         """A program for the same schedule, or another one, whose graph is changed once it is elaborated."""
         how = schedule or self.schedule
         return CompiledProgram(lambda padded, fed: change(self._elaborate(padded, fed)), how, self.backend)
+
+    def telling_own_steps(self) -> CompiledProgram:
+        """The program that also tells of outputs that a `stop` can end which steps are a row's own (see
+        `result_tables.apart`); itself where there are none."""
+        if not self.made.own_steps:
+            return self
+        found = self.changed(with_own_steps)
+        found.made_up = self.made_up
+        return found
 
     @property
     def graph(self) -> Graph:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnngraph.compiled import CompiledProgram
 from rnngraph.data.lengths import lengths_of, real_steps
-from rnngraph.data.result_tables import apart, with_own_steps
+from rnngraph.data.result_tables import apart
 from rnngraph.data.shape_checks import steps_of
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.diagnostics.suggestions import did_you_mean
@@ -19,15 +18,6 @@ from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
 
 Arrays = Mapping[str, Any]
-
-
-def own_steps_of(program: CompiledProgram, data: Arrays, weights: Arrays) -> dict[str, Any]:
-    """Of each output that a `stop` can end, (rows, steps): which steps are a row's own."""
-    if not program.made.own_steps:
-        return {}
-    told = program.changed(with_own_steps)
-    told.made_up = program.made_up
-    return apart(told.run(data, weights))[1]
 
 
 def ones_at_ends(
@@ -68,11 +58,11 @@ def gradients_back(model: Model, how: RunOptions, output: str, data: Arrays, wei
     if not sequences:
         help = "what an embedding looks up has none; give the model vectors"
         raise CannotDo("no data of the model are sequences of floats, so there are no gradients by step", "E646", help)
-    program = how.compiled(model, steps_of(model.inputs, data), gradient=True)
-    results = program.run(data, weights)
+    program = how.compiled(model, steps_of(model.inputs, data), gradient=True).telling_own_steps()
+    results, own = apart(program.run(data, weights))
     order, array = model.made.orders[output], results[output]
     sizes = dict(zip(order, array.shape, strict=False))
-    own = own_steps_of(program, data, weights).get(output)
-    last = ones_at_ends(order, sizes, array.shape[len(order) :], lengths_of(model.inputs, data), own)
+    lengths = lengths_of(model.inputs, data)
+    last = ones_at_ends(order, sizes, array.shape[len(order) :], lengths, own.get(output))
     _, found = program.gradients(data, weights, {output: last})
     return {i.name: found[i.name] for i in sequences if i.name in found}

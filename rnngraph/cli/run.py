@@ -88,7 +88,7 @@ def run(
     import numpy as np
 
     from rnngraph.cli.printing import results_json, results_text
-    from rnngraph.data.result_tables import apart, table_rows, with_own_steps
+    from rnngraph.data.result_tables import apart, table_rows
     from rnngraph.data.shape_checks import steps_of
     from rnngraph.debugging.nan_finder import run_and_explain
     from rnngraph.files.results import write_results
@@ -126,8 +126,8 @@ def run(
     watched = tuple(w.strip() for w in (watch or "").split(",") if w.strip())
     warn(model.unrolling_warning(options.unroll, steps, False))
     program = options.compiled(model, steps, watch=watched)
-    if out and program.made.own_steps:
-        program = program.changed(with_own_steps)
+    if out:
+        program = program.telling_own_steps()
     results, trouble = run_and_explain(program, seeded, given)
     results, own = apart(results)
     if heat:

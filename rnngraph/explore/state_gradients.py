@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from rnngraph.analysis.gradients_by_lag import ones_at_ends, own_steps_of
+from rnngraph.analysis.gradients_by_lag import ones_at_ends
 from rnngraph.compilation.calls import to_user
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.checks import Checked
+from rnngraph.data.result_tables import apart
 from rnngraph.explore.graph_json import instance_of
 from rnngraph.ir.graph import LOOP, Graph, Node, Rewriter, Value, loop_node, loop_of, rebound
 from rnngraph.ir.types import BATCH
@@ -36,7 +37,8 @@ def gradients_of_states(model: Model, data: Arrays, weights: Arrays) -> Iterator
     """
     program = model.compile(gradient=True, kernels="numpy")
     program.made_up = True
-    checked, own = program.check(data), own_steps_of(program, data, weights)
+    checked, told = program.check(data), program.telling_own_steps()
+    own = {} if told is program else apart(told.run(data, weights))[1]
     for of, names in _asked(model):
         variant = program.variant(Signature(bool(checked.lengths), frozenset(checked.states), names))
         graph, recorded = with_states_recorded(variant.looped)

@@ -14,7 +14,7 @@ from rnngraph.compiled import CompiledProgram
 from rnngraph.data.dataset import Named, made_of
 from rnngraph.data.lengths import LENGTHS
 from rnngraph.data.preprocessing import Recipe, recipe_in
-from rnngraph.data.result_tables import apart, table_rows, with_own_steps
+from rnngraph.data.result_tables import apart, table_rows
 from rnngraph.data.shape_checks import steps_of
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.atomic_writes import PathLike
@@ -65,8 +65,7 @@ def predict(model: Model, data: Mapping[str, Any], weights: Mapping[str, Any], o
     names = tuple(n for n in model.outputs if BATCH in model.graph.outputs[n].type.axes)
     if not names:
         raise UserError("the model has no output with a value for each row", "E627", "add `output y` to it")
-    program = options.compiled(model, steps_of(model.inputs, data), outputs=names)
-    program = program.changed(with_own_steps) if program.made.own_steps else program
+    program = options.compiled(model, steps_of(model.inputs, data), outputs=names).telling_own_steps()
     given = _with_lengths({name: array for name, array in data.items() if _belongs(name, program)}, data, program)
     program.check(given)
     arrays, own = apart(_in_parts(program, given, weights))

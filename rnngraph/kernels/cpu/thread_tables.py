@@ -212,10 +212,10 @@ class Tables:
     def part(self, group: Group, share: Share) -> Ranges:
         """The rows and columns that fall to one thread."""
         kernel = group.kernel
-        alone = isinstance(kernel, Product) and kernel.alone
-        own = share._replace(by_rows=False) if alone else share
+        by_columns = isinstance(kernel, Product) and kernel.alone
+        own = share._replace(by_rows=False) if by_columns else share
         dealt = own.dealt and kernel.axes == (BATCH,) and listed(kernel)
-        if (alone or parallel(kernel) == "rows") and (group.part or dealt):
+        if (by_columns or parallel(kernel) == "rows") and (group.part or dealt):
             return self.listed(kernel, own)
         return self.run_of_rows(kernel, own), 0, 0
 
