@@ -85,8 +85,8 @@ class CompiledProgram:
         return CompiledProgram(lambda padded, fed: change(self._elaborate(padded, fed)), how, self.backend)
 
     def telling_own_steps(self) -> CompiledProgram:
-        """The program that also tells of outputs that a `stop` can end which steps are a row's own (see
-        `result_tables.apart`); itself where there are none."""
+        """The program that also has `own steps:NAME`, (batch, steps), of each output that a `stop` can end: which steps
+        are a row's own. Itself where there is no such output."""
         if not self.made.own_steps:
             return self
         found = self.changed(with_own_steps)
