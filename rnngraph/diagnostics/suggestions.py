@@ -15,9 +15,12 @@ LONGEST_WORD = 100
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint that names the nearest known word, or nothing; of one that looks the same, what tells it apart."""
+    """A hint that names the nearest known word, or nothing; of one that looks the same, what tells it apart.
+
+    A known word that stands where it cannot has no hint: it is meant.
+    """
     meant = nearest(name, known)
-    if not meant:
+    if meant in ("", name):
         return ""
     return told_apart(name, meant) if latin(meant) == latin(name) else f"did you mean `{meant}`?"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
@@ -394,6 +394,7 @@ WORDS = st.sampled_from(KEYWORDS + PIECES)
 
 
 @given(st.lists(WORDS).map(" ".join))
+@example("stop , stop")
 @settings(max_examples=400, deadline=None)
 def test_any_words_are_read_or_refused(text: str) -> None:
     read_or_refused(text)
