@@ -89,11 +89,19 @@ def die() -> None:
 
 def _raised_again(asked: Asked, unraisable: Any) -> None:
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
-        timer = threading.Timer(AGAIN, signal.raise_signal, [asked.signal or signal.SIGINT])
+        timer = threading.Timer(AGAIN, _raise_in_main_thread, [asked.signal or signal.SIGINT])
         timer.daemon = True
         timer.start()
         return
     sys.__unraisablehook__(unraisable)
+
+
+def _raise_in_main_thread(number: int) -> None:
+    """There a signal also ends a wait (for a time, a pipe, a lock); one that another thread raises itself does not."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident, number)
+    else:
+        signal.raise_signal(number)
 
 
 class Heard(Protocol):
