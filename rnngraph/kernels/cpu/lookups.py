@@ -24,7 +24,7 @@ def _here(v: Lanes, lookup: Lookup, ids: str, place: Number) -> str:
     """Whether an entry is the one that is chosen; one int chooses for all lanes."""
     kind, first = f"<{v.width} x i32>", v.to.let(f"trunc i64 {_one(v, lookup, ids)} to i32")
     start = v.to.let(f"trunc i64 {place} to i32")
-    places = v.to.let(f"add {kind} {v.spread_short(start)}, {v.ladder('i32')}")
+    places = v.to.let(f"add {kind} {v.spread_short(start)}, {v.ladder()}")
     return v.to.let(f"icmp eq {kind} {places}, {v.spread_short(first)}")
 
 

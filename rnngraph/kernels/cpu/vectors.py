@@ -54,28 +54,26 @@ class Lanes(Struct):
 
     def first(self, count: Number) -> str:
         """A mask of the first lanes: so many, at most all and at least none."""
-        many = self.to.let(f"call i64 @llvm.smax.i64(i64 {self.to.least(count, self.width)}, i64 0)")
-        vector = f"<{self.width} x i64>"
-        one = self.to.let(f"insertelement {vector} poison, i64 {many}, i32 0")
-        all = self.to.let(f"shufflevector {vector} {one}, {vector} poison, <{self.width} x i32> zeroinitializer")
-        mask = self.to.let(f"icmp slt {vector} {self.ladder()}, {all}")
+        kind, most = f"<{self.width} x i32>", self.to.least(count, self.width)
+        all = self.spread_short(self.to.let(f"trunc i64 {most} to i32"))
+        mask = self.to.let(f"icmp slt {kind} {self.ladder()}, {all}")
         if isinstance(count, int):
             self.counted[mask] = count
         return mask
 
-    def ladder(self, element: str = "i64") -> str:
+    def ladder(self) -> str:
         """0, 1, 2..., as text."""
-        return self.numbers(range(self.width), element)
+        return self.numbers(range(self.width))
 
-    def numbers(self, numbers: Sequence[int], element: str = "i64") -> str:
-        """A whole number for each lane, as text."""
-        return f"<{', '.join(f'{element} {i}' for i in numbers)}>"
+    def numbers(self, numbers: Sequence[int]) -> str:
+        """A whole number of 32 bits for each lane, as text."""
+        return f"<{', '.join(f'i32 {i}' for i in numbers)}>"
 
     def below(self, limit: Limit, lanes: Sequence[int]) -> str:
         """A mask of those of some lanes that are within a limit."""
         kind, start = f"<{self.width} x i32>", self.to.let(f"trunc i64 {limit.first} to i32")
         further = [one if lane in lanes else OUT for lane, one in enumerate(limit.further)]
-        places = self.to.let(f"add {kind} {self.spread_short(start)}, {self.numbers(further, 'i32')}")
+        places = self.to.let(f"add {kind} {self.spread_short(start)}, {self.numbers(further)}")
         return self.to.let(f"icmp ult {kind} {places}, splat (i32 {limit.size})")
 
     def within(self, limits: Sequence[Limit], lanes: Sequence[int]) -> str | None:
@@ -149,7 +147,7 @@ class Lanes(Struct):
         if 2 * len(runs) > self.width:
             near = [apart[i] if i in lanes else apart[lanes[0]] for i in range(self.width)]
             mask, self.mask = self.mask, self.within(limits, lanes)
-            found = self.gather(pointer, self.numbers(near, "i32"), dtype, "i32")
+            found = self.gather(pointer, self.numbers(near), dtype, "i32")
             self.mask = mask
             return self.only(found, lanes, (), "zeroinitializer", dtype)
         for run in runs:
@@ -179,7 +177,7 @@ class Lanes(Struct):
 
     def shuffled(self, a: str, b: str, kind: str, lanes: Sequence[int]) -> str:
         """The lanes of two vectors that are chosen."""
-        chosen = f"<{len(lanes)} x i32> {self.numbers(lanes, 'i32')}"
+        chosen = f"<{len(lanes)} x i32> {self.numbers(lanes)}"
         return self.to.let(f"shufflevector {kind} {a}, {kind} {b}, {chosen}")
 
     def truth(self, bytes: str) -> str:
