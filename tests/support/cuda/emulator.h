@@ -1,7 +1,9 @@
 // CUDA C++ on a CPU: what the text of a kernel sees. emulator.cc runs it, emulator.py builds both.
 // What is not CUDA's name is in `emulated`, or begins so.
 #pragma once
+#define _GLIBCXX_INCLUDE_NEXT_C_HEADERS  // C's own: with what C++ adds it takes longer to read than most kernels
 #include <math.h>
+#undef _GLIBCXX_INCLUDE_NEXT_C_HEADERS
 #include <string.h>
 #include <type_traits>
 #include <utility>

@@ -38,6 +38,8 @@ FLAGS = ("-std=c++17", "-fPIC", "-w", "-U_FORTIFY_SOURCE")
 HEADER = HERE / "emulator.h"
 OF_KERNELS = ("-ffp-contract=off", "-fvisibility=hidden", "-fno-gnu-unique")
 """No kernel runs long enough here to be worth optimising: that took longer than all else together."""
+LINKED = ("-shared", "-nostdlib")
+"""With no library: the scheduler, which is loaded before, has them all, and each takes time to look through."""
 IGNORED = ("-std=", "--std=", "-fmad", "--fmad", "-ftz", "--ftz", "-default-device", "--device-as-default", "-lineinfo")
 """Options of NVRTC that mean nothing here."""
 
@@ -156,7 +158,7 @@ class Module:
     def __init__(self, text: str, options: Sequence[str] = ()) -> None:
         self.text, self.options = text, tuple(options)
         self.translated, self.attributes = translated(text, options), kernels(text)
-        flags = *OF_KERNELS, "-include", str(read_header().with_suffix("")), "-shared", "-x", "c++", "kernel.cu"
+        flags = *OF_KERNELS, "-include", str(read_header().with_suffix("")), *LINKED, "-x", "c++", "kernel.cu"
         made = built("kernel.so", *flags, text=self.translated)
         library()
         table = (Entry * (len(self.attributes) + 1)).in_dll(ctypes.PyDLL(str(made)), "emulated_kernels")
