@@ -98,8 +98,9 @@ def _raised_again(asked: Asked, unraisable: Any) -> None:
 
 def _raise_in_main_thread(number: int) -> None:
     """There a signal also ends a wait (for a time, a pipe, a lock); one that another thread raises itself does not."""
-    if hasattr(signal, "pthread_kill"):
-        signal.pthread_kill(threading.main_thread().ident, number)
+    main = threading.main_thread().ident
+    if main is not None and hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(main, number)
     else:
         signal.raise_signal(number)
 
