@@ -9,9 +9,15 @@ from pathlib import Path
 
 import pytest
 
-gc.set_threshold(50_000, 50, 50)
+from tests.support.cores import keep_to_one
+
+gc.set_threshold(200_000, 50, 50)
 TESTS = 0
 """How many this process has begun."""
+
+
+def pytest_configure() -> None:
+    keep_to_one()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

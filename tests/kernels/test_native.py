@@ -39,6 +39,7 @@ from rnngraph.planning.program import groups_of
 from rnngraph.runtime import native_execution
 from rnngraph.runtime.native import NativeBackend
 from tests.ops.test_ops import CASES, ident
+from tests.support.cores import on_all
 from tests.support.models import ALL, parsed
 from tests.support.running import SIZES, array_of, evaluate, op_graph
 from tests.support.threads import one_by_one
@@ -186,6 +187,17 @@ def rg_numpy() -> Any:
 @pytest.mark.parametrize("name", ALL)
 def test_bits_do_not_depend_on_the_number_of_threads(name: str) -> None:
     """Threads share rows of a larger batch, and columns of a single row; or take kernels and loops as they come."""
+    bits_do_not_depend_on_the_number_of_threads(name)
+
+
+@pytest.mark.parametrize("name", ["stack", "attention", "bidirectional", "tagger", "conv lstm", "loop in a step"])
+def test_nor_where_each_thread_has_a_core(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_pools", {})
+    with on_all():
+        bits_do_not_depend_on_the_number_of_threads(name)
+
+
+def bits_do_not_depend_on_the_number_of_threads(name: str) -> None:
     model = parsed(name)
     shared = [{"threads": n, "worth": 0, "worth_meeting": 0} for n in (1, 2, 3)]
     backends = [NativeBackend(machine(**how)) for how in (*shared, {**shared[1], "worth": math.inf})]

@@ -25,6 +25,7 @@ import psutil
 import rnngraph as rg
 from rnngraph.distributed.spawn import mpiexec
 from rnngraph.files.safetensors import read_tensors
+from tests.support.cores import on_all
 from tests.support.paths import ROOT
 from tests.support.running import same_bits
 from tests.support.seeds import main
@@ -37,11 +38,12 @@ RECIPE = {"epochs": 60, "validation": 0.2, "shards": 3}
 
 
 def together(size: int, *command: str, folder: Path) -> subprocess.Popen[str]:
-    """So many processes of a Python command, in a folder."""
+    """So many processes of a Python command, in a folder; on all cores, since who waits for another looks all the time."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
     whole = [str(mpiexec()), "-n", str(size), sys.executable, *command]
-    return subprocess.Popen(whole, cwd=folder, env=environment, text=True, stdout=pipe, stderr=pipe)
+    with on_all():
+        return subprocess.Popen(whole, cwd=folder, env=environment, text=True, stdout=pipe, stderr=pipe)
 
 
 def furnished(folder: Path) -> dict[str, Any]:
