@@ -38,7 +38,7 @@ RECIPE = {"epochs": 60, "validation": 0.2, "shards": 3}
 
 
 def together(size: int, *command: str, folder: Path) -> subprocess.Popen[str]:
-    """So many processes of a Python command, in a folder; on all cores, since who waits for another looks all the time."""
+    """So many processes of a Python command, in a folder; on all cores, for who waits for another is not idle."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
     whole = [str(mpiexec()), "-n", str(size), sys.executable, *command]
