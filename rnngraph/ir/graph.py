@@ -73,6 +73,8 @@ class Node(Struct, frozen=True, eq=False):
     @property
     def values(self) -> tuple[Value, ...]:
         made = tuple.__new__  # what `Value` itself calls, in half the time
+        if len(self.types) == 1:
+            return (made(Value, (self, 0)),)
         return tuple([made(Value, (self, i)) for i in range(len(self.types))])
 
 

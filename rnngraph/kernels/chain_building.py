@@ -172,9 +172,9 @@ class Chains:
     def stored(self, links: Sequence[Link]) -> list[bool]:
         """For each link whether its value must reach memory: unless only later links read that very view."""
         here = Counter(view.slot for link in links for view in link.ins)
-        last = {link.out: i for i, link in enumerate(links)}
+        last, passed_on = {link.out: i for i, link in enumerate(links)}, _passed_on(links)
         return [
-            last[out] == i and not (here[out.slot] == self.readers[out.slot] and _read_after(links, out))
+            last[out] == i and not (here[out.slot] == self.readers[out.slot] and out.slot in passed_on)
             for i, (*_, out) in enumerate(links)
         ]
 
@@ -214,16 +214,14 @@ class Chains:
         return Made(kernel, tuple(at for _, at in loads.values()), tuple(at for _, at, _ in stores.values()))
 
 
-def _read_after(links: Sequence[Link], out: View) -> bool:
-    """Whether every read of the slot is of this view, and comes after a link has written it."""
-    made = False
+def _passed_on(links: Sequence[Link]) -> set[int]:
+    """The slots that links write by one view, and read, if at all, by that very view and behind."""
+    made, others = dict[int, View](), set[int]()
     for link in links:
-        if any(view.slot == out.slot and not (view is out and made) for view in link.ins):
-            return False
-        made |= link.out is out
-        if link.out.slot == out.slot and link.out is not out:
-            return False
-    return True
+        others.update(view.slot for view in link.ins if made.get(view.slot) is not view)
+        if made.setdefault(link.out.slot, link.out) is not link.out:
+            others.add(link.out.slot)
+    return made.keys() - others
 
 
 def _form(op: str, key: str, out: Layout | None, found: Sequence[Layout | None], target: Target) -> Form | None:
