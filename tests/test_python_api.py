@@ -368,6 +368,16 @@ def test_rows_that_are_predicted_draw_numbers_of_their_own() -> None:
     assert len(set(found.tolist())) == 1500 and found.tolist() == model.compile().run(data, {})["y"].tolist()
 
 
+def test_rows_that_are_evaluated_draw_numbers_of_their_own() -> None:
+    """The loss is that of one run of all rows, and of what is predicted for them."""
+    model = rg.parse("model M { input x: []  y = uniform([])  output y  loss squared_error(y, x) }")
+    data, double = {"x": np.zeros(1500), "seed": 3}, {"dtype": "float64"}
+    drawn = model.predict(data, {}, double)["y"]
+    assert len(set(drawn.tolist())) == 1500
+    for found in (model.evaluate(data, {}, double)["loss"], model.compile().run(data, {})["loss"]):
+        assert float(found) == pytest.approx(np.mean(drawn**2), rel=1e-12)
+
+
 def test_rows_that_are_predicted_know_each_other() -> None:
     """What is a mean over all rows is so for more rows than run at once."""
     model = rg.parse("model M { input x: seq[2] input y: seq int output last(x) - sequence_loss(x, y, 1) as z }")

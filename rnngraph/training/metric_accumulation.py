@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.lengths import lengths_of
 from rnngraph.files.safetensors import Arrays
-from rnngraph.ir.graph import LOOP, Graph, Node, Rewriter, Value, graph_input, ordered
+from rnngraph.ir.graph import INPUT, LOOP, Graph, Node, Rewriter, Value, graph_input, ordered
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import Elaborated
 from rnngraph.model import Model
@@ -45,6 +45,8 @@ class Cut(Struct, frozen=True):
 def cut(graph: Graph) -> Cut | None:
     """None where the outputs do not follow from sums over rows alone."""
     nodes, behind = graph.nodes(), set[Node]()
+    if any(map(draws, nodes)):
+        return None
     for node in nodes:
         if any(adds_up(v.node) or v.node in behind for v in node.inputs):
             behind.add(node)
@@ -65,6 +67,12 @@ def cut(graph: Graph) -> Cut | None:
 def adds_up(node: Node) -> bool:
     """Whether it adds up rows: of rows that are taken apart it gives what adds up to its value."""
     return node.op.name in ("sum_axes", "size") and BATCH in node.attrs["axes"]
+
+
+def draws(node: Node) -> bool:
+    """Whether something random begins with it. That depends on the number of a row, so that a part of the rows would
+    draw what the first rows do."""
+    return node.op is INPUT and node.attrs["kind"] == "seed"
 
 
 def _name(value: Value, place: int) -> str:

@@ -20,14 +20,13 @@ from rnngraph.diagnostics.errors import UserError
 from rnngraph.files.atomic_writes import PathLike
 from rnngraph.files.dataframes import frame
 from rnngraph.files.results import Rows, columns_of, write_results
-from rnngraph.ir.graph import INPUT
 from rnngraph.ir.types import BATCH
 from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
 from rnngraph.training import batches
 from rnngraph.training.batch_rows import told_by
 from rnngraph.training.evaluation import EVALUATED
-from rnngraph.training.metric_accumulation import adds_up
+from rnngraph.training.metric_accumulation import adds_up, draws
 
 Array = NDArray[Any]
 
@@ -66,7 +65,7 @@ def predict(model: Model, data: Mapping[str, Any], weights: Mapping[str, Any], o
     if not names:
         raise UserError("the model has no output with a value for each row", "E627", "add `output y` to it")
     program = options.compiled(model, steps_of(model.inputs, data), outputs=names).telling_own_steps()
-    given = _with_lengths({name: array for name, array in data.items() if _belongs(name, program)}, data, program)
+    given = _with_lengths(_read_by(program, data), data, program)
     program.check(given)
     arrays, own = apart(_in_parts(program, given, weights))
     recipe = _recipe(data)
@@ -91,6 +90,12 @@ def _choices(model: Model, output: str) -> int:
     while value.op.name != "argmax":
         value = value.node.inputs[0]
     return value.node.inputs[0].type.shape[-1]
+
+
+def _read_by(program: CompiledProgram, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What is for what is computed; all of it where that reads none of the data but has as many rows."""
+    mine = {name: array for name, array in data.items() if _belongs(name, program)}
+    return mine if any(np.ndim(array) for array in mine.values()) else dict(data)
 
 
 def _belongs(name: str, program: CompiledProgram) -> bool:
@@ -119,9 +124,8 @@ def _in_parts(program: CompiledProgram, data: Mapping[str, Any], weights: Mappin
 
 
 def _together(program: CompiledProgram) -> bool:
-    """Whether what is found for a row depends on the others. What is random does: it depends on the number of a row, so
-    a part of the rows would draw what the first rows do."""
-    return any(adds_up(n) or (n.op is INPUT and n.attrs["kind"] == "seed") for n in program.made.graph.nodes())
+    """Whether what is found for a row depends on the others, or on its number."""
+    return any(adds_up(node) or draws(node) for node in program.made.graph.nodes())
 
 
 def _recipe(data: Mapping[str, Any]) -> Recipe | None:
