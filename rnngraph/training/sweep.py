@@ -35,6 +35,7 @@ from rnngraph.training.train import ARGUMENTS, beside_equations, tester, train, 
 Record = dict[str, Any]
 SEED, FAILED, OF = "seed", "failed", "of"
 _COUNTS = ("epochs_run", "best_epoch")
+_BESIDE = (*_COUNTS, FAILED, OF)
 
 
 class Task(Struct, frozen=True, dict=True):
@@ -101,10 +102,11 @@ class Sweep(Struct, frozen=True):
 
     def groups(self) -> list[tuple[tuple[Any, ...], list[Record]]]:
         """The runs of each choice, its seeds together, the best mean score first."""
-        found: dict[tuple[Any, ...], list[Record]] = {}
+        found: dict[tuple[str, ...], list[Record]] = {}
         for record in self.records:
-            found.setdefault(tuple(record[name] for name in self.names), []).append(record)
-        return sorted(found.items(), key=lambda item: _mean(self.scores(item[1])))
+            found.setdefault(tuple(str(record[name]) for name in self.names), []).append(record)
+        groups = [(tuple(records[0][name] for name in self.names), records) for records in found.values()]
+        return sorted(groups, key=lambda group: _mean(self.scores(group[1])))
 
     def scores(self, records: Sequence[Record]) -> list[float]:
         return [record[self.score] for record in records if self.score in record]
@@ -153,7 +155,7 @@ def check(task: Task, runs: Sequence[Run]) -> None:
     """UserError where a name or a value cannot be had, or data mean something else, before anything is trained."""
     for data, what in ((task.validation, "the validation data"), (task.test, "the test data")):
         refuse_made_otherwise(made_of(data or {}), made_of(task.data), what, "the data")
-    for run in {tuple(run.varied.items()): run for run in runs}.values():
+    for run in {run.key[:-1]: run for run in runs}.values():
         model, recipe = _made(task, run)
         FitConfig.from_recipe(model.recipe, **recipe)
 
@@ -253,25 +255,35 @@ def _made(task: Task, run: Run) -> tuple[Model, dict[str, Any]]:
 
 
 def known_runs(records: Sequence[Mapping[str, str]], task: Task, runs: Sequence[Run]) -> dict[tuple[str, ...], Record]:
-    """The runs that a table holds already, made of the same; those that failed are tried again."""
+    """The runs that a table holds already, made of the same, whatever was varied there; those that failed are tried
+    again."""
     names = (*runs[0].varied, SEED)
-    rows = {_key(record, names): record for record in records if not record.get(FAILED)}
-    there = [run for run in runs if run.key in rows]
-    return {r.key: _typed(rows[r.key], names) for r in there if rows[r.key].get(OF) == task.digest(r)}
+    there = {_key(record, names) for record in records}
+    rows = {(_key(record, names), record.get(OF)): record for record in records if not record.get(FAILED)}
+    made = {run.key: (run.key, task.digest(run)) for run in runs if run.key in there}
+    return {key: _typed(rows[of], names) for key, of in made.items() if of in rows}
 
 
 def other_runs(records: Sequence[Mapping[str, str]], runs: Sequence[Run]) -> list[Mapping[str, str]]:
-    """What a table holds beside these runs."""
-    keys = {run.key for run in runs}
-    return [record for record in records if _key(record, (*runs[0].varied, SEED)) not in keys]
+    """What a table holds beside these runs: of other values, or where something else was varied too."""
+    keys, names = {run.key for run in runs}, (*runs[0].varied, SEED)
+    return [record for record in records if _key(record, names) not in keys or _chosen_beside(record, names)]
 
 
 def _key(record: Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:
     return tuple(record.get(name, "") for name in names)
 
 
+def _chosen_beside(record: Mapping[str, str], names: Sequence[str]) -> bool:
+    """Whether a line of a table says what else was varied."""
+    return any(value and name not in (*names, *_BESIDE) and not _is_score(name) for name, value in record.items())
+
+
+def _is_score(name: str) -> bool:
+    return name == "loss" or name.startswith(("validation.", "test."))
+
+
 def _typed(row: Mapping[str, str], words: Sequence[str]) -> Record:
-    beside = (*words, *_COUNTS, FAILED, OF)
-    numbers = {n: float(v) for n, v in row.items() if n not in beside and v not in ("", None)}
+    numbers = {n: float(v) for n, v in row.items() if _is_score(n) and n not in words and v}
     counts = {n: int(row[n]) if row.get(n) else None for n in _COUNTS}
     return {**{n: row[n] for n in words}, **numbers, **counts, OF: row[OF]}

@@ -108,6 +108,34 @@ def test_runs_that_a_table_holds_are_not_made_again(
     assert Path("s.csv").read_text().splitlines()[:5] == again  # and what it holds beside them stays
 
 
+def test_a_table_keeps_runs_in_which_more_was_varied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that are of the model by itself, with its 3 units, are not made again; all of them were deleted."""
+    monkeypatch.chdir(tmp_path)
+    Path("m.rnn").write_text(TEXT)
+    np.savez("d.npz", **DATA)
+    begin = ["sweep", "m.rnn", "--data", "d.npz", "--out", "s.csv", "--vary", "rate=0.1,0.01"]
+    assert exit_code([*begin, "--vary", "units=2,3"]) == 0
+    first = [line.split(",") for line in Path("s.csv").read_text().splitlines()[1:]]
+    capsys.readouterr()
+    assert exit_code(begin) == 0
+    assert "holds 2 of 2 runs" in capsys.readouterr().err
+    assert exit_code([*begin[:-1], "rate=0.1,0.03"]) == 0
+    assert "holds 1 of 2 runs" in capsys.readouterr().err
+    then = [line.split(",") for line in Path("s.csv").read_text().splitlines()[1:]]
+    assert then[:4] == first and [line[:2] for line in then[4:]] == [["0.1", ""], ["0.03", ""]]
+
+
+def test_optimisers_with_their_settings_are_varied() -> None:
+    tried = [("sgd", {"rate": 0.1}), ("sgd", {"rate": 0.01})]
+    found = rg.parse(TEXT).sweep(DATA, {"optimizer": tried}, 2)
+    assert len(found.groups()) == 2
+    for record in found.records:
+        fitted = rg.parse(TEXT).fit(DATA, optimizer=record["optimizer"], seed=record["seed"])
+        assert record["validation.loss"] == fitted.history[fitted.best_epoch - 1]["validation.loss"]
+
+
 OWN = """
 cell Own(units) {
   input x: [n]
