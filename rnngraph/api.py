@@ -141,13 +141,18 @@ class Model(core.Model):
         time; all have the records at the end, and the first one is told. A training whose loss is no longer finite
         fails alone. UserError where a name or a value cannot be had.
         """
-        from rnngraph.training.sweep import Task, runs_of, sweep
+        from rnngraph.training.sweep import Given, Task, runs_of, sweep
 
-        task = Task(
-            self.file.source, self.name, self.settings, self._how(options), data, validation_data, test_data, recipe
-        )
+        how, given = self._how(options), Given(data, validation_data, test_data)
+
+        def work() -> Sweep:
+            runs = runs_of(vary, seeds)
+            all = {run.choice: given for run in runs}
+            task = Task(self.file.source, self.name, self.settings, how, all, recipe)
+            return sweep(task, runs, jobs, known, progress, processes)
+
         with _processes(comm) as processes:
-            return processes.agreed(lambda: sweep(task, runs_of(vary, seeds), jobs, known, progress, processes))
+            return processes.agreed(work)
 
     @kinds_checked
     def evaluate(self, data: Data, weights: Data, options: Options = None) -> dict[str, float]:

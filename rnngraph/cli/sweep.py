@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import replace
 
 from rnngraph.cli.arguments import Input, Output, Verb, Whole
 from rnngraph.cli.data_options import DATA_OPTIONS, read_data, read_more, rows_of
@@ -14,7 +15,14 @@ from rnngraph.cli.terminal import console, say, say_json, show_all, warn
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.distributed.processes import ALONE, Processes
 
+if TYPE_CHECKING:
+    from rnngraph.model import Model
+    from rnngraph.training.config import FitConfig
+    from rnngraph.training.sweep import Given, Run, Task
+
 TABLE = Output("a table", "csv")
+ARRAYS = (".npz", ".npy")
+"""Files of arrays, which are what they are; others are read as a model takes them."""
 
 
 @click.command(cls=Verb)
@@ -61,7 +69,6 @@ def sweep(
     """
     from rnngraph.cli.printing import sweep_table
     from rnngraph.files.results import read_records, write_records
-    from rnngraph.training.config import FitConfig
     from rnngraph.training.sweep import Task, known_runs, other_runs, runs_of
     from rnngraph.training.sweep import sweep as swept
     from rnngraph.viz.sweep import write_scores
@@ -69,17 +76,9 @@ def sweep(
     model = read(file, name, settings)
     varied = _varied(vary)
     runs = runs_of(varied, seeds)
-    rows = rows_of(FitConfig.from_recipe(model.recipe), asked)
-    data = read_data(model, paths, asked, {}, rows=rows)
-    task = Task(
-        model.file.source,
-        model.name,
-        model.settings,
-        model.options(backend=backend, kernels=kernels, products=products, dtype=dtype),
-        data,
-        read_more(model, held, asked, data.made, rows) if held else None,
-        read_more(model, tests, asked, data.made) if tests else None,
-    )
+    how = model.options(backend=backend, kernels=kernels, products=products, dtype=dtype)
+    task = Task(model.file.source, model.name, model.settings, how, {})
+    task = replace(task, given=_given(task, runs, asked, (paths, held, tests)))
     table = read_records(out) if out else []
     known, others = known_runs(table, task, runs), other_runs(table, runs)
     if table:
@@ -101,6 +100,41 @@ def sweep(
     for record in found.records:
         if "failed" in record:
             warn(f"{_said(record, found.names)}: {record['failed']}", "W605")
+
+
+def _given(
+    task: Task, runs: Sequence[Run], asked: Mapping[str, Any], files: tuple[Sequence[str], Sequence[str], Sequence[str]]
+) -> dict[tuple[str, ...], Given]:
+    """The data of each choice, as a training of it by itself has them; those that are equal are one."""
+    from rnngraph.training.sweep import choices, planned
+
+    found: dict[tuple[str, ...], Given] = {}
+    read: dict[tuple[Any, ...], Given] = {}
+    arrays = not asked["text"] and all(path.endswith(ARRAYS) for paths in files for path in paths)
+    for run in choices(runs):
+        model, config = planned(task, run)
+        by = () if arrays else (rows_of(config, asked), str(model.settings))
+        if by not in read:
+            given = _read(model, config, asked, *files)
+            read[by] = next((known for known in read.values() if known.digests == given.digests), given)
+        found[run.choice] = read[by]
+    return found
+
+
+def _read(
+    model: Model,
+    config: FitConfig,
+    asked: Mapping[str, Any],
+    paths: Sequence[str],
+    held: Sequence[str],
+    tests: Sequence[str],
+) -> Given:
+    from rnngraph.training.sweep import Given
+
+    rows = rows_of(config, asked)
+    data = read_data(model, paths, asked, {}, rows=rows)
+    validation = read_more(model, held, asked, data.made, rows) if held else None
+    return Given(data, validation, read_more(model, tests, asked, data.made) if tests else None)
 
 
 def _varied(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:

@@ -38,16 +38,27 @@ _COUNTS = ("epochs_run", "best_epoch")
 _BESIDE = (*_COUNTS, FAILED, OF)
 
 
-class Task(Struct, frozen=True, dict=True):
-    """What all runs share: the model's text, how it is run, the data, and what overrides its recipe."""
+class Given(Struct, frozen=True, dict=True):
+    """The data of a run."""
+
+    data: Mapping[str, Any]
+    validation: Mapping[str, Any] | None = None
+    test: Mapping[str, Any] | None = None
+
+    @cached_property
+    def digests(self) -> list[dict[str, str]]:
+        return [digests(data or {}) for data in (self.data, self.validation, self.test)]
+
+
+class Task(Struct, frozen=True):
+    """What all runs share: the model's text, how it is run, and what overrides its recipe; and the data of each choice
+    (of tables and texts they are made for its settings, and laid out for its batches)."""
 
     source: Source
     name: str | None
     settings: Mapping[str, Any]
     options: RunOptions
-    data: Mapping[str, Any]
-    validation: Mapping[str, Any] | None = None
-    test: Mapping[str, Any] | None = None
+    given: Mapping[tuple[str, ...], Given]
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def model(self, settings: Mapping[str, Any]) -> Model:
@@ -60,12 +71,8 @@ class Task(Struct, frozen=True, dict=True):
         graphs = [_judged(graph) for graph in (model.graph, model.for_training.graph)]
         beside = beside_equations(model, self.options)
         weights = digests(model.init(run.seed, self.options.dtype))
-        told = [graphs, beside, weights, config.as_json(), self._data]
+        told = [graphs, beside, weights, config.as_json(), self.given[run.choice].digests]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
-
-    @cached_property
-    def _data(self) -> list[dict[str, str]]:
-        return [digests(data or {}) for data in (self.data, self.validation, self.test)]
 
 
 def _judged(graph: Graph) -> str:
@@ -83,7 +90,12 @@ class Run(Struct, frozen=True):
     @property
     def key(self) -> tuple[str, ...]:
         """What tells it apart, as a table holds it."""
-        return (*map(str, self.varied.values()), str(self.seed))
+        return (*self.choice, str(self.seed))
+
+    @property
+    def choice(self) -> tuple[str, ...]:
+        """What its seeds share."""
+        return tuple(map(str, self.varied.values()))
 
 
 class Sweep(Struct, frozen=True):
@@ -153,11 +165,22 @@ def _tried(name: str, values: object) -> list[Any]:
 
 def check(task: Task, runs: Sequence[Run]) -> None:
     """UserError where a name or a value cannot be had, or data mean something else, before anything is trained."""
-    for data, what in ((task.validation, "the validation data"), (task.test, "the test data")):
-        refuse_made_otherwise(made_of(data or {}), made_of(task.data), what, "the data")
-    for run in {run.key[:-1]: run for run in runs}.values():
-        model, recipe = _made(task, run)
-        FitConfig.from_recipe(model.recipe, **recipe)
+    for given in task.given.values():
+        for data, what in ((given.validation, "the validation data"), (given.test, "the test data")):
+            refuse_made_otherwise(made_of(data or {}), made_of(given.data), what, "the data")
+    for run in choices(runs):
+        planned(task, run)
+
+
+def choices(runs: Sequence[Run]) -> list[Run]:
+    """A run of each choice."""
+    return list({run.choice: run for run in runs}.values())
+
+
+def planned(task: Task, run: Run) -> tuple[Model, FitConfig]:
+    """The model of a run and how it is trained. UserError where a name or a value cannot be had."""
+    model, recipe = _made(task, run)
+    return model, FitConfig.from_recipe(model.recipe, **recipe)
 
 
 def sweep(
@@ -232,10 +255,10 @@ def _in_process(run: Run) -> Record:
 def trained(task: Task, run: Run) -> Record:
     """What one run gives."""
     begun: Record = {**run.varied, SEED: run.seed}
-    model, recipe = _made(task, run)
+    given, (model, recipe) = task.given[run.choice], _made(task, run)
     try:
-        fitted = train(model, task.data, task.validation, {**recipe, SEED: run.seed}, options=task.options)
-        test = tester(model, task.test, task.options)(fitted.weights) if task.test is not None else {}
+        fitted = train(model, given.data, given.validation, {**recipe, SEED: run.seed}, options=task.options)
+        test = tester(model, given.test, task.options)(fitted.weights) if given.test is not None else {}
     except Interrupted:  # of the whole sweep
         raise KeyboardInterrupt from None
     except CannotDo as error:

@@ -127,6 +127,40 @@ def test_a_table_keeps_runs_in_which_more_was_varied(
     assert then[:4] == first and [line[:2] for line in then[4:]] == [["0.1", ""], ["0.03", ""]]
 
 
+WORDS = """\
+model W(vocab = 6) {
+  input x, next: seq int
+  y, final = unroll RNN(3) over Embedding(vocab, 2)(x)
+  scores = Dense(vocab)(y)
+  output scores, final
+  loss cross_entropy(scores, next)
+  train { epochs 1  batch 2 }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("vary", "values", "more"),
+    [("batch", (2, 4), "segment 5"), ("segment", (5, 10), ""), ("set vocab", (6, 9), "")],
+)
+def test_a_text_is_read_for_each_run_as_a_training_by_itself_reads_it(
+    vary: str, values: tuple[int, ...], more: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many rows as its batches have, as many ids as its settings say: all runs had the rows and ids of the file."""
+    monkeypatch.chdir(tmp_path)
+    Path("w.rnn").write_text(WORDS.replace("batch 2", f"batch 2 {more}"))
+    Path("t.txt").write_text(" ".join("abcdefgh"[n] for n in RNG.integers(0, 8, 200)))
+    read = ["w.rnn", "--text", "t.txt", "--tokens", "word"]
+    name = vary.removeprefix("set ")
+    assert exit_code(["sweep", *read, "--vary", f"{name}={','.join(map(str, values))}", "--out", "s.csv"]) == 0
+    swept = [line.split(",")[2] for line in Path("s.csv").read_text().splitlines()[1:]]
+    for value, loss in zip(values, swept, strict=True):
+        option = ["--set", f"{name}={value}"] if vary != name else [f"--{name}", str(value)]
+        assert exit_code(["train", *read, *option, "--out", "w.safetensors", "--log", "log.csv"]) == 0
+        assert Path("log.csv").read_text().splitlines()[1].split(",")[1] == loss
+    assert swept[0] != swept[1]
+
+
 def test_optimisers_with_their_settings_are_varied() -> None:
     tried = [("sgd", {"rate": 0.1}), ("sgd", {"rate": 0.01})]
     found = rg.parse(TEXT).sweep(DATA, {"optimizer": tried}, 2)
