@@ -49,18 +49,18 @@ def _averaged_along(model: Model, cut: Collection[str]) -> tuple[str, ...]:
 
 def weigher(model: Model, axes: Collection[str], ragged: bool, dtype: str) -> Weigh | None:
     """By the sum that the loss is divided by, in the same type, where it is one of data, or counts; `axes` are those
-    along which rows are cut, with `ragged` rows have lengths."""
+    along which rows are cut. With `ragged` all rows have lengths, which may be all that the sum is of."""
     if weight_of(model.elaborated(ragged, (), training=True).graph, axes) is None:
         return None
     elaborate = model.elaborator(dtype, training=True)
 
     def only(made: Elaborated) -> Elaborated:
         value = weight_of(made.graph, axes)
-        assert value is not None, "lengths and first states change nothing about what the loss is divided by"
+        assert value is not None, "first states change nothing about what the loss is divided by"
         return replace(made, graph=made.graph.with_outputs({WEIGHT: value}), outputs=(WEIGHT,))
 
     schedule = checked_schedule("dynamic", None, dtype, False)
-    program = CompiledProgram(lambda *given: only(elaborate(*given)), schedule, backend_named("numpy"))
+    program = CompiledProgram(lambda _, fed: only(elaborate(ragged, fed)), schedule, backend_named("numpy"))
     nodes = program.graph.nodes()
     read = {node.attrs["name"] for node in nodes if node.op is INPUT}
     states = {s.name for s in program.made.states} if any(node.op is LOOP for node in nodes) else set[str]()

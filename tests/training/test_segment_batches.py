@@ -155,6 +155,8 @@ WEIGHED = {
     "weights of classes": "loss cross_entropy(s, label, weights = [1, 2, 5])",
     "an ignored label": "loss cross_entropy(s, label, ignore = 0)\n  loss 0.1 * sum(k ** 2)",
     "weights of steps": "loss sequence_loss(s, label, w)",
+    "weights of 1": "loss sequence_loss(s, label, 1)",
+    "weights by places": "loss sequence_loss(s, label, float(1 + position(axis = time)))",
     "steps of each row": "z = unroll Count() with k = k for min(n, 5)\n  loss z",
     "steps before a stop": "z = unroll Ends() over x with k = k\n  loss z",
 }
