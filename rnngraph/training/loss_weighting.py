@@ -50,7 +50,8 @@ def _averaged_along(model: Model, cut: Collection[str]) -> tuple[str, ...]:
 def weigher(model: Model, axes: Collection[str], ragged: bool, dtype: str) -> Weigh | None:
     """By the sum that the loss is divided by, in the same type, where it is one of data, or counts; `axes` are those
     along which rows are cut. With `ragged` all rows have lengths, which may be all that the sum is of."""
-    if weight_of(model.elaborated(ragged, (), training=True).graph, axes) is None:
+    fed = model.states if axes else ()  # of later segments
+    if weight_of(model.elaborated(ragged, fed, training=True).graph, axes) is None:
         return None
     elaborate = model.elaborator(dtype, training=True)
 

@@ -434,6 +434,7 @@ RAGGED = {**CUT, "x.lengths": np.array([12, 3, 7, 1])}
         ("loss s loss mean(final.h)", RAGGED, {"batch": 2, "accumulate": 2}, "over different axes"),
         ("loss mean(s, axis = time)", RAGGED, {"segment": 5}, "by its own length"),
         ("loss sum((z + 1) * s, axis = time) / sum(z + 1, axis = time)", CUT, {"segment": 5}, "divided by another sum"),
+        ("loss sequence_loss(h, z, position(axis = time))", RAGGED, {"segment": 5}, "divided by another sum"),
     ],
 )
 def test_a_loss_that_parts_do_not_give_is_told(loss: str, data: Any, recipe: dict[str, Any], reason: str) -> None:
@@ -448,6 +449,7 @@ WEIGHTED = [
     "loss cross_entropy(h, z, ignore = 0)",
     "loss 2 * cross_entropy(h, z, weights = [1, 2, 40]) + 0.1 * sum(square(w))",
     "loss sequence_loss(h, z, 0.1 * float(z))",
+    "loss sequence_loss(h, z, 2)",
 ]
 
 
