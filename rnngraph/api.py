@@ -147,8 +147,8 @@ class Model(core.Model):
 
         def work() -> Sweep:
             runs = runs_of(vary, seeds)
-            all = {run.choice: given for run in runs}
-            task = Task(self.file.source, self.name, self.settings, how, all, recipe)
+            each = {run.choice: given for run in runs}
+            task = Task(self.file.source, self.name, self.settings, how, each, recipe)
             return sweep(task, runs, jobs, known, progress, processes)
 
         with _processes(comm) as processes:
