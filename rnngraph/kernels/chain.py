@@ -9,6 +9,9 @@ from msgspec import Struct
 CHOOSING = {"take", "pick", "entries", "place", "one_hot"}
 """Operations whose last operand is an int that chooses an entry."""
 
+LOOKUPS = {"take", "pick", "entries"}
+"""Those that choose it in their first operand, a table."""
+
 COPIES = {"identity", "detach", "broadcast", "spread", "straight_through", "reshape"}
 """Operations whose result has the numbers of what they are given."""
 

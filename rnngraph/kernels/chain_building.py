@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rnngraph.ir.types import BATCH
-from rnngraph.kernels.chain import CHOOSING, Chain, Lookup, Noise, Operand, Operation
+from rnngraph.kernels.chain import CHOOSING, LOOKUPS, Chain, Lookup, Noise, Operand, Operation
 from rnngraph.kernels.kernel import Elementwise
 from rnngraph.kernels.layouts import Layout, View, Views, dense
 from rnngraph.kernels.target import Target
@@ -246,7 +246,7 @@ def _form(op: str, key: str, out: Layout | None, found: Sequence[Layout | None],
             return None
         at = Noise(number_of(key), prod(shape), len(axes) == 2)
     ins = [_operand(one, axes, shape) for one in laid]
-    tables = [0] if op in ("take", "pick", "entries") else []
+    tables = [0] if op in LOOKUPS else []
     ins = [replace(one, table=True) if one and i in tables else one for i, one in enumerate(ins)]
     known = [one for one in ins if one is not None]
     result = _operand(out, axes, shape)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from rnngraph.kernels.chain import COPIES, Chain, Operation
+from rnngraph.kernels.chain import COPIES, LOOKUPS, Chain, Operation
 
 ZERO, FALSE, TRUE = "zero", "false", "true"
 Known = int | str
@@ -32,7 +32,7 @@ def _folded(op: str, x: Sequence[Known]) -> Known | None:
         return x[1] if x[0] == TRUE else x[2]
     if (op == "mul" and ZERO in x) or (op == "div" and x[0] == ZERO):
         return ZERO
-    if op in ("take", "pick", "place") and x[0] == ZERO:
+    if op in (*LOOKUPS, "place") and x[0] == ZERO:
         return ZERO
     if op == "and" and FALSE in x:
         return FALSE

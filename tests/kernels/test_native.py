@@ -629,6 +629,17 @@ model M {
 """Whether a row has ended follows from a state, which is known before the first step."""
 
 
+@pytest.mark.parametrize("descending", (False, True))
+def test_what_is_sorted_behind_the_end_of_a_row_is_zero(descending: bool) -> None:
+    order = "descending = true" if descending else "descending = false"
+    model = rg.parse(f"model M {{ input x: seq[3]  output sort(x, {order}) @ x as y }}")
+    x = np.array([[[3.0, 1, 2], [5, 5, 5]], [[1, 0, 2], [0, 1, 4]]])
+    got = model.compile(kernels="native").run({"x": x, "x.lengths": [1, 2]}, {})
+    # (1 2 3) @ (3 1 2), (0 1 2) @ (1 0 2) and (0 1 4) @ (0 1 4), or from the largest on
+    expected = [[13, 0], [2, 1]] if descending else [[11, 0], [4, 17]]
+    assert np.array_equal(got["y"], expected)
+
+
 def test_rows_that_end_by_themselves_are_not_those_past_their_lengths() -> None:
     model = rg.parse(STOPS_BY_ITSELF)
     data = synthetic(model, 4, 2, 0, padded=True) | {"x.lengths": np.array([4, 4])}
