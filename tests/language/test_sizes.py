@@ -37,6 +37,17 @@ def test_a_memory_of_no_steps_is_none(kernels: str, tmp_path: Path) -> None:
     assert slopes["causal.q"].shape == (3, 0) and slopes["u"].shape == (0, 3)
 
 
+@pytest.mark.parametrize("kernels", ["numpy", "native"])
+@pytest.mark.parametrize("lengths", [{}, {"x.lengths": [0, 0], "c.lengths": [0, 0]}])
+def test_a_number_over_no_steps_is_zero(kernels: str, lengths: dict[str, list[int]]) -> None:
+    numbers = [f"{f}({x}, axis = time)" for f in ("sum", "mean", "max", "min", "norm", "logsumexp") for x in "xc"]
+    model = rg.parse(f"model M {{ input x: seq[2]  input c: seq int  output {', '.join([*numbers, 'last(x)'])} }}")
+    steps = 3 if lengths else 0
+    data = {"x": np.ones((2, steps, 2)), "c": np.ones((2, steps), int), **lengths}
+    found = model.compile(kernels=kernels).run(data, {})
+    assert len(found) == 13 and not any(array.any() for array in found.values())
+
+
 @pytest.mark.parametrize(
     ("expression", "message"),
     [

@@ -203,16 +203,15 @@ def _(use: Use) -> Item:
 
 
 def _over_steps(use: Use, value: Value, axis: str) -> Value:
-    """Where there is no step, the largest is 0, and so is the logarithm."""
+    """Where nothing is added up, the largest is the result: 0 over no steps, minus infinity where all steps are."""
     trace = use.trace
-    largest = _finite(use, use.op("detach", sequences.max_over(trace, value, axis, use.at)))
+    highest = use.op("detach", sequences.max_over(trace, value, axis, use.at))
+    largest = _finite(use, highest)
     below = sequences.at_steps_of(trace, value, use.op("sub", value, largest), axis, use.at)
     grown = sequences.at_steps_of(trace, value, use.op("exp", below), axis, use.at)
     total = use.op("sum_axes", grown, axes=(axis,))
-    if trace.bounded(value, axis):
-        some = use.op("gt", trace.count(value, axis, use.at), trace.const(0, "int"))
-        total = trace.where(some, total, 1, use.at)
-    return use.op("add", use.op("log", total), largest)
+    found = use.op("add", use.op("log", total), largest)
+    return use.op("where", use.op("gt", total, use.number(0.0)), found, highest)
 
 
 def _finite(use: Use, largest: Value) -> Value:

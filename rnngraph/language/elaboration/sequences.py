@@ -139,7 +139,8 @@ LOWEST: dict[str, float] = {"float": -math.inf, "int": -(2**63)}
 def max_over(trace: Trace, value: Value, axis: str, at: Span, sign: int = 1) -> Value:
     """The largest over the real steps (the smallest where the sign is -1); 0 where there is none."""
     bounded = trace.bounded(value, axis)
-    some = trace.call("gt", trace.count(value, axis, at), trace.const(0, "int"), at=at) if bounded else None
+    none_is_zero = sign == 1 and not bounded  # what is largest among none is 0, its opposite need not be
+    some = None if none_is_zero else trace.call("gt", trace.count(value, axis, at), trace.const(0, "int"), at=at)
     value = value if sign == 1 else trace.opposed(value, at)
     if bounded:
         lowest = trace.const(LOWEST[value.type.dtype], value.type.dtype)
