@@ -137,6 +137,67 @@ def test_a_reversed_loop_stops_in_the_row_s_own_steps() -> None:
         assert found["last_z"].tolist() == [3, 2, 5, 0]
 
 
+BACKWARDS = """
+cell Two {
+  input x
+  state n: int = 0
+  n' = n + 1
+  output x
+  stop n' == 2
+}
+cell Index {
+  input x
+  state sum: int = 0
+  sum' = sum + t
+  output t
+}
+model M {
+  input x: seq[3]
+  input c: seq int
+  input l: seq@label int
+  y = unroll Two over x reversed
+  k = unroll Two over c reversed
+  output shift(y + 5, 1) as before, shift(k, 1, fill = 7) as filled, last(window(k + 5, 3)) as windows
+  output unroll Index over k as index, unroll Index over k reversed as back
+  loss_of = ctc_loss(y, l)
+  greedy, many, far = ctc_greedy(y)
+  best, count, score = ctc_beam(y)
+  runs, places = collapse_repeated(k)
+  output loss_of, many, far, count, score, places, greedy + 1 as greedy, best + 1 as best, runs + 1 as runs
+}
+model Plain {
+  input x: seq[3]
+  input c: seq int
+  input l: seq@label int
+  loss_of = ctc_loss(x, l)
+  greedy, many, far = ctc_greedy(x)
+  best, count, score = ctc_beam(x)
+  runs, places = collapse_repeated(c)
+  output loss_of, many, far, count, score, places, greedy + 1 as greedy, best + 1 as best, runs + 1 as runs
+}
+"""
+
+
+@pytest.mark.parametrize("kernels", ["numpy", "native"])
+def test_behind_a_reversed_loop_that_stops_a_row_begins_later(kernels: str) -> None:
+    """Its first step is the one at which the loop ended: nothing is before it, and there `t` is 0."""
+    x, c = np.random.default_rng(0).normal(size=(2, 5, 3)), np.array([[1, 1, 1, 0, 0], [1, 1, 2, 2, 1]])
+    lengths, labels = np.array([5, 3]), np.array([[0], [1]])
+    data = {"x": x, "c": c, "l": labels, "x.lengths": lengths, "c.lengths": lengths}
+    got = rg.parse(BACKWARDS, "M").compile(kernels=kernels).run(data, {})
+    own = np.array([[3, 4], [1, 2]])
+    before = np.zeros((2, 5, 3))
+    before[0, 4], before[1, 2] = x[0, 3] + 5, x[1, 1] + 5
+    np.testing.assert_allclose(got["before"], before)
+    assert got["filled"].tolist() == [[0, 0, 0, 7, 0], [0, 7, 1, 0, 0]]
+    assert got["windows"].tolist() == [[0, 5, 5], [0, 6, 7]]
+    assert got["index"].tolist() == [[0, 0, 0, 0, 1], [0, 0, 1, 0, 0]]
+    assert got["back"].tolist() == [[0, 0, 0, 1, 0], [0, 1, 0, 0, 0]]
+    cut = {"x": np.take_along_axis(x, own[..., None], 1), "c": np.take_along_axis(c, own, 1), "l": labels}
+    for name, array in rg.parse(BACKWARDS, "Plain").compile(kernels=kernels).run(cut, {}).items():
+        np.testing.assert_allclose(got[name][:, :2] if array.ndim == 2 else got[name], array, rtol=1e-12)
+
+
 def test_a_loop_inside_of_a_step_stops() -> None:
     """Its sequence is as long as each step let each row run, inside of the step and outside."""
     model = rg.parse("""

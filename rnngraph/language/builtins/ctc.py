@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rnngraph.ir.graph import Value
 from rnngraph.language.builtins.definition import Use, define
+from rnngraph.language.elaboration.loop_levels import Halt
 from rnngraph.language.elaboration.mistakes import Mistake, shape_in_words
 from rnngraph.language.elaboration.sequences import axis_of
 from rnngraph.language.elaboration.values import Item, Several
@@ -16,7 +17,7 @@ def _(use: Use) -> Item:
     axis, over = axis_of(scores, use.span("scores")), axis_of(labels, use.span("labels"))
     if axis == over:
         raise use.mistake("E305", f"`{use.span('labels').text}` runs over {axis}, as the scores do", "labels")
-    counts = use.trace.count(labels, over, use.at)
+    (scores, extent), (labels, counts) = _at_front(use, scores), _at_front(use, labels)
     collapse = use.flag("collapse", False)
     if collapse:
         labels, counts = _kept(use, labels, _changes(use, labels))
@@ -24,7 +25,7 @@ def _(use: Use) -> Item:
         "ctc_loss",
         scores,
         labels,
-        use.trace.count(scores, axis, use.at),
+        extent,
         counts,
         axis=axis,
         over=over,
@@ -59,7 +60,7 @@ def _(use: Use) -> Item:
     if not 1 <= paths <= width:
         where = "paths" if use.has("paths") else "width"
         raise use.mistake("E203", f"a beam of {width} has 1 to {width} paths, not {paths}", where)
-    extent = use.trace.count(scores, axis, use.at)
+    scores, extent = _at_front(use, scores)
     found = use.op("ctc_beam", scores, extent, axis=axis, blank=blank, width=width, paths=paths)
     taken = use.trace.cast(_part(use, found, 0), "int", use.at)
     labels, count = _kept(use, taken, use.op("ne", taken, use.trace.const(blank, "int")))
@@ -126,12 +127,21 @@ def _changes(use: Use, labels: Value) -> Value:
     """Where a label differs from the one before it; true at the first step."""
     axis = axis_of(labels, use.at)
     before = use.op("shift", labels, axis=axis, by=1)
-    first = use.op("eq", use.op("iota", axis=axis), use.trace.const(0, "int"))
+    begin = use.trace.begin_along(axis, use.trace.halts_of(labels, axis), use.at)
+    first = use.op("eq", use.op("iota", axis=axis), use.trace.const(0, "int") if begin is None else begin)
     return use.op("or", use.op("ne", labels, before), first)
 
 
 def _before(use: Use, axis: str, count: Value) -> Value:
     return use.op("lt", use.op("iota", axis=axis), count)
+
+
+def _at_front(use: Use, x: Value) -> tuple[Value, Value]:
+    """A sequence whose own steps are the first ones, as what walks along it takes them; and how many they are."""
+    trace, axis = use.trace, axis_of(x, use.at)
+    if trace.from_first(x, axis):
+        return x, trace.count(x, axis, use.at)
+    return _kept(use, x, trace.own_steps(x, axis, use.at))
 
 
 def _kept(use: Use, x: Value, keep: Value) -> tuple[Value, Value]:
@@ -146,6 +156,9 @@ def _kept(use: Use, x: Value, keep: Value) -> tuple[Value, Value]:
         keep = use.op("broadcast", keep, shape=x.type.shape)
     moved = use.op("compact", x, keep, axis=axis)
     trace.masked.add((moved, axis))
+    if not trace.from_first(x, axis):
+        front = use.op("lt", use.op("iota", axis=axis), trace.count(x, axis, use.at))
+        trace.halt(moved, [Halt(axis, front), *(h for h in trace.halts.get(moved, ()) if h.axis != axis)])
     return moved, count
 
 

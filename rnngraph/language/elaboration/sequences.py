@@ -44,7 +44,7 @@ def shift(trace: Trace, value: Value, by: int, at: Span, span: Span) -> Value:
     axis = axis_of(value, span)
     if by == 0:
         return value
-    if by < 0:
+    if by < 0 or not trace.from_first(value, axis):
         value = trace.clean(value, at)
     return trace.call("shift", value, at=at, axis=axis, by=by)
 
@@ -53,7 +53,9 @@ def filled(trace: Trace, shifted: Value, fill: Value, by: int, at: Span) -> Valu
     """A shifted sequence with another value than 0 where there was no step."""
     axis = axis_of(shifted, at)
     place = trace.call("iota", at=at, axis=axis)
+    begin = trace.begin_along(axis, trace.halts_of(shifted, axis), at)
     if by >= 0:
+        place = place if begin is None else trace.call("sub", place, begin, at=at)
         empty = trace.call("lt", place, trace.const(by, "int"), at=at)
     else:
         after = trace.call("sub", place, trace.const(by, "int"), at=at)

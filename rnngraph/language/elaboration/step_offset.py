@@ -38,7 +38,14 @@ def at_step(trace: Trace, level: Level, at: Span) -> Value:
 
 def step(trace: Trace, level: Level, at: Span) -> Value:
     """`t` as the user counts: from 0 at the first step that runs, also where time runs backwards."""
-    return trace.steps_back(level, at) if level.reverse else at_step(trace, level, at)
+    if level.reverse:
+        return trace.steps_back(level, at)
+    here = at_step(trace, level, at)
+    assert level.parent is not None
+    with trace.at(level.parent):
+        begin = trace.begin_along(level.axis, level.halts, at)
+    with trace.at(level):
+        return here if begin is None else trace.call("sub", here, begin, at=at)
 
 
 def along(trace: Trace, axis: str, at: Span) -> Value:

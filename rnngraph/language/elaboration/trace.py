@@ -430,6 +430,16 @@ class Trace:
         following = self.call("add", self.call("iota", at=at, axis=axis), self.const(1, "int"), at=at)
         return self.call("max_axes", self.where(self._left(halts, at), following, 0, at), at=at, axes=(axis,))
 
+    def from_first(self, value: Value, axis: str) -> bool:
+        """Whether the steps of a row that are its own begin with the first one of the axis."""
+        return all(h.prefix for h in self.halts_of(value, axis))
+
+    def begin_along(self, axis: str, halts: tuple[Halt, ...], at: Span) -> Value | None:
+        """How many steps there are before the row's own first one; None where there are none for any row."""
+        if all(h.prefix for h in halts):
+            return None
+        return self.call("sub", self.end_along(axis, halts, at), self._counted(axis, halts, at), at=at)
+
     def part_of(self, steps: Value, by: int, at: Span) -> Value:
         """How many of so many steps are at a multiple of `by`, from 0 on."""
         if by == 1:
