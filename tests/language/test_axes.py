@@ -336,9 +336,7 @@ def test_what_is_added_up_over_one_axis_of_two_by_hand() -> None:
     np.testing.assert_array_equal(found["total"][0], [5, 7])
 
 
-def test_of_rows_that_stop_at_other_columns_their_sum_has_what_is_left_of_any() -> None:
-    """By hand: the first row counts 1, 2, 3, the second stops at its first column."""
-    model = rg.parse("""
+COUNTED_ROWS = """
 cell Count {
   input x: []
   state n: [] = 0
@@ -356,15 +354,35 @@ model M {
   input image: seq@row@column
   y = unroll Scan over image
   down = sum(y, axis = row)
-  output down, mean(y, axis = row) as middle, last(down) as end, mean(down, axis = column) as all
-}""")
+  output down, mean(y, axis = row) as middle, max(-y, axis = row) as least,
+    softmax(0 * y, axis = row) as shares, logsumexp(0 * y, axis = row) as many,
+    last(down) as end, mean(down, axis = column) as all
+  loss down + 1
+}"""
+
+
+def test_of_rows_that_stop_at_other_columns_their_sum_has_what_is_left_of_any() -> None:
+    """By hand: the first row counts 1, 2, 3, the second stops at its first column: there alone are two."""
     image = np.array([[[1.0, 1, 1, 9], [3, 1, 1, 9], [9, 9, 9, 9]]])
     for lengths in ({}, {"image.lengths": [[2, 3]]}):
         data = {"image": image if lengths else image[:, :2, :3], **lengths}
-        found = model.compile().run(data, {})
+        found = rg.parse(COUNTED_ROWS).compile().run(data, {})
         assert found["down"][0, :3].tolist() == [4, 2, 3] and not found["down"][0, 3:].any()
-        assert found["middle"][0, :3].tolist() == [2, 1, 1.5]
+        assert found["middle"][0, :3].tolist() == [2, 2, 3] and not found["middle"][0, 3:].any()
+        assert found["least"][0, :3].tolist() == [-1, -2, -3] and not found["least"][0, 3:].any()
+        assert found["shares"][0, :2, :3].tolist() == [[0.5, 1, 1], [0.5, 0, 0]]
+        np.testing.assert_allclose(found["many"][0, :3], [np.log(2), 0, 0])
         assert found["end"].tolist() == [3] and found["all"].tolist() == [3]
+
+
+def test_rows_of_the_padding_leave_no_columns() -> None:
+    """Both rows of the first image stop at their first column; the second image has none, alone or beside the first."""
+    image = np.zeros((2, 3, 3))
+    image[0, :2] = [[3, 1, 1], [4, 1, 1]]
+    data = {"image": image, "image.lengths": [[2, 3], [0, 3]]}
+    found = rg.parse(COUNTED_ROWS).compile().run(data, {})
+    assert found["down"].tolist() == [[7, 0, 0], [0, 0, 0]] and found["middle"].tolist() == [[3.5, 0, 0], [0, 0, 0]]
+    assert found["end"].tolist() == [7, 0] and found["all"].tolist() == [7, 0] and found["loss"] == 8
 
 
 # --- data over two axes -----------------------------------------------------------------------------------------------

@@ -381,29 +381,40 @@ class Trace:
 
     def bounded(self, value: Value, axis: str) -> bool:
         """Whether the rows of a sequence may have steps that are not their own."""
-        return self.pads(axis) or bool(self.halts_of(value, axis))
+        return self.pads(axis) or bool(self._cuts(value, axis))
+
+    def _cuts(self, value: Value, axis: str) -> tuple[Halt, ...]:
+        """What leaves out steps of an axis: a `stop` along it, or along another one at some of its steps, of a grid."""
+        return tuple(h for h in self.halts.get(value, ()) if axis in h.mask.type.axes)
 
     def _within(self, halt: Halt, type: Type) -> Halt:
         """What is left of a value in which an axis that the `stop` depends on is gone, as the rows of a grid in their
-        sum: the steps that are left of any of them."""
+        sum: the steps that are left of any of them within their own number."""
         gone = tuple(axis for axis in halt.mask.type.axes if axis not in type.axes)
         if not gone:
             return halt
         at = halt.mask.node.origin.span
         assert at is not None
-        number = self._made("cast", [self.bring(halt.mask, at)], at, {"dtype": "int"})
+        mask = self.bring(halt.mask, at)
+        for axis in filter(self.pads, gone):
+            mask = self._made("and", [mask, self.bring(self.real_steps(axis, at), at)], at, {})
+        number = self._made("cast", [mask], at, {"dtype": "int"})
         most = self._made("max_axes", [number], at, {"axes": gone})
         return replace(halt, mask=self._made("gt", [most, self.const(0, "int")], at, {}))
 
     def own_steps(self, value: Value, axis: str, at: Span) -> Value:
         """Over a whole axis: which steps of a sequence are the row's own."""
-        halts = self.halts_of(value, axis)
-        return self._left(halts, at) if halts else self.real_steps(axis, at)
+        found = [h.mask for h in self._cuts(value, axis)]
+        if not self.halts_of(value, axis) and (self.pads(axis) or not found):
+            found.insert(0, self.real_steps(axis, at))
+        return self.all_of(found, at)
 
     def count(self, value: Value, axis: str, at: Span) -> Value:
         """How many steps of a sequence are its own: of each row where that is not the same for all. An int."""
-        halts = self.halts_of(value, axis)
-        return self._counted(axis, halts, at) if halts else self.extent(axis, at)
+        if not self._cuts(value, axis):
+            return self.extent(axis, at)
+        own = self.cast(self.own_steps(value, axis, at), "int", at)
+        return self.call("sum_axes", own, at=at, axes=(axis,))
 
     def end(self, value: Value, axis: str, at: Span) -> Value:
         """How many steps of a sequence there are up to the row's own last one. An int."""
