@@ -210,8 +210,9 @@ def _over_steps(use: Use, value: Value, axis: str) -> Value:
     below = sequences.at_steps_of(trace, value, use.op("sub", value, largest), axis, use.at)
     grown = sequences.at_steps_of(trace, value, use.op("exp", below), axis, use.at)
     total = use.op("sum_axes", grown, axes=(axis,))
-    found = use.op("add", use.op("log", total), largest)
-    return use.op("where", use.op("gt", total, use.number(0.0)), found, highest)
+    some = use.op("gt", total, use.number(0.0))
+    found = use.op("log", trace.where(some, total, 1, use.at))
+    return use.op("where", some, use.op("add", found, largest), highest)
 
 
 def _finite(use: Use, largest: Value) -> Value:
