@@ -53,8 +53,8 @@ def filled(trace: Trace, shifted: Value, fill: Value, by: int, at: Span) -> Valu
     """A shifted sequence with another value than 0 where there was no step."""
     axis = axis_of(shifted, at)
     place = trace.call("iota", at=at, axis=axis)
-    begin = trace.begin_along(axis, trace.halts_of(shifted, axis), at)
     if by >= 0:
+        begin = trace.begin_along(axis, trace.halts_of(shifted, axis), at)
         place = place if begin is None else trace.call("sub", place, begin, at=at)
         empty = trace.call("lt", place, trace.const(by, "int"), at=at)
     else:
