@@ -21,14 +21,13 @@ def pytest_configure() -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """What stays (models that all tests share, compiled kernels) is set apart now and then: else each collection that a
-    comparison asks for would look through all of it again."""
+    """What stays (models that all tests share, compiled kernels) becomes old now and then, and is looked at no more.
+    Nothing is frozen, for whoever asks whether something is takes a look at all of it."""
     global TESTS
     TESTS += 1
     if TESTS % 50 == 0:
         with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # not this test's, whosever it is
-            gc.collect()
-        gc.freeze()
+            gc.collect(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

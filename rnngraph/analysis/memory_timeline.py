@@ -21,6 +21,7 @@ from rnngraph.planning.plan import Plan
 from rnngraph.planning.timeline import Moment, timeline
 from rnngraph.runtime.numpy import NumpyBackend, array_bytes
 from rnngraph.runtime.unplanned import Unplanned
+from rnngraph.system import garbage
 
 POINTS = 24
 """So many measured points are spread over a run, and one more at its peak."""
@@ -96,11 +97,12 @@ def _measured(
             due = ran + every
         ran += 1
 
-    gc.collect()
-    tracemalloc.start()
-    try:
-        with np.errstate(all="ignore"):
-            Unplanned(variant.program, plan, NumpyBackend(), watch).run(inputs, weights)
-    finally:
-        tracemalloc.stop()
+    with garbage.only_new():
+        gc.collect()
+        tracemalloc.start()
+        try:
+            with np.errstate(all="ignore"):
+                Unplanned(variant.program, plan, NumpyBackend(), watch).run(inputs, weights)
+        finally:
+            tracemalloc.stop()
     return tuple(found)
