@@ -190,7 +190,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(name: str) -> None:
     bits_do_not_depend_on_the_number_of_threads(name)
 
 
-@pytest.mark.parametrize("name", ["stack", "attention", "bidirectional", "tagger", "conv lstm", "loop in a step"])
+@pytest.mark.parametrize("name", ["stack", "attention", "tagger", "loop in a step"])
 def test_nor_where_each_thread_has_a_core(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_pools", {})
     with on_all():
