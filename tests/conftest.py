@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cores import keep_to_one
+from tests.support.cores import keep_to_share
 
 gc.set_threshold(200_000, 50, 50)
 TESTS = 0
@@ -17,7 +17,7 @@ TESTS = 0
 
 
 def pytest_configure() -> None:
-    keep_to_one()
+    keep_to_share()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

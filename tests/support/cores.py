@@ -1,4 +1,4 @@
-"""The cores that the tests were given, of which each process that shares the tests keeps to one.
+"""The cores that the tests were given, of which each process that shares the tests keeps to its share.
 
 Threads that wait for each other then never wait for another process, whose turn on a core is a thousand times as long
 as what they do between two meetings.
@@ -15,11 +15,12 @@ from rnngraph.system.cores import cores
 CORES = sorted(cores())
 
 
-def keep_to_one() -> None:
+def keep_to_share() -> None:
     """In a process that shares the tests with others; on a system that allows it."""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {CORES[int(worker.removeprefix("gw")) % len(CORES)]})
+        place, processes = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        os.sched_setaffinity(0, CORES[place::processes] or {CORES[place % len(CORES)]})
 
 
 @contextmanager
