@@ -14,9 +14,9 @@ from rnngraph.files.atomic_writes import remove_stale, write_aside
 
 STAMP = b"rnngraph kept 1\n"
 """The first bytes of a kept file; the number changes with the form of the files."""
-FILES = 2000
+FILES = 10_000
 """So many files of one kind are kept."""
-SELDOM = 32
+SELDOM = 128
 """The folder is looked through at one in so many writes."""
 
 
