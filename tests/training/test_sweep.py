@@ -89,12 +89,16 @@ def test_what_cannot_be_varied_is_told_before_anything_is_trained(vary: Any, see
         rg.parse(TEXT).sweep(DATA, vary, seeds, progress=lambda records: pytest.fail("it has begun"))
 
 
-def test_runs_that_a_table_holds_are_not_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder to stand in, with a model and its data."""
     monkeypatch.chdir(tmp_path)
     Path("m.rnn").write_text(TEXT)
     np.savez("d.npz", **DATA)
+
+
+@pytest.mark.usefixtures("files")
+def test_runs_that_a_table_holds_are_not_made_again(capsys: pytest.CaptureFixture[str]) -> None:
     begin = ["sweep", "m.rnn", "--data", "d.npz", "--vary", "epochs=1,2", "--out", "s.csv"]
     assert exit_code(begin) == 0
     first = Path("s.csv").read_text().splitlines()
@@ -108,13 +112,9 @@ def test_runs_that_a_table_holds_are_not_made_again(
     assert Path("s.csv").read_text().splitlines()[:5] == again  # and what it holds beside them stays
 
 
-def test_a_table_keeps_runs_in_which_more_was_varied(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("files")
+def test_a_table_keeps_runs_in_which_more_was_varied(capsys: pytest.CaptureFixture[str]) -> None:
     """Those that are of the model by itself, with its 3 units, are not made again; all of them were deleted."""
-    monkeypatch.chdir(tmp_path)
-    Path("m.rnn").write_text(TEXT)
-    np.savez("d.npz", **DATA)
     begin = ["sweep", "m.rnn", "--data", "d.npz", "--out", "s.csv", "--vary", "rate=0.1,0.01"]
     assert exit_code([*begin, "--vary", "units=2,3"]) == 0
     first = [line.split(",") for line in Path("s.csv").read_text().splitlines()[1:]]
