@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.support.cuda.kept import kept
+
 ARCHITECTURES = ("80", "90", "100")
 
 
@@ -47,7 +49,19 @@ def available() -> bool:
 @cache
 def assembled(text: str, arch: str = "90", options: tuple[str, ...] = ()) -> dict[str, Used]:
     """What each kernel takes on an architecture ("90" is sm_90), by name; with the options that CuPy adds."""
-    return dict(_used(_log(text, [*options, f"--gpu-architecture=sm_{arch}", "-ftz=true", "--ptxas-options=-v"])))
+    given = [*options, f"--gpu-architecture=sm_{arch}", "-ftz=true", "--ptxas-options=-v"]
+
+    def make(place: Path) -> None:
+        (place / "log").write_text(_log(text, given))
+
+    return dict(_used(kept("log", (_version(), text, *given), make).read_text()))
+
+
+@cache
+def _version() -> str:
+    numbers = ctypes.c_int(), ctypes.c_int()
+    nvrtc().nvrtcVersion(*map(ctypes.byref, numbers))
+    return f"{Path(nvrtc()._name).name} {[number.value for number in numbers]}"
 
 
 def _log(text: str, options: Sequence[str]) -> str:

@@ -11,9 +11,7 @@ cooperative or the blocks are a cluster. Shared memory begins as nan, and is nan
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import hashlib
 import math
 import os
 import re
@@ -21,7 +19,6 @@ import shutil
 import struct
 import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -31,9 +28,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.lib.array_utils import byte_bounds
 
+from tests.support.cuda.kept import folder, kept
+
 HERE = Path(__file__).resolve().parent
-FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnngraph-tests" / "cuda"
-WEEKS = 14 * 86_400
 FLAGS = ("-std=c++17", "-fPIC", "-w", "-U_FORTIFY_SOURCE")
 HEADER = HERE / "emulator.h"
 OF_KERNELS = ("-ffp-contract=off", "-fvisibility=hidden", "-fno-gnu-unique")
@@ -97,34 +94,26 @@ def kernels(text: str) -> dict[str, dict[str, str]]:
 
 
 @cache
-def toolchain() -> bytes:
-    """What all depends on; and what nobody has asked for in weeks goes."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for file in FOLDER.glob("*-*"):
-        with contextlib.suppress(FileNotFoundError):  # of another process
-            if file.stat().st_mtime < time.time() - WEEKS:
-                file.unlink()
-    version = subprocess.run(["g++", "--version"], capture_output=True, check=True).stdout
-    return version + b"".join((HERE / name).read_bytes() for name in ("emulator.h", "emulator.cc"))
+def toolchain() -> str:
+    """What all depends on."""
+    version = subprocess.run(["g++", "--version"], capture_output=True, check=True, text=True).stdout
+    return version + "".join((HERE / name).read_text() for name in ("emulator.h", "emulator.cc"))
 
 
 def built(name: str, *command: str, text: str = "") -> Path:
-    """What the command makes of the text, which is in kernel.cu; kept."""
-    key = hashlib.sha256(b"\0".join([toolchain(), *(part.encode() for part in (*command, text))])).hexdigest()[:32]
-    kept = FOLDER / f"{key}-{name}"
-    if kept.exists():
-        os.utime(kept)
-        return kept
-    with tempfile.TemporaryDirectory(dir=FOLDER) as temporary:
-        (Path(temporary) / "kernel.cu").write_text(text)
+    """What the command makes of the text, which is in kernel.cu."""
+
+    def make(place: Path) -> None:
+        (place / "kernel.cu").write_text(text)
         done = subprocess.run(
-            ["g++", *FLAGS, *command, "-o", name], cwd=temporary, capture_output=True, text=True, check=False,
+            ["g++", *FLAGS, *command, "-o", name], cwd=place, capture_output=True, text=True, check=False,
             env=os.environ | {"LC_ALL": "C"},
         )  # fmt: skip
         if done.returncode:
             raise CompileError(done.stderr)
-        os.replace(Path(temporary) / name, kept)
-    return kept
+
+    without = (part.replace(str(HERE), "").replace(str(folder()), "") for part in command)
+    return kept(name, (toolchain(), *without, text), make)
 
 
 def runtime() -> Path:
