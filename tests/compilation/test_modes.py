@@ -49,7 +49,7 @@ def test_same_bits(name: str, dtype: str, kernels: str) -> None:
     weights = model.init(1, dtype)
     how: dict[str, Any] = {"gradient": True, "dtype": dtype, "kernels": kernels}
     loops = [model.compile(unroll, **how) for unroll in ("dynamic", 3)]
-    for steps, batch in ((1, 1), (4, 1), (5, 3), (7, 2)):
+    for steps, batch in ((1, 1), (4, 1), (8, 3)):
         static = model.compile("static", steps, **how)
         agree([static, *loops], model, synthetic(model, steps, batch, 1), weights, steps, batch)
 
