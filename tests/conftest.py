@@ -30,6 +30,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             gc.collect(1)
 
 
+def pytest_unconfigure() -> None:
+    """pytest looks for garbage five times when all is done, to tell of errors in destructors: once through all that
+    stays is enough."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one model follow each other, and so are one process's: what it has compiled the next ones find."""
     from tests.support.models import ALL

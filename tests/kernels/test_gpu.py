@@ -608,7 +608,7 @@ def refuse_room(cupy: Any, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
 STEP_BY_STEP = "this loop is not one kernel, and goes step by step.*unroll GRU.*"
 OP_BY_OP = "there is no kernel for this, and all goes op by op with those of CuPy.*"
 REFUSALS = [
-    (refuse_text, "loop0(", f"{STEP_BY_STEP}NVRTC does not compile it: kernel.cu.* error: #error planted"),
+    (refuse_text, "loop0(", f"{STEP_BY_STEP}NVRTC does not compile it: kernel.cu.* error: .*planted"),
     (refuse_loading, "loop0", f"{STEP_BY_STEP}the driver does not load it: CUDA_ERROR_NO_BINARY_FOR_GPU"),
     (refuse_room, "", f"{STEP_BY_STEP}its 3 blocks of 256 threads are too many at once"),
     (refuse_text, "group0(", f"{OP_BY_OP}NVRTC does not compile it"),
@@ -663,7 +663,7 @@ def test_the_command_goes_on_after_a_refusal(
     refuse_text(cupy, monkeypatch, "")
     assert exit_code([*train, str(tmp_path / "w.safetensors"), "--backend", "cupy"]) == 0
     said = capsys.readouterr().err
-    assert said.count("#error planted") == 2
+    assert said.count(" planted") == 2
     assert said.count("all goes op by op") == said.count("NumPy updates the weights") == 1
     right, found = (load_weights(str(tmp_path / name)) for name in ("right.safetensors", "w.safetensors"))
     assert max(np.abs(found[name] - right[name]).max() for name in right) < 1e-6

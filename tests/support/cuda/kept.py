@@ -26,7 +26,7 @@ def folder() -> Path:
     return found
 
 
-def kept(name: str, about: Sequence[str], make: Callable[[Path], None]) -> Path:
+def kept(name: str, about: Sequence[str], make: Callable[[Path], object]) -> Path:
     """The file `name` that `make` puts into a folder it is given, once for all that it depends on."""
     key = hashlib.sha256("\0".join(about).encode()).hexdigest()[:32]
     file = folder() / f"{key}-{name}"
