@@ -63,13 +63,32 @@ class CompiledProgram:
         began = time.perf_counter()
         with garbage.set_aside():
             self.made = elaborate(False, ())
-            main = self.variant(Signature(cotangents=self._loss() if schedule.gradient else None))
-            _ = main.cuts if schedule.told and main.walks else main.program
-        self.compile_seconds = time.perf_counter() - began
-        self.main = main
+        self._seconds = time.perf_counter() - began
+        self._usual = Signature(cotangents=self._loss() if schedule.gradient else None)
+        if schedule.told:
+            _ = self.main  # what cannot be walked is refused before any data is read
+
+    @cached_property
+    def main(self) -> Variant:
+        """Of data without lengths, and of the loss alone. Compiled when it is asked for: data may never be such."""
+        began = time.perf_counter()
+        with garbage.set_aside():
+            main = self._variant(self._usual)
+            _ = main.cuts if self.schedule.told and main.walks else main.program
+        self._seconds += time.perf_counter() - began
+        return main
+
+    @property
+    def compile_seconds(self) -> float:
+        """What it takes to compile `main`."""
+        _ = self.main
+        return self._seconds
 
     def variant(self, signature: Signature) -> Variant:
         """The program for what is given, compiled at its first use."""
+        return self.main if signature == self._usual else self._variant(signature)
+
+    def _variant(self, signature: Signature) -> Variant:
         if signature not in self._variants:
             made = self.made
             if signature.padded or signature.fed:

@@ -63,7 +63,7 @@ def _given(model: Model, run: Run, tables: Tables) -> Iterator[Json]:
 
 def _watched(program: CompiledProgram, results: Arrays, tables: Tables) -> Iterator[Json]:
     """What has a value at each step, of the model's own outputs and of what stands inside its cells."""
-    outputs, orders = program.made.graph.outputs, program.main.orders
+    outputs, orders = program.made.graph.outputs, program.made.orders
     for name, value in outputs.items():
         plain = name.removeprefix("watch.")
         twice = name != plain and plain in outputs
