@@ -296,6 +296,15 @@ class CompiledProgram:
         refuse_later_piece(made, checked)
         return checked
 
+    def refuse_too_large(self, data: Mapping[str, Any], rows: int) -> None:
+        """CannotDo where a run of so many rows, each as large as those of the data, takes more memory than its limit,
+        or than what is free; nothing is run."""
+        checked = self.check(data)
+        wanted = self._loss() if self.schedule.gradient else None
+        signature = Signature(bool(checked.lengths), frozenset(checked.states), wanted)
+        with self._turn:
+            self.variant(signature).planned({**checked.sizes, BATCH: rows})
+
     @cached_property
     def _bounds(self) -> dict[str, int]:
         return bounds(self.made.graph)

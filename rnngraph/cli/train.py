@@ -151,7 +151,8 @@ def train(
     in_rows = rows_of(config, asked)
     data = read_data(model, paths, asked, like, rows=in_rows)
     validation = read_more(model, held, asked, data.made, in_rows) if held else None
-    measure = tester(model, read_more(model, tests, asked, data.made), options, processes) if tests else None
+    tested = read_more(model, tests, asked, data.made) if tests else None
+    measure = None if tested is None else tester(model, tested, options, processes, overrides)
     warn(model.unrolling_warning(options.unroll, steps_of(model.inputs, data), True))
     if not out:
         warn("the trained weights will not be saved", "W602", "name a file with `--out`")

@@ -151,13 +151,18 @@ class Variant(Struct, frozen=True, eq=False, dict=True):
                 make = partial(_own_arrays, self.backend, self.program, self.everything(sizes), self.schedule.static)
                 self._bound[key] = Spares(self.backend, make)
                 return self._bound[key]
-            made = self.plan(sizes)
-            if isinstance(made, Plan):
-                refuse_if_too_large(self.program, made, _free(self.backend, made.total), self.schedule.static)
-            elif made.total > (free := _free(self.backend, made.total)):
-                raise too_small(free, made.total, "that is what is free", "`--memory-limit` finds a schedule that fits")
-            self._bound[key] = self.with_arrays(made)
+            self._bound[key] = self.with_arrays(self.planned(sizes))
         return self._bound[key]
+
+    def planned(self, sizes: Mapping[str, int]) -> Plan | Walking:
+        """The plan of a run; CannotDo where it takes more than its limit, or than what is free."""
+        made = self.plan(sizes)
+        free = _free(self.backend, made.total)
+        if isinstance(made, Plan):
+            refuse_if_too_large(self.program, made, free, self.schedule.static)
+        elif made.total > free:
+            raise too_small(free, made.total, "that is what is free", "`--memory-limit` finds a schedule that fits")
+        return made
 
     def with_arrays(self, made: Plan | Walking, arrays: Backend | None = None) -> Bound | Walker:
         """What was planned, with arrays, which `arrays` is asked for where it is given."""

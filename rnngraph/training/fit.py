@@ -145,6 +145,8 @@ def fit(
         fold_of(processes, config.shards or 1, whole),
         norms,
     )
+    if norms is not None and (rows := job.pieces.first()) is not None:
+        norms.refuse_too_large(rows)
     fresh = _fresh(job, weights)
     with ExitStack() as stack, held() as heard:
         first_alone(processes, lambda: stack.enter_context(checkpoint.alone(path)))

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from rnngraph.compilation.perturbations import Nudge, nudged
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.lengths import lengths_of
 from rnngraph.data.shape_checks import steps_of
+from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.training.batches import row_count
 from rnngraph.training.evaluation import BACK, WEIGHT, Record
 
@@ -27,7 +29,7 @@ class GradientNorms:
         """`gradient.NAME` for each weight, then `back.AXIS.STEPS` for 0, 1, 2, 4, 8, ... steps: Euclidean norms of the
         gradient of the mean loss of the rows, those of states over all states of all loops along the axis."""
         count, steps = row_count(rows), steps_of(self._program.made.inputs, rows)
-        zeros = {n.name: np.zeros((count, steps[n.axis], *n.shape), self._program.schedule.dtype) for n in self._nudges}
+        zeros = self._zeros(rows)
         _, gradients = self._program.gradients({**rows, **zeros}, weights)
         lengths = lengths_of(self._program.made.inputs, rows)
         real = {n.name: _real(count, steps[n.axis], lengths.get(n.axis)) for n in self._nudges}
@@ -36,6 +38,19 @@ class GradientNorms:
             real |= {n.name: results[n.own] for n in self._nudges if n.own}
         own = {f"{WEIGHT}{name}": float(np.linalg.norm(gradients[name])) for name in weights if name in gradients}
         return own | dict(self._states(real, gradients))
+
+    def _zeros(self, rows: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        """What is added to each state of these rows."""
+        count, steps = row_count(rows), steps_of(self._program.made.inputs, rows)
+        return {n.name: np.zeros((count, steps[n.axis], *n.shape), self._program.schedule.dtype) for n in self._nudges}
+
+    def refuse_too_large(self, rows: Mapping[str, Any]) -> None:
+        """CannotDo where that takes more memory than its limit, or than what is free; nothing is run."""
+        try:
+            self._program.refuse_too_large({**rows, **self._zeros(rows)}, row_count(rows))
+        except CannotDo as error:
+            told = "the gradient's norms cannot be found"
+            raise CannotDo(replace(d, message=f"{told}: {d.message}") for d in error.diagnostics) from None
 
     def _states(
         self, real: Mapping[str, NDArray[Any]], gradients: Mapping[str, NDArray[Any]]

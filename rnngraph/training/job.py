@@ -23,10 +23,6 @@ from rnngraph.training.validation import Split
 Explain = Callable[[Mapping[str, Any], Mapping[str, Any]], Diagnostic | None]
 """Tells where a batch, with these weights, first gives a value that is not finite."""
 
-Norms = Callable[[Mapping[str, Any], Mapping[str, Any]], Record]
-"""Measures the gradient of rows of data, with these weights."""
-
-
 Weigh = Callable[[Mapping[str, Any], Mapping[str, Any]], float]
 """How much the loss of some rows, with these weights, counts beside that of others."""
 
@@ -37,6 +33,15 @@ def by_rows(rows: Mapping[str, Any], weights: Mapping[str, Any]) -> float:
 
 Ready = Callable[[Mapping[str, NDArray[Any]]], None]
 """Is told gradients that are made before a batch is done with."""
+
+
+class Norms(Protocol):
+    """Measures the gradient of rows of data, with these weights."""
+
+    def __call__(self, rows: Mapping[str, Any], weights: Mapping[str, Any]) -> Record: ...
+
+    def refuse_too_large(self, rows: Mapping[str, Any]) -> None:
+        """CannotDo where there is no memory for that."""
 
 
 class Trainable(Protocol):

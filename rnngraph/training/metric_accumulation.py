@@ -16,12 +16,15 @@ from msgspec.structs import replace
 
 from rnngraph.compiled import CompiledProgram
 from rnngraph.data.lengths import lengths_of
+from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.files.safetensors import Arrays
 from rnngraph.ir.graph import INPUT, LOOP, Graph, Node, Rewriter, Value, graph_input, ordered
 from rnngraph.ir.types import BATCH
 from rnngraph.language.elaboration.elaborated import Elaborated
 from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
+from rnngraph.training import batches
 from rnngraph.weights.initialisation import computed
 
 TOTAL, SAME = "total:", "same:"
@@ -108,8 +111,26 @@ class Evaluator:
         found = cut(made.graph.with_outputs({name: made.graph.outputs[name] for name in self._outputs}))
         return found and replace(found, results={n.removeprefix("metric."): v for n, v in found.results.items()})
 
+    def together(self, data: Mapping[str, Any], rows: int, most: int) -> int:
+        """How many of so many rows like those of the data are to run at once: at most so many, half of them where the
+        limit to memory asks for that, and so on. CannotDo where not even one fits, or all have to run at once."""
+        first, way = batches.take(data, np.arange(1)), self.in_parts(data)
+        count = min(rows, most) if way is not None else rows
+        while True:
+            try:
+                (self._program if count == rows else self._adding).refuse_too_large(first, count)
+                return count
+            except CannotDo as error:
+                if way is None or count == 1 or not self._program.schedule.limit:
+                    raise CannotDo(map(_of_evaluation, error.diagnostics)) from None
+            count = -(-count // 2)
+
     def run_part(self, data: Mapping[str, Any], weights: Mapping[str, Any]) -> Arrays:
         return self._adding.run(data, weights)
+
+
+def _of_evaluation(told: Diagnostic) -> Diagnostic:
+    return replace(told, message=f"the loss cannot be evaluated: {told.message}")
 
 
 def _with_parts(made: Elaborated) -> Elaborated:

@@ -258,7 +258,8 @@ def trained(task: Task, run: Run) -> Record:
     given, (model, recipe) = task.given[run.choice], _made(task, run)
     try:
         fitted = train(model, given.data, given.validation, {**recipe, SEED: run.seed}, options=task.options)
-        test = tester(model, given.test, task.options)(fitted.weights) if given.test is not None else {}
+        measure = None if given.test is None else tester(model, given.test, task.options, overrides=recipe)
+        test = measure(fitted.weights) if measure is not None else {}
     except Interrupted:  # of the whole sweep
         raise KeyboardInterrupt from None
     except CannotDo as error:

@@ -22,6 +22,7 @@ from rnngraph.model import Model
 from rnngraph.run_options import RunOptions
 from rnngraph.runtime.choose_backend import rounding_of
 from rnngraph.training.additivity import refused_by_segments, warnings_of
+from rnngraph.training.batches import row_count
 from rnngraph.training.checkpoint import Made
 from rnngraph.training.config import FitConfig
 from rnngraph.training.evaluation import EVALUATED, evaluate
@@ -32,6 +33,7 @@ from rnngraph.training.loss_weighting import by_steps, weigher
 from rnngraph.training.metric_accumulation import Evaluator
 from rnngraph.training.sharding import check_part, refuse_others, with_shards
 from rnngraph.training.updates import refuse_unheld
+from rnngraph.training.validation import split
 from rnngraph.weights.checks import check_weights
 from rnngraph.weights.save_load import Weights
 
@@ -107,6 +109,7 @@ def _trained(
     check_part(whole.check, data, processes)
     if validation is not None:
         check_part(replace(options, unroll="dynamic").compiled(model).check, validation, processes)
+    held = split(data, validation, config)
     return fit(
         program,
         first or model.init(config.seed, options.dtype),
@@ -127,7 +130,7 @@ def _trained(
         progress=progress,
         explain=lambda rows, now: explain(program, rows, now, gradient=True),
         norms=_norms(model, options) if log_gradients else None,
-        together=_together(options, config),
+        together=_together(evaluator, held.held, len(held.held_numbers), options, config),
         arrays=program.backend.whole,
         processes=processes,
     )
@@ -211,18 +214,27 @@ def beside_equations(model: Model, options: RunOptions) -> dict[str, Any]:
 
 
 def tester(
-    model: Model, data: Mapping[str, Any], options: RunOptions, processes: Processes = ALONE
+    model: Model,
+    data: Mapping[str, Any],
+    options: RunOptions,
+    processes: Processes = ALONE,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Callable[[Mapping[str, Any]], dict[str, float]]:
     """Gives the loss and metrics on held-back data, by weights; the data are checked at once, by each of `processes`
-    a part of them."""
+    a part of them. `overrides` are those of the training that they come behind."""
     if "loss" not in model.graph.outputs:
         raise UserError("the model has no loss to evaluate", "E611", "add `loss cross_entropy(scores, label)` to it")
     evaluator = Evaluator(model, options)
     check_part(evaluator.check, data, processes)
-    together = _together(options, FitConfig.from_recipe(model.recipe))
+    config = FitConfig.from_recipe(model.recipe, **(overrides or {}))
+    together = _together(evaluator, data, row_count(data), options, replace(config, shards=1))
     return lambda weights: evaluate(evaluator, data, weights, evaluator.metrics, together, processes=processes)
 
 
-def _together(options: RunOptions, config: FitConfig) -> int:
-    """How many rows are evaluated at once: within a limit no more than are trained on."""
-    return config.batch if options.memory_limit else EVALUATED
+def _together(
+    evaluator: Evaluator, data: Mapping[str, Any] | None, rows: int, options: RunOptions, config: FitConfig
+) -> int:
+    """How many rows are evaluated at once: within a limit no more than are trained on. CannotDo where there is no
+    memory for that: nobody is to learn of it after an epoch."""
+    most = config.batch if options.memory_limit else EVALUATED
+    return most if data is None else evaluator.together(data, rows, min(most, -(-rows // (config.shards or 1))))
