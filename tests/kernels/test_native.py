@@ -487,6 +487,36 @@ def test_threads_that_share_a_program_take_turns() -> None:
             assert all(np.array_equal(a, b) for a, b in zip(alone, found, strict=True))
 
 
+THREADS = """
+import threading
+import numpy as np
+import rnngraph as rg
+
+x = np.random.default_rng(0).normal(size=(3, 5, 2))
+model = rg.parse("model M { input x: seq[2] h, _ = unroll LSTM(3) over x output h loss sum(last(h) ** 2) }")
+weights, found = model.init(0), []
+
+def work():
+    program = model.anew().compile(gradient=True)
+    for _ in range(20):
+        found.append((program.run({"x": x}, weights)["h"], program.gradients({"x": x}, weights)[1]["lstm.kernel"]))
+
+callers = [threading.Thread(target=work) for _ in range(6)]
+for caller in callers:
+    caller.start()
+for caller in callers:
+    caller.join()
+assert len(found) == 120 and all(np.array_equal(a, b) for one in found for a, b in zip(one, found[0]))
+"""
+
+
+def test_threads_that_compile_the_same_kernels_for_the_first_time_share_them() -> None:
+    """Of two modules of one text one was thrown away, and its kernels were run: the process crashed."""
+    fresh = {**os.environ, "RNNGRAPH_CACHE": ""}
+    done = subprocess.run([sys.executable, "-c", THREADS], env=fresh, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a thread cannot be kept from a core here")
 def test_a_helping_thread_is_woken_on_another_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """And may run on all of its cores when it is awake, even if it is rung for again before it has come so far."""

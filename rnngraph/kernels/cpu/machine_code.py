@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import llvmlite
@@ -95,9 +96,18 @@ class Module:
         return made
 
 
-@cache
+_TURN = Lock()
+"""Held while something is compiled: of two modules of one text, asked for by two threads, only one would stay."""
+
+
 def module(declared: frozenset[str], *texts: str, all_passes: bool = False) -> Module:
-    """The functions of some texts, which use what is declared; compiled once in a process."""
+    """The functions of some texts, which use what is declared; compiled once in a process, however many threads ask."""
+    with _TURN:
+        return _kept(declared, *texts, all_passes=all_passes)
+
+
+@cache
+def _kept(declared: frozenset[str], *texts: str, all_passes: bool = False) -> Module:
     return Module("\n".join([*sorted({*COMMON, *declared}), *texts]), all_passes)
 
 
