@@ -14,6 +14,7 @@ from rnngraph.cli.terminal import cell, say, say_json, show_all
 
 if TYPE_CHECKING:
     from rnngraph.exchange.conversion.convert import Converted
+    from rnngraph.weights.metadata import About
 
 LAYOUT = click.Choice(["tf1", "keras", "torch", "onnx", "rnngraph"])
 
@@ -31,10 +32,9 @@ def show(file: str, as_json: bool) -> None:
     from rnngraph.exchange.conversion.detect import looks_like
     from rnngraph.exchange.formats.listing import shown
     from rnngraph.exchange.formats.read import read
-    from rnngraph.weights.save_load import load_about
 
     found = read(file)
-    about = load_about(file) if file.lower().endswith((".safetensors", ".checkpoint")) else None
+    about = _about(file)
     rows, layout = shown(found), found.layout or looks_like(found.arrays)
     heads = ("name", "shape", "type", "bytes", "min", "mean", "max")
     if as_json:
@@ -76,12 +76,15 @@ def convert(
     out: str,
 ) -> None:
     """Write the weights of FILE in another layout. Every layer is checked by running both definitions."""
+    from msgspec.structs import replace
+
     from rnngraph.diagnostics.errors import UserError
     from rnngraph.exchange.conversion.convert import OURS
     from rnngraph.exchange.conversion.convert import convert as converted
     from rnngraph.exchange.conversion.detect import TITLES, looks_like
+    from rnngraph.exchange.export.scaling import scaling_note
     from rnngraph.exchange.formats.read import read
-    from rnngraph.weights.save_load import save_weights
+    from rnngraph.weights.save_load import Weights, save_weights
 
     said = [
         given_once([_pair(text) for text in told], what, "E698")
@@ -91,7 +94,7 @@ def convert(
     layout = source or found.layout or looks_like(found.arrays)
     if source is None and layout and not found.layout:
         say(f"read as {TITLES[layout]}'s, judging by the names; `--from` overrides this")
-    model = read_model(model_file, name, settings)
+    model, about = read_model(model_file, name, settings), _about(file)
     if layout is None and not found.arrays.keys() & {w.name for w in model.weights}:
         raise UserError(
             f"the names in `{file}` are neither this model's nor those of a known tool",
@@ -99,9 +102,21 @@ def convert(
             f"name its tool, as in `--from torch`; it has {', '.join(f'`{n}`' for n in list(found.arrays)[:6])}",
         )
     made = converted(model, found, layout or OURS, target, *said)
-    save_weights(out, made.arrays)
+    # They are weights of this model from now on, whatever they were of; their data mean what they meant.
+    known = Weights(made.arrays, replace(model.about, dtype=about.dtype, data=about.data) if about else None)
+    save_weights(out, known if target == OURS else made.arrays)
     _tell(made)
     say(f"wrote {out}: {len(made.arrays)} arrays")
+    if target != OURS and (scaled := scaling_note(model, known, loss=False)):
+        say(scaled)
+
+
+def _about(file: str) -> About:
+    """What a file of ours says of itself."""
+    from rnngraph.weights.metadata import About
+    from rnngraph.weights.save_load import load_about
+
+    return load_about(file) if file.lower().endswith((".safetensors", ".checkpoint")) else About()
 
 
 def _tell(made: Converted) -> None:

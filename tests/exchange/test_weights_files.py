@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import rnngraph as rg
+from rnngraph.cli.main import exit_code
 from rnngraph.cli.weights import weights
 from rnngraph.diagnostics.errors import CannotDo, UserError
 from rnngraph.exchange.conversion.convert import Converted, convert
@@ -572,3 +575,45 @@ def test_what_is_guessed_assumed_and_left_out_is_printed(tmp_path: Path) -> None
         CliRunner().invoke(weights, ["convert", str(tmp_path / "w.npz"), *arguments[2:]], catch_exceptions=False)
     with pytest.raises(UserError, match="`forget_bias` is not a pair"):
         CliRunner().invoke(weights, [*arguments, "--assume", "forget_bias"], catch_exceptions=False)
+
+
+# --- what our own files say of themselves ---------------------------------------------------------------------------
+
+
+FORECAST = """
+model Forecast {{
+  input x: seq[1]
+  input next: [1]
+  h, _ = unroll LSTM(3) over x
+  forecast = {of}(Dense(1)(last(h)))
+  output forecast
+  loss squared_error(forecast, next)
+  train {{ epochs 1 }}
+}}
+"""
+
+
+def test_converted_weights_of_ours_know_what_their_data_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are weights of the model that they are converted for, even if it computes something else."""
+    monkeypatch.chdir(tmp_path)
+    Path("m.rnn").write_text(FORECAST.format(of="identity"))
+    Path("other.rnn").write_text(FORECAST.format(of="tanh"))
+    values = np.random.default_rng(1).normal(50, 10, 30).round(3)
+    Path("t.csv").write_text("\n".join(["x,next", *(f"{a},{a}" for a in values)]))
+    asked = ["--data=t.csv", "--steps=5", "--horizon=1", "--standardise", "--out=w.safetensors"]
+    assert exit_code(["train", "m.rnn", *asked]) == 0, capsys.readouterr().err
+    for model in ("m.rnn", "other.rnn"):
+        assert exit_code(["weights", "convert", "w.safetensors", f"--model={model}", f"--out={model}.safetensors"]) == 0
+    assert Path("m.rnn.safetensors").read_bytes() == Path("w.safetensors").read_bytes()
+    found = ["predict", "other.rnn", "--weights=other.rnn.safetensors", "--data=t.csv", "--out=p.json"]
+    assert exit_code(found) == 0, capsys.readouterr().err
+    there = np.array(json.loads(Path("p.json").read_text())["forecast"])
+    assert np.abs((there - values.mean()) / values.std()).max() < 1  # a tanh, in the units of the column
+    assert np.abs(there - values.mean()).max() > 1
+    capsys.readouterr()
+    assert exit_code(["weights", "convert", "w.safetensors", "--to=torch", "--model=m.rnn", "--out=t.safetensors"]) == 0
+    told = capsys.readouterr().out
+    mean = re.search(r"`x` takes \(value - ([\d.]+)\) / ", told)
+    assert mean and float(mean.group(1)) == pytest.approx(values.mean(), rel=1e-12)
