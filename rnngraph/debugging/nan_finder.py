@@ -13,6 +13,7 @@ from rnngraph.diagnostics.diagnostic import Diagnostic, Label
 from rnngraph.diagnostics.errors import CannotDo
 from rnngraph.diagnostics.source import Span
 from rnngraph.ir.graph import Node
+from rnngraph.ir.types import BATCH
 
 WORDS = {"contract": "the product", "sum_axes": "the sum over steps and rows", "scatter_rows": "the sum over rows"}
 """What a user calls an op whose name is ours."""
@@ -26,6 +27,8 @@ class Birth(Struct, frozen=True):
     operands: tuple[float, ...]
     place: tuple[str, ...]
     """In words, from the outside in: `step 17`, `row 0`, `value 3`; all count from 0."""
+    row: int | None
+    """The row of the batch; None where all share the value."""
     loop: Span | None
     """Where the loop that it happened in is written."""
 
@@ -37,27 +40,34 @@ class Birth(Struct, frozen=True):
         return f"{name}{f' of {operands}' if operands else ''} is {self.value} here"
 
 
+class Cause(Struct, frozen=True):
+    """What is to be said of it, and the row of the batch that it is told of, if it is one."""
+
+    told: Diagnostic
+    row: int | None = None
+
+
 def unusual(results: Arrays) -> list[str]:
     """The names of the results that hold a nan."""
     floats = ((name, np.asarray(array)) for name, array in results.items())
     return [name for name, array in floats if array.dtype.kind == "f" and np.isnan(array).any()]
 
 
-def explain(program: Compiled, data: Arrays, weights: Arrays, gradient: bool = False) -> Diagnostic | None:
+def explain(program: Compiled, data: Arrays, weights: Arrays, gradient: bool = False) -> Cause | None:
     """The first equation and step that gives a nan (where there is none, an infinite value) for this input.
 
     None where nothing of the kind is found, or where there is no room to look for it.
     """
     bad = next((name for name, array in weights.items() if not np.isfinite(np.asarray(array)).all()), None)
     if bad is not None:
-        return Diagnostic("E532", f"the weight `{bad}` holds a value that is not finite", _declared(program, bad))
+        told = f"the weight `{bad}` holds a value that is not finite"
+        return Cause(Diagnostic("E532", told, _declared(program, bad)))
     try:
         nan, infinite = _first(rerun(program, data, weights, gradient))
     except CannotDo:
         return None
-    if nan is None and infinite is None:
-        return None
-    return _told(nan, infinite)
+    birth = nan or infinite
+    return None if birth is None else Cause(_told(nan, infinite), birth.row)
 
 
 def _declared(program: Compiled, name: str) -> Span | None:
@@ -92,6 +102,7 @@ def _birth(done: Done, loops: Mapping[Node, Span], is_bad: Callable[[Any], Any])
                 float(array[index]),
                 _operands(done, array, index),
                 place(index, type, done.turns),
+                dict(zip(type.axes, index, strict=False)).get(BATCH),
                 loops.get(node),
             )
     return None
@@ -153,4 +164,5 @@ def run_and_explain(program: Compiled, data: Arrays, weights: Arrays) -> tuple[A
     bad = unusual(results)
     if not bad:
         return results, None
-    return results, explain(program, data, weights) or Diagnostic("E532", f"`{bad[0]}` holds a nan")
+    cause = explain(program, data, weights)
+    return results, cause.told if cause else Diagnostic("E532", f"`{bad[0]}` holds a nan")

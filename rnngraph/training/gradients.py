@@ -13,7 +13,7 @@ from rnngraph.distributed.processes import mean_with, own_shards
 from rnngraph.files.safetensors import Arrays
 from rnngraph.training.batch_rows import told_by
 from rnngraph.training.checkpoint import Training
-from rnngraph.training.divergence import diverged, refuse_explained
+from rnngraph.training.divergence import Place, diverged, not_finite, refuse_explained, when
 from rnngraph.training.job import Carrying, Job, Ready
 
 
@@ -55,7 +55,7 @@ def of_all_shards(job: Job, training: Training, found: Mapping[int, Found]) -> U
     norm = job.arrays.norm(list(gradients.values()))
     if not math.isfinite(norm):
         job.processes.agreed(lambda: refuse_explained(job, training, _last_rows(job, training)))
-        raise diverged(job, training, "gradient", None)
+        raise diverged(job, training, "gradient", (last_batch(job, training) - 1, 0))
     loss_sum = 0.0
     for one in numbers[:, 2]:
         loss_sum += float(one)
@@ -79,16 +79,16 @@ def _carried(training: Training, shard: int) -> Arrays:
     return training.carried[shard] if training.carried else {}
 
 
-def _last_rows(job: Job, training: Training) -> Iterator[Arrays]:
-    """The rows of each of our shards in the last batch of the update."""
+def _last_rows(job: Job, training: Training) -> Iterator[tuple[Place, Arrays]]:
+    """The rows of each of our shards in the last batch of the update, and where these are."""
     last = last_batch(job, training) - 1
     for shard in own_shards(job.processes, job.shards):
         rows = job.pieces.piece(training.epoch, last, _carried(training, shard), shard)
         if rows is not None:
-            yield rows
+            yield (last, shard), rows
 
 
-def _with_batch(job: Job, training: Training, found: Found, place: tuple[int, int], last: bool) -> Found:
+def _with_batch(job: Job, training: Training, found: Found, place: Place, last: bool) -> Found:
     """What is found with one more batch; one without any steps changes nothing."""
     index, shard = place
     rows = job.pieces.piece(training.epoch, index, found.carried, shard)
@@ -107,10 +107,10 @@ def _with_batch(job: Job, training: Training, found: Found, place: tuple[int, in
         if last:
             job.fold.put_some(shard, fresh)
 
-    with told_by(members, "the data", f"in epoch {training.epoch + 1}, batch {index + 1}"):
+    with told_by(members, "the data", when(job, training, index)):
         loss, gradients, carried = _gradients(job, rows, training.weights, ready if last and job.fold.travels else None)
     if not math.isfinite(loss):
-        raise diverged(job, training, "loss", rows)
+        raise not_finite(job, training, place, rows)
     ready(gradients)
     ordered = {n: mine[n] for n in training.weights if n in mine}
     return Found(ordered, found.loss_sum + float(loss) * weight, found.rows + weight, carried)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from msgspec import Struct, field
 from numpy.typing import NDArray
 
-from rnngraph.diagnostics.diagnostic import Diagnostic
+from rnngraph.debugging.nan_finder import Cause
 from rnngraph.distributed.processes import ALONE, Fold, Processes
 from rnngraph.files.safetensors import Arrays
 from rnngraph.runtime.array_updates import WholeArrays
@@ -20,7 +20,7 @@ from rnngraph.training.evaluation import EVALUATED, Evaluable, Record
 from rnngraph.training.segment_batches import Pieces
 from rnngraph.training.validation import Split
 
-Explain = Callable[[Mapping[str, Any], Mapping[str, Any]], Diagnostic | None]
+Explain = Callable[[Mapping[str, Any], Mapping[str, Any]], Cause | None]
 """Tells where a batch, with these weights, first gives a value that is not finite."""
 
 Weigh = Callable[[Mapping[str, Any], Mapping[str, Any]], float]

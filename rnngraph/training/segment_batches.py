@@ -55,6 +55,10 @@ class Pieces(Struct, frozen=True, eq=False, dict=True):
     def _steps(self) -> int:
         return max((np.shape(self.data[name])[1] for name in self.axes if name in self.data), default=0)
 
+    def first_step(self, index: int) -> int:
+        """The step of the data with which a batch begins."""
+        return index % self.segments * (self.config.segment or 0)
+
     def begins(self, index: int) -> bool:
         """Whether a batch is the first segment of its rows."""
         return index % self.segments == 0
@@ -103,8 +107,7 @@ class Pieces(Struct, frozen=True, eq=False, dict=True):
             return None
         rows = batches.take(self.data, members)
         if self.config.segment:
-            first = index % self.segments * self.config.segment
-            rows = _segment(rows, self.axes, first, self.config.segment)
+            rows = _segment(rows, self.axes, self.first_step(index), self.config.segment)
             if not self.begins(index):
                 rows = {**{name: array for name, array in rows.items() if name not in self.states}, **carried}
             if not all(rows[n + LENGTHS].any() for n in self.axes if n + LENGTHS in rows):
