@@ -74,7 +74,8 @@ class Table(Struct, frozen=True):
         """A column in which every row has a value. UserError with the first that has none, and `more` of it."""
         for row, cell in enumerate(self.columns[name].tolist()):
             if is_missing(cell):
-                raise self.wrong(name, row, f"a value is missing{more}")
+                told = f"`{cell}` is how a missing value is written" if isinstance(cell, str) and cell else ""
+                raise self.wrong(name, row, f"a value is missing{more}", f"{told}: write another word" if told else "")
         return self.columns[name]
 
     def plain(self, name: str) -> Array:

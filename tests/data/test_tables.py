@@ -528,6 +528,15 @@ def test_missing_words_are_told_as_missing() -> None:
         rg.data.table(model, {"k": np.array(["b", None, "c"], object)})
 
 
+@pytest.mark.parametrize("word", ["none", "NA", "n/a", "Null"])
+def test_a_word_by_which_a_missing_value_is_written_is_named(word: str) -> None:
+    """A class of that name reads like a value to whoever wrote it."""
+    model = rg.parse("model M { input k: seq int\n output Embedding(3, 2)(k) as e }")
+    with pytest.raises(rg.UserError, match="row 2, column `k`: a value is missing") as told:
+        rg.data.table(model, {"k": np.array(["mild", word, "severe"], object)})
+    assert f"`{word}` is how a missing value is written: write another word" in str(told.value)
+
+
 def test_a_missing_value_that_pandas_marks_is_told() -> None:
     pandas = pytest.importorskip("pandas")
     model = rg.parse("model M { input k: seq int\n input b: seq bool\n output k, b }")
