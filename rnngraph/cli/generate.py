@@ -30,7 +30,11 @@ from rnngraph.cli.terminal import console, write_out
     "--top-k", type=Whole(0), default=0, show_default=True, help="Draw from the K most likely tokens; 0: all."
 )
 @click.option(
-    "--top-p", type=Real(), default=1.0, show_default=True, help="Draw from the likeliest with this total probability."
+    "--top-p",
+    type=Real(),
+    default=1.0,
+    show_default=True,
+    help="Draw from the likeliest with this share of the probability (of the K tokens).",
 )
 @click.option("--beam", type=Whole(0), default=0, show_default=True, help="Width of a beam search; 0: sampling.")
 @click.option(

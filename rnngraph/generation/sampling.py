@@ -61,10 +61,10 @@ def chosen(log_probabilities: Any, style: Style, rng: np.random.Generator) -> in
     with np.errstate(over="ignore"):  # a small temperature leaves the likeliest alone
         scaled = log_softmax(np.where(behind == 0, 0.0, behind / style.temperature))
     order = largest(scaled, style.top_k or len(scaled))
-    if style.top_p < 1:
-        before = np.cumsum(np.exp(scaled[order])) - np.exp(scaled[order])
-        order = order[before < style.top_p]
     left = np.exp(scaled[order])
+    if style.top_p < 1:  # of what top-k leaves, as where one filter follows the other
+        order = order[np.cumsum(left) - left < style.top_p * left.sum()]
+        left = left[: len(order)]
     return int(
         order[np.searchsorted(np.cumsum(left), rng.random() * left.sum(), side="right").clip(max=len(order) - 1)]
     )

@@ -239,6 +239,7 @@ def test_drawing_follows_the_probabilities_and_the_seed() -> None:
     assert np.allclose(counts(top_k=2), [0.625, 0.375, 0, 0], atol=0.03)
     assert np.allclose(counts(top_p=0.79), [0.625, 0.375, 0, 0], atol=0.03)
     assert np.allclose(counts(top_p=0.81), [10 / 19, 6 / 19, 3 / 19, 0], atol=0.03)
+    assert np.allclose(counts(top_k=3, top_p=0.81), [0.625, 0.375, 0, 0], atol=0.03)  # 0.84 of the three
     assert counts(temperature=0).tolist() == [1, 0, 0, 0]
     assert counts(temperature=0.2)[0] > 0.9
     same = [written(scored(CHARS), [0], Style(length=20, seed=s)) for s in (1, 1, 2)]
