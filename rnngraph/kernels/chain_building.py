@@ -205,7 +205,8 @@ class Chains:
             for (_, form, *_), ins in zip(links, sources, strict=True)
         )
         operands = [*(operand for _, operand in loads), *(operand for *_, operand in stores.values())]
-        dims, flattened = _collapsed(links[0].form.shape, operands)
+        placed = any(link.form.op == "one_hot" for link in links)
+        dims, flattened = _collapsed(links[0].form.shape, operands, placed)
         if any(o.strides[-1] not in (0, 1) for o in flattened) or (len(dims) > 1 and any(o.summed for o in flattened)):
             return None
         kept = tuple((len(loads) + i, o) for (i, *_), o in zip(stores.values(), flattened[len(loads) :], strict=True))
@@ -302,12 +303,15 @@ def _rows(own: tuple[str, ...], axes: tuple[str, ...]) -> str | None:
     return None
 
 
-def _collapsed(shape: tuple[int, ...], operands: Sequence[Operand]) -> tuple[tuple[int, ...], list[Operand]]:
-    """Dimensions that lie in one run for all operands made one; those of size 1 left out."""
+def _collapsed(
+    shape: tuple[int, ...], operands: Sequence[Operand], placed: bool
+) -> tuple[tuple[int, ...], list[Operand]]:
+    """Dimensions that lie in one run for all operands made one; those of size 1 left out, but the last where `placed`:
+    where the place of an entry in it matters, which would be that in the dimension before."""
     dims: list[int] = []
     columns: list[tuple[int, ...]] = []
-    for size, *strides in zip(shape, *(o.strides for o in operands), strict=True):
-        if size == 1:
+    for i, (size, *strides) in enumerate(zip(shape, *(o.strides for o in operands), strict=True)):
+        if size == 1 and not (placed and dims and i == len(shape) - 1):
             continue
         if dims and all(before == s * size for before, s in zip(columns[-1], strides, strict=True)):
             dims[-1] *= size

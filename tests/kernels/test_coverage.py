@@ -172,6 +172,13 @@ def test_an_int_outside_takes_the_nearest_inside(name: str, types: list[Type], a
     assert np.allclose(expected, got, rtol=1e-15)
 
 
+def test_of_a_single_class_each_int_chooses_it() -> None:
+    """The dimension of the classes is of size 1: the place in it is not that in the dimension of the ints."""
+    graph = graph_of("one_hot", [Type(("batch",), (3,), "int")], depth=1)
+    expected, got = both(graph, {"x0": np.zeros((2, 3), int)}, {"batch": 2})
+    assert np.array_equal(got, np.ones((2, 3, 1))) and np.array_equal(expected, got)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("axes", [(), ("time",)])
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 9), (5, 1, 16)])
