@@ -209,7 +209,7 @@ def _place_last(backend: Any, node: Node) -> Callable[..., None]:
     def run(dy: Any, out: Any) -> None:
         out.fill(0)
         if len(front(out)):
-            copyto(front(out)[-1], dy)
+            copyto(front(out)[-1, ...], dy)  # an array, where a step is a single number too
 
     return run
 
@@ -220,7 +220,11 @@ define(
     kernel=_place_last,
     vjp=lambda attrs, y, dy, x: (dy.op("last", axis=attrs["axis"]),),
     range=ranges.same_or_zero,
-    examples=(({"axis": "time"}, (Type((BATCH,), (3,)),)), ({"axis": "time"}, (Type(("a", "label", BATCH), (3,)),))),
+    examples=(
+        ({"axis": "time"}, (Type((BATCH,), (3,)),)),
+        ({"axis": "time"}, (Type(("a", "label", BATCH), (3,)),)),
+        ({"axis": "time"}, (Type((), ()),)),
+    ),
 )
 
 
