@@ -90,11 +90,20 @@ def _scatter(backend: Any, node: Node) -> Callable[..., None]:
     return total if "units" in node.attrs else run
 
 
+def _scatter_vjp(attrs: Attrs, y: Formula, dy: Formula, x: Formula, ids: Formula) -> tuple[Formula, None]:
+    """The rows that ints choose; where each step has a table of its own, by a product with ones in their places."""
+    if not dy.type.axes:
+        return dy.op("take", ids), None
+    chosen, row = "abcdef"[: len(ids.type.shape)], "mnopqr"[: len(dy.type.shape) - 1]
+    hot = ids.op("one_hot", depth=attrs["rows"])
+    return hot.op("contract", dy, left=f"{chosen}z", right=f"z{row}", out=chosen + row, reduce=()), None
+
+
 define(
     "scatter_rows",
     _scatter_type,
     kernel=_scatter,
-    vjp=lambda attrs, y, dy, x, ids: (dy.op("take", ids), None),
+    vjp=_scatter_vjp,
     examples=(
         ({"rows": 4, "rank": 0, "reduce": ("time", "batch")}, (Type(("time", "batch"), (3,)), _IDS)),
         (

@@ -238,6 +238,23 @@ def test_second_derivatives_where_a_first_one_is_zero() -> None:
     assert np.allclose(found["head"], np.array([1, 3]) / 4, rtol=1e-12)
 
 
+@pytest.mark.parametrize("unroll", ["dynamic", "static"])
+def test_second_derivatives_of_rows_that_the_step_chooses(unroll: str) -> None:
+    """Of the mean of (p[t] x)^2 each entry of row t has the sum of x^2 at step t, by the number of real steps."""
+    model = rg.parse(
+        """
+cell Chosen { input x: [2]  param p: [3, 2]  output p[t] * x }
+model M { input x: seq[2]  loss mean((unroll Chosen() over x) ** 2) }
+"""
+    )
+    x, p, along = RNG.normal(size=(2, 3, 2)), RNG.normal(size=(3, 2)), RNG.normal(size=(3, 2))
+    program = model.compile(unroll, 3 if unroll == "static" else None, gradient=True)
+    data = {"x": x, "x.lengths": np.array([3, 2])}
+    found = program.hvp(data, {"chosen.p": p}, {"chosen.p": along})
+    x[1, 2] = 0
+    assert np.allclose(found["chosen.p"], (x**2).sum(0) / 5 * along)
+
+
 def test_a_direction_may_leave_out_weights_but_not_invent_them() -> None:
     model = rg.parse(TAGGER)
     weights = model.init(2)
