@@ -40,6 +40,13 @@ def asked(cupy: Any, call: Any) -> int:
     return cupy.asked() - before
 
 
+def compiled(**more: Any) -> Any:
+    """The small model's program, compiled: to find how many blocks can be neighbours, launches are tried."""
+    program = SMALL.compile(backend="cupy", **more)
+    assert program.main.program.code
+    return program
+
+
 SMALL = parse("model M {\n input x: seq[6]\n y, s = unroll GRU(6) over x\n output y, s\n loss mean(y * y)\n}\n")
 
 ASKED = {"lstm everything": (30, 1), "dropout": (26, 1), "stop": (30, 1), "attention": (59, 1)}
@@ -69,7 +76,7 @@ def test_bits_whatever_comes(name: str, cupy: Any) -> None:
 
 def test_weights_are_the_same_where_they_lie_at_the_same_place(cupy: Any) -> None:
     """Other libraries' arrays are new objects at each call; arrays elsewhere are others, one by one at first."""
-    program, data = SMALL.compile(backend="cupy"), synthetic(SMALL, 4, 2, 0)
+    program, data = compiled(), synthetic(SMALL, 4, 2, 0)
     weights = {n: cupy.asarray(w) for n, w in SMALL.init(0).items()}
     others = {n: array.copy() for n, array in weights.items()}
     counts = [
@@ -201,7 +208,7 @@ def test_a_refusal_is_told_once_and_stops_nothing(
     of: Any, name: str, instead: Any, cupy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(of, name, instead)
-    program = SMALL.compile(backend="cupy", gradient=True)
+    program = compiled(gradient=True)
     weights, counts = SMALL.init(0), []
     with pytest.warns(Warned, match="launched one by one, not as a CUDA graph") as warned:
         for turn in range(4):
