@@ -74,8 +74,9 @@ class Table(Struct, frozen=True):
         """A column in which every row has a value. UserError with the first that has none, and `more` of it."""
         for row, cell in enumerate(self.columns[name].tolist()):
             if is_missing(cell):
-                told = f"`{cell}` is how a missing value is written" if isinstance(cell, str) and cell else ""
-                raise self.wrong(name, row, f"a value is missing{more}", f"{told}: write another word" if told else "")
+                word = isinstance(cell, str) and cell
+                help = f"`{cell}` is how a missing value is written: write another word" if word else ""
+                raise self.wrong(name, row, f"a value is missing{more}", help)
         return self.columns[name]
 
     def plain(self, name: str) -> Array:

@@ -27,7 +27,7 @@ from rnngraph.training.config import FitConfig
 from rnngraph.training.device_fold import fold_of
 from rnngraph.training.evaluation import EVALUATED, Evaluable, Record, evaluate
 from rnngraph.training.gradients import last_batch, of_all_shards, of_own_shards
-from rnngraph.training.job import Explain, Job, Norms, Progress, Trainable, Weigh, by_rows
+from rnngraph.training.job import Explain, Job, Norms, Progress, Together, Trainable, Weigh, by_rows
 from rnngraph.training.learning_rates import Place, warmed_up
 from rnngraph.training.segment_batches import Pieces, refuse_uncut
 from rnngraph.training.validation import split
@@ -92,7 +92,7 @@ def fit(
     progress: Callable[[Progress], None] | None = None,
     explain: Explain | None = None,
     norms: Norms | None = None,
-    together: int = EVALUATED,
+    together: Together = lambda held, rows: EVALUATED,
     arrays: WholeArrays | None = None,
     processes: Processes = ALONE,
 ) -> Fitted:
@@ -105,9 +105,9 @@ def fit(
     `resume` is one to go on from, which gives the same bits as if there had been no stop. `model` says what is trained,
     so that another one's checkpoint is refused; `about` is kept in it, and with the weights. `explain` is asked for the
     place where a loss or gradient that is not finite comes from; what `norms` says of the first batch is recorded after
-    each epoch. At most `together` rows are evaluated at once. `arrays` makes the updates, NumPy where it is not given.
-    With `processes` all of them call this with the same arguments; each computes the gradients of its shards, and the
-    first one writes the checkpoint and tells progress.
+    each epoch. `together` is asked, before anything begins, how many held-back rows are evaluated at once. `arrays`
+    makes the updates, NumPy where it is not given. With `processes` all of them call this with the same arguments; each
+    computes the gradients of its shards, and the first one writes the checkpoint and tells progress.
 
     Raises Interrupted after Ctrl-C, CannotDo where the loss is no longer finite or another training has the
     checkpoint, UserError for wrong settings.
@@ -138,7 +138,7 @@ def fit(
         Identity(model or Made(), config, len(parts.numbers), known, about or About()),
         path,
         weigh,
-        together,
+        EVALUATED if parts.held is None else together(parts.held, len(parts.held_numbers)),
         progress if first else None,
         explain,
         processes,

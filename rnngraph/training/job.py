@@ -31,6 +31,9 @@ def by_rows(rows: Mapping[str, Any], weights: Mapping[str, Any]) -> float:
     return row_count(rows)
 
 
+Together = Callable[[Mapping[str, Any], int], int]
+"""How many of so many rows of held-back data are evaluated at once."""
+
 Ready = Callable[[Mapping[str, NDArray[Any]]], None]
 """Is told gradients that are made before a batch is done with."""
 

@@ -33,7 +33,6 @@ from rnngraph.training.loss_weighting import by_steps, weigher
 from rnngraph.training.metric_accumulation import Evaluator
 from rnngraph.training.sharding import check_part, refuse_others, with_shards
 from rnngraph.training.updates import refuse_unheld
-from rnngraph.training.validation import split
 from rnngraph.weights.checks import check_weights
 from rnngraph.weights.save_load import Weights
 
@@ -109,7 +108,6 @@ def _trained(
     check_part(whole.check, data, processes)
     if validation is not None:
         check_part(replace(options, unroll="dynamic").compiled(model).check, validation, processes)
-    held = split(data, validation, config)
     return fit(
         program,
         first or model.init(config.seed, options.dtype),
@@ -130,7 +128,7 @@ def _trained(
         progress=progress,
         explain=lambda rows, now: explain(program, rows, now, gradient=True),
         norms=_norms(model, options) if log_gradients else None,
-        together=_together(evaluator, held.held, len(held.held_numbers), options, config),
+        together=lambda held, rows: _together(evaluator, held, rows, options, config),
         arrays=program.backend.whole,
         processes=processes,
     )
@@ -232,9 +230,9 @@ def tester(
 
 
 def _together(
-    evaluator: Evaluator, data: Mapping[str, Any] | None, rows: int, options: RunOptions, config: FitConfig
+    evaluator: Evaluator, data: Mapping[str, Any], rows: int, options: RunOptions, config: FitConfig
 ) -> int:
     """How many rows are evaluated at once: within a limit no more than are trained on. CannotDo where there is no
     memory for that: nobody is to learn of it after an epoch."""
     most = config.batch if options.memory_limit else EVALUATED
-    return most if data is None else evaluator.together(data, rows, min(most, -(-rows // (config.shards or 1))))
+    return evaluator.together(data, rows, min(most, -(-rows // (config.shards or 1))))
