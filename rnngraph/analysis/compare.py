@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from rnngraph.analysis.equality import WITHIN, Asked, compiled_for, differences, keep_worst, machine, prove, step_for
 from rnngraph.analysis.ledger import ledger, object_bytes
+from rnngraph.analysis.memory_formulas import Formula
 from rnngraph.analysis.memory_growth import Growth
-from rnngraph.analysis.polynomial_fit import Formula
 from rnngraph.analysis.results import CompareRow, Comparison, Difference, Spread
 from rnngraph.analysis.synthetic_data import Steps, cotangents_for, synthetic
 from rnngraph.analysis.timing import in_turns, seconds

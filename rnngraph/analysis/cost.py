@@ -9,8 +9,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
+from rnngraph.analysis.memory_formulas import Formula
 from rnngraph.analysis.memory_growth import Compiled, Growth
-from rnngraph.analysis.polynomial_fit import Formula
 from rnngraph.checkpointing.arenas import SHARED
 from rnngraph.checkpointing.chunks import Course
 from rnngraph.checkpointing.plan import HELD, Walking

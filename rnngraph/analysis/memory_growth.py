@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from msgspec.structs import replace
 
-from rnngraph.analysis.polynomial_fit import Formula, Sizes, formulas
+from rnngraph.analysis.memory_formulas import Formula, Sizes, formulas
 from rnngraph.checkpointing.options import telling, within
 from rnngraph.checkpointing.plan import Walking
 from rnngraph.compilation.variant import Signature, Variant

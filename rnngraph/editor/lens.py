@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 
+from rnngraph.analysis.memory_formulas import Formula, Powers
 from rnngraph.analysis.memory_growth import Growth
-from rnngraph.analysis.polynomial_fit import Formula, Powers
 from rnngraph.diagnostics.errors import UserError
 from rnngraph.diagnostics.source import Source
 from rnngraph.ir.text import counts

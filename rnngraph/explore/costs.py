@@ -10,8 +10,8 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from rnngraph.analysis.cost import optimiser_slots
+from rnngraph.analysis.memory_formulas import Formula
 from rnngraph.analysis.memory_growth import Growth, units_of
-from rnngraph.analysis.polynomial_fit import Formula
 from rnngraph.compilation.variant import Signature
 from rnngraph.ir.text import counts
 from rnngraph.model import Model

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 import rnngraph as rg
 from rnngraph.analysis.cost import cost, optimiser_bytes
 from rnngraph.analysis.ledger import ledger
+from rnngraph.analysis.memory_formulas import Formula, formulas
 from rnngraph.analysis.memory_growth import Compiled, Growth
-from rnngraph.analysis.polynomial_fit import Formula, formulas
 from rnngraph.analysis.synthetic_data import synthetic
 from rnngraph.compilation.variant import Signature, Variant
 from rnngraph.model import Model
