@@ -280,6 +280,9 @@ class CompiledProgram:
     def check(self, data: Mapping[str, Any]) -> Checked:
         """The data as the program takes it; UserError with everything that does not fit."""
         made = self.made
+        if (named := data.keys() - {SEED}) and named <= self._shapes.keys():
+            help = f"it takes {', '.join(f'`{name}`' for name in self.needed) or 'none'}; data come before weights"
+            raise UserError("the data are weights of this model", "E510", help)
         steps = self.schedule.steps if self.schedule.static else None
         checked = check_data(
             made.inputs,

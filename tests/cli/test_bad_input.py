@@ -180,6 +180,7 @@ def test_text_from_outside_cannot_drive_the_terminal(folder: Path, capsys: Any) 
 DATA: dict[str, tuple[dict[str, Any], str]] = {
     "missing": ({}, "the data has no `x`"),
     "unknown": ({"x": floats(2, 5, 3), "z": floats(2)}, "the model has no input `z`"),
+    "weights": ({"rnn.kernel": floats(7, 4), "rnn.bias": floats(4)}, "the data are weights of this model"),
     "rank": ({"x": floats(2, 3)}, "`x` should be (batch, time, 3), got (2, 3)"),
     "size": ({"x": floats(2, 5, 4)}, "`x` has 4 values on axis 2, expected 3"),
     "dtype": ({"x": np.full((2, 5, 3), "a")}, "`x` should hold floats"),
@@ -202,7 +203,7 @@ def test_wrong_data_is_refused(folder: Path, capsys: Any, verb: str, name: str) 
     arrays, words = DATA[name]
     np.savez("given.npz", **arrays)
     told = refused(capsys, 2, words, verb, "plain.rnn", "--data", "given.npz")
-    if name not in ("unknown", "state", "state of other rows"):
+    if name not in ("unknown", "weights", "state", "state of other rows"):
         assert "plain.rnn:2:" in told.err, "the line that declares the input"
 
 
