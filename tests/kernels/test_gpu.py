@@ -266,6 +266,45 @@ def test_no_two_threads_are_in_each_others_way(name: str, cluster: int, small: A
     assert not [told for launch in loops if (told := launch.sanitized("thread"))]
 
 
+SHARED_OUT = """
+cell Inner {
+  input x: [4]
+  param w: [8, 4]
+  state h: [4] = 0.5
+  h' = tanh(0.5 * [x, h] @ w)
+  output h'
+}
+
+cell Outer {
+  input x: [4]
+  param b: [4]
+  state s: [4] = 0.5
+  state r: [4] = 0
+  _, e = unroll Inner() with x = s for 2
+  s' = tanh(b + s + e.h + x)
+  r' = tanh(b + 0.5 * r)
+  output s' + r'
+}
+
+model M {
+  input x: seq[4]
+  y, _ = unroll Outer() over x
+  output y
+  loss mean(y * y)
+}
+"""
+"""In a step backward the sum for `w`, which one block makes, stands between what is made for `b` and its sum."""
+
+
+@emulated
+def test_threads_of_a_block_that_has_no_part_of_a_sum_wait_for_each_other(small: Any) -> None:
+    model = parse(SHARED_OUT)
+    with small.record() as launches:
+        model.compile(backend=InParts(2), gradient=True).gradients(synthetic(model, 2, 2, 0), model.init(0))
+    (loop,) = [launch for launch in launches if launch.name == "loop1"]
+    assert " sums<8, 4>" in loop.module.text and not loop.sanitized("thread")
+
+
 @emulated
 @pytest.mark.parametrize(("cluster", "meet"), [(0, "meet(team);"), (2, "cluster_barrier();")])
 @pytest.mark.parametrize("which", [0, 1])

@@ -10,10 +10,11 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from rnngraph.ir.types import BATCH
 from rnngraph.kernels.gpu.cluster_shared_memory import Handovers
 from rnngraph.kernels.gpu.ownership import Law, laws_of
 from rnngraph.kernels.gpu.replication import Copies
-from rnngraph.kernels.kernel import Product, Sums
+from rnngraph.kernels.kernel import Product
 from rnngraph.planning.program import (
     Code,
     Entry,
@@ -59,6 +60,12 @@ def meetings(
     return walk.found
 
 
+def threads_meet(group: Group) -> bool:
+    """Whether the threads of every block meet at the end of a group: they do for each tile of rows that a product
+    stages. Of a sum over rows a block may have no part, and of the rows of an axis there may be none."""
+    return isinstance(group.kernel, Product) and group.kernel.axes == (BATCH,)
+
+
 class _Walk:
     def __init__(
         self, slots: Sequence[Slot], units: Mapping[int, int], copies: Copies, handovers: Handovers
@@ -84,8 +91,8 @@ class _Walk:
             else:
                 assert isinstance(item, Group)
                 self.visit(id(item), list(self.accesses(item, at)))
-                if isinstance(item.kernel, Product | Sums):
-                    self.of_threads = []  # the threads of a block meet at their ends
+                if threads_meet(item):
+                    self.of_threads = []
 
     def accesses(self, group: Group, at: Mapping[int, tuple[int, int]]) -> Iterator[Access]:
         small = id(group) in self.copies.groups

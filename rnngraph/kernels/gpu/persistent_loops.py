@@ -10,7 +10,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from rnngraph.ir.types import BATCH
-from rnngraph.kernels.gpu.barriers import Meetings, meetings
+from rnngraph.kernels.gpu.barriers import Meetings, meetings, threads_meet
 from rnngraph.kernels.gpu.cluster_shared_memory import Handovers, handovers_of, moving
 from rnngraph.kernels.gpu.functions import SHARED, Functions, blocks_of, entries_of, masked_by
 from rnngraph.kernels.gpu.loop_partitioning import Factor, Facts, LoopShape
@@ -325,7 +325,7 @@ __device__ __forceinline__ void {name}({told}) {{
             yield from self.meeting(id(group))
             yield f"if (k{number} >= {lag} && k{number} < {size} + {lag}) {{"
             yield from _indented(self.group(group))
-            yield "} else __syncthreads();" if isinstance(group.kernel, Product | Sums) else "}"
+            yield "} else __syncthreads();" if threads_meet(group) else "}"
 
     def vote(self, repeat: Repeat, look: Ref) -> Iterator[str]:
         """Whether there is nothing to do for any row of the team."""
