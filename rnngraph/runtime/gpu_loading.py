@@ -12,12 +12,12 @@ from rnngraph.diagnostics.diagnostic import Diagnostic
 from rnngraph.diagnostics.errors import Warned
 from rnngraph.diagnostics.source import Span
 from rnngraph.kernels.gpu.modules import OPTIONS, Launch, cluster_text
-from rnngraph.kernels.gpu.target import THREADS
+from rnngraph.kernels.gpu.target import STATIC, THREADS
 from rnngraph.system.cores import cores_given
 
-PLAIN = 48 * 1024
-"""Bytes of near memory that a block has without asking."""
-
+PLAIN = 48 * 1024 - STATIC
+"""Bytes of near memory that a kernel can be given without asking: a block has 48 KiB so, of which the kernel takes some
+by itself."""
 
 PORTABLE = 8
 """Blocks of a cluster that a kernel can have without asking, by this attribute

@@ -675,6 +675,17 @@ def test_a_kernel_that_is_refused(
 
 
 @emulated
+def test_a_kernel_that_takes_near_memory_by_itself_asks_for_what_it_is_given(small: Any) -> None:
+    """It has 48 KiB without asking, and tiles of sums are among them: matrices take 33 to 48 KiB here."""
+    model = parse(SHARED_OUT.replace("[4]", "[68]").replace("[8, 4]", "[136, 68]"))
+    data, weights = synthetic(model, 2, 2, 0), model.init(0, "float32")
+    with small.record() as launches:
+        model.compile(backend=InParts(1), gradient=True, dtype="float32").gradients(data, weights)
+    (loop,) = [launch for launch in launches if launch.name == "loop1"]
+    assert " sums<" in loop.module.text and 32 << 10 < loop.shared <= 48 << 10
+
+
+@emulated
 def test_a_loop_in_a_loop_that_is_refused(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The inner one can still be one kernel."""
     model = parsed("loop in a step")

@@ -10,6 +10,7 @@ for to that end, `record` keeps launches for a sanitizer.
 from __future__ import annotations
 
 import ctypes
+import re
 import warnings
 import weakref
 from collections import Counter
@@ -362,11 +363,11 @@ class RawModule:
 class RawKernel:
     """A kernel, with limits of its own."""
 
-    const_size_bytes = local_size_bytes = shared_size_bytes = 0
+    const_size_bytes = local_size_bytes = 0
 
     def __init__(self, gpus: Gpus, module: RawModule, name: str) -> None:
         self.gpus, self.module, self.name = gpus, module, name
-        self.dynamic, self.large_clusters = gpus.attributes["MaxSharedMemoryPerBlock"], 0
+        self.dynamic, self.large_clusters = gpus.attributes["MaxSharedMemoryPerBlock"] - self.shared_size_bytes, 0
         self.kernel = SimpleNamespace(ptr=len(gpus.functions))
         gpus.functions.append(self)
 
@@ -380,12 +381,17 @@ class RawKernel:
         return min(255, self.gpus.attributes["MaxRegistersPerBlock"] // self.max_threads_per_block)
 
     @property
+    def shared_size_bytes(self) -> int:
+        """What the text takes by itself: tiles of sums, where there are some."""
+        return 16 << 10 if re.search(r"\b(tensor_|column_)?sums<", self.module.code) else 0
+
+    @property
     def max_dynamic_shared_size_bytes(self) -> int:
         return self.dynamic
 
     @max_dynamic_shared_size_bytes.setter
     def max_dynamic_shared_size_bytes(self, size: int) -> None:
-        refuse(size > self.gpus.attributes["MaxSharedMemoryPerBlockOptin"])
+        refuse(size + self.shared_size_bytes > self.gpus.attributes["MaxSharedMemoryPerBlockOptin"])
         self.dynamic = size
 
     @property
