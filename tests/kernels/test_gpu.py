@@ -305,6 +305,54 @@ def test_threads_of_a_block_that_has_no_part_of_a_sum_wait_for_each_other(small:
     assert " sums<8, 4>" in loop.module.text and not loop.sanitized("thread")
 
 
+OVER_A_MEMORY = """
+cell Outer {
+  input z: [4]
+  input memory: seq@source[4]
+  param w: [8, 4]
+  param v: [4, 4]
+  state h: [4] = 0.1
+  _, e = unroll Inner() over memory with k = h
+  h' = tanh(tanh([z, h] @ w) @ v + e.c)
+  output h'
+}
+
+cell Inner {
+  input m: [4]
+  input k: [4]
+  param w: [8, 4]
+  state c: [4] = 0.5
+  c' = tanh([m, c] @ w + k)
+  output c'
+}
+
+model M {
+  input x: seq@source[4]
+  input z: seq@time[4]
+  y, _ = unroll Outer() over z with memory = x
+  output y
+  loss sum(y * y)
+}
+"""
+
+
+@emulated
+@pytest.mark.usefixtures("cupy")
+@pytest.mark.parametrize("told", [(2,), (2, "", 2)])
+def test_blocks_meet_where_a_loop_in_a_step_has_no_steps(told: Any) -> None:
+    """What is behind such a loop counts on the meetings in it."""
+    model, rng = parse(OVER_A_MEMORY), np.random.default_rng(0)
+    data, weights = {"x": np.zeros((3, 0, 4)), "z": rng.normal(size=(3, 5, 4))}, model.init(0)
+    program, h = model.compile(backend=InParts(*told), gradient=True), np.full((3, 4), 0.1)
+    found = program.run(data, weights)["y"]
+    for t in range(5):
+        inside = np.tanh(np.concatenate([data["z"][:, t], h], 1) @ weights["outer.w"])
+        h = np.tanh(inside @ weights["outer.v"] + 0.5)
+        assert np.abs(found[:, t] - h).max() < 1e-12
+    right = everything(model.compile(gradient=True), data, weights, None)
+    assert max(d.max_abs for d in differences(right, everything(program, data, weights, None))) < 1e-12
+
+
 @emulated
 @pytest.mark.parametrize(("cluster", "meet"), [(0, "meet(team);"), (2, "cluster_barrier();")])
 @pytest.mark.parametrize("which", [0, 1])

@@ -310,6 +310,17 @@ __device__ __forceinline__ void {name}({told}) {{
             yield from _indented(_indented(self.code(repeat.rest)))
             yield "  }"
         yield "}"
+        if repeat is not self.loop.repeat:
+            yield from self.without_steps(repeat)
+
+    def without_steps(self, repeat: Repeat) -> Iterator[str]:
+        """What a loop in the loop orders, where it has no steps: others count on it."""
+        found, groups = self.loop.meetings, list(groups_of((repeat,)))
+        keys = {*(id(group) for group in groups), *(("look", inner.loop) for inner in repeats_of((repeat,)))}
+        if not found.blocks.isdisjoint(keys):
+            yield f"if ({self.views.names[repeat.axis]} == 0) {self.met}"
+        elif not found.threads.isdisjoint(keys) or any(map(threads_meet, groups)):
+            yield f"if ({self.views.names[repeat.axis]} == 0) __syncthreads();"
 
     def place(self, repeat: Repeat) -> str:
         """The definition of the place on the axis."""
@@ -337,9 +348,13 @@ __device__ __forceinline__ void {name}({told}) {{
 
     def meeting(self, key: object) -> Iterator[str]:
         if key in self.loop.meetings.blocks:
-            yield "cluster_barrier();" if self.shape.clustered else "meet(team);"
+            yield self.met
         elif key in self.loop.meetings.threads:
             yield "__syncthreads();"
+
+    @property
+    def met(self) -> str:
+        return "cluster_barrier();" if self.shape.clustered else "meet(team);"
 
     def code(self, code: Sequence[Code]) -> Iterator[str]:
         for item in code:
