@@ -354,6 +354,17 @@ def test_blocks_meet_where_a_loop_in_a_step_has_no_steps(told: Any) -> None:
 
 
 @emulated
+def test_blocks_meet_behind_a_loop_in_a_step_of_which_each_step_is_left_out(small: Any) -> None:
+    """A count of turns that is 0 for all rows, now and then."""
+    model = parsed("counted")
+    data = {"n": np.array([1]), "k": np.array([[0, 2, 0]]), "x": np.ones((1, 3, 2))}
+    with small.record() as launches:
+        model.compile(backend=InParts(2), gradient=True).gradients(data, model.init(0))
+    loops = [launch for launch in launches if launch.name.startswith("loop")]
+    assert loops and not [told for launch in loops if (told := launch.sanitized("thread"))]
+
+
+@emulated
 @pytest.mark.parametrize(("cluster", "meet"), [(0, "meet(team);"), (2, "cluster_barrier();")])
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_meeting_that_is_left_out_is_found(which: int, cluster: int, meet: str, small: Any) -> None:

@@ -76,13 +76,22 @@ class _Walk:
         self.of_threads: list[Access] = []
 
     def repeat(self, repeat: Repeat, at: Mapping[int, tuple[int, int]]) -> None:
-        run, left_out = [repeat.body] * 3, [repeat.rest] * 3
-        for n, code in enumerate((*left_out, *run) if repeat.since is not None else (*run, *left_out)):
-            inside = {**at, repeat.loop: (-n if repeat.reverse else n, n)}
-            self.code(code, inside)
-            if repeat.until is not None and code is repeat.body:  # what `since` looks at is written before
-                looked_at = Access(repeat.until.slot, "far", _placed(repeat.until, inside), None, False)
-                self.visit(("look", repeat.loop), [looked_at])
+        parts = (repeat.rest, repeat.body) if repeat.since is not None else (repeat.body, repeat.rest)
+        for i, code in enumerate(parts):
+            before = [*self.of_blocks], [*self.of_threads]
+            for n in range(3 * i, 3 * i + 3):
+                inside = {**at, repeat.loop: (-n if repeat.reverse else n, n)}
+                self.code(code, inside)
+                if repeat.until is not None and code is repeat.body:  # what `since` looks at is written before
+                    looked_at = Access(repeat.until.slot, "far", _placed(repeat.until, inside), None, False)
+                    self.visit(("look", repeat.loop), [looked_at])
+            if code is repeat.rest or repeat.since is not None:
+                self.passed_by(*before)
+
+    def passed_by(self, of_blocks: Sequence[Access], of_threads: Sequence[Access]) -> None:
+        """What was in hand before a part of a loop is in hand behind it, as no step may have come to that part."""
+        self.of_blocks += [access for access in of_blocks if access not in self.of_blocks]
+        self.of_threads += [access for access in of_threads if access not in self.of_threads]
 
     def code(self, code: Sequence[Code], at: Mapping[int, tuple[int, int]]) -> None:
         for item in code:
