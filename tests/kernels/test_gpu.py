@@ -20,7 +20,7 @@ from rnngraph.cli.main import exit_code
 from rnngraph.cli.show import show
 from rnngraph.diagnostics.errors import CannotDo, Warned
 from rnngraph.kernels.gpu.loop_partitioning import Factor, Facts, loop_shape, shapes_at_once
-from rnngraph.kernels.gpu.modules import OPTIONS, PART, Module
+from rnngraph.kernels.gpu.modules import OPTIONS, PART, Module, prelude
 from rnngraph.kernels.gpu.persistent_loops import loop_of
 from rnngraph.kernels.gpu.target import GpuTarget, cluster_of, h100
 from rnngraph.planning import lifetimes
@@ -437,6 +437,27 @@ def test_a_block_sends_to_no_other_before_all_have_begun_nor_ends_before_all_hav
     changed = parts[0] + "".join(joint + text for joint, text in zip(joints, parts[1:], strict=True))
     wrong = replace(loop, module=compiled(head + name + changed + end + rest, OPTIONS))
     assert told in wrong.sanitized("thread")
+
+
+COUNTED = """
+extern "C" __global__ void often(unsigned* counts, Int* numbers, Int* found) {
+  Team team{counts, 2, 0x7ffffffeu};
+  for (Int step = 0; step < 4; ++step) {
+    for (int i = 0; blockIdx.x == 1 && threadIdx.x == 0 && i < 9; ++i) load_acquire(counts + 1);
+    if (threadIdx.x == 0) numbers[2 * step + blockIdx.x] = step + 1;
+    meet(team);
+    if (threadIdx.x == 0) found[2 * step + blockIdx.x] = numbers[2 * step + 1 - blockIdx.x];
+  }
+}
+"""
+
+
+@emulated
+def test_meetings_are_counted_beyond_the_largest_number() -> None:
+    """Two blocks, of which one is late, have met 2^31 - 2 times: at their second meeting the count begins anew."""
+    counts, numbers, found = np.array([2**32 - 4, 0], "uint32"), np.zeros(8, "int64"), np.zeros(8, "int64")
+    compiled(prelude() + COUNTED, OPTIONS).launch("often", 2, 256, (counts, numbers, found), cooperative=True)
+    assert found.tolist() == [1, 1, 2, 2, 3, 3, 4, 4]
 
 
 # --- launches ----------------------------------------------------------------------------------------------------

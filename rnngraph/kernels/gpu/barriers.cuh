@@ -43,7 +43,7 @@ __device__ __forceinline__ unsigned char* dynamic_shared() { return dynamic_memo
 #endif
 
 // The blocks that work on the same rows meet: what each has written, all can read. Nobody meets where one is alone, and
-// where they are a cluster they meet at its barrier instead.
+// where they are a cluster they meet at its barrier instead. The count begins anew behind 2^32, so what is left is looked at.
 struct Team {
   unsigned* count;
   unsigned size, met;
@@ -54,7 +54,7 @@ __device__ __forceinline__ void meet(Team& team) {
   ++team.met;
   if (threadIdx.x == 0) {
     arrive_release(team.count);
-    while (load_acquire(team.count) < team.met * team.size) {}
+    while (int(load_acquire(team.count) - team.met * team.size) < 0) {}
   }
   __syncthreads();
 }
