@@ -151,3 +151,38 @@ def diagnostics_of(text: str) -> list[Diagnostic]:
         return check(parse(source))
     except UserError as error:
         return list(error.diagnostics)
+
+
+HEADS = """
+cell Heads(heads, size) {
+  input x: [n]
+  state s: [heads, size] = 0
+  param w: [n, n]
+  s' = s + reshape(x @ w, [heads, size])
+  output s'
+}
+"""
+JOINED = """
+cell Joined(a, b) {
+  input x: [n]
+  state h: [a + b] = 0
+  h' = tanh(x + h)
+  output h'
+}
+"""
+LAYER = """
+model Layer(units, heads) {
+  input x: seq[units]
+  output reshape(x, [heads, units // heads]) as parts
+}
+"""
+
+
+@pytest.mark.parametrize("text", [HEADS, JOINED, LAYER])
+def test_sizes_that_nobody_has_chosen_are_no_error_where_some_fit(text: str) -> None:
+    assert diagnostics_of(text) == []
+
+
+@pytest.mark.parametrize("text", [HEADS.replace("x @ w, [heads", "x @ w, [2 * heads"), LAYER.replace("//", "+")])
+def test_sizes_that_nobody_has_chosen_are_an_error_where_none_fit(text: str) -> None:
+    assert [d.code for d in diagnostics_of(text)] == ["E201"]

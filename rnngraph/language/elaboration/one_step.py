@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import count
+from itertools import count, cycle, product
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -261,6 +261,13 @@ def distinct_sizes() -> Sizes:
 def equal_sizes() -> Sizes:
     """Sizes that always agree, and that can be split in many ways."""
     return (12 for _ in count())
+
+
+def fitting_sizes() -> Iterator[Sizes]:
+    """Sizes that agree, then some of which one may be the product of two others, or their sum."""
+    yield equal_sizes()
+    for few in product((2, 4), repeat=4):
+        yield cycle(few)
 
 
 def made_up(scope: Scope, definition: Definition, sizes: Sizes) -> Instance:
