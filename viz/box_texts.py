@@ -14,6 +14,7 @@ from rnngraph.ir.types import DType, Type
 WIDTH = 38
 _LONGEST = 3 * WIDTH
 _ELIDED = "..."
+_OWN_NAME = re.compile(r"[^.]+(\.\d+)*$")
 
 
 def shape_text(type: Type) -> str:
@@ -25,6 +26,12 @@ def item_bytes(kind: DType, dtype: str) -> int:
     """Bytes of one entry, where floats are `dtype`."""
     floats = {"float16": 2, "float32": 4, "float64": 8}
     return {"float": floats.get(dtype, 8), "int": 8, "bool": 1}[kind]
+
+
+def own_name(name: str) -> str:
+    """A state or weight as its instance calls it: `stack.0.c` is `c`, and `net.r.2`, made by a `for`, is `r.2`."""
+    found = _OWN_NAME.search(name)
+    return found.group() if found else name
 
 
 def bytes_text(type: Type, dtype: str) -> str:

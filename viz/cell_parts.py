@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from rnngraph.ir.graph import LOOP, Value, loop_of
 from rnngraph.language.elaboration.one_step import OneStep
-from rnngraph.viz.box_texts import inner, loop_title, op_text, source_text, tooltip, within, wrapped
+from rnngraph.viz.box_texts import inner, loop_title, op_text, own_name, source_text, tooltip, within, wrapped
 from rnngraph.viz.cell_terms import UNARY, Term, Terms, users
 from rnngraph.viz.groups import REARRANGING, Path
 
@@ -72,14 +72,10 @@ def diagram(step: OneStep) -> Diagram:
 
 def with_short_names(step: OneStep) -> OneStep:
     """States by the last part of their names (`inner.c` as `c`), where that tells them apart."""
-    count = Counter(map(_short, step.states))
-    names = {name: _short(name) if count[_short(name)] == 1 else name for name in step.states}
+    count = Counter(map(own_name, step.states))
+    names = {name: own_name(name) if count[own_name(name)] == 1 else name for name in step.states}
     outputs = {names[n[:-1]] + "'" if n[:-1] in names else n: value for n, value in step.outputs.items()}
     return replace(step, states={names[n]: pair for n, pair in step.states.items()}, outputs=outputs)
-
-
-def _short(name: str) -> str:
-    return name.rsplit(".", 1)[-1]
 
 
 def _declared(name: str) -> str:
@@ -311,7 +307,7 @@ class _Parts:
     def _lines(self, term: Term, kind: PartKind, members: list[Term]) -> Iterator[str]:
         if not term.operands:
             states = {old.node: name for name, (old, _) in self.step.states.items()}
-            yield states.get(term.node) or _short(str(term.node.attrs["name"]))
+            yield states.get(term.node) or own_name(str(term.node.attrs["name"]))
         elif term.op in UNARY:
             yield FUNCTIONS.get(term.op, op_text(term.node))
             for argument in self._arguments(members) if kind == "gate" else ():

@@ -14,6 +14,7 @@ from rnngraph.language.elaboration.elaborated import Block
 from rnngraph.viz.box_texts import (
     bytes_text,
     op_text,
+    own_name,
     place_text,
     shape_of,
     tooltip,
@@ -160,7 +161,7 @@ class Drawer:
         name = ".".join(path[len(scope.base) :] or path[-1:])
         title = definition_of(block, path[-1])
         states = (
-            [f"{s.name.rsplit('.', 1)[-1]} [{', '.join(map(str, s.shape))}]" for s in block.states]
+            [f"{own_name(s.name)} [{', '.join(map(str, s.shape))}]" for s in block.states]
             if block
             else []
         )
@@ -195,7 +196,7 @@ class Drawer:
     def input(self, scope: Scope, node: Node) -> None:
         name = name_of(Value(node))
         if node.attrs["kind"] == "weight":
-            path = tuple(name.split(".")[:-1])
+            path = tuple(name.removesuffix(own_name(name)).split(".")[:-1])
             self.weights.setdefault(path, []).append(node)
             scope.ends[Value(node)] = End(key_of("weights", *path))
             return
@@ -206,7 +207,7 @@ class Drawer:
 
     def parameters(self, path: Path, nodes: list[Node]) -> None:
         """One note for the weights of an instance, drawn once however often they are used."""
-        rows = [f"{name_of(Value(n)).rsplit('.', 1)[-1]} {shape_of(Value(n))}" for n in nodes]
+        rows = [f"{own_name(name_of(Value(n)))} {shape_of(Value(n))}" for n in nodes]
         sizes = [f"{name_of(Value(n))}: {bytes_text(n.types[0], self.options.dtype)}" for n in nodes]
         places = dict.fromkeys(place_text(n.origin.span) for n in nodes if n.origin.span)
         tip = "\n".join([*places, *sizes][:40])

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from rnngraph.ir.graph import INPUT, Origin, Value
-from rnngraph.viz.box_texts import shape_of
+from rnngraph.viz.box_texts import own_name, shape_of
 from rnngraph.viz.groups import Path
 from rnngraph.viz.scene import Box, Columns, Edge, EdgeKind, End, Frame, FrameKind, Scene, Slot
 
@@ -112,7 +112,7 @@ class Sketch:
     ) -> None:
         """An edge from wherever the value turns out to be drawn; a value from the step before says so."""
         if value in scope.carries:
-            kind, label = "state" if kind == "data" else kind, scope.carries[value].rsplit(".", 1)[-1]
+            kind, label = "state" if kind == "data" else kind, own_name(scope.carries[value])
         self.wanted.append(Wanted(Link(scope, value, step), head, Edge(head, head, kind, label, back, ranked)))
 
     # --- where a value is drawn ------------------------------------------------------------------------
@@ -150,7 +150,7 @@ class Sketch:
                 key = tail, wanted.head, wanted.edge.back
                 edge = replace(wanted.edge, tail=tail)
                 if self.boxes[tail.box].kind == "parameter":
-                    name = str(link.value.node.attrs["name"]).rsplit(".", 1)[-1]
+                    name = own_name(str(link.value.node.attrs["name"]))
                     readers.setdefault(wanted.head.box, set()).add((tail.box, name))
                 elif tail.box != wanted.head.box or edge.back:
                     edges[key] = _merged(edges[key], edge) if key in edges else edge

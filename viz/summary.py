@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from rnngraph.language.elaboration.elaborated import Block, StateVar, Weight
+from rnngraph.viz.box_texts import own_name
 
 
 class SummaryRow(Struct, frozen=True):
@@ -95,7 +96,7 @@ def _with(row: SummaryRow, weights: tuple[Weight, ...]) -> SummaryRow:
 
 
 def _states(states: Iterable[StateVar]) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    return tuple((state.name.rsplit(".", 1)[-1], state.shape) for state in states)
+    return tuple((own_name(state.name), state.shape) for state in states)
 
 
 def _short(name: str, path: str) -> str:

@@ -13,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
+import rnngraph as rg
 from rnngraph.analysis.results import CompareRow, Comparison, Difference, LedgerEntry, Panel, Spread
 from rnngraph.cli.comparison import full, short
 from rnngraph.cli.tables import summary_table
@@ -87,6 +88,28 @@ def test_summary_has_a_row_for_each_instance() -> None:
     assert rows[2].states == (("c", (4,)), ("h", (4,)))
     assert rows[2].shared == "shared by every time step"
     assert totals(rows) == {"values": 328, "trained": 308, "frozen": 20}
+
+
+REPEATED = """
+cell Twice(units) {
+  input x: [n]
+  for k in 1..2 {
+    state h: [units] = 0
+    param r: [units, units]
+    h' = tanh(x + h @ r)
+  }
+  output h'
+}
+model M { input x: seq[3] output unroll Twice(3) over x as y }
+"""
+
+
+def test_what_a_for_makes_has_its_counter_in_its_name() -> None:
+    made = rg.parse(REPEATED)
+    (row,) = [r for r in made.summary()["blocks"] if r["definition"] == "Twice"]
+    assert [name for name, _ in row["states"]] == ["h.1", "h.2"]
+    assert ">r.1 [3, 3]<" in made.render()._repr_mimebundle_()["image/svg+xml"]
+    assert ">h.2<" in made.render(cell="Twice")._repr_mimebundle_()["image/svg+xml"]
 
 
 def test_summary_as_table_and_json() -> None:
