@@ -9,10 +9,13 @@ import pytest
 
 import rnngraph as rg
 from rnngraph.diagnostics.errors import UserError
+from rnngraph.diagnostics.source import Source
 from rnngraph.exchange.export.numpy.export import to_numpy
 from rnngraph.exchange.export.onnx.export import to_onnx
 from rnngraph.exchange.export.request import Wanted
 from rnngraph.files.safetensors import Arrays
+from rnngraph.language.checking.check import check
+from rnngraph.language.syntax.parser import parse
 from rnngraph.model import Model
 from tests.support.constructs import MODELS
 from tests.support.models import parsed
@@ -555,3 +558,25 @@ def test_predictions_see_the_data_that_only_tell_steps() -> None:
     model = rg.parse("model M { input a: seq@row\n input b: seq@column\n output position(axis = row) * b as y }")
     found = model.predict({"a": np.zeros((1, 3)), "b": np.array([[1.0, 2]])}, {})
     assert found["y"].tolist() == [[[0, 0], [1, 2], [2, 4]]]
+
+
+def test_a_sequence_may_be_called_as_its_axis_is() -> None:
+    text = """
+    model Named {
+      input source: seq@source[2]
+      first = 0
+      output sum(source, axis = source) as total, position(axis = source) as place
+      output sum(source, axis = first) as both
+    }
+    """
+    source = np.arange(6.0).reshape(1, 3, 2)
+    found = rg.parse(text).compile().run({"source": source}, {})
+    assert found["total"].tolist() == [[6.0, 9.0]]
+    assert found["place"].tolist() == [[0, 1, 2]]
+    assert found["both"].tolist() == [[1.0, 5.0, 9.0]]
+    assert check(parse(Source("named.rnn", text))) == []
+
+
+def test_a_value_that_is_no_number_known_while_compiling_is_no_axis() -> None:
+    with pytest.raises(UserError, match="`x` is not a sequence over `n`"):
+        rg.parse("model M { input n: int  input x: seq[3]  output sum(x, axis = n) as y  output n }")

@@ -17,7 +17,7 @@ from rnngraph.language.elaboration.arithmetic import bounded
 from rnngraph.language.elaboration.mistakes import Mistake, counted
 from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.trace import common_kind, dtype_of
-from rnngraph.language.elaboration.values import AxisName, Given, Item, Number, Part, Record, Words
+from rnngraph.language.elaboration.values import AxisName, Given, Item, Number, Numbers, Part, Poison, Record, Words
 from rnngraph.language.syntax import ast
 
 
@@ -43,9 +43,15 @@ def _given(scope: Scope, argument: ast.Argument) -> list[Given]:
     """`axis = time` names an axis, not a value; a string is one that the function reads."""
     if isinstance(argument.value, ast.Text):
         return [Given(Words(argument.value.value), argument.value.span, argument.name)]
-    if argument.name == "axis" and isinstance(argument.value, ast.Name) and argument.value.name not in scope.names:
+    if argument.name == "axis" and isinstance(argument.value, ast.Name) and not _is_number(scope, argument.value.name):
         return [Given(AxisName(argument.value.name), argument.value.span, argument.name)]
     return [replace(one, name=argument.name) for one in repetition.several(scope, (argument.value,))]
+
+
+def _is_number(scope: Scope, name: str) -> bool:
+    """Whether it may say a dimension: a sequence may be called as its axis is, `input source: seq@source`."""
+    found = scope.names.get(name)
+    return found is not None and isinstance(found.item, int | float | Numbers | Poison)
 
 
 def _bind(function: Function, given: list[Given], at: Span) -> dict[str, Given]:

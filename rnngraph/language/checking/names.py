@@ -70,11 +70,13 @@ class _Body:
     def _names(self) -> Iterator[ast.Name]:
         """Names that are read: not initialisers, axes behind `axis =`, or words of a recipe."""
         skipped: set[int] = set()
+        assigned = {t.name for t in self.targets}
         for node in walk((self.definition.settings, self.definition.body)):
             if isinstance(node, ast.Param) and node.drawn:
                 skipped |= {id(head) for head in _drawing(node.initial)}
             elif isinstance(node, ast.Argument) and node.name == "axis":
-                skipped.add(id(node.value))
+                if not isinstance(node.value, ast.Name) or node.value.name not in assigned:
+                    skipped.add(id(node.value))
             elif isinstance(node, ast.Index):
                 skipped |= {id(i) for i in node.indices if is_new(i)}
             elif isinstance(node, ast.Options):
