@@ -203,6 +203,54 @@ def test_a_remainder_of_zero_in_the_padding_is_harmless() -> None:
     assert np.array_equal(got, [[3, 1, 0]])
 
 
+INNER = """
+cell Inner {
+  input m, x: float
+  state s: [] = 0
+  s' = sin(s + m * x)
+  output s'
+}
+
+cell Outer {
+  input x: float
+  input memory: seq@other
+  state a: [] = 0
+  s = unroll Inner over memory with x = x
+  a' = a * last(s) + sum(s, axis = other)
+  output a'
+}
+
+model Slopes {
+  input x: seq
+  input memory: seq@other
+  y = unroll Outer over x with memory = memory
+  output last(y) as end
+  output gradient(last(y), x) as slope
+}
+"""
+
+
+def end_of(x: np.ndarray, memory: np.ndarray) -> float:
+    a = 0.0
+    for number in x:
+        s, total = 0.0, 0.0
+        for m in memory:
+            s = np.sin(s + m * number)
+            total += s
+        a = a * s + total
+    return a
+
+
+def test_a_gradient_through_a_loop_inside_of_a_step_is_written_anew_for_each_pass() -> None:
+    """The backward pass runs the same inner loop again: it had read what the last step of the first pass had left."""
+    x, memory = np.array([[0.3, -0.7, 1.1]]), np.array([[0.9, 0.4]])
+    nudges = 1e-6 * np.eye(3)
+    slope = [(end_of(x[0] + d, memory[0]) - end_of(x[0] - d, memory[0])) / 2e-6 for d in nudges]
+    for found in both(INNER, {"x": x, "memory": memory}, dtype="float64"):
+        np.testing.assert_allclose(found["end"], [end_of(x[0], memory[0])], rtol=1e-6)
+        np.testing.assert_allclose(found["slope"], [slope], rtol=1e-5)
+
+
 # --- flags ----------------------------------------------------------------------------------------------------------
 
 PLAIN = "model M {\n  input x: [2]\n  output x * 2 as y\n}\n"

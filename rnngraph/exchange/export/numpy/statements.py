@@ -159,6 +159,8 @@ class Writer:
         """A `for` over steps; states are variables, rows of the results are written as they come."""
         what = loop_of(node)
         steps, first = self.words.sizes[what.axis], len(what.carries)
+        inside = [v for n in body_nodes(what) for v in n.values]
+        outside = {v: self.texts.pop(v) for v in inside if v in self.texts}  # two loops may share a body
         self.said = None
         self.source_line(node)
         for i, c in enumerate(what.carries):
@@ -186,6 +188,9 @@ class Writer:
         self.around.pop()
         self.names.taken.discard(step)
         self.said = None
+        for v in inside:
+            self.texts.pop(v, None)
+        self.texts |= outside
 
     def row(self, param: Value, sequence: Value, axis: str, step: str) -> None:
         """What a step sees of a sequence."""
