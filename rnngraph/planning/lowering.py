@@ -144,6 +144,10 @@ class _Block:
         self.owner, self.nodes, self.level, self.code = owner, nodes, level, code
         self.refs, self.placed = refs, dict[Value, Ref]()
         self.members = set(nodes)
+        self.readers: dict[Value, list[Node]] = {}
+        for node in nodes:
+            for v in node.inputs:
+                self.readers.setdefault(v, []).append(node)
         self.reads = Counter(v for node in nodes for v in node.inputs)
         self.reads.update(results)
         self.pending: Counter[int] = Counter()
@@ -236,7 +240,21 @@ class _Block:
             return False
         if not (target.contiguous or (op.strided and op is not CONCAT)):
             return False
+        if target.torn(len(value.type.shape)) and not (op.kind == "pointwise" and self.taken_by_entry(value)):
+            return False
         self.placed[value] = target
+        return True
+
+    def taken_by_entry(self, value: Value) -> bool:
+        """Whether all that read a value take it entry by entry: products and sums, whose order depends on how rows
+        lie, find them lying as they do in any other mode."""
+        pending = [value]
+        while pending:
+            for node in self.readers.get(pending.pop(), ()):
+                if node.op.kind == "view":
+                    pending.append(Value(node))
+                elif node.op.kind not in ("pointwise", "gather"):
+                    return False
         return True
 
     # --- steps ---

@@ -81,6 +81,11 @@ class Ref(NamedTuple):
             not tail or all(e == ALL for e in tail[1:])
         )
 
+    def torn(self, dims: int) -> bool:
+        """Whether there are gaps between the entries of a row of so many dimensions."""
+        tail = [e for e in self.index if isinstance(e, slice)]
+        return dims > 1 and any(e != ALL for e in tail[1 - dims :])
+
 
 def _within(outer: slice, entry: Entry) -> Entry:
     low = outer.start or 0

@@ -463,6 +463,26 @@ model Video {
   loss sum(mean * variance) + norm(flip(b[1], axis = 0))
 }
 """,
+    "rows of units": """
+cell Slots(units) {
+  input x: [4, n]
+  state c, h: [4, units] = 0
+  param w: [n, 3 * units]
+  param u: [units, 3 * units]
+  param w_o: [units, units]
+  g_x, f_x, o_x = split(x @ w, 3)
+  g_h, f_h, o_h = split(h @ u, 3)
+  c' = sigmoid(f_x + f_h) * c + tanh(g_x + g_h)
+  h' = sigmoid(o_x + o_h + c' @ w_o) * tanh(c')
+  output h'
+}
+model Rows {
+  input x: seq[4, 3]
+  y, final = unroll Slots(2) over x
+  output y, final
+  loss mean(y ** 2)
+}
+""",
     "lines": """
 model Lines {
   input x: seq[5, 2]
