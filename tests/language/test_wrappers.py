@@ -62,3 +62,37 @@ model Documents {
     found = model.compile().run({"x": x, "new": new}, weights)["y"]
     first, second = (plain.compile().run({"x": part}, own)["y"] for part in (x[:, :2], x[:, 2:]))
     assert np.allclose(found, np.concatenate([first, second], 1), rtol=1e-12)
+
+
+def test_products_of_states_that_begin_anew_read_them_through_the_rule() -> None:
+    """A rule of `read_through` sees the old value as the cell does: the first one, where `restart` has put that."""
+    model = rg.parse("""
+cell Learned(units) {
+  input x: [n]
+  param h0: [units] ~ normal
+  state h: [units] = h0
+  param u: [units, units] ~ normal
+  h' = 0.3 * h + tanh(h @ u + x)
+  output h'
+}
+layer Rule { input old: [n]  output old * old + 1 }
+cell Through(inner) { input x: [n]  output read_through(inner, Rule, x) }
+model Documents {
+  input x: seq[3]
+  input new: seq bool
+  output unroll ResetAt(Through(Learned(3))) over x, new as outside
+  output unroll Through(At(Learned(3))) over [float(new), x] as inside
+}
+cell At(inner) { input x: [n]  output restart(inner, x[0] > 0, x[1:]) }
+""")
+    weights = model.init(1)
+    x, new = RNG.normal(size=(1, 5, 3)), np.array([[False, False, True, False, False]])
+    found = model.compile().run({"x": x, "new": new}, weights)
+    for output, instance in (("outside", "reset_at.inner.inner"), ("inside", "through.inner.inner")):
+        h0, u = weights[f"{instance}.h0"], weights[f"{instance}.u"]
+        h, expected = h0, []
+        for step in range(5):
+            h = h0 if new[0, step] else h
+            h = 0.3 * h + np.tanh((h * h + 1) @ u + x[0, step])
+            expected.append(h)
+        assert np.allclose(found[output][0], expected, rtol=1e-12)

@@ -59,7 +59,7 @@ class Rule(Struct, eq=False):
 
     def settled(self) -> set[Value]:
         """What is no old state any more: products, and new values of states."""
-        old = {p.param.node for p in self.own}
+        old = {p.old.node for p in self.own}
         news = {p.next.node for p in self.own if isinstance(p.next, Value)} - old
         return {v for node in (*self.products, *news) for v in node.values}
 
@@ -83,7 +83,7 @@ class Reading(Rule, eq=False):
         return rewriter.run((value,))[0]
 
     def _remade(self, trace: Building, node: Node, inputs: tuple[Value, ...]) -> Node | tuple[Value, ...]:
-        if any(node is p.param.node for p in self.own):
+        if any(node is p.old.node for p in self.own):
             return (self._handed(trace, Value(node)),)
         if inputs == node.inputs:
             return node.values
@@ -91,12 +91,12 @@ class Reading(Rule, eq=False):
         trace.home[new] = self.level
         return new
 
-    def _handed(self, trace: Building, param: Value) -> Value:
+    def _handed(self, trace: Building, old: Value) -> Value:
         """What stands for the old value of a state; of what is no float, itself."""
-        if param.type.dtype == "float" and param not in self.made:
+        if old.type.dtype == "float" and old not in self.made:
             with trace.at(self.level), trace.reading(()):
-                self.made[param] = self.rule(param)
-        return self.made.get(param, param)
+                self.made[old] = self.rule(old)
+        return self.made.get(old, old)
 
 
 class Reweighing(Rule, eq=False):
@@ -142,7 +142,7 @@ class Reweighing(Rule, eq=False):
         elif here and node.op is TABLE["patches"]:
             yield from self._runs(trace, node.inputs[0])
         else:
-            old = {p.param.node for p in self.own if p.param.type.dtype == "float"}
+            old = {p.old.node for p in self.own if p.param.type.dtype == "float"}
             yield value.type.shape[-1], here and any(n in old for n in ordered([node], settled))
 
 
