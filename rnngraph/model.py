@@ -58,15 +58,27 @@ class Model:
         return type(self)(self.file, self.settings, self.name)
 
     def elaborated(
-        self, padded: bool, fed: Collection[StateInput], watch: tuple[str, ...] = (), training: bool = False
+        self,
+        padded: bool,
+        fed: Collection[StateInput],
+        watch: tuple[str, ...] = (),
+        training: bool = False,
+        truncate: int | None = None,
     ) -> Elaborated:
         """The model made into a graph, once for each choice."""
         from rnngraph.language.elaboration.elaborate import elaborate
 
-        key = padded, frozenset(state.name for state in fed), tuple(watch), training
+        key = padded, frozenset(state.name for state in fed), tuple(watch), training, truncate
         if key not in self._known:
             self._known[key] = elaborate(
-                self.file, self.settings, model=self.name, padded=padded, fed=fed, watch=watch, training=training
+                self.file,
+                self.settings,
+                model=self.name,
+                padded=padded,
+                fed=fed,
+                watch=watch,
+                training=training,
+                truncate=truncate,
             )
         return self._known[key]
 
@@ -237,7 +249,8 @@ class Model:
         device = backend_named(backend, kernels, products) if isinstance(backend, str) else backend
         refuse_products(products or device.rounding, schedule.dtype)
         refuse_swap(swap, device.name)
-        return CompiledProgram(self.elaborator(schedule.dtype, outputs, states, watch, training), schedule, device)
+        elaborate = self.elaborator(schedule.dtype, outputs, states, watch, training, schedule.truncate)
+        return CompiledProgram(elaborate, schedule, device)
 
     def elaborator(
         self,
@@ -246,11 +259,12 @@ class Model:
         states: bool = False,
         watch: tuple[str, ...] = (),
         training: bool = False,
+        truncate: int | None = None,
     ) -> Elaborate:
         """What a program in this type of floats is compiled from, with what is wanted of the model."""
 
         def elaborate(padded: bool, fed: Collection[StateInput]) -> Elaborated:
-            made = self._narrowed(self.elaborated(padded, fed, watch, training), outputs, states)
+            made = self._narrowed(self.elaborated(padded, fed, watch, training, truncate), outputs, states)
             refuse_unheld(made, dtype)
             return made
 

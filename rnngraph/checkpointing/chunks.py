@@ -26,8 +26,6 @@ class Course(Struct, frozen=True, dict=True):
     """How many states are as wide as one place."""
     swap: str = ""
     """Where tapes are kept: the folder of a file, or `host` for its memory beside a GPU's; "" for where the run is."""
-    cut_off: bool = False
-    """Whether no cotangent passes from one chunk to the one before."""
     known: Callable[[int, int], Counts] | None = None
     """What the actions come to for a number of chunks, one of them set apart, where that is known without a walk."""
 

@@ -130,8 +130,6 @@ class Walker:
                 self.store.get(place, self.region(STATE))
             case Back(chunk, tape):
                 self.turn()
-                if self.walking.course.cut_off and chunk < self.walking.course.chunks - 1:
-                    self.region(COTANGENT).fill(0)
                 self.back(chunk, tape)
 
     def forward(self, kind: str, chunk: int, tape: int | None) -> None:

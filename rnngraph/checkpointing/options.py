@@ -86,8 +86,8 @@ def course(keep: Keep, steps: int, batch: int, places: Callable[[int], int]) -> 
 
 
 def truncated(steps: int, every: int) -> Course:
-    """Chunks of so many steps, and no cotangent passes between them."""
-    return Course(steps, every, from_each, cut_off=True)
+    """Chunks as long as the stretches of steps that gradients through states stay in."""
+    return Course(steps, every, from_each)
 
 
 def swapped(steps: int, batch: int, swap: str, places: Callable[[int], int]) -> Course:

@@ -11,14 +11,17 @@ from rnngraph.ir.graph import Graph, Value, graph_input
 from rnngraph.language.elaboration.elaborated import Elaborated, Initial, Weight
 from rnngraph.ops import call, const, zeros
 from rnngraph.passes.nested_gradients import slopes
+from rnngraph.passes.truncation import truncated
 
 ALONG = "along:"
 """What the name of a direction begins with, before that of a weight or an input."""
 
 
 def slope_along(made: Elaborated) -> Elaborated:
-    """The model whose loss is how the loss changes along a direction of all trained weights, `along:NAME` each."""
-    graph = made.graph
+    """The model whose loss is how the loss changes along a direction of all trained weights, `along:NAME` each, however
+    gradients are truncated otherwise."""
+    graph = truncated(made.graph, differentiated=False)
+    made = replace(made, graph=graph)
     wrt = {w.name: graph.inputs[w.name] for w in made.weights if not w.frozen and w.name in graph.inputs}
     found = slopes([(graph.outputs["loss"], const(1.0))], wrt)
     return _with_directions(made, wrt, lambda along: {"loss": _along(found, along)})

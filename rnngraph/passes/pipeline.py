@@ -19,6 +19,7 @@ from rnngraph.passes.simplify import simplify
 from rnngraph.passes.sink import sink
 from rnngraph.passes.split_products import split
 from rnngraph.passes.summation_order import in_units
+from rnngraph.passes.truncation import truncated
 from rnngraph.passes.unroll import in_turns, unroll
 
 Pass = Callable[[Graph], Graph]
@@ -98,7 +99,7 @@ def looped_stages(
         named |= {f":wrt:{name}": value for name, value in wrt.items()}
         named |= {f":out:{i}": value for i, (value, _) in enumerate(cotangents)}
         named |= {f":cot:{i}": value for i, (_, value) in enumerate(cotangents)}
-    graph = graph.with_outputs(named)
+    graph = truncated(graph.with_outputs(named), cotangents is not None)
     for name, run in (WATCH if watch else []) + BEFORE:
         graph = run(graph)
         yield name, _visible(graph)

@@ -1,5 +1,5 @@
 """Work that gradients make and nobody needs: what adds up an array of zeros with one entry among them is that entry;
-what is done to all terms of a sum alike is done to the sum."""
+what is done to all terms of a sum alike is done to the sum; what only kept a gradient away is left out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from rnngraph.passes.bodies import everywhere
 
 def simplify(graph: Graph) -> Graph:
     """The graph with sums of `place` replaced by what was placed, as the loss of a label has them; and with signs, and
-    factors and divisors of whole rows, behind the sum of the row, as the gradient of a deviation has them."""
+    factors and divisors of whole rows, behind the sum of the row, as the gradient of a deviation has them; and without
+    a choice between a value and the same without a gradient, as truncation has it."""
     return everywhere(graph, _change)
 
 
 def _change(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
+    if node.op is TABLE["where"] and inputs[1].op is TABLE["detach"] and inputs[1].node.inputs[0] == inputs[2]:
+        return inputs[2:]
     if node.op is not TABLE["sum"]:
         return None
     return _placed(node, inputs[0]) if inputs[0].node.op is TABLE["place"] else _behind(node, inputs[0])

@@ -348,6 +348,115 @@ def test_a_cut_behind_the_end_cuts_nothing() -> None:
     assert all(d.equal for d in differences(*found))
 
 
+HALVING = """
+cell Halving {
+  input x: []
+  state h: [] = 0
+  h' = 0.5 * h + x
+  output h'
+}
+"""
+
+
+def halved(lengths: tuple[int, ...], every: int, steps: int, last: bool) -> Any:
+    """The slope of a state after all steps of each row with respect to its steps, cut off at borders; or, where not
+    `last`, of the sum of all states."""
+    found = np.zeros((len(lengths), steps))
+    for row, length in enumerate(lengths):
+        for to in range(max(0, length - 1) if last else 0, length):
+            for step in range(to // every * every, to + 1):
+                found[row, step] += 0.5 ** (to - step)
+    return found
+
+
+@pytest.mark.parametrize("unroll", ["static", "dynamic"])
+def test_every_loop_is_cut_off(unroll: str) -> None:
+    """Whichever axis is walked along: of both directions each, and an encoder beside a decoder of any lengths."""
+    both = rg.parse(HALVING + """
+    model Both {
+      input x, z: seq
+      a = unroll Halving over x
+      b = unroll Halving over z reversed
+      c = unroll Halving over (x - mean(a, axis = time))
+      output sum(a, axis = time) + sum(b, axis = time) + 0 * sum(c, axis = time) as y
+    }""")
+    data = {"x": np.ones((1, 7)), "z": np.ones((1, 7))}
+    made = both.compile(unroll, 7, gradient=True, truncate=3)
+    _, found = made.gradients(data, {}, {"y": np.ones(1)})
+    assert np.allclose(found["x"], halved((7,), 3, 7, False))
+    backwards = [sum(0.5 ** (step - to) for to in range(step // 3 * 3, step + 1)) for step in range(7)]
+    assert np.allclose(found["z"][0], backwards)
+    pair = rg.parse(HALVING + """
+    model Pair {
+      input x: seq@source
+      input z: seq@target
+      _, thought = unroll Halving over x
+      a = unroll Halving over z from thought
+      output sum(a, axis = target) as y
+    }""")
+    for source, target in ((8, 3), (3, 8)):
+        data = {"x": np.ones((1, source)), "z": np.ones((1, target))}
+        made = pair.compile(unroll, {"source": source, "target": target}, gradient=True, truncate=2)
+        _, found = made.gradients(data, {}, {"y": np.ones(1)})
+        assert np.allclose(found["z"], halved((target,), 2, target, False))
+        assert np.allclose(found["x"], (0.5 + 0.25) * halved((source,), 2, source, True))
+
+
+@pytest.mark.parametrize("order", ["", "reversed"])
+def test_a_row_is_cut_off_between_its_own_steps(order: str) -> None:
+    """Padding adds no border: the gradient is that of the row alone."""
+    model = rg.parse(HALVING + f"""
+    model Last {{
+      input x: seq
+      _, final = unroll Halving over x {order}
+      output final.h as y, final
+    }}""")
+    lengths = np.array([3, 9, 0, 8, 4])
+    data = {"x": np.ones((5, 9)), "x.lengths": lengths, "final.h": np.ones(5)}
+    made = model.compile(gradient=True, truncate=4)
+    _, found = made.gradients(data, {}, {"y": np.ones(5)})
+    expected = halved(tuple(lengths), 4, 9, True)
+    first = [0.5**n if n <= 4 else 0 for n in lengths]
+    if order:
+        expected = np.array([[0.5**step if step < min(n, 4) else 0.0 for step in range(9)] for n in lengths])
+    assert np.allclose(found["x"], expected)
+    assert np.allclose(found["final.h"], first)
+
+
+def test_a_stop_adds_no_border() -> None:
+    model = rg.parse(HALVING.replace("output h'", "output h'  stop x < 0") + """
+    model Last {
+      input x: seq
+      _, final = unroll Halving over x
+      output final.h as y
+    }""")
+    x = np.ones((3, 9))
+    x[0, 2] = x[1, 5] = x[2, 8] = -1
+    _, found = model.compile(gradient=True, truncate=4).gradients({"x": x}, {}, {"y": np.ones(3)})
+    assert np.allclose(found["x"], halved((3, 6, 9), 4, 9, True))
+
+
+def test_outputs_are_the_same_however_gradients_are_cut_off() -> None:
+    """A `gradient` of the text is a value: that is not cut off."""
+    model = rg.parse(HALVING + """
+    model Slopes {
+      input x: seq
+      y = unroll Halving over x
+      output gradient(last(y) ** 2, x) as slope
+    }""")
+    data = {"x": np.arange(14.0).reshape(2, 7)}
+    whole, cut = (model.compile(gradient=True, truncate=k).run(data, {}) for k in (None, 2))
+    assert np.array_equal(whole["slope"], cut["slope"])
+
+
+def test_second_derivatives_are_not_cut_off() -> None:
+    model = parsed("lstm")
+    data, weights = synthetic(model, 7, 2, 0), model.init(0)
+    along = {name: np.ones_like(array) for name, array in weights.items()}
+    whole, cut = (model.compile(gradient=True, truncate=k).hvp(data, weights, along) for k in (None, 2))
+    assert all(np.array_equal(whole[name], cut[name]) for name in weights)
+
+
 def test_one_way_to_save_memory_at_a_time() -> None:
     for more in ({"keep": "sqrt", "truncate": 5}, {"keep": "sqrt", "swap": "/tmp"}, {"truncate": 5, "swap": "/tmp"}):
         with pytest.raises(UserError, match="E618"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rnngraph.diagnostics.diagnostic import Label
 from rnngraph.ir.graph import Value, body_param
 from rnngraph.ir.types import BATCH, Type
-from rnngraph.language.elaboration import expressions, from_clause, initialisers
+from rnngraph.language.elaboration import expressions, from_clause, initialisers, truncation
 from rnngraph.language.elaboration.elaborated import Weight
 from rnngraph.language.elaboration.loop_levels import Place, State
 from rnngraph.language.elaboration.mistakes import Mistake
@@ -82,6 +82,8 @@ def _state(scope: Scope, s: ast.State) -> None:
     name = ".".join((*scope.place, s.name, *scope.suffix))
     trace.name = s.name
     place = (_carried if states.looped else _given)(scope, s, name, type)
+    seen = truncation.read(trace, place.param, s.name_span) if states.looped else place.param
+    place.begun = None if seen is place.param else seen
     for condition in trace.restarts:
         init = trace.bring(place.init, s.name_span)
         place.begun = trace.call("where", condition, init, place.old, at=s.name_span)

@@ -48,15 +48,17 @@ def elaborate(
     fed: Collection[StateInput] = (),
     watch: tuple[str, ...] = (),
     training: bool = False,
+    truncate: int | None = None,
 ) -> Elaborated:
     """The graph of a file's model (of the one named, where there are several).
 
     `settings` replace those of the model; `padded` says that rows have lengths of their own; `fed` are those of its
-    states that are given with the data; `watch` names values to record at every step. Raises UserError with
+    states that are given with the data; `watch` names values to record at every step; `truncate` is the number of steps
+    after which gradients through states end. Raises UserError with
     every error that can be found.
     """
     loaded = imports.load(file)
-    trace = Trace(padded, training, {state.name: state for state in fed}, watch, loaded.worlds)
+    trace = Trace(padded, training, {state.name: state for state in fed}, watch, loaded.worlds, truncate)
     for diagnostic in names.check(loaded, trace.hints):
         trace.tell(diagnostic)
     if any(d.code == "E301" for d in trace.report.errors):

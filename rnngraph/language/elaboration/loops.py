@@ -10,7 +10,7 @@ from rnngraph.diagnostics.source import Span
 from rnngraph.diagnostics.suggestions import did_you_mean
 from rnngraph.ir.graph import Capture, Carry, Loop, Slice, Value, body_param, loop_node, ordered
 from rnngraph.ir.types import BATCH, FIXED
-from rnngraph.language.elaboration import calls, expressions, initial_states, instantiation, stops
+from rnngraph.language.elaboration import calls, expressions, initial_states, instantiation, stops, truncation
 from rnngraph.language.elaboration.expressions import form
 from rnngraph.language.elaboration.loop_levels import Halt, Level, Place, Watched
 from rnngraph.language.elaboration.mistakes import Mistake, counted
@@ -277,7 +277,8 @@ def _next(trace: Trace, place: Place, live: Value | None, at: Span) -> Value:
     """The state after the step: in the padding, and after a `stop`, as it was."""
     if not isinstance(place.next, Value):
         return place.param
-    return place.next if live is None else trace.where(live, place.next, place.param, at)
+    new = truncation.written(trace, place.next, at)
+    return new if live is None else trace.where(live, new, place.param, at)
 
 
 def _stacks(trace: Trace, level: Level, live: Value | None, rows: Sequence[Value | Poison]) -> tuple[Value, ...]:

@@ -54,6 +54,8 @@ class Trace:
     watch: tuple[str, ...] = ()
     worlds: Mapping[Source, Mapping[str, Definition]] = field(default_factory=dict)
     """What the definitions of each file may name; those of the library see the library."""
+    truncate: int | None = None
+    """The number of steps after which gradients through states end."""
     report: Report = field(default_factory=Report)
     hints: Hints = field(default_factory=Hints)
     root: Level = field(default_factory=Level)
