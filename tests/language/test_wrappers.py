@@ -96,3 +96,40 @@ cell At(inner) { input x: [n]  output restart(inner, x[0] > 0, x[1:]) }
             h = 0.3 * h + np.tanh((h * h + 1) @ u + x[0, step])
             expected.append(h)
         assert np.allclose(found[output][0], expected, rtol=1e-12)
+
+
+def test_an_output_is_changed_with_its_own_state() -> None:
+    """Two states that become one value are two outputs, and the old value of one is no new value of another."""
+    model = rg.parse("""
+cell Several {
+  input x: [n]
+  state a, b, late: [n] = 1
+  z = x + 0.5 * a + b
+  a' = z
+  b' = z
+  late' = a
+  output a', b', a
+}
+layer Half { input old, new: [n]  output 0.5 * old + 0.5 * new }
+cell Wrapped(inner) {
+  input x: [n]
+  a, b, before = revise(inner, Half, x)
+  output a, b, before
+}
+model Ways {
+  input b0: [2]
+  input x: seq[2]
+  a, b, before, s = unroll Wrapped(Several) over x from record(inner = record(b = b0))
+  output a, b, before, s.inner.late as late
+}
+""")
+    x, b = RNG.normal(size=(1, 4, 2)), np.array([3.0, -2.0])
+    found = model.compile().run({"x": x, "b0": b[None]}, {})
+    a = late = np.ones(2)
+    for step in range(4):
+        assert np.allclose(found["before"][0, step], a, rtol=1e-12)
+        z = x[0, step] + 0.5 * a + b
+        a, b, late = 0.5 * a + 0.5 * z, 0.5 * b + 0.5 * z, 0.5 * late + 0.5 * a
+        assert np.allclose(found["a"][0, step], a, rtol=1e-12)
+        assert np.allclose(found["b"][0, step], b, rtol=1e-12)
+    assert np.allclose(found["late"][0], late, rtol=1e-12)

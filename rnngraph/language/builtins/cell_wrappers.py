@@ -25,7 +25,8 @@ def _(use: Use) -> Item:
     the new value of a state is the revised one.
     """
     rule, before = _callable(use, "rule"), len(use.trace.places)
-    result = _inner(use)
+    with use.trace.telling_states_apart():
+        result = _inner(use)
     revised: dict[Value, Item] = {}
     for place in use.trace.places[before:]:
         if isinstance(place.next, Value) and _takes(rule, place.param.type.dtype):

@@ -156,7 +156,9 @@ def _next_value(scope: Scope, target: ast.Target, place: Place, item: Item, s: a
             s.value.span,
             labels=(Label(place.span, "declared here"),),
         )
-    return trace.bring(value, s.value.span)
+    value = trace.bring(value, s.value.span)
+    others = (v for p in trace.places if p is not place for v in (p.old, p.next))
+    return trace.call("identity", value, at=s.value.span) if trace.revising and value in others else value
 
 
 def _notice(scope: Scope, name: str, item: Item) -> None:

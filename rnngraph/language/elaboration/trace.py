@@ -93,6 +93,8 @@ class Trace:
         self.level = self.root
         self.states: States | None = None
         self.restarts: tuple[Value, ...] = ()
+        self.revising = False
+        """Whether new values of states are asked for by what they are: then no two values stand for one."""
         self.home: dict[Node, Level] = {}
         self.masked: set[tuple[Value, str]] = set()
         """Sequences known to be 0 in the padding along an axis, and after a `stop` along it."""
@@ -128,6 +130,15 @@ class Trace:
             yield
         finally:
             self.restarts = before
+
+    @contextmanager
+    def telling_states_apart(self) -> Iterator[None]:
+        """New values of states made inside are no other's, and no old one."""
+        before, self.revising = self.revising, True
+        try:
+            yield
+        finally:
+            self.revising = before
 
     @contextmanager
     def inside(self, path: tuple[str, ...]) -> Iterator[None]:
