@@ -133,3 +133,39 @@ model Ways {
         assert np.allclose(found["a"][0, step], a, rtol=1e-12)
         assert np.allclose(found["b"][0, step], b, rtol=1e-12)
     assert np.allclose(found["late"][0], late, rtol=1e-12)
+
+
+def test_a_new_value_is_read_as_it_is_also_before_it_is_revised() -> None:
+    """What a cell makes of its new value, which a wrapper changes afterwards, holds no old one for later products."""
+    model = rg.parse("""
+cell Squares {
+  input x: [n]
+  state h: [n] = 1
+  h' = 0.5 * h + x
+  output h' * h'
+}
+cell Sums {
+  input x: [n]
+  state s: [n] = 0.5
+  param k: [n, n] ~ normal
+  s' = s + x @ k + s @ k
+  output s'
+}
+layer Half { input old, new: [n]  output 0.5 * old + 0.5 * new }
+layer Triple { input old: [n]  output 3 * old }
+cell Changed(inner) { input x: [n]  output revise(inner, Half, x) }
+cell Through(inner) { input x: [n]  output read_through(inner, Triple, x) }
+model Ways {
+  input x: seq[2]
+  output unroll Through(Changed(Squares) >> Sums) over x as y
+}
+""")
+    weights = model.init(2)
+    (k,) = weights.values()
+    x = RNG.normal(size=(1, 4, 2))
+    h, s = np.ones(2), np.full(2, 0.5)
+    found = model.compile().run({"x": x}, weights)["y"][0]
+    for step in range(4):
+        new = 0.5 * h + x[0, step]
+        h, s = 0.5 * h + 0.5 * new, s + (new * new) @ k + (3 * s) @ k
+        assert np.allclose(found[step], s, rtol=1e-12)

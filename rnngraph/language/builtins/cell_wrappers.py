@@ -31,6 +31,7 @@ def _(use: Use) -> Item:
     for place in use.trace.places[before:]:
         if isinstance(place.next, Value) and _takes(rule, place.param.type.dtype):
             new = _revised(use, rule, place, place.next)
+            place.unrevised += (place.next,)
             revised[place.next] = place.next = new
     outputs = tuple(revised.get(o, o) if isinstance(o, Value) else o for o in result.outputs)
     return outputs[0] if len(outputs) == 1 else Several(outputs)

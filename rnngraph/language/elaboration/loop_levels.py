@@ -38,10 +38,17 @@ class Place(Struct, eq=False):
     next_span: Span | None = None
     begun: Value | None = None
     """What the cell sees as the old value, where it may have begun anew."""
+    unrevised: tuple[Value, ...] = ()
+    """What the cell sees as the new value, where `revise` has made others of it."""
 
     @property
     def old(self) -> Value:
         return self.begun or self.param
+
+    @property
+    def news(self) -> tuple[Value, ...]:
+        """What is a new value of it: the next one, and what that was before it was revised."""
+        return (*self.unrevised, self.next) if isinstance(self.next, Value) else self.unrevised
 
     @property
     def state(self) -> State:

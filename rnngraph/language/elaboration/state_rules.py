@@ -60,7 +60,7 @@ class Rule(Struct, eq=False):
     def settled(self) -> set[Value]:
         """What is no old state any more: products, and new values of states."""
         old = {p.old.node for p in self.own}
-        news = {p.next.node for p in self.own if isinstance(p.next, Value)} - old
+        news = {v.node for p in self.own for v in p.news} - old
         return {v for node in (*self.products, *news) for v in node.values}
 
     def operands(self, trace: Building, product: Product) -> tuple[Value, Value]:
