@@ -846,6 +846,25 @@ def test_a_shape_fits_the_device(units: int, batch: int, dtype: str) -> None:
     assert kept or units == 4096 or (units, dtype) == (1024, "float64")
 
 
+@emulated
+@pytest.mark.parametrize(("rows", "copied"), [(3, True), (60, False)])
+def test_blocks_compute_for_themselves_what_they_have_room_for(
+    rows: int, copied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the numbers of all rows have no room near, each is one block's, and the loop is one kernel all the same."""
+    monkeypatch.setitem(
+        sys.modules, "cupy", device := stand_in.cupy(MultiProcessorCount=2, MaxSharedMemoryPerBlockOptin=34 << 10)
+    )
+    model = cell("LayerNormLSTM(4)", 4)
+    data, weights = synthetic(model, 3, rows, 0, padded=True), model.init(0)
+    with device.record() as launches:
+        found = everything(model.compile(backend=InParts(2), gradient=True), data, weights, None)
+    right = everything(model.compile(gradient=True), data, weights, None)
+    assert max(d.max_abs for d in differences(right, found)) < 1e-9
+    backward = next(launch for launch in launches if launch.name == "loop1")
+    assert ("(copies +" in backward.module.text.partition("void loop1_0(")[2]) == copied
+
+
 def test_clusters_lie_among_neighbours() -> None:
     """No more of them than have their 16 processors; and none of a number that is no power of two."""
     for parts, at_once in ((2, 64), (4, 32), (8, 16), (16, 8)):

@@ -190,12 +190,13 @@ class Module:
             if recurrence is not None:
                 self.launches[id(repeat)] = self.recurrence(repeat, recurrence)
                 return
-            loop = persistent_loops.loop_of(repeat, self.program.slots)
-            shape = loop_shape(loop.facts(), self.sizes[BATCH], self.target)
-            if shape is not None:
-                self.met[id(repeat)] = loop
-                self.launches[id(repeat)] = self.launched([loop], [shape])
-                return
+            for copying in (True, False):
+                loop = persistent_loops.loop_of(repeat, self.program.slots, copying)
+                shape = loop_shape(loop.facts(), self.sizes[BATCH], self.target)
+                if shape is not None:
+                    self.met[id(repeat)] = loop
+                    self.launches[id(repeat)] = self.launched([loop], [shape])
+                    return
             why = "what it stages has no room near"
         self.whys[id(repeat)] = why
         self.add((*repeat.body, *repeat.rest))

@@ -15,7 +15,7 @@ from rnngraph.kernels.gpu.cluster_shared_memory import Handovers, handovers_of, 
 from rnngraph.kernels.gpu.functions import SHARED, Functions, blocks_of, entries_of, masked_by
 from rnngraph.kernels.gpu.loop_partitioning import Factor, Facts, LoopShape
 from rnngraph.kernels.gpu.ownership import first_of
-from rnngraph.kernels.gpu.replication import BYTES, Copies, copies_of
+from rnngraph.kernels.gpu.replication import BYTES, NO_COPIES, Copies, copies_of
 from rnngraph.kernels.gpu.views import Views
 from rnngraph.kernels.kernel import AlongRow, ColumnSums, Elementwise, Kernel, Product, Sums
 from rnngraph.planning.program import (
@@ -107,9 +107,11 @@ def _of_rows(ref: Ref, slot: Slot) -> bool:
     return left == [BATCH] and not slot.type.shape
 
 
-def loop_of(repeat: Repeat, slots: Sequence[Slot]) -> Loop:
+def loop_of(repeat: Repeat, slots: Sequence[Slot], copying: bool = True) -> Loop:
+    """What there is to know of a loop. Where its blocks are not `copying`, a number of a row is one block's to compute:
+    copies for many rows have no room."""
     units = _units(repeat)
-    copies = copies_of(repeat, slots)
+    copies = copies_of(repeat, slots) if copying else NO_COPIES
     handovers = handovers_of(repeat, slots, units, copies)
     far, near = (meetings(repeat, slots, units, copies, handed) for handed in (Handovers(), handovers))
     if len(near.blocks) > len(far.blocks):

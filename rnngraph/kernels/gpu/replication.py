@@ -30,6 +30,9 @@ class Copies(Struct, frozen=True):
     slots: Mapping[int, int]
 
 
+NO_COPIES = Copies(frozenset(), frozenset(), {})
+
+
 def copies_of(repeat: Repeat, slots: Sequence[Slot]) -> Copies:
     walk = _Walk(slots)
     walk.code(repeat.body)
