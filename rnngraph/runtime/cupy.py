@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
@@ -47,6 +47,7 @@ class CupyBackend(StepByStep):
     def __init__(self) -> None:
         self.xp: Any = _usable()
         self.device: int = self.xp.cuda.Device().id
+        self.stream: Any = None
         named = self.xp.cuda.runtime.getDeviceProperties(self.device)["name"].decode()
         self.runs_on = f"CuPy {self.xp.__version__}, {named}"
         self._scatter = self.xp.ElementwiseKernel(
@@ -61,9 +62,18 @@ class CupyBackend(StepByStep):
             "rnngraph_scatter_rows",
         )
 
-    def here(self) -> AbstractContextManager[Any]:
-        device: AbstractContextManager[Any] = self.xp.cuda.Device(self.device)
-        return device
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """Makes the device the current one. On another stream than that of the call before, what is asked for within
+        waits for that call: both use the same arenas, and nobody else knows of them."""
+        with self.xp.cuda.Device(self.device):
+            now, before = self.xp.cuda.get_current_stream(), self.stream
+            if before is not None and before.ptr != now.ptr:
+                event = self.xp.cuda.Event(disable_timing=True)
+                event.record(before)
+                now.wait_event(event)
+            self.stream = now
+            yield
 
     def einsum(self, subscripts: str, a: Any, b: Any, out: Any) -> None:
         self.xp.copyto(out, self.xp.einsum(subscripts, a, b))

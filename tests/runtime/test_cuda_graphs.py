@@ -195,6 +195,19 @@ def refused(*told: Any) -> Any:
     raise CUDARuntimeError("cudaErrorNotSupported: operation not supported")
 
 
+def test_a_call_on_another_stream_waits_for_the_one_before(cupy: Any) -> None:
+    """Both use the same arena, forward and backward; nobody has waited for the results of the first."""
+    program, weights = SMALL.compile(backend="cupy", gradient=True), SMALL.init(0)
+    data = [synthetic(SMALL, 4, 2, seed) for seed in range(3)]
+    found = []
+    for one in data:
+        with cupy.cuda.Stream(non_blocking=True):
+            found.append(program.run(one, weights, device=True))
+    for one, results in zip(data, found, strict=True):
+        right = SMALL.compile().run(one, weights)
+        assert max(np.abs(results[name].get() - right[name]).max() for name in right) < 1e-12
+
+
 def spoilt(stream: Stream) -> Any:
     stream.kept = None
     raise CUDARuntimeError("cudaErrorStreamCaptureInvalidated: operation failed due to a previous error")
