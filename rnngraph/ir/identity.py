@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from rnngraph.ir.graph import LOOP, Graph, Node, Value, body_nodes, loop_of
+from rnngraph.ir.graph import LOOP, PARAM, Graph, Node, Value, body_nodes, loop_of
 
 MARK = "of"
 """What keeps two first states apart that are equal: a place in the text."""
@@ -57,7 +57,8 @@ def _count(values: Iterable[Value], numbers: dict[Value, int]) -> None:
 
 def _said(node: Node) -> Any:
     if node.op is not LOOP:
-        return _plain({name: value for name, value in node.attrs.items() if name != MARK})
+        told = {MARK, "name"} if node.op is PARAM else {MARK}  # what a body's param is called is the text that gives it
+        return _plain({name: value for name, value in node.attrs.items() if name not in told})
     loop = loop_of(node)
     return [loop.axis, loop.reverse, len(loop.carries), len(loop.slices), len(loop.captures)]
 
