@@ -264,8 +264,16 @@ def _refuse_too_large(model: Model, schedule: Schedule) -> None:
         )
 
 
+_CALLED = {
+    "uniform": "random numbers",
+    "unpatch": "the gradient of windows, as of `conv2d`",
+    "ctc_gradient": "the gradient of `ctc_loss`",
+}
+"""What users know operations as that have no name in the language."""
+
+
 def cannot_say(target: str, node: Node, other: str = "") -> UserError:
     """The error for an expression that the target has no words for; `other` is one that has."""
-    message = f"this cannot be exported: {target} has no operation for `{node.op.name}`"
+    message = f"this cannot be exported: {target} has no operation for {_CALLED.get(node.op.name, f'`{node.op.name}`')}"
     help = "leave it out of the model that is exported" + (f", or export to {other}" if other else "")
     return CannotDo([Diagnostic("E680", message, node.origin.span, "computed here", help=help)])
