@@ -12,7 +12,7 @@ from rnngraph.language.elaboration.name_resolution import look_up
 from rnngraph.language.elaboration.poisoning import FIXED
 from rnngraph.language.elaboration.scope import Scope
 from rnngraph.language.elaboration.statements import rule
-from rnngraph.language.elaboration.values import Item, Numbers, Poison, Several, Unrolled, is_literal
+from rnngraph.language.elaboration.values import POISON, Item, Numbers, Poison, Several, Unrolled, is_literal
 from rnngraph.language.syntax import ast
 
 
@@ -87,6 +87,8 @@ def _bind(scope: Scope, target: ast.Target, item: Item, s: ast.Assign) -> None:
         kind, where = type(declared).__name__.lower(), declared.name_span
     if kind in FIXED:
         hint = f"its next value is `{target.name}'`" if kind == "state" else "take another name"
+        if before:
+            scope.bind(target.name, POISON, kind, where)  # whether what follows means the old value or the new one
         raise Mistake(
             "E103",
             f"`{target.name}` is {_an(kind)} and cannot be assigned again",
