@@ -149,6 +149,7 @@ class Claims:
         if beside is None or out is None or other.slot in (product.slot, add.outs[0].slot):
             return None
         whole = beside.dense and out.dense and beside.sizes == out.sizes and beside.dtype == self.target.dtype
+        whole = whole and product.layout is not None and product.layout.sizes == out.sizes  # else it is spread
         if not whole or out.axes != kernel.axes or beside.axes not in ((), kernel.axes):
             return None
         return self.one(replace(kernel, ldd=beside.row if beside.axes else 0, ldc=out.row)), other.ref

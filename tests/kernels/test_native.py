@@ -288,6 +288,19 @@ def test_threads_share_what_is_large_around_the_loops_of_a_single_row(padded: bo
         assert all(np.array_equal(alone[key], other[key], equal_nan=True) for key in alone)
 
 
+@pytest.mark.parametrize("b", ["[4]", "[1, 4]", "[2, 4]"])
+@pytest.mark.parametrize("out", ["a + b @ w", "b @ w + a"])
+def test_a_product_is_spread_over_the_rows_that_it_is_added_to(b: str, out: str) -> None:
+    """It had been added to the first of them alone, and the others were what memory held."""
+    model = rg.parse(f"model M {{ input a: [2, 3]  input b: {b}  param w: [4, 3] ~ normal  output {out} as y }}")
+    draw = np.random.default_rng(0)
+    rows = draw.normal(size=(5, 1 if b != "[2, 4]" else 2, 4))
+    data, weights = {"a": draw.normal(size=(5, 2, 3)), "b": rows[:, 0] if b == "[4]" else rows}, model.init(1)
+    expected = data["a"] + np.einsum("nri,ij->nrj", rows, weights["w"])
+    found = model.compile(kernels="native").run(data, weights)["y"]
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
 def test_a_row_is_added_up_in_the_chain_that_makes_it() -> None:
     """Of any shape, several at once, where the next chain uses them, and where entries lie in no usable order."""
     model = rg.parse("""
