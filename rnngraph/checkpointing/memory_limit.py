@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
@@ -61,9 +62,9 @@ class Fitting(Struct, frozen=True):
         return state_bytes(self.parts.cut, self.sizes, self.dtype)
 
     def chunks(self) -> Iterator[int]:
-        """Numbers of steps to try for a chunk: units, doubled until the chunk holds all."""
+        """Numbers of steps to try for a chunk: units, doubled until the chunk holds all, as the first may."""
         chunk = unit(self.batch)
-        while chunk < 2 * self.steps:
+        while chunk < self.steps + max(self.steps, unit(self.batch)):
             yield chunk
             chunk *= 2
 
@@ -74,8 +75,8 @@ class Fitting(Struct, frozen=True):
         return least(self.parts, sorted(lengths), self.sizes, self.dtype)
 
     def least(self) -> int:
-        """The fewest bytes that a run can take: one state is kept."""
-        return min((self.base(chunk) + self.state for chunk in self.chunks()), default=self.base(1))
+        """The fewest bytes that a run can take: one state is kept. Where there are no steps, more than any."""
+        return min((self.base(chunk) + self.state for chunk in self.chunks()), default=sys.maxsize)
 
     def best(self, limit: int) -> Choice | None:
         """The fastest schedule that takes no more bytes; None where there is none."""

@@ -289,11 +289,14 @@ def test_the_bits_do_not_depend_on_the_limit() -> None:
         assert all(d.equal for d in differences(whole, found))
 
 
-def test_a_limit_that_is_too_small_names_what_would_do() -> None:
-    model = parsed("lstm")
-    sizes = model.sizes(500, 4)
+@pytest.mark.parametrize(("steps", "batch"), [(500, 4), (12, 4), (5, 2), (1, 1), (0, 3)])
+@pytest.mark.parametrize("name", ["lstm", "bidirectional", "mlstm", "three deep"])
+def test_a_limit_that_is_too_small_names_what_would_do(name: str, steps: int, batch: int) -> None:
+    """Also where all steps are computed in one go whatever is kept."""
+    model = parsed(name)
+    sizes = model.sizes(steps, batch)
     with pytest.raises(CannotDo, match="E616") as raised:
-        model.compile(gradient=True, memory_limit=9000).main.plan(sizes)
+        model.compile(gradient=True, memory_limit=900).main.plan(sizes)
     least = int(re.search(r"at least ([\d,]+)", str(raised.value)).group(1).replace(",", ""))  # type: ignore[union-attr]
     assert model.compile(gradient=True, memory_limit=least).main.plan(sizes).total <= least
     with pytest.raises(CannotDo, match="E616"):
