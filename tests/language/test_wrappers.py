@@ -169,3 +169,37 @@ model Ways {
         new = 0.5 * h + x[0, step]
         h, s = 0.5 * h + 0.5 * new, s + (new * new) @ k + (3 * s) @ k
         assert np.allclose(found[step], s, rtol=1e-12)
+
+
+def test_a_single_step_begins_anew_as_a_loop_does() -> None:
+    """From its declared first value, whatever `from` gives, alone and inside of another step."""
+    model = rg.parse("""
+cell Sum {
+  input x: [n]
+  state h: [n] = 7
+  h' = 0.5 * h + x
+  output h'
+}
+cell Anew(inner) { input x: [n]  output restart(inner, x[0] > 0, x) }
+cell Twice(inner) {
+  input x: [n]
+  y, s = inner(x)
+  z = inner(2 * x) from s
+  output [y, z]
+}
+model Steps {
+  input x: [1]
+  input h0: [1]
+  anew = Anew(Sum)
+  first = record(inner = record(h = h0))
+  y = anew(x) from first
+  z = unroll anew over sequence(x, x) from first
+  w = unroll Twice(anew) over sequence(x) from record(inner = first)
+  output y, steps(z) as z, steps(w) as w
+}
+""")
+    x, h0 = np.array([[1.0], [-1.0]]), np.array([[3.0], [3.0]])
+    found = model.compile().run({"x": x, "h0": h0}, {})
+    assert np.allclose(found["y"], [[0.5 * 7 + 1], [0.5 * 3 - 1]])
+    assert np.allclose(found["z"][:, :, 0], [[4.5, 4.5], [0.5, 0.25 - 1]])
+    assert np.allclose(found["w"][:, 0], [[4.5, 0.5 * 7 + 2], [0.5, 0.25 - 2]])

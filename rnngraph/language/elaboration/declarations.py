@@ -122,15 +122,16 @@ def _carried(scope: Scope, s: ast.State, name: str, type: Type) -> Place:
 
 
 def _given(scope: Scope, s: ast.State, name: str, type: Type) -> Place:
-    """A state of a single call: a value from the start."""
+    """A state of a single call: a value from the start. It begins anew as in a loop, not at what it was given."""
     trace, states = scope.trace, scope.trace.states
     assert states is not None
-    first = from_clause.first(trace, states, State(name, type, s.name_span))
-    if first is None:
+    told = from_clause.first(trace, states, State(name, type, s.name_span))
+    first = told
+    if first is None or trace.restarts:
         with trace.calling(None):
             first = _first_value(scope, s, type)
     trace.name = s.name
-    own = trace.call("identity", first, at=s.name_span)  # one of its own, by which rules for states know it
+    own = trace.call("identity", told or first, at=s.name_span)  # one of its own, by which rules for states know it
     return Place(name, scope.place, own, first, s.name_span)
 
 
