@@ -263,6 +263,27 @@ def test_a_comparison_is_a_view(browser: Any, tmp_path: Path) -> None:
     assert boxes(page) > 5 and watched.trouble == []
 
 
+REPEATED = """
+cell Twice(units) {
+  input x: [n]
+  for k in 1..2 {
+    state h: [units] = 0
+    param r: [units, units]
+    h' = tanh(x + h @ r)
+  }
+  output h'
+}
+model M { input x: seq[3]  output unroll Twice(3) over x as y }
+"""
+
+
+def test_what_a_for_makes_has_its_counter_in_its_name(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(page_of(Session(Source("twice.rnn", REPEATED)).opened(served=False)), encoding="utf-8")
+    shown = Watched(browser, path.as_uri(), offline=True).page.locator(".canvas").text_content()
+    assert all(name in shown for name in ("h.1", "h.2", "r.1", "r.2"))
+
+
 def test_served_it_is_edited(browser: Any) -> None:
     with Server(Session(Source("m.rnn", TEXT))) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

@@ -105,3 +105,6 @@ export interface Page {
 }
 
 export type Part = "model" | "costs" | "way" | "memory" | "values";
+
+/** A state or weight as its instance calls it: `stack.0.c` is `c`, and `net.r.2`, made by a `for`, is `r.2`. */
+export const ownName = (name: string) => name.match(/[^.]+(\.\d+)*$/)?.[0] ?? name;

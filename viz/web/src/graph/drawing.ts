@@ -1,5 +1,6 @@
 // What is to be drawn, at its place: made by the layouts, drawn by `draw.ts`.
 
+import { ownName } from "../data";
 import type { Item } from "./scene";
 
 export interface Box { item: Item; key: string; x: number; y: number; w: number; h: number; title?: string }
@@ -61,6 +62,6 @@ export function size(item: Item): { width: number; height: number } {
 }
 
 export function chipText(item: Item): string {
-  const names = item.weights.map((name) => name.split(".").pop()!);
+  const names = item.weights.map(ownName);
   return names.length > 3 ? `${names.slice(0, 3).join(", ")} +${names.length - 3}` : names.join(", ");
 }

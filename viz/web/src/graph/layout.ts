@@ -2,6 +2,7 @@
 
 import ELK from "elkjs/lib/elk-api.js";
 import type { ElkEdgeSection, ElkExtendedEdge, ElkNode, ElkPort } from "elkjs/lib/elk-api.js";
+import { ownName } from "../data";
 import { type Drawing, type Point, empty, size } from "./drawing";
 import { type End, type Item, type Scene, pathKey } from "./scene";
 
@@ -199,7 +200,7 @@ function frame(found: Drawing, item: Item, node: ElkNode, place: Place): void {
       points: [a, [a[0] + side * out, a[1]], [a[0] + side * out, top], [b[0] - side * out, top], [b[0] - side * out, b[1]], b],
       kind: "next", from: item.key, to: item.key,
     });
-    const name = carry.name.split(".").pop()!;
+    const name = ownName(carry.name);
     found.labels.push({ x: b[0] + side * 5, y: b[1] - 5, text: name, anchor: side > 0 ? "start" : "end", kind: "state" });
     found.labels.push({ x: a[0] - side * 5, y: a[1] - 5, text: `${name}'`, anchor: side > 0 ? "end" : "start", kind: "state" });
   });

@@ -1,6 +1,6 @@
 // A level of the graph as boxes, frames and links: what is closed, what is left out, what stands for what.
 
-import type { Block, Level, LoopOf, ModelOf, NodeOf, Stage, Value } from "../data";
+import { type Block, type Level, type LoopOf, type ModelOf, type NodeOf, type Stage, type Value, ownName } from "../data";
 
 export type Detail = "cells" | "equations" | "operations";
 export type Form = "closed" | "opened" | "unrolled";
@@ -180,7 +180,7 @@ class Builder {
 
   private blockItem(node: NodeOf, path: string[]): Omit<Item, "key" | "mark" | "back" | "weights" | "op"> {
     const block = this.context.blocks.get(pathKey(path))!;
-    const states = block.states.map((state) => `${state.name.split(".").pop()} ${shape(state.shape)}`);
+    const states = block.states.map((state) => `${ownName(state.name)} ${shape(state.shape)}`);
     return {
       kind: "block", title: `${node.back ? "gradient of " : ""}${blockTitle(block)}`, detail: "",
       lines: states.length ? [`state ${states.join(", ")}`] : [], span: block.span, type: node.types[0] ?? -1, path: path.slice(0, -1),
@@ -223,7 +223,7 @@ class Builder {
     const base = model.paths[loop.base] ?? [], path = this.path(node);
     const key = `loop ${this.prefix}${index}`, toggled = view.toggled.has(key);
     const open = (view.form === "closed" || (view.form === "unrolled" && this.prefix !== "")) === toggled;
-    const states = loop.carries.map((carry) => carry.name.split(".").pop());
+    const states = loop.carries.map((carry) => ownName(carry.name));
     const block = this.context.blocks.get(pathKey(base));
     const name = block && base.length ? blockTitle(block) : "loop";
     const title = loop.title.startsWith("loop ") || loop.title.startsWith("gradient of loop ")

@@ -1,7 +1,7 @@
 // The steps side by side: time runs from left to right, one column for each step, the middle folded. All loops over one
 // axis share its columns; what is computed for all steps at once is a bar across them.
 
-import type { ModelOf } from "../data";
+import { type ModelOf, ownName } from "../data";
 import { type Drawing, type Point, TITLE, empty, put, size, width } from "./drawing";
 import { type Cell, type When, cell } from "./layout";
 import type { Item, Link, Scene } from "./scene";
@@ -222,7 +222,7 @@ class Bands {
 
   private state(p: Placed, columns: Column[], carry: { name: string; first: string }, index: number): void {
     const { loop } = p.item.loop!, order = loop.reverse ? [...columns].reverse() : columns, side = loop.reverse ? -1 : 1;
-    const enter = this.at(p, `c${index}`), leave = this.at(p, `C${index}`), name = carry.name.split(".").pop()!;
+    const enter = this.at(p, `c${index}`), leave = this.at(p, `C${index}`), name = ownName(carry.name);
     const edge = (column: Column, port: Point, out: boolean): Point => {
       const x = column.folded ? column.x + ((side > 0) === out ? column.w : 0) : this.cellX(p, column) + port[0];
       return [x, this.top(p) + port[1]];
