@@ -323,6 +323,33 @@ def test_an_output_may_have_the_name_of_an_input() -> None:
     assert all(d.equal for d in differences(*found))
 
 
+def test_a_sum_whose_terms_lie_in_lanes_goes_on_from_chunk_to_chunk() -> None:
+    """The gradient of a left factor is summed over columns too, which a vector of the processor holds side by side."""
+    model = rg.parse("""
+    cell C {
+      input x: [2]
+      state s: [5] = 0.2
+      param w: [3, 2]
+      param v: [3, 5]
+      s' = tanh(0.5 * s + sum(v * (w @ outer(x, s)), axis = 0))
+      output s'
+    }
+    model M {
+      input x: seq[2]
+      y = unroll C() over x
+      output y
+      loss mean(square(y))
+    }""")
+    data, weights = synthetic(model, 9, 17, 0), model.init(1)
+    whole, *chunked = (
+        everything(model.compile(gradient=True, kernels="native", keep=keep), data, weights, None)
+        for keep in ("all", "every:2", "every:4", "revolve:2")
+    )
+    assert all(d.equal for found in chunked for d in differences(whole, found))
+    plain = everything(model.compile(gradient=True, kernels="numpy"), data, weights, None)
+    assert all(np.allclose(whole[name], array, rtol=1e-9) for name, array in plain.items())
+
+
 # --- truncation ----------------------------------------------------------------------------------------------------
 
 

@@ -181,8 +181,7 @@ class _Writer:
         v.mask = mask
         found = self.now(self.total)
         if nest.lanes == "inner":
-            one = v.greatest(found) if nest.how == "max" else v.sum(found)
-            found = v.spread(one, nest.strands[-1].dtype)
+            found = v.spread(v.greatest(found), nest.strands[-1].dtype) if nest.how == "max" else found
             v.mask = v.first(1)
         if nest.how == "max" and nest.summed:
             none = self.to.let(f"icmp eq i64 {self.all_turns()}, 0")
@@ -320,7 +319,8 @@ class _Writer:
         self.set(self.part, self.nothing)
         loops, dims = self.inner_loops(), list(range(self.results, len(nest.dims)))
         if nest.how == "sum" and nest.onto:
-            self.set(self.total, v.load(places[-1], nest.strands[-1].dtype))
+            load = v.load_one if nest.lanes == "inner" else v.load
+            self.set(self.total, load(places[-1], nest.strands[-1].dtype))
         if nest.how != "sum" or not loops:
             to.do(f"store i64 0, ptr {self.terms}")
             self.over_axes(places, loops, lambda at: self.over_dims(at, dims, self.term))
@@ -363,6 +363,10 @@ class _Writer:
             to.do(f"store i64 0, ptr {self.terms}")
 
     def flush(self) -> None:
-        """The chain at hand joins the total."""
-        self.set(self.total, self.together(self.now(self.total), self.now(self.part)))
+        """The chain at hand joins the total: what lies in lanes as one number, as a sum may go on from that of the
+        units before."""
+        part = self.now(self.part)
+        if self.nest.lanes == "inner" and self.nest.how == "sum":
+            part = self.v.spread(self.v.sum(part), self.nest.strands[-1].dtype)
+        self.set(self.total, self.together(self.now(self.total), part))
         self.set(self.part, self.nothing)
