@@ -71,13 +71,13 @@ class _Unrolled:
         loop = self.loop
         before: list[list[Value]] = [[] for _ in loop.carries]
         stacks: list[list[Value]] = [[] for _ in loop.stacks]
-        state = [c.init for c in loop.carries]
+        state = [_as_kept(c.init) for c in loop.carries]
         order = range(self.steps - 1, -1, -1) if loop.reverse else range(self.steps)
         for t in order:
             values = self.step(t, state)
             for seen, value in zip(before, state, strict=True):
                 seen.append(value)
-            state = [values[c.next] for c in loop.carries]
+            state = [_as_kept(values[c.next]) for c in loop.carries]
             for seen, stack in zip(stacks, loop.stacks, strict=True):
                 seen.append(values[stack])
         histories = self.histories(before, state)
@@ -118,3 +118,10 @@ class _Unrolled:
     def stacked(self, value: Value, rows: list[Value]) -> Value:
         attrs = {"axis": self.loop.axis, "row": value.type}
         return Value(make(TABLE["stack"], rows[::-1] if self.loop.reverse else rows, attrs, value.node.origin))
+
+
+def _as_kept(value: Value) -> Value:
+    """A state as it lies in a loop: a part of another value's rows is copied, as the order in which products and sums
+    take entries may depend on how they lie."""
+    apart = value.node.op.kind == "view" and len(value.type.shape) > 1
+    return Value(make(TABLE["identity"], (value,), origin=value.node.origin)) if apart else value

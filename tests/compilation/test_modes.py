@@ -61,6 +61,37 @@ def test_same_bits_while_training(name: str) -> None:
         assert_same(model, synthetic(model, 5, 3, 1), model.init(1), 5, 3, training=True)
 
 
+@pytest.mark.parametrize("kernels", ["numpy", "native"])
+@pytest.mark.parametrize("next", ["s + x[0]", "tanh(mean(s) * k)[:, 1:]", "(tanh(mean(s) * k).T + x[0])[1:].T"])
+@pytest.mark.parametrize("out", ["sum(s)", "s @ v", "softmax(s)"])
+def test_a_part_of_a_matrix_is_summed_alike_as_a_state(next: str, out: str, kernels: str) -> None:
+    """A loop keeps a state in order, a static program has steps that read it where its entries lie between others."""
+    model = rg.parse(f"""
+    cell C {{
+      input x: [2]
+      state s: [17, 5]
+      param k: [17, 6]
+      param v: [5]
+      s' = {next}
+      output {out}
+    }}
+    model M {{
+      input x: seq[2]
+      input x0: [17, 6]
+      y, final = unroll C() over x from record(s = (0.3 * x0)[:, 1:])
+      output y, final
+      loss mean(sum(y)) + 0.1 * sum(final.s)
+    }}""")
+    data, weights = synthetic(model, 4, 3, 1), model.init(1)
+    weights |= {"c.v": np.linspace(-1.0, 1.3, 5)}
+    modes = [("dynamic", None), ("static", 4), (3, None)]
+    first, *others = (
+        everything(model.compile(unroll, steps, gradient=True, kernels=kernels), data, weights, None)
+        for unroll, steps in modes
+    )
+    assert all(d.equal for other in others for d in differences(first, other))
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_padding_never_matters(name: str) -> None:
     """NaN in the padding changes nothing; rows of length 0 are fine; each row gets what it would get alone."""
