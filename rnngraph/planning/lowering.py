@@ -7,7 +7,8 @@ that makes it, where that can be (`place`), and copied where it cannot.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 
 from msgspec.structs import replace
 
@@ -144,10 +145,6 @@ class _Block:
         self.owner, self.nodes, self.level, self.code = owner, nodes, level, code
         self.refs, self.placed = refs, dict[Value, Ref]()
         self.members = set(nodes)
-        self.readers: dict[Value, list[Node]] = {}
-        for node in nodes:
-            for v in node.inputs:
-                self.readers.setdefault(v, []).append(node)
         self.reads = Counter(v for node in nodes for v in node.inputs)
         self.reads.update(results)
         self.pending: Counter[int] = Counter()
@@ -244,6 +241,14 @@ class _Block:
             return False
         self.placed[value] = target
         return True
+
+    @cached_property
+    def readers(self) -> Mapping[Value, Sequence[Node]]:
+        found: dict[Value, list[Node]] = {}
+        for node in self.nodes:
+            for value in node.inputs:
+                found.setdefault(value, []).append(node)
+        return found
 
     def taken_by_entry(self, value: Value) -> bool:
         """Whether all that read a value take it entry by entry: products and sums, whose order depends on how rows

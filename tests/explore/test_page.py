@@ -16,6 +16,7 @@ from rnngraph.explore.page import page as page_of
 from rnngraph.explore.server import Server
 from rnngraph.explore.session import Session
 from rnngraph.language.syntax.parser import read_source
+from tests.support.models import REPEATED
 
 playwright = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -261,20 +262,6 @@ def test_a_comparison_is_a_view(browser: Any, tmp_path: Path) -> None:
     tab(page, "Memory")
     tab(page, "Graph")
     assert boxes(page) > 5 and watched.trouble == []
-
-
-REPEATED = """
-cell Twice(units) {
-  input x: [n]
-  for k in 1..2 {
-    state h: [units] = 0
-    param r: [units, units]
-    h' = tanh(x + h @ r)
-  }
-  output h'
-}
-model M { input x: seq[3]  output unroll Twice(3) over x as y }
-"""
 
 
 def test_what_a_for_makes_has_its_counter_in_its_name(browser: Any, tmp_path: Path) -> None:

@@ -751,3 +751,17 @@ def parsed(name: str) -> Model:
 def loaded(path: Path) -> Model:
     """A model of `EXAMPLES`, the same one in every test."""
     return rg.load(path)
+
+REPEATED = """
+cell Twice(units) {
+  input x: [n]
+  for k in 1..2 {
+    state h: [units] = 0
+    param r: [units, units]
+    h' = tanh(x + h @ r)
+  }
+  output h'
+}
+model M { input x: seq[3]  output unroll Twice(3) over x as y }
+"""
+"""States and weights that a `for` makes: how they are called is seen in summaries and pictures."""

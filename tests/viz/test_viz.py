@@ -29,6 +29,7 @@ from rnngraph.viz.sentences import honest, verdict
 from rnngraph.viz.summary import as_json, summary, totals
 from rnngraph.viz.write import svg, write
 from tests.support.hand_built import stack_model
+from tests.support.models import REPEATED
 
 # --- files ---
 
@@ -88,20 +89,6 @@ def test_summary_has_a_row_for_each_instance() -> None:
     assert rows[2].states == (("c", (4,)), ("h", (4,)))
     assert rows[2].shared == "shared by every time step"
     assert totals(rows) == {"values": 328, "trained": 308, "frozen": 20}
-
-
-REPEATED = """
-cell Twice(units) {
-  input x: [n]
-  for k in 1..2 {
-    state h: [units] = 0
-    param r: [units, units]
-    h' = tanh(x + h @ r)
-  }
-  output h'
-}
-model M { input x: seq[3] output unroll Twice(3) over x as y }
-"""
 
 
 def test_what_a_for_makes_has_its_counter_in_its_name() -> None:
