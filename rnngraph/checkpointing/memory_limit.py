@@ -63,8 +63,8 @@ class Fitting(Struct, frozen=True):
 
     def chunks(self) -> Iterator[int]:
         """Numbers of steps to try for a chunk: units, doubled until the chunk holds all, as the first may."""
-        chunk = unit(self.batch)
-        while chunk < self.steps + max(self.steps, unit(self.batch)):
+        chunk = first = unit(self.batch)
+        while chunk < self.steps + max(self.steps, first):
             yield chunk
             chunk *= 2
 
